@@ -11,6 +11,7 @@ use super::response::{BadBody, Problem};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use crate::gateway::CallbackKind;
 use crate::node::{CHALLENGE, TWIML};
+use crate::verification::numbers::Refusal;
 
 /// `POST /callbacks/..`, and `GET` for gateways with a recipe: passes a report on unchanged. Its signature covers the path, the
 /// query and the body.
@@ -27,6 +28,7 @@ async fn callback(call: Call) -> Result<Response, Problem> {
         }
         Err(StatusCode::FORBIDDEN) => Err(Problem::BadSignature),
         Err(StatusCode::BAD_REQUEST) => Err(Problem::BadBody(BadBody::Report)),
+        Err(StatusCode::INTERNAL_SERVER_ERROR) => Err(Problem::Refused(Refusal::OutcomeUnknown)),
         Err(_) => Err(Problem::CallbackUnavailable),
     }
 }

@@ -22,8 +22,8 @@ pub const ACCESS: &str = "User: the account's sid (AC...) with its auth token as
 const BASIC: &str = "basic";
 pub const JSON: &str = "application/json";
 
-pub const ERRORS: &str = "An error: its message says what is wrong, and docs/reference/errors.md lists all. After 429 and 503 a header \
-     says when to try again: Retry-After, below /v2 X-Onceward-Retry-After.";
+pub const ERRORS: &str = "An error: its message says what is wrong, and docs/reference/errors.md lists all. 503 means that nothing has \
+     happened. After 429 and 503 a header says when to try again: Retry-After, below /v2 X-Onceward-Retry-After.";
 
 const COMPONENTS: &str = "/components/schemas";
 

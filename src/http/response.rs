@@ -267,6 +267,7 @@ fn refused(refusal: Refusal) -> Cow<'static, str> {
             return format!("The server has too many {table}. Try again later.").into();
         }
         Refusal::StoreUnavailable => "The request could not be stored safely. Try again shortly.",
+        Refusal::OutcomeUnknown => "The outcome is unknown: the request may have been carried out.",
         Refusal::Starting => "The server is starting. Try again shortly.",
         Refusal::Stopping => "The server is stopping or restarting. Try again shortly.",
     })
@@ -290,7 +291,7 @@ impl Problem {
             Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refused(Refusal::NumberBusy) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Panicked | Self::Refused(Refusal::OutcomeUnknown) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Refused(_) | Self::CallbackUnavailable | Self::NoNode | Self::TooManyConnections => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -317,7 +318,7 @@ impl Problem {
         };
         let retry_after = match self {
             Self::Refused(Refusal::TableFull { .. }) => Some(TABLE_FULL_SECONDS),
-            Self::Refused(_) => Some(REFUSED_SECONDS),
+            Self::Refused(Refusal::NumberBusy) => Some(REFUSED_SECONDS),
             _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(REFUSED_SECONDS),
         };
         if let Some(seconds) = retry_after {
@@ -420,6 +421,7 @@ mod tests {
             Problem::Forbidden,
             Problem::Refused(Refusal::NumberBusy),
             Problem::Panicked,
+            Problem::Refused(Refusal::OutcomeUnknown),
             Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers }),
             Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys }),
             Problem::NoNode,

@@ -7,11 +7,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
@@ -403,6 +403,13 @@ fn refusal(problem: &Problem, call: &Call, target: &Resource) -> Response {
             answer.explained(&reason.to_string())
         }
         Problem::BadHost if target.is_compatible() => answer.explained(&problem.to_string()),
+        // The contract has one message for each 500 of these routes.
+        Problem::Refused(refusal @ Refusal::OutcomeUnknown)
+            if target.is_compatible() && target.group.errors == ErrorFormat::Envelope =>
+        {
+            let answer = Problem::Panicked.answer(target.group.errors).explained(&problem.to_string());
+            (Extension(refusal), answer).into_response()
+        }
         Problem::NotFound if call.head.uri.path().starts_with("/hook") => {
             hooks::note_unknown(call);
             answer

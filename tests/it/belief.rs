@@ -291,9 +291,11 @@ impl Subject {
 
     async fn submits(&mut self, client: &Client, code: String) -> HttpResponse {
         let answer = client.verify(&self.number, &code).await;
-        // Whether a check counts that was answered 503 is unknown.
-        let reply = (answer.status() != 503).then(|| ObservedReply::in_answer(&answer, &self.number));
-        self.learn(&[(Request::Check(code), reply)], &[]);
+        // 503 says that nothing has happened; after 500 it is unknown whether the check counts.
+        if answer.status() != 503 {
+            let reply = (answer.status() != 500).then(|| ObservedReply::in_answer(&answer, &self.number));
+            self.learn(&[(Request::Check(code), reply)], &[]);
+        }
         answer
     }
 }

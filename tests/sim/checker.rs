@@ -237,7 +237,7 @@ impl NumberModel {
             Intent::Send { .. } | Intent::Resume { .. } => None,
         };
         match (stage, answer) {
-            (_, Outcome::Refused(Refusal::StoreUnavailable | Refusal::Stopping) | Outcome::Dropped)
+            (_, Outcome::Refused(Refusal::OutcomeUnknown) | Outcome::Dropped)
                 if self.may_have_been_decided(command, fact) =>
             {
                 self.in_doubt(command, stage, at);

@@ -359,7 +359,7 @@ impl World {
             of_number().any(|fact| asks(&fact.what))
         };
         let refused = |what: &What| match what {
-            What::Answered(_, _, answer) => *answer == Outcome::Refused(Refusal::StoreUnavailable),
+            What::Answered(_, _, answer) => *answer == Outcome::Refused(Refusal::OutcomeUnknown),
             What::MayBeDecided(command) => sends(command),
             _ => false,
         };

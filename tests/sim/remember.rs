@@ -143,7 +143,7 @@ impl NumberModel {
                 (Stage::CheckReported { until, result, .. }, Outcome::Check(answer)) => {
                     decision.settled((*until, *result), answer)
                 }
-                (_, Outcome::Refused(Refusal::StoreUnavailable | Refusal::Stopping))
+                (_, Outcome::Refused(Refusal::OutcomeUnknown))
                     if self.may_have_been_decided(*command, fact) =>
                 {
                     match (doubt, stage, self.intent(*command)) {

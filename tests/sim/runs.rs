@@ -117,7 +117,7 @@ const EXPECTED: [&[&str]; 28] = [
     &["answer Check(Approved", "answer Check(Wrong", "answer Check(LockedNow", "answer Check(Locked"],
     &["answer Send(Sent", "answer Send(Sent, postponed", "answer Send(Locked", "answer Send(NumberRefused"],
     &["answer Check(GatewayFailed", "answer Send(GatewayFailed"],
-    &["answer Refused(NumberBusy", "answer Refused(StoreUnavailable"],
+    &["answer Refused(NumberBusy", "answer Refused(StoreUnavailable", "answer Refused(OutcomeUnknown"],
     &["answer Refused(SendsOverloaded", "answer Refused(Stopping"],
     &["answer Followed", "answer Dropped"],
     &["planned send made", "planned send not usable", "planned send without a plan"],

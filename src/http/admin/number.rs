@@ -295,7 +295,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
 async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
     let (verifying, by) = (request.running.verifying.clone(), request.author());
     let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
-    match work.await.map_err(|_| Refusal::Stopping)? {
+    match work.await.map_err(|_| Refusal::OutcomeUnknown)? {
         Ok((_, Erasure { has_erased, locked_until })) => {
             let lockout =
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));

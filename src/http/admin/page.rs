@@ -321,11 +321,15 @@ fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response 
     counted((status, html(&page)).into_response())
 }
 
-/// The page that says that something is not available now.
+/// The page that says that something is not available now, or may have been carried out.
 pub fn refused(call: &Call, refusal: Refusal) -> Response {
     let problem = Problem::Refused(refusal);
-    let page = notice(call, problem.status(), "Temporarily unavailable", &problem.to_string());
-    (Extension(refusal), page.retry_after(REFUSED_SECONDS)).into_response()
+    let notice = |title| notice(call, problem.status(), title, &problem.to_string());
+    let page = match refusal {
+        Refusal::OutcomeUnknown => notice("Outcome unknown"),
+        _ => notice("Temporarily unavailable").retry_after(REFUSED_SECONDS),
+    };
+    (Extension(refusal), page).into_response()
 }
 
 /// A page behind the sign-in.

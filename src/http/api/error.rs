@@ -251,7 +251,7 @@ impl Error {
     fn registry(error: &RegistryError, path: &str) -> Self {
         match error {
             RegistryError::NotFound(_) => Self::not_found(path),
-            RegistryError::Store(_) => Refusal::StoreUnavailable.into(),
+            RegistryError::Store(refusal) => (*refusal).into(),
             RegistryError::Invalid { field: "unique_name", why } => {
                 Self::caused(Cause::UNIQUE_NAME, format_args!("it {why}"))
             }
@@ -311,7 +311,7 @@ impl Error {
             Self::NotFound => Self::not_found(path).answer(path, request_id, now),
             Self::Registry(error) => {
                 if let RegistryError::Store(why) = error {
-                    error!(request_id, why, "change not stored");
+                    error!(request_id, %why, "change not stored");
                 }
                 Self::registry(error, path).answer(path, request_id, now)
             }
@@ -419,6 +419,7 @@ mod tests {
             (Refused::GatewayFailed, 502, 20502, None),
             (Refused::OutOfService { until: in_a_while }, 502, 20502, Some("30")),
             (Refused::Unavailable(Refusal::StoreUnavailable), 503, 20503, Some("1")),
+            (Refused::Unavailable(Refusal::OutcomeUnknown), 500, 20500, None),
             (Refused::Unavailable(Refusal::NumberBusy), 429, 20429, Some("1")),
         ] {
             let answer = Error::from(refused.clone()).answer("/v2/x", "id", Timestamp::EPOCH);

@@ -26,6 +26,7 @@ use super::response::{Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiRouter, Operation};
 use super::transport::Transport;
 use crate::verification::hosted::{Denied, SessionSecret};
+use crate::verification::numbers::Refusal;
 
 /// What a request below `/verify` asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,8 +48,9 @@ async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
     let context = PageContext::of(&call)?;
     match context.answer(step).await {
         Err(Problem::Refused(refusal)) => {
-            let page = context.message(StatusCode::SERVICE_UNAVAILABLE, context.texts.failed);
-            Ok((Extension(refusal), page.retry_after(REFUSED_SECONDS)).into_response())
+            let page = context.message(Problem::Refused(refusal).status(), context.texts.failed);
+            let page = if refusal == Refusal::OutcomeUnknown { page } else { page.retry_after(REFUSED_SECONDS) };
+            Ok((Extension(refusal), page).into_response())
         }
         answered => answered,
     }

@@ -231,7 +231,8 @@ impl OpenSession<'_> {
         match outcome {
             Ok(verification) => {
                 debug!(request_id = call.request_id(), %number, "hosted page: code sent");
-                self.sent(number, MessageEnd::Sent(verification.sid, verification.channel)).await
+                let end = MessageEnd::Sent(verification.sid, verification.channel);
+                self.sent(number, end).await.map_err(unknown)
             }
             Err(refused) => self.refused(number, refused).await,
         }
@@ -323,13 +324,14 @@ impl OpenSession<'_> {
             log_check(call, verification);
         }
         let notice = match outcome.map(|verification| verification.status) {
-            Ok(Status::Approved) => return self.approve(Some(sid)).await,
+            Ok(Status::Approved) => return self.approve(Some(sid)).await.map_err(unknown),
             Ok(Status::MaxAttemptsReached) => Notice::Locked(self.locked_until().await?),
             // The same form is being answered: the page shows what became of it.
             Err(Refused::StillAnswering) => return Ok(redirect("/verify")),
             Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
             Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
-            Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
+            // The session has counted it.
+            Err(Refused::Unavailable(_)) => return Err(Refusal::OutcomeUnknown.into()),
             Err(_) => Notice::Failed,
         };
         Ok(self.told(&notice))
@@ -370,6 +372,11 @@ impl OpenSession<'_> {
             (None, ReturnTarget::Url { .. }) => context.gone(),
         }
     }
+}
+
+/// A refusal after the request had an effect.
+fn unknown(denied: Denied) -> Denied {
+    if let Denied::Refused(_) = denied { Refusal::OutcomeUnknown.into() } else { denied }
 }
 
 /// The IP address of the person; `None` behind a proxy that does not report it.

@@ -125,6 +125,15 @@ impl HttpResponse {
         self.expects_retry_after()
     }
 
+    /// Fails the test unless a route of `/api` says that the outcome is unknown.
+    #[track_caller]
+    pub fn expects_unknown(&self) -> &Self {
+        assert_eq!(self.text(), r#"{"code":500,"message":"Internal server error occurred."}"#);
+        assert!(self.header("x-onceward-reason").starts_with("The outcome is unknown"), "{}", self.text());
+        assert_eq!((self.status, self.header("retry-after")), (500, ""));
+        self
+    }
+
     /// Fails the test unless the answer of `/readyz` has a reason.
     #[track_caller]
     pub fn expects_not_ready(&self) -> &Self {

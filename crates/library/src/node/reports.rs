@@ -17,6 +17,7 @@ use crate::gateway::{
     TwilioReport, twiml,
 };
 use crate::observe::log_limit::OncePerSecond;
+use crate::shard::Refusal;
 use crate::template::MessageStyle;
 
 /// Takes the reports of Twilio, and of the providers of gateways with a recipe.
@@ -62,7 +63,7 @@ impl ReportReceiver {
     ///
     /// # Errors
     /// 403 for a report that is not from the gateway or was changed on its way, 400 for a signed one that is not what the path
-    /// reads, 503 for one that cannot be taken now.
+    /// reads, 503 for one that cannot be taken now, 500 if it may have been recorded.
     pub async fn record(
         &self,
         path_and_query: &str,
@@ -97,13 +98,18 @@ impl ReportReceiver {
             }
         };
         let running = running.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-        for report in reports {
+        for (index, report) in reports.into_iter().enumerate() {
             let TwilioReport::Receipt(receipt) = report else {
                 return Ok(Some((TWIML, gate_answer(running, report).await)));
             };
             let receipt = self.as_recorded(kind, receipt);
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
-            running.verifying.receive(receipt).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+            let recorded = running.verifying.receive(receipt).await;
+            recorded.map_err(|refusal| match refusal {
+                _ if index > 0 => StatusCode::INTERNAL_SERVER_ERROR,
+                Refusal::OutcomeUnknown => StatusCode::INTERNAL_SERVER_ERROR,
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            })?;
         }
         Ok(None)
     }

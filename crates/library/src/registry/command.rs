@@ -85,7 +85,7 @@ impl Registry {
         id: Id,
         decide: impl Fn(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
-        self.submit::<R, T, E>(id, decide).await.unwrap_or_else(|_| Err(Refusal::Stopping.into()))
+        self.submit::<R, T, E>(id, decide).await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown.into()))
     }
 
     /// The same without waiting.

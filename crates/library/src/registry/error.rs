@@ -23,9 +23,9 @@ pub enum RegistryError {
     ReadOnly(String),
     #[error("limit reached: at most {limit} {}", item.words().1)]
     TooMany { item: Item, limit: usize },
-    /// It could not be made durable. Nothing has changed, as far as the store can say.
-    #[error("{0}")]
-    Store(String),
+    /// The shard or its store refused it.
+    #[error(transparent)]
+    Store(Refusal),
 }
 
 /// A kind of object in the registry.
@@ -86,10 +86,8 @@ impl From<SettingError> for RegistryError {
 
 impl From<Refusal> for RegistryError {
     fn from(refusal: Refusal) -> Self {
-        Self::Store(match refusal {
-            Refusal::NumberBusy => "too many changes are waiting for the disk, try again".to_owned(),
-            other => other.to_string(),
-        })
+        // Too many changes wait for the disk.
+        Self::Store(if refusal == Refusal::NumberBusy { Refusal::Overloaded } else { refusal })
     }
 }
 

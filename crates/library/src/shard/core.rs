@@ -220,8 +220,9 @@ impl Core {
             // The shard writes the present states of these records again.
             self.lazy.extend(extra.into_iter().filter(|key| !self.uncertain.contains(key)));
             self.retry_at = now.plus(RETRY_AFTER);
+            let refusal = if is_unknown { Refusal::OutcomeUnknown } else { Refusal::StoreUnavailable };
             for command in commands {
-                self.refuse(command, Refusal::StoreUnavailable);
+                self.refuse(command, refusal);
             }
             self.requeue_ready(now);
         }
@@ -391,7 +392,10 @@ impl Core {
             .into_iter()
             .partition(|command| command.load() == Load::Settlement);
         self.waiting = settlements;
-        for command in late.into_iter().chain(waiting) {
+        for command in late {
+            self.refuse(command, Refusal::OutcomeUnknown);
+        }
+        for command in waiting {
             self.refuse(command, Refusal::StoreUnavailable);
         }
     }

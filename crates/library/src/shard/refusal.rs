@@ -2,8 +2,7 @@
 
 use strum::{IntoStaticStr, VariantNames};
 
-/// The reason why a client gets no decision. After `StoreUnavailable` or `Stopping` a message may have been sent and an
-/// attempt may count.
+/// The reason why a client gets no decision. Nothing has happened, except perhaps after [`Refusal::OutcomeUnknown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, IntoStaticStr, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Refusal {
@@ -22,9 +21,12 @@ pub enum Refusal {
         /// The full table.
         table: LimitedTable,
     },
-    /// The decision could not be made durable.
+    /// The decision was certainly not made durable.
     #[error("the store is not available")]
     StoreUnavailable,
+    /// The decision may be durable: a message may have been sent and an attempt may count.
+    #[error("the outcome is unknown")]
+    OutcomeUnknown,
     /// The store is still being loaded.
     #[error("the server is starting")]
     Starting,

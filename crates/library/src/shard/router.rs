@@ -102,7 +102,7 @@ impl Router {
     }
 
     /// Decides a change of records of one subject. The answer comes when it is durable; without one the shard has failed.
-    /// After a refusal by the store the change may have been made.
+    /// After [`Refusal::OutcomeUnknown`] the change may have been made.
     pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,

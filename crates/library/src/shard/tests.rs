@@ -237,17 +237,18 @@ async fn a_shard_that_fails_restores_the_records_of_its_slots() {
 #[tokio::test]
 async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
     // What was certainly not written is as if it had never been asked for.
-    for (fault, uses) in [
-        (StoreFault::Unavailable, None),
-        (StoreFault::UnknownNotApplied, Some(1)),
-        (StoreFault::UnknownApplied, Some(1)),
-        (StoreFault::Torn(1), Some(1)),
+    let unknown = Refusal::OutcomeUnknown;
+    for (fault, refusal, uses) in [
+        (StoreFault::Unavailable, Refusal::StoreUnavailable, None),
+        (StoreFault::UnknownNotApplied, unknown, Some(1)),
+        (StoreFault::UnknownApplied, unknown, Some(1)),
+        (StoreFault::Torn(1), unknown, Some(1)),
     ] {
         let world = World::new().await;
         world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);
         let refused = world.reply_to(ONE, VoucherAction::Spend(3)).await;
-        assert_eq!(refused, Err(Refusal::StoreUnavailable), "{fault:?}");
+        assert_eq!(refused, Err(refusal), "{fault:?}");
         assert_eq!(world.seen(ONE).await, (Some(10), uses), "{fault:?}");
         world.clock.advance(SECOND);
         world.shards.flush().await;
@@ -316,7 +317,7 @@ async fn a_commit_that_hangs_is_given_up_and_what_it_did_is_not_believed() {
     let given_up = world.ask(ONE, VoucherAction::Issue(10));
     world.store.waiting(1).await;
     world.clock.advance(5 * SECOND);
-    assert_eq!(given_up.await, Ok(Err(Refusal::StoreUnavailable)));
+    assert_eq!(given_up.await, Ok(Err(Refusal::OutcomeUnknown)));
     let meanwhile = world.reply_to(TWO, VoucherAction::Issue(20)).await;
     assert_eq!(meanwhile, Err(Refusal::StoreUnavailable), "a command waits for a store that hangs");
     world.store.release();
@@ -513,7 +514,7 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
     world.store.release();
     assert_eq!(first.await, Ok(Ok(Some(2))));
     for answer in failed {
-        assert_eq!(answer.await, Ok(Err(Refusal::StoreUnavailable)));
+        assert_eq!(answer.await, Ok(Err(Refusal::OutcomeUnknown)));
     }
     world.clock.advance(SECOND);
     let subjects = (0..20).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });

@@ -408,7 +408,7 @@ impl HostedSessions {
             // Held until the record is in its table.
             Ok((view.now().plus(SESSION_LIFE), reservation))
         });
-        let (expires, _reservation) = created.await.unwrap_or(Err(Refusal::StoreUnavailable))?;
+        let (expires, _reservation) = created.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         Ok((secret, expires))
     }
 
@@ -539,7 +539,7 @@ impl HostedSessions {
         decide: impl Fn(&mut Transaction<'_>) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
         let decided = self.0.shards.router().decide(subject, decide).await;
-        decided.unwrap_or(Err(Denied::Refused(Refusal::StoreUnavailable)))
+        decided.unwrap_or(Err(Denied::Refused(Refusal::OutcomeUnknown)))
     }
 
     fn open(&self, sid: &Sid) -> Result<(ServiceId, Subject), Denied> {

@@ -213,7 +213,7 @@ impl Inner {
     ) -> Result<T, Refusal> {
         let (recorder, subject) = (Arc::clone(&self.recorder), Subject { slot: slot_of(&id), id });
         let decide = move |view: &mut Transaction<'_>| Ok(change(&recorder, view));
-        self.shards.router().decide_unbounded(subject, decide).await.unwrap_or(Err(Refusal::Stopping))
+        self.shards.router().decide_unbounded(subject, decide).await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 }
 

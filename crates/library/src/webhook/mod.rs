@@ -101,7 +101,7 @@ impl Outbox {
     /// Records an event that follows no decision about a number, in this slot. Durable when it returns.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` it may be recorded.
+    /// [`Refusal`].
     pub async fn announce(&self, event: Event, slot: u8) -> Result<(), Refusal> {
         let id = record_id(event.service, u64::from(slot));
         let dropped = self.inner.change(id, move |recorder, view| recorder.announce(&event, view)).await?;

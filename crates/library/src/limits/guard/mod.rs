@@ -107,7 +107,6 @@ pub enum EntryError {
     InNoPlan(PhoneNumber),
     #[error("known-only is for the subject all, and all for nothing else")]
     OnlyAll,
-    /// After `StoreUnavailable` or `Stopping` the entry may be stored.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -680,7 +679,7 @@ impl Inner {
 
 /// The answer of a shard, which may have failed.
 async fn answer<T>(decided: Receiver<Result<T, Refusal>>) -> Result<T, Refusal> {
-    decided.await.unwrap_or(Err(Refusal::Stopping))
+    decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))
 }
 
 const REFUSED: &str = "refused";

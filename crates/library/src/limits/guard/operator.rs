@@ -485,7 +485,7 @@ impl PumpingGuard {
             }
             stored
         });
-        stored.await.unwrap_or(Err(Refusal::Stopping))?;
+        stored.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         Ok(Some(self.entry(key, changed, exact)))
     }
 

@@ -161,7 +161,7 @@ impl Limits {
     async fn ask(&self, count: Count) -> CountResult {
         let (reply, answer) = oneshot::channel();
         self.shards.submit(CountCommand { count, capacity: Arc::clone(&self.capacity), reply });
-        answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::StoreUnavailable)))
+        answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::OutcomeUnknown)))
     }
 
     /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
@@ -186,11 +186,11 @@ impl Limits {
 /// Where a request was counted under one value.
 type CountResult = Result<(Subject, Vec<Counted>), LimitRefusal>;
 
-/// The refusal that lasts longest.
+/// The refusal that lasts longest, or that the outcome of a count is unknown.
 fn longest(refusals: impl Iterator<Item = LimitRefusal>) -> Option<LimitRefusal> {
     refusals.max_by_key(|refusal| match refusal {
-        LimitRefusal::Reached { until, .. } => *until,
-        _ => Timestamp::MAX,
+        LimitRefusal::Reached { until, .. } => (false, *until),
+        refusal => (*refusal == LimitRefusal::Refused(Refusal::OutcomeUnknown), Timestamp::MAX),
     })
 }
 

@@ -102,7 +102,7 @@ impl Verifier {
     /// carry the same code to a number twice at a time, and must not drop the future: the message may have left.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn carry(
         &self,
         mut outgoing: Outgoing,
@@ -160,7 +160,7 @@ impl Verifier {
             let asked = asked.map(|log| log.asked_in_vain()).unwrap_or_default();
             Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None, asked })
         });
-        begun.await.unwrap_or(Err(Refusal::Stopping))
+        begun.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Records the attempts, and remembers a message that a gateway accepted.
@@ -191,7 +191,8 @@ impl Verifier {
             }
             Ok::<_, Refusal>(())
         });
-        decided.await.unwrap_or(Err(Refusal::Stopping))?;
+        // The message has left, or its attempt is counted.
+        decided.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
         if is_sent && !is_trial {
             self.note_use(key.service, move |known| {
                 known.carried = if now.since(known.carried) > WRITTEN_EVERY { now } else { known.carried };
@@ -210,7 +211,7 @@ impl Verifier {
     /// within a day, or if its outcome is known.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome may count.
+    /// [`Refusal`].
     pub async fn carried_outcome(&self, key: NumberKey, of_number: RequestKey) -> Result<bool, Refusal> {
         let guard = self.deps.guard.clone();
         let decided = self.shards.router().decide(self.deps.subject(&key), move |view| {
@@ -221,7 +222,7 @@ impl Verifier {
             let news = guard.as_ref().and_then(|guard| guard.record_verified(key, view));
             Ok::<_, Refusal>(Some((sent.channel, checked, news)))
         });
-        let Some((channel, checked, news)) = decided.await.unwrap_or(Err(Refusal::Stopping))? else {
+        let Some((channel, checked, news)) = decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))? else {
             return Ok(false);
         };
         let (recipient, gateway) = (key, checked.accepted_by);

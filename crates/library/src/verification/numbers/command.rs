@@ -209,17 +209,18 @@ impl Command for NumberCommand {
             span.fail();
         }
         let Self { key, request, deps, .. } = self;
-        let (unused, is_settled) = match &request {
+        let (unused, has_begun) = match &request {
             Request::Send(outgoing, _) => (outgoing.allowance.refundable(), false),
             Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
                 // The send has ended, also if its result cannot be made durable.
                 send::facts(outgoing, permitted.begins, delivered).for_each(|fact| deps.metrics.count(&fact));
                 (delivered.certainly_not_sent(), true)
             }
-            Request::Resume(..) | Request::Check(..) | Request::End(..) | Request::SettleCheck(..) => {
-                (None, false)
-            }
+            Request::SettleCheck(..) => (None, true),
+            Request::Resume(..) | Request::Check(..) | Request::End(..) => (None, false),
         };
+        // An earlier commit has begun it, and a gateway may have been asked.
+        let refusal = if has_begun { Refusal::OutcomeUnknown } else { refusal };
         if let Some(ticket) = unused {
             (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
         }
@@ -228,7 +229,7 @@ impl Command for NumberCommand {
             Waiter::Check(responder) => responder.send(Err(refusal)),
             Waiter::End(responder) => responder.send(Err(refusal)),
             // It would repeat a send that has ended.
-            Waiter::FollowUp(responder) => responder.send(if is_settled { Ok(()) } else { Err(refusal) }),
+            Waiter::FollowUp(responder) => responder.send(if has_begun { Ok(()) } else { Err(refusal) }),
         }
     }
 }

@@ -308,7 +308,7 @@ pub(super) fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Res
 fn failed(reason: Option<Failure>, may_have_been_sent: bool) -> Result<SendOutcome, Refusal> {
     let by_guard = |rule, until| Ok(SendOutcome::GuardRefused(GuardRefusal { rule, until }));
     match reason {
-        Some(Failure::StateUnknown) => Err(Refusal::StoreUnavailable),
+        Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),
         // Another gateway may have sent the message before; its code stays good.
         Some(Failure::BudgetSpent { until }) if !may_have_been_sent => by_guard(Rule::Budget, Some(until)),
         Some(Failure::TooDear) if !may_have_been_sent => by_guard(Rule::Price, None),

@@ -140,7 +140,7 @@ impl Verifier {
     /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn send(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
         let key = outgoing.key;
         let permit = self.limit.acquire(key.service, true)?;
@@ -193,7 +193,7 @@ impl Verifier {
     /// Checks a submitted code. The command is carried out even if the caller goes away.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn check(&self, check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
         let key = check.key;
         let permit = self.limit.acquire(key.service, false)?;
@@ -204,7 +204,7 @@ impl Verifier {
     /// whether the request had an effect.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn end(&self, end: End) -> Result<Reply<bool>, Refusal> {
         let key = end.key;
         let permit = self.limit.acquire(key.service, false)?;
@@ -214,7 +214,7 @@ impl Verifier {
     /// Records a provider's report about a message. A repeated report changes nothing.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
+    /// [`Refusal`].
     pub async fn receive(&self, receipt: Receipt) -> Result<ReceiptOutcome, Refusal> {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
@@ -233,7 +233,7 @@ impl Verifier {
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         let recorded = self.shards.router().decide_unbounded(subject, record);
-        let (outcome, dropped, arrived) = recorded.await.unwrap_or(Err(Refusal::Stopping))?;
+        let (outcome, dropped, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         if let Some(events) = &self.deps.events {
             events.count_drops(dropped);
         }
@@ -393,6 +393,6 @@ impl Verifier {
     ) -> Result<T, Refusal> {
         let (responder, pending) = Responder::new(permit);
         self.shards.submit(NumberCommand::new(key, request(responder), Arc::clone(&self.deps)));
-        pending.await.unwrap_or(Err(Refusal::Stopping))
+        pending.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 }

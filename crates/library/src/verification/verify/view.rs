@@ -191,6 +191,6 @@ pub enum Refused {
         /// When the next message may probe one of them.
         until: Timestamp,
     },
-    /// The server refused the request. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// The server refused the request.
     Unavailable(Refusal),
 }

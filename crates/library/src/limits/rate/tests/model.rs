@@ -125,7 +125,7 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         prop_assert!(model.is_full(&charges, now, 1, any), "it had room");
                         prop_assert!(now < until);
                     }
-                    Err(LimitRefusal::Refused(Refusal::StoreUnavailable)) => {
+                    Err(LimitRefusal::Refused(Refusal::StoreUnavailable | Refusal::OutcomeUnknown)) => {
                         model.count(&charges, now, false);
                     }
                     Err(other) => prop_assert!(false, "{other}"),

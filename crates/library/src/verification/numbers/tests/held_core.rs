@@ -164,7 +164,7 @@ fn a_check_whose_commit_failed_asks_no_gateway_and_blocks_no_command() {
     let mut world = World::new();
     let (first, behind) = two_in_one_batch(&mut world);
     world.fails_to_commit();
-    assert_eq!(first.answer(), Err(Refusal::StoreUnavailable));
+    assert_eq!(first.answer(), Err(Refusal::OutcomeUnknown));
     assert!(world.asks_no_gateway());
     world.commits();
     assert_eq!(behind.answer(), Ok(wrong(3)));

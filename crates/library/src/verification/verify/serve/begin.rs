@@ -78,7 +78,7 @@ impl Verifying {
         let reply = self.verifier.send(Box::new(outgoing)).await;
         let may_have_been_sent = match &reply {
             Ok(reply) => reply.may_have_been_sent,
-            Err(refusal) => matches!(refusal, Refusal::StoreUnavailable | Refusal::Stopping),
+            Err(refusal) => *refusal == Refusal::OutcomeUnknown,
         };
         let shown = reply.map_err(Refused::from).and_then(|mut reply| {
             let attempts = reply.attempts.take();
@@ -196,7 +196,7 @@ impl Verifying {
     /// routes and the library: its test numbers hold there too.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn send_for_default_service(
         &self,
         mut outgoing: Box<Outgoing>,
@@ -221,7 +221,7 @@ impl Verifying {
     /// As [`Verifier::check`](crate::verification::numbers::Verifier::check), for the default service.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn check_for_default_service(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
         if let Some(default) = self.default_with_test_numbers() {
             check.key = self.key(&default, check.key.number);

@@ -78,7 +78,7 @@ impl Verifying {
     /// answered waits for the end of the send, also if the provider hangs up. A report about an unknown send is ignored.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the report may have been recorded.
+    /// [`Refusal`].
     pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
         if !self.is_early(&receipt).await? {
             return Ok(());
@@ -97,7 +97,7 @@ impl Verifying {
             Ok(())
         });
         // The provider gets its answer soon, also if a crash has lost the end of the send.
-        timeout(EARLY_ANSWER, waits).await.map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::Stopping)))
+        timeout(EARLY_ANSWER, waits).await.map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::OutcomeUnknown)))
     }
 
     /// Records a report, unless its send has not ended: then it returns `true`.
@@ -116,8 +116,8 @@ impl Verifying {
         T: Send + 'static,
         W: Future<Output = Result<T, Refused>> + Send + 'static,
     {
-        // If the task panicked, or the runtime ends, the outcome is unknown.
-        tokio::spawn(work(self.clone())).await.unwrap_or(Err(Refused::Unavailable(Refusal::Stopping)))
+        // A task that panics or is aborted does not answer.
+        tokio::spawn(work(self.clone())).await.unwrap_or(Err(Refused::Unavailable(Refusal::OutcomeUnknown)))
     }
 
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {

@@ -32,7 +32,7 @@ impl Verifying {
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
     ///
     /// # Errors
-    /// [`Refusal`]. After `StoreUnavailable` or `Stopping` the outcome is unknown.
+    /// [`Refusal`].
     pub async fn clear(
         &self,
         service: ServiceId,
@@ -61,7 +61,7 @@ impl Verifying {
     /// Erases what is kept of a number in a service.
     ///
     /// # Errors
-    /// [`Refusal`]. After an error a part may have been erased.
+    /// [`Refusal`]. After [`Refusal::OutcomeUnknown`] a part may have been erased.
     pub async fn erase(
         &self,
         service: ServiceId,
@@ -72,7 +72,8 @@ impl Verifying {
         let mut locked_until = None;
         let mut has_erased = self.verifier.attempts.erase(service.id, number).await?;
         if let Some(guard) = self.verifier.guard() {
-            has_erased |= guard.erase(Some(service.id), number).await?;
+            let erased = guard.erase(Some(service.id), number).await;
+            has_erased |= erased.map_err(|_| Refusal::OutcomeUnknown)?;
         }
         // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
         for is_test in [true, false] {
@@ -80,7 +81,9 @@ impl Verifying {
             let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
             let ending = Ending::Erased;
             let end = End { key, ending, named: None, audited, was_erased: has_erased };
-            has_erased |= self.verifier.end(end).await?.outcome;
+            let ended = self.verifier.end(end).await;
+            let ended = ended.map_err(|refusal| if has_erased { Refusal::OutcomeUnknown } else { refusal });
+            has_erased |= ended?.outcome;
             let lockout = self.verifier.lockout(key).await?;
             locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
