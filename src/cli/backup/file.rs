@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{name, subject_of, subject_text};
 use crate::domain::{ServiceId, Timestamp, record_id, record_id_parts};
 use crate::engine::SlotHash;
-use crate::shard::{Kinds, RecordError};
+use crate::shard::{Kinds, RecordError, VERSION};
 use crate::store::{CopiedRecord, FORMAT, Key};
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
@@ -112,7 +112,7 @@ impl<W: Write> Writer<W> {
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
         let line = ExportLine::Record(RecordLine {
             kind: kind.plural.to_owned(),
-            version: kind.version,
+            version: VERSION,
             service: record_id_parts(entry.key.id).0.get(),
             subject: subject_text(&entry.key),
             record,

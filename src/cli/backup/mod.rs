@@ -14,7 +14,6 @@ pub use file::{ExportError, Header, ImportError, Reader, Writer};
 use crate::delivery::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::node::history;
 use crate::node::kinds::found_under_another_key;
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
@@ -30,8 +29,7 @@ const TEST: &str = "test:";
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
     let stored = kind.and_then(|kind| (kind.read)(&entry.record)).map_err(|error| error.to_string())?;
-    // An earlier version kept the days of the history for less time.
-    if stored.expires == entry.expires || entry.key.kind == history::Row::KIND {
+    if stored.expires == entry.expires {
         Ok(())
     } else {
         Err("its expiry differs from the expiry in its content".into())

@@ -46,7 +46,7 @@ async fn sound_data_passes_a_check_with_and_without_a_server() {
     world.server.killed().await;
     let before = files(&world.setup.data_dir());
     let report = is_well(false).await;
-    assert_eq!(report["versions"]["numbers, version 2"], 3, "{report}");
+    assert_eq!(report["versions"]["numbers, version 1"], 3, "{report}");
     assert_eq!(report["journal"]["closed_in_order"], false, "{report}");
     assert_eq!(files(&world.setup.data_dir()), before, "a check changes nothing in the data directory");
     world.setup.command(["check-data"]).await.says(["no damage found"]);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::rules::{GuardRules, Rule};
-use super::signals::{ClientNet, Dimension, Key};
+use super::signals::{ClientNet, Dimension};
 use crate::domain::{Region, Timestamp};
 
 const DAY: f64 = 86_400.0;
@@ -88,7 +88,7 @@ impl Limit {
             Dimension::Number(_) | Dimension::Total => {
                 Self { of_users: 0.0, ..limit(Rule::Number, number, 1.0, [f64::INFINITY, 0.0]) }
             }
-            Dimension::Network(_) | Dimension::Address(_) | Dimension::ProofsOf(_) | Dimension::Proof => {
+            Dimension::Network(_) | Dimension::Address(_) => {
                 Self { kept: 0.0, ..limit(Rule::Network, floors.network, 1.0, [1.0, 2.0]) }
             }
             Dimension::Prefix(_) => limit(Rule::Prefix, floors.prefix, 0.9, [0.5, 0.0]),
@@ -179,11 +179,8 @@ pub struct Ticket {
     pub(super) country: Option<Region>,
     /// Whether one of each allowance, by [`slot`].
     pub(super) takes: [bool; slot::ALL],
-    /// The message came from the number's home. Exports of the first layout have another fact in its place.
-    #[serde(alias = "is_known")]
+    /// The message came from the number's home.
     pub(super) is_home: bool,
-    /// Only earlier versions need it, which other records contain.
-    pub(super) announced: Option<Key>,
 }
 
 impl Ticket {

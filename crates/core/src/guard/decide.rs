@@ -232,7 +232,7 @@ impl Guard {
             self.write(&current, state);
         }
         self.latest = self.latest.max(seconds(now));
-        assessment.ticket = Ticket { at: self.latest, address, country, takes, is_home, announced: None };
+        assessment.ticket = Ticket { at: self.latest, address, country, takes, is_home };
         assessment
     }
 
@@ -445,8 +445,6 @@ impl Guard {
     /// Takes a stored record, before the first send.
     pub fn restore(&mut self, row: GuardRow) {
         match row {
-            // Of earlier versions.
-            GuardRow::Allowance(_, Dimension::Address(_) | Dimension::Proof | Dimension::ProofsOf(_), _) => {}
             GuardRow::Allowance(service, dimension, row) => {
                 self.rows.change((service, dimension), |known| *known = row);
             }

@@ -11,7 +11,6 @@ mod allowance;
 mod decide;
 mod entries;
 mod findings;
-mod older;
 mod rules;
 mod signals;
 mod table;
@@ -22,7 +21,6 @@ pub use allowance::{Allowance, NumberState, Row, Ticket, VerifiedChange, Verifie
 pub use decide::{AllowanceNow, Explained, Guard, GuardRow, MOST_ALLOWANCES};
 pub use entries::{Entries, Entry, EntryAction, TooManyEntries};
 pub use findings::{Assessment, Figures, Finding, Refused};
-pub use older::FirstGuardRow;
 pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
 pub use table::Table;

@@ -111,9 +111,6 @@ pub enum Dimension {
     /// All unproven countries together.
     Unproven,
     Number(PhoneNumber),
-    // In records of earlier versions.
-    Proof,
-    ProofsOf(ClientNet),
 }
 
 impl Dimension {
@@ -130,11 +127,10 @@ impl fmt::Display for Dimension {
             Self::Country(Some(country)) => write!(f, "{country}"),
             Self::Country(None) => f.write_str("no country"),
             Self::Prefix(digits) => write!(f, "+{digits}****"),
-            Self::Address(net) | Self::ProofsOf(net) => write!(f, "{net}"),
+            Self::Address(net) => write!(f, "{net}"),
             Self::Network(net) => f.write_str(&net.named("/24", "/48")),
             Self::Unproven => f.write_str("unproven"),
             Self::Number(number) => write!(f, "{number}"),
-            Self::Proof => f.write_str("none"),
         }
     }
 }

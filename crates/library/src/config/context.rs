@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::forms::is_name;
-use super::layers::{Context, removed};
+use super::layers::Context;
 use super::read::{joined, members, read};
 use super::report::{ConfigErrors, Effective, hint, shown};
 
@@ -133,8 +133,7 @@ impl Context {
         for (below, known) in unknown {
             let path = joined(path, &below);
             let name = below.rsplit('.').next().unwrap_or_default();
-            let unknown = || format!("it is unknown{}", hint(name, known.iter().copied()));
-            let words = removed(&path).map_or_else(unknown, |(words, _)| words.to_owned());
+            let words = format!("it is unknown{}", hint(name, known.iter().copied()));
             self.report.ignored(format!("{}: {path:?}", self.origin(&path)), words);
         }
         Ok(read)

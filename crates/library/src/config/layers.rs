@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
-use super::report::{Effective, Report, hint, quoted, text_of};
+use super::report::{Effective, Report, hint, quoted};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
@@ -79,61 +79,6 @@ pub const ALIASES: [(&str, &str); 6] = [
     ("sms.twilio.token", "TWILIO_AUTH_TOKEN"),
     ("sms.twilio.verify_sid", "TWILIO_SERVICES_ID"),
 ];
-
-/// Keys of earlier versions, and what to know about them. Where a value that changed what the server does was given, the start
-/// stops: the last is the one that changed nothing.
-pub const REMOVED: [(&str, &str, Option<&str>); 8] = [
-    (
-        "body-timeout breaker-failures breaker-longest breaker-open-for commit-timeout header-timeout idle-timeout \
-         max-body-bytes max-commands max-commands-per-number max-hosted-sessions max-sends max-sends-waiting shards \
-         sms.longest_wait tracker-keep-at-most voice-ring-for",
-        "removed: it is a constant now (docs/reference/configuration.md#bounds); take it out",
-        None,
-    ),
-    (
-        "guard.address guard.country guard.network guard.prefix guard.sends-per-number guard.unproven",
-        "removed: the guard has allowances with one \"tolerance\" (docs/concepts/guard.md#how-it-decides); take it out",
-        None,
-    ),
-    ("scratch", "removed: the copy of the snapshot is always in the data directory; take it out", None),
-    (
-        "listen",
-        "no key: set \"test-hostname\" and \"test-port\", or \"prod-domain\" with \"production\": true",
-        None,
-    ),
-    (
-        "conversion-feedback",
-        "removed: Twilio is not told which messages led to a verified number; take it out",
-        Some("false"),
-    ),
-    (
-        "gateway-silent",
-        "removed: after a failure that may have sent the message the next gateway is always asked, with the same code; take it out",
-        Some("next"),
-    ),
-    (
-        "http-gateway",
-        "removed: it is a gateway of \"gateways\" with a recipe now, still named Http. Replace it by \"gateways\": {\"Http\": {\"recipe\": \
-         {\"settings\": {\"token\": {\"about\": \"the token\", \"secret\": true}}, ...}}} with the members of http-gateway in the place \
-         of ..., and set ONCEWARD_GATEWAYS_HTTP_TOKEN (docs/guides/custom-gateway.md)",
-        Some("-"),
-    ),
-    (
-        "HTTP_GATEWAY_TOKEN HTTP_GATEWAY_USERNAME HTTP_GATEWAY_PASSWORD",
-        "removed: the gateway Http has ONCEWARD_GATEWAYS_HTTP_TOKEN, _USERNAME and _PASSWORD; rename it",
-        None,
-    ),
-];
-
-/// What to know about a key, a member or a variable of earlier versions, and the value that may stay, if others may not.
-pub fn removed(name: &str) -> Option<(&'static str, Option<&'static str>)> {
-    let is_meant = |key: &str| {
-        let above = name.strip_suffix(key);
-        above.is_some_and(|above| above.is_empty() || above.ends_with('.')) || name == variable(key)
-    };
-    let found = REMOVED.iter().find(|(keys, ..)| keys.split(' ').any(is_meant));
-    found.map(|(_, words, harmless)| (*words, *harmless))
-}
 
 pub fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
@@ -305,7 +250,7 @@ impl Context {
                 _ => self.report.wrong(path, None, "it must be an object", origin),
             }
         } else {
-            self.note_unknown(path, &value, origin);
+            self.note_unknown(path, origin);
         }
     }
 
@@ -352,7 +297,7 @@ impl Context {
             } else if let Some(path) = self.names.given_by(&name) {
                 self.put(&path, text.into(), origin);
             } else {
-                self.note_unknown_variable(&name, text, origin);
+                self.note_unknown_variable(&name, origin);
             }
         }
     }
@@ -397,29 +342,20 @@ impl Context {
     }
 
     /// Misspelt names would otherwise look as if they worked.
-    fn note_unknown(&mut self, name: &str, given: &Value, origin: String) {
+    fn note_unknown(&mut self, name: &str, origin: String) {
         // A variable is best spelled as its provider does.
         let is_older =
             |known: &&str| known.starts_with("TWILIO") && ALIASES.iter().any(|(of, _)| of == known);
         let known = self.names.meanings.keys().map(String::as_str).filter(|known| !is_older(known));
-        match removed(name) {
-            Some((words, Some(harmless))) if text_of(given).as_deref() != Some(harmless) => {
-                self.report.wrong(name, None, words, origin);
-            }
-            Some((words, _)) => self.report.ignored(origin, words),
-            None => self.report.ignored(origin, format!("it is unknown{}", hint(name, known))),
-        }
+        self.report.ignored(origin, format!("it is unknown{}", hint(name, known)));
     }
 
-    fn note_unknown_variable(&mut self, name: &str, text: String, origin: String) {
+    fn note_unknown_variable(&mut self, name: &str, origin: String) {
         // Other programs have variables of gateways too: only a likely slip is worth a word.
         let is_slip = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
         let is_shared = || SHARED_PREFIXES.iter().any(|prefix| name.starts_with(&prefix[..prefix.len() - 1]));
-        if name.starts_with(PREFIX)
-            || removed(name).is_some()
-            || is_shared() && self.names.meanings.keys().any(is_slip)
-        {
-            self.note_unknown(name, &text.into(), origin);
+        if name.starts_with(PREFIX) || is_shared() && self.names.meanings.keys().any(is_slip) {
+            self.note_unknown(name, origin);
         }
     }
 }

@@ -221,7 +221,6 @@ pub struct Attempt {
     /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
     /// When that came; without a report, when it was certain that no try of this attempt had left.
-    #[serde(default)]
     pub receipt_at: Option<Timestamp>,
     /// The class of the gateway's error; [`ErrorClass::Ambiguous`] if it did not answer in time. Not kept.
     #[serde(skip)]

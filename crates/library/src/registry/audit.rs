@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Id, LogRecord, OlderLayout, Record, RecordLog, Transaction};
+use crate::shard::{Durability, Id, LogRecord, Record, RecordLog, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -70,8 +70,6 @@ crate::named! {
         GuardAllowed = "guard.entry_allowed",
         GuardBlocked = "guard.entry_blocked",
         GuardEntryRemoved = "guard.entry_removed",
-        /// Of earlier versions.
-        GuardExpected = "guard.entry_expected",
         GuardKnownOnly = "guard.known_only",
     }
 }
@@ -172,7 +170,7 @@ pub struct Audited {
 /// One entry of the log. Equal changes by one author within an hour are one entry, so that a program that repeats a change
 /// does not push out what others did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditEntry<C = Change> {
+pub struct AuditEntry {
     /// The last time.
     pub at: Timestamp,
     pub first: Timestamp,
@@ -181,53 +179,13 @@ pub struct AuditEntry<C = Change> {
     pub actor: Actor,
     /// The request of the last time.
     pub request_id: Option<String>,
-    pub change: C,
-}
-
-/// As earlier versions wrote it: one entry for each time.
-#[derive(Deserialize)]
-struct FirstAuditEntry {
-    at: Timestamp,
-    keep_until: Timestamp,
-    actor: Actor,
-    request_id: Option<String>,
-    change: FirstChange,
-}
-
-/// Without the values that were changed.
-#[derive(Deserialize)]
-struct FirstChange {
-    action: Action,
-    service: Option<Sid>,
-    resource: Option<Sid>,
-    number: Option<String>,
-}
-
-impl From<FirstChange> for Change {
-    fn from(FirstChange { action, service, resource, number }: FirstChange) -> Self {
-        Self { service, resource, number, ..Self::of(action) }
-    }
-}
-
-impl From<FirstAuditEntry> for AuditEntry {
-    fn from(FirstAuditEntry { at, keep_until, actor, request_id, change }: FirstAuditEntry) -> Self {
-        Self { at, first: at, times: 1, keep_until, actor, request_id, change: change.into() }
-    }
-}
-
-impl From<AuditEntry<FirstChange>> for AuditEntry {
-    fn from(earlier: AuditEntry<FirstChange>) -> Self {
-        let AuditEntry { at, first, times, keep_until, actor, request_id, change } = earlier;
-        Self { at, first, times, keep_until, actor, request_id, change: change.into() }
-    }
+    pub change: Change,
 }
 
 /// After a failed commit the entry stays by default: the change may have been made.
 impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";
-    const OLDER: &'static [OlderLayout<Self>] =
-        &[OlderLayout::of::<FirstAuditEntry>(), OlderLayout::of::<AuditEntry<FirstChange>>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         let [.., slot] = *id;

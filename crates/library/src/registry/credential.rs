@@ -61,7 +61,7 @@ pub struct ApiKey {
     pub service: Option<ServiceId>,
     pub scopes: Scopes,
     pub name: Option<String>,
-    /// Who asked for it; `None` for a program that embeds the library, and for keys of earlier versions.
+    /// Who asked for it; `None` for a program that embeds the library.
     pub creator: Option<Actor>,
     pub created: Timestamp,
     /// The minute in which it was used last.
@@ -107,46 +107,6 @@ pub enum Credential {
     Key(ApiKey),
     /// A key for the compatible routes was revoked: these routes require a key from then on, even if no key is left.
     HadKey,
-}
-
-/// As earlier versions wrote it: without the creator.
-#[derive(Deserialize)]
-pub(super) struct FirstApiKey {
-    sid: Sid,
-    service: Option<ServiceId>,
-    scopes: Scopes,
-    name: Option<String>,
-    created: Timestamp,
-    last_used: Option<Timestamp>,
-    revoked: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-pub(super) enum FirstCredential {
-    Root(CredentialFingerprint),
-    Key { key: FirstApiKey, hash: [u8; 32], number: u64 },
-    HadKey,
-}
-
-impl From<FirstCredential> for Credential {
-    fn from(first: FirstCredential) -> Self {
-        match first {
-            FirstCredential::Root(root) => Self::Root(root),
-            FirstCredential::Key { key, hash, number } => Self::Key(ApiKey {
-                sid: key.sid,
-                service: key.service,
-                scopes: key.scopes,
-                name: key.name,
-                creator: None,
-                created: key.created,
-                last_used: key.last_used,
-                revoked: key.revoked,
-                hash,
-                number,
-            }),
-            FirstCredential::HadKey => Self::HadKey,
-        }
-    }
 }
 
 impl Credential {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::credential::{Credential, FirstCredential};
+use super::credential::Credential;
 use super::error::{Item, RegistryError};
 use crate::config::services::{ServiceSettings, TestNumber};
 use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, OlderLayout, Record};
+use crate::shard::{Id, Record};
 
 /// A namespace with its own rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -228,7 +228,6 @@ permanent_record!(SafeNumber, 8, "numbers on the safe list");
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstCredential>()];
 
     fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
         SLOT

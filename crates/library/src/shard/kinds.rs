@@ -17,9 +17,7 @@ pub struct RecordKind {
     pub kind: u8,
     /// [`Record::PLURAL`].
     pub plural: &'static str,
-    /// [`Record::VERSION`].
-    pub version: u8,
-    /// The record with these bytes, in the layout that this program writes.
+    /// The record with these bytes.
     pub read: fn(&Bytes) -> Result<Stored, RecordError>,
     /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
     pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
@@ -54,12 +52,9 @@ impl Kinds {
         self.0.push(RecordKind {
             kind: R::KIND,
             plural: R::PLURAL,
-            version: R::VERSION,
             read: |bytes| {
-                let record = decode::<R>(bytes)?;
-                let is_written_so = bytes.first() == Some(&R::VERSION);
-                let bytes = if is_written_so { bytes.clone() } else { encode(&record) };
-                Ok(Stored { bytes, expires: record.expires() })
+                let expires = decode::<R>(bytes)?.expires();
+                Ok(Stored { bytes: bytes.clone(), expires })
             },
             merge_pessimistic: merge_pessimistic::<R>,
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),

@@ -34,7 +34,7 @@ pub use self::command::{After, Command, Decided, Load, Subject, name_digest};
 pub use self::core::{Core, ShardSettings};
 pub use self::kinds::{Kinds, RecordKind};
 pub use self::map::{Map, Table};
-pub use self::record::{Id, OlderLayout, Record, RecordError, RecordKey, Stored, decode, encode, service_of};
+pub use self::record::{Id, Record, RecordError, RecordKey, Stored, VERSION, decode, encode, service_of};
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
 pub use self::refusal::{Full, LimitedTable, Refusal};
 pub use self::restore::ShardStartError;

@@ -23,6 +23,10 @@ pub const fn service_of(id: &Id) -> ServiceId {
 /// digests; tables of records, whose keys clients choose, have their own.
 pub type Hasher = hashbrown::DefaultHashBuilder;
 
+/// The version of the layout of records. It is in front of each record, and in each line of an export. A change of a
+/// record's serialization raises it, and [`FORMAT`](crate::store::FORMAT).
+pub const VERSION: u8 = 1;
+
 /// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`](super::Kinds):
 /// batching, durability, recovery, expiry and snapshots come with it.
 pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
@@ -30,13 +34,6 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     const KIND: u8;
     /// Plural name of the kind in messages and exports, such as `numbers`.
     const PLURAL: &'static str;
-    /// The layouts that earlier versions of the program wrote, the first one first. Each record, in the store and in an
-    /// export, says which one it has: the layout of this type has the next number, from 1 on. A change of this type that
-    /// changes its serialization adds the type as it was before, and raises [`FORMAT`](crate::store::FORMAT).
-    const OLDER: &'static [OlderLayout<Self>] = &[];
-    /// The version of the layout that is written, in front of each record. It follows from [`Record::OLDER`].
-    #[expect(clippy::cast_possible_truncation, reason = "a kind has a handful of layouts")]
-    const VERSION: u8 = Self::OLDER.len() as u8 + 1;
 
     /// Takes out what no longer matters; `None` if there is nothing. The sweep calls it for large records.
     const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = None;
@@ -58,30 +55,11 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     }
 }
 
-/// Reads a layout of the records `R` that is no longer written.
-pub struct OlderLayout<R> {
-    from_bytes: fn(&[u8]) -> postcard::Result<R>,
-    from_json: fn(Value) -> serde_json::Result<R>,
-}
-
-impl<R> OlderLayout<R> {
-    /// The layout that the type `O` has.
-    pub const fn of<O: DeserializeOwned + Into<R>>() -> Self {
-        Self {
-            from_bytes: |bytes| postcard::from_bytes::<O>(bytes).map(O::into),
-            from_json: |value| serde_json::from_value::<O>(value).map(O::into),
-        }
-    }
-}
-
-/// The older layout with this version; `None` for the one that this program writes.
-fn older<R: Record>(version: u8) -> Result<Option<&'static OlderLayout<R>>, RecordError> {
-    match version.checked_sub(1) {
-        None => Err(contents::<R>(&"it has version 0, and versions begin with 1")),
-        Some(_) if version > R::VERSION => {
-            Err(RecordError::Version { what: R::PLURAL, found: version, known: R::VERSION })
-        }
-        Some(index) => Ok(R::OLDER.get(usize::from(index))),
+fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {
+    match found {
+        VERSION => Ok(()),
+        0 => Err(contents::<R>(&"it has version 0, and versions begin with 1")),
+        found => Err(RecordError::Version { what: R::PLURAL, found }),
     }
 }
 
@@ -90,16 +68,14 @@ fn older<R: Record>(version: u8) -> Result<Option<&'static OlderLayout<R>>, Reco
 pub enum RecordError {
     /// Written by a newer version of the program.
     #[error(
-        "a record of {what} has version {found}, and this program reads versions up to {known}: a newer version of \
-         onceward wrote it"
+        "a record of {what} has version {found}, and this program reads version {VERSION}: a newer version of onceward \
+         wrote it"
     )]
     Version {
         /// [`Record::PLURAL`].
         what: &'static str,
         /// The version found.
         found: u8,
-        /// The version that this program writes.
-        known: u8,
     },
     /// The bytes are not a record of this kind.
     #[error("a record of {what} cannot be decoded: {why}")]
@@ -132,7 +108,7 @@ impl RecordError {
 /// The bytes of a record: its version, then its fields in postcard's format.
 pub fn encode<R: Record>(record: &R) -> Bytes {
     let mut bytes = Vec::with_capacity(128);
-    bytes.push(R::VERSION);
+    bytes.push(VERSION);
     #[expect(
         clippy::expect_used,
         reason = "encoding into memory fails only for types that serde cannot describe"
@@ -141,17 +117,14 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// Decodes a record of any version from 1 on. Never panics.
+/// Decodes a record. Never panics.
 ///
 /// # Errors
 /// [`RecordError`] if they are no record of this kind, or one of a newer version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     let (version, body) = bytes.split_first().ok_or_else(|| contents::<R>(&"it is empty"))?;
-    let decoded = match older::<R>(*version)? {
-        None => postcard::from_bytes(body),
-        Some(layout) => (layout.from_bytes)(body),
-    };
-    decoded.map_err(|error| contents::<R>(&error))
+    check_version::<R>(*version)?;
+    postcard::from_bytes(body).map_err(|error| contents::<R>(&error))
 }
 
 /// A record as JSON.
@@ -159,13 +132,10 @@ pub(super) fn to_json<R: Record>(bytes: &[u8]) -> Result<Value, RecordError> {
     serde_json::to_value(decode::<R>(bytes)?).map_err(|error| contents::<R>(&error))
 }
 
-/// A record from its JSON in the layout of a version.
+/// A record from its JSON in a layout of this version.
 pub(super) fn from_json<R: Record>(version: u8, value: Value) -> Result<R, RecordError> {
-    let record = match older::<R>(version)? {
-        None => serde_json::from_value(value),
-        Some(layout) => (layout.from_json)(value),
-    };
-    record.map_err(|error| contents::<R>(&error))
+    check_version::<R>(version)?;
+    serde_json::from_value(value).map_err(|error| contents::<R>(&error))
 }
 
 fn contents<R: Record>(why: &impl ToString) -> RecordError {

@@ -109,7 +109,6 @@ pub struct HostedSession {
     numbers: u8,
     approved: Option<Approval>,
     /// Whether the next message needs the operator's challenge.
-    #[serde(default)]
     pub asks_challenge: bool,
 }
 

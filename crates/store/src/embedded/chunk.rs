@@ -20,9 +20,6 @@ const CHUNK_BYTES: usize = 7 * 1024;
 
 const CHUNK_HEAD: usize = 8;
 
-/// Behind all chunks, earlier versions repeated the manifest.
-const MANIFEST_KEY: [u8; 8] = [0xFF; 8];
-
 /// Puts an entry into a database.
 pub(super) type Insert<'a> = &'a mut dyn FnMut([u8; 8], Vec<u8>) -> Result<(), StoreError>;
 
@@ -92,9 +89,6 @@ pub(super) fn read<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<StoreError>>(
     let mut read_one = |entry: Result<(K, V), StoreError>| {
         let (key, value) = entry.map_err(|error| damaged(&error.reason()))?;
         let (key, value) = (key.as_ref(), value.as_ref());
-        if key == MANIFEST_KEY {
-            return Ok(());
-        }
         if key != found.chunks.to_be_bytes() {
             return Err(damaged(&format!("chunk {} is missing", found.chunks)).into());
         }

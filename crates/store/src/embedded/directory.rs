@@ -16,10 +16,10 @@ use super::snapshot::{self, Listing, Snapshot};
 use crate::StoreError;
 use crate::error::PUT_BACK;
 
-/// The format of data directories and exports that this program writes. It reads every format from 1 on. From the first
-/// release on it rises with each change of what is in them: a layout of the journal or the manifest, a line of an export,
-/// a kind of record or the layout of one. Therefore a program that finds a higher format refuses before it changes a byte.
-pub const FORMAT: u32 = 10;
+/// The format of data directories and exports. From the first release on it rises with each change of what is in them: a
+/// layout of the journal or the manifest, a line of an export, a kind of record or the layout of one. Therefore a program
+/// that finds a higher format refuses before it changes a byte.
+pub const FORMAT: u32 = 1;
 
 const FIRST_LINE: &str = "onceward data directory";
 
@@ -36,8 +36,6 @@ pub(super) struct Directory {
     pub(super) journal: PathBuf,
     pub(super) snapshot: PathBuf,
     pub(super) format: PathBuf,
-    /// [`FORMAT`], which tests raise.
-    pub(super) newest: u32,
 }
 
 /// Keeps other processes from the directory.
@@ -85,7 +83,7 @@ impl Directory {
     pub(super) fn existing(root: &Path) -> Self {
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let [journal, snapshot, format] = ["journal", "snapshot", "FORMAT"].map(|name| root.join(name));
-        Self { root, journal, snapshot, format, newest: FORMAT }
+        Self { root, journal, snapshot, format }
     }
 
     /// Makes the file that processes lock. Only a process that writes to the directory needs it.
@@ -188,9 +186,9 @@ impl Directory {
         let format = format.parse().map_err(|_| damaged("its format is not a number"))?;
         // Before anything that may be otherwise in a newer format.
         let program = field("program").ok_or_else(|| damaged("its third line is not \"program = ...\""))?;
-        if format > self.newest {
+        if format > FORMAT {
             let (path, program) = (path.clone(), program.to_owned());
-            return Err(StoreError::FormatNewer { path, found: format, program, known: self.newest });
+            return Err(StoreError::FormatNewer { path, found: format, program, known: FORMAT });
         }
         let key = field("key").ok_or_else(|| damaged("its fourth line is not \"key = ...\""))?;
         let state = field("state").ok_or_else(|| damaged("its fifth line is not \"state = ...\""))?;
@@ -211,9 +209,9 @@ impl Directory {
         disk: &dyn Disk,
     ) -> Result<(), StoreError> {
         let key = encode_string(&key_fingerprint);
-        let (format, program, state) = (self.newest, env!("CARGO_PKG_VERSION"), state.as_str());
+        let (program, state) = (env!("CARGO_PKG_VERSION"), state.as_str());
         let text =
-            format!("{FIRST_LINE}\nformat = {format}\nprogram = {program}\nkey = {key}\nstate = {state}\n");
+            format!("{FIRST_LINE}\nformat = {FORMAT}\nprogram = {program}\nkey = {key}\nstate = {state}\n");
         let temporary = self.root.join("FORMAT.new");
         let write = || {
             let mut file =

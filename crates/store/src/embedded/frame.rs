@@ -27,7 +27,7 @@ pub(super) const HEADER_BYTES: usize = 32;
 pub(super) const LAST_NUMBER: u64 = 1 << 62;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"owjournl";
-const SEGMENT_FORMAT: u32 = 2;
+const SEGMENT_FORMAT: u32 = 1;
 
 /// The header of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use onceward_core::domain::Timestamp;
 use super::frame::LAST_NUMBER;
 use super::replay::Covered;
 
-/// The layout of the manifest that is written. [`Manifest::decode`] has a branch for each one from 1 on.
+/// The layout of the manifest.
 const VERSION: u64 = 1;
 
 /// The content of a snapshot.

@@ -105,7 +105,7 @@ impl EmbeddedStore {
         if options.importing {
             check_importable(&options.dir)?;
         }
-        let directory = Directory { newest: settings.format, ..Directory::at(&options.dir)? };
+        let directory = Directory::at(&options.dir)?;
         directory.make_lock_file()?;
         let mut data = DataDirectory::locked(directory, options.loading.clone(), settings.deadline)?;
         if options.importing {
@@ -141,13 +141,6 @@ impl EmbeddedStore {
             "data directory opened"
         );
         tidy(&data.directory, &found.replayed, &*disk)?;
-        let (format, newest) =
-            (data.file.as_ref().map_or(settings.format, |file| file.format), settings.format);
-        if format < newest {
-            // Before anything is written that an older version cannot read.
-            data.directory.write_state(DirectoryState::Complete, options.key_fingerprint, &*disk)?;
-            tracing::info!(from = format, to = newest, "format of the data directory raised");
-        }
         data.start(options, found, is_new, disk)
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 
-use super::directory::FORMAT;
 use super::live::Loading;
 
 /// Sizes and times that only tests change.
@@ -30,8 +29,6 @@ pub struct StoreSettings {
     pub retry_every: Duration,
     /// The interval at which an idle store records the time.
     pub time_every: Duration,
-    /// The format that is written, and the newest that is read.
-    pub format: u32,
 }
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -49,7 +46,6 @@ impl Default for StoreSettings {
             repeat_checkpoint_after: Duration::from_secs(10),
             retry_every: Duration::from_secs(1),
             time_every: Duration::from_secs(60),
-            format: FORMAT,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::limits::guard::{
     ClientSignals, Cost, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers,
 };
 use crate::limits::rate::{BucketRule, Charge, CheckAnswer, KeyedRequest, Limits, MOST_RECORDS};
-use crate::node::history::{Counts, Group, Resolution, Series};
+use crate::node::history::{Counts, Group, Resolution, Row, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
 use crate::registry::world::{World, given, number};
@@ -197,7 +197,7 @@ fn delivery(service: ServiceId) -> EventRecord {
     }))
 }
 
-fn hour(service: ServiceId) -> history::Row {
+fn hour(service: ServiceId) -> Row {
     let group = Group {
         country: number("+14155552671").region(),
         channel: Channel::Sms,
@@ -206,7 +206,7 @@ fn hour(service: ServiceId) -> history::Row {
     let resolution = Resolution::Hour;
     let series = Series { resolution, start: resolution.bucket(AT), service, group };
     let counts = Counts { begun: 3, verified: 1, accepted: 2, cost_micros: 20_000, ..Counts::default() };
-    history::Row { series, counts }
+    Row { series, counts }
 }
 
 prop_compose! {

@@ -133,35 +133,3 @@ fn rows_that_say_nothing_are_swept() {
     world.guard.rows.sweep(100, world.now.plus(2 * DAY));
     assert_eq!(world.guard.rows.held(), 0);
 }
-
-/// What the first version wrote: an address with an allowance, a number's state, an announcement.
-#[test]
-fn the_first_layout_is_read() {
-    #[derive(serde::Serialize)]
-    struct First<T>(u8, T);
-    type NumberState = (u8, u8, [u8; 7], u32, u32, Option<ClientNet>, Option<Region>);
-    let (service, at, client) = (ServiceId::DEFAULT, 1_728_000_000_u32, Some(net("192.0.2.7")));
-    let row = |of: Dimension, level: f64, number: Option<NumberState>| {
-        postcard::to_allocvec(&First(0, (service, of, ((level, 2.5, 1.0, at), number)))).expect("bytes")
-    };
-    let known: NumberState = (3, 2, [1; 7], at, 0, client, Some(region("TJ")));
-    let announced = (country("DE"), (2_u8, 500_u32, Timestamp::from_millis(u64::from(at) * 2_000)));
-    let rows = [
-        row(Dimension::Prefix(TJ / 10_000), 4.0, None),
-        row(Dimension::Number(number(TJ)), 7.0, Some(known)),
-        row(Dimension::Address(net("192.0.2.7")), 1.0, None),
-        row(Dimension::ProofsOf(net("192.0.2.7")), 1.0, None),
-        postcard::to_allocvec(&First(1, announced)).expect("bytes"),
-    ];
-    let mut world = World::new();
-    world.now = Timestamp::from_millis(u64::from(at) * 1_000);
-    for bytes in rows {
-        let row: FirstGuardRow = postcard::from_bytes(&bytes).expect("a row");
-        world.guard.restore(row.into());
-    }
-    let prefix = world.figures(Dimension::Prefix(TJ / 10_000));
-    assert_eq!((prefix.level, world.level(Dimension::Number(number(TJ)))), (4, 7));
-    assert_eq!(world.guard.number(service, number(TJ)).and_then(|known| known.address), client);
-    let entry = world.guard.entries.get(&country("DE"), world.now).expect("an entry");
-    assert_eq!((entry.action, world.guard.rows.held()), (EntryAction::Allow, 2));
-}

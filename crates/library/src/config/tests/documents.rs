@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::layers::{REMOVED, variable};
+use crate::config::layers::variable;
 use crate::config::load::{aliases, names};
 
 /// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
@@ -74,15 +74,6 @@ fn every_key_has_a_description_and_a_variable_of_its_own() {
     let all = names.credentials.into_iter().chain(others.map(str::to_owned));
     for name in all.chain(aliases().map(|(alias, _)| alias)) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in configuration.md");
-    }
-}
-
-#[test]
-fn the_changelog_names_every_key_that_was_removed() {
-    let changelog = include_str!("../../../../../CHANGELOG.md");
-    let removed = REMOVED.iter().filter(|(_, words, _)| words.starts_with("removed"));
-    for key in removed.flat_map(|(keys, ..)| keys.split(' ')) {
-        assert!(changelog.contains(&format!("`{key}`")), "{key}");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, T
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{Id, LogRecord, OlderLayout, Record};
+use crate::shard::{Id, LogRecord, Record};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -61,38 +61,6 @@ pub struct AttemptLog {
     pub parts: u8,
 }
 
-/// The first layout of [`AttemptLog`].
-#[derive(Deserialize)]
-struct FirstAttemptLog {
-    number: PhoneNumber,
-    created: Timestamp,
-    keep_until: Timestamp,
-    verify: VerifyStatus,
-    verify_at: Timestamp,
-    next_attempt: u8,
-    rows: Vec<Attempt>,
-    plan: Option<Box<PlannedSend>>,
-}
-
-impl From<FirstAttemptLog> for AttemptLog {
-    fn from(first: FirstAttemptLog) -> Self {
-        let FirstAttemptLog { number, created, keep_until, verify, verify_at, next_attempt, rows, plan } =
-            first;
-        Self {
-            number,
-            created,
-            keep_until,
-            verify,
-            verify_at,
-            next_attempt,
-            rows,
-            plan,
-            taken: Vec::new(),
-            parts: 1,
-        }
-    }
-}
-
 /// A planned message with everything needed to send it. Removing the plan removes the salt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedSend {
@@ -139,7 +107,6 @@ pub enum ReceiptOutcome {
 impl Record for AttemptLog {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstAttemptLog>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         AttemptLogKey::from_id(*id).slot()

@@ -32,7 +32,7 @@ use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::{Author, Change};
 use crate::shard::{
-    Durability, OlderLayout, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction,
+    Durability, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction,
 };
 
 use self::refused::{Findings, Waiting};
@@ -42,7 +42,7 @@ pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedChange, VerifiedNumber,
 };
-use onceward_core::guard::{FirstGuardRow, Guard, MOST_ALLOWANCES, Row};
+use onceward_core::guard::{Guard, MOST_ALLOWANCES, Row};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -66,8 +66,6 @@ const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 impl Record for GuardRow {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
-    /// With more allowances, and announced messages.
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstGuardRow>()];
 
     fn expires(&self) -> Timestamp {
         Self::expires(self)

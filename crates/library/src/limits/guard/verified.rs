@@ -4,16 +4,14 @@ use std::sync::{Arc, Weak};
 
 use onceward_core::guard::VerifiedNumber;
 use parking_lot::Mutex;
-use serde::Deserialize;
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id};
-use crate::shard::{Map, OlderLayout, Record, RecordKey, Shares, Stored, Table, service_of};
+use crate::shard::{Map, Record, RecordKey, Shares, Stored, Table, service_of};
 
 /// The record of a verified number. Its id is that of the number.
 impl Record for VerifiedNumber {
     const KIND: u8 = 15;
     const PLURAL: &'static str = "verified numbers";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstVerifiedNumber>()];
 
     fn expires(&self) -> Timestamp {
         Self::expires(*self)
@@ -22,19 +20,6 @@ impl Record for VerifiedNumber {
     /// The guard has not learned of a verification whose commit failed: the next one must pay as the first.
     fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
         before
-    }
-}
-
-/// Without the network.
-#[derive(Deserialize)]
-struct FirstVerifiedNumber {
-    day: u16,
-    counted: u16,
-}
-
-impl From<FirstVerifiedNumber> for VerifiedNumber {
-    fn from(FirstVerifiedNumber { day, counted }: FirstVerifiedNumber) -> Self {
-        Self { day, counted, home: 0 }
     }
 }
 

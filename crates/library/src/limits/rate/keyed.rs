@@ -17,7 +17,7 @@ use super::digest::Digester;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
 use crate::shard::{
-    Capacity, Durability, Id, LimitedTable, OlderLayout, Record, RecordKey, Refusal, Shards, Transaction,
+    Capacity, Durability, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction,
 };
 
 /// Bytes of an idempotency key.
@@ -61,13 +61,6 @@ pub struct KnownRequest {
     pub until: Timestamp,
 }
 
-/// Before checks had keys.
-impl From<KnownRequest> for KeyedRequest {
-    fn from(known: KnownRequest) -> Self {
-        Self { known, answer: None }
-    }
-}
-
 /// Identifies a request: its key and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Identity {
@@ -80,7 +73,6 @@ struct Identity {
 impl Record for KeyedRequest {
     const KIND: u8 = 14;
     const PLURAL: &'static str = "idempotency keys";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<KnownRequest>()];
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
         AttemptLogKey::from_id(*id).slot()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Timestamp, record_id};
-use crate::shard::{Id, OlderLayout, Record, name_digest};
+use crate::shard::{Id, Record, name_digest};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -217,56 +217,9 @@ pub struct Row {
     pub counts: Counts,
 }
 
-/// As earlier versions wrote it: of refusals only those of the guard.
-#[derive(Deserialize)]
-struct FirstRow {
-    series: Series,
-    counts: FirstCounts,
-}
-
-#[derive(Deserialize)]
-struct FirstCounts {
-    begun: u64,
-    #[serde(default)]
-    tried: u64,
-    verified: u64,
-    accepted: u64,
-    #[serde(default)]
-    delivery: Delays,
-    failed: Failures,
-    #[serde(default)]
-    failed_attempts: Failures,
-    cost_micros: u64,
-    guarded: u64,
-    saved_micros: u64,
-}
-
-impl From<FirstRow> for Row {
-    fn from(FirstRow { series, counts }: FirstRow) -> Self {
-        let FirstCounts { begun, tried, verified, accepted, delivery, failed, .. } = counts;
-        let FirstCounts { failed_attempts, cost_micros, guarded: guard, saved_micros, .. } = counts;
-        let refused = RefusedBy { guard, ..RefusedBy::default() };
-        let counts = Counts {
-            begun,
-            tried,
-            verified,
-            accepted,
-            delivery,
-            failed,
-            failed_attempts,
-            cost_micros,
-            refused,
-            saved_micros,
-            ..Counts::default()
-        };
-        Self { series, counts }
-    }
-}
-
 impl Record for Row {
     const KIND: u8 = 9;
     const PLURAL: &'static str = "history";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstRow>()];
 
     fn expires(&self) -> Timestamp {
         let Series { resolution, start, .. } = self.series;

@@ -8,11 +8,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use crate::domain::{NumberKey, Timestamp};
-use crate::engine::{FailureCount, NumberState, OpenNumber, SlotHash, Verification, merge_pessimistic};
-use crate::shard::{Capacity, Id, LimitedTable, OlderLayout, Record, Shards};
+use crate::engine::{NumberState, SlotHash, merge_pessimistic};
+use crate::shard::{Capacity, Id, LimitedTable, Record, Shards};
 
 /// The limit on stored test numbers.
 const TEST_NUMBERS: usize = 10_000;
@@ -25,47 +23,10 @@ pub fn capacities(shards: &Shards, limit: usize) -> [Arc<Capacity>; 2] {
     Capacity::following_each::<NumberState, 2>(shards, limits, which)
 }
 
-/// Without the wrong codes that no success clears.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum FirstNumberState {
-    Fresh,
-    Open(FirstOpenNumber),
-    Locked { until: Timestamp },
-}
-
-#[derive(Deserialize)]
-struct FirstOpenNumber {
-    failures: FirstFailureCount,
-    keep_until: Timestamp,
-    verification: Option<Verification>,
-}
-
-#[derive(Deserialize)]
-struct FirstFailureCount {
-    in_a_row: u8,
-    last: Timestamp,
-}
-
-impl From<FirstNumberState> for NumberState {
-    fn from(first: FirstNumberState) -> Self {
-        match first {
-            FirstNumberState::Fresh => Self::Fresh,
-            FirstNumberState::Locked { until } => Self::Locked { until },
-            FirstNumberState::Open(FirstOpenNumber { failures, keep_until, verification }) => {
-                let FirstFailureCount { in_a_row, last } = failures;
-                let failures = FailureCount { in_a_row, last, ..FailureCount::NONE };
-                Self::Open(OpenNumber { failures, keep_until, verification })
-            }
-        }
-    }
-}
-
 /// A fresh number has no record.
 impl Record for NumberState {
     const KIND: u8 = 1;
     const PLURAL: &'static str = "numbers";
-    const OLDER: &'static [OlderLayout<Self>] = &[OlderLayout::of::<FirstNumberState>()];
     /// A count of wrong codes is kept for long, and needs no verification that has expired.
     const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = Some(Self::without_expired_verification);
 

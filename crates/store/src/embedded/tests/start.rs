@@ -17,21 +17,6 @@ fn another_server_key_refuses_the_start() {
 }
 
 #[test]
-fn a_newer_program_raises_the_format_and_an_older_one_is_refused_then() {
-    let world = World::with_one_record();
-    let copy = world.copy();
-    let mut options = world.options(copy.path());
-    options.settings.format += 1;
-    let newer = EmbeddedStore::open(&options).expect("it reads the older format");
-    assert_eq!(world.contents_of(&newer), world.expected);
-    drop(newer);
-    wait_until_free(copy.path());
-    let refused = world.contents_after_crash(&copy);
-    assert!(matches!(refused, Err(StoreError::FormatNewer { .. })), "{refused:?}");
-    EmbeddedStore::open(&options).expect("it reads its own");
-}
-
-#[test]
 fn data_without_format_refuses_the_start() {
     let world = World::with_one_record();
     for also_missing in ["", "journal", "snapshot"] {

@@ -9,7 +9,7 @@ use super::states::kept_state;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{Channel, CodeLength, PhoneNumber, ServiceId};
-use crate::engine::{Salt, SendOptions, VerificationDetails};
+use crate::engine::{FailureCount, OpenNumber, Salt, SendOptions, Verification, VerificationDetails};
 use crate::registry::world::{START, start_shards};
 use crate::shard::faulty_store::FaultyStore;
 use crate::shard::{
