@@ -272,7 +272,7 @@ impl Queues {
         if before.is_none()
             && let Some(last) = delivery.attempts.last().filter(|_| is_pending)
         {
-            self.state.lock().webhook(endpoint).load.restore(delivery.tries.into(), delivery.due, last);
+            self.state.lock().webhook(endpoint).load.restore(last);
         }
         self.set(endpoint, delivery.event.verification, seq, is_pending.then_some(delivery.due));
     }
@@ -347,9 +347,9 @@ impl State {
 }
 
 impl WebhookLoad {
-    /// A delivery that failed before the start.
-    fn restore(&mut self, tries: u32, due: Timestamp, last: &WebhookAttempt) {
-        (self.failures, self.not_before) = (self.failures.max(tries), self.not_before.max(due));
+    /// A delivery that failed before the start. Whether the webhook took others since is unknown: only an attempt can say
+    /// that it fails.
+    fn restore(&mut self, last: &WebhookAttempt) {
         if self.last_error.as_ref().is_none_or(|(at, _)| *at < last.at) {
             self.last_error = Some((last.at, last.said()));
         }
