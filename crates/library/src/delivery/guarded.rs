@@ -1,9 +1,7 @@
 //! One gateway behind its concurrency limiter and its circuit breaker.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
@@ -37,19 +35,8 @@ pub(super) struct GuardedGateway {
     pub circuit: CircuitBreaker,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
-    recent: Mutex<Recent>,
+    last_error: Mutex<Option<(Timestamp, String)>>,
 }
-
-/// The last requests to a gateway, for people.
-#[derive(Default)]
-struct Recent {
-    /// The time that each of the last sends took, at most [`RECENT`] of them.
-    took: VecDeque<Duration>,
-    last_error: Option<(Timestamp, String)>,
-}
-
-/// Sends that the shown latency is about.
-const RECENT: usize = 100;
 
 impl GuardedGateway {
     pub fn new(
@@ -70,7 +57,7 @@ impl GuardedGateway {
             circuit: CircuitBreaker::new(name, BreakerSettings { failures, ..breaker }),
             metrics: Arc::clone(metrics),
             clock: Arc::clone(clock),
-            recent: Mutex::default(),
+            last_error: Mutex::default(),
         }
     }
 
@@ -102,33 +89,20 @@ impl GuardedGateway {
                 span.fail();
             }
         }
-        let took = stopwatch.elapsed();
-        self.metrics.gateway(gateway, operation, outcome, took);
-        let mut recent = self.recent.lock();
+        self.metrics.gateway(gateway, operation, outcome, stopwatch.elapsed());
         if outcome != GatewayEnd::Answered {
             let cause = match &answer {
                 Some(Err(error)) => format!("{}: {}", outcome.as_str(), error.detail),
                 _ => NO_ANSWER.to_owned(),
             };
-            recent.last_error = Some((self.clock.now(), cause));
+            *self.last_error.lock() = Some((self.clock.now(), cause));
         }
-        if operation == GatewayOperation::Send {
-            let surplus = (recent.took.len() + 1).saturating_sub(RECENT);
-            recent.took.drain(..surplus);
-            recent.took.push_back(took);
-        }
-        drop(recent);
         answer
     }
 
-    /// The latency and the last error of a [`GatewayReading`](crate::observe::metrics::GatewayReading).
-    pub fn recent(&self) -> (Option<[Duration; 2]>, Option<(Timestamp, String)>) {
-        let recent = self.recent.lock();
-        let (mut took, last_error) = (Vec::from(recent.took.clone()), recent.last_error.clone());
-        drop(recent);
-        took.sort_unstable();
-        let at = |part: usize| took.get((took.len() * part / 20).min(took.len().saturating_sub(1))).copied();
-        (at(10).zip(at(19)).map(|(median, most)| [median, most]), last_error)
+    /// The last error, for people.
+    pub fn last_error(&self) -> Option<(Timestamp, String)> {
+        self.last_error.lock().clone()
     }
 
     pub fn serves(&self, channel: Channel) -> bool {

@@ -202,8 +202,8 @@ impl Delivery {
             let (circuit, _) = gateway.circuit.shown(now);
             let (in_flight, waiting) = gateway.limiter.load();
             let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
-            let (latency, last_error) = gateway.recent();
-            GatewayReading { name: gateway.name, circuit, in_flight, waiting, latency, last_error }
+            let (name, last_error) = (gateway.name, gateway.last_error());
+            GatewayReading { name, circuit, in_flight, waiting, last_error }
         };
         self.senders().map(reading).collect()
     }

@@ -2,7 +2,6 @@
 
 use std::hash::Hash;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
@@ -65,8 +64,6 @@ pub struct GatewayReading {
     pub in_flight: usize,
     /// Those that wait for a permit.
     pub waiting: usize,
-    /// Median and 95th percentile of the time until the gateway answered one of the last sends or was given up.
-    pub latency: Option<[Duration; 2]>,
     /// When a request failed last, and its class and cause.
     pub last_error: Option<(Timestamp, String)>,
 }
