@@ -46,8 +46,10 @@ impl World {
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
         let heard_at = self.seen_by(owner);
         if let Some(open) = self.commands.get_mut(&command) {
-            let is_useless = end == SendResult::NoLongerUsable && dispatch.permitted.follow_up.is_none();
-            open.useless_since = is_useless.then_some(heard_at);
+            // A message that is put off may turn out to be useless when that is decided.
+            let ends_useless = matches!(end, SendResult::NoLongerUsable | SendResult::Postponed { .. });
+            let may_be_useless = ends_useless && dispatch.permitted.follow_up.is_none();
+            open.useless_since = may_be_useless.then_some(heard_at);
         }
         let allowance = TakenAllowance::Refundable(Ticket::default());
         let delivered =

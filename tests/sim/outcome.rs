@@ -57,7 +57,8 @@ impl World {
                 }
             };
             let (mut open, answer) = answers.remove(&command).expect("one answer to each command");
-            if let Some(heard_at) = open.useless_since {
+            let is_put_off = matches!(answer, Outcome::Send(SendOutcome::Sent { postponed: true, .. }));
+            if let Some(heard_at) = open.useless_since.filter(|_| !is_put_off) {
                 // Its code had ended before the message could leave: the send was decided again, perhaps several times, and
                 // this answers the last one.
                 let ended = std::mem::replace(&mut open.stage, Stage::Direct);

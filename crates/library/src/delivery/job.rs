@@ -99,8 +99,11 @@ pub struct Permitted {
     pub begins: bool,
     /// The record of the verification's attempts.
     pub log: AttemptLogKey,
-    /// The number of the first attempt, unless that repeats an earlier one; further attempts count on.
+    /// The number of the first attempt that repeats no earlier one; further attempts count on.
     pub first_attempt: u8,
+    /// The attempts of the message that is retried, each with its number, and with its gateway if one was asked: an attempt
+    /// by the same gateway repeats it.
+    pub repeated: Vec<(Option<GatewayName>, u8)>,
     /// The plan that this message carries out; `None` where a client waits for it.
     pub follow_up: Option<FollowUp>,
     /// The gateways whose message of this verification is not known to have arrived, the one that was asked last at the
@@ -189,6 +192,18 @@ impl Delivered {
         Self { result, attempts, plan, reason: None, allowance: outgoing.allowance, parts: 1 }
     }
 
+    /// What is left of a postponed message whose code ended meanwhile: it is never sent. `None` if it is not postponed, or
+    /// may have been sent.
+    pub fn without_its_code(&self) -> Option<Self> {
+        let result = SendResult::NoLongerUsable;
+        let plan = PlanChange::End(Some(Failure::NoLongerUsable));
+        matches!(self.result, SendResult::Postponed { may_have_been_sent: None, .. }).then(|| Self {
+            result,
+            plan,
+            ..self.clone()
+        })
+    }
+
     /// What the guard gets back: no message has left, and none will.
     pub fn certainly_not_sent(&self) -> Option<Ticket> {
         let is_planned = matches!(self.plan, PlanChange::Set(_));
@@ -200,8 +215,7 @@ impl Delivered {
 /// which no gateway could be asked has one attempt too, so that an operator finds it in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Its number among the verification's attempts: that of an earlier attempt if it repeats that one, which only the first
-    /// attempt of a run can do.
+    /// Its number among the verification's attempts: that of an earlier attempt by the same gateway if it repeats that one.
     #[serde(rename = "attempt")]
     pub number: u8,
     pub channel: Channel,
@@ -332,12 +346,19 @@ pub struct FollowUp {
     pub allowance: TakenAllowance,
 }
 
+impl FollowUp {
+    /// The channel and the first attempt of the message that is retried.
+    pub(super) fn first_repeated(&self) -> Option<(Channel, u8)> {
+        self.reason.retried().map(|(attempt, _)| (self.channel, attempt))
+    }
+}
+
 /// Why a message is sent later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
     /// No gateway took it yet.
     Retry {
-        /// The number of the attempt that is repeated.
+        /// The number of the first attempt of the message on its channel.
         attempt: u8,
         /// Retries made so far.
         retries: u32,
@@ -347,7 +368,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The attempt that is repeated, and the retries so far. A next step leaves the message before it as it is.
+    /// The first attempt that is repeated, and the retries so far. A next step leaves the message before it as it is.
     pub(super) const fn retried(self) -> Option<(u8, u32)> {
         if let Self::Retry { attempt, retries } = self { Some((attempt, retries)) } else { None }
     }

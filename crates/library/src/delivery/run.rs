@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use rand::Rng as _;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
@@ -75,16 +75,10 @@ pub(super) struct DeliveryRun<'a, O> {
     /// The step of the workflow.
     step: u8,
     attempts: Vec<Attempt>,
-    /// Where the attempts on the present channel begin.
-    first_on_channel: usize,
-    /// The earlier attempt that is retried on the present channel, and how often it was retried before.
-    retried: Option<(u8, u32)>,
     /// What the guard has taken for the message of the present step.
     allowance: TakenAllowance,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
-    /// Whether a gateway was asked a second time.
-    asked_once_more: bool,
     tried: Vec<Channel>,
     /// Of its last text message.
     pub(super) parts: u8,
@@ -108,32 +102,19 @@ impl From<Failure> for End {
 
 /// Why the gateways of one channel have not accepted the message so far.
 #[derive(Default)]
-struct ChannelFailure<'a> {
+struct ChannelFailure {
     /// The last reason that a gateway gave, or its queue.
     error: Option<Failure>,
     /// Why a gateway was not asked. Reported only if no gateway gave a reason.
     skipped: Option<Failure>,
     /// When a gateway may accept the message, if that can be expected.
-    later: Option<RetryLater>,
-    /// The gateway to ask once more, and the earliest moment for that: of one that certainly sent nothing.
-    again: Option<(Timestamp, Candidate<'a>)>,
+    later: Option<Timestamp>,
     /// Whether the number cannot be reached on this channel.
     unreachable: bool,
 }
 
-/// A gateway can be expected to accept the message later.
-#[derive(Debug, Clone, Copy)]
-struct RetryLater {
-    not_before: Timestamp,
-    /// The attempt to repeat; `None` if no gateway was asked.
-    attempt: Option<u8>,
-}
-
 /// Everything that one request to a gateway needs.
 type Admitted<'a> = (GatewayPermit<'a>, OutgoingMessage, Charge);
-
-/// The shortest wait before a gateway is asked once more.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -153,9 +134,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         let limit = delivery.time_limit_of(service);
         let within = outgoing.carried.as_ref().map_or(limit, |carried| carried.within.min(limit));
-        let (channel, step, retried) = match &permitted.follow_up {
-            None => (outgoing.channel(), workflow.step_of(outgoing.channel()), None),
-            Some(FollowUp { channel, reason, step, .. }) => (*channel, *step, reason.retried()),
+        let (channel, step) = match &permitted.follow_up {
+            None => (outgoing.channel(), workflow.step_of(outgoing.channel())),
+            Some(FollowUp { channel, step, .. }) => (*channel, *step),
         };
         Self {
             delivery,
@@ -169,11 +150,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             step,
             // Most messages are accepted by the first gateway.
             attempts: Vec::with_capacity(1),
-            first_on_channel: 0,
-            retried,
             allowance: outgoing.allowance,
             time_has_passed: false,
-            asked_once_more: false,
             tried: Vec::new(),
             parts: 1,
         }
@@ -209,11 +187,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             let mut dropped = error;
             if let Some(later) = failure.later {
                 match self.plan_retry(later) {
-                    Ok(due) => return self.retry_at(due, later, error),
+                    Ok(due) => return self.retry_at(due, error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
                         if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
-                            self.give_up(later.attempt);
+                            self.give_up();
                             dropped = reason;
                         }
                     }
@@ -224,7 +202,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.time.left() < self.time.least {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
-                return End::Postponed { attempt: self.next_number(), follow_up, error };
+                return End::Postponed { attempt: self.fresh_number(), follow_up, error };
             }
             if self.take_allowance(channel).await.is_err() {
                 return End::Failed { error, dropped };
@@ -254,22 +232,16 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if is_durable { Ok(()) } else { Err(Failure::StateUnknown) }
     }
 
-    /// Asks each gateway of the present channel once, in their order. If retries do not run in the background, asks
-    /// one of those that may accept the message soon a second time. Breaks when the run is over.
-    async fn try_channel(&mut self) -> ControlFlow<End, ChannelFailure<'a>> {
+    /// Asks each gateway of the present channel once, in their order. Breaks when the run is over.
+    async fn try_channel(&mut self) -> ControlFlow<End, ChannelFailure> {
         self.tried.push(self.channel);
         let candidates = self.candidates(self.channel);
         let (mut failure, mut further) = (ChannelFailure::default(), candidates.iter());
         while let Some(candidate) = further.next() {
             self.try_gateway(*candidate, self.deadline(further.as_slice()), &mut failure).await?;
             if failure.unreachable {
-                return Continue(failure);
+                break;
             }
-        }
-        if let Some((candidate, wait)) = self.second_try(&failure) {
-            sleep(wait).await;
-            self.asked_once_more = true;
-            self.try_gateway(candidate, self.time.end, &mut failure).await?;
         }
         Continue(failure)
     }
@@ -287,7 +259,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         &mut self,
         candidate: Candidate<'a>,
         deadline: Instant,
-        failure: &mut ChannelFailure<'a>,
+        failure: &mut ChannelFailure,
     ) -> ControlFlow<End> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
@@ -332,7 +304,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // A time without a report says that the message certainly did not leave: the record has no field for that.
         attempt.receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
         self.attempts.push(attempt);
-        self.refused(error, class, candidate, failure)
+        self.refused(error, class, gateway, failure)
     }
 
     /// Settles everything before a gateway may be asked: a permit of its limiter, a live code, and a permit of its circuit
@@ -341,7 +313,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         &mut self,
         gateway: &'a GuardedGateway,
         deadline: Instant,
-        failure: &mut ChannelFailure<'a>,
+        failure: &mut ChannelFailure,
     ) -> ControlFlow<End, Option<Admitted<'a>>> {
         let time = self.time;
         // Before the wait, so that an open circuit costs nothing.
@@ -351,7 +323,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         }
         if self.time_has_passed && time.left() < time.least {
             failure.skipped = Some(Failure::TimedOutWaiting);
-            failure.may_work_at(self.now(), None);
+            failure.may_work_at(self.now());
             return Continue(None);
         }
         // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
@@ -362,7 +334,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 failure.error = Some(error);
                 // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
                 if self.permitted.follow_up.is_some() {
-                    failure.may_work_at(self.now(), None);
+                    failure.may_work_at(self.now());
                 }
                 return Continue(None);
             }
@@ -376,7 +348,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 Err(_) => return Break(Failure::TimedOutWaiting.into()),
             }
         }
-        let Some(message) = self.message() else {
+        let Some(message) = self.message(gateway.name) else {
             return Break(Failure::NoLongerUsable.into());
         };
         let charge = match self.charge(gateway, &message).await {
@@ -422,10 +394,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         &mut self,
         error: Failure,
         class: ErrorClass,
-        candidate: Candidate<'a>,
-        failure: &mut ChannelFailure<'a>,
+        gateway: &GuardedGateway,
+        failure: &mut ChannelFailure,
     ) -> ControlFlow<End> {
-        let gateway = candidate.gateway;
         if class.may_have_been_sent() {
             self.allowance = self.allowance.used();
         }
@@ -436,11 +407,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     // The answer itself may have opened the circuit.
                     let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(wait).max(asked_again);
-                    failure.may_work_at(not_before, self.attempts.last().map(|attempt| attempt.number));
-                    let is_sooner = failure.again.is_none_or(|(other, _)| not_before < other);
-                    if is_sooner && !class.may_have_been_sent() && !gateway.circuit.keeps_out(now) {
-                        failure.again = Some((not_before, candidate));
-                    }
+                    failure.may_work_at(not_before);
                 }
                 failure.error = Some(error);
                 Continue(())
@@ -510,37 +477,49 @@ impl<'a, O> DeliveryRun<'a, O> {
         FollowUp { due, channel, reason, step, sent: self.permitted.sent(), allowance: self.allowance }
     }
 
-    /// The number of this run's next attempt: it follows the earlier attempts, except for a first one that repeats an
-    /// earlier one.
-    fn next_number(&self) -> u8 {
-        match (self.attempts.last(), self.retried) {
-            (None, Some((earlier, _))) => earlier,
-            (None, None) => self.permitted.first_attempt,
-            (Some(last), _) => last.number.saturating_add(1).max(self.permitted.first_attempt),
-        }
+    /// The number of an attempt that repeats none: it follows all earlier ones.
+    fn fresh_number(&self) -> u8 {
+        let behind = self.attempts.iter().map(|attempt| attempt.number.saturating_add(1)).max();
+        behind.unwrap_or_default().max(self.permitted.first_attempt)
     }
 
-    /// Retries made so far of the attempt that is retried on the present channel. This run counts if it asked a
-    /// gateway: to find every circuit open is no retry.
+    /// The number of a gateway's next attempt. A retried message repeats that of the same gateway, or one for which no
+    /// gateway was asked.
+    fn number_by(&self, gateway: GatewayName) -> u8 {
+        let is_free = |number: u8| self.attempts.iter().all(|attempt| attempt.number != number);
+        let rows =
+            self.permitted.repeated.iter().filter(|(_, number)| self.retried().is_some() && is_free(*number));
+        let own = rows.clone().find(|(by, _)| *by == Some(gateway));
+        let repeated = own.or_else(|| rows.clone().find(|(by, _)| by.is_none()));
+        repeated.map_or_else(|| self.fresh_number(), |(_, number)| *number)
+    }
+
+    /// The first attempt of the message that is retried on the present channel, and how often it was retried before.
+    fn retried(&self) -> Option<(u8, u32)> {
+        self.permitted.follow_up.as_ref().filter(|plan| plan.channel == self.channel)?.reason.retried()
+    }
+
+    /// Retries of the message on the present channel so far. This run counts if it asked a gateway: to find every circuit
+    /// open is no retry.
     fn retries(&self) -> u32 {
-        let asked = self.attempts.len() > self.first_on_channel;
-        self.retried.map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
+        let asked = self.first_on_channel().is_some();
+        self.retried().map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
     }
 
-    /// Whether a message is retried in the background.
-    fn retries_later(&self) -> bool {
-        self.delivery.deps.settings.sms_retry && self.outgoing.carried.is_none()
+    /// The number of this run's first attempt on the present channel.
+    fn first_on_channel(&self) -> Option<u8> {
+        self.attempts.iter().find(|attempt| attempt.channel == self.channel).map(|attempt| attempt.number)
     }
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
-    fn plan_retry(&self, later: RetryLater) -> Result<Timestamp, Option<Failure>> {
-        if !self.retries_later() {
+    fn plan_retry(&self, not_before: Timestamp) -> Result<Timestamp, Option<Failure>> {
+        if !self.delivery.deps.settings.sms_retry || self.outgoing.carried.is_some() {
             return Err(None);
         }
         let inputs = RetryInputs {
             retries: self.retries(),
-            not_before: later.not_before,
+            not_before,
             expires: self.permitted.expires(),
             step_timeout: self.workflow.step_timeout(self.step),
             now: self.now(),
@@ -550,11 +529,10 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     /// The message is retried on the present channel.
-    fn retry_at(&mut self, due: Timestamp, later: RetryLater, error: Failure) -> End {
+    fn retry_at(&mut self, due: Timestamp, error: Failure) -> End {
         self.note_unasked(SendStatus::New);
-        let first = self.attempts.get(self.first_on_channel).map(|attempt| attempt.number);
-        let known = self.retried.map(|(earlier, _)| earlier).or(later.attempt).or(first);
-        let attempt = known.unwrap_or_else(|| self.next_number());
+        let first = self.retried().map(|(first, _)| first).or_else(|| self.first_on_channel());
+        let attempt = first.unwrap_or_else(|| self.fresh_number());
         let reason = Reason::Retry { attempt, retries: self.retries() };
         End::Postponed { attempt, follow_up: self.follow_up(due, self.channel, reason, self.step), error }
     }
@@ -565,24 +543,15 @@ impl<'a, O> DeliveryRun<'a, O> {
         self.may_have_been_sent().is_none() || dropped == Failure::RetriesUsedUp
     }
 
-    /// The attempt, or the first one on this channel, is not repeated.
-    fn give_up(&mut self, attempt: Option<u8>) {
-        let mut on_channel = self.attempts.iter_mut().skip(self.first_on_channel);
-        if let Some(found) = on_channel.find(|other| attempt.is_none_or(|number| number == other.number)) {
-            found.status = SendStatus::Unsendable;
+    /// The attempts on the present channel are not repeated.
+    fn give_up(&mut self) {
+        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.channel == self.channel) {
+            attempt.status = SendStatus::Unsendable;
         }
     }
 
     fn candidates(&self, channel: Channel) -> Vec<Candidate<'a>> {
         self.delivery.candidates(self.outgoing, self.permitted, channel)
-    }
-
-    /// The gateway to ask once more, and the wait before. Not if retries run in the background.
-    fn second_try(&self, failure: &ChannelFailure<'a>) -> Option<(Candidate<'a>, Duration)> {
-        let allowed = !self.retries_later() && !self.asked_once_more;
-        let (not_before, candidate) = failure.again.filter(|_| allowed)?;
-        let wait = not_before.since(self.now()).max(AGAIN);
-        (wait.saturating_add(self.time.least) <= self.time.left()).then_some((candidate, wait))
     }
 
     /// The channel to go on with when the present one does not reach the number.
@@ -595,16 +564,15 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn go_to(&mut self, step: u8, channel: Channel) {
-        (self.step, self.channel, self.retried) = (step, channel, None);
-        self.first_on_channel = self.attempts.len();
+        (self.step, self.channel) = (step, channel);
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.delivery.now()
     }
 
-    /// The message as it leaves now; `None` when the code has expired.
-    fn message(&self) -> Option<OutgoingMessage> {
+    /// The message as it leaves now by a gateway; `None` when the code has expired.
+    fn message(&self, gateway: GatewayName) -> Option<OutgoingMessage> {
         let Outgoing { key, style, .. } = self.outgoing;
         let valid_for = self.permitted.expires().since(self.now());
         if valid_for.is_zero() {
@@ -615,7 +583,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             self.delivery.templates().render(style, channel, to, &code, valid_for);
         let pressed = style.send_digits.as_ref().filter(|_| channel == Channel::Call);
         let send_digits = pressed.map(|digits| digits.as_str().into());
-        let attempt = AttemptId { key: self.permitted.log, attempt: self.next_number() };
+        let attempt = AttemptId { key: self.permitted.log, attempt: self.number_by(gateway) };
         let public_url = self.delivery.deps.settings.public_url.as_ref();
         let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
         let sender_name = style.sender_name.clone();
@@ -635,14 +603,14 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn attempt(&self, candidate: Candidate<'a>, status: SendStatus) -> Attempt {
-        let number = self.next_number();
-        let attempt = Attempt::new(number, self.channel, candidate.gateway.name, status, self.now());
+        let name = candidate.gateway.name;
+        let attempt = Attempt::new(self.number_by(name), self.channel, name, status, self.now());
         Attempt { priority: candidate.priority, ..attempt }
     }
 
     /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.
     fn note_unasked(&mut self, status: SendStatus) {
-        let has_one = self.attempts.len() > self.first_on_channel || self.retried.is_some();
+        let has_one = self.first_on_channel().is_some() || self.retried().is_some();
         if let Some(candidate) = self.candidates(self.channel).first().filter(|_| !has_one) {
             let attempt = self.attempt(*candidate, status);
             self.attempts.push(Attempt { receipt_at: Some(attempt.at), ..attempt });
@@ -650,19 +618,18 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 }
 
-impl ChannelFailure<'_> {
+impl ChannelFailure {
     fn out_of_service(&mut self, asked_again: Timestamp) {
         let until = match self.skipped {
             Some(Failure::OutOfService { until }) => until.min(asked_again),
             _ => asked_again,
         };
         self.skipped = Some(Failure::OutOfService { until });
-        self.may_work_at(asked_again, None);
+        self.may_work_at(asked_again);
     }
 
-    /// Keeps the earliest moment, and the first attempt.
-    fn may_work_at(&mut self, moment: Timestamp, attempt: Option<u8>) {
-        let later = self.later.get_or_insert(RetryLater { not_before: moment, attempt });
-        (later.not_before, later.attempt) = (later.not_before.min(moment), later.attempt.or(attempt));
+    /// Keeps the earliest moment.
+    fn may_work_at(&mut self, moment: Timestamp) {
+        self.later = Some(self.later.map_or(moment, |earlier| earlier.min(moment)));
     }
 }

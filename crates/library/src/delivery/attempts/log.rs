@@ -22,9 +22,9 @@ pub const MOST_ROWS: usize = 32;
 const LONGEST_ID: usize = 100;
 
 /// Numbers that are reserved for the attempts of one send, because a send that begins before its end uses others: a send
-/// asks each gateway at most once on each channel, and one of them once more.
+/// asks each gateway at most once on each channel.
 const NUMBERS_PER_SEND: u8 = {
-    let [least, rest @ ..] = (Routing::MOST_TRIED * Channel::ALL.len() + 1).to_le_bytes();
+    let [least, rest @ ..] = (Routing::MOST_TRIED * Channel::ALL.len()).to_le_bytes();
     assert!(rest[0] == 0);
     least
 };
@@ -210,10 +210,14 @@ impl AttemptLog {
             }
             PlanChange::End(dropped) => {
                 if let Some(why) = dropped {
-                    let last = delivered.attempts.last().map(|attempt| attempt.number);
-                    let planned = permitted.follow_up.as_ref();
-                    let repeated = planned.and_then(|planned| planned.reason.retried());
-                    self.give_up(last.or(repeated.map(|(attempt, _)| attempt)), *why);
+                    let repeated = permitted.follow_up.as_ref().and_then(FollowUp::first_repeated);
+                    let made = delivered.attempts.iter().map(|attempt| (attempt.channel, attempt.number));
+                    let all: Vec<_> = repeated.into_iter().chain(made).collect();
+                    if let Some((channel, _)) = all.last() {
+                        let of_channel = all.iter().filter(|(other, _)| other == channel);
+                        let first = of_channel.map(|(_, number)| *number).min().unwrap_or_default();
+                        self.give_up(*channel, first, *why);
+                    }
                 }
                 self.plan.take().is_some()
             }
@@ -222,32 +226,44 @@ impl AttemptLog {
 
     fn add(&mut self, attempt: &Attempt) {
         let message_id = attempt.message_id.as_deref().and_then(kept_id);
-        let row = Attempt { message_id, ..attempt.clone() };
-        if let Some(repeated) = self.rows.iter_mut().find(|row| row.number == attempt.number) {
-            let retries = repeated.retries.saturating_add(1);
+        let mut row = Attempt { message_id, ..attempt.clone() };
+        if let Some(place) = self.rows.iter().position(|row| row.number == attempt.number) {
+            let repeated = self.rows.remove(place);
+            row.retries = repeated.retries.saturating_add(1);
             // The row says that nothing left only if no try of it did: a time with a report is the time of that report.
             let never_left = repeated.receipt_at.filter(|_| repeated.receipt.is_none());
-            *repeated = Attempt { retries, receipt_at: never_left.and(row.receipt_at), ..row };
-        } else {
-            // The newest attempt says more than the one before it.
-            self.rows.truncate(MOST_ROWS - 1);
-            self.rows.push(row);
+            row.receipt_at = never_left.and(row.receipt_at);
         }
+        // The newest attempt is the last row, and says more than the one before it.
+        self.rows.truncate(MOST_ROWS - 1);
+        self.rows.push(row);
+    }
+
+    /// [`Permitted::repeated`] of a planned message.
+    pub fn repeated_by(&self, follow_up: &FollowUp) -> Vec<(Option<GatewayName>, u8)> {
+        let Some((channel, first)) = follow_up.first_repeated() else { return Vec::new() };
+        let of_message = self.rows.iter().filter(|row| row.channel == channel && row.number >= first);
+        let asked = |row: &Attempt| (row.status != SendStatus::New).then_some(row.gateway);
+        of_message.map(|row| (asked(row), row.number)).collect()
     }
 
     /// Drops the planned send. Returns `true` if there was one.
     pub fn drop_follow_up(&mut self, why: Failure) -> bool {
         let Some(plan) = self.plan.take() else { return false };
-        self.give_up(plan.follow_up.reason.retried().map(|(attempt, _)| attempt), why);
+        if let Some((channel, first)) = plan.follow_up.first_repeated() {
+            self.give_up(channel, first, why);
+        }
         true
     }
 
-    fn give_up(&mut self, attempt: Option<u8>, why: Failure) {
-        let row = attempt.and_then(|attempt| self.rows.iter_mut().find(|row| row.number == attempt));
-        // A row that was sent stays sent: it was the next one that was not made.
-        if let Some(row) = row.filter(|row| row.status != SendStatus::Sent) {
-            row.status = SendStatus::Unsendable;
-            row.max_retries_reached |= why == Failure::RetriesUsedUp;
+    /// A message is not tried any more, whose attempts on its last channel are those from `first` on.
+    fn give_up(&mut self, channel: Channel, first: u8, why: Failure) {
+        for row in &mut self.rows {
+            // A row that was sent stays sent: it was the next one that was not made.
+            if row.channel == channel && row.number >= first && row.status != SendStatus::Sent {
+                row.status = SendStatus::Unsendable;
+                row.max_retries_reached |= why == Failure::RetriesUsedUp;
+            }
         }
     }
 

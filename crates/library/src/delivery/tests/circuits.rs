@@ -38,13 +38,6 @@ async fn one_message_tries_whether_it_works_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_whose_circuit_its_own_answer_opened_gets_no_second_try() {
-    let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(RETRY)]);
-    assert_eq!(world.requests().await.failed_by(), Some(RETRY));
-    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_that_waited_do_not_ask_a_gateway_that_died_meanwhile() {
     let world = Setup::routing("Mada").with_breaker(1).with_places(1, 10).build();
     let world = world.and(Mada, [down(DOUBT).after_ms(3_000)]);

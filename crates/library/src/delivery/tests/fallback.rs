@@ -17,18 +17,6 @@ async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_all_gateways_the_one_with_the_shortest_wait_is_asked_again() {
-    let after = |s| error(ErrorClass::Retry { after: Some(secs(s)) });
-    let world = Setup::routing("Mada;Http;Twilio").build();
-    let world =
-        world.and(Mada, [after(4)]).and(Http, [after(2), accepted("H2")]).and(TwilioMessages, [after(3)]);
-    assert_eq!(world.requests().await, taken("H2"));
-    assert_eq!(world.sent_at(), [0, 0, 0, 2_000]);
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.priority)).collect();
-    assert_eq!(rows, [(Mada, 0), (Http, 1), (TwilioMessages, 2), (Http, 1)]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
     // No room to wait, and a wait for half of the gateway's time.
     for (sends_waiting, at) in [(0, 0), (10, 2_500)] {
@@ -164,8 +152,4 @@ async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
     assert_eq!(world.sent()[0].callback, None);
-}
-
-fn gateways(world: &World) -> Vec<GatewayName> {
-    world.asked().into_iter().map(|(name, _)| name).collect()
 }

@@ -30,3 +30,8 @@ const DOUBT: ErrorClass = ErrorClass::Ambiguous;
 
 /// Surely not sent, and may work soon.
 const RETRY: ErrorClass = ErrorClass::Retry { after: None };
+
+/// The gateways that were asked, in their order.
+fn gateways(world: &World) -> Vec<GatewayName> {
+    world.asked().into_iter().map(|(name, _)| name).collect()
+}

@@ -1,4 +1,4 @@
-//! Rules for one gateway: the budget, the concurrency limit, the second attempt, the log.
+//! Rules for one gateway: the budget, the concurrency limit, the log.
 
 use super::*;
 use crate::delivery::CodeState;
@@ -18,21 +18,13 @@ async fn a_message_carries_the_code_and_its_remaining_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_that_sent_nothing_gets_a_second_attempt_after_500_ms() {
-    let world = World::answering([error(RETRY), accepted("SM2")]);
-    assert_eq!(world.requests().await, taken("SM2"));
-    assert_eq!(world.sent_at(), [0, 500]);
-    assert_eq!(world.sent()[1].valid_for.as_millis(), 599_500);
-    assert_eq!(world.times_asked(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_other_error_ends_it_at_once() {
+async fn every_error_ends_it_at_once() {
     let failed = |may_have_been_sent| SendResult::Failed { may_have_been_sent };
     for (class, result) in [
         (ErrorClass::BadNumber, SendResult::NumberRefused),
         (ErrorClass::NotReachableHere, SendResult::NumberRefused),
         (ErrorClass::OptedOut, SendResult::NumberRefused),
+        (RETRY, failed(None)),
         (ErrorClass::Configuration, failed(None)),
         (ErrorClass::Fraud, failed(None)),
         (ErrorClass::Refused, failed(None)),
@@ -75,7 +67,7 @@ async fn a_code_that_expires_in_the_queue_is_not_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn a_question_that_is_not_answered_sends_nothing() {
-    let world = World::answering([error(RETRY)]);
+    let world = Setup::routing(BOTH).build().and(Mada, [error(RETRY)]);
     world.code_is(None);
     assert_eq!(world.requests().await, Failure::TimedOutWaiting);
     assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 10_000));
@@ -107,7 +99,7 @@ async fn each_failure_is_logged_once_without_code_or_whole_number() {
         (vec![error(ErrorClass::Configuration)], "ERROR", "message not sent"),
         (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
         (vec![error(ErrorClass::Ambiguous)], "WARN", "outcome of a message unknown"),
-        (vec![error(RETRY), accepted("SM")], "WARN", "message not sent"),
+        (vec![error(RETRY)], "WARN", "message not sent"),
         (vec![hanging()], "WARN", "no answer in time"),
     ] {
         let text = log_of(async || drop(World::answering(script.clone()).requests().await)).await;

@@ -66,15 +66,44 @@ async fn a_code_that_expires_before_the_retry_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_asks_every_gateway_again_and_repeats_the_row_of_the_first() {
+async fn a_retry_asks_every_gateway_again_and_repeats_its_row() {
     let world = Setup::routing(BOTH).with_retry().build();
     let world = world.and(Mada, [error(ErrorClass::Refused), error(RETRY)]);
     let world = world.and(Http, [error(RETRY), accepted("H2")]);
-    assert_eq!(world.requests().await, postponed(1), "the row of the one that may take it later");
+    assert_eq!(world.requests().await, postponed(0));
     assert_eq!(world.follows_up().await, taken("H2"));
     let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.status, row.retries)).collect();
     let failed = SendStatus::GatewayError;
-    assert_eq!(rows, [(Mada, failed, 0), (Mada, failed, 1), (Http, SendStatus::Sent, 0)]);
+    assert_eq!(rows, [(Mada, failed, 1), (Http, SendStatus::Sent, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_gateway_keeps_its_row_while_the_circuit_of_another_is_open() {
+    let setup = Setup::routing(BOTH).with_retry().with_breaker(2);
+    let world = setup.build().and(Mada, vec![down(RETRY); 2]).and(Http, vec![error(RETRY); 4]);
+    world.requests().await;
+    for _ in 0..3 {
+        world.follows_up().await;
+    }
+    assert_eq!(gateways(&world), [Mada, Http, Mada, Http, Http, Http]);
+    let rows = world.rows().into_iter();
+    let rows: Vec<_> =
+        rows.map(|row| (row.gateway, row.status, row.retries, row.max_retries_reached)).collect();
+    let unsendable = SendStatus::Unsendable;
+    assert_eq!(rows, [(Mada, unsendable, 1, true), (Http, unsendable, 3, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_row_of_a_message_for_which_no_gateway_was_asked_gets_the_first_one() {
+    let setup = Setup::routing(BOTH).with_retry().with_breaker(1);
+    let world = setup.build().and(Mada, [down(RETRY)]).and(Http, [down(RETRY), accepted("H2")]);
+    world.requests().await;
+    assert_eq!(world.requests().await, postponed(2));
+    assert_eq!((world.rows()[2].gateway, world.rows()[2].status), (Mada, SendStatus::New));
+    world.provider.answers(Mada, [down(RETRY)]);
+    assert_eq!(world.follows_up().await, taken("H2"));
+    let rows: Vec<_> = world.rows().into_iter().skip(2).map(|row| (row.gateway, row.status)).collect();
+    assert_eq!(rows, [(Mada, SendStatus::GatewayError), (Http, SendStatus::Sent)]);
 }
 
 #[tokio::test(start_paused = true)]

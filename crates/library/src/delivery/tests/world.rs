@@ -184,6 +184,7 @@ impl World {
             begins: true,
             log: KEY,
             first_attempt: self.log().reserve(),
+            repeated: Vec::new(),
             follow_up: None,
             asked: Vec::new(),
         };
@@ -194,6 +195,7 @@ impl World {
     pub fn planned(&self, plan: FollowUp) -> Job {
         let mut job = self.job();
         (job.outgoing.channel, job.outgoing.allowance) = (Some(plan.channel), plan.allowance);
+        job.permitted.repeated = self.log().repeated_by(&plan);
         job.permitted.follow_up = Some(plan);
         job
     }

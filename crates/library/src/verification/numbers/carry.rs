@@ -158,7 +158,8 @@ impl Verifier {
             let last = last.map(|last| AttemptLogKey::new(key.service, last.verification, view.slot()));
             let asked = last.and_then(|last| view.get::<AttemptLog>(last.id()));
             let asked = asked.map(|log| log.asked_in_vain()).unwrap_or_default();
-            Ok(Permitted { permit, begins: true, log, first_attempt, follow_up: None, asked })
+            let repeated = Vec::new();
+            Ok(Permitted { permit, begins: true, log, first_attempt, repeated, follow_up: None, asked })
         });
         begun.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }

@@ -214,7 +214,8 @@ impl Command for NumberCommand {
             Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
                 // The send has ended, also if its result cannot be made durable.
                 send::facts(outgoing, permitted.begins, delivered).for_each(|fact| deps.metrics.count(&fact));
-                (delivered.certainly_not_sent(), true)
+                // What it planned is not kept either.
+                (delivered.allowance.refundable(), true)
             }
             Request::SettleCheck(..) => (None, true),
             Request::Resume(..) | Request::Check(..) | Request::End(..) => (None, false),

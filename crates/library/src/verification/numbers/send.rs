@@ -98,7 +98,8 @@ fn permitted(
         Next::Sent(Ok(Reply::new(outcome, now, Some(summary))))
     } else {
         let begins = begins(&permit, now);
-        Next::Deliver(Permitted { permit, begins, log, first_attempt, follow_up: None, asked })
+        let repeated = Vec::new();
+        Next::Deliver(Permitted { permit, begins, log, first_attempt, repeated, follow_up: None, asked })
     }
 }
 
@@ -126,6 +127,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
         ResumeOutcome::NotUsable
     };
     if let ResumeOutcome::Permitted(permit) = outcome {
+        let repeated = record.repeated_by(&plan.follow_up);
         let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
         let PlannedSend { style, follow_up, .. } = *plan;
         let outgoing = Outgoing {
@@ -135,7 +137,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
             ..Outgoing::new(decision.key)
         };
         let follow_up = Some(follow_up);
-        let permitted = Permitted { permit, begins: false, log, first_attempt, follow_up, asked };
+        let permitted = Permitted { permit, begins: false, log, first_attempt, repeated, follow_up, asked };
         Ok(Next::DeliverPlanned(Box::new(outgoing), permitted))
     } else {
         record.end_follow_up(log, decision.view);
@@ -154,6 +156,9 @@ pub(super) fn settle(
     delivered: &Delivered,
 ) -> Next {
     let (permit, now) = (&permitted.permit, decision.now);
+    let is_active = decision.before.is_some_and(|before| permit.is_for(&before) && before.is_active(now));
+    let obsolete = delivered.without_its_code().filter(|_| !is_active);
+    let delivered = obsolete.as_ref().unwrap_or(delivered);
     let Delivered { result, reason, .. } = delivered;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next, durability_of(result, &decision.state, &next));

@@ -106,7 +106,7 @@ fn what_was_planned_before_a_failed_commit_is_still_planned() {
     begun.plan = None;
     begun.reserve();
     let kept = AttemptLog::merge_pessimistic(Some(before.clone()), Some(begun), START).expect("a record");
-    assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 1 + 49));
+    assert_eq!((kept.plan, kept.next_attempt), (before.plan.clone(), 1 + 48));
     let mut verified = before.clone();
     verified.check(VerifyStatus::Success, START);
     assert_eq!(

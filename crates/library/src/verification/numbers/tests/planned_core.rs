@@ -2,7 +2,7 @@
 
 use super::world::{World, accepted, held, number};
 use crate::engine::{Ending, Salt, SendResult};
-use crate::verification::numbers::SendOutcome;
+use crate::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 #[test]
 fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
@@ -44,6 +44,45 @@ fn a_planned_send_of_a_code_that_is_gone_is_not_made() {
     }
     assert!(world.dispatches_nothing() && world.wants_no_commit());
     assert_eq!(world.not_sent(), 2, "the guard gets back what it has taken");
+}
+
+#[test]
+fn a_request_that_is_put_off_when_its_code_is_used_begins_another() {
+    let mut world = World::new();
+    let (answer, sending) = world.sends_out(number(1));
+    let code = world.code_of(number(1), &sending.permitted.permit);
+    let right = world.checks(number(1), Some(code));
+    world.commits();
+    assert!(matches!(right.answer(), Ok(CheckOutcome::Approved)));
+    world.postpones(sending);
+    while world.commits_if_any() {}
+    let again = world.dispatched();
+    world.settles(again, accepted());
+    world.commits_if_any();
+    assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { postponed: false, .. })));
+    assert_eq!(world.not_sent(), 0, "one allowance for one message");
+}
+
+#[test]
+fn what_was_taken_for_a_message_that_is_not_put_off_is_given_back() {
+    // The code of a planned message is used while no gateway takes it.
+    let mut world = World::new();
+    let code = world.has_code(number(1));
+    let salt = world.live_salt(number(1)).expect("a live code");
+    let followed = world.resumes(number(1), salt);
+    world.commits();
+    let sending = world.dispatched();
+    let _right = world.checks(number(1), Some(code));
+    world.commits();
+    world.postpones(sending);
+    world.commits_if_any();
+    assert_eq!((followed.reply(), world.has_plan(number(1), salt), world.not_sent()), (Ok(()), false, 1));
+    // The store refuses the plan of a request.
+    let mut world = World::new();
+    let (answer, sending) = world.sends_out(number(1));
+    world.postpones(sending);
+    world.is_refused_a_commit();
+    assert_eq!((answer.answer(), world.not_sent()), (Err(Refusal::StoreUnavailable), 1));
 }
 
 #[test]

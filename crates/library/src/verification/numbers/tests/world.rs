@@ -302,6 +302,22 @@ impl World {
         self.submit(key, Request::Settle(sending, delivered));
     }
 
+    /// No gateway has taken the message, which is to be sent later.
+    pub fn postpones(&mut self, sending: Sending) {
+        let (key, follow_up) = (sending.outgoing.key, self.follow_up());
+        let result = SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: None };
+        let (allowance, plan) = (follow_up.allowance, PlanChange::Set(follow_up));
+        let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
+        self.submit(key, Request::Settle(sending, delivered));
+    }
+
+    /// A retry that is due.
+    fn follow_up(&self) -> FollowUp {
+        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let reason = Reason::Retry { attempt: 0, retries: 1 };
+        FollowUp { due: self.now, channel: Channel::Call, reason, step: 0, sent: 0, allowance }
+    }
+
     /// Sends a message that a gateway takes with this result. Only the name of a holder has to be durable.
     fn has_sent(&mut self, key: NumberKey, result: SendResult) -> SendPermit {
         let (answer, dispatch) = self.sends_out(key);
@@ -316,6 +332,11 @@ impl World {
     /// Sends a code, and returns it.
     pub fn has_code(&mut self, key: NumberKey) -> Code {
         let permit = self.has_sent(key, accepted());
+        self.code_of(key, &permit)
+    }
+
+    /// The code that a permit is for.
+    pub fn code_of(&self, key: NumberKey, permit: &SendPermit) -> Code {
         permit.verification.code_seed(key.service, key.number).code(&self.deps.key)
     }
 
@@ -384,15 +405,12 @@ impl World {
 
     /// Plans a send of the code of `salt`.
     pub fn plans(&mut self, key: NumberKey, salt: Salt) {
-        let allowance = TakenAllowance::Refundable(Ticket::default());
-        let reason = Reason::Retry { attempt: 0, retries: 1 };
-        let (due, channel, step, sent) = (self.now, Channel::Call, 0, 0);
         let mut record = AttemptLog::new(key.number, self.now, KEEPS_NO_ATTEMPTS);
         record.plan = Some(Box::new(PlannedSend {
             salt,
             style: MessageStyle::default(),
             expires: self.now.plus(Duration::from_secs(30)),
-            follow_up: FollowUp { due, channel, reason, step, sent, allowance },
+            follow_up: self.follow_up(),
         }));
         let subject = Subject { id: self.log_key(key, salt).id(), ..self.deps.subject(&key) };
         self.core.submit(PlanCommand(subject, record), self.now);
