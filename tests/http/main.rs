@@ -16,3 +16,4 @@ mod openapi;
 mod time_limits;
 mod tls;
 mod v2;
+mod world_numbers;

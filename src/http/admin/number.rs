@@ -250,7 +250,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
 
 /// The country, the national format and the type of line, or why the number is not valid.
 fn plan(number: PhoneNumber) -> String {
-    let found = NumberLookup::of(&number.e164(), None);
+    let found = NumberLookup::from(number);
     let country = found.region.map(|region| region.to_string());
     let line_type = found.line_type.map(|line| line.as_str().to_owned());
     let problem = found.problem.map(|problem| format!("not valid: {problem}"));

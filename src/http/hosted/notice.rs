@@ -40,7 +40,7 @@ impl Notice {
     ) -> Option<String> {
         let text = match self {
             Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
-                NumberError::Unreadable | NumberError::Impossible(_) => texts.bad_number,
+                NumberError::Unreadable(_) | NumberError::Impossible(..) => texts.bad_number,
                 NumberError::Sign(sign) => {
                     return Some(format!("{} (U+{:04X})", texts.bad_number, u32::from(sign)));
                 }

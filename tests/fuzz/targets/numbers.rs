@@ -16,8 +16,8 @@ pub fn numbers(input: &[u8]) {
         Ok(number) => good(number, written, region),
         // None contains more of the input than one sign.
         Err(
-            NumberError::Unreadable
-            | NumberError::Impossible(_)
+            NumberError::Unreadable(_)
+            | NumberError::Impossible(..)
             | NumberError::Sign(_)
             | NumberError::Renumbered(_),
         ) => {}

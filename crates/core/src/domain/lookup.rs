@@ -1,13 +1,10 @@
 //! Looks a number up in the numbering plans.
 
-use rlibphonenumber::{
-    NumberLengthType, PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, ValidationError,
-};
-use serde::Serialize;
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
 
 use super::phone::Region;
-use super::typed::{TEXT_MAX, number_in};
-use super::{PhoneNumber, plans};
+use super::typed::TEXT_MAX;
+use super::{NumberError, NumberProblem, PhoneNumber};
 
 /// A text as the numbering plans read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,26 +21,6 @@ pub struct NumberLookup {
     pub problem: Option<NumberProblem>,
     /// `None` where the plan does not tell mobile numbers from landlines, as in North America.
     pub line_type: Option<LineType>,
-}
-
-/// Why a text is no number of a plan, in Twilio's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum NumberProblem {
-    #[error("it is not a number")]
-    NotANumber,
-    #[error("it has no country calling code, or an unknown one")]
-    InvalidCountryCode,
-    #[error("it is too short")]
-    TooShort,
-    #[error("it is too long")]
-    TooLong,
-    /// Between the shortest and the longest of its country, and no number has this length.
-    #[error("no number of its country has this length")]
-    InvalidLength,
-    /// Numbers of its country can have this length, but the plan has no such number.
-    #[error("no numbering plan has it")]
-    InvalidButPossible,
 }
 
 crate::named! {
@@ -83,71 +60,41 @@ impl LineType {
 }
 
 impl NumberLookup {
-    /// Reads a text in international form, or in the national form of `region`.
+    /// Reads a text as [`PhoneNumber::parse`] does: what gets no message is no number here.
     pub fn of(text: &str, region: Option<Region>) -> Self {
-        let text = text.trim();
-        let typed = number_in(text, false);
-        // The library reads letters, too.
-        let text = typed.as_deref().unwrap_or(text);
-        let unreadable = |problem| Self {
-            number: text.chars().take(TEXT_MAX).collect(),
-            calling_code: None,
+        let error = match PhoneNumber::parse(text, region) {
+            Ok(number) => return number.into(),
+            Err(error) => error,
+        };
+        let (calling_code, problem) = match error {
+            NumberError::Unreadable(problem) => (None, problem),
+            NumberError::Impossible(calling_code, problem) => (Some(calling_code), problem),
+            NumberError::Sign(_) => (None, NumberProblem::NotANumber),
+            NumberError::Renumbered(_) => (None, NumberProblem::InvalidLength),
+        };
+        Self {
+            number: text.trim().chars().take(TEXT_MAX).collect(),
+            calling_code,
             region: None,
             national_format: None,
             problem: Some(problem),
             line_type: None,
-        };
-        if text.len() > TEXT_MAX {
-            return unreadable(NumberProblem::TooLong);
         }
-        let region = region.filter(|_| !text.starts_with('+'));
-        let number = match PHONE_NUMBER_UTIL.parse(text, region.map(|region| region.0)) {
-            Ok(number) => number,
-            Err(error) => return unreadable(error.into()),
-        };
-        let spelled = PhoneNumber::from_e164(&number.format_as(PhoneNumberFormat::E164));
-        if let Some(today) =
-            spelled.and_then(|spelled| plans::today(spelled).ok().filter(|it| *it != spelled))
-        {
-            return Self::of(&today.e164(), None);
-        }
-        let problem = match number.is_possible_with_reason() {
-            Err(error) => Some(error.into()),
-            Ok(NumberLengthType::IsPossibleLocalOnly) => Some(NumberProblem::TooShort),
-            Ok(NumberLengthType::IsPossible) if !number.is_valid() => Some(NumberProblem::InvalidButPossible),
-            Ok(NumberLengthType::IsPossible) => None,
-        };
-        let is_valid = problem.is_none();
-        let national = || number.format_as(PhoneNumberFormat::National).into_owned();
+    }
+}
+
+impl From<PhoneNumber> for NumberLookup {
+    fn from(number: PhoneNumber) -> Self {
+        let parts = number.split_country_code().unwrap_or_default();
+        let plan = PHONE_NUMBER_UTIL.get_number_type(&parts);
+        let is_valid = plan != PhoneNumberType::Unknown;
         Self {
-            number: number.format_as(PhoneNumberFormat::E164).into_owned(),
-            calling_code: Some(number.country_code),
-            region: super::phone::region_of(&number).filter(|region| region.is_country()),
-            national_format: is_valid.then(national),
-            problem,
-            line_type: LineType::of(PHONE_NUMBER_UTIL.get_number_type(&number)).filter(|_| is_valid),
-        }
-    }
-}
-
-impl From<ParseError> for NumberProblem {
-    fn from(error: ParseError) -> Self {
-        match error {
-            ParseError::InvalidCountryCode => Self::InvalidCountryCode,
-            ParseError::NotANumber(_) => Self::NotANumber,
-            ParseError::TooShortAfterIdd | ParseError::TooShortNsn => Self::TooShort,
-            ParseError::TooLongNsn => Self::TooLong,
-        }
-    }
-}
-
-impl From<ValidationError> for NumberProblem {
-    fn from(error: ValidationError) -> Self {
-        match error {
-            ValidationError::InvalidCountryCode => Self::InvalidCountryCode,
-            ValidationError::TooShort => Self::TooShort,
-            ValidationError::InvalidLength => Self::InvalidLength,
-            ValidationError::TooLong => Self::TooLong,
+            number: number.e164(),
+            calling_code: Some(parts.country_code),
+            region: number.region().filter(|region| region.is_country()),
+            national_format: is_valid.then(|| parts.format_as(PhoneNumberFormat::National).into_owned()),
+            problem: (!is_valid).then_some(NumberProblem::InvalidButPossible),
+            line_type: LineType::of(plan),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{LazyLock, OnceLock};
 
 use parking_lot::{Mutex, MutexGuard};
-use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, ValidationError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The numbers that were read or looked up last. A send, its check and their statistics need the same one.
@@ -98,16 +98,58 @@ pub enum NumberType {
 pub enum NumberError {
     /// It cannot be read as a number, or lacks the `+` and country code that E.164 asks for.
     #[error("not a phone number in E.164 form, such as +14155552671")]
-    Unreadable,
+    Unreadable(NumberProblem),
     /// It can be read, but no number with this country calling code has its length.
     #[error("no number with the country code +{0} has this length")]
-    Impossible(i32),
+    Impossible(i32, NumberProblem),
     /// It has a sign that no number has.
     #[error("not a phone number: it has the sign U+{:04X}", u32::from(*.0))]
     Sign(char),
     /// Its country has renumbered, and the old number does not tell the new one.
     #[error("{0}")]
     Renumbered(&'static str),
+}
+
+/// Why a text is no number of a plan, in Twilio's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum NumberProblem {
+    #[error("it is not a number")]
+    NotANumber,
+    #[error("it has no country calling code, or an unknown one")]
+    InvalidCountryCode,
+    #[error("it is too short")]
+    TooShort,
+    #[error("it is too long")]
+    TooLong,
+    /// Between the shortest and the longest of its country, and no number has this length.
+    #[error("no number of its country has this length")]
+    InvalidLength,
+    /// Numbers of its country can have this length, but the plan has no such number.
+    #[error("no numbering plan has it")]
+    InvalidButPossible,
+}
+
+impl From<ParseError> for NumberProblem {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::InvalidCountryCode => Self::InvalidCountryCode,
+            ParseError::NotANumber(_) => Self::NotANumber,
+            ParseError::TooShortAfterIdd | ParseError::TooShortNsn => Self::TooShort,
+            ParseError::TooLongNsn => Self::TooLong,
+        }
+    }
+}
+
+impl From<ValidationError> for NumberProblem {
+    fn from(error: ValidationError) -> Self {
+        match error {
+            ValidationError::InvalidCountryCode => Self::InvalidCountryCode,
+            ValidationError::TooShort => Self::TooShort,
+            ValidationError::InvalidLength => Self::InvalidLength,
+            ValidationError::TooLong => Self::TooLong,
+        }
+    }
 }
 
 /// A phone number in E.164 form (ITU-T E.164: at most 15 digits after the `+`).

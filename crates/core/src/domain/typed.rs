@@ -3,7 +3,7 @@
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat};
 
-use super::{NumberError, PhoneNumber, Region, plans};
+use super::{NumberError, NumberProblem, PhoneNumber, Region, plans};
 
 /// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
 /// refused before it costs anything.
@@ -34,30 +34,29 @@ impl PhoneNumber {
         }
         // A sign has at most four bytes.
         if text.len() > 4 * TEXT_MAX {
-            return Err(NumberError::Unreadable);
+            return Err(NumberError::Unreadable(NumberProblem::TooLong));
         }
         let typed = number_in(text, default_region.is_none())?;
-        let international = typed.starts_with('+');
-        if typed.len() > TEXT_MAX || !(international || default_region.is_some()) {
-            return Err(NumberError::Unreadable);
+        if typed.len() > TEXT_MAX {
+            return Err(NumberError::Unreadable(NumberProblem::TooLong));
         }
         // A `+` says all: with a region, some texts would be read as if they began with that region's prefix for calls
         // to other countries.
-        let region = default_region.filter(|_| !international);
-        let parsed =
-            PHONE_NUMBER_UTIL.parse(&typed, region.map(|r| r.0)).map_err(|_| NumberError::Unreadable)?;
+        let region = default_region.filter(|_| !typed.starts_with('+'));
+        let parsed = PHONE_NUMBER_UTIL
+            .parse(&typed, region.map(|r| r.0))
+            .map_err(|error| NumberError::Unreadable(error.into()))?;
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
-        let impossible = NumberError::Impossible(parsed.country_code);
-        let spelled = Self::from_e164(&e164).ok_or(impossible)?;
+        let impossible = |problem| NumberError::Impossible(parsed.country_code, problem);
+        let spelled = Self::from_e164(&e164).ok_or_else(|| impossible(NumberProblem::TooLong))?;
         let number = plans::today(spelled)?;
-        // A local number, without its area code, cannot be called from elsewhere.
-        if number == spelled && !is_possible(&parsed) {
-            return Err(impossible);
+        if let Some(problem) = length_problem(&parsed).filter(|_| number == spelled) {
+            return Err(impossible(problem));
         }
         if number == spelled && text == e164 {
             number.remember_as_read();
         } else if Self::parse(&number.e164(), None) != Ok(number) {
-            return Err(impossible);
+            return Err(impossible(NumberProblem::InvalidLength));
         }
         Ok((number, spelled))
     }
@@ -81,8 +80,13 @@ impl PhoneNumber {
     }
 }
 
-fn is_possible(number: &rlibphonenumber::PhoneNumber) -> bool {
-    matches!(number.is_possible_with_reason(), Ok(NumberLengthType::IsPossible))
+fn length_problem(number: &rlibphonenumber::PhoneNumber) -> Option<NumberProblem> {
+    match number.is_possible_with_reason() {
+        Ok(NumberLengthType::IsPossible) => None,
+        // A local number, without its area code, cannot be called from elsewhere.
+        Ok(NumberLengthType::IsPossibleLocalOnly) => Some(NumberProblem::TooShort),
+        Err(error) => Some(error.into()),
+    }
 }
 
 /// The sign that a person means: digits of every script and full-width signs as ASCII, each white space as a space, each
@@ -134,7 +138,7 @@ pub(super) fn number_in(text: &str, is_form: bool) -> Result<String, NumberError
         match sign {
             '0'..='9' | ' ' | '-' | '(' | ')' | '.' | '/' => number.push(sign),
             '+' if number.chars().all(|before| matches!(before, ' ' | '(')) => "+".clone_into(&mut number),
-            '+' => return Err(NumberError::Unreadable),
+            '+' => return Err(NumberError::Unreadable(NumberProblem::NotANumber)),
             _ => return Err(NumberError::Sign(sign)),
         }
     }
@@ -149,6 +153,22 @@ mod tests {
 
     fn e164(text: &str) -> Option<String> {
         PhoneNumber::parse(text, None).ok().map(PhoneNumber::e164)
+    }
+
+    #[test]
+    fn the_numbers_of_the_world_are_read_in_each_form_with_nothing_behind() {
+        let table = include_str!("../../../../tests/facts/numbers.tsv");
+        for line in table.lines().filter(|line| !line.starts_with('#')) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let to = Some(*columns.get(6).unwrap_or(&columns[2])).filter(|_| columns[5] != "60200");
+            for form in &columns[2..5] {
+                assert_eq!(e164(form).as_deref(), to, "{line}");
+                for sign in ['*', '#', 'p', 'w', ';', ','] {
+                    let refused = PhoneNumber::parse(&format!("{form}{sign}5"), None);
+                    assert_eq!(refused, Err(NumberError::Sign(sign)), "{form}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -194,7 +214,8 @@ mod tests {
             assert_eq!(number_in(text, true).as_deref(), Ok(read), "{text:?}");
         }
         for text in ["++1415", "+1+415", "1415+", "-+1415"] {
-            assert_eq!(number_in(text, true), Err(NumberError::Unreadable), "{text:?}");
+            let refused = Err(NumberError::Unreadable(NumberProblem::NotANumber));
+            assert_eq!(number_in(text, true), refused, "{text:?}");
         }
         for (text, sign) in [("+1415x5", 'x'), ("+1\u{b2}", '\u{b2}'), ("tel:+1;ext=5", ';'), ("+1\0", '\0')]
         {
@@ -210,7 +231,10 @@ mod tests {
             let number = PhoneNumber::parse_dialled(text, us).map(PhoneNumber::e164);
             assert_eq!(number.as_deref(), Ok("+201001234572"), "{text}");
         }
-        assert_eq!(PhoneNumber::parse_dialled("00", us), Err(NumberError::Impossible(1)));
+        assert_eq!(
+            PhoneNumber::parse_dialled("00", us),
+            Err(NumberError::Impossible(1, NumberProblem::TooShort))
+        );
         let mistaken = PhoneNumber::parse("0501234567", egypt).expect("a number");
         let typed = mistaken.national(egypt.expect("a region")).expect("a text");
         assert_eq!(PhoneNumber::parse(&typed, arabia).map(PhoneNumber::e164).as_deref(), Ok("+966501234567"));
@@ -256,7 +280,7 @@ mod tests {
         }
         for text in ["+49001711234567", "+490001711234567", "+91 00000000123"] {
             let refused = PhoneNumber::parse(text, None);
-            assert!(matches!(refused, Err(NumberError::Impossible(49 | 91))), "{text}: {refused:?}");
+            assert!(matches!(refused, Err(NumberError::Impossible(49 | 91, _))), "{text}: {refused:?}");
         }
     }
 
@@ -298,9 +322,9 @@ mod tests {
                 let library = number.split_country_code().as_ref().and_then(region_of);
                 assert_eq!(number.region(), library, "{}", number.e164());
                 let e164 = number.e164();
-                let is_read = PHONE_NUMBER_UTIL
-                    .parse(&e164, None)
-                    .is_ok_and(|read| is_possible(&read) && read.format_as(PhoneNumberFormat::E164) == e164);
+                let is_read = PHONE_NUMBER_UTIL.parse(&e164, None).is_ok_and(|read| {
+                    length_problem(&read).is_none() && read.format_as(PhoneNumberFormat::E164) == e164
+                });
                 assert_eq!(PhoneNumber::parse(&e164, None) == Ok(number), is_read, "{e164}");
             }
         }
@@ -310,15 +334,12 @@ mod tests {
     fn outside_north_america_only_an_accepted_number_is_read_without_its_plan() {
         // No other test reads these numbers.
         let (number, short) = ("+491711239871", "+49171");
-        assert_eq!(PhoneNumber::parse(short, None), Err(NumberError::Impossible(49)));
+        let refused = Err(NumberError::Impossible(49, NumberProblem::TooShort));
+        assert_eq!(PhoneNumber::parse(short, None), refused);
         let impossible = PhoneNumber::from_e164(short).expect("digits");
         let _ = impossible.number_type();
         assert!(!impossible.was_read());
-        assert_eq!(
-            PhoneNumber::parse(short, None),
-            Err(NumberError::Impossible(49)),
-            "looked up, and never read"
-        );
+        assert_eq!(PhoneNumber::parse(short, None), refused, "looked up, and never read");
         let read = PhoneNumber::parse(number, None).expect("a number");
         assert!(read.was_read());
         let _ = read.number_type();

@@ -50,7 +50,7 @@ pub struct GuardSettings {
     #[serde(with = "Text")]
     #[schemars(with = "Vec<String>")]
     pub blocked_countries: Option<BTreeSet<Region>>,
-    /// Premium, shared-cost, personal, pager, universal-access, voicemail and satellite numbers, and those of no country (+800, +878).
+    /// Premium, shared-cost, personal (but +1 5xx), pager, universal-access, voicemail and satellite numbers, and those of no country (+800, +878).
     #[serde(with = "Text")]
     #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub number_types: Option<Mode>,

@@ -113,8 +113,8 @@ pub use crate::delivery::SendStatus;
 pub use crate::delivery::attempts::{AttemptQuery, ListedAttempt, StatusFilter, VerifyStatus};
 pub use crate::delivery::{Circuit, GatewayState};
 pub use crate::domain::{
-    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayName, Locale, NumberError, PhoneNumber,
-    ServiceId, Timestamp,
+    AttemptId, AttemptLogKey, Channel, Code, CodeLength, GatewayName, Locale, NumberError, NumberProblem,
+    PhoneNumber, ServiceId, Timestamp,
 };
 pub use crate::gateway::{
     Accepted, BoxFuture, Callback, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::world::{ANNA, World, code, secs, wrong};
 use crate::engine::CheckOutcome;
-use crate::otp::{NumberError, Otp, OtpError, Refusal, Timestamp, Verified};
+use crate::otp::{NumberError, NumberProblem, Otp, OtpError, Refusal, Timestamp, Verified};
 use crate::registry::TestNumber;
 use crate::verification::numbers::Reply;
 
@@ -46,7 +46,8 @@ fn a_check_has_three_answers_and_the_reason_why_a_code_was_not_judged() {
 async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
     let world = World::new();
     let otp = world.start().await;
-    for (phone, error) in [("Anna", NumberError::Sign('A')), ("+15550001", NumberError::Impossible(1))] {
+    let short = NumberError::Impossible(1, NumberProblem::TooShort);
+    for (phone, error) in [("Anna", NumberError::Sign('A')), ("+15550001", short)] {
         let error = OtpError::Number(error);
         assert_eq!(otp.send_sms(phone).await, Err(error.clone()));
         assert_eq!(otp.verify(phone, "123456").await, Verified::failed(error));
