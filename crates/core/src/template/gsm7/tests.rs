@@ -1,5 +1,7 @@
 //! Sizes of text messages: septets and segments by 3GPP TS 23.038, UCS-2 for all else.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 fn gsm7(units: usize, segments: usize) -> Size {
@@ -11,13 +13,17 @@ fn ucs2(units: usize, segments: usize) -> Size {
 }
 
 #[test]
-fn the_alphabet_has_128_places_and_ten_behind_the_escape() {
-    // The escape itself takes one position.
-    assert_eq!(BASIC.chars().count() + 26 + 26 + 10, 127);
-    assert_eq!(EXTENSION.chars().count(), 10);
-    let all: Vec<char> = BASIC.chars().chain(EXTENSION.chars()).collect();
-    assert!(all.iter().all(|c| all.iter().filter(|other| *other == c).count() == 1));
-    assert!(all.iter().all(|c| !c.is_ascii_alphanumeric()));
+fn exactly_the_characters_of_the_published_alphabet_have_septets() {
+    let table = include_str!("../../../../../tests/facts/gsm-03.38.tsv");
+    let row = |line: &str| {
+        let (septets, character) = line.split_once('\t')?;
+        Some((char::from_u32(u32::from_str_radix(character, 16).ok()?)?, septets.len() / 2))
+    };
+    let published: BTreeMap<char, usize> = table.lines().filter_map(row).collect();
+    assert_eq!(published.len(), 137);
+    for character in '\0'..=char::MAX {
+        assert_eq!(septets(character), published.get(&character).copied(), "{character:?}");
+    }
 }
 
 #[test]
