@@ -15,7 +15,7 @@ use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use super::tls::{CertificateHealth, Tls};
 use crate::delivery::GatewayState;
 use crate::node::Unready;
-use crate::observe::metrics::TextFormat;
+use crate::observe::metrics::{TableReading, TextFormat};
 use crate::registry::Scope;
 use crate::verification::numbers::Usage;
 
@@ -36,6 +36,9 @@ struct Details {
     /// From the limit on, new numbers are refused. The server stays ready: known numbers are served.
     #[serde(skip_serializing_if = "Option::is_none")]
     numbers: Option<Usage>,
+    /// The tables of which more than 80 % are used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tables: Vec<TableReading>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<CertificateHealth>,
     /// Of a node of a cluster.
@@ -67,6 +70,7 @@ async fn ready(call: Call) -> Response {
         reasons: unready.into_iter().map(|reason| reason.why).collect(),
         gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
         numbers: running.map(|running| running.verifier.capacities()[0].usage()),
+        tables: running.map(|running| running.low_tables()).unwrap_or_default(),
         tls: app.tls.as_ref().map(Tls::certificate),
         cluster: app.forwarder.as_ref().map(Forwarder::status),
     });

@@ -1,6 +1,7 @@
 //! What older clients, probes and browsers get: the answers as built, health, and the index.
 
 use onceward::config::AnswerSet;
+use onceward::domain::ServiceId;
 use onceward::registry::Scope;
 use onceward_testkit::{Gate, NUMBER, Setup, V2World, World, get, root, verify_body};
 
@@ -58,6 +59,18 @@ async fn readyz_tells_strangers_the_part_and_operators_reasons_and_gateways() {
             assert_eq!(reply.header("retry-after"), (status == 503).then_some("1"));
         }
         assert_eq!(world.get("/healthz").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn readyz_names_a_table_to_operators_when_it_is_more_than_80_percent_full() {
+    let world = V2World::new().await;
+    let [_, keys] = world.world.running.verifying.capacities();
+    let named = r#""tables":[{"name":"idempotency keys","held":800001,"limit":1000000}]"#;
+    for (more, is_low) in [(800_000, false), (1, true)] {
+        keys.count(|held| held.add(ServiceId::DEFAULT, more));
+        let reply = world.ask("GET", "/readyz", &root(), &[], "").await;
+        assert_eq!((reply.status, reply.body.contains(named)), (200, is_low), "{}", reply.body);
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
-use onceward::limits::rate::KeyedRequest;
 use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Record, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;
@@ -142,7 +141,6 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         slots: SlotHash::new(&server_key()),
         key: server_key(),
         numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited::<NumberState>),
-        keys: unlimited::<KeyedRequest>(LimitedTable::IdempotencyKeys),
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,

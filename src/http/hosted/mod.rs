@@ -49,7 +49,8 @@ async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
     match context.answer(step).await {
         Err(Problem::Refused(refusal)) => {
             let page = context.message(Problem::Refused(refusal).status(), context.texts.failed);
-            let page = if refusal == Refusal::OutcomeUnknown { page } else { page.retry_after(REFUSED_SECONDS) };
+            let page =
+                if refusal == Refusal::OutcomeUnknown { page } else { page.retry_after(REFUSED_SECONDS) };
             Ok((Extension(refusal), page).into_response())
         }
         answered => answered,

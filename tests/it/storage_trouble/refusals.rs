@@ -36,7 +36,11 @@ async fn no_disk_error_sends_or_approves_anything_and_the_server_recovers() {
                 let first = world.send(&unsent).await;
                 // A sync proves that what a failed write left is cut off.
                 let is_unknown = calls.contains(&Call::Sync);
-                if is_unknown { first.expects_unknown() } else { first.expects_refusal(503) };
+                if is_unknown {
+                    first.expects_unknown()
+                } else {
+                    first.expects_refusal(503)
+                };
                 guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
                 given.submits_the_right_code(&world).await.expects_refusal(503);
                 assert!(world.twilio().received_for(&unsent).is_empty(), "no message without a decision");

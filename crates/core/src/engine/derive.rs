@@ -142,11 +142,12 @@ fn supplied_codes(length: CodeLength) -> u64 {
     Code::ALPHABET.pow(u32::from(length.get()))
 }
 
-/// Adds the supplied code to a request's fingerprint. Without the key the result reveals nothing about the code.
-pub fn fingerprint_with_code(key: &ServerKey, fingerprint: &[u8; 32], code: &Code) -> [u8; 32] {
+/// The fingerprint of a request: of a hash of its parameters, and of its code. Without the key it reveals nothing about the
+/// number and the code, which a plain hash would.
+pub fn request_fingerprint(key: &ServerKey, parameters: &[u8; 32], code: Option<&Code>) -> [u8; 32] {
     let mut mac = keyed(key, REQUEST_PURPOSE);
-    mac.update(fingerprint);
-    mac.update(code.expose().as_bytes());
+    mac.update(parameters);
+    mac.update(code.map(Code::expose).unwrap_or_default().as_bytes());
     mac.finalize().into_bytes().into()
 }
 
@@ -221,8 +222,9 @@ mod tests {
         assert_eq!(u128::from_be_bytes(key_fingerprint(&key)), 0x3735_d312_25b2_a95f_8f24_52c9_86a4_f697);
         assert_eq!(hash_seed(&key), 0xe1a2_ca5a_7ef0_318e);
         let code = Code::parse("123456").expect("a code");
-        let with_code = fingerprint_with_code(&key, &[9; 32], &code);
-        assert_eq!(with_code[..8], 0x10fa_7aac_cd7f_d7ab_u64.to_be_bytes());
+        for (code, begins) in [(Some(&code), 0x10fa_7aac_cd7f_d7ab_u64), (None, 0x6346_4674_05e5_8881)] {
+            assert_eq!(request_fingerprint(&key, &[9; 32], code)[..8], begins.to_be_bytes());
+        }
     }
 
     #[test]

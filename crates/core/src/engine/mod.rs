@@ -36,7 +36,7 @@ pub use begin::{
     begin, end, resume,
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
-pub use derive::{CodeSeed, Salt, fingerprint_with_code, hash_seed, key_fingerprint};
+pub use derive::{CodeSeed, Salt, hash_seed, key_fingerprint, request_fingerprint};
 pub use lockout::FailureCount;
 pub use policy::{LockoutRule, Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};

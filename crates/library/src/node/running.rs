@@ -24,7 +24,7 @@ use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
-use crate::shard::{ShardDeps, Shards};
+use crate::shard::{Capacity, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
 use crate::verification::numbers::{Usage, Verifier, VerifierDeps, record};
@@ -163,7 +163,6 @@ impl Running {
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             numbers,
-            keys: Arc::clone(keys.capacity()),
             attempts,
             delivery: Arc::clone(&delivery),
             policies: registry.policies(policy),
@@ -209,14 +208,23 @@ impl Running {
         services.chain([ServiceId::DEFAULT]).for_each(|service| metrics.create_service_at_zero(service));
     }
 
+    /// The tables that refuse new records of a service at its limit.
+    fn tables(&self) -> [&Capacity; 5] {
+        let [counters, keys] = self.verifying.capacities();
+        let [numbers, test_numbers] = self.verifier.capacities();
+        [numbers, test_numbers, counters, keys, self.hosted.capacity()]
+    }
+
+    /// Those of which more than 80 % are used.
+    pub fn low_tables(&self) -> Vec<TableReading> {
+        let low = self.tables().into_iter().filter(|table| table.usage().is_low());
+        low.map(|table| reading(table.table().as_str(), table.usage())).collect()
+    }
+
     /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
-        let [counters, keys] = self.verifying.capacities();
-        let numbers = self.verifier.capacities();
-        let reading = |name, Usage { held, limit }| TableReading { name, held, limit };
-        let mut tables = [numbers[0], numbers[1], counters, keys, self.hosted.capacity()]
-            .map(|capacity| reading(capacity.table().as_str(), capacity.usage()))
-            .to_vec();
+        let tables = self.tables().into_iter();
+        let mut tables: Vec<_> = tables.map(|table| reading(table.table().as_str(), table.usage())).collect();
         tables.push(reading("webhook deliveries", self.outbox.usage()));
         tables.push(reading("attempts", self.verifier.attempts.usage()));
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
@@ -296,4 +304,8 @@ pub(super) fn go_on_from(newest: Timestamp, clock: &EngineClock) {
             "wall clock behind the data directory; if it is wrong, correct it and restart the server"
         );
     }
+}
+
+const fn reading(name: &'static str, Usage { held, limit }: Usage) -> TableReading {
+    TableReading { name, held, limit }
 }

@@ -109,6 +109,13 @@ pub struct Usage {
     pub limit: usize,
 }
 
+impl Usage {
+    /// Whether more than 80 % are used.
+    pub const fn is_low(self) -> bool {
+        exceeds_tenths(self.held, 8, self.limit)
+    }
+}
+
 impl Capacity {
     /// A capacity of which reservations alone take places.
     pub fn new<R: Record>(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {

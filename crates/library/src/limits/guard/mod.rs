@@ -31,9 +31,7 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::{Author, Change};
-use crate::shard::{
-    Durability, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction,
-};
+use crate::shard::{Durability, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction};
 
 use self::refused::{Findings, Waiting};
 pub use self::refused::{Refusals, RefusedNumber};

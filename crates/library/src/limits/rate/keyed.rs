@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digester;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
+use crate::observe::log_limit::OncePerSecond;
 use crate::shard::{
-    Capacity, Durability, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction,
+    Capacity, Durability, Full, Id, LimitedTable, Record, RecordKey, Refusal, Reservation, Shards,
+    Transaction,
 };
 
 /// Bytes of an idempotency key.
@@ -25,10 +27,11 @@ pub const LONGEST_KEY: usize = 255;
 /// Begins a key that a node of a cluster made for a request that it passes on.
 pub const NODE_KEY: &str = "onceward-node-";
 
-/// How long an idempotency key is remembered, from the decision that permits the message on.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the answer to a check is remembered, and the key of a node.
-const ANSWER_KEPT_FOR: Duration = Duration::from_secs(60);
+/// How long a send is remembered after the end of its verification. A program that repeats it later has long shown an
+/// error, and its next message gets another key.
+pub const KEPT_BEYOND: Duration = Duration::from_secs(10 * 60);
+/// How long the answer to a check is remembered.
+pub const ANSWER_KEPT_FOR: Duration = Duration::from_secs(60);
 
 /// A request whose message may have been sent, or whose code was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,8 +97,6 @@ impl Record for KeyedRequest {
 pub struct RequestKey {
     id: AttemptLogKey,
     identity: Identity,
-    /// How long a send is remembered.
-    life: Duration,
 }
 
 impl RequestKey {
@@ -104,25 +105,25 @@ impl RequestKey {
         view.get::<KeyedRequest>(self.id.id()).is_some()
     }
 
-    /// Remembers that the decision permits a message of this verification.
-    pub fn permit(&self, verification: u64, channel: Channel, view: &mut Transaction<'_>) {
-        self.remember((verification, channel), self.life, None, view);
+    /// Remembers a message of this verification until then.
+    pub fn permit(&self, about: (u64, Channel), until: Timestamp, view: &mut Transaction<'_>) {
+        self.remember(about, until, None, view);
     }
 
     /// Remembers the answer to a check of this verification.
     pub fn answered(&self, about: (u64, Channel), answer: CheckAnswer, view: &mut Transaction<'_>) {
-        self.remember(about, ANSWER_KEPT_FOR, Some(answer), view);
+        self.remember(about, view.now().plus(ANSWER_KEPT_FOR), Some(answer), view);
     }
 
-    pub fn remember(
+    fn remember(
         &self,
         (verification, channel): (u64, Channel),
-        life: Duration,
+        until: Timestamp,
         answer: Option<CheckAnswer>,
         view: &mut Transaction<'_>,
     ) {
         let (identity, at) = (self.identity, view.now());
-        let known = KnownRequest { identity, verification, channel, at, until: at.plus(life) };
+        let known = KnownRequest { identity, verification, channel, at, until };
         view.put(self.id.id(), Some(&KeyedRequest { known, answer }), Durability::Durable);
     }
 
@@ -166,6 +167,8 @@ struct Inner {
     digester: Digester,
     capacity: Arc<Capacity>,
     running: Mutex<Running>,
+    /// Limits the log of checks that found the table full.
+    not_remembered: OncePerSecond,
 }
 
 /// The requests that this process is carrying out, and of each whether no record was found: until then a repetition reads
@@ -180,6 +183,7 @@ impl IdempotencyKeys {
             digester: Digester::new(server_key),
             capacity: Capacity::following::<KeyedRequest>(shards, LimitedTable::IdempotencyKeys, records),
             running: Mutex::default(),
+            not_remembered: OncePerSecond::default(),
         }))
     }
 
@@ -197,8 +201,7 @@ impl IdempotencyKeys {
         fingerprint: [u8; 32],
     ) -> Result<KeyDecision, Refusal> {
         let (id, tag) = self.0.digester.request(service, number, key);
-        let life = if key.starts_with(NODE_KEY) { ANSWER_KEPT_FOR } else { KEPT_FOR };
-        self.begin_request(RequestKey { id, identity: Identity { tag, fingerprint }, life }).await
+        self.begin_request(RequestKey { id, identity: Identity { tag, fingerprint } }).await
     }
 
     /// Begins to carry a code to a number. A repetition finds the message while its code lives.
@@ -209,14 +212,13 @@ impl IdempotencyKeys {
         code: &Code,
     ) -> Result<KeyDecision, Refusal> {
         let (id, tag) = self.0.digester.carried(service, number, code.expose());
-        let identity = Identity { tag, fingerprint: [0; 32] };
-        self.begin_request(RequestKey { id, identity, life: KEPT_FOR }).await
+        self.begin_request(RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] } }).await
     }
 
     /// The last message with a carried code to a number, for its outcome.
     pub fn last_carried(&self, service: ServiceId, number: PhoneNumber) -> RequestKey {
         let (id, tag) = self.0.digester.carried(service, number, "");
-        RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] }, life: KEPT_FOR }
+        RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] } }
     }
 
     async fn begin_request(&self, request: RequestKey) -> Result<KeyDecision, Refusal> {
@@ -261,6 +263,26 @@ pub struct RunningRequest {
 impl RunningRequest {
     pub const fn key(&self) -> RequestKey {
         self.request
+    }
+
+    /// A place in the table for the record of a send.
+    ///
+    /// # Errors
+    /// [`Full`] if the service has used up its share.
+    pub fn place(&self, service: ServiceId) -> Result<Reservation, Full> {
+        self.keys.0.capacity.reserve(service)
+    }
+
+    /// A place for the answer to a check. Without one the check is carried out all the same, and a repetition is another
+    /// check: to refuse it would lock out a person with the right code.
+    pub fn place_of_check(&self, service: ServiceId) -> Option<Reservation> {
+        let place = self.place(service).ok();
+        if place.is_none() {
+            self.keys.0.not_remembered.note(|checks| {
+                tracing::warn!(checks, "idempotency keys of checks not remembered, their table is full");
+            });
+        }
+        place
     }
 }
 

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use serde::Serialize;
 
 use crate::domain::{GatewayName, ServiceId, Timestamp};
 use crate::store::StoreSizes;
@@ -47,8 +48,8 @@ pub struct BudgetView {
     pub currency: Option<String>,
 }
 
-/// A table with a limit.
-#[derive(Debug, Clone)]
+/// A table with a limit. `/readyz` has the names of the fields.
+#[derive(Debug, Clone, Serialize)]
 pub struct TableReading {
     pub name: &'static str,
     pub held: usize,

@@ -14,7 +14,7 @@ use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp};
 use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
 use crate::limits::guard::{GuardNews, Ticket};
-use crate::limits::rate::RequestKey;
+use crate::limits::rate::{KEPT_BEYOND, RequestKey};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
@@ -22,8 +22,6 @@ use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Tran
 const OUTCOMES_EXPECTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// A service that carries no code for this time is forgotten.
 const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// The outcome of a message counts within this time.
-const OUTCOME_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often a use is written.
 const WRITTEN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Records read at a time.
@@ -114,11 +112,12 @@ impl Verifier {
         if self.delivery.is_overloaded(key.service, key.number, outgoing.channel()) {
             return Err(Refusal::SendsOverloaded);
         }
-        let reserve =
-            || self.deps.keys.reserve(key.service).map_err(|full| Refusal::TableFull { table: full.table });
         // One place for the key of the code, and one for the number's last message. Their records are written when the message
         // has left, and a message that left must not find the table full.
-        let _places = (reserve()?, reserve()?);
+        let places =
+            outgoing.keyed.iter().flat_map(|keyed| [keyed.place(key.service), keyed.place(key.service)]);
+        let _places =
+            places.collect::<Result<Vec<_>, _>>().map_err(|full| Refusal::TableFull { table: full.table })?;
         outgoing.client.without_outcomes = !self.has_outcomes(key.service).await?;
         if let Err(refusal) = self.assess(&mut outgoing) {
             let outcome = SendOutcome::GuardRefused(refusal);
@@ -184,11 +183,11 @@ impl Verifier {
             AttemptLog::record(key.number, settings, &outgoing.style, &permitted, &delivered, view);
             if is_sent {
                 let (id, channel) = (permitted.permit.verification.salt.id(), outgoing.channel());
-                let life = permitted.expires().since(view.now());
+                let ends = permitted.expires();
                 if let Some(of_code) = outgoing.request_key() {
-                    of_code.remember((id, channel), life.max(remembered_for), None, view);
+                    of_code.permit((id, channel), ends.max(view.now().plus(remembered_for)), view);
                 }
-                of_number.remember((id, channel), OUTCOME_WITHIN, None, view);
+                of_number.permit((id, channel), ends.plus(KEPT_BEYOND), view);
             }
             Ok::<_, Refusal>(())
         });
@@ -208,8 +207,8 @@ impl Verifier {
         }
     }
 
-    /// Notes that the number was verified by the code of its last carried message. Returns `false` if there was no message
-    /// within a day, or if its outcome is known.
+    /// Notes that the number was verified by the code of its last carried message. Returns `false` if that code ended more
+    /// than ten minutes ago, or if its outcome is known.
     ///
     /// # Errors
     /// [`Refusal`].

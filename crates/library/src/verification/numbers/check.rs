@@ -160,6 +160,10 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
         }
         outcome => outcome,
     };
+    decision.place_of_answer = keyed.place_of_check(decision.key.service);
+    if decision.place_of_answer.is_none() {
+        return;
+    }
     let (id, channel, begun, last_send) = match &reply.verification {
         Some(v) => (v.id, v.details.channel, v.details.begun, v.details.last_send),
         None => (0, Channel::Sms, decision.now, decision.now),

@@ -72,7 +72,7 @@ pub struct Effects {
     dropped: Vec<Dropped>,
     next: Box<Next>,
     /// Held until new records are in their tables.
-    _reserved: [Option<Reservation>; 2],
+    _reserved: Vec<Reservation>,
 }
 
 impl NumberCommand {
@@ -91,30 +91,31 @@ impl NumberCommand {
         Self { key, request, deps, subject, cause, span }
     }
 
-    /// The places of an idempotency key and of a number that the command adds to their tables.
-    fn reserve(&self, view: &mut Transaction<'_>) -> Result<[Option<Reservation>; 2], Decided<Effects>> {
+    /// The places of an idempotency key and of a number that a send adds to their tables.
+    fn reserve(&self, view: &mut Transaction<'_>) -> Result<Vec<Reservation>, Decided<Effects>> {
         let (keyed, is_send) = match &self.request {
             Request::Send(outgoing, _) => (&outgoing.keyed, true),
             Request::Check(check, _) => (&check.keyed, false),
             Request::Resume(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => {
-                return Ok([None, None]);
+                return Ok(Vec::new());
             }
         };
-        let NumberKey { service, is_test, .. } = self.key;
-        let place_of_key = match keyed {
-            // An earlier request with the same idempotency key may have had its effect. When the caller repeats the
-            // request, the answer reports that effect.
-            Some(keyed) if keyed.key().is_taken(view) => {
-                return Err(Decided::Refused(Refusal::StoreUnavailable));
-            }
-            Some(_) => Some(self.deps.keys.reserve(service).map_err(Decided::Full)?),
-            None => None,
-        };
-        if !is_send || view.get::<NumberState>(self.subject.id).is_some() {
-            return Ok([place_of_key, None]);
+        // An earlier request with the same idempotency key may have had its effect. When the caller repeats the request,
+        // the answer reports that effect.
+        if keyed.as_ref().is_some_and(|keyed| keyed.key().is_taken(view)) {
+            return Err(Decided::Refused(Refusal::StoreUnavailable));
         }
-        let place = self.deps.numbers[usize::from(is_test)].reserve(service).map_err(Decided::Full)?;
-        Ok([place_of_key, Some(place)])
+        let (NumberKey { service, is_test, .. }, mut places) = (self.key, Vec::new());
+        if is_send {
+            if let Some(keyed) = keyed {
+                places.push(keyed.place(service).map_err(Decided::Full)?);
+            }
+            if view.get::<NumberState>(self.subject.id).is_none() {
+                let numbers = &self.deps.numbers[usize::from(is_test)];
+                places.push(numbers.reserve(service).map_err(Decided::Full)?);
+            }
+        }
+        Ok(places)
     }
 }
 
@@ -150,7 +151,7 @@ impl Command for NumberCommand {
     }
 
     fn decide(&self, view: &mut Transaction<'_>) -> Decided<Effects> {
-        let reserved = match self.reserve(view) {
+        let mut reserved = match self.reserve(view) {
             Ok(reserved) => reserved,
             Err(decided) => return decided,
         };
@@ -165,7 +166,8 @@ impl Command for NumberCommand {
             }
             Request::SettleCheck(asking, result) => Ok(check::settle(&mut decision, asking, *result)),
         };
-        let Decision { facts, told, dropped, .. } = decision;
+        let Decision { facts, told, dropped, place_of_answer, .. } = decision;
+        reserved.extend(place_of_answer);
         match next {
             Ok(next) => {
                 Decided::Made(Effects { facts, told, dropped, next: Box::new(next), _reserved: reserved })

@@ -20,7 +20,9 @@ use crate::limits::guard::{GuardNews, PumpingGuard};
 use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::SpanContext;
 use crate::registry::Policies;
-use crate::shard::{Capacity, Durability, Record, RecordKey, Refusal, Shards, Subject, Tables, Transaction};
+use crate::shard::{
+    Capacity, Durability, Record, RecordKey, Refusal, Reservation, Shards, Subject, Tables, Transaction,
+};
 use crate::webhook::{Dropped, EventRecorder, NumberEvents};
 
 /// What decisions about numbers need.
@@ -33,8 +35,6 @@ pub struct NumberDeps {
     pub slots: SlotHash,
     /// The limits on stored numbers, and on test numbers.
     pub numbers: [Arc<Capacity>; 2],
-    /// The limit on idempotency keys.
-    pub keys: Arc<Capacity>,
     /// The longest duration of one send's delivery, from its decision on.
     pub send_budget: Duration,
     /// The longest duration of one check at a gateway that holds the code, from its decision to the decision about its
@@ -210,6 +210,8 @@ pub(super) struct Decision<'a, 'b> {
     pub(super) facts: Vec<Fact>,
     pub(super) told: Vec<Task>,
     pub(super) dropped: Vec<Dropped>,
+    /// The place of the remembered answer to a check.
+    pub(super) place_of_answer: Option<Reservation>,
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
@@ -225,8 +227,8 @@ impl<'a, 'b> Decision<'a, 'b> {
         let before = state.at(&policy, now).verification();
         let (send_budget, check_budget) = (deps.send_budget, deps.check_budget);
         let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
-        let (facts, told, dropped) = (Vec::new(), Vec::new(), Vec::new());
-        Self { key, deps, view, state, before, rules, now, cause, facts, told, dropped }
+        let (facts, told, dropped, place_of_answer) = (Vec::new(), Vec::new(), Vec::new(), None);
+        Self { key, deps, view, state, before, rules, now, cause, facts, told, dropped, place_of_answer }
     }
 
     pub(super) fn put(&mut self, next: NumberState, durability: Durability) {

@@ -12,6 +12,7 @@ use crate::engine::{
     SendResult, SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{GuardNews, GuardRefusal, Rule};
+use crate::limits::rate::KEPT_BEYOND;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::{Durability, Refusal};
 
@@ -66,7 +67,8 @@ fn permitted(
     let (channel, now) = (outgoing.channel(), decision.now);
     let verification = permit.verification;
     if let Some(keyed) = outgoing.request_key() {
-        keyed.permit(verification.salt.id(), channel, decision.view);
+        let until = verification.expires.plus(KEPT_BEYOND);
+        keyed.permit((verification.salt.id(), channel), until, decision.view);
     }
     // A test number is sent no message: the caller knows the code.
     let taken = outgoing.allowance.refundable();

@@ -50,8 +50,6 @@ pub struct VerifierDeps {
     pub shards: Shards,
     /// The limits on stored numbers, and on test numbers.
     pub numbers: [Arc<Capacity>; 2],
-    /// The limit on idempotency keys.
-    pub keys: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
     /// Sends messages.
@@ -88,8 +86,7 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the scheduler of planned sends. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps { shards, numbers, keys, attempts, delivery, policies, server_key, bounds, events } =
-            deps;
+        let VerifierDeps { shards, numbers, attempts, delivery, policies, server_key, bounds, events } = deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let deps = Arc::new(NumberDeps {
@@ -97,7 +94,6 @@ impl Verifier {
             slots: SlotHash::new(&server_key),
             key: server_key,
             numbers,
-            keys,
             send_budget,
             // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
             check_budget: send_budget + bounds.commit_timeout,

@@ -2,8 +2,9 @@
 
 use super::{World, secs};
 use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId};
-use crate::engine::SlotHash;
-use crate::limits::rate::{IdempotencyKeys, KeyDecision, RequestKey};
+use crate::engine::{SendOptions, SlotHash};
+use crate::limits::rate::keyed::{ANSWER_KEPT_FOR, KEPT_BEYOND};
+use crate::limits::rate::{IdempotencyKeys, KeyDecision, MOST_RECORDS, RequestKey};
 use crate::shard::{Refusal, Shards, Subject};
 
 const ONE: ServiceId = ServiceId::new(1);
@@ -31,7 +32,7 @@ async fn permits(shards: &Shards, key: RequestKey) -> bool {
     let permitted = shards.router().decide(Subject { slot, id: [1; 12] }, move |view| {
         let is_first = !key.is_taken(view);
         if is_first {
-            key.permit(7, Channel::Sms, view);
+            key.permit((7, Channel::Sms), view.now().plus(secs(1_200)), view);
         }
         Ok::<_, Refusal>(is_first)
     });
@@ -39,7 +40,7 @@ async fn permits(shards: &Shards, key: RequestKey) -> bool {
 }
 
 #[tokio::test]
-async fn a_key_is_remembered_for_a_day_after_its_message_was_permitted() {
+async fn a_key_is_remembered_as_long_as_its_message_said() {
     let mut world = World::new();
     let (shards, keys) = keys_of(&world).await;
     let KeyDecision::First(running) = begins(&keys, "k", REQUEST).await else { panic!("it is new") };
@@ -50,7 +51,7 @@ async fn a_key_is_remembered_for_a_day_after_its_message_was_permitted() {
     drop(running);
     world.crashes();
     let (_shards, keys) = keys_of(&world).await;
-    for wait in [0, 86_399] {
+    for wait in [0, 1_199] {
         world.clock.advance(secs(wait));
         let KeyDecision::Again(_, request) = begins(&keys, "k", REQUEST).await else { panic!("forgotten") };
         assert_eq!((request.known.verification, request.known.channel), (7, Channel::Sms));
@@ -108,4 +109,12 @@ async fn a_request_that_looked_before_the_first_one_ended_is_not_the_first() {
     if let KeyDecision::First(running) = early.await {
         assert!(permits(&shards, running.key()).await, "a second message would have left");
     }
+}
+
+#[test]
+fn the_manual_says_how_many_keyed_sends_a_second_a_service_may_make() {
+    let kept = SendOptions::DEFAULT.life + KEPT_BEYOND + ANSWER_KEPT_FOR;
+    let each_second = MOST_RECORDS / usize::try_from(kept.as_secs()).expect("a few minutes");
+    let manual = include_str!("../../../../../../docs/operate/sizing.md");
+    assert!(manual.contains(&format!("{each_second} sends a second")), "{each_second}");
 }

@@ -24,7 +24,6 @@ use crate::domain::{
 };
 use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
 use crate::limits::guard::{GuardNews, Ticket};
-use crate::limits::rate::KeyedRequest;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
@@ -143,7 +142,6 @@ impl World {
             slots: SlotHash::new(&key),
             key,
             numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited::<NumberState>),
-            keys: unlimited::<KeyedRequest>(LimitedTable::IdempotencyKeys),
             send_budget: Duration::from_secs(10),
             check_budget: CHECK_BUDGET,
             // Keeps planned attempts only.

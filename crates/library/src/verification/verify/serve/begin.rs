@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Verifying, answered_before};
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
-use crate::engine::{SendOptions, fingerprint_with_code};
+use crate::engine::{SendOptions, request_fingerprint};
 use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::limits::rate::{
     BucketRule, Charge, Charged, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, LimitRefusal,
@@ -119,10 +119,9 @@ impl Verifying {
         Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
     }
 
-    /// Equal for equal requests. A code is hashed with the server key: the kept fingerprint must not help to find it.
-    pub(super) fn fingerprint(&self, without_code: [u8; 32], code: Option<&Code>) -> [u8; 32] {
-        let with = |code| fingerprint_with_code(self.verifier.server_key(), &without_code, code);
-        code.map_or(without_code, with)
+    /// Equal for equal requests.
+    pub(super) fn fingerprint(&self, parameters: [u8; 32], code: Option<&Code>) -> [u8; 32] {
+        request_fingerprint(self.verifier.server_key(), &parameters, code)
     }
 
     /// Marks a number of the safe list.

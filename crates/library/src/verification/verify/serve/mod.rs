@@ -97,7 +97,9 @@ impl Verifying {
             Ok(())
         });
         // The provider gets its answer soon, also if a crash has lost the end of the send.
-        timeout(EARLY_ANSWER, waits).await.map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::OutcomeUnknown)))
+        timeout(EARLY_ANSWER, waits)
+            .await
+            .map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::OutcomeUnknown)))
     }
 
     /// Records a report, unless its send has not ended: then it returns `true`.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::delivery::tests::log_capture::log_of;
 use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
 use crate::limits::rate::MOST_RECORDS;
@@ -29,6 +30,26 @@ async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(first));
     world.begins(asking(number(2))).await.expect("begun without a key");
     assert_eq!(world.provider.handed().len(), 2);
+}
+
+#[tokio::test]
+async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
+    let log = log_of(async || {
+        let world = World::new().await;
+        let begun = world.begun(number(1)).await;
+        world.verifying.keys.capacity().count(|held| held.add(world.service.id, MOST_RECORDS));
+        let right = world.provider.code_for(number(1));
+        for (code, status) in [
+            (wrong_of(&right), Ok(Status::Pending)),
+            (right.clone(), Ok(Status::Approved)),
+            (right, Err(Refused::NotFound)),
+        ] {
+            let checked = checks_once(&world, begun.sid, Some(code)).await;
+            assert_eq!(checked.map(|verification| verification.status), status);
+        }
+    })
+    .await;
+    assert!(log.contains("idempotency keys of checks not remembered"), "{log}");
 }
 
 /// The program dies while the gateway has the message of the key `a`.
@@ -92,15 +113,28 @@ async fn a_repetition_reports_a_canceled_verification() {
 #[tokio::test]
 async fn a_cut_off_request_whose_code_expired_is_refused_and_sends_nothing() {
     let world = cut_off(World::new().await).await;
-    world.advance(Duration::from_secs(3_600));
+    world.advance(Duration::from_secs(1_199));
     let (world, found) = repeated(world).await;
     assert_eq!(found, Err(Refused::Ended));
     world.begins(asking_once(number(1), "bb")).await.expect("another key begins");
 }
 
 #[tokio::test]
+async fn a_key_is_forgotten_ten_minutes_after_the_end_of_its_verification() {
+    for code_life in [60, 3_600] {
+        let world = World::with(json!({ "code-life": code_life })).await;
+        world.begins(asking_once(number(1), "a")).await.expect("begun");
+        for (wait, messages) in [(code_life + 599, 1), (1, 2)] {
+            world.advance(Duration::from_secs(wait));
+            let _ = world.begins(asking_once(number(1), "a")).await;
+            assert_eq!(world.provider.handed().len(), messages, "{code_life} {wait}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lockout_after_a_cut_off_request_leads_to_no_second_message() {
-    let world = cut_off(World::with(json!({ "lockout": "30m" })).await).await;
+    let world = cut_off(World::with(json!({ "lockout": "30m", "code-life": "25m" })).await).await;
     while checks_by_number(&world, None).await == Ok(Status::Pending) {}
     let (world, found) = repeated(world).await;
     assert!(matches!(found, Err(Refused::NoChecksLeft { .. })), "{found:?}");
