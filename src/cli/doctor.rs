@@ -4,6 +4,8 @@
 mod data;
 mod gateways;
 
+use serde_json::Value;
+
 use super::answer::CommandOutput;
 use super::client::Client;
 use super::context::Context;
@@ -43,6 +45,7 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     if let Ok(storage) = cx.storage() {
         data::examine(&storage, is_clustered, &mut findings);
         if let Ok(client) = Client::of(&storage.data_dir) {
+            low_tables(&client, &mut findings);
             without_outcomes(&client, &mut findings);
             if let Ok(Loaded { settings, .. }) = &loaded {
                 open_routes(settings, &client, &mut findings);
@@ -94,14 +97,31 @@ fn configuration(loaded: &Loaded, cx: &Context, clock: &dyn Clock, findings: &mu
     }
 }
 
-/// Whether the running server sends messages for every client, as the log of its start says.
+/// For whom the running server sends messages at the operator's cost, as the log of its start says.
 fn open_routes(settings: &Settings, client: &Client, findings: &mut Findings) {
-    let server = client.get::<ServerAnswer>("/local/Server", &[]);
-    let is_open = server.is_ok_and(|server| server.compatible_routes_need_key == Some(false));
-    if is_open && !settings.gateways.only_simulator() {
+    let Ok(server) = client.get::<ServerAnswer>("/local/Server", &[]) else { return };
+    if server.compatible_routes_need_key == Some(false) && !settings.gateways.only_simulator() {
         let detail =
             format!("/api/*, /send-code and /verify-code are open without a credential: {}", server::SENDS);
         findings.add("access", warn(detail, server::close_routes(&settings.registry)));
+    }
+    for service in server.without_budget {
+        let detail = format!("a key with the scope messages is for {service}: {}", server::WITHOUT_BUDGET);
+        findings.add("budget", warn(detail, server::SET_BUDGET));
+    }
+}
+
+/// Tables of the running server that may soon refuse new records.
+fn low_tables(client: &Client, findings: &mut Findings) {
+    let ready = client.get::<Value>("/readyz", &[]).unwrap_or_default();
+    for table in ready["data"]["tables"].as_array().into_iter().flatten() {
+        let name = table["name"].as_str().unwrap_or_default();
+        let detail = format!(
+            "{name}: {} are stored, and a service may have {}; beyond it requests that need a new one are refused",
+            table["held"], table["limit"]
+        );
+        let remedy = "docs/operate/sizing.md says what fills the table and how long a record stays";
+        findings.add("tables", warn(detail, remedy));
     }
 }
 

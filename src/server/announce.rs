@@ -7,6 +7,10 @@ use crate::config::{ListenAddress, RegistrySettings, Settings};
 use crate::domain::PhoneNumber;
 
 pub const SENDS: &str = "every client that reaches the address can send messages at your cost";
+pub const WITHOUT_BUDGET: &str =
+    "no budget limits its messages, and the guard cannot judge them without outcomes";
+pub const SET_BUDGET: &str =
+    "set guard.messages-per-day or guard.money-per-day, for the server or the service";
 const READS: &str = "every client that reaches the address can read the simulator's codes";
 
 impl App {
@@ -27,6 +31,11 @@ impl App {
             tls.announce("certificate in use; the port speaks TLS only");
         }
         self.announce_open_routes(settings);
+        let unlimited = self.running().map(|running| running.verifying.without_budget()).unwrap_or_default();
+        for service in unlimited {
+            let (risk, remedy) = (WITHOUT_BUDGET, SET_BUDGET);
+            tracing::warn!(service, risk, remedy, "key with the scope messages, and no budget");
+        }
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
             let message = if settings.gateways.only_simulator() {

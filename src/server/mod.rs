@@ -39,7 +39,7 @@ use cluster::{Member, reason_to_stand_by};
 use control::Control;
 use telemetry::Exporter;
 
-pub use announce::{SENDS, close_routes};
+pub use announce::{SENDS, SET_BUDGET, WITHOUT_BUDGET, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
 pub use error::AppStartError;

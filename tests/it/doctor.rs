@@ -53,6 +53,39 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
 }
 
 #[tokio::test]
+async fn doctor_names_a_table_that_is_nearly_full() {
+    let world = World::with([("max-numbers", json!(4))]).await;
+    for held in 1..=4 {
+        let low = report(&world.setup, 0).await.iter().any(|found| found["check"] == "tables");
+        assert!(!low, "{held}");
+        world.number_with_code().await;
+    }
+    let checks = report(&world.setup, 0).await;
+    finds(&checks, "warn", "tables", "numbers: 4 are stored, and a service may have 4");
+}
+
+#[tokio::test]
+async fn doctor_and_the_start_warn_of_keys_that_send_messages_without_a_budget() {
+    let services = json!({ "shop": { "guard": { "messages-per-day": 10 } } });
+    let world = World::with([("services", services)]).await;
+    for options in [&["--service", "shop"][..], &["--service", "default"], &[]] {
+        world.setup.new_key(&[&["--scope", "messages"], options].concat()).await;
+    }
+    let checks = report(&world.setup, 0).await;
+    let unlimited: Vec<_> = checks.iter().filter(|found| found["check"] == "budget").collect();
+    assert_eq!(unlimited.len(), 2, "{checks:#?}");
+    for service in ["default (onceward)", "all services"] {
+        finds(&checks, "warn", "budget", &format!("a key with the scope messages is for {service}: "));
+    }
+    let warning = "key with the scope messages, and no budget";
+    let (server, _) = world.setup.restart(world.server).await;
+    assert_eq!(server.lines(warning).len(), 2);
+    let limited = world.setup.clone().config("guard", json!({ "money-per-day": 10 }));
+    let (server, _) = limited.restart(server).await;
+    assert_eq!(server.lines(warning).len(), 0);
+}
+
+#[tokio::test]
 async fn doctor_fails_when_the_server_that_runs_is_not_ready() {
     let world = World::of(Setup::new()).await;
     world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;

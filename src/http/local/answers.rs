@@ -14,6 +14,8 @@ use crate::verification::verify::{Cleared, VerificationStatus};
 pub struct ServerAnswer {
     pub version: String,
     pub compatible_routes_need_key: Option<bool>,
+    /// The services, or all, for which a key sends codes of another system and no budget limits it.
+    pub without_budget: Vec<String>,
 }
 
 /// A message through one gateway, perhaps after another.

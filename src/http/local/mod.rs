@@ -39,12 +39,14 @@ use crate::verification::verify::{BeginRequest, CarryCode, Cleared, Erasure, Num
 use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Tried, Unlocked};
 pub use keys::Keys;
 
-/// `GET /local/Server`: which server this is, and whether the compatible routes need a credential.
+/// `GET /local/Server`: which server this is, and what anyone may send without a credential or a budget.
 async fn server(call: Call) -> Json<ServerAnswer> {
     let running = call.app.running().ok();
-    let needs_key = running.map(|running| running.registry.compatible_routes_need_key());
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    Json(ServerAnswer { version, compatible_routes_need_key: needs_key })
+    Json(ServerAnswer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        compatible_routes_need_key: running.map(|running| running.registry.compatible_routes_need_key()),
+        without_budget: running.map(|running| running.verifying.without_budget()).unwrap_or_default(),
+    })
 }
 
 /// `GET /local/Messages`: the newest first.

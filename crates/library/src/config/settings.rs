@@ -482,6 +482,12 @@ impl ProxySettings {
                 c.wrong(key, header, problem);
             }
         }
+        if self.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+            c.report.warn(
+                "trusted-proxies has every address: each client can then say which address it has, that the guard is not \
+                 to judge it, and that it came by TLS. List only your proxies",
+            );
+        }
     }
 
     /// Whether an address is a proxy's.

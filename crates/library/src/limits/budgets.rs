@@ -262,9 +262,9 @@ impl Budgets {
         [None, Some(service)].into_iter().filter_map(|scope| self.accounts.get(&scope)).flatten()
     }
 
-    /// Whether a budget limits messages of the service.
-    pub fn hold(&self, service: ServiceId) -> bool {
-        self.of(service).next().is_some()
+    /// Whether a budget limits messages of the service, or of all services.
+    pub fn hold(&self, service: Option<ServiceId>) -> bool {
+        [None, service].iter().any(|scope| self.accounts.contains_key(scope))
     }
 
     /// A budget of the service that has nothing left. Cheap, so that a flood is refused before anything is written.

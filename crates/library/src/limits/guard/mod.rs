@@ -253,8 +253,13 @@ impl PumpingGuard {
     pub fn is_off(&self, service: ServiceId) -> bool {
         let inner = &self.inner;
         inner.rules(service).are_off()
-            && !inner.budgets.hold(service)
+            && !inner.budgets.hold(Some(service))
             && inner.guard.lock().entries.is_empty()
+    }
+
+    /// Whether a budget limits the messages of the service, or of all, or messages cost nothing.
+    pub fn has_budget(&self, service: Option<ServiceId>) -> bool {
+        self.inner.is_free || self.inner.budgets.hold(service)
     }
 
     /// What the rules read of a message, with the country of its number. The type is looked up only if it matters: that

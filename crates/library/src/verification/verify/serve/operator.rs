@@ -1,5 +1,6 @@
 //! What operators ask for: what is known of a number, the end of its lockout, and its erasure.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{PhoneNumber, ServiceId};
 use crate::engine::{Ending, LockoutState};
 use crate::registry::audit::{Action, Author};
-use crate::registry::{RegistryError, Service};
+use crate::registry::{RegistryError, Scope, Service};
 use crate::verification::numbers::{End, NumberKey, Refusal};
 use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
 
@@ -145,6 +146,18 @@ impl Verifying {
         uses.retain(|of| !of.has_outcomes(now));
         let services = uses.iter().filter_map(|of| self.registry.service_by_id(of.service));
         Ok(services.map(|service| self.registry.title(&service)).collect())
+    }
+
+    /// The services for which a live key has the scope `messages` while no budget limits them, or all. None where messages
+    /// cost nothing.
+    pub fn without_budget(&self) -> Vec<String> {
+        let keys = self.registry.keys(None).into_iter();
+        let keys = keys.filter(|key| key.revoked.is_none() && key.scopes.has(Scope::Messages));
+        let is_unlimited =
+            |of: &Option<ServiceId>| self.verifier.guard().is_some_and(|guard| !guard.has_budget(*of));
+        let services: BTreeSet<_> = keys.map(|key| key.service).filter(is_unlimited).collect();
+        let all = || "all services".to_owned();
+        services.into_iter().map(|of| of.map_or_else(all, |id| self.registry.title_of(id))).collect()
     }
 
     /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
