@@ -83,6 +83,9 @@ impl FrontEnd {
     ) -> Result<Self, ClientError> {
         let allowed = |channel: &Channel| *channel != Channel::Call || settings.delivery.voice;
         let served = |channel: &Channel| settings.gateways.serves(*channel);
+        let public_url = settings.delivery.public_url.as_deref();
+        let captcha =
+            settings.captcha.clone().map(|captcha| Captcha::new(captcha, public_url)).transpose()?;
         Ok(Self {
             channels: Channel::ALL.into_iter().filter(allowed).filter(served).collect(),
             loaded: OnceLock::new(),
@@ -93,7 +96,7 @@ impl FrontEnd {
             event_streams: Arc::new(Semaphore::new(STREAMS)),
             long_answers: LongAnswers::default(),
             copies: Arc::new(Semaphore::new(1)),
-            captcha: settings.captcha.clone().map(Captcha::new).transpose()?,
+            captcha,
             sessions: Sessions::new(rng),
             sign_ins: SignInLimit::default(),
             lockouts: LockoutScan::default(),

@@ -332,6 +332,29 @@ async fn a_challenge_service_that_does_not_answer_closes_or_opens_as_configured(
 }
 
 #[tokio::test]
+async fn a_challenge_that_was_passed_on_another_host_does_not_count() {
+    let captcha = Captcha::start().await;
+    let of_page =
+        [("otp.example.com", true), ("OTP.example.com", true), ("evil.example", false), ("", false)];
+    for (public_url, hosts) in
+        [(Some("https://otp.example.com"), &of_page[..]), (None, &[("any.example", true)])]
+    {
+        let setup = captcha.required(Setup::new(), &json!({ "always": true }));
+        let setup = public_url.into_iter().fold(setup, |setup, url| setup.config("public-url", url));
+        let site = Site::with(setup).await;
+        for (host, passes) in hosts {
+            let person = site.person().await;
+            let response = format!("{PERSON}@{host}");
+            let form = [("number", NUMBER), ("g-recaptcha-response", &*response)];
+            let page = person.told("send", &form).await.text();
+            assert_eq!(page.contains("name=\"code\""), *passes, "{host}: {page}");
+        }
+        let refused = site.world.server.lines("challenge passed on another host, not accepted").len();
+        assert_eq!(refused, if public_url.is_some() { 2 } else { 0 });
+    }
+}
+
+#[tokio::test]
 async fn an_embedded_page_is_framed_by_its_origin_and_tells_only_that() {
     let setup = Setup::new()
         .config("trusted-proxies", json!(["127.0.0.1"]))

@@ -8,6 +8,7 @@ use reqwest::{Method, Request};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use tracing::{debug, warn};
+use url::{Host, Url};
 use zeroize::Zeroizing;
 
 use crate::config::CaptchaSettings;
@@ -25,6 +26,8 @@ const LONGEST_RESPONSE: usize = 8 * 1024;
 pub struct Captcha {
     pub settings: CaptchaSettings,
     client: HttpClient,
+    /// The host of `public-url`, where the page is.
+    host: Option<Host>,
 }
 
 #[derive(Deserialize)]
@@ -32,11 +35,14 @@ struct Answer {
     success: bool,
     #[serde(default, rename = "error-codes")]
     error_codes: Vec<String>,
+    /// Of the page on which the person passed, where the service says it.
+    hostname: Option<String>,
 }
 
 impl Captcha {
-    pub fn new(settings: CaptchaSettings) -> Result<Self, ClientError> {
-        Ok(Self { client: HttpClient::for_target(&settings.verify_url)?, settings })
+    pub fn new(settings: CaptchaSettings, public_url: Option<&str>) -> Result<Self, ClientError> {
+        let host = public_url.and_then(|url| Url::parse(url).ok()?.host().map(|host| host.to_owned()));
+        Ok(Self { client: HttpClient::for_target(&settings.verify_url)?, settings, host })
     }
 
     /// The person's response in a form.
@@ -54,7 +60,13 @@ impl Captcha {
         let answered = tokio::time::timeout(PATIENCE, self.ask(response)).await;
         let answer = answered.unwrap_or_else(|_| Err("no answer in time".to_owned()));
         match answer {
-            Ok(Answer { success, error_codes }) => {
+            Ok(Answer { success: true, hostname: Some(name), .. }) if !self.is_at_home(&name) => {
+                // A response from another site, or a wrong public-url.
+                let of_page = self.host.as_ref().map(Host::to_string);
+                warn!(of_response = %name.escape_debug(), of_page, "challenge passed on another host, not accepted");
+                false
+            }
+            Ok(Answer { success, error_codes, .. }) => {
                 // The operator's mistake, not the person's.
                 if error_codes.iter().any(|code| code.contains("secret")) {
                     warn!(?error_codes, "challenge service refuses CAPTCHA_SECRET");
@@ -69,6 +81,11 @@ impl Captcha {
                 passes
             }
         }
+    }
+
+    /// Without `public-url` every host is taken for the page's.
+    fn is_at_home(&self, hostname: &str) -> bool {
+        self.host.as_ref().is_none_or(|home| Host::parse(hostname).is_ok_and(|host| host == *home))
     }
 
     async fn ask(&self, response: &str) -> Result<Answer, String> {

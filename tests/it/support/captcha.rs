@@ -12,7 +12,7 @@ const SECRET: &str = "0x4AAAchallenge-secret-of-the-te5ts";
 /// The response of a person.
 pub const PERSON: &str = "a-person";
 
-/// Shows a box to tick. Refuses every other response than [`PERSON`].
+/// Shows a box to tick. Refuses every other response than [`PERSON`], with or without the host of its page behind an `@`.
 pub type Captcha = Double<SiteVerify>;
 
 #[derive(Default)]
@@ -43,6 +43,9 @@ impl Provider for SiteVerify {
         }
         let error = match (received.field("secret"), received.field("response")) {
             (SECRET, PERSON) => return Said::json(200, &json!({ "success": true })),
+            (SECRET, response) if let Some((PERSON, host)) = response.split_once('@') => {
+                return Said::json(200, &json!({ "success": true, "hostname": host }));
+            }
             (SECRET, _) => "invalid-input-response",
             _ => "invalid-input-secret",
         };
