@@ -58,6 +58,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the program: prints an answer, or serves until it is stopped.
 pub fn main() -> ExitCode {
+    process::forbid_core_dumps();
     let sources = Sources {
         config_file: None,
         working_dir: PathBuf::new(),

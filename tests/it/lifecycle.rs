@@ -1,6 +1,6 @@
 //! Start, readiness and stop, and what survives a restart.
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use tokio::net::TcpStream;
 
 use crate::belief::{Facts, ObservedReply, Request, Subject};
@@ -20,6 +20,14 @@ async fn a_stop_that_takes_too_long_or_a_second_signal_ends_it_with_an_error() {
         assert!(world.server.stop().await.status.code().is_some_and(|code| code != 0));
         hanging.abort();
     }
+}
+
+/// Where this machine forbids them to everyone, the test shows nothing.
+#[tokio::test]
+async fn the_program_leaves_no_core_dump() {
+    let server = Setup::new().start().await;
+    let limit = Rlimit { current: Some(0), maximum: Some(0) };
+    assert_eq!(prlimit(Some(server.pid()), Resource::Core, limit).expect("its limit"), limit);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The limits of the process: its processors, its open files and its environment.
+//! The limits of the process: its processors, its open files, its dumps and its environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,6 +26,12 @@ pub fn serving_threads() -> usize {
 pub fn environment() -> BTreeMap<String, String> {
     let text = |text: OsString| text.to_string_lossy().into_owned();
     std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Forbids core dumps for good: one would hold the server key and codes.
+pub fn forbid_core_dumps() {
+    // Every process may lower its limits.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 /// Raises the limit on open files as far as an ordinary user may, and returns the number of connections that it allows,
