@@ -42,6 +42,15 @@ fn the_description_is_complete_in_itself() {
     }
 }
 
+#[test]
+fn the_manual_names_every_route_of_the_api() {
+    let manual = include_str!("../../docs/reference/verify-api.md");
+    let paths = operations().map(|(path, ..)| path).filter(|path| path.starts_with("/v"));
+    let missing: Vec<_> =
+        paths.filter(|path| !path.starts_with("/verify") && !manual.contains(path)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 /// Every body and every parameter has an example.
 #[test]
 fn the_examples_are_what_their_schemas_say() {

@@ -45,6 +45,21 @@ async fn the_readme_leads_from_an_empty_directory_to_a_verified_number() {
 }
 
 #[tokio::test]
+async fn the_readme_shows_why_the_server_did_not_start() {
+    if tools_are_missing() {
+        return;
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("a port").port().to_string();
+    // Answers nothing.
+    std::thread::spawn(move || taken.incoming().for_each(drop));
+    let start = runnable(README).next().and_then(|block| block.split("AUTH=").next()).expect("the start");
+    let script = format!("set +eu\n{start}\nexit 0").replace("3000", &port);
+    let empty = tempfile::tempdir().expect("a directory");
+    shell(script, empty.path(), &[]).await.says(["Address already in use"]);
+}
+
+#[tokio::test]
 async fn a_hook_is_tried_without_a_login_system() {
     if tools_are_missing() {
         return;

@@ -71,8 +71,9 @@ const FILE_SUFFIX: &str = "_FILE";
 pub const GATEWAYS_PREFIX: &str = "ONCEWARD_GATEWAYS_";
 
 /// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
-pub const ALIASES: [(&str, &str); 6] = [
+pub const ALIASES: [(&str, &str); 7] = [
     ("otp-max-trials", "otp-max-attempts"),
+    ("otp_sms_provider", "otp-sms-provider"),
     ("authentication.otp_length", "otp-length"),
     ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
     ("sms.twilio.sid", "TWILIO_ACCOUNT_SID"),

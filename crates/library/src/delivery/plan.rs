@@ -54,17 +54,17 @@ pub(super) struct RetryInputs {
     pub now: Timestamp,
 }
 
-/// When to try again: after a wait that doubles with each retry, half of which is random, so that messages
-/// that failed together are not retried together. `random` is any number. The error says that it was tried as often as is
+/// When to try again: after a wait that doubles with each retry, and up to half of it more at random, so that messages that
+/// failed together are not retried together. `random` is any number. The error says that it was tried as often as is
 /// allowed, or that the code, or the time of the workflow step, ends before.
 pub(super) fn retry(max_retries: u32, inputs: RetryInputs, random: u32) -> Result<Timestamp, Failure> {
     let RetryInputs { retries, not_before, expires, step_timeout, now } = inputs;
     if retries >= max_retries {
         return Err(Failure::RetriesUsedUp);
     }
-    let half = nominal(retries) / 2;
-    let least = half.max(not_before.since(now));
-    let wait = least.saturating_add(half.mul_f64(f64::from(random) / f64::from(u32::MAX)));
+    let nominal = nominal(retries);
+    let least = nominal.max(not_before.since(now));
+    let wait = least.saturating_add(nominal.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0));
     let due = now.plus(wait);
     let waited = || spent(retries).saturating_add(wait);
     if due >= expires || step_timeout.is_some_and(|step_timeout| waited() > step_timeout) {
@@ -190,20 +190,27 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_the_cap_and_half_of_it_is_random() {
+    fn the_wait_doubles_up_to_the_cap_and_up_to_half_of_it_comes_on_top() {
         for (retries, shortest, longest) in [
-            (0, 250, 500),
-            (1, 500, 1_000),
-            (2, 1_000, 2_000),
-            (6, 16_000, 32_000),
-            (7, 30_000, 60_000),
-            (19, 30_000, 60_000),
+            (0, 500, 750),
+            (1, 1_000, 1_500),
+            (2, 2_000, 3_000),
+            (6, 32_000, 48_000),
+            (7, 60_000, 90_000),
+            (19, 60_000, 90_000),
         ] {
             assert_eq!(retry(20, inputs(retries), 0), Ok(after_ms(shortest)));
             assert_eq!(retry(20, inputs(retries), u32::MAX), Ok(after_ms(longest)));
             let Ok(due) = retry(20, inputs(retries), u32::MAX / 3) else { panic!("a retry") };
             assert!(due > after_ms(shortest) && due < after_ms(longest));
         }
+    }
+
+    #[test]
+    fn the_guide_says_how_long_20_retries_take() {
+        let least = spent(20).as_secs_f64() / 60.0;
+        let said = format!("take {:.0} to {:.0} minutes", least, least * 1.5);
+        assert!(include_str!("../../../../docs/guides/older-servers.md").contains(&said), "{said}");
     }
 
     #[test]
@@ -215,17 +222,18 @@ mod tests {
         for (inputs, random, due) in [
             (not_before(after_ms(90_000)), 0, Some(90_000)),
             (not_before(after_ms(90_000)), u32::MAX, Some(90_250)),
-            (not_before(Timestamp::EPOCH), 0, Some(250)),
+            (not_before(Timestamp::EPOCH), 0, Some(500)),
             (not_before(Timestamp::from_millis(u64::MAX)), u32::MAX, None),
-            (expiring(251), 0, Some(250)),
-            (expiring(250), 0, None),
+            (expiring(501), 0, Some(500)),
+            (expiring(500), 0, None),
             (expiring(0), 0, None),
-            // 0.5 s have passed, and the next wait is 0.5 s at least.
-            (within(1, 1), 0, Some(500)),
-            (within(1, 1), u32::MAX, None),
-            // 7.5 s have passed, and the next wait is 4 s at least.
-            (within(4, 12), 0, Some(4_000)),
-            (within(4, 11), 0, None),
+            // 0.5 s have passed, and the next wait is 1 s at least.
+            (within(1, 2), 0, Some(1_000)),
+            (within(1, 1), 0, None),
+            (within(1, 2), u32::MAX, Some(1_500)),
+            // 7.5 s have passed, and the next wait is 8 s at least.
+            (within(4, 16), 0, Some(8_000)),
+            (within(4, 15), 0, None),
             (within(u32::MAX - 1, 1_800), 0, None),
         ] {
             let expected = due.map(after_ms).ok_or(Failure::NoLongerUsable);
