@@ -82,7 +82,7 @@ fn what_was_taken_for_a_message_that_is_not_put_off_is_given_back() {
     let (answer, sending) = world.sends_out(number(1));
     world.postpones(sending);
     world.is_refused_a_commit();
-    assert_eq!((answer.answer(), world.not_sent()), (Err(Refusal::StoreUnavailable), 1));
+    assert_eq!((answer.answer(), world.not_sent()), (Err(Refusal::OutcomeUnknown), 1));
 }
 
 #[test]
