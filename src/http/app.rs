@@ -13,7 +13,6 @@ use super::base::base;
 use super::events::STREAMS;
 use super::forward::Forwarder;
 use super::hosted::captcha::Captcha;
-use super::places::LongAnswers;
 use super::tls::Tls;
 use crate::config::Settings;
 use crate::domain::Channel;
@@ -25,6 +24,9 @@ use crate::verification::numbers::Refusal;
 
 /// The state of axum's router.
 pub type App = Arc<FrontEnd>;
+
+/// Lists that are made or being read at once. Further ones are refused with 503.
+pub const LISTS: usize = 64;
 
 pub struct FrontEnd {
     pub settings: Settings,
@@ -41,8 +43,8 @@ pub struct FrontEnd {
     pub inbox: Option<Arc<Simulator>>,
     /// Places of streams of events.
     pub event_streams: Arc<Semaphore>,
-    /// Limits lists, pages and other long answers.
-    pub long_answers: LongAnswers,
+    /// Limits the lists that are made or being read.
+    pub lists: Arc<Semaphore>,
     /// One copy of all records at a time: each takes disk space until its client has read it.
     pub copies: Arc<Semaphore>,
     /// The challenge service of the hosted page.
@@ -94,7 +96,7 @@ impl FrontEnd {
             reports: ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref()),
             inbox,
             event_streams: Arc::new(Semaphore::new(STREAMS)),
-            long_answers: LongAnswers::default(),
+            lists: Arc::new(Semaphore::new(LISTS)),
             copies: Arc::new(Semaphore::new(1)),
             captcha,
             sessions: Sessions::new(rng),

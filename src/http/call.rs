@@ -2,33 +2,23 @@
 
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{FromRequestParts, RawPathParams};
-use bytes::{Bytes, BytesMut};
-use futures_util::{FutureExt as _, poll};
-use http_body_util::BodyExt as _;
-use hyper::Version;
-use hyper::body::Body as _;
+use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::app::App;
-use super::connection::open::Connection;
+use super::connection::Connection;
 use super::credential::{self, Credential};
 use super::forward::Keyed;
-use super::places::LongAnswerPermit;
-use super::request::{self, BodyDigest, IDEMPOTENCY_KEY, LocalUser};
-use super::response::{BadBody, Problem};
+use super::request::{self, IDEMPOTENCY_KEY, LocalUser};
+use super::response::Problem;
 use super::route::{Access, Operation};
 use crate::limits::rate::NODE_KEY;
 use crate::observe::trace::{RequestId, SpanContext};
@@ -60,10 +50,9 @@ pub struct Received {
     /// Whether another node of the cluster passed the request on.
     pub is_passed_on: bool,
     pub connection: Arc<Connection>,
-    /// Taken while it is read.
-    pub body: Mutex<Option<RequestBody>>,
-    /// Allows a long answer until the client has taken it.
-    pub permit: Mutex<Option<LongAnswerPermit>>,
+    pub body: Result<Bytes, Problem>,
+    /// Allows a list until the client has taken it.
+    pub permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Deref for Call {
@@ -155,147 +144,17 @@ impl Received {
         self.head.uri.query().unwrap_or_default()
     }
 
-    /// Reads the whole body. See [`RequestBody::read`].
-    pub async fn read_body(&self) -> Result<Bytes, Problem> {
-        let Some(mut body) = self.take_body() else { return Ok(Bytes::new()) };
-        let bounds = &self.app.settings.bounds;
-        let read = body.read(bounds.body_bytes, bounds.body_timeout).await;
-        *self.body.lock() = Some(body);
-        read
-    }
-
-    pub fn take_body(&self) -> Option<RequestBody> {
-        self.body.lock().take()
-    }
-
-    pub fn set_permit(&self, permit: Option<LongAnswerPermit>) {
-        *self.permit.lock() = permit;
-    }
-
-    pub fn take_permit(&self) -> Option<LongAnswerPermit> {
-        self.permit.lock().take()
+    /// The whole body.
+    ///
+    /// # Errors
+    /// It could not be read: the answer was made before the handler began.
+    pub fn body(&self) -> Result<Bytes, Problem> {
+        self.body.clone()
     }
 
     /// Ends streams of events when the server stops.
     pub fn stop(&self) -> CancellationToken {
         self.connection.server.stop.child_token()
-    }
-}
-
-/// The most bytes that are read of a body only to discard them.
-const DISCARDED_BYTES: usize = 1024 * 1024;
-
-/// The longest wait for the rest of a body that is discarded.
-const DISCARD_TIME: Duration = Duration::from_secs(1);
-
-/// A request's body, and how much of it has been taken off the connection.
-pub struct RequestBody {
-    body: Body,
-    is_complete: bool,
-    connection: Arc<Connection>,
-    /// The SHA-256 that it must have.
-    digest: Option<BodyDigest>,
-    /// The whole body, if it was read and put back.
-    whole: Option<Bytes>,
-}
-
-impl RequestBody {
-    pub fn new(body: Body, connection: Arc<Connection>) -> Self {
-        let is_complete = body.is_end_stream();
-        Self { body, is_complete, connection, digest: None, whole: None }
-    }
-
-    /// Refuses a body that has another SHA-256.
-    pub const fn expect(&mut self, digest: BodyDigest) {
-        self.digest = Some(digest);
-    }
-
-    /// Makes a body that was read readable once more.
-    pub fn put_back(&mut self, whole: Bytes) {
-        self.whole = Some(whole);
-    }
-
-    /// The whole body. One that arrived together with its head is neither copied nor timed, and needs no place: the slow
-    /// bodies of other requests do not delay one that has arrived whole.
-    pub async fn read(&mut self, limit: usize, time: Duration) -> Result<Bytes, Problem> {
-        if let Some(whole) = self.whole.take() {
-            return Ok(whole);
-        }
-        if self.body.size_hint().lower() > limit as u64 {
-            return Err(Problem::BodyTooLarge(limit));
-        }
-        let (connection, digest) = (Arc::clone(&self.connection), self.digest);
-        let mut whole = pin!(self.collect(limit));
-        let whole = match poll!(&mut whole) {
-            Poll::Ready(whole) => whole?,
-            Poll::Pending => {
-                let _due = connection.activity.await_body();
-                let rest = async {
-                    let _place = connection.body_place().await;
-                    whole.await
-                };
-                timeout(time, rest).await.unwrap_or(Err(Problem::BodyTooSlow))?
-            }
-        };
-        if digest.is_some_and(|digest| BodyDigest::from(Sha256::digest(&whole)) != digest) {
-            return Err(Problem::BadBody(BadBody::Broken));
-        }
-        Ok(whole)
-    }
-
-    /// Discards the rest of a body. Whether it ends there: then the connection can be used again.
-    ///
-    /// Over HTTP/2 this waits for a short rest that has not arrived yet. Otherwise the server would have to reset the
-    /// stream after the answer (RFC 9113, 8.1), and some clients, such as curl 7, then drop the answer.
-    pub async fn discard(&mut self, version: Version) -> bool {
-        let connection = Arc::clone(&self.connection);
-        let mut rest = pin!(async {
-            let mut bytes = DISCARDED_BYTES;
-            while bytes > 0
-                && let Some(Ok(chunk)) = self.next().await
-            {
-                bytes = bytes.saturating_sub(chunk.len());
-            }
-            self.is_complete
-        });
-        match poll!(&mut rest) {
-            Poll::Ready(is_complete) => is_complete,
-            Poll::Pending if version == Version::HTTP_2 => {
-                let Some(_place) = connection.body_place().now_or_never() else { return false };
-                timeout(DISCARD_TIME, rest).await.unwrap_or(false)
-            }
-            Poll::Pending => false,
-        }
-    }
-
-    async fn collect(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        let mut whole = Bytes::new();
-        while let Some(chunk) = self.next().await {
-            let chunk = chunk?;
-            if whole.len() + chunk.len() > limit {
-                return Err(Problem::BodyTooLarge(limit));
-            }
-            whole = if whole.is_empty() {
-                chunk
-            } else {
-                let mut joined = BytesMut::from(whole);
-                joined.extend_from_slice(&chunk);
-                joined.freeze()
-            };
-        }
-        Ok(whole)
-    }
-
-    /// The next piece of data, empty for trailers. A broken body (bad chunk, early end) is a bad body.
-    async fn next(&mut self) -> Option<Result<Bytes, Problem>> {
-        if self.is_complete {
-            return None;
-        }
-        let frame = self.body.frame().await;
-        // A length tells the end before another frame is waited for.
-        self.is_complete = frame.is_none() || self.body.is_end_stream();
-        let data = frame?.map(|frame| frame.into_data().unwrap_or_default());
-        Some(data.map_err(|_| Problem::BadBody(BadBody::Broken)))
     }
 }
 

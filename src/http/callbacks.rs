@@ -17,7 +17,7 @@ use crate::verification::numbers::Refusal;
 /// query and the body.
 async fn callback(call: Call) -> Result<Response, Problem> {
     let reports = call.app.reports.as_ref().ok_or(Problem::NotFound)?;
-    let (head, body) = (&call.head, call.read_body().await?);
+    let (head, body) = (&call.head, call.body()?);
     let path_and_query = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     let running = call.app.running().ok().map(Arc::as_ref);
     match reports.record(path_and_query, &head.headers, &body, running).await {

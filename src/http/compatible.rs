@@ -128,7 +128,7 @@ async fn send(
     wording: Wording,
     options: Option<SendOptions>,
 ) -> Result<(Reply<SendOutcome>, PhoneNumber), Problem> {
-    let body = call.read_body().await?;
+    let body = call.body()?;
     let body: SendBody<'_> = read(&body)?;
     // The older servers did not know the options. One that cannot be understood may be a client's own, and is ignored.
     let channel = body.channel.as_deref().and_then(Channel::parse);
@@ -150,7 +150,7 @@ pub fn plain_send(number: PhoneNumber) -> Outgoing {
 
 /// `POST /api/verify-otp`: checks a code.
 async fn verify_otp(call: Call) -> Result<Response, Problem> {
-    let body = call.read_body().await?;
+    let body = call.body()?;
     let VerifyOtp { user: JsonObject(user), code } = read(&body)?;
     let (request, number) = check_request(&call, &user.phone_number, &code, None)?;
     let reply = call.check(request).await?;
@@ -161,7 +161,7 @@ const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a numb
 
 /// `POST /verify-code`: checks a code.
 async fn verify_code(call: Call) -> Result<Response, Problem> {
-    let body = call.read_body().await?;
+    let body = call.body()?;
     let VerifyCode { phone_number, sms_code: SmsCode { text: code, is_number } } = read(&body)?;
     if is_number && code.len() < usize::from(TUTORIAL_CODE.length.get()) {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);

@@ -1,7 +1,7 @@
 //! Server-sent events that tell a page that something has changed. The page then loads what it shows.
 //!
 //! Nothing is queued for a reader: one event stands for all changes since the last one. A reader that takes nothing
-//! holds one of [`STREAMS`] places until its connection counts as idle (`Bounds::idle_timeout`).
+//! holds one of [`STREAMS`] places until its connection ends for that.
 
 use std::convert::Infallible;
 use std::future::ready;
@@ -21,8 +21,8 @@ use crate::verification::numbers::Refusal;
 /// Streams that may be open. Further ones are refused with 503.
 pub const STREAMS: usize = 64;
 
-/// After this time a stream ends, and its page opens the next one. Shorter than proxies wait for a byte.
-const LIFETIME: Duration = Duration::from_secs(45);
+/// After this time a stream ends, and its page opens the next one: before its connection counts as one without requests.
+const LIFETIME: Duration = Duration::from_secs(25);
 
 /// Time between the signs of life of a stream: its page notices after two of them that the server has stopped.
 const HEARTBEAT: Duration = Duration::from_secs(3);

@@ -26,6 +26,11 @@ pub struct Logs {
     pub unread_address: OnceLock<()>,
     /// The same for a proxy that vouched for a person in words that are not known.
     pub unread_risk_check: OnceLock<()>,
+    pub failed_handshakes: OncePerSecond,
+    /// Connections of clients that hold their share of all.
+    pub large_client: OncePerSecond,
+    /// The limit of connections was reached.
+    pub full: OncePerSecond,
 }
 
 /// Services whose refusals have lines of their own. Further services share the lines of `other`, as in metrics.

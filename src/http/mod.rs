@@ -35,7 +35,6 @@ mod local;
 mod logs;
 mod openapi;
 mod pages;
-mod places;
 mod proof;
 mod request;
 mod response;
@@ -49,15 +48,13 @@ mod transport;
 /// Connections over any stream, for tests in memory.
 #[doc(hidden)]
 pub mod streams {
-    pub use super::connection::{
-        Connection, Server, refuse_tls, serve, serve_http2, serve_tls, server, with_write_timeout,
-    };
+    pub use super::connection::{Connection, Server, serve, serve_http2, with_write_timeout};
+    pub use super::server::server;
 }
 
-pub use app::{App, FrontEnd, ServedRoutes};
+pub use app::{App, FrontEnd, LISTS, ServedRoutes};
 pub use forward::{Forwarder, RequestTarget};
 pub use local::{Keys, answers};
-pub use places::LongAnswers;
 pub use proof::Proofs;
 pub use response::{ALIVE, NOT_FOUND};
 pub use routes::openapi_json;

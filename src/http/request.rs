@@ -64,6 +64,14 @@ pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) ->
     }
 }
 
+/// The client of an address: for IPv6 its network, of 64 bits.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
 /// The SHA-256 of a body.
 pub type BodyDigest = [u8; 32];
 

@@ -37,10 +37,6 @@ pub const ALIVE: &str = "alive";
 /// The message where nothing is served, by which `doctor` recognizes a server.
 pub const NOT_FOUND: &str = "Not found. GET / names what is served here.";
 
-/// The longest part of a body that is handed over at once. A connection buffers one for each of its 128 streams: half a
-/// MiB. An answer is long if it has more than one piece.
-pub const PIECE: usize = 4 * 1024;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorFormat {
     /// `{"code","message","data"}`: all routes but the tutorial's.
@@ -236,22 +232,12 @@ pub enum Problem {
     /// Our own mistake.
     #[error("Internal server error occurred.")]
     Panicked,
-    /// A head that breaks off, or HTTP/2 where HTTP/1 is spoken.
-    #[error("The request is not valid HTTP.")]
-    BadHead,
     /// No `Host` where HTTP requires it, more than one, or a malformed one.
     #[error("The request must have one Host header, with a host and perhaps a port.")]
     BadHost,
     /// A variable segment of the path has a slash, or is a dot segment.
     #[error("A part of the path has a slash, or is a dot segment.")]
     BadPath,
-    /// HTTP without TLS, where TLS is spoken.
-    #[error("This port speaks HTTPS only. Begin the address with https://.")]
-    PlainHttp,
-    #[error("The request did not arrive in time.")]
-    HeadTooSlow,
-    #[error("Too many connections are open. Try again shortly.")]
-    TooManyConnections,
 }
 
 /// Why the server cannot serve a request now, in words for its client.
@@ -277,9 +263,7 @@ impl Problem {
     /// The status, which is also the envelope's code.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadBody(_) | Self::BadHead | Self::BadHost | Self::BadPath | Self::PlainHttp => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::BadBody(_) | Self::BadHost | Self::BadPath => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden
             | Self::CrossSite
@@ -288,13 +272,11 @@ impl Problem {
             | Self::ForeignHostWithoutKey => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BodyTooSlow | Self::HeadTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refused(Refusal::NumberBusy) => StatusCode::TOO_MANY_REQUESTS,
             Self::Panicked | Self::Refused(Refusal::OutcomeUnknown) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Refused(_) | Self::CallbackUnavailable | Self::NoNode | Self::TooManyConnections => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Refused(_) | Self::CallbackUnavailable | Self::NoNode => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -322,8 +304,7 @@ impl Problem {
             _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(REFUSED_SECONDS),
         };
         if let Some(seconds) = retry_after {
-            // Of one connection too many nothing was read: its request may be for `/v2`.
-            let is_twilio = shape == ErrorFormat::Twilio || self == Self::TooManyConnections;
+            let is_twilio = shape == ErrorFormat::Twilio;
             answer = if is_twilio { answer.twilio_retry_after(seconds) } else { answer.retry_after(seconds) };
         }
         let answer = match self {
@@ -425,7 +406,6 @@ mod tests {
             Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers }),
             Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys }),
             Problem::NoNode,
-            Problem::TooManyConnections,
         ];
         assert_eq!(lines.len(), problems.len());
         for (problem, line) in problems.into_iter().zip(lines) {

@@ -106,8 +106,6 @@ static RESOURCES: LazyLock<HashMap<&'static str, Resource>> = LazyLock::new(|| {
     paths.into_iter().map(|(path, (group, routes))| (path, Resource::new(path, group, routes))).collect()
 });
 
-pub const READYZ: &str = "/readyz";
-
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
 async fn index(call: Call) -> Response {

@@ -1,11 +1,9 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler.
 
-use std::convert::Infallible;
 use std::mem::discriminant;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request};
@@ -14,45 +12,36 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
 use bytes::Bytes;
 use futures_util::future::OptionFuture;
-use futures_util::{FutureExt as _, StreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use hyper::body::Body as _;
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Uri, Version};
+use hyper::{Method, Version};
 use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info, warn};
 
 use super::api::error::Error;
 use super::app::{App, ServedRoutes};
-use super::call::{Call, Received, RequestBody};
-use super::connection::open::{Connection, Server};
+use super::call::{Call, Received};
+use super::connection::{Arrived, Server};
 use super::forward::{self, ForwardResult, Forwarded, Forwarder, InProgress};
-use super::places::LongAnswerPermit;
 use super::proof::Sender;
-use super::request::{self, LocalUser, X_REQUEST_ID};
-use super::response::{ErrorFormat, NotServed, PIECE, Problem, ResponseExt as _, whole};
+use super::request::{self, BodyDigest, LocalUser, X_REQUEST_ID};
+use super::response::{BadBody, ErrorFormat, NotServed, Problem, ResponseExt as _};
 use super::route::{Access, method_name};
-use super::routes::{self, READYZ, Resource};
+use super::routes::{self, Resource};
 use super::{admin, cors, hooks, pages};
 use crate::clock::Stopwatch;
+use crate::config::Bounds;
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::observe::metrics::ForwardEnd;
 use crate::observe::trace::Span;
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::Refused;
-
-/// What the connection tells the router of a request.
-#[derive(Clone)]
-pub struct Arrived {
-    pub connection: Arc<Connection>,
-    /// Counted from 1 on its connection.
-    pub number: u64,
-    /// The address as it was sent, if the router has another one.
-    pub sent_uri: Option<Uri>,
-}
 
 /// The router with all routes, as connections use it.
 pub fn router(app: &App) -> Router {
@@ -60,8 +49,7 @@ pub fn router(app: &App) -> Router {
     routes::router().fallback(unknown).layer(from_fn(answer)).with_state(Arc::clone(app))
 }
 
-/// The middleware around every route. Whatever happens, the client gets an answer with an id, and the connection ends after
-/// it if a part of the body is still to come.
+/// The middleware around every route. Whatever happens, the client gets an answer with an id.
 async fn answer(request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     let (mut head, body) = request.into_parts();
@@ -78,12 +66,19 @@ async fn answer(request: Request, next: Next) -> Response {
         head.extensions.insert(user);
     }
     let server = Arc::clone(&connection.server);
-    let (app, version, peer) = (&server.app, head.version, connection.peer);
+    let (app, peer) = (&server.app, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
     let method = method_name(&head.method);
-    let mut body = RequestBody::new(body, Arc::clone(&connection));
-    let (mut response, body) = match place(&server, target, &mut head, &mut body, (peer, &id)).await {
-        Err(elsewhere) => (elsewhere, Some(body)),
+    let body = read_body(body, &app.settings.bounds).await;
+    // HTTP/2 has no such header; there only the stream ends.
+    let breaks_off = head.version <= Version::HTTP_11
+        && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
+    let place = match &body {
+        Ok(body) => place(&server, target, &mut head, body, (peer, &id)).await,
+        Err(_) => Ok((peer, false, None)),
+    };
+    let mut response = match place {
+        Err(elsewhere) => elsewhere,
         Ok((peer, is_passed_on, _in_progress)) => {
             let proxies = &app.settings.proxies;
             let client = request::client_address(proxies, &head.headers, peer);
@@ -114,10 +109,10 @@ async fn answer(request: Request, next: Next) -> Response {
                 port: server.port.filter(|_| !is_passed_on),
                 is_passed_on,
                 connection: Arc::clone(&connection),
-                body: Mutex::new(Some(body)),
+                body,
                 permit: Mutex::default(),
             }));
-            (answer_here(&call, target, next, span.as_mut()).await, call.take_body())
+            answer_here(&call, target, next, span.as_mut()).await
         }
     };
     if let Some(start) = start {
@@ -129,19 +124,28 @@ async fn answer(request: Request, next: Next) -> Response {
     // An answer of another node has them.
     headers.entry(&X_REQUEST_ID).or_insert(id);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    // A handler that panicked may have dropped it.
-    let is_left_over = match body {
-        Some(mut body) => !body.discard(version).await,
-        None => true,
-    };
-    if is_left_over {
-        connection.activity.unread_body.store(true, Ordering::Relaxed);
-    }
-    // HTTP/2 has no such header; there only the stream ends.
-    if version <= Version::HTTP_11 && (is_left_over || server.is_leaving.load(Ordering::Relaxed)) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if breaks_off {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// The whole body, before anything else is done: a connection with an unread rest is reset after an early answer, and the
+/// reset can overtake the answer. Of a body that is too large the rest is discarded.
+async fn read_body(mut body: Body, bounds: &Bounds) -> Result<Bytes, Problem> {
+    let (limit, mut length, mut whole) = (bounds.body_bytes, 0, Vec::new());
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::BadBody(BadBody::Broken))?;
+            let data = frame.into_data().unwrap_or_default();
+            length += data.len();
+            if length <= limit {
+                whole.extend_from_slice(&data);
+            }
+        }
+        if length > limit { Err(Problem::BodyTooLarge(limit)) } else { Ok(whole.into()) }
+    };
+    timeout(bounds.body_timeout, read).await.unwrap_or(Err(Problem::BodyTooSlow))
 }
 
 /// Whether the route may be used, its handler, and the form of errors; then what logs, metrics and traces tell of it.
@@ -188,7 +192,7 @@ async fn place<'a>(
     server: &'a Server,
     target: &'static Resource,
     head: &mut Parts,
-    body: &mut RequestBody,
+    body: &Bytes,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<(IpAddr, bool, Option<InProgress<'a>>), Response> {
     let app = &server.app;
@@ -198,7 +202,9 @@ async fn place<'a>(
     let passed_on = match forwarder.sender(head) {
         Sender::Client => None,
         Sender::Node { client, body: digest } => {
-            body.expect(digest);
+            if BodyDigest::from(Sha256::digest(body)) != digest {
+                return Err(Problem::BadBody(BadBody::Broken).answer(target.group.errors));
+            }
             forwarder.warn_if_misdirected(&head.headers);
             Some(client)
         }
@@ -226,16 +232,14 @@ async fn forward<'a>(
     (app, forwarder): (&App, &'a Forwarder),
     route: &str,
     head: &mut Parts,
-    body: &mut RequestBody,
+    body: &Bytes,
     (peer, id): (IpAddr, &HeaderValue),
 ) -> Result<ForwardResult<'a>, Problem> {
-    let bounds = &app.settings.bounds;
-    let read = body.read(bounds.body_bytes, bounds.body_timeout).await?;
-    let result = forwarder.forward(route, head, &read, peer, id).await;
+    let result = forwarder.forward(route, head, body, peer, id).await;
     match &result {
         Ok(ForwardResult::Response(..)) => app.metrics.forwarded(ForwardEnd::Answered),
         // This node answers it in the end.
-        Ok(ForwardResult::BecameOwner(_)) => body.put_back(read),
+        Ok(ForwardResult::BecameOwner(_)) => {}
         Err(Problem::Refused(Refusal::StoreUnavailable)) => app.metrics.forwarded(ForwardEnd::Unanswered),
         Err(_) => app.metrics.forwarded(ForwardEnd::NotForwarded),
     }
@@ -263,9 +267,7 @@ async fn checked(call: &Call, target: &'static Resource, next: Next) -> Response
     let origins = &call.app.settings.cors_origins;
     let depends_on_origin = !target.group.is_closed_to_pages && !origins.is_empty();
     let origin = if depends_on_origin { cors::allowed_origin(origins, &call.head.headers) } else { None };
-    let answer = try_answer(call, target, next, origin.is_some())
-        .await
-        .and_then(|answer| in_pieces(call, target, answer));
+    let answer = try_answer(call, target, next, origin.is_some()).await;
     let mut answer = answer.unwrap_or_else(|problem| {
         not_found_for_browser(call, problem, target).unwrap_or_else(|| refusal(&problem, call, target))
     });
@@ -282,6 +284,7 @@ async fn try_answer(
     is_allowed_origin: bool,
 ) -> Result<Response, Problem> {
     let (app, head) = (&call.app, &call.head);
+    call.body()?;
     if !request::has_proper_host(head) {
         return Err(Problem::BadHost);
     }
@@ -303,17 +306,24 @@ async fn try_answer(
     if changes(head) && !is_allowed_origin && request::is_cross_site(&head.headers) {
         return Err(Problem::CrossSite);
     }
-    // A client without a right credential gets its 401 before its body has arrived.
     if call.operation.is_some_and(|(access, _)| access == Access::Compatible) {
         call.admit_compatible()?;
     }
-    // The body stays in the call, from which the middleware takes what the handler leaves unread.
+    // The body is in the call.
     let mut request = Request::new(Body::empty());
     *request.method_mut() = head.method.clone();
     request.extensions_mut().insert(call.clone());
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Arc<Error>>().as_deref() {
-        None => Ok(response),
+        None => Ok(match call.permit.lock().take() {
+            None => response,
+            // Lists that clients do not take would fill the memory.
+            Some(permit) => response.map(|body| {
+                Body::new(body.inspect_frame(move |_| {
+                    let _held = &permit;
+                }))
+            }),
+        }),
         Some(Error::Problem(Problem::Refused(refusal))) if target.name.starts_with("/admin") => {
             Ok(admin::refused(call, *refusal))
         }
@@ -330,43 +340,6 @@ async fn try_answer(
 
 fn changes(head: &Parts) -> bool {
     head.method == Method::POST || head.method == Method::DELETE
-}
-
-/// Makes a long body one that is handed over in pieces. It needs a permit, if it was made for this request: not the answer
-/// to a change, which is never refused. Lists below `/v2` have taken their permits. `/readyz` is never limited: slow clients
-/// must not make the server look unready.
-fn in_pieces(call: &Call, target: &Resource, response: Response) -> Result<Response, Problem> {
-    if response.body().size_hint().exact().is_none_or(|length| length <= PIECE as u64) {
-        return Ok(response);
-    }
-    let (mut parts, body) = response.into_parts();
-    let body = match whole(body) {
-        Err(stream) => stream,
-        Ok(body) => {
-            let mut permit = call.take_permit();
-            let is_exempt = changes(&call.head) || target.name == READYZ;
-            if target.group.errors != ErrorFormat::Twilio
-                && body.is_unique()
-                && !is_exempt
-                && permit.is_none()
-            {
-                let free = call.app.long_answers.acquire_page(call.address());
-                permit = Some(free.ok_or(Problem::Refused(Refusal::Overloaded))?);
-            }
-            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            if call.head.method == Method::HEAD { Body::empty() } else { piecewise(body, permit) }
-        }
-    };
-    Ok(Response::from_parts(parts, body))
-}
-
-/// A body that is handed over in pieces, as the client takes them, and holds the permit until the last one.
-fn piecewise(mut rest: Bytes, permit: Option<LongAnswerPermit>) -> Body {
-    Body::from_stream(stream::iter(std::iter::from_fn(move || {
-        let _ = &permit;
-        let piece = rest.split_to(rest.len().min(PIECE));
-        (!piece.is_empty()).then_some(Ok::<_, Infallible>(piece))
-    })))
 }
 
 /// For a browser's page that does not exist: the page of the path without its trailing slash, or a page that says so.

@@ -14,9 +14,8 @@ use crate::net::is_loopback_host;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 4_096;
 
-/// The send buffer of a connection, which Linux doubles for its bookkeeping. Four pieces of a long answer keep a
-/// connection busy, and a client that does not read holds no more of the kernel's memory, which grows to megabytes by
-/// default.
+/// The send buffer of a connection, which Linux doubles for its bookkeeping. A client that does not read holds no
+/// more of the kernel's memory, which grows to megabytes by default.
 const SEND_BUFFER: u32 = 64 * 1024;
 
 /// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, as

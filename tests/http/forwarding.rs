@@ -273,12 +273,6 @@ fn with_forwarder(owner: watch::Receiver<RequestTarget>) -> Setup {
     Setup { forwarder: Some(forwarder(owner)), ..Setup::default() }
 }
 
-/// A node that owns the records, and knows how many requests it is answering.
-pub fn local(gate: &Gate) -> Setup {
-    let (_, owner) = watch::channel(RequestTarget::Local);
-    Setup { forwarder: Some(forwarder(owner)), ..Setup::through(gate.clone()) }
-}
-
 /// A node that has loaded the records if it is their owner.
 async fn node(owner: RequestTarget) -> World {
     let is_loaded = matches!(owner, RequestTarget::Local);

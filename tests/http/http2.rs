@@ -1,16 +1,16 @@
 //! HTTP/2 in memory, without TLS.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
-use onceward_testkit::{Gate, Memory, Setup, send_body, send_body_to, verify_body};
+use onceward::http::LISTS;
+use onceward_testkit::{Gate, Memory, Setup, basic, root, send_body, send_body_to};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-
-use super::forwarding::local;
 
 #[tokio::test]
 async fn requests_wait_side_by_side_and_not_for_each_other() {
@@ -53,43 +53,6 @@ async fn a_request_that_is_refused_before_its_body_arrives_is_not_reset() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn bodies_that_never_end_do_not_refuse_those_of_others() {
-    let mut setup = Setup::default();
-    setup.settings.bounds.connections = 200;
-    let server = Memory::with(setup).await;
-    let unfinished = async |connections: u8, addresses: u8, path: &str| {
-        let mut streams = Vec::new();
-        for connection in 0..connections {
-            let (near, far) = duplex(64 * 1024);
-            server.serve_http2_from(far, [192, 0, 2, connection % addresses].into());
-            let (mut client, connection) = h2::client::handshake(near).await.expect("a connection");
-            tokio::spawn(connection);
-            for _ in 0..64 {
-                let head = Request::post(format!("http://localhost{path}")).header("content-length", 20);
-                client = client.ready().await.expect("a connection");
-                streams
-                    .push(client.send_request(head.body(()).expect("a request"), false).expect("a stream"));
-            }
-        }
-        streams
-    };
-    // Sixteen places for each connection, and a quarter for each address.
-    let held = unfinished(20, 3, "/api/verify-otp").await;
-    let anonymous = unfinished(200, 200, "/admin/sign-in").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    let mut client = server.client();
-    let body = verify_body("123456");
-    let length = body.len();
-    client
-        .send(format!("POST /api/verify-otp HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n"))
-        .await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    client.send(body).await;
-    assert_eq!(client.reply().await.status, 401);
-    drop((held, anonymous));
-}
-
 #[tokio::test]
 async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
     let server = Memory::new().await;
@@ -105,7 +68,8 @@ async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
 async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
     for hangs_up in [true, false] {
         let gate = Gate::closed();
-        let server = Memory::with(local(&gate)).await;
+        let server = Memory::with(Setup::through(gate.clone())).await;
+        let before = Arc::strong_count(server.app());
         let (mut client, connection) = server.http2().await;
         let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
         gate.arrival().await;
@@ -116,7 +80,7 @@ async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
             connection.abort();
             assert!(held.await.expect("no panic").is_err());
         }
-        server.app().forwarder.as_ref().expect("a node").idle().await;
+        server.has_no_more_requests_than(before).await;
     }
 }
 
@@ -145,31 +109,25 @@ async fn a_stop_answers_the_held_request_and_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_answer_holds_no_place_of_others() {
-    let mut setup = Setup { has_inbox: true, ..Setup::default() };
-    "test".clone_into(&mut setup.settings.listen.host);
-    let server = Memory::with(setup).await;
-    let (mut other, _connection) = server.http2().await;
-    for number in 0..100 {
-        let body = send_body_to(&format!("+141555526{number:02}"));
-        assert_eq!(ask(&mut other, post("/api/send-otp", body)).await.0, 200);
-    }
+async fn a_list_holds_its_place_until_its_client_has_taken_it() {
+    let server = Memory::new().await;
+    let lists = &server.app().lists;
     let (near, far) = duplex(64 * 1024);
-    server.serve_http2_from(far, [192, 0, 2, 1].into());
+    server.serve_http2(far);
     let mut builder = h2::client::Builder::new();
-    let (mut stalled, connection) =
+    let (mut client, connection) =
         builder.initial_window_size(0).handshake::<_, Bytes>(near).await.expect("a connection");
-    tokio::spawn(connection);
-    let mut held = Vec::new();
-    // The pages at the end are the same for every client, and need no place.
-    for path in ["/inbox"; 9].into_iter().chain(["/", "/docs", "/openapi.json"]) {
-        stalled = stalled.ready().await.expect("a connection");
-        let page = Request::get(format!("http://test{path}")).body(()).expect("a request");
-        held.push(stalled.send_request(page, true).expect("a stream").0.await.expect("a head"));
+    let connection = tokio::spawn(connection);
+    let line = basic(&root());
+    let credentials = line.trim_end().split_once(": ").expect("a header").1;
+    let list = Request::get("http://test/v2/Services").header("authorization", credentials);
+    let (response, _) = client.send_request(list.body(()).expect("a request"), true).expect("a stream");
+    let response = response.await.expect("a head");
+    assert_eq!((response.status(), lists.available_permits()), (StatusCode::OK, LISTS - 1));
+    connection.abort();
+    while lists.available_permits() < LISTS {
+        tokio::task::yield_now().await;
     }
-    let statuses: Vec<_> = held.iter().map(|response| response.status().as_u16()).collect();
-    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 200, 503, 200, 200, 200]);
-    assert_eq!(ask(&mut other, request("GET", "/inbox", String::new())).await.0, 200);
 }
 
 #[tokio::test]

@@ -1,15 +1,13 @@
 //! A front end whose connections are in memory.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use onceward::http::streams::{
-    Connection, Server, refuse_tls, serve, serve_http2, serve_tls, server, with_write_timeout,
-};
+use onceward::http::streams::{Connection, Server, serve, serve_http2, server, with_write_timeout};
 use onceward::http::{App, Tls};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -40,25 +38,24 @@ impl Memory {
         self.0.stop.cancel();
     }
 
+    /// Waits until requests hold the front end in no more places than `before`.
+    pub async fn has_no_more_requests_than(&self, before: usize) {
+        while Arc::strong_count(self.app()) > before {
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {
-        tokio::spawn(serve(stream, self.connection(Ipv4Addr::LOCALHOST.into())))
+        tokio::spawn(serve(stream, None, self.connection()))
     }
 
     pub fn serve_http2(&self, stream: DuplexStream) -> JoinHandle<()> {
-        self.serve_http2_from(stream, Ipv4Addr::LOCALHOST.into())
-    }
-
-    pub fn serve_http2_from(&self, stream: DuplexStream, peer: IpAddr) -> JoinHandle<()> {
-        tokio::spawn(serve_http2(with_write_timeout(stream), self.connection(peer)))
+        let connection = self.connection();
+        tokio::spawn(async move { serve_http2(with_write_timeout(stream), &connection).await })
     }
 
     pub fn serve_tls(&self, stream: DuplexStream, tls: &Tls) -> JoinHandle<()> {
-        tokio::spawn(serve_tls(stream, tls.acceptor(), self.connection(Ipv4Addr::LOCALHOST.into())))
-    }
-
-    /// Treats a connection as one too many.
-    pub async fn refuse_tls(&self, stream: DuplexStream, tls: &Tls) {
-        refuse_tls(stream, tls.acceptor_of_refused(), "unheard".into()).await;
+        tokio::spawn(serve(stream, Some(tls.acceptor()), self.connection()))
     }
 
     /// A client of HTTP/1, for paused time.
@@ -78,7 +75,7 @@ impl Memory {
         (sender, ended)
     }
 
-    fn connection(&self, peer: IpAddr) -> Arc<Connection> {
-        Connection::new(Arc::clone(&self.0), 1, peer, None)
+    fn connection(&self) -> Arc<Connection> {
+        Connection::new(Arc::clone(&self.0), 1, Ipv4Addr::LOCALHOST.into(), None)
     }
 }

@@ -244,7 +244,7 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
         let (mut form, mut made) = (Fields::default(), None);
         if call.head.method == Method::POST {
-            form = Fields::of_form(&call.read_body().await.map_err(IntoResponse::into_response)?);
+            form = Fields::of_form(&call.body().map_err(IntoResponse::into_response)?);
             if !id.made_form(form.first("token")) {
                 return Err(notice(&call, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
             }
@@ -372,17 +372,12 @@ pub async fn sign_in(call: Call) -> PageResult {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
-    let form = Zeroizing::new(call.read_body().await?.to_vec());
+    let form = Zeroizing::new(call.body()?.to_vec());
     let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
     let (now, to) = (running.verifier.now(), page_behind_sign_in(&to));
-    // Without a permit a refusal is a page without user and address, which is short. A 503 would hide that the attempt
-    // counts.
     let (address, limit) = (call.address(), &call.app.sign_ins);
-    let permit = call.app.long_answers.acquire_page(address);
-    let (shown_user, shown_to) = if permit.is_some() { (user.as_str(), to) } else { ("", "") };
-    call.set_permit(permit);
-    let refused = |status, text| sign_in_form(&call, shown_user, shown_to, Some((status, text)));
+    let refused = |status, text| sign_in_form(&call, &user, to, Some((status, text)));
     let user_in_log = masked_user(&user);
     let failed = || {
         let user = user_in_log.clone();
@@ -485,18 +480,6 @@ mod tests {
             &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "cross-site")],
         ] {
             assert!(!request::is_own_form(&head(other)), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn the_pages_before_a_sign_in_are_too_short_to_need_a_permit() {
-        let frame = || Frame::new("/admin", true);
-        let sign_in = SignInPage { frame: frame(), user: "", to: "", problem: Some(LIMITED) };
-        let link = ("/admin", "Open the dashboard");
-        let notice = NoticePage { frame: frame(), title: "The dashboard needs TLS", text: NEEDS_TLS, link };
-        for page in [html(&sign_in), html(&notice), pages::start(true, true), pages::not_found(true)] {
-            let page = response::whole(page.into_body()).expect("no stream");
-            assert!((500..=response::PIECE).contains(&page.len()), "{}", page.len());
         }
     }
 

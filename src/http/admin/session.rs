@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 
 use crate::domain::{PhoneNumber, Sid, Timestamp};
 use crate::http::api::params::Fields;
-use crate::http::places::network_of;
 use crate::http::request;
+use crate::http::request::network_of;
 use crate::observe::log_limit::OncePerSecond;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
 

@@ -21,6 +21,7 @@ use crate::http::route::{Access, Content, Operation, Success, schema};
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
+use crate::verification::numbers::Refusal;
 
 /// A request whose sender is known, and may use the route.
 pub struct Request {
@@ -75,13 +76,12 @@ impl<S: Sync> FromRequestParts<S> for Request {
         let (access, operation) = call.operation.ok_or(Problem::NotFound)?;
         check_access(&caller, access)?;
         if operation.is_long {
-            let permit = call.app.long_answers.acquire(caller.service());
-            let too_many = || Error::too_many("Too many long answers are being read. Try again shortly.");
-            call.set_permit(Some(permit.ok_or_else(too_many)?));
+            let permit = Arc::clone(&call.app.lists).try_acquire_owned();
+            *call.permit.lock() = Some(permit.map_err(|_| Problem::Refused(Refusal::Overloaded))?);
         }
         let fields = if call.head.method == Method::POST {
             let content_type = call.head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-            Fields::of_body(content_type, &call.read_body().await?)?
+            Fields::of_body(content_type, &call.body()?)?
         } else {
             Fields::of_form(call.query().as_bytes())
         };

@@ -60,9 +60,9 @@ fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
 async fn carry_out(call: &Call, hook: &Hook) -> Done {
     let running = call.app.running().map_err(Problem::Refused)?;
     let (service, body) = match hook.proof {
-        Proof::Key => (keyed(call, &running.registry)?, call.read_body().await?),
+        Proof::Key => (keyed(call, &running.registry)?, call.body()?),
         Proof::Signature(signed) => {
-            let body = call.read_body().await?;
+            let body = call.body()?;
             (signer(&running.registry, &signed(&call.head.headers, &body, &call.app.settings.hooks))?, body)
         }
     };

@@ -99,7 +99,7 @@ impl PageContext<'_> {
         if !is_post {
             return open.page().await;
         }
-        let form = Zeroizing::new(self.call.read_body().await?.to_vec());
+        let form = Zeroizing::new(self.call.body()?.to_vec());
         if is_begun && !secret.has_form_token(&field(&form, "token")) {
             return Ok(context.message(StatusCode::FORBIDDEN, context.texts.gone));
         }

@@ -93,7 +93,7 @@ async fn act(call: Call) -> Result<Response, Problem> {
     }
     InboxView::of(&call)?;
     call.admit_compatible()?;
-    let body = call.read_body().await?;
+    let body = call.body()?;
     let field = |name| form_field(&body, name).unwrap_or_default();
     // Enter presses the first button of the form: a code that is there is what it is about.
     let (text, code, action) = (field("number"), field("code"), field("action"));

@@ -94,14 +94,6 @@ impl Tls {
     pub fn acceptor(&self) -> TlsAcceptor {
         Arc::clone(&self.present.load().config).into()
     }
-
-    /// Takes a connection beyond the limit, for its refusal. Offers HTTP/1.1 only, in which a response may come before
-    /// any request.
-    pub fn acceptor_of_refused(&self) -> TlsAcceptor {
-        let mut config = ServerConfig::clone(&self.present.load().config);
-        config.alpn_protocols = vec![HTTP1.to_vec()];
-        Arc::new(config).into()
-    }
 }
 
 /// Serves with this chain, the server's own certificate first, and its private key: TLS 1.2 and 1.3, without

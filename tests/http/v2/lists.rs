@@ -1,7 +1,7 @@
-//! Lists: their pages, whose links `tests/sdk` follows, and the limit on long answers.
+//! Lists: their pages, whose links `tests/sdk` follows, and the limit on them.
 
-use onceward::registry::EventType;
-use onceward_testkit::{Setup, V2World, basic, is_error, json, root};
+use onceward::http::LISTS;
+use onceward_testkit::{V2World, is_error, json};
 use serde_json::json;
 
 #[tokio::test]
@@ -36,46 +36,21 @@ async fn bad_values_are_60200() {
 }
 
 #[tokio::test]
-async fn the_server_refuses_reads_but_no_changes_beside_too_many_long_answers() {
-    let mut setup = Setup::default();
-    // It makes the answer to a change long.
-    setup.settings.delivery.public_url = Some(format!("http://codes.example/{}", "x".repeat(500)).into());
-    let world = V2World::with(setup).await;
-    let permits: Vec<_> =
-        (0..8).map(|_| world.world.app.long_answers.acquire(None).expect("a permit")).collect();
+async fn lists_that_are_too_many_at_once_are_503_and_nothing_else_is() {
+    let world = V2World::new().await;
+    let lists = &world.world.app.lists;
+    let places = lists.acquire_many(u32::try_from(LISTS).expect("few")).await.expect("places");
     let paths = ["/v2/Attempts", "/v2/Attempts/Summary", "/v2/Services"];
     for path in paths {
-        is_error(&world.get(path).await, 429, 20429);
+        let refused = world.get(path).await;
+        is_error(&refused, 503, 20503);
+        assert_eq!(refused.header("x-onceward-retry-after"), Some("1"));
+        let stranger = world.ask("GET", path, "AC:wrong", &[], "").await;
+        is_error(&stranger, 401, 20003);
     }
-    let changed = world.post("/v2/Services", &[("FriendlyName", "Cat Bank")]).await;
-    assert!(changed.status == 201 && changed.body.len() > 4 * 1024, "{}", changed.body);
-    drop(permits);
+    assert_eq!(world.post("/v2/Services", &[("FriendlyName", "Cat Bank")]).await.status, 201);
+    drop(places);
     for path in paths {
         assert_eq!(world.get(path).await.status, 200);
-    }
-}
-
-/// It needs no permit, unless `public-url` is long.
-#[tokio::test]
-async fn no_request_makes_the_answer_to_a_change_long() {
-    let world = V2World::new().await;
-    let wide = |count| "\u{10348}".repeat(count);
-    let (name, note, description) = (wide(30), wide(64), wide(512));
-    let url = format!("https://shop.example/{}", "x".repeat(2_027));
-    let mut webhook = vec![("FriendlyName", note.as_str()), ("WebhookUrl", &url)];
-    webhook.extend(EventType::ALL.map(|event| ("EventTypes", event.as_str())));
-    for (path, form) in [
-        ("", vec![("FriendlyName", &*name), ("TtsName", &name)]),
-        ("/RateLimits", vec![("UniqueName", "session"), ("Description", &description)]),
-        ("/Webhooks", webhook),
-    ] {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        // The longest host that is repeated.
-        let head = format!("POST {} HTTP/1.1\r\nhost: {}\r\n", world.below(path), "h".repeat(262));
-        let form = "content-type: application/x-www-form-urlencoded";
-        let rest = format!("{}{form}\r\ncontent-length: {}\r\n\r\n{body}", basic(&root()), body.len());
-        let reply = world.world.ask(head + &rest).await;
-        assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
-        assert!((2_048..=4_096).contains(&reply.body.len()), "{path}: {}", reply.body.len());
     }
 }

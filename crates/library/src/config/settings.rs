@@ -505,19 +505,15 @@ pub struct Bounds {
     #[serde(skip)]
     #[default(16 * 1024)]
     pub body_bytes: usize,
-    /// Time for the head of a request. Beyond it 408.
+    /// Time for the head of a request, and without one. Beyond it the connection is closed.
     #[serde(skip)]
-    #[default(Duration::from_secs(10))]
+    #[default(Duration::from_secs(30))]
     pub header_timeout: Duration,
     /// Time for the body of a request. Beyond it 408.
     #[serde(skip)]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// Time without a request until a connection is closed.
-    #[serde(skip)]
-    #[default(Duration::from_secs(75))]
-    pub idle_timeout: Duration,
-    /// Open connections. Beyond it 503. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
+    /// Open connections; a client address holds a quarter of them at most. Beyond it new clients wait. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
     #[serde(rename = "max-connections", with = "Whole::<1, 1_000_000>")]
     #[default = 10_000]
     pub connections: usize,
@@ -574,7 +570,6 @@ impl Settings {
             match name.as_str() {
                 "header-timeout" => bounds.header_timeout = time,
                 "body-timeout" => bounds.body_timeout = time,
-                "idle-timeout" => bounds.idle_timeout = time,
                 "commit-timeout" => bounds.commit_timeout = time,
                 "commands-per-number" => bounds.commands_per_number = count,
                 "sends" => bounds.sends = count,
