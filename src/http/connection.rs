@@ -36,7 +36,7 @@ use tracing::debug;
 use super::app::{App, ServedRoutes};
 use super::logs::Logs;
 use super::request::{self, LocalUser};
-use super::tls::{HTTP2, Tls};
+use super::tls::HTTP2;
 use crate::node::ReportReceiver;
 
 /// A client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones can be
@@ -86,16 +86,11 @@ pub struct Server {
     pub routes: ServedRoutes,
     pub request_id_prefix: u32,
     pub router: Router,
+    /// Connections since the start of the program.
+    pub accepted: AtomicU64,
     /// Ends every connection after the requests that it is answering.
     pub stop: CancellationToken,
     pub logs: Logs,
-}
-
-impl Server {
-    /// TLS; `None` for cleartext.
-    pub fn tls(&self) -> Option<&Tls> {
-        self.app.tls.as_ref().filter(|_| self.routes == ServedRoutes::All)
-    }
 }
 
 /// The state that the requests of one connection share.
@@ -112,10 +107,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The connection with this number, counted from the start of the program, from the address `peer`. `user` is at the
-    /// other end of one to the control socket.
-    pub fn new(server: Arc<Server>, number: u64, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
-        let peer = peer.to_canonical();
+    /// The next connection, from the address `peer`. `user` is at the other end of one to the control socket.
+    pub fn new(server: Arc<Server>, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
+        let number = server.accepted.fetch_add(1, Relaxed) + 1;
         Arc::new(Self { server, number, peer, user, begun: AtomicU64::new(0), ended: AtomicU64::new(0) })
     }
 
@@ -181,7 +175,8 @@ pub async fn serve(stream: impl Stream, tls: Option<TlsAcceptor>, connection: Ar
     };
     let failure = match opening {
         Ok(Ok(Either::Left(stream))) if stream.get_ref().1.alpn_protocol() == Some(HTTP2) => {
-            return serve_http2(stream, &connection).await;
+            // Boxed, so that a connection of HTTP/1 has no room for it.
+            return Box::pin(serve_http2(stream, &connection)).await;
         }
         Ok(Ok(Either::Left(stream))) => return serve_http1(stream, &connection).await,
         Ok(Ok(Either::Right(mut stream))) => {
@@ -253,15 +248,12 @@ async fn run<C>(http: &mut C, connection: &Connection, idle: impl Future<Output 
 where
     C: GracefulConnection<Error = hyper::Error> + Unpin,
 {
-    let ended = tokio::select! {
+    tokio::select! {
         // A request that has arrived is processed before a limit or a stop.
         biased;
-        ended = &mut *http => Some(ended),
-        () = connection.server.stop.cancelled() => None,
-        () = idle => None,
-    };
-    if let Some(ended) = ended {
-        return ended.unwrap_or_else(|error| debug!(%error, "connection failed"));
+        ended = &mut *http => return ended.unwrap_or_else(|error| debug!(%error, "connection failed")),
+        () = connection.server.stop.cancelled() => {}
+        () = idle => {}
     }
     Pin::new(&mut *http).graceful_shutdown();
     // A client that takes no part in the end is not waited for.

@@ -49,7 +49,7 @@ mod transport;
 #[doc(hidden)]
 pub mod streams {
     pub use super::connection::{Connection, Server, serve, serve_http2, with_write_timeout};
-    pub use super::server::server;
+    pub use super::server::server_state;
 }
 
 pub use app::{App, FrontEnd, LISTS, ServedRoutes};

@@ -304,8 +304,10 @@ impl Problem {
             _ => (status == StatusCode::SERVICE_UNAVAILABLE).then_some(REFUSED_SECONDS),
         };
         if let Some(seconds) = retry_after {
-            let is_twilio = shape == ErrorFormat::Twilio;
-            answer = if is_twilio { answer.twilio_retry_after(seconds) } else { answer.retry_after(seconds) };
+            answer = match shape {
+                ErrorFormat::Twilio => answer.twilio_retry_after(seconds),
+                ErrorFormat::Envelope | ErrorFormat::Message => answer.retry_after(seconds),
+            };
         }
         let answer = match self {
             Self::MethodNotAllowed(allow) => answer.with(ALLOW, HeaderValue::from_static(allow)),

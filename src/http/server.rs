@@ -1,18 +1,20 @@
 //! The loop that accepts connections, up to their limits, until the server stops.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::app::{App, ServedRoutes};
 use super::connection::{self, Connection, Server};
@@ -21,6 +23,7 @@ use super::request::{LocalUser, network_of};
 use super::response::NotServed;
 use super::service;
 use super::tls::Tls;
+use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
 /// Pause after the system failed to accept a connection, usually for lack of file descriptors: the next attempt would
@@ -36,7 +39,7 @@ const LOCAL_CONNECTIONS: usize = 16;
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The state of connections that lead requests through every route. `port` is the one that the server listens on.
-pub fn server(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
+pub fn server_state(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
     let not_served = NotServed::ALL.map(NotServed::as_str);
     app.metrics.create_refusals_at_zero(&[Refusal::NAMES, &not_served].concat());
     if app.forwarder.is_some() {
@@ -49,6 +52,7 @@ pub fn server(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
         // Ids of requests at the control socket differ from those of the HTTP port.
         request_id_prefix: if routes == ServedRoutes::Local { !prefix } else { prefix },
         router: service::router(&app),
+        accepted: AtomicU64::new(0),
         stop: CancellationToken::new(),
         logs: Logs::default(),
         app,
@@ -66,104 +70,90 @@ pub async fn serve(
     app: App,
     routes: ServedRoutes,
 ) {
-    let mut shutdown = pin!(shutdown);
     let port = listener.local_addr().ok().map(|address| address.port());
-    let server = Arc::new(server(app, port, routes));
-    let limit = server.app.settings.bounds.connections;
-    let share = (limit / SHARES).max(1);
-    let (clients, mut open, mut accepted) = (Clients::default(), JoinSet::new(), 0);
-    let mut is_in_trouble = false;
-    loop {
-        let note_open = |open: &JoinSet<()>| {
-            if routes == ServedRoutes::All {
-                server.app.metrics.connections(open.len());
-            }
-        };
-        let (stream, peer) = tokio::select! {
-            biased;
-            () = &mut shutdown => break,
-            Some(ended) = open.join_next() => {
-                log_panic(ended);
-                note_open(&open);
-                continue;
-            }
-            accepted = listener.accept(), if open.len() < limit => match accepted {
-                Ok((stream, peer)) => (stream, peer.ip().to_canonical()),
-                Err(error) => {
-                    if needs_pause(&error, &mut is_in_trouble) {
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                    continue;
-                }
-            },
-        };
-        if std::mem::take(&mut is_in_trouble) {
-            info!("connections accepted again");
-        }
-        let is_exempt = peer.is_loopback() || server.app.settings.proxies.trusts(peer);
-        let Some(place) = clients.admit(network_of(peer), if is_exempt { usize::MAX } else { share }) else {
+    let server = Arc::new(server_state(app, port, routes));
+    let (settings, clients) = (&server.app.settings, Clients::default());
+    let limit = settings.bounds.connections;
+    let accept = |cx: &mut Context<'_>| {
+        let (stream, peer) = ready!(listener.poll_accept(cx))?;
+        let peer = peer.ip().to_canonical();
+        let is_exempt = peer.is_loopback() || settings.proxies.trusts(peer);
+        let most = if is_exempt { limit } else { (limit / SHARES).max(1) };
+        let Some(place) = clients.admit(network_of(peer), most) else {
             server.logs.large_client.note(move |count| {
-                warn!(%peer, share, count, "connections of a client closed, it holds a quarter of max-connections; list a proxy in trusted-proxies");
+                warn!(%peer, most, count, "connections closed, their client holds its share; list a proxy in trusted-proxies");
             });
-            continue;
+            return Poll::Ready(Ok(None));
         };
         // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when the
         // client is gone already, which shows at the first read.
         let _ = stream.set_nodelay(true);
-        accepted += 1;
-        let connection = Connection::new(Arc::clone(&server), accepted, peer, None);
-        let tls = server.tls().map(Tls::acceptor);
-        open.spawn(async move {
+        let tls = server.app.tls.as_ref().filter(|_| routes == ServedRoutes::All).map(Tls::acceptor);
+        let connection = Connection::new(Arc::clone(&server), peer, None);
+        Poll::Ready(Ok(Some(async move {
             let _place = place;
             connection::serve(stream, tls, connection).await;
-        });
-        note_open(&open);
-        if open.len() == limit {
+        })))
+    };
+    let note = |open| {
+        if routes == ServedRoutes::All {
+            server.app.metrics.connections(open);
+        }
+        if open == limit {
             server.logs.full.note(move |count| {
                 warn!(limit, count, "max-connections reached; new clients wait until a connection ends");
             });
         }
-    }
+    };
+    let mut open = accept_until(shutdown, accept, limit, note).await;
     drop(listener);
     server.stop.cancel();
-    while let Some(ended) = open.join_next().await {
-        log_panic(ended);
-    }
+    while open.join_next().await.is_some() {}
 }
 
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
-    let server = Arc::new(server(app, None, ServedRoutes::Local));
-    let (mut open, mut accepted) = (JoinSet::new(), 0);
-    let (mut shutdown, mut is_in_trouble) = (pin!(shutdown), false);
+    let server = Arc::new(server_state(app, None, ServedRoutes::Local));
+    let accept = |cx: &mut Context<'_>| {
+        let (stream, _) = ready!(listener.poll_accept(cx))?;
+        let uid = stream.peer_cred()?.uid();
+        if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+            warn!(uid, "connection to the control socket refused; it is of another user");
+            return Poll::Ready(Ok(None));
+        }
+        let connection = Connection::new(Arc::clone(&server), LOCAL, Some(LocalUser(uid)));
+        Poll::Ready(Ok(Some(connection::serve(stream, None, connection))))
+    };
+    accept_until(shutdown, accept, LOCAL_CONNECTIONS, |_| ()).await;
+}
+
+/// Runs the connections that `accept` returns, `limit` at once, until `shutdown` completes. Returns those that are open.
+async fn accept_until<C: Future<Output = ()> + Send + 'static>(
+    shutdown: impl Future<Output = ()>,
+    accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<Option<C>>>,
+    limit: usize,
+    note: impl Fn(usize),
+) -> JoinSet<()> {
+    let (mut open, failures) = (JoinSet::new(), OncePerSecond::default());
+    let mut shutdown = pin!(shutdown);
     loop {
-        let stream = tokio::select! {
-            () = &mut shutdown => return,
-            Some(ended) = open.join_next() => {
-                log_panic(ended);
-                continue;
-            }
-            stream = listener.accept(), if open.len() < LOCAL_CONNECTIONS => stream,
-        };
-        let peer = match stream.and_then(|(stream, _)| Ok((stream.peer_cred()?.uid(), stream))) {
-            Ok(peer) => peer,
-            Err(error) => {
-                if needs_pause(&error, &mut is_in_trouble) {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return open,
+            // The panic hook has logged a panic, which ends its connection only.
+            Some(_) = open.join_next() => {}
+            accepted = poll_fn(&accept), if open.len() < limit => match accepted {
+                Ok(connection) => drop(connection.map(|connection| open.spawn(connection))),
+                Err(error) => {
+                    failures.note(move |count| {
+                        error!(%error, count, "connections not accepted; check the limit on open files");
+                    });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
-                continue;
-            }
-        };
-        is_in_trouble = false;
-        let (uid, stream) = peer;
-        if uid == 0 || uid == rustix::process::geteuid().as_raw() {
-            accepted += 1;
-            let connection = Connection::new(Arc::clone(&server), accepted, LOCAL, Some(LocalUser(uid)));
-            open.spawn(connection::serve(stream, None, connection));
-        } else {
-            warn!(uid, "connection to the control socket refused; it is of another user");
+            },
         }
+        note(open.len());
     }
 }
 
@@ -197,23 +187,6 @@ impl Drop for Place {
     }
 }
 
-/// A panic outside a handler ends its connection only.
-fn log_panic<T>(ended: Result<T, JoinError>) {
-    if ended.is_err_and(|error| error.is_panic()) {
-        error!("connection panicked");
-    }
-}
-
-/// Whether to pause after an error of `accept`: not for a peer that left before it was accepted. Logs the first error.
-fn needs_pause(error: &io::Error, is_in_trouble: &mut bool) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    let needs_pause = !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted);
-    if needs_pause && !std::mem::replace(is_in_trouble, true) {
-        error!(%error, "connections not accepted; check the limit on open files");
-    }
-    needs_pause
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,14 +205,5 @@ mod tests {
         drop(held);
         assert!(clients.0.lock().is_empty(), "who holds none is forgotten");
         assert!(admit("192.0.2.1").is_some());
-    }
-
-    #[test]
-    fn a_peer_that_left_is_no_reason_to_pause_and_a_lack_of_files_is() {
-        let mut is_in_trouble = false;
-        assert!(!needs_pause(&io::ErrorKind::ConnectionAborted.into(), &mut is_in_trouble));
-        assert!(!is_in_trouble);
-        assert!(needs_pause(&io::Error::from_raw_os_error(24), &mut is_in_trouble));
-        assert!(is_in_trouble);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use onceward::http::streams::{Connection, Server, serve, serve_http2, server, with_write_timeout};
+use onceward::http::streams::{Connection, Server, serve, serve_http2, server_state, with_write_timeout};
 use onceward::http::{App, Tls};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ impl Memory {
 
     pub async fn with(setup: Setup) -> Self {
         let Started { app, routes, .. } = setup.start().await;
-        Self(Arc::new(server(app, None, routes)))
+        Self(Arc::new(server_state(app, None, routes)))
     }
 
     pub fn app(&self) -> &App {
@@ -76,6 +76,6 @@ impl Memory {
     }
 
     fn connection(&self) -> Arc<Connection> {
-        Connection::new(Arc::clone(&self.0), 1, Ipv4Addr::LOCALHOST.into(), None)
+        Connection::new(Arc::clone(&self.0), Ipv4Addr::LOCALHOST.into(), None)
     }
 }
