@@ -1,6 +1,6 @@
 //! The client of the server that runs on a data directory: HTTP over its control socket. Blocks.
 
-use std::io::{self, BufRead as _, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,15 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::{Sid, SidKind};
-use crate::http::answers::CopyHead;
 use crate::http::tls::absolute;
 use crate::server::control::{ControlError, socket_in};
 
-/// The longest wait for an answer or for more of it: the server reads every record before it answers.
+/// The longest wait for an answer or for more of it.
 const SILENCE: Duration = Duration::from_secs(600);
-
-/// Bytes of a copy that are read at once.
-const COPY_BUFFER: usize = 256 * 1024;
 
 /// Why a server did not do what it was asked. Each text says which server, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -111,19 +107,6 @@ impl Client {
         }
     }
 
-    /// A copy of every record: what precedes it, and its bytes. Returns when the copy can be read.
-    pub fn copy(&self) -> Result<(CopyHead, BufReader<Response>), ClientError> {
-        let body = self.begin(Method::GET, "/local/Copy", &[])?;
-        let status = body.status();
-        let (mut copy, mut line) = (BufReader::with_capacity(COPY_BUFFER, body), Vec::new());
-        copy.read_until(b'\n', &mut line).map_err(|error| self.incomplete(&error))?;
-        if !status.is_success() {
-            return Err(self.refused(status, &serde_json::from_slice(&line).unwrap_or_default()));
-        }
-        let head = serde_json::from_slice(&line).map_err(|error| self.incomplete(&error))?;
-        Ok((head, copy))
-    }
-
     fn begin(&self, method: Method, path: &str, fields: &Fields<'_>) -> Result<Response, ClientError> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.extend_pairs(fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
@@ -197,7 +180,7 @@ pub fn segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::net::UnixListener;
 
     use super::*;
@@ -230,10 +213,6 @@ mod tests {
             let text = answers(answer, |client| client.get::<Value>("/", &[]).expect_err("no answer"));
             assert!(text.contains(part), "{answer:?}: {text}");
         }
-        let text = answers("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", |client| {
-            client.copy().map(drop).expect_err("cut")
-        });
-        assert!(text.contains("is not complete"), "{text}");
         let home = tempfile::tempdir().expect("a directory");
         let client = Client::of(home.path()).expect("a client");
         let error = client.get::<Value>("/", &[]).expect_err("no server");

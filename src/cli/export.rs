@@ -12,7 +12,7 @@ use super::answer::{CommandOutput, json_line};
 use super::backup::{ExportError, Header, Writer};
 use super::context::Context;
 use super::error::CommandError;
-use super::source::{Progress, Source, in_three};
+use super::source::{Source, in_three, in_words};
 use crate::node::kinds::for_tools;
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Print no progress and no summary.
+    /// Print no summary.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -37,22 +37,22 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = out.is_stdout;
     let source = Source::open(&settings)?;
-    let (served, kinds) = (source.served, for_tools());
+    let kinds = for_tools();
     let header = Header::new(source.at, source.key.clone());
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, &out.to), &header)?;
-    let progress = &mut Progress::of("exporting", args.quiet);
-    let counts = source.each(progress, &mut |entry| Ok(writer.write(&entry, &kinds)?))?;
+    let counts = source.each(&mut |entry| Ok(writer.write(&entry, &kinds)?))?;
     writer.finish()?;
     out.complete()?;
     let (numbers, sends, others) = in_three(&counts);
     let said = if cx.json {
-        json_line(&json!({"numbers": numbers, "sends": sends, "others": others, "through_server": served}))
+        json_line(&json!({"numbers": numbers, "sends": sends, "others": others}))
     } else if args.quiet {
         String::new()
     } else {
         format!(
-            "exported {numbers} numbers, the sends of {sends} verifications and {others} other records\nkeep it secret: it \
-             contains whole phone numbers, webhook secrets and the codes of test numbers, and no other codes\n"
+            "exported {}\nkeep it secret: it contains whole phone numbers, webhook secrets and the codes of test numbers, \
+             and no other codes\n",
+            in_words(&counts)
         )
     };
     Ok(if is_stdout {

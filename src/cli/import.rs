@@ -14,16 +14,15 @@ use super::answer::{CommandOutput, json_line};
 use super::backup::{Header, Reader, without_codes};
 use super::context::{Context, refuse_root};
 use super::error::CommandError;
-use super::source::{Progress, in_three, is_of};
+use super::source::{RecordCounts, in_three, in_words, is_of};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
-use crate::http::tls::absolute;
 use crate::node::kinds::for_tools;
-use crate::node::{load_or_create, server_key};
+use crate::node::server_key;
 use crate::server::{ClusterError, begin_import};
-use crate::store::{self, CopiedRecord, EmbeddedStore, RecordCounts, Store, StoreError, check_importable};
+use crate::store::{self, CopiedRecord, EmbeddedStore, Store, StoreError, check_importable};
 
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
@@ -35,11 +34,12 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
-    /// Leave out outstanding codes and messages that are still to be sent. The server key may then be another one.
+    /// Leave out outstanding codes, messages that are still to be sent, rate limit counters, idempotency keys, hosted
+    /// sessions and webhook events: for an export from the past.
     #[arg(long)]
     drop_codes: bool,
 
-    /// Print no progress and no summary.
+    /// Print no summary.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -50,32 +50,22 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// Bytes that an import commits at once.
 const BATCH_BYTES: usize = 1024 * 1024;
 
-/// Further remedies for a server key that is missing or another one.
-const OR_ELSE: &str = "name it with --key-file or ONCEWARD_KEY_FILE, or give --drop-codes: counts and lockouts are kept \
-                       then, and a person who waits for a code has to ask for a new one";
-
 pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     if args.key_file.as_ref().and_then(|file| file.to_str()).is_some_and(is_server_key) {
         return Err(CommandError::Usage(format!("--key-file: {NOT_THE_KEY}")));
     }
     let Settings { storage: settings, cluster, .. } = cx.settings()?;
     let key_file = args.key_file.clone().or_else(|| settings.server_key_file.clone());
-    let key_path = server_key::place(&settings.data_dir, key_file.as_deref());
-    let makes_key = !key_path.exists();
     let storage = StorageSettings { server_key_file: key_file, ..settings.clone() };
     let import = Import::begin(args, &storage, cluster.as_ref())?;
-    let imported = import.run(args.drop_codes, &mut Progress::of("importing", args.quiet));
-    let imported = match imported {
+    let imported = match import.run(args.drop_codes) {
         Ok(imported) => imported,
         Err(error) => {
             let rest = if cluster.is_some() {
                 "no node serves before an import succeeds; run the command again".to_owned()
             } else {
                 let directory = settings.data_dir.display();
-                format!(
-                    "{directory} cannot be used before an import into it succeeds; run the command again, or remove \
-                     everything in it but server.key"
-                )
+                format!("remove everything in {directory} but server.key, and run the command again")
             };
             let mut answer = error.answer();
             answer.err = format!("{}nothing was imported: {rest}\n", answer.err);
@@ -83,12 +73,7 @@ pub fn run(args: &ImportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
         }
     };
     let place = if cluster.is_some() { "etcd".to_owned() } else { settings.data_dir.display().to_string() };
-    let mut answer = summary(&imported, args.quiet, cx.json, &place);
-    if makes_key && !args.quiet {
-        let path = absolute(&key_path);
-        answer.err = format!("created a new server key, {}; keep a copy of it\n", path.display());
-    }
-    Ok(answer)
+    Ok(summary(&imported, args.quiet, cx.json, &place))
 }
 
 #[derive(Default)]
@@ -129,7 +114,7 @@ impl Import {
             check_importable(data_dir)?;
         }
         let (header, reader) = Reader::begin(open(&args.file)?)?;
-        let key = key(&header, data_dir, key_file, args.drop_codes)?;
+        let key = key(&header, data_dir, key_file)?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime =
             runtime.map_err(|error| CommandError::Failed(format!("threads cannot start: {error}")))?;
@@ -148,10 +133,9 @@ impl Import {
         Ok(Self { reader, slots, now, runtime, store, batch: Vec::new(), batch_bytes: 0 })
     }
 
-    fn run(mut self, drop_codes: bool, progress: &mut Progress) -> Result<Imported, CommandError> {
+    fn run(mut self, drop_codes: bool) -> Result<Imported, CommandError> {
         let (kinds, now, mut imported) = (for_tools(), self.now, Imported::default());
         while let Some(entry) = self.reader.next_entry(&kinds, &self.slots)? {
-            progress.at(self.reader.line());
             let (kept, dropped) = if drop_codes { without_codes(entry)? } else { (Some(entry), false) };
             imported.codes_dropped += u64::from(dropped);
             let Some(entry) = kept else { continue };
@@ -199,8 +183,8 @@ impl Import {
 
 fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> CommandOutput {
     let Imported { counts, ended, codes_dropped } = imported;
-    let (numbers, sends, others) = in_three(counts);
     let out = if json {
+        let (numbers, sends, others) = in_three(counts);
         json_line(
             &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
         )
@@ -214,9 +198,7 @@ fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> Comm
             codes => format!("dropped {codes} codes and messages that were still to be sent\n"),
         };
         format!(
-            "imported {numbers} numbers, the sends of {sends} verifications and {others} other records into {place}\n\
-             {ended}{dropped}"
-        )
+            "imported {} into {place}\n{ended}{dropped}", in_words(counts))
     };
     CommandOutput::of(out)
 }
@@ -229,26 +211,13 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {
     Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, opened)))
 }
 
-/// The key that the new data directory belongs to.
-fn key(
-    header: &Header,
-    data_dir: &Path,
-    key_file: Option<&Path>,
-    drop_codes: bool,
-) -> Result<ServerKey, CommandError> {
-    let (exists, shown) =
-        (key_file.is_some() || server_key::place(data_dir, None).exists(), data_dir.display());
-    if !exists && !drop_codes {
-        return Err(CommandError::Failed(format!(
-            "there is no server key in {shown}; put the server.key that the data was written with there, {OR_ELSE}"
-        )));
-    }
-    let key = load_or_create(data_dir, key_file)?;
-    if !is_of(&key, &header.key) && !drop_codes {
-        return Err(CommandError::Failed(format!(
-            "the export was written with another server key, and none of its codes could be checked; put the server.key \
-             that it was written with into {shown}, {OR_ELSE}"
-        )));
-    }
-    Ok(key)
+/// The key that the export was written with.
+fn key(header: &Header, data_dir: &Path, key_file: Option<&Path>) -> Result<ServerKey, CommandError> {
+    const PUT: &str = "put the server.key that it was written with there, or name it with --key-file or ONCEWARD_KEY_FILE";
+    let problem = match server_key::find(data_dir, key_file)? {
+        Some(key) if is_of(&key, &header.key) => return Ok(key),
+        Some(_) => "the export was written with another server key than the one of",
+        None => "there is no server key in",
+    };
+    Err(CommandError::Failed(format!("{problem} {}; {PUT}", data_dir.display())))
 }

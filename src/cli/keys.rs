@@ -1,21 +1,23 @@
 //! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on
 //! the directory itself when none does.
 
+use std::collections::HashSet;
+
 use clap::{Arg, ArgAction, Subcommand};
 
 use super::answer::{CommandOutput, cell, list, one};
 use super::client::{Client, ClientError, segment};
 use super::context::{Context, refuse_root, runtime};
 use super::error::CommandError;
-use super::source::{Progress, Source};
-use crate::config::{ConfigErrors, Settings};
+use super::source::Source;
+use crate::config::{ConfigErrors, Settings, StorageSettings};
 use crate::http::Keys;
 use crate::http::answers::{Key, NewToken};
 use crate::http::tls::absolute;
 use crate::node::Offline;
 use crate::registry::audit::Actor;
-use crate::registry::{self, Scope};
-use crate::store::{CopiedRecord, Write};
+use crate::registry::{Credential, Scope, ServiceRecord};
+use crate::shard::{Record as _, decode};
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
 pub const MORE: &str = include_str!("keys_help.txt");
@@ -79,7 +81,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             fields.extend(scopes.iter().map(|scope| ("Scope", Some(scope.clone()))));
             let ask = |client: &Client| client.post("/local/Keys", &fields);
             let key =
-                answer(settings, Use::Create, ask, async |keys| keys.create(service, scopes, name).await)?;
+                answer(settings, true, ask, async |keys| keys.create(service, scopes, name).await)?;
             let if_lost = format!(
                 "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
                 key.sid
@@ -95,12 +97,12 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             let (path, fields) =
                 (format!("/local/Keys/{}", segment(&sid)), [("WithCreated", Some(with_created.to_string()))]);
             let ask = |client: &Client| client.delete(&path, &fields);
-            let key = answer(settings, Use::Change, ask, async |keys| keys.revoke(&sid, with_created).await)?;
+            let key = answer(settings, false, ask, async |keys| keys.revoke(&sid, with_created).await)?;
             one(&key, cx.json, |key| revoked(key, with_created))
         }
         KeysCommand::NewRoot => {
             let ask = |client: &Client| client.post("/local/AuthToken", &[]);
-            let token = answer(settings, Use::Change, ask, async |keys| keys.replace_token().await)?;
+            let token = answer(settings, false, ask, async |keys| keys.replace_token().await)?;
             let if_lost = format!("; the token was replaced, and the new one is in {}", token.file);
             CommandOutput { if_lost, ..one(&token, cx.json, replaced) }
         }
@@ -110,15 +112,36 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
 fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Key>, CommandError> {
     let fields = [("Service", service.map(str::to_owned))];
     let ask = |client: &Client| client.get("/local/Keys", &fields);
-    answer(settings, Use::Read, ask, async |keys| keys.list(service))
+    answer(settings, false, ask, async |keys| keys.list(service))
 }
 
 /// Whether the server is known to accept an API key, now or after its start. `false` also if this user cannot know it.
 pub fn has_live(cx: &Context) -> bool {
+    let Ok(storage) = cx.storage() else { return false };
     // A key of a removed service has no name of the service.
     let is_live =
         |key: &Key| key.revoked.is_none() && key.service_sid.is_none() == key.service_name.is_none();
-    cx.settings().and_then(|settings| listed(settings, None)).is_ok_and(|keys| keys.iter().any(is_live))
+    match Client::of(&storage.data_dir).and_then(|client| client.get::<Vec<Key>>("/local/Keys", &[])) {
+        Ok(keys) => keys.iter().any(is_live),
+        Err(error) if error.has_no_socket() => has_live_on_disk(&storage).unwrap_or_default(),
+        Err(_) => false,
+    }
+}
+
+fn has_live_on_disk(storage: &StorageSettings) -> Result<bool, CommandError> {
+    let (mut keys, mut services) = (Vec::new(), HashSet::new());
+    Source::open(storage)?.each(&mut |entry| {
+        match entry.key.kind {
+            Credential::KIND => keys.extend(decode::<Credential>(&entry.record)?.into_key()),
+            ServiceRecord::KIND => match decode(&entry.record)? {
+                ServiceRecord::Present(service) => drop(services.insert(service.id)),
+                ServiceRecord::Removed => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(keys.iter().any(|key| key.revoked.is_none() && key.service.is_none_or(|id| services.contains(&id))))
 }
 
 /// The warning that no API key was found which the start requires.
@@ -134,19 +157,10 @@ pub fn missing_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
     )
 }
 
-/// How a command uses a data directory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Use {
-    Read,
-    Change,
-    /// Makes the first key, and the directory for it.
-    Create,
-}
-
 /// The answer of the server. Without one, the command is carried out on the directory, under its lock.
 fn answer<T>(
     settings: Settings,
-    how: Use,
+    makes_directory: bool,
     ask: impl FnOnce(&Client) -> Result<T, ClientError>,
     carry_out: impl AsyncFnOnce(&Keys<'_>) -> Result<T, String>,
 ) -> Result<T, CommandError> {
@@ -163,22 +177,17 @@ fn answer<T>(
             data_dir.display()
         )));
     }
-    if how != Use::Read {
-        refuse_root(&data_dir)?;
-    }
+    refuse_root(&data_dir)?;
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    if !has_data && how != Use::Create {
+    if !has_data && !makes_directory {
         return Err(CommandError::Failed(format!(
             "no server answers on {shown}, and it is no data directory: name the server's with --data-dir or --config"
         )));
     }
     runtime()?.block_on(async {
-        let opened = match how {
-            Use::Read => read_registry(settings).await?,
-            Use::Change | Use::Create => match Offline::open(settings).await {
-                Err(error) if error.is_in_use() => return Err(CommandError::NoSocket(shown)),
-                opened => opened?,
-            },
+        let opened = match Offline::open(settings).await {
+            Err(error) if error.is_in_use() => return Err(CommandError::NoSocket(shown)),
+            opened => opened?,
         };
         let user = Actor::user(rustix::process::geteuid().as_raw());
         let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
@@ -188,19 +197,6 @@ fn answer<T>(
         closed.map_err(|error| CommandError::Failed(format!("close the store: {error}")))?;
         Ok(answer)
     })
-}
-
-/// The records of the registry in a directory that no server uses.
-async fn read_registry(settings: Settings) -> Result<Offline, CommandError> {
-    let (source, mut records) = (Source::of_directory(&settings.storage)?, Vec::new());
-    let at = source.at;
-    source.each(&mut Progress::of("reading", true), &mut |CopiedRecord { key, expires, record }| {
-        if registry::KINDS.contains(&key.kind) {
-            records.push(Write { key, expires, put: Some(record) });
-        }
-        Ok(())
-    })?;
-    Ok(Offline::of_copy(records, at, settings).await?)
 }
 
 fn revoked(key: &Key, is_with_created: bool) -> String {

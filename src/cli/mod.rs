@@ -183,11 +183,11 @@ enum Command {
     /// The import needs the server key that the export was written with.
     Import(ImportArgs),
 
-    /// Check that every record in the data directory can be read, and list the damaged ones.
+    /// Read the data directory as a start does, and every record in it. Name the first damage.
     ///
-    /// Changes nothing.
+    /// Changes nothing. Works while a server runs.
     CheckData {
-        /// Print no progress.
+        /// Print nothing if there is no damage.
         #[arg(long, short)]
         quiet: bool,
     },

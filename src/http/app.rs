@@ -45,8 +45,6 @@ pub struct FrontEnd {
     pub event_streams: Arc<Semaphore>,
     /// Limits the lists that are made or being read.
     pub lists: Arc<Semaphore>,
-    /// One copy of all records at a time: each takes disk space until its client has read it.
-    pub copies: Arc<Semaphore>,
     /// The challenge service of the hosted page.
     pub captcha: Option<Captcha>,
     /// Of the dashboard.
@@ -97,7 +95,6 @@ impl FrontEnd {
             inbox,
             event_streams: Arc::new(Semaphore::new(STREAMS)),
             lists: Arc::new(Semaphore::new(LISTS)),
-            copies: Arc::new(Semaphore::new(1)),
             captcha,
             sessions: Sessions::new(rng),
             sign_ins: SignInLimit::default(),

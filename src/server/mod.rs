@@ -33,7 +33,7 @@ use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
 };
 use crate::registry::check_test_numbers;
-use crate::store::{Loading, Store, StoreError, create_durably};
+use crate::store::{Store, StoreError, create_durably};
 use crate::verification::verify::Verifying;
 use cluster::{Member, reason_to_stand_by};
 use control::Control;
@@ -47,8 +47,6 @@ pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
 
 /// How far the start has come.
 pub struct Start {
-    /// The progress of reading the store.
-    pub loading: Arc<Loading>,
     /// The owner of the records, in a node of a cluster.
     owner_seen: Option<watch::Sender<Owner>>,
 }
@@ -65,8 +63,7 @@ impl Start {
             Some(Owner::Peer { .. }) => Vec::new(),
             Some(owner) => vec![Unready { part: "cluster", why: reason_to_stand_by(&owner) }],
             None => {
-                let why = format!("the store is being loaded: {}", self.loading);
-                vec![Unready { part: "starting", why }]
+                vec![Unready { part: "starting", why: "the store is being loaded".to_owned() }]
             }
         }
     }
@@ -100,7 +97,7 @@ impl App {
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
         let owner_seen = settings.cluster.as_ref().map(|_| watch::Sender::default());
-        let start = Arc::new(Start { loading: Arc::default(), owner_seen });
+        let start = Arc::new(Start { owner_seen });
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let bounds =
             Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() };
@@ -176,7 +173,6 @@ impl App {
             clock: Arc::clone(&self.clock),
             gateways: self.gateways.clone(),
             serves: true,
-            loading: Arc::clone(&self.start.loading),
             metrics: Arc::clone(&self.front_end.metrics),
             tracer: self.front_end.tracer.clone(),
         })

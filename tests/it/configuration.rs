@@ -41,15 +41,6 @@ fn fails_to_print(setup: &Setup, arguments: &[&str]) -> String {
     said
 }
 
-#[tokio::test]
-async fn an_export_removes_no_file_of_others_from_the_data_directory() {
-    let (world, _) = World::of(Setup::new()).await.restart().await;
-    let theirs = world.setup.data_dir().join("copy.tmp");
-    std::fs::write(&theirs, "theirs").expect("a file");
-    world.setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
-    assert_eq!(std::fs::read_to_string(&theirs).expect("the file is still there"), "theirs");
-}
-
 /// Spelled as the Redis version spells it: every value is a string. Only the port differs, because tests share a
 /// machine.
 const CONFIG: &str = r#"{

@@ -24,7 +24,7 @@ async fn routes_that_a_key_closed_stay_closed_after_a_crash_and_a_move() {
     server.stop().await;
 
     setup.command(["export", "--out", "all.jsonl"]).await.exits(0);
-    setup.command(["import", "all.jsonl", "--data-dir", "other", "--drop-codes"]).await.exits(0);
+    import(&setup, "all.jsonl", "other").await.exits(0);
     let moved = setup.clone().args(["--data-dir", "other"]).start().await;
     assert_eq!(moved.client.send(&numbers.next()).await.status(), 401, "and on another machine");
 }
@@ -101,8 +101,8 @@ async fn root_leaves_no_files_in_the_directory_of_another_user() {
     let given = Command::new("chown").args(["-R", OTHER]).arg(setup.data_dir()).status();
     assert!(given.expect("chown").success());
     // It only reads.
-    setup.command(["keys", "list"]).await.exits(0);
-    for command in [&["keys", "create"][..], &["keys", "root", "--new"], &["import", "none"]] {
+    setup.command(["check-data"]).await.exits(0);
+    for command in [&["keys", "list"][..], &["keys", "create"], &["keys", "root", "--new"], &["import", "none"]] {
         setup.command(command.iter().copied()).await.exits(70).says(["belongs to another user (65534)"]);
     }
     assert_eq!(found(&setup, &["-not", "-uid", OTHER]), [""; 0]);
@@ -140,7 +140,7 @@ async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
 
     // Not with the account's credentials either.
     let account = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
-    for path in ["/local/Server", "/local/Keys", "/local/Copy"] {
+    for path in ["/local/Server", "/local/Keys"] {
         world.get_with(path, &account).await.expects_status(404);
     }
 }

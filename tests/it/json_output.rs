@@ -72,7 +72,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
     for case in [
         ("check-data", vec!["check-data"], None),
         ("keys list", vec!["keys", "list"], None),
-        ("import", vec!["import", "all.jsonl", "--drop-codes", "--data-dir", "other"], None),
+        ("import", vec!["import", "all.jsonl", "--data-dir", "other", "--key-file", "data/server.key"], None),
     ] {
         shown.insert(prints(&setup, &case));
     }

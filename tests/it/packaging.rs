@@ -56,7 +56,7 @@ async fn the_nightly_unit_exports_a_running_server() {
     assert!(ended.status.success(), "{ended:?}");
     let exports = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map(|day| format!("backups/{day}.jsonl"));
     let written = exports.iter().find(|export| setup.home().join(export).exists()).expect("an export");
-    let import = ["import", written, "--drop-codes", "--data-dir", "other"];
+    let import = ["import", written, "--drop-codes", "--data-dir", "other", "--key-file", "data/server.key"];
     setup.command(import).await.exits(0).says(["the sends of 1 verifications"]);
 }
 
@@ -74,7 +74,8 @@ async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
     let file = |name: &str| fs::read(dist(name)).expect("a file of the package");
     let setup = Setup::bare().file("config.json", file("config.json")).file(".env", file("env"));
     assert_eq!(setup.command(["--check"]).await.output, "configuration is valid");
-    let server = setup.args(["--listen", "127.0.0.1:0"]).start().await;
+    // Its data directory is that of the machine.
+    let server = setup.args(["--listen", "127.0.0.1:0", "--data-dir", "data"]).start().await;
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
 }
 
@@ -198,7 +199,7 @@ async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
     // Damage, and a setting, that the new version's start would refuse.
     let key = fs::read(data.join("server.key")).expect("the key");
     fs::write(data.join("server.key"), "00".repeat(32)).expect("another key");
-    let (length, wrong_key) = ("99", "the key here is not the one this data was written with");
+    let (length, wrong_key) = ("99", "the server key is not the one that the data in");
     for (config, variables, of_unit, why) in [
         (usual, "", "", wrong_key),
         (r#"{ "otp-length": 99 }"#, "", "", length),

@@ -34,13 +34,6 @@ pub enum StoreError {
         directory.display()
     )]
     WrongKey { directory: PathBuf },
-    /// The directory was to be filled from an export, and is not complete.
-    #[error(
-        "an import into {} is going on or was interrupted, so what is in it is not complete; run `onceward import` \
-         again, or remove everything in it but server.key",
-        directory.display()
-    )]
-    ImportInterrupted { directory: PathBuf },
     /// An import would have to go into a directory with something in it.
     #[error(
         "{} is not empty; an import needs a directory of its own: name one that is new or empty (server.key may be in \
@@ -79,6 +72,11 @@ pub struct Damage {
 
 /// The remedy for a damaged snapshot or segment.
 pub const RESTORE: &str = "restore the data directory from a backup, or see \"When a start is refused\" in docs/operate/data-directory.md";
+
+/// The remedy for `FORMAT` when there is data.
+pub(crate) const NO_FORMAT: &str = "after an import that did not end, remove everything in the directory but server.key, and \
+                         import again; else put the file back, or restore the whole directory from a backup; see \"When \
+                         a start is refused\" in docs/operate/data-directory.md";
 
 /// The remedy for a file that could be put back.
 pub(crate) const PUT_BACK: &str = "put the file back, or restore the whole directory from a backup; see \"When a start is \

@@ -6,10 +6,8 @@
 //! says.
 #![expect(missing_docs, reason = "a name that says it all needs no comment")]
 
-mod copy;
 mod embedded;
 mod error;
-mod memory;
 mod record;
 mod stream;
 
@@ -17,14 +15,12 @@ use onceward_core::domain::Timestamp;
 
 pub use futures_util::future::BoxFuture;
 
-pub use copy::{Copied, CopiedRecord, CopyReader, RecordCounts, copy};
 pub use embedded::{
-    DataDirectory, EmbeddedStore, FORMAT, JournalSummary, LiveRecords, Loading, OpenOptions, StoreSettings,
-    check_importable, create_durably, key_fingerprint_in,
+    EmbeddedStore, FORMAT, LiveRecords, OpenOptions, StoreSettings, check_importable, create_durably,
+    key_fingerprint_in,
 };
-pub use error::{Damage, RESTORE, StoreError, advice};
-pub use memory::MemoryStore;
-pub use record::{Key, LONGEST_RECORD, Slot, Slots, Write};
+pub use error::{Damage, StoreError, advice};
+pub use record::{CopiedRecord, Key, LONGEST_RECORD, Slot, Slots, Write};
 pub use stream::{
     Collector, Owner, RecordStream, SLICE_RECORDS, StreamPart, StreamTurn, decode as decode_record,
 };
@@ -68,8 +64,8 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, writes: Vec<Write>, done: Done);
 
     /// Visits each live record in `slots` once, in a state that contains every batch that was acknowledged before the
-    /// call, and of every other batch all or nothing. Used at start, for all slots at once, when an owner restarts, and
-    /// for an export. Drops the visitor before it returns.
+    /// call, and of every other batch all or nothing. Used at start, for all slots at once, and when an owner restarts.
+    /// Drops the visitor before it returns.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.

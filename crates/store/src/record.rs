@@ -82,6 +82,16 @@ pub struct Write {
     pub expires: Timestamp,
 }
 
+/// A record of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedRecord {
+    pub key: Key,
+    /// From then on it no longer matters.
+    pub expires: Timestamp,
+    /// The record as it is stored.
+    pub record: Bytes,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -139,7 +139,7 @@ impl Drop for RecordStream {
 /// Bytes of a record before its content: slot 1, kind 1, id 12, expires 8, length 4, integers in big-endian order.
 pub(crate) const RECORD_HEAD: usize = 26;
 
-/// Appends a record in the format of streams, snapshots and copies.
+/// Appends a record in the format of streams and snapshots.
 pub(crate) fn encode(to: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u8]) {
     let mut head = [0; RECORD_HEAD];
     head[0] = key.slot;
@@ -152,20 +152,14 @@ pub(crate) fn encode(to: &mut Vec<u8>, key: Key, expires: Timestamp, record: &[u
     to.extend_from_slice(record);
 }
 
-/// The head of a record: the key, from when on it does not matter, and the length of the record.
-pub(crate) fn decode_head(head: &[u8; RECORD_HEAD]) -> (Key, Timestamp, usize) {
-    let (mut rest, mut id) = (&head[..], [0; 12]);
-    let (slot, kind) = (rest.get_u8(), rest.get_u8());
-    rest.copy_to_slice(&mut id);
-    let (expires, length) = (Timestamp::from_millis(rest.get_u64()), rest.get_u32());
-    (Key { slot, kind, id }, expires, usize::try_from(length).unwrap_or(usize::MAX))
-}
-
 /// Takes the first record off `from`; `None` if there is no whole one.
 pub fn decode<'a>(from: &mut &'a [u8]) -> Option<(Key, Timestamp, &'a [u8])> {
     let (head, rest) = from.split_first_chunk::<RECORD_HEAD>()?;
-    let (key, expires, length) = decode_head(head);
-    let (record, rest) = rest.split_at_checked(length)?;
+    let (mut head, mut id) = (&head[..], [0; 12]);
+    let (slot, kind) = (head.get_u8(), head.get_u8());
+    head.copy_to_slice(&mut id);
+    let (expires, length) = (Timestamp::from_millis(head.get_u64()), head.get_u32());
+    let (record, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
     *from = rest;
-    Some((key, expires, record))
+    Some((Key { slot, kind, id }, expires, record))
 }

@@ -26,6 +26,7 @@
 mod client;
 mod gate;
 mod memory;
+mod records;
 mod setup;
 mod v2;
 mod world;

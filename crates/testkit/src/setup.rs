@@ -13,10 +13,11 @@ use onceward::domain::{ApiSecret, ServerKey, Sid, SidKind, Timestamp};
 use onceward::gateway::{Gateway, Simulator};
 use onceward::http::{App, Forwarder, FrontEnd, ServedRoutes};
 use onceward::node::{Running, StartOptions, Unready, build_gateways};
-use onceward::store::MemoryStore;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
+
+use crate::records::MemoryStore;
 
 /// 2015-07-30T20:00:00Z
 pub const THEN: Timestamp = Timestamp::from_millis(1_438_286_400_000);
@@ -112,7 +113,6 @@ impl Setup {
             clock,
             gateways: gateways.routed,
             serves: true,
-            loading: Arc::default(),
             metrics: Arc::clone(&app.metrics),
             tracer: None,
         });

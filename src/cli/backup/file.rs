@@ -79,8 +79,7 @@ pub enum ExportError {
     #[error("a record has no form in JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error(
-        "the record of {what} cannot be read: {error}; `onceward check-data` lists every such record; {}",
-        error.remedy()
+        "the record of {what} cannot be read: {error}; {}", error.remedy()
     )]
     Record {
         /// The subject of the record, masked.
@@ -226,11 +225,6 @@ impl<R: BufRead> Reader<R> {
         self.sum.update(&self.bytes);
         self.records += 1;
         entry(line, kinds, slots).map(Some).map_err(|what| self.damaged(what))
-    }
-
-    /// The number of the line that was read last.
-    pub const fn line(&self) -> u64 {
-        self.line
     }
 
     fn end(&mut self, end: &EndLine) -> Result<(), ImportError> {

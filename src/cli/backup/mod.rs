@@ -14,26 +14,24 @@ pub use file::{ExportError, Header, ImportError, Reader, Writer};
 use crate::delivery::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id_parts};
 use crate::engine::{NumberState, Verification};
-use crate::node::kinds::found_under_another_key;
+use crate::limits::rate::{Counter, KeyedRequest};
 use crate::shard::{Kinds, Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
+use crate::verification::hosted::HostedSession;
 use crate::verification::numbers::NumberKey;
+use crate::webhook::EventRecord;
 
 /// Marks the record of a test number in a line.
 const TEST: &str = "test:";
 
 /// Checks that a stored record can be decoded and that its expiry matches its content.
-///
-/// # Errors
-/// The problem, as the end of a sentence.
-pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), String> {
+pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
-    let stored = kind.and_then(|kind| (kind.read)(&entry.record)).map_err(|error| error.to_string())?;
-    if stored.expires == entry.expires {
-        Ok(())
-    } else {
-        Err("its expiry differs from the expiry in its content".into())
-    }
+    let checked = kind.and_then(|kind| match (kind.read)(&entry.record)?.expires {
+        expires if expires == entry.expires => Ok(()),
+        _ => Err(RecordError::Contents { what: kind.plural, why: "its expiry is not the stored one".to_owned() }),
+    });
+    checked.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })
 }
 
 /// The subject of a record for messages: a number is masked.
@@ -47,9 +45,8 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
     format!("{subject:016x} of the {plural} in service {service}")
 }
 
-/// Converts a record for a server with another key, which cannot check the old codes: removes its code and planned
-/// message. Counts, lockouts, services and keys are kept. Records that only the old key can find are dropped. Also
-/// returns whether a code or a planned message was dropped. An unknown kind is an error, not a silent loss.
+/// A record without its code and its planned message; `None` for one that belongs to a moment: a rate limit counter, an
+/// idempotency key, an event, a hosted session. Also returns whether a code or a planned message was dropped.
 pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool), RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
@@ -57,17 +54,13 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             let had_code = state.verification().is_some();
             Ok((without_code(state).map(|state| restored(entry.key, &state)), had_code))
         }
-        // It keeps the slot that its number had under the old key, because receipts of messages that are on their way name
-        // it. Listings and receipts find it by its own key; a later send to the number begins another record.
         AttemptLog::KIND => {
             let mut log = decode::<AttemptLog>(&entry.record)?;
             let had_plan = log.plan.take().is_some();
             Ok((Some(restored(entry.key, &log)), had_plan))
         }
-        kind => {
-            let is_found = found_under_another_key(kind).ok_or(RecordError::Kind(kind))?;
-            Ok((Some(entry).filter(|_| is_found), false))
-        }
+        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Ok((None, false)),
+        _ => Ok((Some(entry), false)),
     }
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use serde::de::IgnoredAny;
 
-use super::super::check_data::size_of;
 use super::super::client::{Client, ClientError};
 use super::super::findings::{Findings, Found, fail, ok, warn};
 use super::super::source::is_of;
@@ -98,6 +97,19 @@ fn room(data_dir: &Path, disk: &rustix::fs::StatVfs) -> Found {
         fail(detail, "free space, or use a larger disk: docs/operate/data-directory.md")
     } else {
         ok(detail)
+    }
+}
+
+/// The disk usage of what is below a directory, in bytes.
+fn size_of(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| size_of(&entry.path())).sum()
+        }
+        // Blocks are counted in 512 bytes, whatever the file system's are (POSIX, stat).
+        Ok(found) => found.blocks() * 512,
+        Err(_) => 0,
     }
 }
 

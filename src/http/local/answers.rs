@@ -118,13 +118,6 @@ pub struct Erased {
     pub locked_until: Option<Timestamp>,
 }
 
-/// What precedes the bytes of a copy of every record, as a line of JSON.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct CopyHead {
-    /// The moment of the copy by the server's time.
-    pub at: Timestamp,
-}
-
 /// A key. Only the answer that creates it has the secret.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Key {

@@ -7,36 +7,25 @@ mod keys;
 use super::api::context::Request;
 use super::route::{Access, ApiGroup, ApiRouter, Operation};
 use axum::Json;
-use axum::body::Body;
 use axum::response::IntoResponse;
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
-use futures_util::future::ready;
-use futures_util::stream::{once, try_unfold};
 use hyper::StatusCode;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::io;
 use std::sync::Arc;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
-
 use super::api::error::Error;
 use super::api::params::Parameter as _;
 use super::api::webhooks::WebhookView;
 use super::call::Call;
-use super::response;
 use crate::delivery::Trial;
 use crate::delivery::attempts::{AttemptQuery, StatusFilter};
 use crate::domain::{AttemptId, Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Timestamp};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
-use crate::store::{self, Copied};
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{BeginRequest, CarryCode, Cleared, Erasure, NumberStatus};
 
-use self::answers::{CopyHead, Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Tried, Unlocked};
+use self::answers::{Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Tried, Unlocked};
 pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is, and what anyone may send without a credential or a budget.
@@ -233,38 +222,6 @@ pub async fn replace_token(request: Request) -> Result<impl IntoResponse, Error>
     Ok((StatusCode::CREATED, Json(keys(&request).replace_token().await.map_err(Error::invalid)?)))
 }
 
-/// `GET /local/Copy`: a copy of every record. The store makes it in a file first; from then on nothing waits for the client
-/// but its connection.
-pub async fn copy(request: Request) -> Result<impl IntoResponse, Error> {
-    let (store, directory) = (&request.running.store, request.running.account.data_dir());
-    let permit = Arc::clone(&request.call.app.copies)
-        .try_acquire_owned()
-        .map_err(|_| Error::conflict("another export is going on; try again when it has ended"))?;
-    if request.call.app.settings.cluster.is_some() {
-        return Err(Error::conflict("the records of a cluster are copied with etcdctl snapshot save"));
-    }
-    // A client that has left drops this handle, and thereby cancels the copy.
-    let (handle, at) = (Arc::default(), request.running.verifier.now());
-    let Copied { file, .. } = match store::copy(&**store, directory, Arc::clone(&handle)).await {
-        Ok(copied) => copied,
-        Err(error) => {
-            let message = format!("it cannot copy its records: {error}");
-            return Ok(response::message(StatusCode::INTERNAL_SERVER_ERROR, &message));
-        }
-    };
-    let head = json!(CopyHead { at });
-    let chunks = try_unfold((File::from_std(file), permit), async |(mut file, permit)| {
-        let mut chunk = BytesMut::with_capacity(CHUNK);
-        let read = file.read_buf(&mut chunk).await?;
-        Ok::<_, io::Error>((read > 0).then(|| (chunk.freeze(), (file, permit))))
-    });
-    let body = once(ready(Ok(Bytes::from(format!("{head}\n"))))).chain(chunks);
-    Ok(([("content-type", "application/octet-stream")], Body::from_stream(body)).into_response())
-}
-
-/// Bytes of a copy that are sent at once.
-const CHUNK: usize = 256 * 1024;
-
 fn keys(request: &Request) -> Keys<'_> {
     Keys { registry: request.registry(), account: &request.running.account }
 }
@@ -317,5 +274,4 @@ pub fn routes() -> ApiRouter {
         .post("/local/Keys", create_key, Operation::page())
         .delete("/local/Keys/{Sid}", revoke_key, Operation::page())
         .post("/local/AuthToken", replace_token, Operation::page())
-        .get("/local/Copy", copy, Operation::page())
 }

@@ -1,5 +1,7 @@
 //! Refused imports and exports leave nothing that looks complete.
 
+use std::fs;
+
 use super::serving;
 use crate::support::prelude::*;
 
@@ -13,11 +15,15 @@ async fn a_damaged_export_is_refused_and_leaves_no_usable_directory() {
     refused.says(["nothing was imported", "the sum of all lines is not the one that was written"]);
     // A server does not use it as a data directory, nor as an empty one.
     let serve = ["--listen", "127.0.0.1:0", "--data-dir", "restored"];
-    setup.command(serve).await.exits(70).says(["run `onceward import` again"]);
-    setup.command(["check-data", "--data-dir", "restored"]).await.exits(65);
-    setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await.exits(70);
+    let says = "after an import that did not end, remove everything in the directory but server.key";
+    setup.command(serve).await.exits(70).says([says]);
+    setup.command(["check-data", "--data-dir", "restored"]).await.exits(65).says([says]);
+    setup.command(["export", "--data-dir", "restored", "--out", "no.jsonl"]).await.exits(65);
     assert!(!setup.home().join("no.jsonl").exists());
-    // A later import of the complete export succeeds.
+    import(&setup, "whole.jsonl", "restored").await.exits(70).says(["is not empty"]);
+    for part in ["journal", "snapshot"] {
+        fs::remove_dir_all(setup.home().join("restored").join(part)).expect("removed");
+    }
     import(&setup, "whole.jsonl", "restored").await.exits(0);
 }
 
@@ -32,16 +38,13 @@ async fn an_import_goes_into_no_directory_with_something_in_it() {
 }
 
 #[tokio::test]
-async fn when_the_disk_is_full_there_is_no_export_and_the_server_goes_on() {
-    let world = World::new().await;
-    let (number, _) = world.number_with_code().await;
-    export(&world.setup, "before.jsonl").await;
-    world.server.let_writes_fail();
-    world.setup.command(["export", "--out", "failed.jsonl"]).await.exits(70);
-    assert!(!world.setup.home().join("failed.jsonl").exists());
-    world.server.let_writes_succeed();
-    let again = || world.setup.command(["export", "--out", "after.jsonl"]);
-    until("an export", again, |finished| finished.status.success()).await;
-    let lines = lines_of(&world.setup.home().join("after.jsonl"));
-    assert!(lines.iter().any(|line| line.contains(&number)), "{lines:?}");
+async fn an_import_needs_the_server_key_of_the_export() {
+    let world = serving(1).await;
+    export(&world.setup, "backup.jsonl").await;
+    let setup = world.setup.clone().file("other.key", "ab".repeat(32));
+    let import = ["import", "backup.jsonl", "--data-dir", "restored"];
+    setup.command(import).await.exits(70).says(["there is no server key in restored"]);
+    let other = setup.clone().env("ONCEWARD_KEY_FILE", "other.key");
+    other.command(import).await.exits(70).says(["with another server key"]);
+    assert!(!setup.home().join("restored").exists(), "nothing was begun");
 }

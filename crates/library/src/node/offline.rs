@@ -6,11 +6,10 @@ use super::running::{close, go_on_from, open_store, seeded_rng};
 use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, Settings};
-use crate::domain::Timestamp;
 use crate::limits::guard::VerifiedNumbers;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{MemoryStore, Store, StoreError, Write};
+use crate::store::{Store, StoreError};
 use crate::template::Templates;
 
 /// A registry with the directory's lock.
@@ -29,29 +28,8 @@ impl Offline {
     /// As a server's start.
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock), Arc::default()).await?;
+        let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock)).await?;
         go_on_from(store.newest_time(), &clock);
-        Self::over(store, clock, settings).await
-    }
-
-    /// Opens a copy of the records that was made at `at`. Changes are lost.
-    ///
-    /// # Errors
-    /// As a server's start.
-    pub async fn of_copy(records: Vec<Write>, at: Timestamp, settings: Settings) -> Result<Self, StartError> {
-        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        clock.at_least(at);
-        let store = MemoryStore::default();
-        // A store in memory takes every record.
-        store.commit(records, Box::new(drop));
-        Self::over(Arc::new(store), clock, settings).await
-    }
-
-    async fn over(
-        store: Arc<dyn Store>,
-        clock: Arc<EngineClock>,
-        settings: Settings,
-    ) -> Result<Self, StartError> {
         let Settings { storage, registry, brand, policy, .. } = settings;
         let account = AccountFile::of(&storage.data_dir);
         let bounds = Bounds::default();

@@ -25,7 +25,7 @@ use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{Capacity, ShardDeps, Shards};
-use crate::store::{EmbeddedStore, Loading, OpenOptions, Store, StoreError};
+use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
 use crate::verification::numbers::{Usage, Verifier, VerifierDeps, record};
 use crate::verification::verify::Verifying;
@@ -45,8 +45,6 @@ pub struct StartOptions {
     pub gateways: Vec<Routed>,
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
     pub serves: bool,
-    /// Progress of reading the store, for `/readyz`.
-    pub loading: Arc<Loading>,
     pub metrics: Arc<Metrics>,
     /// Makes the spans of webhook deliveries, if requests are traced.
     pub tracer: Option<Arc<Tracer>>,
@@ -86,7 +84,7 @@ pub struct Running {
 impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
-        let StartOptions { settings, records, clock, gateways, serves, loading, metrics, tracer } = options;
+        let StartOptions { settings, records, clock, gateways, serves, metrics, tracer } = options;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
         let account = AccountFile::of(&storage.data_dir).shared(records.is_some());
         let account_file = serves.then_some(&account);
@@ -97,7 +95,7 @@ impl Running {
             if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
                 configured::check_first_start(&services, account)?;
             }
-            open_store(storage, Arc::clone(&clock), loading).await?
+            open_store(storage, Arc::clone(&clock)).await?
         };
         go_on_from(store.newest_time(), &clock);
         let clock: Arc<dyn Clock> = clock;
@@ -268,12 +266,10 @@ fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartE
 pub async fn open_store(
     storage: StorageSettings,
     clock: Arc<EngineClock>,
-    loading: Arc<Loading>,
 ) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
     let opened = tokio::task::spawn_blocking(move || {
         let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
-        let mut options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
-        options.loading = loading;
+        let options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
         let store = EmbeddedStore::open(&options)?;
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
     });

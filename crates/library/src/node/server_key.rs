@@ -36,9 +36,8 @@ pub enum KeyError {
     /// Data without its key.
     #[error(
         "{0} holds data but no server.key: live codes cannot be checked without the key they were \
-         made with; put the file back from a backup, or name it with ONCEWARD_KEY_FILE; after an import that did not \
-         end, delete the directory and import again; if the key is lost, see \"Without server.key\" in \
-         docs/operate/backup.md"
+         made with; put the file back from a backup, or name it with ONCEWARD_KEY_FILE; if the key is lost, see \
+         \"Without server.key\" in docs/operate/backup.md"
     )]
     Missing(PathBuf),
     /// The system has no randomness to give.

@@ -136,7 +136,6 @@ impl OtpBuilder {
             clock,
             gateways: gateways.routed,
             serves: false,
-            loading: Arc::default(),
             metrics: Arc::default(),
             tracer: None,
         })

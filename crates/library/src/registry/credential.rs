@@ -110,7 +110,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    pub(super) fn into_key(self) -> Option<ApiKey> {
+    pub fn into_key(self) -> Option<ApiKey> {
         if let Self::Key(key) = self { Some(key) } else { None }
     }
 }

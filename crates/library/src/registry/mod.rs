@@ -48,7 +48,7 @@ pub use error::{Item, OpenError, RegistryError};
 pub use handle::Registry;
 pub use keys::{KEYS_PER_SERVICE, Revocation};
 pub use service::{
-    Bucket, KINDS, MessagingConfiguration, Origin, RateLimit, SLOT, SafeNumber, Service, ServiceRecord,
+    Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, SafeNumber, Service, ServiceRecord,
     Webhook, WebhookStatus,
 };
 pub use services::check_test_numbers;

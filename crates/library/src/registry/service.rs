@@ -166,8 +166,6 @@ crate::named! {
 /// The slot of every record of the registry.
 pub const SLOT: u8 = 0;
 
-pub const KINDS: [u8; 3] = [ServiceRecord::KIND, Credential::KIND, SafeNumber::KIND];
-
 /// A revoked key is listed for this long: a program that goes on using it can be named.
 pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 

@@ -184,13 +184,13 @@ fn stopped() -> StoreError {
 }
 
 /// Removes what attempts left, the snapshots before the one that covers the segment `newest`, and then the segments that it
-/// covers, the oldest first. Waits for readers.
+/// covers, the oldest first.
 pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(), StoreError> {
-    let _no_readers = files.in_use.write();
     let listing = Listing::of(&files.snapshot)?;
     let older = listing.sealed.iter().filter(|number| **number < newest);
     let older = older.map(|number| snapshot::sealed_path(&files.snapshot, *number));
-    let older: Vec<_> = older.chain(listing.leftovers.iter().cloned()).collect();
+    let older: Vec<_> = older.collect();
+    snapshot::remove_leftovers(disk, &listing);
     let numbers = replay::numbers(&files.journal)?.into_iter().filter(|number| *number <= newest);
     let covered: Vec<_> = numbers.map(|number| segment::path(&files.journal, number)).collect();
     for path in &older {

@@ -12,9 +12,9 @@ use base16ct::lower::encode_string;
 use super::disk::{Disk, create_durably, create_private};
 use super::manifest::Manifest;
 use super::segment::{self, Segment};
-use super::snapshot::{self, Listing, Snapshot};
+use super::snapshot::{self, Snapshot};
 use crate::StoreError;
-use crate::error::PUT_BACK;
+use crate::error::NO_FORMAT;
 
 /// The format of data directories and exports. From the first release on it rises with each change of what is in them: a
 /// layout of the journal or the manifest, a line of an export, a kind of record or the layout of one. Therefore a program
@@ -44,28 +44,6 @@ pub(super) struct Lock {
     // Dropped first: a process that finds the file free finds the directory free.
     _root: File,
     _named: Option<File>,
-}
-
-/// The content of the file `FORMAT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FormatFile {
-    pub(super) format: u32,
-    /// The fingerprint of the server key of the data, in hex digits.
-    pub(super) key: String,
-    pub(super) state: DirectoryState,
-}
-
-onceward_core::named! {
-    /// The state of a data directory, as `FORMAT` records it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(super) enum DirectoryState {
-        /// The directory is empty, or a first start was interrupted. It was never used.
-        Creating = "creating",
-        /// An import is filling it, or was interrupted.
-        Importing = "importing",
-        /// It holds data.
-        Complete = "complete",
-    }
 }
 
 impl Directory {
@@ -124,54 +102,28 @@ impl Directory {
         }
     }
 
-    /// Refuses a `FORMAT` that contradicts the data: with an old copy, a start or an import would remove all data.
-    fn check_state_is_plausible(&self, state: DirectoryState) -> Result<(), StoreError> {
-        let (says, used) = match state {
-            DirectoryState::Complete => return Ok(()),
-            DirectoryState::Creating => ("creating", self.has_checkpoint()? || self.has_journal()?),
-            // An import writes the journal and makes no checkpoint.
-            DirectoryState::Importing => ("importing", self.has_checkpoint()?),
-        };
-        if !used {
-            return Ok(());
-        }
-        let detail = format!("it says \"{says}\", but the directory has data");
-        Err(StoreError::format_damaged(&self.format, &detail))
-    }
-
-    /// Whether the journal has more in it than the empty segment that the making of a directory leaves.
-    fn has_journal(&self) -> Result<bool, StoreError> {
+    /// Whether there is more than what an interrupted first start leaves: an empty segment and an empty snapshot.
+    fn has_data(&self) -> Result<bool, StoreError> {
         let written = |(name, bytes): &(String, u64)| {
             *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
         };
-        Ok(files(&self.journal)?.iter().any(written))
+        let of_journal = |(name, _): &(String, u64)| segment::parse_number(name).is_some_and(|covered| covered > 0);
+        Ok(files(&self.journal)?.iter().any(written) || files(&self.snapshot)?.iter().any(of_journal))
     }
 
-    /// Whether there is a snapshot of a journal: not the one that the making of a directory leaves.
-    fn has_checkpoint(&self) -> Result<bool, StoreError> {
-        match Listing::of(&self.snapshot) {
-            Err(error) if error.is_not_found() => Ok(false),
-            listing => Ok(listing?.sealed.last().is_some_and(|covered| *covered > 0)),
-        }
-    }
-
-    /// Reads `FORMAT`; `None` if nothing was ever written into the directory.
-    pub(super) fn format(&self) -> Result<Option<FormatFile>, StoreError> {
+    /// The fingerprint of the server key of the data, in hex digits, from `FORMAT`; `None` if the directory was never used.
+    pub(super) fn key(&self) -> Result<Option<String>, StoreError> {
         match self.read_format() {
-            Err(error) if error.is_not_found() => {
-                let holds_data = !files(&self.journal)?.is_empty() || !files(&self.snapshot)?.is_empty();
-                if !holds_data {
-                    return Ok(None);
-                }
+            Err(error) if error.is_not_found() && self.has_data()? => {
                 let what = "is missing, but there is data beside it";
-                Err(StoreError::damaged(&self.format, None, what, PUT_BACK))
+                Err(StoreError::damaged(&self.format, None, what, NO_FORMAT))
             }
-            Err(error) => Err(error),
-            Ok(file) => self.check_state_is_plausible(file.state).map(|()| Some(file)),
+            Err(error) if error.is_not_found() => Ok(None),
+            read => read.map(Some),
         }
     }
 
-    fn read_format(&self) -> Result<FormatFile, StoreError> {
+    fn read_format(&self) -> Result<String, StoreError> {
         let (path, mut text) = (&self.format, Vec::new());
         let read = File::open(path).and_then(|file| file.take(LONGEST_FORMAT_FILE).read_to_end(&mut text));
         read.map_err(StoreError::io("read", path))?;
@@ -191,27 +143,16 @@ impl Directory {
             return Err(StoreError::FormatNewer { path, found: format, program, known: FORMAT });
         }
         let key = field("key").ok_or_else(|| damaged("its fourth line is not \"key = ...\""))?;
-        let state = field("state").ok_or_else(|| damaged("its fifth line is not \"state = ...\""))?;
-        if format == 0 || lines.next().is_some() {
-            return Err(damaged("its format is 0, or it goes on after its fifth line"));
+        if format == 0 || lines.next().is_some() || !text.ends_with('\n') {
+            return Err(damaged("its format is 0, or it does not end after its fourth line"));
         }
-        match DirectoryState::ALL.into_iter().find(|known| known.as_str() == state) {
-            Some(state) => Ok(FormatFile { format, key: key.to_owned(), state }),
-            None => Err(damaged("its state is neither \"creating\" nor \"importing\" nor \"complete\"")),
-        }
+        Ok(key.to_owned())
     }
 
-    /// Replaces `FORMAT` atomically.
-    pub(super) fn write_state(
-        &self,
-        state: DirectoryState,
-        key_fingerprint: [u8; 16],
-        disk: &dyn Disk,
-    ) -> Result<(), StoreError> {
-        let key = encode_string(&key_fingerprint);
-        let (program, state) = (env!("CARGO_PKG_VERSION"), state.as_str());
-        let text =
-            format!("{FIRST_LINE}\nformat = {FORMAT}\nprogram = {program}\nkey = {key}\nstate = {state}\n");
+    /// Writes `FORMAT`, whole or not at all: from then on the directory has data.
+    pub(super) fn write_format(&self, key_fingerprint: [u8; 16], disk: &dyn Disk) -> Result<(), StoreError> {
+        let (key, program) = (encode_string(&key_fingerprint), env!("CARGO_PKG_VERSION"));
+        let text = format!("{FIRST_LINE}\nformat = {FORMAT}\nprogram = {program}\nkey = {key}\n");
         let temporary = self.root.join("FORMAT.new");
         let write = || {
             let mut file =
@@ -225,7 +166,7 @@ impl Directory {
     }
 
     /// Gives a directory that is being created an empty first segment and the first snapshot. They replace the remains of
-    /// an interrupted attempt on the disk before `FORMAT` can say that they are complete.
+    /// an interrupted attempt on the disk before `FORMAT` is written.
     pub(super) fn create_first_files(&self, manifest: Manifest, disk: &dyn Disk) -> Result<(), StoreError> {
         for path in [&self.journal, &self.snapshot] {
             let remains = "remove the remains of an interrupted start in";
@@ -254,20 +195,16 @@ impl Directory {
 }
 
 /// Names that an empty directory may contain: the server key, and files of the file system and of this program.
-const NOT_DATA: [&str; 4] = ["server.key", "lock", "lost+found", "FORMAT.new"];
+const NOT_DATA: [&str; 3] = ["server.key", "lock", "lost+found"];
 
-/// Succeeds if an import into `dir` can begin: it does not exist, contains a server key at most, or is the remainder of an
-/// interrupted import or first start. Changes nothing.
+/// Succeeds if an import into `dir` can begin: it does not exist, or contains a server key at most. Changes nothing.
 ///
 /// # Errors
 /// [`StoreError::NotEmpty`], and those of reading.
 pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
-    let directory = Directory::existing(dir);
-    let has_data = match directory.format()? {
-        Some(file) => file.state == DirectoryState::Complete,
-        None => files(&directory.root)?.iter().any(|(name, _)| !NOT_DATA.contains(&name.as_str())),
-    };
-    if has_data { Err(StoreError::NotEmpty { directory: directory.root }) } else { Ok(()) }
+    let directory = Directory::existing(dir).root;
+    let is_empty = files(&directory)?.iter().all(|(name, _)| NOT_DATA.contains(&name.as_str()));
+    if is_empty { Ok(()) } else { Err(StoreError::NotEmpty { directory }) }
 }
 
 /// The fingerprint of the server key of the data in `dir`, in 32 hex digits. Can be read while a server runs.
@@ -275,7 +212,7 @@ pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] if `dir` is not a data directory.
 pub fn key_fingerprint_in(dir: &Path) -> Result<String, StoreError> {
-    Directory::existing(dir).read_format().map(|file| file.key)
+    Directory::existing(dir).read_format()
 }
 
 /// The names and lengths of a directory's entries; empty if the directory does not exist.

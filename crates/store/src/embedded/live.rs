@@ -1,21 +1,25 @@
-//! Every live record, once: those of the snapshot and of the journal after it. A start, a shard that restarts, an
-//! export and `onceward check-data` all read with this.
+//! Every live record, once: those of the snapshot and of the journal after it. A start, a shard that restarts, `onceward
+//! export` and `onceward check-data` all read with this, the last two also beside a running server.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use onceward_core::domain::Timestamp;
-use parking_lot::{Mutex, RwLock};
 
+use super::directory::Directory;
 use super::frame::RecordRef;
-use super::replay::{self, JournalSummary, OnDamage, Place, Replayed};
+use super::options::StoreSettings;
+use super::replay::{self, OpenSegment, Replayed};
 use super::snapshot::{Listing, OpenCopy, Snapshot};
-use crate::{CopiedRecord, Key, Slots, StoreError};
+use crate::{Key, Slots, StoreError};
+
+/// Readings of a state until an error counts.
+const TRIES: usize = 3;
+
+/// What is read: a snapshot, and the journal after it up to a sequence, or all of it.
+pub(super) type State = (Arc<Snapshot>, Option<u64>);
 
 /// Where a running store copies its snapshot if it cannot do so in the data directory.
 const IN_MEMORY: &str = "/dev/shm";
@@ -27,74 +31,48 @@ pub(super) struct Files {
     pub(super) snapshot: PathBuf,
     /// The time limit for sled to open a copy.
     pub(super) deadline: Duration,
-    pub(super) loading: Arc<Loading>,
-    /// Held by readers, until which a checkpoint removes nothing.
-    pub(super) in_use: Arc<RwLock<()>>,
 }
 
 impl Files {
-    /// Opens a copy of the newest snapshot, in a second attempt if the first one fails. Opens an older one only if the
-    /// journal has every segment after it; then also returns why the newest cannot be used.
-    fn open_newest(&self) -> Result<(OpenCopy, Option<String>), StoreError> {
+    pub(super) fn of(directory: &Directory, deadline: Duration) -> Self {
+        Self { journal: directory.journal.clone(), snapshot: directory.snapshot.clone(), deadline }
+    }
+
+    /// The newest state on the disk.
+    pub(super) fn newest(&self) -> Result<State, StoreError> {
         let missing = |detail| StoreError::snapshot_damaged(&self.snapshot, detail);
         let listing = Listing::of(&self.snapshot)
             .map_err(|error| if error.is_not_found() { missing("it is missing") } else { error })?;
         let newest = listing.sealed.last().ok_or_else(|| missing("there is no snapshot in it"))?;
-        let open = |segment| {
-            Arc::new(Snapshot::load(&self.snapshot, segment)?).open_copy(&self.snapshot, self.deadline)
-        };
-        let error = match open(*newest).or_else(|_| open(*newest)) {
-            Ok(copy) => return Ok((copy, None)),
-            Err(error) => error,
-        };
-        let segments = replay::numbers(&self.journal).unwrap_or_default();
-        for segment in listing.sealed.iter().rev().skip(1) {
-            // A missing segment between the older snapshot and the rest would silently undo acknowledged changes.
-            let is_whole = (segment + 1..=*newest).all(|number| segments.binary_search(&number).is_ok());
-            if let Some(copy) = is_whole.then(|| open(*segment).ok()).flatten() {
-                return Ok((copy, Some(error.to_string())));
+        Ok((Arc::new(Snapshot::load(&self.snapshot, *newest)?), None))
+    }
+
+    /// Finds the records of a state. Beside a running store a file can go away, and the end of the journal grow, while
+    /// they are read: only an error that comes again counts.
+    pub(super) fn find(
+        &self,
+        slots: Slots,
+        state: impl Fn() -> Result<State, StoreError>,
+    ) -> Result<LiveRecords, StoreError> {
+        let mut errors = Vec::new();
+        loop {
+            let found = state().and_then(|state| LiveRecords::find(self, state, slots));
+            match found {
+                Err(error) if errors.len() + 1 < TRIES && errors.last() != Some(&error) => errors.push(error),
+                found => return found,
             }
         }
-        Err(error)
-    }
-
-    /// Reads the snapshot and verifies the journal. After damage that `on_damage` ignores, reads on as well as possible.
-    pub(super) fn find(&self, on_damage: OnDamage<'_>) -> Result<LiveRecords, StoreError> {
-        self.loading.begin("verifying the snapshot", 0);
-        let (copy, unusable) = match self.open_newest() {
-            Ok((copy, unusable)) => (Some(copy), unusable),
-            // The journal may have all remaining data.
-            Err(error) => on_damage(error).map(|()| (None, None))?,
-        };
-        LiveRecords::find(self, copy, unusable, Slots::all(), None, on_damage)
-    }
-
-    /// The records of some slots in a state of the store that a reader has kept from changes.
-    pub(super) fn find_pinned(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        until: u64,
-        slots: Slots,
-    ) -> Result<LiveRecords, StoreError> {
-        let copy = snapshot.open_copy(&self.snapshot, self.deadline).or_else(|error| {
-            // A shard that has failed comes back also while the disk is full.
-            snapshot.open_copy(Path::new(IN_MEMORY), self.deadline).map_err(|_| error)
-        })?;
-        LiveRecords::find(self, Some(copy), None, slots, Some(until), &mut Err)
     }
 }
 
 /// Receives live records. An error ends the reading.
-pub type VisitLive<'a, E> = &'a mut dyn FnMut(Place<'_>, Key, Timestamp, &[u8]) -> Result<(), E>;
+pub type VisitLive<'a, E> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), E>;
 
 /// The live records of some slots in a directory whose journal was verified. Keeps the keys of the journal in memory,
-/// not the records.
+/// not the records. A checkpoint takes nothing away from it.
 pub struct LiveRecords {
-    files: Files,
-    /// `None` if there is no snapshot that can be read.
-    copy: Option<OpenCopy>,
-    /// Why the newest snapshot cannot be used, if an older one is.
-    unusable: Option<String>,
+    copy: OpenCopy,
+    segments: Vec<OpenSegment>,
     slots: Slots,
     /// Which record of the journal, counted from the first, is the latest of its key.
     latest: HashMap<Key, u64>,
@@ -102,134 +80,74 @@ pub struct LiveRecords {
 }
 
 impl LiveRecords {
-    /// Reads the journal up to the sequence `until`, or all of it.
-    fn find(
-        files: &Files,
-        copy: Option<OpenCopy>,
-        unusable: Option<String>,
-        slots: Slots,
-        until: Option<u64>,
-        on_damage: OnDamage<'_>,
-    ) -> Result<Self, StoreError> {
-        files.loading.begin("reading the journal", 0);
-        let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
+    /// Finds the records of a directory, and the fingerprint of its server key in hex digits; `None` if nothing was ever
+    /// written into it. Stops at the first damage. Changes nothing, except for a temporary copy of the snapshot.
+    ///
+    /// # Errors
+    /// Why a start would be refused.
+    pub fn read(dir: &Path) -> Result<Option<(String, Self)>, StoreError> {
+        let directory = Directory::existing(dir);
+        let Some(key) = directory.key()? else { return Ok(None) };
+        let files = Files::of(&directory, StoreSettings::default().deadline);
+        Ok(Some((key, files.find(Slots::all(), || files.newest())?)))
+    }
+
+    fn find(files: &Files, (snapshot, until): State, slots: Slots) -> Result<Self, StoreError> {
+        let covered = snapshot.manifest.covered;
+        // Before the copy, which takes time: what is open stays.
+        let segments = replay::open(&files.journal, covered)?;
+        let copy = snapshot.open_copy(&files.snapshot, files.deadline).or_else(|error| match until {
+            // A shard that has failed comes back also while the disk is full.
+            Some(_) => snapshot.open_copy(Path::new(IN_MEMORY), files.deadline).map_err(|_| error),
+            None => Err(error),
+        })?;
         let (mut latest, mut count) = (HashMap::new(), 0);
-        let mut note = |_: Place<'_>, record: RecordRef<'_>| {
+        let mut note = |record: RecordRef<'_>| {
             count += 1;
-            files.loading.at(count);
             if slots.contains(record.key.slot) {
                 latest.insert(record.key, count);
             }
             Ok::<_, StoreError>(())
         };
-        let replayed = replay::read(&files.journal, covered, until, &mut note, on_damage)?;
-        Ok(Self { files: files.clone(), copy, unusable, slots, latest, replayed })
+        let replayed = replay::read(&segments, covered, until, &mut note)?;
+        Ok(Self { copy, segments, slots, latest, replayed })
     }
 
-    pub(super) fn snapshot(&self) -> Option<&Arc<Snapshot>> {
-        self.copy.as_ref().map(|copy| &copy.snapshot)
-    }
-
-    /// Records in the snapshot; `None` if it cannot be read.
-    pub fn snapshot_records(&self) -> Option<u64> {
-        self.snapshot().map(|snapshot| snapshot.manifest.records)
-    }
-
-    /// Why the newest snapshot cannot be used, if an older one is.
-    pub fn unusable_snapshot(&self) -> Option<&str> {
-        self.unusable.as_deref()
-    }
-
-    /// The part of the journal that was read.
-    pub fn journal(&self) -> &JournalSummary {
-        &self.replayed.summary
+    pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.copy.snapshot
     }
 
     /// The newest time in the snapshot and the journal.
     pub fn newest_time(&self) -> Timestamp {
-        let of_snapshot = self.snapshot().map(|snapshot| snapshot.manifest.time);
-        of_snapshot.max(self.replayed.summary.newest).unwrap_or_default()
+        self.replayed.newest.unwrap_or_default().max(self.snapshot().manifest.time)
     }
 
     /// Whether these are the records of a state of the store.
-    pub(super) fn is_of(&self, snapshot: &Arc<Snapshot>, until: u64, slots: Slots) -> bool {
-        self.snapshot().is_some_and(|own| Arc::ptr_eq(own, snapshot))
-            && (self.replayed.last_sequence, self.slots) == (until, slots)
+    pub(super) fn is_of(&self, (snapshot, until): &State, slots: Slots) -> bool {
+        Arc::ptr_eq(self.snapshot(), snapshot)
+            && (Some(self.replayed.last_sequence), self.slots) == (*until, slots)
     }
 
     /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock
     /// that is behind does not revive expired records. An error of the visitor ends the reading.
     pub fn each<E: From<StoreError>>(self, now: Timestamp, visit: VisitLive<'_, E>) -> Result<(), E> {
         let now = now.max(self.newest_time());
-        let Self { files: Files { journal, loading, .. }, copy, slots, latest, replayed, .. } = &self;
-        if let Some(copy) = copy {
-            let place = Place { path: &copy.snapshot.path, frame: None };
-            loading.begin("loading", copy.snapshot.manifest.records);
-            let mut count = 0;
-            copy.read(&mut |key, expires, record| {
-                count += 1;
-                loading.at(count);
-                let is_replaced = latest.contains_key(&key);
-                if now >= expires || !slots.contains(key.slot) || is_replaced {
-                    return Ok(());
-                }
-                visit(place, key, expires, record)
-            })?;
-        }
-        let covered = copy.as_ref().map(|copy| copy.snapshot.manifest.covered);
+        let Self { copy, segments, slots, latest, replayed } = &self;
+        copy.read(&mut |key, expires, record| {
+            let is_replaced = latest.contains_key(&key);
+            if now >= expires || !slots.contains(key.slot) || is_replaced {
+                return Ok(());
+            }
+            visit(key, expires, record)
+        })?;
         let mut count = 0;
-        let mut visit_latest = |place: Place<'_>, RecordRef { key, expires, put }: RecordRef<'_>| {
+        let mut visit_latest = |RecordRef { key, expires, put }: RecordRef<'_>| {
             count += 1;
             let is_latest = latest.get(&key) == Some(&count);
-            put.filter(|_| is_latest && now < expires)
-                .map_or(Ok(()), |record| visit(place, key, expires, record))
+            put.filter(|_| is_latest && now < expires).map_or(Ok(()), |record| visit(key, expires, record))
         };
         // Beside a running writer the journal has grown since, perhaps by a part of a frame.
         let until = Some(replayed.last_sequence);
-        replay::read(journal, covered, until, &mut visit_latest, &mut Err).map(drop)
-    }
-
-    /// The same with the records in a form of their own, at the newest time in the directory.
-    pub fn each_copied<E: From<StoreError>>(
-        self,
-        visit: &mut dyn FnMut(Place<'_>, CopiedRecord) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.each(Timestamp::EPOCH, &mut |place, key, expires, record| {
-            visit(place, CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) })
-        })
-    }
-}
-
-/// The progress of reading a data directory, as text for people.
-#[derive(Debug, Default)]
-pub struct Loading {
-    step: Mutex<&'static str>,
-    records: AtomicU64,
-    all: AtomicU64,
-}
-
-impl Loading {
-    /// Begins a step, such as "reading the journal". `all` is the expected number of records, or 0.
-    pub(super) fn begin(&self, step: &'static str, all: u64) {
-        *self.step.lock() = step;
-        self.all.store(all, Ordering::Relaxed);
-        self.records.store(0, Ordering::Relaxed);
-    }
-
-    /// Sets the number of records so far.
-    pub(super) fn at(&self, records: u64) {
-        self.records.store(records, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Display for Loading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = *self.step.lock();
-        let (records, all) = (self.records.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
-        match (step, all) {
-            ("", _) => f.write_str("opening the data directory"),
-            (step, 0) => write!(f, "{step}, {records} records so far"),
-            (step, all) => write!(f, "{step}, {records} of {all} records"),
-        }
+        replay::read(segments, self.snapshot().manifest.covered, until, &mut visit_latest).map(drop)
     }
 }

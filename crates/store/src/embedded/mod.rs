@@ -27,8 +27,6 @@ mod writer;
 
 pub use directory::{FORMAT, check_importable, key_fingerprint_in};
 pub use disk::create_durably;
-pub use live::{LiveRecords, Loading};
-pub use open::DataDirectory;
+pub use live::LiveRecords;
 pub use options::{OpenOptions, StoreSettings};
-pub use replay::JournalSummary;
 pub use store::EmbeddedStore;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 
-use super::live::Loading;
 
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
@@ -59,17 +58,15 @@ pub struct OpenOptions {
     pub key_fingerprint: [u8; 16],
     /// The clock of decisions.
     pub clock: Arc<dyn Clock>,
-    /// Receives the progress of the open and of a restore.
-    pub loading: Arc<Loading>,
-    /// Imports into a directory without data ([`check_importable`](super::check_importable)). No server starts on it before the store is closed
-    /// in order. An import that was interrupted begins again.
+    /// Imports into an empty directory ([`check_importable`](super::check_importable)). No server starts on it before the store is closed
+    /// in order.
     pub importing: bool,
     pub settings: StoreSettings,
 }
 
 impl OpenOptions {
     pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
-        let (loading, settings) = (Arc::default(), StoreSettings::default());
-        Self { dir: dir.into(), key_fingerprint, clock, loading, importing: false, settings }
+        let settings = StoreSettings::default();
+        Self { dir: dir.into(), key_fingerprint, clock, importing: false, settings }
     }
 }

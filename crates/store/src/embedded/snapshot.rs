@@ -69,6 +69,21 @@ impl Listing {
     }
 }
 
+/// Removes leftovers, but for copies that are being read. What cannot be removed is in nobody's way.
+pub(super) fn remove_leftovers(disk: &dyn Disk, listing: &Listing) {
+    for path in &listing.leftovers {
+        let remove = || {
+            File::open(path)?.try_lock()?;
+            disk.remove_dir(path)
+        };
+        if let Err(error) = remove()
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            tracing::warn!(path = %path.display(), %error, "leftover of a checkpoint or a reader not removed");
+        }
+    }
+}
+
 /// The path of the snapshot that covers the journal up to this segment.
 pub(super) fn sealed_path(directory: &Path, segment: u64) -> PathBuf {
     directory.join(format!("{segment:010}"))
@@ -145,10 +160,16 @@ impl Snapshot {
         static COPIES: AtomicU64 = AtomicU64::new(0);
         let (process, number) = (std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
         let directory = place.join(format!("onceward-{process}-{number}.{COPY}"));
-        let mut copy = OpenCopy { snapshot: self.clone(), database: None, directory };
+        let mut copy = OpenCopy { snapshot: self.clone(), database: None, directory, lock: None };
         if self.manifest.files.is_empty() {
             return Ok(copy);
         }
+        let lock = || {
+            create_private(&copy.directory)?;
+            let locked = File::open(&copy.directory)?;
+            locked.lock().map(|()| locked)
+        };
+        copy.lock = Some(lock().map_err(StoreError::io("create", &copy.directory))?);
         let database = database_in(&copy.directory);
         let action = format!("write a copy of the snapshot, which takes {} bytes, to", self.manifest.bytes());
         for file in &self.manifest.files {
@@ -179,6 +200,8 @@ pub(super) struct OpenCopy {
     /// None for a snapshot without a database, which has no records.
     database: Option<Database>,
     directory: PathBuf,
+    /// Tells the copy from what a crash has left, for other processes too.
+    lock: Option<File>,
 }
 
 impl OpenCopy {
@@ -197,6 +220,7 @@ impl Drop for OpenCopy {
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         // If it fails the next start removes it.
         let _ = fs::remove_dir_all(&self.directory);
+        drop(self.lock.take());
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
 use super::health::Health;
-use super::live::{Files, LiveRecords};
+use super::live::{Files, LiveRecords, State};
 use super::writer::{Batch, WriterMessage};
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
 
@@ -61,16 +61,18 @@ impl Store for EmbeddedStore {
         let (found, writer) = (self.take_found_at_start(), self.writer.clone());
         let (files, clock) = (self.files.clone(), self.clock.clone());
         let read = move || {
-            // Taken before the state is asked for: no checkpoint removes any of it.
-            let _in_use = files.in_use.read();
-            let (reply, state) = mpsc::sync_channel(1);
-            writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
-            let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
-            let found = match found.filter(|found| found.is_of(&snapshot, until, slots)) {
-                Some(found) => found,
-                None => files.find_pinned(&snapshot, until, slots)?,
+            let state = || {
+                let (reply, state) = mpsc::sync_channel(1);
+                writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
+                let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
+                Ok::<State, StoreError>((snapshot, Some(until)))
             };
-            found.each(clock.now(), &mut |_, key, expires, record| visit(key, expires, record))
+            let now = state()?;
+            let found = match found.filter(|found| found.is_of(&now, slots)) {
+                Some(found) => found,
+                None => files.find(slots, state)?,
+            };
+            found.each(clock.now(), &mut *visit)
         };
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(read).await;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
@@ -19,7 +20,7 @@ use crate::engine::key_fingerprint;
 use crate::node::kinds::{for_tools, shard_settings};
 use crate::observe::metrics::Metrics;
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{DataDirectory, EmbeddedStore, FORMAT, OpenOptions, Store, StoreError};
+use crate::store::{EmbeddedStore, FORMAT, LiveRecords, OpenOptions, Store, StoreError};
 
 #[test]
 fn the_package_reads_the_format_of_the_program() {
@@ -85,9 +86,10 @@ async fn open_and_close(data: &Path) {
 
 /// The records of a data directory without damage, in the order of their keys.
 fn checked(data: &Path) -> Vec<CopiedRecord> {
-    let directory = DataDirectory::open(data).expect("a data directory");
+    let (_, records) = LiveRecords::read(data).expect("no damage").expect("a data directory");
     let mut all = Vec::new();
-    let read = directory.find(&mut Err).expect("no damage").each_copied::<StoreError>(&mut |_, entry| {
+    let read = records.each::<StoreError>(AT, &mut |key, expires, record| {
+        let entry = CopiedRecord { key, expires, record: Bytes::copy_from_slice(record) };
         check(&entry, &for_tools()).expect("a record");
         all.push(entry);
         Ok(())

@@ -53,7 +53,7 @@ proptest! {
             let (kept, dropped) = without_codes(entry.clone()).expect("a record");
             if let Some(kept) = &kept {
                 prop_assert_eq!(kept.key, entry.key);
-                prop_assert_eq!(check(kept, &for_tools()), Ok(()));
+                prop_assert!(check(kept, &for_tools()).is_ok());
             }
             if kind == NumberState::KIND {
                 let before = decode::<NumberState>(&entry.record).expect("a state");
@@ -73,7 +73,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters() {
+async fn without_codes_the_registry_stays_and_codes_and_counters_go() {
     for entry in of_every_kind().await {
         let plural = for_tools().get(entry.key.kind).expect("a kind").plural;
         let left = without_codes(entry.clone()).expect("a record");
@@ -102,13 +102,6 @@ async fn a_copy_for_another_key_keeps_the_registry_and_drops_codes_and_counters(
             other => panic!("what becomes of the {other}?"),
         }
     }
-}
-
-#[test]
-fn for_another_key_a_kind_without_a_rule_is_refused_and_not_dropped() {
-    let mut entry = some().remove(0);
-    entry.key.kind = 99;
-    assert!(matches!(without_codes(entry), Err(RecordError::Kind(99))));
 }
 
 #[test]
@@ -193,7 +186,7 @@ fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
 #[test]
 fn a_check_says_what_is_wrong_with_a_record_and_masks_its_number() {
     let (good, kinds) = (some().remove(0), for_tools());
-    assert_eq!(check(&good, &kinds), Ok(()));
+    assert!(check(&good, &kinds).is_ok());
     let changed = |change: fn(&mut CopiedRecord)| {
         let mut record = good.clone();
         change(&mut record);
@@ -202,11 +195,10 @@ fn a_check_says_what_is_wrong_with_a_record_and_masks_its_number() {
     for (record, says) in [
         (changed(|it| it.record = Bytes::from_static(b"\x01nonsense")), "cannot be decoded"),
         (changed(|it| it.record = Bytes::from_static(b"\x09of a newer program")), "version 9"),
-        (changed(|it| it.expires = AT.plus(MINUTE * 2)), "its expiry differs"),
+        (changed(|it| it.expires = AT.plus(MINUTE * 2)), "its expiry is not the stored one"),
         (changed(|it| it.key.kind = 99), "kind 99"),
     ] {
-        let damage = check(&record, &kinds).expect_err(says);
-        let shown = format!("{}: {damage}", name(&record.key, &kinds));
+        let shown = check(&record, &kinds).expect_err(says).to_string();
         assert!(shown.contains(says) && !shown.contains("1415555"), "{shown}");
     }
 }

@@ -227,7 +227,6 @@ async fn start(
         clock: Arc::new(EngineClock::over(Arc::clone(clock) as _)),
         gateways: gateways.collect(),
         serves: false,
-        loading: Arc::default(),
         metrics: Arc::default(),
         tracer: None,
     });

@@ -2,11 +2,11 @@
 
 mod checkpoints;
 mod commits;
-mod copies;
 mod disk_trouble;
 mod durability;
 mod faulty;
 mod model;
+mod readers;
 mod sled_trouble;
 mod start;
 mod torn;

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt as _;
 use super::*;
 use crate::embedded::disk::CheckpointStep;
 use crate::embedded::frame::{self, HEADER_BYTES, RecordRef};
-use crate::embedded::replay::{self, Covered, MOST_ZEROS, Place, read_written_part};
+use crate::embedded::replay::{self, Covered, MOST_ZEROS, read_written_part};
 
 /// The bytes where a write was torn.
 #[derive(Debug, Clone, Copy)]
@@ -172,11 +172,11 @@ fn a_missing_segment_refuses_the_start() {
 
 #[test]
 fn zeros_that_fill_a_segment_take_no_memory() {
-    let mut file = tempfile::tempfile().expect("a file");
+    let file = tempfile::tempfile().expect("a file");
     file.write_all_at(&vec![0; 8 * 1024 * 1024], 0).expect("written");
     file.write_all_at(b"data", 3 * 1024 * 1024).expect("written");
     let mut bytes = Vec::new();
-    read_written_part(&mut file, &mut bytes).expect("read");
+    read_written_part(&file, &mut bytes).expect("read");
     assert_eq!(bytes.len(), 3 * 1024 * 1024 + 4 + MOST_ZEROS);
 }
 
@@ -257,11 +257,12 @@ fn is_refused(found: &Result<Contents, StoreError>, what: &str) {
 /// Replays the journal of a copy, without a checkpoint.
 fn replayed(copy: &TempDir) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
-    let mut see = |_: Place<'_>, record: RecordRef<'_>| {
+    let mut see = |record: RecordRef<'_>| {
         apply(&mut contents, [(number(record.key), record.put.map(|put| str::from_utf8(put).unwrap()))]);
         Ok::<_, StoreError>(())
     };
-    replay::read(&copy.path().join("journal"), Some(Covered::default()), None, &mut see, &mut Err)?;
+    let journal = replay::open(&copy.path().join("journal"), Covered::default())?;
+    replay::read(&journal, Covered::default(), None, &mut see)?;
     Ok(contents)
 }
 

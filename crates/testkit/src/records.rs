@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::future::ready;
+use std::sync::Mutex;
 
 use bytes::Bytes;
-use onceward_core::domain::Timestamp;
-use parking_lot::Mutex;
-
-use crate::{BoxFuture, Done, Key, Owner, Slots, Store, StoreError, Visitor, Write};
+use onceward::domain::Timestamp;
+use onceward::store::{BoxFuture, Done, Key, Owner, Slots, Store, StoreError, Visitor, Write};
 
 type Contents = BTreeMap<Key, (Bytes, Timestamp)>;
 
-/// A store in memory, for a copy of the records.
+/// A store in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Contents>);
 
@@ -19,15 +18,15 @@ impl Store for MemoryStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         for Write { key, put, expires } in writes {
             match put {
-                Some(record) => drop(self.0.lock().insert(key, (record, expires))),
-                None => drop(self.0.lock().remove(&key)),
+                Some(record) => drop(self.0.lock().expect("no panic").insert(key, (record, expires))),
+                None => drop(self.0.lock().expect("no panic").remove(&key)),
             }
         }
         done(Ok(()));
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let records = self.0.lock().clone();
+        let records = self.0.lock().expect("no panic").clone();
         let mut records = records.into_iter().filter(|(key, _)| slots.contains(key.slot));
         Box::pin(ready(records.try_for_each(|(key, (record, expires))| visit(key, expires, &record))))
     }
