@@ -67,10 +67,14 @@ impl CommandError {
             Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
             Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Cluster(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
-            Self::Open(StoreError::Damaged(_) | StoreError::FormatNewer { .. } | StoreError::WrongKey { .. })
+            Self::Open(
+                StoreError::Damaged(_) | StoreError::FormatNewer { .. } | StoreError::WrongKey { .. },
+            )
             | Self::Export(ExportError::Record { .. })
             | Self::Key(KeyError::Missing(_) | KeyError::Unreadable(_)) => EXIT_DAMAGED,
-            Self::Key(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => EXIT_DAMAGED,
+            Self::Key(KeyError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                EXIT_DAMAGED
+            }
             Self::Import(error) if !matches!(error, ImportError::Io(_)) => EXIT_DAMAGED,
             _ => EXIT_FAILED,
         }

@@ -197,8 +197,7 @@ fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> Comm
             0 => String::new(),
             codes => format!("dropped {codes} codes and messages that were still to be sent\n"),
         };
-        format!(
-            "imported {} into {place}\n{ended}{dropped}", in_words(counts))
+        format!("imported {} into {place}\n{ended}{dropped}", in_words(counts))
     };
     CommandOutput::of(out)
 }
@@ -213,7 +212,8 @@ fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {
 
 /// The key that the export was written with.
 fn key(header: &Header, data_dir: &Path, key_file: Option<&Path>) -> Result<ServerKey, CommandError> {
-    const PUT: &str = "put the server.key that it was written with there, or name it with --key-file or ONCEWARD_KEY_FILE";
+    const PUT: &str =
+        "put the server.key that it was written with there, or name it with --key-file or ONCEWARD_KEY_FILE";
     let problem = match server_key::find(data_dir, key_file)? {
         Some(key) if is_of(&key, &header.key) => return Ok(key),
         Some(_) => "the export was written with another server key than the one of",

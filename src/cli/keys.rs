@@ -80,8 +80,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             let mut fields = vec![("Service", service.clone()), ("Name", name.clone())];
             fields.extend(scopes.iter().map(|scope| ("Scope", Some(scope.clone()))));
             let ask = |client: &Client| client.post("/local/Keys", &fields);
-            let key =
-                answer(settings, true, ask, async |keys| keys.create(service, scopes, name).await)?;
+            let key = answer(settings, true, ask, async |keys| keys.create(service, scopes, name).await)?;
             let if_lost = format!(
                 "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
                 key.sid

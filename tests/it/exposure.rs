@@ -102,7 +102,9 @@ async fn root_leaves_no_files_in_the_directory_of_another_user() {
     assert!(given.expect("chown").success());
     // It only reads.
     setup.command(["check-data"]).await.exits(0);
-    for command in [&["keys", "list"][..], &["keys", "create"], &["keys", "root", "--new"], &["import", "none"]] {
+    for command in
+        [&["keys", "list"][..], &["keys", "create"], &["keys", "root", "--new"], &["import", "none"]]
+    {
         setup.command(command.iter().copied()).await.exits(70).says(["belongs to another user (65534)"]);
     }
     assert_eq!(found(&setup, &["-not", "-uid", OTHER]), [""; 0]);

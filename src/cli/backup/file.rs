@@ -6,17 +6,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{name, subject_of, subject_text};
-use crate::domain::{ServiceId, Timestamp, record_id, record_id_parts};
-use crate::engine::SlotHash;
-use crate::shard::{Kinds, RecordError, VERSION};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
+use crate::engine::{NumberState, SlotHash};
+use crate::shard::{Kinds, Record as _, RecordError, VERSION};
 use crate::store::{CopiedRecord, FORMAT, Key};
+use crate::verification::numbers::NumberKey;
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;
 
 /// The format name in the first line.
 const NAME: &str = "onceward export";
+
+/// Marks the record of a test number in a line.
+const TEST: &str = "test:";
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,4 +281,48 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedReco
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
     let expires = (kind.read)(&record).map_err(|error| error.to_string())?.expires;
     Ok(CopiedRecord { key: Key { slot, kind: kind.kind, id }, expires, record })
+}
+
+/// Checks that a stored record can be decoded and that its expiry matches its content.
+pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
+    let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
+    let checked = kind.and_then(|kind| match (kind.read)(&entry.record)?.expires {
+        expires if expires == entry.expires => Ok(()),
+        _ => Err(RecordError::Contents {
+            what: kind.plural,
+            why: "its expiry is not the stored one".to_owned(),
+        }),
+    });
+    checked.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })
+}
+
+/// The subject of a record for messages: a number is masked.
+pub fn name(key: &Key, kinds: &Kinds) -> String {
+    let (service, subject) = record_id_parts(key.id);
+    let service = service.get();
+    if let Some(key) = NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {
+        return format!("number {} in service {service}", key.number);
+    }
+    let plural = kinds.get(key.kind).map_or("records", |kind| kind.plural);
+    format!("{subject:016x} of the {plural} in service {service}")
+}
+
+/// The subject, from the form that it has in a line.
+fn subject_of(kind: u8, text: &str) -> Option<u64> {
+    if kind == NumberState::KIND {
+        let (number, is_test) = text.strip_prefix(TEST).map_or((text, false), |number| (number, true));
+        let number = PhoneNumber::from_u64(number.strip_prefix('+')?.parse().ok()?)?;
+        let key = NumberKey { is_test, ..NumberKey::new(ServiceId::DEFAULT, number) };
+        return Some(record_id_parts(key.id()).1);
+    }
+    u64::from_str_radix(text, 16).ok().filter(|subject| format!("{subject:016x}") == text)
+}
+
+/// The subject in the form that it has in a line.
+fn subject_text(key: &Key) -> String {
+    match NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {
+        Some(NumberKey { number, is_test: true, .. }) => format!("{TEST}{}", number.e164()),
+        Some(NumberKey { number, is_test: false, .. }) => number.e164(),
+        None => format!("{:016x}", record_id_parts(key.id).1),
+    }
 }

@@ -48,8 +48,8 @@ pub use error::{Item, OpenError, RegistryError};
 pub use handle::Registry;
 pub use keys::{KEYS_PER_SERVICE, Revocation};
 pub use service::{
-    Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, SafeNumber, Service, ServiceRecord,
-    Webhook, WebhookStatus,
+    Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, SafeNumber, Service, ServiceRecord, Webhook,
+    WebhookStatus,
 };
 pub use services::check_test_numbers;
 pub use snapshot::Policies;

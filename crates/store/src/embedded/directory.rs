@@ -107,7 +107,8 @@ impl Directory {
         let written = |(name, bytes): &(String, u64)| {
             *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
         };
-        let of_journal = |(name, _): &(String, u64)| segment::parse_number(name).is_some_and(|covered| covered > 0);
+        let of_journal =
+            |(name, _): &(String, u64)| segment::parse_number(name).is_some_and(|covered| covered > 0);
         Ok(files(&self.journal)?.iter().any(written) || files(&self.snapshot)?.iter().any(of_journal))
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 
-
 /// Sizes and times that only tests change.
 #[derive(Debug, Clone)]
 pub struct StoreSettings {

@@ -74,7 +74,8 @@ pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>,
     let segments: Vec<OpenSegment> = numbers.map(open).collect::<Result<_, StoreError>>()?;
     // Each has to follow the one before.
     let missing = (covered.segment + 1..).zip(&segments).find(|(next, found)| found.number != *next);
-    let missing = missing.map(|(next, _)| next).or_else(|| segments.is_empty().then_some(covered.segment + 1));
+    let missing =
+        missing.map(|(next, _)| next).or_else(|| segments.is_empty().then_some(covered.segment + 1));
     missing.map_or(Ok(segments), |next| Err(StoreError::segment_missing(&segment::path(journal, next))))
 }
 
@@ -184,8 +185,9 @@ impl<E: From<StoreError>> SegmentReplay<'_, E> {
             let expected = self.replayed.last_sequence + 1;
             let Some(frame) = frame::decode(&bytes[at..]).filter(|frame| frame.sequence == expected) else {
                 if let Some((offset, Frame { sequence: found, .. })) = frame::find(bytes, at, expected) {
-                    let detail =
-                        format!("frame {expected} cannot be read, but frame {found} is there at byte {offset}");
+                    let detail = format!(
+                        "frame {expected} cannot be read, but frame {found} is there at byte {offset}"
+                    );
                     return damaged(path, at as u64, detail);
                 }
                 break;

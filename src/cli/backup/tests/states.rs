@@ -14,7 +14,9 @@ use super::{AT, MINUTE, key};
 use crate::config::GuardSettings;
 use crate::delivery::attempts::{PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, Locale, ServiceId, Sid, SidKind, record_id};
+use crate::domain::{
+    AttemptLogKey, Channel, GatewayName, Locale, PhoneNumber, ServiceId, Sid, SidKind, record_id,
+};
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{
