@@ -4,21 +4,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use hyper::http::request::Parts as Head;
+use onceward_cluster::Owner;
 use rand::rngs::StdRng;
-use tokio::sync::Semaphore;
+use serde::Serialize;
+use tokio::sync::{RwLock, Semaphore, watch};
 
 use super::admin::lockouts::LockoutScan;
 use super::admin::session::{Sessions, SignInLimit};
 use super::base::base;
 use super::events::STREAMS;
-use super::forward::Forwarder;
 use super::hosted::captcha::Captcha;
 use super::tls::Tls;
 use crate::config::Settings;
 use crate::domain::Channel;
 use crate::gateway::{ClientError, Simulator};
 use crate::node::{ReportReceiver, Running, Unready};
-use crate::observe::metrics::{Metrics, Reading};
+use crate::observe::metrics::{Metrics, NodeState, Reading};
 use crate::observe::trace::Tracer;
 use crate::verification::numbers::Refusal;
 
@@ -59,8 +60,28 @@ pub struct FrontEnd {
     pub metrics: Arc<Metrics>,
     /// Makes the spans of requests; `None` if none is traced.
     pub tracer: Option<Arc<Tracer>>,
-    /// Passes requests on to the owner of the records; only on a node of a cluster.
-    pub forwarder: Option<Forwarder>,
+    /// Only of a node of a cluster.
+    pub node: Option<ClusterNode>,
+    /// Each request in progress holds it for reading. A node of a cluster that stops takes it for writing: later requests
+    /// are refused.
+    pub in_progress: RwLock<()>,
+}
+
+/// This node, and what it knows of the owner.
+pub struct ClusterNode {
+    pub name: String,
+    pub owner: watch::Receiver<Owner>,
+}
+
+/// This node's part in its cluster. The names of the fields are part of answers.
+#[derive(Debug, Serialize)]
+pub struct NodeStatus {
+    node: String,
+    /// As in the metric `onceward_cluster_node`.
+    state: &'static str,
+    /// The name of the node that owns the records, if this one knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
 }
 
 /// The routes of a listener.
@@ -103,7 +124,8 @@ impl FrontEnd {
             request_id_prefix,
             metrics: Arc::default(),
             tracer: None,
-            forwarder: None,
+            node: None,
+            in_progress: RwLock::default(),
             settings,
         })
     }
@@ -114,6 +136,32 @@ impl FrontEnd {
     /// Its store is not loaded yet.
     pub fn running(&self) -> Result<&Arc<Running>, Refusal> {
         self.loaded.get().ok_or(Refusal::Starting)
+    }
+
+    /// Whether this node answers requests: it has the records and certainly owns them, and does not stop.
+    pub fn is_owner(&self) -> bool {
+        let owns_records = self.loaded.get().is_some_and(|running| running.store.owns_records());
+        owns_records && !self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// The state of this node; `None` without a cluster.
+    pub fn node_state(&self) -> Option<NodeState> {
+        Some(match &*self.node.as_ref()?.owner.borrow() {
+            _ if self.is_owner() => NodeState::Owner,
+            Owner::Peer(_) => NodeState::Standby,
+            _ => NodeState::NoOwner,
+        })
+    }
+
+    /// The part of this node in its cluster; `None` without one.
+    pub fn node_status(&self) -> Option<NodeStatus> {
+        let (state, node) = (self.node_state()?.as_str(), self.node.as_ref()?);
+        let owner = match &*node.owner.borrow() {
+            Owner::Here => Some(node.name.clone()),
+            Owner::Peer(name) => Some(name.clone()),
+            _ => None,
+        };
+        Some(NodeStatus { node: node.name.clone(), state, owner })
     }
 
     /// The prefix of addresses in the answer to this request, up to and with `/v2`.
@@ -128,7 +176,16 @@ impl FrontEnd {
             .is_stopping
             .load(Ordering::Relaxed)
             .then(|| Unready { part: "stopping", why: "the server is stopping".to_owned() });
-        let others = self.loaded.get().map_or_else(&*self.starting, |running| running.reasons_against());
+        let others = match (self.loaded.get(), &self.node) {
+            (Some(running), _) => running.reasons_against(),
+            (None, None) => (self.starting)(),
+            (None, Some(node)) => {
+                let owner = node.owner.borrow();
+                let reason =
+                    (!owner.lets_stand_by()).then(|| Unready { part: "cluster", why: owner.to_string() });
+                reason.into_iter().collect()
+            }
+        };
         stopping.into_iter().chain(others).collect()
     }
 
@@ -140,8 +197,7 @@ impl FrontEnd {
 
     /// Why this server carries out no command yet.
     pub fn why_not_ready(&self) -> String {
-        let owner = self.forwarder.as_ref().and_then(Forwarder::peer);
         let reasons = || self.reasons_against().into_iter().map(|reason| reason.why).collect::<Vec<_>>();
-        owner.unwrap_or_else(|| reasons().join("; "))
+        self.node.as_ref().map_or_else(|| reasons().join("; "), |node| node.owner.borrow().to_string())
     }
 }

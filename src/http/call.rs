@@ -16,11 +16,9 @@ use tracing::info;
 use super::app::App;
 use super::connection::Connection;
 use super::credential::{self, Credential};
-use super::forward::Keyed;
-use super::request::{self, IDEMPOTENCY_KEY, LocalUser};
+use super::request::LocalUser;
 use super::response::Problem;
 use super::route::{Access, Operation};
-use crate::limits::rate::NODE_KEY;
 use crate::observe::trace::{RequestId, SpanContext};
 use crate::registry::{Caller, Scope};
 
@@ -41,14 +39,12 @@ pub struct Received {
     pub span: Option<SpanContext>,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
-    /// The port of the server that the request came to; `None` at the control socket, and if another node passed it on.
+    /// The port of the server that the request came to; `None` at the control socket.
     pub port: Option<u16>,
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
     /// A trusted proxy says that the person is no bot.
     pub is_trusted: bool,
-    /// Whether another node of the cluster passed the request on.
-    pub is_passed_on: bool,
     pub connection: Arc<Connection>,
     pub body: Result<Bytes, Problem>,
     /// Allows a list until the client has taken it.
@@ -80,14 +76,6 @@ impl Received {
     /// The address that limits by client count: the person's, or that of the other end.
     pub fn address(&self) -> IpAddr {
         self.client.unwrap_or(self.peer)
-    }
-
-    /// The key that a node of the cluster gave the request: this one, before it became the owner, or the one that passed
-    /// it on. A client's key may look like one.
-    pub fn node_key(&self) -> Option<String> {
-        let is_of_node = self.is_passed_on || self.head.extensions.get::<Keyed>().is_some();
-        let key = request::only(&self.head.headers, &IDEMPOTENCY_KEY).filter(|_| is_of_node)?;
-        key.starts_with(NODE_KEY).then(|| key.to_owned())
     }
 
     /// The request's id with its span.

@@ -256,7 +256,6 @@ impl Received {
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
         outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
-        outgoing.node_key = self.node_key();
         let reply = match self.app.running() {
             Ok(running) => running.verifying.send_for_default_service(Box::new(outgoing)).await,
             Err(starting) => Err(starting),
@@ -276,7 +275,6 @@ impl Received {
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Problem> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
-        check.node_key = self.node_key();
         let reply = match self.app.running() {
             Ok(running) => running.verifying.check_for_default_service(check).await,
             Err(starting) => Err(starting),

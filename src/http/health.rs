@@ -1,20 +1,20 @@
 //! Health, metrics and a greeting: what each node of a cluster answers by itself.
 
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH};
-use hyper::{Method, StatusCode, Uri};
+use hyper::StatusCode;
+use hyper::header::AUTHORIZATION;
 use serde::Serialize;
+use subtle::ConstantTimeEq as _;
 
-use super::app::ServedRoutes;
+use super::app::{NodeStatus, ServedRoutes};
 use super::call::Call;
-use super::forward::{self, ForwardResult, Forwarder, NodeStatus};
+use super::credential::Credential;
 use super::request::{self, LocalUser};
 use super::response::{self, ALIVE, Envelope, Problem, REFUSED_SECONDS, ResponseExt as _};
 use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
 use super::tls::{CertificateHealth, Tls};
 use crate::delivery::GatewayState;
-use crate::node::Unready;
+use crate::domain::{Sid, SidKind};
 use crate::observe::metrics::{TableReading, TextFormat};
 use crate::registry::Scope;
 use crate::verification::numbers::Usage;
@@ -47,32 +47,25 @@ struct Details {
 }
 
 /// `GET /healthz`: the process lives.
-async fn alive() -> Response {
-    response::plain(StatusCode::OK, ALIVE)
+async fn alive(call: Call) -> Response {
+    response::envelope(StatusCode::OK, 200, ALIVE, call.app.node_status())
 }
 
 /// `GET /readyz`: the server can do its work, or the part that does not. Who may read metrics also learns the reasons, how
-/// the gateways and the certificate are and how many numbers are remembered. A node that stands by is ready while the owner
-/// is.
+/// the gateways and the certificate are and how many numbers are remembered. A node that could take over is ready.
 async fn ready(call: Call) -> Response {
     let app = &call.app;
-    let mut unready = app.reasons_against();
-    if unready.is_empty()
-        && let Some(forwarder) = &app.forwarder
-    {
-        let readiness = forwarder.readiness(call.is_passed_on, call.peer, &call.id).await;
-        unready.extend(readiness.err().map(|why| Unready { part: "cluster", why }));
-    }
+    let unready = app.reasons_against();
     let reason = unready.first().map(|reason| reason.part);
     let running = app.running().ok();
-    let details = may_see_details(&call).await.then(|| Details {
+    let details = may_see_details(&call).then(|| Details {
         reason,
         reasons: unready.into_iter().map(|reason| reason.why).collect(),
         gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
         numbers: running.map(|running| running.verifier.capacities()[0].usage()),
         tables: running.map(|running| running.low_tables()).unwrap_or_default(),
         tls: app.tls.as_ref().map(Tls::certificate),
-        cluster: app.forwarder.as_ref().map(Forwarder::status),
+        cluster: app.node_status(),
     });
     if reason.is_some() {
         let details = details.or_else(|| Some(Details { reason, ..Details::default() }));
@@ -82,29 +75,31 @@ async fn ready(call: Call) -> Response {
     response::envelope(StatusCode::OK, 200, "ready", details)
 }
 
-/// Whether the sender is a node of the cluster, an administrator of this machine, or may read metrics.
-async fn may_see_details(call: &Call) -> bool {
-    let head = &call.head;
-    call.is_passed_on
-        || head.extensions.get::<LocalUser>().is_some()
-        || head.headers.contains_key(AUTHORIZATION) && may_read_metrics(call).await.is_ok()
+/// `GET /owner`: for load balancers, also in front of a single machine.
+async fn owner(call: Call) -> Response {
+    let status = call.app.node_status();
+    if call.app.is_owner() {
+        return response::envelope(StatusCode::OK, 200, "this node answers requests", status);
+    }
+    let problem = Problem::StandsBy;
+    response::envelope(problem.status(), 503, &problem.to_string(), status).retry_after(REFUSED_SECONDS)
 }
 
-/// `GET /metrics`. A node that does not own the records has no keys: it asks the owner whether the caller may read metrics.
+/// Whether the sender is an administrator of this machine, or may read metrics.
+fn may_see_details(call: &Call) -> bool {
+    let head = &call.head;
+    head.extensions.get::<LocalUser>().is_some()
+        || head.headers.contains_key(AUTHORIZATION) && may_read_metrics(call).is_ok()
+}
+
+/// `GET /metrics`.
 async fn metrics(call: Call) -> Result<Response, Problem> {
     let (app, head) = (&call.app, &call.head);
     if call.connection.server.routes != ServedRoutes::MetricsOnly {
-        if call.is_passed_on && app.running().is_err() && app.forwarder.is_some() {
-            return Ok(forward::not_owner());
-        }
-        may_read_metrics(&call).await?;
-        if app.forwarder.is_some() && call.is_passed_on {
-            // A standby asks on behalf of its caller, and renders its own metrics.
-            return Ok(response::plain(StatusCode::OK, "the caller may read metrics"));
-        }
+        may_read_metrics(&call)?;
     }
-    if let Some(forwarder) = &app.forwarder {
-        app.metrics.node_state(forwarder.state());
+    if let Some(state) = app.node_state() {
+        app.metrics.node_state(state);
     }
     if let Ok(running) = app.running() {
         running.create_counters_at_zero();
@@ -115,23 +110,16 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
     Ok(([("content-type", format.content_type())], text).into_response())
 }
 
-/// Whether the caller may read metrics. A node without the records asks their owner.
-async fn may_read_metrics(call: &Call) -> Result<(), Problem> {
-    let Some(forwarder) = call.app.forwarder.as_ref().filter(|_| call.app.running().is_err()) else {
+/// Without the records a server knows the account's credentials of its environment, and no key.
+fn may_read_metrics(call: &Call) -> Result<(), Problem> {
+    let (Err(starting), settings) = (call.app.running(), &call.app.settings.registry) else {
         return call.admit(&[Scope::Metrics, Scope::Admin]);
     };
-    let mut question = call.head.clone();
-    (question.method, question.uri) = (Method::HEAD, Uri::from_static("/metrics"));
-    question.headers.remove(CONTENT_LENGTH);
-    match forwarder.forward("/metrics", &mut question, &Bytes::new(), call.peer, &call.id).await? {
-        ForwardResult::Response(answer, _) => match answer.status() {
-            StatusCode::OK => Ok(()),
-            StatusCode::UNAUTHORIZED => Err(Problem::Unauthenticated),
-            StatusCode::FORBIDDEN => Err(Problem::Forbidden),
-            _ => Err(Problem::NoNode),
-        },
-        ForwardResult::BecameOwner(_) => Err(Problem::NoNode),
-    }
+    let account = settings.account.as_ref().ok_or(starting)?;
+    let given = Credential::of(&call.head.headers).ok_or(Problem::Unauthenticated)?;
+    let is_account = Sid::parse(SidKind::Account, given.user()) == Some(account.sid)
+        && bool::from(given.password().as_bytes().ct_eq(account.token.expose().as_bytes()));
+    if is_account { Ok(()) } else { Err(Problem::Unauthenticated) }
 }
 
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
@@ -150,7 +138,10 @@ pub fn routes() -> ApiRouter {
             Operation::new("Healthz", "Check that the process runs", Success::json::<Envelope>("The process runs.")))
         .get("/readyz", ready,
             Operation::new("Readyz", "Check that the server is ready", Success::json::<Envelope>("The server works."))
-                .about("503 names the part that does not work. Who may read the metrics gets details."))
+                .about("503 names the part that does not work. Who may read the metrics gets details. A node of a cluster that could take over is ready."))
+        .get("/owner", owner,
+            Operation::new("Owner", "Check that this node answers requests", Success::json::<Envelope>("It does."))
+                .about("For load balancers, also in front of a single machine. In a cluster the answer names the node that does."))
         .get("/metrics", metrics,
             Operation::new("Metrics", "Read the metrics", Success::ok("The metrics.", text)).about(METRICS))
         .get("/hello-world", hello_world,

@@ -1,14 +1,13 @@
 //! The hyper front end, and the only place that knows statuses.
 //!
 //! * [`serve`] accepts connections and serves them until the server stops. `connection` serves one connection, with
-//!   [`Tls`] if the server has a certificate. `service` leads one request through axum's router: it decides which node
-//!   answers, whether the route may be used, and the form of errors.
+//!   [`Tls`] if the server has a certificate. `service` leads one request through axum's router: it decides whether this
+//!   node answers, whether the route may be used, and the form of errors.
 //! * [`FrontEnd`] is the state that every request finds, with the server once its store is loaded.
 //! * `route` declares routes: each file has its own at its end, `routes` puts them together. `openapi` describes them.
 //! * `api` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `hooks` takes codes of identity
 //!   systems, each in its system's form. `callbacks` takes reports of gateways. `hosted` and `pages` are for people, `admin`
 //!   is the dashboard. `local` has the routes of the control socket, which [`serve_local`] serves beside all others.
-//! * `forward` passes requests on to another node of a cluster.
 //! * `response` has the errors of every route.
 //!
 //! Architecture invariant: the front end decides nothing about a number. It logs no body, no code and no path that is not
@@ -27,7 +26,6 @@ mod connection;
 mod cors;
 mod credential;
 mod events;
-mod forward;
 mod health;
 mod hooks;
 mod hosted;
@@ -35,7 +33,6 @@ mod local;
 mod logs;
 mod openapi;
 mod pages;
-mod proof;
 mod request;
 mod response;
 mod route;
@@ -52,10 +49,9 @@ pub mod streams {
     pub use super::server::server_state;
 }
 
-pub use app::{App, FrontEnd, LISTS, ServedRoutes};
-pub use forward::{Forwarder, RequestTarget};
+pub use app::{App, ClusterNode, FrontEnd, LISTS, ServedRoutes};
 pub use local::{Keys, answers};
-pub use proof::Proofs;
+pub use onceward_cluster::Owner;
 pub use response::{ALIVE, NOT_FOUND};
 pub use routes::openapi_json;
 pub use server::{serve, serve_local};

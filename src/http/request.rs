@@ -72,9 +72,6 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The SHA-256 of a body.
-pub type BodyDigest = [u8; 32];
-
 /// The user id of an administrator of this machine, at the control socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalUser(pub u32);

@@ -31,7 +31,7 @@ const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-r
 /// Says on the compatible routes what is wrong with a request.
 const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
 
-/// The message of `/healthz`, by which a node recognizes another one.
+/// The message of `/healthz`.
 pub const ALIVE: &str = "alive";
 
 /// The message where nothing is served, by which `doctor` recognizes a server.
@@ -211,9 +211,9 @@ pub enum Problem {
     BadSignature,
     #[error("The report could not be taken. Try again shortly.")]
     CallbackUnavailable,
-    /// No node of the cluster began the request.
-    #[error("No node of the cluster answers. Try again shortly.")]
-    NoNode,
+    /// Another node of the cluster answers requests, or none.
+    #[error("This node does not answer requests now. Another node of the cluster may.")]
+    StandsBy,
     /// A request for the inbox under a host name that an attacker may have registered.
     #[error("The inbox can be opened only by an IP address, localhost, or the configured host name.")]
     ForeignHost,
@@ -276,7 +276,7 @@ impl Problem {
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Refused(Refusal::NumberBusy) => StatusCode::TOO_MANY_REQUESTS,
             Self::Panicked | Self::Refused(Refusal::OutcomeUnknown) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Refused(_) | Self::CallbackUnavailable | Self::NoNode => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(_) | Self::CallbackUnavailable | Self::StandsBy => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -407,7 +407,7 @@ mod tests {
             Problem::Refused(Refusal::OutcomeUnknown),
             Problem::Refused(Refusal::TableFull { table: LimitedTable::Numbers }),
             Problem::Refused(Refusal::TableFull { table: LimitedTable::IdempotencyKeys }),
-            Problem::NoNode,
+            Problem::StandsBy,
         ];
         assert_eq!(lines.len(), problems.len());
         for (problem, line) in problems.into_iter().zip(lines) {

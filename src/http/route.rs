@@ -26,7 +26,7 @@ pub struct ApiGroup {
     pub errors: ErrorFormat,
     /// Media types of bodies, the first for examples.
     pub bodies: &'static [&'static str],
-    /// Every node of a cluster answers by itself: its own state, and documents.
+    /// Also a node of a cluster that stands by answers: its own state, and documents.
     pub is_of_this_node: bool,
     /// Pages of other origins may not read the answers, whatever `cors-origins` says: they have codes, or are for a session.
     pub is_closed_to_pages: bool,

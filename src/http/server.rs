@@ -30,6 +30,10 @@ use crate::verification::numbers::Refusal;
 /// fail too until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a node of a cluster answers on open connections after it has stopped accepting new ones. It closes each
+/// connection after an answer, and the idle ones at the end.
+const LEAVING_TIME: Duration = Duration::from_millis(300);
+
 /// One client holds at most one part in so many of all connections.
 const SHARES: usize = 4;
 
@@ -42,9 +46,6 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub fn server_state(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
     let not_served = NotServed::ALL.map(NotServed::as_str);
     app.metrics.create_refusals_at_zero(&[Refusal::NAMES, &not_served].concat());
-    if app.forwarder.is_some() {
-        app.metrics.create_forwarded_at_zero();
-    }
     let prefix = app.request_id_prefix;
     Server {
         port,
@@ -107,6 +108,10 @@ pub async fn serve(
     };
     let mut open = accept_until(shutdown, accept, limit, note).await;
     drop(listener);
+    if server.app.node.is_some() {
+        // Clients may be sending requests, which another node can answer.
+        tokio::time::sleep(LEAVING_TIME).await;
+    }
     server.stop.cancel();
     while open.join_next().await.is_some() {}
 }

@@ -1,9 +1,9 @@
 //! One request, from its head to its response: whether there is such a route, who may use it, and its handler.
 
 use std::mem::discriminant;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request};
@@ -11,26 +11,20 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Router};
 use bytes::Bytes;
-use futures_util::future::OptionFuture;
-use futures_util::{FutureExt as _, StreamExt as _};
-use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use hyper::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tracing::{Level, debug, enabled, error, info, warn};
 
 use super::api::error::Error;
 use super::app::{App, ServedRoutes};
 use super::call::{Call, Received};
-use super::connection::{Arrived, Server};
-use super::forward::{self, ForwardResult, Forwarded, Forwarder, InProgress};
-use super::proof::Sender;
-use super::request::{self, BodyDigest, LocalUser, X_REQUEST_ID};
+use super::connection::Arrived;
+use super::request::{self, LocalUser, X_REQUEST_ID};
 use super::response::{BadBody, ErrorFormat, NotServed, Problem, ResponseExt as _};
 use super::route::{Access, method_name};
 use super::routes::{self, Resource};
@@ -38,7 +32,6 @@ use super::{admin, cors, hooks, pages};
 use crate::clock::Stopwatch;
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
-use crate::observe::metrics::ForwardEnd;
 use crate::observe::trace::Span;
 use crate::verification::numbers::Refusal;
 use crate::verification::verify::Refused;
@@ -69,51 +62,48 @@ async fn answer(request: Request, next: Next) -> Response {
     let (app, peer) = (&server.app, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
     let method = method_name(&head.method);
-    let body = read_body(body, &app.settings.bounds).await;
-    // HTTP/2 has no such header; there only the stream ends.
-    let breaks_off = head.version <= Version::HTTP_11
-        && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
-    let place = match &body {
-        Ok(body) => place(&server, target, &mut head, body, (peer, &id)).await,
-        Err(_) => Ok((peer, false, None)),
-    };
-    let mut response = match place {
-        Err(elsewhere) => elsewhere,
-        Ok((peer, is_passed_on, _in_progress)) => {
-            let proxies = &app.settings.proxies;
-            let client = request::client_address(proxies, &head.headers, peer);
-            if client.is_err() {
-                let header = proxies.client_address_header.as_ref().map(HeaderName::as_str);
-                let words =
-                    "client address not read; the clients behind the proxy have no limits of their own";
-                server.logs.unread_address.get_or_init(|| warn!(header, "{words}"));
-            }
-            let is_trusted = request::is_trusted(proxies, &head.headers, peer);
-            if is_trusted.is_err() {
-                let header = proxies.risk_check_header.as_ref().map(HeaderName::as_str);
-                let words =
-                    "risk check not read; the guard asks as without it, send one line: disable or enable";
-                server.logs.unread_risk_check.get_or_init(|| warn!(header, "{words}"));
-            }
-            let mut span = span_of(app, &head, target, id.to_str().unwrap_or_default());
-            let call = Call(Arc::new(Received {
-                is_trusted: is_trusted.unwrap_or_default(),
-                client: client.unwrap_or_default(),
-                operation: target.operation(&head.method),
-                span: span.as_ref().map(|span| span.context().clone()),
-                app: Arc::clone(app),
-                head,
-                params,
-                id: id.clone(),
-                peer,
-                port: server.port.filter(|_| !is_passed_on),
-                is_passed_on,
-                connection: Arc::clone(&connection),
-                body,
-                permit: Mutex::default(),
-            }));
-            answer_here(&call, target, next, span.as_mut()).await
+    // Held until the answer.
+    let in_progress = app.in_progress.try_read();
+    let is_of_owner =
+        app.node.is_some() && !target.group.is_of_this_node && server.routes == ServedRoutes::All;
+    let is_http1 = head.version <= Version::HTTP_11;
+    let mut is_last = is_http1 && app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);
+    let mut response = if is_of_owner && (in_progress.is_err() || !app.is_owner()) {
+        Problem::StandsBy.answer(target.group.errors)
+    } else {
+        let body = read_body(body, &app.settings.bounds).await;
+        // HTTP/2 has no such header; there only the stream ends.
+        is_last |= is_http1 && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
+        let proxies = &app.settings.proxies;
+        let client = request::client_address(proxies, &head.headers, peer);
+        if client.is_err() {
+            let header = proxies.client_address_header.as_ref().map(HeaderName::as_str);
+            let words = "client address not read; the clients behind the proxy have no limits of their own";
+            server.logs.unread_address.get_or_init(|| warn!(header, "{words}"));
         }
+        let is_trusted = request::is_trusted(proxies, &head.headers, peer);
+        if is_trusted.is_err() {
+            let header = proxies.risk_check_header.as_ref().map(HeaderName::as_str);
+            let words = "risk check not read; the guard asks as without it, send one line: disable or enable";
+            server.logs.unread_risk_check.get_or_init(|| warn!(header, "{words}"));
+        }
+        let mut span = span_of(app, &head, target, id.to_str().unwrap_or_default());
+        let call = Call(Arc::new(Received {
+            is_trusted: is_trusted.unwrap_or_default(),
+            client: client.unwrap_or_default(),
+            operation: target.operation(&head.method),
+            span: span.as_ref().map(|span| span.context().clone()),
+            app: Arc::clone(app),
+            head,
+            params,
+            id: id.clone(),
+            peer,
+            port: server.port,
+            connection: Arc::clone(&connection),
+            body,
+            permit: Mutex::default(),
+        }));
+        answer_here(&call, target, next, span.as_mut()).await
     };
     if let Some(start) = start {
         let (status, request_id) = (response.status().as_u16(), id.to_str().unwrap_or_default());
@@ -121,10 +111,9 @@ async fn answer(request: Request, next: Next) -> Response {
         debug!(method, route = target.name, status, micros, request_id, "request answered");
     }
     let headers = response.headers_mut();
-    // An answer of another node has them.
-    headers.entry(&X_REQUEST_ID).or_insert(id);
+    headers.insert(&X_REQUEST_ID, id);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if breaks_off {
+    if is_last {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -155,16 +144,7 @@ async fn answer_here(
     next: Next,
     span: Option<&mut Span>,
 ) -> Response {
-    let forwarder = call.app.forwarder.as_ref();
-    let given_up = OptionFuture::from(forwarder.map(|forwarder| forwarder.give_up.cancelled()));
-    let answered = async {
-        tokio::select! {
-            biased;
-            answer = checked(call, target, next) => answer,
-            Some(()) = given_up => refusal(&Problem::Refused(Refusal::StoreUnavailable), call, target),
-        }
-    };
-    let outcome = AssertUnwindSafe(answered).catch_unwind().await;
+    let outcome = AssertUnwindSafe(checked(call, target, next)).catch_unwind().await;
     let response = outcome.unwrap_or_else(|_| {
         // The panic hook has printed what and where; its payload may repeat input.
         error!(request_id = call.request_id(), route = target.name, "handler panicked");
@@ -184,83 +164,6 @@ async fn answer_here(
         }
     }
     response
-}
-
-/// Which node answers: this one for the client at an address, or `Err` with the answer of another node, or that there is
-/// none.
-async fn place<'a>(
-    server: &'a Server,
-    target: &'static Resource,
-    head: &mut Parts,
-    body: &Bytes,
-    (peer, id): (IpAddr, &HeaderValue),
-) -> Result<(IpAddr, bool, Option<InProgress<'a>>), Response> {
-    let app = &server.app;
-    let Some(forwarder) = app.forwarder.as_ref().filter(|_| server.routes == ServedRoutes::All) else {
-        return Ok((peer, false, None));
-    };
-    let passed_on = match forwarder.sender(head) {
-        Sender::Client => None,
-        Sender::Node { client, body: digest } => {
-            if BodyDigest::from(Sha256::digest(body)) != digest {
-                return Err(Problem::BadBody(BadBody::Broken).answer(target.group.errors));
-            }
-            forwarder.warn_if_misdirected(&head.headers);
-            Some(client)
-        }
-        Sender::Unproven => return Err(forward::not_owner()),
-    };
-    if target.group.is_of_this_node {
-        return Ok((peer, passed_on.is_some(), None));
-    }
-    match (forwarder.begin_local(), passed_on) {
-        (Some(in_progress), client) => Ok((client.unwrap_or(peer), client.is_some(), Some(in_progress))),
-        // A request is passed on once.
-        (None, Some(_)) => Err(forward::not_owner()),
-        (None, None) => match forward((app, forwarder), target.name, head, body, (peer, id)).await {
-            Ok(ForwardResult::BecameOwner(in_progress)) => Ok((peer, false, Some(in_progress))),
-            Ok(ForwardResult::Response(answer, permit)) => {
-                Err(from_owner(answer, permit, server.stop.clone()))
-            }
-            Err(problem) => Err(problem.answer(target.group.errors)),
-        },
-    }
-}
-
-/// Passes a request on to the owner of the records.
-async fn forward<'a>(
-    (app, forwarder): (&App, &'a Forwarder),
-    route: &str,
-    head: &mut Parts,
-    body: &Bytes,
-    (peer, id): (IpAddr, &HeaderValue),
-) -> Result<ForwardResult<'a>, Problem> {
-    let result = forwarder.forward(route, head, body, peer, id).await;
-    match &result {
-        Ok(ForwardResult::Response(..)) => app.metrics.forwarded(ForwardEnd::Answered),
-        // This node answers it in the end.
-        Ok(ForwardResult::BecameOwner(_)) => {}
-        Err(Problem::Refused(Refusal::StoreUnavailable)) => app.metrics.forwarded(ForwardEnd::Unanswered),
-        Err(_) => app.metrics.forwarded(ForwardEnd::NotForwarded),
-    }
-    result
-}
-
-/// The answer of the node that owns the records. A stream of events ends when this server stops. `permit` is held until
-/// the body has ended.
-fn from_owner(answer: Forwarded, permit: OwnedSemaphorePermit, stop: CancellationToken) -> Response {
-    let is_stream = answer.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-    answer.map(|body| {
-        let body = body.map_frame(move |frame| {
-            let _held = &permit;
-            frame
-        });
-        if is_stream {
-            Body::new(StreamBody::new(BodyStream::new(body).take_until(stop.cancelled_owned())))
-        } else {
-            Body::new(body)
-        }
-    })
 }
 
 async fn checked(call: &Call, target: &'static Resource, next: Next) -> Response {

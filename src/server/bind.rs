@@ -1,9 +1,7 @@
 //! From the configured host and port to a listening socket.
 
-use std::fs::File;
 use std::io;
-use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
@@ -41,20 +39,6 @@ pub async fn bind(listen: &ListenAddress, example: &'static str) -> Result<TcpLi
         }
     }
     Err(failed(last))
-}
-
-/// The listener of the program that ran in this process before, which left it as the standard input: connections that
-/// began in between wait in it.
-pub fn inherited(listen: &ListenAddress) -> Option<TcpListener> {
-    let listener = net::TcpListener::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
-    let address = listener.local_addr().ok()?;
-    let is_same = listen.port == address.port() && is_meant_by(&listen.host, &address);
-    if !is_same || listener.set_nonblocking(true).is_err() {
-        return None;
-    }
-    // A stop must close it.
-    rustix::stdio::dup2_stdin(File::open("/dev/null").ok()?).ok()?;
-    TcpListener::from_std(listener).ok()
 }
 
 /// The configuration trusts some names to mean this machine only. A hosts file or a DNS server may say otherwise.

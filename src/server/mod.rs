@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use onceward_cluster::{JoinError, Owner};
+use onceward_cluster::{Cluster, JoinError, Owner};
 use parking_lot::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{RwLockWriteGuard, mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{Bounds, ClusterSettings, Settings};
@@ -28,14 +28,13 @@ use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::tls;
-use crate::http::{self, FrontEnd, Tls};
+use crate::http::{ClusterNode, FrontEnd, Tls};
 use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
 };
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError, create_durably};
 use crate::verification::verify::Verifying;
-use cluster::{Member, reason_to_stand_by};
 use control::Control;
 use telemetry::Exporter;
 
@@ -45,49 +44,19 @@ pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
 pub use error::AppStartError;
 pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
 
-/// How far the start has come.
-pub struct Start {
-    /// The owner of the records, in a node of a cluster.
-    owner_seen: Option<watch::Sender<Owner>>,
-}
-
-impl Start {
-    /// The owner of the records of the cluster, to whom requests go; `None` without a cluster.
-    pub fn owner(&self) -> Option<Owner> {
-        self.owner_seen.as_ref().map(|owner| owner.borrow().clone())
-    }
-
-    /// Why nothing is served yet. A node that knows another as the owner asks that one.
-    pub fn reasons(&self) -> Vec<Unready> {
-        match self.owner() {
-            Some(Owner::Peer { .. }) => Vec::new(),
-            Some(owner) => vec![Unready { part: "cluster", why: reason_to_stand_by(&owner) }],
-            None => {
-                vec![Unready { part: "starting", why: "the store is being loaded".to_owned() }]
-            }
-        }
-    }
-}
-
 /// The running program, shared by the front end and the life cycle.
 pub struct App {
     clock: Arc<EngineClock>,
     gateways: Vec<Routed>,
-    start: Arc<Start>,
+    /// The owner of the records, in a node of a cluster.
+    owner: watch::Sender<Owner>,
     control: Mutex<Option<Control>>,
     front_end: Arc<FrontEnd>,
     exporter: Option<Exporter>,
-    /// Whether this node answers requests itself while it owns the records.
-    is_serving: watch::Sender<bool>,
-    /// Where requests go in a cluster.
-    request_target: watch::Sender<http::RequestTarget>,
 }
 
 /// Wait before etcd is asked again.
 const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
-
-/// The longest time for which a node that has handed over waits for the next owner.
-const REPLACED_WITHIN: Duration = Duration::from_secs(2);
 
 impl App {
     /// Builds what needs no store: the gateways, the certificate and the front end's parts. Needs a runtime.
@@ -96,15 +65,15 @@ impl App {
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
         let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
-        let owner_seen = settings.cluster.as_ref().map(|_| watch::Sender::default());
-        let start = Arc::new(Start { owner_seen });
+        let owner = watch::Sender::default();
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let bounds =
             Bounds { connections: process::connections(&settings.bounds), ..settings.bounds.clone() };
-        let (of_front_end, shown) = (Arc::clone(&start), Settings { bounds, ..settings.clone() });
+        let shown = Settings { bounds, ..settings.clone() };
+        let starting = || vec![Unready { part: "starting", why: "the store is being loaded".to_owned() }];
         let random = (seeded_rng()?, prefix);
-        let mut front_end = FrontEnd::new(shown, simulator, move || of_front_end.reasons(), random)
-            .map_err(node::StartError::Captcha)?;
+        let mut front_end =
+            FrontEnd::new(shown, simulator, starting, random).map_err(node::StartError::Captcha)?;
         front_end.tls = tls;
         let begun = settings
             .traces
@@ -114,21 +83,16 @@ impl App {
             .map_err(AppStartError::Traces)?;
         let exporter;
         (front_end.tracer, exporter) = begun.unzip();
-        let request_target = watch::Sender::new(http::RequestTarget::Unknown);
-        if let Some(cluster) = &settings.cluster {
-            let start = SysRng.try_next_u64().map_err(AppStartError::NoRandomness)?;
-            let forwarder = cluster::forwarder(settings, cluster, request_target.subscribe(), start)?;
-            front_end.forwarder = Some(forwarder);
-        }
+        let node =
+            |cluster: &ClusterSettings| ClusterNode { name: cluster.node.clone(), owner: owner.subscribe() };
+        front_end.node = settings.cluster.as_ref().map(node);
         Ok(Self {
             clock,
             gateways: routed,
-            start,
+            owner,
             control: Mutex::default(),
             front_end: Arc::new(front_end),
             exporter,
-            is_serving: watch::Sender::default(),
-            request_target,
         })
     }
 
@@ -136,28 +100,25 @@ impl App {
     pub async fn join(
         &self,
         settings: &Settings,
-        cluster: &ClusterSettings,
-    ) -> Result<Member, AppStartError> {
-        let owner = self.start.owner_seen.clone().unwrap_or_default();
+        of_cluster: &ClusterSettings,
+    ) -> Result<(ServerKey, Cluster), AppStartError> {
         let data_dir = &settings.storage.data_dir;
         // For the control socket, the lease file and perhaps the account's credentials.
         create_durably(data_dir)
             .map_err(|source| ClusterError::Directory { path: data_dir.clone(), source })?;
         self.open_control(data_dir);
         let mut is_reported = false;
-        let member = loop {
-            match Member::join(settings, cluster, &self.clock, owner.clone()).await {
+        loop {
+            match cluster::join(settings, of_cluster, &self.clock, self.owner.clone()).await {
                 Err(ClusterError::Join(error @ JoinError::Etcd(_))) => {
                     if !std::mem::replace(&mut is_reported, true) {
                         tracing::warn!(%error, "etcd unavailable, retrying");
                     }
                     tokio::time::sleep(JOIN_AGAIN_AFTER).await;
                 }
-                joined => break joined?,
+                joined => return Ok(joined?),
             }
-        };
-        member.direct_requests(settings, self.is_serving.subscribe(), self.request_target.clone());
-        Ok(member)
+        }
     }
 
     /// Opens the store, loads every number and starts the shards. From then on requests are
@@ -183,7 +144,6 @@ impl App {
             tokio::spawn(record(receipts, running.verifying.clone()));
         }
         self.open_control(&settings.storage.data_dir);
-        self.is_serving.send_replace(true);
         Ok(())
     }
 
@@ -197,7 +157,7 @@ impl App {
     pub async fn is_alive(&self) -> bool {
         match self.running() {
             Some(running) => running.shards.ping().await.is_ok(),
-            None => self.start.owner().is_some(),
+            None => self.front_end.node.is_some(),
         }
     }
 
@@ -216,7 +176,6 @@ impl App {
     /// Makes `/readyz` say that the server is stopping.
     pub fn begin_stop(&self) {
         self.front_end.is_stopping.store(true, Ordering::Relaxed);
-        self.is_serving.send_replace(false);
     }
 
     /// Sends the last spans to the collector, for up to two seconds.
@@ -226,18 +185,9 @@ impl App {
         }
     }
 
-    /// Waits for the requests that this node of a cluster answers itself.
-    pub async fn finish_requests(&self) {
-        if let Some(forwarder) = &self.front_end.forwarder {
-            forwarder.idle().await;
-        }
-    }
-
-    /// Returns when another node of the cluster owns the records, or after two seconds.
-    pub async fn is_replaced(&self) {
-        let mut target = self.request_target.subscribe();
-        let replaced = target.wait_for(|target| matches!(target, http::RequestTarget::Peer { .. }));
-        let _ = tokio::time::timeout(REPLACED_WITHIN, replaced).await;
+    /// Refuses further requests and waits for those in progress.
+    pub async fn finish_requests(&self) -> RwLockWriteGuard<'_, ()> {
+        self.front_end.in_progress.write().await
     }
 
     /// Opens the control socket, unless it is open.

@@ -3,26 +3,21 @@
 //! The first signal begins the soft stop: no new connections, what was begun is finished, the
 //! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
 //! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again. A node of a cluster
-//! that loses the records starts again in the same process.
+//! that loses the records ends, and the service manager starts it again.
 
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
 use onceward_cluster::EtcdStore;
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::bind::inherited;
-use super::cluster::{Member, hold_lease};
+use super::cluster::hold_lease;
 use super::error::AppStartError;
 use super::{App, bind, service_manager, telemetry};
 use crate::config::{ListenAddress, Loaded, Settings};
@@ -34,7 +29,7 @@ use crate::store::{Store as _, StoreError};
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
-/// The node has lost the ownership of the records of the cluster, and could not start again (`EX_TEMPFAIL` of sysexits).
+/// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
 pub const EXIT_LEASE_LOST: u8 = 75;
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 64;
@@ -44,7 +39,7 @@ pub const EXIT_FAILED: u8 = 70;
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
-/// Time for requests in progress when the lease is lost, and then for their 503.
+/// Time for requests in progress when the lease is lost.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -52,7 +47,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Serves until a signal says stop.
 pub fn run(loaded: Loaded) -> ExitCode {
     let Loaded { settings, warnings, .. } = loaded;
-    let last_lines = telemetry::init(settings.log);
+    let _last_lines = telemetry::init(settings.log);
     telemetry::log_panics();
     for warning in warnings {
         tracing::warn!(detail = %warning, "configuration warning");
@@ -68,28 +63,12 @@ pub fn run(loaded: Loaded) -> ExitCode {
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    let mut kept = Kept::default();
-    let code = runtime.block_on(serve(settings, &mut kept)).unwrap_or_else(|error| {
+    let code = runtime.block_on(serve(settings)).unwrap_or_else(|error| {
         tracing::error!("{error}");
         if error.is_about_the_configuration() { EXIT_CONFIGURATION } else { EXIT_FAILED }
     });
-    if code == EXIT_LEASE_LOST {
-        // At once: a signal that comes in between is lost.
-        drop(last_lines);
-        let error = start_again(kept.listener);
-        let _ = writeln!(io::stderr(), "restart failed, the service manager must start the node: {error}");
-    }
     runtime.shutdown_timeout(LAST_BREATH);
     ExitCode::from(code)
-}
-
-/// Restarts the program in this process (`execve`): its memory may be out of date. The listener stays open. Returns only
-/// on failure.
-fn start_again(listener: Option<OwnedFd>) -> io::Error {
-    let mut arguments = std::env::args_os();
-    let program = arguments.next().unwrap_or_else(|| "onceward".into());
-    let input = listener.map_or_else(Stdio::inherit, Stdio::from);
-    Command::new(program).args(arguments).stdin(input).exec()
 }
 
 /// SIGTERM and SIGINT, from before the first thing that a stop would have to undo.
@@ -112,11 +91,6 @@ impl StopSignals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
-    }
-
-    /// A signal that has come and was not taken yet.
-    fn pending(&mut self) -> Option<&'static str> {
-        self.next().now_or_never()
     }
 }
 
@@ -154,75 +128,35 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
     }
 }
 
-/// What a node of a cluster has beyond the end of serving.
-#[derive(Default)]
-struct Kept {
-    /// For the program's next start in this process.
-    listener: Option<OwnedFd>,
-    /// Holds the reservation of this node's address, once the node has joined.
-    member: Option<Member>,
-}
-
-async fn serve(settings: Settings, kept: &mut Kept) -> Result<u8, AppStartError> {
+/// Serves until a signal or the loss of the lease ends it.
+async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = Arc::new(App::new(&settings)?);
-    let code = serve_until_end(settings, &app, &mut signals, hangup, kept).await;
-    if let Some(member) = &kept.member {
-        member.release_reservation().await;
-    }
-    // A signal that came while this node stepped down asks for a stop, not for another start.
-    if matches!(code, Ok(EXIT_LEASE_LOST))
-        && let Some(signal) = signals.pending()
-    {
-        tracing::info!(signal, "stopped after the loss of the lease");
-        return Ok(EXIT_OK);
-    }
-    code
-}
-
-/// A node of a cluster takes the listener that it had before, and keeps it for its next start.
-async fn listen(settings: &Settings, kept: &mut Kept) -> Result<TcpListener, AppStartError> {
-    let earlier = settings.cluster.as_ref().and_then(|_| inherited(&settings.listen));
-    let listener = match earlier {
-        Some(listener) => listener,
-        None => bind(&settings.listen, "--listen localhost:3001").await?,
-    };
-    kept.listener = settings.cluster.as_ref().and_then(|_| listener.as_fd().try_clone_to_owned().ok());
-    Ok(listener)
-}
-
-/// Serves until a signal or the loss of the lease ends it.
-async fn serve_until_end(
-    settings: Settings,
-    app: &Arc<App>,
-    signals: &mut StopSignals,
-    hangup: Signal,
-    kept: &mut Kept,
-) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(look_after_certificate(hangup, Arc::clone(app)));
-    tasks.spawn(service_manager::report_status(Arc::clone(app)));
-    let listener = listen(&settings, kept).await?;
+    tasks.spawn(look_after_certificate(hangup, Arc::clone(&app)));
+    tasks.spawn(service_manager::report_status(Arc::clone(&app)));
+    let listener = bind(&settings.listen, "--listen localhost:3001").await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
     let mut serving =
         tokio::spawn(http::serve(listener, stopped.map(drop), Arc::clone(&app.front_end), ServedRoutes::All));
     let _metrics = match &settings.metrics_listen {
-        Some(address) => Some(serve_metrics(app, address).await?),
+        Some(address) => Some(serve_metrics(&app, address).await?),
         None => None,
     };
 
-    let (mut store, mut lease) = (None, None);
+    let (mut store, mut lease, mut member) = (None, None, None);
     let starting = async {
         if let Some(cluster) = &settings.cluster {
             tracing::info!(node = cluster.node, %address, "standing by");
             // A standby may wait for weeks.
             service_manager::ready().await;
-            tasks.spawn(service_manager::keep_watchdog(Arc::clone(app)));
-            let member = kept.member.insert(app.join(&settings, cluster).await?);
-            let (key, owned) = member.campaign().await?;
+            tasks.spawn(service_manager::keep_watchdog(Arc::clone(&app)));
+            let (key, joined) = app.join(&settings, cluster).await?;
+            let owned = Arc::new(joined.campaign().await);
+            member = Some(joined);
             store = Some(Arc::clone(&owned));
             // Loading may take seconds: a kill meanwhile must leave the lease to `onceward cluster release` too.
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
@@ -233,16 +167,16 @@ async fn serve_until_end(
             app.start(&settings, Some((key, owned))).await
         } else {
             app.start(&settings, None).await?;
-            tasks.spawn(service_manager::keep_watchdog(Arc::clone(app)));
+            tasks.spawn(service_manager::keep_watchdog(Arc::clone(&app)));
             Ok(())
         }
     };
     tokio::select! {
         started = starting => match (started, store.as_ref().and_then(|owned| owned.health().err())) {
             (Err(error), Some(reason)) => {
-                tracing::error!(%reason, %error, "start as the owner failed; this node starts again as a standby");
-                let closing = tokio::time::timeout(LAST_ANSWERS, close(app, store));
-                let _ = tokio::join!(closing, step_down(app, stop_serving, serving));
+                tracing::error!(%reason, %error, "start as the owner failed; this node ends");
+                let closing = tokio::time::timeout(LAST_ANSWERS, close(&app, store));
+                let _ = tokio::join!(closing, step_down(&app, stop_serving, serving));
                 return Ok(EXIT_LEASE_LOST);
             }
             (started, _) => started?,
@@ -251,9 +185,8 @@ async fn serve_until_end(
             let stands_by = settings.cluster.is_some() && store.is_none();
             let stopped = if stands_by { "stopped while standing by" } else { "stopped during the start" };
             tracing::info!(signal, "{stopped}");
-            drop(kept.listener.take());
             if settings.cluster.is_some() {
-                let stopped = stop_standby(app, store, stop_serving, serving);
+                let stopped = stop_standby(&app, store, stop_serving, serving);
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
             }
             return Ok(EXIT_OK);
@@ -266,8 +199,8 @@ async fn serve_until_end(
         signal = signals.next() => signal,
         Some(()) = lease_ended => {
             let node = settings.cluster.as_ref().map(|cluster| cluster.node.as_str());
-            tracing::error!(node, "lease in etcd lost; this node drops its records and starts again as a standby");
-            step_down(app, stop_serving, serving).await;
+            tracing::error!(node, "lease in etcd lost; this node ends");
+            step_down(&app, stop_serving, serving).await;
             return Ok(EXIT_LEASE_LOST);
         }
         () = app.store_failed() => return Ok(EXIT_FAILED),
@@ -277,23 +210,7 @@ async fn serve_until_end(
     app.begin_stop();
     tasks.shutdown().await;
     service_manager::stopping().await;
-    let soft = async {
-        let mut finished = Ok(());
-        if hands_over {
-            // Requests that arrive meanwhile wait for the next owner.
-            app.finish_requests().await;
-            finished = app.finish().await;
-            // Until then other nodes pass requests on to this one.
-            app.is_replaced().await;
-        }
-        // The kept copy would leave the port open after the front end has closed its listener.
-        drop(kept.listener.take());
-        let _ = stop_serving.send(());
-        if let Err(error) = (&mut serving).await {
-            tracing::error!(%error, "front end failed at shutdown");
-        }
-        if hands_over { finished } else { app.finish().await }
-    };
+    let soft = stop_softly(&app, hands_over, stop_serving, &mut serving);
     let code = tokio::select! {
         closed = tokio::time::timeout(deadline, soft) => log_stop(closed.ok(), hands_over),
         signal = signals.next() => {
@@ -304,8 +221,29 @@ async fn serve_until_end(
     serving.abort();
     app.finish_traces().await;
     // Until here a command must not end the lease.
-    drop(lease);
+    drop((lease, member));
     Ok(code)
+}
+
+/// Finishes the requests in progress and closes the store. A node of a cluster first gives up the records: it refuses further
+/// requests, which another node answers soon.
+async fn stop_softly(
+    app: &App,
+    hands_over: bool,
+    stop_serving: oneshot::Sender<()>,
+    serving: &mut JoinHandle<()>,
+) -> Result<(), StoreError> {
+    let refused = OptionFuture::from(hands_over.then(|| app.finish_requests())).await;
+    let closed = OptionFuture::from(hands_over.then(|| app.finish())).await;
+    let _ = stop_serving.send(());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "front end failed at shutdown");
+    }
+    drop(refused);
+    match closed {
+        Some(closed) => closed,
+        None => app.finish().await,
+    }
 }
 
 /// Logs the end of a stop, and how the store was closed unless the deadline came before. Returns the exit code.
@@ -333,16 +271,11 @@ fn log_stop(closed: Option<Result<(), StoreError>>, is_clustered: bool) -> u8 {
     EXIT_OK
 }
 
-/// Ends the requests of a node that has lost the records: what is still in progress after a while gets 503.
-async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, mut serving: JoinHandle<()>) {
+/// Ends the requests of a node that has lost the records.
+async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, serving: JoinHandle<()>) {
     app.begin_stop();
     let _ = stop_serving.send(());
-    if tokio::time::timeout(LAST_ANSWERS, &mut serving).await.is_err() {
-        if let Some(forwarder) = &app.front_end.forwarder {
-            forwarder.give_up.cancel();
-        }
-        let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
-    }
+    let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
 }
 
 /// Stops a node of a cluster that stands by, or loads the records as their new owner.
@@ -353,7 +286,6 @@ async fn stop_standby(
     serving: JoinHandle<()>,
 ) {
     app.begin_stop();
-    // Finishes the requests that other nodes are answering, while the store is closed.
     let _ = stop_serving.send(());
     let _ = tokio::join!(serving, close(app, store));
 }

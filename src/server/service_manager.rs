@@ -4,13 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_cluster::Owner;
 use sd_notify::NotifyState;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::App;
-use super::cluster::reason_to_stand_by;
 
 /// Time between two looks at the status.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -58,8 +56,8 @@ pub(super) async fn report_status(app: Arc<App>) {
         let reasons: Vec<String> =
             app.front_end.reasons_against().into_iter().map(|reason| reason.why).collect();
         let status = match &reasons[..] {
-            [] => match app.start.owner() {
-                Some(owner @ Owner::Peer { .. }) => reason_to_stand_by(&owner),
+            [] => match &app.front_end.node {
+                Some(node) if app.running().is_none() => node.owner.borrow().to_string(),
                 _ => READY.to_owned(),
             },
             // A line feed would begin another assignment of the message.

@@ -4,11 +4,11 @@
 
 mod bodies;
 mod callbacks;
+mod cluster;
 mod connections;
 mod contract;
 mod dashboard;
 mod every_answer;
-mod forwarding;
 mod http2;
 mod inbox;
 mod logs;

@@ -1,13 +1,8 @@
-//! What `docs/operate/proxy.md` says of the files in `dist/proxy`, with nginx and Caddy as processes of the test.
+//! What `docs/operate/proxy.md` says of the files in `dist/proxy`, with nginx, Caddy and `haproxy` as processes of the test.
 
-use std::env;
-use std::fs;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 
 use hyper::Method;
-use tokio::net::TcpStream;
 
 use crate::support::prelude::*;
 
@@ -17,7 +12,7 @@ async fn the_application_verifies_a_number_and_reports_and_sign_ins_arrive() {
     let settings: serde_json::Map<String, Value> = serde_json::from_str(guide).expect("the settings");
     let setup = settings.into_iter().fold(Setup::new(), |setup, (key, value)| setup.config(&key, value));
     let (world, _, service) = World::with_service(setup).await;
-    for proxy in Proxy::each(world.address()).await {
+    for proxy in Front::each(&[world.address()]).await {
         let (v2, number) = (V2::of(&proxy.inside), world.number());
         let begun = sid(&v2.begins(&service, &number).await);
         assert_eq!(world.twilio().report(&number, "delivered").send(&proxy.outside).await.status(), 204);
@@ -36,7 +31,7 @@ async fn the_application_verifies_a_number_and_reports_and_sign_ins_arrive() {
 async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
     let server = Collector::start().await;
     let forged = [("x-client-address", "192.0.2.7"), ("x-risk-check", "disable")];
-    for proxy in Proxy::each(server.address()).await {
+    for proxy in Front::each(&[server.address()]).await {
         let passes = async |client: &Client, path: &str, who: &str| {
             let answer = client.post_with(path, &forged, "To=%2B1&Code=1%202").await;
             assert_eq!(answer.status(), 200, "{}: {path}", proxy.name);
@@ -68,131 +63,135 @@ async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
 #[tokio::test]
 async fn a_proxy_repeats_no_request_whose_answer_is_lost() {
     let server = Collector::start().await;
-    for proxy in Proxy::each(server.address()).await {
+    for proxy in Front::each(&[server.address()]).await {
         for method in [Method::POST, Method::DELETE] {
             // The request whose answer is lost finds an open connection.
             server.otherwise(Reply::Accept);
             assert_eq!(proxy.inside.post("/v2/Services", "").await.status(), 200);
             server.otherwise(Reply::Reset);
             let arrived = server.received().len();
-            assert_eq!(proxy.inside.request_with(method, "/v2/Services", &[], "").await.status(), 502);
+            // HAProxy closes the connection of the client too.
+            let answer = proxy.inside.try_request_with(method, "/v2/Services", &[], "").await;
+            assert!(answer.is_ok_and(|answer| answer.status() == 502) || proxy.name == "haproxy");
             assert_eq!(server.received().len(), arrived + 1, "{}", proxy.name);
         }
         server.otherwise(Reply::Accept);
     }
 }
 
-/// A proxy in front of a server. Dropping it kills it.
-struct Proxy {
+#[tokio::test]
+async fn what_one_node_refuses_with_503_is_asked_of_the_next_one() {
+    let (owner, standby) = (Collector::start().await, Collector::start().await);
+    standby.otherwise(Reply::ServerError(503));
+    for proxy in Front::each(&[standby.address(), owner.address()]).await {
+        let arrived = owner.received().len();
+        for sent in 1..=4 {
+            assert_eq!(proxy.inside.post("/v2/Services", "To=%2B1").await.status(), 200, "{}", proxy.name);
+            assert_eq!(owner.received().len(), arrived + sent, "{}", proxy.name);
+            assert_eq!(*owner.received().pop().expect("a request").body, b"To=%2B1"[..]);
+        }
+        assert!(!standby.received().is_empty(), "{} asks both", proxy.name);
+    }
+}
+
+/// A proxy in front of servers.
+struct Front {
     name: &'static str,
-    process: Child,
     /// From 127.0.0.0/8, where the files expect the application.
     inside: Client,
     /// From `::1`, which is in none of the networks of the files.
     outside: Client,
-    _setup: Setup,
+    _process: Proxy,
 }
 
-impl Proxy {
-    /// Each one that is installed. In CI both must be.
-    async fn each(server: SocketAddr) -> Vec<Self> {
-        [Self::nginx(server).await, Self::caddy(server).await].into_iter().flatten().collect()
+impl Front {
+    /// Each one that is installed, and can be in front of so many servers.
+    async fn each(servers: &[SocketAddr]) -> Vec<Self> {
+        let caddy = if let [server] = servers { Self::caddy(*server).await } else { None };
+        let all = [Self::nginx(servers).await, Self::haproxy(servers).await, caddy];
+        all.into_iter().flatten().collect()
     }
 
-    async fn nginx(server: SocketAddr) -> Option<Self> {
-        let (inside, port) = (loopback(), free_port());
-        let file = dist(
+    async fn nginx(servers: &[SocketAddr]) -> Option<Self> {
+        let addresses = addresses();
+        let [inside, outside] = addresses;
+        let servers: Vec<_> =
+            servers.iter().map(|server| format!("server {server} max_fails=1 fail_timeout=1s;")).collect();
+        let file = proxy_file(
             "nginx.conf",
             &[
-                ("listen 443 ssl;", &format!("listen {inside}:{port} ssl; listen [::1]:{port} ssl;")),
+                ("listen 443 ssl;", &format!("listen {inside} ssl; listen {outside} ssl;")),
                 ("/etc/ssl/otp/chain.pem", "tls.crt"),
                 ("/etc/ssl/otp/key.pem", "tls.key"),
-                ("127.0.0.1:3000", &server.to_string()),
+                ("server 127.0.0.1:3000 max_fails=1 fail_timeout=1s;", &servers.concat()),
             ],
         );
         let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let paths = paths.map(|path| format!("{path}_temp_path {path};")).concat();
         let own = "daemon off; master_process off; pid nginx.pid; events {}";
         let text = format!("{own} http {{ access_log off; {paths} {file} }}");
-        Self::start("nginx", &["-e", "stderr", "-p", ".", "-c", "proxy.conf"], text, port).await
+        Self::start("nginx", &["-e", "stderr", "-p", ".", "-c", "proxy.conf"], text, addresses).await
     }
 
     async fn caddy(server: SocketAddr) -> Option<Self> {
-        let (inside, port) = (loopback(), free_port());
-        let file = dist(
+        let addresses = addresses();
+        let [inside, outside] = addresses.map(|address| address.ip());
+        let port = addresses[0].port();
+        let file = proxy_file(
             "Caddyfile",
             &[
-                ("otp.example.com {", &format!(":{port} {{\nbind {inside} ::1\ntls tls.crt tls.key")),
+                ("otp.example.com {", &format!(":{port} {{\nbind {inside} {outside}\ntls tls.crt tls.key")),
                 ("127.0.0.1:3000", &server.to_string()),
             ],
         );
         let text = format!("{{\nadmin off\nauto_https off\nlog {{\nlevel ERROR\n}}\n}}\n{file}");
-        Self::start("caddy", &["run", "--adapter=caddyfile", "--config=proxy.conf"], text, port).await
+        Self::start("caddy", &["run", "--adapter=caddyfile", "--config=proxy.conf"], text, addresses).await
     }
 
-    #[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
-    async fn start(name: &'static str, arguments: &[&str], text: String, port: u16) -> Option<Self> {
-        let (setup, authority) = (Setup::bare().file("proxy.conf", text), Authority::new());
-        authority.issue().write(&setup);
-        let mut command = Command::new(name);
-        command
-            .args(arguments)
-            .current_dir(setup.home())
-            .env_clear()
-            .env("PATH", format!("{}:/usr/sbin", env::var("PATH").unwrap_or_default()))
-            .env("HOME", setup.home())
-            .stdin(Stdio::null());
-        let started = TcpListener::bind((Ipv6Addr::LOCALHOST, port)).and_then(|_| command.spawn());
-        let process = match started {
-            Ok(process) => process,
-            Err(error) => {
-                assert!(env::var_os("CI").is_none(), "{name}: {error}. CI must have it.");
-                println!("SKIPPED: cannot run {name} at ::1: {error}");
-                return None;
-            }
-        };
-        let client = |address: IpAddr| Client::new((address, port).into()).over_tls(authority.client(&[]));
-        let (inside, outside) = (client(loopback().into()), client(Ipv6Addr::LOCALHOST.into()));
-        let mut proxy = Self { name, process, inside, outside, _setup: setup };
-        for address in [proxy.inside.address(), proxy.outside.address()] {
-            let connects = async {
-                while TcpStream::connect(address).await.is_err() {
-                    let ended = proxy.process.try_wait().expect("a process");
-                    assert!(ended.is_none(), "{name} refuses its file");
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-            };
-            soon("the proxy listens", connects).await;
+    /// Without checks, which would keep requests from a node that refuses them.
+    async fn haproxy(servers: &[SocketAddr]) -> Option<Self> {
+        let addresses = addresses();
+        let [inside, outside] = addresses;
+        let mut filled_in = vec![
+            ("bind :443 ssl", format!("bind {inside},{outside} ssl")),
+            ("/etc/haproxy/otp.pem", "tls.pem".to_owned()),
+            ("default-server check", "default-server no-check".to_owned()),
+        ];
+        let nodes = ["server a 10.0.0.21:3000", "server b 10.0.0.22:3000", "server c 10.0.0.23:3000"];
+        for (number, node) in nodes.into_iter().enumerate() {
+            let server = servers.get(number).map(|server| format!("server {number} {server}"));
+            filled_in.push((node, server.unwrap_or_default()));
         }
-        Some(proxy)
+        let filled_in: Vec<_> = filled_in.iter().map(|(place, value)| (*place, value.as_str())).collect();
+        let text = proxy_file("haproxy.cfg", &filled_in);
+        Self::start("haproxy", &["-db", "-f", "proxy.conf"], text, addresses).await
+    }
+
+    async fn start(
+        name: &'static str,
+        arguments: &[&str],
+        text: String,
+        addresses: [SocketAddr; 2],
+    ) -> Option<Self> {
+        let (authority, setup) = (Authority::new(), Setup::bare().file("proxy.conf", text));
+        let issued = authority.issue();
+        issued.write(&setup);
+        let setup = setup.file("tls.pem", [&*issued.pem, &*issued.key].concat());
+        let process = Proxy::start(name, arguments, setup, &addresses).await?;
+        let [inside, outside] = addresses.map(|address| Client::new(address).over_tls(authority.client(&[])));
+        Some(Self { name, inside, outside, _process: process })
     }
 
     /// Whether the proxy itself answers with this status where the internet has no access.
     fn refuses(&self, status: u16) -> bool {
-        status == if self.name == "nginx" { 403 } else { 404 }
+        status == if self.name == "caddy" { 404 } else { 403 }
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // An error means that it has already ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A port that is free at `::1`; at [`loopback`] all are. 0 if the machine has no IPv6: the test is skipped then.
-fn free_port() -> u16 {
+/// An address of each network, with one port that is free at both: at [`loopback`] all are. Port 0 if the machine has no
+/// IPv6: the test is skipped then.
+fn addresses() -> [SocketAddr; 2] {
     let listener = TcpListener::bind((Ipv6Addr::LOCALHOST, 0));
-    listener.and_then(|listener| listener.local_addr()).map_or(0, |address| address.port())
-}
-
-/// A file of `dist/proxy` as an operator fills it in.
-fn dist(file: &str, filled_in: &[(&str, &str)]) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/proxy").join(file);
-    let shipped = fs::read_to_string(path).expect("the file");
-    filled_in.iter().fold(shipped, |text, (place, value)| {
-        assert!(text.contains(place), "{file} has no {place:?}");
-        text.replace(place, value)
-    })
+    let port = listener.and_then(|listener| listener.local_addr()).map_or(0, |address| address.port());
+    [(loopback(), port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }

@@ -1,4 +1,4 @@
-//! Leases of etcd. A key that is attached to a lease ends with it: the owner key of a term, or the reserved address of a node.
+//! Leases of etcd. The owner key of a term is attached to one, and ends with it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};

@@ -15,6 +15,6 @@ mod store;
 mod tests;
 mod writer;
 
-pub use cluster::{CampaignError, Cluster, ClusterOptions, ImportError, JoinError, Owner, release};
+pub use cluster::{Cluster, ClusterOptions, ImportError, JoinError, Owner, release};
 pub use etcd::{ClientError, EtcdTls};
 pub use store::EtcdStore;

@@ -49,7 +49,6 @@ pub struct Unreadable;
 pub struct Sealing {
     ids: hmac::Key,
     values: hmac::Key,
-    owners: hmac::Key,
 }
 
 impl Sealing {
@@ -58,24 +57,7 @@ impl Sealing {
             let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key.expose()), purpose);
             hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
         };
-        Self {
-            ids: derive(b"onceward/cluster/id/1"),
-            values: derive(b"onceward/cluster/value/1"),
-            owners: derive(b"onceward/cluster/owner/1"),
-        }
-    }
-
-    /// The proof, in hex digits, that a node with the server key owns the records by this lease.
-    pub fn owner_proof(&self, name: &str, address: &str, lease: i64) -> String {
-        let proof = hmac::sign(&self.owners, &owner_text(name, address, lease));
-        base16ct::lower::encode_string(proof.as_ref())
-    }
-
-    /// Whether it is that proof.
-    pub fn is_owner_proof(&self, name: &str, address: &str, lease: i64, proof: &str) -> bool {
-        let text = owner_text(name, address, lease);
-        let proof = base16ct::lower::decode_vec(proof);
-        proof.is_ok_and(|proof| hmac::verify(&self.owners, &text, &proof).is_ok())
+        Self { ids: derive(b"onceward/cluster/id/1"), values: derive(b"onceward/cluster/value/1") }
     }
 
     /// The record's key in etcd.
@@ -110,11 +92,6 @@ impl Sealing {
     pub const fn opener(&self) -> Opener<'_> {
         Opener { sealing: self, last: None }
     }
-}
-
-/// Neither a name nor an address has a line feed.
-fn owner_text(name: &str, address: &str, lease: i64) -> Vec<u8> {
-    format!("{name}\n{address}\n{lease:x}").into_bytes()
 }
 
 /// Encrypts the values of one term.

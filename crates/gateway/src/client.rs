@@ -18,7 +18,6 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Body, Proxy, Request, Response, StatusCode};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use serde::Deserialize;
 use url::Url;
@@ -107,16 +106,6 @@ impl HttpClient {
     pub fn for_target(target: &Url) -> Result<Self, ClientError> {
         let tls = tls_for(target.scheme() == "https")?;
         Self::new(tls, proxy_to(target)?.as_ref(), EgressPolicy::Anywhere)
-    }
-
-    /// A client for requests to other nodes of a cluster, which answers much later than it connects. Over TLS it trusts
-    /// the authorities in this PEM; without one, those of the system.
-    pub fn for_peers(is_tls: bool, authorities: Option<&[u8]>) -> Result<Self, ClientError> {
-        let tls = match authorities {
-            Some(pem) if is_tls => trusting_only(pem)?,
-            _ => tls_for(is_tls)?,
-        };
-        Self::new(tls, None, EgressPolicy::Anywhere)
     }
 
     /// A client that connects to what `egress` allows, or through a proxy, which decides by itself what it connects
@@ -229,30 +218,14 @@ fn proxy_to(target: &Url) -> Result<Option<Intercept>, ClientError> {
 fn tls_for(is_https: bool) -> Result<rustls::ClientConfig, ClientError> {
     static TLS: OnceLock<rustls::ClientConfig> = OnceLock::new();
     if !is_https {
-        return trusting(rustls::RootCertStore::empty());
+        let no_roots = rustls::RootCertStore::empty();
+        return Ok(http1_only(tls_builder()?.with_root_certificates(no_roots).with_no_client_auth()));
     }
     if let Some(tls) = TLS.get() {
         return Ok(tls.clone());
     }
     let tls = tls_builder()?.with_platform_verifier().map_err(ClientError::Roots)?.with_no_client_auth();
     Ok(TLS.get_or_init(|| http1_only(tls)).clone())
-}
-
-fn trusting(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, ClientError> {
-    Ok(http1_only(tls_builder()?.with_root_certificates(roots).with_no_client_auth()))
-}
-
-/// TLS with these root certificates, in PEM, and no others.
-fn trusting_only(pem: &[u8]) -> Result<rustls::ClientConfig, ClientError> {
-    let unusable = |error: &dyn std::fmt::Display| {
-        ClientError::Setup(format!("\"peer-ca\" must be a PEM file of certificates: {error}"))
-    };
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| unusable(&error))?;
-        roots.add(certificate).map_err(|error| unusable(&error))?;
-    }
-    if roots.is_empty() { Err(unusable(&"it has none")) } else { trusting(roots) }
 }
 
 /// A connection then carries one send at a time: when it hangs or breaks, the fate of a single send is unknown.

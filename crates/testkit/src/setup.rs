@@ -11,7 +11,7 @@ use onceward::config::{self, Overrides, OwnGateway, Program, Settings, Sources};
 use onceward::delivery::Routed;
 use onceward::domain::{ApiSecret, ServerKey, Sid, SidKind, Timestamp};
 use onceward::gateway::{Gateway, Simulator};
-use onceward::http::{App, Forwarder, FrontEnd, ServedRoutes};
+use onceward::http::{App, ClusterNode, FrontEnd, ServedRoutes};
 use onceward::node::{Running, StartOptions, Unready, build_gateways};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -38,7 +38,8 @@ pub struct Setup {
     /// Whether the simulator has an inbox.
     pub has_inbox: bool,
     pub routes: ServedRoutes,
-    pub forwarder: Option<Forwarder>,
+    /// In a cluster.
+    pub node: Option<ClusterNode>,
     /// Whether the store is loaded.
     pub is_loaded: bool,
 }
@@ -85,28 +86,25 @@ impl Setup {
         settings.registry.account = Some(AccountSettings { sid: account(), token });
         settings.registry.allows_unauthenticated = true;
         settings.shards = 1;
-        let (has_inbox, routes, forwarder) = (false, ServedRoutes::All, None);
-        Self { settings, gateway, has_inbox, routes, forwarder, is_loaded: true }
+        let (has_inbox, routes, node) = (false, ServedRoutes::All, None);
+        Self { settings, gateway, has_inbox, routes, node, is_loaded: true }
     }
 
     /// Starts the server over memory. Its clock stands still.
     pub(crate) async fn start(self) -> Started {
-        let Self { settings, gateway, has_inbox, routes, forwarder, is_loaded } = self;
+        let Self { settings, gateway, has_inbox, routes, node, is_loaded } = self;
         let hand = Arc::new(ManualClock::starting_at(THEN));
         let clock = Arc::new(EngineClock::over(Arc::clone(&hand) as _));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
         let mut gateways = build_gateways(&settings.gateways, &shown).expect("gateways");
         let own = gateway.into_iter();
         gateways.routed.extend(own.map(|gateway| Routed { routed_as: gateway.name(), gateway }));
-        // A node that stands by is as ready as the owner.
-        let reason = || Unready { part: "starting", why: "the test does not load it".to_owned() };
-        let reasons: Vec<_> = forwarder.is_none().then(reason).into_iter().collect();
-        let starting = move || reasons.clone();
+        let starting = || vec![Unready { part: "starting", why: "the test does not load it".to_owned() }];
         let inbox = gateways.simulator.clone().filter(|_| has_inbox);
         let random = (StdRng::seed_from_u64(7), 0xabcd_0123);
         let mut app =
             FrontEnd::new(Settings::clone(&settings), inbox, starting, random).expect("a front end");
-        app.forwarder = forwarder;
+        app.node = node;
         let running = Running::start(StartOptions {
             settings: *settings,
             records: Some((ServerKey::from_bytes([7; 32]), Arc::new(MemoryStore::default()))),

@@ -1,9 +1,9 @@
-//! Nodes and members of etcd fail under load: no answer is contradicted, and nothing is sent twice.
+//! Nodes and members of etcd fail under load behind `haproxy`: no answer is contradicted, and nothing is sent twice.
 
 use rustix::process::Signal;
 use tokio::time::{sleep, sleep_until};
 
-use super::load::{Expect, Load, Seen, now};
+use super::load::{Load, Seen, now};
 use super::{Cluster, Node, owner};
 use crate::support::prelude::*;
 
@@ -15,49 +15,25 @@ const DOWN: Duration = Duration::from_secs(3);
 const KILLS_PER_CLUSTER: u64 = 12;
 
 /// Two codes of ten digits are never equal by chance.
-fn settings() -> [(&'static str, Value); 3] {
-    [("otp-length", json!(10)), ("otp-timeout", json!("1h")), ("log-level", json!("info"))]
+fn settings() -> [(&'static str, Value); 4] {
+    let [length, life] = [("otp-length", json!(10)), ("otp-timeout", json!("1h"))];
+    [length, life, ("log-level", json!("info")), ("allow-unauthenticated", json!(true))]
 }
 
-async fn three_nodes() -> (Cluster, [Node; 3]) {
+/// Three nodes behind `haproxy`; `None` where it is not installed.
+async fn behind_haproxy() -> Option<(Cluster, [Node; 3], Client, Proxy)> {
     let cluster = Cluster::of_three(settings()).await;
+    let (client, haproxy) = cluster.balancer().await?;
     let nodes = cluster.start_all().await;
-    (cluster, nodes)
+    client.has_an_owner().await;
+    Some((cluster, nodes, client, haproxy))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_under_load_fails_no_request() {
-    let mut cluster = Cluster::of_three(settings()).await;
-    // Requests wait a minute for an owner, so that a slow machine fails none.
-    (0..3).for_each(|node| cluster.set(node, "wait", "1m"));
-    let (clients, mut nodes) = (cluster.clients(), cluster.start_all::<3>().await.map(Some));
-    let mut load = Load::begin(&cluster, Expect::Answers, 1);
-    load.answers(100).await;
-    let mut logs = Vec::new();
-    // The first node is the owner. Thus every way to stop occurs: an owner, a standby, a former owner.
-    let mut hand_overs = 0;
-    for (node, running) in nodes.iter_mut().enumerate() {
-        let was_owner = owner(&clients).await == node;
-        if was_owner {
-            hand_overs += 1;
-            load.owner_fails();
-        }
-        let stopped = running.take().expect("it runs").0.stop().await.exits(0);
-        if was_owner {
-            stopped.says(["every request is finished and in etcd"]);
-        }
-        logs.push(stopped.output);
-        load.answers(50).await;
-        *running = Some(cluster.start(node).await);
-        load.answers(100).await;
+impl Client {
+    /// Returns once the balancer has found the owner.
+    async fn has_an_owner(&self) {
+        until("the owner behind HAProxy", || self.get("/owner"), |answer| answer.status() == 200).await;
     }
-    let seen = load.end().await;
-    logs.extend(nodes.iter().flatten().map(|node| node.0.output().text()));
-    // Beside other work etcd or a node may get no processor in time.
-    let troubles =
-        ["commit to etcd failed", "lease not kept alive", "lease in etcd lost", "start as the owner failed"];
-    let had_trouble = logs.iter().any(|log| troubles.iter().any(|words| log.contains(words)));
-    assert!(hand_overs > 0 && (seen.unanswered == 0 || had_trouble), "{seen}");
 }
 
 /// What follows the kill of a node.
@@ -69,40 +45,54 @@ enum After {
     Nothing,
 }
 
-/// Takes 30 s, and an hour with `CLUSTER_KILLS=720`; `CLUSTER_SEED` repeats the choices of a run.
+/// Takes half a minute, and an hour with `CLUSTER_KILLS=720`; `CLUSTER_SEED` repeats the choices of a run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_killed_every_5_s_lose_and_double_nothing() {
-    let kills: u64 = from_environment("CLUSTER_KILLS", 6);
+async fn kills_and_rolling_restarts_behind_haproxy_lose_and_double_nothing() {
+    let kills: u64 = from_environment("CLUSTER_KILLS", 4);
     let seed: u64 = from_environment("CLUSTER_SEED", 20_261_122);
     println!("CLUSTER_SEED={seed} CLUSTER_KILLS={kills}");
     let (mut released, mut expired) = (Seen::default(), Seen::default());
+    let mut restarted = Seen::default();
     for first in (0..kills).step_by(usize::try_from(2 * KILLS_PER_CLUSTER).unwrap()) {
         let kills = KILLS_PER_CLUSTER.min((kills - first).div_ceil(2));
-        released = released.and(killed_every_5_s(kills, seed ^ (first << 20), After::Release).await);
-        expired = expired.and(killed_every_5_s(kills, seed ^ (first << 20), After::Nothing).await);
+        let seed = seed ^ (first << 20);
+        for (after, seen) in [(After::Release, &mut released), (After::Nothing, &mut expired)] {
+            let Some((cluster, nodes, client, _haproxy)) = behind_haproxy().await else { return };
+            let (killed, nodes) = killed_every_5_s(&cluster, &client, nodes, (kills, seed, after)).await;
+            *seen = std::mem::take(seen).and(killed);
+            if after == After::Release {
+                restarted = restarted.and(
+                    restarted_in_turn(&cluster, &client, nodes, Load::begin(&cluster, &client, seed)).await,
+                );
+            }
+        }
     }
-    println!("with a release: {released}");
-    println!("without: {expired}");
+    println!("killed, with a release: {released}");
+    println!("killed, without: {expired}");
+    println!("restarted in turn: {restarted}");
     assert!(released.answers.min(expired.answers) > 5 * kills, "{released}; {expired}");
     // A few gaps on a busy machine tell nothing.
     let is_long = kills >= 2 * KILLS_PER_CLUSTER;
     assert!(!is_long || released.median_gap() < expired.median_gap(), "{released}; {expired}");
 }
 
-async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
-    let (cluster, nodes) = three_nodes().await;
-    let clients = cluster.clients();
+async fn killed_every_5_s(
+    cluster: &Cluster,
+    client: &Client,
+    nodes: [Node; 3],
+    (kills, seed, after): (u64, u64, After),
+) -> (Seen, [Node; 3]) {
     let mut nodes = nodes.map(Some);
-    let mut load = Load::begin(&cluster, Expect::Trouble, seed);
+    let mut load = Load::begin(cluster, client, seed);
     load.answers(100).await;
     let begin = now();
     for kill in 0..kills {
         let due = begin + KILL_EVERY * u32::try_from(kill).unwrap();
         sleep_until(due).await;
         load.goes_on();
-        let owner = owner(&clients).await;
+        let owner = owner(&cluster.clients()).await;
         // Every third one is a standby.
-        let victim = if kill % 3 == 2 { (owner + 1) % 3 } else { owner };
+        let victim = if kill % 3 == 1 { (owner + 1) % 3 } else { owner };
         if victim == owner {
             load.owner_fails();
         }
@@ -115,16 +105,44 @@ async fn killed_every_5_s(kills: u64, seed: u64, after: After) -> Seen {
         sleep_until(due + DOWN).await;
         nodes[victim] = Some(cluster.start(victim).await);
     }
-    owner(&clients).await;
+    client.has_an_owner().await;
     load.answers(100).await;
-    load.end().await
+    (load.end().await, nodes.map(|node| node.expect("it was started again")))
+}
+
+/// A node that stops finishes what it has begun and refuses the rest: no client has to wonder what has happened.
+async fn restarted_in_turn(cluster: &Cluster, client: &Client, nodes: [Node; 3], mut load: Load) -> Seen {
+    load.answers(100).await;
+    let (mut logs, mut started) = (Vec::new(), Vec::new());
+    for (number, node) in nodes.into_iter().enumerate() {
+        let was_owner = owner(&cluster.clients()).await == number;
+        if was_owner {
+            load.owner_fails();
+        }
+        let stopped = node.0.stop().await.exits(0);
+        if was_owner {
+            stopped.says(["every request is finished and in etcd"]);
+        }
+        logs.push(stopped.output);
+        client.has_an_owner().await;
+        let node = cluster.start(number).await;
+        node.has_status(200).await;
+        load.answers(100).await;
+        started.push(node);
+    }
+    let seen = load.end().await;
+    logs.extend(started.iter().map(|node| node.0.output().text()));
+    // Beside other work etcd or a node may get no processor in time.
+    let troubles = ["commit to etcd failed", "lease not kept alive", "lease in etcd lost"];
+    let had_trouble = logs.iter().any(|log| troubles.iter().any(|words| log.contains(words)));
+    assert!(seen.unknown() == 0 || had_trouble, "{seen}");
+    seen
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
-    let (mut cluster, _nodes) = three_nodes().await;
-    let clients = cluster.clients();
-    let mut load = Load::begin(&cluster, Expect::Trouble, 3);
+    let Some((mut cluster, _nodes, client, _haproxy)) = behind_haproxy().await else { return };
+    let mut load = Load::begin(&cluster, &client, 3);
     load.answers(100).await;
     for kills_leader in [false, true, true] {
         let leader = leader(&cluster.etcd).await;
@@ -135,12 +153,12 @@ async fn killed_members_of_etcd_delay_requests_and_lose_nothing() {
         cluster.etcd.start_member(member);
         load.answers(100).await;
     }
-    owner(&clients).await;
+    client.has_an_owner().await;
     load.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
+async fn an_owner_cut_off_from_etcd_answers_503_and_ends_and_another_takes_over() {
     let mut cluster = Cluster::of_three(settings()).await;
     let mut links = Vec::new();
     for url in cluster.etcd.urls() {
@@ -148,20 +166,23 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
     }
     let through: Vec<_> = links.iter().map(|link| link.url.clone()).collect();
     cluster.set(0, "etcd", through);
+    let Some((client, _haproxy)) = cluster.balancer().await else { return };
     let [a, _b, _c] = cluster.start_all().await;
-    let mut load = Load::begin(&cluster, Expect::Trouble, 4);
+    client.has_an_owner().await;
+    let mut load = Load::begin(&cluster, &client, 4);
     load.answers(100).await;
     assert_eq!(owner(&cluster.clients()).await, 0, "the node that began first");
-    load.avoid(0);
     load.owner_fails();
     links.iter().for_each(Link::cut);
-    owner(&cluster.clients()[1..]).await;
-    load.answers(100).await;
     let silent = cluster.numbers.next();
     until("503", async || a.try_send(&silent).await.is_ok_and(|it| it.status() == 503), |is_it| *is_it).await;
+    a.0.ended().await.exits(75).says(["lease in etcd lost"]);
+    owner(&cluster.clients()[1..]).await;
+    load.answers(100).await;
+    assert!(cluster.twilio.messages_for(&silent).is_empty());
+    let a = cluster.start(0).await;
     let stands_by = "this node stands by; etcd does not answer";
     a.shows(stands_by, |answer| answer.status() == 503 && answer.text().contains(stands_by)).await;
-    assert!(cluster.twilio.messages_for(&silent).is_empty());
     links.iter().for_each(Link::restore);
     a.has_status(200).await;
     load.answers(100).await;
@@ -170,17 +191,16 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_another_takes_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_owner_that_etcd_does_not_answer_at_its_start_stands_by_again() {
+async fn an_owner_that_etcd_does_not_answer_at_its_start_ends() {
     let mut cluster = Cluster::new(1).await;
     let link = Link::to(&cluster.etcd.urls()[0]).await;
     // A campaign reads the time; the first commit of the new owner writes it.
     link.cut_after(1, "onceward/1/time");
     cluster.set(0, "etcd", vec![link.url.clone()]);
     let a = cluster.start(0).await;
-    let log = || async { a.0.output().text() };
-    until("the failed start", log, |log| log.contains("start as the owner failed")).await;
+    a.0.ended().await.exits(75).says(["start as the owner failed"]);
     link.restore();
-    a.owns_the_records().await;
+    cluster.start(0).await.owns_the_records().await;
 }
 
 async fn leader(etcd: &Etcd) -> usize {
@@ -203,18 +223,19 @@ async fn leader(etcd: &Etcd) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_stopped_for_10_s_answers_nothing_from_its_stale_memory() {
-    let (cluster, nodes) = three_nodes().await;
-    let mut load = Load::begin(&cluster, Expect::Trouble, 2);
+    let Some((cluster, nodes, client, _haproxy)) = behind_haproxy().await else { return };
+    let mut load = Load::begin(&cluster, &client, 2);
     load.answers(100).await;
+    let mut nodes = nodes.map(Some);
     let owner = owner(&cluster.clients()).await;
-    load.avoid(owner);
-    load.answers(50).await;
+    let stopped = nodes[owner].take().expect("the owner");
     load.owner_fails();
-    nodes[owner].stops().await;
+    stopped.stops().await;
     sleep(Duration::from_secs(10)).await;
     load.goes_on();
-    nodes[owner].0.signal(Signal::CONT);
-    nodes[owner].has_status(200).await;
+    stopped.0.signal(Signal::CONT);
+    stopped.0.ended().await.exits(75);
+    nodes[owner] = Some(cluster.start(owner).await);
     load.answers(100).await;
     load.end().await;
 }

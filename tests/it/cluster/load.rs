@@ -1,12 +1,12 @@
-//! Clients of all nodes that believe their answers, whatever happens to the nodes.
+//! Clients behind a load balancer that believe their answers, whatever happens to the nodes.
 //!
-//! Each caller sends codes and checks right, wrong and used ones on its own numbers, at a node chosen at random, some of
-//! them twice at once. An answer that fits no possible state of the number fails the test. In the end the callers ask
-//! about every number again.
+//! Each caller sends codes and checks right, wrong and used ones on its own numbers, some of them twice at once. An answer
+//! that fits no possible state of the number fails the test; one of 503 says that nothing has happened. In the end the
+//! callers ask about every number again.
 
-use std::io;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
@@ -19,26 +19,15 @@ use super::Cluster;
 use crate::belief::{ObservedReply, Request, Subject};
 use crate::support::prelude::*;
 
-const CALLERS: u64 = 8;
+const CALLERS: u64 = 24;
 /// Numbers that a caller uses in turn.
 const IN_USE: usize = 8;
 /// Older numbers about which a caller asks in the end.
-const SAMPLE: usize = 40;
+const SAMPLE: usize = 20;
 /// Between two requests of a caller: the nodes and etcd share two cores with others.
-const PAUSE: Duration = Duration::from_millis(40);
-/// On an idle machine gaps last 2.5 s. Beside other work everything lasts longer.
+const PAUSE: Duration = Duration::from_millis(120);
+/// On an idle machine gaps last 3.5 s. Beside other work everything lasts longer.
 const LONGEST_GAP: Duration = Duration::from_secs(60);
-/// After a request without an answer.
-const LONGER_PAUSE: Duration = Duration::from_millis(100);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// 503, or no answer; for a send also 500. A refused connection may be retried at another node.
-    Trouble,
-    /// Only an answer, which counts as none if it is 503. A refused connection, or one that the server closes first, may be
-    /// retried at another node.
-    Answers,
-}
 
 pub struct Load {
     shared: Arc<Shared>,
@@ -48,22 +37,19 @@ pub struct Load {
 struct Shared {
     twilio: Arc<Twilio>,
     numbers: Arc<Numbers>,
-    nodes: Vec<Client>,
-    expect: Expect,
+    client: Client,
     is_over: AtomicBool,
     answers: AtomicU64,
-    /// Every second caller does not ask this node.
-    avoided: AtomicUsize,
     /// When the owner failed last.
     failure: watch::Sender<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
 pub struct Seen {
+    /// Answers that say what has happened.
     pub answers: u64,
-    pub unanswered: u64,
-    /// Why requests were not answered, where all must be.
-    pub failures: Vec<String>,
+    /// How often the client got which other answer.
+    pub others: BTreeMap<String, u64>,
     pub messages: usize,
     /// For each failure and caller: the time until the caller got an answer again.
     pub gaps: Vec<Duration>,
@@ -72,9 +58,7 @@ pub struct Seen {
 struct Caller {
     shared: Arc<Shared>,
     rng: StdRng,
-    /// Whether it asks only nodes that work, as through a balancer.
-    is_balanced: bool,
-    /// Its numbers, and how many sends of each it asked for and were answered.
+    /// Its numbers, and how many sends of each may have happened and were answered.
     subjects: Vec<(Subject, Sends)>,
     seen: Seen,
     /// The failure after which this caller has got an answer.
@@ -83,20 +67,18 @@ struct Caller {
 
 #[derive(Debug, Default)]
 struct Sends {
-    asked: usize,
+    possible: usize,
     answered: usize,
 }
 
 impl Load {
-    pub fn begin(cluster: &Cluster, expect: Expect, seed: u64) -> Self {
+    pub fn begin(cluster: &Cluster, balancer: &Client, seed: u64) -> Self {
         let shared = Arc::new(Shared {
             twilio: Arc::clone(&cluster.twilio),
             numbers: Arc::clone(&cluster.numbers),
-            nodes: cluster.clients(),
-            expect,
+            client: balancer.clone(),
             is_over: AtomicBool::new(false),
             answers: AtomicU64::new(0),
-            avoided: AtomicUsize::new(usize::MAX),
             failure: watch::Sender::default(),
         });
         let mut callers = JoinSet::new();
@@ -104,7 +86,6 @@ impl Load {
             let caller = Caller {
                 shared: Arc::clone(&shared),
                 rng: StdRng::seed_from_u64(seed ^ (caller + 1)),
-                is_balanced: caller % 2 == 1,
                 subjects: Vec::new(),
                 seen: Seen::default(),
                 last_answered_failure: None,
@@ -116,11 +97,6 @@ impl Load {
 
     pub fn owner_fails(&self) {
         self.shared.failure.send_replace(Some(now()));
-    }
-
-    /// From now on every second caller does not ask this node, and the gaps of these callers count.
-    pub fn avoid(&self, node: usize) {
-        self.shared.avoided.store(node, Ordering::Relaxed);
     }
 
     /// Returns once so many more requests have been answered. Panics if a caller has panicked.
@@ -139,7 +115,7 @@ impl Load {
         }
     }
 
-    /// Ends the load, and asks about the numbers again. All nodes must work by now.
+    /// Ends the load, and asks about the numbers again. A node must answer by now.
     #[expect(clippy::print_stdout, reason = "the figures")]
     pub async fn end(self) -> Seen {
         self.shared.is_over.store(true, Ordering::Relaxed);
@@ -169,10 +145,16 @@ impl Seen {
         self.gaps.last().copied().unwrap_or_default()
     }
 
+    /// Answers after which the client does not know what has happened.
+    pub fn unknown(&self) -> u64 {
+        self.others.iter().filter(|(answer, _)| *answer != "503").map(|(_, times)| times).sum()
+    }
+
     pub fn and(mut self, other: Self) -> Self {
         self.answers += other.answers;
-        self.unanswered += other.unanswered;
-        self.failures.extend(other.failures);
+        for (answer, times) in other.others {
+            *self.others.entry(answer).or_default() += times;
+        }
         self.messages += other.messages;
         self.gaps.extend(other.gaps);
         self.gaps.sort_unstable();
@@ -182,23 +164,17 @@ impl Seen {
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { answers, unanswered, failures, messages, gaps } = self;
+        let Self { answers, others, messages, gaps } = self;
         let (median, longest, measured) = (self.median_gap(), self.longest_gap(), gaps.len());
         write!(
             to,
-            "{answers} answers, {unanswered} unanswered {failures:?}, {messages} messages; gap {median:.1?} in the median, {longest:.1?} at \
+            "{answers} answers, others {others:?}, {messages} messages; gap {median:.2?} in the median, {longest:.2?} at \
              most, {measured} measured"
         )
     }
 }
 
 impl Caller {
-    fn node(&mut self) -> usize {
-        let (nodes, avoided) = (self.shared.nodes.len(), self.shared.avoided.load(Ordering::Relaxed));
-        let node = self.rng.random_range(0..nodes);
-        if self.is_balanced && node == avoided { (node + 1) % nodes } else { node }
-    }
-
     async fn act(mut self) -> Self {
         while !self.shared.is_over.load(Ordering::Relaxed) {
             if self.subjects.len() < IN_USE || self.rng.random_bool(0.1) {
@@ -207,8 +183,8 @@ impl Caller {
             let subjects = self.subjects.len();
             let chosen = self.rng.random_range(subjects.saturating_sub(IN_USE)..subjects);
             let requests = self.subjects[chosen].0.one_or_two_requests(&mut self.rng);
-            let is_answered = self.ask(chosen, requests).await;
-            sleep(if is_answered { PAUSE } else { LONGER_PAUSE }).await;
+            self.ask(chosen, requests).await;
+            sleep(PAUSE).await;
         }
         self
     }
@@ -228,7 +204,7 @@ impl Caller {
         let mut all = 0;
         for (Subject { number, .. }, sends) in &self.subjects {
             let messages = self.shared.twilio.messages_for(number).len();
-            let is_possible = (sends.answered..=sends.asked).contains(&messages);
+            let is_possible = (sends.answered..=sends.possible).contains(&messages);
             assert!(is_possible, "{number}: {messages} messages for {sends:?}");
             all += messages;
         }
@@ -238,72 +214,46 @@ impl Caller {
     /// Asks one thing, or two at once. Returns whether all were answered.
     async fn ask(&mut self, chosen: usize, requests: Vec<Request>) -> bool {
         let began = now();
-        let nodes: Vec<usize> = requests.iter().map(|_| self.node()).collect();
         let (subject, sends) = &mut self.subjects[chosen];
-        sends.asked += requests.iter().filter(|request| **request == Request::Send).count();
         let before = self.shared.twilio.last_code_for(&subject.number);
-        let asked = requests.iter().zip(nodes);
-        let answers = asked.map(|(request, node)| self.shared.answer(node, &subject.number, request));
+        let answers = requests.iter().map(|request| request.ask(&self.shared.client, &subject.number));
         let answers = join_all(answers).await;
-        if self.shared.expect == Expect::Answers {
-            self.seen.failures.extend(answers.iter().filter_map(|answer| answer.as_ref().err()).cloned());
+        let mut possible = Vec::new();
+        let mut is_refused = false;
+        for (request, answer) in requests.into_iter().zip(answers) {
+            let (answer, status) = match answer {
+                Ok(answer) => {
+                    let status = answer.status();
+                    ((status < 500).then_some(answer), status.to_string())
+                }
+                Err(error) => (None, format!("{:?}", error.kind())),
+            };
+            if answer.is_none() {
+                *self.seen.others.entry(status.clone()).or_default() += 1;
+            }
+            if status == "503" {
+                is_refused = true;
+            } else {
+                possible.push((request, answer));
+            }
         }
-        let answers = answers.into_iter().map(Result::ok);
-        let (exchanges, _) = subject.take_in(requests, answers, before.as_ref(), &self.shared.twilio);
+        sends.possible += possible.iter().filter(|(request, _)| *request == Request::Send).count();
+        let (asked, answers): (Vec<_>, Vec<_>) = possible.into_iter().unzip();
+        let (exchanges, _) = subject.take_in(asked, answers, before.as_ref(), &self.shared.twilio);
         let replies: Vec<_> = exchanges.iter().filter_map(|(_, reply)| reply.as_ref()).collect();
         let are_sent = replies.iter().filter(|reply| matches!(reply, ObservedReply::Sent { .. }));
         sends.answered += are_sent.count();
         let answered = replies.len();
         self.shared.answers.fetch_add(answered as u64, Ordering::Relaxed);
         self.seen.answers += answered as u64;
-        self.seen.unanswered += (exchanges.len() - answered) as u64;
         let failure = *self.shared.failure.borrow();
-        let counts = self.is_balanced || self.shared.avoided.load(Ordering::Relaxed) == usize::MAX;
         if answered > 0
-            && counts
             && failure != self.last_answered_failure
             && let Some(failure) = failure.filter(|failure| began >= *failure)
         {
             self.last_answered_failure = Some(failure);
             self.seen.gaps.push(failure.elapsed());
         }
-        answered == exchanges.len()
+        answered == exchanges.len() && !is_refused
     }
-}
-
-impl Shared {
-    /// The answer of this node; an error if there was none, or 503.
-    async fn answer(&self, mut node: usize, number: &str, request: &Request) -> Result<HttpResponse, String> {
-        loop {
-            match (request.ask(&self.nodes[node], number).await, self.expect) {
-                // An owner that was stopped for longer than a send may take does not know whether the message was sent.
-                (Ok(answer), Expect::Trouble) if *request == Request::Send && answer.status() == 500 => {
-                    return Err(format!("node {node}: {}", answer.text()));
-                }
-                (Ok(answer), _) => {
-                    if answer.status() == 503 {
-                        answer.expects_retry_after();
-                        return Err(format!("node {node}: {}", answer.text()));
-                    }
-                    return Ok(answer);
-                }
-                (Err(error), _) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    node = (node + 1) % self.nodes.len();
-                }
-                // A server may close an idle connection while a request is on its way (RFC 9112, 9.5). If it had begun the
-                // request, a second message or a second wrong code would show it.
-                (Err(error), Expect::Answers) if is_closed_meanwhile(&error) => {
-                    node = (node + 1) % self.nodes.len();
-                }
-                (Err(error), Expect::Trouble) => return Err(format!("node {node}: {error:?}")),
-                (Err(error), Expect::Answers) => panic!("node {node}: {error:?}"),
-            }
-        }
-    }
-}
-
-/// Whether a connection ended before the answer began.
-fn is_closed_meanwhile(error: &io::Error) -> bool {
-    let of_hyper = error.get_ref().and_then(|error| error.downcast_ref::<hyper::Error>());
-    error.kind() == io::ErrorKind::UnexpectedEof || of_hyper.is_some_and(hyper::Error::is_incomplete_message)
 }

@@ -1,4 +1,4 @@
-//! Nodes that share an etcd: one owns the records, the others stand by and pass requests on.
+//! Nodes that share an etcd: one owns the records, the others stand by.
 
 mod failures;
 mod load;
@@ -9,7 +9,6 @@ use std::net::TcpListener;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use hyper::Method;
 use rustix::process::Signal;
 use tokio::time::timeout;
 
@@ -53,7 +52,7 @@ impl Cluster {
         let setup = |node: usize| {
             let address = &addresses[node];
             let setup = through(&twilio.base_url(), V2::account(Setup::listening_on(address)))
-                .config("cluster", cluster_settings(&etcd, node, address))
+                .config("cluster", cluster_settings(&etcd, node))
                 .file("shared.key", KEY)
                 .config("key-file", "shared.key");
             change(node, setup)
@@ -66,6 +65,23 @@ impl Cluster {
     fn clients(&self) -> Vec<Client> {
         let client = |address: &String| Client::new(address.parse().expect("an address"));
         self.addresses.iter().map(client).collect()
+    }
+
+    /// `haproxy` in front of three nodes, and its client; `None` where it is not installed.
+    async fn balancer(&self) -> Option<(Client, Proxy)> {
+        let address = unused_address();
+        let [a, b, c] = &self.addresses[..] else { panic!("three nodes") };
+        let bind = format!("bind {address}");
+        let filled_in = [
+            ("bind :443 ssl crt /etc/haproxy/otp.pem", &bind),
+            ("10.0.0.21:3000", a),
+            ("10.0.0.22:3000", b),
+            ("10.0.0.23:3000", c),
+        ];
+        let text = proxy_file("haproxy.cfg", &filled_in.map(|(place, value)| (place, value.as_str())));
+        let setup = Setup::bare().file("proxy.conf", text);
+        let haproxy = Proxy::start("haproxy", &["-db", "-f", "proxy.conf"], setup, &[address]).await?;
+        Some((Client::new(address), haproxy))
     }
 
     async fn start(&self, node: usize) -> Node {
@@ -84,7 +100,7 @@ impl Cluster {
     }
 
     fn set(&mut self, node: usize, key: &str, value: impl Into<Value>) {
-        let mut settings = cluster_settings(&self.etcd, node, &self.addresses[node]);
+        let mut settings = cluster_settings(&self.etcd, node);
         settings[key] = value.into();
         self.setups[node] = self.setups[node].clone().config("cluster", settings);
     }
@@ -102,13 +118,14 @@ impl Cluster {
     }
 }
 
-fn cluster_settings(etcd: &Etcd, node: usize, address: &str) -> Value {
-    json!({ "etcd": etcd.urls(), "node": NAMES[node], "advertise": address })
+fn cluster_settings(etcd: &Etcd, node: usize) -> Value {
+    json!({ "etcd": etcd.urls(), "node": NAMES[node] })
 }
 
 impl Node {
     async fn owns_the_records(&self) {
-        self.shows("the owner", is_ready_owner).await;
+        let owner = async || self.try_get("/owner").await.is_ok_and(|answer| answer.status() == 200);
+        until("the owner", owner, |is_owner| *is_owner).await;
     }
 
     /// Stops every thread, as a suspended machine does.
@@ -130,26 +147,18 @@ impl Node {
 
     /// Waits for such an answer of `/readyz`.
     async fn shows(&self, what: &str, is_it: impl Fn(&HttpResponse) -> bool) {
-        // There is none while the node starts again after the loss of its lease.
         let readiness = async || self.0.try_readiness().await.ok();
         until(what, readiness, |answer| answer.as_ref().is_some_and(&is_it)).await;
     }
-}
-
-fn is_ready_owner(answer: &HttpResponse) -> bool {
-    answer.status() == 200 && answer.json()["data"]["cluster"]["state"] == "owner"
 }
 
 /// The node that owns the records, once one does.
 async fn owner(clients: &[Client]) -> usize {
     let find = async || {
         for (node, client) in clients.iter().enumerate() {
-            let account = basic(OWN_ACCOUNT, OWN_TOKEN);
-            let headers = [("authorization", account.as_str())];
-            let asked = client.try_request_with(Method::GET, "/readyz", &headers, "");
             // A node that was stopped accepts connections.
-            let answer = timeout(Duration::from_secs(5), asked).await;
-            if matches!(answer, Ok(Ok(answer)) if is_ready_owner(&answer)) {
+            let answer = timeout(Duration::from_secs(5), client.try_get("/owner")).await;
+            if matches!(answer, Ok(Ok(answer)) if answer.status() == 200) {
                 return Some(node);
             }
         }

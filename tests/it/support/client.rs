@@ -96,6 +96,10 @@ impl Client {
         self.get_with(path, &[]).await
     }
 
+    pub async fn try_get(&self, path: &str) -> Result<HttpResponse, io::Error> {
+        self.try_request_with(Method::GET, path, &[], "").await
+    }
+
     pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
         self.request_with(Method::GET, path, headers, "").await
     }

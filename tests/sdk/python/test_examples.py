@@ -150,15 +150,25 @@ class Receiver(unittest.TestCase):
 
 
 class Manifest(unittest.TestCase):
-    def test_kubernetes_accepts_the_manifest_and_one_process_writes(self):
-        with open(ROOT / "dist/kubernetes/onceward.yaml", encoding="utf-8") as file:
+    def parts_of(self, name):
+        with open(ROOT / "dist/kubernetes" / name, encoding="utf-8") as file:
             parts = list(yaml.safe_load_all(file))
         for part in parts:
             kubernetes_validate.validate(part, kubernetes_validate.latest_version(), strict=True)
-        [workload] = [part for part in parts if part["kind"] == "StatefulSet"]
+        return {part["kind"]: part for part in parts}
+
+    def test_kubernetes_accepts_the_manifest_and_one_process_writes(self):
+        workload = self.parts_of("onceward.yaml")["StatefulSet"]
         self.assertEqual(workload["spec"]["replicas"], 1)
         claim = workload["spec"]["volumeClaimTemplates"][0]
         self.assertEqual(claim["spec"]["accessModes"], ["ReadWriteOncePod"])
+
+    def test_kubernetes_accepts_a_cluster_whose_ingress_repeats_only_what_got_503(self):
+        parts = self.parts_of("cluster.yaml")
+        repeated = parts["Ingress"]["metadata"]["annotations"]["nginx.ingress.kubernetes.io/proxy-next-upstream"]
+        self.assertEqual(repeated, "http_503 non_idempotent")
+        [container] = parts["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+        self.assertEqual(container["readinessProbe"]["httpGet"]["path"], "/readyz")
 
 
 class Compose(unittest.TestCase):

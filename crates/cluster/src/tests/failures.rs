@@ -11,7 +11,7 @@ use super::node::{PATIENCE, commit, eventually, join, key, log_of_this_thread, p
 async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     let mut etcd = Etcd::start(3).await;
     let cluster = join(&etcd, "a").await;
-    let a = cluster.campaign().await.unwrap();
+    let a = cluster.campaign().await;
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     etcd.kill(0);
     etcd.kill(1);
@@ -19,7 +19,7 @@ async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     eventually(async || !a.owns_records() && a.health().is_err()).await;
     a.wait_until_lease_ended().await;
     etcd.start_member(0);
-    let a = cluster.campaign().await.unwrap();
+    let a = cluster.campaign().await;
     commit(&a, vec![put(0, 1, "after")]).await.unwrap();
     assert!(a.owns_records() && a.health().is_ok());
     let kept = restore(&a, Slots::from_iter([0])).await.unwrap();
@@ -30,7 +30,7 @@ async fn without_a_majority_nothing_is_committed_until_it_is_back() {
 async fn a_batch_that_waits_behind_an_unknown_one_fails_with_it() {
     let mut etcd = Etcd::start(1).await;
     let cluster = join(&etcd, "a").await;
-    let a = cluster.campaign().await.unwrap();
+    let a = cluster.campaign().await;
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     etcd.kill(0);
     // Of one lane, and too many for one transaction: each batch has its own.
@@ -47,7 +47,7 @@ async fn only_the_first_failed_commit_is_logged_with_the_reason_of_etcd() {
     let etcd = Etcd::launch_with(1, "http", vec!["--quota-backend-bytes=200000".to_owned()]);
     etcd.ready().await;
     let cluster = join(&etcd, "a").await;
-    let a = cluster.campaign().await.unwrap();
+    let a = cluster.campaign().await;
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     for _ in 0..2 {
         let more_than_the_quota = (0..100).map(|id| put(0, id, &"x".repeat(4_000))).collect();

@@ -16,11 +16,11 @@ use crate::{Cluster, JoinError};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_whole_and_the_next_owner_reads_it() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     commit(&a, vec![put(0, 1, "one"), put(2, 2, "two"), put(255, 3, "four")]).await.unwrap();
     commit(&a, vec![put(0, 1, "three"), remove(2, 2)]).await.unwrap();
     a.close().await.unwrap();
-    let b = join(&etcd, "b").await.campaign().await.unwrap();
+    let b = join(&etcd, "b").await.campaign().await;
     let records = restore(&b, Slots::all()).await.unwrap();
     let expected = [(key(0, 1), Bytes::from("three")), (key(255, 3), Bytes::from("four"))];
     assert_eq!(records.into_iter().collect::<Vec<_>>(), expected);
@@ -30,7 +30,7 @@ async fn a_batch_is_whole_and_the_next_owner_reads_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_visits_each_record_of_each_page_once() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     let page = u32::try_from(PAGE).unwrap();
     let stored = [(0, page), (1, page + 1), (2, 0), (3, page - 1), (254, 1), (255, 2 * page + 1)];
     let all = stored.into_iter().flat_map(|(slot, records)| (0..records).map(move |id| put(slot, id, "x")));
@@ -53,7 +53,7 @@ async fn a_restore_visits_each_record_of_each_page_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_many_records_is_one_transaction() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     let (client, lease) = (etcd.client(), a.lease().id);
     let transactions = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
     for records in [118, 119, 120, 121, 3_600] {
@@ -71,7 +71,7 @@ async fn a_batch_of_many_records_is_one_transaction() {
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_that_wait_together_are_all_applied_in_order() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     let committed: Vec<_> = (0..20)
         .map(|n| {
             let (done, committed) = oneshot::channel();
@@ -90,7 +90,7 @@ async fn batches_that_wait_together_are_all_applied_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
     etcd.client().revoke(a.lease().id).await.unwrap();
     let late = commit(&a, vec![put(0, 1, "late")]).await;
@@ -98,7 +98,7 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
     a.wait_until_lease_ended().await;
     assert!(!a.owns_records() && a.health().is_err());
     assert!(restore(&a, Slots::all()).await.is_err());
-    let b = join(&etcd, "b").await.campaign().await.unwrap();
+    let b = join(&etcd, "b").await.campaign().await;
     commit(&b, vec![put(0, 2, "of b")]).await.unwrap();
     assert!(commit(&a, vec![put(0, 2, "later still")]).await.is_err());
     let records = restore(&b, Slots::all()).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_or_late_transaction_changes_nothing() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     let (client, lease) = (etcd.client(), a.lease().id);
     let name = crate::sealed::system_key("test");
     let version = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
@@ -136,10 +136,10 @@ async fn a_new_owner_decides_later_than_the_one_before() {
     let etcd = Etcd::start(1).await;
     let decided = START.plus(Duration::from_secs(30));
     let a = Cluster::join(options(&etcd, "a", 1, decided)).await.expect("joined");
-    let a = a.campaign().await.unwrap();
+    let a = a.campaign().await;
     commit(&a, vec![put(9, 1, "x")]).await.unwrap();
     a.close().await.unwrap();
-    let b = join(&etcd, "b").await.campaign().await.unwrap();
+    let b = join(&etcd, "b").await.campaign().await;
     assert_eq!(b.newest_time(), decided.plus(Duration::from_secs(1)));
 }
 
@@ -155,7 +155,7 @@ async fn a_node_with_another_server_key_does_not_join() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_store_refuses_every_batch() {
     let etcd = Etcd::start(1).await;
-    let a = join(&etcd, "a").await.campaign().await.unwrap();
+    let a = join(&etcd, "a").await.campaign().await;
     assert_eq!(commit(&a, Vec::new()).await, Ok(()));
     a.close().await.unwrap();
     for writes in [Vec::new(), vec![put(0, 1, "x")]] {

@@ -62,7 +62,6 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
         etcd: etcd.urls(),
         tls: None,
         name: node.to_owned(),
-        advertise: format!("{node}.example:3000"),
         key: ServerKey::from_bytes([key; 32]),
         key_fingerprint: [key; 16],
         clock: Arc::new(ManualClock::starting_at(now)),

@@ -49,7 +49,7 @@ async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
         // etcd starts.
         joined = join(tls(&known, Some(&known))).await;
     }
-    let store = joined.expect("joined").campaign().await.unwrap();
+    let store = joined.expect("joined").campaign().await;
     commit(&store, vec![put(0, 1, "x")]).await.expect("committed");
     assert!(store.owns_records());
     let not_trusted = join(tls(&stranger, Some(&known))).await.err().expect("refused").to_string();

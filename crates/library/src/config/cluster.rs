@@ -1,16 +1,14 @@
 //! What `cluster` may have.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::{Position, Url};
 
-use super::forms::{Form as _, ListenAddress, MINUTE, Span, checked, is_name};
+use super::forms::{checked, is_name};
 use super::layers::Context;
 
 /// One node of several that share an etcd.
@@ -23,26 +21,12 @@ pub struct ClusterSettings {
     /// This node's name: 1 to 64 letters, digits, `-` and `_`. No other node has it.
     #[serde(deserialize_with = "node_name")]
     pub node: String,
-    /// Where other nodes reach this one: host:port.
-    #[serde(deserialize_with = "node_address")]
-    pub advertise: String,
     /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
     pub etcd_ca: Option<PathBuf>,
     /// PEM file of the certificate with which this node connects to etcd. Needs `etcd-key`.
     pub etcd_cert: Option<PathBuf>,
     /// PEM file of that certificate's private key. Needs `etcd-cert`.
     pub etcd_key: Option<PathBuf>,
-    /// PEM file of the authorities that signed the nodes' certificates (`tls-cert`). Without it those that the system
-    /// trusts.
-    pub peer_ca: Option<PathBuf>,
-    /// For how long a request waits for an owner. Then it is answered 503.
-    #[serde(default = "default_wait", with = "Span::<10, MINUTE>")]
-    pub wait: Duration,
-}
-
-/// Longer than a standby usually needs to take over.
-const fn default_wait() -> Duration {
-    Duration::from_secs(4)
 }
 
 fn etcd_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
@@ -62,15 +46,6 @@ fn node_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     checked(from, "1 to 64 letters, digits, - and _", |text| is_name(text).then(|| text.to_owned()))
 }
 
-fn node_address<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    let accepted = "host:port with a port from 1 to 65535, such as \"10.0.0.5:3000\", and not the address of every interface";
-    checked(from, accepted, |text| {
-        let address = ListenAddress::read(text)?;
-        let is_every = address.host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified());
-        (!address.host.is_empty() && !is_every && address.port != 0).then(|| text.to_owned())
-    })
-}
-
 fn is_member(url: &str, scheme: &str) -> bool {
     Url::parse(url).is_ok_and(|url| {
         url.scheme() == scheme
@@ -84,7 +59,7 @@ fn is_member(url: &str, scheme: &str) -> bool {
 impl ClusterSettings {
     /// With the members checked against each other, and relative paths below `directory`.
     pub(super) fn checked(self, directory: &Path, c: &mut Context) -> Self {
-        let Self { etcd, etcd_ca, etcd_cert, etcd_key, peer_ca, .. } = &self;
+        let Self { etcd, etcd_ca, etcd_cert, etcd_key, .. } = &self;
         let is_secure = etcd.iter().any(|url| is_member(url, "https"));
         for (is_wrong, member, problem) in [
             (
@@ -101,8 +76,8 @@ impl ClusterSettings {
                 c.wrong(&format!("cluster.{member}"), None, problem);
             }
         }
-        let [etcd_ca, etcd_cert, etcd_key, peer_ca] = [etcd_ca, etcd_cert, etcd_key, peer_ca]
-            .map(|path| path.as_ref().map(|path| directory.join(path)));
-        Self { etcd_ca, etcd_cert, etcd_key, peer_ca, ..self }
+        let [etcd_ca, etcd_cert, etcd_key] =
+            [etcd_ca, etcd_cert, etcd_key].map(|path| path.as_ref().map(|path| directory.join(path)));
+        Self { etcd_ca, etcd_cert, etcd_key, ..self }
     }
 }

@@ -28,14 +28,12 @@ pub struct Check {
     pub request_id: Option<RequestId>,
     /// The request's idempotency key.
     pub keyed: Option<RunningRequest>,
-    /// The key of the node that passed the request on.
-    pub node_key: Option<String>,
 }
 
 impl Check {
     /// A check of the verification that is under way, by a request without an id.
     pub const fn new(key: NumberKey, code: Option<Code>) -> Self {
-        Self { key, code, named: None, request_id: None, keyed: None, node_key: None }
+        Self { key, code, named: None, request_id: None, keyed: None }
     }
 }
 

@@ -36,8 +36,6 @@ pub struct Outgoing {
     pub tags: BTreeMap<String, String>,
     /// The request's idempotency key. Until the message is settled, a repetition is told that it is under way.
     pub keyed: Option<RunningRequest>,
-    /// The key of the node that passed the request on.
-    pub node_key: Option<String>,
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
     pub request_id: Option<RequestId>,
@@ -67,7 +65,6 @@ impl Outgoing {
             supplied_code: None,
             tags: BTreeMap::new(),
             keyed: None,
-            node_key: None,
             client: ClientSignals::default(),
             request_id: None,
             allowance: TakenAllowance::Exempt,

@@ -24,8 +24,6 @@ use crate::shard::{
 
 /// Bytes of an idempotency key.
 pub const LONGEST_KEY: usize = 255;
-/// Begins a key that a node of a cluster made for a request that it passes on.
-pub const NODE_KEY: &str = "onceward-node-";
 
 /// How long a send is remembered after the end of its verification. A program that repeats it later has long shown an
 /// error, and its next message gets another key.

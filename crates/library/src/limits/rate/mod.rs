@@ -17,7 +17,7 @@ pub use counters::{Charge, Charged, Counter, LimitRefusal, Limits};
 pub use decide::BucketRule;
 pub use keyed::{
     CheckAnswer, IdempotencyKeys, KEPT_BEYOND, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY,
-    NODE_KEY, RequestKey, RunningRequest,
+    RequestKey, RunningRequest,
 };
 
 /// Records of one service of each of the two kinds over all shards, of at most 512 bytes. A longer one counts for several,

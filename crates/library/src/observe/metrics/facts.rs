@@ -140,16 +140,3 @@ crate::named! {
         NoOwner = "no_owner",
     }
 }
-
-crate::named! {
-    /// The end of a request that reached another node of a cluster than the owner.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum ForwardEnd {
-        /// The owner answered.
-        Answered = "answered",
-        /// The owner may have carried it out, and did not answer.
-        Unanswered = "unanswered",
-        /// No node took it in time, or too many are in flight.
-        NotForwarded = "not_forwarded",
-    }
-}

@@ -32,8 +32,7 @@ pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 pub use self::text::TextFormat;
 
 pub use self::facts::{
-    Fact, ForwardEnd, GatewayEnd, GatewayOperation, NodeState, SendEnd, SendFacts, VerificationStep,
-    WebhookEnd,
+    Fact, GatewayEnd, GatewayOperation, NodeState, SendEnd, SendFacts, VerificationStep, WebhookEnd,
 };
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
@@ -110,8 +109,6 @@ families! {
         "onceward_connections": "Open connections of clients";
     node_state: Family<Labels<1>, Gauge> = Family::default(),
         "onceward_cluster_node": "1 for the state of this node of a cluster, else 0";
-    forwarded: Counters<Labels<1>> = Family::default(),
-        "onceward_requests_forwarded": "Requests for the owner of the records that reached this node of a cluster, by outcome";
 }
 
 const COMMIT_SECONDS: [f64; 14] =
@@ -291,16 +288,6 @@ impl Metrics {
     /// Counts a rule of the pumping guard that a send broke. Both names are of fixed lists.
     pub fn guard_finding(&self, rule: &'static str, effect: &'static str) {
         self.families.guard_findings.get_or_create(&[("rule", rule), ("effect", effect)]).inc();
-    }
-
-    /// Creates the series of a node of a cluster at zero, as
-    /// [`create_refusals_at_zero`](Self::create_refusals_at_zero).
-    pub fn create_forwarded_at_zero(&self) {
-        zeros(&self.families.forwarded, "outcome", ForwardEnd::ALL.map(ForwardEnd::as_str));
-    }
-
-    pub fn forwarded(&self, end: ForwardEnd) {
-        self.families.forwarded.get_or_create(&[("outcome", end.as_str())]).inc();
     }
 
     /// Notes the state of this node of a cluster.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Verifying, answered_before};
+use super::Verifying;
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, request_fingerprint};
@@ -200,13 +200,6 @@ impl Verifying {
         &self,
         mut outgoing: Box<Outgoing>,
     ) -> Result<Reply<SendOutcome>, Refusal> {
-        if let Some(key) = outgoing.node_key.take() {
-            match self.keys.begin(ServiceId::DEFAULT, outgoing.key.number, &key, [0; 32]).await? {
-                KeyDecision::First(running) => outgoing.keyed = Some(running),
-                // Its message may have left.
-                _ => return Err(Refusal::StoreUnavailable),
-            }
-        }
         outgoing.client = self.with_safe_list(outgoing.key.number, outgoing.client);
         let default = self.default_with_test_numbers();
         if let Some((default, test)) =
@@ -224,16 +217,6 @@ impl Verifying {
     pub async fn check_for_default_service(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
         if let Some(default) = self.default_with_test_numbers() {
             check.key = self.key(&default, check.key.number);
-        }
-        if let Some(key) = check.node_key.take() {
-            match self.keys.begin(ServiceId::DEFAULT, check.key.number, &key, [0; 32]).await? {
-                KeyDecision::First(running) => check.keyed = Some(running),
-                KeyDecision::Again(key, request) => {
-                    self.verifier.until_durable(check.key, key).await?;
-                    return answered_before(&request).map_err(|_| Refusal::StoreUnavailable);
-                }
-                _ => return Err(Refusal::StoreUnavailable),
-            }
         }
         self.verifier.check(check).await
     }
