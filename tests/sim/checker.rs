@@ -183,7 +183,10 @@ impl NumberModel {
             }
             What::MayBeDecided(command) => match *self.intent(*command) {
                 Intent::Send { life } => self.between.push((fact.at, life, *command)),
-                Intent::Resume { salt } => self.codes.may_leave(&salt),
+                Intent::Resume { salt } => {
+                    self.codes.may_leave(&salt);
+                    self.codes.may_be_prolonged(&salt, latest, &self.rules);
+                }
                 Intent::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
                     self.counted_before.insert(*command);
@@ -195,14 +198,22 @@ impl NumberModel {
                 self.questions.insert(*until);
                 self.codes.consulted()?;
             }
-            What::Dispatched { salt, code, expires, .. } => {
+            What::Dispatched { command, salt, code, expires, .. } => {
                 let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
-                let expires = longest.max().unwrap_or(*expires);
-                self.codes.dispatched(*salt, code, expires, fact.at[1])?;
+                let longest = longest.max().unwrap_or(*expires);
+                self.codes.dispatched(*salt, code, longest, fact.at[1])?;
+                let life = match self.intent(*command) {
+                    Intent::Send { life } => Some(*life),
+                    Intent::Check { .. } | Intent::Resume { .. } => None,
+                };
+                let at = [fact.at[0].min(fact.at[1]), latest];
+                self.codes.lasts(salt, *expires, life, at, &self.rules)?;
             }
             What::Reloaded { .. } => self.codes.reloaded(),
             What::Uncertain(command, stage) => self.in_doubt(*command, stage, fact.at),
-            What::Usable { salt, said } => self.codes.said_usable(salt, *said, latest)?,
+            What::Usable { salt, said, planned } => {
+                self.codes.said_usable(salt, *said, planned.then_some(&self.rules), latest)?;
+            }
             What::Answered(command, stage, answer) => {
                 let asked = self.sending.remove(command);
                 // Nothing notes the withdrawal of a code that ended before its message could leave. If the clock is set
@@ -290,6 +301,7 @@ impl NumberModel {
         self.codes.in_doubt();
         if let Intent::Resume { salt } = *self.intent(command) {
             self.codes.may_leave(&salt);
+            self.codes.may_be_prolonged(&salt, now, &self.rules);
         }
         if let (Stage::Direct, Intent::Send { life }) = (stage, self.intent(command)) {
             self.codes.may_end(now + life);

@@ -1,5 +1,8 @@
 //! The codes of one number: who may have each, and whether it may still be right.
 
+use std::collections::BTreeSet;
+
+use crate::count::Rules;
 use crate::facts::{Checked, End, Salted};
 
 /// The code of one verification.
@@ -11,6 +14,8 @@ pub struct Known {
     expires: u64,
     /// Its end if a send that was answered 503 became durable.
     may_expire: u64,
+    /// The ends that no planned message changes: one life of the service after those that requested messages gave.
+    last: BTreeSet<u64>,
     dispatches: u32,
     /// Dispatches that are counted but not yet processed.
     announced: u32,
@@ -82,6 +87,43 @@ impl Codes {
         if let Some(known) = self.known_by(salt) {
             known.dispatches += 1;
             known.announced += 1;
+        }
+    }
+
+    /// The end of a code for which a message leaves, as the message says it: `expires`. By the older routes each message
+    /// restarts the life. `life` is what the message was requested with; `None` for a planned one.
+    pub fn lasts(
+        &mut self,
+        salt: &Salted,
+        expires: u64,
+        life: Option<u64>,
+        [earliest, latest]: [u64; 2],
+        rules: &Rules,
+    ) -> Checked {
+        let Some(known) = self.known_by(salt) else { return Ok(()) };
+        if life.is_some() {
+            known.last.insert(expires + rules.life);
+        }
+        if expires < earliest + life.unwrap_or(rules.needed()) {
+            return Err(format!("a message left whose code ends at {expires}, too soon"));
+        }
+        let end = rules.planned_end(latest, known.last.last().copied().unwrap_or_default());
+        if life.is_none() && expires > known.may_expire.max(end) {
+            return Err(format!("a planned message prolonged its code to {expires}, beyond {end}"));
+        }
+        Ok(())
+    }
+
+    /// The latest ends that planned messages can give a code.
+    pub fn last(&self, salt: &Salted) -> BTreeSet<u64> {
+        self.place(salt).map(|place| self.known[place].last.clone()).unwrap_or_default()
+    }
+
+    /// A planned message may be decided, which prolongs its code.
+    pub fn may_be_prolonged(&mut self, salt: &Salted, now: u64, rules: &Rules) {
+        if let Some(known) = self.known_by(salt) {
+            let last = known.last.last().copied().unwrap_or_default();
+            known.may_expire = known.may_expire.max(rules.planned_end(now, last));
         }
     }
 
@@ -338,9 +380,13 @@ impl Codes {
         why.map_or(Ok(()), |why| Err(format!("a verification was approved that {why}")))
     }
 
-    /// Delivery learned whether a code is usable.
-    pub fn said_usable(&self, salt: &Salted, said: bool, now: u64) -> Checked {
+    /// Delivery learned whether a code is usable. A `planned` message needs one that can live long enough.
+    pub fn said_usable(&self, salt: &Salted, said: bool, planned: Option<&Rules>, now: u64) -> Checked {
         let Some(known) = self.place(salt).map(|place| &self.known[place]) else { return Ok(()) };
+        let lives_long_enough = planned.is_none_or(|rules| {
+            let last = known.last.first().copied().unwrap_or_default();
+            known.expires.max(rules.planned_end(now, last)) >= now + rules.needed()
+        });
         if said {
             if let Some(why) = known.void {
                 return Err(format!("a code is called usable that {why}"));
@@ -348,7 +394,9 @@ impl Codes {
             if now >= known.expires {
                 return Err("a code is called usable that has expired".to_owned());
             }
-        } else if self.required.as_ref().is_some_and(|code| code.salt == *salt && now < code.expires) {
+        } else if lives_long_enough
+            && self.required.as_ref().is_some_and(|code| code.salt == *salt && now < code.expires)
+        {
             return Err("a code that was sent and can be used is called unusable".to_owned());
         }
         Ok(())

@@ -17,10 +17,27 @@ use crate::facts::End;
 pub struct Rules {
     pub attempts: u8,
     pub lockout: u64,
+    /// The life of the service's codes.
+    pub life: u64,
+    /// The longest time that a message takes.
+    pub sending: u64,
     /// The longest time that a gateway takes for a check.
     pub asking: u64,
     /// Whether some gateway holds codes.
     pub held: bool,
+}
+
+impl Rules {
+    /// What a planned message leaves to its code: half of the service's life, at most five minutes.
+    pub fn needed(&self) -> u64 {
+        (self.life / 2).min(300_000)
+    }
+
+    /// When a code ends with a planned message at `now`, unless it ends later anyway. `last` is the end that no planned
+    /// message changes.
+    pub fn planned_end(&self, now: u64, last: u64) -> u64 {
+        (now + self.needed() + self.sending).min(last)
+    }
 }
 
 /// One memory of one number.
@@ -295,10 +312,20 @@ impl Decision<'_> {
     /// A message was handed over after its decision was durable.
     pub fn dispatched(&self, expires: u64, planned: bool) -> Memories {
         self.each(|memory, now| {
-            if planned {
-                return matches!(memory.at(now, self.rules), Open { asking: 0, .. }).then_some(memory);
-            }
-            memory.sent(now, expires, self.rules)
+            // Without a code in memory nothing planned is sent.
+            memory
+                .sent(now, expires, self.rules)
+                .filter(|_| !planned || memory.at(now, self.rules) != Nothing)
+        })
+    }
+
+    /// A planned message may have been decided, whose code ends at one of these times at the latest.
+    pub fn may_have_resumed(&self, last: &BTreeSet<u64>) -> Memories {
+        self.each(|memory, now| {
+            let ends = last.iter().map(move |last| self.rules.planned_end(now, *last));
+            let is_open = matches!(memory.at(now, self.rules), Open { .. });
+            let resumed = ends.filter_map(move |end| memory.sent(now, end, self.rules));
+            std::iter::once(memory).chain(resumed.filter(move |_| is_open))
         })
     }
 

@@ -67,10 +67,11 @@ pub enum What {
     Reloaded {
         latest: u64,
     },
-    /// Delivery, or an answered call, asked whether a code is still usable.
+    /// Delivery asked whether a code is still usable, or a planned message was decided, which did not leave.
     Usable {
         salt: Salted,
         said: bool,
+        planned: bool,
     },
 }
 

@@ -194,7 +194,7 @@ impl World {
         let verification = state.and_then(|state| state.at(self.setup.policy(number), now).verification());
         let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
         self.tally.count(if said { "usable yes" } else { "usable no" });
-        let (call, what) = (self.event(), What::Usable { salt, said });
+        let (call, what) = (self.event(), What::Usable { salt, said, planned: false });
         self.notes(Fact { call, number, shard, at, in_commit: false, what });
         said
     }

@@ -247,7 +247,7 @@ impl World {
             return self.tally.count("planned send without a plan");
         }
         self.tally.count("planned send not usable");
-        let what = What::Usable { salt: *salt, said: false };
+        let what = What::Usable { salt: *salt, said: false, planned: true };
         self.notes(Fact { what, in_commit: false, ..answered.clone() });
     }
 

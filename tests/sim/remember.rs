@@ -92,7 +92,8 @@ impl NumberModel {
                 // A commit that took longer than its code lives ends it, and it is decided again.
                 Intent::Send { life } => count::may_have_ended(&decision.may_have_sent(*life), End::Nothing),
                 Intent::Check { code: Some(_) } => decision.may_be_counted(),
-                Intent::Check { code: None } | Intent::Resume { .. } => either,
+                Intent::Check { code: None } => either,
+                Intent::Resume { salt } => decision.may_have_resumed(&self.codes.last(salt)),
             },
             What::Dispatched { expires, planned, .. } => decision.dispatched(*expires, *planned),
             What::Consulted { until } => decision.consulted(*until),
@@ -120,9 +121,10 @@ impl NumberModel {
                     Self::or_as_before(decision, decision.refused_locked(*until), doubt)
                 }
                 // Withheld: its code became useless before its message could leave.
-                (Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed) | Outcome::Followed) => {
+                (Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed)) => {
                     count::may_have_ended(&either, End::Nothing)
                 }
+                (Stage::Direct, Outcome::Followed) => self.count_in_doubt(decision, *command, stage),
                 (Stage::Direct, Outcome::Send(_)) => Memories::new(),
                 (Stage::Sent { end, .. }, Outcome::Send(answer)) => {
                     let fits = decision.send_answered(*end, answer);
@@ -178,7 +180,10 @@ impl NumberModel {
                 Intent::Check { code } => {
                     decision.may_have_checked(self.codes.is_of_this_number(code.as_deref()))
                 }
-                Intent::Resume { .. } => count::may_have_ended(decision.from, End::Nothing),
+                Intent::Resume { salt } => {
+                    let resumed = decision.may_have_resumed(&self.codes.last(salt));
+                    count::may_have_ended(&resumed, End::Nothing)
+                }
             },
             Stage::Sent { end, .. } => count::may_have_ended(decision.from, *end),
             Stage::CheckReported { until, result, .. } => decision.may_have_settled((*until, *result)),

@@ -102,6 +102,8 @@ impl Setup {
         let rules = |number| Rules {
             attempts: self.policy(number).max_attempts,
             lockout: millis(self.policy(number).lockout_time()),
+            life: millis(self.policy(number).code.life),
+            sending: millis(self.send_budget),
             asking: millis(self.check_budget),
             held: self.held > 0,
         };

@@ -51,7 +51,7 @@ pub enum BeginOutcome {
 pub enum SendLimit {
     /// No check would be allowed until then, therefore no code is sent.
     NoChecksLeft { until: Timestamp },
-    /// The verification has used its messages. It ends then.
+    /// The verification has used its messages, or has lived too long for a further one. It ends then.
     NoSendsLeft { until: Timestamp },
     /// The wait after the last message ends then.
     CoolingDown { until: Timestamp },
@@ -79,7 +79,7 @@ impl SendLimit {
 pub enum ResumeOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
     Permitted(SendPermit),
-    /// The code was used, replaced or locked, or it has expired.
+    /// The code was used, replaced or locked, or it has expired or would soon.
     NotUsable,
     /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
     Busy { until: Timestamp },
@@ -108,7 +108,7 @@ impl SendPermit {
 ///
 /// By the compatible routes each message replaces the code and restarts its life. A verification with an id keeps it
 /// and its counts until it is approved, ended or expired; whether a further message repeats its code is in
-/// [`SendRules::keeps_code`](super::SendRules).
+/// [`SendRules::keeps_code`](super::SendRules). A message that repeats a code prolongs its life, so that enough of it is left.
 ///
 /// One exception holds for both: while a message with the present code may be on its way, a further message repeats
 /// that code and its length, because a message must never carry a code that can no longer be used.
@@ -146,7 +146,7 @@ pub fn begin(
         None => (live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)), None),
         Some(_) => match named_verification(rules, &request, fresh, live, now) {
             Ok((verification, before)) => (verification, Some(before)),
-            Err(until) => return (state, BeginOutcome::Limited(SendLimit::StillSending { until })),
+            Err(limit) => return (state, BeginOutcome::Limited(limit)),
         },
     };
     let is_test = request.verification.is_some_and(|options| options.is_test);
@@ -165,14 +165,14 @@ pub fn begin(
 /// its counts without this message.
 ///
 /// # Errors
-/// The latest end of a send of another code than the one that the caller supplies.
+/// A message with another code than the one that the caller supplies is on its way, or the code cannot live long enough.
 fn named_verification(
     rules: &Rules<'_>,
     request: &Begin<'_>,
     fresh: Verification,
     live: Option<Verification>,
     now: Timestamp,
-) -> Result<(Verification, VerificationDetails), Timestamp> {
+) -> Result<(Verification, VerificationDetails), SendLimit> {
     let supplied = request.verification.and_then(|options| options.supplied_code);
     let length = supplied.map_or(fresh.length, Code::length);
     let offset = |v: &Verification| {
@@ -182,14 +182,17 @@ fn named_verification(
     let is_same = |v: &Verification| supplied.is_none() || (v.length == length && offset(v) == v.offset());
     let on_its_way = live.filter(|v| v.is_sending(now));
     if let Some(v) = on_its_way.filter(|v| !is_same(v)) {
-        return Err(v.sending_until);
+        return Err(SendLimit::StillSending { until: v.sending_until });
     }
-    let repeated = match live.filter(is_same) {
-        Some(v) if rules.policy.sends.keeps_code => Some(v),
-        _ => on_its_way.map(|v| v.prolonged(fresh.expires)),
-    };
     let counted = live.and_then(|v| Some((v.salt, v.counted?)));
     let before = counted.map_or(VerificationDetails::beginning(now, request.channel), |(_, counted)| counted);
+    let repeated = match live.filter(is_same) {
+        Some(v) if rules.policy.sends.keeps_code => {
+            let prolonged = v.for_message(before.begun, rules, now);
+            Some(prolonged.ok_or(SendLimit::NoSendsLeft { until: v.expires })?)
+        }
+        _ => on_its_way.map(|v| v.prolonged(fresh.expires)),
+    };
     let carried = repeated.unwrap_or_else(|| {
         // A new code of the same verification keeps the half of the salt that is its name.
         let salt = counted.map_or(fresh.salt, |(salt, _)| salt.renewed(&fresh.salt));
@@ -222,10 +225,9 @@ fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<Send
     (policy.sends.cools_down && now < until).then_some(SendLimit::CoolingDown { until })
 }
 
-/// Decides a planned repetition. It is permitted only while the code of `salt` is the number's live code.
-///
-/// Nothing is prolonged. If the client requests a message meanwhile, that message repeats the code, as during any other
-/// send.
+/// Decides a planned repetition. It is permitted only while the code of `salt` is the number's live code, and can live long
+/// enough; it prolongs that life as a requested message does. If the client requests a message meanwhile, that message
+/// repeats the code, as during any other send.
 pub fn resume(
     state: NumberState,
     rules: &Rules<'_>,
@@ -242,14 +244,21 @@ pub fn resume(
     if current.is_checking(now) {
         return (state, ResumeOutcome::Busy { until: current.checking_until });
     }
+    // By the compatible routes it began with the last requested message, which its end does not tell any more.
+    let counted = current.details(&rules.policy);
+    let Some(prolonged) = current.for_message(counted.begun, rules, now) else {
+        return (state, ResumeOutcome::NotUsable);
+    };
     let verification = Verification {
         sending: current.sending.saturating_add(1),
         sending_until: current.sending_until.max(now.plus(rules.send_budget)),
         postponed: false,
-        ..current
+        counted: Some(counted),
+        ..prolonged
     };
     let permit = SendPermit { verification, replaced: None, before: None };
-    (open.with(Some(verification)), ResumeOutcome::Permitted(permit))
+    let next = open.with(Some(verification)).with_end_by(&rules.policy);
+    (next, ResumeOutcome::Permitted(permit))
 }
 
 /// A request other than a check that ends a verification or clears the counts of a number.

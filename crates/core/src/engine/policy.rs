@@ -48,7 +48,8 @@ pub enum LockoutRule {
 pub struct SendRules {
     /// Maximum number of messages of one verification; `None` for no limit.
     pub max: Option<u8>,
-    /// A further message carries the same code, whose end does not change; otherwise a new code with a new life.
+    /// A further message carries the same code, and prolongs its life where little is left; otherwise a new code with a new
+    /// life.
     pub keeps_code: bool,
     /// The caller has to wait between messages: 30, 60, 120, then 300 s.
     pub cools_down: bool,

@@ -1,8 +1,10 @@
 //! The state of one number in one service.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::{CodeSeed, FailureCount, LockoutRule, Policy, Salt, SendOptions, VerificationName};
+use super::{CodeSeed, FailureCount, LockoutRule, Policy, Rules, Salt, SendOptions, VerificationName};
 use crate::domain::{Channel, CodeLength, Held, PhoneNumber, ServiceId, Timestamp};
 
 /// The state of one number in one service. A number without a record, a verified number and a number whose record has
@@ -38,6 +40,9 @@ pub struct LockoutState {
     /// Until when checks are refused; `None` while they are allowed.
     pub until: Option<Timestamp>,
 }
+
+/// The most of its life that a further message must leave to a code.
+const MOST_LEFT: Duration = Duration::from_secs(300);
 
 /// One outstanding code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +110,18 @@ impl Verification {
     /// The same with a life that ends at `expires` at the earliest.
     pub(super) fn prolonged(self, expires: Timestamp) -> Self {
         Self { expires: self.expires.max(expires), ..self }
+    }
+
+    /// The verification for a further message with its code, which then lives for half of the service's code life, at most
+    /// [`MOST_LEFT`], when the message leaves; its end is at most twice that life after it has `begun`. `None` if too little is
+    /// left.
+    pub(super) fn for_message(self, begun: Timestamp, rules: &Rules<'_>, now: Timestamp) -> Option<Self> {
+        let life = rules.policy.code.life;
+        let needed = (life / 2).min(MOST_LEFT);
+        // A gateway that is asked last may get the message when the time of the send is nearly over.
+        let wanted = now.plus(needed + rules.send_budget);
+        let prolonged = self.prolonged(wanted.min(begun.plus(2 * life)));
+        (now.plus(needed) <= prolonged.expires).then_some(prolonged)
     }
 
     /// Returns `true` until the verification expires or is canceled, even if its attempts are used up.

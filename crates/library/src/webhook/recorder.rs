@@ -163,6 +163,13 @@ impl NumberEvents<'_, '_> {
         if self.key.is_test { self.sent(end) } else { self.expect(Some(end)) }
     }
 
+    /// A planned message of the verification, which is as it is now, is permitted.
+    pub fn prolonged(&mut self, verification: &Verification) {
+        if let Some(end) = self.expected().filter(|end| end.expires < verification.expires) {
+            self.expect(Some(ExpectedEnd { expires: verification.expires, ..end }));
+        }
+    }
+
     /// A send that a client requested has ended. `is_sending` says whether another message with the same code, which may
     /// begin the verification yet, is on its way.
     pub fn settled(&mut self, permit: &SendPermit, result: &SendResult, is_sending: bool) {

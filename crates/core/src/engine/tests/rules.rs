@@ -1,6 +1,6 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, name_of, no_live_code, wrong};
+use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, name_of, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{
     CheckOutcome, CheckStep, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome,
@@ -178,4 +178,24 @@ fn a_check_by_name_of_a_number_without_a_record_finds_nothing() {
     let mut world = World::new();
     assert_eq!(world.submits(None, Some(name)), Decided(CheckOutcome::NotFound));
     assert_eq!(world.checks_wrong(), no_live_code(5), "the compatible routes do not tell");
+}
+
+#[test]
+fn a_planned_message_prolongs_its_code_up_to_twice_its_life() {
+    let mut world = World::new();
+    let permit = world.permit();
+    world.settles(&permit, &POSTPONED);
+    let (begun, code) = (world.now, world.code_of(&permit));
+    for (at, ends) in [(1, Some(30)), (25, Some(50)), (40, Some(60)), (45, Some(60)), (46, None)] {
+        world.now = begun.plus(secs(at));
+        let resumed = world.resumes(permit.verification.salt);
+        let ResumeOutcome::Permitted(again) = resumed else {
+            assert_eq!((resumed, ends), (ResumeOutcome::NotUsable, None), "{at}");
+            continue;
+        };
+        assert_eq!(Some(again.verification.expires), ends.map(|ends| begun.plus(secs(ends))), "{at}");
+        world.settles(&again, &POSTPONED);
+    }
+    world.now = begun.plus(secs(59));
+    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
 }

@@ -25,6 +25,17 @@ pub struct Known {
     pub postponed: bool,
 }
 
+impl Known {
+    /// When it ends after a further message with its code at `now`; `None` if no such message may leave.
+    pub fn after_a_message(&self, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
+        let life = u64::try_from(policy.code.life.as_millis()).expect("a life");
+        // Half of the life is left, at most five minutes, even if the message takes all of its ten seconds.
+        let (needed, twice) = (300_000.min(life / 2), self.begun.as_millis() + 2 * life);
+        let end = twice.min(now.as_millis() + needed + 10_000).max(self.ends.as_millis());
+        (end >= now.as_millis() + needed).then_some(Timestamp::from_millis(end))
+    }
+}
+
 /// Wrong codes in a row. Ninety days after the last one they are forgotten. A hundred stop the number for thirty days,
 /// and are fifty afterwards. Those that a success does not clear are forgotten one by one, each after 7.2 hours; more than
 /// 99 of them stop the number, too.
@@ -105,8 +116,8 @@ impl Model {
         *self = Self { in_a_row: self.in_a_row, ..Self::default() };
     }
 
-    /// Why no message may be asked for, if so.
-    pub fn begin(&mut self, policy: &Policy, now: Timestamp) -> Option<BeginOutcome> {
+    /// Why no message may be asked for, if so. The caller may bring a code.
+    pub fn begin(&mut self, policy: &Policy, now: Timestamp, brought: Option<&Code>) -> Option<BeginOutcome> {
         self.at(now);
         if let Some(until) = self.asking_until {
             return Some(BeginOutcome::Busy { until });
@@ -132,7 +143,12 @@ impl Model {
         if policy.sends.cools_down && now < until {
             return Some(BeginOutcome::Limited(SendLimit::CoolingDown { until }));
         }
-        None
+        let is_old = Self::repeats(known, policy, brought) && known.after_a_message(policy, now).is_none();
+        is_old.then_some(BeginOutcome::Limited(SendLimit::NoSendsLeft { until: known.ends }))
+    }
+
+    fn repeats(known: &Known, policy: &Policy, brought: Option<&Code>) -> bool {
+        policy.sends.keeps_code && brought.is_none_or(|code| known.code == code.expose())
     }
 
     /// Records a permitted beginning. Returns whether the code must be the previous one.
@@ -145,9 +161,10 @@ impl Model {
         brings: bool,
     ) -> bool {
         let before = self.live(now).cloned();
-        let same_code = |known: &Known| !brings || known.code == code.expose();
-        let repeats = before.as_ref().is_some_and(|known| policy.sends.keeps_code && same_code(known));
-        let ends = if repeats { permit.verification.expires } else { now.plus(policy.code.life) };
+        let brought = brings.then_some(code);
+        let repeated = before.as_ref().filter(|known| Self::repeats(known, policy, brought));
+        let prolonged = repeated.map(|known| known.after_a_message(policy, now).expect("it may leave"));
+        let (repeats, ends) = (repeated.is_some(), prolonged.unwrap_or(now.plus(policy.code.life)));
         let known = Known {
             salt: permit.verification.salt,
             name: name_of(permit),

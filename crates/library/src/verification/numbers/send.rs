@@ -129,6 +129,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
         ResumeOutcome::NotUsable
     };
     if let ResumeOutcome::Permitted(permit) = outcome {
+        decision.emit(permit.verification.salt.id(), |events| events.prolonged(&permit.verification));
         let repeated = record.repeated_by(&plan.follow_up);
         let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
         let PlannedSend { style, follow_up, .. } = *plan;
@@ -226,10 +227,10 @@ fn durability_of(result: &SendResult, before: &NumberState, next: &NumberState) 
 
 /// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
 /// live code belongs to the verification of that code.
-fn begins(SendPermit { verification, replaced, .. }: &SendPermit, now: Timestamp) -> bool {
+fn begins(SendPermit { verification, replaced, before }: &SendPermit, now: Timestamp) -> bool {
     let follows = |earlier: &Verification| now < earlier.expires;
-    match verification.counted {
-        Some(counted) => counted.sends == 1,
+    match before {
+        Some(before) => before.sends == 0,
         None => verification.sending <= 1 && !replaced.as_ref().is_some_and(follows),
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
 use crate::domain::{AttemptId, Code, CodeLength, ServiceId};
 use crate::gateway::{CodeEnd, ErrorClass, Receipt, ReceiptStatus};
@@ -119,6 +121,27 @@ async fn one_that_does_not_end_expires_ten_seconds_later_also_after_a_crash() {
     tokio::time::sleep(15 * SECOND).await;
     assert_eq!(world.told().await[5..], ["verification.expired"]);
     assert_eq!(world.expected_ends(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_further_message_moves_the_end_that_is_told() {
+    let world = World::with(json!({ "code-life": "30s" })).await;
+    let world = world.crashes_with(|settings| settings.delivery.sms_retry = true).await;
+    world.has_webhook().await;
+    world.begun(number(1)).await;
+    world.provider.fails_with(ErrorClass::Retry { after: None });
+    world.begun(number(2)).await;
+    world.advance(24 * SECOND);
+    world.begun(number(1)).await;
+    world.provider.arrived(4).await;
+    let left = world.provider.handed()[2..].iter().map(|message| message.valid_for).min();
+    assert!(left >= Some(15 * SECOND), "asked for again, or planned: {left:?}");
+    world.advance(17 * SECOND);
+    tokio::time::sleep(15 * SECOND).await;
+    assert_eq!(world.expected_ends(), 2, "the ends of the first messages are over");
+    world.advance(24 * SECOND);
+    tokio::time::sleep(15 * SECOND).await;
+    assert_eq!(world.told().await[5..], ["verification.expired"; 2]);
 }
 
 #[tokio::test]
