@@ -15,5 +15,6 @@ mod logs;
 mod openapi;
 mod time_limits;
 mod tls;
+mod two_taps;
 mod v2;
 mod world_numbers;

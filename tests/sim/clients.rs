@@ -1,5 +1,6 @@
 //! Commands of clients, and of delivery on their behalf.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
@@ -8,15 +9,22 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
-use onceward::shard::{Command as _, Refusal};
-use onceward::template::{MessageStyle, Wording};
-use onceward::verification::numbers::command::{NumberCommand, PendingReply, Request, Responder, Waiter};
+use onceward::shard::Command as _;
+use onceward::verification::numbers::command::{NumberCommand, Request, Responder, Waiter};
 use onceward::verification::numbers::in_flight::CommandPermit;
+use onceward::verification::numbers::{Refusal, Reply, SendOutcome};
 use rand::RngExt;
+use tokio::sync::oneshot::error::RecvError;
 
 use crate::facts::{Checked, CommandId, Intent, Outcome, Stage, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
-use crate::world::{Answer, Open, Plan, World, log_record};
+use crate::world::{Answer, First, Joined, Open, Plan, World, log_record};
+
+/// The name of a command in the tags of its message.
+const COMMAND: &str = "command";
+
+/// What a client asks for.
+type Message = (Channel, Option<SendOptions>);
 
 impl World {
     pub fn client_asks(&mut self) -> Checked {
@@ -24,9 +32,12 @@ impl World {
         // Concurrent commands for one number cause most errors.
         let crowd = if self.chance(15) { self.rng.random_range(2..6) } else { 1 };
         let sends = self.chance(35) || !self.inbox.contains_key(&number);
+        let message = self.some_message();
         for _ in 0..crowd {
             if sends && !self.chance(10) {
-                self.sends(number)?;
+                let other = self.some_message();
+                let message = if self.chance(50) { message } else { other };
+                self.sends(number, message)?;
             } else {
                 let code = self.some_code(number);
                 self.checks(number, code)?;
@@ -47,18 +58,60 @@ impl World {
         (!self.chance(15)).then(|| format!("{:0WRONG_LENGTH$}", self.next_command % 10_000_000))
     }
 
-    pub fn sends(&mut self, number: usize) -> Checked {
+    pub fn some_message(&mut self) -> Message {
         let life = Duration::from_secs([3, 30, 90][self.rng.random_range(0..3)]);
         let options = self.chance(30).then(|| SendOptions { life, length: length(&mut self.rng) });
+        (Channel::ALL[self.rng.random_range(0..3)], options)
+    }
+
+    pub fn sends(&mut self, number: usize, message: Message) -> Checked {
+        let (channel, options) = message;
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
-        let channel = Channel::ALL[self.rng.random_range(0..3)];
-        let (responder, answer) = Responder::new(self.place()?);
-        let (channel, style) = (Some(channel), style_of(self.next_command));
-        let outgoing = Outgoing { options, channel, style, ..Outgoing::new(self.setup.numbers[number]) };
+        let (responder, pending) = Responder::new(self.place()?);
+        let (tags, channel) = ([(COMMAND.to_owned(), self.next_command.to_string())].into(), Some(channel));
+        let outgoing = Outgoing { options, channel, tags, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
-        let intent = Intent::Send { life: millis(life) };
-        let request = Request::Send(Box::new(outgoing), Waiter::Send(responder));
-        self.submits(number, intent, told(answer, |reply| Outcome::Send(reply.outcome)), request)
+        let owner = self.asks(number);
+        let process = owner.map_or(self.process, |shard| shard / self.setup.shards);
+        let asked = First { process, number, message };
+        let same = self.first.iter().find(|(_, first)| **first == asked).map(|(command, _)| *command);
+        let outcome = |reply: Reply<SendOutcome>| Outcome::Send(reply.outcome);
+        match self.messages[process].ask(&outgoing, None, pending) {
+            Err(refusal) => {
+                let of_number =
+                    |first: &First| (first.process, first.number) == (asked.process, asked.number);
+                let first = self.first.values().filter(|first| of_number(first)).count();
+                let joined = self
+                    .joined
+                    .values()
+                    .filter(|joined| self.first.get(&joined.first).is_some_and(&of_number));
+                let is_full = first + joined.count() >= self.setup.commands_per_number;
+                self.tally.count("a number has too many requests for messages");
+                if is_full && refusal == Refusal::NumberBusy { Ok(()) } else { Err(format!("{refusal:?}")) }
+            }
+            Ok((None, answer)) => {
+                let first = same.ok_or("a request joins no other one")?;
+                let mut answer = told(answer, outcome);
+                let waiting =
+                    answer.as_mut().poll(&mut Context::from_waker(&self.captured.waker(self.next_command)));
+                assert!(waiting.is_pending(), "nothing answers before it is asked");
+                self.joined.insert(self.next_command, Joined { first, answer, _place: responder });
+                self.next_command += 1;
+                Ok(())
+            }
+            Ok((Some(_), _)) if same.is_some() => Err("a request does not join the same one".to_owned()),
+            Ok((Some(first), answer)) => {
+                self.first.insert(self.next_command, asked);
+                let request = Request::Send(Box::new(outgoing), Waiter::Send(responder.of(first)));
+                self.submits(
+                    owner,
+                    number,
+                    Intent::Send { life: millis(life) },
+                    told(answer, outcome),
+                    request,
+                )
+            }
+        }
     }
 
     pub fn checks(&mut self, number: usize, code: Option<String>) -> Checked {
@@ -67,7 +120,9 @@ impl World {
         let check = Check::new(self.setup.numbers[number], parsed);
         self.tally.count("command check");
         let request = Request::Check(check, Waiter::Check(responder));
+        let owner = self.asks(number);
         self.submits(
+            owner,
             number,
             Intent::Check { code },
             told(answer, |reply| Outcome::Check(reply.outcome)),
@@ -93,7 +148,8 @@ impl World {
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
         let request = Request::Resume(log, Waiter::FollowUp(responder));
-        self.submits(number, intent, told(answer, |()| Outcome::Followed), request)?;
+        let owner = self.asks(number);
+        self.submits(owner, number, intent, told(answer, |()| Outcome::Followed), request)?;
         // It was decided at once, alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
             self.alone.insert(name);
@@ -119,9 +175,8 @@ impl World {
         permit.map_err(|_| "the places of commands ran out".to_owned())
     }
 
-    fn submits(&mut self, number: usize, intent: Intent, answer: Answer, request: Request) -> Checked {
-        let command = self.next_command;
-        self.next_command += 1;
+    /// The shard that is asked, if one runs.
+    fn asks(&mut self, number: usize) -> Option<usize> {
         // Some commands come while the shard of the number restarts.
         let mut owner = Some(self.owner(number)).filter(|_| self.setup.calm || !self.chance(2));
         if self.former.is_some() && self.chance(15) {
@@ -129,6 +184,19 @@ impl World {
             let former = usize::from(self.slot(number)) % self.setup.shards;
             owner = Some((1 - self.process) * self.setup.shards + former);
         }
+        owner
+    }
+
+    fn submits(
+        &mut self,
+        owner: Option<usize>,
+        number: usize,
+        intent: Intent,
+        answer: Answer,
+        request: Request,
+    ) -> Checked {
+        let command = self.next_command;
+        self.next_command += 1;
         let shard = owner.unwrap_or(self.current().start);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
         let since = self.event();
@@ -155,21 +223,16 @@ impl World {
     }
 }
 
-/// A message style that names a command, to recognize its message.
-pub fn style_of(command: CommandId) -> MessageStyle {
-    let wording = Wording::Custom(Box::from(command.to_string()));
-    MessageStyle { wording, ..MessageStyle::default() }
-}
-
-pub fn command_of(style: &MessageStyle) -> CommandId {
-    match &style.wording {
-        Wording::Custom(name) => name.parse().expect("the name of a command"),
-        wording => panic!("{wording:?} is no command's"),
-    }
+/// The command that a message is for.
+pub fn command_of(outgoing: &Outgoing) -> CommandId {
+    outgoing.tags[COMMAND].parse().expect("the name of a command")
 }
 
 /// What a client gets. `Dropped` if the shard or its process died with the command.
-fn told<T: 'static>(answer: PendingReply<T>, of: fn(T) -> Outcome) -> Answer {
+fn told<T: 'static>(
+    answer: impl Future<Output = Result<Result<T, Refusal>, RecvError>> + 'static,
+    of: fn(T) -> Outcome,
+) -> Answer {
     Box::pin(async move {
         answer.await.map_or(Outcome::Dropped, |answer| answer.map_or_else(Outcome::Refused, of))
     })

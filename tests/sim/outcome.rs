@@ -16,7 +16,7 @@ use crate::disk::log_of;
 use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::setup::{millis, server_key};
 use crate::shard::{CommitNotice, InFlight, Left, Progress};
-use crate::world::{AtGateway, Open, World};
+use crate::world::{Answer, AtGateway, Open, World};
 
 /// A call of a shard, and the commit that ended or was given up in it.
 #[derive(Clone, Copy)]
@@ -31,13 +31,27 @@ impl World {
     pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Checked {
         let call = Call { place: self.call_of(shard), shard, notice };
         let left = self.captured.take();
-        let mut answers = BTreeMap::new();
+        let (mut answers, mut joined) = (BTreeMap::new(), Vec::new());
         for left in &left {
             let Left::Outcome(command) = left else { continue };
+            let heard =
+                |answer: &mut Answer| match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Ready(answer) => Ok(answer),
+                    Poll::Pending => Err(format!("command {command} was woken for nothing")),
+                };
+            if let Some(mut other) = self.joined.remove(command) {
+                joined.push((other.first, heard(&mut other.answer)?));
+                continue;
+            }
             let mut open = self.commands.remove(command).expect("a command that waits");
-            match open.answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(answer) => drop(answers.insert(*command, (open, answer))),
-                Poll::Pending => return Err(format!("command {command} was woken for nothing")),
+            let answer = heard(&mut open.answer)?;
+            self.first.remove(command);
+            answers.insert(*command, (open, answer));
+        }
+        for (first, answer) in joined {
+            self.tally.count(format!("joined {}", name(&answer)));
+            if answers.get(&first).is_none_or(|(_, told)| *told != answer) {
+                return Err(format!("{answer:?} is not what command {first} was told"));
             }
         }
         let answered: Vec<usize> = answers.values().map(|(open, _)| open.number).collect();
@@ -46,6 +60,7 @@ impl World {
         let approved: Vec<usize> = approved.map(|(open, _)| open.number).collect();
         for left in left {
             let command = match left {
+                Left::Outcome(command) if !answers.contains_key(&command) => continue,
                 Left::Outcome(command) => command,
                 Left::Message(dispatch) => {
                     self.dispatches(call, *dispatch)?;
@@ -167,7 +182,7 @@ impl World {
     fn dispatches(&mut self, call: Call<'_>, dispatch: Sending) -> Checked {
         let shard = call.shard;
         let command = match &dispatch.permitted.follow_up {
-            None => command_of(&dispatch.outgoing.style),
+            None => command_of(&dispatch.outgoing),
             Some(follow_up) => self.begins_plan(shard, &dispatch, follow_up)?,
         };
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;

@@ -112,7 +112,7 @@ pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
 pub struct Tally(BTreeMap<String, u64>);
 
 /// Events that must occur in some hundred seeds.
-const EXPECTED: [&[&str]; 28] = [
+const EXPECTED: [&[&str]; 29] = [
     &["command send", "command check", "command resume", "command settle", "command settle_check"],
     &["answer Check(Approved", "answer Check(Wrong", "answer Check(LockedNow", "answer Check(Locked"],
     &["answer Send(Sent", "answer Send(Sent, postponed", "answer Send(Locked", "answer Send(NumberRefused"],
@@ -120,6 +120,7 @@ const EXPECTED: [&[&str]; 28] = [
     &["answer Refused(NumberBusy", "answer Refused(StoreUnavailable", "answer Refused(OutcomeUnknown"],
     &["answer Refused(SendsOverloaded", "answer Refused(Stopping"],
     &["answer Followed", "answer Dropped"],
+    &["joined answer Send(Sent", "joined answer Refused(StoreUnavailable", "joined answer Dropped"],
     &["planned send made", "planned send not usable", "planned send without a plan"],
     &["a commit is applied", "a commit is of several numbers", "a commit is given up"],
     &["a commit is without the lease"],

@@ -223,6 +223,9 @@ impl World {
         if let Some((command, open)) = self.commands.first_key_value() {
             return Err(format!("command {command} is never answered: {:?}, {:?}", open.intent, open.stage));
         }
+        if let Some((command, open)) = self.joined.first_key_value() {
+            return Err(format!("command {command} is never answered as command {}", open.first));
+        }
         if self.places.in_flight() != 0 {
             return Err("a command kept its place".to_owned());
         }
@@ -276,7 +279,8 @@ impl World {
         self.setup.calm = true;
         for _ in 0..50 {
             let first = self.facts.len();
-            self.sends(number)?;
+            let message = self.some_message();
+            self.sends(number, message)?;
             self.comes_to_rest()?;
             let sent = |answer: &Outcome| {
                 matches!(answer, Outcome::Send(SendOutcome::Sent { postponed: false, .. }))

@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use onceward::delivery::attempts::AttemptLog;
-use onceward::domain::AttemptLogKey;
-use onceward::engine::NumberState;
+use onceward::domain::{AttemptLogKey, Channel};
+use onceward::engine::{NumberState, SendOptions};
 use onceward::shard::{Record as _, RecordKey};
-use onceward::verification::numbers::command::{Asking, NumberDeps, Sending};
+use onceward::verification::numbers::command::{Asking, NumberDeps, Responder, Sending};
 use onceward::verification::numbers::in_flight::CommandLimit;
+use onceward::verification::numbers::{Messages, Refusal, Reply, SendOutcome};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -46,6 +47,11 @@ pub struct World {
     /// The position of the last event in the order.
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
+    /// The messages that each process is sending.
+    pub messages: [Arc<Messages<Sent>>; 2],
+    /// The commands that asked for them first.
+    pub first: BTreeMap<CommandId, First>,
+    pub joined: BTreeMap<CommandId, Joined>,
     pub next_command: CommandId,
     pub sends: Vec<AtGateway<Sending>>,
     pub checks: Vec<AtGateway<Asking>>,
@@ -76,6 +82,24 @@ pub struct Former {
     pub last_event: u64,
     /// The latest time of each of its shards at that moment.
     pub seen: Vec<u64>,
+}
+
+/// What a client is told of its message.
+type Sent = Result<Reply<SendOutcome>, Refusal>;
+
+/// A message that a process is asked for.
+#[derive(PartialEq)]
+pub struct First {
+    pub process: usize,
+    pub number: usize,
+    pub message: (Channel, Option<SendOptions>),
+}
+
+/// A command that gets the answer to another one.
+pub struct Joined {
+    pub first: CommandId,
+    pub answer: Answer,
+    pub _place: Responder<Reply<SendOutcome>>,
 }
 
 /// A command without an answer.
@@ -140,6 +164,7 @@ impl World {
         let mut tally = Tally::default();
         tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
+        let messages = [(); 2].map(|()| Messages::new(setup.commands_per_number));
         Self {
             setup,
             rng,
@@ -158,6 +183,9 @@ impl World {
             log,
             events: 0,
             commands: BTreeMap::new(),
+            messages,
+            first: BTreeMap::new(),
+            joined: BTreeMap::new(),
             next_command: 0,
             sends: Vec::new(),
             checks: Vec::new(),

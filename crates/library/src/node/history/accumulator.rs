@@ -118,7 +118,12 @@ fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
         SendEnd::Failed => failed(failure(facts.error)),
         SendEnd::Overloaded => failed(failure(None)),
         // A retry follows, or no gateway was asked.
-        SendEnd::Postponed | SendEnd::Obsolete | SendEnd::Test | SendEnd::Locked | SendEnd::Limited => None,
+        SendEnd::Postponed
+        | SendEnd::Obsolete
+        | SendEnd::Joined
+        | SendEnd::Test
+        | SendEnd::Locked
+        | SendEnd::Limited => None,
     }
 }
 

@@ -87,6 +87,8 @@ crate::named! {
         Obsolete = "obsolete",
         /// Too many messages were waiting for the gateway.
         Overloaded = "overloaded",
+        /// The same message was being sent: its answer is this request's too, and nothing is sent.
+        Joined = "joined",
         /// A test number: nothing is sent.
         Test = "test",
         /// Refused: the number is locked out.

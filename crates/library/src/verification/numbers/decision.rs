@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::in_flight::CommandPermit;
+use super::in_flight::{CommandPermit, FirstRequest};
 use super::reply::{CheckOutcome, Reply, SendOutcome};
 use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::AttemptLog;
@@ -124,10 +124,12 @@ pub struct ToldEnd {
     pub end: CodeEnd,
 }
 
-/// Sends the reply to a command. Until then it holds the command's permit.
+/// Sends the reply to a command. Until then it holds the command's permit, and further requests for its message wait for
+/// the reply.
 pub struct Responder<T> {
-    sender: oneshot::Sender<Result<T, Refusal>>,
+    first: Option<FirstRequest<Result<T, Refusal>>>,
     permit: CommandPermit,
+    sender: oneshot::Sender<Result<T, Refusal>>,
 }
 
 /// Receives the reply. An error means that the shard dropped the command: it has failed and restarts.
@@ -137,14 +139,20 @@ impl<T> Responder<T> {
     /// Creates the sender and the receiver of one reply.
     pub fn new(permit: CommandPermit) -> (Self, PendingReply<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { sender, permit }, receiver)
+        (Self { first: None, permit, sender }, receiver)
+    }
+
+    /// The same for the first request for a message.
+    #[must_use]
+    pub fn of(self, first: FirstRequest<Result<T, Refusal>>) -> Self {
+        Self { first: Some(first), ..self }
     }
 
     /// Sends the reply. A caller that has disconnected does not change the decision.
     pub fn send(self, reply: Result<T, Refusal>) {
-        let Self { sender, permit } = self;
-        // The caller's next command finds the place free.
-        drop(permit);
+        let Self { first, permit, sender } = self;
+        // The caller's next command finds the place free, and sends another message.
+        drop((first, permit));
         let _ = sender.send(reply);
     }
 }

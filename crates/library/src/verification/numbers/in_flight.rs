@@ -1,12 +1,20 @@
-//! The limit on commands in flight, and the share of each service in it.
+//! What is in flight: the limit on commands, with the share of each service in it, and the messages that further requests
+//! can wait for.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-use crate::domain::ServiceId;
+use crate::delivery::Outgoing;
+use crate::domain::{Channel, Code, NumberKey, ServiceId};
+use crate::engine::SendOptions;
+use crate::limits::guard::Exemption;
 use crate::shard::{Refusal, Shares};
+use crate::template::MessageStyle;
 
 /// A send leaves room for one check for each three commands of its service: a slow gateway never takes the places of checks.
 const CHECKS_SHARE: usize = 3;
@@ -79,6 +87,110 @@ impl Drop for CommandPermit {
         held.commands.remove(self.service, 1);
         if held.commands.held() == 0 {
             self.limit.ended.notify_one();
+        }
+    }
+}
+
+/// The messages that are being sent, by number. A further request for the same message waits for the answer to the first
+/// one, and is given it.
+pub struct Messages<T> {
+    /// Requests for messages to one number that may wait for answers.
+    pub most: usize,
+    sending: Mutex<HashMap<NumberKey, Vec<Arc<Message<T>>>>>,
+}
+
+struct Message<T> {
+    key: NumberKey,
+    content: Content,
+    answer: Answer<T>,
+}
+
+/// Everything about a message that its recipient can notice, and whether the guard may refuse it.
+struct Content {
+    channel: Option<Channel>,
+    style: MessageStyle,
+    options: Option<SendOptions>,
+    has_limits: bool,
+    code: Option<Code>,
+    exemption: Exemption,
+}
+
+/// The answer that all who ask for one message get. An error means that it is not known how the message ended.
+pub type Answer<T> = Shared<oneshot::Receiver<T>>;
+
+/// The first request for a message. When it is dropped, a further one sends another message.
+pub struct FirstRequest<T> {
+    messages: Arc<Messages<T>>,
+    message: Arc<Message<T>>,
+}
+
+impl Content {
+    fn of(outgoing: &Outgoing, code: Option<&Code>) -> Self {
+        Self {
+            channel: outgoing.channel,
+            style: outgoing.style.clone(),
+            options: outgoing.options,
+            has_limits: outgoing.has_limits,
+            code: code.cloned(),
+            exemption: outgoing.client.exemption,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let has_same_code = match (&self.code, &other.code) {
+            (Some(code), Some(other)) => code.matches(other),
+            (code, other) => code.is_none() && other.is_none(),
+        };
+        has_same_code
+            && (self.channel, &self.style, self.options) == (other.channel, &other.style, other.options)
+            && (self.has_limits, self.exemption) == (other.has_limits, other.exemption)
+    }
+}
+
+impl<T: Clone> Messages<T> {
+    /// With at most so many requests for messages to one number at a time.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, sending: Mutex::default() })
+    }
+
+    /// A request for a message with the code of its caller, or with ours. Returns the place of the first request for it, whose
+    /// `answer` all get; `None` if the message is being sent already.
+    ///
+    /// # Errors
+    /// [`Refusal::NumberBusy`].
+    pub fn ask(
+        self: &Arc<Self>,
+        outgoing: &Outgoing,
+        code: Option<&Code>,
+        answer: oneshot::Receiver<T>,
+    ) -> Result<(Option<FirstRequest<T>>, Answer<T>), Refusal> {
+        let (key, content) = (outgoing.key, Content::of(outgoing, code));
+        let mut sending = self.sending.lock();
+        let messages = sending.entry(key).or_default();
+        // The message itself holds its answer, and each request that waits for it.
+        let asked = messages.iter().map(|message| message.answer.strong_count().unwrap_or(1));
+        if asked.sum::<usize>().saturating_sub(messages.len()) >= self.most {
+            return Err(Refusal::NumberBusy);
+        }
+        if let Some(message) = messages.iter().find(|message| message.content.is_same(&content)) {
+            return Ok((None, message.answer.clone()));
+        }
+        let message = Arc::new(Message { key, content, answer: answer.shared() });
+        messages.push(Arc::clone(&message));
+        let answer = message.answer.clone();
+        Ok((Some(FirstRequest { messages: Arc::clone(self), message }), answer))
+    }
+}
+
+impl<T> Drop for FirstRequest<T> {
+    fn drop(&mut self) {
+        let Self { messages, message } = self;
+        let mut sending = messages.sending.lock();
+        if let Some(messages) = sending.get_mut(&message.key) {
+            messages.retain(|other| !Arc::ptr_eq(other, message));
+            if messages.is_empty() {
+                sending.remove(&message.key);
+            }
         }
     }
 }

@@ -24,5 +24,6 @@ pub use crate::registry::Policies;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
 pub use carry::{CarriedCode, CarryUse};
 pub use check::End;
+pub use in_flight::Messages;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};
 pub use verifier::{LockedNumber, Verifier, VerifierDeps};

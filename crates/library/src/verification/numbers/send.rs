@@ -243,7 +243,7 @@ const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
     }
 }
 
-const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
+pub(super) const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
     SendFacts { recipient, channel, gateway: None, outcome, error: None, parts: 1 }
 }
 

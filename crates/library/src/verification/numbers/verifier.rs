@@ -11,8 +11,9 @@ use super::check::End;
 use super::command::{NumberCommand, Request};
 use super::decision::{NumberDeps, Responder, Waiter};
 use super::deliver::{FollowUps, follow_up, with_gateways};
-use super::in_flight::{CommandLimit, CommandPermit};
+use super::in_flight::{Answer, CommandLimit, CommandPermit, Messages};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
+use super::send::unsent;
 use crate::config::Bounds;
 use crate::delivery::attempts::{AttemptLog, Attempts, ReceiptOutcome};
 use crate::delivery::{Check, Delivery, Outgoing, TakenAllowance};
@@ -22,10 +23,12 @@ use crate::domain::{
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::Receipt;
 use crate::limits::guard::{Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket};
-use crate::limits::rate::RequestKey;
-use crate::observe::metrics::Fact;
+use crate::limits::rate::{KEPT_BEYOND, RequestKey};
+use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
-use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
+use crate::shard::{
+    Capacity, Full, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of,
+};
 use crate::webhook::{EventRecord, EventRecorder};
 
 /// A number that is locked out.
@@ -77,6 +80,8 @@ pub struct Verifier {
     /// Sends the messages.
     pub delivery: Arc<Delivery>,
     pub(super) limit: Arc<CommandLimit>,
+    /// Messages that are being sent.
+    pub messages: Arc<Messages<Result<Reply<SendOutcome>, Refusal>>>,
     /// The codes that are being carried.
     pub(super) carried: InProgress,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
@@ -106,7 +111,8 @@ impl Verifier {
         });
         let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
-        let verifier = Self { shards, deps, attempts, delivery, limit, carried: InProgress::default(), stop };
+        let (messages, carried) = (Messages::new(bounds.commands_per_number), InProgress::default());
+        let verifier = Self { shards, deps, attempts, delivery, limit, messages, carried, stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
@@ -133,21 +139,59 @@ impl Verifier {
         self.shards.clock().now()
     }
 
-    /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away.
+    /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away. While
+    /// the same message is being sent, nothing more is: the caller gets the answer to the first request.
     ///
     /// # Errors
     /// [`Refusal`].
     pub async fn send(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
         let key = outgoing.key;
-        let permit = self.limit.acquire(key.service, true)?;
-        let channel = outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
-        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, *channel) {
-            return Err(Refusal::SendsOverloaded);
+        let (responder, pending) = Responder::new(self.limit.acquire(key.service, true)?);
+        let channel = *outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
+        let (first, answer) = self.messages.ask(&outgoing, outgoing.supplied_code.as_ref(), pending)?;
+        let Some(first) = first else {
+            let answer = self.join(&outgoing, answer).await;
+            drop(responder);
+            return answer;
+        };
+        let responder = responder.of(first);
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
+            responder.send(Err(Refusal::SendsOverloaded));
+        } else if let Err(refusal) = self.assess(&mut outgoing) {
+            responder.send(Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)));
+        } else {
+            self.submit(key, Request::Send(outgoing, Waiter::Send(responder)));
         }
-        if let Err(refusal) = self.assess(&mut outgoing) {
-            return Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None));
+        answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    /// Waits for the answer to the first request for a message.
+    async fn join(
+        &self,
+        outgoing: &Outgoing,
+        answer: Answer<Result<Reply<SendOutcome>, Refusal>>,
+    ) -> Result<Reply<SendOutcome>, Refusal> {
+        let recipient = outgoing.key;
+        self.count_joined(outgoing);
+        let place = outgoing.keyed.as_ref().map(|keyed| keyed.place(recipient.service)).transpose();
+        let _place = place.map_err(|Full { table, .. }| Refusal::TableFull { table })?;
+        let reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        let is_known = reply.may_have_been_sent || matches!(reply.outcome, SendOutcome::Sent { .. });
+        if let Some((request, of)) = outgoing.request_key().zip(reply.verification.filter(|_| is_known)) {
+            let until = of.expires.plus(KEPT_BEYOND);
+            let remembered = self.shards.router().decide(self.deps.subject(&recipient), move |view| {
+                request.permit((of.id, of.details.channel), until, view);
+                Ok::<_, Refusal>(())
+            });
+            // The message has left.
+            remembered.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
         }
-        self.decide(key, permit, |responder| Request::Send(outgoing, Waiter::Send(responder))).await
+        Ok(reply)
+    }
+
+    /// Counts a request for a message that was being sent.
+    pub fn count_joined(&self, outgoing: &Outgoing) {
+        self.deps.metrics.count(&Fact::Send(unsent(outgoing.key, outgoing.channel(), SendEnd::Joined)));
     }
 
     /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
@@ -388,7 +432,11 @@ impl Verifier {
         request: impl FnOnce(Responder<T>) -> Request,
     ) -> Result<T, Refusal> {
         let (responder, pending) = Responder::new(permit);
-        self.shards.submit(NumberCommand::new(key, request(responder), Arc::clone(&self.deps)));
+        self.submit(key, request(responder));
         pending.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    fn submit(&self, key: NumberKey, request: Request) {
+        self.shards.submit(NumberCommand::new(key, request, Arc::clone(&self.deps)));
     }
 }

@@ -26,7 +26,7 @@ use crate::registry::audit::{Action, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
 use crate::verification::numbers::{
-    Check, CheckOutcome, End, NumberKey, Outgoing, Refusal, Reply, VerificationSummary, Verifier,
+    Check, CheckOutcome, End, Messages, NumberKey, Outgoing, Refusal, Reply, VerificationSummary, Verifier,
 };
 
 pub use operator::Cleared;
@@ -40,6 +40,8 @@ pub struct Verifying {
     limits: Limits,
     keys: IdempotencyKeys,
     sealer: Arc<Sealer>,
+    /// Messages with carried codes that are being sent.
+    carried: Arc<Messages<Result<CarriedMessage, Refused>>>,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -57,7 +59,8 @@ impl Verifying {
     pub fn new(registry: Registry, verifier: Verifier, limits: Limits, keys: IdempotencyKeys) -> Self {
         let sealer = Arc::new(Sealer::new(verifier.server_key()));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
-        Self { registry, verifier, limits, keys, sealer, early_receipts }
+        let carried = Messages::new(verifier.messages.most);
+        Self { registry, verifier, limits, keys, sealer, carried, early_receipts }
     }
 
     /// The limits on counters of rate limits and on idempotency keys.
