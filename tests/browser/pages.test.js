@@ -186,7 +186,7 @@ async function walk(width, height, scheme) {
   await signIn("not the secret");
   await says("Unknown SID or wrong secret");
   await signIn(secret);
-  await page.goto(`${server}/admin?range=hour`);
+  await page.goto(`${server}/admin?range=today`);
   await page.click("#values-summary");
   const sent = await text("#figures strong");
   await send(number);
@@ -215,7 +215,7 @@ async function walk(width, height, scheme) {
   await page.bringToFront();
   await says("Account SID or key SID");
   await signIn(secret);
-  assert.equal(page.url(), `${server}/admin?range=hour`);
+  assert.equal(page.url(), `${server}/admin?range=today`);
 
   for (const service of services) await api(`/Services${service}/Verifications`, { To: number, Channel: "sms" });
   assert.equal((await post("/api/send-otp", { phoneNumber: number })).status, 403);

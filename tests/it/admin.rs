@@ -288,8 +288,8 @@ async fn a_browser_gets_a_page_for_an_unknown_path() {
         answer.says(["There is no such page"]);
     }
     assert_eq!(ask("/v2/nowhere").await.json()["status"], 404);
-    let answer = ask("/admin/?range=hour").await;
-    assert_eq!((answer.status(), answer.header("location")), (303, "/admin?range=hour"));
+    let answer = ask("/admin/?range=today").await;
+    assert_eq!((answer.status(), answer.header("location")), (303, "/admin?range=today"));
 }
 
 #[tokio::test]

@@ -330,9 +330,9 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
     ] {
         assert_eq!(sent(query).await, count, "{query}");
     }
-    let page = visitor.get("/admin?range=hour&country=US&gateway=TwilioMessages").await.text();
+    let page = visitor.get("/admin?range=today&country=US&gateway=TwilioMessages").await.text();
     let chosen = between(&page, "id=\"chosen\"", "</p>").replace("&#38;", "&");
-    chosen.says(["href=\"/admin?range=hour&gateway=TwilioMessages\"", "/admin/messages?since="]);
+    chosen.says(["href=\"/admin?range=today&gateway=TwilioMessages\"", "/admin/messages?since="]);
     visitor.get("/admin?range=year").await.says(["Invalid parameter", "range"]);
     visitor.get("/admin?since=2100-01-01").await.says(["From is after To"]);
 }

@@ -18,10 +18,9 @@ pub struct Range {
 }
 
 /// The index of the range that is shown unless the address names one.
-pub const DAY: usize = 2;
+pub const DAY: usize = 1;
 
-pub static RANGES: [Range; 5] = [
-    Range { id: "hour", title: "Last hour", resolution: Resolution::Minute, buckets: Some(60) },
+pub static RANGES: [Range; 4] = [
     Range { id: "today", title: "Today", resolution: Resolution::Hour, buckets: None },
     Range { id: "day", title: "24 hours", resolution: Resolution::Hour, buckets: Some(24) },
     Range { id: "14d", title: "14 days", resolution: Resolution::Day, buckets: Some(14) },
@@ -86,7 +85,7 @@ impl Span {
         let part = match self.resolution {
             Resolution::Day => 5..10,
             Resolution::Hour if self.starts.len() > 24 => 5..16,
-            _ => 11..16,
+            Resolution::Hour => 11..16,
         };
         moment(start).get(part).unwrap_or_default().to_owned()
     }
@@ -105,11 +104,10 @@ mod tests {
         let hours = between("2027-01-29", "2027-01-31").expect("a span");
         let since = Span::between(None, Some(at("2027-01-08")), now).expect("a span");
         for (span, first, last, has_before) in [
-            (RANGES[0].until(now), "11:35", "12:34", true),
-            (RANGES[1].until(now), "00:00", "12:00", true),
+            (RANGES[0].until(now), "00:00", "12:00", true),
             (RANGES[DAY].until(now), "13:00", "12:00", true),
-            (RANGES[3].until(now), "01-18", "01-31", true),
-            (RANGES[4].until(now), "01-02", "01-31", false),
+            (RANGES[2].until(now), "01-18", "01-31", true),
+            (RANGES[3].until(now), "01-02", "01-31", false),
             (days, "01-05", "01-07", true),
             (hours, "01-29 00:00", "01-30 23:00", false),
             (since, "12-30", "01-07", false),
@@ -118,7 +116,7 @@ mod tests {
                 [span.starts.first(), span.starts.last()].map(|start| span.label(*start.expect("a bucket")));
             assert_eq!((labels, span.shift(now).is_some()), ([first, last].map(str::to_owned), has_before));
         }
-        assert_eq!(RANGES[1].until(now).shift(now), Some(Resolution::Day.length()));
+        assert_eq!(RANGES[0].until(now).shift(now), Some(Resolution::Day.length()));
         assert_eq!(between("2027-01-08", "2027-01-05"), None);
     }
 }

@@ -185,7 +185,7 @@ words! {
     /// Whether an API key is live.
     IsLive => bool: "live" => true, "revoked" => false;
     /// A time span of the dashboard, by its place among them.
-    RangeName => usize: "hour" => 0, "today" => 1, "day" => 2, "14d" => 3, "30d" => 4;
+    RangeName => usize: "today" => 0, "day" => 1, "14d" => 2, "30d" => 3;
     /// Whether an attempt led to a verified number.
     Converted => bool: "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }

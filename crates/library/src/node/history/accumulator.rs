@@ -1,6 +1,5 @@
 //! Facts that are not in the records yet.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Series};
 use crate::clock::Clock;
-use crate::config::Prices;
+use crate::config::Pricing;
 use crate::domain::{Channel, GatewayName};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
@@ -19,29 +18,25 @@ use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 /// Series that wait. Facts of further ones are not counted.
 const MOST: usize = 65_536;
 
-/// Counts facts by minute until they are added to the records.
+/// Counts facts until they are added to the records.
 pub(super) struct Accumulator {
     clock: Arc<dyn Clock>,
-    minutes: Mutex<Minutes>,
+    pub(super) pricing: Pricing,
+    pending: Mutex<Pending>,
     /// The number of facts since the start.
     facts: AtomicU64,
     uncounted: OncePerSecond,
 }
 
-/// Counts of minutes.
-pub(super) type Minutes = hashbrown::HashMap<Series, Counts>;
+pub(super) type Pending = hashbrown::HashMap<Series, Counts>;
 
 impl Accumulator {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            clock,
-            minutes: Mutex::default(),
-            facts: AtomicU64::new(0),
-            uncounted: OncePerSecond::default(),
-        }
+    pub(super) fn new(clock: Arc<dyn Clock>, pricing: Pricing) -> Self {
+        let (pending, facts) = (Mutex::default(), AtomicU64::new(0));
+        Self { clock, pricing, pending, facts, uncounted: OncePerSecond::default() }
     }
 
-    /// Counts a fact in its series of this minute. Facts about test numbers do not count.
+    /// Counts a fact, with its cost, in its series of this hour and this day. Facts about test numbers do not count.
     pub(super) fn count(&self, fact: &Fact) {
         let none = Counts::default();
         let (recipient, channel, gateway, counts) = match fact {
@@ -64,16 +59,25 @@ impl Accumulator {
                 (*recipient, *channel, Some(*gateway), Some(counts))
             }
         };
-        let Some(counts) = counts.filter(|_| !recipient.is_test) else { return };
+        let Some(mut counts) = counts.filter(|_| !recipient.is_test) else { return };
         self.facts.fetch_add(1, Ordering::Relaxed);
-        let group = Group { country: recipient.number.region(), channel, gateway };
-        let (resolution, service) = (Resolution::Minute, recipient.service);
-        let series = Series { resolution, start: resolution.bucket(self.clock.now()), service, group };
-        let mut minutes = self.minutes.lock();
-        if minutes.len() < MOST || minutes.contains_key(&series) {
-            *minutes.entry(series).or_default() += counts;
-        } else {
-            self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
+        let (service, country) = (recipient.service, recipient.number.region());
+        let parts = std::mem::take(&mut counts.cost_micros);
+        if gateway != Some(GatewayName::Simulator) && parts + counts.refused.guard > 0 {
+            let price = self.pricing.list().of(country, channel);
+            counts.cost_micros = price.saturating_mul(parts);
+            counts.saved_micros = price.saturating_mul(counts.refused.guard);
+        }
+        let (group, now) = (Group { country, channel, gateway }, self.clock.now());
+        let mut pending = self.pending.lock();
+        for resolution in Resolution::ALL {
+            let series = Series { resolution, start: resolution.bucket(now), service, group };
+            if pending.len() < MOST || pending.contains_key(&series) {
+                *pending.entry(series).or_default() += counts;
+            } else {
+                self.uncounted
+                    .note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
+            }
         }
     }
 
@@ -81,8 +85,8 @@ impl Accumulator {
         self.facts.load(Ordering::Relaxed)
     }
 
-    pub(super) fn take(&self) -> Minutes {
-        std::mem::take(&mut self.minutes.lock())
+    pub(super) fn take(&self) -> Pending {
+        std::mem::take(&mut self.pending.lock())
     }
 }
 
@@ -109,7 +113,7 @@ fn counts_of_check(outcome: CheckOutcome) -> Option<Counts> {
 fn counts_of_send(facts: &SendFacts) -> Option<Counts> {
     let failed = |failed| Some(Counts { failed, ..Counts::default() });
     match facts.outcome {
-        // The cost is that of a minute's parts: [`add_minute`] makes money of it.
+        // So many parts: [`Accumulator::count`] makes money of them.
         SendEnd::Accepted => {
             Some(Counts { accepted: 1, cost_micros: facts.parts.into(), ..Counts::default() })
         }
@@ -148,24 +152,5 @@ fn failure(error: Option<ErrorClass>) -> Failures {
         Some(ErrorClass::Fraud | ErrorClass::Refused) => Failures { refused: 1, ..none },
         Some(ErrorClass::Retry { .. }) | None => Failures { unavailable: 1, ..none },
         Some(ErrorClass::Ambiguous) => Failures { unknown: 1, ..none },
-    }
-}
-
-/// Adds the counts of a minute to its bucket of each resolution, with their cost.
-pub(super) fn add_minute(
-    pending: &mut HashMap<Series, Counts>,
-    minute: Series,
-    mut counts: Counts,
-    prices: &Prices,
-) {
-    let Group { country, channel, gateway } = minute.group;
-    let parts = std::mem::take(&mut counts.cost_micros);
-    if gateway != Some(GatewayName::Simulator) {
-        counts.cost_micros = prices.of(country, channel).saturating_mul(parts);
-        counts.saved_micros = prices.of(country, channel).saturating_mul(counts.refused.guard);
-    }
-    for resolution in Resolution::ALL {
-        let start = resolution.bucket(minute.start);
-        *pending.entry(Series { resolution, start, ..minute }).or_default() += counts;
     }
 }

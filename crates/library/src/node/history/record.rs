@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Timestamp, record_id};
 use crate::shard::{Id, Record, name_digest};
 
-const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -17,7 +16,6 @@ crate::named! {
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub enum Resolution {
-        Minute = "minute",
         Hour = "hour",
         /// A day of UTC.
         Day = "day",
@@ -27,7 +25,6 @@ crate::named! {
 impl Resolution {
     pub const fn length(self) -> Duration {
         match self {
-            Self::Minute => MINUTE,
             Self::Hour => HOUR,
             Self::Day => DAY,
         }
@@ -36,7 +33,6 @@ impl Resolution {
     /// The time from the start of a bucket until it is forgotten. Days: thirty-one whole ones, and today.
     pub const fn kept_for(self) -> Duration {
         match self {
-            Self::Minute => Duration::from_secs(2 * HOUR.as_secs()),
             Self::Hour => Duration::from_secs(3 * DAY.as_secs()),
             Self::Day => Duration::from_secs(32 * DAY.as_secs()),
         }
