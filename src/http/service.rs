@@ -67,13 +67,13 @@ async fn answer(request: Request, next: Next) -> Response {
     let is_of_owner =
         app.node.is_some() && !target.group.is_of_this_node && server.routes == ServedRoutes::All;
     let is_http1 = head.version <= Version::HTTP_11;
-    let mut is_last = is_http1 && app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);
+    let mut breaks_off = false;
     let mut response = if is_of_owner && (in_progress.is_err() || !app.is_owner()) {
         Problem::StandsBy.answer(target.group.errors)
     } else {
         let body = read_body(body, &app.settings.bounds).await;
         // HTTP/2 has no such header; there only the stream ends.
-        is_last |= is_http1 && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
+        breaks_off = is_http1 && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
         let proxies = &app.settings.proxies;
         let client = request::client_address(proxies, &head.headers, peer);
         if client.is_err() {
@@ -113,7 +113,9 @@ async fn answer(request: Request, next: Next) -> Response {
     let headers = response.headers_mut();
     headers.insert(&X_REQUEST_ID, id);
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if is_last {
+    // Another node can answer the next request.
+    let is_leaving = is_http1 && app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);
+    if breaks_off || is_leaving {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
