@@ -73,7 +73,8 @@ async fn answer(request: Request, next: Next) -> Response {
     } else {
         let body = read_body(body, &app.settings.bounds).await;
         // HTTP/2 has no such header; there only the stream ends.
-        breaks_off = is_http1 && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
+        breaks_off =
+            is_http1 && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
         let proxies = &app.settings.proxies;
         let client = request::client_address(proxies, &head.headers, peer);
         if client.is_err() {
