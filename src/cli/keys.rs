@@ -171,8 +171,8 @@ fn answer<T>(
     let shown = absolute(&data_dir).display().to_string();
     if settings.cluster.is_some() {
         return Err(CommandError::Failed(format!(
-            "no server on {} owns the records of the cluster; run the command on the node that does: /readyz of the \
-             others names it",
+            "no server on {} owns the records of the cluster; run the command on the node that does: /owner of each \
+             node names it",
             data_dir.display()
         )));
     }

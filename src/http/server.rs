@@ -79,13 +79,14 @@ pub async fn serve(
         let (stream, peer) = ready!(listener.poll_accept(cx))?;
         let peer = peer.ip().to_canonical();
         let is_exempt = peer.is_loopback() || settings.proxies.trusts(peer);
-        let most = if is_exempt { limit } else { (limit / SHARES).max(1) };
-        let Some(place) = clients.admit(network_of(peer), most) else {
+        let most = (limit / SHARES).max(1);
+        let place = if is_exempt { None } else { clients.admit(network_of(peer), most) };
+        if place.is_none() && !is_exempt {
             server.logs.large_client.note(move |count| {
                 warn!(%peer, most, count, "connections closed, their client holds its share; list a proxy in trusted-proxies");
             });
             return Poll::Ready(Ok(None));
-        };
+        }
         // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when the
         // client is gone already, which shows at the first read.
         let _ = stream.set_nodelay(true);

@@ -62,16 +62,18 @@ async fn answer(request: Request, next: Next) -> Response {
     let (app, peer) = (&server.app, connection.peer);
     let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
     let method = method_name(&head.method);
-    // Held until the answer.
-    let in_progress = app.in_progress.try_read();
     let is_of_owner =
         app.node.is_some() && !target.group.is_of_this_node && server.routes == ServedRoutes::All;
+    let stands_by = || is_of_owner && !app.is_owner();
     let is_http1 = head.version <= Version::HTTP_11;
     let mut breaks_off = false;
-    let mut response = if is_of_owner && (in_progress.is_err() || !app.is_owner()) {
+    // Before the body: a standby need not wait for it.
+    let body = if stands_by() { Err(Problem::StandsBy) } else { read_body(body, &app.settings.bounds).await };
+    // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
+    let in_progress = app.in_progress.try_read();
+    let mut response = if stands_by() || is_of_owner && in_progress.is_err() {
         Problem::StandsBy.answer(target.group.errors)
     } else {
-        let body = read_body(body, &app.settings.bounds).await;
         // HTTP/2 has no such header; there only the stream ends.
         breaks_off =
             is_http1 && matches!(body, Err(Problem::BodyTooSlow | Problem::BadBody(BadBody::Broken)));
@@ -314,7 +316,7 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 fn span_of(app: &App, head: &Parts, target: &Resource, request_id: &str) -> Option<Span> {
     let tracer = app.tracer.as_ref()?;
     let (method, route) = (method_name(&head.method), target.name);
-    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
+    if matches!(route, "/healthz" | "/readyz" | "/owner" | "/metrics") {
         return None;
     }
     let caller = request::only(&head.headers, &TRACEPARENT);

@@ -513,7 +513,7 @@ pub struct Bounds {
     #[serde(skip)]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// Open connections; a client address holds a quarter of them at most. Beyond it new clients wait. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
+    /// Open connections. Beyond it new clients wait. A client address holds a quarter of them at most; its further connections are closed. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
     #[serde(rename = "max-connections", with = "Whole::<1, 1_000_000>")]
     #[default = 10_000]
     pub connections: usize,
