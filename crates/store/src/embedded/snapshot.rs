@@ -69,7 +69,7 @@ impl Listing {
     }
 }
 
-/// Removes leftovers, but for copies that are being read. What cannot be removed is in nobody's way.
+/// Removes leftovers, but for copies that are being read. What cannot be removed stays until the next start.
 pub(super) fn remove_leftovers(disk: &dyn Disk, listing: &Listing) {
     for path in &listing.leftovers {
         let remove = || {
