@@ -29,6 +29,10 @@ pub struct Options {
     #[arg(long, hide = true, value_name = "URL")]
     pub be_ceiling: Option<String>,
 
+    /// With a record on the disk before each answer.
+    #[arg(long, hide = true, requires = "be_ceiling")]
+    pub be_durable: bool,
+
     /// Requests of the clients.
     #[arg(long, value_name = "NAME", default_value = "send-verify")]
     pub workload: Workload,
@@ -66,7 +70,7 @@ pub struct Options {
     pub baseline: Option<PathBuf>,
 
     /// What to compare with besides.
-    #[arg(long, value_name = "NAME", default_value = "ceiling", help_heading = "Servers")]
+    #[arg(long, value_name = "NAME", default_value = "ceilings", help_heading = "Servers")]
     pub beside: Comparison,
 
     /// Where an onceward keeps its data: a directory on the disk that is of interest.
@@ -128,8 +132,8 @@ impl Options {
 
     /// The duration of the measured part.
     pub fn length(&self) -> Duration {
-        let programs =
-            1 + usize::from(self.baseline.is_some()) + usize::from(self.beside == Comparison::Ceiling);
+        let ceilings = if self.beside == Comparison::Ceilings { 2 } else { 0 };
+        let programs = 1 + usize::from(self.baseline.is_some()) + ceilings;
         let servers = u32::try_from(self.routes.len() * programs).unwrap_or(u32::MAX);
         (WARM_UP + self.window() * self.rounds) * servers
     }
@@ -139,8 +143,8 @@ impl Options {
 pub enum Comparison {
     /// nothing
     None,
-    /// hyper and one reqwest call for each send; keeps, counts and writes nothing
-    Ceiling,
+    /// two servers of hyper and one reqwest call for each send: one keeps nothing, one syncs a record before each answer
+    Ceilings,
 }
 
 /// Variables of the environment that reach every onceward of the run.

@@ -1,22 +1,27 @@
-//! The ceiling: a server without state to compare with, as a child process of the bench.
+//! The ceilings: servers without state to compare with, as child processes of the bench.
 //!
-//! It prints `listening` with its `url` as onceward does, and ends with its standard input. It reads the same requests as
-//! onceward, calls the mock once for each send with the same form, and gives answers of the same size.
+//! Each prints `listening` with its `url` as onceward does, and ends with its standard input. It reads the same requests as
+//! onceward, calls the mock once for each send with the same form, and gives answers of the same size. The durable one
+//! also has a record of each request on the disk before it answers.
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write as _};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::{env, io, thread};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use rustix::process::{Signal, kill_current_process_group};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
+use crate::machine::JOURNAL_THREAD;
 use crate::mock::{ACCOUNT_SID, AUTH_TOKEN, SENDER, field, json_response, runtime, serve};
 use crate::results::say;
 
@@ -25,17 +30,19 @@ const CODE: &str = "123456";
 
 const SERVICE: &str = "VA0123456789abcdef0123456789abcdef";
 
-/// This program as the ceiling, with its files in `home`.
-pub fn command(twilio: &str, home: &Path) -> Result<Command> {
+/// This program as a ceiling, with its files in `home`.
+pub fn command(twilio: &str, is_durable: bool, home: &Path) -> Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.current_dir(home).env_clear().args(["--be-ceiling", twilio]);
+    command.args(is_durable.then_some("--be-durable"));
     Ok(command)
 }
 
 /// Serves until standard input ends.
-pub fn run(twilio: &str) -> Result<()> {
+pub fn run(twilio: &str, is_durable: bool) -> Result<()> {
+    let journal = is_durable.then(Journal::start).transpose().context("cannot write a journal")?;
     runtime()?.block_on(async {
-        let provider = Arc::new(Provider::new(twilio)?);
+        let ceiling = Arc::new((Provider::new(twilio)?, journal));
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
         say(&json!({"level": "INFO", "message": "listening", "url": url}).to_string());
@@ -43,17 +50,26 @@ pub fn run(twilio: &str) -> Result<()> {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             kill_current_process_group(Signal::KILL)
         });
-        serve(listener, move |request| answer(provider.clone(), request)).await;
+        serve(listener, move |request| answer(ceiling.clone(), request)).await;
         Ok(())
     })
 }
 
-async fn answer(provider: Arc<Provider>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    ceiling: Arc<(Provider, Option<Journal>)>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (provider, journal) = &*ceiling;
     let is_v2 = request.uri().path().starts_with("/v2/");
     let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     let (number, code) =
         if is_v2 { (field(&body, "To").unwrap_or_default(), field(&body, "Code")) } else { of_json(&body) };
     let is_right = code.as_deref().map(|code| code == CODE);
+    if let Some(journal) = journal
+        && !journal.append().await
+    {
+        return json_response(StatusCode::INTERNAL_SERVER_ERROR, "{}");
+    }
     // One without a number creates a service.
     if is_right.is_none() && !number.is_empty() && !provider.send(&number).await {
         return json_response(StatusCode::INTERNAL_SERVER_ERROR, "{}");
@@ -119,5 +135,51 @@ impl Provider {
         let body = response.bytes().await.unwrap_or_default();
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         message["sid"].is_string()
+    }
+}
+
+/// A file to which one thread appends: all records that wait are one write and one sync.
+struct Journal(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Journal {
+    /// The length of onceward's record of a send, in bytes.
+    const RECORD: usize = 98;
+    /// As long as onceward's segment. It is written again from its start.
+    const FILE: usize = 64 << 20;
+
+    fn start() -> Result<Self> {
+        let mut file = File::create("journal")?;
+        file.write_all(&vec![0; Self::FILE])?;
+        file.sync_all()?;
+        let (records, waiting) = mpsc::channel();
+        let write = move || Self::write(&mut file, &waiting);
+        thread::Builder::new().name(JOURNAL_THREAD.to_owned()).spawn(write)?;
+        Ok(Self(records))
+    }
+
+    /// Returns `true` once a record is on the disk.
+    async fn append(&self) -> bool {
+        let (done, durable) = oneshot::channel();
+        self.0.send(done).is_ok() && durable.await.is_ok()
+    }
+
+    fn write(file: &mut File, waiting: &mpsc::Receiver<oneshot::Sender<()>>) -> io::Result<()> {
+        let mut at = Self::FILE;
+        while let Ok(first) = waiting.recv() {
+            let batch: Vec<_> = std::iter::once(first).chain(waiting.try_iter()).collect();
+            let length = batch.len() * Self::RECORD;
+            if at + length > Self::FILE {
+                at = 0;
+                file.seek(SeekFrom::Start(0))?;
+            }
+            file.write_all(&vec![1; length])?;
+            file.sync_data()?;
+            at += length;
+            for done in batch {
+                // The client may be gone.
+                let _ = done.send(());
+            }
+        }
+        Ok(())
     }
 }

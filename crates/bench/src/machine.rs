@@ -68,8 +68,8 @@ impl Processes {
     }
 }
 
-/// The thread of an onceward that commits.
-const JOURNAL_THREAD: &str = "journal";
+/// The thread that commits.
+pub const JOURNAL_THREAD: &str = "journal";
 
 /// Places in `/proc/<pid>/stat` after the name, which may contain anything.
 const PARENT: usize = 1;

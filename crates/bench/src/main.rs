@@ -27,7 +27,7 @@ use mock::runtime;
 use results::{ALL, Results, say};
 use run::plan;
 
-/// The server's allocator: the ceiling must use the same.
+/// The server's allocator: the ceilings must use the same.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         }
     };
     let ended = match &options.be_ceiling {
-        Some(twilio) => ceiling::run(twilio).map(|()| 0),
+        Some(twilio) => ceiling::run(twilio, options.be_durable).map(|()| 0),
         None => match options.check() {
             Ok(()) => bench(&options),
             Err(error) => return failed(EXIT_USAGE, &error),

@@ -36,6 +36,12 @@ const POLL_EVERY: Duration = Duration::from_millis(1);
 /// More numbers than any run uses: the server must not reach its limit on numbers.
 const MAX_NUMBERS: u64 = 40_000_000;
 
+/// Their names, whether they are durable, and what they do.
+const CEILINGS: [(&str, bool, &str); 2] = [
+    ("stateless", false, "hyper and one reqwest call for each send; keeps, counts and writes nothing"),
+    ("durable", true, "the same, and a record of 98 bytes on the disk before each answer"),
+];
+
 pub struct Setup<'a> {
     pub options: &'a Options,
     /// Each server has a directory in it.
@@ -62,10 +68,12 @@ impl Setup<'_> {
                 let what = format!("{}, with the same settings", program.display());
                 targets.push(self.onceward("baseline", &what, program, routes).await?);
             }
-            if self.options.beside == Comparison::Ceiling {
-                let (name, home) = self.directory("ceiling", routes)?;
-                let command = ceiling::command(&self.mock.base_url(), &home)?;
-                let what = "hyper and one reqwest call for each send; keeps, counts and writes nothing";
+            if self.options.beside == Comparison::None {
+                continue;
+            }
+            for (name, is_durable, what) in CEILINGS {
+                let (name, home) = self.directory(name, routes)?;
+                let command = ceiling::command(&self.mock.base_url(), is_durable, &home)?;
                 let begun = now();
                 let child = Child::start(&name, command, &home).await?;
                 targets.push(self.started(what, begun, child, routes).await?);
@@ -176,7 +184,7 @@ impl Child {
     pub async fn start(name: &str, mut command: Command, home: &Path) -> Result<Self> {
         let log = home.join("log");
         let process = command
-            // The ceiling ends with it, also when the bench was killed.
+            // A ceiling ends with it, also when the bench was killed.
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
