@@ -4,10 +4,10 @@ use askama::Template;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageResult, moment};
-use crate::domain::{Sid, SidKind, Timestamp};
+use crate::domain::{SidKind, Timestamp};
 use crate::http::api::audit::AuditEntryView;
 use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
-use crate::registry::audit::{Action, AuditEntry, AuditFilter};
+use crate::registry::audit::{Action, AuditEntry};
 
 const PATH: &str = "/admin/audit";
 
@@ -57,30 +57,32 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let mut entries = Vec::new();
     if let Some(Filters { since, until, service, action, actor, of }) = filters {
         // A deleted service has entries too.
-        let filter = AuditFilter { service, action, actor, of };
-        let range = list.range(since, until, |entry: &AuditEntry| filter.fits(entry));
+        let fits = |entry: &AuditEntry| {
+            service.is_none_or(|service| entry.service == Some(service))
+                && action.is_none_or(|action| entry.action == action)
+                && actor.as_ref().is_none_or(|actor: &String| entry.actor.is(actor))
+                && of.as_ref().is_none_or(|of: &String| entry.actor.is(of) || entry.subject == *of)
+        };
+        let range = list.range(since, until, fits);
         entries = list.take(request.running.registry.audit().list(None, range).await?);
     }
     let registry = &request.running.registry;
     let keys = registry.keys(None);
     let views = ViewFrame::without_addresses(registry.account_sid());
     let entries = entries.into_iter().map(|entry| {
-        let at = entry.at;
-        let service = entry.change.service.map_or_else(String::new, |sid| {
-            let known = registry.service(&sid).ok();
-            known.map_or_else(|| sid.to_string(), |service| registry.title(&service))
-        });
-        let (view, change) = (AuditEntryView::new(&views, &entry), &entry.change);
-        let is_there = |sid: &Sid| registry.service(sid).is_ok();
-        let of_service = change.service.filter(is_there).map(|sid| format!("/admin/services/{sid}"));
-        let of_target = change.resource.and_then(|sid| match sid.kind() {
+        let (view, resource) = (AuditEntryView::new(&views, &entry), entry.resource());
+        let AuditEntry { at, service, subject, changes: values, .. } = entry;
+        let known = service.and_then(|sid| registry.service(&sid).ok());
+        let of_service = known.as_ref().map(|service| format!("/admin/services/{}", service.sid));
+        let of_target = resource.and_then(|sid| match sid.kind() {
             SidKind::Webhook => Some(format!("/admin/webhooks/{sid}")),
             SidKind::ApiKey => Some(format!("{PATH}?of={sid}")),
             _ => None,
         });
-        let named = change.resource.and_then(|sid| keys.iter().find(|key| key.sid == sid)?.name.clone());
-        let target = [view.target().to_owned()].into_iter().chain(named).collect::<Vec<_>>().join(" ");
-        let values = change.values.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let named = resource.and_then(|sid| keys.iter().find(|key| key.sid == sid)?.name.clone());
+        let target = [subject].into_iter().chain(named).collect::<Vec<_>>().join(" ");
+        let title = known.map(|service| registry.title(&service));
+        let service = title.or(service.map(|sid| sid.to_string())).unwrap_or_default();
         Row { at, service, of_service, of_target, target, values, view }
     });
     if list.is_file() {

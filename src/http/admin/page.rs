@@ -143,7 +143,7 @@ impl AdminRequest {
     /// Who is signed in.
     pub fn name(&self) -> String {
         let Some(key) = self.caller.key() else { return "the account".to_owned() };
-        self.caller.session().name().map_or_else(|| key.to_string(), str::to_owned)
+        self.caller.session().name.unwrap_or_else(|| key.to_string())
     }
 
     /// The registry, for changes on behalf of the person.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::prelude::*;
+use crate::limits::guard::EntryError;
 use crate::registry::{self, Template, Translation};
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
@@ -74,11 +75,11 @@ view! {
 
 view! {
     /// A number on the safe list.
-    SafeNumberView as "SafeListNumber"(frame, safe: &registry::SafeNumber) {
-        sid: SafeNumberSid = Id(safe.sid),
+    SafeNumberView as "SafeListNumber"(frame, sid: Sid, number: PhoneNumber) {
+        sid: SafeNumberSid = Id(sid),
         /// In E.164 form.
-        phone_number: String = safe.number.e164(),
-        url: Url = frame.url(format_args!("/SafeList/Numbers/{}", safe.number.e164())),
+        phone_number: String = number.e164(),
+        url: Url = frame.url(format_args!("/SafeList/Numbers/{}", number.e164())),
     }
 }
 
@@ -107,18 +108,25 @@ pub async fn list_templates(Given(request, params): Given<TemplateFilters>) -> A
 }
 
 pub async fn create_safe_number(Given(request, new): Given<SafeNumber>) -> Made<SafeNumberView> {
-    let safe = request.registry().add_safe_number(new.number).await?;
-    created(SafeNumberView::new(&request.frame(), &safe))
+    let (SafeNumber { number }, guard) = (new, &request.running.guard);
+    guard.add_safe_number(number, request.author()).await.map_err(|error| match error {
+        EntryError::IsSafe => Error::plain(Cause::SAFE_NUMBER_EXISTS),
+        EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
+        EntryError::InNoPlan(_) | EntryError::OnlyAll => Error::parameter("PhoneNumber", error),
+        EntryError::Refused(refusal) => refusal.into(),
+    })?;
+    created(SafeNumberView::new(&request.frame(), guard.safe_sid(number), number))
 }
 
 pub async fn fetch_safe_number(request: Request) -> Answer<SafeNumberView> {
-    let found = request.running.registry.safe_number(request.number("PhoneNumber")?)?;
-    Ok(Json(SafeNumberView::new(&request.frame(), &found)))
+    let (number, guard) = (request.number("PhoneNumber")?, &request.running.guard);
+    let found = guard.is_safe(number).then(|| guard.safe_sid(number)).ok_or(Error::NotFound)?;
+    Ok(Json(SafeNumberView::new(&request.frame(), found, number)))
 }
 
 pub async fn delete_safe_number(request: Request) -> Gone {
     let number = request.number("PhoneNumber")?;
-    let was_on_it = request.registry().remove_safe_number(number).await?;
+    let was_on_it = request.running.guard.remove_safe_number(number, request.author()).await?;
     if was_on_it { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NotFound) }
 }
 

@@ -1,7 +1,7 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
 use super::prelude::*;
-use crate::registry::audit::{Actor, AuditEntry};
+use crate::registry::audit::AuditEntry;
 use crate::shard::LogRange;
 
 parameters! {
@@ -25,26 +25,23 @@ view! {
         /// How often it was done.
         times: u32 = entry.times,
         /// What was done.
-        action: &'static str = entry.change.action.as_str(),
+        action: &'static str = entry.action.as_str(),
         /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
         /// dashboard, signed in with the key, or with the account's credentials if there is none.
         #[schemars(regex(pattern = "^(account|key|user|session)$"))]
-        actor: &'static str = entry.actor.kind(),
+        actor: String = entry.actor.kind.clone(),
         /// The id of the key.
         actor_sid: Option<String> = entry.actor.key().map(|sid| sid.to_string()),
         /// The name of the key or of the user.
-        actor_name: Option<String> = entry.actor.name().map(str::to_owned),
+        actor_name: Option<String> = entry.actor.name.clone(),
         /// The id of the user.
-        actor_uid: Option<u32> = match entry.actor {
-            Actor::User { uid, .. } => Some(uid),
-            Actor::Account | Actor::Key { .. } | Actor::Session { .. } => None,
-        },
+        actor_uid: Option<u32> = entry.actor.id.as_ref().and_then(|id| id.parse().ok()),
         /// Null for what belongs to all services.
-        service_sid: Option<ServiceSid> = entry.change.service.map(Id),
-        /// The id of the key, the webhook or the entry of the safe list.
-        resource_sid: Option<String> = entry.change.resource.map(|sid| sid.to_string()),
-        /// The number, masked.
-        number: Option<String> = entry.change.number.clone(),
+        service_sid: Option<ServiceSid> = entry.service.map(Id),
+        /// The id of the key or the webhook.
+        resource_sid: Option<String> = entry.resource().map(|sid| sid.to_string()),
+        /// The number, masked, or another subject of the guard.
+        number: Option<String> = Some(&entry.subject).filter(|subject| !subject.is_empty() && entry.resource().is_none()).cloned(),
         /// The id of the request, as in its response and in the log.
         request_id: Option<String> = entry.request_id.clone(),
     }
@@ -64,12 +61,7 @@ impl AuditEntryView {
     pub fn who(&self) -> String {
         let id = || self.actor_sid.clone().or_else(|| Some(self.actor_uid?.to_string()));
         let name = self.actor_name.clone().or_else(id);
-        [Some(self.actor.to_owned()), name].into_iter().flatten().collect::<Vec<_>>().join(" ")
-    }
-
-    /// The number, or else the resource.
-    pub fn target(&self) -> &str {
-        self.number.as_deref().or(self.resource_sid.as_deref()).unwrap_or_default()
+        [Some(self.actor.clone()), name].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -85,7 +77,7 @@ pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<Audi
     if own.is_none_or(|own| service.is_none_or(|service| service == own)) {
         let (service, since) = (service.or(own), after.unwrap_or_default());
         let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
-        let fits = |entry: &AuditEntry| service.is_none() || entry.change.service == service;
+        let fits = |entry: &AuditEntry| service.is_none() || entry.service == service;
         let range = LogRange { since, until, fits, skip, limit, read };
         found = request.running.registry.audit().list(None, range).await?.records;
     }

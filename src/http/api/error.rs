@@ -108,7 +108,7 @@ impl Error {
         Self::new(status, code, format!("{message}: {detail}"))
     }
 
-    fn plain(cause: Cause) -> Self {
+    pub fn plain(cause: Cause) -> Self {
         let Cause(code, status, message) = cause;
         Self::new(status, code, message)
     }
@@ -266,7 +266,6 @@ impl Error {
                 Item::RateLimit => Self::plain(Cause::RATE_LIMIT_EXISTS),
                 Item::Bucket => Self::plain(Cause::BUCKET_EXISTS),
                 Item::MessagingConfiguration => Self::plain(Cause::COUNTRY_CONFIGURED),
-                Item::SafeNumber => Self::plain(Cause::SAFE_NUMBER_EXISTS),
                 _ => Self::conflict(error.to_string()),
             },
             RegistryError::ReadOnly(_) => Self::conflict(error.to_string()),

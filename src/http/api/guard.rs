@@ -74,7 +74,9 @@ async fn set(request: &Request, key: Key, action: Option<EntryAction>, minutes: 
     let set = request.running.guard.set_entry(key, action, minutes, request.author()).await;
     let set = set.map_err(|error| match error {
         EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-        EntryError::InNoPlan(_) | EntryError::OnlyAll => Error::parameter("Subject", error),
+        EntryError::InNoPlan(_) | EntryError::OnlyAll | EntryError::IsSafe => {
+            Error::parameter("Subject", error)
+        }
         EntryError::Refused(refusal) => refusal.into(),
     });
     set?.ok_or(Error::NotFound)

@@ -57,7 +57,7 @@ pub async fn erase(InService(request, service, ()): InService) -> Answer<Erasure
     let work = tokio::spawn(async move { verifying.erase(id, number, by).await });
     let mut erasure = work.await.unwrap_or(Err(Refusal::OutcomeUnknown)).map_err(Refused::from)?;
     if request.caller.may_everywhere(Scope::Admin) {
-        let was_safe = request.registry().remove_safe_number(number).await;
+        let was_safe = request.running.guard.remove_safe_number(number, request.author()).await;
         // An earlier commit has erased the rest.
         erasure.has_erased |= was_safe.map_err(|_| Refused::from(Refusal::OutcomeUnknown))?;
     }

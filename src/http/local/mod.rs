@@ -155,12 +155,12 @@ pub async fn erase(request: Request) -> Result<impl IntoResponse, Error> {
     let (number, verifying, by) = (number(&request)?, &request.running.verifying, request.author());
     let erased = match service(&request)? {
         Some(only) => {
-            let erased = verifying.erase(only.id, number, by).await.map_err(RegistryError::from)?;
-            (usize::from(erased.has_erased), erased)
+            let erased = verifying.erase(only.id, number, by).await;
+            erased.map(|erased| (usize::from(erased.has_erased), erased))
         }
-        None => verifying.erase_everywhere(number, by).await?,
+        None => verifying.erase_everywhere(number, by).await,
     };
-    let (services, Erasure { has_erased, locked_until }) = erased;
+    let (services, Erasure { has_erased, locked_until }) = erased.map_err(RegistryError::from)?;
     Ok(Json(Erased { number: number.e164(), erased: has_erased, services, locked_until }))
 }
 

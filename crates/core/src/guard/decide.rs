@@ -461,7 +461,8 @@ impl Guard {
         broken: impl Iterator<Item = (Rule, Mode)>,
     ) -> (Vec<Finding>, Option<Needed>) {
         let Context { service, subjects, exemption, verified, rules, now, .. } = *context;
-        let is_safe = exemption == Exemption::AllowancesAndTypes;
+        let is_safe = exemption == Exemption::AllowancesAndTypes
+            || matches!(subjects[slot::NUMBER], Some(Dimension::Number(of)) if self.entries.is_safe(of));
         let entry = self.entries_about(context).next();
         let mut findings = Vec::new();
         if let Some((key, Entry { action: EntryAction::Block, until })) = entry {

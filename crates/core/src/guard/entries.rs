@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::signals::Key;
-use crate::domain::Timestamp;
+use super::signals::{Dimension, Key};
+use crate::domain::{PhoneNumber, Timestamp};
 use crate::named;
 
-/// Entries of all services, and as many of those for all services.
+/// Entries of all services.
 const MOST_ENTRIES: usize = 10_000;
+
+/// Entries for all services, safe numbers included.
+const MOST_FOR_ALL: usize = 110_000;
 
 /// Entries of a service that holds next to nothing.
 const FEW_ENTRIES: usize = 10;
@@ -33,6 +36,11 @@ pub struct Entry {
     pub until: Timestamp,
 }
 
+impl Entry {
+    /// That of a number on the safe list, in all services: its type does not matter either, and it counts as known.
+    pub const SAFE: Self = Self { action: EntryAction::Allow, until: Timestamp::MAX };
+}
+
 /// There is no room for a further manual entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are {0} manual entries of the guard already; remove some")]
@@ -49,6 +57,11 @@ impl Entries {
 
     pub fn get(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         self.0.get(key).copied().filter(|entry| now < entry.until)
+    }
+
+    /// Whether a number is on the safe list.
+    pub fn is_safe(&self, number: PhoneNumber) -> bool {
+        self.0.get(&Key::new(None, Dimension::Number(number))) == Some(&Entry::SAFE)
     }
 
     pub fn list(&self, now: Timestamp) -> impl Iterator<Item = (Key, Entry)> {
@@ -73,7 +86,7 @@ impl Entries {
             .fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.service == key.service)));
         // No service holds more than half of them, and the last fiftieth is for services that hold next to nothing.
         let (most, open) = match key.service {
-            None => (MOST_ENTRIES, MOST_ENTRIES),
+            None => (MOST_FOR_ALL, MOST_FOR_ALL),
             Some(_) if own < FEW_ENTRIES => (FEW_ENTRIES, MOST_ENTRIES),
             Some(_) => (MOST_ENTRIES / 2, MOST_ENTRIES / 50 * 49),
         };

@@ -34,7 +34,7 @@ pub enum Exemption {
     None,
     /// The request says `RiskCheck=disable`: the message needs no allowance but the number's own.
     Allowances,
-    /// The number is on the safe list, or the operator sends: the number may also be of any type.
+    /// The operator sends: the number may also be of any type, as one with [`Entry::SAFE`](super::Entry::SAFE).
     AllowancesAndTypes,
 }
 

@@ -295,7 +295,7 @@ crate::named! {
 /// What the pumping guard has taken for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TakenAllowance {
-    /// Nothing: the number is on the safe list, or the operator sends.
+    /// Nothing: the operator sends.
     Exempt,
     /// This, and no message may have left. It is given back if none leaves.
     #[serde(rename = "Held")]

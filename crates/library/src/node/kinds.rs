@@ -8,7 +8,7 @@ use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber, VerifiedNumb
 use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
-use crate::registry::{Credential, SafeNumber, ServiceRecord};
+use crate::registry::{Credential, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
 use crate::verification::hosted::HostedSession;
 use crate::verification::numbers::CarryUse;
@@ -21,7 +21,6 @@ pub fn all(verified: &VerifiedNumbers) -> Kinds {
         .with::<NumberState>()
         .with::<ServiceRecord>()
         .with::<Credential>()
-        .with::<SafeNumber>()
         .with::<Counter>()
         .with::<KeyedRequest>()
         .with::<AttemptLog>()

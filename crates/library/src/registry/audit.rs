@@ -5,34 +5,66 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Durability, Id, LogRecord, Record, RecordLog, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
 
-/// Characters of a changed value that are kept.
-const LONGEST_VALUE: usize = 80;
+/// Entries of one author in one service and hour, but for those about numbers. Further changes share one that says little: a
+/// program that creates and deletes all day would push out what others did.
+const PLACES: u64 = 256;
 
-/// Who acts.
+/// Who acts, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// A client with the account's credentials.
-    Account,
-    /// A client with this API key.
-    Key { sid: Sid, name: Option<String> },
-    /// A user of the server's machine, with the command line.
-    User { uid: u32, name: Option<String> },
-    /// A person at the dashboard, signed in with this API key, or with the account's credentials if it is `None`.
-    Session { key: Option<Sid>, name: Option<String> },
+pub struct Actor {
+    /// `account`: a client with its credentials. `key`: a client with an API key. `user`: a user of the server's machine, with
+    /// the command line. `session`: a person at the dashboard, signed in with a key or with the account's credentials.
+    pub kind: String,
+    /// Of the key or the user.
+    pub id: Option<String>,
+    /// Of the key or the user; `account` for a person who signed in with the account's credentials.
+    pub name: Option<String>,
+}
+
+impl Actor {
+    pub fn new(kind: &str, id: Option<String>, name: Option<String>) -> Self {
+        Self { kind: kind.to_owned(), id, name }
+    }
+
+    /// The user with this id, with the name that the file of local users has for it.
+    pub fn user(uid: u32) -> Self {
+        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let name_of = |line: &str| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+        };
+        Self::new("user", Some(uid.to_string()), users.lines().find_map(name_of))
+    }
+
+    /// The key with which it acts.
+    pub fn key(&self) -> Option<Sid> {
+        Sid::parse(SidKind::ApiKey, self.id.as_deref()?)
+    }
+
+    /// Whether this is its kind, its id or its name.
+    pub fn is(&self, text: &str) -> bool {
+        [Some(&self.kind), self.id.as_ref(), self.name.as_ref()].into_iter().flatten().any(|own| own == text)
+    }
+}
+
+impl std::fmt::Display for Actor {
+    /// The kind, the id and the name, as far as there are.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.kind)?;
+        self.id.as_ref().map_or(Ok(()), |id| write!(f, " {id}"))?;
+        self.name.as_ref().map_or(Ok(()), |name| write!(f, " ({name})"))
+    }
 }
 
 /// Who acts, and by which request.
@@ -41,14 +73,13 @@ pub struct Author {
     pub actor: Actor,
     /// The request's id in the log and in the answer.
     pub request_id: Option<String>,
-    /// How long the log keeps what the author does.
-    pub keep_for: Duration,
+    /// When the log forgets what the author does.
+    pub keep_until: Timestamp,
 }
 
 crate::named! {
     /// What was done.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
     pub enum Action {
         ServiceCreated = "service.created",
         /// Its settings, or something that belongs to it and has no action of its own.
@@ -74,101 +105,7 @@ crate::named! {
     }
 }
 
-/// One change, and what it changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    pub action: Action,
-    /// The service that it belongs to; `None` for what belongs to all.
-    pub service: Option<Sid>,
-    /// The key or webhook.
-    pub resource: Option<Sid>,
-    /// The number, masked; or the prefix, country or address of a manual entry of the guard.
-    pub number: Option<String>,
-    /// The values that are others now.
-    pub values: Vec<ChangedValue>,
-}
-
-/// A value that was changed: its key, and the beginning of what it was and is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChangedValue {
-    pub key: String,
-    pub before: String,
-    pub after: String,
-}
-
-impl ChangedValue {
-    /// The values of one change and of a later one.
-    fn joined(mut earlier: Vec<Self>, mut later: Vec<Self>) -> Vec<Self> {
-        for value in &mut later {
-            if let Some(at) = earlier.iter().position(|before| before.key == value.key) {
-                value.before = earlier.remove(at).before;
-            }
-        }
-        earlier.append(&mut later);
-        earlier
-    }
-
-    /// What differs between the members of two objects.
-    pub fn between(before: &Map<String, Value>, after: &Map<String, Value>) -> Vec<Self> {
-        let text = |value: &Value| match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.chars().take(LONGEST_VALUE).collect(),
-            other => other.to_string().chars().take(LONGEST_VALUE).collect(),
-        };
-        let of = |members: &Map<String, Value>, key: &str| members.get(key).map(text).unwrap_or_default();
-        let differs = |(key, value): &(&String, &Value)| before.get(*key) != Some(*value);
-        let changed = after.iter().filter(differs);
-        let value = |(key, _): (&String, &Value)| {
-            let (before, after) = (of(before, key), of(after, key));
-            Self { key: key.clone(), before, after }
-        };
-        changed.map(value).collect()
-    }
-}
-
-impl std::fmt::Display for ChangedValue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |text: &str| if text.is_empty() { "none".to_owned() } else { text.to_owned() };
-        write!(f, "{}: {} → {}", self.key, shown(&self.before), shown(&self.after))
-    }
-}
-
-impl Change {
-    pub const fn of(action: Action) -> Self {
-        Self { action, service: None, resource: None, number: None, values: Vec::new() }
-    }
-
-    /// Whether it is the same but for the values.
-    fn is_like(&self, other: &Self) -> bool {
-        let of = |change: &Self| (change.action, change.service, change.resource);
-        of(self) == of(other) && self.number == other.number
-    }
-
-    #[must_use]
-    pub fn in_service(self, service: Option<Sid>) -> Self {
-        Self { service, ..self }
-    }
-
-    #[must_use]
-    pub fn to(self, resource: Sid) -> Self {
-        Self { resource: Some(resource), ..self }
-    }
-
-    #[must_use]
-    pub fn about(self, number: PhoneNumber) -> Self {
-        Self { number: Some(number.to_string()), ..self }
-    }
-}
-
-/// A change and its author, for the decision that makes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audited {
-    pub author: Author,
-    pub change: Change,
-}
-
-/// One entry of the log. Equal changes by one author within an hour are one entry, so that a program that repeats a change
-/// does not push out what others did.
+/// One entry of the log. Equal changes by one author within an hour are one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// The last time.
@@ -179,7 +116,13 @@ pub struct AuditEntry {
     pub actor: Actor,
     /// The request of the last time.
     pub request_id: Option<String>,
-    pub change: Change,
+    pub action: Action,
+    /// The service that it belongs to; `None` for what belongs to all.
+    pub service: Option<Sid>,
+    /// The id of the key or webhook; the number, masked; or the prefix, country or address of a manual entry of the guard.
+    pub subject: String,
+    /// What each changed value was and is: `code-length: 6 → 8`.
+    pub changes: String,
 }
 
 /// After a failed commit the entry stays by default: the change may have been made.
@@ -197,148 +140,65 @@ impl Record for AuditEntry {
     }
 }
 
-impl Author {
-    /// A change of a number in a service, by this author.
-    pub fn audited(self, action: Action, service: Sid, number: PhoneNumber) -> Audited {
-        Audited { author: self, change: Change::of(action).in_service(Some(service)).about(number) }
+impl AuditEntry {
+    /// What an author does, for the decision that does it.
+    pub fn new(by: Author, action: Action, service: Option<Sid>, subject: String) -> Self {
+        let Author { actor, request_id, keep_until } = by;
+        let (at, changes) = (Timestamp::EPOCH, String::new());
+        Self { at, first: at, times: 0, keep_until, actor, request_id, action, service, subject, changes }
     }
 
-    /// Writes an entry, which becomes durable together with the other changes of the decision.
-    pub fn record(&self, change: Change, view: &mut Transaction<'_>) {
+    /// The key or webhook that it is about.
+    pub fn resource(&self) -> Option<Sid> {
+        SidKind::ALL.into_iter().find_map(|kind| Sid::parse(kind, &self.subject))
+    }
+
+    /// Writes it. It becomes durable together with the other changes of the decision.
+    pub fn record(&self, view: &mut Transaction<'_>) {
         let at = view.now();
-        let Self { actor, request_id, keep_for } = self.clone();
         // By these bytes the log knows the entries of one service from those of others, should it have too many.
-        let service = change.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
+        let service = self.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
         let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
-        let slot = u64::from(view.slot());
-        let id_of = |number: u64| record_id(service, number << 8 | slot);
-        let (values, bare) = (change.values, Change { values: Vec::new(), ..change });
         let is_of_number = matches!(
-            bare.action,
+            self.action,
             Action::NumberUnlocked
                 | Action::NumberErased
                 | Action::VerificationCanceled
                 | Action::VerificationApproved
         );
-        let (hour, own) = (at.as_millis() / 3_600_000, digest((&actor, &bare)));
-        let places = digest((hour, &actor, &bare.service)) / PLACES * PLACES;
-        let place = |probe: u64| {
-            let of_many = places + own.wrapping_add(probe) % PLACES;
-            id_of(if is_of_number { digest((hour, own, probe)) } else { of_many })
-        };
-        let mut found = (0..PROBES).map(|probe| (place(probe), view.get::<AuditEntry>(place(probe))));
-        let (id, earlier) = found
-            .find(|(_, earlier)| {
-                earlier.as_ref().is_none_or(|it| it.actor == actor && it.change.is_like(&bare))
-            })
-            .unwrap_or_else(|| (place(0), view.get(place(0))));
-        let (first, times) = earlier.as_ref().map_or((at, 1), |it| (it.first, it.times.saturating_add(1)));
-        let change = match earlier {
-            None => Change { values, ..bare },
-            Some(it) if it.change.is_like(&bare) => {
-                Change { values: ChangedValue::joined(it.change.values, values), ..bare }
+        let own = is_of_number.then_some((self.action, &self.subject));
+        let places = digest((at.as_millis() / 3_600_000, &self.actor, self.service, own));
+        let slot = u64::from(view.slot());
+        let id_of = |place: u64| record_id(service, places.wrapping_add(place) << 8 | slot);
+        let mut entry = Self { at, first: at, times: 1, ..self.clone() };
+        for place in 0..PLACES {
+            let Some(known) = view.get::<Self>(id_of(place)) else {
+                return view.put(id_of(place), Some(&entry), Durability::Durable);
+            };
+            let is_like = known.what() == self.what();
+            if is_like || place + 1 == PLACES {
+                (entry.first, entry.times) = (known.first, known.times.saturating_add(1));
+                if !is_like {
+                    (entry.subject, entry.changes) = (String::new(), String::new());
+                }
+                return view.put(id_of(place), Some(&entry), Durability::Durable);
             }
-            Some(_) => Change { resource: None, number: None, ..bare },
-        };
-        let keep_until = at.plus(keep_for);
-        let entry = AuditEntry { at, first, times, keep_until, actor, request_id, change };
-        view.put(id, Some(&entry), Durability::Durable);
+        }
+    }
+
+    fn what(&self) -> (&Actor, Action, Option<Sid>, &str, &str) {
+        (&self.actor, self.action, self.service, &self.subject, &self.changes)
     }
 }
 
-/// Entries of one author in one service and hour, but for those about numbers. Further changes share entries that name
-/// no resource: a program that creates and deletes all day would push out what others did.
-const PLACES: u64 = 256;
-/// Places that are tried for an entry.
-const PROBES: u64 = 16;
+/// A changed value: its name, what it was and what it is.
+pub fn changed(name: &str, was: &str, is: &str) -> String {
+    let [was, is] = [was, is].map(|text| if text.is_empty() { "none" } else { text });
+    format!("{name}: {was} → {is}")
+}
 
 fn digest(of: impl std::fmt::Debug) -> u64 {
     Sha256::digest(format!("{of:?}")).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-impl std::fmt::Display for Actor {
-    /// The kind, the id and the name, as far as there are.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.kind())?;
-        self.id().map_or(Ok(()), |id| write!(f, " {id}"))?;
-        self.name().map_or(Ok(()), |name| write!(f, " ({name})"))
-    }
-}
-
-impl Actor {
-    /// The user with this id, with the name that the file of local users has for it.
-    pub fn user(uid: u32) -> Self {
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let name_of = |line: &str| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-        };
-        Self::User { uid, name: users.lines().find_map(name_of) }
-    }
-
-    /// The kind of actor in answers.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::Account => "account",
-            Self::Key { .. } => "key",
-            Self::User { .. } => "user",
-            Self::Session { .. } => "session",
-        }
-    }
-
-    /// Whether this is its kind, its id or its name.
-    fn is(&self, text: &str) -> bool {
-        self.kind() == text || self.name() == Some(text) || self.id().as_deref() == Some(text)
-    }
-
-    fn id(&self) -> Option<String> {
-        match self {
-            Self::User { uid, .. } => Some(uid.to_string()),
-            actor => actor.key().map(|sid| sid.to_string()),
-        }
-    }
-
-    pub const fn key(&self) -> Option<Sid> {
-        match self {
-            Self::Key { sid, .. } => Some(*sid),
-            Self::Session { key, .. } => *key,
-            Self::Account | Self::User { .. } => None,
-        }
-    }
-
-    /// The name of the key or of the user; `account` for a person who signed in with the account's credentials.
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::Account => None,
-            Self::Session { key: None, .. } => Some("account"),
-            Self::Key { name, .. } | Self::User { name, .. } | Self::Session { name, .. } => name.as_deref(),
-        }
-    }
-}
-
-/// The entries that a list is about.
-#[derive(Debug, Clone, Default)]
-pub struct AuditFilter {
-    /// Only those of this service.
-    pub service: Option<Sid>,
-    /// Only those with this action.
-    pub action: Option<Action>,
-    /// Only those by this kind of actor, or by this id or name.
-    pub actor: Option<String>,
-    /// Only those by or about what has this id.
-    pub of: Option<String>,
-}
-
-impl AuditFilter {
-    pub fn fits(&self, entry: &AuditEntry) -> bool {
-        self.service.is_none_or(|service| entry.change.service == Some(service))
-            && self.action.is_none_or(|action| entry.change.action == action)
-            && self.actor.as_ref().is_none_or(|actor| entry.actor.is(actor))
-            && self.of.as_ref().is_none_or(|of| {
-                entry.actor.is(of) || entry.change.resource.is_some_and(|sid| sid.to_string() == *of)
-            })
-    }
 }
 
 /// The entries of all shards.

@@ -1,18 +1,14 @@
-//! Rate limits, messaging configurations (the gateway for a country) and test numbers of a service; the safe list of numbers
-//! that are exempt from fraud checks.
+//! Rate limits, messaging configurations (the gateway for a country) and test numbers of a service.
 
 use std::collections::BTreeSet;
 
 use super::error::check_room;
-use super::service::{found, remove, safe_number_id};
+use super::service::{found, remove};
 use super::{
-    Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, SafeNumber, Service,
-    TestNumber,
+    Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
 use crate::config::note;
-use crate::domain::{GatewayName, PhoneNumber, Region, Sid, SidKind, Timestamp};
-use crate::registry::audit::{Action, Change};
-use crate::shard::Durability;
+use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
 
 /// Limits of a service: each costs a commit for every request that names it.
 const LIMITS_MOST: usize = 25;
@@ -291,49 +287,5 @@ fn has_own_test_numbers(service: &Service) -> Result<(), RegistryError> {
             "the test numbers of this service are \"services.{name}.test-numbers\" of config.json, and are changed there"
         ))),
         Origin::Api | Origin::Default => Ok(()),
-    }
-}
-
-/// Numbers that are exempt from fraud checks.
-const SAFE_NUMBERS_MOST: usize = 100_000;
-
-impl Registry {
-    pub fn safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
-        let list = self.inner.published.safe_numbers.read();
-        list.get(&number).copied().ok_or(RegistryError::NotFound(Item::SafeNumber))
-    }
-
-    pub async fn add_safe_number(&self, number: PhoneNumber) -> Result<SafeNumber, RegistryError> {
-        if !self.accepts(number) {
-            let why = "has no numbering plan; the server's setting `numbers` decides whether that matters";
-            return Err(RegistryError::invalid("phone_number")(why.to_owned()));
-        }
-        let id = safe_number_id(number);
-        self.decide::<SafeNumber, _, _>(id, move |draft| {
-            if draft.view.get::<SafeNumber>(id).is_some() {
-                return Err(RegistryError::Exists(Item::SafeNumber));
-            }
-            if !draft.view.has_room::<SafeNumber>(SAFE_NUMBERS_MOST) {
-                return Err(RegistryError::TooMany { item: Item::SafeNumber, limit: SAFE_NUMBERS_MOST });
-            }
-            let sid = draft.sid(SidKind::SafeNumber);
-            let entry = SafeNumber { sid, number, created: draft.now };
-            draft.put(id, &entry);
-            draft.record(Change::of(Action::SafeNumberAdded).to(sid).about(number));
-            Ok(entry)
-        })
-        .await
-    }
-
-    /// Removes a number. Returns `true` if it was on the list.
-    pub async fn remove_safe_number(&self, number: PhoneNumber) -> Result<bool, RegistryError> {
-        let id = safe_number_id(number);
-        self.decide::<SafeNumber, _, _>(id, move |draft| {
-            let Some(entry) = draft.view.get::<SafeNumber>(id) else { return Ok(false) };
-            draft.view.put::<SafeNumber>(id, None, Durability::Durable);
-            draft.record(Change::of(Action::SafeNumberRemoved).to(entry.sid).about(number));
-            Ok(true)
-        })
-        .await
     }
 }

@@ -1,22 +1,27 @@
 //! Changes of the registry, decided on slot 0.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rand::Rng as _;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::service::{SLOT, ServiceRecord, service_id};
-use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service, Webhook, WebhookStatus};
+use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service, Webhook};
 use crate::domain::{Sid, SidKind, Timestamp};
-use crate::registry::audit::{Action, Author, Change as Audited, ChangedValue};
+use crate::registry::audit::{Action, AuditEntry, Author, changed};
 use crate::shard::{Durability, Id, Record, Refusal, Subject, Transaction};
+
+/// Characters of a changed value that the audit log keeps.
+const LONGEST_VALUE: usize = 80;
 
 /// A change that is being decided: the records, and the time, ids and secrets of new ones.
 pub(super) struct Draft<'a, 'b> {
     pub(super) view: &'a mut Transaction<'b>,
     pub(super) now: Timestamp,
     pub(super) author: Option<&'a Author>,
-    /// What the audit log says of a change of a service.
-    pub(super) audited: Audited,
+    /// What the audit log says of a change of a service: what was done, and to which of its belongings.
+    pub(super) audited: (Action, String),
 }
 
 impl Draft<'_, '_> {
@@ -43,36 +48,50 @@ impl Draft<'_, '_> {
     }
 
     /// Writes an entry of the audit log about the change, if it has an author.
-    pub(super) fn record(&mut self, change: Audited) {
-        if let Some(author) = self.author {
-            author.record(change, self.view);
+    pub(super) fn record(&mut self, action: Action, service: Option<Sid>, subject: String, changes: String) {
+        if let Some(author) = self.author.cloned() {
+            AuditEntry { changes, ..AuditEntry::new(author, action, service, subject) }.record(self.view);
         }
     }
 }
 
-/// The settings of a service, or the fields of the webhook that a draft changes: none before it exists, and after.
-fn members(service: &Service, draft: &Draft<'_, '_>) -> Map<String, Value> {
-    let webhook = draft.audited.resource.filter(|sid| sid.kind() == SidKind::Webhook);
-    let Ok(webhook) = webhook.map(|sid| service.webhook(&sid)).transpose() else { return Map::new() };
-    let value = match webhook {
-        Some(Webhook { friendly_name, event_types, url, status, .. }) => {
-            let is_enabled = *status == WebhookStatus::Enabled;
-            json!({ "name": friendly_name, "events": event_types.join(" "), "url": url, "enabled": is_enabled })
-        }
-        None => serde_json::to_value(&service.settings).unwrap_or_default(),
+/// The settings of a service and of the webhook with this id, as the audit log shows them.
+fn values(service: &Service, webhook: &str) -> BTreeMap<String, String> {
+    let settings = serde_json::to_value(&service.settings).unwrap_or_default();
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     };
-    let mut members = if let Value::Object(members) = value { members } else { Map::new() };
-    if webhook.is_none() {
-        let bucket = |Bucket { max, interval, .. }: &Bucket| format!("{max} in {interval} s");
-        let limit = |RateLimit { unique_name, buckets, .. }: &RateLimit| {
-            format!("{unique_name} {}", buckets.iter().map(bucket).collect::<Vec<_>>().join(", "))
-        };
-        let limits = service.rate_limits.iter().map(limit).collect::<Vec<_>>().join("; ");
-        members.insert("rate limits".to_owned(), limits.into());
-        members.insert("test numbers".to_owned(), service.test_numbers.len().into());
-        members.insert("messaging services".to_owned(), service.messaging.len().into());
+    let settings = settings.as_object().into_iter().flatten();
+    let mut values: BTreeMap<_, _> = settings.map(|(key, value)| (key.clone(), text(value))).collect();
+    let bucket = |Bucket { max, interval, .. }: &Bucket| format!("{max} in {interval} s");
+    let limit = |RateLimit { unique_name, buckets, .. }: &RateLimit| {
+        format!("{unique_name} {}", buckets.iter().map(bucket).collect::<Vec<_>>().join(", "))
+    };
+    let limits = service.rate_limits.iter().map(limit).collect::<Vec<_>>().join("; ");
+    values.insert("rate limits".to_owned(), limits);
+    values.insert("test numbers".to_owned(), service.test_numbers.len().to_string());
+    values.insert("messaging services".to_owned(), service.messaging.len().to_string());
+    if let Some(Webhook { friendly_name, event_types, url, status, .. }) =
+        service.webhooks.iter().find(|of| of.sid.to_string() == webhook)
+    {
+        let own = [friendly_name.clone(), event_types.join(" "), url.clone(), status.to_string()];
+        values.extend(["name", "events", "url", "status"].map(str::to_owned).into_iter().zip(own));
     }
-    members
+    values
+}
+
+/// What differs, with the beginning of what it was and is.
+fn changes(before: &Service, after: &Service, webhook: &str) -> String {
+    let (before, after) = (values(before, webhook), values(after, webhook));
+    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let short = |text: &str| text.chars().take(LONGEST_VALUE).collect::<String>();
+    let change = |name: &String| {
+        let [was, is] = [&before, &after].map(|values| values.get(name).map_or("", String::as_str));
+        (was != is).then(|| changed(name, &short(was), &short(is)))
+    };
+    names.into_iter().filter_map(change).collect::<Vec<_>>().join("; ")
 }
 
 /// The subject of changes that create records: they wait for each other.
@@ -98,7 +117,7 @@ impl Registry {
         id[0] = 0x80 | R::KIND;
         let (now, author) = (self.wall(), self.author.clone());
         self.inner.shards.router().decide(Subject { slot: SLOT, id }, move |view| {
-            let (author, audited) = (author.as_ref(), Audited::of(Action::ServiceChanged));
+            let (author, audited) = (author.as_ref(), (Action::ServiceChanged, String::new()));
             decide(&mut Draft { view, now, author, audited })
         })
     }
@@ -117,8 +136,9 @@ impl Registry {
             if service != before {
                 service.updated = draft.now;
                 draft.put(id, &ServiceRecord::Present(service.clone()));
-                let values = ChangedValue::between(&members(&before, draft), &members(&service, draft));
-                draft.record(Audited { values, ..draft.audited.clone().in_service(Some(sid)) });
+                let (action, subject) = draft.audited.clone();
+                let changes = changes(&before, &service, &subject);
+                draft.record(action, Some(sid), subject, changes);
             }
             Ok(answer)
         })

@@ -162,16 +162,16 @@ impl Caller {
     /// The caller in the audit log.
     pub fn actor(&self) -> Actor {
         match self {
-            Self::Root => Actor::Account,
-            Self::Key(key) => Actor::Key { sid: key.sid, name: key.name.clone() },
+            Self::Root => Actor::new("account", None, None),
+            Self::Key(key) => Actor::new("key", Some(key.sid.to_string()), key.name.clone()),
             Self::User(uid) => Actor::user(*uid),
         }
     }
 
     /// The caller in the audit log, in a session of the dashboard.
     pub fn session(&self) -> Actor {
-        let (key, name) = self.used_key().map_or((None, None), |key| (Some(key.sid), key.name.clone()));
-        Actor::Session { key, name }
+        let name = self.used_key().map_or_else(|| Some("account".to_owned()), |key| key.name.clone());
+        Actor::new("session", self.key().map(|sid| sid.to_string()), name)
     }
 
     pub fn key(&self) -> Option<Sid> {

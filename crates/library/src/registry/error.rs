@@ -15,7 +15,7 @@ pub enum RegistryError {
         /// The accepted values, as the end of a sentence that begins with the field.
         why: String,
     },
-    /// One with this name, interval, country or number exists already.
+    /// One with this name, interval or country exists already.
     #[error("this {} exists already", .0.words().0)]
     Exists(Item),
     /// It comes from the configuration, and is changed there.
@@ -38,7 +38,6 @@ pub enum Item {
     MessagingConfiguration,
     TestNumber,
     Webhook,
-    SafeNumber,
     /// All API keys, revoked ones included.
     ApiKey,
     LiveKeyOfService,
@@ -58,7 +57,6 @@ impl Item {
             }
             Self::TestNumber => ("test number", "test numbers of this service"),
             Self::Webhook => ("webhook", "webhooks of this service"),
-            Self::SafeNumber => ("number on the safe list", "numbers on the safe list"),
             Self::ApiKey => ("API key", "API keys"),
             Self::LiveKeyOfService => ("API key", "live API keys for this service"),
             Self::LiveKeyOfAccount => ("API key", "live API keys for all services"),

@@ -8,7 +8,7 @@ use super::audit::{Actor, AuditLog, Author};
 use super::credential::CredentialFingerprint;
 use super::error::{Item, RegistryError};
 use super::service::{Origin, Service};
-use super::snapshot::{Policies, Published, Snapshot};
+use super::snapshot::{Current, Policies, Snapshot};
 use crate::config::NumberRule;
 use crate::config::services::RegistrySettings;
 use crate::config::templates::Template;
@@ -28,7 +28,7 @@ pub struct Registry {
 
 pub(super) struct Inner {
     pub(super) shards: Shards,
-    pub(super) published: Arc<Published>,
+    pub(super) current: Current,
     /// The account's credentials, where the environment gives them.
     pub(super) given_root: Option<CredentialFingerprint>,
     pub(super) templates: Vec<Arc<Template>>,
@@ -43,13 +43,13 @@ pub(super) struct Inner {
 
 impl Registry {
     pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
-        self.inner.published.current.load()
+        self.inner.current.load()
     }
 
     /// The author of changes that `actor` asks for, by the request with this id.
     pub fn author(&self, actor: Actor, request_id: Option<&str>) -> Author {
-        let request_id = request_id.map(str::to_owned);
-        Author { actor, request_id, keep_for: self.inner.settings.audit_retention }
+        let keep_until = self.inner.shards.clock().now().plus(self.inner.settings.audit_retention);
+        Author { actor, request_id: request_id.map(str::to_owned), keep_until }
     }
 
     /// A handle whose changes have this author.
@@ -76,8 +76,8 @@ impl Registry {
 
     /// Makes the services known by their names in the log and in metrics.
     pub fn provide_names(&self, names: &ServiceNames) {
-        let published = Arc::clone(&self.inner.published);
-        names.set(move |id| Some(published.current.load().by_id.get(&id)?.name()));
+        let current = Arc::clone(&self.inner.current);
+        names.set(move |id| Some(current.load().by_id.get(&id)?.name()));
     }
 
     pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
@@ -153,7 +153,7 @@ impl Registry {
 
     /// The rules of every service, those of the default one as given.
     pub fn policies(&self, default: Policy) -> Policies {
-        Policies { default, others: Arc::clone(&self.inner.published.policies) }
+        Policies { default, current: Arc::clone(&self.inner.current) }
     }
 
     /// Returns `true` if the compatible routes (`/api/*`, `/send-code`, `/verify-code`) need the account's credentials or a key

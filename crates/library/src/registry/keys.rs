@@ -17,7 +17,7 @@ use super::{
 };
 use crate::config::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
-use crate::registry::audit::{Action, Actor, Change};
+use crate::registry::audit::{Action, Actor};
 use crate::shard::{Durability, Refusal, Transaction};
 
 /// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
@@ -74,7 +74,7 @@ impl Registry {
                 number,
             };
             draft.put(credential_id(number), &Credential::Key(key.clone()));
-            draft.record(Change::of(Action::KeyCreated).in_service(service_sid).to(key.sid));
+            draft.record(Action::KeyCreated, service_sid, key.sid.to_string(), String::new());
             Ok(NewApiKey { key, secret })
         })
         .await
@@ -126,7 +126,7 @@ impl Registry {
     fn revoke(&self, mut key: ApiKey, draft: &mut Draft<'_, '_>) -> ApiKey {
         if key.revoked.is_none() {
             let service = key.service.and_then(|id| Some(self.service_by_id(id)?.sid));
-            draft.record(Change::of(Action::KeyRevoked).in_service(service).to(key.sid));
+            draft.record(Action::KeyRevoked, service, key.sid.to_string(), String::new());
         }
         key.revoked.get_or_insert(draft.now);
         if key.is_for_compatible_routes() {
@@ -182,7 +182,7 @@ impl Registry {
         let (id, root) = (credential_id(ROOT), Credential::Root(root.hashed()));
         self.decide::<Credential, _, _>(id, move |draft| {
             draft.put(id, &root);
-            draft.record(Change::of(Action::AccountTokenReplaced));
+            draft.record(Action::AccountTokenReplaced, None, String::new(), String::new());
             Ok(())
         })
         .await

@@ -1,7 +1,7 @@
-//! Services and what belongs to them: rules, limits, webhooks, keys, the safe list.
+//! Services and what belongs to them: rules, limits, webhooks, keys.
 //!
-//! Slot 0 has one record for each service, credential and safe number. The API and the configuration create them. A
-//! change is a command to that slot. Readers share a snapshot, which contains a change once it is durable.
+//! Slot 0 has one record for each service and credential. The API and the configuration create them. A change is a command
+//! to that slot. Readers share a snapshot, which contains a change once it is durable.
 
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 
@@ -29,8 +29,8 @@ use self::audit::AuditLog;
 use self::command::NEW;
 use self::credential::hash;
 use self::handle::Inner;
-use self::services::{checked_services, sync_with_configuration, unnamed_default};
-use self::snapshot::Published;
+use self::service::unnamed_default;
+use self::services::{checked_services, sync_with_configuration};
 use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, Sid};
 use crate::shard::Shards;
@@ -48,8 +48,7 @@ pub use error::{Item, OpenError, RegistryError};
 pub use handle::Registry;
 pub use keys::{KEYS_PER_SERVICE, Revocation};
 pub use service::{
-    Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, SafeNumber, Service, ServiceRecord, Webhook,
-    WebhookStatus,
+    Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook, WebhookStatus,
 };
 pub use services::check_test_numbers;
 pub use snapshot::Policies;
@@ -58,7 +57,7 @@ pub use webhooks::{EventType, WebhookFields};
 
 /// The dependencies of a [`Registry`].
 pub struct RegistryDeps {
-    /// The owners of its records; [`ServiceRecord`], [`Credential`] and [`SafeNumber`] are among their kinds.
+    /// The owners of its records; [`ServiceRecord`] and [`Credential`] are among their kinds.
     pub shards: Shards,
     pub settings: RegistrySettings,
     /// The settings of the service of the compatible routes.
@@ -85,7 +84,7 @@ impl Registry {
         let root = |AccountSettings { sid, token }| CredentialFingerprint { sid, hash: hash(token.expose()) };
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST),
-            published: Published::follow(&shards, served, unnamed_default(&default, now)),
+            current: snapshot::follow(&shards, served, unnamed_default(&default, now)),
             shards,
             given_root: settings.account.take().map(root),
             templates: template::catalog(std::mem::take(&mut settings.templates), now),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::credential::Credential;
 use super::error::{Item, RegistryError};
 use crate::config::services::{ServiceSettings, TestNumber};
-use crate::domain::{PhoneNumber, ServiceId, Sid, Timestamp, record_id};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, Record};
 
@@ -56,6 +56,34 @@ impl Service {
     pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
         found(self.webhooks.iter(), Item::Webhook, |webhook| webhook.sid == *sid)
     }
+}
+
+/// A service that nothing belongs to.
+pub(crate) fn blank(
+    id: ServiceId,
+    sid: Sid,
+    origin: Origin,
+    settings: ServiceSettings,
+    now: Timestamp,
+) -> Service {
+    Service {
+        id,
+        sid,
+        origin,
+        settings,
+        rate_limits: Vec::new(),
+        messaging: Vec::new(),
+        webhooks: Vec::new(),
+        test_numbers: Vec::new(),
+        created: now,
+        updated: now,
+    }
+}
+
+/// Stands for the default service until the store has been read.
+pub(super) fn unnamed_default(settings: &ServiceSettings, now: Timestamp) -> Service {
+    let sid = Sid::new(SidKind::Service, [0; 16]);
+    blank(ServiceId::DEFAULT, sid, Origin::Default, settings.clone(), now)
 }
 
 /// The one of a service's belongings that is meant.
@@ -176,14 +204,6 @@ pub enum ServiceRecord {
     Removed,
 }
 
-/// The record of a number on the safe list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SafeNumber {
-    pub sid: Sid,
-    pub number: PhoneNumber,
-    pub created: Timestamp,
-}
-
 pub fn service_id(service: ServiceId) -> Id {
     record_id(service, 0)
 }
@@ -193,34 +213,23 @@ pub fn credential_id(number: u64) -> Id {
     record_id(ServiceId::DEFAULT, number)
 }
 
-pub fn safe_number_id(number: PhoneNumber) -> Id {
-    credential_id(number.as_u64())
+/// A change that was answered with an error is written back: `before` holds.
+impl Record for ServiceRecord {
+    const KIND: u8 = 3;
+    const PLURAL: &'static str = "services";
+
+    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+        SLOT
+    }
+
+    fn expires(&self) -> Timestamp {
+        Timestamp::MAX
+    }
+
+    fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
+        before
+    }
 }
-
-/// A record in slot 0 without an end. A change that was answered with an error is written back: `before` holds.
-macro_rules! permanent_record {
-    ($record:ty, $kind:literal, $plural:literal) => {
-        impl Record for $record {
-            const KIND: u8 = $kind;
-            const PLURAL: &'static str = $plural;
-
-            fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
-                SLOT
-            }
-
-            fn expires(&self) -> Timestamp {
-                Timestamp::MAX
-            }
-
-            fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
-                before
-            }
-        }
-    };
-}
-
-permanent_record!(ServiceRecord, 3, "services");
-permanent_record!(SafeNumber, 8, "numbers on the safe list");
 
 /// After a failed commit `before` holds. Only a revocation and its mark hold at once.
 impl Record for Credential {

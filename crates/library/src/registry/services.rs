@@ -6,12 +6,12 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::command::{Draft, NEW};
-use super::service::{ServiceRecord, service_id};
+use super::service::{ServiceRecord, blank, service_id, unnamed_default};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::config::services::{ConfiguredService, SettingError, TestNumber};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
-use crate::registry::audit::{Action, Change};
+use crate::registry::audit::Action;
 use crate::shard::{RecordKey, Transaction};
 
 /// Services of one installation.
@@ -41,7 +41,7 @@ impl Registry {
             let sid = draft.sid(SidKind::Service);
             let service = blank(id, sid, Origin::Api, settings, draft.now);
             draft.put(service_id(id), &ServiceRecord::Present(Box::new(service.clone())));
-            draft.record(Change::of(Action::ServiceCreated).in_service(Some(sid)));
+            draft.record(Action::ServiceCreated, Some(sid), String::new(), String::new());
             Ok(Arc::new(service))
         })
         .await
@@ -89,7 +89,7 @@ impl Registry {
         self.decide::<ServiceRecord, _, _>(id, move |draft| {
             is_changeable(&*draft.service(id)?)?;
             draft.put(id, &ServiceRecord::Removed);
-            draft.record(Change::of(Action::ServiceDeleted).in_service(Some(sid)));
+            draft.record(Action::ServiceDeleted, Some(sid), String::new(), String::new());
             Ok(())
         })
         .await
@@ -108,28 +108,6 @@ fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
     let given = |(key, _): (RecordKey, ServiceRecord)| record_id_parts(key.id).0.get();
     let next = view.iter().map(given).max().map_or(1, |last| last + 1);
     (next <= LAST_SERVICE).then(|| ServiceId::new(next))
-}
-
-/// A service that nothing belongs to.
-pub(crate) fn blank(
-    id: ServiceId,
-    sid: Sid,
-    origin: Origin,
-    settings: ServiceSettings,
-    now: Timestamp,
-) -> Service {
-    Service {
-        id,
-        sid,
-        origin,
-        settings,
-        rate_limits: Vec::new(),
-        messaging: Vec::new(),
-        webhooks: Vec::new(),
-        test_numbers: Vec::new(),
-        created: now,
-        updated: now,
-    }
 }
 
 fn is_changeable(service: &Service) -> Result<(), RegistryError> {
@@ -172,12 +150,6 @@ pub(super) fn checked_services(
         }
     }
     Ok(services)
-}
-
-/// Stands for the default service until the store has been read.
-pub(super) fn unnamed_default(settings: &ServiceSettings, now: Timestamp) -> Service {
-    let sid = Sid::new(SidKind::Service, [0; 16]);
-    blank(ServiceId::DEFAULT, sid, Origin::Default, settings.clone(), now)
 }
 
 /// Brings the default service and those of config.json up to the configuration. A service that config.json does not have any

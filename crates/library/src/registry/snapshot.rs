@@ -1,94 +1,39 @@
-//! The snapshot that readers share. One publisher follows the records of slot 0, and replaces it when a change is durable.
+//! The snapshot that readers share. It follows the records of slot 0, and is replaced when a change is durable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::take;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use parking_lot::RwLock;
 
-use super::service::ServiceRecord;
-use super::{ApiKey, Credential, CredentialFingerprint, Origin, SafeNumber, Service};
-use crate::domain::{PhoneNumber, ServiceId, Sid};
+use super::service::{ServiceRecord, unnamed_default};
+use super::{ApiKey, Credential, CredentialFingerprint, Origin, Service, ServiceSettings};
+use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::engine::Policy;
 use crate::shard::{Index, Record, RecordKey, Shards, Stored};
 
-pub(super) struct Published {
-    pub(super) current: ArcSwap<Snapshot>,
-    pub(super) policies: OwnPolicies,
-    /// Up to 100,000, which are not copied for one of them.
-    pub(super) safe_numbers: RwLock<HashMap<PhoneNumber, SafeNumber>>,
+/// The present snapshot.
+pub(super) type Current = Arc<ArcSwap<Snapshot>>;
+
+/// Follows the records from here on.
+pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Service) -> Current {
+    let configured = Arc::new(configured);
+    let current = Current::new(ArcSwap::from_pointee(Snapshot { configured, ..Snapshot::empty(default) }));
+    follow_kind::<ServiceRecord>(shards, &current, Snapshot::change_services);
+    follow_kind::<Credential>(shards, &current, Snapshot::change_credentials);
+    current
 }
 
-impl Published {
-    /// Follows the records from here on.
-    pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Service) -> Arc<Self> {
-        let empty = Snapshot {
-            configured: Arc::new(configured),
-            by_id: BTreeMap::new(),
-            ids: HashMap::new(),
-            shared_names: HashSet::new(),
-            default: Arc::new(default),
-            root: None,
-            keys: HashMap::new(),
-            had_key: false,
-        };
-        let published = Arc::new(Self {
-            current: ArcSwap::from_pointee(empty),
-            policies: OwnPolicies::default(),
-            safe_numbers: RwLock::default(),
-        });
-        follow::<ServiceRecord>(shards, &published, Self::change_services);
-        follow::<Credential>(shards, &published, Self::change_credentials);
-        follow::<SafeNumber>(shards, &published, Self::change_safe_numbers);
-        published
-    }
-
-    fn change_safe_numbers(&self, anew: bool, changes: Vec<Change<SafeNumber>>) {
-        let mut list = self.safe_numbers.write();
-        if anew {
-            list.clear();
-        }
-        for (before, after) in changes {
-            if let Some(entry) = before {
-                list.remove(&entry.number);
-            }
-            list.extend(after.map(|entry| (entry.number, entry)));
-        }
-    }
-
-    fn change_services(&self, anew: bool, changes: Vec<Change<ServiceRecord>>) {
-        let mut next = Snapshot::clone(&self.current.load());
-        if anew {
-            (next.by_id, next.ids) = Default::default();
-        }
-        for (before, after) in changes {
-            next.change_service(before, after);
-        }
-        let (mut names, mut shared_names) = (HashSet::new(), HashSet::new());
-        for Service { settings, .. } in next.by_id.values().map(|service| &**service) {
-            if !names.insert(&settings.friendly_name) {
-                shared_names.insert(settings.friendly_name.clone());
-            }
-        }
-        next.shared_names = shared_names;
-        // First: a service has its rules from the moment at which a client learns that it exists. Those of the default
-        // service are in the settings.
-        let own = next.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
-        self.policies.store(Arc::new(own.map(|own| (own.id, own.settings.policy())).collect()));
-        self.current.store(Arc::new(next));
-    }
-
-    fn change_credentials(&self, anew: bool, changes: Vec<Change<Credential>>) {
-        let mut next = Snapshot::clone(&self.current.load());
-        if anew {
-            (next.root, next.keys, next.had_key) = Default::default();
-        }
-        for (before, after) in changes {
-            next.change_credential(before, after);
-        }
-        self.current.store(Arc::new(next));
-    }
+fn follow_kind<R: Record>(
+    shards: &Shards,
+    current: &Current,
+    change: fn(&mut Snapshot, bool, Vec<Change<R>>),
+) {
+    let current = Arc::clone(current);
+    shards.follow::<R>(Arc::new(move |_| {
+        let current = Arc::clone(&current);
+        Box::new(Publisher { anew: true, changes: Vec::new(), change, current })
+    }));
 }
 
 /// A record before and after a change.
@@ -99,20 +44,8 @@ struct Publisher<R> {
     /// The shard has started, and everything follows.
     anew: bool,
     changes: Vec<Change<R>>,
-    publish: fn(&Published, bool, Vec<Change<R>>),
-    published: Arc<Published>,
-}
-
-fn follow<R: Record>(
-    shards: &Shards,
-    published: &Arc<Published>,
-    publish: fn(&Published, bool, Vec<Change<R>>),
-) {
-    let published = Arc::clone(published);
-    shards.follow::<R>(Arc::new(move |_| {
-        let published = Arc::clone(&published);
-        Box::new(Publisher { anew: true, changes: Vec::new(), publish, published })
-    }));
+    change: fn(&mut Snapshot, bool, Vec<Change<R>>),
+    current: Current,
 }
 
 impl<R: Record> Index for Publisher<R> {
@@ -122,7 +55,9 @@ impl<R: Record> Index for Publisher<R> {
 
     fn batch_applied(&mut self) {
         if !self.changes.is_empty() {
-            (self.publish)(&self.published, take(&mut self.anew), take(&mut self.changes));
+            let mut next = Snapshot::clone(&self.current.load());
+            (self.change)(&mut next, take(&mut self.anew), take(&mut self.changes));
+            self.current.store(Arc::new(next));
         }
     }
 }
@@ -135,6 +70,8 @@ pub(super) struct Snapshot {
     /// Ids grow; therefore this is the order in which they were made.
     pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
     pub(super) ids: HashMap<Sid, ServiceId>,
+    /// The rules of the services but the default one.
+    policies: Arc<HashMap<ServiceId, Policy>>,
     /// Friendly names that several services have.
     pub(super) shared_names: HashSet<String>,
     pub(super) default: Arc<Service>,
@@ -146,6 +83,39 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    fn empty(default: Service) -> Self {
+        Self {
+            configured: Arc::default(),
+            by_id: BTreeMap::new(),
+            ids: HashMap::new(),
+            policies: Arc::default(),
+            shared_names: HashSet::new(),
+            default: Arc::new(default),
+            root: None,
+            keys: HashMap::new(),
+            had_key: false,
+        }
+    }
+
+    fn change_services(&mut self, anew: bool, changes: Vec<Change<ServiceRecord>>) {
+        if anew {
+            (self.by_id, self.ids) = Default::default();
+        }
+        for (before, after) in changes {
+            self.change_service(before, after);
+        }
+        let (mut names, mut shared_names) = (HashSet::new(), HashSet::new());
+        for Service { settings, .. } in self.by_id.values().map(|service| &**service) {
+            if !names.insert(&settings.friendly_name) {
+                shared_names.insert(settings.friendly_name.clone());
+            }
+        }
+        self.shared_names = shared_names;
+        // The rules of the default service are in the settings.
+        let own = self.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
+        self.policies = Arc::new(own.map(|own| (own.id, own.settings.policy())).collect());
+    }
+
     fn change_service(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) {
         if let Some(ServiceRecord::Present(service)) = before {
             self.ids.remove(&service.sid);
@@ -160,6 +130,15 @@ impl Snapshot {
             }
             self.ids.insert(service.sid, service.id);
             self.by_id.insert(service.id, service);
+        }
+    }
+
+    fn change_credentials(&mut self, anew: bool, changes: Vec<Change<Credential>>) {
+        if anew {
+            (self.root, self.keys, self.had_key) = Default::default();
+        }
+        for (before, after) in changes {
+            self.change_credential(before, after);
         }
     }
 
@@ -199,29 +178,28 @@ impl Snapshot {
 }
 
 /// A cheap handle on the rules of every service. Each decision looks its rules up once.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Policies {
     pub(super) default: Policy,
-    pub(super) others: OwnPolicies,
+    pub(super) current: Current,
 }
-
-/// The rules of the services that have their own. The registry replaces them together with its services.
-type OwnPolicies = Arc<ArcSwap<HashMap<ServiceId, Policy>>>;
 
 impl Policies {
     /// The rules of the default service, which also hold for services that have none of their own.
     pub fn new(default: Policy) -> Self {
-        Self { default, others: Arc::default() }
+        let service = unnamed_default(&ServiceSettings::default(), Timestamp::EPOCH);
+        Self { default, current: Current::new(ArcSwap::from_pointee(Snapshot::empty(service))) }
     }
 
     /// Replaces the rules of all services but the default one.
     pub fn set(&self, others: HashMap<ServiceId, Policy>) {
-        self.others.store(Arc::new(others));
+        let next = Snapshot { policies: Arc::new(others), ..Snapshot::clone(&self.current.load()) };
+        self.current.store(Arc::new(next));
     }
 
     /// Returns `true` if the service exists. The server sends no messages for a removed service.
     pub fn serves(&self, service: ServiceId) -> bool {
-        service == ServiceId::DEFAULT || self.others.load().contains_key(&service)
+        service == ServiceId::DEFAULT || self.current.load().policies.contains_key(&service)
     }
 
     /// The rules of a service.
@@ -229,6 +207,6 @@ impl Policies {
         if service == ServiceId::DEFAULT {
             return self.default;
         }
-        self.others.load().get(&service).copied().unwrap_or(self.default)
+        self.current.load().policies.get(&service).copied().unwrap_or(self.default)
     }
 }

@@ -10,7 +10,7 @@ use super::service::{found, remove};
 use super::{Item, Registry, RegistryError, Webhook, WebhookStatus};
 use crate::config::note;
 use crate::domain::{Sid, SidKind};
-use crate::registry::audit::{Action, Change};
+use crate::registry::audit::Action;
 
 /// Webhooks of a service: each event is sent to each.
 const MOST: usize = 10;
@@ -62,7 +62,7 @@ impl Registry {
             };
             fields.clone().apply(&mut webhook)?;
             service.webhooks.push(webhook.clone());
-            draft.audited = Change::of(Action::WebhookCreated).to(webhook.sid);
+            draft.audited = (Action::WebhookCreated, webhook.sid.to_string());
             Ok(webhook)
         })
         .await
@@ -78,7 +78,7 @@ impl Registry {
         self.change(service, move |service, draft| {
             let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
             let before = kept.clone();
-            draft.audited = Change::of(Action::WebhookChanged).to(webhook);
+            draft.audited = (Action::WebhookChanged, webhook.to_string());
             fields.clone().apply(kept)?;
             if *kept != before {
                 kept.updated = draft.now;
@@ -90,7 +90,7 @@ impl Registry {
 
     pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
         self.change(service, move |service, draft| {
-            draft.audited = Change::of(Action::WebhookDeleted).to(webhook);
+            draft.audited = (Action::WebhookDeleted, webhook.to_string());
             remove(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)
         })
         .await

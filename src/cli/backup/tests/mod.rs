@@ -80,7 +80,6 @@ async fn without_codes_the_registry_stays_and_codes_and_counters_go() {
         match plural {
             "services"
             | "credentials"
-            | "numbers on the safe list"
             | "numbers"
             | "history"
             | "audit entries"

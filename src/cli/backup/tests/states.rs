@@ -70,8 +70,8 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
     let scopes = [Scope::Verify].into_iter().collect();
     registry.create_key(Some(shop.id), scopes, None).await.expect("a key");
-    let author = registry.author(Actor::User { uid: 1_000, name: Some("anna".to_owned()) }, None);
-    registry.on_behalf_of(author).add_safe_number(number("+14155552671")).await.expect("a safe number");
+    let anna = Actor::new("user", Some("1000".to_owned()), Some("anna".to_owned()));
+    let author = registry.author(anna, None);
 
     let shards = world.shards().await.expect("shards");
     let bucket = BucketRule { sid: Sid::new(SidKind::Bucket, [1; 16]), max: 5, interval: 60 };
@@ -89,6 +89,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let refusal = guard.assess(&signals("+19002341234"), None).expect_err("a premium number");
     guard.refused(NumberKey::new(shop.id, number("+19002341234")), Channel::Sms, refusal);
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
+    guard.add_safe_number(number("+14155552672"), author).await.expect("a safe number");
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
     guard.charge(message, Cost { parts: 1, without_outcomes: false }).await.expect("a budget");
     let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));

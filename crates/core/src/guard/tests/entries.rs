@@ -45,6 +45,23 @@ fn a_service_takes_at_most_half_of_the_entries_and_leaves_the_next_some() {
 }
 
 #[test]
+fn a_safe_number_may_be_of_any_type_and_counts_as_known() {
+    let mut world = World::new();
+    let premium = Signals { number_type: NumberType::Special, ..World::signals(TJ) };
+    assert_eq!(world.assess(&premium), Err(Rule::NumberType));
+    let key = |service| Key::new(service, Dimension::Number(number(TJ)));
+    world.guard.set_entry(key(None), Some(Entry::SAFE));
+    world.set(key(Some(ServiceId::DEFAULT)), EntryAction::Allow, HOUR);
+    world.set(Key::new(None, Dimension::Total), EntryAction::KnownOnly, HOUR);
+    world.set(country("TJ"), EntryAction::Block, HOUR);
+    assert_eq!(world.assess(&premium), Ok(()));
+    world.set(key(Some(ServiceId::DEFAULT)), EntryAction::Block, HOUR);
+    assert_eq!(world.assess(&premium), Err(Rule::Entry));
+    world.pass(10 * DAY);
+    assert_eq!(world.assess(&premium), Ok(()), "it has no end");
+}
+
+#[test]
 fn with_known_numbers_only_others_are_refused_until_it_ends() {
     let mut world = World::new();
     world.send(TJ).expect("sent");

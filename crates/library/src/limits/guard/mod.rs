@@ -30,7 +30,7 @@ pub use crate::limits::budgets::{Charge, ChargeError, Cost, SpentBudget};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
-use crate::registry::audit::{Author, Change};
+use crate::registry::audit::AuditEntry;
 use crate::shard::{Durability, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction};
 
 use self::refused::{Findings, Waiting};
@@ -103,6 +103,8 @@ pub enum EntryError {
     InNoPlan(PhoneNumber),
     #[error("known-only is for the subject all, and all for nothing else")]
     OnlyAll,
+    #[error("this number is on the safe list already")]
+    IsSafe,
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -168,6 +170,8 @@ struct Inner {
     router: Arc<Router>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
+    /// Makes ids of safe numbers.
+    seed: u64,
     metrics: Arc<Metrics>,
     findings: Mutex<Findings>,
     /// When it began to count findings.
@@ -205,7 +209,8 @@ impl PumpingGuard {
         };
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
-        let mut guard = Guard::new(MOST_ALLOWANCES, hash_seed(server_key));
+        let seed = hash_seed(server_key);
+        let mut guard = Guard::new(MOST_ALLOWANCES, seed);
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         // Before the rows are read: each shard first hands over its budgets.
@@ -222,6 +227,7 @@ impl PumpingGuard {
             router,
             clock,
             slots,
+            seed,
             metrics: Arc::clone(&metrics),
             findings: Mutex::default(),
             began,
@@ -290,10 +296,11 @@ impl PumpingGuard {
 
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
     pub fn refuses_landline(&self, signals: &Signals) -> bool {
-        let Signals { service, country, number_type, channel, exemption, .. } = *signals;
+        let Signals { service, number, country, number_type, channel, exemption, .. } = *signals;
         let mut broken = self.inner.rules(service).fixed(country, number_type, channel, None);
         exemption != Exemption::AllowancesAndTypes
             && broken.any(|broken| broken == (Rule::Landline, Mode::Block))
+            && !self.is_safe(number)
     }
 
     /// Whether the lists of countries permit messages of the service to this country.
@@ -594,7 +601,7 @@ impl Inner {
         key: Key,
         entry: Option<Entry>,
         durability: Durability,
-        audited: Option<(Author, Change)>,
+        audited: Option<AuditEntry>,
     ) -> Result<(), Refusal> {
         let subject = Subject::of_name(&(key, true), &self.slots);
         let row = entry.map(|entry| GuardRow::Entry(key, entry));
@@ -608,12 +615,12 @@ impl Inner {
         subject: Subject,
         row: Option<GuardRow>,
         durability: Durability,
-        audited: Option<(Author, Change)>,
+        audited: Option<AuditEntry>,
     ) -> Result<(), Refusal> {
         let written = self.router.decide(subject, move |view| {
             view.put(subject.id, row.as_ref(), durability);
-            if let Some((author, change)) = &audited {
-                author.record(change.clone(), view);
+            if let Some(entry) = &audited {
+                entry.record(view);
             }
             Ok(())
         });

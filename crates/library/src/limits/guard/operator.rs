@@ -15,10 +15,10 @@ use super::{
     ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard,
     Refusals, RefusedNumber, Rule, effect,
 };
-use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
-use crate::registry::audit::{Action, Author, Change, ChangedValue};
+use crate::registry::audit::{self, Action, AuditEntry, Author};
 use crate::shard::{Durability, LogPart, LogRange, Record as _, RecordKey, Refusal, Subject};
 
 /// Parts of a country that an explanation names.
@@ -111,7 +111,8 @@ pub struct Item {
     pub currency: Option<String>,
     /// Numbers that are usually verified in a day. Null for what has no allowance.
     pub usual: Option<u32>,
-    /// When the next message from a network without verified numbers passes, or when an entry ends; null for now.
+    /// When the next message from a network without verified numbers passes, or when an entry ends; null for now, and for a
+    /// number on the safe list.
     #[schemars(extend("format" = "date-time"))]
     pub date_until: Option<String>,
 }
@@ -326,8 +327,12 @@ impl PumpingGuard {
             let of = whose(budget.service_id);
             format!("The budget {name} of {of} has too little left for a text message until {until}: {budget} spent.")
         }));
-        reasons.extend(entries.into_iter().map(|(key, Entry { action, until })| {
-            let (whose, of, until) = (whose(key.service), exact(key.dimension), shown(until));
+        reasons.extend(entries.into_iter().map(|(key, entry @ Entry { action, until })| {
+            let (whose, of) = (whose(key.service), exact(key.dimension));
+            if entry == Entry::SAFE {
+                return format!("{of} is on the safe list.");
+            }
+            let until = shown(until);
             let of_service = self.named(key.service, "").0.map(|sid| format!(" --service {sid}")).unwrap_or_default();
             format!(
                 "A manual entry for {whose} says {action} for {of} until {until}; onceward guard remove '{of}'{of_service} \
@@ -420,15 +425,54 @@ impl PumpingGuard {
         Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
     }
 
-    fn entry(&self, key: Key, Entry { action, until }: Entry, named: fn(Dimension) -> String) -> Item {
+    fn entry(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> Item {
+        let Entry { action, until } = entry;
         let details = match action {
+            EntryAction::Allow if entry == Entry::SAFE => "on the safe list",
             EntryAction::Allow => "messages need no allowance",
             EntryAction::Block => "messages are refused",
             EntryAction::KnownOnly => "only numbers verified in the last 30 days get messages",
         };
-        let (action, date_until) = (Some(action.to_string()), Some(shown(until)));
+        let date_until = (entry != Entry::SAFE).then(|| shown(until));
         let item = self.item("entry", key.service, named(key.dimension), details.to_owned());
-        Item { action, date_until, ..item }
+        Item { action: Some(action.to_string()), date_until, ..item }
+    }
+
+    /// Whether a number is on the safe list: [`Entry::SAFE`].
+    pub fn is_safe(&self, number: PhoneNumber) -> bool {
+        self.inner.guard.lock().entries.is_safe(number)
+    }
+
+    /// The id of a number on the safe list. The number cannot be guessed from it.
+    pub fn safe_sid(&self, number: PhoneNumber) -> Sid {
+        Sid::of_name(SidKind::SafeNumber, &self.inner.seed.to_string(), &number.e164())
+    }
+
+    /// Puts a number on the safe list, durably. A manual entry of the number for all services gives way.
+    ///
+    /// # Errors
+    /// [`EntryError`].
+    pub async fn add_safe_number(&self, number: PhoneNumber, by: Author) -> Result<(), EntryError> {
+        if !self.inner.registry.accepts(number) {
+            return Err(EntryError::InNoPlan(number));
+        }
+        if self.is_safe(number) {
+            return Err(EntryError::IsSafe);
+        }
+        let key = Key::new(None, Dimension::Number(number));
+        self.inner.guard.lock().entries.make_room(&key, self.now())?;
+        self.change_entry(key, Some(Entry::SAFE), Action::SafeNumberAdded, by).await?;
+        Ok(())
+    }
+
+    /// Removes a number from the safe list. Returns whether it was on it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn remove_safe_number(&self, number: PhoneNumber, by: Author) -> Result<bool, Refusal> {
+        let key = Key::new(None, Dimension::Number(number));
+        let is_safe = self.is_safe(number);
+        Ok(is_safe && self.change_entry(key, None, Action::SafeNumberRemoved, by).await?.is_some())
     }
 
     /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
@@ -459,26 +503,42 @@ impl PumpingGuard {
             Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
             None => Action::GuardEntryRemoved,
         };
+        if action.is_some() {
+            inner.guard.lock().entries.make_room(&key, now)?;
+        }
         let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
         let entry = action.map(|action| Entry { action, until });
+        let changed = self.change_entry(key, entry, audited, by).await?;
+        Ok(changed.map(|changed| self.entry(key, changed, exact)))
+    }
+
+    /// Writes a manual entry, or removes it. Returns the entry that was added or removed.
+    async fn change_entry(
+        &self,
+        key: Key,
+        entry: Option<Entry>,
+        action: Action,
+        by: Author,
+    ) -> Result<Option<Entry>, Refusal> {
+        let (inner, now) = (&self.inner, self.now());
         // Keeps the order of the writes of an entry.
         let writing = Arc::clone(&inner.writing).lock_owned().await;
         let before = inner.guard.lock().entries.get(&key, now);
         let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
             return Ok(None);
         };
-        inner.guard.lock().entries.make_room(&key, now)?;
         let service = key.service.and_then(|service| inner.registry.service_by_id(service));
-        let change = Change::of(audited).in_service(service.map(|service| service.sid));
-        let [before_until, after_until] =
-            [before, entry].map(|entry| entry.map(|entry| shown(entry.until)).unwrap_or_default());
-        let until = ChangedValue { key: "until".to_owned(), before: before_until, after: after_until };
-        let change = Change { number: Some(masked(key.dimension)), values: vec![until], ..change };
+        let [was, is] = [before, entry].map(|entry| {
+            entry.filter(|entry| *entry != Entry::SAFE).map(|entry| shown(entry.until)).unwrap_or_default()
+        });
+        let values = if was == is { String::new() } else { audit::changed("until", &was, &is) };
+        let line = AuditEntry::new(by, action, service.map(|of| of.sid), masked(key.dimension));
+        let line = AuditEntry { changes: values, ..line };
         // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
         let inner = Arc::clone(inner);
         let stored = tokio::spawn(async move {
             let _writing = writing;
-            let stored = inner.store_entry(key, entry, Durability::Durable, Some((by, change))).await;
+            let stored = inner.store_entry(key, entry, Durability::Durable, Some(line)).await;
             if stored.is_err() {
                 // The shard may have kept it.
                 let _ = inner.store_entry(key, before, Durability::Lazy, None).await;
@@ -486,7 +546,7 @@ impl PumpingGuard {
             stored
         });
         stored.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        Ok(Some(self.entry(key, changed, exact)))
+        Ok(Some(changed))
     }
 
     /// The budgets of a service, or of all.
@@ -498,19 +558,27 @@ impl PumpingGuard {
         budgets
     }
 
-    /// The manual entries of a service or of all: those that end last first.
+    /// The manual entries of a service or of all: those that end last first, and behind them the safe numbers.
     pub fn entries(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
+        self.entries_that(|key, _| service.is_none() || key.service == service, usize::MAX, named)
+    }
+
+    /// The first `limit` entries that fit.
+    fn entries_that(
+        &self,
+        fits: impl Fn(&Key, &Entry) -> bool,
+        limit: usize,
+        named: fn(Dimension) -> String,
+    ) -> Vec<Item> {
         let mut entries: Vec<_> = self.inner.guard.lock().entries.list(self.now()).collect();
-        entries.retain(|(key, _)| service.is_none() || key.service == service);
-        entries.sort_by_key(|(key, entry)| (Reverse(entry.until), *key));
-        entries.into_iter().map(|(key, entry)| self.entry(key, entry, named)).collect()
+        entries.retain(|(key, entry)| fits(key, entry));
+        entries.sort_by_key(|(key, entry)| (*entry == Entry::SAFE, Reverse(entry.until), *key));
+        entries.into_iter().take(limit).map(|(key, entry)| self.entry(key, entry, named)).collect()
     }
 
     /// The entries that let only known numbers have messages.
     pub fn known_only(&self) -> Vec<Item> {
-        let mut entries = self.entries(None, exact);
-        entries.retain(|entry| entry.action.as_deref() == Some(EntryAction::KnownOnly.as_str()));
-        entries
+        self.entries_that(|_, entry| entry.action == EntryAction::KnownOnly, usize::MAX, exact)
     }
 
     /// Since when refusals are counted, if the server has started within the hours that are counted.
@@ -587,7 +655,8 @@ impl PumpingGuard {
         });
         let mut items: Vec<_> = budgets.take(limit).collect();
         items.extend(self.low_allowances(service, limit, named));
-        items.extend(self.entries(service, named).into_iter().take(limit));
+        let is_of = |key: &Key, _: &Entry| service.is_none() || key.service == service;
+        items.extend(self.entries_that(is_of, limit, named));
         items.extend(self.broken_rules(service, named).into_iter().take(limit));
         items
     }

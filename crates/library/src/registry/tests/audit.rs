@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock as _;
-use crate::registry::audit::AuditEntry;
+use crate::registry::audit::{Action, AuditEntry};
 use crate::shard::{LogPart, LogRange};
 
 #[tokio::test]
@@ -10,39 +10,54 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
     let (world, registry) = World::opened().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let begin = world.clock.now();
-    for (minutes, name) in [(0, None), (1, None), (2, Some("anna")), (3, None), (70, None)] {
+    let steps = [
+        (0, None, "Club"),
+        (1, None, "Shop"),
+        (2, None, "Club"),
+        (3, Some("anna"), "Shop"),
+        (70, None, "Club"),
+    ];
+    for (minutes, name, called) in steps {
         world.clock.advance(begin.plus(Duration::from_secs(60 * minutes)).since(world.clock.now()));
-        let actor = name.map_or(Actor::Account, |name| Actor::User { uid: 1, name: Some(name.to_owned()) });
+        let name = name.map(str::to_owned);
+        let actor = Actor::new(if name.is_some() { "user" } else { "account" }, None, name);
         let by = registry.on_behalf_of(registry.author(actor, Some(&minutes.to_string())));
-        by.update_service(service, named(&format!("Shop {minutes}"))).await.expect("changed");
+        by.update_service(service, named(called)).await.expect("changed");
     }
     let entries = everything(&registry).await.records;
     let of = |entry: &AuditEntry| {
         let minutes = |at: Timestamp| at.since(begin).as_secs() / 60;
-        (entry.actor.kind(), entry.times, minutes(entry.first), minutes(entry.at), entry.request_id.clone())
+        let (who, request) = (entry.actor.to_string(), entry.request_id.clone().expect("an id"));
+        (who, entry.times, minutes(entry.first), minutes(entry.at), request, entry.changes.clone())
     };
-    let expected = [("account", 1, 70, 70, "70"), ("account", 3, 0, 3, "3"), ("user", 1, 2, 2, "2")]
-        .map(|(kind, times, first, last, request)| (kind, times, first, last, Some(request.to_owned())));
+    let (to_club, to_shop) = ("friendly-name: Shop → Club", "friendly-name: Club → Shop");
+    let expected = [
+        ("account", 1, 70, 70, "70", to_club),
+        ("user (anna)", 1, 3, 3, "3", to_shop),
+        ("account", 2, 0, 2, "2", to_club),
+        ("account", 1, 1, 1, "1", to_shop),
+    ]
+    .map(|(who, times, first, last, request, changes)| {
+        (who.to_owned(), times, first, last, request.to_owned(), changes.to_owned())
+    });
     assert_eq!(entries.iter().map(of).collect::<Vec<_>>(), expected);
-    let values = |entry: &AuditEntry| entry.change.values.iter().map(ToString::to_string).collect::<String>();
-    assert_eq!(values(&entries[1]), "friendly-name: Shop → Shop 3");
 }
 
 #[tokio::test]
 async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
     let registry = World::new().open().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
-    let by = registry.on_behalf_of(registry.author(Actor::Account, None));
+    let by = registry.on_behalf_of(registry.author(Actor::new("account", None, None), None));
     let entries = async || everything(&registry).await.records;
     for number in 0..500 {
         if number == 20 {
             let entries = entries().await;
-            assert!(entries.len() == 40 && entries.iter().all(|entry| entry.change.resource.is_some()));
-            let keys = |entry: &AuditEntry| {
-                entry.change.values.iter().map(|value| value.key.clone()).collect::<Vec<_>>().join(" ")
+            assert!(entries.len() == 40 && entries.iter().all(|entry| entry.resource().is_some()));
+            let made = "events: none → *; name: none → ours; status: none → enabled; url: none → http";
+            let of = |entry: &AuditEntry| {
+                entry.changes.starts_with(made) == (entry.action == Action::WebhookCreated)
             };
-            let (made, deleted) = ("enabled events name url", "");
-            assert!(entries.iter().all(|entry| [made, deleted].contains(&keys(entry).as_str())));
+            assert!(entries.iter().all(of), "{entries:?}");
         }
         let made = by.create_webhook(service, webhook(&["*"])).await.expect("created");
         by.delete_webhook(service, made.sid).await.expect("deleted");
@@ -56,7 +71,7 @@ async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
 async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
     let registry = World::new().open().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
-    let authored = registry.on_behalf_of(registry.author(Actor::Account, None));
+    let authored = registry.on_behalf_of(registry.author(Actor::new("account", None, None), None));
     authored.update_service(service, named("Shop")).await.expect("unchanged");
     authored.delete_webhook(service, service).await.expect_err("no such webhook");
     let LogPart { records: entries, has_more, .. } = everything(&registry).await;

@@ -1,4 +1,4 @@
-//! Limits, gateways, webhooks, test numbers, the safe list.
+//! Limits, gateways, webhooks, test numbers.
 
 use super::*;
 use crate::domain::{GatewayName, Region};

@@ -189,8 +189,9 @@ async fn a_key_grants_what_it_has_and_where_it_has_it() {
 #[tokio::test]
 async fn a_key_is_revoked_with_those_that_were_created_with_it() {
     let (world, registry) = World::opened().await;
-    let by =
-        |sid| registry.on_behalf_of(registry.author(Actor::Session { key: Some(sid), name: None }, None));
+    let by = |sid: Sid| {
+        registry.on_behalf_of(registry.author(Actor::new("session", Some(sid.to_string()), None), None))
+    };
     let first = key_for(&registry, None).await.key.sid;
     let second = key_for(&by(first), None).await.key.sid;
     let third = key_for(&by(second), None).await.key.sid;

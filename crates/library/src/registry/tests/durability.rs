@@ -19,12 +19,10 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     registry.create_messaging(shop, "de".to_owned(), twilio).await.expect("a gateway");
     registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("a webhook");
     registry.put_test_number(shop, test_number("+1415555012x")).await.expect("a test number");
-    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
-    let (before, safe) = (registry.service(&shop).expect("it"), registry.safe_number(number("+14155552671")));
+    let before = registry.service(&shop).expect("it");
 
     let registry = world.restarted().open().await;
     assert_eq!(registry.service(&shop).expect("it"), before);
-    assert_eq!(registry.safe_number(number("+14155552671")), safe);
     assert_eq!(registry.default_service().sid, registry.services(1, 1)[0].sid);
 }
 
@@ -44,7 +42,6 @@ async fn a_second_start_writes_nothing() {
 async fn after_a_failed_commit_nothing_has_changed() {
     let (world, registry) = World::opened().await;
     let shop = registry.made("Shop").await;
-    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
     for fault in [StoreFault::Unavailable, StoreFault::UnknownNotApplied, StoreFault::UnknownApplied] {
         world.store.fail_next([fault]);
         let refused = registry.update_service(shop.sid, named("Club")).await;
@@ -106,12 +103,10 @@ async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
 async fn the_snapshot_is_whole_after_a_shard_restarts() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await;
-    registry.add_safe_number(number("+14155552671")).await.expect("a safe number");
     let ended = registry.inner.shards.router().read_shard::<()>(0, |_, _| panic!("a test")).await;
     assert_eq!(ended, Err(Refusal::Stopping));
     while registry.create_service(named("Club")).await.is_err() {
         tokio::task::yield_now().await;
     }
     assert_eq!((registry.count(), registry.service(&shop.sid).expect("it")), (3, shop));
-    assert!(registry.safe_number(number("+14155552671")).is_ok());
 }

@@ -27,7 +27,7 @@ use crate::template::Templates;
 use crate::verification::numbers::ShardStartError;
 
 #[cfg(test)]
-pub(crate) use crate::registry::services::blank;
+pub(crate) use crate::registry::service::blank;
 
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 

@@ -13,7 +13,7 @@ use crate::gateway::CodeEnd;
 use crate::limits::guard::GuardNews;
 use crate::limits::rate::CheckAnswer;
 use crate::observe::metrics::{Fact, VerificationStep};
-use crate::registry::audit::Audited;
+use crate::registry::audit::AuditEntry;
 use crate::shard::{Durability, Refusal};
 
 /// A request to end a verification, or to clear the counts of a number.
@@ -26,7 +26,7 @@ pub struct End {
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
     /// The entry of the audit log, if the request has an effect.
-    pub audited: Option<Audited>,
+    pub audited: Option<AuditEntry>,
     /// Something of the number was erased before. Then an erasure has an effect in any case.
     pub was_erased: bool,
 }
@@ -226,8 +226,8 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Bu
             has_effect
         }
     };
-    if let Some(Audited { author, change }) = audited.as_ref().filter(|_| has_effect) {
-        author.record(change.clone(), decision.view);
+    if let Some(entry) = audited.as_ref().filter(|_| has_effect) {
+        entry.record(decision.view);
     }
     let policy = decision.rules.policy;
     let summary = ended.map(|v| VerificationSummary::of(&v, &policy));

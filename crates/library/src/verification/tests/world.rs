@@ -103,7 +103,7 @@ impl World {
     }
 
     pub fn author(&self) -> Author {
-        self.registry.author(Actor::Account, None)
+        self.registry.author(Actor::new("account", None, None), None)
     }
 
     /// Adds a webhook for every event, at an address that is never reached.

@@ -6,7 +6,7 @@ use super::Verifying;
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, request_fingerprint};
-use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
+use crate::limits::guard::{ClientSignals, GuardRefusal, Rule};
 use crate::limits::rate::{
     BucketRule, Charge, Charged, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, LimitRefusal,
     RequestKey, RunningRequest,
@@ -124,13 +124,6 @@ impl Verifying {
         request_fingerprint(self.verifier.server_key(), &parameters, code)
     }
 
-    /// Marks a number of the safe list.
-    fn with_safe_list(&self, number: PhoneNumber, client: ClientSignals) -> ClientSignals {
-        let is_safe = self.registry.safe_number(number).is_ok();
-        let exemption = if is_safe { Exemption::AllowancesAndTypes } else { client.exemption };
-        ClientSignals { exemption, ..client }
-    }
-
     /// The channel that a request asks for, or that its service begins with.
     pub(super) fn channel(&self, message: &Outgoing) -> Channel {
         message.channel.unwrap_or_else(|| self.verifier.delivery.first_channel_of(message.key.service))
@@ -165,10 +158,8 @@ impl Verifying {
         };
         style.locale = locale;
         message.channel = Some(channel);
-        message.client = ClientSignals {
-            refuses_landlines: service.settings.skip_sms_to_landlines,
-            ..self.with_safe_list(to, message.client)
-        };
+        message.client =
+            ClientSignals { refuses_landlines: service.settings.skip_sms_to_landlines, ..message.client };
         Ok(message)
     }
 
@@ -200,7 +191,6 @@ impl Verifying {
         &self,
         mut outgoing: Box<Outgoing>,
     ) -> Result<Reply<SendOutcome>, Refusal> {
-        outgoing.client = self.with_safe_list(outgoing.key.number, outgoing.client);
         let default = self.default_with_test_numbers();
         if let Some((default, test)) =
             default.as_ref().and_then(|default| Some((default, self.test(default, outgoing.key.number)?)))

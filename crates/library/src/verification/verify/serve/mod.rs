@@ -22,7 +22,7 @@ use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Si
 use crate::engine::{Ending, LockoutState, Sealer, SendOptions, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
 use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest, Limits};
-use crate::registry::audit::{Action, Author};
+use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
 use crate::verification::numbers::{
@@ -309,7 +309,7 @@ impl Verifying {
                 (Status::Canceled, Action::VerificationCanceled)
             }
         };
-        let audited = by.map(|author| author.audited(action, service.sid, number));
+        let audited = by.map(|by| AuditEntry::new(by, action, Some(service.sid), number.to_string()));
         let key = self.key(&service, number);
         let reply = self.verifier.end(End { key, ending, named, audited, was_erased: false }).await?;
         let summary = reply.verification.ok_or(Refused::NotFound)?;

@@ -10,8 +10,8 @@ use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{PhoneNumber, ServiceId};
 use crate::engine::{Ending, LockoutState};
-use crate::registry::audit::{Action, Author};
-use crate::registry::{RegistryError, Scope, Service};
+use crate::registry::audit::{Action, AuditEntry, Author};
+use crate::registry::{Scope, Service};
 use crate::verification::numbers::{End, NumberKey, Refusal};
 use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
 
@@ -43,7 +43,9 @@ impl Verifying {
         let known = self.registry.service_by_id(service);
         let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
         let before = self.verifier.lockout(key).await?;
-        let audited = known.as_ref().map(|known| by.audited(Action::NumberUnlocked, known.sid, number));
+        let audited = known
+            .as_ref()
+            .map(|of| AuditEntry::new(by, Action::NumberUnlocked, Some(of.sid), number.to_string()));
         let end = End { key, ending: Ending::Cleared, named: None, audited, was_erased: false };
         self.verifier.end(end).await?;
         let was_counted = self.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
@@ -79,7 +81,9 @@ impl Verifying {
         // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
         for is_test in [true, false] {
             let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
-            let audited = (!is_test).then(|| by.clone().audited(Action::NumberErased, service.sid, number));
+            let erased =
+                || AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string());
+            let audited = (!is_test).then(erased);
             let ending = Ending::Erased;
             let end = End { key, ending, named: None, audited, was_erased: has_erased };
             let ended = self.verifier.end(end).await;
@@ -100,12 +104,12 @@ impl Verifying {
     /// services that had records of it.
     ///
     /// # Errors
-    /// The store's. After an error a part may have been erased.
+    /// [`Refusal`]. After an error a part may have been erased.
     pub async fn erase_everywhere(
         &self,
         number: PhoneNumber,
         by: Author,
-    ) -> Result<(usize, Erasure), RegistryError> {
+    ) -> Result<(usize, Erasure), Refusal> {
         let (mut services, mut all) = (0, Erasure::default());
         let present = self.registry.services(0, usize::MAX);
         self.verifier.until_applied(number, present.iter().map(|service| service.id)).await?;
@@ -118,9 +122,9 @@ impl Verifying {
             };
         }
         if let Some(guard) = self.verifier.guard() {
+            all.has_erased |= guard.remove_safe_number(number, by).await?;
             all.has_erased |= guard.erase(None, number).await?;
         }
-        all.has_erased |= self.registry.on_behalf_of(by).remove_safe_number(number).await?;
         Ok((services, all))
     }
 

@@ -328,7 +328,7 @@ async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
     let trusting = |to| asking_with(phone(to), |message| message.client = EXEMPT);
     assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
     world.begins(trusting(TJ)).await.expect("sent");
-    world.registry.add_safe_number(phone(PREMIUM)).await.expect("a safe number");
+    world.guard.add_safe_number(phone(PREMIUM), world.author()).await.expect("a safe number");
     world.begins(asking(phone(PREMIUM))).await.expect("sent");
     sends(&world, US).await.expect("sent");
     let until = Timestamp::from_millis(START.as_millis() / 3_600_000 * 3_600_000).plus(HOUR);
