@@ -90,7 +90,7 @@ pub fn not_found(has_inbox: bool) -> Response {
 
 /// What a form led to, as a cookie has it: the page after the form tells it, and a reload asks for nothing again.
 pub fn as_cookie(told: &impl Serialize) -> String {
-    URL_SAFE_NO_PAD.encode(postcard::to_allocvec(told).unwrap_or_default())
+    URL_SAFE_NO_PAD.encode(postcard::to_extend(told, Vec::new()).unwrap_or_default())
 }
 
 /// The same from the cookie with this name.

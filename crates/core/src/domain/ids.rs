@@ -226,7 +226,7 @@ mod tests {
             let text = sid.to_string();
             assert_eq!((text.len(), Sid::parse(kind, &text)), (Sid::LEN, Some(sid)));
             assert!(SidKind::ALL.iter().filter(|other| Sid::parse(**other, &text).is_some()).count() == 1);
-            let record = postcard::to_allocvec(&sid).expect("bytes");
+            let record = postcard::to_extend(&sid, Vec::new()).expect("bytes");
             assert_eq!((record.len(), postcard::from_bytes(&record)), (17, Ok(sid)));
             let json = serde_json::to_string(&sid).expect("JSON");
             assert_eq!(json, format!("\"{text}\""));

@@ -39,7 +39,7 @@ impl Subject {
 /// The first 8 bytes of the SHA-256 of a name.
 pub fn name_digest(name: &impl Serialize) -> u64 {
     #[expect(clippy::expect_used, reason = "postcard can describe a name")]
-    let bytes = postcard::to_allocvec(name).expect("a name in memory");
+    let bytes = postcard::to_extend(name, Vec::new()).expect("a name in memory");
     Sha256::digest(&bytes).iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 

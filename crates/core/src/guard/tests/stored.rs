@@ -16,7 +16,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
     let mut rows: Vec<_> = entries.collect();
     while world.guard.rows.take_changed(10).into_iter().map(|row| rows.extend(stored(row))).count() > 0 {}
     for row in rows {
-        let bytes = postcard::to_allocvec(&row).expect("bytes");
+        let bytes = postcard::to_extend(&row, Vec::new()).expect("bytes");
         restored.restore(postcard::from_bytes(&bytes).expect("a row"));
     }
     let places = |guard: &Guard| guard.rows.page(0, usize::MAX).count();
