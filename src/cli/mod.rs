@@ -32,7 +32,7 @@ use std::sync::LazyLock;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::json;
 
-use crate::config::{self, Effective, Loaded, Overrides, Sources, variable_prefixes};
+use crate::config::{self, Effective, Loaded, Sources, variable_prefixes};
 use crate::node::process;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use answer::{CommandOutput, json_line};
@@ -59,13 +59,8 @@ pub fn command() -> clap::Command {
 /// Runs the program: prints an answer, or serves until it is stopped.
 pub fn main() -> ExitCode {
     process::forbid_core_dumps();
-    let sources = Sources {
-        config_file: None,
-        working_dir: PathBuf::new(),
-        environment: process::environment(),
-        overrides: Overrides::default(),
-        parallelism: process::parallelism(),
-    };
+    let (environment, parallelism) = (process::environment(), process::parallelism());
+    let sources = Sources { environment, parallelism, ..Sources::default() };
     match run(std::env::args_os(), sources) {
         CommandOutcome::Serve(loaded) => server::run(*loaded),
         CommandOutcome::Output(CommandOutput { code, out, err, if_lost }) => {

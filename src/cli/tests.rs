@@ -202,13 +202,8 @@ impl World {
     fn runs(&self, arguments: &[impl AsRef<str>]) -> Ran {
         let arguments = arguments.iter().map(|argument| OsString::from(argument.as_ref()));
         let arguments = std::iter::once(OsString::from("onceward")).chain(arguments);
-        let sources = Sources {
-            config_file: None,
-            working_dir: self.directory.path().to_owned(),
-            environment: self.variables.clone(),
-            overrides: Overrides::default(),
-            parallelism: 2,
-        };
+        let (working_dir, environment) = (self.directory.path().to_owned(), self.variables.clone());
+        let sources = Sources { working_dir, environment, parallelism: 2, ..Sources::default() };
         let ran = Ran { exit: None, served: None, out: String::new(), err: String::new() };
         match run(arguments, sources) {
             CommandOutcome::Output(CommandOutput { code, out, err, if_lost: _ }) => {

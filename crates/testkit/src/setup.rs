@@ -1,7 +1,5 @@
 //! What is different about a server.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,13 +72,8 @@ impl Setup {
         // Tests send more messages than people do.
         values.entry("guard").or_insert(json!({ "mode": "off" }));
         let program = Program { values, alone: true, gateways };
-        let sources = Sources {
-            config_file: None,
-            working_dir: PathBuf::new(),
-            environment: BTreeMap::new(),
-            overrides: Overrides { program, ..Overrides::default() },
-            parallelism: 1,
-        };
+        let overrides = Overrides { program, ..Overrides::default() };
+        let sources = Sources { overrides, parallelism: 1, ..Sources::default() };
         let mut settings = Box::new(config::load(&sources).expect("settings").settings);
         let token = ApiSecret::new(TOKEN.to_owned());
         settings.registry.account = Some(AccountSettings { sid: account(), token });

@@ -12,7 +12,7 @@ use super::report::{Effective, Report, hint, quoted};
 use crate::domain::{Channel, GatewayName, ServerKey};
 use crate::net::is_own_host;
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// The file that `--config` names; `None` reads `config.json`, if there is one.
     pub config_file: Option<PathBuf>,

@@ -1,6 +1,5 @@
 //! Settings of an engine, and its start.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -65,10 +64,9 @@ impl OtpBuilder {
     pub fn from_config(config_file: impl Into<PathBuf>) -> Self {
         Self::from_sources(Sources {
             config_file: Some(config_file.into()),
-            working_dir: PathBuf::new(),
             environment: process::environment(),
-            overrides: Overrides::default(),
             parallelism: process::parallelism(),
+            ..Sources::default()
         })
     }
 
@@ -159,16 +157,9 @@ impl Otp {
     /// Begins to describe an engine whose state is kept in the directory `data_dir`. It is created if need be,
     /// and one engine at a time can use it.
     pub fn builder(data_dir: impl Into<PathBuf>) -> OtpBuilder {
-        let sources = Sources {
-            config_file: None,
-            working_dir: PathBuf::new(),
-            environment: BTreeMap::new(),
-            overrides: Overrides {
-                program: Program { alone: true, ..Program::default() },
-                ..Overrides::default()
-            },
-            parallelism: process::parallelism(),
-        };
+        let program = Program { alone: true, ..Program::default() };
+        let overrides = Overrides { program, ..Overrides::default() };
+        let sources = Sources { overrides, parallelism: process::parallelism(), ..Sources::default() };
         let builder = OtpBuilder::from_sources(sources).set("otp-timeout", "5m");
         match data_dir.into().into_os_string().into_string() {
             Ok(path) => builder.set("data-dir", path),

@@ -37,13 +37,9 @@ fn the_program_says_what_is_expected_about_every_configuration() {
 fn said_about(folder: &Path) -> String {
     let env = read_to_string(folder.join("env")).unwrap_or_default();
     let variables = env.lines().filter_map(|line| line.split_once('='));
-    let sources = Sources {
-        config_file: None,
-        working_dir: folder.to_owned(),
-        environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        overrides: Overrides::default(),
-        parallelism: 2,
-    };
+    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let working_dir = folder.to_owned();
+    let sources = Sources { working_dir, environment, parallelism: 2, ..Sources::default() };
     let mut text = String::new();
     let warnings = match load(&sources) {
         Ok(loaded) => {

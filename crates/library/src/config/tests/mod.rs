@@ -8,7 +8,6 @@ mod layering;
 mod secrets;
 mod services;
 
-use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
@@ -36,13 +35,8 @@ struct World {
 impl World {
     fn empty() -> Self {
         let directory = TempDir::new().expect("a directory");
-        let sources = Sources {
-            config_file: None,
-            working_dir: directory.path().to_owned(),
-            environment: BTreeMap::new(),
-            overrides: Overrides::default(),
-            parallelism: 3,
-        };
+        let working_dir = directory.path().to_owned();
+        let sources = Sources { working_dir, parallelism: 3, ..Sources::default() };
         Self { directory, sources }
     }
 

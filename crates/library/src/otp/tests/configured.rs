@@ -1,11 +1,9 @@
 //! The server's configuration works in the library, and unusable settings are named.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::world::{ANNA, World};
-use crate::config::{Overrides, Sources};
+use crate::config::Sources;
 use crate::otp::{GatewayName, Otp, OtpBuilder, StartError};
 
 /// Settings of the Go framework's component, for a gateway that these tests do not call.
@@ -30,8 +28,7 @@ async fn a_gateway_of_ones_own_joins_those_of_the_go_frameworks_settings() {
     let world = World::new();
     let working_dir = world.directory.path().to_owned();
     std::fs::write(working_dir.join("config.json"), GO_FRAMEWORK).expect("a file");
-    let (environment, overrides) = (BTreeMap::new(), Overrides::default());
-    let sources = Sources { config_file: None, working_dir, environment, overrides, parallelism: 2 };
+    let sources = Sources { working_dir, parallelism: 2, ..Sources::default() };
     let builder = OtpBuilder::from_sources(sources).gateway(world.provider.gateway(GatewayName::Http));
     let otp = builder.set("otp-sms-provider", "Http;Twilio").start().await.expect("an engine");
     assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");

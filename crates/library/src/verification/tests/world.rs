@@ -1,8 +1,6 @@
 //! The services of a process over a store in memory, with a stopped clock and the double of providers.
 
-use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,13 +196,8 @@ pub fn asking_once(to: PhoneNumber, key: &str) -> BeginRequest {
 /// The defaults, with one shard and a circuit that does not open.
 fn settings() -> Box<Settings> {
     let program = Program { alone: true, ..Program::default() };
-    let sources = Sources {
-        config_file: None,
-        working_dir: PathBuf::new(),
-        environment: BTreeMap::new(),
-        overrides: Overrides { program, ..Overrides::default() },
-        parallelism: 1,
-    };
+    let overrides = Overrides { program, ..Overrides::default() };
+    let sources = Sources { overrides, parallelism: 1, ..Sources::default() };
     let mut settings = Box::new(config::load(&sources).expect("settings").settings);
     (settings.shards, settings.delivery.breaker.failures) = (1, 100);
     settings
