@@ -59,7 +59,7 @@ impl KeysPage<'_> {
 }
 
 fn scopes_of(key: &ApiKey) -> String {
-    key.scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(", ")
+    key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// `GET /admin/keys`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::error::check_room;
+use super::error::{Result, check_room};
 use super::service::{found, remove};
 use super::{
     Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
@@ -25,7 +25,7 @@ impl Registry {
         service: Sid,
         unique_name: String,
         description: Option<String>,
-    ) -> Result<RateLimit, RegistryError> {
+    ) -> Result<RateLimit> {
         self.change(service, move |service, draft| {
             let unique_name =
                 self::unique_name(unique_name.clone()).map_err(RegistryError::invalid("unique_name"))?;
@@ -49,7 +49,7 @@ impl Registry {
         service: Sid,
         limit: Sid,
         description: Option<String>,
-    ) -> Result<RateLimit, RegistryError> {
+    ) -> Result<RateLimit> {
         self.change(service, move |service, draft| {
             let limit = service.rate_limit_mut(&limit)?;
             let description = self::description(description.clone())?;
@@ -62,7 +62,7 @@ impl Registry {
     }
 
     /// Removes a limit with its buckets.
-    pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<(), RegistryError> {
+    pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<()> {
         self.change(service, move |service, _| {
             remove(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)
         })
@@ -70,13 +70,7 @@ impl Registry {
     }
 
     /// Makes a bucket of `max` requests in `interval` seconds.
-    pub async fn create_bucket(
-        &self,
-        service: Sid,
-        limit: Sid,
-        max: u32,
-        interval: u32,
-    ) -> Result<Bucket, RegistryError> {
+    pub async fn create_bucket(&self, service: Sid, limit: Sid, max: u32, interval: u32) -> Result<Bucket> {
         self.change(service, move |service, draft| {
             let now = draft.now;
             let limit = service.rate_limit_mut(&limit)?;
@@ -99,7 +93,7 @@ impl Registry {
         bucket: Sid,
         max: Option<u32>,
         interval: Option<u32>,
-    ) -> Result<Bucket, RegistryError> {
+    ) -> Result<Bucket> {
         self.change(service, move |service, draft| {
             let limit = service.rate_limit_mut(&limit)?;
             let before = *limit.bucket(&bucket)?;
@@ -116,7 +110,7 @@ impl Registry {
         .await
     }
 
-    pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<(), RegistryError> {
+    pub async fn delete_bucket(&self, service: Sid, limit: Sid, bucket: Sid) -> Result<()> {
         self.change(service, move |service, draft| {
             let limit = service.rate_limit_mut(&limit)?;
             limit.updated = draft.now;
@@ -137,12 +131,12 @@ fn unique_name(text: String) -> Result<String, String> {
 }
 
 /// Refuses a second bucket of one interval, which would have no effect or replace the first.
-fn has_no_bucket_of(limit: &RateLimit, interval: u32) -> Result<(), RegistryError> {
+fn has_no_bucket_of(limit: &RateLimit, interval: u32) -> Result<()> {
     let exists = limit.buckets.iter().any(|bucket| bucket.interval == interval);
     if exists { Err(RegistryError::Exists(Item::Bucket)) } else { Ok(()) }
 }
 
-fn description(text: Option<String>) -> Result<Option<String>, RegistryError> {
+fn description(text: Option<String>) -> Result<Option<String>> {
     let text = text.filter(|text| !text.trim().is_empty());
     let read = text.map(|text| note(&text, DESCRIPTION_LONGEST)).transpose();
     read.map_err(RegistryError::invalid("description"))
@@ -160,7 +154,7 @@ impl Registry {
         service: Sid,
         country: String,
         messaging_service: Sid,
-    ) -> Result<MessagingConfiguration, RegistryError> {
+    ) -> Result<MessagingConfiguration> {
         let this = self.clone();
         self.change(service, move |service, draft| {
             let why = || "must be a country's two letters of ISO 3166-1, such as DE".to_owned();
@@ -183,7 +177,7 @@ impl Registry {
         service: Sid,
         country: String,
         messaging_service: Sid,
-    ) -> Result<MessagingConfiguration, RegistryError> {
+    ) -> Result<MessagingConfiguration> {
         let this = self.clone();
         self.change(service, move |service, draft| {
             let mut kept = service.messaging.iter_mut();
@@ -198,7 +192,7 @@ impl Registry {
     }
 
     /// Lets the server's own routing decide again.
-    pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<(), RegistryError> {
+    pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<()> {
         self.change(service, move |service, _| {
             remove(&mut service.messaging, Item::MessagingConfiguration, |kept| kept.is_for(&country))
         })
@@ -224,7 +218,7 @@ impl Registry {
         kept.filter_map(|kept| self.gateway_of(&kept.messaging_service)).collect()
     }
 
-    fn is_known(&self, messaging_service: &Sid) -> Result<(), RegistryError> {
+    fn is_known(&self, messaging_service: &Sid) -> Result<()> {
         if self.gateway_of(messaging_service).is_some() {
             return Ok(());
         }
@@ -243,11 +237,7 @@ fn country_of(text: &str) -> Option<String> {
 
 impl Registry {
     /// Adds a test number to a service; one with the same pattern is replaced.
-    pub async fn put_test_number(
-        &self,
-        service: Sid,
-        number: TestNumber,
-    ) -> Result<TestNumber, RegistryError> {
+    pub async fn put_test_number(&self, service: Sid, number: TestNumber) -> Result<TestNumber> {
         let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
@@ -262,7 +252,7 @@ impl Registry {
     }
 
     /// Makes a test number an ordinary one again.
-    pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<(), RegistryError> {
+    pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<()> {
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
             let is_it = |kept: &TestNumber| kept.pattern.eq_ignore_ascii_case(pattern.trim());
@@ -272,7 +262,7 @@ impl Registry {
     }
 }
 
-fn check_test_number(number: TestNumber, now: Timestamp) -> Result<TestNumber, RegistryError> {
+fn check_test_number(number: TestNumber, now: Timestamp) -> Result<TestNumber> {
     let number = number.checked().map_err(|(field, why)| RegistryError::invalid(field)(why))?;
     if number.expires <= now || number.lasts_too_long(now) {
         let why = "must be in the future, and at most a year ahead".to_owned();
@@ -281,7 +271,7 @@ fn check_test_number(number: TestNumber, now: Timestamp) -> Result<TestNumber, R
     Ok(number)
 }
 
-fn has_own_test_numbers(service: &Service) -> Result<(), RegistryError> {
+fn has_own_test_numbers(service: &Service) -> Result<()> {
     match &service.origin {
         Origin::Config(name) => Err(RegistryError::ReadOnly(format!(
             "the test numbers of this service are \"services.{name}.test-numbers\" of config.json, and are changed there"

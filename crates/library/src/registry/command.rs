@@ -6,6 +6,7 @@ use rand::Rng as _;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use super::error::Result;
 use super::service::{SLOT, ServiceRecord, service_id};
 use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service, Webhook};
 use crate::domain::{Sid, SidKind, Timestamp};
@@ -40,7 +41,7 @@ impl Draft<'_, '_> {
         self.view.put(id, Some(record), Durability::Durable);
     }
 
-    pub(super) fn service(&mut self, id: Id) -> Result<Box<Service>, RegistryError> {
+    pub(super) fn service(&mut self, id: Id) -> Result<Box<Service>> {
         match self.view.get(id) {
             Some(ServiceRecord::Present(service)) => Ok(service),
             _ => Err(RegistryError::NotFound(Item::Service)),
@@ -126,8 +127,8 @@ impl Registry {
     pub(super) async fn change<T: Send + 'static>(
         &self,
         sid: Sid,
-        decide: impl Fn(&mut Service, &mut Draft<'_, '_>) -> Result<T, RegistryError> + Send + 'static,
-    ) -> Result<T, RegistryError> {
+        decide: impl Fn(&mut Service, &mut Draft<'_, '_>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let id = service_id(self.service(&sid)?.id);
         self.decide::<ServiceRecord, _, _>(id, move |draft| {
             let before = draft.service(id)?;

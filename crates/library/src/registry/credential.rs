@@ -1,5 +1,6 @@
 //! Credentials: the account itself, and API keys.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use crate::domain::{ApiSecret, ServiceId, Sid, Timestamp};
 
 crate::named! {
     /// A group of routes that a key may be used for.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    /// Records contain the position of the variant.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     pub enum Scope {
         /// To send and check codes.
         Verify = "verify",
@@ -27,31 +29,9 @@ impl Scope {
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == text)
     }
-
-    /// In the order of the variants, which records therefore contain.
-    const fn bit(self) -> u8 {
-        1 << self as u8
-    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Scopes(u8);
-
-impl Scopes {
-    pub const fn has(self, scope: Scope) -> bool {
-        self.0 & scope.bit() != 0
-    }
-
-    pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL.into_iter().filter(move |scope| self.has(*scope))
-    }
-}
-
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().fold(0, |all, scope| all | scope.bit()))
-    }
-}
+pub type Scopes = BTreeSet<Scope>;
 
 /// An API key, without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +56,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Returns `true` if the key is for the compatible routes and nothing else.
     pub(super) fn is_for_compatible_routes(&self) -> bool {
-        self.service == Some(ServiceId::DEFAULT) && self.scopes.has(Scope::Verify)
+        self.service == Some(ServiceId::DEFAULT) && self.scopes.contains(&Scope::Verify)
     }
 }
 
@@ -145,13 +125,13 @@ impl Caller {
     /// Returns `true` if the caller has the scope in this service.
     pub fn may(&self, scope: Scope, service: ServiceId) -> bool {
         self.used_key()
-            .is_none_or(|key| key.scopes.has(scope) && key.service.is_none_or(|own| own == service))
+            .is_none_or(|key| key.scopes.contains(&scope) && key.service.is_none_or(|own| own == service))
     }
 
     /// Returns `true` if the caller has the scope in every service and for what belongs to none: the list of services,
     /// the safe list.
     pub fn may_everywhere(&self, scope: Scope) -> bool {
-        self.used_key().is_none_or(|key| key.scopes.has(scope) && key.service.is_none())
+        self.used_key().is_none_or(|key| key.scopes.contains(&scope) && key.service.is_none())
     }
 
     /// The one service that the caller's key is for; `None` for all of them.

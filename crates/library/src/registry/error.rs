@@ -3,6 +3,8 @@
 use crate::config::services::{SettingError, service_parameters};
 use crate::shard::Refusal;
 
+pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
+
 /// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
@@ -109,6 +111,6 @@ pub enum OpenError {
 }
 
 /// Refuses one more beside those that exist.
-pub(super) fn check_room(used: usize, limit: usize, item: Item) -> Result<(), RegistryError> {
+pub(super) fn check_room(used: usize, limit: usize, item: Item) -> Result<()> {
     if used < limit { Ok(()) } else { Err(RegistryError::TooMany { item, limit }) }
 }

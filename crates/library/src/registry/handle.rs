@@ -6,7 +6,7 @@ use arc_swap::Guard;
 
 use super::audit::{Actor, AuditLog, Author};
 use super::credential::CredentialFingerprint;
-use super::error::{Item, RegistryError};
+use super::error::{Item, RegistryError, Result};
 use super::service::{Origin, Service};
 use super::snapshot::{Current, Policies, Snapshot};
 use crate::config::NumberRule;
@@ -80,7 +80,7 @@ impl Registry {
         names.set(move |id| Some(current.load().by_id.get(&id)?.name()));
     }
 
-    pub fn service(&self, sid: &Sid) -> Result<Arc<Service>, RegistryError> {
+    pub fn service(&self, sid: &Sid) -> Result<Arc<Service>> {
         let snapshot = self.snapshot();
         let found = snapshot.ids.get(sid).and_then(|id| snapshot.by_id.get(id));
         found.cloned().ok_or(RegistryError::NotFound(Item::Service))

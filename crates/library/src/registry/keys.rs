@@ -9,11 +9,11 @@ use subtle::ConstantTimeEq;
 
 use super::command::{Draft, NEW};
 use super::credential::hash;
-use super::error::check_room;
+use super::error::{Result, check_room};
 use super::service::{credential_id, service_id};
 use super::{
     AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, Item, NewApiKey, Registry,
-    RegistryError, Scope, Scopes, Unauthenticated,
+    RegistryError, Scopes, Unauthenticated,
 };
 use crate::config::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
@@ -45,17 +45,17 @@ impl Registry {
         service: Option<ServiceId>,
         scopes: Scopes,
         name: Option<String>,
-    ) -> Result<NewApiKey, RegistryError> {
+    ) -> Result<NewApiKey> {
         let service_sid = service.and_then(|id| Some(self.service_by_id(id)?.sid));
         self.decide::<Credential, _, _>(NEW, move |draft| {
             let name = name.as_deref().map(|name| note(name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
-            if scopes == Scopes::default() {
+            if scopes.is_empty() {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
             let keys = keys(draft.view);
             if let Some(creator) = draft.author.and_then(|author| author.actor.key()) {
-                check_grant(&keys, creator, service, scopes)?;
+                check_grant(&keys, creator, service, &scopes)?;
             }
             let number = next_number(draft, &keys, service)?;
             let secret: [u8; 32] = draft.bytes();
@@ -64,7 +64,7 @@ impl Registry {
             let key = ApiKey {
                 sid: draft.sid(SidKind::ApiKey),
                 service,
-                scopes,
+                scopes: scopes.clone(),
                 name,
                 creator: draft.author.map(|author| author.actor.clone()),
                 created: draft.now,
@@ -100,7 +100,7 @@ impl Registry {
 
     /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
     /// stays unchanged.
-    pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation, RegistryError> {
+    pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation> {
         let found = self.snapshot().keys.get(&sid).map(|key| key.number);
         let id = credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?);
         let this = self.clone();
@@ -159,7 +159,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::ReadOnly`] when the environment gives the token.
-    pub async fn draw_account(&self) -> Result<AccountCredentials, RegistryError> {
+    pub async fn draw_account(&self) -> Result<AccountCredentials> {
         if self.account_is_given() {
             let why = "the account's auth token is given by ONCEWARD_AUTH_TOKEN, and is changed there";
             return Err(RegistryError::ReadOnly(why.to_owned()));
@@ -178,7 +178,7 @@ impl Registry {
     }
 
     /// Makes these the account's credentials, durably. The server then refuses the old auth token.
-    pub async fn keep_account(&self, root: &AccountCredentials) -> Result<(), RegistryError> {
+    pub async fn keep_account(&self, root: &AccountCredentials) -> Result<()> {
         let (id, root) = (credential_id(ROOT), Credential::Root(root.hashed()));
         self.decide::<Credential, _, _>(id, move |draft| {
             draft.put(id, &root);
@@ -289,36 +289,27 @@ fn created_with(keys: &[ApiKey], sid: Sid) -> HashSet<Sid> {
 }
 
 /// Refuses what a key does not have itself, lest it outlive its revocation with more than it had.
-fn check_grant(
-    keys: &[ApiKey],
-    creator: Sid,
-    service: Option<ServiceId>,
-    scopes: Scopes,
-) -> Result<(), RegistryError> {
+fn check_grant(keys: &[ApiKey], creator: Sid, service: Option<ServiceId>, scopes: &Scopes) -> Result<()> {
     let own = keys.iter().find(|key| key.sid == creator && key.revoked.is_none());
     let own = own.ok_or(RegistryError::NotFound(Item::ApiKey))?;
-    let names =
-        |scopes: &mut dyn Iterator<Item = Scope>| scopes.map(Scope::as_str).collect::<Vec<_>>().join(", ");
     if own.service.is_some() && own.service != service {
         return Err(RegistryError::invalid("service")("must be that of your own key".to_owned()));
     }
-    let missing = names(&mut scopes.iter().filter(|scope| !own.scopes.has(*scope)));
+    let names = |scopes: &Scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+    let missing = scopes - &own.scopes;
     if missing.is_empty() {
         return Ok(());
     }
-    let own = names(&mut own.scopes.iter());
     let why = format!(
-        "must be among those of your own key ({own}); a key with {missing} is created by the account"
+        "must be among those of your own key ({}); a key with {} is created by the account",
+        names(&own.scopes),
+        names(&missing)
     );
     Err(RegistryError::invalid("scopes")(why))
 }
 
 /// The number of a new key, if there may be one more for this service, or for all.
-fn next_number(
-    draft: &mut Draft<'_, '_>,
-    keys: &[ApiKey],
-    service: Option<ServiceId>,
-) -> Result<u64, RegistryError> {
+fn next_number(draft: &mut Draft<'_, '_>, keys: &[ApiKey], service: Option<ServiceId>) -> Result<u64> {
     if let Some(id) = service {
         draft.service(service_id(id))?;
     }

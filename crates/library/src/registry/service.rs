@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::credential::Credential;
-use super::error::{Item, RegistryError};
+use super::error::{Item, RegistryError, Result};
 use crate::config::services::{ServiceSettings, TestNumber};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
@@ -40,20 +40,20 @@ impl Service {
         }
     }
 
-    pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit, RegistryError> {
+    pub fn rate_limit(&self, sid: &Sid) -> Result<&RateLimit> {
         found(self.rate_limits.iter(), Item::RateLimit, |limit| limit.sid == *sid)
     }
 
-    pub(super) fn rate_limit_mut(&mut self, sid: &Sid) -> Result<&mut RateLimit, RegistryError> {
+    pub(super) fn rate_limit_mut(&mut self, sid: &Sid) -> Result<&mut RateLimit> {
         found(self.rate_limits.iter_mut(), Item::RateLimit, |limit| limit.sid == *sid)
     }
 
     /// The configuration for a country, in capitals or not.
-    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration, RegistryError> {
+    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration> {
         found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.is_for(country))
     }
 
-    pub fn webhook(&self, sid: &Sid) -> Result<&Webhook, RegistryError> {
+    pub fn webhook(&self, sid: &Sid) -> Result<&Webhook> {
         found(self.webhooks.iter(), Item::Webhook, |webhook| webhook.sid == *sid)
     }
 }
@@ -91,15 +91,11 @@ pub(super) fn found<T>(
     mut kept: impl Iterator<Item = T>,
     item: Item,
     is_it: impl FnMut(&T) -> bool,
-) -> Result<T, RegistryError> {
+) -> Result<T> {
     kept.find(is_it).ok_or(RegistryError::NotFound(item))
 }
 
-pub(super) fn remove<T>(
-    kept: &mut Vec<T>,
-    item: Item,
-    is_it: impl Fn(&T) -> bool,
-) -> Result<(), RegistryError> {
+pub(super) fn remove<T>(kept: &mut Vec<T>, item: Item, is_it: impl Fn(&T) -> bool) -> Result<()> {
     let at = kept.iter().position(is_it).ok_or(RegistryError::NotFound(item))?;
     kept.remove(at);
     Ok(())
@@ -139,7 +135,7 @@ pub struct Bucket {
 }
 
 impl RateLimit {
-    pub fn bucket(&self, sid: &Sid) -> Result<&Bucket, RegistryError> {
+    pub fn bucket(&self, sid: &Sid) -> Result<&Bucket> {
         found(self.buckets.iter(), Item::Bucket, |bucket| bucket.sid == *sid)
     }
 }

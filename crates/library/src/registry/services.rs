@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::command::{Draft, NEW};
+use super::error::Result;
 use super::service::{ServiceRecord, blank, service_id, unnamed_default};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::config::services::{ConfiguredService, SettingError, TestNumber};
@@ -29,7 +30,7 @@ impl Registry {
     }
 
     /// Makes a service with these members of its settings, by their keys in config.json, and the default of every other.
-    pub async fn create_service(&self, given: Map<String, Value>) -> Result<Arc<Service>, RegistryError> {
+    pub async fn create_service(&self, given: Map<String, Value>) -> Result<Arc<Service>> {
         let this = self.clone();
         self.decide::<ServiceRecord, _, _>(NEW, move |draft| {
             if !given.contains_key("friendly-name") {
@@ -48,11 +49,7 @@ impl Registry {
     }
 
     /// Changes these members of the settings of a service that was made over the API.
-    pub async fn update_service(
-        &self,
-        sid: Sid,
-        given: Map<String, Value>,
-    ) -> Result<Arc<Service>, RegistryError> {
+    pub async fn update_service(&self, sid: Sid, given: Map<String, Value>) -> Result<Arc<Service>> {
         let this = self.clone();
         let changed = self.change(sid, move |service, _| {
             is_changeable(service)?;
@@ -68,7 +65,7 @@ impl Registry {
         settings: &ServiceSettings,
         given: Map<String, Value>,
         test_numbers: &[TestNumber],
-    ) -> Result<ServiceSettings, RegistryError> {
+    ) -> Result<ServiceSettings> {
         // Stored settings stay, even if the configuration has changed since.
         let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
@@ -84,7 +81,7 @@ impl Registry {
 
     /// Removes a service that was made over the API, with everything that belongs to it. Keys for it alone are worth nothing
     /// from then on.
-    pub async fn delete_service(&self, sid: Sid) -> Result<(), RegistryError> {
+    pub async fn delete_service(&self, sid: Sid) -> Result<()> {
         let id = service_id(self.service(&sid)?.id);
         self.decide::<ServiceRecord, _, _>(id, move |draft| {
             is_changeable(&*draft.service(id)?)?;
@@ -110,7 +107,7 @@ fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
     (next <= LAST_SERVICE).then(|| ServiceId::new(next))
 }
 
-fn is_changeable(service: &Service) -> Result<(), RegistryError> {
+fn is_changeable(service: &Service) -> Result<()> {
     let why = match &service.origin {
         Origin::Api => return Ok(()),
         Origin::Default => {

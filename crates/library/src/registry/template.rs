@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::error::Result;
 use super::{Item, Origin, Registry, RegistryError, Service, Template, Translation};
 use crate::config::templates::{filled, shortest};
 use crate::config::{friendly_name, one_line};
@@ -28,7 +29,7 @@ impl Registry {
         &self.inner.templates
     }
 
-    pub fn template(&self, sid: &Sid) -> Result<&Arc<Template>, RegistryError> {
+    pub fn template(&self, sid: &Sid) -> Result<&Arc<Template>> {
         let found = self.templates().iter().find(|template| template.sid == *sid);
         found.ok_or(RegistryError::NotFound(Item::Template))
     }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::error::check_room;
+use super::error::{Result, check_room};
 use super::service::{found, remove};
 use super::{Item, Registry, RegistryError, Webhook, WebhookStatus};
 use crate::config::note;
@@ -34,11 +34,7 @@ pub struct WebhookFields {
 impl Registry {
     /// Creates a webhook with its own secret. Name, event types and address are required; it is enabled unless `fields`
     /// say otherwise.
-    pub async fn create_webhook(
-        &self,
-        service: Sid,
-        fields: WebhookFields,
-    ) -> Result<Webhook, RegistryError> {
+    pub async fn create_webhook(&self, service: Sid, fields: WebhookFields) -> Result<Webhook> {
         self.change(service, move |service, draft| {
             let missing = [
                 (fields.friendly_name.is_none(), "friendly_name"),
@@ -69,12 +65,7 @@ impl Registry {
     }
 
     /// Changes a webhook. Its secret stays.
-    pub async fn update_webhook(
-        &self,
-        service: Sid,
-        webhook: Sid,
-        fields: WebhookFields,
-    ) -> Result<Webhook, RegistryError> {
+    pub async fn update_webhook(&self, service: Sid, webhook: Sid, fields: WebhookFields) -> Result<Webhook> {
         self.change(service, move |service, draft| {
             let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
             let before = kept.clone();
@@ -88,7 +79,7 @@ impl Registry {
         .await
     }
 
-    pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<(), RegistryError> {
+    pub async fn delete_webhook(&self, service: Sid, webhook: Sid) -> Result<()> {
         self.change(service, move |service, draft| {
             draft.audited = (Action::WebhookDeleted, webhook.to_string());
             remove(&mut service.webhooks, Item::Webhook, |kept| kept.sid == webhook)
@@ -98,7 +89,7 @@ impl Registry {
 }
 
 impl WebhookFields {
-    fn apply(self, webhook: &mut Webhook) -> Result<(), RegistryError> {
+    fn apply(self, webhook: &mut Webhook) -> Result<()> {
         let invalid = RegistryError::invalid;
         if let Some(name) = self.friendly_name {
             webhook.friendly_name = note(&name, NAME_LONGEST).map_err(invalid("friendly_name"))?;

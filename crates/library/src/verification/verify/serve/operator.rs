@@ -156,7 +156,7 @@ impl Verifying {
     /// cost nothing.
     pub fn without_budget(&self) -> Vec<String> {
         let keys = self.registry.keys(None).into_iter();
-        let keys = keys.filter(|key| key.revoked.is_none() && key.scopes.has(Scope::Messages));
+        let keys = keys.filter(|key| key.revoked.is_none() && key.scopes.contains(&Scope::Messages));
         let is_unlimited =
             |of: &Option<ServiceId>| self.verifier.guard().is_some_and(|guard| !guard.has_budget(*of));
         let services: BTreeSet<_> = keys.map(|key| key.service).filter(is_unlimited).collect();
