@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::error::EXIT_DAMAGED;
 use super::*;
+use crate::config::LogLevel;
 
 /// A case of `calls.txt` has a title, files and variables, and calls: the exit code, what is printed (`>`), what is not (`!`).
 #[test]
@@ -49,7 +50,7 @@ fn the_options_of_serve_are_read_with_and_without_its_name() {
     ] {
         let settings = World::empty().runs(arguments).served.expect("a configuration").settings;
         assert_eq!(settings.listen.to_string(), "127.0.0.1:4", "{arguments:?}");
-        assert_eq!(settings.log.level, tracing::Level::DEBUG, "{arguments:?}");
+        assert_eq!(settings.log.level, LogLevel::Debug, "{arguments:?}");
     }
     let world = World::empty();
     for option in ["--check", "--print-config", "--print-schema"] {

@@ -30,7 +30,7 @@ pub fn init(settings: LogSettings) -> LastLines {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // Already set means that a program around the library has its own logging.
-    let _ = registry().with(layer.with_filter(shown_targets(settings.level))).try_init();
+    let _ = registry().with(layer.with_filter(shown_targets(settings.level.into()))).try_init();
     last_lines
 }
 

@@ -2,15 +2,16 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::typed;
+use super::{text, typed};
+use crate::values;
 
 /// The number of characters of a code: 4 to 10.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "u8", try_from = "u8")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "u8")]
 pub struct CodeLength(u8);
 
 impl CodeLength {
@@ -40,11 +41,21 @@ impl From<CodeLength> for u8 {
     }
 }
 
-impl TryFrom<u8> for CodeLength {
-    type Error = &'static str;
+values! {
+    CodeLength: format!("a whole number from {} to {}", Self::MIN, Self::MAX), |text| Self::new(text.parse().ok()?), {
+        "type": "integer",
+        "minimum": Self::MIN,
+        "maximum": Self::MAX,
+    };
+}
 
-    fn try_from(digits: u8) -> Result<Self, Self::Error> {
-        Self::new(digits).ok_or("no code has so many digits")
+impl<'de> Deserialize<'de> for CodeLength {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            return text(from);
+        }
+        let digits = u8::deserialize(from)?;
+        Self::new(digits).ok_or_else(|| de::Error::custom("no code has so many digits"))
     }
 }
 

@@ -6,6 +6,9 @@ use parking_lot::RwLock;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::is_name;
+use crate::values;
+
 /// Names one gateway. There is at most one of each. Records contain the position of a built-in one in this order, and the
 /// name of any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,15 +53,13 @@ impl GatewayName {
 
     /// The gateway of this name, built in or not. `None` for a text that is no name, or beyond 65,536 names.
     pub fn of(name: &str) -> Option<Self> {
-        let is_name = (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         if let Some(known) = Self::known().find(|known| known.as_str() == name) {
             return Some(known);
         }
         let mut named = NAMED.write();
         // Another thread may have been first.
         let place = named.iter().position(|known| *known == name).unwrap_or(named.len());
-        let index = u16::try_from(place).ok().filter(|_| is_name)?;
+        let index = u16::try_from(place).ok().filter(|_| is_name(name))?;
         if place == named.len() {
             named.push(Box::leak(name.to_owned().into_boxed_str()));
         }
@@ -151,6 +152,13 @@ named! {
         /// A `Telegram` message.
         Telegram = "telegram",
     }
+}
+
+values! {
+    Channel: format!("one of {}", Self::names(", ")), Self::parse, {
+        "type": "string",
+        "enum": Self::ALL.map(Self::as_str),
+    };
 }
 
 impl Channel {

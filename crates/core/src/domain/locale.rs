@@ -4,9 +4,10 @@ use std::fmt;
 
 use icu_locale::subtags::{Language, Region as Area, Script, language};
 use icu_locale::{LanguageIdentifier, LocaleCanonicalizer, LocaleExpander};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Region;
+use super::{Region, text};
+use crate::values;
 
 /// CLDR's likely subtags of every country. The smaller set lacks countries whose language has little
 /// data there, and would make them English.
@@ -104,6 +105,13 @@ impl fmt::Display for Locale {
     }
 }
 
+values! {
+    Locale: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)", Self::parse, {
+        "type": "string",
+        "pattern": "^[A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?$",
+    };
+}
+
 impl Serialize for Locale {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
@@ -112,8 +120,7 @@ impl Serialize for Locale {
 
 impl<'de> Deserialize<'de> for Locale {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let tag = String::deserialize(from)?;
-        Self::parse(&tag).ok_or_else(|| de::Error::custom(format_args!("{tag:?} is no language")))
+        text(from)
     }
 }
 

@@ -40,6 +40,7 @@ mod gateway;
 mod ids;
 mod locale;
 mod lookup;
+mod names;
 mod number_key;
 mod number_pattern;
 mod phone;
@@ -48,12 +49,15 @@ mod routing;
 mod secret;
 mod time;
 mod typed;
+mod values;
+mod workflow;
 
 pub use code::{Code, CodeLength};
 pub use gateway::{Channel, GatewayName, Held, NamedGateway};
 pub use ids::{AttemptId, AttemptLogKey, ServiceId, Sid, SidKind, record_id, record_id_parts};
 pub use locale::Locale;
 pub use lookup::{LineType, NumberLookup};
+pub use names::{friendly_name, is_name, note, one_line, short_name};
 pub use number_key::NumberKey;
 pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number};
@@ -61,3 +65,8 @@ pub use routing::{ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{DateTime, Timestamp, minutes_up, seconds_up};
 pub use typed::meant;
+pub use values::{
+    DAY, HOUR, LockoutTime, MINUTE, MustBe, SECOND, ServiceTime, Time, Whole, checked, optional, text,
+    time_text,
+};
+pub use workflow::{WorkflowStep, workflow, workflow_steps, workflow_text};

@@ -8,6 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, ValidationError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::values;
+
 /// The numbers that were read or looked up last. A send, its check and their statistics need the same one.
 static RECENT: LazyLock<Box<[Mutex<Recent>]>> =
     LazyLock::new(|| (0..RECENT_NUMBERS).map(|_| Mutex::default()).collect());
@@ -66,6 +68,13 @@ impl fmt::Display for Region {
     }
 }
 
+values! {
+    Region: "a country with two letters of ISO 3166-1, such as \"DE\" or \"GB\" (not UK)", Self::parse, {
+        "type": "string",
+        "pattern": "^[A-Za-z]{2}$",
+    };
+}
+
 impl Serialize for Region {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
@@ -74,9 +83,13 @@ impl Serialize for Region {
 
 impl<'de> Deserialize<'de> for Region {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        // A record is read without the metadata of the numbering plans. Numbers of no country have `001`.
+        let is_record = !from.is_human_readable();
         let text = String::deserialize(from)?;
-        let region = text.as_str().try_into().map_err(|_| de::Error::custom("not the code of a region"))?;
-        Ok(Self(region))
+        match text.as_str().try_into() {
+            Ok(region) if is_record || text == "001" => Ok(Self(region)),
+            _ => text.trim().parse().map_err(de::Error::custom),
+        }
     }
 }
 

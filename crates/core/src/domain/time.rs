@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::values;
+
 /// A moment: milliseconds since the Unix epoch (UTC).
 ///
 /// In records an integer, in readable formats RFC 3339 with milliseconds; a moment too late for RFC 3339 is an integer
@@ -115,6 +117,15 @@ impl Serialize for DateTime {
     }
 }
 
+values! {
+    // A day means its beginning.
+    Timestamp: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"", Self::parse_day_or_moment, {
+        "type": "string",
+        "pattern": "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
+            (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?$",
+    };
+}
+
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() && *self <= Self::LAST_READABLE {
@@ -130,11 +141,12 @@ impl<'de> Deserialize<'de> for Timestamp {
         if !from.is_human_readable() {
             return u64::deserialize(from).map(Self);
         }
-        let read = match Readable::deserialize(from)? {
-            Readable::Millis(millis) => Some(Self(millis)),
-            Readable::Text(text) => Self::parse(&text),
+        let text = match Readable::deserialize(from)? {
+            Readable::Millis(millis) if millis > Self::LAST_READABLE.0 => return Ok(Self(millis)),
+            Readable::Millis(millis) => millis.to_string(),
+            Readable::Text(text) => text,
         };
-        read.ok_or_else(|| de::Error::custom("not a time such as \"2026-01-31T12:00:00.000Z\""))
+        text.trim().parse().map_err(de::Error::custom)
     }
 }
 

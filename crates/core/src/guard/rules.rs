@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, NumberType, Region};
-use crate::named;
+use crate::{named, values};
 
 named! {
     /// What a rule does when a send breaks it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
     pub enum Mode {
         Off = "off",
         /// The send passes, and the finding is recorded.
@@ -17,6 +18,13 @@ named! {
         #[default]
         Block = "block",
     }
+}
+
+values! {
+    Mode: "one of \"off\", \"record\", \"block\"", |text| Self::ALL.into_iter().find(|mode| mode.as_str().eq_ignore_ascii_case(text)), {
+        "type": "string",
+        "enum": Self::ALL.map(Self::as_str),
+    };
 }
 
 named! {

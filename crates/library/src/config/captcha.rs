@@ -5,8 +5,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::forms::Text;
-use super::layers::Context;
+use super::sources::Config;
+use super::values::{page_url, shown};
 
 /// A challenge service, whose answers `siteverify` gives.
 #[derive(Debug, Clone)]
@@ -66,10 +66,12 @@ pub struct CaptchaKeys {
     /// `turnstile`, `hcaptcha` or `recaptcha`. Any other service needs `script` and `verify-url`.
     provider: Option<CaptchaProvider>,
     /// URL of the script that shows the challenge in an element with the class `g-recaptcha`.
-    #[serde(default, with = "Text")]
+    #[serde(default, deserialize_with = "page_url", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
     script: Option<Url>,
     /// URL of the service's `siteverify`.
-    #[serde(default, with = "Text")]
+    #[serde(default, deserialize_with = "page_url", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
     verify_url: Option<Url>,
     /// The public key of the page. The secret one is `CAPTCHA_SECRET`.
     site_key: String,
@@ -85,7 +87,7 @@ pub struct CaptchaKeys {
 pub fn read(
     keys: Option<CaptchaKeys>,
     secret: Option<SecretString>,
-    c: &mut Context,
+    c: &mut Config,
 ) -> Option<CaptchaSettings> {
     let CaptchaKeys { provider, script, verify_url, site_key, always, fail_open } = keys?;
     let none = ["", "", "g-recaptcha", ""];
@@ -101,9 +103,7 @@ pub fn read(
         ("captcha.site-key", site_key.trim().is_empty(), no_site_key),
         ("CAPTCHA_SECRET", secret.is_none(), no_secret),
     ] {
-        if is_missing {
-            c.wrong(name, None, format!("it is missing, and {why}"));
-        }
+        c.wrong_if(is_missing, name, format!("it is missing, and {why}"));
     }
     let script = script?;
     let is_known = script.as_str() == known_script;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::forms::{Form as _, ListenAddress, is_exposed, workflow_text};
+use super::errors::{ConfigErrors, quoted};
 use super::guard::GuardSettings;
-use super::layers::{Context, LISTEN_FLAG};
 use super::prices::Pricing;
-use super::report::{ConfigErrors, Report, quoted};
 use super::settings::{Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Texts};
+use super::sources::{Config, LISTEN_FLAG};
+use super::values::{ListenAddress, is_exposed};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates};
@@ -22,7 +22,7 @@ pub fn simulator(
     origin: &str,
     keys: &Inputs,
     listen: Option<&(ListenAddress, String)>,
-    c: &mut Context,
+    c: &mut Config,
 ) {
     let (place, from) = match listen {
         _ if !gateways.has_simulator() => return,
@@ -34,7 +34,7 @@ pub fn simulator(
         let messages =
             if gateways.only_simulator() { "no message leaves" } else { "some messages do not leave" };
         let why = "as simulator-in-production says";
-        c.report.warn(format!("the simulator runs {place}, {why}: {messages} this machine"));
+        c.warn(format!("the simulator runs {place}, {why}: {messages} this machine"));
         return;
     }
     let problem = format!(
@@ -42,14 +42,14 @@ pub fn simulator(
          environment or .env, or name other gateways in otp-sms-provider; or add the line \"simulator-in-production\": true to \
          config.json"
     );
-    c.report.wrong("the simulator", None, problem, format!("{from}; {origin}"));
+    c.found.wrong("the simulator", &problem, Some(&format!("{from}; {origin}")));
 }
 
-pub fn warn_of_redis(c: &mut Context) {
+pub fn warn_of_redis(c: &mut Config) {
     let names = ["REDIS_DB_PASSWORD", "REDIS_URL", "redis-db-address"];
     let given: Vec<&str> = names.into_iter().filter(|name| c.is_given(name)).collect();
     if !given.is_empty() {
-        c.report.warn(format!(
+        c.warn(format!(
             "{} ignored: onceward needs no Redis; its guard refuses some messages that your old server sent \
              (docs/guides/older-servers.md)",
             given.join(", ")
@@ -58,13 +58,12 @@ pub fn warn_of_redis(c: &mut Context) {
 }
 
 /// Refuses a lockout that leaves an attacker too many guesses.
-pub fn lockout(policy: &Policy, c: &mut Context) {
+pub fn lockout(policy: &Policy, c: &mut Config) {
     // The codes of /send-code always have six digits.
     let length = policy.code.length.min(CodeLength::SIX);
     let weakest = Policy { code: SendOptions { length, ..policy.code }, ..*policy };
     if let Err(why) = weakest.check_strength() {
-        let given = humantime::format_duration(policy.lockout_time()).to_string();
-        c.wrong("otp-lock-timeout", Some(given), format!("it {why}"));
+        c.wrong("otp-lock-timeout", format!("it {why}"));
     }
 }
 
@@ -72,59 +71,50 @@ pub fn lockout(policy: &Policy, c: &mut Context) {
 pub fn prices<'a>(
     mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
     pricing: &Pricing,
-    c: &mut Context,
+    c: &mut Config,
 ) {
     let Pricing { prices, currency } = pricing;
-    if currency.len() != 3 || !currency.bytes().all(|letter| letter.is_ascii_alphabetic()) {
-        c.wrong("currency", Some(currency.clone()), "it must be three letters of ISO 4217, such as EUR");
-    }
-    if prices.is_some() {
-        return;
-    }
-    if rules.clone().any(|rules| rules.max_price.is_some()) {
-        c.wrong("guard.max-price", None, "needs the key prices: a message without a price is refused");
-    }
-    if rules.any(|rules| rules.money_per_day.is_some()) {
-        c.report.warn("money-per-day counts the built-in prices, which are not your provider's. Set prices to what you pay");
+    let is_code = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_alphabetic());
+    c.wrong_if(!is_code, "currency", "it must be three letters of ISO 4217, such as EUR");
+    if prices.is_none() {
+        let is_bounded = rules.clone().any(|rules| rules.max_price.is_some());
+        c.wrong_if(
+            is_bounded,
+            "guard.max-price",
+            "needs the key prices: a message without a price is refused",
+        );
+        let why = "counts the built-in prices, which are not your provider's. Set prices to what you pay";
+        c.warn_if(rules.any(|rules| rules.money_per_day.is_some()), format!("money-per-day {why}"));
     }
 }
 
 /// Warns of settings that are weaker than the standards ask for or than they look.
-pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Context) {
+pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Config) {
     /// A longer lockout is probably one that was meant in seconds.
     const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
-    let mut warn_if = |is_weak: bool, words: &str| {
-        if is_weak {
-            c.report.warn(words);
-        }
-    };
     let SendOptions { length, life } = policy.code;
     let few_digits = "otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for";
-    warn_if(length < CodeLength::SIX, few_digits);
+    c.warn_if(length < CodeLength::SIX, few_digits);
     let long_life = "otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows";
-    warn_if(life > SendOptions::DEFAULT.life, long_life);
+    c.warn_if(life > SendOptions::DEFAULT.life, long_life);
     let long_lockout = "otp-lock-timeout locks a number for more than a day; a bare number is minutes";
-    warn_if(policy.lockout_time() > LONG_LOCKOUT, long_lockout);
+    c.warn_if(policy.lockout_time() > LONG_LOCKOUT, long_lockout);
     let short_stop = "graceful-stop is shorter than send-budget: a stop can cut off a send that is under way";
-    warn_if(bounds.graceful_stop < bounds.send_budget, short_stop);
+    c.warn_if(bounds.graceful_stop < bounds.send_budget, short_stop);
 }
 
 /// Checks what does not depend on the gateways.
-pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Context) {
+pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Config) {
     delivery.voice_fallback &= delivery.voice;
-    if delivery.public_url.as_deref().is_some_and(is_exposed) {
-        c.report.warn("public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted");
-    }
-    if inputs.voice_gate && delivery.public_url.is_none() {
-        let problem =
-            "it needs \"public-url\": Twilio asks there for what it is to say once a key was pressed";
-        c.wrong("voice-gate", None, problem);
-    }
-    if !delivery.workflow.is_empty() && delivery.public_url.is_none() {
-        c.report.warn(
-            "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of its time",
-        );
-    }
+    let (url, is_unknown) = (delivery.public_url.as_deref(), delivery.public_url.is_none());
+    let exposed =
+        "public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted";
+    c.warn_if(url.is_some_and(is_exposed), exposed);
+    let problem = "it needs \"public-url\": Twilio asks there for what it is to say once a key was pressed";
+    c.wrong_if(inputs.voice_gate && is_unknown, "voice-gate", problem);
+    let blind = "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of \
+                 its time";
+    c.warn_if(!delivery.workflow.is_empty() && is_unknown, blind);
 }
 
 /// Checks the settings against the gateways and the life of a code.
@@ -132,13 +122,13 @@ pub fn delivery_with(
     gateways: &GatewaySettings,
     delivery: &DeliverySettings,
     life: Duration,
-    c: &mut Context,
+    c: &mut Config,
 ) {
     // Providers that hold the code let it live for minutes, and people see messages that they were sent 20 s ago.
     let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
     let holder = holders.into_iter().find(|name| gateways.routing.names(*name));
     if let Some(holder) = holder.filter(|_| life < Duration::from_secs(60)) {
-        c.report.warn(format!(
+        c.warn(format!(
             "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
              \"10m\" lets both end together",
             humantime::format_duration(life)
@@ -154,7 +144,7 @@ pub fn delivery_with(
             "no gateway of otp-sms-provider serves it"
         };
         let problem = format!("it has the channel {:?}: {remedy}", channel.as_str());
-        c.wrong("workflow", Some(quoted(&workflow_text(&delivery.workflow))), problem);
+        c.wrong("workflow", problem);
     }
 }
 
@@ -165,20 +155,17 @@ const ALLOW: &str = "any client that reaches it could send messages at your cost
      \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";
 
 /// The address to listen on and where it came from. `None` after an error.
-pub fn listen_address(at: ListenKeys, keys: &Inputs, c: &mut Context) -> Option<(ListenAddress, String)> {
-    if let Some(flag) = c.values.get(LISTEN_FLAG) {
-        let address = flag.as_str().and_then(|text| ListenAddress::read(text.trim()));
-        if address.is_none() {
-            let given = c.given(LISTEN_FLAG);
-            c.wrong(LISTEN_FLAG, given, format!("it must be {}", ListenAddress::accepted()));
-        }
-        return Some((address?, c.origin(LISTEN_FLAG)));
+pub fn listen_address(at: ListenKeys, keys: &Inputs, c: &mut Config) -> Option<(ListenAddress, String)> {
+    if let Some(flag) = c.value(LISTEN_FLAG).cloned() {
+        let address = c.object(LISTEN_FLAG, flag)?;
+        return Some((address, c.origin(LISTEN_FLAG)));
     }
     if keys.production {
         if keys.prod_domain.is_none() {
             let problem = "it is empty, but \"production\" is true and the server then listens there. Set it to host:port \
                            or :port";
-            c.report.wrong("prod-domain", None, problem, c.origin("prod-domain"));
+            let origin = c.origin("prod-domain");
+            c.found.wrong("prod-domain", problem, Some(&origin));
         }
         return Some((keys.prod_domain.clone()?, c.origin("prod-domain")));
     }
@@ -202,19 +189,19 @@ pub fn unless_keys(
         (false, _) if origin.contains(", HOST") => ("it is not loopback", "unset HOST"),
         (false, _) => ("it is not loopback", "listen on localhost"),
     };
-    let mut report = Report::default();
+    let mut found = ConfigErrors::default();
     let data_dir = data_dir.display();
     let problem =
         format!("{reach}, no API key is known (data-dir: {data_dir}), and {ALLOW}; else {otherwise}");
-    report.wrong(format!("listen address {listen}"), None, problem, origin.to_owned());
-    report.finish().err()
+    found.wrong(&format!("listen address {listen}"), &problem, Some(origin));
+    found.finish().err()
 }
 
 /// Stands for every channel in `otp-messages`.
 const ANY: &str = "any";
 
 /// Checks every text. After an error, which stops the start anyway, empty ones.
-pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context) -> Templates {
+pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Config) -> Templates {
     let code = codes.policy().code;
     let settings = TemplateSettings {
         brand: brand.to_owned(),
@@ -232,22 +219,22 @@ pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Context
     {
         if checked.is_ok() {
             let origin = c.origin(path);
-            c.report.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
+            c.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
         } else {
-            c.wrong(path, quoted(text), words);
+            c.wrong(path, words);
         }
     }
     checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
 }
 
 /// The texts of `otp-messages`. Wrong ones are reported and omitted, and the rest is still checked.
-fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<LocalText> {
+fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Config) -> Vec<LocalText> {
     let mut local = Vec::new();
     for (name, texts) in channels {
         let path = format!("otp-messages.{name}");
         let channel = Channel::parse(name);
         if channel.is_none() && !name.eq_ignore_ascii_case(ANY) {
-            c.wrong(&path, None, format!("a channel is one of {}, {ANY}", Channel::names(", ")));
+            c.wrong(&path, format!("a channel is one of {}, {ANY}", Channel::names(", ")));
             continue;
         }
         let texts = match texts {
@@ -262,7 +249,10 @@ fn local_texts(channels: &BTreeMap<String, Texts>, c: &mut Context) -> Vec<Local
             if locale.is_some() {
                 local.push(LocalText { path, channel, locale, text: text.clone() });
             } else {
-                c.wrong(&path, None, format!("it must be named by {}", Locale::accepted()));
+                c.wrong(
+                    &path,
+                    "it must be named by a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)",
+                );
             }
         }
     }

@@ -8,8 +8,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use url::{Position, Url};
 
-use super::forms::{checked, is_name};
-use super::layers::Context;
+use super::sources::Config;
+use crate::domain::{checked, is_name};
 
 /// One node of several that share an etcd.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -58,7 +58,7 @@ fn is_member(url: &str, scheme: &str) -> bool {
 
 impl ClusterSettings {
     /// With the members checked against each other, and relative paths below `directory`.
-    pub(super) fn checked(self, directory: &Path, c: &mut Context) -> Self {
+    pub(super) fn checked(self, directory: &Path, c: &mut Config) -> Self {
         let Self { etcd, etcd_ca, etcd_cert, etcd_key, .. } = &self;
         let is_secure = etcd.iter().any(|url| is_member(url, "https"));
         for (is_wrong, member, problem) in [
@@ -72,9 +72,7 @@ impl ClusterSettings {
             (etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key"),
             (etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert"),
         ] {
-            if is_wrong {
-                c.wrong(&format!("cluster.{member}"), None, problem);
-            }
+            c.wrong_if(is_wrong, &format!("cluster.{member}"), problem);
         }
         let [etcd_ca, etcd_cert, etcd_key] =
             [etcd_ca, etcd_cert, etcd_key].map(|path| path.as_ref().map(|path| directory.join(path)));

@@ -21,7 +21,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::report::Report;
+use super::errors::ConfigErrors;
 
 /// The prefix of this server's variables.
 pub const PREFIX: &str = "ONCEWARD_";
@@ -31,14 +31,14 @@ pub const SHARED_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "OTEL_"];
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name
 /// wins, as it does in the Redis version and in the tutorial.
-pub fn read(directory: &Path, report: &mut Report) -> BTreeMap<String, String> {
+pub fn read(directory: &Path, found: &mut ConfigErrors) -> BTreeMap<String, String> {
     let path = directory.join(".env");
     let file = path.display().to_string();
     match read_text(&path) {
-        Ok(text) => parse(&text.unwrap_or_default(), &file, report),
+        Ok(text) => parse(&text.unwrap_or_default(), &file, found),
         Err(reason) => {
             let remedy = ". Run the command as root, or as the owner of the file";
-            report.wrong(file, None, reason + if is_denied(directory) { remedy } else { "" }, None);
+            found.wrong(&file, &(reason + if is_denied(directory) { remedy } else { "" }), None);
             BTreeMap::new()
         }
     }
@@ -51,7 +51,7 @@ pub fn is_denied(directory: &Path) -> bool {
 
 /// A line that cannot be read is an error only if it could be about a variable that is used: the file may be shared with
 /// other programs. No value is ever repeated, it may be a secret.
-fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String> {
+fn parse(text: &str, file: &str, found: &mut ConfigErrors) -> BTreeMap<String, String> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut variables = BTreeMap::new();
     for (number, line) in (1_usize..).zip(text.split('\n')) {
@@ -59,9 +59,9 @@ fn parse(text: &str, file: &str, report: &mut Report) -> BTreeMap<String, String
             Ok(None) => {}
             Ok(Some((name, value))) => drop(variables.insert(name.to_owned(), value)),
             Err(problem) if is_used(line) => {
-                report.wrong(format!("{file}, line {number}"), None, problem, None);
+                found.wrong(&format!("{file}, line {number}"), problem, None);
             }
-            Err(_) => report.warn(format!("{file}, line {number}: ignored, for it is not NAME=value")),
+            Err(_) => found.warn(format!("{file}, line {number}: ignored, for it is not NAME=value")),
         }
     }
     variables

@@ -4,21 +4,20 @@
 //! that silently goes nowhere is the worst outcome of a forgotten variable.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::dotenv::SHARED_PREFIXES;
-use super::forms::{
-    Text, account_token, hidden, is_exposed, is_twilio_host, is_twilio_sid, optional, own_number,
-    shortened_id, token, twilio_id,
-};
-use super::layers::{Context, OwnGateway};
 use super::named_gateways;
-use super::report::{NOT_SHOWN, text_of};
+use super::read::text_of;
 use super::settings::{GatewaySettings, Inputs};
-use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid};
+use super::sources::{Config, OwnGateway};
+use super::values::{
+    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, is_twilio_sid,
+    own_number, read_number, shortened_id, shown, token, twilio_id,
+};
+use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid, optional};
 use crate::gateway::{
     ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     WhatsAppSender,
@@ -35,7 +34,7 @@ pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
     /// SID of this server's own account, which API clients may authenticate with.
-    #[serde(with = "Text")]
+    #[serde(deserialize_with = "account_sid")]
     pub onceward_account_sid: Option<Sid>,
     /// Auth token of this server's own account.
     #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
@@ -59,14 +58,14 @@ pub struct Variables {
     #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
     twilio_services_id: Option<String>,
     /// The number that calls.
-    #[serde(with = "Text")]
+    #[serde(deserialize_with = "own_number", serialize_with = "shown")]
     twilio_voice_number: Option<PhoneNumber>,
     /// The number of WhatsApp messages.
-    #[serde(with = "Text")]
+    #[serde(deserialize_with = "own_number", serialize_with = "shown")]
     twilio_whatsapp_number: Option<PhoneNumber>,
     /// Where Twilio's APIs answer.
-    #[serde(with = "Text")]
-    twilio_base_url: Option<Arc<str>>,
+    #[serde(deserialize_with = "base_url")]
+    twilio_base_url: Option<String>,
 }
 
 /// Whom messages of Twilio come from.
@@ -79,7 +78,7 @@ fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D
 /// A number is masked, a name is shown as it is.
 fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
     let shown =
-        |sender: &String| own_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
+        |sender: &String| read_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
     sender.as_ref().map(shown).serialize(to)
 }
 
@@ -122,7 +121,7 @@ impl Variables {
         self.twilio_base_url.as_deref().is_none_or(is_twilio_host)
     }
 
-    fn twilio(&self, inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
+    fn twilio(&self, inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
         let has_sender = [PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, "TWILIO_VOICE_NUMBER"];
         let has_sender = has_sender.into_iter().any(|name| c.is_given(name));
         let (sid, token) = (&self.twilio_account_sid, &self.twilio_auth_token);
@@ -144,12 +143,9 @@ impl Variables {
         let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
         let sender = service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number));
         let content_sid = inputs.whatsapp_content_sid.clone();
-        if self.twilio_whatsapp_number.is_some() && content_sid.is_none() {
-            c.report.warn(
-                "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
-                 people who have written within the last day",
-            );
-        }
+        let unasked = "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
+                       people who have written within the last day";
+        c.warn_if(self.twilio_whatsapp_number.is_some() && content_sid.is_none(), unasked);
         let whatsapp =
             self.twilio_whatsapp_number.map(|number| WhatsAppSender { number: number.e164(), content_sid });
         let account =
@@ -158,7 +154,7 @@ impl Variables {
             let account = account(api.clone());
             ProviderSettings::TwilioMessages(TwilioSettings { account, sender, whatsapp })
         });
-        let of_texts = || own_number(self.twilio_phone_number.as_deref()?);
+        let of_texts = || read_number(self.twilio_phone_number.as_deref()?);
         let voice = self.twilio_voice_number.or_else(of_texts).map(|from| {
             let (account, from, gate) = (account(api), from.e164(), inputs.voice_gate);
             ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate })
@@ -172,29 +168,25 @@ impl Variables {
 
     /// The base URLs of messages and calls, and of Verify. Twilio's own APIs have different hosts; a replacement of
     /// Twilio has one for all.
-    fn addresses(&self, c: &mut Context) -> (String, String) {
+    fn addresses(&self, c: &mut Config) -> (String, String) {
         let Some(url) = &self.twilio_base_url else {
             c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
             return (API_URL.to_owned(), VERIFY_URL.to_owned());
         };
         warn_if_exposed(BASE_URL, url, c);
-        let verify =
-            if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.to_string() };
-        (url.to_string(), verify)
+        let verify = if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.clone() };
+        (url.clone(), verify)
     }
 }
 
-fn check_sid(prefix: &str, variable: &str, sid: Option<&str>, c: &mut Context) {
-    if sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)) {
-        let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
-        c.wrong(variable, None, problem);
-    }
+fn check_sid(prefix: &str, variable: &str, sid: Option<&str>, c: &mut Config) {
+    let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
+    c.wrong_if(sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)), variable, problem);
 }
 
-fn warn_if_exposed(variable: &str, url: &str, c: &mut Context) {
-    if !url.is_empty() && is_exposed(url) {
-        c.report.warn(format!("{variable} uses http: credentials and codes travel unencrypted"));
-    }
+fn warn_if_exposed(variable: &str, url: &str, c: &mut Config) {
+    let words = format!("{variable} uses http: credentials and codes travel unencrypted");
+    c.warn_if(!url.is_empty() && is_exposed(url), words);
 }
 
 /// The variables that a gateway of older servers needs.
@@ -206,7 +198,7 @@ fn needed_variables(gateway: GatewayName) -> impl Iterator<Item = &'static str> 
 }
 
 /// The gateways of older servers whose variables are given.
-fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
+fn older(inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
     let mut providers = Vec::new();
     for (gateway, variables) in OLDER {
         let missing: Vec<&str> = needed_variables(gateway).filter(|name| !c.is_given(name)).collect();
@@ -215,7 +207,7 @@ fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
         }
         let mut values = BTreeMap::new();
         for (variable, setting) in variables {
-            let Some(value) = c.values.get(*variable).and_then(text_of) else { continue };
+            let Some(value) = c.value(variable).and_then(text_of) else { continue };
             let is_url = *setting == "url";
             if is_url {
                 warn_if_exposed(variable, &value, c);
@@ -226,7 +218,7 @@ fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
         }
         let settings = older::filled_in(gateway, values);
         if let Err(problem) = settings.examine() {
-            c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+            c.wrong(&problem.setting, format!("it {}", problem.problem));
         }
         providers.push(ProviderSettings::Http(settings));
     }
@@ -235,10 +227,10 @@ fn older(inputs: &Inputs, c: &mut Context) -> Vec<ProviderSettings> {
 
 /// Whether a gateway has some of its variables, and all that it needs. What is missing is only a warning if
 /// `otp-sms-provider` names other gateways: a shell often has some of Twilio's variables.
-fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Context) -> bool {
+fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Config) -> bool {
     let prefix = gateway.to_ascii_uppercase() + "_";
-    let given = c.origins.iter().filter(|(name, _)| name.starts_with(&prefix));
-    let mut origins: Vec<&str> = given.map(|(_, origin)| origin.as_str()).collect();
+    let given = c.variables().filter(|name| name.starts_with(&prefix));
+    let mut origins: Vec<&str> = given.filter_map(|name| c.given_by(name)).collect();
     origins.dedup();
     if origins.is_empty() || missing.is_empty() {
         return !origins.is_empty();
@@ -247,10 +239,10 @@ fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Context
     let problem = format!("some of its settings are given, and not {missing}");
     let order = inputs.otp_sms_provider.as_deref().unwrap_or_default().trim();
     if !order.is_empty() && !order.contains(gateway) {
-        c.report.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
+        c.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
     } else {
         let remedy = format!("Set all of them, or none of them to do without {gateway}");
-        c.report.wrong(gateway, None, format!("{problem}. {remedy}"), origin);
+        c.found.wrong(gateway, &format!("{problem}. {remedy}"), Some(&origin));
     }
     false
 }
@@ -260,9 +252,9 @@ pub fn assemble(
     inputs: &mut Inputs,
     variables: &Variables,
     calls: bool,
-    c: &mut Context,
+    c: &mut Config,
 ) -> Option<(GatewaySettings, String)> {
-    let before = c.report.errors.len();
+    let before = c.found.len();
     let mut providers = variables.twilio(inputs, c);
     providers.extend(older(inputs, c));
     let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
@@ -273,11 +265,11 @@ pub fn assemble(
         let others = &gateways.own[..index];
         if gateways.is_configured(own.name) || others.iter().any(|other| other.name == own.name) {
             let problem = "two gateways have this name: give one another name";
-            c.report.wrong("gateway", own.name.to_string(), problem, "the program".to_owned());
+            c.found.wrong(&format!("gateway = {}", own.name), problem, Some("the program"));
         }
     }
     // Of a gateway that is wrong nothing else follows.
-    if c.report.errors.len() > before {
+    if c.found.len() > before {
         return None;
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
@@ -291,12 +283,12 @@ const MOST: usize = Routing::MOST_TRIED - 2;
 
 impl GatewaySettings {
     /// Decides which gateway is tried after which. Returns where that came from.
-    fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Context) -> Option<String> {
+    fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Config) -> Option<String> {
         let twilio = [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
         let (routing, origin) = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
             let read = Routing::parse(text, |name| self.stands_for(name, calls));
             let noted = read.map_err(|problem| {
-                c.wrong("otp-sms-provider", None, problem.to_string().replace('\n', "\n    "));
+                c.wrong("otp-sms-provider", problem.to_string().replace('\n', "\n    "));
             });
             (noted.ok()?, c.origin("otp-sms-provider"))
         } else if !self.own.is_empty() {
@@ -304,7 +296,7 @@ impl GatewaySettings {
             (Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned())
         } else if twilio.into_iter().any(|name| self.is_configured(name)) {
             let gateway = self.stands_for(ProviderName::Twilio, calls).map_err(|problem| {
-                c.report.wrong("Twilio", None, format!("it cannot send text messages: {problem}"), None);
+                c.found.wrong("Twilio", &format!("it cannot send text messages: {problem}"), None);
             });
             (Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned())
         } else {
@@ -313,7 +305,7 @@ impl GatewaySettings {
         let any = routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
         if any > MOST {
             let problem = format!("it has {any} gateways without prefixes, and may have {MOST}");
-            c.wrong("otp-sms-provider", None, problem);
+            c.wrong("otp-sms-provider", problem);
             return None;
         }
         self.routing = routing;
@@ -352,13 +344,11 @@ impl GatewaySettings {
     }
 
     /// What is configured and not named is kept: codes that it holds can still be checked.
-    fn leave_out_unused(&mut self, variables: &Variables, calls: bool, c: &mut Context) {
+    fn leave_out_unused(&mut self, variables: &Variables, calls: bool, c: &mut Config) {
         let Self { routing, providers, .. } = self;
         for name in providers.iter().map(ProviderSettings::name) {
             if name != GatewayName::TwilioVoice && !routing.names(name) {
-                c.report.warn(format!(
-                    "{name} is configured but sends nothing: otp-sms-provider does not name it"
-                ));
+                c.warn(format!("{name} is configured but sends nothing: otp-sms-provider does not name it"));
             }
         }
         let calls_through_twilio =
@@ -373,21 +363,14 @@ impl GatewaySettings {
 }
 
 /// Whether the ways in which codes are to be sent have a gateway.
-fn check_channels(gateways: &GatewaySettings, calls: bool, c: &mut Context) {
-    if !gateways.serves(Channel::Sms) {
-        c.report.warn(
-            "no gateway of otp-sms-provider sends text messages: /api/send-otp and /send-code cannot succeed",
-        );
-    }
-    if gateways.routing.entries().iter().all(|entry| !entry.prefixes.is_empty()) {
-        c.report.warn(
-            "every gateway of otp-sms-provider has prefixes: numbers that begin with none of them get no message",
-        );
-    }
-    if calls && !gateways.serves(Channel::Call) {
-        let problem = "it is true, and no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a \
-                       TWILIO_PHONE_NUMBER with + and country code); or name Sinch; or give a gateway of \"gateways\" the \
-                       channel \"call\"";
-        c.wrong("voice", None, problem);
-    }
+fn check_channels(gateways: &GatewaySettings, calls: bool, c: &mut Config) {
+    let no_text =
+        "no gateway of otp-sms-provider sends text messages: /api/send-otp and /send-code cannot succeed";
+    c.warn_if(!gateways.serves(Channel::Sms), no_text);
+    let no_rest =
+        "every gateway of otp-sms-provider has prefixes: numbers that begin with none of them get no message";
+    c.warn_if(gateways.routing.entries().iter().all(|entry| !entry.prefixes.is_empty()), no_rest);
+    let no_call = "no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + \
+                   and country code); or name Sinch; or give a gateway of \"gateways\" the channel \"call\"";
+    c.wrong_if(calls && !gateways.serves(Channel::Call), "voice", no_call);
 }

@@ -7,9 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
 
-use super::forms::{Text, Whole, optional};
 use super::prices::{micros, money_text};
-use crate::domain::Region;
+use crate::domain::{Region, Whole, optional};
 
 /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -17,8 +16,6 @@ use crate::domain::Region;
 pub struct GuardSettings {
     /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
     /// `off` keeps no allowances.
-    #[serde(with = "Text")]
-    #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub mode: Option<Mode>,
     /// Unverified messages a day for each number that is usually verified. 2 where fewer than 40 % verify: an attack
     /// then costs twice as much.
@@ -43,22 +40,15 @@ pub struct GuardSettings {
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub max_price: Option<u64>,
     /// The only countries that get messages, by their two letters. By default all.
-    #[serde(deserialize_with = "allowed_countries", serialize_with = "Text::serialize")]
-    #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "allowed_countries")]
     pub allowed_countries: Option<BTreeSet<Region>>,
     /// Countries that get no messages, by their two letters.
-    #[serde(with = "Text")]
-    #[schemars(with = "Vec<String>")]
     pub blocked_countries: Option<BTreeSet<Region>>,
     /// Premium, shared-cost, personal (but +1 5xx), pager, universal-access, voicemail and satellite numbers, and those of no country (+800, +878).
-    #[serde(with = "Text")]
-    #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub number_types: Option<Mode>,
     /// Text messages to landlines.
     ///
     /// A call takes their place where `voice-fallback` allows it.
-    #[serde(with = "Text")]
-    #[schemars(extend("enum" = ["off", "record", "block"]))]
     pub landlines: Option<Mode>,
     /// Bounds that only tests replace.
     #[serde(skip)]
@@ -123,7 +113,7 @@ impl<const IS_MONEY: bool> Limit<IS_MONEY> {
 
 /// An empty list would refuse every message.
 fn allowed_countries<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeSet<Region>>, D::Error> {
-    let countries: Option<BTreeSet<Region>> = Text::deserialize(from)?;
+    let countries = Option::<BTreeSet<Region>>::deserialize(from)?;
     let problem = "must be a list of at least one country; without the key, every country gets messages";
     let is_empty = countries.as_ref().is_some_and(BTreeSet::is_empty);
     if is_empty { Err(serde::de::Error::custom(problem)) } else { Ok(countries) }

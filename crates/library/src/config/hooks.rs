@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::forms::{checked, hidden};
-use super::layers::Context;
-use super::report::hint;
+use super::errors::hint;
 use super::services::ConfiguredService;
-use crate::domain::{ServiceId, Sid, SidKind};
+use super::sources::Config;
+use super::values::hidden;
+use crate::domain::{ServiceId, Sid, SidKind, checked};
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -74,7 +74,7 @@ fn hook_keys(text: &str, decode: fn(&str) -> Option<Vec<u8>>) -> Option<Vec<Hook
 impl HookSettings {
     /// Notes keys whose service cannot exist. One made over the API is known only to the data directory. What is before the colon
     /// is not repeated: it may be a part of a key.
-    pub fn validate(&self, services: &[ConfiguredService], c: &mut Context) {
+    pub fn validate(&self, services: &[ConfiguredService], c: &mut Config) {
         let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
         let is_known =
             |name: &str| known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some();
@@ -85,7 +85,7 @@ impl HookSettings {
         ] {
             for key in keys.iter().filter(|key| !is_known(&key.service)) {
                 let what = "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...)";
-                c.wrong(variable, None, format!("{what}{}", hint(&key.service, known())));
+                c.wrong(variable, format!("{what}{}", hint(&key.service, known())));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! From the sources to the settings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,22 +11,21 @@ use serde_json::Value;
 use super::captcha::{self, CaptchaKeys};
 use super::checks;
 use super::cluster::ClusterSettings;
-use super::forms::short_name;
+use super::errors::ConfigErrors;
 use super::gateways::{self, Variables};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
-use super::layers::{ALIASES, Context, Names, Sources};
 use super::prices::Pricing;
 use super::read::members;
-use super::report::{ConfigErrors, Effective, quoted};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, LogSettings,
     NumberRule, OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
+use super::sources::{Config, Effective, Sources, variable};
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
-use crate::domain::ApiSecret;
+use crate::domain::{ApiSecret, short_name};
 use crate::gateway::older::OLDER;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
 
@@ -46,7 +46,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let settings = resolve(keys, sources, &mut c);
     #[cfg(debug_assertions)]
     let settings = settings.with_bounds_of_test(sources);
-    let warnings = c.report.finish()?;
+    let warnings = c.found.finish()?;
     Ok(Loaded { settings, warnings, effective: c.rows })
 }
 
@@ -81,60 +81,27 @@ pub struct Keys {
     traces: TraceVariables,
 }
 
-/// Other names of settings, and the usual ones. `SINCH_APP_ID` is also `sms.sinch.app_id`.
-pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
-    let older = OLDER.iter().flat_map(|(_, variables)| *variables);
-    let older =
-        older.map(|(name, _)| (format!("sms.{}", name.to_ascii_lowercase().replacen('_', ".", 1)), *name));
-    ALIASES.into_iter().map(|(alias, name)| (alias.to_owned(), name)).chain(older)
-}
-
-/// The names that all sections have.
-pub fn names() -> Names {
-    let mut names = Names::default();
-    let keys = [
-        members::<ListenKeys>(),
-        members::<CodeKeys>(),
-        members::<Inputs>(),
-        members::<LogSettings>(),
-        members::<StorageSettings>(),
-        members::<DeliverySettings>(),
-        members::<AttemptLogSettings>(),
-        members::<Pricing>(),
-        members::<ProxySettings>(),
-        members::<Bounds>(),
-    ];
-    for key in keys.concat() {
-        names.add(key, key);
-    }
+/// The names that settings have, by their variables.
+pub fn names() -> BTreeMap<String, String> {
+    let mut c = Config::default();
+    // A section tells its names while it is read.
+    sections(&mut c);
     for (object, members) in [
         ("guard", members::<GuardSettings>()),
         ("cluster", members::<ClusterSettings>()),
         ("captcha", members::<CaptchaKeys>()),
     ] {
-        for member in members.iter().map(|name| format!("{object}.{name}")) {
-            names.add(&member, &member);
-        }
+        let members = members.iter().map(|name| format!("{object}.{name}"));
+        c.known.extend(members.map(|member| (variable(&member), member)));
     }
-    let variables = [members::<Variables>(), members::<HookSettings>(), members::<TraceVariables>()].concat();
     let older = OLDER.iter().flat_map(|(_, variables)| *variables).map(|(name, _)| *name);
-    variables.into_iter().chain(older).for_each(|name| names.add_credential(name));
-    aliases().for_each(|(alias, name)| names.add(&alias, name));
-    // As the tutorial's project and the Redis version set them.
-    for (variable, name) in [("PORT", "test-port"), ("REDIS_URL", "REDIS_URL")] {
-        names.meanings.insert(variable.to_owned(), name.to_owned());
-    }
-    names
+    c.known.extend(older.chain(["REDIS_URL"]).map(|name| (name.to_owned(), name.to_owned())));
+    c.known
 }
 
-/// Reads every section. `credentials` says whether errors in the environment count.
-fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys), ConfigErrors> {
-    let mut c = Context::of(sources, names(), credentials);
-    if credentials && dotenv::is_denied(&sources.working_dir) {
-        // Any value that seems to be missing may be in the file.
-        c.check()?;
-    }
-    let keys = Keys {
+/// Reads every section.
+fn sections(c: &mut Config) -> Keys {
+    Keys {
         listen: c.section(),
         codes: c.section(),
         inputs: c.section(),
@@ -148,7 +115,17 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys), ConfigE
         variables: c.section(),
         hooks: c.section(),
         traces: c.section(),
-    };
+    }
+}
+
+/// `credentials` says whether errors in the environment count.
+fn read(sources: &Sources, credentials: bool) -> Result<(Config, Keys), ConfigErrors> {
+    let mut c = Config::of(sources, names(), credentials);
+    if credentials && dotenv::is_denied(&sources.working_dir) {
+        // Any value that seems to be missing may be in the file.
+        c.check()?;
+    }
+    let keys = sections(&mut c);
     // Nothing follows from values that are wrong.
     c.check()?;
     Ok((c, keys))
@@ -156,9 +133,9 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Context, Keys), ConfigE
 
 /// Reads the location of the data, whatever is wrong with other keys: `doctor` examines it all the same.
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
-    let mut c = Context::of(sources, names(), false);
+    let mut c = Config::of(sources, names(), false);
     let mut storage: StorageSettings = c.section();
-    c.report.finish()?;
+    c.found.finish()?;
     storage.below(&sources.working_dir);
     Ok(storage)
 }
@@ -168,11 +145,11 @@ pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> 
 pub fn load_beside(sources: &Sources) -> Result<Settings, ConfigErrors> {
     let (mut c, keys) = read(sources, false)?;
     let settings = resolve(keys, sources, &mut c);
-    c.report.finish().map(|_| settings)
+    c.found.finish().map(|_| settings)
 }
 
 /// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
-fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, String)> {
+fn default_message(codes: &CodeKeys, c: &Config) -> Option<(&'static str, String)> {
     if let Some(origin) = c.given_by("redis-db-address") {
         return Some((REDIS_VERSION_MESSAGE, format!("the default with redis-db-address: {origin}")));
     }
@@ -181,7 +158,7 @@ fn default_message(codes: &CodeKeys, c: &Context) -> Option<(&'static str, Strin
 }
 
 /// Works out what follows from several keys, and checks them against each other.
-fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
+fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let directory = sources.working_dir.as_path();
     let Keys { listen, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, .. } =
         keys;
@@ -196,11 +173,11 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
     let listen = checks::listen_address(listen, &inputs, c);
     if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
-        c.report.ignored(origin, "it has no effect without \"production\": true");
+        c.ignored(&origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
     checks::delivery(&mut delivery, &inputs, c);
-    let errors = c.report.errors.len();
+    let errors = c.found.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
@@ -209,7 +186,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
         gateways
     });
     if !c.credentials {
-        c.report.errors.truncate(errors);
+        c.found.truncate(errors);
     }
     let gateways = gateways.unwrap_or_else(GatewaySettings::simulator);
     let policy = codes.policy();
@@ -238,9 +215,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
         numbers: if gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers },
         audit_retention: inputs.audit_retention,
     };
-    if storage.data_dir.as_os_str().is_empty() {
-        c.wrong("data-dir", None, "it must be the path of a directory");
-    }
+    c.wrong_if(storage.data_dir.as_os_str().is_empty(), "data-dir", "it must be the path of a directory");
     if storage.server_key_file.is_none() {
         let origin = "the default: server.key in data-dir, created at the first start";
         c.row("key-file", Value::Null, origin);
@@ -278,7 +253,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Context) -> Settings {
 }
 
 /// Where the server's certificate and its key are. One alone is an error.
-fn tls(at: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
+fn tls(at: &Inputs, directory: &Path, c: &mut Config) -> Option<TlsFiles> {
     let problem = "it is missing, and TLS needs both files. Take the other one out to serve cleartext";
     c.both(["tls-cert", "tls-key"], problem);
     let (certificate, key) = (at.tls_cert.as_ref()?, at.tls_key.as_ref()?);
@@ -286,11 +261,11 @@ fn tls(at: &Inputs, directory: &Path, c: &mut Context) -> Option<TlsFiles> {
 }
 
 /// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
-fn brand(inputs: &Inputs, c: &mut Context) -> String {
+fn brand(inputs: &Inputs, c: &mut Config) -> String {
     for (key, given) in [("brand", &inputs.brand), ("service_name", &inputs.service_name)] {
         let Some(brand) = given.as_deref().map(str::trim).filter(|brand| !brand.is_empty()) else { continue };
         if let Err(why) = short_name(brand, 100) {
-            c.wrong(key, quoted(brand), format!("it is put into messages, and {why}"));
+            c.wrong(key, format!("it is put into messages, and {why}"));
         }
         let origin = c.origin(key);
         c.row("brand", brand, &origin);
@@ -301,7 +276,7 @@ fn brand(inputs: &Inputs, c: &mut Context) -> String {
 }
 
 /// The account's credentials: both, or neither.
-fn account_of(variables: &Variables, c: &mut Context) -> Option<AccountSettings> {
+fn account_of(variables: &Variables, c: &mut Config) -> Option<AccountSettings> {
     let problem = "it is missing beside the other part of the account. Set both, or neither";
     c.both(["ONCEWARD_ACCOUNT_SID", "ONCEWARD_AUTH_TOKEN"], problem);
     let token = ApiSecret::new(variables.onceward_auth_token.as_ref()?.expose_secret().to_owned());

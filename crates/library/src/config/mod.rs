@@ -7,17 +7,15 @@
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 #![expect(clippy::ref_option, reason = "serde calls functions with references")]
 
-mod report;
+mod errors;
 
 mod dotenv;
 
 mod read;
 
-mod forms;
+mod values;
 
-mod layers;
-
-mod context;
+mod sources;
 
 mod prices;
 
@@ -50,22 +48,23 @@ mod schema;
 pub use captcha::CaptchaSettings;
 pub use cluster::ClusterSettings;
 pub use dotenv::{is_denied as env_file_is_denied, is_readable_by_others};
-pub use forms::{ListenAddress, WorkflowStep, template_sid, workflow_steps};
-pub(crate) use forms::{friendly_name, note, one_line};
+pub use errors::ConfigErrors;
 pub use gateways::{built_in_gateways, variable_prefixes};
 pub use guard::GuardSettings;
 pub use hooks::{HookKey, HookSettings};
-pub use layers::{NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_server_key};
 pub use load::{Loaded, load, load_beside, load_storage};
 pub use prices::{Prices, Pricing};
-pub use report::{ConfigError, ConfigErrors, Effective};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
-    LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,
+    LogLevel, LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
+pub use sources::{Effective, NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_server_key};
 pub use traces::TraceSettings;
+pub use values::{ListenAddress, template_sid};
+
+pub(crate) use crate::domain::{friendly_name, note, one_line};
 
 #[cfg(test)]
 mod tests;

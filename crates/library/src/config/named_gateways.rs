@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::forms::is_exposed;
-use super::layers::{Context, GATEWAYS_PREFIX as PREFIX};
-use super::report::{NOT_SHOWN, hint, text_of};
+use super::errors::hint;
+use super::read::text_of;
+use super::sources::{Config, GATEWAYS_PREFIX as PREFIX};
+use super::values::{NOT_SHOWN, is_exposed};
 use crate::domain::{Channel, GatewayName};
 use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
 
 const KEY: &str = "gateways";
 
 /// The gateways that can be used; what is wrong with others is reported.
-pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewaySettings> {
+pub fn read(objects: BTreeMap<String, Value>, c: &mut Config) -> Vec<HttpGatewaySettings> {
     let is_taken = |name: &str| {
         let mut built_in = GatewayName::ALL.map(GatewayName::as_str).into_iter().chain(["Twilio"]);
         // A gateway of its own may have the name of the custom gateway of earlier versions.
@@ -26,10 +27,10 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Context) -> Vec<HttpGatewa
         .into_iter()
         .filter_map(|(name, object)| read_gateway(&name, object, &mut variables, c))
         .collect();
-    let given = c.values.keys().filter(|name| name.starts_with(PREFIX) && !variables.contains(*name));
-    for variable in given.cloned().collect::<Vec<_>>() {
+    let given = c.variables().filter(|name| name.starts_with(PREFIX) && !variables.contains(*name));
+    for variable in given.map(str::to_owned).collect::<Vec<_>>() {
         let words = "it is unknown; the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
-        c.report.ignored(variable, words);
+        c.ignored(&variable, words);
     }
     gateways
 }
@@ -38,11 +39,11 @@ fn read_gateway(
     name: &str,
     object: Value,
     variables: &mut BTreeSet<String>,
-    c: &mut Context,
+    c: &mut Config,
 ) -> Option<HttpGatewaySettings> {
     let path = format!("{KEY}.{name}");
     let Value::Object(mut members) = object else {
-        c.wrong(&path, None, "it must be an object such as {\"recipe\": \"vonage\", \"key\": \"k3y\"}");
+        c.wrong(&path, "it must be an object such as {\"recipe\": \"vonage\", \"key\": \"k3y\"}");
         return None;
     };
     let prefix = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
@@ -66,7 +67,7 @@ fn read_gateway(
         if !variables.insert(variable.clone()) && c.is_given(&variable) {
             let problem =
                 format!("another gateway has the variable {variable} too; give one of them another name");
-            c.wrong(&path, None, problem);
+            c.wrong(&path, problem);
         }
         if let Some(value) = &value {
             shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
@@ -75,7 +76,7 @@ fn read_gateway(
         } else {
             let what = &about.about;
             let problem = format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}");
-            c.wrong(&path, None, problem);
+            c.wrong(&path, problem);
         }
         // Of a value that is missing nothing else follows.
         let sample = || if setting == "url" { "https://example.com" } else { "x" }.to_owned();
@@ -83,11 +84,10 @@ fn read_gateway(
     }
     for member in members.keys() {
         let known = recipe.settings.keys().map(String::as_str).chain(["recipe", "channels"]);
-        c.report.ignored(format!("{path}.{member}"), format!("it is unknown{}", hint(member, known)));
+        c.ignored(&format!("{path}.{member}"), &format!("it is unknown{}", hint(member, known)));
     }
-    if values.get("url").is_some_and(|url| is_exposed(url)) {
-        c.report.warn(format!("{path}.url begins with http: credentials and codes travel unencrypted"));
-    }
+    let exposed = format!("{path}.url begins with http: credentials and codes travel unencrypted");
+    c.warn_if(values.get("url").is_some_and(|url| is_exposed(url)), exposed);
     let mut settings = recipe.filled_in(GatewayName::of(name)?, &prefix, values);
     match channels {
         Some(Ok(channels)) => {
@@ -101,12 +101,12 @@ fn read_gateway(
         }
         Some(Err(_)) => {
             let problem = format!("it must be one or more of \"{}\"", Channel::names("\", \""));
-            c.wrong(&format!("{path}.channels"), None, problem);
+            c.wrong(&format!("{path}.channels"), problem);
         }
         None => {}
     }
     if let Err(problem) = settings.examine() {
-        c.wrong(&problem.setting, None, format!("it {}", problem.problem));
+        c.wrong(&problem.setting, format!("it {}", problem.problem));
     }
     shown.insert("channels".to_owned(), settings.channels.iter().map(|channel| channel.as_str()).collect());
     let origin = c.origin(&path);
@@ -119,14 +119,11 @@ fn given_setting(
     (path, setting): (&str, &str),
     in_file: Option<Value>,
     (variable, is_secret): (&str, bool),
-    c: &mut Context,
+    c: &mut Config,
 ) -> Option<String> {
-    if in_file.is_some() && is_secret {
-        c.report.warn(format!(
-            "{path}.{setting}: works, but credentials are better kept in the environment or .env, as {variable}"
-        ));
-    }
-    let in_environment = c.values.get(variable).and_then(text_of);
+    let words = "works, but credentials are better kept in the environment or .env, as";
+    c.warn_if(in_file.is_some() && is_secret, format!("{path}.{setting}: {words} {variable}"));
+    let in_environment = c.value(variable).and_then(text_of);
     in_environment.or_else(|| text_of(&in_file?)).filter(|value| !value.is_empty())
 }
 
@@ -134,18 +131,14 @@ fn given_setting(
 const OF_RECIPE: [&str; 4] = ["about", "sources", "notes", "settings"];
 
 /// The recipe that a gateway names or has.
-fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Recipe> {
+fn read_recipe(path: &str, given: Option<Value>, c: &mut Config) -> Option<Recipe> {
     let path = format!("{path}.recipe");
     match given {
         Some(Value::String(name)) => {
             let known = Recipe::named(&name).cloned();
             if known.is_none() {
                 let hint = hint(&name, Recipe::all().map(|(name, _)| name));
-                c.wrong(
-                    &path,
-                    name,
-                    format!("there is no such recipe{hint}; `onceward gateways` lists them"),
-                );
+                c.wrong(&path, format!("there is no such recipe{hint}; `onceward gateways` lists them"));
             }
             known
         }
@@ -153,34 +146,34 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Context) -> Option<Reci
             // Each part is read by itself: serde hides the paths of flattened members.
             let (own, request): (Map<_, _>, Map<_, _>) =
                 members.into_iter().partition(|(name, _)| OF_RECIPE.contains(&name.as_str()));
-            let recipe: Option<Recipe> = c.object(&path, &own.into());
-            let gateway = c.object(&path, &request.into());
+            let recipe: Option<Recipe> = c.object(&path, own.into());
+            let gateway = c.object(&path, request.into());
             let recipe = Recipe { gateway: gateway?, ..recipe? };
             check_settings(&path, &recipe, c);
             Some(recipe)
         }
         _ => {
             let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";
-            c.wrong(&path, None, problem);
+            c.wrong(&path, problem);
             None
         }
     }
 }
 
 /// Refuses settings of a recipe in the configuration that are credentials in clear, or could be.
-fn check_settings(path: &str, recipe: &Recipe, c: &mut Context) {
+fn check_settings(path: &str, recipe: &Recipe, c: &mut Config) {
     for (name, RecipeSetting { default, secret, .. }) in &recipe.settings {
         let path = format!("{path}.settings.{name}");
         if *secret && default.as_ref().is_some_and(|default| !default.is_empty()) {
-            c.wrong(&path, None, "it is a credential with a default, and credentials do not belong in a configuration. Remove the default");
+            c.wrong(&path, "it is a credential with a default, and credentials do not belong in a configuration. Remove the default");
         } else if !*secret && is_named_as_secret(name) {
-            c.wrong(&path, None, "it looks like a credential: add \"secret\": true");
+            c.wrong(&path, "it looks like a credential: add \"secret\": true");
         }
     }
 }
 
 /// Refuses credentials that are written out in the request of a recipe: texts, and queries of URLs, without a placeholder.
-fn check_request((path, name): (&str, &str), value: &Value, variable: &str, c: &mut Context) {
+fn check_request((path, name): (&str, &str), value: &Value, variable: &str, c: &mut Config) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
@@ -199,7 +192,7 @@ fn check_request((path, name): (&str, &str), value: &Value, variable: &str, c: &
                     "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a setting \
                      with \"secret\": true, such as token, put {{token}} in its place, and set {variable} in the environment or .env"
                 );
-                c.wrong(path, None, problem);
+                c.wrong(path, problem);
             }
         }
     }

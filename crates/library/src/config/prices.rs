@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use smart_default::SmartDefault;
 
-use super::report::text_of;
+use super::read::text_of;
 use crate::domain::{Channel, Region};
 
 /// What messages cost, for budgets of money and the estimated cost in the history.

@@ -1,14 +1,16 @@
-//! From JSON values to types. Every scalar, list and object may also be a text: variables have no other values.
+//! The one reader of named values: what serde's derives make of JSON values, where a text may stand for every other kind of
+//! value. Errors have the path of a value and never the value.
 
 use std::cell::RefCell;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer};
-use serde::de::{MapAccess, SeqAccess, Unexpected, Visitor};
-use serde_json::{Value, json, map};
-
-use super::report::{shown, text_of};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
+};
+use serde_json::{Map, Value};
 
 /// What is wrong with a value.
 #[derive(Debug, thiserror::Error)]
@@ -16,31 +18,34 @@ use super::report::{shown, text_of};
 pub struct Wrong {
     /// `services.shop.code-life`; empty for the value as a whole.
     pub path: String,
-    /// The value as messages may show it. `None` for lists, objects, and what is missing.
-    pub given: Option<String>,
-    /// The end of a sentence that begins with the value.
+    /// The end of a sentence that begins with the path.
     pub problem: String,
+    is_placed: bool,
 }
 
 impl Wrong {
-    /// The same about a value that is at `step` of another.
-    fn at(self, step: &str, given: Option<String>) -> Self {
-        // A text in the place of an object may be a secret.
-        let is_shown = self.path.is_empty() && self.problem != NO_OBJECT;
-        Self { path: joined(step, &self.path), given: if is_shown { given } else { self.given }, ..self }
+    fn of_member(name: &'static str, problem: &str) -> Self {
+        Self { path: name.to_owned(), ..Self::custom(problem) }
+    }
+
+    /// Places it at `path`, or at its member there, unless an inner value has a place.
+    fn at(self, path: &str) -> Self {
+        let path = if self.is_placed { self.path } else { joined(path, &self.path) };
+        Self { path, is_placed: true, ..self }
     }
 }
 
 /// serde's own words would repeat the value, which may be a secret.
 impl Error for Wrong {
     fn custom<T: fmt::Display>(problem: T) -> Self {
-        Self { path: String::new(), given: None, problem: problem.to_string() }
+        Self { path: String::new(), problem: problem.to_string(), is_placed: false }
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
         match expected.to_string().as_str() {
             "a string" => Self::custom("must be a text"),
             "a sequence" => Self::custom("must be a list"),
+            "u8" | "u16" | "u32" | "u64" | "usize" => Self::custom("must be a whole number"),
             other => Self::custom(format_args!("must be {other}")),
         }
     }
@@ -58,26 +63,39 @@ impl Error for Wrong {
     }
 
     fn missing_field(name: &'static str) -> Self {
-        Self { path: name.to_owned(), ..Self::custom("is missing") }
+        Self::of_member(name, "is missing")
+    }
+
+    fn duplicate_field(name: &'static str) -> Self {
+        Self::of_member(name, "is given twice")
     }
 }
+
+/// The names that a struct has.
+pub type Members = &'static [&'static str];
 
 /// A member that its type does not have: its path, and those that the type has.
 pub type Unknown = (String, Members);
 
-pub type Members = &'static [&'static str];
-
 /// Reads a value, with the members that no type has.
-pub fn read<T: DeserializeOwned>(value: &Value) -> Result<(T, Vec<Unknown>), Wrong> {
+///
+/// # Errors
+/// The first value that is not accepted.
+pub fn read<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<Unknown>), Wrong> {
     let unknown = RefCell::default();
-    let value = value.clone();
-    let given = shown(&value);
-    let read = T::deserialize(Lenient { value, path: String::new(), beside: &[], unknown: &unknown });
-    let read = read.map_err(|wrong| wrong.at("", given))?;
+    let given = Given { value, path: String::new(), beside: &[], unknown: &unknown };
+    let read = T::deserialize(given).map_err(|wrong| wrong.at(""))?;
     Ok((read, unknown.into_inner()))
 }
 
-const NO_OBJECT: &str = "must be an object";
+/// The names of a struct's members: it tells them beside one that it does not have.
+pub fn members<T: DeserializeOwned>() -> Members {
+    let unknown = RefCell::default();
+    let value = Map::from_iter([(String::new(), Value::Null)]).into();
+    // A member may be missing.
+    let _ = T::deserialize(Given { value, path: String::new(), beside: &[], unknown: &unknown });
+    unknown.into_inner().first().map_or(&[], |(_, beside)| *beside)
+}
 
 /// `services.shop` and `[0]` or `code-life`.
 pub fn joined(path: &str, below: &str) -> String {
@@ -85,19 +103,49 @@ pub fn joined(path: &str, below: &str) -> String {
     format!("{path}{between}{below}")
 }
 
-/// The names of a struct's members: it tells them beside one that it does not have.
-pub fn members<T: DeserializeOwned>() -> Members {
-    let (value, unknown) = (json!({ "": null }), RefCell::default());
-    // A member may be missing.
-    let _ = T::deserialize(Lenient { value, path: String::new(), beside: &[], unknown: &unknown });
-    let unknown = unknown.into_inner();
-    debug_assert!(!unknown.is_empty(), "a type that takes every member tells none");
-    unknown.first().map_or(&[], |(_, beside)| *beside)
+fn one_of(names: Members) -> String {
+    format!("one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
 }
 
-// `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type compiles its own: an
-// eighth of the program's code.
-struct Lenient<'a> {
+/// A text, a number or a truth value as text; `None` for anything else.
+pub fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        // 30.0 is a whole number.
+        Value::Number(number) => Some(
+            number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |part| part.to_string()),
+        ),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The members of a JSON object in their order, doubles included.
+pub struct Pairs(pub Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Pairs, A::Error> {
+                std::iter::from_fn(|| members.next_entry().transpose()).collect::<Result<_, _>>().map(Pairs)
+            }
+        }
+
+        from.deserialize_map(InOrder)
+    }
+}
+
+/// A value at its place. `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type
+/// compiles its own: an eighth of the program's code.
+struct Given<'a> {
     value: Value,
     path: String,
     /// The members of the type that it is in, if it is a member.
@@ -105,69 +153,63 @@ struct Lenient<'a> {
     unknown: &'a RefCell<Vec<Unknown>>,
 }
 
-impl<'a> Lenient<'a> {
-    fn with(self, value: Value) -> Self {
-        Self { value, ..self }
-    }
-
-    /// The value that a text spells, if it should be a list or an object.
-    fn parsed(self, opening: char) -> Self {
-        let spelled = match &self.value {
-            Value::String(text) if text.trim_start().starts_with(opening) => serde_json::from_str(text).ok(),
-            _ => None,
-        };
-        match spelled {
-            Some(spelled) => self.with(spelled),
-            None => self,
+impl<'a> Given<'a> {
+    /// The list or object that a text spells.
+    fn spelled(mut self, opening: char) -> Self {
+        if let Value::String(text) = &self.value
+            && text.trim_start().starts_with(opening)
+            && let Ok(value) = serde_json::from_str(text)
+        {
+            self.value = value;
         }
+        self
     }
 
-    fn text(&self, accepted: &str) -> Result<String, Wrong> {
-        let text = text_of(&self.value).map(|text| text.trim().to_owned());
-        text.ok_or_else(|| Wrong::custom(format_args!("must be {accepted}")))
+    fn text(&self) -> Result<String, Wrong> {
+        text_of(&self.value).ok_or_else(|| Wrong::custom("must be a text"))
     }
 
     fn parts<I>(self, known: Members, rest: I) -> Parts<'a, I> {
-        Parts { of: self, known, rest, value: None }
+        Parts { of: self, known, rest, value: Value::Null, name: String::new() }
     }
 }
 
 /// The members of an object, or the items of a list.
 struct Parts<'a, I> {
-    of: Lenient<'a>,
+    of: Given<'a>,
     /// The members of the object's type.
     known: Members,
     rest: I,
-    value: Option<(String, Value)>,
+    name: String,
+    value: Value,
 }
 
 impl<I> Parts<'_, I> {
-    /// Reads the part at `step`.
     fn read<'de, S: DeserializeSeed<'de>>(
         &self,
         step: &str,
         value: Value,
         seed: S,
     ) -> Result<S::Value, Wrong> {
-        let (path, given) = (joined(&self.of.path, step), shown(&value));
-        let part = Lenient { value, path, beside: self.known, unknown: self.of.unknown };
-        seed.deserialize(part).map_err(|wrong| wrong.at(step, given))
+        let path = joined(&self.of.path, step);
+        let part = Given { value, path: path.clone(), beside: self.known, unknown: self.of.unknown };
+        seed.deserialize(part).map_err(|wrong| wrong.at(&path))
     }
 }
 
-impl<'de> MapAccess<'de> for Parts<'_, map::IntoIter> {
+impl<'de, I: Iterator<Item = (String, Value)>> MapAccess<'de> for Parts<'_, I> {
     type Error = Wrong;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
-        self.value = self.rest.next();
-        let Some((name, value)) = &self.value else { return Ok(None) };
-        let key: StrDeserializer<'_, Wrong> = name.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|wrong| wrong.at(name, shown(value)))
+        let Some(next) = self.rest.next() else { return Ok(None) };
+        (self.name, self.value) = next;
+        let key: StrDeserializer<'_, Wrong> = self.name.as_str().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|wrong| wrong.at(&joined(&self.of.path, &self.name)))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
-        let (name, value) = self.value.take().unwrap_or_default();
-        self.read(&name, value, seed)
+        let value = self.value.take();
+        self.read(&self.name, value, seed)
     }
 }
 
@@ -181,25 +223,16 @@ impl<'de, I: Iterator<Item = (usize, Value)>> SeqAccess<'de> for Parts<'_, I> {
 }
 
 macro_rules! scalars {
-    ($($name:ident $visit:ident $type:ty, $accepted:literal;)*) => {$(
+    ($($name:ident $visit:ident, $must_be:literal;)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-            let read = self.text($accepted)?.to_ascii_lowercase().parse::<$type>();
-            visitor.$visit(read.map_err(|_| Wrong::custom(concat!("must be ", $accepted)))?)
+            let read = text_of(&self.value).and_then(|text| text.trim().to_ascii_lowercase().parse().ok());
+            visitor.$visit(read.ok_or_else(|| Wrong::custom(concat!("must be ", $must_be)))?)
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for Lenient<'_> {
+impl<'de> Deserializer<'de> for Given<'_> {
     type Error = Wrong;
-
-    scalars! {
-        deserialize_bool visit_bool bool, "true or false";
-        deserialize_u8 visit_u64 u64, "a whole number";
-        deserialize_u16 visit_u64 u64, "a whole number";
-        deserialize_u32 visit_u64 u64, "a whole number";
-        deserialize_u64 visit_u64 u64, "a whole number";
-        deserialize_f64 visit_f64 f64, "a number";
-    }
 
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Wrong> {
         match self.value.take() {
@@ -208,28 +241,31 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
             Value::Null => visitor.visit_unit(),
             Value::Bool(flag) => visitor.visit_bool(flag),
             Value::String(text) => visitor.visit_string(text),
-            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-                (Some(number), _) => visitor.visit_u64(number),
-                (None, Some(number)) => visitor.visit_i64(number),
-                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
+            Value::Number(number) => match number.as_u64() {
+                Some(number) => visitor.visit_u64(number),
+                None => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
             },
         }
     }
 
-    /// A member that no type has.
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.unknown.borrow_mut().push((self.path, self.beside));
-        visitor.visit_unit()
+    scalars! {
+        deserialize_bool visit_bool, "true or false";
+        deserialize_u8 visit_u64, "a whole number";
+        deserialize_u16 visit_u64, "a whole number";
+        deserialize_u32 visit_u64, "a whole number";
+        deserialize_u64 visit_u64, "a whole number";
+        deserialize_f64 visit_f64, "a number";
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        visitor.visit_string(text_of(&self.value).ok_or_else(|| Wrong::custom("must be a text"))?)
+        visitor.visit_string(self.text()?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         self.deserialize_string(visitor)
     }
 
+    /// An empty text is no value.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match &self.value {
             Value::Null => visitor.visit_none(),
@@ -238,16 +274,13 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
         }
     }
 
+    /// A list, or its items between commas.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        let list = self.parsed('[');
-        let list = match &list.value {
-            Value::String(text) => {
-                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                let items = items.map(Value::from).collect();
-                list.with(items)
-            }
-            _ => list,
-        };
+        let mut list = self.spelled('[');
+        if let Value::String(text) = &list.value {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            list.value = items.collect();
+        }
         list.deserialize_any(visitor)
     }
 
@@ -261,7 +294,7 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
         known: Members,
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        let mut object = self.parsed('{');
+        let mut object = self.spelled('{');
         match object.value.take() {
             Value::Object(members) => visitor.visit_map(object.parts(known, members.into_iter())),
             _ => Err(Wrong::custom(NO_OBJECT)),
@@ -279,8 +312,9 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
             let members = std::mem::take(members).into_iter();
             return visitor.visit_enum(MapAccessDeserializer::new(self.parts(&[], members)));
         }
-        let given = self.text(&one_of(names))?;
-        let name = names.iter().copied().find(|name| name.eq_ignore_ascii_case(&given)).unwrap_or(&given);
+        let given = text_of(&self.value).unwrap_or_default();
+        let given = given.trim();
+        let name = names.iter().copied().find(|name| name.eq_ignore_ascii_case(given)).unwrap_or(given);
         visitor.visit_enum::<StrDeserializer<'_, Wrong>>(name.into_deserializer())
     }
 
@@ -292,17 +326,16 @@ impl<'de> Deserializer<'de> for Lenient<'_> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// A member that no type has.
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        self.unknown.borrow_mut().push((self.path, self.beside));
+        visitor.visit_unit()
+    }
+
     serde::forward_to_deserialize_any! {
         i8 i16 i32 i64 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
     }
 }
 
-/// `one of "sms", "call", "whatsapp"`, or `"text" or "json"`.
-pub fn one_of(names: &[&str]) -> String {
-    match names {
-        [one, other] => format!("{one:?} or {other:?}"),
-        names => {
-            format!("one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
-        }
-    }
-}
+/// The problem with a text, a number or a list in the place of an object.
+pub const NO_OBJECT: &str = "must be an object";

@@ -44,8 +44,15 @@ fn tidy(schema: &mut Value) {
                     Value::String(text) if name == "description" => {
                         *text = text.replace("\n\n", "\u{0}").replace('\n', " ").replace('\u{0}', "\n\n");
                     }
-                    kind if name == "type" && NOT_TEXTS.iter().any(|other| *kind == *other) => {
-                        *kind = json!([kind, "string"]);
+                    kind if name == "type" => {
+                        let mut kinds: Vec<Value> =
+                            kind.as_array().cloned().unwrap_or_else(|| vec![kind.clone()]);
+                        if kinds.iter().any(|kind| NOT_TEXTS.iter().any(|other| *kind == *other))
+                            && !kinds.contains(&json!("string"))
+                        {
+                            kinds.push(json!("string"));
+                            *kind = kinds.into();
+                        }
                     }
                     other => tidy(other),
                 }

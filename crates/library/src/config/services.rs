@@ -8,23 +8,21 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 use url::Url;
 
-use super::forms::{
-    CodeTime, LockoutTime, SendTime, ServiceTime, VERIFICATION, Whole, WorkflowStep, friendly_name,
-    is_origin, is_page_url, short_name, stored, template_sid, text_or_raw, workflow_text,
-};
+use super::errors::ConfigErrors;
 use super::guard::GuardSettings;
-use super::layers::Context;
-use super::read::{Wrong, read};
-use super::report::{ConfigErrors, shown};
+use super::read::read;
+use super::sources::Config;
 use super::templates::{Template, shortest, warn_of_parts};
+use super::values::{is_origin, is_page_url, template_sid};
 use crate::domain::{
-    ApiSecret, Channel, Code, CodeLength, Locale, NumberPattern, PhoneNumber, ServiceId, Sid, SidKind,
-    Timestamp,
+    ApiSecret, Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, NumberPattern, PhoneNumber,
+    SECOND, ServiceId, ServiceTime, Sid, SidKind, Time, Timestamp, Whole, WorkflowStep, checked,
+    friendly_name, optional, short_name, time_text, workflow_text,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::template::{StandardMessage, Templates};
@@ -42,13 +40,11 @@ pub struct ServiceSettings {
     #[schemars(length(max = 30), regex(pattern = NAME), extend("example" = "Owl Bank"))]
     pub friendly_name: String,
     /// Digits of a code.
-    #[serde(with = "stored")]
-    #[schemars(with = "u8", range(min = 4, max = 10))]
     #[default(SendOptions::DEFAULT.length)]
     pub code_length: CodeLength,
     /// The lifetime of a code.
     // The default service may have a life that others may not have.
-    #[serde(with = "CodeTime")]
+    #[serde(deserialize_with = "code_life", serialize_with = "ServiceTime::serialize")]
     #[schemars(with = "u32", range(min = 30, max = 3600), extend("example" = 600))]
     #[default(SendOptions::DEFAULT.life)]
     pub code_life: Duration,
@@ -65,7 +61,7 @@ pub struct ServiceSettings {
     pub max_sends: Option<u8>,
     /// verification (the default): a verification takes max-checks wrong codes. Or the time for which too many wrong
     /// codes lock a number: a bare number is seconds in requests.
-    #[serde(with = "stored")]
+    #[serde(deserialize_with = "lockout", serialize_with = "lockout_text")]
     #[schemars(with = "String", regex(pattern = "^(verification|[0-9]{1,7})?$"), extend("example" = VERIFICATION))]
     #[default(LockoutRule::Verification)]
     pub lockout: LockoutRule,
@@ -75,7 +71,6 @@ pub struct ServiceSettings {
     pub cooling_down: bool,
     /// Language where neither the request nor the number's country leads to one: of the standard message, or of the
     /// service's template.
-    #[serde(with = "stored")]
     #[schemars(with = "String", regex(pattern = LANGUAGE), extend("example" = "de"))]
     pub locale: Option<Locale>,
     /// Channels in order; by default those of the key `workflow`.
@@ -83,7 +78,7 @@ pub struct ServiceSettings {
     #[schemars(with = "String", extend("pattern" = workflow_pattern(), "example" = "sms"))]
     pub workflow: Option<String>,
     /// The time for one send, where it is shorter than the key send-budget: less than the application waits.
-    #[serde(deserialize_with = "SendTime::option", serialize_with = "SendTime::serialize_option")]
+    #[serde(with = "Time::<SECOND, MINUTE>")]
     #[schemars(with = "u32", range(min = 1, max = 60))]
     pub send_budget: Option<Duration>,
     /// Whether a request may bring its own code.
@@ -130,6 +125,34 @@ pub struct ServiceSettings {
 /// Language, script and region in requests; empty for none.
 const LANGUAGE: &str = "^([A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?)?$";
 
+fn code_life<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+    let problem = format!("must be {}", ServiceTime::must_be());
+    Time::<SECOND, DAY>::deserialize(from).map_err(|_: D::Error| D::Error::custom(problem))
+}
+
+/// `verification`, or a time.
+fn lockout<'de, D: Deserializer<'de>>(from: D) -> Result<LockoutRule, D::Error> {
+    if !from.is_human_readable() {
+        return LockoutRule::deserialize(from);
+    }
+    let must_be = format!("\"{VERIFICATION}\" or {}", LockoutTime::must_be());
+    let verification =
+        |text: &str| text.eq_ignore_ascii_case(VERIFICATION).then_some(LockoutRule::Verification);
+    checked(from, &must_be, |text| {
+        verification(text).or_else(|| LockoutTime::read(text).map(LockoutRule::Fixed))
+    })
+}
+
+fn lockout_text<S: Serializer>(rule: &LockoutRule, to: S) -> Result<S::Ok, S::Error> {
+    match rule {
+        _ if !to.is_human_readable() => rule.serialize(to),
+        LockoutRule::Verification => to.serialize_str(VERIFICATION),
+        LockoutRule::Fixed(time) => to.serialize_str(&time_text(*time)),
+    }
+}
+
+const VERIFICATION: &str = "verification";
+
 const TTS_NAME_LONGEST: usize = 64;
 
 /// A text without control characters and braces.
@@ -150,16 +173,19 @@ fn workflow<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Err
         return Option::deserialize(from);
     }
     // An import reads records without the reader of settings.
-    let (Steps(steps), _) = read(&Value::deserialize(from)?).map_err(D::Error::custom)?;
+    let (Steps(steps), _) = read(Value::deserialize(from)?).map_err(D::Error::custom)?;
     Ok((!steps.is_empty()).then(|| workflow_text(&steps)))
 }
 
 #[derive(Deserialize)]
-struct Steps(#[serde(deserialize_with = "super::forms::workflow")] Vec<WorkflowStep>);
+struct Steps(#[serde(deserialize_with = "crate::domain::workflow")] Vec<WorkflowStep>);
 
 /// The id of a template. A user may write the template's name as well.
 fn template<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Sid>, D::Error> {
-    text_or_raw(from, "the name or the id of a template", |text| {
+    if !from.is_human_readable() {
+        return Option::deserialize(from);
+    }
+    optional(from, "the name or the id of a template", |text| {
         Some(Sid::parse(SidKind::Template, text).unwrap_or_else(|| template_sid(text)))
     })
 }
@@ -209,14 +235,11 @@ impl ServiceSettings {
     pub fn with(&self, given: Map<String, Value>) -> Result<Self, SettingError> {
         let mut members = self.members();
         members.extend(given);
-        let (read, unknown) = read(&Value::Object(members)).map_err(|Wrong { path, problem, .. }| {
+        let (read, unknown) = read(Value::Object(members)).map_err(|wrong| {
             // `workflow[0]` is of `workflow`.
-            let key = path.split('[').next().unwrap_or_default();
+            let key = wrong.path.split('[').next().unwrap_or_default();
             let known = service_parameters().iter().find(|parameter| parameter.key == key);
-            // A bare number of a lockout is minutes in config.json only.
-            let accepted = known.map(|known| &known.accepted).filter(|accepted| !accepted.is_empty());
-            let why = accepted.map_or(problem, |accepted| format!("must be {accepted}"));
-            SettingError { key: known.map_or("", |parameter| &parameter.key), why }
+            SettingError { key: known.map_or("", |parameter| &parameter.key), why: wrong.problem }
         })?;
         match unknown.first() {
             Some((path, _)) => Err(SettingError { key: "", why: format!("has no setting {path}") }),
@@ -234,7 +257,7 @@ impl ServiceSettings {
         check("friendly-name", friendly_name(&self.friendly_name).err());
         // The default service may have another life.
         let fits = ServiceTime::has(self.code_life);
-        check("code-life", (!fits).then(|| format!("must be {}", ServiceTime::limits())));
+        check("code-life", (!fits).then(|| format!("must be {}", ServiceTime::must_be())));
         if self.default_template.is_some_and(|sid| !templates.iter().any(|template| template.sid == sid)) {
             let names: Vec<&str> = templates.iter().map(|template| template.name.as_str()).collect();
             let names = names.join(", ");
@@ -346,7 +369,7 @@ pub struct ServiceParameter {
     /// Its name in requests: `CodeLength`.
     pub name: String,
     pub description: String,
-    /// The numbers or times that requests may give: the end of a sentence that begins with "must be".
+    /// The numbers that requests may give: the end of a sentence that begins with "must be".
     pub accepted: String,
     /// The JSON Schema of a value in a request: a boolean, an integer or a string.
     pub schema: Value,
@@ -376,21 +399,10 @@ fn parameter(key: &str, property: &Value) -> ServiceParameter {
     let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
     let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
     let mut schema = property.clone();
-    if key == "resend" {
-        schema = json!({ "type": "string", "enum": ["keep", "new"] });
-    }
     if let Some(members) = schema.as_object_mut() {
         members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | "format"));
     }
-    let accepted = match key {
-        "code-life" => ServiceTime::in_seconds(),
-        "send-budget" => SendTime::in_seconds(),
-        "lockout" => format!("\"verification\" or {}", LockoutTime::in_seconds()),
-        _ => match (&schema["minimum"], &schema["maximum"]) {
-            (Value::Number(min), Value::Number(max)) => format!("a whole number from {min} to {max}"),
-            _ => String::new(),
-        },
-    };
+    let accepted = format!("a whole number from {} to {}", schema["minimum"], schema["maximum"]);
     ServiceParameter {
         key: key.to_owned(),
         name: parameter_name(&field),
@@ -415,8 +427,6 @@ pub struct TestNumber {
     #[schemars(schema_with = "code_schema")]
     pub code: String,
     /// The end (RFC 3339, or a day in UTC), at most a year ahead.
-    #[serde(deserialize_with = "stored::deserialize")]
-    #[schemars(with = "String")]
     pub expires: Timestamp,
     /// `true` accepts a pattern that could match a subscriber's number.
     #[serde(default)]
@@ -519,11 +529,12 @@ pub struct AccountSettings {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
 pub enum Resend {
-    /// It sends the same code, which ends when it would have.
+    // It sends the same code, which ends when it would have.
     #[default]
     Keep,
-    /// It sends a new code with a new life.
+    // It sends a new code with a new life.
     New,
 }
 
@@ -548,7 +559,7 @@ pub(super) fn check(
     services: BTreeMap<String, Map<String, Value>>,
     templates: &[Template],
     checks: &Templates,
-    c: &mut Context,
+    c: &mut Config,
 ) -> Vec<ConfiguredService> {
     let built_in: Vec<Template> = Template::built_in().collect();
     let templates: Vec<&Template> = built_in.iter().chain(templates).collect();
@@ -558,12 +569,11 @@ pub(super) fn check(
     let mut checked = Vec::new();
     for (name, mut members) in c.named("services", services, why, is_taken) {
         let path = format!("services.{name}");
-        let given = members.clone();
         let (guard, numbers) = (members.remove("guard"), members.remove("test-numbers"));
-        let guard = guard.and_then(|guard| c.object(&format!("{path}.guard"), &guard)).unwrap_or_default();
+        let guard = guard.and_then(|guard| c.object(&format!("{path}.guard"), guard)).unwrap_or_default();
         let of_numbers = format!("{path}.test-numbers");
-        let test_numbers = numbers.and_then(|numbers| c.object(&of_numbers, &numbers)).unwrap_or_default();
-        let mut settings: ServiceSettings = c.object(&path, &members.into()).unwrap_or_default();
+        let test_numbers = numbers.and_then(|numbers| c.object(&of_numbers, numbers)).unwrap_or_default();
+        let mut settings: ServiceSettings = c.object(&path, members.into()).unwrap_or_default();
         let is_named = !settings.friendly_name.is_empty();
         if !is_named {
             settings.friendly_name.clone_from(&name);
@@ -572,7 +582,7 @@ pub(super) fn check(
         for SettingError { key, why } in settings.validate(&templates, &test_numbers) {
             let is_name = key == "friendly-name" && !is_named;
             let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
-            c.wrong(&format!("{path}.{key}"), given.get(key).and_then(shown), format!("it {why}{hint}"));
+            c.wrong(&format!("{path}.{key}"), format!("it {why}{hint}"));
         }
         if settings.default_template.is_none() {
             let standard = checks.unasked(settings.locale).map(|message| {
@@ -584,7 +594,7 @@ pub(super) fn check(
         let origin = c.origin("services");
         // Two with one name cannot be distinguished in messages, nor on the command line.
         if let Some(other) = known.insert(settings.friendly_name.clone(), name.clone()) {
-            c.report.warn(format!("services.{other} and services.{name} have the same friendly-name"));
+            c.warn(format!("services.{other} and services.{name} have the same friendly-name"));
         }
         checked.push(ConfiguredService { name, settings, test_numbers, guard, origin });
     }
@@ -592,19 +602,19 @@ pub(super) fn check(
 }
 
 /// Given values are not shown: it may be a code, or the number of a person.
-fn check_test_numbers(path: &str, given: Vec<TestNumber>, c: &mut Context) -> Vec<TestNumber> {
+fn check_test_numbers(path: &str, given: Vec<TestNumber>, c: &mut Config) -> Vec<TestNumber> {
     if given.len() > TestNumber::MOST {
-        c.wrong(path, None, format!("it has {}, and may have {}", given.len(), TestNumber::MOST));
+        c.wrong(path, format!("it has {}, and may have {}", given.len(), TestNumber::MOST));
     }
     let mut numbers: Vec<TestNumber> = Vec::new();
     for (index, number) in given.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
         match number.checked() {
             Ok(number) if numbers.iter().any(|other| other.pattern == number.pattern) => {
-                c.wrong(&path, None, "there is another with this pattern. Remove one of them");
+                c.wrong(&path, "there is another with this pattern. Remove one of them");
             }
             Ok(number) => numbers.push(number),
-            Err((field, why)) => c.wrong(&format!("{path}.{field}"), None, format!("it {why}")),
+            Err((field, why)) => c.wrong(&format!("{path}.{field}"), format!("it {why}")),
         }
     }
     numbers

@@ -17,20 +17,21 @@ use smart_default::SmartDefault;
 
 use super::captcha::{CaptchaKeys, CaptchaSettings};
 use super::cluster::ClusterSettings;
-use super::forms::{
-    CodeTime, DAY, LockoutTime, MINUTE, Span, Text, Whole, host, origins, region, twilio_id, web_domain,
-    workflow,
-};
-pub use super::forms::{ListenAddress, WorkflowStep};
 use super::guard::GuardSettings;
 use super::hooks::HookSettings;
-use super::layers::{Context, OwnGateway};
 use super::prices::Pricing;
 pub use super::services::NumberRule;
 use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, ServiceObject};
+use super::sources::{Config, OwnGateway};
 use super::templates::Template;
 use super::traces::TraceSettings;
-use crate::domain::{Channel, CodeLength, GatewayName, Locale, Region, Routing};
+use super::values::{
+    ListenAddress, base_url, header, host, networks, origins, region, shown, twilio_id, web_domain,
+};
+use crate::domain::{
+    Channel, CodeLength, DAY, GatewayName, Locale, LockoutTime, MINUTE, Region, Routing, SECOND, Time, Whole,
+    WorkflowStep, workflow,
+};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::gateway::{ProviderSettings, TwilioSettings, TwilioVoiceSettings};
 use crate::template::{DEFAULT_MESSAGE, Templates};
@@ -97,7 +98,7 @@ pub struct ListenKeys {
 #[serde(default, rename_all = "kebab-case")]
 pub struct CodeKeys {
     /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
-    #[serde(with = "CodeTime")]
+    #[serde(with = "Time::<SECOND, DAY>")]
     #[default(Duration::from_secs(30))]
     pub otp_timeout: Duration,
     /// Wrong codes in a row until a number is locked.
@@ -113,8 +114,6 @@ pub struct CodeKeys {
     /// Digits of a code. The start warns below 6.
     ///
     /// Codes of /send-code always have 6 digits and live 10 minutes.
-    #[serde(with = "Text")]
-    #[schemars(with = "Whole<4, 10>")]
     #[default(CodeLength::SIX)]
     pub otp_length: CodeLength,
     /// Text of the message of /api/send-otp, with {code} or _CODE_, optionally {brand} and {minutes}; at most 1600
@@ -140,10 +139,8 @@ pub struct Inputs {
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
     pub production: bool,
     /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
-    #[serde(with = "Text")]
     pub prod_domain: Option<ListenAddress>,
     /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
-    #[serde(with = "Text")]
     pub metrics_listen: Option<ListenAddress>,
     /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
     pub allow_unauthenticated: bool,
@@ -161,7 +158,6 @@ pub struct Inputs {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub otp_messages: BTreeMap<String, Texts>,
     /// Language where neither the request nor the number's country leads to one of the texts.
-    #[serde(with = "Text")]
     pub default_locale: Option<Locale>,
     /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
     /// does.
@@ -211,7 +207,7 @@ pub struct Inputs {
     #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
     pub templates: BTreeMap<String, Template>,
     /// Retention of entries of the audit log.
-    #[serde(with = "Span::<DAY, { 3_660 * DAY }>")]
+    #[serde(with = "Time::<DAY, { 3_660 * DAY }>")]
     #[default(DEFAULT_AUDIT_RETENTION)]
     pub audit_retention: Duration,
     /// `true` lets webhooks lead to this machine and to private networks.
@@ -276,7 +272,7 @@ pub struct StorageSettings {
     #[serde(rename = "key-file")]
     pub server_key_file: Option<PathBuf>,
     /// Country of numbers without +, by its two letters. `off`, the default, refuses them.
-    #[serde(deserialize_with = "region", serialize_with = "Text::serialize")]
+    #[serde(deserialize_with = "region", serialize_with = "shown")]
     #[schemars(with = "String")]
     pub default_region: Option<Region>,
 }
@@ -302,13 +298,34 @@ pub struct TlsFiles {
 #[serde(default)]
 pub struct LogSettings {
     /// The least severe level that is logged.
-    #[serde(rename = "log-level", with = "Text")]
-    #[schemars(extend("enum" = ["error", "warn", "info", "debug", "trace"]))]
-    #[default(tracing::Level::INFO)]
-    pub level: tracing::Level,
+    #[serde(rename = "log-level")]
+    pub level: LogLevel,
     /// Form of the log.
     #[serde(rename = "log-format")]
     pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl From<LogLevel> for tracing::Level {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
@@ -409,12 +426,7 @@ pub struct DeliverySettings {
     /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
     ///
     /// A step waits 20 s for a receipt, or as long as it says.
-    #[serde(
-        deserialize_with = "workflow",
-        serialize_with = "Text::serialize",
-        skip_serializing_if = "Vec::is_empty"
-    )]
-    #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "workflow", serialize_with = "shown")]
     pub workflow: Vec<WorkflowStep>,
     /// Messages that one verification may cost in all.
     #[serde(rename = "workflow-max-sends", with = "Whole::<1, 20>")]
@@ -423,7 +435,7 @@ pub struct DeliverySettings {
     #[serde(skip)]
     pub breaker: BreakerSettings,
     /// URL at which gateways reach this server (receipts, call gates).
-    #[serde(with = "Text")]
+    #[serde(deserialize_with = "base_url", serialize_with = "shown")]
     #[schemars(extend("format" = "uri"))]
     pub public_url: Option<Arc<str>>,
 }
@@ -445,7 +457,7 @@ pub struct BreakerSettings {
 #[serde(default)]
 pub struct AttemptLogSettings {
     /// Retention of delivery attempts.
-    #[serde(rename = "tracker-keep-for", with = "Span::<MINUTE, { 366 * DAY }>")]
+    #[serde(rename = "tracker-keep-for", with = "Time::<MINUTE, { 366 * DAY }>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
     /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
@@ -460,34 +472,31 @@ pub struct AttemptLogSettings {
 pub struct ProxySettings {
     /// Header with the person's address, for the guard of `/api/*` and `/send-code` and for limits by address.
     /// Needs `trusted-proxies`.
-    #[serde(with = "Text")]
+    #[serde(deserialize_with = "header", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
     pub client_address_header: Option<HeaderName>,
     /// Header of `/api/*` and `/send-code` whose value `disable` has the effect of `RiskCheck=disable` below `/v2`.
     /// Needs `trusted-proxies`, which must remove a client's own.
-    #[serde(with = "Text")]
+    #[serde(deserialize_with = "header", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
     pub risk_check_header: Option<HeaderName>,
     /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
     /// the dashboard is shown when they send `X-Forwarded-Proto: https`.
-    #[serde(with = "Text", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "networks", serialize_with = "shown")]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
 }
 
 impl ProxySettings {
-    pub(super) fn validate(&self, c: &mut Context) {
+    pub(super) fn validate(&self, c: &mut Config) {
         for key in ["client-address-header", "risk-check-header"] {
-            if let Some(header) = c.given(key).filter(|_| self.trusted_proxies.is_empty()) {
-                let problem =
-                    "it is believed only from trusted-proxies, and there are none: list your proxies there";
-                c.wrong(key, header, problem);
-            }
+            let problem =
+                "it is believed only from trusted-proxies, and there are none: list your proxies there";
+            c.wrong_if(c.is_given(key) && self.trusted_proxies.is_empty(), key, problem);
         }
-        if self.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
-            c.report.warn(
-                "trusted-proxies has every address: each client can then say which address it has, that the guard is not \
-                 to judge it, and that it came by TLS. List only your proxies",
-            );
-        }
+        let words = "trusted-proxies has every address: each client can then say which address it has, that the guard is not \
+                     to judge it, and that it came by TLS. List only your proxies";
+        c.warn_if(self.trusted_proxies.iter().any(|network| network.prefix_len() == 0), words);
     }
 
     /// Whether an address is a proxy's.
@@ -544,7 +553,7 @@ pub struct Bounds {
     #[default = 10_000]
     pub sends_waiting: usize,
     /// Time for one send, waiting included.
-    #[serde(with = "Span::<10, MINUTE>")]
+    #[serde(with = "Time::<10, MINUTE>")]
     #[default(Duration::from_secs(10))]
     pub send_budget: Duration,
     /// Time until a write to the disk counts as failed.
@@ -552,7 +561,7 @@ pub struct Bounds {
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
     /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
-    #[serde(with = "Span::<0, { 10 * MINUTE }>")]
+    #[serde(with = "Time::<0, { 10 * MINUTE }>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,
 }
@@ -560,7 +569,7 @@ pub struct Bounds {
 impl Settings {
     /// With the bounds of a test of the whole program: an object of whole numbers, times in milliseconds.
     #[cfg(debug_assertions)]
-    pub(super) fn with_bounds_of_test(mut self, sources: &super::layers::Sources) -> Self {
+    pub(super) fn with_bounds_of_test(mut self, sources: &super::sources::Sources) -> Self {
         let given = sources.environment.get("TEST_ONCEWARD_BOUNDS").map(String::as_str).unwrap_or_default();
         let given: BTreeMap<String, u32> = serde_json::from_str(given).unwrap_or_default();
         for (name, number) in given {

@@ -7,10 +7,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use smart_default::SmartDefault;
 
-use super::forms::{Text, note, template_sid};
-use super::layers::Context;
-use super::report::quoted;
-use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp};
+use super::sources::Config;
+use super::values::template_sid;
+use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp, note};
 use crate::template::Templates;
 use crate::template::placeholder::{PieceKind, pieces};
 
@@ -45,7 +44,6 @@ pub struct Template {
     pub friendly_name: String,
     /// Channels that it is for: sms, call, whatsapp, telegram.
     #[serde(deserialize_with = "channels")]
-    #[schemars(with = "Vec<String>")]
     #[default(vec![Channel::Sms])]
     pub channels: Vec<Channel>,
     /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
@@ -53,7 +51,6 @@ pub struct Template {
     #[schemars(with = "BTreeMap<String, String>", extend("default" = {}))]
     pub translations: Vec<Translation>,
     /// Language where no other fits. Needed where there are several.
-    #[serde(with = "Text")]
     pub default_locale: Option<Locale>,
     #[serde(skip)]
     pub created: Timestamp,
@@ -61,7 +58,7 @@ pub struct Template {
 
 /// In their usual order, each once.
 fn channels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Channel>, D::Error> {
-    let given: Vec<Channel> = Text::deserialize(from)?;
+    let given = Vec::<Channel>::deserialize(from)?;
     if given.is_empty() {
         return Err(D::Error::custom(format_args!("must be one or more of {}", Channel::names(", "))));
     }
@@ -110,33 +107,31 @@ impl Template {
 pub(super) fn check(
     templates: BTreeMap<String, Template>,
     checks: &Templates,
-    c: &mut Context,
+    c: &mut Config,
 ) -> Vec<Template> {
     let why = "a template of this name is built in; choose another";
     let is_built_in = |name: &str| Template::built_in().any(|template| template.name == name);
     let mut checked = Vec::new();
     for (name, mut template) in c.named("templates", templates, why, is_built_in) {
-        let mut wrong = |member: &str, given: Option<&String>, problem: &str| {
-            c.wrong(&format!("templates.{name}.{member}"), given.map(|text| quoted(text)), problem);
-        };
+        let mut wrong = |member: &str, problem: &str| c.wrong(&format!("templates.{name}.{member}"), problem);
         if template.friendly_name.is_empty() {
             template.friendly_name.clone_from(&name);
         }
         if let Err(why) = note(&template.friendly_name, NAME_LONGEST) {
-            wrong("friendly-name", Some(&template.friendly_name), &format!("it {why}"));
+            wrong("friendly-name", &format!("it {why}"));
         }
         for Translation { locale, text } in &template.translations {
             if let Err(why) = checks.check_custom(&shortest(text, "x")) {
-                wrong(&format!("translations.{locale}"), Some(text), &why);
+                wrong(&format!("translations.{locale}"), &why);
             }
         }
         match template.default_locale {
-            _ if template.translations.is_empty() => wrong("translations", None, TEXTS),
+            _ if template.translations.is_empty() => wrong("translations", TEXTS),
             Some(language) if !template.has(language) => {
-                wrong("default-locale", None, "it must be one of the languages of translations");
+                wrong("default-locale", "it must be one of the languages of translations");
             }
             None if template.translations.len() > 1 => {
-                wrong("default-locale", None, "it is missing, and there are several languages");
+                wrong("default-locale", "it is missing, and there are several languages");
             }
             _ => {}
         }
@@ -160,14 +155,12 @@ pub(super) fn warn_of_parts(
     texts: impl Iterator<Item = (Locale, String)>,
     length: CodeLength,
     checks: &Templates,
-    c: &mut Context,
+    c: &mut Config,
 ) {
     let long = texts.filter(|(_, text)| checks.parts(text, None, length.get().into()) > 1);
     let long: Vec<_> = long.map(|(locale, _)| locale.to_string()).collect();
-    if !long.is_empty() {
-        let what = "in these languages its text is paid for as more than one text message";
-        c.report.warn(format!("{path}: {what}: {}", long.join(", ")));
-    }
+    let what = "in these languages its text is paid for as more than one text message";
+    c.warn_if(!long.is_empty(), format!("{path}: {what}: {}", long.join(", ")));
 }
 
 fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {

@@ -1,14 +1,13 @@
 //! Traces: the variables of OpenTelemetry's libraries, as far as they are about spans over HTTP.
 
-use std::sync::Arc;
-
 use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
-use super::forms::{Text, hidden, is_exposed, optional};
-use super::layers::Context;
+use super::sources::Config;
+use super::values::{base_url, hidden, is_exposed};
+use crate::domain::optional;
 use Sampler::{AlwaysOff, AlwaysOn, ParentbasedAlwaysOff, ParentbasedAlwaysOn, Traceidratio};
 
 /// Where spans go, and of which requests.
@@ -32,8 +31,8 @@ pub struct TraceSettings {
 pub struct TraceVariables {
     /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
     /// it. Without it no request is traced.
-    #[serde(with = "Text")]
-    otel_exporter_otlp_endpoint: Option<Arc<str>>,
+    #[serde(deserialize_with = "base_url")]
+    otel_exporter_otlp_endpoint: Option<String>,
     /// Headers of requests to the collector, such as its key.
     #[serde(deserialize_with = "otlp_headers", serialize_with = "hidden")]
     otel_exporter_otlp_headers: Option<HeaderMap>,
@@ -78,14 +77,12 @@ fn headers(text: &str) -> Option<HeaderMap> {
 }
 
 /// The settings, if there is an endpoint.
-pub fn read(variables: &TraceVariables, c: &mut Context) -> Option<TraceSettings> {
+pub fn read(variables: &TraceVariables, c: &mut Config) -> Option<TraceSettings> {
     let endpoint = variables.otel_exporter_otlp_endpoint.as_deref()?;
     let headers = variables.otel_exporter_otlp_headers.clone();
-    if headers.is_some() && is_exposed(endpoint) {
-        c.report.warn(
-            "OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted",
-        );
-    }
+    let words =
+        "OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted";
+    c.warn_if(headers.is_some() && is_exposed(endpoint), words);
     let sampler = variables.otel_traces_sampler.unwrap_or(ParentbasedAlwaysOn);
     let ratio = match sampler {
         AlwaysOn | ParentbasedAlwaysOn => 1.0,

@@ -32,8 +32,10 @@ use rand::rngs::StdRng;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Clock;
-use crate::config::{Bounds, DeliverySettings, workflow_steps};
-use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up};
+use crate::config::{Bounds, DeliverySettings};
+use crate::domain::{
+    Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up, workflow_steps,
+};
 use crate::gateway::ErrorClass;
 use crate::limits::guard::PumpingGuard;
 use crate::observe::log_limit::OncePerSecond;

@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use super::Failure;
-use crate::config::WorkflowStep;
-use crate::domain::{Channel, Timestamp};
+use crate::domain::{Channel, Timestamp, WorkflowStep};
 use crate::gateway::ErrorClass;
 
 /// What follows an error of a gateway.

@@ -108,7 +108,7 @@ mod tests;
 mod verified;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
-pub use crate::config::{ConfigError, ConfigErrors};
+pub use crate::config::ConfigErrors;
 pub use crate::delivery::SendStatus;
 pub use crate::delivery::attempts::{AttemptQuery, ListedAttempt, StatusFilter, VerifyStatus};
 pub use crate::delivery::{Circuit, GatewayState};

@@ -142,7 +142,7 @@ struct Read {
 }
 
 fn parsed(text: &str) -> Read {
-    let mut report = Report::default();
+    let mut report = ConfigErrors::default();
     let variables = parse(text, ".env", &mut report);
     let (errors, warnings) = match report.finish() {
         Ok(warnings) => (Vec::new(), warnings),

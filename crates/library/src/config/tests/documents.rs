@@ -1,7 +1,6 @@
 //! The documents match the program. These tests generate the lists of `docs/reference/configuration.md`, and
 //! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test -p onceward-library --lib config::tests::documents`.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -10,8 +9,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::config::json_schema;
-use crate::config::layers::variable;
-use crate::config::load::{aliases, names};
+use crate::config::load::names;
+use crate::config::sources::{aliases, variable};
 
 /// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
 static SCHEMA: LazyLock<String> = LazyLock::new(|| current("config.schema.json", |_| json_schema()));
@@ -55,14 +54,10 @@ fn current(file: &str, make: impl Fn(&str) -> String) -> String {
 fn every_key_has_a_description_and_a_variable_of_its_own() {
     let names = names();
     for (key, schema) in parsed(&json_schema())["properties"].as_object().expect("keys") {
-        assert!(names.meanings.contains_key(key), "{key} is read, and called unknown");
+        assert_eq!(names.get(&variable(key)), Some(key), "a variable of its own");
         assert!(schema["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
         assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
     }
-    let keys: Vec<&String> =
-        names.meanings.iter().filter(|(key, name)| key == name).map(|(key, _)| key).collect();
-    let variables: BTreeSet<String> = keys.iter().map(|key| variable(key)).collect();
-    assert_eq!(variables.len(), keys.len(), "no two keys share a variable");
     for key in RULES_OF_A_SERVICE.split(' ') {
         let is_described = match key {
             "test-numbers" => document("guides/test-numbers").contains("\"test-numbers\":"),
@@ -71,7 +66,8 @@ fn every_key_has_a_description_and_a_variable_of_its_own() {
         assert!(is_described, "{key} is not described");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
-    let all = names.credentials.into_iter().chain(others.map(str::to_owned));
+    let variables = names.into_iter().filter(|(variable, name)| variable == name).map(|(name, _)| name);
+    let all = variables.chain(others.map(str::to_owned));
     for name in all.chain(aliases().map(|(alias, _)| alias)) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in configuration.md");
     }

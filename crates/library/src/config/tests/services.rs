@@ -10,12 +10,8 @@ fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
         ServiceSettings::default().with(given).expect_err("an error").why
     };
     for (key, value, words) in [
-        ("code-life", "0s", "must be a number of seconds from 30 to 3600, or a time such as"),
-        (
-            "lockout",
-            "growing",
-            "must be \"verification\" or a number of seconds from 1 to 2592000, or a time such as",
-        ),
+        ("code-life", "0s", "must be a time from 30s to 1h, such as"),
+        ("lockout", "growing", "must be \"verification\" or a time from 1s to 30days, such as"),
         ("locale", "german", "must be a language such as \"de\""),
     ] {
         says(&refused(key, value), &[words]);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::provider::{Answer, FakeProvider, Handed};
 use crate::clock::Clock;
-use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, WorkflowStep};
+use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings};
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
@@ -20,7 +20,7 @@ use crate::delivery::{
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing,
-    ServiceId, Timestamp,
+    ServiceId, Timestamp, WorkflowStep,
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::ErrorClass;

@@ -52,7 +52,7 @@ async fn a_call_is_refused_without_voice_and_voice_needs_a_gateway_that_calls() 
     otp.call(ANNA).await.expect("called");
     assert_eq!(world.provider.handed()[0].channel, Channel::Call);
     let told = refused(texting(&World::new()).set("voice", true)).await;
-    assert!(told.contains("voice: it is true, and no gateway of otp-sms-provider can call"), "{told}");
+    assert!(told.contains("voice = true: no gateway of otp-sms-provider can call"), "{told}");
 }
 
 #[tokio::test]

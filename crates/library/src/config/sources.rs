@@ -1,0 +1,611 @@
+//! One map of everything that is given, with where it came from. The command line wins, then the environment (`.env` below
+//! the variables of the process), then config.json. All of it is handed in, so that a test needs nothing of the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
+use super::errors::{ConfigErrors, hint, quoted};
+use super::read::{NO_OBJECT, Pairs, joined, members, read, text_of};
+use super::values::{NOT_SHOWN, host_variable};
+use crate::domain::{Channel, GatewayName, ServerKey, is_name};
+use crate::gateway::older::OLDER;
+use crate::net::is_own_host;
+
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The file that `--config` names; `None` reads `config.json`, if there is one.
+    pub config_file: Option<PathBuf>,
+    /// Where `config.json`, `.env` and relative paths begin. Empty means that of the process.
+    pub working_dir: PathBuf,
+    pub environment: BTreeMap<String, String>,
+    pub overrides: Overrides,
+    /// The number of threads that can run at once. The number of shards depends on it.
+    pub parallelism: usize,
+}
+
+/// The settings and gateways of a program that embeds the library.
+#[derive(Clone, Default)]
+pub struct Program {
+    /// Keys of config.json and variables. They win over all other sources.
+    pub values: Map<String, Value>,
+    /// No file and no variable is read: neither config.json nor `.env`, and no file that a variable names.
+    pub alone: bool,
+    pub gateways: Vec<OwnGateway>,
+}
+
+/// A gateway that the program brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnGateway {
+    pub name: GatewayName,
+    pub channels: Vec<Channel>,
+}
+
+/// What wins over files and variables: settings from the command line, as they were typed, and those of a program that
+/// embeds the library.
+#[derive(Clone, Default)]
+pub struct Overrides {
+    pub data_dir: Option<String>,
+    pub listen: Option<String>,
+    pub log_level: Option<String>,
+    pub log_format: Option<String>,
+    /// An unknown key or variable is an error.
+    pub strict: bool,
+    pub program: Program,
+}
+
+/// One setting in force, for `--print-config`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Effective {
+    /// The key of config.json, the variable or flag where it has none, or what was made of several.
+    pub key: String,
+    /// The value: times with units, secrets masked; null if it is not set.
+    pub value: Value,
+    /// Where it came from: a file and key, a variable, a flag, or the default.
+    pub origin: String,
+}
+
+impl Effective {
+    /// The value as JSON spells it, in one line.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Null => "(not set)".to_owned(),
+            Value::String(text) if text == NOT_SHOWN => text.clone(),
+            value => value.to_string(),
+        }
+    }
+}
+
+/// The origins of variables of the process, and of the program's values.
+const PROCESS: &str = "the environment";
+const PROGRAM: &str = "the program";
+
+/// The name that `--listen` has among the keys. No key of config.json can have it.
+pub const LISTEN_FLAG: &str = "--listen";
+
+/// The problem with a server key in the place of its file.
+pub const NOT_THE_KEY: &str = "it must be the path of a file that holds the server key, not the key itself";
+
+/// The end of a variable's name when its value is the name of a file with the value.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// The beginning of the variables of settings of gateways: `ONCEWARD_GATEWAYS_ACME_SMS_KEY` is `gateways.acme-sms.key`.
+pub const GATEWAYS_PREFIX: &str = "ONCEWARD_GATEWAYS_";
+
+/// Other names of keys and variables, as the replaced systems spell them. A dot leads into an object of config.json.
+const ALIASES: [(&str, &str); 8] = [
+    ("otp-max-trials", "otp-max-attempts"),
+    ("otp_sms_provider", "otp-sms-provider"),
+    ("authentication.otp_length", "otp-length"),
+    ("PORT", "test-port"),
+    ("TWILIO_AUTHTOKEN", "TWILIO_AUTH_TOKEN"),
+    ("sms.twilio.sid", "TWILIO_ACCOUNT_SID"),
+    ("sms.twilio.token", "TWILIO_AUTH_TOKEN"),
+    ("sms.twilio.verify_sid", "TWILIO_SERVICES_ID"),
+];
+
+/// Other names of settings, and the usual ones. `SINCH_APP_ID` is also `sms.sinch.app_id`.
+pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
+    let older = OLDER.iter().flat_map(|(_, variables)| *variables);
+    let older =
+        older.map(|(name, _)| (format!("sms.{}", name.to_ascii_lowercase().replacen('_', ".", 1)), *name));
+    ALIASES.into_iter().map(|(alias, name)| (alias.to_owned(), name)).chain(older)
+}
+
+/// The variable of a key: `ONCEWARD_OTP_LENGTH`. What is in capitals is a variable itself.
+pub fn variable(key: &str) -> String {
+    if key.bytes().any(|letter| letter.is_ascii_lowercase()) && key != LISTEN_FLAG {
+        format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
+    } else {
+        key.to_owned()
+    }
+}
+
+/// Whether a text is a server key, and no path.
+pub fn is_server_key(text: &str) -> bool {
+    let text = text.trim();
+    text.len() == 2 * ServerKey::LEN && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A text, a number or a truth value as messages show it. `None` for anything else.
+fn shown(value: &Value) -> Option<String> {
+    if let Value::String(text) = value { Some(quoted(text)) } else { text_of(value) }
+}
+
+/// What is given, and what is found while it is read.
+#[derive(Default)]
+pub struct Config {
+    /// Values and their origins, by their variables. A later source replaces what an earlier one says.
+    given: BTreeMap<String, (Value, String)>,
+    /// The names of settings by their variables: keys, members of keys (`guard.mode`), and variables that are no keys.
+    pub known: BTreeMap<String, String>,
+    pub found: ConfigErrors,
+    pub rows: Vec<Effective>,
+    /// Gateways of a program that embeds the library.
+    pub own_gateways: Vec<OwnGateway>,
+    /// Whether errors in the environment count: a command beside a server may not be allowed to read the server's credentials.
+    pub credentials: bool,
+    strict: bool,
+}
+
+impl Config {
+    /// Merges all sources, from the lowest to the highest.
+    pub fn of(sources: &Sources, known: BTreeMap<String, String>, credentials: bool) -> Self {
+        let Overrides { data_dir, listen, log_level, log_format, strict, program } = &sources.overrides;
+        let own_gateways = program.gateways.clone();
+        let mut c = Self { known, own_gateways, credentials, strict: *strict, ..Self::default() };
+        if !program.alone {
+            c.add_file(sources);
+            let of_file = c.found.clone();
+            c.add_environment(sources);
+            if !credentials {
+                c.found = of_file;
+            }
+        }
+        c.add_keys(PROGRAM, program.values.clone());
+        for (key, value) in [
+            ("data-dir", data_dir),
+            (LISTEN_FLAG, listen),
+            ("log-level", log_level),
+            ("log-format", log_format),
+        ] {
+            if let Some(value) = value {
+                let flag = key.trim_start_matches('-');
+                c.put(variable(key), value.as_str().into(), format!("the command line, --{flag}"));
+            }
+        }
+        // The server key, where its file should be named, is removed before a message shows it.
+        let key_file = variable("key-file");
+        if c.value("key-file").and_then(Value::as_str).is_some_and(is_server_key)
+            && let Some((_, origin)) = c.given.remove(&key_file)
+        {
+            c.found.wrong("key-file", NOT_THE_KEY, Some(&origin));
+        }
+        c
+    }
+
+    /// Sets a value by its variable: in the object that it is a member of, too. An object as a whole replaces the members that
+    /// a lower source gives.
+    fn put(&mut self, name: String, value: Value, origin: String) {
+        if value.is_null() {
+            return;
+        }
+        let key = self.known.get(&name).cloned().unwrap_or_default();
+        if let Some((object, member)) = key.split_once('.').filter(|(object, _)| *object != "sms") {
+            let of_member = || (Map::new().into(), origin.clone());
+            let (whole, _) = self.given.entry(variable(object)).or_insert_with(of_member);
+            if let Some(spelled) = whole.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+                *whole = spelled;
+            }
+            if let Some(members) = whole.as_object_mut() {
+                members.insert(member.to_owned(), value.clone());
+            }
+        }
+        let known = &self.known;
+        self.given.retain(|other, _| !known.get(other).is_some_and(|other| is_member(other, &key)));
+        self.given.insert(name, (value, origin));
+    }
+
+    /// The variable that a spelling in a source means, if it means a setting.
+    fn meant(&self, spelling: &str) -> Option<String> {
+        let alias = aliases().find(|(alias, _)| alias == spelling || variable(alias) == spelling);
+        let name = alias.map_or(spelling, |(_, name)| name);
+        let variable = variable(name);
+        let is_known = self.known.get(&variable).is_some_and(|known| known == name || variable == name);
+        (is_known || name.starts_with(GATEWAYS_PREFIX)).then_some(variable)
+    }
+
+    /// The order in which the names of one source are read: of two for one setting the usual one wins.
+    fn order(&self, spelling: &str) -> (bool, String) {
+        (variable(spelling) == self.meant(spelling).unwrap_or_default(), spelling.to_owned())
+    }
+
+    /// Whether it is a variable of a gateway, of the account or about traces, which is no key.
+    fn is_credential(&self, name: &str) -> bool {
+        self.known.get(name).is_some_and(|known| known == name && !name.starts_with("REDIS_"))
+    }
+
+    /// Reads the file that `sources` names, or `config.json` if there is one.
+    fn add_file(&mut self, sources: &Sources) {
+        let file = sources.config_file.as_deref().unwrap_or(Path::new("config.json"));
+        let path = sources.working_dir.join(file);
+        let file = path.display().to_string();
+        let problem = match read_text(&path) {
+            Ok(Some(text)) => match serde_json::from_str(&text) {
+                Ok(Pairs(members)) => return self.add_members(&file, members),
+                Err(error) if error.is_data() => "it must be one JSON object, { ... }".to_owned(),
+                Err(error) => format!("it is not valid JSON: {error}"),
+            },
+            Ok(None) if sources.config_file.is_none() => return,
+            Ok(None) => "there is no such file; --config names it".to_owned(),
+            Err(reason) => reason,
+        };
+        self.found.wrong(&file, &problem, None);
+    }
+
+    /// Adds the members of a file, each of which it has once.
+    fn add_members(&mut self, file: &str, members: Vec<(String, Value)>) {
+        let mut names = BTreeSet::new();
+        for (name, _) in &members {
+            if !names.insert(name) {
+                self.found.wrong(name, "it is given twice", Some(file));
+            }
+        }
+        self.add_keys(file, members);
+        let given = self.given.keys().filter(|name| self.is_credential(name));
+        let given = given.map(String::as_str).collect::<Vec<_>>().join(", ");
+        if !given.is_empty() {
+            let words = "works, but credentials are better kept in the environment or .env, as";
+            self.found.warn(format!("{file}, \"sms\": {words} {given}"));
+        }
+    }
+
+    /// Adds keys of config.json, or of a program.
+    fn add_keys(&mut self, source: &str, members: impl IntoIterator<Item = (String, Value)>) {
+        let mut members: Vec<_> = members.into_iter().collect();
+        members.sort_by_cached_key(|(key, _)| self.order(key));
+        for (key, value) in members {
+            self.add_key(source, &key, value);
+        }
+    }
+
+    fn add_key(&mut self, source: &str, path: &str, value: Value) {
+        let origin = format!("{source}, key {path:?}");
+        let is_outer = || {
+            let is_in = |name: &str| is_member(name, path);
+            self.known.values().any(|name| is_in(name)) || aliases().any(|(alias, _)| is_in(&alias))
+        };
+        if source != PROGRAM && self.is_credential_key(path) {
+            let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
+                           that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
+            self.found.wrong(path, problem, Some(&origin));
+        } else if let Some(name) = self.meant(path) {
+            // An empty credential counts as not given, as its variable does.
+            let is_empty = value.as_str().is_some_and(|text| text.trim().is_empty());
+            if !(is_empty && self.is_credential(&name)) {
+                self.put(name, value, origin);
+            }
+        } else if is_outer() {
+            match value {
+                Value::Object(members) => {
+                    for (name, value) in members {
+                        self.add_key(source, &format!("{path}.{name}"), value);
+                    }
+                }
+                Value::Null => {}
+                _ => self.found.wrong(path, "it must be an object", Some(&origin)),
+            }
+        } else {
+            self.note_unknown(path, &origin);
+        }
+    }
+
+    /// Whether a key of config.json is a variable of a gateway, or of the account, in any spelling.
+    fn is_credential_key(&self, key: &str) -> bool {
+        let key = key.to_ascii_uppercase().replace('-', "_");
+        self.is_credential(&key)
+            || self.is_credential(&format!("{PREFIX}{key}"))
+            || SHARED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+    }
+
+    /// Adds the variables. One of the process hides one of the same name in `.env`, even when it is empty; an empty one
+    /// counts as not given.
+    fn add_environment(&mut self, sources: &Sources) {
+        let mut file = dotenv::read(&sources.working_dir, &mut self.found);
+        if file.keys().filter_map(|name| self.meant(name)).any(|name| self.is_credential(&name)) {
+            self.warn_if_readable(&sources.working_dir.join(".env"), ".env");
+        }
+        // A value may also be given by a file or instead of one.
+        let plain = |name: &str| name.strip_suffix(FILE_SUFFIX).unwrap_or(name).to_owned();
+        let hidden: BTreeSet<String> = sources.environment.keys().map(|name| plain(name)).collect();
+        file.retain(|name, _| !hidden.contains(&plain(name)));
+        self.add_variables(".env", file, &sources.working_dir);
+        self.add_variables(PROCESS, sources.environment.clone(), &sources.working_dir);
+    }
+
+    fn add_variables(&mut self, source: &str, given: BTreeMap<String, String>, directory: &Path) {
+        let mut given: Vec<_> = given.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        given.sort_by_cached_key(|(name, _)| self.order(name));
+        for (name, text) in given {
+            let origin = format!("{source}, {name}");
+            let of_file = name.strip_suffix(FILE_SUFFIX).and_then(|plain| self.meant(plain));
+            if name == "HOST" {
+                self.add_host(&text, source == PROCESS, origin);
+            } else if let Some(meant) = of_file {
+                match self.read_value(&directory.join(text), &origin) {
+                    Ok((text, origin)) => self.put(meant, text.into(), origin),
+                    Err(problem) => self.found.wrong(&name, &problem, Some(&origin)),
+                }
+            } else if let Some(meant) = self.meant(&name) {
+                self.put(meant, text.into(), origin);
+            } else {
+                self.note_unknown_variable(&name, &origin);
+            }
+        }
+    }
+
+    /// `HOST`, as the tutorial's project sets it.
+    fn add_host(&mut self, text: &str, is_of_process: bool, origin: String) {
+        let (host, port) = host_variable(text);
+        // Shells and build tools export a variable of this name too.
+        if is_of_process && !is_own_host(&host) {
+            let problem = "is no address of this machine and is ignored. If you did not mean it, unset HOST; else set test-hostname";
+            return self.ignored(&origin, &format!("{} {problem}", quoted(&host)));
+        }
+        if let Some(port) = port {
+            self.put(variable("test-port"), port.into(), origin.clone());
+        }
+        self.put(variable("test-hostname"), host.into(), origin);
+    }
+
+    /// The text of a file that a variable names, and where it came from.
+    fn read_value(&mut self, path: &Path, origin: &str) -> Result<(String, String), String> {
+        let file = path.display();
+        match read_text(path).map(|text| text.map(|text| text.trim().to_owned())) {
+            Ok(Some(text)) if !text.is_empty() => {
+                self.warn_if_readable(path, origin);
+                Ok((text, format!("the file {file}, named by {origin}")))
+            }
+            Ok(Some(_)) => Err(format!("the file {file} is empty")),
+            Ok(None) => Err(format!("there is no file {file}")),
+            Err(reason) => Err(format!("the file {file}: {reason}")),
+        }
+    }
+
+    /// Warns of a file with a secret.
+    fn warn_if_readable(&mut self, path: &Path, origin: &str) {
+        if is_readable_by_others(path) {
+            let file = path.display();
+            let words = format!("every user of this machine can read the file {file}; run chmod o= on it");
+            self.found.warn(format!("{origin}: {words}"));
+        }
+    }
+
+    /// Misspelt names would otherwise look as if they worked.
+    fn note_unknown(&mut self, name: &str, origin: &str) {
+        let of_sms = aliases().map(|(alias, _)| alias).filter(|alias| alias.contains('.'));
+        let known: Vec<String> =
+            self.known.iter().flat_map(|(variable, name)| [variable, name]).cloned().chain(of_sms).collect();
+        let words = format!("it is unknown{}", hint(name, known.iter().map(String::as_str)));
+        self.ignored(origin, &words);
+    }
+
+    fn note_unknown_variable(&mut self, name: &str, origin: &str) {
+        // Other programs have variables of gateways too: only a likely slip is worth a word.
+        let is_slip = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
+        let is_shared = || SHARED_PREFIXES.iter().any(|prefix| name.starts_with(&prefix[..prefix.len() - 1]));
+        if name.starts_with(PREFIX) || is_shared() && self.known.keys().any(is_slip) {
+            self.note_unknown(name, origin);
+        }
+    }
+
+    /// Notes a name or a value that has no effect, and the remedy.
+    pub fn ignored(&mut self, name: &str, problem: &str) {
+        if self.strict {
+            self.found.wrong(name, problem, None);
+        } else {
+            self.found.warn(format!("{name}: {problem}"));
+        }
+    }
+
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.found.warn(warning);
+    }
+
+    pub fn warn_if(&mut self, is_so: bool, warning: impl Into<String>) {
+        if is_so {
+            self.found.warn(warning);
+        }
+    }
+
+    pub fn wrong_if(&mut self, is_so: bool, path: &str, problem: impl AsRef<str>) {
+        if is_so {
+            self.wrong(path, problem);
+        }
+    }
+
+    /// Fails if anything is wrong so far.
+    pub fn check(&mut self) -> Result<(), ConfigErrors> {
+        if self.found.is_empty() { Ok(()) } else { self.found.finish().map(drop) }
+    }
+
+    /// The given value of a key or a variable.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.given.get(&variable(name)).map(|(value, _)| value)
+    }
+
+    /// Every variable that is given.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.given.keys().map(String::as_str)
+    }
+
+    /// Where a key, a variable, or a member of an object came from.
+    pub fn given_by(&self, path: &str) -> Option<&str> {
+        let outer = || path.rfind(['.', '[']).map(|end| &path[..end]);
+        let given = self.given.get(&variable(path)).map(|(_, origin)| origin.as_str());
+        given.or_else(|| self.given_by(outer()?))
+    }
+
+    pub fn origin(&self, path: &str) -> String {
+        self.given_by(path).unwrap_or("the default").to_owned()
+    }
+
+    pub fn is_given(&self, name: &str) -> bool {
+        self.given_by(name).is_some()
+    }
+
+    /// The given value at a path.
+    fn value_at(&self, path: &str) -> Option<&Value> {
+        self.value(path).or_else(|| {
+            let end = path.rfind(['.', '['])?;
+            let (outer, name) = (self.value_at(&path[..end])?, path[end + 1..].trim_end_matches(']'));
+            match outer {
+                // The items of a list may be in one text.
+                Value::String(_) if path[end..].starts_with('[') => Some(outer),
+                Value::Array(items) => items.get(name.parse::<usize>().ok()?),
+                outer => outer.get(name),
+            }
+        })
+    }
+
+    /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number,
+    /// or a text that may hold a password.
+    fn is_secret(&self, path: &str, given: &str) -> bool {
+        let name = path.split(['.', '[']).next().unwrap_or(path);
+        self.is_credential(name) && !name.ends_with("_URL")
+            || path.starts_with("gateways")
+            || path.contains("test-numbers")
+            || given.contains("://") && given.contains(['@', '?'])
+    }
+
+    /// Notes that the value of a key or a member is wrong in itself, or beside others.
+    pub fn wrong(&mut self, path: &str, problem: impl AsRef<str>) {
+        let problem = problem.as_ref();
+        // A text in the place of an object may be a secret.
+        let given = self.value_at(path).filter(|_| !problem.ends_with(NO_OBJECT)).and_then(shown);
+        let given = given.filter(|given| !self.is_secret(path, given));
+        let given = given.map(|given| format!(" = {given}")).unwrap_or_default();
+        let origin = self.given_by(path).map(str::to_owned);
+        self.found.wrong(&format!("{path}{given}"), problem, origin.as_deref());
+    }
+
+    /// Notes that one of two keys or variables is missing beside the other.
+    pub fn both(&mut self, [one, other]: [&str; 2], problem: &str) {
+        for (given, missing) in [(one, other), (other, one)] {
+            if let Some(origin) = self.given_by(given).filter(|_| !self.is_given(missing)) {
+                let origin = format!("{given}: {origin}");
+                self.found.wrong(missing, problem, Some(&origin));
+            }
+        }
+    }
+
+    /// Adds something that follows from several keys to what `--print-config` shows.
+    pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
+        self.rows.retain(|row| row.key != key);
+        self.rows.push(Effective { key: key.to_owned(), value: value.into(), origin: origin.to_owned() });
+    }
+
+    /// The objects below a key whose names they may have; `why` others may not have those that are taken.
+    pub fn named<T>(
+        &mut self,
+        key: &str,
+        mut objects: BTreeMap<String, T>,
+        why: &str,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> BTreeMap<String, T> {
+        /// Those beyond are better made over the API.
+        const MOST: usize = 1_000;
+        if objects.len() > MOST {
+            self.wrong(key, format!("it has {} {key}, and may have {MOST}", objects.len()));
+        }
+        objects.retain(|name, _| {
+            let problem = match is_taken(name) {
+                true => why,
+                false if is_name(name) => return true,
+                false => "a name has 1 to 64 letters, digits, hyphens and underscores",
+            };
+            self.wrong(&format!("{key}.{name}"), problem);
+            false
+        });
+        objects
+    }
+
+    /// Reads a section: a struct whose members are keys, or variables. Reports each that is wrong, and leaves it out.
+    pub fn section<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
+        let mut given = Map::new();
+        for key in members::<T>() {
+            self.known.insert(variable(key), (*key).to_owned());
+            given.extend(self.value(key).map(|value| ((*key).to_owned(), value.clone())));
+        }
+        loop {
+            let count = given.len();
+            match self.read("", given.clone().into()) {
+                Ok(section) => {
+                    self.show(&section);
+                    return section;
+                }
+                Err(path) => given.retain(|key, _| path != *key && !is_member(&path, key)),
+            }
+            if given.len() == count {
+                return T::default();
+            }
+        }
+    }
+
+    /// Adds the members of a section to what `--print-config` shows.
+    fn show<T: Serialize>(&mut self, section: &T) {
+        let Ok(Value::Object(shown)) = serde_json::to_value(section) else { return };
+        for (key, value) in shown {
+            let Some(value) = without_nulls(value) else { continue };
+            let is_of_key = |name: &String| *name == key || is_member(name, &key);
+            let origins = self.given.iter().filter(|(name, _)| self.known.get(*name).is_some_and(is_of_key));
+            let mut origins: Vec<&str> = origins.map(|(_, (_, origin))| origin.as_str()).collect();
+            origins.dedup();
+            let origin = if origins.is_empty() { "the default".to_owned() } else { origins.join("; ") };
+            self.row(&key, value, &origin);
+        }
+    }
+
+    /// Reads the value at a path. Reports what is wrong with it, and members without a meaning.
+    pub fn object<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Option<T> {
+        self.read(path, value).ok()
+    }
+
+    /// Fails with the path of what is wrong.
+    fn read<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Result<T, String> {
+        let (read, unknown) = read(value).map_err(|wrong| {
+            let path = joined(path, &wrong.path);
+            self.wrong(&path, format!("it {}", wrong.problem));
+            path
+        })?;
+        for (below, known) in unknown {
+            let path = joined(path, &below);
+            let name = below.rsplit('.').next().unwrap_or_default();
+            let words = format!("it is unknown{}", hint(name, known.iter().copied()));
+            self.ignored(&format!("{}: {path:?}", self.origin(&path)), &words);
+        }
+        Ok(read)
+    }
+}
+
+/// Whether a path is that of something in `key`.
+fn is_member(path: &str, key: &str) -> bool {
+    path.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', '[']))
+}
+
+/// A value without members that are null; `None` if nothing is left.
+fn without_nulls(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::Object(members) => {
+            let members = members.into_iter().filter_map(|(name, value)| Some((name, without_nulls(value)?)));
+            let members: Map<String, Value> = members.collect();
+            (!members.is_empty()).then_some(Value::Object(members))
+        }
+        value => Some(value),
+    }
+}
