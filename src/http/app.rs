@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hyper::http::request::Parts as Head;
+use hyper::Uri;
 use onceward_cluster::Owner;
 use rand::rngs::StdRng;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use super::admin::session::{Sessions, SignInLimit};
 use super::base::base;
 use super::events::STREAMS;
 use super::hosted::captcha::Captcha;
+use super::request;
 use super::tls::Tls;
 use crate::config::Settings;
 use crate::domain::Channel;
@@ -164,10 +165,10 @@ impl FrontEnd {
         Some(NodeStatus { node: node.name.clone(), state, owner })
     }
 
-    /// The prefix of addresses in the answer to this request, up to and with `/v2`.
-    pub fn base(&self, head: &Head) -> String {
+    /// The prefix of addresses in the answer to a request for this address and host, up to and with `/v2`.
+    pub fn base(&self, uri: &Uri, host: Option<&str>) -> String {
         let Settings { delivery, tls, listen, .. } = &self.settings;
-        base(delivery.public_url.as_deref(), tls.is_some(), listen, head)
+        base(delivery.public_url.as_deref(), tls.is_some(), listen, request::host_of(uri, host))
     }
 
     /// Every reason for not being ready.

@@ -1,6 +1,6 @@
 //! The beginning of the addresses in answers.
 
-use hyper::http::request::Parts as Head;
+use hyper::http::uri::Authority;
 
 use super::request;
 use crate::config::ListenAddress;
@@ -10,14 +10,19 @@ const LONGEST_HOST: usize = 262;
 
 /// The prefix of addresses in the answer to a request, up to and with `/v2`. Begins with `public-url`, else with the
 /// address that the client asked, else with the one that the server listens on.
-pub fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, head: &Head) -> String {
+pub fn base(
+    public_url: Option<&str>,
+    is_tls: bool,
+    listen: &ListenAddress,
+    host: Option<Authority>,
+) -> String {
     if let Some(url) = public_url {
         return format!("{}/v2", url.trim_end_matches('/'));
     }
     let scheme = if is_tls { "https" } else { "http" };
     // Anything else may be valid, but is no address that a client can use again.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
-    let host = request::host_of(head).filter(|host| {
+    let host = host.filter(|host| {
         host.as_str().len() <= LONGEST_HOST
             && request::is_host_and_port(host.as_str().as_bytes())
             && host.as_str().chars().all(is_plain)
@@ -28,14 +33,16 @@ pub fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, head
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HOST;
-
     use super::*;
 
     fn base_of(public_url: Option<&str>, host: &str) -> String {
         let listen = ListenAddress { host: "127.0.0.1".to_owned(), port: 3000 };
-        let request = hyper::Request::get("/v2/Services").header(HOST, host).body(()).expect("a request");
-        base(public_url, false, &listen, &request.into_parts().0)
+        base(
+            public_url,
+            false,
+            &listen,
+            request::host_of(&"/v2/Services".parse().expect("a path"), Some(host)),
+        )
     }
 
     #[test]

@@ -1,65 +1,61 @@
-//! One request: what the front end knows of it when its handler begins.
+//! One request, and what the server knows of its sender.
 
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
 use bytes::Bytes;
+use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
-use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::app::App;
 use super::connection::Connection;
 use super::credential::{self, Credential};
-use super::request::LocalUser;
-use super::response::Problem;
-use super::route::{Access, Operation};
+use super::error::Error;
+use super::group::Access;
+use super::response;
 use crate::observe::trace::{RequestId, SpanContext};
 use crate::registry::{Caller, Scope};
 
-/// A request at a route. The extractor of all handlers, alone or behind a stricter one.
+/// What the server knows of a request beside the request: an extension, which the handler's extractor takes.
 #[derive(Clone)]
-pub struct Call(pub Arc<Received>);
-
-pub struct Received {
+pub struct Origin {
     pub app: App,
-    pub head: Parts,
-    /// The variable segments of the path. `None` without any, and for one that is not UTF-8.
-    pub params: Option<RawPathParams>,
-    /// The route and its access rule; `None` below a path that is not served.
-    pub operation: Option<(Access, &'static Operation)>,
+    pub connection: Arc<Connection>,
+    /// Who may use the route.
+    pub access: Access,
     /// Stands in the answer and in the log.
     pub id: HeaderValue,
     /// The request's span, if it is traced.
     pub span: Option<SpanContext>,
-    /// The address of the other end: the client, or a proxy.
-    pub peer: IpAddr,
-    /// The port of the server that the request came to; `None` at the control socket.
-    pub port: Option<u16>,
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
     /// A trusted proxy says that the person is no bot.
     pub is_trusted: bool,
-    pub connection: Arc<Connection>,
-    pub body: Result<Bytes, Problem>,
-    /// Allows a list until the client has taken it.
-    pub permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+/// A request with its whole body, for handlers that read it themselves.
+pub struct Call {
+    pub head: Parts,
+    pub body: Bytes,
+    origin: Origin,
+    /// The variable segments of the path. `None` without any, and for one that is not UTF-8.
+    params: Option<RawPathParams>,
 }
 
 impl Deref for Call {
-    type Target = Received;
+    type Target = Origin;
 
-    fn deref(&self) -> &Received {
-        &self.0
+    fn deref(&self) -> &Origin {
+        &self.origin
     }
 }
 
-impl Received {
+impl Origin {
     /// Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     pub fn request_id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
@@ -75,7 +71,7 @@ impl Received {
 
     /// The address that limits by client count: the person's, or that of the other end.
     pub fn address(&self) -> IpAddr {
-        self.client.unwrap_or(self.peer)
+        self.client.unwrap_or(self.connection.peer)
     }
 
     /// The request's id with its span.
@@ -87,57 +83,19 @@ impl Received {
     ///
     /// # Errors
     /// 401. A wrong credential is logged, once a second at most. 503 while the store is being loaded.
-    pub fn caller(&self) -> Result<Caller, Problem> {
+    pub fn sender(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let running = self.app.running()?;
-        if let Some(LocalUser(uid)) = self.head.extensions.get() {
-            return Ok(Caller::User(*uid));
+        if let Some(user) = self.connection.user {
+            return Ok(Caller::User(user.0));
         }
-        let credential = Credential::of(&self.head.headers).ok_or(Problem::Unauthenticated)?;
+        let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
         running.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
             let user = credential::masked_user(credential.user());
             self.connection.server.logs.unauthenticated.note(move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });
-            Problem::Unauthenticated
+            Error::UNAUTHENTICATED
         })
-    }
-
-    /// Whether the sender may see something of all services: by the account's credentials, or a key for all services
-    /// with one of these scopes.
-    pub fn admit(&self, scopes: &[Scope]) -> Result<(), Problem> {
-        let caller = self.caller()?;
-        let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));
-        if may { Ok(()) } else { Err(Problem::Forbidden) }
-    }
-
-    /// A variable segment of the path, percent-decoded.
-    pub fn param(&self, name: &str) -> Option<&str> {
-        let mut params = self.params.as_ref()?.iter();
-        params.find(|(known, _)| *known == name).map(|(_, value)| value)
-    }
-
-    /// Whether each variable segment of the path is one segment once it is decoded, and stays in its place: a proxy in front
-    /// that decodes others takes the path for another one. A subject of the guard may be a network, such as `192.0.2.0/24`, and
-    /// what is not served has any path.
-    pub fn has_proper_params(&self) -> bool {
-        self.params.iter().flatten().all(|(name, value)| {
-            let mut segments = value.split(['/', '\\']);
-            (matches!(name, "Subject" | "Path") || !value.contains('/'))
-                && segments.all(|part| part != "." && part != "..")
-        })
-    }
-
-    /// The query; empty without one.
-    pub fn query(&self) -> &str {
-        self.head.uri.query().unwrap_or_default()
-    }
-
-    /// The whole body.
-    ///
-    /// # Errors
-    /// It could not be read: the answer was made before the handler began.
-    pub fn body(&self) -> Result<Bytes, Problem> {
-        self.body.clone()
     }
 
     /// Ends streams of events when the server stops.
@@ -146,11 +104,35 @@ impl Received {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Call {
-    type Rejection = Problem;
+impl Call {
+    /// Whether the sender may see something of all services: by the account's credentials, or a key for all services
+    /// with one of these scopes.
+    pub fn admit(&self, scopes: &[Scope]) -> Result<(), Error> {
+        let caller = self.sender(&self.head.headers)?;
+        let may = scopes.iter().any(|scope| caller.may_everywhere(*scope));
+        if may { Ok(()) } else { Err(Error::FORBIDDEN) }
+    }
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // The front end gives one to each request.
-        parts.extensions.get().cloned().ok_or(Problem::Panicked)
+    /// A variable segment of the path, percent-decoded.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let mut params = self.params.as_ref()?.iter();
+        params.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// The query; empty without one.
+    pub fn query(&self) -> &str {
+        self.head.uri.query().unwrap_or_default()
+    }
+}
+
+impl FromRequest<App> for Call {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
+        let (mut head, body) = request.into_parts();
+        // The layer around each route has put it there.
+        let origin = head.extensions.remove().ok_or(Error::PANICKED)?;
+        let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
+        Ok(Self { head, body: response::whole(body).unwrap_or_default(), origin, params })
     }
 }

@@ -10,8 +10,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use axum::Router;
 use axum::response::Response;
+use axum::routing::post;
 use hyper::StatusCode;
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
@@ -20,10 +23,13 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
-use super::api::params::{Param, Parameter, Text};
-use super::call::{Call, Received};
-use super::response::{self, BadBody, Envelope, ErrorFormat, Message, NotServed, Problem, ResponseExt as _};
-use super::route::{ApiGroup, ApiRouter, Operation, Success};
+use super::app::App;
+use super::call::{Call, Origin};
+use super::error::{BadBody, Error};
+use super::group::Group;
+use super::openapi::{Content, Doc, Docs, properties};
+use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
+use super::values;
 use crate::config::AnswerSet;
 use crate::domain::{
     Channel, Code, CodeLength, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
@@ -35,41 +41,62 @@ use crate::verification::numbers::{
 };
 
 /// The body of `POST /api/send-otp` and of `POST /send-code`. Go programs that marshal a struct without tags spell its
-/// fields with capitals, and the Redis version, which reads names in any case, understood them.
-#[derive(Deserialize)]
+/// fields with capitals, and the Redis version, which reads names in any case, understood them. It did not know the
+/// options: a value that cannot be understood is ignored.
+#[derive(Deserialize, JsonSchema)]
 struct SendBody<'a> {
+    /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
+    #[schemars(with = "values::Text<40>", example = &NUMBER)]
     phone_number: Cow<'a, str>,
+    /// The channel that delivers the code.
     #[serde(default, alias = "Channel", deserialize_with = "string_or_none")]
+    #[schemars(with = "Value", example = &"sms")]
     channel: Option<String>,
+    /// The language of the message.
     #[serde(default, alias = "Locale", deserialize_with = "string_or_none")]
+    #[schemars(with = "Value", example = &"de")]
     locale: Option<String>,
+    /// The hash of the Android app.
     #[serde(rename = "appHash", alias = "AppHash", alias = "apphash")]
     #[serde(default, deserialize_with = "string_or_none")]
+    #[schemars(with = "Value", example = &"FA+9qCX9VSu")]
     app_hash: Option<String>,
 }
 
 /// The body of `POST /api/verify-otp`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct VerifyOtp<'a> {
     #[serde(borrow, alias = "User")]
+    #[schemars(with = "User<'a>", example = json!({ "phoneNumber": NUMBER }))]
     user: JsonObject<User<'a>>,
+    /// The submitted code.
     #[serde(borrow, alias = "Code")]
+    #[schemars(with = "AnyCode", example = &"123456")]
     code: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
+// A longer text does not fit into a body.
+type AnyCode = values::Text<16_384>;
+
+#[derive(Deserialize, JsonSchema)]
 struct User<'a> {
+    /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
+    #[schemars(with = "values::Text<40>", example = &NUMBER, extend("minLength" = 1))]
     phone_number: Cow<'a, str>,
 }
 
 /// The body of `POST /verify-code`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct VerifyCode<'a> {
+    /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber")]
+    #[schemars(with = "values::Text<40>", example = &NUMBER)]
     phone_number: Cow<'a, str>,
+    /// The submitted code.
     #[serde(rename = "smsCode", deserialize_with = "text_or_number")]
+    #[schemars(with = "AnyCode", example = &"123456")]
     sms_code: SmsCode,
 }
 
@@ -81,34 +108,8 @@ struct SmsCode {
 
 const NUMBER: &str = "+14155552671";
 
-/// Describes fields of the bodies.
-fn describe(names: &[&str]) -> Vec<Param> {
-    let describe = |name: &&str| match *name {
-        "user" => {
-            let properties = json!({ "phoneNumber": describe(&["phoneNumber"])[0].schema });
-            let user = json!({ "type": "object", "properties": properties, "required": ["phoneNumber"] });
-            Param::of_object("user", user, json!({ "phoneNumber": NUMBER }))
-        }
-        // A longer text does not fit into a body.
-        "code" | "smsCode" => Param::of::<Text<16_384>>(name, "The submitted code.", "123456"),
-        "channel" => describe_option::<Channel>(name, "The channel that delivers the code.", "sms"),
-        "locale" => describe_option::<Locale>(name, "The language of the message.", "de"),
-        "appHash" => describe_option::<AppHash>(name, "The hash of the Android app.", "FA+9qCX9VSu"),
-        _ => Param::of::<Text<40>>("phoneNumber", "The number, in E.164 form.", NUMBER),
-    };
-    names.iter().map(describe).collect()
-}
-
-/// Describes a field that the older servers did not know: a value that cannot be understood is ignored.
-fn describe_option<P: Parameter>(name: &str, about: &str, example: &str) -> Param {
-    Param {
-        json_schema: json!({ "description": about, "examples": [example] }),
-        ..Param::of::<Option<P>>(name, about, example)
-    }
-}
-
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
-async fn send_otp(call: Call) -> Result<Response, Problem> {
+async fn send_otp(call: Call) -> Result<Response, Error> {
     let (reply, number) = send(&call, Wording::Api, None).await?;
     Ok(api_send(call.app.settings.answers, &reply, number))
 }
@@ -117,7 +118,7 @@ async fn send_otp(call: Call) -> Result<Response, Problem> {
 const TUTORIAL_CODE: SendOptions = SendOptions::DEFAULT;
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
-async fn send_code(call: Call) -> Result<Response, Problem> {
+async fn send_code(call: Call) -> Result<Response, Error> {
     let (reply, number) = send(&call, Wording::Tutorial, Some(TUTORIAL_CODE)).await?;
     Ok(tutorial_send(&reply, number))
 }
@@ -127,13 +128,12 @@ async fn send(
     call: &Call,
     wording: Wording,
     options: Option<SendOptions>,
-) -> Result<(Reply<SendOutcome>, PhoneNumber), Problem> {
-    let body = call.body()?;
-    let body: SendBody<'_> = read(&body)?;
+) -> Result<(Reply<SendOutcome>, PhoneNumber), Error> {
+    let body: SendBody<'_> = read(&call.body)?;
     // The older servers did not know the options. One that cannot be understood may be a client's own, and is ignored.
     let channel = body.channel.as_deref().and_then(Channel::parse);
     if let Some(channel) = channel.filter(|channel| !call.app.channels.contains(channel)) {
-        return Err(Problem::BadBody(BadBody::ChannelNotServed(channel.as_str())));
+        return Err(Error::body(BadBody::ChannelNotServed(channel.as_str())));
     }
     let locale = body.locale.as_deref().and_then(Locale::parse);
     let app_hash = body.app_hash.as_deref().and_then(AppHash::parse);
@@ -149,9 +149,8 @@ pub fn plain_send(number: PhoneNumber) -> Outgoing {
 }
 
 /// `POST /api/verify-otp`: checks a code.
-async fn verify_otp(call: Call) -> Result<Response, Problem> {
-    let body = call.body()?;
-    let VerifyOtp { user: JsonObject(user), code } = read(&body)?;
+async fn verify_otp(call: Call) -> Result<Response, Error> {
+    let VerifyOtp { user: JsonObject(user), code } = read(&call.body)?;
     let (request, number) = check_request(&call, &user.phone_number, &code, None)?;
     let reply = call.check(request).await?;
     Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.policy.lockout_time()))
@@ -160,9 +159,8 @@ async fn verify_otp(call: Call) -> Result<Response, Problem> {
 const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
 
 /// `POST /verify-code`: checks a code.
-async fn verify_code(call: Call) -> Result<Response, Problem> {
-    let body = call.body()?;
-    let VerifyCode { phone_number, sms_code: SmsCode { text: code, is_number } } = read(&body)?;
+async fn verify_code(call: Call) -> Result<Response, Error> {
+    let VerifyCode { phone_number, sms_code: SmsCode { text: code, is_number } } = read(&call.body)?;
     if is_number && code.len() < usize::from(TUTORIAL_CODE.length.get()) {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
@@ -178,10 +176,10 @@ fn check_request(
     phone_number: &str,
     code: &str,
     length: Option<CodeLength>,
-) -> Result<(Check, PhoneNumber), Problem> {
+) -> Result<(Check, PhoneNumber), Error> {
     let (number, spelled) = number(phone_number, call.app.settings.storage.default_region)?;
     if code.is_empty() {
-        return Err(Problem::BadBody(BadBody::EmptyCode));
+        return Err(Error::body(BadBody::EmptyCode));
     }
     let key = NumberKey::new(ServiceId::DEFAULT, number);
     Ok((Check::new(key, call.submitted(code, length)), spelled))
@@ -206,14 +204,14 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SmsCode,
 }
 
 /// The number, and as it is spelled.
-fn number(text: &str, region: Option<Region>) -> Result<(PhoneNumber, PhoneNumber), Problem> {
-    PhoneNumber::parse_with_spelling(text, region).map_err(|error| Problem::BadBody(BadBody::Number(error)))
+fn number(text: &str, region: Option<Region>) -> Result<(PhoneNumber, PhoneNumber), Error> {
+    PhoneNumber::parse_with_spelling(text, region).map_err(|error| Error::body(BadBody::Number(error)))
 }
 
-fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // Checked for the whole body: the parser does not look into the strings that it ignores.
-    let text = std::str::from_utf8(body).map_err(|_| Problem::BadBody(BadBody::NotUtf8))?;
-    let JsonObject(fields) = serde_json::from_str(text).map_err(|error| Problem::BadBody(error.into()))?;
+    let text = std::str::from_utf8(body).map_err(|_| Error::body(BadBody::NotUtf8))?;
+    let JsonObject(fields) = serde_json::from_str(text).map_err(|error| Error::body(error.into()))?;
     Ok(fields)
 }
 
@@ -241,7 +239,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
     }
 }
 
-impl Received {
+impl Origin {
     /// A code of the default service in a text that a person typed or pasted. The tutorial's codes have a length of their
     /// own.
     pub fn submitted(&self, text: &str, length: Option<CodeLength>) -> Option<Code> {
@@ -251,7 +249,7 @@ impl Received {
         Code::submitted(text, length.unwrap_or(of_service), may_have_letters)
     }
 
-    pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Problem> {
+    pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Error> {
         let number = outgoing.key.number;
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
         outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
@@ -269,10 +267,10 @@ impl Received {
         } else {
             log_send(self.request_id(), number, reply.as_ref().map(|reply| &reply.outcome));
         }
-        reply.map_err(Problem::Refused)
+        reply.map_err(Error::from)
     }
 
-    pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Problem> {
+    pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Error> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
         let reply = match self.app.running() {
@@ -280,7 +278,7 @@ impl Received {
             Err(starting) => Err(starting),
         };
         log_check(self.request_id(), number, reply.as_ref().map(|reply| reply.outcome));
-        reply.map_err(Problem::Refused)
+        reply.map_err(Error::from)
     }
 }
 
@@ -329,7 +327,9 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome
 
 /// The answer of the compatible routes when a verification that `/v2` began for the same number has no message or no
 /// check left. They have no words for such limits.
-const LIMITED: Problem = Problem::Refused(Refusal::NumberBusy);
+fn limited(form: ErrorFormat) -> Response {
+    Error::from(Refusal::NumberBusy).answer(form)
+}
 
 /// The answer of `/api/send-otp`: as the Redis version's README documents it, or byte for byte as its code answers.
 /// Spelling and spacing are meant to be like this.
@@ -343,7 +343,7 @@ fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> 
             api(StatusCode::OK, message, &Data(number, &[(TRIALS, attempts_left.into())]))
         }
         SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
-        SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Envelope),
+        SendOutcome::Limited(_) => limited(ErrorFormat::Envelope),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
             let why = number_refused(reply, number);
             response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
@@ -390,9 +390,7 @@ fn api_check(
         (CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until }, _) => {
             api_lock(set, number, until.since(reply.at))
         }
-        (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound, _) => {
-            LIMITED.answer(ErrorFormat::Envelope)
-        }
+        (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound, _) => limited(ErrorFormat::Envelope),
         (CheckOutcome::GatewayFailed, _) => gateway_failed(),
     }
 }
@@ -487,7 +485,7 @@ pub fn tutorial_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Respons
             response::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
         }
         SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
-        SendOutcome::Limited(_) => LIMITED.answer(ErrorFormat::Message),
+        SendOutcome::Limited(_) => limited(ErrorFormat::Message),
         SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
             response::message(
                 StatusCode::BAD_REQUEST,
@@ -515,7 +513,7 @@ pub fn tutorial_check(reply: &Reply<CheckOutcome>) -> Response {
         CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
             tutorial_lock(until.since(reply.at))
         }
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => LIMITED.answer(ErrorFormat::Message),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => limited(ErrorFormat::Message),
         CheckOutcome::GatewayFailed => response::message(
             StatusCode::BAD_GATEWAY,
             "The code could not be checked: the provider that holds it did not answer in time.",
@@ -554,36 +552,42 @@ impl Serialize for Data<'_> {
 
 const ANSWERS: &str = "docs/reference/errors.md lists every response.";
 
-const REDIS_VERSION: ApiGroup = ApiGroup::compatible(
-    "Clients of the Redis version",
-    "Codes of the service `default`, whose rules are the top-level settings.",
-    ErrorFormat::Envelope,
-);
-
-const TUTORIAL: ApiGroup = ApiGroup::compatible(
-    "Clients of the tutorial",
-    "The same with the tutorial's answers.",
-    ErrorFormat::Message,
-);
+const SENT: &str = "The provider accepted the message.";
+const RIGHT: &str = "The code is right.";
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    const SENT: &str = "The provider accepted the message.";
-    const RIGHT: &str = "The code is right.";
-    let send = || describe(&["phoneNumber", "channel", "locale", "appHash"]);
-    ApiRouter::of(REDIS_VERSION)
-        .post("/api/send-otp", send_otp, Operation::new("SendOtp", "Send a code", Success::json::<Envelope>(SENT))
-            .reads(send).about(ANSWERS))
-        .post("/api/verify-otp", verify_otp,
-            Operation::new("VerifyOtp", "Check a code", Success::json::<Envelope>(RIGHT))
-                .reads(|| describe(&["user", "code"])).about(ANSWERS))
-        .merge(ApiRouter::of(TUTORIAL)
-            .post("/send-code", send_code,
-                Operation::new("SendCode", "Send a code", Success::json::<Message>(SENT))
-                    .reads(send).about(ANSWERS))
-            .post("/verify-code", verify_code,
-                Operation::new("VerifyCode", "Check a code", Success::json::<Message>(RIGHT))
-                    .reads(|| describe(&["phoneNumber", "smsCode"])).about(ANSWERS)))
+const REDIS_VERSION: Docs = Docs {
+    name: "Clients of the Redis version",
+    about: "Codes of the service `default`, whose rules are the top-level settings.",
+    group: Group::compatible(ErrorFormat::Envelope),
+    rows: &[
+        ("POST", "/api/send-otp", Doc::new("SendOtp", "Send a code", SENT, Content::json::<Envelope>())
+            .reads(properties::<SendBody<'static>>).about(ANSWERS)),
+        ("POST", "/api/verify-otp", Doc::new("VerifyOtp", "Check a code", RIGHT, Content::json::<Envelope>())
+            .reads(properties::<VerifyOtp<'static>>).about(ANSWERS)),
+    ],
+    ..Docs::OTHERS
+};
+
+#[rustfmt::skip] // A table.
+const TUTORIAL: Docs = Docs {
+    name: "Clients of the tutorial",
+    about: "The same with the tutorial's answers.",
+    group: Group::compatible(ErrorFormat::Message),
+    rows: &[
+        ("POST", "/send-code", Doc::new("SendCode", "Send a code", SENT, Content::json::<Message>())
+            .reads(properties::<SendBody<'static>>).about(ANSWERS)),
+        ("POST", "/verify-code", Doc::new("VerifyCode", "Check a code", RIGHT, Content::json::<Message>())
+            .reads(properties::<VerifyCode<'static>>).about(ANSWERS)),
+    ],
+    ..Docs::OTHERS
+};
+
+pub fn groups() -> [(Docs, Router<App>); 2] {
+    let api = Router::new().route("/api/send-otp", post(send_otp)).route("/api/verify-otp", post(verify_otp));
+    let tutorial =
+        Router::new().route("/send-code", post(send_code)).route("/verify-code", post(verify_code));
+    [(REDIS_VERSION, api), (TUTORIAL, tutorial)]
 }
 
 #[cfg(test)]
@@ -737,7 +741,7 @@ mod tests {
                 (ErrorFormat::Envelope, format!(r#"{{"code":{status},"message":""#)),
                 (ErrorFormat::Message, r#"{"message":""#.to_owned()),
             ] {
-                let answer = Problem::Refused(refusal).answer(format);
+                let answer = Error::from(refusal).answer(format);
                 assert_eq!(answer.status().as_u16(), status);
                 assert_eq!(answer.headers()[RETRY_AFTER], "1");
                 let body = response::whole(answer.into_body()).expect("no stream");

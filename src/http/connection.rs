@@ -14,7 +14,7 @@ use axum::body::Body;
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -34,8 +34,10 @@ use tower_service::Service as _;
 use tracing::debug;
 
 use super::app::{App, ServedRoutes};
+use super::error::Error;
 use super::logs::Logs;
 use super::request::{self, LocalUser};
+use super::response::{ErrorFormat, NeedsMethods};
 use super::tls::HTTP2;
 use crate::node::ReportReceiver;
 
@@ -272,16 +274,34 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     let arrived = Arrived { connection: Arc::clone(connection), number, sent_uri };
     request.extensions_mut().insert(arrived);
     let Ok(mut response) = connection.server.router.clone().call(request).await;
-    let (status, headers) = (response.status(), response.headers_mut());
-    if status != StatusCode::METHOD_NOT_ALLOWED {
-        // The router adds it to every answer to such a method.
-        headers.remove(ALLOW);
+    // The router adds it to every answer to a method that the path does not have.
+    let allow = response.headers_mut().remove(ALLOW);
+    if let Some(NeedsMethods(form)) = response.extensions_mut().remove() {
+        response = with_methods(response, form, allow.as_ref().map_or(&[], HeaderValue::as_bytes));
     }
+    let (status, headers) = (response.status(), response.headers_mut());
     if status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_TYPE);
         headers.remove(CONTENT_LENGTH);
     }
     Ok(response)
+}
+
+/// Tells the methods of the path, as the router knows them: in the answer to another one, or to a preflight.
+fn with_methods(response: Response, form: Option<ErrorFormat>, allow: &[u8]) -> Response {
+    let known = ["GET", "HEAD", "POST", "DELETE"].into_iter();
+    let has = |method: &&str| allow.split(|byte| *byte == b',').any(|one| one == method.as_bytes());
+    let methods = known.filter(has).collect::<Vec<_>>().join(", ");
+    let (mut head, mut body) = response.into_parts();
+    let mut name = ACCESS_CONTROL_ALLOW_METHODS;
+    if let Some(form) = form {
+        let (error, said) = Error::wrong_method(&methods).answer(form).into_parts();
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.extend(error.headers);
+        (body, name) = (said, ALLOW);
+    }
+    head.headers.extend(HeaderValue::try_from(methods).ok().map(|methods| (name, methods)));
+    Response::from_parts(head, body)
 }
 
 /// The address as the router has it, if it was sent as another one. Reports may come with the path of the public address

@@ -1,15 +1,16 @@
 //! Requests of web pages from other origins (CORS), which the operator allows by `cors-origins`.
 
+use axum::Extension;
 use axum::response::{IntoResponse as _, Response};
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue,
-    ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, HeaderValue, ORIGIN, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, StatusCode};
 
 use super::request;
+use super::response::NeedsMethods;
 
 /// The headers that a page may send.
 const REQUEST_HEADERS: HeaderValue =
@@ -33,15 +34,10 @@ pub fn is_preflight(head: &Parts) -> bool {
     head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight of a resource with these methods.
-pub fn preflight(allow: &'static str) -> Response {
-    let methods = HeaderValue::from_static(allow);
-    let headers = [
-        (ACCESS_CONTROL_ALLOW_METHODS, methods),
-        (ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS),
-        (ACCESS_CONTROL_MAX_AGE, MAX_AGE),
-    ];
-    (StatusCode::NO_CONTENT, headers).into_response()
+/// The answer to a preflight. The router knows the methods of the path.
+pub fn preflight() -> Response {
+    let headers = [(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS), (ACCESS_CONTROL_MAX_AGE, MAX_AGE)];
+    (StatusCode::NO_CONTENT, Extension(NeedsMethods(None)), headers).into_response()
 }
 
 /// Lets the page of an allowed origin read an answer, and tells caches that other origins get another one.

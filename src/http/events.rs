@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::response::Problem;
+use super::error::Error;
 use crate::verification::numbers::Refusal;
 
 /// Streams that may be open. Further ones are refused with 503.
@@ -36,9 +36,9 @@ pub fn open(
     places: &Arc<Semaphore>,
     changes: watch::Receiver<()>,
     stop: CancellationToken,
-) -> Result<Response, Problem> {
+) -> Result<Response, Error> {
     let place = Arc::clone(places).try_acquire_owned();
-    let place = place.map_err(|_| Problem::Refused(Refusal::Overloaded))?;
+    let place = place.map_err(|_| Refusal::Overloaded)?;
     // The first bytes tell the page that the stream is open.
     let first = stream::once(ready("retry: 1000\n\n"));
     let rest = stream::unfold((changes, Duration::ZERO), |(mut changes, pause)| async move {

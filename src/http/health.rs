@@ -1,17 +1,22 @@
 //! Health, metrics and a greeting: what each node of a cluster answers by itself.
 
+use axum::Router;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
 use serde::Serialize;
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
-use super::app::{NodeStatus, ServedRoutes};
+use super::app::{App, NodeStatus, ServedRoutes};
 use super::call::Call;
 use super::credential::Credential;
-use super::request::{self, LocalUser};
-use super::response::{self, ALIVE, Envelope, Problem, REFUSED_SECONDS, ResponseExt as _};
-use super::route::{ApiGroup, ApiRouter, Content, Operation, Success};
+use super::error::{Error, REFUSED_SECONDS};
+use super::group::Group;
+use super::openapi::{Content, Doc, Docs};
+use super::request;
+use super::response::{self, ALIVE, Envelope, ResponseExt as _};
 use super::tls::{CertificateHealth, Tls};
 use crate::delivery::GatewayState;
 use crate::domain::{Sid, SidKind};
@@ -81,19 +86,19 @@ async fn owner(call: Call) -> Response {
     if call.app.is_owner() {
         return response::envelope(StatusCode::OK, 200, "this node answers requests", status);
     }
-    let problem = Problem::StandsBy;
-    response::envelope(problem.status(), 503, &problem.to_string(), status).retry_after(REFUSED_SECONDS)
+    let error = Error::STANDS_BY;
+    response::envelope(error.status, 503, &error.message, status).retry_after(REFUSED_SECONDS)
 }
 
 /// Whether the sender is an administrator of this machine, or may read metrics.
 fn may_see_details(call: &Call) -> bool {
     let head = &call.head;
-    head.extensions.get::<LocalUser>().is_some()
+    call.connection.user.is_some()
         || head.headers.contains_key(AUTHORIZATION) && may_read_metrics(call).is_ok()
 }
 
 /// `GET /metrics`.
-async fn metrics(call: Call) -> Result<Response, Problem> {
+async fn metrics(call: Call) -> Result<Response, Error> {
     let (app, head) = (&call.app, &call.head);
     if call.connection.server.routes != ServedRoutes::MetricsOnly {
         may_read_metrics(&call)?;
@@ -111,40 +116,49 @@ async fn metrics(call: Call) -> Result<Response, Problem> {
 }
 
 /// Without the records a server knows the account's credentials of its environment, and no key.
-fn may_read_metrics(call: &Call) -> Result<(), Problem> {
+fn may_read_metrics(call: &Call) -> Result<(), Error> {
     let (Err(starting), settings) = (call.app.running(), &call.app.settings.registry) else {
         return call.admit(&[Scope::Metrics, Scope::Admin]);
     };
     let account = settings.account.as_ref().ok_or(starting)?;
-    let given = Credential::of(&call.head.headers).ok_or(Problem::Unauthenticated)?;
+    let given = Credential::of(&call.head.headers).ok_or(Error::UNAUTHENTICATED)?;
     let is_account = Sid::parse(SidKind::Account, given.user()) == Some(account.sid)
         && bool::from(given.password().as_bytes().ct_eq(account.token.expose().as_bytes()));
-    if is_account { Ok(()) } else { Err(Problem::Unauthenticated) }
+    if is_account { Ok(()) } else { Err(Error::UNAUTHENTICATED) }
 }
 
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
      key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
 
-pub const GROUP: ApiGroup = ApiGroup {
-    is_of_this_node: true,
-    ..ApiGroup::open("The server", "Health, metrics and this description.")
-};
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .route("/owner", get(owner))
+        .route("/hello-world", get(hello_world))
+        .merge(metrics_route())
+}
+
+pub fn metrics_route() -> Router<App> {
+    Router::new().route("/metrics", get(metrics))
+}
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    let text = Content::Text(TextFormat::Classic.content_type());
-    ApiRouter::of(GROUP)
-        .get("/healthz", alive,
-            Operation::new("Healthz", "Check that the process runs", Success::json::<Envelope>("The process runs.")))
-        .get("/readyz", ready,
-            Operation::new("Readyz", "Check that the server is ready", Success::json::<Envelope>("The server works."))
-                .about("503 names the part that does not work. Who may read the metrics gets details. A node of a cluster that could take over is ready."))
-        .get("/owner", owner,
-            Operation::new("Owner", "Check that this node answers requests", Success::json::<Envelope>("It does."))
-                .about("For load balancers, also in front of a single machine. In a cluster the answer names the node that does."))
-        .get("/metrics", metrics,
-            Operation::new("Metrics", "Read the metrics", Success::ok("The metrics.", text)).about(METRICS))
-        .get("/hello-world", hello_world,
-            Operation::new("HelloWorld", "Get a fixed greeting", Success::json::<Envelope>("The greeting."))
-                .about("For clients of the Redis version."))
-}
+pub const DOCS: Docs = Docs {
+    name: "The server",
+    about: "Health, metrics and this description.",
+    group: Group::OF_THIS_NODE,
+    rows: &[
+        ("GET", "/healthz", Doc::new("Healthz", "Check that the process runs", "The process runs.", Content::json::<Envelope>())),
+        ("GET", "/readyz", Doc::new("Readyz", "Check that the server is ready", "The server works.", Content::json::<Envelope>())
+            .about("503 names the part that does not work. Who may read the metrics gets details. A node of a cluster that could take over is ready.")),
+        ("GET", "/owner", Doc::new("Owner", "Check that this node answers requests", "It does.", Content::json::<Envelope>())
+            .about("For load balancers, also in front of a single machine. In a cluster the answer names the node that does.")),
+        ("GET", "/metrics", Doc::new("Metrics", "Read the metrics", "The metrics.", Content::Text(TextFormat::Classic.content_type()))
+            .about(METRICS)),
+        ("GET", "/hello-world", Doc::new("HelloWorld", "Get a fixed greeting", "The greeting.", Content::json::<Envelope>())
+            .about("For clients of the Redis version.")),
+        ("GET", "/openapi.json", Doc::new("OpenApi", "Read this description", "The description, an object of OpenAPI 3.1.", Content::json::<Value>())),
+    ],
+    ..Docs::OTHERS
+};

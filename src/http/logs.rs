@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::response::BadBody;
+use super::error::BadBody;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -16,7 +16,7 @@ use crate::verification::numbers::Refusal;
 pub struct Logs {
     pub refusals: RefusalLog,
     /// Bad bodies at the compatible routes, by route and reason.
-    pub bad_bodies: Mutex<HashMap<(&'static str, Discriminant<BadBody>), OncePerSecond>>,
+    pub bad_bodies: Mutex<HashMap<(String, Discriminant<BadBody>), OncePerSecond>>,
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
     /// Requests with a wrong credential.

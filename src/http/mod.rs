@@ -1,14 +1,15 @@
 //! The hyper front end, and the only place that knows statuses.
 //!
 //! * [`serve`] accepts connections and serves them until the server stops. `connection` serves one connection, with
-//!   [`Tls`] if the server has a certificate. `service` leads one request through axum's router: it decides whether this
-//!   node answers, whether the route may be used, and the form of errors.
+//!   [`Tls`] if the server has a certificate. `service` is the layer around the routes of a group: whether this node
+//!   answers, whether the route may be used, and the form of errors.
 //! * [`FrontEnd`] is the state that every request finds, with the server once its store is loaded.
-//! * `route` declares routes: each file has its own at its end, `routes` puts them together. `openapi` describes them.
+//! * Each file has its routes and their description at its end; `routes` puts them together, each group with its layer.
+//!   `openapi` describes them.
 //! * `api` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `hooks` takes codes of identity
 //!   systems, each in its system's form. `callbacks` takes reports of gateways. `hosted` and `pages` are for people, `admin`
 //!   is the dashboard. `local` has the routes of the control socket, which [`serve_local`] serves beside all others.
-//! * `response` has the errors of every route.
+//! * `form` reads parameters into structs of `values`. `error` has the errors of every route.
 //!
 //! Architecture invariant: the front end decides nothing about a number. It logs no body, no code and no path that is not
 //! in the table.
@@ -25,7 +26,10 @@ mod compatible;
 mod connection;
 mod cors;
 mod credential;
+mod error;
 mod events;
+mod form;
+mod group;
 mod health;
 mod hooks;
 mod hosted;
@@ -35,12 +39,12 @@ mod openapi;
 mod pages;
 mod request;
 mod response;
-mod route;
 mod routes;
 mod server;
 mod service;
 pub mod tls;
 mod transport;
+mod values;
 
 /// Connections over any stream, for tests in memory.
 #[doc(hidden)]
@@ -50,9 +54,10 @@ pub mod streams {
 }
 
 pub use app::{App, ClusterNode, FrontEnd, LISTS, ServedRoutes};
+pub use error::NOT_FOUND;
 pub use local::{Keys, answers};
 pub use onceward_cluster::Owner;
-pub use response::{ALIVE, NOT_FOUND};
+pub use response::ALIVE;
 pub use routes::openapi_json;
 pub use server::{serve, serve_local};
 pub use tls::Tls;

@@ -1,17 +1,16 @@
 //! The description of every route as `OpenAPI` 3.1, from the table of routes and the schemas of what it names.
 
-use schemars::SchemaGenerator;
 use schemars::generate::{Contract, SchemaSettings};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::paging::Meta;
-use super::api::params::{
-    AttemptSid, BucketSid, Country, GuardSubject, HostedSessionSid, IdOrNumber, Param, Pattern, RateLimitSid,
-    ServiceSid, Text, WebhookSid,
-};
+use super::api::paging::{Meta, Paging};
+use super::app::FrontEnd;
+use super::form::{FORM, JSON, names};
+use super::group::{Access, Group};
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
-use super::route::{Access, ApiGroup, Content, Operation, SchemaOf, schema};
-use crate::domain::PhoneNumber;
+use super::values;
 
 pub const INTRODUCTION: &str = "Phone verification by one-time code. The routes below /v2 are those of Twilio Verify's API, \
      version 2, so that its client libraries work with another address. The others are for clients of older servers.";
@@ -20,39 +19,317 @@ pub const ACCESS: &str = "User: the account's sid (AC...) with its auth token as
      secret.";
 
 const BASIC: &str = "basic";
-pub const JSON: &str = "application/json";
 
 pub const ERRORS: &str = "An error: its message says what is wrong, and docs/reference/errors.md lists all. 503 means that nothing has \
      happened. After 429 and 503 a header says when to try again: Retry-After, below /v2 X-Onceward-Retry-After.";
 
 const COMPONENTS: &str = "/components/schemas";
 
+/// The description of a group of routes.
+#[derive(Clone, Copy)]
+pub struct Docs {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub group: Group,
+    /// Whether this server has the routes.
+    pub is_served: fn(&FrontEnd) -> bool,
+    /// Method, path, and what there is.
+    pub rows: &'static [Row],
+}
+
+/// `GET`, which answers `HEAD` without a body too, `POST` or `DELETE`; the path, with the names of its variable segments in
+/// braces; and the route.
+pub type Row = (&'static str, &'static str, Doc);
+
+/// The description of a route.
+#[derive(Clone, Copy)]
+pub struct Doc {
+    /// Its name for generated clients.
+    pub id: &'static str,
+    pub summary: &'static str,
+    pub about: &'static str,
+    /// The parameters that its handler reads: in the body of a `POST`, else in the query.
+    pub reads: fn() -> Vec<Property>,
+    /// Whether it takes the header `Idempotency-Key`.
+    pub has_key: bool,
+    /// The status of the response to a good request, and what that is.
+    pub status: u16,
+    pub success: &'static str,
+    pub content: Content,
+}
+
+#[derive(Clone, Copy)]
+pub enum Content {
+    Nothing,
+    /// Text of this media type.
+    Text(&'static str),
+    /// JSON of this schema.
+    Json(SchemaOf),
+    /// A page of a list: the schema of an item, the key, and perhaps a further member of the page.
+    List(SchemaOf, &'static str, Option<(&'static str, SchemaOf)>),
+}
+
+/// The schema of a type, or a reference to it.
+pub type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+pub fn schema<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Schema {
+    schemas.subschema_for::<T>()
+}
+
+impl Content {
+    pub const fn json<T: JsonSchema>() -> Self {
+        Self::Json(schema::<T>)
+    }
+}
+
+impl Docs {
+    /// For what most groups have in common.
+    pub const OTHERS: Self = Self { name: "", about: "", group: Group::OPEN, is_served: |_| true, rows: &[] };
+
+    pub fn is_twilio(&self) -> bool {
+        self.group.errors == ErrorFormat::Twilio
+    }
+
+    /// Media types of bodies.
+    fn bodies(&self) -> &'static [&'static str] {
+        match self.group.errors {
+            _ if self.group.access == Access::Compatible => &[JSON],
+            ErrorFormat::Twilio => &[FORM, JSON],
+            ErrorFormat::Envelope | ErrorFormat::Message => &[FORM],
+        }
+    }
+}
+
+/// A route with a resource, by its parameters, its resource, its name for generated clients, and its purpose.
+pub const fn ok<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
+    id: &'static str,
+    summary: &'static str,
+) -> Doc {
+    Doc::new(id, summary, "The resource.", Content::json::<V>()).reads(properties::<P>)
+}
+
+/// The same for a resource that is made.
+pub const fn made<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
+    id: &'static str,
+    summary: &'static str,
+) -> Doc {
+    let doc = Doc::new(id, summary, "Created.", Content::json::<V>()).reads(properties::<P>);
+    Doc { status: 201, ..doc }
+}
+
+/// The same for a deletion.
+pub const fn gone<P: Deserialize<'static> + JsonSchema>(id: &'static str, summary: &'static str) -> Doc {
+    Doc { status: 204, ..Doc::new(id, summary, "Deleted.", Content::Nothing).reads(properties::<P>) }
+}
+
+/// The same for pages of a list under `key`.
+pub const fn list_of<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
+    key: &'static str,
+    id: &'static str,
+    summary: &'static str,
+) -> Doc {
+    let pages = Content::List(schema::<V>, key, None);
+    Doc::new(id, summary, "A page of the list.", pages).reads(properties::<P>)
+}
+
+impl Doc {
+    /// One without the optional fields: its name for generated clients, its purpose, and its good response.
+    pub const fn new(
+        id: &'static str,
+        summary: &'static str,
+        success: &'static str,
+        content: Content,
+    ) -> Self {
+        Self { id, summary, about: "", reads: Vec::new, has_key: false, status: 200, success, content }
+    }
+
+    pub const fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
+    }
+
+    pub const fn reads(self, reads: fn() -> Vec<Property>) -> Self {
+        Self { reads, ..self }
+    }
+
+    pub const fn with_key(self) -> Self {
+        Self { has_key: true, ..self }
+    }
+
+    /// Its parameters, with their places: `path`, `header`, and `query` or `body`.
+    pub fn params(&self, verb: &str, path: &str) -> Vec<(&'static str, Property)> {
+        const ABOUT: &str = "Visible ASCII characters that the client chooses, such as a UUID.";
+        let key = || property::<values::IdempotencyKey>("Idempotency-Key", ABOUT, false);
+        let of_list = matches!(self.content, Content::List(..)).then(properties::<Paging>);
+        let place = if verb == "POST" { "body" } else { "query" };
+        let in_path = path_params(path).into_iter().map(|property| ("path", property));
+        let in_head = self.has_key.then(|| ("header", key()));
+        let others = (self.reads)().into_iter().chain(of_list.into_iter().flatten());
+        in_path.chain(in_head).chain(others.map(|property| (place, property))).collect()
+    }
+}
+
 /// The document as JSON.
-pub fn text(groups: &[(ApiGroup, Vec<Operation>)]) -> String {
-    let mut text = serde_json::to_string_pretty(&document(groups)).unwrap_or_default();
+pub fn text(docs: &[Docs]) -> String {
+    let mut text = serde_json::to_string_pretty(&document(docs)).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// Makes the schemas of responses. They refer to each other, or are whole.
-fn schemas(inline_subschemas: bool) -> SchemaGenerator {
+/// Makes the schemas of requests, which are whole, or of responses, which are whole or refer to each other.
+fn schemas(contract: Contract, inline_subschemas: bool) -> SchemaGenerator {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = COMPONENTS.into();
-    settings.contract = Contract::Serialize;
-    settings.inline_subschemas = inline_subschemas;
+    (settings.contract, settings.inline_subschemas) = (contract, inline_subschemas);
     settings.into_generator()
 }
 
-fn document(groups: &[(ApiGroup, Vec<Operation>)]) -> Value {
-    let (mut schemas, mut paths, mut tags) = (schemas(false), Map::new(), Vec::new());
-    for (group, routes) in groups {
-        for route in routes.iter().filter(|route| route.is_described()) {
-            let item = paths.entry(route.path).or_insert_with(|| json!({}));
-            item[route.verb.to_lowercase()] = operation(group, route, &mut schemas);
+/// A parameter of a request.
+pub struct Property {
+    pub name: String,
+    pub required: bool,
+    pub about: String,
+    pub example: Value,
+    /// Its values in a path, a query, a header or a form.
+    pub schema: Value,
+    /// Its values in a JSON body.
+    json_schema: Value,
+}
+
+/// The fields of a struct of parameters, in their order.
+pub fn properties<P: Deserialize<'static> + JsonSchema>() -> Vec<Property> {
+    let whole = schemas(Contract::Deserialize, true).into_root_schema_for::<P>();
+    let required = whole.get("required").and_then(Value::as_array);
+    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
+    let property =
+        |name: &&str| Property::of(name, whole.as_value()["properties"][name].clone(), is_required(name));
+    let is_field = |name: &&&str| whole.pointer(&format!("/properties/{name}")).is_some();
+    names::<P>().iter().filter(is_field).map(property).collect()
+}
+
+/// A value of this type elsewhere.
+pub fn property<V: JsonSchema>(name: &str, about: &str, required: bool) -> Property {
+    let mut schema = schemas(Contract::Deserialize, true).into_root_schema_for::<V>().to_value();
+    schema["description"] = about.into();
+    Property::of(name, schema, required)
+}
+
+impl Property {
+    /// From the schema of a value, which may be null if it is not required.
+    fn of(name: &str, mut schema: Value, required: bool) -> Self {
+        let about = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
+        let example = schema.pointer("/examples/0").cloned().unwrap_or_default();
+        if let Some(members) = schema.as_object_mut() {
+            let has_type = members.contains_key("type");
+            let is_kept = |name: &str| match name {
+                "examples" => !has_type,
+                "$schema" | "title" | "default" | "description" => false,
+                _ => true,
+            };
+            members.retain(|name, _| is_kept(name));
+            for null in [Value::Null, "null".into()] {
+                for name in ["type", "enum"] {
+                    if let Some(list) = members.get_mut(name).and_then(Value::as_array_mut) {
+                        list.retain(|item| *item != null);
+                    }
+                }
+            }
+            if let Some([one]) = members.get("type").and_then(Value::as_array).map(Vec::as_slice) {
+                let one = one.clone();
+                members.insert("type".to_owned(), one);
+            }
         }
-        if routes.iter().any(Operation::is_described) {
-            tags.push(json!({ "name": group.name, "description": group.about }));
+        Self::new(name.to_owned(), about, example, required, schema.clone(), in_json(schema))
+    }
+
+    /// From the schemas of its values in a form and in a JSON body.
+    pub fn new(
+        name: String,
+        about: String,
+        example: Value,
+        required: bool,
+        schema: Value,
+        in_json: Value,
+    ) -> Self {
+        let json_schema = finished(in_json, &about, required, !required);
+        Self {
+            schema: finished(schema, &about, required, false),
+            name,
+            required,
+            about,
+            example,
+            json_schema,
         }
+    }
+
+    /// Its values, in a few words.
+    pub fn accepts(&self) -> String {
+        let schema = &self.schema;
+        let words = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let words = words.collect::<Vec<_>>().join(" | ");
+        match (schema["type"].as_str(), schema["maxLength"].as_u64()) {
+            _ if !words.is_empty() => words,
+            (Some("integer"), _) if schema["maximum"].is_null() => format!("from {}", schema["minimum"]),
+            (Some("integer"), _) => format!("{} to {}", schema["minimum"], schema["maximum"]),
+            (Some("boolean"), _) => "true | false".to_owned(),
+            (Some("array"), _) => "names".to_owned(),
+            _ if schema["contentMediaType"] == JSON => "JSON object".to_owned(),
+            (_, Some(most)) => format!("text, at most {most} characters"),
+            _ => "text".to_owned(),
+        }
+    }
+
+    /// The example as the docs show it.
+    pub fn example_text(&self) -> String {
+        let example = self.example.get(0).unwrap_or(&self.example);
+        example.as_str().map_or_else(|| example.to_string(), str::to_owned)
+    }
+}
+
+/// The schema of a parameter in a JSON body: an object in a text may also be an object there.
+fn in_json(schema: Value) -> Value {
+    if schema["contentMediaType"] != JSON {
+        return schema;
+    }
+    let values = json!({ "type": ["string", "number", "boolean"] });
+    json!({ "oneOf": [schema, { "type": "object", "additionalProperties": values }] })
+}
+
+/// Adds what depends on the place of a type: its meaning, whether it may be empty, and whether it may be null.
+fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> Value {
+    if !about.is_empty() {
+        schema["description"] = about.into();
+    }
+    if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !pattern.starts_with('^')) {
+        let absent = if required { "" } else { "?" };
+        schema["pattern"] = format!("^({pattern}){absent}$").into();
+    }
+    if required && schema["maxLength"].is_u64() {
+        schema["minLength"] = 1.into();
+    }
+    if required && schema["type"] == "array" {
+        schema["minItems"] = 1.into();
+    } else if nullable && let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        choices.push(json!({ "type": "null" }));
+    } else if nullable && schema["type"] != "array" && !schema["type"].is_null() {
+        schema["type"] = match schema["type"].take() {
+            Value::Array(types) => [types, vec!["null".into()]].concat().into(),
+            one => json!([one, "null"]),
+        };
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push(Value::Null);
+        }
+    }
+    schema
+}
+
+fn document(docs: &[Docs]) -> Value {
+    let (mut schemas, mut paths, mut tags) = (schemas(Contract::Serialize, false), Map::new(), Vec::new());
+    for docs in docs.iter().filter(|docs| !docs.rows.is_empty()) {
+        for row in docs.rows {
+            let item = paths.entry(row.1).or_insert_with(|| json!({}));
+            item[row.0.to_lowercase()] = operation(docs, row, &mut schemas);
+        }
+        tags.push(json!({ "name": docs.name, "description": docs.about }));
     }
     let license = "MIT OR Apache-2.0";
     json!({
@@ -73,33 +350,31 @@ fn document(groups: &[(ApiGroup, Vec<Operation>)]) -> Value {
     })
 }
 
-fn operation(group: &ApiGroup, route: &Operation, schemas: &mut SchemaGenerator) -> Value {
-    let (is_post, params) = (route.verb == "POST", route.params());
-    let query: &[Param] = if is_post { &[] } else { &params };
-    let places =
-        [("path", path_params(route).as_slice()), ("query", query), ("header", (route.headers)().as_slice())]
-            .map(|(place, params)| params.iter().map(|param| parameter(param, place)).collect::<Vec<_>>());
+fn operation(docs: &Docs, (verb, path, doc): &Row, schemas: &mut SchemaGenerator) -> Value {
+    let (in_body, others): (Vec<_>, Vec<_>) =
+        doc.params(verb, path).into_iter().partition(|(place, _)| *place == "body");
+    let parameters: Vec<_> = others.iter().map(|(place, param)| parameter(param, place)).collect();
     let responses = json!({
-        route.success.status.to_string(): success(route, schemas),
+        doc.status.to_string(): success(doc, schemas),
         // hyper answers it, without a body.
         "431": { "description": "The headers or the address are too long." },
-        "default": error(group, schemas),
+        "default": error(docs.group.errors, schemas),
     });
     let mut operation = json!({
-        "tags": [group.name],
-        "operationId": route.id,
-        "summary": route.summary,
-        "parameters": places.concat(),
+        "tags": [docs.name],
+        "operationId": doc.id,
+        "summary": doc.summary,
+        "parameters": parameters,
         "responses": responses,
     });
-    if !route.about.is_empty() {
-        operation["description"] = route.about.into();
+    if !doc.about.is_empty() {
+        operation["description"] = doc.about.into();
     }
-    if is_post && !params.is_empty() {
-        operation["requestBody"] = body(group, &params);
+    if !in_body.is_empty() {
+        operation["requestBody"] = body(docs, &in_body);
     }
     let basic = json!({ BASIC: [] });
-    match route.access.unwrap_or(group.access) {
+    match docs.group.access {
         Access::Open => {}
         Access::Compatible => operation["security"] = json!([{}, basic]),
         Access::Scope(_) | Access::AnyScope | Access::Account(_) => operation["security"] = json!([basic]),
@@ -108,41 +383,37 @@ fn operation(group: &ApiGroup, route: &Operation, schemas: &mut SchemaGenerator)
 }
 
 /// The variable segments of a path. The segment before one names its kind.
-pub fn path_params(route: &Operation) -> Vec<Param> {
-    const HEX: &str = "0123456789abcdef0123456789abcdef";
-    let segments: Vec<&str> = route.path.split('/').collect();
+fn path_params(path: &str) -> Vec<Property> {
+    let segments: Vec<&str> = path.split('/').collect();
     let param = |pair: &[&str]| {
         let name = pair[1].strip_prefix('{')?.strip_suffix('}')?;
-        Some(match pair[0] {
-            "Services" => Param::of::<ServiceSid>(name, "The service.", &format!("VA{HEX}")),
-            "Verifications" => {
-                Param::of::<IdOrNumber>(name, "The verification, or its number.", &format!("VE{HEX}"))
-            }
-            "RateLimits" => Param::of::<RateLimitSid>(name, "The rate limit.", &format!("RK{HEX}")),
-            "Buckets" => Param::of::<BucketSid>(name, "The bucket.", &format!("BL{HEX}")),
-            "MessagingConfigurations" => Param::of::<Country>(name, "Two letters of ISO 3166-1.", "DE"),
-            "Webhooks" => Param::of::<WebhookSid>(name, "The webhook.", &format!("YW{HEX}")),
-            "TestNumbers" => Param::of::<Pattern>(name, "A number in which x is any digit.", "+1415555012x"),
-            "Attempts" => Param::of::<AttemptSid>(name, "The attempt.", &format!("VL{HEX}")),
-            "HostedSessions" => Param::of::<HostedSessionSid>(name, "The session.", &format!("VH{HEX}")),
-            "Numbers" | "Lockouts" => Param::of::<PhoneNumber>(name, NUMBER, "+14155552671"),
+        let (property, about): (fn(&str, &str, bool) -> Property, _) = match pair[0] {
+            "Services" => (property::<values::ServiceSid>, "The service."),
+            "Verifications" => (property::<values::IdOrNumber>, "The verification, or its number."),
+            "RateLimits" => (property::<values::RateLimitSid>, "The rate limit."),
+            "Buckets" => (property::<values::BucketSid>, "The bucket."),
+            "MessagingConfigurations" => (property::<values::Country>, "Two letters of ISO 3166-1."),
+            "Webhooks" => (property::<values::WebhookSid>, "The webhook."),
+            "TestNumbers" => (property::<values::Pattern>, "A number in which x is any digit."),
+            "Attempts" => (property::<values::AttemptSid>, "The attempt."),
+            "HostedSessions" => (property::<values::HostedSessionSid>, "The session."),
+            "Numbers" | "Lockouts" => (property::<values::PhoneNumber>, NUMBER),
             // Lookup answers every text, with "valid": false.
-            "PhoneNumbers" => Param::of::<Text<64>>(name, NUMBER, "+14155552671"),
-            "Entries" | "Explanations" => Param::of::<GuardSubject>(
-                name,
-                "A number, prefix, country or client address.",
-                "+99290000****",
-            ),
-            _ => Param::of::<Text<64>>(name, "A name.", "name"),
-        })
+            "PhoneNumbers" => (property::<values::NumberText<64>>, NUMBER),
+            "Entries" | "Explanations" => {
+                (property::<values::GuardSubject>, "A number, prefix, country or client address.")
+            }
+            _ => (property::<values::Text<64>>, "A name."),
+        };
+        Some(property(name, about, true))
     };
     segments.windows(2).filter_map(param).collect()
 }
 
 const NUMBER: &str = "The number, in E.164 form; its + may be %2B.";
 
-fn parameter(param: &Param, place: &str) -> Value {
-    let Param { name, required, about, example, schema, .. } = param;
+fn parameter(param: &Property, place: &str) -> Value {
+    let Property { name, required, about, example, schema, .. } = param;
     json!({
         "name": name,
         "in": place,
@@ -153,34 +424,36 @@ fn parameter(param: &Param, place: &str) -> Value {
     })
 }
 
-fn body(group: &ApiGroup, params: &[Param]) -> Value {
-    let required = || params.iter().filter(|param| param.required);
+fn body(docs: &Docs, params: &[(&str, Property)]) -> Value {
+    let params = || params.iter().map(|(_, param)| param);
+    let required = || params().filter(|param| param.required);
     let names: Vec<&String> = required().map(|param| &param.name).collect();
     let examples: Map<_, _> = required().map(|param| (param.name.clone(), param.example.clone())).collect();
     let content = |media_type: &&str| {
         let is_json = *media_type == JSON;
-        let schema = |param: &Param| if is_json { param.json_schema.clone() } else { param.schema.clone() };
-        let properties: Map<_, _> = params.iter().map(|param| (param.name.clone(), schema(param))).collect();
+        let schema =
+            |param: &Property| if is_json { param.json_schema.clone() } else { param.schema.clone() };
+        let properties: Map<_, _> = params().map(|param| (param.name.clone(), schema(param))).collect();
         let schema = json!({ "type": "object", "properties": properties, "required": names });
         ((*media_type).to_owned(), json!({ "schema": schema, "example": examples }))
     };
-    let content: Map<_, _> = group.bodies.iter().map(content).collect();
+    let content: Map<_, _> = docs.bodies().iter().map(content).collect();
     json!({ "required": !names.is_empty(), "content": content })
 }
 
-fn success(route: &Operation, schemas: &mut SchemaGenerator) -> Value {
-    let mut response = json!({ "description": route.success.about });
-    if let Content::Text(media_type) = route.success.content {
+fn success(doc: &Doc, schemas: &mut SchemaGenerator) -> Value {
+    let mut response = json!({ "description": doc.success });
+    if let Content::Text(media_type) = doc.content {
         response["content"] = json!({ media_type: { "schema": { "type": "string" } } });
-    } else if let Some(schema) = success_schema(route, schemas) {
+    } else if let Some(schema) = success_schema(doc, schemas) {
         response["content"] = json!({ JSON: { "schema": schema } });
     }
     response
 }
 
-fn success_schema(route: &Operation, schemas: &mut SchemaGenerator) -> Option<Value> {
-    match route.success.content {
-        Content::Nothing | Content::Page | Content::Text(_) => None,
+fn success_schema(doc: &Doc, schemas: &mut SchemaGenerator) -> Option<Value> {
+    match doc.content {
+        Content::Nothing | Content::Text(_) => None,
         Content::Json(schema) => Some(schema(schemas).to_value()),
         Content::List(item, key, further) => {
             let mut members =
@@ -195,14 +468,14 @@ fn success_schema(route: &Operation, schemas: &mut SchemaGenerator) -> Option<Va
 }
 
 /// The whole schema of a good response, as text; empty if it has no JSON.
-pub fn schema_text(route: &Operation) -> String {
-    let schema = success_schema(route, &mut schemas(true));
+pub fn schema_text(doc: &Doc) -> String {
+    let schema = success_schema(doc, &mut schemas(Contract::Serialize, true));
     schema.map(|schema| serde_json::to_string_pretty(&schema).unwrap_or_default()).unwrap_or_default()
 }
 
 /// All errors of a route have one form.
-fn error(group: &ApiGroup, schemas: &mut SchemaGenerator) -> Value {
-    let schema = match group.errors {
+fn error(form: ErrorFormat, schemas: &mut SchemaGenerator) -> Value {
+    let schema = match form {
         ErrorFormat::Envelope => schema::<Envelope>(schemas),
         ErrorFormat::Message => schema::<Message>(schemas),
         ErrorFormat::Twilio => schema::<TwilioError>(schemas),

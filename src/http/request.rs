@@ -137,9 +137,13 @@ pub fn is_cross_site(headers: &HeaderMap) -> bool {
     headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
 }
 
-pub fn host_of(head: &Parts) -> Option<Authority> {
-    let named = || Authority::try_from(only(&head.headers, &HOST)?).ok();
-    head.uri.authority().cloned().or_else(named)
+/// The host that a request for this address is for, by its header `Host` if the address does not say.
+pub fn host_of(uri: &Uri, header: Option<&str>) -> Option<Authority> {
+    uri.authority().cloned().or_else(|| Authority::try_from(header?).ok())
+}
+
+fn host_of_head(head: &Parts) -> Option<Authority> {
+    host_of(&head.uri, only(&head.headers, &HOST))
 }
 
 /// Whether a form comes from a page of this server, as the browser says. Clients that are no browsers say nothing.
@@ -147,7 +151,7 @@ pub fn is_own_form(head: &Parts) -> bool {
     let site = head.headers.get(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin" || site == "none");
     let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        origin.is_some_and(|origin| origin.authority() == host_of(head).as_ref())
+        origin.is_some_and(|origin| origin.authority() == host_of_head(head).as_ref())
     });
     site && origin
 }

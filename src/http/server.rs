@@ -21,7 +21,7 @@ use super::connection::{self, Connection, Server};
 use super::logs::Logs;
 use super::request::{LocalUser, network_of};
 use super::response::NotServed;
-use super::service;
+use super::routes;
 use super::tls::Tls;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
@@ -43,16 +43,16 @@ const LOCAL_CONNECTIONS: usize = 16;
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The state of connections that lead requests through every route. `port` is the one that the server listens on.
-pub fn server_state(app: App, port: Option<u16>, routes: ServedRoutes) -> Server {
+pub fn server_state(app: App, port: Option<u16>, served: ServedRoutes) -> Server {
     let not_served = NotServed::ALL.map(NotServed::as_str);
     app.metrics.create_refusals_at_zero(&[Refusal::NAMES, &not_served].concat());
     let prefix = app.request_id_prefix;
     Server {
         port,
-        routes,
+        routes: served,
         // Ids of requests at the control socket differ from those of the HTTP port.
-        request_id_prefix: if routes == ServedRoutes::Local { !prefix } else { prefix },
-        router: service::router(&app),
+        request_id_prefix: if served == ServedRoutes::Local { !prefix } else { prefix },
+        router: routes::router(&app, served),
         accepted: AtomicU64::new(0),
         stop: CancellationToken::new(),
         logs: Logs::default(),

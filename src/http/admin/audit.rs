@@ -1,32 +1,33 @@
 //! The audit log, the newest entries first.
 
 use askama::Template;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageResult, moment};
 use crate::domain::{SidKind, Timestamp};
 use crate::http::api::audit::AuditEntryView;
-use crate::http::api::params::{Frame as ViewFrame, ServiceSid, Text, UtcTime, parameters};
-use crate::registry::audit::{Action, AuditEntry};
+use crate::http::values;
+use crate::registry::audit::AuditEntry;
 
 const PATH: &str = "/admin/audit";
 
-parameters! {
-    /// The filters of the list.
-    pub struct Filters {
-        /// Since, UTC
-        "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// Before, UTC
-        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
-        /// Service
-        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Action
-        "action" = "key.created" => action: Option<Action>,
-        /// Actor: kind, id or name
-        "actor" = "anna" => actor: Option<Text<100>>,
-        /// By or about the id
-        "of" = "SK0123456789abcdef0123456789abcdef" => of: Option<Text<40>>,
-    }
+/// The filters of the list.
+#[derive(Deserialize, JsonSchema)]
+pub struct Filters {
+    /// Since, UTC
+    pub since: Option<values::UtcTime>,
+    /// Before, UTC
+    pub until: Option<values::UtcTime>,
+    /// Service
+    pub service: Option<values::ServiceSid>,
+    /// Action
+    pub action: Option<values::AuditAction>,
+    /// Actor: kind, id or name
+    pub actor: Option<values::Text<100>>,
+    /// By or about the id
+    pub of: Option<values::Text<40>>,
 }
 
 #[derive(Template)]
@@ -58,17 +59,17 @@ pub async fn page(request: AdminRequest) -> PageResult {
     if let Some(Filters { since, until, service, action, actor, of }) = filters {
         // A deleted service has entries too.
         let fits = |entry: &AuditEntry| {
-            service.is_none_or(|service| entry.service == Some(service))
-                && action.is_none_or(|action| entry.action == action)
-                && actor.as_ref().is_none_or(|actor: &String| entry.actor.is(actor))
-                && of.as_ref().is_none_or(|of: &String| entry.actor.is(of) || entry.subject == *of)
+            service.is_none_or(|service| entry.service == Some(service.0))
+                && action.as_ref().is_none_or(|action| entry.action == action.0)
+                && actor.as_ref().is_none_or(|actor| entry.actor.is(&actor.0))
+                && of.as_ref().is_none_or(|of| entry.actor.is(&of.0) || entry.subject == of.0)
         };
         let range = list.range(since, until, fits);
         entries = list.take(request.running.registry.audit().list(None, range).await?);
     }
     let registry = &request.running.registry;
     let keys = registry.keys(None);
-    let views = ViewFrame::without_addresses(registry.account_sid());
+    let views = values::Frame::without_addresses(registry.account_sid());
     let entries = entries.into_iter().map(|entry| {
         let (view, resource) = (AuditEntryView::new(&views, &entry), entry.resource());
         let AuditEntry { at, service, subject, changes: values, .. } = entry;

@@ -2,13 +2,15 @@
 
 use askama::Template;
 use axum::response::Response;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tracing::info;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageResult, moment};
 use super::session::{NO_ACTION, Notice};
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::http::api::params::{IsLive, ServiceSid, parameters};
+use crate::http::values;
 use crate::registry::{ApiKey, Revocation, Scope, Scopes};
 
 const PATH: &str = "/admin/keys";
@@ -21,14 +23,13 @@ const SCOPES: [(Scope, &str); 4] = [
     (Scope::Metrics, "read metrics"),
 ];
 
-parameters! {
-    /// The filters of the list.
-    pub struct Filters {
-        /// For one service
-        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// State
-        "state" = "live" => is_live: Option<IsLive>,
-    }
+/// The filters of the list.
+#[derive(Deserialize, JsonSchema)]
+pub struct Filters {
+    /// For one service
+    pub service: Option<values::ServiceSid>,
+    /// State
+    pub state: Option<values::IsLive>,
 }
 
 #[derive(Template)]
@@ -69,11 +70,11 @@ pub async fn page(request: AdminRequest) -> Response {
     // Each has a form.
     list.rows = 15;
     let mut rows = Vec::new();
-    if let Some(Filters { service, is_live }) = filters
+    if let Some(Filters { service, state }) = filters
         && let Ok(service) = list.service(&request, service)
     {
         let mut keys = request.running.registry.keys(service.map(|service| service.id));
-        keys.retain(|key| is_live.is_none_or(|is_live| is_live == key.revoked.is_none()));
+        keys.retain(|key| state.as_ref().is_none_or(|is_live| is_live.0 == key.revoked.is_none()));
         rows = list.take_of_all(keys);
     }
     list::html(&list, &KeysPage { request: &request, list: &list, rows })
@@ -96,7 +97,7 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
         "" => None,
         sid => Some(request.service(sid).ok_or("the service does not exist")?.id),
     };
-    let given = request.form.texts("scope").unwrap_or_default();
+    let given = request.form.field::<Option<Vec<String>>>("scope").ok().flatten().unwrap_or_default();
     let scopes: Option<Scopes> = given.iter().map(|scope| Scope::parse(scope)).collect();
     let scopes = scopes.filter(|_| !given.is_empty()).ok_or("choose what it may do")?;
     let name = Some(request.field("name").to_owned()).filter(|name| !name.is_empty());

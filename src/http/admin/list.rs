@@ -8,11 +8,16 @@ use askama::Template;
 use axum::response::{IntoResponse as _, Response};
 use csv::{QuoteStyle, Terminator, WriterBuilder};
 use hyper::StatusCode;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::page::{self, AdminRequest, moment, words_of};
-use crate::domain::{Sid, Timestamp};
-use crate::http::api::params::{Fields, PageToken, Param, Parameters, Whole, parameters, utc_time};
+use crate::domain::Timestamp;
+use crate::http::form::{Form, names};
+use crate::http::openapi::{Property, properties};
+use crate::http::values::{self, utc_time};
 use crate::registry::Service;
 use crate::shard::{LogPart, LogRange};
 
@@ -25,14 +30,13 @@ const CSV_ROWS: usize = 5_000;
 /// Records that are read for one page, up to 512 more. Where these do not fill it, the page leads on to older ones.
 pub const READ: usize = 20_000;
 
-parameters! {
-    /// The place of a page in its list.
-    struct Place {
-        /// Which page, from 0.
-        "page" = "0" => number: Option<Whole<0, 1_000>>,
-        /// When the first page was asked for: what came later moves nothing.
-        "began" = "PT1700000000000" => began: Option<PageToken>,
-    }
+/// The place of a page in its list.
+#[derive(Deserialize, JsonSchema)]
+struct Place {
+    /// Which page, from 0.
+    pub page: Option<values::Whole<0, 1_000>>,
+    /// When the first page was asked for: what came later moves nothing.
+    pub began: Option<values::PageToken>,
 }
 
 /// A list as its address asks for it.
@@ -47,7 +51,7 @@ pub struct List {
     /// Rows on a page.
     pub rows: usize,
     is_csv: bool,
-    fields: Fields,
+    form: Form,
     names: &'static [&'static str],
     number: usize,
     began: Timestamp,
@@ -119,31 +123,35 @@ pub const ALL: Option<&str> = Some("all");
 impl List {
     /// The list that the address of this page asks for, and its filters; `None` if one of them is wrong. The doc comments
     /// of the fields of `F` are the labels of the form.
-    pub fn read<F: Parameters>(request: &AdminRequest, path: impl Into<String>) -> (Self, Option<F>) {
-        let fields = Fields::of_form(request.call.query().as_bytes());
+    pub fn read<F: DeserializeOwned + JsonSchema>(
+        request: &AdminRequest,
+        path: impl Into<String>,
+    ) -> (Self, Option<F>) {
+        let form = Form::of_text(request.call.query().as_bytes());
         let now = request.now().plus(Duration::from_millis(1));
-        let read = F::read(&fields).and_then(|filters| Ok((filters, Place::read(&fields)?)));
+        let read = form.read().and_then(|filters| Ok((filters, form.read()?)));
         let mut list = Self {
             path: path.into(),
-            filters: F::describe().iter().map(|param| filter(request, &fields, param)).collect(),
+            filters: properties::<F>().iter().map(|property| filter(request, &form, property)).collect(),
             problem: None,
             has_file: false,
             rows: ROWS,
-            is_csv: fields.first("as") == "csv",
-            names: F::NAMES,
-            fields,
+            is_csv: form.first("as") == "csv",
+            names: names::<F>(),
+            form,
             number: 0,
             began: now,
             has_more: false,
             stopped: None,
         };
         match read {
-            Ok((filters, Place { number, began })) => {
-                (list.number, list.began) = (number.unwrap_or(0) as usize, began.unwrap_or(now));
+            Ok((filters, Place { page, began })) => {
+                (list.number, list.began) =
+                    (page.map_or(0, |page| page.0 as usize), began.map_or(now, |began| began.0));
                 (list, Some(filters))
             }
             Err(error) => {
-                list.problem = Some(words_of(request, error));
+                list.problem = Some(words_of(error));
                 (list, None)
             }
         }
@@ -153,15 +161,15 @@ impl List {
     pub fn service(
         &mut self,
         request: &AdminRequest,
-        asked: Option<Sid>,
+        asked: Option<values::ServiceSid>,
     ) -> Result<Option<Arc<Service>>, ()> {
-        let found = asked.map(|sid| request.running.registry.service(&sid)).transpose();
+        let found = asked.map(|sid| request.running.registry.service(&sid.0)).transpose();
         found.map_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}")))
     }
 
     /// The value in the address.
     pub fn given(&self, name: &str) -> &str {
-        self.fields.first(name)
+        self.form.first(name)
     }
 
     /// The end of the list in time, of which nothing moves while a person turns pages.
@@ -170,8 +178,14 @@ impl List {
     }
 
     /// The records of this page, from `since` until `until`.
-    pub fn range<F>(&self, since: Option<Timestamp>, until: Option<Timestamp>, fits: F) -> LogRange<F> {
-        let (since, until) = (since.unwrap_or_default(), Some(self.until(until)));
+    pub fn range<F>(
+        &self,
+        since: Option<values::UtcTime>,
+        until: Option<values::UtcTime>,
+        fits: F,
+    ) -> LogRange<F> {
+        let since = since.map(|since| since.0).unwrap_or_default();
+        let until = Some(self.until(until.map(|until| until.0)));
         LogRange { since, until, fits, skip: self.skip(), limit: self.limit(), read: READ }
     }
 
@@ -236,12 +250,12 @@ impl List {
 
     /// The filters that have a value, and their values.
     pub fn chosen(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.given(self.names).filter(|(_, value)| !value.is_empty())
+        self.form.given(self.names).filter(|(_, value)| !value.is_empty())
     }
 
     /// Removes every filter.
     pub fn clear(&mut self) {
-        self.fields = Fields::default();
+        self.form = Form::default();
     }
 }
 
@@ -252,8 +266,8 @@ pub fn html(list: &List, page: &impl Template) -> Response {
 }
 
 /// The field of a filter. It shows a time in one form.
-fn filter(request: &AdminRequest, fields: &Fields, param: &Param) -> Field {
-    let value = fields.first(&param.name).to_owned();
+fn filter(request: &AdminRequest, form: &Form, param: &Property) -> Field {
+    let value = form.first(&param.name).to_owned();
     let mut field = Field::new(&param.name, &param.about, &param.schema, value, ALL);
     match param.name.as_str() {
         "service" => {

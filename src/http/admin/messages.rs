@@ -1,46 +1,47 @@
 //! The list of messages: every attempt of every gateway, with filters in the address.
 
 use askama::Template;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use tracing::info;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageResult, moment};
 use super::words::money;
 use crate::delivery::SendStatus;
-use crate::delivery::attempts::{ListedAttempt, StatusFilter, VerifyStatus};
-use crate::domain::{Channel, GatewayName, Region};
+use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
+use crate::domain::GatewayName;
 use crate::http::api::attempts::message_status;
-use crate::http::api::params::{NumberEnding, ServiceSid, Text, UtcTime, VerificationSid, Whole, parameters};
+use crate::http::values;
 use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
 
-parameters! {
-    /// The filters of the list.
-    pub struct Filters {
-        /// Since, UTC
-        "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// Before, UTC
-        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
-        /// Service
-        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Country
-        "country" = "DE" => country: Option<Region>,
-        /// Channel
-        "channel" = "sms" => channel: Option<Channel>,
-        /// Gateway
-        "gateway" = "Http" => gateway: Option<GatewayName>,
-        /// Status
-        "status" = "receipt:failed" => status: Option<StatusFilter>,
-        /// Error code
-        "error" = "30003" => error: Option<Whole<0, { u32::MAX }>>,
-        /// Number ends with
-        "ending" = "71" => ending: Option<NumberEnding>,
-        /// Verification
-        "verification" = "VE0123456789abcdef0123456789abcdef" => verification: Option<VerificationSid>,
-        /// Message id
-        "message" = "SM5ef8732a3c49700934481addd5ce1659" => message: Option<Text<100>>,
-    }
+/// The filters of the list.
+#[derive(Deserialize, JsonSchema)]
+pub struct Filters {
+    /// Since, UTC
+    pub since: Option<values::UtcTime>,
+    /// Before, UTC
+    pub until: Option<values::UtcTime>,
+    /// Service
+    pub service: Option<values::ServiceSid>,
+    /// Country
+    pub country: Option<values::Region>,
+    /// Channel
+    pub channel: Option<values::Channel>,
+    /// Gateway
+    pub gateway: Option<values::GatewayName>,
+    /// Status
+    pub status: Option<values::Status>,
+    /// Error code
+    pub error: Option<values::Whole<0, { u32::MAX - 1 }>>,
+    /// Number ends with
+    pub ending: Option<values::NumberEnding>,
+    /// Verification
+    pub verification: Option<values::VerificationSid>,
+    /// Message id
+    pub message: Option<values::Text<100>>,
 }
 
 /// Statuses to choose from, and their words.
@@ -135,16 +136,16 @@ pub async fn page(request: AdminRequest) -> PageResult {
     {
         let query = AttemptQuery {
             services: service.map(|service| vec![service.id]),
-            after: filters.since,
-            before: Some(list.until(filters.until)),
-            country: filters.country,
-            channel: filters.channel,
-            gateway: filters.gateway,
-            status: filters.status,
-            error: filters.error,
-            ending: filters.ending,
-            verification: filters.verification,
-            message: filters.message,
+            after: filters.since.map(|since| since.0),
+            before: Some(list.until(filters.until.map(|until| until.0))),
+            country: filters.country.map(|country| country.0),
+            channel: filters.channel.map(|channel| channel.0),
+            gateway: filters.gateway.map(|gateway| gateway.0),
+            status: filters.status.map(|status| status.0),
+            error: filters.error.map(|code| code.0),
+            ending: filters.ending.map(|ending| ending.0),
+            verification: filters.verification.map(|sid| sid.0),
+            message: filters.message.map(|id| id.0),
             read: Some(list::READ),
             skip: list.skip(),
             limit: list.limit() + 1,

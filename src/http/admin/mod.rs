@@ -29,36 +29,28 @@ mod span;
 mod webhooks;
 mod words;
 
-use super::pages::GROUP;
-use super::route::{ApiRouter, Operation};
+use axum::Router;
+use axum::middleware::map_response_with_state;
+use axum::routing::{get, post};
 
-pub use page::refused;
+use super::app::App;
 
-const PAGE: Operation = Operation::page();
-
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get(page::SIGN_IN, page::sign_in_page, PAGE)
-        .post(page::SIGN_IN, page::sign_in, PAGE)
-        .post("/admin/sign-out", page::sign_out, PAGE)
-        .get(page::EVENTS, page::events, PAGE)
-        .get("/admin", overview::page, PAGE)
-        .post("/admin/search", search::search, PAGE)
-        .get("/admin/numbers/{Id}", number::page, PAGE)
-        .post("/admin/numbers/{Id}", number::act, PAGE)
-        .get("/admin/messages", messages::page, PAGE)
-        .get("/admin/refusals", refusals::page, PAGE)
-        .get("/admin/webhooks", webhooks::page, PAGE)
-        .post("/admin/webhooks", webhooks::create, PAGE)
-        .get("/admin/webhooks/{Sid}", webhooks::one, PAGE)
-        .post("/admin/webhooks/{Sid}", webhooks::act, PAGE)
-        .get("/admin/services", services::page, PAGE)
-        .post("/admin/services", services::create, PAGE)
-        .get("/admin/services/{Sid}", services::one, PAGE)
-        .post("/admin/services/{Sid}", services::act, PAGE)
-        .get("/admin/keys", keys::page, PAGE)
-        .post("/admin/keys", keys::act, PAGE)
-        .get("/admin/guard", guard::page, PAGE)
-        .post("/admin/guard", guard::act, PAGE)
-        .get("/admin/audit", audit::page, PAGE)
+pub fn routes(app: &App) -> Router<App> {
+    Router::new()
+        .route(page::SIGN_IN, get(page::sign_in_page).post(page::sign_in))
+        .route("/admin/sign-out", post(page::sign_out))
+        .route(page::EVENTS, get(page::events))
+        .route("/admin", get(overview::page))
+        .route("/admin/search", post(search::search))
+        .route("/admin/numbers/{Id}", get(number::page).post(number::act))
+        .route("/admin/messages", get(messages::page))
+        .route("/admin/refusals", get(refusals::page))
+        .route("/admin/webhooks", get(webhooks::page).post(webhooks::create))
+        .route("/admin/webhooks/{Sid}", get(webhooks::one).post(webhooks::act))
+        .route("/admin/services", get(services::page).post(services::create))
+        .route("/admin/services/{Sid}", get(services::one).post(services::act))
+        .route("/admin/keys", get(keys::page).post(keys::act))
+        .route("/admin/guard", get(guard::page).post(guard::act))
+        .route("/admin/audit", get(audit::page))
+        .layer(map_response_with_state(App::clone(app), page::refusals))
 }

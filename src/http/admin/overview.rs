@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use askama::Template;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::figures::{Figure, SOME, Step, causes, figures, funnel, refused_by};
 use super::list::List;
@@ -12,8 +14,9 @@ use super::plot::{Plot, Plots};
 use super::span::{DAY, RANGES, Range, Span};
 use super::words::{grouped, money, share, time_left};
 use crate::delivery::{Circuit, GatewayState};
-use crate::domain::{Channel, GatewayName, Region, ServiceId, Sid, Timestamp, seconds_up};
-use crate::http::api::params::{Parameters as _, RangeName, ServiceSid, UtcTime, parameters};
+use crate::domain::{GatewayName, Region, ServiceId, Sid, Timestamp, seconds_up};
+use crate::http::form::names;
+use crate::http::values;
 use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
@@ -27,25 +30,23 @@ const LOCKOUTS: usize = 5;
 const SPENT: usize = 3;
 const PLOTTED: usize = 4;
 
-parameters! {
-    /// What the overview shows.
-    #[derive(Default)]
-    pub struct Filters {
-        /// Time
-        "range" = "day" => range: Option<RangeName>,
-        /// From, UTC
-        "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// To, UTC
-        "until" = "2026-02-28" => until: Option<UtcTime>,
-        /// Service
-        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Country
-        "country" = "DE" => country: Option<Region>,
-        /// Channel
-        "channel" = "sms" => channel: Option<Channel>,
-        /// Gateway
-        "gateway" = "Http" => gateway: Option<GatewayName>,
-    }
+/// What the overview shows.
+#[derive(Default, Deserialize, JsonSchema)]
+pub struct Filters {
+    /// Time
+    pub range: Option<values::RangeName>,
+    /// From, UTC
+    pub since: Option<values::UtcTime>,
+    /// To, UTC
+    pub until: Option<values::UtcTime>,
+    /// Service
+    pub service: Option<values::ServiceSid>,
+    /// Country
+    pub country: Option<values::Region>,
+    /// Channel
+    pub channel: Option<values::Channel>,
+    /// Gateway
+    pub gateway: Option<values::GatewayName>,
 }
 
 /// The filters that are about time.
@@ -67,10 +68,10 @@ impl View {
         let mut service =
             list.service(request, filters.service).unwrap_or_default().map(|service| service.id);
         let last_day = list.given("until").len() == "2027-01-31".len();
-        let until =
-            filters.until.map(|until| if last_day { until.plus(Resolution::Day.length()) } else { until });
-        let own =
-            (filters.since.is_some() || until.is_some()).then(|| Span::between(filters.since, until, now));
+        let since = filters.since.as_ref().map(|since| since.0);
+        let until = filters.until.as_ref().map(|until| until.0);
+        let until = until.map(|until| if last_day { until.plus(Resolution::Day.length()) } else { until });
+        let own = (since.is_some() || until.is_some()).then(|| Span::between(since, until, now));
         if own == Some(None) {
             list.problem = Some("From is after To.".to_owned());
         }
@@ -78,7 +79,7 @@ impl View {
             list.clear();
             (filters, service) = (Filters::default(), None);
         }
-        let range = &RANGES[filters.range.unwrap_or(DAY)];
+        let range = &RANGES[filters.range.as_ref().map_or(DAY, |range| range.0)];
         let span = own.flatten().filter(|_| list.problem.is_none()).unwrap_or_else(|| range.until(now));
         Self { list, span, filters, service }
     }
@@ -86,13 +87,13 @@ impl View {
     fn shows(&self, series: &Series) -> bool {
         let Group { country, channel, gateway } = series.group;
         self.is_about(series.service, || country)
-            && self.filters.channel.is_none_or(|only| only == channel)
-            && (self.filters.gateway.is_none() || self.filters.gateway == gateway)
+            && self.filters.channel.as_ref().is_none_or(|only| only.0 == channel)
+            && self.filters.gateway.as_ref().is_none_or(|only| Some(only.0) == gateway)
     }
 
     fn is_about(&self, service: ServiceId, country: impl FnOnce() -> Option<Region>) -> bool {
         self.service.is_none_or(|only| service == only)
-            && (self.filters.country.is_none() || self.filters.country == country())
+            && self.filters.country.as_ref().is_none_or(|only| Some(only.0) == country())
     }
 
     /// The filters and their values, beside the time.
@@ -144,7 +145,7 @@ impl View {
     }
 
     fn is_of(&self, service: &Sid) -> bool {
-        self.filters.service.as_ref() == Some(service)
+        self.filters.service.is_some_and(|only| only.0 == *service)
     }
 
     /// The day of a time that a person chose.

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, SET_COOKIE};
-use hyper::http::request::Parts;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode};
 use tokio::sync::watch;
@@ -20,14 +19,15 @@ use zeroize::Zeroizing;
 
 use super::session::{Kept, Notice, Session, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
-use crate::http::api::error::Error;
-use crate::http::api::params::Fields;
+use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::credential::masked_user;
+use crate::http::error::{Cause, Error, REFUSED_SECONDS};
 use crate::http::events;
+use crate::http::form::Form;
 use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, redirect};
 use crate::http::request;
-use crate::http::response::{self, NotServed, Problem, REFUSED_SECONDS, ResponseExt as _};
+use crate::http::response::{self, NotServed, ResponseExt as _};
 use crate::http::transport::Transport;
 use crate::limits::guard::operator::readable;
 use crate::net::form_field;
@@ -84,15 +84,15 @@ struct SignInPage<'a> {
     problem: Option<&'a str>,
 }
 
-/// The answer of a page or a form. The front end makes a page of a refusal.
-pub type PageResult = Result<Response, Problem>;
+/// The answer of a page or a form. The layer around them makes a page of a refusal.
+pub type PageResult = Result<Response, Error>;
 
 /// A request of a person who is signed in. The templates of pages take the top of the page from it.
 pub struct AdminRequest {
     pub call: Call,
     pub running: Arc<Running>,
     /// The fields of its form; of a page, those of the form that led to it.
-    pub form: Fields,
+    pub form: Form,
     /// What that form made, with its secret.
     pub made: Option<(Sid, Zeroizing<String>)>,
     pub id: SessionId,
@@ -123,7 +123,7 @@ impl AdminRequest {
     /// Services to choose from: the newest, and the one that the address or the form names.
     pub fn services(&self) -> Vec<(Sid, String)> {
         let mut services = self.running.registry.services(0, SERVICES);
-        let asked = Fields::of_form(self.call.query().as_bytes());
+        let asked = Form::of_text(self.call.query().as_bytes());
         for named in
             [&asked, &self.form].into_iter().filter_map(|fields| self.service(fields.first("service")))
         {
@@ -168,19 +168,19 @@ impl AdminRequest {
 
     /// The same, with why the API would refuse the form.
     pub fn redirect_with_error(&self, path: &str, undone: &str, error: impl Into<Error>) -> Response {
-        self.redirect_with_form(path, Some(format!("{undone} {}", words_of(self, error))))
+        self.redirect_with_form(path, Some(format!("{undone} {}", words_of(error))))
     }
 
     /// Leads to the page at `path`, which shows once what was made.
     pub fn redirect_with_secret(&self, path: &str, sid: Sid, secret: String) -> Response {
-        self.keep(path, None, Fields::default(), Some((sid, Zeroizing::new(secret))))
+        self.keep(path, None, Form::default(), Some((sid, Zeroizing::new(secret))))
     }
 
     fn keep(
         &self,
         path: &str,
         notice: Option<Notice>,
-        form: Fields,
+        form: Form,
         made: Option<(Sid, Zeroizing<String>)>,
     ) -> Response {
         let kept = Some(Kept { path: path.to_owned(), form, made });
@@ -217,22 +217,27 @@ impl AdminRequest {
 #[expect(clippy::result_large_err, reason = "the error is the answer")]
 fn enter(call: &Call) -> Result<(Arc<Running>, Transport), Response> {
     let head = &call.head;
-    let running = call.app.running().map_err(|refusal| refused(call, refusal))?;
+    let running = call.app.running().map_err(|refusal| refused(&call.app, refusal))?;
     let transport = Transport::of(call);
     if transport == Transport::Cleartext {
-        return Err(notice(call, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
+        return Err(notice(&call.app, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
     }
     if head.method == Method::POST && !request::is_own_form(head) {
-        return Err(notice(call, StatusCode::FORBIDDEN, "The form is not from this address", OTHER_ORIGIN));
+        return Err(notice(
+            &call.app,
+            StatusCode::FORBIDDEN,
+            "The form is not from this address",
+            OTHER_ORIGIN,
+        ));
     }
     Ok((Arc::clone(running), transport))
 }
 
-impl<S: Sync> FromRequestParts<S> for AdminRequest {
+impl FromRequest<App> for AdminRequest {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let call = Call::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
+        let call = Call::from_request(request, app).await.map_err(IntoResponse::into_response)?;
         let (running, transport) = enter(&call)?;
         let sessions = &call.app.sessions;
         // What the script asks for by itself does not prolong a session.
@@ -242,11 +247,11 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
-        let (mut form, mut made) = (Fields::default(), None);
+        let (mut form, mut made) = (Form::default(), None);
         if call.head.method == Method::POST {
-            form = Fields::of_form(&call.body().map_err(IntoResponse::into_response)?);
+            form = Form::of_text(&call.body);
             if !id.made_form(form.first("token")) {
-                return Err(notice(&call, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
+                return Err(notice(&call.app, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
             }
         } else if is_use {
             let take = |kept: &mut Option<Kept>| kept.take_if(|kept| kept.path == call.head.uri.path());
@@ -254,7 +259,7 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
                 (form, made) = (kept.form, kept.made);
             }
         }
-        let (token, frame) = (id.form_token(), frame(&call));
+        let (token, frame) = (id.form_token(), frame(&call.app));
         Ok(Self { call, running, form, made, id, token, frame, caller, is_use })
     }
 }
@@ -263,7 +268,7 @@ impl<S: Sync> FromRequestParts<S> for AdminRequest {
 fn signed_out(call: &Call) -> Response {
     let (head, path) = (&call.head, call.head.uri.path());
     if head.method == Method::POST {
-        return notice(call, StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT);
+        return notice(&call.app, StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT);
     }
     match head.uri.path_and_query().map_or("", PathAndQuery::as_str) {
         "/admin" => redirect(SIGN_IN),
@@ -312,24 +317,32 @@ const OLD_FORM: &str =
 const LIMITED: &str =
     "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
 
-fn frame(call: &Call) -> Frame {
-    Frame::new("/admin", call.app.inbox.is_some())
+fn frame(app: &App) -> Frame {
+    Frame::new("/admin", app.inbox.is_some())
 }
 
-fn notice(call: &Call, status: StatusCode, title: &str, text: &str) -> Response {
-    let page = NoticePage { frame: frame(call), title, text, link: ("/admin", "Open the dashboard") };
+fn notice(app: &App, status: StatusCode, title: &str, text: &str) -> Response {
+    let page = NoticePage { frame: frame(app), title, text, link: ("/admin", "Open the dashboard") };
     counted((status, html(&page)).into_response())
 }
 
 /// The page that says that something is not available now, or may have been carried out.
-pub fn refused(call: &Call, refusal: Refusal) -> Response {
-    let problem = Problem::Refused(refusal);
-    let notice = |title| notice(call, problem.status(), title, &problem.to_string());
+fn refused(app: &App, refusal: Refusal) -> Response {
+    let error = Error::from(refusal);
+    let notice = |title| notice(app, error.status, title, &error.message);
     let page = match refusal {
         Refusal::OutcomeUnknown => notice("Outcome unknown"),
         _ => notice("Temporarily unavailable").retry_after(REFUSED_SECONDS),
     };
     (Extension(refusal), page).into_response()
+}
+
+/// The layer that makes pages of refusals.
+pub async fn refusals(State(app): State<App>, response: Response) -> Response {
+    match response.extensions().get() {
+        Some(Error { cause: Cause::Refused(refusal), .. }) => refused(&app, *refusal),
+        _ => response,
+    }
 }
 
 /// A page behind the sign-in.
@@ -349,8 +362,8 @@ fn counted(response: Response) -> Response {
 }
 
 /// Why a form was not carried out, in the words of the API.
-pub fn words_of(request: &AdminRequest, error: impl Into<Error>) -> String {
-    error.into().status_and_message(request.now()).1.into_owned()
+pub fn words_of(error: impl Into<Error>) -> String {
+    error.into().to_string()
 }
 
 /// `GET /admin/sign-in`.
@@ -362,7 +375,7 @@ pub async fn sign_in_page(call: Call) -> Result<Response, Response> {
 
 fn sign_in_form(call: &Call, user: &str, to: &str, problem: Option<(StatusCode, &str)>) -> Response {
     let (status, problem) = problem.map_or((StatusCode::OK, None), |(status, text)| (status, Some(text)));
-    let page = SignInPage { frame: frame(call), user, to, problem };
+    let page = SignInPage { frame: frame(&call.app), user, to, problem };
     counted((status, html(&page)).into_response())
 }
 
@@ -372,7 +385,7 @@ pub async fn sign_in(call: Call) -> PageResult {
         Ok(entered) => entered,
         Err(answer) => return Ok(answer),
     };
-    let form = Zeroizing::new(call.body()?.to_vec());
+    let form = Zeroizing::new(call.body.to_vec());
     let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
     let (now, to) = (running.verifier.now(), page_behind_sign_in(&to));
@@ -451,6 +464,8 @@ pub fn moment(at: impl Borrow<Timestamp>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hyper::http::request::Parts;
+
     use super::*;
 
     fn head(headers: &[(&'static str, &'static str)]) -> Parts {

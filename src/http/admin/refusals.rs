@@ -1,32 +1,33 @@
 //! The list of numbers that were refused messages, and by what.
 
 use askama::Template;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageResult, moment};
-use crate::domain::{Region, Timestamp};
-use crate::http::api::params::{NumberEnding, ServiceSid, UtcTime, parameters};
+use crate::domain::Timestamp;
+use crate::http::values;
+use crate::limits::guard::RefusedNumber;
 use crate::limits::guard::operator::by;
-use crate::limits::guard::{RefusedNumber, Rule};
 
 const PATH: &str = "/admin/refusals";
 
-parameters! {
-    /// The filters of the list.
-    pub struct Filters {
-        /// Since, UTC
-        "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// Before, UTC
-        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
-        /// Service
-        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Country
-        "country" = "DE" => country: Option<Region>,
-        /// Rule
-        "rule" = "budget" => rule: Option<Rule>,
-        /// Number ends with
-        "ending" = "71" => ending: Option<NumberEnding>,
-    }
+/// The filters of the list.
+#[derive(Deserialize, JsonSchema)]
+pub struct Filters {
+    /// Since, UTC
+    pub since: Option<values::UtcTime>,
+    /// Before, UTC
+    pub until: Option<values::UtcTime>,
+    /// Service
+    pub service: Option<values::ServiceSid>,
+    /// Country
+    pub country: Option<values::Region>,
+    /// Rule
+    pub rule: Option<values::Rule>,
+    /// Number ends with
+    pub ending: Option<values::NumberEnding>,
 }
 
 #[derive(Template)]
@@ -47,9 +48,9 @@ pub async fn page(request: AdminRequest) -> PageResult {
     {
         let fits = |refused: &RefusedNumber| {
             service.as_ref().is_none_or(|service| refused.service == service.id)
-                && (country.is_none() || refused.number.region() == country)
-                && rule.is_none_or(|rule| refused.by.iter().any(|by| by.rule == rule))
-                && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(ending.as_str()))
+                && (country.as_ref().is_none_or(|country| refused.number.region() == Some(country.0)))
+                && rule.as_ref().is_none_or(|rule| refused.by.iter().any(|by| by.rule == rule.0))
+                && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(&ending.0))
         };
         rows = list.take(guard.refused_numbers(list.range(since, until, fits)).await?);
     }

@@ -10,9 +10,8 @@ use super::list::{self, Field, List, text_of};
 use super::page::{AdminRequest, PageResult, html, moment};
 use super::session::{NO_ACTION, Notice};
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::http::api::error::Error;
-use crate::http::api::params::Parameters as _;
-use crate::http::api::services::Settings;
+use crate::http::api::services::{new_settings, settings};
+use crate::http::error::Error;
 use crate::http::pages::redirect;
 use crate::registry::{Origin, Service};
 use crate::verification::hosted::SessionRequest;
@@ -82,8 +81,8 @@ pub async fn page(request: AdminRequest) -> Response {
 
 /// `POST /admin/services`: makes a service, and leads to its page.
 pub async fn create(request: AdminRequest) -> PageResult {
-    let made = match Settings::<true>::read(&request.form) {
-        Ok(Settings(settings)) => request.registry().create_service(settings).await.map_err(Error::from),
+    let made = match new_settings(&request.form) {
+        Ok(settings) => request.registry().create_service(settings).await.map_err(Error::from),
         Err(error) => Err(error),
     };
     Ok(match made {
@@ -102,11 +101,11 @@ fn named(request: &AdminRequest) -> Option<Arc<Service>> {
 
 /// `GET /admin/services/{Sid}`.
 pub async fn one(request: AdminRequest) -> Response {
-    named(&request).map_or_else(|| unknown(&request), |service| settings(&request, service))
+    named(&request).map_or_else(|| unknown(&request), |service| settings_page(&request, service))
 }
 
 /// The page of a service, with what a person typed.
-fn settings(request: &AdminRequest, service: Arc<Service>) -> Response {
+fn settings_page(request: &AdminRequest, service: Arc<Service>) -> Response {
     let current = service.settings.members();
     let field = |ServiceParameter { name, key, schema, description, .. }: &ServiceParameter| {
         let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
@@ -172,7 +171,7 @@ async fn preview(request: &AdminRequest, service: &Service) -> PageResult {
 
 async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, Error> {
     let current = service.settings.members();
-    let Settings::<false>(mut given) = Settings::read(&request.form)?;
+    let mut given = settings(&request.form)?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
     if given.is_empty() {
         return Ok(Notice::failure("Nothing was changed: every value is as before."));

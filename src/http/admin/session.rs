@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::{PhoneNumber, Sid, Timestamp};
-use crate::http::api::params::Fields;
+use crate::http::form::Form;
 use crate::http::request;
 use crate::http::request::network_of;
 use crate::observe::log_limit::OncePerSecond;
@@ -88,7 +88,7 @@ impl Notice {
 /// What a form said, and what its answer shows once: for the page that the answer leads to.
 pub struct Kept {
     pub path: String,
-    pub form: Fields,
+    pub form: Form,
     /// What was made, with its secret.
     pub made: Option<(Sid, Zeroizing<String>)>,
 }

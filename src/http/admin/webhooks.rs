@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::Response;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::list::{self, List};
 use super::page::{AdminRequest, PageResult, moment, words_of};
 use super::session::{NO_ACTION, Notice};
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
-use crate::http::api::error::Error;
-use crate::http::api::params::{Parameters as _, ServiceSid, Text, UtcTime, parameters};
 use crate::http::api::webhooks::{Changed, New};
+use crate::http::error::Error;
+use crate::http::values;
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::webhook::{
     Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad,
@@ -27,28 +29,26 @@ fn events() -> impl Iterator<Item = &'static str> {
     [EventType::EVERY].into_iter().chain(EventType::ALL.map(EventType::as_str))
 }
 
-parameters! {
-    /// The filters of the list of webhooks.
-    pub struct Filters {
-        /// Service
-        "service" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-    }
+/// The filters of the list of webhooks.
+#[derive(Deserialize, JsonSchema)]
+pub struct Filters {
+    /// Service
+    pub service: Option<values::ServiceSid>,
 }
 
-parameters! {
-    /// The filters of the deliveries.
-    pub struct DeliveryFilters {
-        /// Since, UTC
-        "since" = "2026-01-31" => since: Option<UtcTime>,
-        /// Before, UTC
-        "until" = "2026-02-28T12:00:00Z" => until: Option<UtcTime>,
-        /// State
-        "state" = "failed" => state: Option<DeliveryState>,
-        /// Event
-        "event" = "verification.approved" => event: Option<EventType>,
-        /// Id of the event
-        "id" = "evt_0123456789abcdef0123456789abcdef" => id: Option<Text<40>>,
-    }
+/// The filters of the deliveries.
+#[derive(Deserialize, JsonSchema)]
+pub struct DeliveryFilters {
+    /// Since, UTC
+    pub since: Option<values::UtcTime>,
+    /// Before, UTC
+    pub until: Option<values::UtcTime>,
+    /// State
+    pub state: Option<values::DeliveryState>,
+    /// Event
+    pub event: Option<values::EventType>,
+    /// Id of the event
+    pub id: Option<values::Text<40>>,
 }
 
 /// The pause before failed events may be replayed from: hours, and words.
@@ -146,7 +146,7 @@ pub async fn page(request: AdminRequest) -> Response {
 
 /// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
 pub async fn create(request: AdminRequest) -> PageResult {
-    let made = match (request.service(request.field("service")), New::read(&request.form)) {
+    let made = match (request.service(request.field("service")), request.form.read::<New>()) {
         (None, _) => Err(Error::invalid("Choose the service.")),
         (_, Err(error)) => Err(error),
         (Some(service), Ok(new)) => {
@@ -179,10 +179,12 @@ pub async fn one(request: AdminRequest) -> PageResult {
     let mut is_one = false;
     if let Some(DeliveryFilters { since: after, until, state, event: kind, id }) = filters {
         is_one = id.is_some();
-        let (before, read) = (Some(list.until(until)), Some(list::READ));
+        let (before, read) = (Some(list.until(until.map(|until| until.0))), Some(list::READ));
+        let (after, state) = (after.map(|after| after.0), state.map(|state| state.0));
+        let kind = kind.map(|kind| kind.0);
         let query =
             DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
-        deliveries = match id.map(|id| EventId::parse(&id)) {
+        deliveries = match id.map(|id| EventId::parse(&id.0)) {
             None => list.take(outbox.deliveries(service.id, webhook.sid, &query).await?),
             Some(id) => {
                 let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.id) == id;
@@ -211,7 +213,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
         "update" => {
             return to(match update(&request, service.sid, webhook.sid).await {
                 Ok(()) => Notice::success("The webhook is changed."),
-                Err(error) => Notice::failure(format!("Nothing was changed. {}", words_of(&request, error))),
+                Err(error) => Notice::failure(format!("Nothing was changed. {}", words_of(error))),
             });
         }
         "delete" => {
@@ -243,7 +245,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
 }
 
 async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<(), Error> {
-    let changed = Changed::read(&request.form)?;
+    let changed = request.form.read::<Changed>()?;
     request.registry().update_webhook(service, webhook, changed.into()).await?;
     Ok(())
 }

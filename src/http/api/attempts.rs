@@ -4,111 +4,149 @@ use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
 use crate::gateway::ReceiptStatus;
-use crate::verification::verify::{AttemptQuery, Refused, SealedAttempt, Summary};
+use crate::http::openapi::Row;
+use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
-parameters! {
-    pub struct Filters {
-        /// Created at or after this time.
-        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Created before this time.
-        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
-        /// To this number.
-        "ChannelData.To" = "+14155552671" => to: Option<PhoneNumber>,
-        /// To this country, two letters of ISO 3166-1.
-        "Country" = "DE" => country: Option<Region>,
-        /// By this channel.
-        "Channel" = "sms" => channel: Option<Channel>,
-        /// Of this service.
-        "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Of this verification.
-        "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => verification: Option<VerificationSid>,
-        /// Whether the attempt led to a verified number.
-        "Status" = "converted" => converted: Option<Converted>,
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Filters {
+    /// Created at or after this time.
+    pub date_created_after: Option<values::Timestamp>,
+    /// Created before this time.
+    #[schemars(example = &"2026-02-28T12:00:00Z")]
+    pub date_created_before: Option<values::Timestamp>,
+    /// To this number.
+    #[serde(rename = "ChannelData.To")]
+    pub to: Option<values::PhoneNumber>,
+    /// To this country, two letters of ISO 3166-1.
+    pub country: Option<values::Region>,
+    /// By this channel.
+    pub channel: Option<values::Channel>,
+    /// Of this service.
+    pub verify_service_sid: Option<values::ServiceSid>,
+    /// Of this verification.
+    pub verification_sid: Option<values::VerificationSid>,
+    /// Whether the attempt led to a verified number.
+    pub status: Option<values::Converted>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct SummaryFilters {
+    /// Of this service.
+    pub verify_service_sid: Option<values::ServiceSid>,
+    /// Created at or after this time.
+    pub date_created_after: Option<values::Timestamp>,
+    /// Created before this time.
+    #[schemars(example = &"2026-02-28T12:00:00Z")]
+    pub date_created_before: Option<values::Timestamp>,
+    /// To this country, two letters of ISO 3166-1.
+    pub country: Option<values::Region>,
+    /// By this channel.
+    pub channel: Option<values::Channel>,
+    /// To numbers with this prefix.
+    pub destination_prefix: Option<values::NumberPrefix>,
+}
+
+/// An attempt to deliver a message. `service` is `None` if the service has been deleted.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Attempt")]
+pub struct AttemptView {
+    pub sid: AttemptSid,
+    pub account_sid: AccountSid,
+    /// Null if the service has been deleted.
+    pub service_sid: Option<ServiceSid>,
+    pub verification_sid: VerificationSid,
+    pub date_created: Date,
+    pub date_updated: Date,
+    /// Whether the number was verified.
+    #[schemars(regex(pattern = "^(converted|unconverted)$"))]
+    pub conversion_status: &'static str,
+    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+    pub channel: &'static str,
+    pub price: Price,
+    pub channel_data: ChannelData,
+    pub url: Url,
+}
+
+impl AttemptView {
+    pub fn new(frame: &Frame<'_>, service: Option<Sid>, attempt: &SealedAttempt) -> Self {
+        Self {
+            sid: Id(attempt.sid),
+            account_sid: Id(frame.account),
+            service_sid: service.map(Id),
+            verification_sid: Id(attempt.verification),
+            date_created: attempt.listed.attempt.at.into(),
+            date_updated: attempt.listed.updated().into(),
+            conversion_status: if attempt.listed.converted { "converted" } else { "unconverted" },
+            channel: attempt.listed.attempt.channel.as_str(),
+            price: Price::default(),
+            channel_data: ChannelData {
+                verification_sid: Id(attempt.verification),
+                to: attempt.listed.number.e164(),
+                status: if attempt.listed.converted { "confirmed" } else { "unconfirmed" },
+                message_status: Some(message_status(&attempt.listed).to_owned()),
+                error_code: attempt.listed.attempt.error_code.map(|code| code.to_string()),
+                country: attempt.listed.number.region().map(|country: Region| country.to_string()),
+                parts: attempt.listed.parts,
+                code_length: (),
+                locale: (),
+                mcc: (),
+                mnc: (),
+                carrier: (),
+            },
+            url: frame.url(format_args!("/Attempts/{}", attempt.sid)),
+        }
     }
 }
 
-parameters! {
-    pub struct SummaryFilters {
-        /// Of this service.
-        "VerifyServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Created at or after this time.
-        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Created before this time.
-        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
-        /// To this country, two letters of ISO 3166-1.
-        "Country" = "DE" => country: Option<Region>,
-        /// By this channel.
-        "Channel" = "sms" => channel: Option<Channel>,
-        /// To numbers with this prefix.
-        "DestinationPrefix" = "49" => prefix: Option<NumberPrefix>,
-    }
+/// Not served.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "Price")]
+pub struct Price {
+    value: (),
+    currency: (),
 }
 
-view! {
-    /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
-    AttemptView as "Attempt"(frame, service: Option<Sid>, attempt: &SealedAttempt) {
-        sid: AttemptSid = Id(attempt.sid),
-        account_sid: AccountSid = Id(frame.account),
-        /// Null if the service has been deleted.
-        service_sid: Option<ServiceSid> = service.map(Id),
-        verification_sid: VerificationSid = Id(attempt.verification),
-        date_created: Date = attempt.listed.attempt.at.into(),
-        date_updated: Date = attempt.listed.updated().into(),
-        /// Whether the number was verified.
-        #[schemars(regex(pattern = "^(converted|unconverted)$"))]
-        conversion_status: &'static str = if attempt.listed.converted { "converted" } else { "unconverted" },
-        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-        channel: &'static str = attempt.listed.attempt.channel.as_str(),
-        price: Price = Price::new(frame),
-        channel_data: ChannelData = ChannelData::new(frame, attempt),
-        url: Url = frame.url(format_args!("/Attempts/{}", attempt.sid)),
-    }
+#[derive(Serialize, JsonSchema)]
+pub struct ChannelData {
+    pub verification_sid: VerificationSid,
+    /// The number, in E.164 form.
+    pub to: String,
+    /// `confirmed` if the number was verified.
+    #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
+    pub status: &'static str,
+    /// The provider's latest report, in its words.
+    pub message_status: Option<String>,
+    /// The provider's error code.
+    pub error_code: Option<String>,
+    /// The number's country, two letters of ISO 3166-1.
+    pub country: Option<String>,
+    /// The text messages that it counts as. Twilio does not have this field.
+    pub parts: u8,
+    /// The number of digits is not kept.
+    pub code_length: (),
+    /// The requested language is not kept.
+    pub locale: (),
+    /// The network is not looked up.
+    pub mcc: (),
+    /// The network is not looked up.
+    pub mnc: (),
+    /// The network is not looked up.
+    pub carrier: (),
 }
 
-nulls! {
-    Price as "Price": value, currency;
-}
-
-view! {
-    ChannelData as "ChannelData"(_frame, attempt: &SealedAttempt) {
-        verification_sid: VerificationSid = Id(attempt.verification),
-        /// The number, in E.164 form.
-        to: String = attempt.listed.number.e164(),
-        /// `confirmed` if the number was verified.
-        #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
-        status: &'static str = if attempt.listed.converted { "confirmed" } else { "unconfirmed" },
-        /// The provider's latest report, in its words.
-        message_status: Option<String> = Some(message_status(&attempt.listed).to_owned()),
-        /// The provider's error code.
-        error_code: Option<String> = attempt.listed.attempt.error_code.map(|code| code.to_string()),
-        /// The number's country, two letters of ISO 3166-1.
-        country: Option<String> = attempt.listed.number.region().map(|country: Region| country.to_string()),
-        /// The text messages that it counts as. Twilio does not have this field.
-        parts: u8 = attempt.listed.parts,
-        /// The number of digits is not kept.
-        code_length: Null = Null,
-        /// The requested language is not kept.
-        locale: Null = Null,
-        /// The network is not looked up.
-        mcc: Null = Null,
-        /// The network is not looked up.
-        mnc: Null = Null,
-        /// The network is not looked up.
-        carrier: Null = Null,
-    }
-}
-
-view! {
-    /// The number of attempts that led to a verified number.
-    SummaryView as "AttemptsSummary"(frame, summary: Summary) {
-        total_attempts: u64 = summary.total,
-        total_converted: u64 = summary.converted,
-        total_unconverted: u64 = summary.total.saturating_sub(summary.converted),
-        /// In percent; `0` if there were no attempts.
-        #[schemars(regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$"))]
-        conversion_rate_percentage: String = percentage(summary.converted, summary.total),
-        url: Url = frame.url("/Attempts/Summary"),
-    }
+/// The number of attempts that led to a verified number.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AttemptsSummary")]
+pub struct SummaryView {
+    pub total_attempts: u64,
+    pub total_converted: u64,
+    pub total_unconverted: u64,
+    /// In percent; `0` if there were no attempts.
+    #[schemars(regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$"))]
+    pub conversion_rate_percentage: String,
+    pub url: Url,
 }
 
 /// The provider's latest report, or what the gateway answered.
@@ -131,71 +169,89 @@ fn percentage(part: u64, whole: u64) -> String {
 
 /// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
 /// do not move those on later pages.
-pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<AttemptView>> {
-    let mut page = request.page(Filters::NAMES)?;
+async fn list(
+    caller: Caller,
+    Listing(filters, mut page): Listing<Filters>,
+) -> Result<Listed<AttemptView>, Error> {
     let wanted = AttemptQuery {
-        services: services(&request, filters.service),
-        after: filters.after,
-        before: Some(page.until(filters.before)),
-        to: filters.to,
-        country: filters.country,
-        channel: filters.channel,
-        verification: filters.verification,
-        converted: filters.converted,
+        services: services(&caller, filters.verify_service_sid),
+        after: filters.date_created_after.map(|after| after.0),
+        before: Some(page.until(filters.date_created_before.map(|before| before.0))),
+        to: filters.to.map(|number| number.0),
+        country: filters.country.map(|country| country.0),
+        channel: filters.channel.map(|channel| channel.0),
+        verification: filters.verification_sid.map(|sid| sid.0),
+        converted: filters.status.map(|status| status.0),
         skip: page.skip(),
         limit: page.limit(),
         ..AttemptQuery::default()
     };
-    let found = request.running.verifying.messages(wanted).await.map_err(Refused::from)?.records;
-    let frame = request.frame();
+    let found = caller.running.verifying.messages(wanted).await?.records;
+    let frame = caller.frame();
     let view = |attempt: &SealedAttempt| {
-        AttemptView::new(&frame, request.service_sid(attempt.listed.id.key.service), attempt)
+        AttemptView::new(&frame, caller.service_sid(attempt.listed.id.key.service), attempt)
     };
-    Ok(Json(page.of("attempts", &found, view)))
+    Ok(page.of("attempts", &found, view))
 }
 
-pub async fn fetch(request: Request) -> Answer<AttemptView> {
-    let sid = request.sid("Sid", SidKind::Attempt)?;
-    let attempt = request.running.verifying.attempt(sid).await?;
+async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answer<AttemptView> {
+    let attempt = caller.done(caller.running.verifying.attempt(sid).await)?;
     let service = attempt.listed.id.key.service;
-    if request.caller.service().is_some_and(|own| own != service) {
-        return Err(Error::NotFound);
+    if caller.who.service().is_some_and(|own| own != service) {
+        return Err(Error::NO_RESOURCE);
     }
-    Ok(Json(AttemptView::new(&request.frame(), request.service_sid(service), &attempt)))
+    Ok(Json(AttemptView::new(&caller.frame(), caller.service_sid(service), &attempt)))
 }
 
-pub async fn summary(Given(request, filters): Given<SummaryFilters>) -> Answer<SummaryView> {
+async fn summary(
+    caller: Caller,
+    _turn: Turn,
+    Params(filters): Params<SummaryFilters>,
+) -> Answer<SummaryView> {
     let wanted = AttemptQuery {
-        services: services(&request, filters.service),
-        after: filters.after,
-        before: filters.before,
-        country: filters.country,
-        channel: filters.channel,
-        prefix: filters.prefix,
+        services: services(&caller, filters.verify_service_sid),
+        after: filters.date_created_after.map(|after| after.0),
+        before: filters.date_created_before.map(|before| before.0),
+        country: filters.country.map(|country| country.0),
+        channel: filters.channel.map(|channel| channel.0),
+        prefix: filters.destination_prefix.map(|prefix| prefix.0),
         limit: usize::MAX,
         ..AttemptQuery::default()
     };
-    let summary = request.running.verifying.summary(wanted).await?;
-    Ok(Json(SummaryView::new(&request.frame(), summary)))
+    let summary = caller.done(caller.running.verifying.summary(wanted).await)?;
+    let frame = caller.frame();
+    Ok(Json(SummaryView {
+        total_attempts: summary.total,
+        total_converted: summary.converted,
+        total_unconverted: summary.total.saturating_sub(summary.converted),
+        conversion_rate_percentage: percentage(summary.converted, summary.total),
+        url: frame.url("/Attempts/Summary"),
+    }))
 }
 
 /// The requested services, without those that the caller may not see; `None` for all.
-fn services(request: &Request, asked: Option<Sid>) -> Option<Vec<ServiceId>> {
-    let own = request.caller.service();
-    let Some(sid) = asked else { return own.map(|own| vec![own]) };
-    let asked = request.running.registry.service(&sid).ok().map(|service| service.id);
+fn services(caller: &Caller, asked: Option<ServiceSid>) -> Option<Vec<ServiceId>> {
+    let own = caller.who.service();
+    let Some(Id(sid)) = asked else { return own.map(|own| vec![own]) };
+    let asked = caller.running.registry.service(&sid).ok().map(|service| service.id);
     Some(asked.into_iter().filter(|asked| own.is_none_or(|own| own == *asked)).collect())
 }
 
-#[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(super::verifications::GROUP)
-        .get("/v2/Attempts", list,
-            listing(list, "attempts", "ListVerificationAttempt", "List attempts to deliver messages").about("Newest first."))
-        .get("/v2/Attempts/{Sid}", fetch, operation(fetch, "FetchVerificationAttempt", "Fetch an attempt"))
-        .get("/v2/Attempts/Summary", summary,
-            operation(summary, "FetchVerificationAttemptsSummary", "Summarize attempts").long())
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Attempts", get(list))
+        .route("/v2/Attempts/{Sid}", get(fetch))
+        .route("/v2/Attempts/Summary", get(summary))
 }
+
+#[rustfmt::skip] // A table.
+pub const ROWS: [Row; 3] = [
+        ("GET", "/v2/Attempts", list_of::<Filters, AttemptView>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
+            .about("Newest first.")),
+        ("GET", "/v2/Attempts/{Sid}", ok::<(), AttemptView>("FetchVerificationAttempt", "Fetch an attempt")),
+        ("GET", "/v2/Attempts/Summary", ok::<SummaryFilters, SummaryView>("FetchVerificationAttemptsSummary", "Summarize attempts")
+            ),
+];
 
 #[cfg(test)]
 mod tests {

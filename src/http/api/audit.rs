@@ -4,46 +4,69 @@ use super::prelude::*;
 use crate::registry::audit::AuditEntry;
 use crate::shard::LogRange;
 
-parameters! {
-    pub struct Filters {
-        /// Of this service.
-        "ServiceSid" = "VA0123456789abcdef0123456789abcdef" => service: Option<ServiceSid>,
-        /// Created at or after this time.
-        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Created before this time.
-        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Filters {
+    /// Of this service.
+    pub service_sid: Option<values::ServiceSid>,
+    /// Created at or after this time.
+    pub date_created_after: Option<values::Timestamp>,
+    /// Created before this time.
+    #[schemars(example = &"2026-02-28T12:00:00Z")]
+    pub date_created_before: Option<values::Timestamp>,
 }
 
-view! {
-    /// A change, and who made it.
-    AuditEntryView as "AuditEntry"(frame, entry: &AuditEntry) {
-        account_sid: AccountSid = Id(frame.account),
-        date_created: Date = entry.at.into(),
-        /// Equal changes by one author within an hour are one entry; `date_created` is the last of them.
-        date_first: Date = entry.first.into(),
-        /// How often it was done.
-        times: u32 = entry.times,
-        /// What was done.
-        action: &'static str = entry.action.as_str(),
-        /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
-        /// dashboard, signed in with the key, or with the account's credentials if there is none.
-        #[schemars(regex(pattern = "^(account|key|user|session)$"))]
-        actor: String = entry.actor.kind.clone(),
-        /// The id of the key.
-        actor_sid: Option<String> = entry.actor.key().map(|sid| sid.to_string()),
-        /// The name of the key or of the user.
-        actor_name: Option<String> = entry.actor.name.clone(),
-        /// The id of the user.
-        actor_uid: Option<u32> = entry.actor.id.as_ref().and_then(|id| id.parse().ok()),
-        /// Null for what belongs to all services.
-        service_sid: Option<ServiceSid> = entry.service.map(Id),
-        /// The id of the key or the webhook.
-        resource_sid: Option<String> = entry.resource().map(|sid| sid.to_string()),
-        /// The number, masked, or another subject of the guard.
-        number: Option<String> = Some(&entry.subject).filter(|subject| !subject.is_empty() && entry.resource().is_none()).cloned(),
-        /// The id of the request, as in its response and in the log.
-        request_id: Option<String> = entry.request_id.clone(),
+/// A change, and who made it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+pub struct AuditEntryView {
+    pub account_sid: AccountSid,
+    pub date_created: Date,
+    /// Equal changes by one author within an hour are one entry; `date_created` is the last of them.
+    pub date_first: Date,
+    /// How often it was done.
+    pub times: u32,
+    /// What was done.
+    pub action: &'static str,
+    /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
+    /// dashboard, signed in with the key, or with the account's credentials if there is none.
+    #[schemars(regex(pattern = "^(account|key|user|session)$"))]
+    pub actor: String,
+    /// The id of the key.
+    pub actor_sid: Option<String>,
+    /// The name of the key or of the user.
+    pub actor_name: Option<String>,
+    /// The id of the user.
+    pub actor_uid: Option<u32>,
+    /// Null for what belongs to all services.
+    pub service_sid: Option<ServiceSid>,
+    /// The id of the key or the webhook.
+    pub resource_sid: Option<String>,
+    /// The number, masked, or another subject of the guard.
+    pub number: Option<String>,
+    /// The id of the request, as in its response and in the log.
+    pub request_id: Option<String>,
+}
+
+impl AuditEntryView {
+    pub fn new(frame: &Frame<'_>, entry: &AuditEntry) -> Self {
+        Self {
+            account_sid: Id(frame.account),
+            date_created: entry.at.into(),
+            date_first: entry.first.into(),
+            times: entry.times,
+            action: entry.action.as_str(),
+            actor: entry.actor.kind.clone(),
+            actor_sid: entry.actor.key().map(|sid| sid.to_string()),
+            actor_name: entry.actor.name.clone(),
+            actor_uid: entry.actor.id.as_ref().and_then(|id| id.parse().ok()),
+            service_sid: entry.service.map(Id),
+            resource_sid: entry.resource().map(|sid| sid.to_string()),
+            number: Some(&entry.subject)
+                .filter(|subject| !subject.is_empty() && entry.resource().is_none())
+                .cloned(),
+            request_id: entry.request_id.clone(),
+        }
     }
 }
 
@@ -67,29 +90,39 @@ impl AuditEntryView {
 
 /// `GET`: the newest first. A key for one service sees the entries of that service. The pages go on from the moment at which
 /// the first one was asked for.
-pub async fn list(Given(request, filters): Given<Filters>) -> Answer<Listed<AuditEntryView>> {
-    let Filters { service, after, before } = filters;
-    let mut page = request.page(Filters::NAMES)?;
-    let (frame, until) = (request.frame(), Some(page.until(before)));
+async fn list(
+    caller: Caller,
+    Listing(filters, mut page): Listing<Filters>,
+) -> Result<Listed<AuditEntryView>, Error> {
+    let service = filters.service_sid.map(|sid| sid.0);
+    let (frame, until) =
+        (caller.frame(), Some(page.until(filters.date_created_before.map(|before| before.0))));
     let own =
-        request.caller.service().map(|own| request.service_sid(own).ok_or(Error::NotFound)).transpose()?;
+        caller.who.service().map(|own| caller.service_sid(own).ok_or(Error::NO_RESOURCE)).transpose()?;
     let mut found = Vec::new();
     if own.is_none_or(|own| service.is_none_or(|service| service == own)) {
-        let (service, since) = (service.or(own), after.unwrap_or_default());
+        let (service, since) =
+            (service.or(own), filters.date_created_after.map(|after| after.0).unwrap_or_default());
         let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
         let fits = |entry: &AuditEntry| service.is_none() || entry.service == service;
         let range = LogRange { since, until, fits, skip, limit, read };
-        found = request.running.registry.audit().list(None, range).await?.records;
+        found = caller.running.registry.audit().list(None, range).await?.records;
     }
-    Ok(Json(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry))))
+    Ok(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry)))
+}
+
+pub fn routes() -> Router<App> {
+    Router::new().route("/v2/Audit", get(list))
 }
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Audit log",
-            "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
-            Access::Scope(Scope::Admin)))
-        .get("/v2/Audit", list,
-            listing(list, "entries", "ListAuditEntry", "List changes")
-                .about("Newest first. A key for one service sees the changes of that service."))
-}
+pub const DOCS: Docs = Docs {
+    name: "Audit log",
+    about: "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("GET", "/v2/Audit", list_of::<Filters, AuditEntryView>("entries", "ListAuditEntry", "List changes")
+            .about("Newest first. A key for one service sees the changes of that service.")),
+    ],
+    ..Docs::OTHERS
+};

@@ -1,73 +1,80 @@
 //! `/v2/Services/{ServiceSid}/HostedSessions`: sessions of the hosted page, and their results.
 
 use super::prelude::*;
-use crate::verification::hosted::{Denied, ReturnTarget, SessionRequest, SessionResult};
+use crate::verification::hosted::{Denied, ReturnTarget, SessionRequest};
 
-parameters! {
-    pub struct NewSession {
-        /// The number, in E.164 form. The person cannot change it.
-        "To" = "+14155552671" => to: Option<PhoneNumber>,
-        /// A number that the page proposes, in place of To.
-        "ToHint" = "+14155552671" => hint: Option<PhoneNumber>,
-        /// The channels that the page offers, the usual one first; by default those of the service.
-        "Channels" = "sms,call" => channels: Option<ChannelList>,
-        /// One of the service's ReturnUrls, exactly. Either this or EmbedOrigin must be given.
-        "ReturnUrl" = "https://app.example.com/verified" => return_url: Option<Note<2048>>,
-        /// One of the service's EmbedOrigins: the page is shown in a frame or a pop-up of it.
-        "EmbedOrigin" = "https://app.example.com" => embed_origin: Option<Note<2048>>,
-        /// Comes back with the code. Bind it to the person's session with you.
-        "State" = "2f1f8c1b7a10" => state: Option<Note<500>>,
-        /// The language of the page and the message; by default that of the browser.
-        "Locale" = "de" => locale: Option<Locale>,
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct NewSession {
+    /// The number, in E.164 form. The person cannot change it.
+    pub to: Option<values::PhoneNumber>,
+    /// A number that the page proposes, in place of To.
+    pub to_hint: Option<values::PhoneNumber>,
+    /// The channels that the page offers, the usual one first; by default those of the service.
+    pub channels: Option<values::Channels>,
+    /// One of the service's ReturnUrls, exactly. Either this or EmbedOrigin must be given.
+    #[schemars(example = &"https://app.example.com/verified")]
+    pub return_url: Option<values::Note<2048>>,
+    /// One of the service's EmbedOrigins: the page is shown in a frame or a pop-up of it.
+    #[schemars(example = &"https://app.example.com")]
+    pub embed_origin: Option<values::Note<2048>>,
+    /// Comes back with the code. Bind it to the person's session with you.
+    #[schemars(example = &"2f1f8c1b7a10")]
+    pub state: Option<values::Note<500>>,
+    /// The language of the page and the message; by default that of the browser.
+    pub locale: Option<values::Locale>,
 }
 
-parameters! {
-    /// The code that came back.
-    pub struct Redeemed {
-        /// The parameter code of the ReturnUrl.
-        "Code" = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v" => code: Note<100>,
-    }
+/// The code that came back.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Redeemed {
+    /// The parameter code of the ReturnUrl.
+    #[schemars(example = &"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v")]
+    pub code: values::Note<100>,
 }
 
-view! {
-    HostedSessionView as "HostedSession"(frame, service: Sid, sid: Sid, address: Url, expires: Timestamp) {
-        sid: HostedSessionSid = Id(sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// The page. Its address works once.
-        url: Url = address,
-        date_expires: Date = expires.into(),
-    }
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HostedSession")]
+pub struct HostedSessionView {
+    pub sid: HostedSessionSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// The page. Its address works once.
+    pub url: Url,
+    pub date_expires: Date,
 }
 
-view! {
-    SessionResultView as "HostedSessionResult"(frame, service: Sid, sid: Sid, result: &SessionResult) {
-        sid: HostedSessionSid = Id(sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// Always approved: without a verified number there is no code.
-        #[schemars(regex(pattern = "^approved$"))]
-        status: &'static str = "approved",
-        /// The verified number, in E.164 form.
-        to: String = result.to.e164(),
-        /// The channel of the last message.
-        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-        channel: &'static str = result.channel.as_str(),
-        date_verified: Date = result.verified.into(),
-    }
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HostedSessionResult")]
+pub struct SessionResultView {
+    pub sid: HostedSessionSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// Always approved: without a verified number there is no code.
+    #[schemars(regex(pattern = "^approved$"))]
+    pub status: &'static str,
+    /// The verified number, in E.164 form.
+    pub to: String,
+    /// The channel of the last message.
+    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+    pub channel: &'static str,
+    pub date_verified: Date,
 }
 
-pub async fn create(InService(request, service, params): InService<NewSession>) -> Made<HostedSessionView> {
-    let channels = params.channels.unwrap_or_default();
-    request.check_served("Channels", &channels)?;
-    if params.to.is_some() && params.hint.is_some() {
+async fn create(
+    InService(caller, service, ()): InService,
+    Params(params): Params<NewSession>,
+) -> Made<HostedSessionView> {
+    let channels = params.channels.map(|channels| channels.0).unwrap_or_default();
+    caller.check_served("Channels", &channels)?;
+    if params.to.is_some() && params.to_hint.is_some() {
         return Err(Error::parameter("ToHint", "leave it out, or `To`"));
     }
-    let state = params.state;
+    let state = params.state.map(|state| state.0);
     let (returns_to, name) = match (params.return_url, params.embed_origin) {
-        (Some(url), None) => (ReturnTarget::Url { url, state }, "ReturnUrl"),
-        (None, Some(origin)) => (ReturnTarget::Embed { origin, state }, "EmbedOrigin"),
+        (Some(url), None) => (ReturnTarget::Url { url: url.0, state }, "ReturnUrl"),
+        (None, Some(origin)) => (ReturnTarget::Embed { origin: origin.0, state }, "EmbedOrigin"),
         _ => return Err(Error::invalid("Give either `ReturnUrl` or `EmbedOrigin`")),
     };
     if !returns_to.is_listed(&service.settings) {
@@ -75,41 +82,63 @@ pub async fn create(InService(request, service, params): InService<NewSession>) 
         return Err(Error::parameter(name, problem));
     }
     let session = SessionRequest {
-        to: params.to.or(params.hint),
+        to: params.to.or(params.to_hint).map(|number| number.0),
         may_change: params.to.is_none(),
         channels,
-        locale: params.locale,
+        locale: params.locale.map(|locale| locale.0),
         returns_to,
     };
-    let (secret, expires) = request.running.hosted.create(service.id, session).await?;
-    let frame = request.frame();
+    let (secret, expires) = caller.running.hosted.create(service.id, session).await?;
+    let frame = caller.frame();
     let address = Url(format!("{}/verify/{}", frame.base.trim_end_matches("/v2"), secret.expose()));
-    created(HostedSessionView::new(&frame, service.sid, secret.sid(), address, expires))
+    created(HostedSessionView {
+        sid: Id(secret.sid()),
+        service_sid: Id(service.sid),
+        account_sid: Id(frame.account),
+        url: address,
+        date_expires: expires.into(),
+    })
 }
 
 /// `POST` of `Result`: exchanges the code for the result.
-pub async fn result(
-    InService(request, service, Redeemed { code }): InService<Redeemed>,
+async fn result(
+    InService(caller, service, Id(sid)): InService<HostedSessionSid>,
+    Params(Redeemed { code }): Params<Redeemed>,
 ) -> Answer<SessionResultView> {
-    let sid = request.sid("Sid", SidKind::HostedSession)?;
     let result =
-        request.running.hosted.redeem(service.id, &sid, &code).await.map_err(|denied| match denied {
+        caller.running.hosted.redeem(service.id, &sid, &code.0).await.map_err(|denied| match denied {
             Denied::Refused(refusal) => refusal.into(),
-            _ => Error::NotFound,
+            _ => Error::NO_RESOURCE,
         })?;
-    Ok(Json(SessionResultView::new(&request.frame(), service.sid, sid, &result)))
+    let frame = caller.frame();
+    Ok(Json(SessionResultView {
+        sid: Id(sid),
+        service_sid: Id(service.sid),
+        account_sid: Id(frame.account),
+        status: "approved",
+        to: result.to.e164(),
+        channel: result.channel.as_str(),
+        date_verified: result.verified.into(),
+    }))
+}
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services/{ServiceSid}/HostedSessions", post(create))
+        .route("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", post(result))
 }
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Hosted sessions",
-            "A page of this server on which a person verifies a number, and its result. API keys need the scope \
+pub const DOCS: Docs = Docs {
+    name: "Hosted sessions",
+    about: "A page of this server on which a person verifies a number, and its result. API keys need the scope \
             verify. Not in Twilio's API.",
-            Access::Scope(Scope::Verify)))
-        .post("/v2/Services/{ServiceSid}/HostedSessions", create,
-            operation(create, "CreateHostedSession", "Create a hosted session")
-                .about("Lead the person to its url, which works once."))
-        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result,
-            operation(result, "CreateHostedSessionResult", "Exchange the code for the result")
-                .about("Once, within 60 s after the person came back. Anything else is 404."))
-}
+    group: Group::twilio(Access::Scope(Scope::Verify)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/HostedSessions", made::<NewSession, HostedSessionView>("CreateHostedSession", "Create a hosted session")
+            .about("Lead the person to its url, which works once.")),
+        ("POST", "/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", ok::<Redeemed, SessionResultView>("CreateHostedSessionResult", "Exchange the code for the result")
+            .about("Once, within 60 s after the person came back. Anything else is 404.")),
+    ],
+    ..Docs::OTHERS
+};

@@ -1,186 +1,256 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
 use super::prelude::*;
+use crate::http::form::Form;
 use crate::registry::{Bucket, RateLimit};
 
-parameters! {
-    pub struct NewRateLimit {
-        /// The name in requests and paths.
-        "UniqueName" = "session" => name: UniqueName,
-        /// For people.
-        "Description" = "one for each session" => description: Option<Note<512>>,
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct NewRateLimit {
+    /// The name in requests and paths.
+    pub unique_name: values::UniqueName,
+    /// For people.
+    #[schemars(example = &"one for each session")]
+    pub description: Option<values::Note<512>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChangedRateLimit {
+    /// For people. An empty text removes it.
+    #[schemars(example = &"one for each session")]
+    pub description: Option<values::Note<512>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct NewBucket {
+    /// Requests.
+    #[schemars(example = 5)]
+    pub max: values::Whole<1, 1_000_000>,
+    /// Seconds.
+    #[schemars(example = 60)]
+    pub interval: values::Whole<1, 604_800>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChangedBucket {
+    /// Requests.
+    #[schemars(example = 5)]
+    pub max: Option<values::Whole<1, 1_000_000>>,
+    /// Seconds.
+    #[schemars(example = 60)]
+    pub interval: Option<values::Whole<1, 604_800>>,
+}
+
+/// A named limit: requests pass values for it, and its buckets count them.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RateLimit")]
+pub struct RateLimitView {
+    pub sid: RateLimitSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// The name in requests.
+    pub unique_name: String,
+    /// For people.
+    pub description: Option<String>,
+    pub date_created: Date,
+    pub date_updated: Date,
+    pub url: Url,
+    pub links: RateLimitLinks,
+}
+
+impl RateLimitView {
+    pub fn new(frame: &Frame<'_>, service: Sid, limit: &RateLimit) -> Self {
+        Self {
+            sid: Id(limit.sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
+            unique_name: limit.unique_name.clone(),
+            description: limit.description.clone(),
+            date_created: limit.created.into(),
+            date_updated: limit.updated.into(),
+            url: frame.url(format_args!("/Services/{service}/RateLimits/{}", limit.sid)),
+            links: RateLimitLinks {
+                buckets: frame.url(format_args!("/Services/{service}/RateLimits/{}/Buckets", limit.sid)),
+            },
+        }
     }
 }
 
-parameters! {
-    pub struct ChangedRateLimit {
-        /// For people. An empty text removes it.
-        "Description" = "one for each session" => description: Option<Note<512>>,
+#[derive(Serialize, JsonSchema)]
+pub struct RateLimitLinks {
+    pub buckets: Url,
+}
+
+/// The number of requests with one value that are allowed within an interval.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Bucket")]
+pub struct BucketView {
+    pub sid: BucketSid,
+    pub rate_limit_sid: RateLimitSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// Requests.
+    pub max: u32,
+    /// Seconds.
+    pub interval: u32,
+    pub date_created: Date,
+    pub date_updated: Date,
+    pub url: Url,
+}
+
+impl BucketView {
+    pub fn new(frame: &Frame<'_>, service: Sid, limit: Sid, bucket: &Bucket) -> Self {
+        Self {
+            sid: Id(bucket.sid),
+            rate_limit_sid: Id(limit),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
+            max: bucket.max,
+            interval: bucket.interval,
+            date_created: bucket.created.into(),
+            date_updated: bucket.updated.into(),
+            url: frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
+        }
     }
 }
 
-parameters! {
-    pub struct NewBucket {
-        /// Requests.
-        "Max" = "5" => max: Whole<1, 1_000_000>,
-        /// Seconds.
-        "Interval" = "60" => interval: Whole<1, 604_800>,
-    }
+async fn list(
+    InService(caller, service, ()): InService,
+    Listing((), page): Listing,
+) -> Result<Listed<RateLimitView>, Error> {
+    let frame = caller.frame();
+    let view = |limit| RateLimitView::new(&frame, service.sid, limit);
+    page.of_all("rate_limits", &service.rate_limits, view)
 }
 
-parameters! {
-    pub struct ChangedBucket {
-        /// Requests.
-        "Max" = "5" => max: Option<Whole<1, 1_000_000>>,
-        /// Seconds.
-        "Interval" = "60" => interval: Option<Whole<1, 604_800>>,
-    }
+async fn create(
+    InService(caller, service, ()): InService,
+    Params(new): Params<NewRateLimit>,
+) -> Made<RateLimitView> {
+    let description = new.description.map(|text| text.0);
+    let limit = caller.registry().create_rate_limit(service.sid, new.unique_name.0, description).await?;
+    created(RateLimitView::new(&caller.frame(), service.sid, &limit))
 }
 
-view! {
-    /// A named limit: requests pass values for it, and its buckets count them.
-    RateLimitView as "RateLimit"(frame, service: Sid, limit: &RateLimit) {
-        sid: RateLimitSid = Id(limit.sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// The name in requests.
-        unique_name: String = limit.unique_name.clone(),
-        /// For people.
-        description: Option<String> = limit.description.clone(),
-        date_created: Date = limit.created.into(),
-        date_updated: Date = limit.updated.into(),
-        url: Url = frame.url(format_args!("/Services/{service}/RateLimits/{}", limit.sid)),
-        links: RateLimitLinks = RateLimitLinks::new(frame, service, limit.sid),
-    }
+async fn fetch(InService(caller, service, key): InService<String>) -> Answer<RateLimitView> {
+    Ok(Json(RateLimitView::new(&caller.frame(), service.sid, limit(&service, &key)?)))
 }
 
-view! {
-    RateLimitLinks as "RateLimitLinks"(frame, service: Sid, limit: Sid) {
-        buckets: Url = frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets")),
-    }
+async fn update(InService(caller, service, key): InService<String>, form: Form) -> Answer<RateLimitView> {
+    let limit = limit(&service, &key)?;
+    let is_removed = form.has("Description", "");
+    let given = form.read::<ChangedRateLimit>()?.description.map(|text| text.0);
+    let description = given.or_else(|| limit.description.clone()).filter(|_| !is_removed);
+    let changed = caller.registry().update_rate_limit(service.sid, limit.sid, description).await?;
+    Ok(Json(RateLimitView::new(&caller.frame(), service.sid, &changed)))
 }
 
-view! {
-    /// The number of requests with one value that are allowed within an interval.
-    BucketView as "Bucket"(frame, service: Sid, limit: Sid, bucket: &Bucket) {
-        sid: BucketSid = Id(bucket.sid),
-        rate_limit_sid: RateLimitSid = Id(limit),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// Requests.
-        max: u32 = bucket.max,
-        /// Seconds.
-        interval: u32 = bucket.interval,
-        date_created: Date = bucket.created.into(),
-        date_updated: Date = bucket.updated.into(),
-        url: Url = frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
-    }
-}
-
-pub async fn list(InService(request, service, ()): InService) -> Answer<Listed<RateLimitView>> {
-    request.list("rate_limits", service.rate_limits.iter(), |frame, limit| {
-        RateLimitView::new(frame, service.sid, limit)
-    })
-}
-
-pub async fn create(InService(request, service, new): InService<NewRateLimit>) -> Made<RateLimitView> {
-    let limit = request.registry().create_rate_limit(service.sid, new.name, new.description).await?;
-    created(RateLimitView::new(&request.frame(), service.sid, &limit))
-}
-
-pub async fn fetch(InService(request, service, ()): InService) -> Answer<RateLimitView> {
-    Ok(Json(RateLimitView::new(&request.frame(), service.sid, limit(&request, &service, "Sid")?)))
-}
-
-pub async fn update(
-    InService(request, service, params): InService<ChangedRateLimit>,
-) -> Answer<RateLimitView> {
-    let limit = limit(&request, &service, "Sid")?;
-    let is_removed = request.fields.has("Description", "");
-    let description = params.description.or_else(|| limit.description.clone()).filter(|_| !is_removed);
-    let changed = request.registry().update_rate_limit(service.sid, limit.sid, description).await?;
-    Ok(Json(RateLimitView::new(&request.frame(), service.sid, &changed)))
-}
-
-pub async fn delete(InService(request, service, ()): InService) -> Gone {
-    let limit = limit(&request, &service, "Sid")?;
-    request.registry().delete_rate_limit(service.sid, limit.sid).await?;
+async fn delete_limit(InService(caller, service, key): InService<String>) -> Gone {
+    let limit = limit(&service, &key)?;
+    caller.registry().delete_rate_limit(service.sid, limit.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub async fn list_buckets(InService(request, service, ()): InService) -> Answer<Listed<BucketView>> {
-    let limit = limit(&request, &service, "RateLimitSid")?;
-    let view = |frame: &Frame<'_>, bucket| BucketView::new(frame, service.sid, limit.sid, bucket);
-    request.list("buckets", limit.buckets.iter(), view)
+async fn list_buckets(
+    InService(caller, service, key): InService<String>,
+    Listing((), page): Listing,
+) -> Result<Listed<BucketView>, Error> {
+    let (limit, frame) = (limit(&service, &key)?, caller.frame());
+    page.of_all("buckets", &limit.buckets, |bucket| BucketView::new(&frame, service.sid, limit.sid, bucket))
 }
 
-pub async fn create_bucket(InService(request, service, new): InService<NewBucket>) -> Made<BucketView> {
-    let limit = limit(&request, &service, "RateLimitSid")?.sid;
-    let bucket = request.registry().create_bucket(service.sid, limit, new.max, new.interval).await?;
-    created(BucketView::new(&request.frame(), service.sid, limit, &bucket))
+async fn create_bucket(
+    InService(caller, service, key): InService<String>,
+    Params(new): Params<NewBucket>,
+) -> Made<BucketView> {
+    let limit = limit(&service, &key)?.sid;
+    let bucket = caller.registry().create_bucket(service.sid, limit, new.max.0, new.interval.0).await?;
+    created(BucketView::new(&caller.frame(), service.sid, limit, &bucket))
 }
 
-pub async fn fetch_bucket(InService(request, service, ()): InService) -> Answer<BucketView> {
-    let limit = limit(&request, &service, "RateLimitSid")?;
-    let bucket = limit.bucket(&bucket(&request)?)?;
-    Ok(Json(BucketView::new(&request.frame(), service.sid, limit.sid, bucket)))
+async fn fetch_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Answer<BucketView> {
+    let limit = limit(&service, &key)?;
+    let bucket = limit.bucket(&bucket.0)?;
+    Ok(Json(BucketView::new(&caller.frame(), service.sid, limit.sid, bucket)))
 }
 
-pub async fn update_bucket(
-    InService(request, service, params): InService<ChangedBucket>,
+async fn update_bucket(
+    InService(caller, service, (key, bucket)): InService<OfBucket>,
+    Params(ChangedBucket { max, interval }): Params<ChangedBucket>,
 ) -> Answer<BucketView> {
-    let (limit, bucket) = (limit(&request, &service, "RateLimitSid")?.sid, bucket(&request)?);
-    let ChangedBucket { max, interval } = params;
-    let changed = request.registry().update_bucket(service.sid, limit, bucket, max, interval).await?;
-    Ok(Json(BucketView::new(&request.frame(), service.sid, limit, &changed)))
+    let limit = limit(&service, &key)?.sid;
+    let (max, interval) = (max.map(|max| max.0), interval.map(|seconds| seconds.0));
+    let changed = caller.registry().update_bucket(service.sid, limit, bucket.0, max, interval).await?;
+    Ok(Json(BucketView::new(&caller.frame(), service.sid, limit, &changed)))
 }
 
-pub async fn delete_bucket(InService(request, service, ()): InService) -> Gone {
-    let limit = limit(&request, &service, "RateLimitSid")?;
-    request.registry().delete_bucket(service.sid, limit.sid, bucket(&request)?).await?;
+async fn delete_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Gone {
+    let limit = limit(&service, &key)?;
+    caller.registry().delete_bucket(service.sid, limit.sid, bucket.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The limit in this segment of the path, by its id or its unique name.
-fn limit<'a>(request: &Request, service: &'a Service, name: &str) -> Result<&'a RateLimit, Error> {
-    let segment = request.param(name)?;
+/// The segments of a bucket's path: its limit, and its id.
+type OfBucket = (String, BucketSid);
+
+/// The limit with this id or unique name.
+fn limit<'a>(service: &'a Service, segment: &str) -> Result<&'a RateLimit, Error> {
     if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
         return Ok(service.rate_limit(&sid)?);
     }
     let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
-    named.ok_or(Error::NotFound)
+    named.ok_or(Error::NO_RESOURCE)
 }
 
-fn bucket(request: &Request) -> Result<Sid, Error> {
-    request.sid("Sid", SidKind::Bucket)
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services/{ServiceSid}/RateLimits", post(create).get(list))
+        .route("/v2/Services/{ServiceSid}/RateLimits/{Sid}", get(fetch).post(update).delete(delete_limit))
 }
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Rate limits",
-            "Named limits: a request passes a value for one, and each of its buckets counts that value.",
-            Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/RateLimits", create,
-            operation(create, "CreateRateLimit", "Create a rate limit")
-                .about("Without buckets it counts nothing yet."))
-        .get("/v2/Services/{ServiceSid}/RateLimits", list,
-            listing(list, "rate_limits", "ListRateLimit", "List rate limits"))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, operation(fetch, "FetchRateLimit", "Fetch a rate limit"))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update,
-            operation(update, "UpdateRateLimit", "Update a rate limit"))
-        .delete("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete,
-            operation(delete, "DeleteRateLimit", "Delete a rate limit"))
-        .merge(ApiRouter::of(ApiGroup::twilio("Buckets",
-            "The number of requests with one value that are allowed within an interval.",
-            Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket,
-            operation(create_bucket, "CreateBucket", "Create a bucket").about("Counts from now on."))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets,
-            listing(list_buckets, "buckets", "ListBucket", "List buckets"))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket,
-            operation(fetch_bucket, "FetchBucket", "Fetch a bucket"))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket,
-            operation(update_bucket, "UpdateBucket", "Update a bucket"))
-        .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket,
-            operation(delete_bucket, "DeleteBucket", "Delete a bucket")))
+pub const DOCS: Docs = Docs {
+    name: "Rate limits",
+    about: "Named limits: a request passes a value for one, and each of its buckets counts that value.",
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/RateLimits", made::<NewRateLimit, RateLimitView>("CreateRateLimit", "Create a rate limit")
+            .about("Without buckets it counts nothing yet.")),
+        ("GET", "/v2/Services/{ServiceSid}/RateLimits", list_of::<(), RateLimitView>("rate_limits", "ListRateLimit", "List rate limits")),
+        ("GET", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ok::<(), RateLimitView>("FetchRateLimit", "Fetch a rate limit")),
+        ("POST", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ok::<ChangedRateLimit, RateLimitView>("UpdateRateLimit", "Update a rate limit")),
+        ("DELETE", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", gone::<()>("DeleteRateLimit", "Delete a rate limit")),
+    ],
+    ..Docs::OTHERS
+};
+
+pub fn bucket_routes() -> Router<App> {
+    Router::new()
+        .route(
+            "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets",
+            post(create_bucket).get(list_buckets),
+        )
+        .route(
+            "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}",
+            get(fetch_bucket).post(update_bucket).delete(delete_bucket),
+        )
 }
+
+#[rustfmt::skip] // A table.
+pub const BUCKETS: Docs = Docs {
+    name: "Buckets",
+    about: "The number of requests with one value that are allowed within an interval.",
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", made::<NewBucket, BucketView>("CreateBucket", "Create a bucket")
+            .about("Counts from now on.")),
+        ("GET", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_of::<(), BucketView>("buckets", "ListBucket", "List buckets")),
+        ("GET", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ok::<(), BucketView>("FetchBucket", "Fetch a bucket")),
+        ("POST", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ok::<ChangedBucket, BucketView>("UpdateBucket", "Update a bucket")),
+        ("DELETE", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", gone::<()>("DeleteBucket", "Delete a bucket")),
+    ],
+    ..Docs::OTHERS
+};

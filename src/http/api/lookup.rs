@@ -1,12 +1,12 @@
 //! Twilio's Lookup: `/v2/PhoneNumbers/{PhoneNumber}` and the older `/v1/PhoneNumbers/{PhoneNumber}`, from the numbering
 //! plans that the program has. No network is asked.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::{Value, json};
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserializer};
 
 use super::prelude::*;
 use crate::domain::{LineType, NumberLookup, NumberProblem};
@@ -21,116 +21,122 @@ const LONGEST: usize = 64;
 /// The values of the older `Type` that Twilio has.
 const TYPES: &str = "carrier caller-name";
 
-parameters! {
-    pub struct Wanted {
-        /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
-        "Fields" = "line_type_intelligence" => fields: Option<Names<false>>,
-        /// The country of a number in national form, two letters of ISO 3166-1.
-        "CountryCode" = "US" => country: Option<Region>,
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Wanted {
+    /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
+    #[schemars(example = &"line_type_intelligence")]
+    pub fields: Option<Names<false>>,
+    /// The country of a number in national form, two letters of ISO 3166-1.
+    #[schemars(example = &"US")]
+    pub country_code: Option<values::Region>,
 }
 
-parameters! {
-    pub struct OlderWanted {
-        /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
-        "Type" = "carrier" => types: Option<Names<true>>,
-        /// The country of a number in national form, two letters of ISO 3166-1.
-        "CountryCode" = "US" => country: Option<Region>,
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct OlderWanted {
+    /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
+    #[schemars(example = &"carrier")]
+    pub r#type: Option<Names<true>>,
+    /// The country of a number in national form, two letters of ISO 3166-1.
+    #[schemars(example = &"US")]
+    pub country_code: Option<values::Region>,
 }
 
 /// Names, which may be repeated or have commas between: whether the one that has data here is among them.
-pub struct Names<const IS_OLDER: bool>;
+pub struct Names<const IS_OLDER: bool>(bool);
 
 impl<const IS_OLDER: bool> Names<IS_OLDER> {
     const KNOWN: &'static str = if IS_OLDER { TYPES } else { PACKAGES };
     const SERVED: &'static str = if IS_OLDER { "carrier" } else { "line_type_intelligence" };
 }
 
-impl<const IS_OLDER: bool> Parameter for Names<IS_OLDER> {
-    type Value = bool;
-
-    fn find(fields: &Fields, name: &str) -> Result<Option<bool>, Error> {
-        let texts = fields.texts(name)?;
+impl<'de, const IS_OLDER: bool> Deserialize<'de> for Names<IS_OLDER> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let texts: Vec<String> = Vec::deserialize(from)?;
         let names = texts.iter().flat_map(|text| text.split(',')).map(|name| name.trim_matches(' '));
         let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
         if names.iter().all(|name| Self::KNOWN.split(' ').any(|known| known == *name)) {
-            Ok(Some(names.contains(&Self::SERVED)))
+            Ok(Self(names.contains(&Self::SERVED)))
         } else {
-            Err(Error::parameter(
-                name,
-                format_args!("each must be one of {}", Self::KNOWN.replace(' ', ", ")),
-            ))
+            let known = Self::KNOWN.replace(' ', ", ");
+            Err(de::Error::custom(format_args!("each must be one of {known}")))
         }
     }
+}
 
-    fn schema() -> Value {
+impl<const IS_OLDER: bool> JsonSchema for Names<IS_OLDER> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Names".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names = Self::KNOWN.replace(' ', "|");
-        json!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
+        json_schema!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
     }
 }
 
-view! {
-    /// What the numbering plans tell about a number.
-    LookupView as "Lookup"(frame, number: NumberLookup, wanted: &Wanted) {
-        /// Null if the number cannot be read.
-        calling_country_code: Option<String> = number.calling_code.map(|code| code.to_string()),
-        /// Two letters of ISO 3166-1; null if the number cannot be read, or is of no country.
-        country_code: Option<String> = number.region.map(|region| region.to_string()),
-        /// In E.164 form; the text as it was sent, of at most 40 characters, if it cannot be read.
-        phone_number: String = number.number.clone(),
-        /// As people of its country write it; null if the number is not valid.
-        national_format: Option<String> = number.national_format.clone(),
-        /// Whether the plan of its country has the number. It need not be in use.
-        valid: bool = number.problem.is_none(),
-        /// Why it is not valid.
-        #[schemars(with = "Vec<String>")]
-        validation_errors: Vec<NumberProblem> = number.problem.into_iter().collect(),
-        caller_name: Null = Null,
-        sim_swap: Null = Null,
-        call_forwarding: Null = Null,
-        line_status: Null = Null,
-        /// Null unless it was asked for, and where the plan does not tell mobile numbers from landlines, as in North America.
-        line_type_intelligence: Option<LineTypeView> = number
-            .line_type
-            .filter(|_| wanted.fields == Some(true))
-            .map(|line| LineTypeView::new(frame, line.as_str())),
-        identity_match: Null = Null,
-        reassigned_number: Null = Null,
-        sms_pumping_risk: Null = Null,
-        phone_number_quality_score: Null = Null,
-        pre_fill: Null = Null,
-        url: Url = frame.url(format_args!("/PhoneNumbers/{}", in_path(&number.number))),
-    }
+/// What the numbering plans tell about a number.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "Lookup")]
+pub struct LookupView {
+    /// Null if the number cannot be read.
+    pub calling_country_code: Option<String>,
+    /// Two letters of ISO 3166-1; null if the number cannot be read, or is of no country.
+    pub country_code: Option<String>,
+    /// In E.164 form; the text as it was sent, of at most 40 characters, if it cannot be read.
+    pub phone_number: String,
+    /// As people of its country write it; null if the number is not valid.
+    pub national_format: Option<String>,
+    /// Whether the plan of its country has the number. It need not be in use.
+    pub valid: bool,
+    /// Why it is not valid.
+    #[schemars(with = "Vec<String>")]
+    pub validation_errors: Vec<NumberProblem>,
+    pub caller_name: (),
+    pub sim_swap: (),
+    pub call_forwarding: (),
+    pub line_status: (),
+    /// Null unless it was asked for, and where the plan does not tell mobile numbers from landlines, as in North America.
+    pub line_type_intelligence: Option<LineTypeView>,
+    pub identity_match: (),
+    pub reassigned_number: (),
+    pub sms_pumping_risk: (),
+    pub phone_number_quality_score: (),
+    pub pre_fill: (),
+    pub url: Url,
 }
 
-view! {
-    /// The type of a line. The network is not known.
-    LineTypeView as "LineTypeIntelligence"(_frame, line: &'static str) {
-        /// landline, mobile, nonFixedVoip, personal, tollFree, premium, sharedCost, uan, voicemail or pager.
-        #[serde(rename = "type")]
-        line: &'static str = line,
-        carrier_name: Null = Null,
-        mobile_country_code: Null = Null,
-        mobile_network_code: Null = Null,
-        error_code: Null = Null,
-    }
+/// The type of a line. The network is not known.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "LineTypeIntelligence")]
+pub struct LineTypeView {
+    /// landline, mobile, nonFixedVoip, personal, tollFree, premium, sharedCost, uan, voicemail or pager.
+    #[serde(rename = "type")]
+    pub line: &'static str,
+    pub carrier_name: (),
+    pub mobile_country_code: (),
+    pub mobile_network_code: (),
+    pub error_code: (),
 }
 
-view! {
-    /// The same, as Lookup's first version answered.
-    OlderLookupView as "OlderLookup"(frame, number: NumberLookup, wanted: &OlderWanted) {
-        country_code: Option<String> = number.region.map(|region| region.to_string()),
-        /// In E.164 form.
-        phone_number: String = number.number.clone(),
-        national_format: Option<String> = number.national_format.clone(),
-        caller_name: Null = Null,
-        /// Null unless it was asked for.
-        carrier: Option<Carrier> = (wanted.types == Some(true))
-            .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
-        add_ons: Null = Null,
-        url: Url = Url(format!("{}/v1/PhoneNumbers/{}", frame.base.trim_end_matches("/v2"), in_path(&number.number))),
-    }
+/// The same, as Lookup's first version answered.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OlderLookup")]
+pub struct OlderLookupView {
+    pub country_code: Option<String>,
+    /// In E.164 form.
+    pub phone_number: String,
+    pub national_format: Option<String>,
+    pub caller_name: (),
+    /// Null unless it was asked for.
+    pub carrier: Option<Carrier>,
+    pub add_ons: (),
+    pub url: Url,
 }
 
 /// The type of a line. The network is not known.
@@ -162,39 +168,79 @@ fn in_path(number: &str) -> impl Display {
 }
 
 /// The number in the path.
-fn number(request: &Request, country: Option<Region>) -> Result<NumberLookup, Error> {
-    let text = request.param("PhoneNumber")?;
+fn number(text: &str, country: Option<&values::Region>) -> Result<NumberLookup, Error> {
     // As at Twilio, a national number without a country is North American.
-    let country = country.or_else(|| Region::parse("US"));
-    if text.len() > LONGEST { Err(Error::NotFound) } else { Ok(NumberLookup::of(text, country)) }
+    let country = country.map(|country| country.0).or_else(|| Region::parse("US"));
+    if text.len() > LONGEST { Err(Error::NO_RESOURCE) } else { Ok(NumberLookup::of(text, country)) }
 }
 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
-pub async fn fetch(Given(request, wanted): Given<Wanted>) -> Answer<LookupView> {
-    let number = number(&request, wanted.country)?;
-    Ok(Json(LookupView::new(&request.frame(), number, &wanted)))
+async fn fetch(
+    caller: Caller,
+    Segments(text): Segments<values::NumberText<64>>,
+    Params(wanted): Params<Wanted>,
+) -> Answer<LookupView> {
+    let number = number(&text.0, wanted.country_code.as_ref())?;
+    let is_wanted = wanted.fields.is_some_and(|names| names.0);
+    let line = number.line_type.filter(|_| is_wanted);
+    Ok(Json(LookupView {
+        calling_country_code: number.calling_code.map(|code| code.to_string()),
+        country_code: number.region.map(|region| region.to_string()),
+        valid: number.problem.is_none(),
+        validation_errors: number.problem.into_iter().collect(),
+        line_type_intelligence: line
+            .map(|line| LineTypeView { line: line.as_str(), ..LineTypeView::default() }),
+        url: caller.frame().url(format_args!("/PhoneNumbers/{}", in_path(&number.number))),
+        phone_number: number.number.clone(),
+        national_format: number.national_format,
+        ..LookupView::default()
+    }))
 }
 
 /// `GET /v1/PhoneNumbers/{PhoneNumber}`.
-pub async fn fetch_older(Given(request, wanted): Given<OlderWanted>) -> Answer<OlderLookupView> {
-    let number = number(&request, wanted.country)?;
+async fn fetch_older(
+    caller: Caller,
+    Segments(text): Segments<values::NumberText<64>>,
+    Params(wanted): Params<OlderWanted>,
+) -> Answer<OlderLookupView> {
+    let number = number(&text.0, wanted.country_code.as_ref())?;
     if number.problem.is_some() {
-        return Err(Error::NotFound);
+        return Err(Error::NO_RESOURCE);
     }
-    Ok(Json(OlderLookupView::new(&request.frame(), number, &wanted)))
+    let frame = caller.frame();
+    Ok(Json(OlderLookupView {
+        country_code: number.region.map(|region| region.to_string()),
+        phone_number: number.number.clone(),
+        national_format: number.national_format.clone(),
+        caller_name: (),
+        carrier: (wanted.r#type.is_some_and(|names| names.0))
+            .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
+        add_ons: (),
+        url: Url(format!(
+            "{}/v1/PhoneNumbers/{}",
+            frame.base.trim_end_matches("/v2"),
+            in_path(&number.number)
+        )),
+    }))
+}
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/PhoneNumbers/{PhoneNumber}", get(fetch))
+        .route("/v1/PhoneNumbers/{PhoneNumber}", get(fetch_older))
 }
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Lookup",
-            "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
+pub const DOCS: Docs = Docs {
+    name: "Lookup",
+    about: "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
             type of its line. No network is asked. API keys need the scope verify.",
-            Access::Scope(Scope::Verify)))
-        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch,
-            operation(fetch, "FetchPhoneNumber", "Look a number up")
-                .about("A number that is not valid is no error: valid is false, and validation_errors says \
-                        why."))
-        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older,
-            operation(fetch_older, "FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
-                .about("A number that is not valid is 404."))
-}
+    group: Group::twilio(Access::Scope(Scope::Verify)),
+    rows: &[
+        ("GET", "/v2/PhoneNumbers/{PhoneNumber}", ok::<Wanted, LookupView>("FetchPhoneNumber", "Look a number up")
+            .about("A number that is not valid is no error: valid is false, and validation_errors says why.")),
+        ("GET", "/v1/PhoneNumbers/{PhoneNumber}", ok::<OlderWanted, OlderLookupView>("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
+            .about("A number that is not valid is 404.")),
+    ],
+    ..Docs::OTHERS
+};

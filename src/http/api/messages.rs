@@ -1,6 +1,5 @@
 //! `/v2/Services/{ServiceSid}/Messages` and `Outcomes`: codes that another system makes and checks.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tracing::debug;
@@ -9,82 +8,85 @@ use super::prelude::*;
 use crate::limits::guard::ClientSignals;
 use crate::template::MessageStyle;
 use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{BeginRequest, CarriedMessage, CarryCode};
+use crate::verification::verify::{BeginRequest, CarryCode};
 
 /// The lives that a code may have, in seconds.
 pub const LIFE: (u32, u32) = (30, 86_400);
 
-parameters! {
-    /// Carries a code.
-    pub struct New {
-        /// The number, in E.164 form.
-        "To" = "+14155552671" => to: PhoneNumber,
-        /// The code. Either this or Text must be given.
-        "Code" = "123456" => code: Option<Code>,
-        /// A text with one code of 4 to 10 digits, which is taken from it. The rest is not sent.
-        "Text" = "Your code is 123456." => text: Option<Text<1600>>,
-        /// The channel that delivers the code; auto, the default, is the channel that the service begins with.
-        "Channel" = "sms" => channel: Option<BeginChannel>,
-        /// The language of the message, such as de or pt-BR.
-        "Locale" = "de" => locale: Option<Locale>,
-        /// The text of the message.
-        "TemplateSid" = "HJ0123456789abcdef0123456789abcdef" => template: Option<TemplateSid>,
-        /// Values for the template's own placeholders: a JSON object, at most 20 names.
-        "TemplateCustomSubstitutions" = r#"{"order":"42"}"# => substitutions: Option<Pairs<20, 128>>,
-        /// The seconds for which the code can be used; the default is the service's CodeLife.
-        "Ttl" = "600" => life: Option<Whole<{ LIFE.0 }, { LIFE.1 }>>,
-        /// The IP address of the person's device, for the pumping guard.
-        "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
-    }
+/// Carries a code.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct New {
+    /// The number, in E.164 form.
+    pub to: values::PhoneNumber,
+    /// The code. Either this or Text must be given.
+    pub code: Option<values::Code>,
+    /// A text with one code of 4 to 10 digits, which is taken from it. The rest is not sent.
+    #[schemars(example = &"Your code is 123456.")]
+    pub text: Option<values::Text<1600>>,
+    /// The channel that delivers the code; auto, the default, is the channel that the service begins with.
+    pub channel: Option<values::BeginChannel>,
+    /// The language of the message, such as de or pt-BR.
+    pub locale: Option<values::Locale>,
+    /// The text of the message.
+    pub template_sid: Option<values::TemplateSid>,
+    /// Values for the template's own placeholders: a JSON object, at most 20 names.
+    #[schemars(example = &r#"{"order":"42"}"#)]
+    pub template_custom_substitutions: Option<values::Pairs<20, 128>>,
+    /// The seconds for which the code can be used; the default is the service's CodeLife.
+    #[schemars(example = 600)]
+    pub ttl: Option<values::Whole<{ LIFE.0 }, { LIFE.1 }>>,
+    /// The IP address of the person's device, for the pumping guard.
+    pub device_ip: Option<values::Address>,
 }
 
-parameters! {
-    /// The outcome of a carried code.
-    pub struct Outcome {
-        /// The number that was verified, in E.164 form.
-        "To" = "+14155552671" => to: PhoneNumber,
-    }
+/// The outcome of a carried code.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Outcome {
+    /// The number that was verified, in E.164 form.
+    pub to: values::PhoneNumber,
 }
 
-view! {
-    /// A message with a code that another system made.
-    MessageView as "CarriedMessage"(frame, service: Sid, message: &CarriedMessage) {
-        /// The attempt that the provider accepted. Null for a test number, and once the attempt is forgotten.
-        sid: Option<AttemptSid> = message.sid.map(Id),
-        account_sid: AccountSid = Id(frame.account),
-        service_sid: ServiceSid = Id(service),
-        /// The number, in E.164 form.
-        to: String = message.to.e164(),
-        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-        channel: &'static str = message.channel.as_str(),
-        /// accepted, or repeated if an earlier request had the same code: then nothing was sent.
-        #[schemars(regex(pattern = "^(accepted|repeated)$"))]
-        status: &'static str = if message.is_repeated { "repeated" } else { "accepted" },
-        date_created: Date = message.at.into(),
-        url: Option<Url> = message.sid.map(|sid| frame.url(format_args!("/Attempts/{sid}"))),
-    }
+/// A message with a code that another system made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CarriedMessage")]
+pub struct MessageView {
+    /// The attempt that the provider accepted. Null for a test number, and once the attempt is forgotten.
+    pub sid: Option<AttemptSid>,
+    pub account_sid: AccountSid,
+    pub service_sid: ServiceSid,
+    /// The number, in E.164 form.
+    pub to: String,
+    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+    pub channel: &'static str,
+    /// accepted, or repeated if an earlier request had the same code: then nothing was sent.
+    #[schemars(regex(pattern = "^(accepted|repeated)$"))]
+    pub status: &'static str,
+    pub date_created: Date,
+    pub url: Option<Url>,
 }
 
-view! {
-    /// An outcome as it was taken.
-    OutcomeView as "Outcome"(frame, service: Sid, to: PhoneNumber, is_counted: bool) {
-        account_sid: AccountSid = Id(frame.account),
-        service_sid: ServiceSid = Id(service),
-        /// The number, in E.164 form.
-        to: String = to.e164(),
-        /// counted, or unknown: no code was carried to the number within a day, or its outcome is known.
-        #[schemars(regex(pattern = "^(counted|unknown)$"))]
-        status: &'static str = if is_counted { "counted" } else { "unknown" },
-    }
+/// An outcome as it was taken.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Outcome")]
+pub struct OutcomeView {
+    pub account_sid: AccountSid,
+    pub service_sid: ServiceSid,
+    /// The number, in E.164 form.
+    pub to: String,
+    /// counted, or unknown: no code was carried to the number within a day, or its outcome is known.
+    #[schemars(regex(pattern = "^(counted|unknown)$"))]
+    pub status: &'static str,
 }
 
 /// `POST` of `Messages`.
-pub async fn create(InService(request, service, new): InService<New>) -> Made<MessageView> {
-    let channel = new.channel.flatten();
-    request.check_served("Channel", channel.as_slice())?;
+async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<MessageView> {
+    let channel = new.channel.and_then(|channel| channel.0);
+    caller.check_served("Channel", channel.as_slice())?;
     let code = match (new.code, new.text) {
-        (Some(code), None) => code,
-        (None, Some(text)) => code_in(&text).ok_or_else(|| {
+        (Some(code), None) => code.0,
+        (None, Some(text)) => code_in(&text.0).ok_or_else(|| {
             Error::parameter(
                 "Text",
                 "it must have exactly one code of 4 to 10 digits; other texts are not carried",
@@ -94,26 +96,46 @@ pub async fn create(InService(request, service, new): InService<New>) -> Made<Me
     };
     let message = Outgoing {
         channel,
-        style: MessageStyle { locale: new.locale, ..MessageStyle::default() },
-        client: ClientSignals { address: new.device_ip, ..ClientSignals::default() },
-        request_id: Some(request.call.traced_id()),
-        ..Outgoing::new(NumberKey::new(service.id, new.to))
+        style: MessageStyle { locale: new.locale.map(|locale| locale.0), ..MessageStyle::default() },
+        client: ClientSignals { address: new.device_ip.map(|address| address.0), ..ClientSignals::default() },
+        request_id: Some(caller.origin.traced_id()),
+        ..Outgoing::new(NumberKey::new(service.id, new.to.0))
     };
     let begin = BeginRequest {
-        template: new.template,
-        substitutions: new.substitutions.unwrap_or_default(),
-        life: new.life.map(|seconds| Duration::from_secs(seconds.into())),
+        template: new.template_sid.map(|sid| sid.0),
+        substitutions: new.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
+        life: new.ttl.map(|seconds| Duration::from_secs(seconds.0.into())),
         ..BeginRequest::new(message)
     };
-    let message = request.running.verifying.carry(CarryCode::new(code, begin)).await?;
-    debug!(request_id = request.call.request_id(), number = %message.to, "code carried");
-    created(MessageView::new(&request.frame(), service.sid, &message))
+    let message = caller.done(caller.running.verifying.carry(CarryCode::new(code, begin)).await)?;
+    debug!(request_id = caller.origin.request_id(), number = %message.to, "code carried");
+    let frame = caller.frame();
+    created(MessageView {
+        sid: message.sid.map(Id),
+        account_sid: Id(frame.account),
+        service_sid: Id(service.sid),
+        to: message.to.e164(),
+        channel: message.channel.as_str(),
+        status: if message.is_repeated { "repeated" } else { "accepted" },
+        date_created: message.at.into(),
+        url: message.sid.map(|sid| frame.url(format_args!("/Attempts/{sid}"))),
+    })
 }
 
 /// `POST` of `Outcomes`.
-pub async fn outcome(InService(request, service, Outcome { to }): InService<Outcome>) -> Answer<OutcomeView> {
-    let is_counted = request.running.verifying.outcome(service.id, to).await?;
-    Ok(Json(OutcomeView::new(&request.frame(), service.sid, to, is_counted)))
+async fn outcome(
+    InService(caller, service, ()): InService,
+    Params(Outcome { to }): Params<Outcome>,
+) -> Answer<OutcomeView> {
+    let to = to.0;
+    let is_counted = caller.done(caller.running.verifying.outcome(service.id, to).await)?;
+    let frame = caller.frame();
+    Ok(Json(OutcomeView {
+        account_sid: Id(frame.account),
+        service_sid: Id(service.sid),
+        to: to.e164(),
+        status: if is_counted { "counted" } else { "unknown" },
+    }))
 }
 
 /// The code in a text: the only run of 4 to 10 digits between other characters than letters and digits. The same run
@@ -130,21 +152,26 @@ pub fn code_in(text: &str) -> Option<Code> {
     (is_one && found.all(|other| other == first)).then(|| Code::parse(first)).flatten()
 }
 
-#[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Carried codes",
-            "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
-            scope messages. Not in Twilio's API.",
-            Access::Scope(Scope::Messages)))
-        .post("/v2/Services/{ServiceSid}/Messages", create,
-            operation(create, "CreateMessage", "Carry a code of another system")
-                .about("One message, and no verification: nothing is checked here, and nothing is sent \
-                        again later. While the code lives, a repetition for the same number and code sends \
-                        nothing."))
-        .post("/v2/Services/{ServiceSid}/Outcomes", outcome,
-            operation(outcome, "CreateOutcome", "Report a verified number")
-                .about("The pumping guard learns which messages led to a verified number."))
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services/{ServiceSid}/Messages", post(create))
+        .route("/v2/Services/{ServiceSid}/Outcomes", post(outcome))
 }
+
+#[rustfmt::skip] // A table.
+pub const DOCS: Docs = Docs {
+    name: "Carried codes",
+    about: "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
+            scope messages. Not in Twilio's API.",
+    group: Group::twilio(Access::Scope(Scope::Messages)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/Messages", made::<New, MessageView>("CreateMessage", "Carry a code of another system")
+            .about("One message, and no verification: nothing is checked here, and nothing is sent again later. While the code lives, a repetition for the same number and code sends nothing.")),
+        ("POST", "/v2/Services/{ServiceSid}/Outcomes", ok::<Outcome, OutcomeView>("CreateOutcome", "Report a verified number")
+            .about("The pumping guard learns which messages led to a verified number.")),
+    ],
+    ..Docs::OTHERS
+};
 
 #[cfg(test)]
 mod tests {

@@ -2,13 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::error::Error;
-use super::params::{Fields, PageToken, Parameter, Parameters as _, Url, Whole, is_digits, parameters};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt as _;
+use hyper::header::HOST;
+use hyper::http::request::Parts;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::domain::Timestamp;
+use crate::http::app::App;
+use crate::http::error::Error;
+use crate::http::form::{Form, names};
+use crate::http::request;
+use crate::http::values::{self, Url};
+use crate::verification::numbers::Refusal;
 
 /// Items on a page if the request does not say.
 const USUAL_SIZE: u32 = 50;
@@ -17,36 +32,22 @@ const LARGEST: u32 = 1_000;
 /// Last page that can be asked for: more items than are ever listed.
 const LAST_PAGE: u32 = 10_000_000;
 
-parameters! {
-    /// The parameters of every list.
-    pub struct Paging {
-        /// Items on a page; the default is 50. More than 1,000 are 1,000.
-        "PageSize" = "50" => size: Option<PageSize>,
-        /// The number of the page, from 0.
-        "Page" = "0" => page: Option<Whole<0, LAST_PAGE>>,
-        /// From the address of a page. Do not make one.
-        "PageToken" = "PT1700000000000" => token: Option<PageToken>,
-    }
+/// The parameters of every list.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Paging {
+    /// Items on a page; the default is 50. More than 1,000 are 1,000.
+    #[schemars(example = 50)]
+    pub page_size: Option<values::Whole<1, { u32::MAX }>>,
+    /// The number of the page, from 0.
+    #[schemars(example = 0)]
+    pub page: Option<values::Whole<0, LAST_PAGE>>,
+    /// From the address of a page. Do not make one.
+    pub page_token: Option<values::PageToken>,
 }
 
-/// The number of items on a page: any whole number from 1, of which at most [`LARGEST`] counts.
-pub struct PageSize;
-
-impl Parameter for PageSize {
-    type Value = u32;
-
-    fn find(fields: &Fields, name: &str) -> Result<Option<u32>, Error> {
-        fields.parsed_scalar(name, "a whole number from 1", |text| {
-            let digits = text.trim_start_matches('0');
-            // Only a number that is too large for its type fails to be read.
-            is_digits(digits).then(|| digits.parse().unwrap_or(LARGEST).min(LARGEST))
-        })
-    }
-
-    fn schema() -> Value {
-        json!({ "type": "integer", "minimum": 1 })
-    }
-}
+/// The filters of a list, and the page of it that a request asks for.
+pub struct Listing<T = ()>(pub T, pub Page);
 
 /// A page of a list, as a request asks for it.
 pub struct Page {
@@ -57,6 +58,8 @@ pub struct Page {
     now: Timestamp,
     /// The address of the list with the filters, to which the page is added.
     address: String,
+    /// Held until the client has taken the page: lists that clients do not take would fill the memory.
+    turn: Arc<Turn>,
 }
 
 /// The place of a page in its list.
@@ -84,18 +87,77 @@ pub struct Listed<T> {
     #[serde(flatten)]
     items: BTreeMap<&'static str, Vec<T>>,
     meta: Meta,
+    #[serde(skip)]
+    turn: Arc<Turn>,
+}
+
+impl<T: Serialize> Listed<T> {
+    /// The answer, perhaps with more.
+    pub fn answer(self, more: impl Serialize) -> Response {
+        #[derive(Serialize)]
+        struct With<T: Serialize, M> {
+            #[serde(flatten)]
+            page: Listed<T>,
+            #[serde(flatten)]
+            more: M,
+        }
+
+        let turn = Arc::clone(&self.turn);
+        Json(With { page: self, more }).into_response().map(|body| {
+            Body::new(body.inspect_frame(move |_| {
+                let _held = &turn;
+            }))
+        })
+    }
+}
+
+impl<T: Serialize> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        self.answer(())
+    }
+}
+
+/// A place among those who make or read what takes much work or memory.
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl FromRequestParts<App> for Turn {
+    type Rejection = Error;
+
+    async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, Error> {
+        let permit = Arc::clone(&app.lists).try_acquire_owned();
+        permit.map(|permit| Self { _permit: permit }).map_err(|_| Refusal::Overloaded.into())
+    }
+}
+
+impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let turn = Turn::from_request_parts(parts, app).await?;
+        let form = Form::of_text(parts.uri.query().unwrap_or_default().as_bytes());
+        let filters = form.read()?;
+        let Paging { page_size, page, page_token } = form.read()?;
+        let (path, host) = (parts.uri.path(), request::only(&parts.headers, &HOST));
+        let path = format!("{}{}", app.base(&parts.uri, host), path.strip_prefix("/v2").unwrap_or(path));
+        // Addresses of pages repeat the filters.
+        let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
+        address.extend_pairs(form.given(names::<T>()));
+        let page = Page {
+            size: page_size.map_or(USUAL_SIZE, |size| size.0.min(LARGEST)),
+            number: page.map_or(0, |page| page.0),
+            since: page_token.map(|token| token.0),
+            // All that is made within this millisecond is before its end.
+            now: app.running()?.verifier.now().plus(Duration::from_millis(1)),
+            address: address.finish(),
+            turn: Arc::new(turn),
+        };
+        Ok(Self(filters, page))
+    }
 }
 
 impl Page {
-    /// Reads the page of the list at `path` that is asked for at `now`. Addresses of pages repeat the parameters with
-    /// these names.
-    pub fn read(query: &Fields, filters: &[&str], path: &str, now: Timestamp) -> Result<Self, Error> {
-        let Paging { size, page, token: since } = Paging::read(query)?;
-        let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
-        let address = address.extend_pairs(query.given(filters)).finish();
-        Ok(Self { size: size.unwrap_or(USUAL_SIZE), number: page.unwrap_or(0), since, now, address })
-    }
-
     pub fn skip(&self) -> usize {
         self.number as usize * self.size as usize
     }
@@ -131,7 +193,18 @@ impl Page {
             next_page_url: has_more.then(|| self.url(self.number + 1)),
             key,
         };
-        Listed { items: BTreeMap::from([(key, items)]), meta }
+        Listed { items: BTreeMap::from([(key, items)]), meta, turn: Arc::clone(&self.turn) }
+    }
+
+    /// This page of all items.
+    #[expect(clippy::unnecessary_wraps, reason = "handlers end with it")]
+    pub fn of_all<T, V>(
+        &self,
+        key: &'static str,
+        all: impl IntoIterator<Item = T>,
+        view: impl FnMut(T) -> V,
+    ) -> Result<Listed<V>, Error> {
+        Ok(self.of(key, all.into_iter().skip(self.skip()), view))
     }
 
     fn url(&self, number: u32) -> Url {

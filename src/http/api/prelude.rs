@@ -1,14 +1,22 @@
 //! What most files of resources use.
 
-pub use axum::Json;
+pub use axum::routing::{delete, get, post};
+pub use axum::{Extension, Json, Router};
 pub use hyper::StatusCode;
+pub use schemars::JsonSchema;
+pub use serde::{Deserialize, Serialize};
 
-pub use super::context::{Answer, Given, Gone, InService, Made, Request, created, listing, operation};
-pub use super::error::{Cause, Error};
-pub use super::paging::Listed;
-pub(in crate::http) use super::params::*;
-pub use crate::domain::{
-    Channel, Code, CodeLength, Locale, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp,
+pub use super::access::{Answer, Caller, Gone, InService, Keyed, Made, Segments, created};
+pub use super::paging::{Listed, Listing, Turn};
+pub use crate::domain::{Channel, Code, CodeLength, Region, ServiceId, Sid, SidKind};
+pub use crate::http::app::App;
+pub use crate::http::error::Error;
+pub use crate::http::form::Params;
+pub use crate::http::group::{Access, Group};
+pub use crate::http::openapi::{Docs, gone, list_of, made, ok};
+pub(in crate::http) use crate::http::values;
+pub use crate::http::values::{
+    AccountSid, AttemptSid, BucketSid, Date, Frame, HostedSessionSid, Id, MessagingServiceSid, RateLimitSid,
+    SafeNumberSid, ServiceSid, TemplateSid, Url, VerificationSid, WebhookSid,
 };
-pub use crate::http::route::{Access, ApiGroup, ApiRouter};
 pub use crate::registry::{Scope, Service};

@@ -4,36 +4,23 @@ use serde_json::{Map, Value, json};
 
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
+use crate::http::form::Form;
+use crate::http::openapi::Property;
+use crate::http::values::is_digits;
 use crate::registry::MessagingConfiguration;
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
 
-/// The settings that a request gives, by their keys. Those of a new service have its name.
-pub struct Settings<const IS_NEW: bool>(pub Map<String, Value>);
-
-impl<const IS_NEW: bool> Parameters for Settings<IS_NEW> {
-    const NAMES: &'static [&'static str] = &[];
-
-    fn read(fields: &Fields) -> Result<Self, Error> {
-        let given = given(fields)?;
-        if IS_NEW && !given.contains_key(NAME) {
-            Err(Error::missing("FriendlyName"))
-        } else {
-            Ok(Self(given))
-        }
-    }
-
-    fn describe() -> Vec<Param> {
-        let parameters = service_parameters().iter().filter_map(|parameter| describe(parameter, IS_NEW));
-        let (name, others): (Vec<_>, Vec<_>) =
-            parameters.partition(|parameter| parameter.name == "FriendlyName");
-        [name, others].into_iter().flatten().collect()
-    }
+/// The settings of a new service, and those that a request changes.
+fn described<const IS_NEW: bool>() -> Vec<Property> {
+    let properties = service_parameters().iter().filter_map(|parameter| describe(parameter, IS_NEW));
+    let (name, others): (Vec<_>, Vec<_>) = properties.partition(|property| property.name == "FriendlyName");
+    [name, others].into_iter().flatten().collect()
 }
 
 /// Of a new service its name is required.
-fn describe(parameter: &ServiceParameter, is_new: bool) -> Option<Param> {
+fn describe(parameter: &ServiceParameter, is_new: bool) -> Option<Property> {
     let mut schema = parameter.schema.clone();
     let example = schema.as_object_mut()?.remove("example").unwrap_or_default();
     let mut in_json = schema.clone();
@@ -43,115 +30,175 @@ fn describe(parameter: &ServiceParameter, is_new: bool) -> Option<Param> {
         in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
     }
     let required = is_new && parameter.key == NAME;
-    Some(Param::new(&parameter.name, &parameter.description, example, required, schema, in_json))
+    let about = parameter.description.clone();
+    Some(Property::new(parameter.name.clone(), about, example, required, schema, in_json))
 }
 
-view! {
-    /// A service: a namespace with its own rules, of which these are Twilio's.
-    ServiceView as "Service"(frame, service: &Service) {
-        sid: ServiceSid = Id(service.sid),
-        account_sid: AccountSid = Id(frame.account),
-        /// The name of the service in its messages.
-        friendly_name: String = service.settings.friendly_name.clone(),
-        /// The number of digits of a code.
-        code_length: u8 = service.settings.code_length.get(),
-        /// No effect: nothing is looked up.
-        lookup_enabled: bool = service.settings.lookup_enabled,
-        /// Transactions are not served.
-        psd2_enabled: bool = false,
-        /// Whether text messages to numbers known to be landlines are refused.
-        skip_sms_to_landlines: bool = service.settings.skip_sms_to_landlines,
-        /// No effect: the gateway's setting decides.
-        dtmf_input_required: bool = service.settings.dtmf_input_required,
-        /// No effect.
-        tts_name: Option<String> = service.settings.tts_name.clone(),
-        /// Whether text messages warn that the code is not to be shared.
-        do_not_share_warning_enabled: bool = service.settings.do_not_share_warning,
-        /// Whether a request may bring its own code.
-        custom_code_enabled: bool = service.settings.custom_code,
-        push: Push = Push::new(frame),
-        totp: Totp = Totp::new(frame),
-        /// The template where a request names none.
-        #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
-        default_template_sid: Option<String> = service.settings.default_template.map(|sid| sid.to_string()),
-        whatsapp: Whatsapp = Whatsapp::new(frame),
-        passkeys: Passkeys = Passkeys::new(frame),
-        /// No effect.
-        verify_event_subscription_enabled: bool = service.settings.verify_event_subscription_enabled,
-        date_created: Date = service.created.into(),
-        date_updated: Date = service.updated.into(),
-        url: Url = frame.url(format_args!("/Services/{}", service.sid)),
-        links: Links = Links::new(frame, service.sid),
+/// A service: a namespace with its own rules, of which these are Twilio's.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Service")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of Twilio's")]
+pub struct ServiceView {
+    pub sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// The name of the service in its messages.
+    pub friendly_name: String,
+    /// The number of digits of a code.
+    pub code_length: u8,
+    /// No effect: nothing is looked up.
+    pub lookup_enabled: bool,
+    /// Transactions are not served.
+    pub psd2_enabled: bool,
+    /// Whether text messages to numbers known to be landlines are refused.
+    pub skip_sms_to_landlines: bool,
+    /// No effect: the gateway's setting decides.
+    pub dtmf_input_required: bool,
+    /// No effect.
+    pub tts_name: Option<String>,
+    /// Whether text messages warn that the code is not to be shared.
+    pub do_not_share_warning_enabled: bool,
+    /// Whether a request may bring its own code.
+    pub custom_code_enabled: bool,
+    pub push: Push,
+    pub totp: Totp,
+    /// The template where a request names none.
+    #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
+    pub default_template_sid: Option<String>,
+    pub whatsapp: Whatsapp,
+    pub passkeys: Passkeys,
+    /// No effect.
+    pub verify_event_subscription_enabled: bool,
+    pub date_created: Date,
+    pub date_updated: Date,
+    pub url: Url,
+    pub links: Links,
+}
+
+impl ServiceView {
+    pub fn new(frame: &Frame<'_>, service: &Service) -> Self {
+        let below = |path| frame.url(format_args!("/Services/{}{path}", service.sid));
+        Self {
+            sid: Id(service.sid),
+            account_sid: Id(frame.account),
+            friendly_name: service.settings.friendly_name.clone(),
+            code_length: service.settings.code_length.get(),
+            lookup_enabled: service.settings.lookup_enabled,
+            psd2_enabled: false,
+            skip_sms_to_landlines: service.settings.skip_sms_to_landlines,
+            dtmf_input_required: service.settings.dtmf_input_required,
+            tts_name: service.settings.tts_name.clone(),
+            do_not_share_warning_enabled: service.settings.do_not_share_warning,
+            custom_code_enabled: service.settings.custom_code,
+            push: Push::default(),
+            totp: Totp::default(),
+            default_template_sid: service.settings.default_template.map(|sid| sid.to_string()),
+            whatsapp: Whatsapp::default(),
+            passkeys: Passkeys::default(),
+            verify_event_subscription_enabled: service.settings.verify_event_subscription_enabled,
+            date_created: service.created.into(),
+            date_updated: service.updated.into(),
+            url: below(""),
+            links: Links {
+                verification_checks: below("/VerificationCheck"),
+                verifications: below("/Verifications"),
+                rate_limits: below("/RateLimits"),
+                messaging_configurations: below("/MessagingConfigurations"),
+                entities: below("/Entities"),
+                webhooks: below("/Webhooks"),
+                access_tokens: below("/AccessTokens"),
+            },
+        }
     }
 }
 
-view! {
-    /// Not served.
-    Push as "ServicePush"(_frame) {
-        include_date: bool = false,
-        apn_credential_sid: Null = Null,
-        fcm_credential_sid: Null = Null,
-    }
+/// Not served.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ServicePush")]
+pub struct Push {
+    pub include_date: bool,
+    pub apn_credential_sid: (),
+    pub fcm_credential_sid: (),
 }
 
-nulls! {
-    Totp as "ServiceTotp": issuer, time_step, code_length, skew;
-    Whatsapp as "ServiceWhatsapp": msg_service_sid, from;
-    RelyingParty as "ServiceRelyingParty": id, name, origins;
+/// Not served.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ServiceTotp")]
+pub struct Totp {
+    issuer: (),
+    time_step: (),
+    code_length: (),
+    skew: (),
 }
 
-view! {
-    /// Not served.
-    Passkeys as "ServicePasskeys"(frame) {
-        relying_party: RelyingParty = RelyingParty::new(frame),
-        authenticator_attachment: Null = Null,
-        discoverable_credentials: Null = Null,
-        user_verification: Null = Null,
-    }
+/// Not served.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ServiceWhatsapp")]
+pub struct Whatsapp {
+    msg_service_sid: (),
+    from: (),
 }
 
-view! {
-    /// The addresses of what belongs to a service. Entities and access tokens are not served.
-    Links as "ServiceLinks"(frame, service: Sid) {
-        verification_checks: Url = frame.url(format_args!("/Services/{service}/VerificationCheck")),
-        verifications: Url = frame.url(format_args!("/Services/{service}/Verifications")),
-        rate_limits: Url = frame.url(format_args!("/Services/{service}/RateLimits")),
-        messaging_configurations: Url = frame.url(format_args!("/Services/{service}/MessagingConfigurations")),
-        entities: Url = frame.url(format_args!("/Services/{service}/Entities")),
-        webhooks: Url = frame.url(format_args!("/Services/{service}/Webhooks")),
-        access_tokens: Url = frame.url(format_args!("/Services/{service}/AccessTokens")),
-    }
+/// Not served.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ServiceRelyingParty")]
+pub struct RelyingParty {
+    id: (),
+    name: (),
+    origins: (),
+}
+
+/// Not served.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "ServicePasskeys")]
+pub struct Passkeys {
+    pub relying_party: RelyingParty,
+    pub authenticator_attachment: (),
+    pub discoverable_credentials: (),
+    pub user_verification: (),
+}
+
+/// The addresses of what belongs to a service. Entities and access tokens are not served.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ServiceLinks")]
+pub struct Links {
+    pub verification_checks: Url,
+    pub verifications: Url,
+    pub rate_limits: Url,
+    pub messaging_configurations: Url,
+    pub entities: Url,
+    pub webhooks: Url,
+    pub access_tokens: Url,
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-pub async fn list(request: Request) -> Answer<Listed<ServiceView>> {
-    let (page, frame) = (request.page(&[])?, request.frame());
-    let registry = &request.running.registry;
-    let services = match request.caller.service() {
+async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<ServiceView>, Error> {
+    let frame = caller.frame();
+    let registry = &caller.running.registry;
+    let services = match caller.who.service() {
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),
     };
-    Ok(Json(page.of("services", &services, |service| ServiceView::new(&frame, service))))
+    Ok(page.of("services", &services, |service| ServiceView::new(&frame, service)))
 }
 
-pub async fn create(Given(request, Settings(settings)): Given<Settings<true>>) -> Made<ServiceView> {
-    let service = request.registry().create_service(settings).await?;
-    created(ServiceView::new(&request.frame(), &service))
+async fn create(caller: Caller, form: Form) -> Made<ServiceView> {
+    let service = caller.registry().create_service(new_settings(&form)?).await?;
+    created(ServiceView::new(&caller.frame(), &service))
 }
 
-pub async fn fetch(request: Request) -> Answer<ServiceView> {
-    Ok(Json(ServiceView::new(&request.frame(), &*request.service("Sid")?)))
+async fn fetch(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Answer<ServiceView> {
+    Ok(Json(ServiceView::new(&caller.frame(), &*caller.service(sid)?)))
 }
 
-pub async fn update(Given(request, Settings(settings)): Given<Settings<false>>) -> Answer<ServiceView> {
-    let service = request.service("Sid")?;
-    let changed = request.registry().update_service(service.sid, settings).await?;
-    Ok(Json(ServiceView::new(&request.frame(), &changed)))
+async fn update(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>, form: Form) -> Answer<ServiceView> {
+    let service = caller.service(sid)?;
+    let changed = caller.registry().update_service(service.sid, settings(&form)?).await?;
+    Ok(Json(ServiceView::new(&caller.frame(), &changed)))
 }
 
-pub async fn delete(request: Request) -> Gone {
-    let service = request.service("Sid")?;
-    request.registry().delete_service(service.sid).await?;
+async fn delete_service(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Gone {
+    let service = caller.service(sid)?;
+    caller.registry().delete_service(service.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -160,129 +207,177 @@ fn in_seconds(text: &str) -> Value {
     if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s").into() } else { text.into() }
 }
 
-/// The given parameters as members of the settings.
-fn given(fields: &Fields) -> Result<Map<String, Value>, Error> {
+/// The settings that a request gives, by their keys.
+pub fn settings(form: &Form) -> Result<Map<String, Value>, Error> {
     let mut given = Map::new();
-    for parameter in service_parameters() {
-        let name = &parameter.name;
-        let value = match parameter.schema["type"].as_str() {
-            _ if parameter.is_time => fields.scalar(name)?.map(|text| in_seconds(&text)),
-            Some("boolean") => bool::find(fields, name)?.map(Value::from),
+    for ServiceParameter { name, key, accepted, schema, is_time, is_removable, .. } in service_parameters() {
+        let value = match schema["type"].as_str() {
+            _ if *is_time => match form.only(name)? {
+                Some(Value::String(text)) => Some(in_seconds(text)),
+                _ => form.scalar(name, accepted)?.map(|text| in_seconds(&text)),
+            },
+            Some("boolean") => form.field::<Option<bool>>(name)?.map(Value::from),
             Some("integer") => {
                 let number = |text: &str| text.parse::<u32>().ok().filter(|_| is_digits(text));
-                fields.parsed_scalar(name, &parameter.accepted, number)?.map(Value::from)
+                let wrong = || Error::parameter(name, format_args!("it must be {accepted}"));
+                let given = form.scalar(name, accepted)?;
+                given.map(|text| number(&text).ok_or_else(wrong)).transpose()?.map(Value::from)
             }
-            _ => match fields.only(name)?.and_then(Value::as_str) {
-                Some("") => parameter.is_removable.then_some(Value::Null),
-                _ => fields.text(name)?.map(Value::from),
-            },
+            _ if form.has(name, "") => is_removable.then_some(Value::Null),
+            _ => form.field::<Option<String>>(name)?.map(Value::from),
         };
-        given.extend(value.map(|value| (parameter.key.clone(), value)));
+        given.extend(value.map(|value| (key.clone(), value)));
     }
     Ok(given)
 }
 
-parameters! {
-    pub struct NewMessaging {
-        /// Two letters of ISO 3166-1.
-        "Country" = "DE" => country: Country,
-        /// The gateway. The error for an unknown one lists all gateways.
-        "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
+/// The same of a new service, which needs a name.
+pub fn new_settings(form: &Form) -> Result<Map<String, Value>, Error> {
+    let given = settings(form)?;
+    if given.contains_key(NAME) { Ok(given) } else { Err(Error::missing("FriendlyName")) }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct NewMessaging {
+    /// Two letters of ISO 3166-1.
+    pub country: values::Country,
+    /// The gateway. The error for an unknown one lists all gateways.
+    pub messaging_service_sid: values::MessagingServiceSid,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChangedMessaging {
+    /// The gateway. The error for an unknown one lists all gateways.
+    pub messaging_service_sid: values::MessagingServiceSid,
+}
+
+/// The gateway that sends to a country.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MessagingConfiguration")]
+pub struct MessagingConfigurationView {
+    pub account_sid: AccountSid,
+    pub service_sid: ServiceSid,
+    /// Two letters of ISO 3166-1.
+    pub country: String,
+    pub messaging_service_sid: MessagingServiceSid,
+    pub date_created: Date,
+    pub date_updated: Date,
+    pub url: Url,
+}
+
+impl MessagingConfigurationView {
+    pub fn new(frame: &Frame<'_>, service: Sid, configuration: &MessagingConfiguration) -> Self {
+        Self {
+            account_sid: Id(frame.account),
+            service_sid: Id(service),
+            country: configuration.country.clone(),
+            messaging_service_sid: Id(configuration.messaging_service),
+            date_created: configuration.created.into(),
+            date_updated: configuration.updated.into(),
+            url: frame
+                .url(format_args!("/Services/{service}/MessagingConfigurations/{}", configuration.country)),
+        }
     }
 }
 
-parameters! {
-    pub struct ChangedMessaging {
-        /// The gateway. The error for an unknown one lists all gateways.
-        "MessagingServiceSid" = "MG0123456789abcdef0123456789abcdef" => gateway: MessagingServiceSid,
-    }
-}
-
-view! {
-    /// The gateway that sends to a country.
-    MessagingConfigurationView as "MessagingConfiguration"(frame, service: Sid, configuration: &MessagingConfiguration
-    ) {
-        account_sid: AccountSid = Id(frame.account),
-        service_sid: ServiceSid = Id(service),
-        /// Two letters of ISO 3166-1.
-        country: String = configuration.country.clone(),
-        messaging_service_sid: MessagingServiceSid = Id(configuration.messaging_service),
-        date_created: Date = configuration.created.into(),
-        date_updated: Date = configuration.updated.into(),
-        url: Url =
-            frame.url(format_args!("/Services/{service}/MessagingConfigurations/{}", configuration.country)),
-    }
-}
-
-pub async fn list_messaging(
-    InService(request, service, ()): InService,
-) -> Answer<Listed<MessagingConfigurationView>> {
-    request.list("messaging_configurations", service.messaging.iter(), |frame, configuration| {
-        MessagingConfigurationView::new(frame, service.sid, configuration)
+async fn list_messaging(
+    InService(caller, service, ()): InService,
+    Listing((), page): Listing,
+) -> Result<Listed<MessagingConfigurationView>, Error> {
+    let frame = caller.frame();
+    page.of_all("messaging_configurations", &service.messaging, |configuration| {
+        MessagingConfigurationView::new(&frame, service.sid, configuration)
     })
 }
 
-pub async fn create_messaging(
-    InService(request, service, new): InService<NewMessaging>,
+async fn create_messaging(
+    InService(caller, service, ()): InService,
+    Params(new): Params<NewMessaging>,
 ) -> Made<MessagingConfigurationView> {
-    let configuration = request.registry().create_messaging(service.sid, new.country, new.gateway).await?;
-    created(MessagingConfigurationView::new(&request.frame(), service.sid, &configuration))
+    let (country, gateway) = (new.country.0, new.messaging_service_sid.0);
+    let configuration = caller.registry().create_messaging(service.sid, country, gateway).await?;
+    created(MessagingConfigurationView::new(&caller.frame(), service.sid, &configuration))
 }
 
-pub async fn fetch_messaging(
-    InService(request, service, ()): InService,
+async fn fetch_messaging(
+    InService(caller, service, country): InService<String>,
 ) -> Answer<MessagingConfigurationView> {
-    let found = service.messaging(&country(&request)?)?;
-    Ok(Json(MessagingConfigurationView::new(&request.frame(), service.sid, found)))
+    let found = service.messaging(&country)?;
+    Ok(Json(MessagingConfigurationView::new(&caller.frame(), service.sid, found)))
 }
 
-pub async fn update_messaging(
-    InService(request, service, params): InService<ChangedMessaging>,
+async fn update_messaging(
+    InService(caller, service, country): InService<String>,
+    Params(changed): Params<ChangedMessaging>,
 ) -> Answer<MessagingConfigurationView> {
-    let changed =
-        request.registry().update_messaging(service.sid, country(&request)?, params.gateway).await?;
-    Ok(Json(MessagingConfigurationView::new(&request.frame(), service.sid, &changed)))
+    let gateway = changed.messaging_service_sid.0;
+    let changed = caller.registry().update_messaging(service.sid, country, gateway).await?;
+    Ok(Json(MessagingConfigurationView::new(&caller.frame(), service.sid, &changed)))
 }
 
-pub async fn delete_messaging(InService(request, service, ()): InService) -> Gone {
-    request.registry().delete_messaging(service.sid, country(&request)?).await?;
+async fn delete_messaging(InService(caller, service, country): InService<String>) -> Gone {
+    caller.registry().delete_messaging(service.sid, country).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn country(request: &Request) -> Result<String, Error> {
-    request.param("Country").map(str::to_owned)
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services", post(create).layer(Extension(Access::Account("creating services"))).get(list))
+        .route(
+            "/v2/Services/{Sid}",
+            delete(delete_service)
+                .layer(Extension(Access::Account("deleting services")))
+                .get(fetch)
+                .post(update),
+        )
 }
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Services",
-            "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
+pub const DOCS: Docs = Docs {
+    name: "Services",
+    about: "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
             key must be for all services.",
-            Access::Scope(Scope::Admin)))
-        .post("/v2/Services", create,
-            operation(create, "CreateService", "Create a service").access(Access::Account("creating services")))
-        .get("/v2/Services", list,
-            listing(list, "services", "ListService", "List services").about("Newest first. A key for one service sees that service."))
-        .get("/v2/Services/{Sid}", fetch, operation(fetch, "FetchService", "Fetch a service"))
-        .post("/v2/Services/{Sid}", update,
-            operation(update, "UpdateService", "Update a service")
-                .about("Parameters that are absent keep their values. A service of the configuration \
-                        cannot be updated here: 409."))
-        .delete("/v2/Services/{Sid}", delete,
-            operation(delete, "DeleteService", "Delete a service")
-                .about("Deletes everything that belongs to the service, including keys for it alone.")
-                .access(Access::Account("deleting services")))
-        .merge(ApiRouter::of(ApiGroup::twilio("Messaging configurations",
-            "The gateway for each country.", Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging,
-            operation(create_messaging, "CreateMessagingConfiguration", "Create a messaging configuration")
-                .about("One for each country."))
-        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging,
-            listing(list_messaging, "messaging_configurations", "ListMessagingConfiguration", "List messaging configurations"))
-        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging,
-            operation(fetch_messaging, "FetchMessagingConfiguration", "Fetch a messaging configuration"))
-        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging,
-            operation(update_messaging, "UpdateMessagingConfiguration", "Update a messaging configuration"))
-        .delete("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging,
-            operation(delete_messaging, "DeleteMessagingConfiguration", "Delete a messaging configuration")))
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("POST", "/v2/Services", made::<(), ServiceView>("CreateService", "Create a service")
+            .reads(described::<true>)),
+        ("GET", "/v2/Services", list_of::<(), ServiceView>("services", "ListService", "List services")
+            .about("Newest first. A key for one service sees that service.")),
+        ("GET", "/v2/Services/{Sid}", ok::<(), ServiceView>("FetchService", "Fetch a service")),
+        ("POST", "/v2/Services/{Sid}", ok::<(), ServiceView>("UpdateService", "Update a service")
+            .reads(described::<false>).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409.")),
+        ("DELETE", "/v2/Services/{Sid}", gone::<()>("DeleteService", "Delete a service")
+            .about("Deletes everything that belongs to the service, including keys for it alone.")),
+    ],
+    ..Docs::OTHERS
+};
+
+pub fn messaging_routes() -> Router<App> {
+    Router::new()
+        .route(
+            "/v2/Services/{ServiceSid}/MessagingConfigurations",
+            post(create_messaging).get(list_messaging),
+        )
+        .route(
+            "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}",
+            get(fetch_messaging).post(update_messaging).delete(delete_messaging),
+        )
 }
+
+#[rustfmt::skip] // A table.
+pub const MESSAGING: Docs = Docs {
+    name: "Messaging configurations",
+    about: "The gateway for each country.",
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/MessagingConfigurations", made::<NewMessaging, MessagingConfigurationView>("CreateMessagingConfiguration", "Create a messaging configuration")
+            .about("One for each country.")),
+        ("GET", "/v2/Services/{ServiceSid}/MessagingConfigurations", list_of::<(), MessagingConfigurationView>("messaging_configurations", "ListMessagingConfiguration", "List messaging configurations")),
+        ("GET", "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ok::<(), MessagingConfigurationView>("FetchMessagingConfiguration", "Fetch a messaging configuration")),
+        ("POST", "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ok::<ChangedMessaging, MessagingConfigurationView>("UpdateMessagingConfiguration", "Update a messaging configuration")),
+        ("DELETE", "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", gone::<()>("DeleteMessagingConfiguration", "Delete a messaging configuration")),
+    ],
+    ..Docs::OTHERS
+};

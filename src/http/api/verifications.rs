@@ -1,141 +1,171 @@
 //! `/v2/Services/{ServiceSid}/Verifications` and `VerificationCheck`: begins a verification, shows it, checks its code,
 //! ends it.
 
-use std::net::IpAddr;
-
-use hyper::HeaderMap;
 use tracing::{debug, info};
 
 use super::prelude::*;
-use crate::http::call::Call;
-use crate::http::request::IDEMPOTENCY_KEY;
+use crate::http::call::Origin;
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::template::{AppHash, MessageStyle, SendDigits};
+use crate::template::MessageStyle;
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{
-    BeginRequest, CheckCode, Ending, SealedAttempt, Status, Verification, VerificationTarget,
+    BeginRequest, CheckCode, SealedAttempt, Status, Verification, VerificationTarget,
 };
 
-parameters! {
-    pub struct Begin {
-        /// The channel that delivers the code; auto is the channel that the service begins with.
-        "Channel" = "sms" => channel: BeginChannel,
-        /// The number, in E.164 form.
-        "To" = "+14155552671" => to: PhoneNumber,
-        /// The language of the message, such as de or pt-BR.
-        "Locale" = "de" => locale: Option<Locale>,
-        /// The name of the sender in the message, with at most 4 digits.
-        "CustomFriendlyName" = "Owl Bank" => friendly_name: Option<SenderName>,
-        /// The code, where the service has CustomCodeEnabled.
-        "CustomCode" = "123456" => code: Option<Code>,
-        /// The hash of the Android app that reads the message.
-        "AppHash" = "FA+9qCX9VSu" => app_hash: Option<AppHash>,
-        /// The text of the message.
-        "TemplateSid" = "HJ0123456789abcdef0123456789abcdef" => template: Option<TemplateSid>,
-        /// Values for the template's own placeholders: a JSON object, at most 20 names.
-        "TemplateCustomSubstitutions" = r#"{"order":"42"}"# => substitutions: Option<Pairs<20, 128>>,
-        /// Values for rate limits, by their unique names: a JSON object, at most 10 names.
-        "RateLimits" = r#"{"session":"abc"}"# => rate_limits: Option<Pairs<10, 255>>,
-        /// Values that events repeat: a JSON object, at most 10 names, of 128 characters at most.
-        "Tags" = r#"{"campaign":"spring"}"# => tags: Option<Pairs<10, 128>>,
-        /// Keys that a call presses when it is answered. Only with Channel=call.
-        "SendDigits" = "www12" => send_digits: Option<SendDigits>,
-        /// The IP address of the person's device, for the pumping guard.
-        "DeviceIp" = "192.0.2.7" => device_ip: Option<IpAddr>,
-        /// disable exempts this request from the pumping guard's allowances. Its fixed rules, budgets and blocks still apply.
-        "RiskCheck" = "enable" => risk_check: Option<RiskCheck>,
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Begin {
+    /// The channel that delivers the code; auto is the channel that the service begins with.
+    pub channel: values::BeginChannel,
+    /// The number, in E.164 form.
+    pub to: values::PhoneNumber,
+    /// The language of the message, such as de or pt-BR.
+    pub locale: Option<values::Locale>,
+    /// The name of the sender in the message, with at most 4 digits.
+    pub custom_friendly_name: Option<values::SenderName>,
+    /// The code, where the service has CustomCodeEnabled.
+    pub custom_code: Option<values::Code>,
+    /// The hash of the Android app that reads the message.
+    pub app_hash: Option<values::AppHash>,
+    /// The text of the message.
+    pub template_sid: Option<values::TemplateSid>,
+    /// Values for the template's own placeholders: a JSON object, at most 20 names.
+    #[schemars(example = &r#"{"order":"42"}"#)]
+    pub template_custom_substitutions: Option<values::Pairs<20, 128>>,
+    /// Values for rate limits, by their unique names: a JSON object, at most 10 names.
+    #[schemars(example = &r#"{"session":"abc"}"#)]
+    pub rate_limits: Option<values::Pairs<10, 255>>,
+    /// Values that events repeat: a JSON object, at most 10 names, of 128 characters at most.
+    #[schemars(example = &r#"{"campaign":"spring"}"#)]
+    pub tags: Option<values::Pairs<10, 128>>,
+    /// Keys that a call presses when it is answered. Only with Channel=call.
+    pub send_digits: Option<values::SendDigits>,
+    /// The IP address of the person's device, for the pumping guard.
+    pub device_ip: Option<values::Address>,
+    /// disable exempts this request from the pumping guard's allowances. Its fixed rules, budgets and blocks still apply.
+    pub risk_check: Option<values::RiskCheck>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct End {
+    /// canceled ends the verification; approved says that the client has verified the number in another way.
+    pub status: values::Ending,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Check {
+    /// The submitted code.
+    pub code: values::SubmittedCode,
+    /// The number. Either this or VerificationSid must be given.
+    pub to: Option<values::PhoneNumber>,
+    /// The verification.
+    pub verification_sid: Option<values::VerificationSid>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Verification")]
+pub struct VerificationView {
+    pub sid: VerificationSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// The number, in E.164 form.
+    pub to: String,
+    /// The channel of the last request.
+    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+    pub channel: &'static str,
+    #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
+    pub status: &'static str,
+    /// Whether the number is verified.
+    pub valid: bool,
+    /// Always empty: numbers are not looked up.
+    pub lookup: Lookup,
+    /// Transactions are not served.
+    pub amount: (),
+    /// Transactions are not served.
+    pub payee: (),
+    /// Its messages so far, the oldest first.
+    pub send_code_attempts: Vec<SendAttemptView>,
+    pub date_created: Date,
+    pub date_updated: Date,
+    /// Silent network authentication is not served.
+    pub sna: (),
+    pub url: Url,
+}
+
+impl VerificationView {
+    pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
+        Self {
+            sid: Id(verification.sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
+            to: verification.to.e164(),
+            channel: verification.channel.as_str(),
+            status: verification.status.as_str(),
+            valid: verification.status == Status::Approved,
+            lookup: Lookup {},
+            amount: (),
+            payee: (),
+            send_code_attempts: verification.attempts.iter().map(SendAttemptView::new).collect(),
+            date_created: verification.created.into(),
+            date_updated: verification.updated.into(),
+            sna: (),
+            url: frame.url(format_args!("/Services/{service}/Verifications/{}", verification.sid)),
+        }
     }
 }
 
-parameters! {
-    pub struct End {
-        /// canceled ends the verification; approved says that the client has verified the number in another way.
-        "Status" = "canceled" => ending: Ending,
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Empty")]
+pub struct Lookup {}
+
+/// A message of a verification.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SendCodeAttempt")]
+pub struct SendAttemptView {
+    /// When the server asked a provider to send it.
+    pub time: Date,
+    /// In Twilio's spelling.
+    pub channel: &'static str,
+    pub attempt_sid: AttemptSid,
+}
+
+impl SendAttemptView {
+    pub fn new(attempt: &SealedAttempt) -> Self {
+        Self {
+            time: attempt.listed.attempt.at.into(),
+            channel: in_attempts(attempt.listed.attempt.channel),
+            attempt_sid: Id(attempt.sid),
+        }
     }
 }
 
-parameters! {
-    pub struct Check {
-        /// The submitted code.
-        "Code" = "123456" => code: SubmittedCode,
-        /// The number. Either this or VerificationSid must be given.
-        "To" = "+14155552671" => to: Option<PhoneNumber>,
-        /// The verification.
-        "VerificationSid" = "VE0123456789abcdef0123456789abcdef" => sid: Option<VerificationSid>,
-    }
-}
-
-view! {
-    VerificationView as "Verification"(frame, service: Sid, verification: &Verification) {
-        sid: VerificationSid = Id(verification.sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// The number, in E.164 form.
-        to: String = verification.to.e164(),
-        /// The channel of the last request.
-        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-        channel: &'static str = verification.channel.as_str(),
-        #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
-        status: &'static str = verification.status.as_str(),
-        /// Whether the number is verified.
-        valid: bool = verification.status == Status::Approved,
-        /// Always empty: numbers are not looked up.
-        lookup: Lookup = Lookup::new(frame),
-        /// Transactions are not served.
-        amount: Null = Null,
-        /// Transactions are not served.
-        payee: Null = Null,
-        /// Its messages so far, the oldest first.
-        send_code_attempts: Vec<SendAttemptView> =
-            verification.attempts.iter().map(|attempt| SendAttemptView::new(frame, attempt)).collect(),
-        date_created: Date = verification.created.into(),
-        date_updated: Date = verification.updated.into(),
-        /// Silent network authentication is not served.
-        sna: Null = Null,
-        url: Url = frame.url(format_args!("/Services/{service}/Verifications/{}", verification.sid)),
-    }
-}
-
-view! {
-    Lookup as "Empty"(_frame) {}
-}
-
-view! {
-    /// A message of a verification.
-    SendAttemptView as "SendCodeAttempt"(_frame, attempt: &SealedAttempt) {
-        /// When the server asked a provider to send it.
-        time: Date = attempt.listed.attempt.at.into(),
-        /// In Twilio's spelling.
-        channel: &'static str = in_attempts(attempt.listed.attempt.channel),
-        attempt_sid: AttemptSid = Id(attempt.sid),
-    }
-}
-
-view! {
-    /// The response to a check of a code.
-    CheckView as "VerificationCheck"(frame, service: Sid, verification: &Verification) {
-        sid: VerificationSid = Id(verification.sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// The number, in E.164 form.
-        to: String = verification.to.e164(),
-        /// The channel of the last request.
-        #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-        channel: &'static str = verification.channel.as_str(),
-        /// `approved` if the code was right, `pending` if it was wrong, which is no error.
-        #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
-        status: &'static str = verification.status.as_str(),
-        /// Whether the code was right.
-        valid: bool = verification.status == Status::Approved,
-        /// Transactions are not served.
-        amount: Null = Null,
-        /// Transactions are not served.
-        payee: Null = Null,
-        date_created: Date = verification.created.into(),
-        date_updated: Date = verification.updated.into(),
-        /// Silent network authentication is not served.
-        sna_attempts_error_codes: Null = Null,
-    }
+/// The response to a check of a code.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "VerificationCheck")]
+pub struct CheckView {
+    pub sid: VerificationSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// The number, in E.164 form.
+    pub to: String,
+    /// The channel of the last request.
+    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
+    pub channel: &'static str,
+    /// `approved` if the code was right, `pending` if it was wrong, which is no error.
+    #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
+    pub status: &'static str,
+    /// Whether the code was right.
+    pub valid: bool,
+    /// Transactions are not served.
+    pub amount: (),
+    /// Transactions are not served.
+    pub payee: (),
+    pub date_created: Date,
+    pub date_updated: Date,
+    /// Silent network authentication is not served.
+    pub sna_attempts_error_codes: (),
 }
 
 /// A channel, as attempts of a verification spell it.
@@ -148,54 +178,105 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-pub async fn create(InService(request, service, params): InService<Begin>) -> Made<VerificationView> {
-    let begin = read(&request, service.id, params)?;
-    let verification = request.running.verifying.begin(begin).await?;
-    debug!(request_id = request.call.request_id(), number = %verification.to, outcome = "sent", "code sent");
-    created(VerificationView::new(&request.frame(), service.sid, &verification))
+async fn create(
+    InService(caller, service, ()): InService,
+    Keyed { params: begin, key, fingerprint }: Keyed<Begin>,
+) -> Made<VerificationView> {
+    let channel = begin.channel.0;
+    caller.check_served("Channel", channel.as_slice())?;
+    if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
+        return Err(Error::APP_HASH.with("leave out `AppHash`, or use `Channel=sms`"));
+    }
+    if begin.send_digits.is_some() && channel != Some(Channel::Call) {
+        return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
+    }
+    let is_exempt = begin.risk_check.is_some_and(|check| !check.0);
+    let exemption = if is_exempt { Exemption::Allowances } else { Exemption::None };
+    let address = begin.device_ip.map(|address| address.0);
+    let message = Outgoing {
+        channel,
+        style: MessageStyle {
+            locale: begin.locale.map(|locale| locale.0),
+            app_hash: begin.app_hash.map(|hash| hash.0),
+            send_digits: begin.send_digits.map(|digits| digits.0),
+            sender_name: begin.custom_friendly_name.map(|name| name.0.into()),
+            ..MessageStyle::default()
+        },
+        supplied_code: begin.custom_code.map(|code| code.0),
+        tags: begin.tags.map(|pairs| pairs.0).unwrap_or_default(),
+        client: ClientSignals { address, exemption, ..ClientSignals::default() },
+        request_id: Some(caller.origin.traced_id()),
+        ..Outgoing::new(NumberKey::new(service.id, begin.to.0))
+    };
+    let begin = BeginRequest {
+        template: begin.template_sid.map(|sid| sid.0),
+        substitutions: begin.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
+        rate_limits: begin.rate_limits.map(|pairs| pairs.0).unwrap_or_default(),
+        // The number is as it was sent: another spelling of it is another request.
+        fingerprint,
+        idempotency_key: key,
+        ..BeginRequest::new(message)
+    };
+    let verification = caller.done(caller.running.verifying.begin(begin).await)?;
+    debug!(request_id = caller.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");
+    created(VerificationView::new(&caller.frame(), service.sid, &verification))
 }
 
-pub async fn fetch(InService(request, service, ()): InService) -> Answer<VerificationView> {
-    let found = request.running.verifying.fetch(service.id, target(&request)?).await?;
-    Ok(Json(VerificationView::new(&request.frame(), service.sid, &found)))
+async fn fetch(
+    InService(caller, service, target): InService<values::IdOrNumber>,
+) -> Answer<VerificationView> {
+    let found = caller.done(caller.running.verifying.fetch(service.id, target.0).await)?;
+    Ok(Json(VerificationView::new(&caller.frame(), service.sid, &found)))
 }
 
 /// `POST` of one: ends it.
-pub async fn update(InService(request, service, End { ending }): InService<End>) -> Answer<VerificationView> {
-    let target = target(&request)?;
+async fn update(
+    InService(caller, service, target): InService<values::IdOrNumber>,
+    Params(End { status }): Params<End>,
+) -> Answer<VerificationView> {
     // What others do there is ordinary traffic.
-    let author = request.caller.may(Scope::Admin, service.id).then(|| request.author());
-    let ended = request.running.verifying.end(service.id, target, ending, author).await?;
-    Ok(Json(VerificationView::new(&request.frame(), service.sid, &ended)))
+    let author = caller.who.may(Scope::Admin, service.id).then(|| caller.author());
+    let ended = caller.done(caller.running.verifying.end(service.id, target.0, status.0, author).await)?;
+    Ok(Json(VerificationView::new(&caller.frame(), service.sid, &ended)))
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-pub async fn check(InService(request, service, params): InService<Check>) -> Answer<CheckView> {
-    let Check { code, to, sid } = params;
-    let code = service.settings.submitted(&code);
+async fn check(
+    InService(caller, service, ()): InService,
+    Keyed { params, key: idempotency_key, fingerprint }: Keyed<Check>,
+) -> Answer<CheckView> {
+    let code = service.settings.submitted(&params.code.0);
     let must_be = "it must be 4 to 10 characters, or a text with one such code";
     let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);
-    let target = match (sid, to) {
-        (Some(sid), _) => VerificationTarget::Sid(sid),
+    let number = params.to.map(|number| number.0);
+    let target = match (params.verification_sid, number) {
+        (Some(sid), _) => VerificationTarget::Sid(sid.0),
         (None, Some(number)) => VerificationTarget::Number(number),
-        (None, None) => return Err(Error::caused(Cause::NO_TARGET, "give `To` or `VerificationSid`")),
+        (None, None) => return Err(Error::NO_TARGET.with("give `To` or `VerificationSid`")),
     };
-    let key = idempotency_key(&request.call.head.headers)?;
-    let check = CheckCode {
-        number: to,
-        fingerprint: fingerprint(&request, key.as_ref(), "Code"),
-        idempotency_key: key,
-        request_id: Some(request.call.traced_id()),
-        ..CheckCode::new(target, code)
-    };
-    let verification = request.running.verifying.check(service.id, check).await?;
-    log_check(&request.call, &verification);
-    let account = request.running.registry.account_sid();
-    Ok(Json(CheckView::new(&Frame::without_addresses(account), service.sid, &verification)))
+    let request_id = Some(caller.origin.traced_id());
+    let check =
+        CheckCode { number, fingerprint, idempotency_key, request_id, ..CheckCode::new(target, code) };
+    let verification = caller.done(caller.running.verifying.check(service.id, check).await)?;
+    log_check(&caller.origin, &verification);
+    Ok(Json(CheckView {
+        sid: Id(verification.sid),
+        service_sid: Id(service.sid),
+        account_sid: Id(caller.running.registry.account_sid()),
+        to: verification.to.e164(),
+        channel: verification.channel.as_str(),
+        status: verification.status.as_str(),
+        valid: verification.status == Status::Approved,
+        amount: (),
+        payee: (),
+        date_created: verification.created.into(),
+        date_updated: verification.updated.into(),
+        sna_attempts_error_codes: (),
+    }))
 }
 
-pub fn log_check(call: &Call, verification: &Verification) {
-    let (request_id, number, outcome) = (call.request_id(), verification.to, verification.status.as_str());
+pub fn log_check(origin: &Origin, verification: &Verification) {
+    let (request_id, number, outcome) = (origin.request_id(), verification.to, verification.status.as_str());
     if verification.status == Status::MaxAttemptsReached {
         info!(request_id, %number, outcome, "no checks left");
     } else {
@@ -203,95 +284,31 @@ pub fn log_check(call: &Call, verification: &Verification) {
     }
 }
 
-/// The last segment of the path: an id or a number.
-fn target(request: &Request) -> Result<VerificationTarget, Error> {
-    let segment = request.param("Sid")?;
-    IdOrNumber::parse(segment).ok_or(Error::NotFound)
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services/{ServiceSid}/Verifications", post(create))
+        .route("/v2/Services/{ServiceSid}/VerificationCheck", post(check))
+        .route("/v2/Services/{ServiceSid}/Verifications/{Sid}", get(fetch).post(update))
 }
-
-fn read(request: &Request, service: ServiceId, begin: Begin) -> Result<BeginRequest, Error> {
-    let channel = begin.channel;
-    request.check_served("Channel", channel.as_slice())?;
-    if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
-        return Err(Error::caused(Cause::APP_HASH, "leave out `AppHash`, or use `Channel=sms`"));
-    }
-    if begin.send_digits.is_some() && channel != Some(Channel::Call) {
-        return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
-    }
-    let key = idempotency_key(&request.call.head.headers)?;
-    let exemption = if begin.risk_check == Some(false) { Exemption::Allowances } else { Exemption::None };
-    let message = Outgoing {
-        channel,
-        style: MessageStyle {
-            locale: begin.locale,
-            app_hash: begin.app_hash,
-            send_digits: begin.send_digits,
-            sender_name: begin.friendly_name.map(Box::from),
-            ..MessageStyle::default()
-        },
-        supplied_code: begin.code,
-        tags: begin.tags.unwrap_or_default(),
-        client: ClientSignals { address: begin.device_ip, exemption, ..ClientSignals::default() },
-        request_id: Some(request.call.traced_id()),
-        ..Outgoing::new(NumberKey::new(service, begin.to))
-    };
-    Ok(BeginRequest {
-        template: begin.template,
-        substitutions: begin.substitutions.unwrap_or_default(),
-        rate_limits: begin.rate_limits.unwrap_or_default(),
-        // The number is as it was sent: another spelling of it is another request.
-        fingerprint: fingerprint(request, key.as_ref(), "CustomCode"),
-        idempotency_key: key,
-        ..BeginRequest::new(message)
-    })
-}
-
-/// Zeros for a request without a key, whose fingerprint nothing compares: a hash costs a tenth of a check.
-fn fingerprint(request: &Request, key: Option<&String>, code: &str) -> [u8; 32] {
-    key.map_or([0; 32], |_| request.fields.fingerprint(request.path(), &[code]))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let key = value.to_str().ok().and_then(IdempotencyKey::parse).filter(|_| values.next().is_none());
-    key.map(Some).ok_or_else(|| {
-        let accepted = "1 to 255 visible ASCII characters";
-        Error::invalid(format!("Invalid header `Idempotency-Key`: it must be given once, with {accepted}"))
-    })
-}
-
-fn headers() -> Vec<Param> {
-    const ABOUT: &str = "Visible ASCII characters that the client chooses, such as a UUID.";
-    let example = "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10";
-    vec![Param::of::<Option<IdempotencyKey>>("Idempotency-Key", ABOUT, example)]
-}
-
-pub const GROUP: ApiGroup = ApiGroup::twilio(
-    "Verifications",
-    "Send codes, check them, and read the delivery of messages. API keys need the scope verify.",
-    Access::Scope(Scope::Verify),
-);
 
 #[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .post("/v2/Services/{ServiceSid}/Verifications", create,
-            operation(create, "CreateVerification", "Send a code")
-                .about("Begins a verification, or sends its code again. With the header Idempotency-Key a \
-                        repetition of the request gets the same response for 24 hours.")
-                .headers(headers))
-        .post("/v2/Services/{ServiceSid}/VerificationCheck", check,
-            operation(check, "CreateVerificationCheck", "Check a code")
-                .about("A wrong code is no error: the response has the status pending. An expired or used \
-                        verification is 404. With the header Idempotency-Key a repetition of the request gets the \
-                        same response for 60 seconds.")
-                .headers(headers))
-        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch,
-            operation(fetch, "FetchVerification", "Fetch a verification"))
-        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update,
-            operation(update, "UpdateVerification", "End a verification"))
-}
+pub const DOCS: Docs = Docs {
+    name: "Verifications",
+    about: "Send codes, check them, and read the delivery of messages. API keys need the scope verify.",
+    group: Group::twilio(Access::Scope(Scope::Verify)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/Verifications", made::<Begin, VerificationView>("CreateVerification", "Send a code")
+            .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request gets the same response for 24 hours.").with_key()),
+        ("POST", "/v2/Services/{ServiceSid}/VerificationCheck", ok::<Check, CheckView>("CreateVerificationCheck", "Check a code")
+            .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds.").with_key()),
+        ("GET", "/v2/Services/{ServiceSid}/Verifications/{Sid}", ok::<(), VerificationView>("FetchVerification", "Fetch a verification")),
+        ("POST", "/v2/Services/{ServiceSid}/Verifications/{Sid}", ok::<End, VerificationView>("UpdateVerification", "End a verification")),
+        super::attempts::ROWS[0],
+        super::attempts::ROWS[1],
+        super::attempts::ROWS[2],
+    ],
+    ..Docs::OTHERS
+};
 
 #[cfg(test)]
 mod tests {
@@ -299,6 +316,7 @@ mod tests {
     use crate::delivery::attempts::{ListedAttempt, MOST_ROWS, VerifyStatus};
     use crate::delivery::{Attempt, SendStatus};
     use crate::domain::{AttemptId, AttemptLogKey, GatewayName};
+    use crate::domain::{PhoneNumber, Timestamp};
 
     /// A longer one needs a permit, and an answer to a change gets none.
     #[test]

@@ -1,319 +1,401 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
 //! which delivers events again. The last two are not in Twilio's API; its console does this.
 
-use serde::Serialize;
+use axum::response::Response;
+use serde_json::json;
 use tracing::error;
 
 use super::prelude::*;
-use crate::http::route::{Content, Operation, Success, schema};
-use crate::registry::{Webhook, WebhookFields, WebhookStatus};
+use crate::http::openapi::{Content, Doc, schema};
+use crate::registry::{Webhook, WebhookFields};
 use crate::verification::numbers::Refusal;
 use crate::webhook::{
-    AttemptError, Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Replay, ReplayError,
-    WebhookAttempt,
+    AttemptError, Delivery, DeliveryQuery, DeliveryState, Replay, ReplayError, WebhookAttempt,
 };
 
-parameters! {
-    pub struct New {
-        /// For people.
-        "FriendlyName" = "billing" => friendly_name: Note<64>,
-        /// The events, or * for all. May be repeated.
-        "EventTypes" = "verification.approved" => event_types: Events,
-        /// Where the server sends the events: http or https.
-        "WebhookUrl" = "https://shop.example/hooks" => url: Text<2_048>,
-        /// Whether the server sends events.
-        "Status" = "enabled" => status: Option<WebhookStatus>,
-        /// The form of the events.
-        "Version" = "v2" => version: Option<WebhookVersion>,
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct New {
+    /// For people.
+    #[schemars(example = &"billing")]
+    pub friendly_name: values::Note<64>,
+    /// The events, or * for all. May be repeated.
+    pub event_types: values::Events,
+    /// Where the server sends the events: http or https.
+    #[schemars(example = &"https://shop.example/hooks")]
+    pub webhook_url: values::Text<2_048>,
+    /// Whether the server sends events.
+    pub status: Option<values::WebhookStatus>,
+    /// The form of the events.
+    pub version: Option<values::WebhookVersion>,
 }
 
-parameters! {
-    pub struct Changed {
-        /// For people.
-        "FriendlyName" = "billing" => friendly_name: Option<Note<64>>,
-        /// The events, or * for all. May be repeated.
-        "EventTypes" = "verification.approved" => event_types: Option<Events>,
-        /// Where the server sends the events: http or https.
-        "WebhookUrl" = "https://shop.example/hooks" => url: Option<Text<2_048>>,
-        /// Whether the server sends events.
-        "Status" = "enabled" => status: Option<WebhookStatus>,
-        /// The form of the events.
-        "Version" = "v2" => version: Option<WebhookVersion>,
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Changed {
+    /// For people.
+    #[schemars(example = &"billing")]
+    pub friendly_name: Option<values::Note<64>>,
+    /// The events, or * for all. May be repeated.
+    pub event_types: Option<values::Events>,
+    /// Where the server sends the events: http or https.
+    #[schemars(example = &"https://shop.example/hooks")]
+    pub webhook_url: Option<values::Text<2_048>>,
+    /// Whether the server sends events.
+    pub status: Option<values::WebhookStatus>,
+    /// The form of the events.
+    pub version: Option<values::WebhookVersion>,
 }
 
 impl From<New> for WebhookFields {
-    fn from(New { friendly_name, event_types, url, status, .. }: New) -> Self {
-        let (friendly_name, event_types, url) = (Some(friendly_name), Some(event_types), Some(url));
-        Self { friendly_name, event_types, url, status }
+    fn from(New { friendly_name, event_types, webhook_url, status, .. }: New) -> Self {
+        Self {
+            friendly_name: Some(friendly_name.0),
+            event_types: Some(event_types.0),
+            url: Some(webhook_url.0),
+            status: status.map(|status| status.0),
+        }
     }
 }
 
 impl From<Changed> for WebhookFields {
-    fn from(Changed { friendly_name, event_types, url, status, .. }: Changed) -> Self {
-        Self { friendly_name, event_types, url, status }
+    fn from(Changed { friendly_name, event_types, webhook_url, status, .. }: Changed) -> Self {
+        Self {
+            friendly_name: friendly_name.map(|name| name.0),
+            event_types: event_types.map(|events| events.0),
+            url: webhook_url.map(|url| url.0),
+            status: status.map(|status| status.0),
+        }
     }
 }
 
-parameters! {
-    pub struct DeliveryFilters {
-        /// With this status.
-        "Status" = "failed" => state: Option<DeliveryState>,
-        /// Of this event.
-        "EventType" = "verification.approved" => kind: Option<EventType>,
-        /// Created at or after this time.
-        "DateCreatedAfter" = "2026-01-31T12:00:00Z" => after: Option<Timestamp>,
-        /// Created before this time.
-        "DateCreatedBefore" = "2026-02-28T12:00:00Z" => before: Option<Timestamp>,
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct DeliveryFilters {
+    /// With this status.
+    #[schemars(example = &"failed")]
+    pub status: Option<values::DeliveryState>,
+    /// Of this event.
+    pub event_type: Option<values::EventType>,
+    /// Created at or after this time.
+    pub date_created_after: Option<values::Timestamp>,
+    /// Created before this time.
+    #[schemars(example = &"2026-02-28T12:00:00Z")]
+    pub date_created_before: Option<values::Timestamp>,
+}
+
+/// The events to deliver again.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Replayed {
+    /// Events at or after this time. Either this or EventId must be given.
+    pub since: Option<values::Timestamp>,
+    /// This event.
+    pub event_id: Option<values::EventId>,
+    /// With Since: whether to leave out delivered events.
+    #[schemars(example = true)]
+    pub failed_only: Option<bool>,
+}
+
+/// The response to a replay.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Replay")]
+pub struct ReplayView {
+    /// Deliveries that are due again.
+    pub replayed: usize,
+}
+
+/// The receiver of a service's events.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Webhook")]
+pub struct WebhookView {
+    pub sid: WebhookSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    /// For people.
+    pub friendly_name: String,
+    /// The events: names, or `*` for all.
+    pub event_types: Vec<String>,
+    /// Whether the server sends events.
+    #[schemars(regex(pattern = "^(enabled|disabled)$"))]
+    pub status: &'static str,
+    /// The form of the events.
+    #[schemars(regex(pattern = "^v2$"))]
+    pub version: &'static str,
+    /// Where the server sends the events.
+    pub webhook_url: String,
+    #[schemars(regex(pattern = "^POST$"))]
+    pub webhook_method: &'static str,
+    pub date_created: Date,
+    pub date_updated: Date,
+    pub url: Url,
+    /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
+    pub secret: Option<String>,
+}
+
+impl WebhookView {
+    pub fn new(frame: &Frame<'_>, service: Sid, webhook: &Webhook) -> Self {
+        Self {
+            sid: Id(webhook.sid),
+            service_sid: Id(service),
+            account_sid: Id(frame.account),
+            friendly_name: webhook.friendly_name.clone(),
+            event_types: webhook.event_types.clone(),
+            status: webhook.status.as_str(),
+            version: "v2",
+            webhook_url: webhook.url.clone(),
+            webhook_method: "POST",
+            date_created: webhook.created.into(),
+            date_updated: webhook.updated.into(),
+            url: frame.url(format_args!("/Services/{service}/Webhooks/{}", webhook.sid)),
+            secret: None,
+        }
     }
 }
 
-parameters! {
-    /// The events to deliver again.
-    pub struct Replayed {
-        /// Events at or after this time. Either this or EventId must be given.
-        "Since" = "2026-01-31T12:00:00Z" => since: Option<Timestamp>,
-        /// This event.
-        "EventId" = "evt_0123456789abcdef0123456789abcdef" => event: Option<EventId>,
-        /// With Since: whether to leave out delivered events.
-        "FailedOnly" = "true" => failed_only: Option<bool>,
+/// The key that signs the events of a webhook.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookSecret")]
+pub struct WebhookSecretView {
+    pub webhook_sid: WebhookSid,
+    pub service_sid: ServiceSid,
+    pub account_sid: AccountSid,
+    #[schemars(regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
+    pub secret: String,
+    pub url: Url,
+}
+
+/// A delivery of an event to a webhook.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
+pub struct DeliveryView {
+    pub account_sid: AccountSid,
+    pub service_sid: ServiceSid,
+    pub webhook_sid: WebhookSid,
+    /// The event's id, which receivers see as `webhook-id`.
+    #[schemars(regex(pattern = "^evt_[0-9a-f]{32}$"))]
+    pub event_id: String,
+    /// The event's name.
+    #[schemars(example = &"verification.approved")]
+    pub event_type: &'static str,
+    /// The verification; null for an event of the pumping guard.
+    pub verification_sid: Option<VerificationSid>,
+    /// `pending`, `delivered` or `failed`.
+    #[schemars(with = "String", example = &"delivered")]
+    pub status: DeliveryState,
+    /// When the event happened.
+    pub date_created: Date,
+    /// When it is tried next; null when it is not.
+    pub next_attempt: Option<Date>,
+    /// The latest attempts, the oldest first.
+    pub attempts: Vec<DeliveryAttemptView>,
+}
+
+impl DeliveryView {
+    pub fn new(frame: &Frame<'_>, service: Sid, delivery: &Delivery) -> Self {
+        Self {
+            account_sid: Id(frame.account),
+            service_sid: Id(service),
+            webhook_sid: Id(delivery.webhook),
+            event_id: delivery.id.to_string(),
+            event_type: delivery.event.kind.as_str(),
+            verification_sid: Some(delivery.event.verification)
+                .filter(|sid| sid.kind() == SidKind::Verification)
+                .map(Id),
+            status: delivery.state,
+            date_created: delivery.event.at.into(),
+            next_attempt: Some(delivery.due)
+                .filter(|_| delivery.state == DeliveryState::Pending)
+                .map(Date::from),
+            attempts: delivery.attempts.iter().map(DeliveryAttemptView::new).collect(),
+        }
     }
 }
 
-view! {
-    /// The response to a replay.
-    ReplayView as "Replay"(_frame, replayed: usize) {
-        /// Deliveries that are due again.
-        replayed: usize = replayed,
+/// An attempt to deliver an event.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryAttempt")]
+pub struct DeliveryAttemptView {
+    /// When it began.
+    pub date: Date,
+    /// Duration in milliseconds.
+    pub duration_ms: u64,
+    /// The HTTP status of the answer.
+    pub status_code: Option<u16>,
+    /// Why there was no answer, or no attempt: `timed_out`.
+    #[schemars(with = "Option<String>")]
+    pub error: Option<AttemptError>,
+    /// The same in words.
+    pub error_message: Option<String>,
+}
+
+impl DeliveryAttemptView {
+    pub fn new(attempt: &WebhookAttempt) -> Self {
+        Self {
+            date: attempt.at.into(),
+            duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
+            status_code: attempt.status,
+            error: attempt.error,
+            error_message: attempt.detail.clone().filter(|_| attempt.status.is_none()),
+        }
     }
 }
 
-view! {
-    /// The receiver of a service's events.
-    WebhookView as "Webhook"(frame, service: Sid, webhook: &Webhook) {
-        sid: WebhookSid = Id(webhook.sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        /// For people.
-        friendly_name: String = webhook.friendly_name.clone(),
-        /// The events: names, or `*` for all.
-        event_types: Vec<String> = webhook.event_types.clone(),
-        /// Whether the server sends events.
-        #[schemars(regex(pattern = "^(enabled|disabled)$"))]
-        status: &'static str = webhook.status.as_str(),
-        /// The form of the events.
-        #[schemars(regex(pattern = "^v2$"))]
-        version: &'static str = "v2",
-        /// Where the server sends the events.
-        webhook_url: String = webhook.url.clone(),
-        #[schemars(regex(pattern = "^POST$"))]
-        webhook_method: &'static str = "POST",
-        date_created: Date = webhook.created.into(),
-        date_updated: Date = webhook.updated.into(),
-        url: Url = frame.url(format_args!("/Services/{service}/Webhooks/{}", webhook.sid)),
-        /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
-        secret: Option<String> = None,
-    }
+/// Events that the webhook did not get, because too many deliveries were pending.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DroppedEvents")]
+pub struct DroppedView {
+    /// Since the start of the server.
+    pub count: u64,
+    /// When the last one was dropped.
+    pub date_last: Option<Date>,
 }
 
-view! {
-    /// The key that signs the events of a webhook.
-    WebhookSecretView as "WebhookSecret"(frame, service: Sid, webhook: &Webhook) {
-        webhook_sid: WebhookSid = Id(webhook.sid),
-        service_sid: ServiceSid = Id(service),
-        account_sid: AccountSid = Id(frame.account),
-        #[schemars(regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
-        secret: String = webhook.secret_text(),
-        url: Url = frame.url(format_args!("/Services/{service}/Webhooks/{}/Secret", webhook.sid)),
-    }
-}
-
-view! {
-    /// A delivery of an event to a webhook.
-    DeliveryView as "Delivery"(frame, service: Sid, delivery: &Delivery) {
-        account_sid: AccountSid = Id(frame.account),
-        service_sid: ServiceSid = Id(service),
-        webhook_sid: WebhookSid = Id(delivery.webhook),
-        /// The event's id, which receivers see as `webhook-id`.
-        #[schemars(regex(pattern = "^evt_[0-9a-f]{32}$"))]
-        event_id: String = delivery.id.to_string(),
-        /// The event's name.
-        #[schemars(example = &"verification.approved")]
-        event_type: &'static str = delivery.event.kind.as_str(),
-        /// The verification; null for an event of the pumping guard.
-        verification_sid: Option<VerificationSid> =
-            Some(delivery.event.verification).filter(|sid| sid.kind() == SidKind::Verification).map(Id),
-        /// `pending`, `delivered` or `failed`.
-        #[schemars(with = "String", example = &"delivered")]
-        status: DeliveryState = delivery.state,
-        /// When the event happened.
-        date_created: Date = delivery.event.at.into(),
-        /// When it is tried next; null when it is not.
-        next_attempt: Option<Date> =
-            Some(delivery.due).filter(|_| delivery.state == DeliveryState::Pending).map(Date::from),
-        /// The latest attempts, the oldest first.
-        attempts: Vec<DeliveryAttemptView> =
-            delivery.attempts.iter().map(|attempt| DeliveryAttemptView::new(frame, attempt)).collect(),
-    }
-}
-
-view! {
-    /// An attempt to deliver an event.
-    DeliveryAttemptView as "DeliveryAttempt"(_frame, attempt: &WebhookAttempt) {
-        /// When it began.
-        date: Date = attempt.at.into(),
-        /// Duration in milliseconds.
-        duration_ms: u64 = u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-        /// The HTTP status of the answer.
-        status_code: Option<u16> = attempt.status,
-        /// Why there was no answer, or no attempt: `timed_out`.
-        #[schemars(with = "Option<String>")]
-        error: Option<AttemptError> = attempt.error,
-        /// The same in words.
-        error_message: Option<String> = attempt.detail.clone().filter(|_| attempt.status.is_none()),
-    }
-}
-
-view! {
-    /// Events that the webhook did not get, because too many deliveries were pending.
-    DroppedView as "DroppedEvents"(_frame, count: u64, last: Option<Timestamp>) {
-        /// Since the start of the server.
-        count: u64 = count,
-        /// When the last one was dropped.
-        date_last: Option<Date> = last.map(Date::from),
-    }
-}
-
-#[derive(Serialize)]
-pub struct Deliveries {
-    #[serde(flatten)]
-    page: Listed<DeliveryView>,
-    dropped_events: DroppedView,
-}
-
-pub async fn list(InService(request, service, ()): InService) -> Answer<Listed<WebhookView>> {
-    request.list("webhooks", service.webhooks.iter(), |frame, webhook| {
-        WebhookView::new(frame, service.sid, webhook)
-    })
+async fn list(
+    InService(caller, service, ()): InService,
+    Listing((), page): Listing,
+) -> Result<Listed<WebhookView>, Error> {
+    let frame = caller.frame();
+    page.of_all("webhooks", &service.webhooks, |webhook| WebhookView::new(&frame, service.sid, webhook))
 }
 
 /// `POST`: the response has the secret.
-pub async fn create(InService(request, service, new): InService<New>) -> Made<WebhookView> {
-    let webhook = request.registry().create_webhook(service.sid, new.into()).await?;
+async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<WebhookView> {
+    let webhook = caller.registry().create_webhook(service.sid, new.into()).await?;
     let secret = Some(webhook.secret_text());
-    created(WebhookView { secret, ..WebhookView::new(&request.frame(), service.sid, &webhook) })
+    created(WebhookView { secret, ..WebhookView::new(&caller.frame(), service.sid, &webhook) })
 }
 
-pub async fn fetch(InService(request, service, ()): InService) -> Answer<WebhookView> {
-    Ok(Json(WebhookView::new(&request.frame(), service.sid, webhook(&request, &service)?)))
+async fn fetch(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookView> {
+    Ok(Json(WebhookView::new(&caller.frame(), service.sid, service.webhook(&sid)?)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-pub async fn secret(InService(request, service, ()): InService) -> Answer<WebhookSecretView> {
-    Ok(Json(WebhookSecretView::new(&request.frame(), service.sid, webhook(&request, &service)?)))
+async fn secret(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookSecretView> {
+    let frame = caller.frame();
+    Ok(Json(WebhookSecretView {
+        webhook_sid: Id(sid),
+        service_sid: Id(service.sid),
+        account_sid: Id(frame.account),
+        secret: service.webhook(&sid)?.secret_text(),
+        url: frame.url(format_args!("/Services/{}/Webhooks/{sid}/Secret", service.sid)),
+    }))
 }
 
-pub async fn update(InService(request, service, changed): InService<Changed>) -> Answer<WebhookView> {
-    let webhook = request.sid("Sid", SidKind::Webhook)?;
-    let changed = request.registry().update_webhook(service.sid, webhook, changed.into()).await?;
-    Ok(Json(WebhookView::new(&request.frame(), service.sid, &changed)))
+async fn update(
+    InService(caller, service, Id(sid)): InService<WebhookSid>,
+    Params(changed): Params<Changed>,
+) -> Answer<WebhookView> {
+    let changed = caller.registry().update_webhook(service.sid, sid, changed.into()).await?;
+    Ok(Json(WebhookView::new(&caller.frame(), service.sid, &changed)))
 }
 
-pub async fn delete(InService(request, service, ()): InService) -> Gone {
-    request.registry().delete_webhook(service.sid, request.sid("Sid", SidKind::Webhook)?).await?;
+async fn delete_webhook(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Gone {
+    caller.registry().delete_webhook(service.sid, sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET .../Deliveries`: the newest event first.
-pub async fn deliveries(
-    InService(request, service, filters): InService<DeliveryFilters>,
-) -> Answer<Deliveries> {
-    let webhook = webhook(&request, &service)?;
-    let mut page = request.page(DeliveryFilters::NAMES)?;
-    let DeliveryFilters { state, kind, after, before } = filters;
+async fn deliveries(
+    InService(caller, service, Id(sid)): InService<WebhookSid>,
+    Listing(filters, mut page): Listing<DeliveryFilters>,
+) -> Result<Response, Error> {
+    let webhook = service.webhook(&sid)?;
+    let (state, kind) = (filters.status.map(|status| status.0), filters.event_type.map(|kind| kind.0));
+    let after = filters.date_created_after.map(|after| after.0);
+    let before = filters.date_created_before.map(|before| before.0);
     let (before, skip, limit) = (Some(page.until(before)), page.skip(), page.limit());
     let wanted = DeliveryQuery { state, kind, after, before, skip, limit, read: None };
-    let found = request.running.outbox.deliveries(service.id, webhook.sid, &wanted).await;
-    let found = found.map_err(|refusal| unavailable(&request, refusal))?;
-    let frame = request.frame();
-    let load = request.running.outbox.load(service.id, webhook.sid);
-    Ok(Json(Deliveries {
-        page: page.of("deliveries", &found.records, |one| DeliveryView::new(&frame, service.sid, one)),
-        dropped_events: DroppedView::new(&frame, load.dropped, load.last_dropped),
-    }))
+    let found = caller.running.outbox.deliveries(service.id, webhook.sid, &wanted).await;
+    let found = found.map_err(|refusal| unavailable(&caller, refusal))?;
+    let frame = caller.frame();
+    let load = caller.running.outbox.load(service.id, webhook.sid);
+    let dropped = DroppedView { count: load.dropped, date_last: load.last_dropped.map(Date::from) };
+    let page = page.of("deliveries", &found.records, |one| DeliveryView::new(&frame, service.sid, one));
+    Ok(page.answer(json!({ "dropped_events": dropped })))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-pub async fn replay(InService(request, service, params): InService<Replayed>) -> Answer<ReplayView> {
-    let Replayed { since, event, failed_only } = params;
-    let webhook = webhook(&request, &service)?;
-    let what = match (event, since) {
-        (Some(event), None) => Replay::Event(event),
-        (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since),
-        (None, Some(since)) => Replay::AllSince(since),
+async fn replay(
+    InService(caller, service, Id(sid)): InService<WebhookSid>,
+    Params(Replayed { since, event_id, failed_only }): Params<Replayed>,
+) -> Answer<ReplayView> {
+    let webhook = service.webhook(&sid)?;
+    let what = match (event_id, since) {
+        (Some(event), None) => Replay::Event(event.0),
+        (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since.0),
+        (None, Some(since)) => Replay::AllSince(since.0),
         _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
     };
-    match request.running.outbox.replay(service.id, webhook.sid, what).await {
-        Ok(replayed) => Ok(Json(ReplayView::new(&request.frame(), replayed))),
-        Err(ReplayError::NotFound) => Err(Error::NotFound),
+    match caller.running.outbox.replay(service.id, webhook.sid, what).await {
+        Ok(replayed) => Ok(Json(ReplayView { replayed })),
+        Err(ReplayError::NotFound) => Err(Error::NO_RESOURCE),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
-        Err(ReplayError::Refused(refusal)) => Err(unavailable(&request, refusal)),
+        Err(ReplayError::Refused(refusal)) => Err(unavailable(&caller, refusal)),
     }
 }
 
-const DELIVERIES: Success = Success::ok(
-    "A page of the list.",
-    Content::List(schema::<DeliveryView>, "deliveries", Some(("dropped_events", schema::<DroppedView>))),
-);
+const LOG: Content =
+    Content::List(schema::<DeliveryView>, "deliveries", Some(("dropped_events", schema::<DroppedView>)));
 
-/// The webhook in the path.
-fn webhook<'a>(request: &Request, service: &'a Service) -> Result<&'a Webhook, Error> {
-    Ok(service.webhook(&request.sid("Sid", SidKind::Webhook)?)?)
-}
-
-fn unavailable(request: &Request, refusal: Refusal) -> Error {
-    error!(request_id = request.call.request_id(), %refusal, "webhook deliveries unavailable");
+fn unavailable(caller: &Caller, refusal: Refusal) -> Error {
+    error!(request_id = caller.origin.request_id(), %refusal, "webhook deliveries unavailable");
     refusal.into()
 }
 
-#[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(ApiGroup::twilio("Webhooks",
-            "Receivers of events, which are signed according to Standard Webhooks.", Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/Webhooks", create,
-            operation(create, "CreateWebhook", "Create a webhook")
-                .about("The response has one more field than Twilio's: the secret that signs events."))
-        .get("/v2/Services/{ServiceSid}/Webhooks", list, listing(list, "webhooks", "ListWebhook", "List webhooks"))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, operation(fetch, "FetchWebhook", "Fetch a webhook"))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update,
-            operation(update, "UpdateWebhook", "Update a webhook"))
-        .delete("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete,
-            operation(delete, "DeleteWebhook", "Delete a webhook"))
-        .merge(ApiRouter::of(ApiGroup::twilio("Deliveries",
-            "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
-            console does this.",
-            Access::Scope(Scope::Admin)))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret,
-            operation(secret, "FetchWebhookSecret", "Fetch the secret of a webhook")
-                .about("Twilio's libraries drop the secret of the response that creates a webhook."))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries,
-            Operation::new("ListDelivery", "List deliveries of events to a webhook", DELIVERIES).reads(DeliveryFilters::describe)
-                .about("Newest event first."))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay,
-            operation(replay, "CreateReplay", "Deliver events again")
-                .about("The events keep their ids and the order of their verification.")))
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services/{ServiceSid}/Webhooks", post(create).get(list))
+        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}", get(fetch).post(update).delete(delete_webhook))
 }
+
+#[rustfmt::skip] // A table.
+pub const DOCS: Docs = Docs {
+    name: "Webhooks",
+    about: "Receivers of events, which are signed according to Standard Webhooks.",
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("POST", "/v2/Services/{ServiceSid}/Webhooks", made::<New, WebhookView>("CreateWebhook", "Create a webhook")
+            .about("The response has one more field than Twilio's: the secret that signs events.")),
+        ("GET", "/v2/Services/{ServiceSid}/Webhooks", list_of::<(), WebhookView>("webhooks", "ListWebhook", "List webhooks")),
+        ("GET", "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ok::<(), WebhookView>("FetchWebhook", "Fetch a webhook")),
+        ("POST", "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ok::<Changed, WebhookView>("UpdateWebhook", "Update a webhook")),
+        ("DELETE", "/v2/Services/{ServiceSid}/Webhooks/{Sid}", gone::<()>("DeleteWebhook", "Delete a webhook")),
+    ],
+    ..Docs::OTHERS
+};
+
+pub fn delivery_routes() -> Router<App> {
+    Router::new()
+        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", get(secret))
+        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", get(deliveries))
+        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", post(replay))
+}
+
+#[rustfmt::skip] // A table.
+pub const DELIVERIES: Docs = Docs {
+    name: "Deliveries",
+    about: "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
+            console does this.",
+    group: Group::twilio(Access::Scope(Scope::Admin)),
+    rows: &[
+        ("GET", "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", ok::<(), WebhookSecretView>("FetchWebhookSecret", "Fetch the secret of a webhook")
+            .about("Twilio's libraries drop the secret of the response that creates a webhook.")),
+        ("GET", "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", Doc { content: LOG, ..list_of::<DeliveryFilters, DeliveryView>("deliveries", "ListDelivery", "List deliveries of events to a webhook") }
+            .about("Newest event first.")),
+        ("POST", "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", ok::<Replayed, ReplayView>("CreateReplay", "Deliver events again")
+            .about("The events keep their ids and the order of their verification.")),
+    ],
+    ..Docs::OTHERS
+};
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::domain::{Channel, ServiceId};
-    use crate::webhook::{About, Detail, Event};
+    use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
+    use crate::webhook::{About, Detail, Event, EventId, EventType};
 
     #[test]
     fn a_delivery_is_shown_with_its_attempts() {

@@ -7,10 +7,9 @@ use hyper::StatusCode;
 use tracing::{debug, warn};
 
 use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber, Sid};
-use crate::http::api::error::Error;
 use crate::http::call::Call;
+use crate::http::error::Error;
 use crate::http::request;
-use crate::http::response::Problem;
 use crate::limits::guard::ClientSignals;
 use crate::node::Running;
 use crate::registry::{Service, TextError};
@@ -43,15 +42,9 @@ impl Refused {
     }
 }
 
-impl From<(StatusCode, Cow<'static, str>)> for Refused {
-    fn from((status, message): (StatusCode, Cow<'static, str>)) -> Self {
+impl From<Error> for Refused {
+    fn from(Error { status, message, .. }: Error) -> Self {
         Self { status, message, reason: None }
-    }
-}
-
-impl From<Problem> for Refused {
-    fn from(problem: Problem) -> Self {
-        (problem.status(), problem.to_string().into()).into()
     }
 }
 
@@ -126,7 +119,7 @@ pub async fn carry(
     if let Err(verify::Refused::Text(TextError::OtherLanguage(_))) = carried {
         carried = running.verifying.carry(in_language(None)).await;
     }
-    let carried = carried.map_err(|refused| of_error(running, refused))?;
+    let carried = carried.map_err(|refused| of_error(running, &refused))?;
     debug!(request_id = call.request_id(), number = %to, "code carried");
     Ok(carried.sid)
 }
@@ -134,11 +127,11 @@ pub async fn carry(
 /// Notes that another system has verified the number.
 pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(), Refused> {
     let outcome = running.verifying.outcome(service.id, number(to)?).await;
-    outcome.map(|_| ()).map_err(|refused| of_error(running, refused))
+    outcome.map(|_| ()).map_err(|refused| of_error(running, &refused))
 }
 
-fn of_error(running: &Running, refused: verify::Refused) -> Refused {
-    Error::from(refused).status_and_message(running.verifier.now()).into()
+fn of_error(running: &Running, refused: &verify::Refused) -> Refused {
+    Error::refused(refused, running.verifier.now()).into()
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ mod systems;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::response::Response;
+use axum::routing::post;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::StatusCode;
 use sha2::Sha256;
@@ -15,9 +17,10 @@ use tracing::{info, warn};
 
 use self::carry::{Done, Refused, TOLERANCE, carry, outcome};
 use self::systems::{HOOKS, Hook, Proof, Signed, Task, payload};
+use super::app::App;
 use super::call::Call;
-use super::response::{self, NotServed, Problem, ResponseExt as _};
-use super::route::{ApiGroup, ApiRouter, Operation};
+use super::error::Error;
+use super::response::{self, NotServed, ResponseExt as _};
 use crate::config::HookKey;
 use crate::domain::Timestamp;
 use crate::registry::{Registry, Scope, Service};
@@ -58,15 +61,14 @@ fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
 }
 
 async fn carry_out(call: &Call, hook: &Hook) -> Done {
-    let running = call.app.running().map_err(Problem::Refused)?;
-    let (service, body) = match hook.proof {
-        Proof::Key => (keyed(call, &running.registry)?, call.body()?),
+    let running = call.app.running().map_err(Error::from)?;
+    let service = match hook.proof {
+        Proof::Key => keyed(call, &running.registry)?,
         Proof::Signature(signed) => {
-            let body = call.body()?;
-            (signer(&running.registry, &signed(&call.head.headers, &body, &call.app.settings.hooks))?, body)
+            signer(&running.registry, &signed(&call.head.headers, &call.body, &call.app.settings.hooks))?
         }
     };
-    let payload = payload(&body)?;
+    let payload = payload(&call.body)?;
     match (hook.read)(&payload)? {
         Task::Carry(message) => carry(call, running, &service, &message, hook.within).await,
         Task::Verified(number) => outcome(running, &service, number).await.map(|()| None),
@@ -79,7 +81,7 @@ async fn carry_out(call: &Call, hook: &Hook) -> Done {
 /// # Errors
 /// 401 or 403.
 fn keyed(call: &Call, registry: &Registry) -> Result<Arc<Service>, Refused> {
-    let caller = call.caller()?;
+    let caller = call.sender(&call.head.headers)?;
     let own = caller.service().and_then(|own| registry.service_by_id(own));
     let service = own.unwrap_or_else(|| registry.default_service());
     if !caller.may(Scope::Messages, service.id) {
@@ -119,17 +121,8 @@ fn signer(registry: &Registry, signed: &Signed<'_>) -> Result<Arc<Service>, Refu
 }
 
 /// Not described: their bodies and answers are those of the systems.
-const GROUP: ApiGroup = ApiGroup {
-    is_closed_to_pages: true,
-    bodies: &["application/json"],
-    ..ApiGroup::open(
-        "Hooks of identity systems",
-        "Each takes a code, or an outcome, in the form of its system: docs/guides/identity-systems.md.",
-    )
-};
-
-pub fn routes() -> ApiRouter {
-    HOOKS.iter().fold(ApiRouter::of(GROUP), |routes, hook| {
-        routes.post(hook.path, move |call: Call| answer(call, hook), Operation::page())
+pub fn routes() -> Router<App> {
+    HOOKS.iter().fold(Router::new(), |routes, hook| {
+        routes.route(hook.path, post(move |call: Call| answer(call, hook)))
     })
 }

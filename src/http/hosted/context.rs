@@ -12,9 +12,9 @@ use super::page::{Page, View};
 use super::texts::Texts;
 use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
 use crate::http::call::Call;
+use crate::http::error::Error;
 use crate::http::pages::of_cookie;
 use crate::http::request;
-use crate::http::response::Problem;
 use crate::http::transport::Transport;
 use crate::node::Running;
 use crate::registry::Service;
@@ -38,7 +38,7 @@ pub struct PageContext<'a> {
 }
 
 impl<'a> PageContext<'a> {
-    pub fn of(call: &'a Call) -> Result<Self, Problem> {
+    pub fn of(call: &'a Call) -> Result<Self, Error> {
         let running = call.app.running()?;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
         let tag = accepted(call).next().unwrap_or_default();
@@ -128,9 +128,9 @@ impl<'a> PageContext<'a> {
         &self,
         secret: &SessionSecret,
         session: &HostedSession,
-    ) -> Result<Response, Problem> {
+    ) -> Result<Response, Error> {
         if let Err(Denied::Refused(refusal)) = self.running.hosted.end(secret).await {
-            return Err(Problem::Refused(refusal));
+            return Err(refusal.into());
         }
         let reason = "the service no longer lists its return address";
         info!(request_id = self.call.request_id(), session = %secret.sid(), reason, "hosted session ended");
@@ -146,9 +146,9 @@ impl<'a> PageContext<'a> {
         }
     }
 
-    pub fn denied(&self, denied: Denied) -> Result<Response, Problem> {
+    pub fn denied(&self, denied: Denied) -> Result<Response, Error> {
         match denied {
-            Denied::Refused(refusal) => Err(Problem::Refused(refusal)),
+            Denied::Refused(refusal) => Err(refusal.into()),
             _ => Ok(self.gone()),
         }
     }

@@ -3,23 +3,25 @@
 
 use axum::response::Response;
 use hyper::StatusCode;
+use hyper::header::HOST;
 
 use super::context::{PageContext, field};
 use super::page::{Page, View};
 use crate::domain::ServiceId;
 use crate::http::call::Call;
+use crate::http::error::Error;
 use crate::http::pages::redirect;
-use crate::http::response::Problem;
+use crate::http::request;
 use crate::verification::hosted::{SessionRequest, SessionSecret};
 
 /// `GET /verify/demo`: makes a session and leads to its page; with the session's result, shows it.
-pub async fn show(call: Call) -> Result<Response, Problem> {
+pub async fn show(call: Call) -> Result<Response, Error> {
     let context = PageContext::of(&call)?;
     // The demo exists under the conditions of the inbox's form.
     if !call.app.settings.gateways.only_simulator() {
-        return Err(Problem::NotFound);
+        return Err(Error::NOT_SERVED);
     }
-    call.admit_compatible()?;
+    call.admit_compatible(&call.head)?;
     let (query, texts) = (call.query().as_bytes(), context.texts);
     if query.is_empty() {
         return begin(&context).await;
@@ -40,8 +42,9 @@ pub async fn show(call: Call) -> Result<Response, Problem> {
     })
 }
 
-async fn begin(context: &PageContext<'_>) -> Result<Response, Problem> {
-    let base = context.call.app.base(&context.call.head);
+async fn begin(context: &PageContext<'_>) -> Result<Response, Error> {
+    let head = &context.call.head;
+    let base = context.call.app.base(&head.uri, request::only(&head.headers, &HOST));
     let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
     let (secret, _) = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))

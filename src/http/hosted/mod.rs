@@ -12,18 +12,20 @@ mod open;
 mod page;
 mod texts;
 
-use axum::Extension;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper::{Method, StatusCode};
 use zeroize::Zeroizing;
 
 use self::context::{PageContext, field};
 use self::open::OpenSession;
+use super::app::App;
 use super::call::Call;
-use super::pages::{GROUP, redirect};
+use super::error::{Cause, Error, REFUSED_SECONDS};
+use super::pages::redirect;
 use super::request;
-use super::response::{Problem, REFUSED_SECONDS, ResponseExt as _};
-use super::route::{ApiRouter, Operation};
+use super::response::ResponseExt as _;
 use super::transport::Transport;
 use crate::verification::hosted::{Denied, SessionSecret};
 use crate::verification::numbers::Refusal;
@@ -44,11 +46,11 @@ enum HostedStep {
 }
 
 /// Answers a request below `/verify`.
-async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
+async fn answer(call: Call, step: HostedStep) -> Result<Response, Error> {
     let context = PageContext::of(&call)?;
     match context.answer(step).await {
-        Err(Problem::Refused(refusal)) => {
-            let page = context.message(Problem::Refused(refusal).status(), context.texts.failed);
+        Err(Error { status, cause: Cause::Refused(refusal), .. }) => {
+            let page = context.message(status, context.texts.failed);
             let page =
                 if refusal == Refusal::OutcomeUnknown { page } else { page.retry_after(REFUSED_SECONDS) };
             Ok((Extension(refusal), page).into_response())
@@ -58,13 +60,13 @@ async fn answer(call: Call, step: HostedStep) -> Result<Response, Problem> {
 }
 
 impl PageContext<'_> {
-    async fn answer(&self, step: HostedStep) -> Result<Response, Problem> {
+    async fn answer(&self, step: HostedStep) -> Result<Response, Error> {
         if self.transport == Transport::Cleartext {
             return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
         }
         let is_post = self.call.head.method == Method::POST;
         if is_post && !request::is_own_form(&self.call.head) {
-            return Err(Problem::CrossSite);
+            return Err(Error::CROSS_SITE);
         }
         let is_begun = step != HostedStep::Address;
         let secret = if is_begun {
@@ -99,7 +101,7 @@ impl PageContext<'_> {
         if !is_post {
             return open.page().await;
         }
-        let form = Zeroizing::new(self.call.body()?.to_vec());
+        let form = Zeroizing::new(self.call.body.to_vec());
         if is_begun && !secret.has_form_token(&field(&form, "token")) {
             return Ok(context.message(StatusCode::FORBIDDEN, context.texts.gone));
         }
@@ -127,18 +129,16 @@ async fn widget() -> impl IntoResponse {
     (headers, include_str!("verify.js"))
 }
 
-pub fn routes() -> ApiRouter {
+pub fn routes() -> Router<App> {
     let at = |step| move |call: Call| answer(call, step);
-    let page = Operation::page;
-    ApiRouter::of(GROUP)
-        .get("/verify", at(HostedStep::Page), page())
-        .get("/verify.js", widget, page())
-        .get("/verify/{Token}", at(HostedStep::Address), page())
-        .post("/verify/{Token}", at(HostedStep::Address), page())
-        .post("/verify/send", at(HostedStep::Send), page())
-        .post("/verify/check", at(HostedStep::Check), page())
-        .post("/verify/resend", at(HostedStep::Send), page())
-        .post("/verify/change", at(HostedStep::Change), page())
-        .post("/verify/cancel", at(HostedStep::Cancel), page())
-        .get("/verify/demo", demo::show, page())
+    Router::new()
+        .route("/verify", get(at(HostedStep::Page)))
+        .route("/verify.js", get(widget))
+        .route("/verify/{Token}", get(at(HostedStep::Address)).post(at(HostedStep::Address)))
+        .route("/verify/send", post(at(HostedStep::Send)))
+        .route("/verify/check", post(at(HostedStep::Check)))
+        .route("/verify/resend", post(at(HostedStep::Send)))
+        .route("/verify/change", post(at(HostedStep::Change)))
+        .route("/verify/cancel", post(at(HostedStep::Cancel)))
+        .route("/verify/demo", get(demo::show))
 }

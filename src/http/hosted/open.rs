@@ -12,11 +12,10 @@ use super::context::{PageContext, field, return_url};
 use super::notice::{Notice, locked, seconds_left};
 use super::page::{COUNTRIES, Page, View};
 use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp};
-use crate::http::api::error::Error;
 use crate::http::api::verifications::log_check;
 use crate::http::call::Call;
+use crate::http::error::Error;
 use crate::http::pages::{as_cookie, redirect};
-use crate::http::response::Problem;
 use crate::http::transport::Transport;
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::Service;
@@ -40,7 +39,7 @@ pub struct OpenSession<'a> {
 
 impl OpenSession<'_> {
     /// The page of the session, with what the last form led to.
-    pub async fn page(&self) -> Result<Response, Problem> {
+    pub async fn page(&self) -> Result<Response, Error> {
         let Self { context, session, .. } = *self;
         let (texts, view) = (context.texts, self.view());
         let notice = self.notice();
@@ -143,7 +142,7 @@ impl OpenSession<'_> {
     }
 
     /// The answer to a form.
-    pub fn answer(&self, done: Result<Response, Denied>) -> Result<Response, Problem> {
+    pub fn answer(&self, done: Result<Response, Denied>) -> Result<Response, Error> {
         match done {
             Ok(response) => Ok(response),
             Err(Denied::NoneLeft) => Ok(self.told(&Notice::Locked(None))),
@@ -277,7 +276,7 @@ impl OpenSession<'_> {
             Refused::OutOfService { .. } => call.log_out_of_service(),
             Refused::GatewayFailed => {}
             refused => {
-                let (_, reason) = Error::from(refused).status_and_message(context.now);
+                let reason = Error::refused(&refused, context.now);
                 info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");
             }
         }
@@ -381,6 +380,7 @@ fn unknown(denied: Denied) -> Denied {
 
 /// The IP address of the person; `None` behind a proxy that does not report it.
 fn address_of(call: &Call) -> Option<IpAddr> {
-    let is_proxy = call.peer.is_loopback() || call.app.settings.proxies.trusts(call.peer);
-    call.client.or((!is_proxy).then_some(call.peer))
+    let is_proxy =
+        call.connection.peer.is_loopback() || call.app.settings.proxies.trusts(call.connection.peer);
+    call.client.or((!is_proxy).then_some(call.connection.peer))
 }

@@ -8,9 +8,8 @@ use axum::response::{Html, IntoResponse as _, Response};
 use bytes::Bytes;
 
 use super::{Frame, STYLE_ONLY};
-use crate::http::api::params::Param;
-use crate::http::openapi::{self, ACCESS, ERRORS, INTRODUCTION};
-use crate::http::route::{Access, ApiGroup, Operation};
+use crate::http::group::Access;
+use crate::http::openapi::{self, ACCESS, Doc, Docs, ERRORS, INTRODUCTION, Property, Row};
 
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -23,73 +22,68 @@ struct DocsPage {
 }
 
 struct DocsGroup {
-    group: &'static ApiGroup,
+    name: &'static str,
+    about: &'static str,
     anchor: String,
     routes: Vec<DocsRoute>,
 }
 
 /// A route, and what follows from its entry in the table.
 struct DocsRoute {
-    route: &'static Operation,
+    verb: &'static str,
+    path: &'static str,
+    doc: &'static Doc,
     access: &'static str,
     /// Each with its place: `path`, `header`, `query` or `body`.
-    params: Vec<(&'static str, Param)>,
+    params: Vec<(&'static str, Property)>,
     /// The schema of a good response; empty if it has no JSON.
     schema: String,
 }
 
 /// The page for `GET /docs`.
-pub fn page(groups: &'static [(ApiGroup, Vec<Operation>)], has_inbox: bool) -> Response {
+pub fn page(docs: &'static [Docs], has_inbox: bool) -> Response {
     /// Without and with a link to the inbox.
     static PAGES: [OnceLock<Bytes>; 2] = [const { OnceLock::new() }; 2];
-    let page = PAGES[usize::from(has_inbox)].get_or_init(|| text(groups, has_inbox).into());
+    let page = PAGES[usize::from(has_inbox)].get_or_init(|| text(docs, has_inbox).into());
     (STYLE_ONLY, Html(page.clone())).into_response()
 }
 
-fn text(groups: &'static [(ApiGroup, Vec<Operation>)], has_inbox: bool) -> String {
-    let groups = groups.iter().map(|(group, routes)| docs_group(group, routes));
-    let groups = groups.filter(|group| !group.routes.is_empty()).collect();
+fn text(docs: &'static [Docs], has_inbox: bool) -> String {
+    let groups = docs.iter().filter(|docs| !docs.rows.is_empty()).map(docs_group).collect();
     let frame = Frame::new("/docs", has_inbox);
     let page = DocsPage { frame, introduction: INTRODUCTION, access: ACCESS, errors: ERRORS, groups };
     // A template of texts does not fail.
     page.render().unwrap_or_default()
 }
 
-fn docs_group(group: &'static ApiGroup, routes: &'static [Operation]) -> DocsGroup {
-    let routes = routes.iter().filter(|route| route.is_described());
-    let routes = routes.map(|route| docs_route(group, route)).collect();
-    DocsGroup { group, anchor: group.name.to_lowercase().replace(' ', "-"), routes }
-}
-
-fn docs_route(group: &ApiGroup, route: &'static Operation) -> DocsRoute {
-    let place = if route.verb == "GET" { "query" } else { "body" };
-    let places =
-        [("path", openapi::path_params(route)), ("header", (route.headers)()), (place, route.params())];
-    DocsRoute {
-        route,
-        access: match route.access.unwrap_or(group.access) {
-            Access::Open => "No credential is needed.",
-            Access::Compatible => "Needs an API key if the server requires one.",
-            Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
-                "Needs the account's token or an API key."
-            }
-        },
-        params: places
-            .into_iter()
-            .flat_map(|(place, params)| params.into_iter().map(move |param| (place, param)))
-            .collect(),
-        schema: openapi::schema_text(route),
-    }
+fn docs_group(docs: &'static Docs) -> DocsGroup {
+    let access = match docs.group.access {
+        Access::Open => "No credential is needed.",
+        Access::Compatible => "Needs an API key if the server requires one.",
+        Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+            "Needs the account's token or an API key."
+        }
+    };
+    let route = |(verb, path, doc): &'static Row| DocsRoute {
+        verb,
+        path,
+        doc,
+        access,
+        params: doc.params(verb, path),
+        schema: openapi::schema_text(doc),
+    };
+    let (name, about, anchor) = (docs.name, docs.about, docs.name.to_lowercase().replace(' ', "-"));
+    DocsGroup { name, about, anchor, routes: docs.rows.iter().map(route).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::routes::GROUPS;
+    use crate::http::routes::DOCS;
 
     #[test]
     fn a_route_is_shown_with_its_parameters_and_its_response() {
-        let page = text(&GROUPS, true);
+        let page = text(&DOCS, true);
         for part in [
             "<h2 id=\"rate-limits\">Rate limits</h2>",
             "<a href=\"#ListRateLimit\">List rate limits</a>",
@@ -105,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_page_loads_one_style_sheet_of_this_server_and_runs_nothing() {
-        let page = text(&GROUPS, true);
+        let page = text(&DOCS, true);
         for part in ["<script", "http-equiv", "<img", "@import", "url("] {
             assert!(!page.contains(part), "{part}");
         }

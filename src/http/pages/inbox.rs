@@ -2,10 +2,11 @@
 //! its form sends a code and checks it, through the same service as `/api`.
 
 use askama::Template;
-use axum::Json;
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, SET_COOKIE};
+use hyper::header::{HOST, HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,11 +14,13 @@ use serde_json::Value;
 use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
-use crate::http::api::params::{Param, Text};
+use crate::http::app::App;
 use crate::http::call::Call;
-use crate::http::response::{self, ErrorFormat, Problem, ResponseExt as _};
-use crate::http::route::{ApiGroup, ApiRouter, Operation, Success};
-use crate::http::{compatible, events, request};
+use crate::http::error::Error;
+use crate::http::group::Group;
+use crate::http::openapi::{Content, Doc, Docs, Property, property};
+use crate::http::response::{self, ResponseExt as _};
+use crate::http::{compatible, events, request, values};
 use crate::net::form_field;
 use crate::registry::Scope;
 use crate::verification::numbers::{Check, NumberKey};
@@ -55,50 +58,49 @@ struct InboxPage<'a> {
 }
 
 /// `GET /inbox?q=`.
-async fn page(call: Call) -> Result<Response, Problem> {
+async fn page(call: Call) -> Result<Response, Error> {
     let failed = of_cookie(&call, Failed::COOKIE);
     let page = InboxView::of(&call)?.page(call.head.uri.query(), failed.as_ref());
     Ok(if failed.is_some() { page.with(SET_COOKIE, Failed::REMOVED) } else { page })
 }
 
 /// `GET /inbox/messages?to=`.
-async fn messages(call: Call) -> Result<Response, Problem> {
+async fn messages(call: Call) -> Result<Response, Error> {
     Ok(InboxView::of(&call)?.json(call.head.uri.query()))
 }
 
 /// The filter of `/inbox/messages`.
-pub fn describe() -> Vec<Param> {
-    vec![Param::of::<Option<Text<40>>>("to", "Only messages to this number.", "+14155552671")]
+fn filter() -> Vec<Property> {
+    vec![property::<values::NumberText<40>>("to", "Only messages to this number.", false)]
 }
 
 /// `GET /inbox/events`.
-async fn events(call: Call) -> Result<Response, Problem> {
+async fn events(call: Call) -> Result<Response, Error> {
     events::open(&call.app.event_streams, InboxView::of(&call)?.simulator.changes(), call.stop())
 }
 
 /// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
-async fn unknown(call: Call) -> Result<Response, Problem> {
+async fn unknown(call: Call) -> Result<Response, Error> {
     InboxView::of(&call)?;
-    Err(Problem::NotFound)
+    Err(Error::NOT_SERVED)
 }
 
 /// `POST /inbox`: sends a code to `number`, or checks its `code`.
-async fn act(call: Call) -> Result<Response, Problem> {
+async fn act(call: Call) -> Result<Response, Error> {
     let app = &call.app;
     if !app.settings.gateways.only_simulator() {
-        return Err(Problem::NotFound);
+        return Err(Error::NOT_SERVED);
     }
     if !request::is_own_form(&call.head) {
-        return Err(Problem::CrossSite);
+        return Err(Error::CROSS_SITE);
     }
     InboxView::of(&call)?;
-    call.admit_compatible()?;
-    let body = call.body()?;
-    let field = |name| form_field(&body, name).unwrap_or_default();
+    call.admit_compatible(&call.head)?;
+    let field = |name| form_field(&call.body, name).unwrap_or_default();
     // Enter presses the first button of the form: a code that is there is what it is about.
     let (text, code, action) = (field("number"), field("code"), field("action"));
     let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
-    let refused = |problem: Problem| problem.answer(ErrorFormat::Message);
+    let refused = |error: Error| response::message(error.status, &error.message);
     let answer = match PhoneNumber::parse_dialled(&text, app.settings.storage.default_region) {
         Err(error) => {
             let words = format!("The phone number cannot be used: {error}.");
@@ -155,22 +157,25 @@ fn field(query: Option<&str>, name: &str) -> Option<String> {
 
 impl<'a> InboxView<'a> {
     /// For a request that may see codes: no page of another site may.
-    fn of(call: &'a Call) -> Result<Self, Problem> {
+    fn of(call: &'a Call) -> Result<Self, Error> {
         let app = &call.app;
-        let simulator = app.inbox.as_deref().ok_or(Problem::NotFound)?;
+        let simulator = app.inbox.as_deref().ok_or(Error::NOT_SERVED)?;
         // Where other machines reach the server.
         if !app.settings.registry.local_only {
             call.admit(&[Scope::Admin])?;
         }
         let is_ours = request::names_this_server(&call.head, Some(&app.settings.listen.host));
-        if is_ours { Ok(Self { call, simulator }) } else { Err(Problem::ForeignHost) }
+        if is_ours { Ok(Self { call, simulator }) } else { Err(Error::FOREIGN_HOST) }
     }
 
     /// The address of the default service, for commands to try.
     fn service_url(&self) -> Option<String> {
         let app = &self.call.app;
         let sid = app.running().ok()?.registry.service_by_id(ServiceId::DEFAULT)?.sid;
-        Some(format!("{}/Services/{sid}", app.base(&self.call.head)))
+        Some(format!(
+            "{}/Services/{sid}",
+            app.base(&self.call.head.uri, request::only(&self.call.head.headers, &HOST))
+        ))
     }
 
     /// The page with the messages that the query asks for, and with a form that failed.
@@ -302,25 +307,25 @@ fn finds(query: &str, message: &MessageJson) -> bool {
         || texts.iter().any(|text| text.to_lowercase().contains(&query))
 }
 
-const GROUP: ApiGroup = ApiGroup {
-    is_closed_to_pages: true,
-    is_served: |app| app.inbox.is_some(),
-    ..ApiGroup::open(
-        "The simulator",
-        "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other machines \
-         reach the server it requires the account's credentials or a key for all services with the scope admin.",
-    )
-};
-
-#[rustfmt::skip] // A table.
-pub fn routes() -> ApiRouter {
-    ApiRouter::of(GROUP)
-        .get("/inbox/messages", messages,
-            Operation::new("InboxMessages", "Read the simulator's inbox", Success::json::<Inbox>("The messages."))
-                .reads(describe))
-        .get("/inbox", page, Operation::page())
-        .post("/inbox", act, Operation::page())
-        .get("/inbox/", page, Operation::page())
-        .get("/inbox/events", events, Operation::page())
-        .get("/inbox/{*Path}", unknown, Operation::page())
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/inbox/messages", get(messages))
+        .route("/inbox", get(page).post(act))
+        .route("/inbox/", get(page))
+        .route("/inbox/events", get(events))
+        .route("/inbox/{*Path}", get(unknown))
 }
+
+pub const DOCS: Docs = Docs {
+    name: "The simulator",
+    about: "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other machines \
+            reach the server it requires the account's credentials or a key for all services with the scope admin.",
+    group: Group::CLOSED_TO_PAGES,
+    is_served: |app| app.inbox.is_some(),
+    rows: &[(
+        "GET",
+        "/inbox/messages",
+        Doc::new("InboxMessages", "Read the simulator's inbox", "The messages.", Content::json::<Inbox>())
+            .reads(filter),
+    )],
+};

@@ -6,19 +6,21 @@ pub mod inbox;
 use std::sync::LazyLock;
 
 use askama::Template;
+use axum::Router;
 use axum::response::{Html, IntoResponse as _, Response};
+use axum::routing::get;
 use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
+use hyper::{StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use super::app::App;
 use super::call::Call;
 use super::request;
-use super::route::{ApiGroup, ApiRouter, Operation};
 
 /// The style sheet of every page, and the script of those that keep themselves current.
 const STYLE: &str = include_str!("page.css");
@@ -80,8 +82,15 @@ pub struct NoticePage<'a> {
     pub link: (&'static str, &'static str),
 }
 
-/// The answer to a browser at an unknown path.
-pub fn not_found(has_inbox: bool) -> Response {
+/// The answer to a browser at an unknown path: the page of the path without its trailing slash, or a page that says so.
+pub fn not_found(has_inbox: bool, uri: &Uri) -> Response {
+    let page = uri.path().trim_end_matches('/');
+    let is_page =
+        |known: &&str| page.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if page != uri.path() && ["/admin", "/docs", "/inbox", "/verify"].iter().any(is_page) {
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+        return redirect(&format!("{page}{query}"));
+    }
     let text = "The address may be misspelled, or this server is set up without the page.";
     let (frame, link) = (Frame::new("", has_inbox), ("/", "Go to the start"));
     let page = NoticePage { frame, title: "There is no such page", text, link };
@@ -151,13 +160,6 @@ async fn script(call: Call) -> Response {
     asset(&call, &LIVE_PATH, "text/javascript; charset=utf-8", LIVE)
 }
 
-pub fn routes() -> ApiRouter {
-    let page = Operation::page;
-    ApiRouter::of(GROUP).get("/admin/page.css", style, page()).get("/admin/live.js", script, page())
+pub fn routes() -> Router<App> {
+    Router::new().route("/admin/page.css", get(style)).route("/admin/live.js", get(script))
 }
-
-/// Pages for people, and what their forms and scripts lead to.
-pub const GROUP: ApiGroup = ApiGroup {
-    is_closed_to_pages: true,
-    ..ApiGroup::open("Pages", "The list of the routes. For a browser it is the start page.")
-};

@@ -1,0 +1,255 @@
+//! One request below `/v2`: who sent it, the service in its path, and what its handler needs.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use hyper::header::{HOST, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, StatusCode, Uri};
+use serde::Deserialize as _;
+use serde::de::value::{BorrowedStrDeserializer, Error as ValueError, SeqDeserializer};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use tracing::{debug, info};
+
+use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
+use crate::http::app::App;
+use crate::http::call::Origin;
+use crate::http::error::Error;
+use crate::http::form::Form;
+use crate::http::group::Access;
+use crate::http::request::{self, IDEMPOTENCY_KEY};
+use crate::http::values::{self, Frame};
+use crate::node::Running;
+use crate::registry::audit::Author;
+use crate::registry::{self, Registry, Scope, Service};
+use crate::verification::verify::Refused;
+
+/// A sender who is known, and may use the route.
+pub struct Caller {
+    pub origin: Origin,
+    pub running: Arc<Running>,
+    pub who: registry::Caller,
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+/// The same below a service, which the caller may know, with the variable segments of the path behind it.
+pub struct InService<P = ()>(pub Caller, pub Arc<Service>, pub P);
+
+/// The variable segments of the path but a service: the last one, or a tuple of all. 404 if they cannot be read.
+pub struct Segments<P>(pub P);
+
+/// The parameters of a request that may have a key, which makes a repetition harmless.
+pub struct Keyed<T> {
+    pub params: T,
+    pub key: Option<String>,
+    /// Of the whole request; zeros without a key, where nothing compares it: a hash costs a tenth of a check.
+    pub fingerprint: [u8; 32],
+}
+
+/// The answer with a resource.
+pub type Answer<T> = Result<Json<T>, Error>;
+
+/// The answer with a resource that was made.
+pub type Made<T> = Result<(StatusCode, Json<T>), Error>;
+
+/// The answer after a deletion.
+pub type Gone = Result<StatusCode, Error>;
+
+#[expect(clippy::unnecessary_wraps, reason = "handlers end with it")]
+pub fn created<T>(view: T) -> Made<T> {
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+/// The server behind the routes below `/v2`.
+///
+/// # Errors
+/// It is not loaded. The command line is told why.
+fn running(origin: &Origin) -> Result<&Arc<Running>, Error> {
+    origin.app.running().map_err(|refusal| match origin.connection.user {
+        None => refusal.into(),
+        Some(_) => Error::stands_by(&origin.app.why_not_ready()),
+    })
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+        // The layer around each route has put it there.
+        let origin: Origin = parts.extensions.remove().ok_or(Error::PANICKED)?;
+        let running = Arc::clone(running(&origin)?);
+        let who = origin.sender(&parts.headers)?;
+        check_access(&who, parts.extensions.get().copied().unwrap_or(origin.access))?;
+        let host = parts.headers.get(HOST).cloned();
+        Ok(Self { origin, running, who, uri: parts.uri.clone(), host })
+    }
+}
+
+impl<P: DeserializeOwned> FromRequestParts<App> for InService<P> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Error::NO_RESOURCE)?;
+        let sid = params.iter().find(|(name, _)| *name == SERVICE);
+        let sid = sid.and_then(|(_, text)| Sid::parse(SidKind::Service, text));
+        let service = caller.service(sid.ok_or(Error::NO_RESOURCE)?)?;
+        let segments = segments(&params)?;
+        Ok(Self(caller, service, segments))
+    }
+}
+
+impl<P: DeserializeOwned> FromRequestParts<App> for Segments<P> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        let params = RawPathParams::from_request_parts(parts, app).await;
+        segments(&params.map_err(|_| Error::NO_RESOURCE)?).map(Self)
+    }
+}
+
+const SERVICE: &str = "ServiceSid";
+
+fn segments<P: DeserializeOwned>(params: &RawPathParams) -> Result<P, Error> {
+    let segments = params.iter().filter(|(name, _)| *name != SERVICE);
+    let segments = segments.map(|(_, text)| BorrowedStrDeserializer::new(text)).collect();
+    P::deserialize(Path(segments)).map_err(|_| Error::NO_RESOURCE)
+}
+
+struct Path<'a>(Vec<BorrowedStrDeserializer<'a, ValueError>>);
+
+impl<'de> Deserializer<'de> for Path<'de> {
+    type Error = ValueError;
+
+    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, ValueError> {
+        match self.0.pop() {
+            Some(last) => last.deserialize_any(visitor),
+            None => visitor.visit_unit(),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_seq(SeqDeserializer::new(self.0.into_iter()))
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit_struct newtype_struct seq
+        tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Error> {
+        let (key, uri) = (idempotency_key(request.headers()), request.uri().clone());
+        let form = Form::from_request(request, app).await?;
+        let (params, key) = (form.read()?, key?);
+        let hash = |_: &String| form.fingerprint(uri.path(), &["Code", "CustomCode"]);
+        let fingerprint = key.as_ref().map_or([0; 32], hash);
+        Ok(Self { params, key, fingerprint })
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    if !headers.contains_key(&IDEMPOTENCY_KEY) {
+        return Ok(None);
+    }
+    let text = request::only(headers, &IDEMPOTENCY_KEY).map(BorrowedStrDeserializer::<ValueError>::new);
+    let key = text.and_then(|text| values::IdempotencyKey::deserialize(text).ok());
+    let wrong =
+        "Invalid header `Idempotency-Key`: it must be given once, with 1 to 255 visible ASCII characters";
+    key.map(|key| Some(key.0)).ok_or_else(|| Error::invalid(wrong))
+}
+
+fn check_access(caller: &registry::Caller, access: Access) -> Result<(), Error> {
+    let may = |scope| match caller.service() {
+        Some(own) => caller.may(scope, own),
+        None => caller.may_everywhere(scope),
+    };
+    let lacks = match access {
+        Access::Scope(scope) if !may(scope) => format!("the key lacks the scope {}", scope.as_str()),
+        Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
+            "the key has neither the scope admin nor verify".to_owned()
+        }
+        Access::Account(what) if !caller.may_everywhere(Scope::Admin) => {
+            format!("{what} needs the account's credentials, or a key for all services with the scope admin")
+        }
+        Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+            return Ok(());
+        }
+    };
+    Err(Error::forbidden(lacks))
+}
+
+impl Caller {
+    pub fn now(&self) -> Timestamp {
+        self.running.verifier.now()
+    }
+
+    /// What answers are made with.
+    pub fn frame(&self) -> Frame<'_> {
+        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+        Frame {
+            base: self.origin.app.base(&self.uri, host).into(),
+            account: self.running.registry.account_sid(),
+        }
+    }
+
+    /// Checks that the server sends by these channels, which the parameter names.
+    pub fn check_served(&self, name: &str, channels: &[Channel]) -> Result<(), Error> {
+        let served = &self.origin.app.channels;
+        channels.iter().find(|channel| !served.contains(channel)).map_or(Ok(()), |off| {
+            Err(Error::CHANNEL_OFF.with(format_args!("`{name}`: {} is not served here", off.as_str())))
+        })
+    }
+
+    /// The service with this id, if the caller may know it.
+    pub fn service(&self, sid: Sid) -> Result<Arc<Service>, Error> {
+        let service = self.running.registry.service(&sid)?;
+        if self.who.service().is_some_and(|own| own != service.id) {
+            return Err(Error::NO_RESOURCE);
+        }
+        Ok(service)
+    }
+
+    /// The outcome, or why a verification was not served. A provider's failure is logged at info level: the id that a user reports then
+    /// leads to the lines about the provider.
+    pub fn done<T>(&self, done: Result<T, Refused>) -> Result<T, Error> {
+        done.map_err(|refused| self.refused(&refused))
+    }
+
+    fn refused(&self, refused: &Refused) -> Error {
+        let request_id = self.origin.request_id();
+        if *refused == Refused::GatewayFailed {
+            info!(request_id, "verification failed at the provider");
+        }
+        if let Refused::OutOfService { .. } = refused {
+            self.origin.log_out_of_service();
+        }
+        let error = Error::refused(refused, self.now());
+        debug!(request_id, code = error.code, "verification not served");
+        error
+    }
+
+    /// The registry, for changes on behalf of the caller.
+    pub fn registry(&self) -> Registry {
+        self.running.registry.on_behalf_of(self.author())
+    }
+
+    /// The caller in the audit log.
+    pub fn author(&self) -> Author {
+        self.running.registry.author(self.who.actor(), Some(self.origin.request_id()))
+    }
+
+    /// The id of the service with this number, unless it is gone.
+    pub fn service_sid(&self, id: ServiceId) -> Option<Sid> {
+        self.running.registry.service_by_id(id).map(|service| service.sid)
+    }
+}

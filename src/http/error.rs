@@ -1,0 +1,565 @@
+//! Why a request was not served: one type for every route, rendered where it is made. Routes of older servers have a layer
+//! that gives it their form.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+
+use axum::response::{IntoResponse, Response};
+use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use percent_encoding::percent_decode_str;
+
+use super::response::{self, ErrorFormat};
+use crate::config::services::parameter_name;
+use crate::domain::{NumberError, Timestamp, mask_number, seconds_up};
+use crate::registry::{Item, RegistryError, TextError};
+use crate::verification::numbers::{LimitedTable, Refusal};
+use crate::verification::verify::Refused;
+
+/// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
+/// restart) ends within a second or lasts much longer.
+pub const REFUSED_SECONDS: u64 = 1;
+
+/// Seconds after which a client may try again while a table is full: most records end within minutes.
+const TABLE_FULL_SECONDS: u64 = 60;
+
+/// `Retry-After` below `/v2`, and where the path is not known. Twilio sends no `Retry-After`, and clients that obey it
+/// would repeat a request that sends a message.
+const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-retry-after");
+
+/// The message where nothing is served, by which `doctor` recognizes a server.
+pub const NOT_FOUND: &str = "Not found. GET / names what is served here.";
+
+/// The beginnings of Twilio's parameters that are not served here: for push, TOTP, senders of a service's own, passkeys, PSD2
+/// and silent network authentication.
+#[rustfmt::skip] // A table.
+const NOT_SERVED: &[&str] = &[
+    "Push.", "Totp.", "Whatsapp.", "Passkeys.", "Amount", "Payee", "Psd2", "EnableSna", "Sna", "ChannelConfiguration",
+    "CustomMessage",
+];
+
+/// Longest part of a path that an error repeats.
+const LONGEST_PATH: usize = 200;
+
+/// The problem and its remedy. It repeats no value that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub status: StatusCode,
+    /// Twilio's number of the error. Where Twilio documents none it is made as Twilio's own general ones are: 20000 and
+    /// the status.
+    pub code: u32,
+    pub message: Cow<'static, str>,
+    /// Seconds after which the client may try again.
+    pub retry_after: Option<u64>,
+    pub cause: Cause,
+}
+
+/// What metrics, the log and the older routes tell of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    Other,
+    /// There is nothing under the path, which the message names.
+    NoResource,
+    Refused(Refusal),
+    Body(BadBody),
+}
+
+#[rustfmt::skip] // A table.
+impl Error {
+    pub const OPTED_OUT: Self = Self::new(21610, StatusCode::FORBIDDEN, "Attempt to send to unsubscribed recipient");
+    pub const NO_CHECKS_LEFT: Self = Self::new(60202, StatusCode::TOO_MANY_REQUESTS, "Max check attempts reached");
+    pub const NO_SENDS_LEFT: Self = Self::new(60203, StatusCode::TOO_MANY_REQUESTS, "Max send attempts reached");
+    pub const FEATURE_OFF: Self = Self::new(60204, StatusCode::FORBIDDEN, "Service does not support this feature");
+    pub const LANDLINE: Self = Self::new(60205, StatusCode::FORBIDDEN, "SMS is not supported by landline phone number");
+    pub const TOO_MANY_RATE_LIMITS: Self = Self::new(60207, StatusCode::BAD_REQUEST, "Max rate limits per service reached");
+    pub const RATE_LIMIT_EXISTS: Self = Self::new(60208, StatusCode::BAD_REQUEST, "Rate limit with that UniqueName already exists");
+    pub const UNIQUE_NAME: Self = Self::new(60209, StatusCode::BAD_REQUEST, "UniqueName format is invalid");
+    pub const TOO_MANY_BUCKETS: Self = Self::new(60210, StatusCode::BAD_REQUEST, "Max Buckets per Rate limit reached");
+    pub const BUCKET_EXISTS: Self = Self::new(60211, StatusCode::BAD_REQUEST, "Bucket with the given Interval already exists");
+    pub const CONCURRENT: Self = Self::new(60212, StatusCode::TOO_MANY_REQUESTS, "Too many concurrent requests for phone number");
+    pub const COUNTRY_CONFIGURED: Self = Self::new(60213, StatusCode::BAD_REQUEST, "A Messaging Configuration already exists for the given country");
+    pub const NO_EMAIL: Self = Self::new(60217, StatusCode::BAD_REQUEST, "Invalid Service configuration");
+    pub const NO_TARGET: Self = Self::new(60221, StatusCode::BAD_REQUEST, "No target verification specified");
+    pub const CHANNEL_OFF: Self = Self::new(60223, StatusCode::BAD_REQUEST, "Delivery channel disabled");
+    pub const MISSING_SUBSTITUTION: Self = Self::new(60224, StatusCode::BAD_REQUEST, "Missing substitutions for selected template");
+    pub const TEMPLATE_CHANNEL: Self = Self::new(60227, StatusCode::BAD_REQUEST, "The selected channel for template is not supported");
+    pub const TEMPLATE_NOT_FOUND: Self = Self::new(60228, StatusCode::BAD_REQUEST, "Template was not found");
+    pub const CUSTOM_MESSAGE: Self = Self::new(60243, StatusCode::BAD_REQUEST, "Custom messages are not supported");
+    pub const FRAUD: Self = Self::new(60410, StatusCode::FORBIDDEN, "Verification delivery attempt blocked");
+    pub const SAFE_NUMBER_EXISTS: Self = Self::new(60411, StatusCode::BAD_REQUEST, "Phone Number already exists in Safelist");
+    pub const APP_HASH: Self = Self::new(60602, StatusCode::BAD_REQUEST, "App hash can only be used with SMS channel");
+    pub const COUNTRY: Self = Self::new(60605, StatusCode::FORBIDDEN, "Verification delivery attempt blocked");
+
+    pub const NOT_SERVED: Self = Self::new(20404, StatusCode::NOT_FOUND, NOT_FOUND);
+    pub const NO_RESOURCE: Self = Self::new(20404, StatusCode::NOT_FOUND, "").of(Cause::NoResource);
+    pub const UNAUTHENTICATED: Self = Self::new(20003, StatusCode::UNAUTHORIZED, "Authenticate with the account's sid and auth token, or with an API key's sid and secret.");
+    pub const FORBIDDEN: Self = Self::new(20003, StatusCode::FORBIDDEN, "This API key may not do that.");
+    /// A browser's request that a page of another site made.
+    pub const CROSS_SITE: Self = Self::new(20403, StatusCode::FORBIDDEN, "Web pages of other sites may not call this.");
+    pub const BAD_SIGNATURE: Self = Self::new(20403, StatusCode::FORBIDDEN, "The signature or the key does not match. Is public-url what the provider was told?");
+    /// A request for the inbox under a host name that an attacker may have registered.
+    pub const FOREIGN_HOST: Self = Self::new(20403, StatusCode::FORBIDDEN, "The inbox can be opened only by an IP address, localhost, or the configured host name.");
+    /// The same for a compatible route that needs no key.
+    pub const FOREIGN_HOST_WITHOUT_KEY: Self = Self::new(20403, StatusCode::FORBIDDEN, "Without a key only requests for the address that the server listens on are served, such as localhost:3000, from no proxy. Make a key, or set allow-unauthenticated.");
+    pub const REPORT_NOT_TAKEN: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The report could not be taken. Try again shortly.").shortly();
+    /// Another node of the cluster answers requests, or none.
+    pub const STANDS_BY: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "This node does not answer requests now. Another node of the cluster may.").shortly();
+    pub const BODY_TOO_SLOW: Self = Self::new(20408, StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time.");
+    /// Our own mistake.
+    pub const PANICKED: Self = Self::new(20500, StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.");
+    /// No `Host` where HTTP requires it, more than one, or a malformed one.
+    pub const BAD_HOST: Self = Self::new(20400, StatusCode::BAD_REQUEST, "The request must have one Host header, with a host and perhaps a port.");
+    /// A variable segment of the path has a slash, or is a dot segment.
+    pub const BAD_PATH: Self = Self::new(60200, StatusCode::BAD_REQUEST, "A part of the path has a slash, or is a dot segment.");
+    pub const MEDIA_TYPE: Self = Self::new(20415, StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type: send application/x-www-form-urlencoded or application/json");
+}
+
+impl Error {
+    const fn new(code: u32, status: StatusCode, message: &'static str) -> Self {
+        Self { status, code, message: Cow::Borrowed(message), retry_after: None, cause: Cause::Other }
+    }
+
+    const fn shortly(mut self) -> Self {
+        self.retry_after = Some(REFUSED_SECONDS);
+        self
+    }
+
+    pub const fn of(mut self, cause: Cause) -> Self {
+        self.cause = cause;
+        self
+    }
+
+    fn say(self, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
+    /// With what it is about, or with the remedy.
+    pub fn with(self, detail: impl Display) -> Self {
+        let message = format!("{}: {detail}", self.message);
+        self.say(message)
+    }
+
+    /// With the seconds after which to try again, never 0.
+    fn retry_after(self, seconds: u64) -> Self {
+        let message = format!("{}. Try again in {seconds} s.", self.message.trim_end_matches('.'));
+        Self { retry_after: Some(seconds), ..self.say(message) }
+    }
+
+    fn until(self, until: Timestamp, now: Timestamp) -> Self {
+        self.retry_after(seconds_up(until.since(now)))
+    }
+
+    /// A request that is not what the route reads.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(60200, StatusCode::BAD_REQUEST, "").say(message)
+    }
+
+    /// The error for a parameter of Twilio's that this server does not serve; `None` for others.
+    pub fn not_served_parameter(name: &str) -> Option<Self> {
+        let is_not_served = NOT_SERVED.iter().any(|beginning| name.starts_with(beginning));
+        is_not_served.then(|| match name {
+            "CustomMessage" => Self::CUSTOM_MESSAGE.with("use `TemplateSid` and `CustomCode`"),
+            name => Self::parameter(name, "it is not served here"),
+        })
+    }
+
+    /// A parameter that cannot be used. `problem` says what is accepted.
+    pub fn parameter(name: &str, problem: impl Display) -> Self {
+        Self::invalid(format!("Invalid parameter `{name}`: {problem}"))
+    }
+
+    pub fn missing(name: &str) -> Self {
+        Self::parameter(name, "it is missing")
+    }
+
+    pub fn body(reason: BadBody) -> Self {
+        Self::invalid("Invalid request body").of(Cause::Body(reason))
+    }
+
+    pub fn body_too_large(limit: usize) -> Self {
+        let error = Self::new(20413, StatusCode::PAYLOAD_TOO_LARGE, "");
+        error.say(format!("Request body too large. At most {limit} bytes are read."))
+    }
+
+    pub fn wrong_method(allow: &str) -> Self {
+        let error = Self::new(20004, StatusCode::METHOD_NOT_ALLOWED, "");
+        error.say(format!("Method not allowed. Allowed here: {allow}."))
+    }
+
+    /// The same for the resource at this path. The message names it without `/v2`, as Twilio does, and with masked numbers.
+    pub fn at(self, path: &str) -> Self {
+        let path = path.strip_prefix("/v2").unwrap_or(path);
+        let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
+        let segments: Vec<_> = path[..end].split('/').map(with_masked_number).collect();
+        self.say(format!("The requested resource {} was not found", segments.join("/")))
+    }
+
+    /// A resource of Twilio's that is not served here.
+    pub fn not_served(what: &str) -> Self {
+        Self::NOT_SERVED.say(format!("{what} are not served here"))
+    }
+
+    /// A credential that may not do this.
+    pub fn forbidden(what_may: impl Display) -> Self {
+        Self::FORBIDDEN.say("Permission denied").with(what_may)
+    }
+
+    /// The request conflicts with an existing resource.
+    pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(20409, StatusCode::CONFLICT, "").say(message)
+    }
+
+    /// Too much is going on already.
+    pub fn too_many(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::limited(message).retry_after(1)
+    }
+
+    fn limited(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(20429, StatusCode::TOO_MANY_REQUESTS, "").say(message)
+    }
+
+    /// This node of a cluster carries out no command, for this reason.
+    pub fn stands_by(reason: &str) -> Self {
+        Self::STANDS_BY.say(format!("{reason}; run the command on the node that owns them"))
+    }
+
+    /// Why a verification was not served, at `now`.
+    pub fn refused(refused: &Refused, now: Timestamp) -> Self {
+        let bad_gateway = |words| Self::new(20502, StatusCode::BAD_GATEWAY, words);
+        match refused {
+            Refused::NotFound => Self::NO_RESOURCE,
+            Refused::Invalid(words) => {
+                let colon = if words.starts_with('`') { "" } else { ":" };
+                Self::invalid(format!("Invalid parameter{colon} {words}"))
+            }
+            Refused::Text(error) => Self::text(error),
+            Refused::FeatureOff(words) => Self::FEATURE_OFF.with(words),
+            Refused::ChannelOff => {
+                Self::CHANNEL_OFF.with("no gateway of this server sends to this number in this way")
+            }
+            Refused::Unavailable(refusal) => (*refusal).into(),
+            Refused::NoChecksLeft { until } => Self::NO_CHECKS_LEFT.until(*until, now),
+            Refused::NoSendsLeft { until } => Self::NO_SENDS_LEFT.until(*until, now),
+            Refused::TooMany { until } => Self::limited("Too many requests").until(*until, now),
+            Refused::TooSoon { until } => {
+                Self::limited("The next message to this number must wait").until(*until, now)
+            }
+            Refused::BudgetSpent { until } => {
+                Self::limited("The operator's budget of messages for this hour or day is spent")
+                    .until(*until, now)
+            }
+            Refused::Landline(None) => Self::LANDLINE,
+            Refused::Landline(Some(hint)) => Self::LANDLINE.with(hint),
+            Refused::OptedOut => Self::OPTED_OUT.with("the person has replied STOP to the sender"),
+            Refused::Concurrent => Self::CONCURRENT.retry_after(1),
+            Refused::Blocked => Self::FRAUD.with("the provider blocks this range of numbers"),
+            Refused::ByGuard { .. } => Self::FRAUD,
+            Refused::Country => Self::COUNTRY.with("this country is not allowed"),
+            Refused::OtherRequest => Self::new(
+                20422,
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "The Idempotency-Key was used with another request. Use a new key for each request.",
+            ),
+            Refused::StillAnswering => {
+                Self::conflict("The first request with this Idempotency-Key is still being answered")
+                    .retry_after(1)
+            }
+            Refused::Ended => Self::conflict(
+                "The verification that the first request with this Idempotency-Key began has ended. Use a new key to \
+                 begin another.",
+            ),
+            Refused::Replaced => Self::conflict("A newer code for this number took the place of this one"),
+            Refused::GatewayFailed => {
+                bad_gateway("The provider refused the request or did not answer in time")
+            }
+            Refused::OutOfService { until } => {
+                bad_gateway("No provider for this number works at present").until(*until, now)
+            }
+        }
+    }
+
+    /// A message that cannot have the text that the request asks for.
+    fn text(error: &TextError) -> Self {
+        match error {
+            TextError::UnknownTemplate(_) => Self::TEMPLATE_NOT_FOUND.with(error),
+            TextError::OtherChannel { .. } => Self::TEMPLATE_CHANNEL.with(error),
+            TextError::MissingSubstitution(_) => Self::MISSING_SUBSTITUTION.with(error),
+            TextError::OtherLanguage(_) => Self::parameter("Locale", error),
+            TextError::BadValue { .. } | TextError::TooManyValues | TextError::Text(_) => {
+                Self::invalid(format!("Invalid parameter: {error}"))
+            }
+        }
+    }
+
+    /// The answer in the form of a group of routes.
+    pub fn answer(self, form: ErrorFormat) -> Response {
+        let Self { status, code, ref message, retry_after, .. } = self;
+        let mut answer = match form {
+            ErrorFormat::Envelope => response::plain(status, message),
+            ErrorFormat::Message => response::message(status, message),
+            ErrorFormat::Twilio => response::twilio_error(status, code, message),
+        };
+        let headers = answer.headers_mut();
+        if let Some(seconds) = retry_after {
+            let name = if form == ErrorFormat::Twilio { X_ONCEWARD_RETRY_AFTER } else { RETRY_AFTER };
+            headers.insert(name, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\""));
+        }
+        // For metrics and the log.
+        answer.extensions_mut().insert(self);
+        answer
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        self.answer(ErrorFormat::Twilio)
+    }
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Why the server cannot serve a request now, in words for its client.
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        let unavailable = Self::STANDS_BY;
+        let error = match refusal {
+            Refusal::NumberBusy => {
+                Self::limited("Too many requests for this number are in progress. Try again shortly.")
+                    .shortly()
+            }
+            Refusal::Overloaded => unavailable.say("Too many requests are in progress. Try again shortly."),
+            Refusal::SendsOverloaded => {
+                unavailable.say("Too many messages are waiting to be sent. Try again shortly.")
+            }
+            Refusal::TableFull { table } => {
+                let message = match table {
+                    LimitedTable::Numbers | LimitedTable::TestNumbers => {
+                        "Too many numbers are being verified. Try again shortly.".into()
+                    }
+                    table => Cow::from(format!("The server has too many {table}. Try again later.")),
+                };
+                Self { retry_after: Some(TABLE_FULL_SECONDS), ..unavailable.say(message) }
+            }
+            Refusal::StoreUnavailable => {
+                unavailable.say("The request could not be stored safely. Try again shortly.")
+            }
+            Refusal::OutcomeUnknown => {
+                Self::PANICKED.say("The outcome is unknown: the request may have been carried out.")
+            }
+            Refusal::Starting => unavailable.say("The server is starting. Try again shortly."),
+            Refusal::Stopping => unavailable.say("The server is stopping or restarting. Try again shortly."),
+        };
+        error.of(Cause::Refused(refusal))
+    }
+}
+
+/// Why the registry refused a change.
+impl From<RegistryError> for Error {
+    fn from(error: RegistryError) -> Self {
+        match &error {
+            RegistryError::NotFound(_) => Self::NO_RESOURCE,
+            RegistryError::Store(refusal) => (*refusal).into(),
+            RegistryError::Invalid { field: "unique_name", why } => {
+                Self::UNIQUE_NAME.with(format_args!("it {why}"))
+            }
+            // The parameter has Twilio's name.
+            RegistryError::Invalid { field: "expires", why } => {
+                Self::parameter("DateExpires", format_args!("it {why}"))
+            }
+            RegistryError::Invalid { field, why } => {
+                Self::parameter(&parameter_name(field), format_args!("it {why}"))
+            }
+            RegistryError::Exists(Item::RateLimit) => Self::RATE_LIMIT_EXISTS,
+            RegistryError::Exists(Item::Bucket) => Self::BUCKET_EXISTS,
+            RegistryError::Exists(Item::MessagingConfiguration) => Self::COUNTRY_CONFIGURED,
+            RegistryError::Exists(_) | RegistryError::ReadOnly(_) => Self::conflict(error.to_string()),
+            RegistryError::TooMany { item: Item::RateLimit, limit } => {
+                Self::TOO_MANY_RATE_LIMITS.with(format_args!("at most {limit}"))
+            }
+            RegistryError::TooMany { item: Item::Bucket, limit } => {
+                Self::TOO_MANY_BUCKETS.with(format_args!("at most {limit}"))
+            }
+            RegistryError::TooMany { .. } => Self::invalid(error.to_string()),
+        }
+    }
+}
+
+/// A segment of a path, without a phone number.
+fn with_masked_number(segment: &str) -> Cow<'_, str> {
+    let decoded = percent_decode_str(segment).decode_utf8_lossy();
+    let masked = mask_number(&decoded);
+    if masked == decoded { segment.into() } else { masked.into_owned().into() }
+}
+
+/// Why a body is not what its route reads: for the log and for the header of the compatible routes, since all get the
+/// same answer. No reason repeats what the client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    #[error("it broke off, or its chunks are not valid")]
+    Broken,
+    #[error("it is not UTF-8")]
+    NotUtf8,
+    #[error("it is not JSON at line {line}, column {column}")]
+    NotJson {
+        line: usize,
+        /// In bytes, as all columns here.
+        column: usize,
+    },
+    #[error("it ends before the JSON does")]
+    Unfinished,
+    #[error("the field {field} is missing")]
+    Missing { field: &'static str },
+    #[error("the field {field} is given twice")]
+    Twice { field: &'static str },
+    #[error("it has something else at line {line}, column {column}, where {expected} must be")]
+    OtherType { expected: &'static str, line: usize, column: usize },
+    #[error("phoneNumber cannot be used: {0}")]
+    Number(NumberError),
+    #[error("the code is empty")]
+    EmptyCode,
+    #[error("the channel {0} is not served here")]
+    ChannelNotServed(&'static str),
+    #[error("it is not a report of this kind")]
+    Report,
+}
+
+/// The fields of all bodies.
+const FIELDS: [&str; 7] = ["phoneNumber", "user", "code", "smsCode", "channel", "locale", "appHash"];
+
+/// The types in error messages.
+const TYPES: [&str; 2] = ["a string", "a JSON object"];
+
+impl From<serde_json::Error> for BadBody {
+    /// The parser's words are searched for ours and never passed on: they repeat the input.
+    fn from(error: serde_json::Error) -> Self {
+        use serde_json::error::Category;
+
+        // At the beginning the parser has read no column.
+        let (line, column) = (error.line(), error.column().max(1));
+        match error.classify() {
+            Category::Eof => Self::Unfinished,
+            Category::Syntax | Category::Io => Self::NotJson { line, column },
+            Category::Data => {
+                let words = error.to_string();
+                let field_after = |beginning: &str| {
+                    let rest = words.strip_prefix(beginning)?;
+                    FIELDS.into_iter().find(|field| rest.starts_with(&format!("`{field}`")))
+                };
+                if let Some(field) = field_after("missing field ") {
+                    return Self::Missing { field };
+                }
+                if let Some(field) = field_after("duplicate field ") {
+                    return Self::Twice { field };
+                }
+                let rest = words.rsplit_once(", expected ").map_or("", |(_, rest)| rest);
+                let expected = TYPES.into_iter().find(|name| rest.starts_with(name));
+                Self::OtherType { expected: expected.unwrap_or("another type"), line, column }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_told_without_its_version_and_not_at_any_length() {
+        let message = |path: &str| Error::NO_RESOURCE.at(path).to_string();
+        assert_eq!(message("/v2/Services/VA1"), "The requested resource /Services/VA1 was not found");
+        for number in ["+14155552671", "%2B14155552671", "14155552671", "%2B1%20%28415%29%20555-2671"] {
+            let said = message(&format!("/v2/Services/VA1/Numbers/{number}/More"));
+            let masked = "The requested resource /Services/VA1/Numbers/+1415*****71/More was not found";
+            assert_eq!(said, masked, "{number}");
+        }
+        for unreadable in
+            ["+1415555267x", "tel.14155552671", "+14155552****", "%D9%A1%D9%A4%D9%A1%D9%A5%D9%A5%D9%A5%D9%A5"]
+        {
+            let said = message(&format!("/v2/Guard/Explanations/{unreadable}"));
+            assert_eq!(said, "The requested resource /Guard/Explanations/*** was not found", "{unreadable}");
+        }
+        let of_a_channel = "The requested resource /whatsapp:+1415*****71 was not found";
+        assert_eq!(message("/v2/whatsapp%3A%2B14155552671"), of_a_channel);
+        assert_eq!(message("/v2/00000000000000000000"), "The requested resource /*** was not found");
+        let sid = "/Services/VA12345678901234567890123456789012";
+        assert_eq!(message(&format!("/v2{sid}")), format!("The requested resource {sid} was not found"));
+        let long = format!("/v2/{}", "ä".repeat(5_000));
+        assert!(message(&long).chars().count() < 300);
+    }
+
+    #[test]
+    fn every_refusal_has_its_status_its_number_and_its_time() {
+        use crate::registry::TextError;
+
+        let in_a_while = Timestamp::EPOCH.plus(std::time::Duration::from_millis(29_001));
+        for (refused, status, code, retry_after) in [
+            (Refused::NotFound, 404, 20404, None),
+            (Refused::Invalid("`Channel`: it is not served".to_owned()), 400, 60200, None),
+            (Refused::NoChecksLeft { until: in_a_while }, 429, 60202, Some("30")),
+            (Refused::NoSendsLeft { until: in_a_while }, 429, 60203, Some("30")),
+            (Refused::TooMany { until: Timestamp::EPOCH }, 429, 20429, Some("1")),
+            (Refused::TooSoon { until: in_a_while }, 429, 20429, Some("30")),
+            (Refused::FeatureOff("no"), 403, 60204, None),
+            (Refused::ChannelOff, 400, 60223, None),
+            (Refused::Text(TextError::MissingSubstitution("door".to_owned())), 400, 60224, None),
+            (Refused::Text(TextError::TooManyValues), 400, 60200, None),
+            (Refused::Landline(None), 403, 60205, None),
+            (Refused::Concurrent, 429, 60212, Some("1")),
+            (Refused::Blocked, 403, 60410, None),
+            (Refused::Country, 403, 60605, None),
+            (Refused::OtherRequest, 422, 20422, None),
+            (Refused::StillAnswering, 409, 20409, Some("1")),
+            (Refused::Ended, 409, 20409, None),
+            (Refused::GatewayFailed, 502, 20502, None),
+            (Refused::OutOfService { until: in_a_while }, 502, 20502, Some("30")),
+            (Refused::Unavailable(Refusal::StoreUnavailable), 503, 20503, Some("1")),
+            (Refused::Unavailable(Refusal::OutcomeUnknown), 500, 20500, None),
+            (Refused::Unavailable(Refusal::NumberBusy), 429, 20429, Some("1")),
+        ] {
+            let answer = Error::refused(&refused, Timestamp::EPOCH).into_response();
+            let wait =
+                answer.headers().get("x-onceward-retry-after").map(|wait| wait.to_str().expect("text"));
+            assert_eq!((answer.status().as_u16(), wait), (status, retry_after), "{refused:?}");
+            assert!(!answer.headers().contains_key("retry-after"), "{refused:?}");
+            let body = response::whole(answer.into_body()).expect("no stream");
+            let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+            assert_eq!((&body["status"], &body["code"]), (&status.into(), &code.into()), "{refused:?}");
+            let message = body["message"].as_str().expect("a message");
+            if let Some(seconds) = retry_after.filter(|_| status != 503) {
+                let tells =
+                    message.contains(&format!("ry again in {seconds} s.")) || message.contains("shortly");
+                assert!(tells, "{message}");
+            }
+        }
+    }
+
+    #[test]
+    fn docs_errors_md_quotes_messages_that_every_route_can_answer() {
+        let document = include_str!("../../docs/reference/errors.md");
+        let of_all_routes = document.split("\n## ").nth(1).expect("the section of all routes");
+        let lines: Vec<&str> = of_all_routes.lines().filter(|line| line.starts_with("* ")).collect();
+        let problems = [
+            Error::body(BadBody::NotUtf8),
+            Error::UNAUTHENTICATED,
+            Error::FORBIDDEN,
+            Refusal::NumberBusy.into(),
+            Error::PANICKED,
+            Refusal::OutcomeUnknown.into(),
+            Refusal::TableFull { table: LimitedTable::Numbers }.into(),
+            Refusal::TableFull { table: LimitedTable::IdempotencyKeys }.into(),
+            Error::STANDS_BY,
+        ];
+        assert_eq!(lines.len(), problems.len());
+        for (problem, line) in problems.into_iter().zip(lines) {
+            assert!(line.starts_with(&format!("* {}", problem.status.as_u16())), "{line}");
+            assert!(line.contains(&format!("`{problem}`")), "{line}");
+        }
+    }
+}
