@@ -46,7 +46,6 @@ pub fn run(online: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
         data::examine(&storage, is_clustered, &mut findings);
         if let Ok(client) = Client::of(&storage.data_dir) {
             low_tables(&client, &mut findings);
-            without_outcomes(&client, &mut findings);
             if let Ok(Loaded { settings, .. }) = &loaded {
                 open_routes(settings, &client, &mut findings);
             }
@@ -122,19 +121,5 @@ fn low_tables(client: &Client, findings: &mut Findings) {
         );
         let remedy = "docs/operate/sizing.md says what fills the table and how long a record stays";
         findings.add("tables", warn(detail, remedy));
-    }
-}
-
-/// Codes of other systems: whether the running server learns which of their messages led to a verified number. Without a
-/// server nothing is known.
-fn without_outcomes(client: &Client, findings: &mut Findings) {
-    for service in client.get::<Vec<String>>("/local/WithoutOutcomes", &[]).unwrap_or_default() {
-        let detail = format!(
-            "{service} carries codes, and no outcome came in 7 days: the guard works with number types, countries, \
-             budgets and the limit for each number only"
-        );
-        let remedy = "report verified numbers with POST /v2/Services/{ServiceSid}/Outcomes, or by a hook of the \
-                      system; see docs/guides/carried-codes.md";
-        findings.add("outcomes", warn(detail, remedy));
     }
 }

@@ -16,20 +16,20 @@ use crate::limits::guard::operator::{
 
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {
-    /// Explain what the guard does with messages to a number, prefix or country, or from an address or network: allowances,
-    /// manual entries and refusals.
+    /// Show what the guard has of a number, prefix, country or client's network, which rule refuses a message, and when the
+    /// next one passes.
     ///
     /// The server must run on the data directory. Shows the whole number. Without --service the ten services that refuse
     /// it or have the least left, and how many more there are.
     Explain(SubjectArgs),
 
-    /// Let messages to a number, prefix or country, or from an address or network, pass without allowances for a time. Of
+    /// Let messages to a number, prefix or country, or from a network, pass without allowances for a time. Of
     /// one number it also ends the refusals.
     ///
     /// Allow the country of an advert for the time that it runs. Budgets, country lists and number types still apply.
     Allow(EntryArgs),
 
-    /// Refuse messages to a number, prefix or country, or from an address or network, for a time.
+    /// Refuse messages to a number, prefix or country, or from a network, for a time.
     Block(EntryArgs),
 
     /// Send messages only to numbers that were verified here in the last 30 days, for a time. RiskCheck=disable does not lift
@@ -55,8 +55,8 @@ pub enum GuardCommand {
 
 #[derive(Debug, Args)]
 pub struct SubjectArgs {
-    /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ), a client
-    /// address (192.0.2.7) or a network (192.0.2.0/24).
+    /// A number (+992900000123), a prefix ("+99290000****": a number without its last four digits), a country (TJ) or a
+    /// client's network (192.0.2.0/24, or one of its addresses).
     #[arg(value_name = "SUBJECT")]
     subject: String,
 
@@ -96,7 +96,7 @@ fn minutes(text: &str) -> Result<u64, String> {
     if is_accepted { Ok(minutes) } else { Err("it must be a time from 1m to 365d, such as 12h".to_owned()) }
 }
 
-const ALLOWANCES: &str = "subject messages most usual date_until";
+const ALLOWANCES: &str = "subject action messages most usual date_until";
 
 const ITEMS: &str = "type subject service action date_until details";
 
@@ -184,18 +184,13 @@ fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError>
 }
 
 fn explained(subject: &str, explanation: &ServiceExplanation) -> String {
-    let ServiceExplanation { service: name, refused, client, reasons, allowances, parts, .. } = explanation;
-    let does = match (refused, parts.is_empty()) {
-        (true, _) => "refused by the guard",
-        (false, true) => "pass the guard",
-        (false, false) => "partly refused by the guard",
+    let ServiceExplanation { service, mode, known, rule, date_until, allowances, .. } = explanation;
+    let does = match (rule, date_until) {
+        (None, _) => "pass".to_owned(),
+        (Some(rule), None) => format!("refused by {rule}"),
+        (Some(rule), Some(until)) => format!("refused by {rule} until {until}"),
     };
-    let mut lines = vec![format!("{subject} in the service {name}"), format!("messages: {does}")];
-    lines.extend(client.iter().map(|client| format!("client of the last message: {client}")));
-    lines.extend(parts.iter().chain(reasons).cloned());
+    let known = if *known { "\nverified in the last 30 days" } else { "" };
     let allowances = table(allowances, ALLOWANCES);
-    format!(
-        "{}\n\n{allowances}The last fifth is for networks with verified numbers; DATE_UNTIL is when others get the next message.\n",
-        lines.join("\n")
-    )
+    format!("{subject} in the service {service}\nmessages: {does}\nmode: {mode}{known}\n\n{allowances}")
 }

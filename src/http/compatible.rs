@@ -34,7 +34,7 @@ use crate::config::AnswerSet;
 use crate::domain::{
     Channel, Code, CodeLength, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
 };
-use crate::limits::guard::{ClientSignals, Exemption, GuardRefusal, Rule};
+use crate::limits::guard::{ClientNet, ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::template::{AppHash, MessageStyle, Wording};
 use crate::verification::numbers::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome,
@@ -252,7 +252,8 @@ impl Origin {
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Error> {
         let number = outgoing.key.number;
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
-        outgoing.client = ClientSignals { address: self.client, exemption, ..outgoing.client };
+        outgoing.client =
+            ClientSignals { network: self.client.map(ClientNet::from), exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
         let reply = match self.app.running() {
             Ok(running) => running.verifying.send_for_default_service(Box::new(outgoing)).await,

@@ -282,7 +282,7 @@ async fn an_empty_allowance_asks_for_the_operators_challenge_or_for_patience() {
     let guarded = || {
         through(&twilio.base_url(), Setup::new())
             .config("guard", json!({ "blocked-countries": ["DE"] }))
-            .config("bounds.guard-unproven", 2)
+            .config("bounds.guard-other-countries", 2)
     };
     let alone = Site::with(guarded()).await;
     let site = Site::with(captcha.required(guarded(), &json!({}))).await;

@@ -55,7 +55,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("export", vec!["export", "--out", "all.jsonl"], None),
         ("health", vec!["health", "--listen", &address], Some("message")),
         ("cluster release", vec!["cluster", "release"], None),
-        ("guard explain", vec!["guard", "explain", &number], Some("service, refused, reasons")),
+        ("guard explain", vec!["guard", "explain", &number], Some("service, refused, rule")),
         ("guard allow", vec!["guard", "allow", &number], Some(ITEM)),
         ("guard block", vec!["guard", "block", "TJ"], Some(ITEM)),
         ("guard known-only on", vec!["guard", "known-only", "on"], Some(ITEM)),

@@ -217,7 +217,7 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
 fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     // The guard permits one message. The warm-up sends it.
     let guard = r#"{"number-types": "off", "landlines": "off"}"#;
-    let world = World::new().with("TEST_ONCEWARD_BOUNDS", r#"{"guard-unproven": 1}"#);
+    let world = World::new().with("TEST_ONCEWARD_BOUNDS", r#"{"guard-other-countries": 1}"#);
     let world = world.with("ONCEWARD_GUARD", guard);
     let (results, finished) = world.bench("1", &["--workload", "send", "--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises", "default settings: ONCEWARD_GUARD"]);

@@ -243,7 +243,7 @@ const fn after_refusal(rule: Rule) -> &'static str {
             "Let the person type the newest code, or wait a minute and ask again. If the verification has had all its \
              messages or checks, cancel it below first."
         }
-        Rule::Number | Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven => {
+        Rule::Number | Rule::Prefix | Rule::Network | Rule::Country => {
             "If the person is real, allow the number on the guard page, and let the person ask again."
         }
     }

@@ -87,6 +87,11 @@ fn hidden(of: &str) -> String {
     subject(of, None).map_or_else(|| of.to_owned(), masked)
 }
 
+/// Whether an entry can be about it.
+fn is_subject(of: &str) -> bool {
+    subject(of, None).is_some()
+}
+
 /// `GET /admin/guard`: after a form, with what it asked for.
 pub async fn page(request: AdminRequest) -> PageResult {
     let (entry, guard) = (EntryForm::of(&request), &request.running.guard);
@@ -95,7 +100,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let region = request.call.app.settings.storage.default_region;
     match (entry.action.as_str(), subject(&entry.subject, region)) {
         ("explain", Some(dimension)) => {
-            explanation = Some(guard.explain(service.as_deref(), dimension).await?);
+            explanation = Some(guard.explain(service.as_deref(), dimension));
         }
         ("block", Some(Dimension::Country(Some(country)))) => {
             question = Some(self::question(&request, country, service.map(|service| service.id)).await?);

@@ -38,8 +38,6 @@ struct NumberPage<'a> {
     /// The answer of each service, that with the last message first. One service alone is not named.
     answers: Vec<(Option<String>, Answer)>,
     states: Vec<State>,
-    /// The time of the oldest refusal that is kept.
-    oldest_refusal: Option<Timestamp>,
 }
 
 /// What is known of the number in one service.
@@ -214,14 +212,13 @@ pub async fn page(request: AdminRequest) -> PageResult {
     };
     let asked = stream::iter(services).map(|service| async move {
         let known = verifying.status(service.id, number).await;
-        let refused = guard.refusals(service.id, number).await;
-        (service, known, refused)
+        (service, known)
     });
     let known_only: Vec<_> = guard.known_only().into_iter().map(|entry| entry.service_sid).collect();
     let described = |gateway, code| verifying.verifier.delivery.described(gateway, code);
     let mut found = pin!(asked.buffered(AT_ONCE));
-    while let Some((service, known, refused)) = found.next().await {
-        let (known, refused) = (known?, refused?);
+    while let Some((service, known)) = found.next().await {
+        let (known, refused) = (known?, guard.refusals(service.id, number));
         let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
         let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
         if known.is_none() && refused.is_none() && events.is_empty() {
@@ -244,8 +241,8 @@ pub async fn page(request: AdminRequest) -> PageResult {
     if let [(service, _)] = &mut answers[..] {
         *service = None;
     }
-    let (path, plan, oldest_refusal) = (request.path_of(number), plan(number), guard.oldest_refusal());
-    Ok(html(&NumberPage { request: &request, path, number, plan, answers, states, oldest_refusal }))
+    let (path, plan) = (request.path_of(number), plan(number));
+    Ok(html(&NumberPage { request: &request, path, number, plan, answers, states }))
 }
 
 /// The country, the national format and the type of line, or why the number is not valid.

@@ -166,7 +166,6 @@ struct OverviewPage<'a> {
     spent: Vec<BudgetView>,
     known_only: Vec<Item>,
     /// Services that carry codes and learn of no outcome.
-    without_outcomes: Vec<String>,
     view: View,
     /// Whether messages were refused just now.
     are_refused: bool,
@@ -289,7 +288,6 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let all = sum(rows.iter().map(|row| &row.counts));
     let recent = view.span.starts.iter().rev().nth(1).copied().unwrap_or(now);
     let are_refused = rows.iter().any(|row| row.series.start >= recent && row.counts.refused.total() > 0);
-    let without_outcomes = request.running.verifying.without_outcomes().await?;
     let scan = app.lockouts.read(&request.running.verifying, now).await?;
     let locked = scan.iter().filter(|of| view.is_about(of.service, || of.number.region()));
     let locked = locked.copied().collect();
@@ -305,7 +303,6 @@ pub async fn page(request: AdminRequest) -> PageResult {
         request: &request,
         spent,
         known_only,
-        without_outcomes,
         are_refused,
         fewer_lockouts: before
             .map(|before| before.lockouts)

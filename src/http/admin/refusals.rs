@@ -36,7 +36,6 @@ struct RefusalsPage<'a> {
     request: &'a AdminRequest,
     list: &'a List,
     rows: Vec<RefusedNumber>,
-    oldest: Option<Timestamp>,
 }
 
 /// `GET /admin/refusals`.
@@ -46,14 +45,17 @@ pub async fn page(request: AdminRequest) -> PageResult {
     if let Some(Filters { since, until, service, country, rule, ending }) = filters
         && let Ok(service) = list.service(&request, service)
     {
+        let since = since.map_or(Timestamp::EPOCH, |since| since.0);
+        let until = list.until(until.map(|until| until.0));
         let fits = |refused: &RefusedNumber| {
-            service.as_ref().is_none_or(|service| refused.service == service.id)
+            let newest = refused.last().map_or(Timestamp::EPOCH, |refusals| refusals.last);
+            (since..until).contains(&newest)
+                && service.as_ref().is_none_or(|service| refused.service == service.id)
                 && (country.as_ref().is_none_or(|country| refused.number.region() == Some(country.0)))
                 && rule.as_ref().is_none_or(|rule| refused.by.iter().any(|by| by.rule == rule.0))
                 && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(&ending.0))
         };
-        rows = list.take(guard.refused_numbers(list.range(since, until, fits)).await?);
+        rows = list.take_of_all(guard.refused_numbers().into_iter().filter(fits));
     }
-    let oldest = guard.oldest_refusal();
-    Ok(list::html(&list, &RefusalsPage { request: &request, list: &list, rows, oldest }))
+    Ok(list::html(&list, &RefusalsPage { request: &request, list: &list, rows }))
 }

@@ -6,10 +6,9 @@ use axum::response::Response;
 
 use super::page::{AdminRequest, PageResult};
 use super::session::Notice;
-use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, meant};
+use crate::domain::{PhoneNumber, Sid, SidKind, meant};
 use crate::http::pages::redirect;
 use crate::limits::guard::RefusedNumber;
-use crate::shard::LogRange;
 use crate::verification::verify::{AttemptQuery, Refused};
 use crate::webhook::{Delivery, EventId};
 
@@ -95,9 +94,8 @@ async fn of_digits(request: &AdminRequest, words: &str) -> PageResult {
         AttemptQuery { ending: Some(digits.to_owned()), read: Some(READ), ..AttemptQuery::newest(READ) };
     let messages = request.running.verifying.messages(query).await?.records;
     let fits = |refused: &RefusedNumber| refused.number.e164().ends_with(digits);
-    let (since, until, skip, limit, read) = (Timestamp::EPOCH, None, 0, READ, READ);
-    let refused = request.running.guard.refused_numbers(LogRange { since, until, fits, skip, limit, read });
-    let refused: BTreeSet<_> = refused.await?.records.iter().map(|refused| refused.number).collect();
+    let refused = request.running.guard.refused_numbers().into_iter().filter(fits);
+    let refused: BTreeSet<_> = refused.map(|refused| refused.number).collect();
     let known = messages.iter().map(|message| message.listed.number).chain(refused.iter().copied());
     let known: BTreeSet<_> = known.collect();
     if let (Some(number), 1) = (known.first(), known.len())

@@ -16,8 +16,8 @@ pub struct OfService {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct NewEntry {
-    /// A number, a prefix (a number without its last four digits, and ****), a country, a client address or a network; or
-    /// all, with known-only.
+    /// A number, a prefix (a number without its last four digits, and ****), a country, or a client's network or address;
+    /// or all, with known-only.
     pub subject: values::GuardSubject,
     /// Whether messages need no allowance, are refused, or go only to numbers that were verified in the last 30 days.
     pub action: values::EntryAction,
@@ -90,7 +90,7 @@ async fn explain(
 ) -> Answer<Explanation> {
     let subject = subject(&about, None).ok_or(Error::NO_RESOURCE)?;
     let scope = scope(&caller, service_sid)?;
-    Ok(Json(caller.running.guard.explain(scope.as_deref(), subject).await?))
+    Ok(Json(caller.running.guard.explain(scope.as_deref(), subject)))
 }
 
 /// The service that the caller asks for; `None` for all services. A key for one service gets its own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::prelude::*;
-use crate::limits::guard::ClientSignals;
+use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{BeginRequest, CarryCode};
@@ -97,7 +97,7 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
     let message = Outgoing {
         channel,
         style: MessageStyle { locale: new.locale.map(|locale| locale.0), ..MessageStyle::default() },
-        client: ClientSignals { address: new.device_ip.map(|address| address.0), ..ClientSignals::default() },
+        client: ClientSignals { network: new.device_ip.map(|address| ClientNet::from(address.0)), ..ClientSignals::default() },
         request_id: Some(caller.origin.traced_id()),
         ..Outgoing::new(NumberKey::new(service.id, new.to.0))
     };

@@ -5,7 +5,7 @@ use tracing::{debug, info};
 
 use super::prelude::*;
 use crate::http::call::Origin;
-use crate::limits::guard::{ClientSignals, Exemption};
+use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
 use crate::template::MessageStyle;
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{
@@ -192,7 +192,7 @@ async fn create(
     }
     let is_exempt = begin.risk_check.is_some_and(|check| !check.0);
     let exemption = if is_exempt { Exemption::Allowances } else { Exemption::None };
-    let address = begin.device_ip.map(|address| address.0);
+    let network = begin.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
         channel,
         style: MessageStyle {
@@ -204,7 +204,7 @@ async fn create(
         },
         supplied_code: begin.custom_code.map(|code| code.0),
         tags: begin.tags.map(|pairs| pairs.0).unwrap_or_default(),
-        client: ClientSignals { address, exemption, ..ClientSignals::default() },
+        client: ClientSignals { network, exemption, ..ClientSignals::default() },
         request_id: Some(caller.origin.traced_id()),
         ..Outgoing::new(NumberKey::new(service.id, begin.to.0))
     };

@@ -10,7 +10,7 @@ use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber, Sid};
 use crate::http::call::Call;
 use crate::http::error::Error;
 use crate::http::request;
-use crate::limits::guard::ClientSignals;
+use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::node::Running;
 use crate::registry::{Service, TextError};
 use crate::template::MessageStyle;
@@ -104,7 +104,7 @@ pub async fn carry(
         let message = Outgoing {
             channel: message.channel,
             style: MessageStyle { locale, ..MessageStyle::default() },
-            client: ClientSignals { address, ..ClientSignals::default() },
+            client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
             ..Outgoing::new(NumberKey::new(service.id, to))
         };

@@ -17,7 +17,7 @@ use crate::http::call::Call;
 use crate::http::error::Error;
 use crate::http::pages::{as_cookie, redirect};
 use crate::http::transport::Transport;
-use crate::limits::guard::{ClientSignals, Exemption};
+use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
 use crate::registry::Service;
 use crate::template::MessageStyle;
 use crate::verification::hosted::{
@@ -191,7 +191,8 @@ impl OpenSession<'_> {
             return Ok(self.told(&Notice::Wait));
         }
         sessions.change(self.secret, move |session, now| session.begin_send(number, now)).await?;
-        let mut client = ClientSignals { address: address_of(call), ..ClientSignals::default() };
+        let mut client =
+            ClientSignals { network: address_of(call).map(ClientNet::from), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
             let response = Captcha::response(form);
             if !captcha.passes(response.as_deref().map_or("", String::as_str)).await {

@@ -110,7 +110,7 @@ async fn status(
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
     let verifying = &caller.running.verifying;
-    let refused = caller.running.guard.refusals(service, number).await?;
+    let refused = caller.running.guard.refusals(service, number);
     let refusals = refused.and_then(|refused| refused.last()).map(refusals_in_words);
     let status = verifying.status(service, number).await?;
     let number_text = number.e164();
@@ -207,11 +207,6 @@ async fn guard(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     Ok(Json(caller.running.guard.overview(service, limit(&form)?, masked)))
 }
 
-/// `GET /local/WithoutOutcomes`: the services that carry codes and learn of no outcome.
-async fn without_outcomes(caller: Caller) -> Result<impl IntoResponse, Error> {
-    Ok(Json(caller.running.verifying.without_outcomes().await?))
-}
-
 /// `GET /local/Services/{Name}`: the id of a service.
 async fn service_id(caller: Caller, Segments(name): Segments<String>) -> Result<impl IntoResponse, Error> {
     let service = caller.running.registry.find_service(&name).map_err(Error::invalid)?;
@@ -288,7 +283,6 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/local/Numbers/{To}", get(status).delete(erase))
         .route("/local/Numbers/{To}/Lockout", delete(unlock))
         .route("/local/Guard", get(guard))
-        .route("/local/WithoutOutcomes", get(without_outcomes))
         .route("/local/Webhooks", get(webhooks))
         .route("/local/Keys", get(list_keys).post(create_key))
         .route("/local/Keys/{Sid}", delete(revoke_key))

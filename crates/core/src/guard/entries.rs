@@ -1,4 +1,4 @@
-//! Manual entries of the operator: messages to or from a subject need no allowance, or are refused, for a time.
+//! Manual entries of the operator: messages to or from a subject take no bucket, or are refused, for a time.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,11 @@ const MOST_ENTRIES: usize = 10_000;
 /// Entries for all services, safe numbers included.
 const MOST_FOR_ALL: usize = 110_000;
 
-/// Entries of a service that holds next to nothing.
-const FEW_ENTRIES: usize = 10;
-
 named! {
     /// What a manual entry does. Records contain the position of the variant.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
     pub enum EntryAction {
-        /// Messages need no allowance.
+        /// Messages take no bucket.
         Allow = "allow",
         Block = "block",
         /// Of all subjects: only numbers that were verified in the last 30 days get messages.
@@ -84,11 +81,10 @@ impl Entries {
         let alike = self.0.keys().filter(|of| of.service.is_some() == key.service.is_some());
         let (all, own) = alike
             .fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.service == key.service)));
-        // No service holds more than half of them, and the last fiftieth is for services that hold next to nothing.
+        // No service holds more than half of them.
         let (most, open) = match key.service {
             None => (MOST_FOR_ALL, MOST_FOR_ALL),
-            Some(_) if own < FEW_ENTRIES => (FEW_ENTRIES, MOST_ENTRIES),
-            Some(_) => (MOST_ENTRIES / 2, MOST_ENTRIES / 50 * 49),
+            Some(_) => (MOST_ENTRIES / 2, MOST_ENTRIES),
         };
         if own >= most || all >= open { Err(TooManyEntries(own)) } else { Ok(()) }
     }

@@ -1,8 +1,9 @@
 //! The findings of the guard: a verdict with the figures behind it.
 
-use super::allowance::Ticket;
+use super::bucket::Figures;
 use super::rules::{Mode, Rule};
 use super::signals::Key;
+use super::ticket::Ticket;
 use crate::domain::Timestamp;
 
 /// The decision about a send and its reasons.
@@ -48,9 +49,9 @@ impl Assessment {
 }
 
 impl Refused {
-    /// Whether the message lacked only allowances that one with [`Exemption::Allowances`](super::Exemption) does not need.
+    /// Whether the message lacked only buckets that one with [`Exemption::Allowances`](super::Exemption) does not need.
     pub const fn is_for_an_allowance(self) -> bool {
-        matches!(self.rule, Rule::Prefix | Rule::Network | Rule::Country | Rule::Unproven)
+        matches!(self.rule, Rule::Prefix | Rule::Network | Rule::Country)
     }
 }
 
@@ -58,15 +59,4 @@ impl Finding {
     pub(super) fn new(rule: Rule, key: Key, mode: Mode) -> Self {
         Self { rule, key, is_refused: mode == Mode::Block, figures: None, until: None }
     }
-}
-
-/// The figures of an allowance, in whole messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Messages that it still has.
-    pub level: u32,
-    /// The level of the full allowance.
-    pub most: u32,
-    /// Numbers that are verified in a day.
-    pub usual: u32,
 }

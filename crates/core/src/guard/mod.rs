@@ -1,13 +1,13 @@
 //! The pumping guard: refuses messages that lead to no verification, before a bot spends the operator's money.
 //!
-//! `docs/concepts/guard.md` has the rules. An [`Allowance`] is a token bucket of messages whose refill and capacity grow with the
-//! numbers that are usually verified. Exact, durable [budgets](crate::budget) are the bound beside it, if the operator sets them.
+//! `docs/concepts/guard.md` has the rules. A [`Bucket`] of messages empties with each one, and fills with time and with the numbers
+//! that are verified. Exact, durable [budgets](crate::budget) are the bound beside it, if the operator sets them.
 //!
 //! Pure: the caller passes the time and the seed of the tables' hashes, and stores [`GuardRow`]s.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod allowance;
+mod bucket;
 mod decide;
 mod entries;
 mod findings;
@@ -16,11 +16,13 @@ mod signals;
 mod table;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
-pub use allowance::{Allowance, NumberState, Row, Ticket, VerifiedChange, VerifiedNumber};
-pub use decide::{AllowanceNow, Explained, Guard, GuardRow, MOST_ALLOWANCES};
+pub use bucket::{Bucket, BucketNow, Figures};
+pub use decide::{Explained, Guard, GuardRow, MOST_BUCKETS, Scope};
 pub use entries::{Entries, Entry, EntryAction, TooManyEntries};
-pub use findings::{Assessment, Figures, Finding, Refused};
+pub use findings::{Assessment, Finding, Refused};
 pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
 pub use table::Table;
+pub use ticket::{Ticket, VerifiedChange, VerifiedNumber};

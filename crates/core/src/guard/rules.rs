@@ -46,11 +46,10 @@ named! {
         KnownOnly = "known_only",
         /// Unverified messages to one number.
         Number = "number",
-        /// The allowances.
+        /// The buckets of places.
         Prefix = "prefix",
         Network = "network",
         Country = "country",
-        Unproven = "unproven",
         /// A budget of messages or money. The server decides it, and those below, which are not of the guard.
         Budget = "budget",
         /// A rate limit of the service.
@@ -65,7 +64,7 @@ named! {
 /// The rules of one service. The default is meant for every service.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GuardRules {
-    /// What happens to a message without an allowance, and to one above `sends_per_number`.
+    /// What happens to a message that lacks one of a bucket.
     pub mode: Mode,
     /// [`Special`](crate::domain::NumberType::Special) numbers.
     pub number_types: Mode,
@@ -76,26 +75,25 @@ pub struct GuardRules {
     pub blocked_countries: BTreeSet<Region>,
     /// Of a message, in millionths of the currency. A message without a known price is refused.
     pub max_price: Option<u64>,
-    /// Unverified messages to one number. Refilled over a day.
-    pub sends_per_number: u32,
     /// Unverified messages in a day for each one that is usually verified.
     pub tolerance: u32,
-    /// The floor of the allowance of all unproven countries together, which a new installation's users need first.
-    pub unproven: u32,
     pub floors: Floors,
 }
 
-/// Messages of the full allowances of places without users. Only tests replace them.
+/// Messages of the full buckets of subjects without users. Only tests replace them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Floors {
+    pub number: f64,
     pub prefix: f64,
     pub network: f64,
     pub country: f64,
+    /// All countries without users together.
+    pub others: f64,
 }
 
 impl Default for Floors {
     fn default() -> Self {
-        Self { prefix: 10.0, network: 20.0, country: 30.0 }
+        Self { number: 20.0, prefix: 10.0, network: 20.0, country: 25.0, others: 60.0 }
     }
 }
 
@@ -108,9 +106,7 @@ impl Default for GuardRules {
             allowed_countries: None,
             max_price: None,
             blocked_countries: BTreeSet::new(),
-            sends_per_number: 20,
             tolerance: 1,
-            unproven: 60,
             floors: Floors::default(),
         }
     }

@@ -17,12 +17,12 @@ pub struct Signals {
     /// `Other` where no rule reads it.
     pub number_type: NumberType,
     pub channel: Channel,
-    /// The client's address, if the caller passes one. Without it no rule about addresses applies.
-    pub address: Option<ClientNet>,
+    /// The client's network, if the caller passes an address.
+    pub client: Option<ClientNet>,
     pub exemption: Exemption,
-    /// Nothing tells which messages of the service led to a verified number: those of countries count for nothing, and those
-    /// of prefixes and networks a fifth.
-    pub without_outcomes: bool,
+    /// The code is another system's. Unless that reported an outcome in the last days, nothing tells which messages of the
+    /// service led to a verified number, and each takes one of its number only.
+    pub is_carried: bool,
     /// Of the message, in millionths of the currency; `None` if it is not known.
     pub price: Option<u64>,
 }
@@ -32,47 +32,22 @@ pub struct Signals {
 pub enum Exemption {
     #[default]
     None,
-    /// The request says `RiskCheck=disable`: the message needs no allowance but the number's own.
+    /// The request says `RiskCheck=disable`: the message takes one of its number only.
     Allowances,
     /// The operator sends: the number may also be of any type, as one with [`Entry::SAFE`](super::Entry::SAFE).
     AllowancesAndTypes,
 }
 
-/// A client: an IPv4 address, or the /64 of an IPv6 address, which one client usually has to itself.
+/// The network of a client: the /24 of an IPv4 address, the /48 of an IPv6 one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientNet(u64);
-
-impl ClientNet {
-    /// The network around it: the /24 of an IPv4 address, the /48 of an IPv6 one.
-    #[must_use]
-    pub const fn network(self) -> Self {
-        let host = if self.0 & V4 == V4 { 0xff } else { 0xffff };
-        Self(self.0 & !host)
-    }
-
-    /// A fingerprint of its network, which is not 0. Only who knows `key` can tell which networks share one.
-    pub(super) fn fingerprint(self, key: u64) -> u16 {
-        // Two rounds of a multiplication and a shift mix all bits.
-        let mix = |x: u64| (x ^ x >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let [.., high, low] = mix(mix(self.network().0 ^ key)).rotate_left(16).to_be_bytes();
-        u16::from_be_bytes([high, low]).max(1)
-    }
-
-    /// The address with the length of its prefix, if it is one of IPv4 or of IPv6.
-    fn named(self, v4: &str, v6: &str) -> String {
-        match u32::try_from(self.0 ^ V4) {
-            Ok(address) => format!("{}{v4}", Ipv4Addr::from_bits(address)),
-            Err(_) => format!("{}{v6}", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
-        }
-    }
-}
 
 /// Marks an IPv4 address. As an IPv6 prefix it is multicast, which is no client's.
 const V4: u64 = 0xffff_ffff_0000_0000;
 
 impl From<IpAddr> for ClientNet {
     fn from(address: IpAddr) -> Self {
-        let v4 = |v4: Ipv4Addr| Self(V4 | u64::from(v4.to_bits()));
+        let v4 = |v4: Ipv4Addr| Self(V4 | u64::from(v4.to_bits() & !0xff));
         match address.to_canonical() {
             IpAddr::V4(address) => v4(address),
             // NAT64.
@@ -82,7 +57,8 @@ impl From<IpAddr> for ClientNet {
             }
             // A header may name any address: one that looks like the mark counts as unspecified.
             IpAddr::V6(v6) => {
-                let prefix = (v6.to_bits() >> 64).try_into().unwrap_or(0);
+                let [a, b, c, ..] = v6.segments().map(u64::from);
+                let prefix = a << 48 | b << 32 | c << 16;
                 Self(if prefix & V4 == V4 { 0 } else { prefix })
             }
         }
@@ -90,27 +66,29 @@ impl From<IpAddr> for ClientNet {
 }
 
 impl fmt::Display for ClientNet {
-    /// `192.0.2.7` or `2001:db8::/64`.
+    /// `192.0.2.0/24` or `2001:db8::/48`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.named("", "/64"))
+        match u32::try_from(self.0 ^ V4) {
+            Ok(address) => write!(f, "{}/24", Ipv4Addr::from_bits(address)),
+            Err(_) => write!(f, "{}/48", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
+        }
     }
 }
 
-/// What an allowance, an entry or a refusal is about. Records contain the position of the variant.
+/// What a bucket, an entry or a refusal is about. Records contain the position of the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dimension {
-    /// Of the entry for known numbers only.
+    /// Of the entry for known numbers only, and of the outcomes of carried codes.
     Total,
+    /// `None`: all countries without users together.
     Country(Option<Region>),
     /// A number without its last four digits.
     Prefix(u64),
-    /// Of manual entries.
-    Address(ClientNet),
-    /// A [`ClientNet::network`].
+    /// A client's network.
     Network(ClientNet),
-    /// All unproven countries together.
-    Unproven,
     Number(PhoneNumber),
+    /// What a number that was verified in the last 30 days gets without prefix, country and client.
+    Known(PhoneNumber),
 }
 
 impl Dimension {
@@ -125,12 +103,11 @@ impl fmt::Display for Dimension {
         match self {
             Self::Total => f.write_str("all"),
             Self::Country(Some(country)) => write!(f, "{country}"),
-            Self::Country(None) => f.write_str("no country"),
+            Self::Country(None) => f.write_str("countries without users"),
             Self::Prefix(digits) => write!(f, "+{digits}****"),
-            Self::Address(net) => write!(f, "{net}"),
-            Self::Network(net) => f.write_str(&net.named("/24", "/48")),
-            Self::Unproven => f.write_str("unproven"),
+            Self::Network(net) => write!(f, "{net}"),
             Self::Number(number) => write!(f, "{number}"),
+            Self::Known(number) => write!(f, "{number} as a known number"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::allowance::{Allowance, Row};
+use super::bucket::Bucket;
 use super::signals::Dimension;
 use crate::domain::{ServiceId, Timestamp};
 
@@ -17,7 +17,7 @@ type Name = (ServiceId, Dimension);
 /// A full table drops a row of the service with the most rows, as far as some rows show.
 #[derive(Debug, Clone)]
 pub struct Table {
-    rows: IndexMap<Name, Row, FixedState>,
+    rows: IndexMap<Name, Bucket, FixedState>,
     /// Rows of each service.
     services: HashMap<ServiceId, usize, FixedState>,
     /// Rows that have changed or were removed since they were last taken: at most twice the rows of a full table, or the
@@ -47,7 +47,7 @@ impl Table {
         }
     }
 
-    pub(super) fn find(&self, name: &Name) -> Option<&Row> {
+    pub(super) fn find(&self, name: &Name) -> Option<&Bucket> {
         self.rows.get(name)
     }
 
@@ -61,20 +61,21 @@ impl Table {
     }
 
     /// The places among `most` rows from the index `start` on. A row that moves meanwhile may be missed.
-    pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (ServiceId, Dimension, Allowance)> {
-        let rows = self.rows.iter().skip(start).take(most).filter(|(_, row)| row.number.is_none());
-        rows.map(|((service, of), row)| (*service, *of, row.allowance))
+    pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (ServiceId, Dimension, Bucket)> {
+        let rows = self.rows.iter().skip(start).take(most);
+        let rows = rows.map(|((service, of), bucket)| (*service, *of, *bucket));
+        rows.filter(|(_, of, _)| !matches!(of, Dimension::Number(_) | Dimension::Known(_) | Dimension::Total))
     }
 
-    /// Changes a row, a new one if there is none.
-    pub(super) fn change(&mut self, name: Name, change: impl FnOnce(&mut Row)) {
-        if let Some(row) = self.rows.get_mut(&name) {
-            return change(row);
+    pub(super) fn set(&mut self, name: Name, bucket: Bucket) {
+        if let Some(known) = self.rows.get_mut(&name) {
+            *known = bucket;
+            return;
         }
         if self.rows.len() >= self.most {
             self.drop_one();
         }
-        change(self.rows.entry(name).or_default());
+        self.rows.insert(name, bucket);
         *self.services.entry(name.0).or_default() += 1;
     }
 
@@ -87,9 +88,9 @@ impl Table {
     }
 
     /// At most `most` changed rows, whole, to store; `None` removes one.
-    pub fn take_changed(&mut self, most: usize) -> Vec<(Name, Option<Row>)> {
+    pub fn take_changed(&mut self, most: usize) -> Vec<(Name, Option<Bucket>)> {
         let taken = std::iter::from_fn(|| self.changed.pop()).take(most);
-        taken.map(|name| (name, self.rows.get(&name).cloned())).collect()
+        taken.map(|name| (name, self.rows.get(&name).copied())).collect()
     }
 
     /// Removes a row, also from the store.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_ALLOWANCES, Refused,
-    Signals, Ticket, VerifiedChange, VerifiedNumber,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_BUCKETS, Refused,
+    Scope, Signals, Ticket, VerifiedChange, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -114,26 +114,44 @@ impl Count {
     }
 }
 
-/// A guard, and the numbers that were verified.
+/// A guard, the numbers that were verified, and what the messages of running verifications took.
 #[derive(Clone)]
 pub struct Guarded {
     pub guard: Guard,
     rules: GuardRules,
     verified: HashMap<(ServiceId, PhoneNumber), VerifiedNumber>,
+    taken: HashMap<(ServiceId, PhoneNumber), Vec<Ticket>>,
 }
+
+/// A verification lasts no longer.
+const VERIFICATION: Duration = Duration::from_secs(600);
 
 impl Guarded {
     fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
         self.guard.rows.sweep(2, at);
-        let verified = self.known(signals.service, signals.number, at);
-        let assessment = self.guard.assess(signals, &self.rules, verified, at);
-        assessment.verdict.map(|()| assessment.ticket)
+        let is_known = self.known(signals.service, signals.number, at).is_some();
+        let scope = Scope { service: signals.service, rules: &self.rules, now: at };
+        let assessment = self.guard.assess(signals, scope, is_known);
+        let ticket = assessment.verdict.map(|()| assessment.ticket)?;
+        let taken = self.taken.entry((signals.service, signals.number)).or_default();
+        taken.retain(|earlier| at < earlier.at().plus(VERIFICATION));
+        taken.push(ticket);
+        Ok(ticket)
+    }
+
+    /// The last message to a number was not sent.
+    fn give_back(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
+        if let Some(ticket) = self.taken.get_mut(&(service, number)).and_then(Vec::pop) {
+            self.guard.give_back(Scope { service, rules: &self.rules, now: at }, number, &ticket);
+        }
     }
 
     fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
         let before = self.known(service, number, at);
-        let after = self.guard.verified_record(service, number, before, at);
-        self.guard.verified(service, number, &self.rules, VerifiedChange { before, after: Some(after) }, at);
+        let after = VerifiedNumber::after(before, at);
+        let change = VerifiedChange { before, after: Some(after) };
+        let taken = self.taken.remove(&(service, number)).unwrap_or_default();
+        self.guard.verified(Scope { service, rules: &self.rules, now: at }, number, &taken, change);
         self.verified.insert((service, number), after);
     }
 
@@ -164,9 +182,9 @@ pub struct World {
 impl World {
     /// A service without a past.
     pub fn new(seed: u64, honest: Honest) -> Self {
-        let (guard, rules) = (Guard::new(MOST_ALLOWANCES, seed), GuardRules::default());
+        let (guard, rules) = (Guard::new(MOST_BUCKETS, seed), GuardRules::default());
         Self {
-            guarded: Guarded { guard, rules, verified: HashMap::new() },
+            guarded: Guarded { guard, rules, verified: HashMap::new(), taken: HashMap::new() },
             service: ServiceId::DEFAULT,
             now: START,
             honest,
@@ -300,9 +318,9 @@ impl World {
             country: letters(country),
             number_type: NumberType::Other,
             channel: Channel::Sms,
-            address: address.filter(|_| self.honest.has_addresses),
+            client: address.filter(|_| self.honest.has_addresses),
             exemption: Exemption::None,
-            without_outcomes: false,
+            is_carried: false,
             price: None,
         }
     }
@@ -321,9 +339,8 @@ impl World {
         };
         let sent = self.guarded.send(&self.signals(&Person { number, ..person }), at);
         let passes = sent.is_ok();
-        if let (Ok(ticket), true) = (sent, self.is_out) {
-            let Guarded { guard, rules, .. } = &mut self.guarded;
-            guard.give_back(self.service, number, &ticket, rules, at);
+        if passes && self.is_out {
+            self.guarded.give_back(self.service, number, at);
         }
         let user = &mut self.users[user];
         user.has_asked = true;

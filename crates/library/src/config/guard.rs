@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use onceward_core::guard::{GuardRules, Mode};
+use onceward_core::guard::{Floors, GuardRules, Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::json;
@@ -50,11 +50,11 @@ pub struct GuardSettings {
     ///
     /// A call takes their place where `voice-fallback` allows it.
     pub landlines: Option<Mode>,
-    /// Bounds that only tests replace.
+    /// Bounds that only tests replace: the floors of a number, and of all countries without users.
     #[serde(skip)]
     pub sends_per_number: Option<u32>,
     #[serde(skip)]
-    pub unproven: Option<u32>,
+    pub other_countries: Option<u32>,
 }
 
 impl GuardSettings {
@@ -68,9 +68,11 @@ impl GuardSettings {
             allowed_countries: self.allowed_countries.clone().or_else(|| base.allowed_countries.clone()),
             max_price: self.max_price.or(base.max_price).filter(|price| *price != NO_LIMIT),
             blocked_countries: self.blocked_countries.as_ref().unwrap_or(&base.blocked_countries).clone(),
-            sends_per_number: self.sends_per_number.unwrap_or(base.sends_per_number),
-            unproven: self.unproven.unwrap_or(base.unproven),
-            floors: base.floors,
+            floors: Floors {
+                number: self.sends_per_number.map_or(base.floors.number, f64::from),
+                others: self.other_countries.map_or(base.floors.others, f64::from),
+                ..base.floors
+            },
         }
     }
 }

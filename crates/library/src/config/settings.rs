@@ -586,7 +586,7 @@ impl Settings {
                 "breaker-failures" => delivery.breaker.failures = number,
                 "breaker-open-for" => delivery.breaker.open_for = time,
                 "guard-sends-per-number" => guard.sends_per_number = Some(number),
-                "guard-unproven" => guard.unproven = Some(number),
+                "guard-other-countries" => guard.other_countries = Some(number),
                 "shards" => self.shards = count,
                 _ => {}
             }

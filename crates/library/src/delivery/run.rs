@@ -27,7 +27,7 @@ use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::limits::guard::{Charge, ChargeError, ClientSignals, Cost, Exemption, Message, Ticket};
+use crate::limits::guard::{Charge, ChargeError, ClientSignals, Exemption, Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 use crate::template::{Rendered, parts_of};
@@ -212,7 +212,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Fails if
-    /// the message must not leave. The guard takes the address of the number's last request.
+    /// the message must not leave. The client is that of the request.
     async fn take_allowance(&mut self, channel: Channel) -> Result<(), Failure> {
         let (exemption, allowance): (_, fn(Ticket) -> TakenAllowance) = match self.allowance {
             TakenAllowance::Final => (Exemption::None, TakenAllowance::Refundable),
@@ -222,9 +222,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             _ => return Ok(()),
         };
         let Some(guard) = self.delivery.guard() else { return Ok(()) };
-        let client = ClientSignals { exemption, ..ClientSignals::default() };
+        let client = ClientSignals { exemption, ..self.outgoing.client };
         let signals = guard.signals(client, self.outgoing.key.service, self.outgoing.key.number, channel);
-        let taken = guard.assess_step(signals, self.outgoing.request_id.as_deref());
+        let taken = guard.assess_step(&signals, self.outgoing.request_id.as_deref());
         let ticket = taken.map_err(|_| Failure::RefusedByGuard)?;
         self.allowance = allowance(ticket);
         // A crash after the message has left must not give its allowance back.
@@ -376,10 +376,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         self.log_parts(outgoing.locale);
         let Some(guard) = self.delivery.guard() else { return Ok(Charge::default()) };
         let parts = if gateway.name == GatewayName::Simulator { 0 } else { self.parts.into() };
-        let cost = Cost { parts, without_outcomes: self.outgoing.client.without_outcomes };
         let (service, number, channel) = (self.outgoing.key.service, self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
-        let charging = guard.charge(message, cost);
+        let charging = guard.charge(message, parts);
         // With too little time for an answer the message would leave, and its fate would be unknown.
         let charged = timeout_at(self.time.end - self.time.least, charging).await;
         charged.unwrap_or(Err(ChargeError::Unavailable)).map_err(|error| match error {

@@ -42,9 +42,6 @@ impl Record for BudgetRecord {
 /// The budget of money. It counts millionths of the currency, the others messages.
 const MONEY: &str = "money-per-day";
 
-/// A service without outcomes has this part of each budget of all services, unless it has a budget of its own.
-const SHARE_WITHOUT_OUTCOMES: u64 = 2;
-
 /// The part of a budget, in per cent, at which the log says so.
 const NEARLY_SPENT: u64 = 80;
 
@@ -61,7 +58,7 @@ struct Account {
 
 #[derive(Default)]
 struct InMemory {
-    /// As the shard has it. A share leaves it empty.
+    /// As the shard has it.
     state: BudgetState,
     /// The last end of a period in which a message was refused, and in which the budget was nearly spent.
     reported: Timestamp,
@@ -86,15 +83,6 @@ pub struct SpentBudget {
     pub until: Timestamp,
     /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
     pub newly_spent: Option<(&'static str, u64)>,
-}
-
-/// What a message is charged for.
-#[derive(Debug, Clone, Copy)]
-pub struct Cost {
-    /// The parts that the provider asks money for: none by the simulator.
-    pub parts: u32,
-    /// [`Signals::without_outcomes`](super::guard::Signals::without_outcomes).
-    pub without_outcomes: bool,
 }
 
 /// What a message costs. Given back when it is dropped, unless it is spent.
@@ -161,16 +149,13 @@ pub struct Budgets {
     pricing: Pricing,
     names: ServiceNames,
     accounts: HashMap<Option<ServiceId>, Vec<Arc<Account>>>,
-    /// Of services without outcomes, from their first message on.
-    shares: Mutex<HashMap<(ServiceId, &'static str), Arc<Account>>>,
-    slots: SlotHash,
 }
 
 impl Budgets {
     /// Follows the records of these shards.
     pub fn new(
         shards: &Shards,
-        slots: SlotHash,
+        slots: &SlotHash,
         pricing: Pricing,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
     ) -> Self {
@@ -183,7 +168,7 @@ impl Budgets {
             ] {
                 // `off` in a service's settings means none, as no limit does.
                 let Some(limit) = limit.filter(|limit| *limit != u64::MAX) else { continue };
-                let account = Account::new(service, key, Budget { limit, period }, shards.router(), &slots);
+                let account = Account::new(service, key, Budget { limit, period }, shards.router(), slots);
                 accounts.entry(service).or_default().push(account);
             }
         }
@@ -191,21 +176,7 @@ impl Budgets {
         let by_id: Arc<HashMap<_, _>> = Arc::new(by_id.collect());
         shards.follow::<BudgetRecord>(Arc::new(move |_| Box::new(BudgetIndex(Arc::clone(&by_id)))));
         let (clock, names) = (Arc::clone(shards.clock()), shards.metrics().service_names().clone());
-        Self { clock, pricing, names, accounts, shares: Mutex::default(), slots }
-    }
-
-    /// The shares of a service without outcomes in the budgets of all services, as far as it has no budget of its own.
-    fn shares(&self, service: ServiceId) -> Vec<Arc<Account>> {
-        let own = self.accounts.get(&Some(service)).map_or(&[][..], Vec::as_slice);
-        let global = self.accounts.get(&None).into_iter().flatten();
-        let mut shares = self.shares.lock();
-        let global = global.filter(|global| own.iter().all(|own| own.key != global.key));
-        let mut share = |Account { key, budget, router, .. }: &Account| {
-            let budget = Budget { limit: (budget.limit / SHARE_WITHOUT_OUTCOMES).max(1), ..*budget };
-            let made = || Account::new(Some(service), key, budget, router, &self.slots);
-            Arc::clone(shares.entry((service, *key)).or_insert_with(made))
-        };
-        global.map(|global| share(global)).collect()
+        Self { clock, pricing, names, accounts }
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
@@ -279,18 +250,17 @@ impl Budgets {
         })
     }
 
-    /// Charges one message to every budget of its service and of all services, or to none.
+    /// Charges one message to every budget of its service and of all services, or to none. `parts` are those that the
+    /// provider asks money for: none by the simulator.
     pub async fn charge(
         &self,
         service: ServiceId,
         number: PhoneNumber,
         channel: Channel,
-        Cost { parts, without_outcomes }: Cost,
+        parts: u32,
     ) -> Result<Charge, ChargeError> {
-        let shares = if without_outcomes { self.shares(service) } else { Vec::new() };
         let mut charge = Charge::default();
-        // What refuses one service comes first.
-        for account in shares.iter().chain(self.of(service)) {
+        for account in self.of(service) {
             let cost = self.cost(account, number.region(), channel, parts);
             if cost == 0 {
                 continue;
@@ -380,33 +350,12 @@ mod tests {
             GuardSettings { messages_per_hour: Some(messages_per_hour), ..GuardSettings::default() };
         let pricing = Pricing { prices: None, currency: "USD".to_owned() };
         let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-        Budgets::new(&shards, slots, pricing, [(None, settings)])
+        Budgets::new(&shards, &slots, pricing, [(None, settings)])
     }
 
     async fn charge(budgets: &Budgets) -> Result<Charge, ChargeError> {
         let number = PhoneNumber::parse("+14155550123", None).expect("a number");
-        let cost = Cost { parts: 1, without_outcomes: false };
-        budgets.charge(ServiceId::DEFAULT, number, Channel::Sms, cost).await
-    }
-
-    #[tokio::test]
-    async fn a_service_without_outcomes_leaves_half_of_the_budget_to_the_others() {
-        let budgets = budgets(&FaultyStore::new(), 10).await;
-        let number = PhoneNumber::parse("+14155550123", None).expect("a number");
-        let carries = async |service| {
-            let cost = Cost { parts: 1, without_outcomes: true };
-            let charged = budgets.charge(ServiceId::new(service), number, Channel::Sms, cost).await;
-            charged.map(|mut charge| charge.spend()).is_ok()
-        };
-        let mut passed = Vec::new();
-        for _ in 0..8 {
-            passed.push(carries(7).await);
-        }
-        assert_eq!(passed.iter().filter(|is_sent| **is_sent).count(), 5);
-        for _ in 0..5 {
-            charge(&budgets).await.expect("of a service with outcomes").spend();
-        }
-        assert!(!carries(8).await, "all are spent");
+        budgets.charge(ServiceId::DEFAULT, number, Channel::Sms, 1).await
     }
 
     #[tokio::test]

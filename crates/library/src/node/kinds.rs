@@ -4,14 +4,13 @@ use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::limits::budgets::BudgetRecord;
-use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber, VerifiedNumbers};
+use crate::limits::guard::{GuardRow, VerifiedNumber, VerifiedNumbers};
 use crate::limits::rate::{Counter, KeyedRequest};
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, ServiceRecord};
 use crate::shard::{Kinds, ShardSettings};
 use crate::verification::hosted::HostedSession;
-use crate::verification::numbers::CarryUse;
 use crate::webhook::EventRecord;
 
 /// Every kind of record.
@@ -29,9 +28,7 @@ pub fn all(verified: &VerifiedNumbers) -> Kinds {
         .with::<AuditEntry>()
         .with::<GuardRow>()
         .with::<BudgetRecord>()
-        .with::<RefusedNumber>()
         .with::<HostedSession>()
-        .with::<CarryUse>()
         .with_table::<VerifiedNumber>(move || verified.table())
 }
 

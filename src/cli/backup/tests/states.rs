@@ -19,9 +19,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::limits::guard::{
-    ClientSignals, Cost, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers,
-};
+use crate::limits::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers};
 use crate::limits::rate::{BucketRule, Charge, CheckAnswer, KeyedRequest, Limits, MOST_RECORDS};
 use crate::node::history::{Counts, Group, Resolution, Row, Series};
 use crate::registry::Scope;
@@ -30,8 +28,8 @@ use crate::registry::world::{World, given, number};
 use crate::shard::{Id, Refusal, Subject};
 use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
+use crate::verification::numbers::NumberKey;
 use crate::verification::numbers::record::states::{kept_state, moment};
-use crate::verification::numbers::{CarryUse, NumberKey};
 use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
@@ -86,16 +84,14 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let guard = guard.await.expect("a guard");
     let signals = |to| guard.signals(ClientSignals::default(), shop.id, number(to), Channel::Sms);
     assert!(guard.assess(&signals("+14155552671"), None).is_ok());
-    let refusal = guard.assess(&signals("+19002341234"), None).expect_err("a premium number");
-    guard.refused(NumberKey::new(shop.id, number("+19002341234")), Channel::Sms, refusal);
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     guard.add_safe_number(number("+14155552672"), author).await.expect("a safe number");
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
-    guard.charge(message, Cost { parts: 1, without_outcomes: false }).await.expect("a budget");
+    guard.charge(message, 1).await.expect("a budget");
     let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));
     let subject = Subject { slot: SlotHash::new(&server_key).of_number(shop.id, number_of), id: key_of.id() };
     let stored = shards.router().decide(subject, move |view| {
-        verified.record_verified(key_of, view);
+        verified.record_verified(key_of, Vec::new(), view);
         Ok::<_, Refusal>(())
     });
     stored.await.expect("a shard").expect("stored");
@@ -117,8 +113,6 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &keyed()));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
     all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
-    let carried = CarryUse { service: shop.id, carried: AT, outcome: Some(AT) };
-    all.push(of(record_id(shop.id, 0), &carried));
     all.sort_by_key(|entry| entry.key);
     all
 }

@@ -10,12 +10,14 @@ use crate::shard::{Durability, Id, Transaction};
 use crate::template::MessageStyle;
 
 /// What a check finds in the record of its verification.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Checked {
     /// The gateway that accepted the last message.
     pub accepted_by: Option<GatewayName>,
     /// Whether it is the first check, or an approval without one.
     pub is_first: bool,
+    /// What the guard has taken for its messages, and gives back if the code was right.
+    pub taken: Vec<Ticket>,
 }
 
 impl AttemptLog {
@@ -76,8 +78,10 @@ impl AttemptLog {
         // `settle` drops or replaces the plan, and with it what the guard gets back.
         let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
         let plan_changed = log.settle(style, permitted, delivered);
+        let held = held.filter(|_| plan_changed);
+        held.into_iter().chain(delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
         log.put(key, plan_changed, view);
-        (Some(log), held.filter(|_| plan_changed))
+        (Some(log), held)
     }
 
     /// Records a check, or an approval by the caller. Returns the record.
@@ -89,9 +93,11 @@ impl AttemptLog {
         let mut log: Self = view.get(key.id())?;
         let is_first = log.verify == VerifyStatus::New;
         let plan_changed = log.check(status, view.now());
-        log.put(key, plan_changed, view);
+        let is_right = status == VerifyStatus::Success;
+        let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
+        log.put(key, plan_changed || !taken.is_empty(), view);
         let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
-        Some((log, Checked { accepted_by, is_first }))
+        Some((log, Checked { accepted_by, is_first, taken }))
     }
 
     /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
@@ -110,6 +116,10 @@ impl AttemptLog {
 
     /// The code of the planned send cannot be used any more.
     pub fn end_follow_up(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
+        let held = self.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
+        if let Some(ticket) = held {
+            self.give_back(ticket);
+        }
         let plan_changed = self.drop_follow_up(Failure::NoLongerUsable);
         self.put(key, plan_changed, view);
     }

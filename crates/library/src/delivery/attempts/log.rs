@@ -29,9 +29,6 @@ const NUMBERS_PER_SEND: u8 = {
     least
 };
 
-/// The guard's own records are that old at most.
-const TAKEN_FOR: Duration = Duration::from_secs(60);
-
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
 const CALL: Duration = Duration::from_secs(60);
 
@@ -54,7 +51,7 @@ pub struct AttemptLog {
     pub rows: Vec<Attempt>,
     /// The planned message.
     pub plan: Option<Box<PlannedSend>>,
-    /// What the guard took for messages that were permitted in the last minute: after a crash it takes that again, unless
+    /// What the guard took for its messages: a verification gives it back, and after a crash the guard takes it again, unless
     /// its own records contain it.
     pub taken: Vec<Ticket>,
     /// Parts of its last text message.
@@ -172,8 +169,14 @@ impl AttemptLog {
 
     /// Notes what the guard has taken for a message that is about to leave.
     pub fn take(&mut self, ticket: Ticket) {
-        self.taken.retain(|earlier| ticket.at() < earlier.at().plus(TAKEN_FOR));
+        self.taken.truncate(MOST_ROWS - 1);
         self.taken.push(ticket);
+    }
+
+    /// The guard gets back what it has taken for a message that was not sent.
+    pub fn give_back(&mut self, ticket: Ticket) {
+        let at = self.taken.iter().rposition(|taken| *taken == ticket);
+        at.map(|at| self.taken.remove(at));
     }
 
     /// Takes numbers for the attempts of a send that is about to begin, and returns the first.

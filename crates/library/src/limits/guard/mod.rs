@@ -2,8 +2,8 @@
 //! stores their records.
 //!
 //! The state is in memory, behind one lock. Every second its changes are written to records of the shards. What a message
-//! took is also in the commit of its own decision, and a start after a crash takes it again if the records lack it.
-//! Manual entries are durable before they are answered.
+//! took is also in the commit of its own decision, with which its verification gives it back, and a start after a crash
+//! takes it again if the records lack it. Manual entries are durable before they are answered.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -12,7 +12,6 @@ mod refused;
 mod verified;
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -26,27 +25,24 @@ use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::Budgets;
-pub use crate::limits::budgets::{Charge, ChargeError, Cost, SpentBudget};
+pub use crate::limits::budgets::{Charge, ChargeError, SpentBudget};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
-use crate::shard::{Durability, Record, RecordLog, Refusal, Router, Shards, Subject, Transaction};
+use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
 
-use self::refused::{Findings, Waiting};
+use self::refused::Refused;
 pub use self::refused::{Refusals, RefusedNumber};
 pub use self::verified::VerifiedNumbers;
 pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedChange, VerifiedNumber,
 };
-use onceward_core::guard::{Guard, MOST_ALLOWANCES, Row};
+use onceward_core::guard::{Guard, MOST_BUCKETS, Scope};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Refused numbers that are written in each interval.
-const REFUSED_AT_ONCE: usize = 256;
 
 /// Rows that are looked at in each interval, to free those that say nothing.
 const LOOKS: usize = 256;
@@ -60,7 +56,7 @@ const PAGE: usize = 64;
 /// Rows that were dropped are logged once in this time.
 const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 
-/// A row of the guard: an allowance, a number with messages, or a manual entry.
+/// A row of the guard: a bucket or a manual entry.
 impl Record for GuardRow {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
@@ -71,10 +67,10 @@ impl Record for GuardRow {
 }
 
 /// What a decision about a number says to the guard.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum GuardNews {
-    /// The number was verified.
-    Verified(VerifiedChange),
+    /// The number was verified, and this is what the messages of the verification took.
+    Verified(VerifiedChange, Vec<Ticket>),
     /// A message that the guard let pass was certainly not sent: it gets back what it took.
     NotSent(Ticket),
     /// A message was refused.
@@ -84,13 +80,13 @@ pub enum GuardNews {
 /// What a request says to the guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClientSignals {
-    /// The address of the person's device; `None` if it is not known.
-    pub address: Option<IpAddr>,
+    /// The network of the person's device; `None` if it is not known.
+    pub network: Option<ClientNet>,
     pub exemption: Exemption,
     /// The service has text messages to landlines refused, whatever the rule says.
     pub refuses_landlines: bool,
-    /// [`Signals::without_outcomes`].
-    pub without_outcomes: bool,
+    /// [`Signals::is_carried`].
+    pub is_carried: bool,
 }
 
 /// Why a manual entry was not stored.
@@ -117,19 +113,19 @@ pub struct GuardConfig {
     /// What services change of them.
     pub services: HashMap<ServiceId, GuardSettings>,
     pub pricing: Pricing,
-    /// Whether no message costs money, because the simulator is the only gateway: then there are no allowances.
+    /// Whether no message costs money, because the simulator is the only gateway: then there are no buckets.
     pub is_free: bool,
     pub on_alert: Option<AlertConsumer>,
 }
 
-/// An empty allowance or a spent budget. Events of webhooks contain it.
+/// An empty bucket or a spent budget. Events of webhooks contain it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuardAbout {
     /// The rule, or the key of the budget.
     pub rule: String,
     /// `service` or `all_services`.
     pub scope: String,
-    /// The number (masked), prefix, country, address or network, or `unproven`. `None` for a budget.
+    /// The number (masked), prefix, country or network, or `countries without users`. `None` for a budget.
     pub subject: Option<String>,
     pub until: Timestamp,
     /// Messages, or millionths of the currency.
@@ -147,7 +143,7 @@ pub struct Message<'a> {
     pub request_id: Option<&'a str>,
 }
 
-/// Called for each empty allowance, once an hour, and for each spent budget, with the message that led to it.
+/// Called for each empty bucket, once an hour, and for each spent budget, with the message that led to it.
 pub type AlertConsumer = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
 
 /// A cheap handle.
@@ -173,11 +169,9 @@ struct Inner {
     /// Makes ids of safe numbers.
     seed: u64,
     metrics: Arc<Metrics>,
-    findings: Mutex<Findings>,
-    /// When it began to count findings.
+    refused: Mutex<Refused>,
+    /// When it began to count refusals.
     began: Timestamp,
-    refused: Mutex<Waiting>,
-    refused_before: RecordLog<RefusedNumber>,
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
@@ -210,12 +204,12 @@ impl PumpingGuard {
         let default_rules = rules_of(&settings, &GuardRules::default());
         let rules = services.iter().map(|(service, own)| (*service, rules_of(own, &default_rules))).collect();
         let seed = hash_seed(server_key);
-        let mut guard = Guard::new(MOST_ALLOWANCES, seed);
+        let mut guard = Guard::new(MOST_BUCKETS, seed);
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         // Before the rows are read: each shard first hands over its budgets.
-        let budgets = Budgets::new(shards, slots.clone(), pricing, limits);
-        router.for_each(PAGE, |_, row| guard.restore(row)).await?;
+        let budgets = Budgets::new(shards, &slots, pricing, limits);
+        router.for_each(PAGE, |_, row| guard.restore(&row)).await?;
         let inner = Arc::new(Inner {
             guard: Mutex::new(guard),
             is_free,
@@ -229,10 +223,8 @@ impl PumpingGuard {
             slots,
             seed,
             metrics: Arc::clone(&metrics),
-            findings: Mutex::default(),
-            began,
             refused: Mutex::default(),
-            refused_before: RecordLog::follow(shards, refused::MOST),
+            began,
             on_alert,
             refusals: Default::default(),
             writing: Arc::default(),
@@ -250,8 +242,7 @@ impl PumpingGuard {
 
     /// Before the first send: takes again what a message took, if the records may not contain it.
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
-        let inner = &self.inner;
-        inner.guard.lock().take_again(service, number, ticket, inner.rules(service), inner.clock.now());
+        self.inner.guard.lock().take_again(self.inner.scope(service), number, ticket);
     }
 
     /// Whether no rule, budget or manual entry can refuse or count a message of the service. Then a send need not pay for a
@@ -277,20 +268,19 @@ impl PumpingGuard {
         number: PhoneNumber,
         channel: Channel,
     ) -> Signals {
-        let ClientSignals { address, exemption, refuses_landlines, without_outcomes } = client;
+        let ClientSignals { network, exemption, refuses_landlines, is_carried } = client;
         let reads_types = refuses_landlines || self.inner.rules(service).reads_types();
         let number_type = if reads_types { number.number_type() } else { NumberType::Other };
-        let (country, address, price) = (number.region(), address.map(ClientNet::from), None);
         Signals {
             service,
             number,
-            country,
+            country: number.region(),
             number_type,
             channel,
-            address,
+            client: network,
             exemption,
-            without_outcomes,
-            price,
+            is_carried,
+            price: None,
         }
     }
 
@@ -308,19 +298,18 @@ impl PumpingGuard {
         self.inner.rules(service).permits(Some(country))
     }
 
-    /// Decides about a send, and takes its allowances if it may pass. The ticket says which.
+    /// Decides about a send, and takes one of its buckets if it may pass. The ticket says of which.
     pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, .. } = *signals;
-        let (inner, now) = (&self.inner, self.inner.clock.now());
+        let (inner, scope) = (&self.inner, self.inner.scope(service));
         let message = Message { service, number, channel, request_id };
         if let Some(spent) = inner.budgets.spent(service) {
             inner.report_spent_budget(message, &spent);
             return Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) });
         }
-        let verified = inner.known(service, number, now);
+        let is_known = inner.is_known(service, number, scope.now);
         let price = inner.budgets.price(signals.country, channel);
-        let assessment =
-            inner.guard.lock().assess(&Signals { price, ..*signals }, inner.rules(service), verified, now);
+        let assessment = inner.guard.lock().assess(&Signals { price, ..*signals }, scope, is_known);
         for finding in &assessment.findings {
             inner.count(message, finding, None);
         }
@@ -337,14 +326,11 @@ impl PumpingGuard {
         }
     }
 
-    /// Decides about a further message of a verification, from the client address of the number's last message.
-    pub fn assess_step(&self, signals: Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
-        let known = self.inner.guard.lock().number(signals.service, signals.number).copied();
-        let address = known.and_then(|known| known.address);
+    /// Decides about a further message of a verification.
+    pub fn assess_step(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
         let (key, channel) = (NumberKey::new(signals.service, signals.number), signals.channel);
-        let assessed = self.assess(&Signals { address, ..signals }, request_id);
         // A text message to a landline is no message that a person misses: the next step may be a call.
-        assessed.inspect_err(|refusal| {
+        self.assess(signals, request_id).inspect_err(|refusal| {
             if refusal.rule != Rule::Landline {
                 self.refused(key, channel, *refusal);
             }
@@ -352,42 +338,45 @@ impl PumpingGuard {
     }
 
     /// Learns what became of a message that it let pass.
-    pub fn learn(&self, NumberKey { service, number, is_test }: NumberKey, news: GuardNews) {
-        let inner = &self.inner;
-        let (rules, now) = (inner.rules(service), inner.clock.now());
+    pub fn learn(&self, key: NumberKey, news: GuardNews) {
+        let (guard, scope) = (&self.inner.guard, self.inner.scope(key.service));
         match news {
-            GuardNews::NotSent(ticket) => inner.guard.lock().give_back(service, number, &ticket, rules, now),
-            GuardNews::Refused(channel, refusal) => {
-                self.refused(NumberKey { service, number, is_test }, channel, refusal);
+            GuardNews::NotSent(ticket) => guard.lock().give_back(scope, key.number, &ticket),
+            GuardNews::Refused(channel, refusal) => self.refused(key, channel, refusal),
+            GuardNews::Verified(change, tickets) => {
+                guard.lock().verified(scope, key.number, &tickets, change);
             }
-            GuardNews::Verified(change) => inner.guard.lock().verified(service, number, rules, change, now),
         }
     }
 
     /// Records in a decision that a number was verified, unless it is a test number. Returns what the guard learns once the
-    /// decision is made.
-    pub fn record_verified(&self, key: NumberKey, view: &mut Transaction<'_>) -> Option<GuardNews> {
-        let NumberKey { service, number, is_test: false } = key else { return None };
-        let (inner, now) = (&self.inner, view.now());
+    /// decision is made. `tickets` are those of the messages of its verification.
+    pub fn record_verified(
+        &self,
+        key: NumberKey,
+        tickets: Vec<Ticket>,
+        view: &mut Transaction<'_>,
+    ) -> Option<GuardNews> {
+        let NumberKey { service, is_test: false, .. } = key else { return None };
         let before = view.get::<VerifiedNumber>(key.id());
-        let has_room = before.is_some() || inner.verified.has_room(service);
-        let after = has_room.then(|| inner.guard.lock().verified_record(service, number, before, now));
+        let has_room = before.is_some() || self.inner.verified.has_room(service);
+        let after = has_room.then(|| VerifiedNumber::after(before, view.now()));
         view.put(key.id(), after.as_ref(), Durability::Lazy);
-        Some(GuardNews::Verified(VerifiedChange { before, after }))
+        Some(GuardNews::Verified(VerifiedChange { before, after }, tickets))
     }
 
     /// Charges one message to the budgets, durably, before a gateway may get it.
-    pub async fn charge(&self, message: Message<'_>, cost: Cost) -> Result<Charge, ChargeError> {
+    pub async fn charge(&self, message: Message<'_>, parts: u32) -> Result<Charge, ChargeError> {
         let (Message { service, number, channel, .. }, inner) = (message, &self.inner);
-        if let Some(most) = inner.rules(service).max_price.filter(|_| cost.parts > 1) {
+        if let Some(most) = inner.rules(service).max_price.filter(|_| parts > 1) {
             let price = inner.budgets.price(number.region(), channel);
-            if price.is_none_or(|price| price.saturating_mul(cost.parts.into()) > most) {
+            if price.is_none_or(|price| price.saturating_mul(parts.into()) > most) {
                 let refusal = GuardRefusal { rule: Rule::Price, until: None };
                 self.refused(NumberKey::new(service, number), channel, refusal);
                 return Err(ChargeError::TooDear);
             }
         }
-        let charged = inner.budgets.charge(service, number, channel, cost).await;
+        let charged = inner.budgets.charge(service, number, channel, parts).await;
         charged.inspect_err(|error| {
             if let ChargeError::Spent(spent) = error {
                 self.inner.report_spent_budget(message, spent);
@@ -404,7 +393,7 @@ impl PumpingGuard {
 
     /// Whether [`unlock`](Self::unlock) has something to end.
     pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.inner.guard.lock().number(service, number).is_some()
+        self.inner.guard.lock().counts(service, number)
     }
 
     /// Whether [`erase`](Self::erase) has something to forget in this service.
@@ -414,7 +403,6 @@ impl PumpingGuard {
         // In any mode: the guard may have been on when the number was verified.
         inner.guard.lock().knows(service, number, inner.clock.now())
             || inner.verified.get(slot, service, number).is_some()
-            || inner.findings.lock().names(service, number)
             || inner.refused.lock().of(service, number).is_some()
     }
 
@@ -431,29 +419,20 @@ impl PumpingGuard {
             inner.store_entry(key, None, Durability::Durable, None).await?;
         }
         let Some(service) = service else { return Ok(is_known) };
-        is_known |= inner.guard.lock().unlock(service, number);
-        // Refusals that are being written would come after the removal.
-        let mut writing = inner.writing.lock().await;
-        *writing = true;
-        let changed = inner.guard.lock().rows.take_changed(AT_ONCE);
-        inner.write_changed(changed).await?;
-        let is_listed =
-            inner.findings.lock().forget(service, number) | inner.refused.lock().forget(service, number);
+        is_known |= inner.guard.lock().unlock(service, number) | inner.refused.lock().forget(service, number);
+        inner.write().await?;
         let subject = inner.verified_subject(service, number);
         // Behind a verification that the shard has not decided yet.
         let removed = inner.router.decide(subject, move |view| {
             let is_verified = view.get::<VerifiedNumber>(subject.id).is_some();
-            let was_refused = view.get::<RefusedNumber>(subject.id).is_some();
             view.put::<VerifiedNumber>(subject.id, None, Durability::Durable);
-            view.put::<RefusedNumber>(subject.id, None, Durability::Durable);
-            Ok::<_, Refusal>(is_verified || was_refused)
+            Ok::<_, Refusal>(is_verified)
         });
-        Ok(answer(removed).await? || is_known || is_listed)
+        Ok(answer(removed).await? || is_known)
     }
 
     /// Writes all changes, at the end.
     pub async fn flush(&self) {
-        self.inner.write_refused(usize::MAX).await;
         // The shard logs why it refuses.
         let _ = self.inner.write().await;
     }
@@ -462,10 +441,10 @@ impl PumpingGuard {
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let Inner { verified, budgets, .. } = &*self.inner;
         let guard = self.inner.guard.lock();
-        let (allowances, dropped) = (guard.rows.held(), guard.rows.dropped);
+        let (buckets, dropped) = (guard.rows.held(), guard.rows.dropped);
         drop(guard);
         let tables = [
-            ("guard allowances", allowances, MOST_ALLOWANCES),
+            ("guard allowances", buckets, MOST_BUCKETS),
             ("verified numbers", verified.held(), verified.limit()),
         ];
         let tables = tables.map(|(name, held, limit)| TableReading { name, held, limit });
@@ -480,7 +459,6 @@ async fn run(inner: Weak<Inner>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         let _ = inner.write().await;
-        inner.write_refused(REFUSED_AT_ONCE).await;
         let (now, mut guard) = (inner.clock.now(), inner.guard.lock());
         guard.rows.sweep(LOOKS, now);
         let dropped = guard.rows.dropped;
@@ -488,7 +466,7 @@ async fn run(inner: Weak<Inner>) {
         if dropped > logged && now >= next_log {
             tracing::warn!(
                 dropped = dropped - logged,
-                limit = MOST_ALLOWANCES,
+                limit = MOST_BUCKETS,
                 "guard table full, allowances dropped"
             );
             (logged, next_log) = (dropped, now.plus(DROPS_LOGGED));
@@ -497,85 +475,63 @@ async fn run(inner: Weak<Inner>) {
 }
 
 impl Inner {
-    /// Adds refusals to their records. What a shard refuses waits again.
-    async fn write_refused(&self, most: usize) {
-        let _writing = self.writing.lock().await;
-        let taken = self.refused.lock().take(most);
-        let writes = taken.into_iter().map(|number| {
-            let (subject, written) = (self.verified_subject(number.service, number.number), number.clone());
-            let decided = self.router.decide(subject, move |view| {
-                let known = view.get::<RefusedNumber>(subject.id);
-                let number = known.map_or_else(|| number.clone(), |known| known.and(number.clone()));
-                view.put(subject.id, Some(&number), Durability::Lazy);
-                Ok(())
-            });
-            async move { answer(decided).await.err().map(|_| written) }
-        });
-        let refused = join_all(writes.collect::<Vec<_>>()).await;
-        refused.into_iter().flatten().for_each(|number| self.refused.lock().put(number));
-    }
-
     fn rules(&self, service: ServiceId) -> &GuardRules {
         self.rules.get(&service).unwrap_or(&self.default_rules)
     }
 
-    /// A number that was verified in the last 30 days.
-    fn known(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> Option<VerifiedNumber> {
+    fn scope(&self, service: ServiceId) -> Scope<'_> {
+        Scope { service, rules: self.rules(service), now: self.clock.now() }
+    }
+
+    /// Whether a number was verified in the last 30 days.
+    fn is_known(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> bool {
         let verified = self.verified.get(self.verified_subject(service, number).slot, service, number);
-        verified.filter(|verified| now < verified.expires())
+        verified.is_some_and(|verified| now < verified.expires())
     }
 
     fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
         Subject::of(service, number.as_u64(), &self.slots)
     }
 
-    /// Writes the changed allowances, and then up to which message they are: a crash in between charges messages twice, and
-    /// any crash those that arrived while more than `AT_ONCE` were written.
+    /// Writes the changed buckets, and then up to which message they are: a crash in between charges messages twice, and any
+    /// crash those that arrived while more than `AT_ONCE` were written. After a refusal, what was not written waits for the
+    /// next time.
     async fn write(&self) -> Result<(), Refusal> {
-        let mut writing = self.writing.lock().await;
-        let (changed, written) = {
+        let mut is_behind = self.writing.lock().await;
+        let (mut changed, written) = {
             let mut guard = self.guard.lock();
             let changed = guard.rows.take_changed(AT_ONCE);
-            if changed.is_empty() && !*writing {
+            if changed.is_empty() && !*is_behind {
                 return Ok(());
             }
             (changed, guard.close_second())
         };
-        *writing = true;
-        self.write_changed(changed).await?;
-        let subject = Subject::of_name(&"guard rows", &self.slots);
-        self.put(subject, Some(GuardRow::Written(written)), Durability::Durable, None).await?;
-        *writing = false;
-        Ok(())
-    }
-
-    /// Writes these allowances and all others that changed. After a refusal, what was not written waits for the next time.
-    async fn write_changed(
-        &self,
-        mut changed: Vec<((ServiceId, Dimension), Option<Row>)>,
-    ) -> Result<(), Refusal> {
+        *is_behind = true;
         loop {
             // While many messages are sent, there may always be further changes.
             let is_rest = changed.len() < AT_ONCE;
             // By slot: a decision is about one.
             let mut slots = BTreeMap::<u8, Vec<_>>::new();
-            for ((service, dimension), row) in changed {
-                let subject = Subject::of_name(&(Key::new(Some(service), dimension), false), &self.slots);
-                let row = row.map(|row| GuardRow::Allowance(service, dimension, row));
-                slots.entry(subject.slot).or_default().push((subject, (service, dimension), row));
+            for (name, bucket) in changed {
+                let subject = Subject::of_name(&(Key::new(Some(name.0), name.1), false), &self.slots);
+                let row = bucket.map(|bucket| GuardRow::Bucket(name.0, name.1, bucket));
+                slots.entry(subject.slot).or_default().push((subject, name, row));
             }
-            let writes: Vec<_> = slots.into_values().map(|rows| self.write_rows(rows)).collect();
-            for written in join_all(writes).await {
+            for written in join_all(slots.into_values().map(|rows| self.write_rows(rows))).await {
                 written?;
             }
             if is_rest {
-                return Ok(());
+                break;
             }
             changed = self.guard.lock().rows.take_changed(AT_ONCE);
         }
+        let subject = Subject::of_name(&"guard rows", &self.slots);
+        self.put(subject, Some(GuardRow::Written(written)), Durability::Durable, None).await?;
+        *is_behind = false;
+        Ok(())
     }
 
-    /// Writes allowances of one slot, which are changed again after a refusal.
+    /// Writes buckets of one slot, which are changed again after a refusal.
     async fn write_rows(
         &self,
         rows: Vec<(Subject, (ServiceId, Dimension), Option<GuardRow>)>,
@@ -640,7 +596,7 @@ impl Inner {
         let Finding { key: Key { service: scope, dimension: subject }, figures, until, .. } = *finding;
         let (rule, effect) = (finding.rule.as_str(), effect(finding.is_refused));
         self.metrics.guard_finding(rule, effect);
-        let is_first = self.findings.lock().count(service, finding, self.clock.now()) && figures.is_some();
+        let is_first = self.refused.lock().count(service, finding, self.clock.now()) && figures.is_some();
         let names = self.metrics.service_names();
         let name = names.of(service);
         let (level, most) = (figures.map(|figures| figures.level), figures.map(|figures| figures.most));

@@ -2,12 +2,12 @@
 //! items.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_core::guard::{AllowanceNow, Explained};
+use onceward_core::guard::{BucketNow, Explained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,7 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Si
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
 use crate::registry::audit::{self, Action, AuditEntry, Author};
-use crate::shard::{Durability, LogPart, LogRange, Record as _, RecordKey, Refusal, Subject};
-
-/// Parts of a country that an explanation names.
-const PARTS: usize = 5;
+use crate::shard::{Durability, Refusal};
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
@@ -33,12 +30,12 @@ pub const MOST_MINUTES: u32 = 365 * 24 * 60;
 
 /// What [`subject`] reads, for error messages.
 pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
-     digits), a country (TJ), a client address (192.0.2.7) or a network, which is a /24 or a /48 (192.0.2.0/24, 2001:db8::/48)";
+     digits), a country (TJ) or a client's network, which is a /24 or a /48 (192.0.2.0/24, 2001:db8::/48, or any of its addresses)";
 
-/// Allowances that are read under one lock: some 5 us.
-const ALLOWANCES_AT_ONCE: usize = 256;
+/// Buckets that are read under one lock: some 5 us.
+const BUCKETS_AT_ONCE: usize = 256;
 
-/// Reads a number, prefix, country, client address or network.
+/// Reads a number, prefix, country or network. An address stands for its network.
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     // In a form a space may be the `+` of a number.
     let (given, text) = (text, text.trim());
@@ -49,12 +46,10 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     if text.len() == 2 {
         return Region::parse(text).map(|country| Dimension::Country(Some(country)));
     }
-    if let Some(network) = text.strip_suffix("/24").or_else(|| text.strip_suffix("/48")) {
-        let network = network.parse::<IpAddr>().ok().map(|address| ClientNet::from(address).network());
-        return network.map(Dimension::Network).filter(|network| network.to_string() == text);
-    }
-    if let Ok(address) = text.strip_suffix("/64").unwrap_or(text).parse::<IpAddr>() {
-        return Some(Dimension::Address(ClientNet::from(address)));
+    let network = text.strip_suffix("/24").or_else(|| text.strip_suffix("/48"));
+    if let Ok(address) = network.unwrap_or(text).parse::<IpAddr>() {
+        let read = Dimension::Network(ClientNet::from(address));
+        return Some(read).filter(|read| network.is_none() || read.to_string() == text);
     }
     PhoneNumber::parse(given, region).ok().map(Dimension::Number)
 }
@@ -73,11 +68,12 @@ pub fn masked(dimension: Dimension) -> String {
 pub fn exact(dimension: Dimension) -> String {
     match dimension {
         Dimension::Number(number) => number.e164(),
+        Dimension::Known(number) => format!("{} as a known number", number.e164()),
         other => masked(other),
     }
 }
 
-/// Refusals are counted for this hour and the one before.
+/// Refusals by rules are counted for this hour and the one before.
 const COUNTED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Something that the guard has, or did.
@@ -93,8 +89,8 @@ pub struct Item {
     pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,
-    /// The number (masked in lists), prefix, country, address or network; `unproven`: all unproven countries; `all`; or the
-    /// key of a budget.
+    /// The number (masked in lists), prefix, country or network; `countries without users`, all together; `all`; or the key
+    /// of a budget.
     #[schemars(example = &"+99290000****")]
     pub subject: String,
     /// `allow` or `block`, of an entry. Else null.
@@ -117,7 +113,7 @@ pub struct Item {
     pub date_until: Option<String>,
 }
 
-/// What the guard knows of a subject in one service, and why it refuses messages.
+/// What the guard knows of a subject in one service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardServiceExplanation")]
 pub struct ServiceExplanation {
@@ -125,26 +121,29 @@ pub struct ServiceExplanation {
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
-    /// Whether a text message is refused now. In the service `default` a number of no numbering plan is not: the compatible
-    /// routes accept it.
+    /// `off`, `record` or `block`; off while the simulator is the only gateway.
+    #[schemars(regex(pattern = "^(off|record|block)$"), example = &"block")]
+    pub mode: String,
+    /// Whether the number was verified in the last 30 days.
+    pub known: bool,
+    /// Whether a text message is refused now.
     pub refused: bool,
-    /// The client of the number's last message, which the next one is assumed to come from. Null for one without verified
-    /// numbers.
-    pub client: Option<String>,
-    /// Why messages are refused or pass, each in a sentence.
-    pub reasons: Vec<String>,
-    /// The narrowest first.
+    /// The rule that refuses a text message now, or the key of a budget; `numbering_plan` if no plan has the number, which
+    /// the compatible routes of the service `default` accept. Null if it passes.
+    #[schemars(example = &"prefix")]
+    pub rule: Option<String>,
+    /// When the next message passes; null for now, or if none ever does.
+    #[schemars(extend("format" = "date-time"))]
+    pub date_until: Option<String>,
+    /// The manual entry that holds, and the allowances, the narrowest first. A message takes one of each.
     pub allowances: Vec<Item>,
-    /// Which numbers and prefixes of a country were refused messages in this hour and the one before, or have no allowance
-    /// left, each in a sentence.
-    pub parts: Vec<String>,
 }
 
 /// What the guard does with messages to or from a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardExplanation")]
 pub struct Explanation {
-    /// The number, prefix, country, address or network.
+    /// The number, prefix, country or network.
     #[schemars(example = &"+992900000123")]
     pub subject: String,
     /// The service that was asked for, or the ten that refuse it or have the least left.
@@ -152,10 +151,6 @@ pub struct Explanation {
     /// The number of further services, which have rules, entries or allowances and are not shown.
     #[schemars(example = 0)]
     pub services_left_out: usize,
-}
-
-const fn whose(service: Option<ServiceId>) -> &'static str {
-    if service.is_some() { "this service" } else { "all services" }
 }
 
 fn shown(at: Timestamp) -> String {
@@ -175,131 +170,33 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
     }
 }
 
-/// Why messages to or from a subject break a rule.
-fn reason(subject: Dimension, Finding { rule, key, is_refused, until, .. }: &Finding) -> String {
-    let of = exact(key.dimension);
-    match (rule, until) {
-        (Rule::CountryList, _) => {
-            format!(
-                "The rule {rule} refuses {of}: see allowed-countries and blocked-countries of the key guard."
-            )
-        }
-        (Rule::Price, _) => format!(
-            "A message to {of} costs more than max-price of the key guard, or prices has no price for it."
-        ),
-        (Rule::KnownOnly, Some(until)) => {
-            let until = shown(*until);
-            format!(
-                "Only numbers that were verified in the last 30 days get messages until {until}; onceward guard known-only off ends it."
-            )
-        }
-        (_, Some(until)) => {
-            let allow = if *rule == Rule::Unproven { exact(subject) } else { of.clone() };
-            let until = shown(*until);
-            format!(
-                "The allowance of {of} is used up until {until}; onceward guard allow '{allow}' lets messages pass."
-            )
-        }
-        (_, None) => {
-            let does = if *is_refused { "refuses" } else { "only records" };
-            format!(
-                "The rule {rule} {does} the type of {of}: see number-types and landlines of the key guard."
-            )
-        }
-    }
-}
-
 impl PumpingGuard {
     /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one or in which
-    /// an allowance of the subject lacks most.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn explain(
-        &self,
-        service: Option<&Service>,
-        dimension: Dimension,
-    ) -> Result<Explanation, Refusal> {
+    /// a bucket of the subject lacks most.
+    pub fn explain(&self, service: Option<&Service>, dimension: Dimension) -> Explanation {
         let (inner, now) = (&self.inner, self.now());
         let services = service.map_or_else(|| self.services(now), |service| [service.id].into());
         let explained = services.into_iter().map(|service| {
-            let verified = match dimension {
-                Dimension::Number(number) => inner.known(service, number, now),
-                _ => None,
+            let ((country, number_type), scope) = (country_and_type(dimension), inner.scope(service));
+            let is_known = match dimension {
+                Dimension::Number(number) => inner.is_known(service, number, now),
+                _ => false,
             };
-            let ((country, number_type), rules) = (country_and_type(dimension), inner.rules(service));
             let of = (country, number_type, inner.budgets.price(country, Channel::Sms));
-            let explained = inner.guard.lock().explain(service, dimension, of, rules, verified, now);
-            let least = explained.allowances.iter().map(AllowanceNow::rank).min();
-            ((explained.assessment.verdict.is_ok(), least, service), verified.is_some(), explained)
+            let explained = inner.guard.lock().explain(scope, dimension, of, is_known);
+            let least = explained.buckets.iter().map(BucketNow::rank).min();
+            let of_service = self.of_service(service, dimension, is_known, explained);
+            ((!of_service.refused, least, service), of_service)
         });
         let mut explained: Vec<_> = explained.collect();
-        let mut parts = self.refused_parts(dimension);
-        explained.sort_by_key(|((passes, least, service), ..)| {
-            (*passes, !parts.contains_key(service), *least, *service)
-        });
+        explained.sort_by_key(|(rank, _)| *rank);
         let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
-        let mut services = Vec::new();
-        for ((.., service), is_known, explained) in explained {
-            let is_allowed = explained.entries.iter().any(|(_, entry)| entry.action == EntryAction::Allow);
-            let mut of_service = self.of_service(service, dimension, is_known, explained);
-            if !is_allowed {
-                of_service.parts = parts.remove(&service).unwrap_or_default();
-            }
-            if let Dimension::Number(number) = dimension {
-                let refused = self.refusals(service, number).await?;
-                of_service.reasons.extend(refused.and_then(|refused| refused.last()).map(refusals_in_words));
-            }
-            services.push(of_service);
-        }
-        // A budget may refuse messages, too.
-        services.sort_by_key(|explanation| (!explanation.refused, explanation.parts.is_empty()));
-        Ok(Explanation { subject: exact(dimension), services, services_left_out })
+        let services = explained.into_iter().map(|(_, of_service)| of_service).collect();
+        Explanation { subject: exact(dimension), services, services_left_out }
     }
 
-    /// Sentences about the numbers and prefixes of a country that were refused messages in this hour and the one before,
-    /// or have no allowance left, which is known after a restart too.
-    fn refused_parts(&self, dimension: Dimension) -> BTreeMap<ServiceId, Vec<String>> {
-        let (mut parts, mut known) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
-        let is_part = |of: Dimension| {
-            matches!(of, Dimension::Prefix(_) | Dimension::Number(_))
-                && Dimension::Country(country_and_type(of).0) == dimension
-        };
-        if !matches!(dimension, Dimension::Country(_)) {
-            return parts;
-        }
-        let mut add = |service, of, text: String| {
-            let parts = parts.entry(service).or_default();
-            if parts.len() < PARTS {
-                parts.push(format!("{text}. Explain {of} to see more."));
-            }
-        };
-        let mut broken: Vec<_> = self.inner.findings.lock().list(self.now()).collect();
-        broken.retain(|(_, _, Finding { key, is_refused, .. })| *is_refused && is_part(key.dimension));
-        broken.sort_by_key(|(_, messages, _)| Reverse(*messages));
-        for (service, messages, Finding { rule, key, until, .. }) in broken {
-            let until = until.map(|until| format!(" until {}", shown(until))).unwrap_or_default();
-            let of = masked(key.dimension);
-            let text = format!("Messages to {of}: {messages} refused by the rule {rule}{until}");
-            add(service, of, text);
-            known.insert((service, key.dimension));
-        }
-        let is_empty = |allowance: &AllowanceNow| {
-            let of = (allowance.service, allowance.dimension);
-            let blocks = self.inner.rules(allowance.service).mode == Mode::Block;
-            blocks && allowance.next_pass_at().is_some() && !known.contains(&of) && is_part(of.1)
-        };
-        for allowance in self.allowances(None, is_empty) {
-            let until = allowance.next_pass_at().map(shown).unwrap_or_default();
-            let of = masked(allowance.dimension);
-            let text = format!("The allowance of {of} is used up until {until}");
-            add(allowance.service, of, text);
-        }
-        parts
-    }
-
-    /// The services that have allowances, entries or rules of their own, and the default one.
+    /// The services that have buckets, entries or rules of their own, and the default one.
     fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
         let guard = self.inner.guard.lock();
         let of_entries = guard.entries.list(now).filter_map(|(key, _)| key.service);
@@ -311,97 +208,48 @@ impl PumpingGuard {
         &self,
         service: ServiceId,
         dimension: Dimension,
-        is_known: bool,
-        Explained { assessment, entries, allowances, client, from_home }: Explained,
+        known: bool,
+        Explained { verdict, entry, buckets }: Explained,
     ) -> ServiceExplanation {
-        let (inner, mode) = (&self.inner, self.inner.rules(service).mode);
-        let in_no_plan = matches!(dimension, Dimension::Number(number)
-            if !inner.registry.accepts(number));
-        let spent = inner.budgets.used_up(service, country_and_type(dimension).0);
-        let mut reasons = Vec::new();
-        if in_no_plan {
-            reasons.push("No numbering plan has this number, therefore /v2 refuses it (60200).".to_owned());
-        }
-        reasons.extend(spent.as_ref().map(|(budget, until)| {
-            let (name, until) = (&budget.name, shown(*until));
-            let of = whose(budget.service_id);
-            format!("The budget {name} of {of} has too little left for a text message until {until}: {budget} spent.")
-        }));
-        reasons.extend(entries.into_iter().map(|(key, entry @ Entry { action, until })| {
-            let (whose, of) = (whose(key.service), exact(key.dimension));
-            if entry == Entry::SAFE {
-                return format!("{of} is on the safe list.");
-            }
-            let until = shown(until);
-            let of_service = self.named(key.service, "").0.map(|sid| format!(" --service {sid}")).unwrap_or_default();
-            format!(
-                "A manual entry for {whose} says {action} for {of} until {until}; onceward guard remove '{of}'{of_service} \
-                 ends it."
-            )
-        }));
-        let broken = assessment.findings.iter().filter(|finding| finding.rule != Rule::Entry);
-        reasons.extend(broken.map(|finding| reason(dimension, finding)));
-        if inner.is_free {
-            reasons.push("The simulator is the only gateway: allowances are off.".to_owned());
-        } else if mode != Mode::Block {
-            reasons.push(format!("The mode of the guard is {mode}: an empty allowance refuses nothing."));
-        }
-        if is_known {
-            let from_home = match from_home {
-                None => "",
-                Some(Ok(())) => " From the network of its last verification the next message passes.",
-                Some(Err(_)) => " From the network of its last verification it is refused, too.",
-            };
-            reasons.push(format!("It was verified in the last 30 days.{from_home}"));
-        }
+        let inner = &self.inner;
         // The compatible routes, which use the default service, accept such a number.
-        let is_no_plan_refused = in_no_plan && service != ServiceId::DEFAULT;
+        let is_in_a_plan = match dimension {
+            Dimension::Number(number) => service == ServiceId::DEFAULT || inner.registry.accepts(number),
+            _ => true,
+        };
+        let spent = inner.budgets.used_up(service, country_and_type(dimension).0);
+        let refused = match (is_in_a_plan, spent, verdict) {
+            (false, ..) => Some(("numbering_plan".to_owned(), None)),
+            (true, Some((budget, until)), _) => Some((budget.name, Some(until))),
+            (true, None, Err(refused)) => Some((refused.rule.to_string(), refused.until)),
+            (true, None, Ok(())) => None,
+        };
+        let (rule, until) = refused.unzip();
+        let entry = entry.map(|(key, entry)| self.entry(key, entry, exact));
         let (service_sid, name) = self.named(Some(service), "default");
         ServiceExplanation {
             service_sid,
             service: name,
-            refused: is_no_plan_refused || spent.is_some() || assessment.verdict.is_err(),
-            client: client.map(|client| client.to_string()),
-            reasons,
-            allowances: allowances.into_iter().map(|allowance| self.allowance(allowance, exact)).collect(),
-            parts: Vec::new(),
+            mode: inner.rules(service).mode.to_string(),
+            known,
+            refused: rule.is_some(),
+            rule,
+            date_until: until.flatten().map(shown),
+            allowances: entry
+                .into_iter()
+                .chain(buckets.into_iter().map(|bucket| self.bucket(bucket, exact)))
+                .collect(),
         }
     }
 
-    /// What refused a number messages in the last days.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn refusals(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-    ) -> Result<Option<RefusedNumber>, Refusal> {
-        let inner = &self.inner;
-        let Subject { slot, id } = inner.verified_subject(service, number);
-        let known = inner.router.get(RecordKey { slot, kind: RefusedNumber::KIND, id }).await?;
-        let waiting = inner.refused.lock().of(service, number).cloned();
-        Ok(match (known, waiting) {
-            (Some(known), Some(waiting)) => Some(RefusedNumber::and(known, waiting)),
-            (known, waiting) => known.or(waiting),
-        })
+    /// What refused a number messages since the start.
+    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
+        self.inner.refused.lock().of(service, number)
     }
 
-    /// The refused numbers of a range, the newest first. Every refusal until now is in them.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn refused_numbers(
-        &self,
-        range: LogRange<impl Fn(&RefusedNumber) -> bool>,
-    ) -> Result<LogPart<RefusedNumber>, Refusal> {
-        self.inner.write_refused(usize::MAX).await;
-        self.inner.refused_before.list(None, range).await
-    }
-
-    /// The time of the oldest refusal that is kept.
-    pub fn oldest_refusal(&self) -> Option<Timestamp> {
-        self.inner.refused_before.oldest()
+    /// The refused numbers, the newest first.
+    pub fn refused_numbers(&self) -> Vec<RefusedNumber> {
+        self.inner.refused.lock().numbers()
     }
 
     /// The sid and the name of a service; `none` for no service.
@@ -417,12 +265,12 @@ impl PumpingGuard {
     }
 
     /// `named` is [`masked`] or [`exact`], here and below.
-    fn allowance(&self, allowance: AllowanceNow, named: fn(Dimension) -> String) -> Item {
-        let (Figures { level, most, usual }, next_pass_at) = (allowance.figures(), allowance.next_pass_at());
+    fn bucket(&self, bucket: BucketNow, named: fn(Dimension) -> String) -> Item {
+        let Figures { level, most, usual } = bucket.figures();
         let left = format!("{level} of {most} messages left, usually {usual} verified a day");
-        let (messages, most) = (Some(level.into()), Some(most.into()));
-        let item = self.item("allowance", Some(allowance.service), named(allowance.dimension), left);
-        Item { messages, most, usual: Some(usual), date_until: next_pass_at.map(shown), ..item }
+        let item = self.item("allowance", Some(bucket.service), named(bucket.dimension), left);
+        let (messages, most, usual) = (Some(level.into()), Some(most.into()), Some(usual));
+        Item { messages, most, usual, date_until: bucket.next_pass_at().map(shown), ..item }
     }
 
     fn entry(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> Item {
@@ -587,28 +435,7 @@ impl PumpingGuard {
         (self.now().since(began) < COUNTED_FOR).then_some(began)
     }
 
-    /// The allowances of a service, or of all, with this property.
-    fn allowances(
-        &self,
-        service: Option<ServiceId>,
-        fits: impl Fn(&AllowanceNow) -> bool,
-    ) -> Vec<AllowanceNow> {
-        let (now, mut found) = (self.now(), Vec::new());
-        let held = self.inner.guard.lock().rows.held();
-        for start in (0..held).step_by(ALLOWANCES_AT_ONCE) {
-            let page: Vec<_> = self.inner.guard.lock().rows.page(start, ALLOWANCES_AT_ONCE).collect();
-            // No send waits for this: the lock is free.
-            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
-            found.extend(page.filter_map(|(service, dimension, allowance)| {
-                let rules = self.inner.rules(service);
-                let allowance = AllowanceNow::new(service, dimension, Some(allowance), rules, now);
-                (rules.mode != Mode::Off && fits(&allowance)).then_some(allowance)
-            }));
-        }
-        found
-    }
-
-    /// The allowances of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
+    /// The buckets of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
     /// left.
     pub fn low_allowances(
         &self,
@@ -616,15 +443,26 @@ impl PumpingGuard {
         limit: usize,
         named: fn(Dimension) -> String,
     ) -> Vec<Item> {
-        let mut low = self.allowances(service, AllowanceNow::is_low);
-        low.sort_by_cached_key(|allowance| (allowance.rank(), allowance.service, allowance.dimension));
+        let (now, mut low) = (self.now(), Vec::new());
+        let held = self.inner.guard.lock().rows.held();
+        for start in (0..held).step_by(BUCKETS_AT_ONCE) {
+            let page: Vec<_> = self.inner.guard.lock().rows.page(start, BUCKETS_AT_ONCE).collect();
+            // No send waits for this: the lock is free.
+            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
+            low.extend(page.filter_map(|(service, dimension, stored)| {
+                let rules = self.inner.rules(service);
+                let bucket = BucketNow::new(service, dimension, Some(stored), rules, now);
+                (rules.mode != Mode::Off && bucket.is_low()).then_some(bucket)
+            }));
+        }
+        low.sort_by_cached_key(|bucket| (bucket.rank(), bucket.service, bucket.dimension));
         low.truncate(limit);
-        low.into_iter().map(|allowance| self.allowance(allowance, named)).collect()
+        low.into_iter().map(|bucket| self.bucket(bucket, named)).collect()
     }
 
     /// The rules that messages of a service, or of all, broke in this hour and the one before, those with most messages first.
     pub fn broken_rules(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
-        let mut found: Vec<_> = self.inner.findings.lock().list(self.now()).collect();
+        let mut found: Vec<_> = self.inner.refused.lock().rules(self.now()).collect();
         found.retain(|(of, ..)| service.is_none_or(|service| *of == service));
         found.sort_by_key(|(_, messages, _)| Reverse(*messages));
         let item = |(service, messages, Finding { rule, key, is_refused, figures, until })| {
@@ -702,18 +540,19 @@ mod tests {
             "+1415555****",
             "+3906123****",
             "TJ",
-            "192.0.2.7",
-            "2001:db8::/64",
             "192.0.2.0/24",
+            "2001:db8::/48",
             "2001:db8:1::/48",
         ] {
             assert_eq!(subject(text, None).map(exact).as_deref(), Some(text));
         }
-        assert_eq!(subject("2001:db8::1", None).map(exact).as_deref(), Some("2001:db8::/64"));
+        for (address, network) in [("192.0.2.7", "192.0.2.0/24"), ("2001:db8:0:1::7", "2001:db8::/48")] {
+            assert_eq!(subject(address, None).map(exact).as_deref(), Some(network));
+        }
         let no_prefixes = ["****", "+****", "99290000****", "+992a****", "+0415555****", "+999999999999****"];
         // A prefix has all digits of a number but four.
         let others = ["+1****", "+1415****", "+14155558****", "+99290****"];
-        let no_networks = ["192.0.2", "192.0.2.7/24", "2001:db8::/24"];
+        let no_networks = ["192.0.2", "192.0.2.7/24", "2001:db8::/24", "2001:db8::/64"];
         for text in ["", "XX", "12"].into_iter().chain(no_prefixes).chain(others).chain(no_networks) {
             assert_eq!(subject(text, None), None, "{text}");
         }

@@ -119,7 +119,7 @@ impl Drop for VerifiedTable {
 mod tests {
     use super::*;
 
-    const DAY: VerifiedNumber = VerifiedNumber { day: 20_000, counted: 19_994, home: 7 };
+    const DAY: VerifiedNumber = VerifiedNumber { day: 20_000, counted: 19_994 };
 
     fn key(service: u32, slot: u8, number: u64) -> RecordKey {
         RecordKey { slot, kind: VerifiedNumber::KIND, id: record_id(ServiceId::new(service), number) }

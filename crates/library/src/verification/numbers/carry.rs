@@ -4,56 +4,18 @@
 use std::time::Duration;
 
 use rand::Rng as _;
-use serde::{Deserialize, Serialize};
 
 use super::reply::{Reply, SendOutcome};
 use super::send;
 use super::verifier::{InProgress, Verifier};
 use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
-use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey, ServiceId, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey};
 use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::rate::{KEPT_BEYOND, RequestKey};
 use crate::observe::metrics::{Fact, VerificationStep};
-use crate::shard::{Durability, Record, RecordKey, Refusal, Shards, Subject, Transaction};
-
-/// The guard expects outcomes of a service for this time after the last one.
-const OUTCOMES_EXPECTED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// A service that carries no code for this time is forgotten.
-const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// How often a use is written.
-const WRITTEN_EVERY: Duration = Duration::from_secs(60 * 60);
-/// Records read at a time.
-const PAGE: usize = 64;
-
-/// When a service last carried a code, and when it last reported an outcome. Without outcomes the guard cannot learn from
-/// its messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CarryUse {
-    /// The service.
-    pub service: ServiceId,
-    /// The last message; up to an hour too early.
-    pub carried: Timestamp,
-    /// The last outcome; up to an hour too early.
-    pub outcome: Option<Timestamp>,
-}
-
-impl Record for CarryUse {
-    const KIND: u8 = 17;
-    const PLURAL: &'static str = "services that carry codes";
-
-    fn expires(&self) -> Timestamp {
-        self.carried.plus(KEPT_FOR)
-    }
-}
-
-impl CarryUse {
-    /// Whether the service reports outcomes.
-    pub fn has_outcomes(&self, now: Timestamp) -> bool {
-        self.outcome.is_some_and(|at| now < at.plus(OUTCOMES_EXPECTED_FOR))
-    }
-}
+use crate::shard::{Refusal, Shards};
 
 /// Another system's code, and what to remember of its message. Has no `Debug`: it contains a code.
 pub struct CarriedCode {
@@ -118,7 +80,7 @@ impl Verifier {
             outgoing.keyed.iter().flat_map(|keyed| [keyed.place(key.service), keyed.place(key.service)]);
         let _places =
             places.collect::<Result<Vec<_>, _>>().map_err(|full| Refusal::TableFull { table: full.table })?;
-        outgoing.client.without_outcomes = !self.has_outcomes(key.service).await?;
+        outgoing.client.is_carried = true;
         if let Err(refusal) = self.assess(&mut outgoing) {
             let outcome = SendOutcome::GuardRefused(refusal);
             return Ok((Reply::new(outcome, self.now(), None), None));
@@ -176,7 +138,6 @@ impl Verifier {
         let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
         let last = delivered.attempts.last().map(|attempt| attempt.number);
         let last = last.map(|attempt| AttemptId { key: permitted.log, attempt });
-        let is_trial = outgoing.trial().is_some();
         let is_sent = matches!(outcome, Ok(SendOutcome::Sent { .. }));
         // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
         let decided = self.shards.router().decide_unbounded(self.deps.subject(&key), move |view| {
@@ -193,11 +154,6 @@ impl Verifier {
         });
         // The message has left, or its attempt is counted.
         decided.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
-        if is_sent && !is_trial {
-            self.note_use(key.service, move |known| {
-                known.carried = if now.since(known.carried) > WRITTEN_EVERY { now } else { known.carried };
-            });
-        }
         Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome?, now, None) }, last))
     }
 
@@ -218,8 +174,9 @@ impl Verifier {
             let Some(sent) = of_number.take(view) else { return Ok(None) };
             let log = AttemptLogKey::new(key.service, sent.verification, view.slot());
             let checked = AttemptLog::checked(log, VerifyStatus::Success, view);
-            let checked = checked.map(|(_, checked)| checked).unwrap_or_default();
-            let news = guard.as_ref().and_then(|guard| guard.record_verified(key, view));
+            let mut checked = checked.map(|(_, checked)| checked).unwrap_or_default();
+            let taken = std::mem::take(&mut checked.taken);
+            let news = guard.as_ref().and_then(|guard| guard.record_verified(key, taken, view));
             Ok::<_, Refusal>(Some((sent.channel, checked, news)))
         });
         let Some((channel, checked, news)) = decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))? else {
@@ -233,45 +190,6 @@ impl Verifier {
         if let Some((guard, news)) = self.deps.guard.as_ref().zip(news) {
             guard.learn(key, news);
         }
-        let now = self.now();
-        self.note_use(key.service, move |known| {
-            known.outcome = known.outcome.filter(|at| now.since(*at) <= WRITTEN_EVERY).or(Some(now));
-        });
         Ok(true)
-    }
-
-    /// The services that carried a code in the last 30 days.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run.
-    pub async fn carry_uses(&self) -> Result<Vec<CarryUse>, Refusal> {
-        let mut uses = Vec::new();
-        self.shards.router().for_each(PAGE, |_, found: CarryUse| uses.push(found)).await?;
-        uses.sort_by_key(|found| found.service);
-        Ok(uses)
-    }
-
-    async fn has_outcomes(&self, service: ServiceId) -> Result<bool, Refusal> {
-        let Subject { slot, id } = self.use_subject(service);
-        let key = RecordKey { slot, kind: CarryUse::KIND, id };
-        let known: Option<CarryUse> = self.shards.router().get(key).await?;
-        Ok(known.is_some_and(|of| of.has_outcomes(self.now())))
-    }
-
-    /// Changes what is known of a service; without a record it has carried a code now.
-    fn note_use(&self, service: ServiceId, note: impl Fn(&mut CarryUse) + Send + 'static) {
-        let (subject, now) = (self.use_subject(service), self.now());
-        // If the shard does not run, a later message writes the use.
-        drop(self.shards.router().decide_unbounded(subject, move |view: &mut Transaction<'_>| {
-            let known = view.get::<CarryUse>(subject.id);
-            let mut changed = known.unwrap_or(CarryUse { service, carried: now, outcome: None });
-            note(&mut changed);
-            view.put(subject.id, Some(&changed), Durability::Lazy);
-            Ok::<_, Refusal>(())
-        }));
-    }
-
-    fn use_subject(&self, service: ServiceId) -> Subject {
-        Subject::of(service, 0, &self.deps.slots)
     }
 }

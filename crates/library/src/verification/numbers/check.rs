@@ -10,7 +10,7 @@ use crate::engine::{
     Verification, VerificationDetails, VerificationName,
 };
 use crate::gateway::CodeEnd;
-use crate::limits::guard::GuardNews;
+use crate::limits::guard::{GuardNews, PumpingGuard};
 use crate::limits::rate::CheckAnswer;
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
@@ -176,18 +176,19 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
 /// Counts the steps of a check, or of an approval without one, and records a verified number.
 fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is_approved: bool) {
     if checked.is_first {
-        step(decision, VerificationStep::Tried, channel, checked);
+        step(decision, VerificationStep::Tried, channel, &checked);
     }
     if is_approved {
-        step(decision, VerificationStep::Approved, channel, checked);
+        step(decision, VerificationStep::Approved, channel, &checked);
         let guard = decision.deps.guard.as_ref();
-        if let Some(news) = guard.and_then(|guard| guard.record_verified(decision.key, decision.view)) {
+        let record = |guard: &PumpingGuard| guard.record_verified(decision.key, checked.taken, decision.view);
+        if let Some(news) = guard.and_then(record) {
             decision.tell_guard(news);
         }
     }
 }
 
-fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: Checked) {
+fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: &Checked) {
     let (recipient, gateway) = (decision.key, checked.accepted_by);
     decision.count(Fact::Verification { recipient, channel, gateway, step });
 }
@@ -238,7 +239,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Bu
                 decision.tell(CodeEnd::Used, log.as_ref());
             }
             Ending::Canceled => {
-                step(decision, VerificationStep::Canceled, channel, checked);
+                step(decision, VerificationStep::Canceled, channel, &checked);
                 decision.tell(CodeEnd::Canceled, log.as_ref());
             }
             Ending::Cleared | Ending::Erased => decision.tell(CodeEnd::Canceled, log.as_ref()),

@@ -11,7 +11,7 @@ use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendPermit,
     SendResult, SettleOutcome, Verification, VerificationOptions,
 };
-use crate::limits::guard::{GuardNews, GuardRefusal, Rule};
+use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule};
 use crate::limits::rate::KEPT_BEYOND;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::{Durability, Refusal};
@@ -131,10 +131,12 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     if let ResumeOutcome::Permitted(permit) = outcome {
         decision.emit(permit.verification.salt.id(), |events| events.prolonged(&permit.verification));
         let repeated = record.repeated_by(&plan.follow_up);
+        let network = record.taken.last().and_then(|ticket| ticket.client);
         let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
         let PlannedSend { style, follow_up, .. } = *plan;
         let outgoing = Outgoing {
             channel: Some(follow_up.channel),
+            client: ClientSignals { network, ..ClientSignals::default() },
             allowance: follow_up.allowance,
             style,
             ..Outgoing::new(decision.key)

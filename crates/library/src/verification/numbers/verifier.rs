@@ -22,7 +22,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::Receipt;
-use crate::limits::guard::{Exemption, GuardRefusal, PumpingGuard, RefusedNumber, Rule, Ticket};
+use crate::limits::guard::{Exemption, GuardRefusal, PumpingGuard, Rule, Ticket};
 use crate::limits::rate::{KEPT_BEYOND, RequestKey};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
@@ -352,10 +352,9 @@ impl Verifier {
         let router = self.shards.router();
         let mut found = self.attempts.services_of(number).await?;
         let keys = services.flat_map(|service| {
-            let kinds = [(NumberState::KIND, false), (NumberState::KIND, true), (RefusedNumber::KIND, false)];
-            kinds.map(|(kind, is_test)| {
+            [false, true].map(|is_test| {
                 let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });
-                RecordKey { slot, kind, id }
+                RecordKey { slot, kind: NumberState::KIND, id }
             })
         });
         found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::GuardSettings;
 use crate::limits::guard::{
-    ClientSignals, Cost, GuardConfig, GuardRefusal, Message, PumpingGuard, VerifiedNumbers,
+    ClientSignals, GuardConfig, GuardRefusal, Message, PumpingGuard, VerifiedNumbers,
 };
 
 #[tokio::test(start_paused = true)]
@@ -33,7 +33,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     for _ in 0..45 {
         let (number, channel) = (number(1), Channel::Sms);
         let message = Message { service: SERVICE, number, channel, request_id: None };
-        if let Ok(mut charge) = guard.charge(message, Cost { parts: 1, without_outcomes: false }).await {
+        if let Ok(mut charge) = guard.charge(message, 1).await {
             charge.spend();
         }
     }

@@ -143,15 +143,6 @@ impl Verifying {
         Ok(services)
     }
 
-    /// The titles of the services that carried codes in the last 30 days, while no outcome came in 7.
-    pub async fn without_outcomes(&self) -> Result<Vec<String>, Refusal> {
-        let now = self.verifier.now();
-        let mut uses = self.verifier.carry_uses().await?;
-        uses.retain(|of| !of.has_outcomes(now));
-        let services = uses.iter().filter_map(|of| self.registry.service_by_id(of.service));
-        Ok(services.map(|service| self.registry.title(&service)).collect())
-    }
-
     /// The services for which a live key has the scope `messages` while no budget limits them, or all. None where messages
     /// cost nothing.
     pub fn without_budget(&self) -> Vec<String> {

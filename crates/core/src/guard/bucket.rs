@@ -1,0 +1,207 @@
+//! A bucket of unverified messages: how it empties and fills.
+
+use std::cmp::Reverse;
+
+use serde::{Deserialize, Serialize};
+
+use super::rules::{GuardRules, Rule};
+use super::signals::Dimension;
+use crate::domain::{ServiceId, Timestamp};
+
+const DAY: f64 = 86_400.0;
+
+/// The mean of verifications decays over this time.
+pub(super) const USUAL_DAYS: f64 = 7.0;
+
+/// The part of a day's usual messages that a full bucket has beside its floor. Numbers of an attacker's own in many small
+/// countries would pay for those, too.
+const STORED: f64 = 1.0 / 3.0;
+
+/// The last part of a full bucket, which is kept for clients with users.
+// Without it a bot with fresh addresses refuses nine of ten new users of a country that it attacks, with it one of three
+// (`tests/pumping`, half of the users in known networks).
+const KEPT: f64 = 0.2;
+
+/// A subject that usually verifies less than this a day is taken for one without users. One number is above it for a week.
+pub(super) const NO_USERS: f64 = 0.05;
+
+/// Whole seconds since the epoch; the last one is in 2106.
+pub(super) fn seconds(at: Timestamp) -> u32 {
+    u32::try_from(at.as_millis() / 1_000).unwrap_or(u32::MAX)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+const fn whole(messages: f64) -> u32 {
+    messages as u32
+}
+
+/// The moment a part of a day after `at`.
+fn after(at: u32, days: f64) -> Timestamp {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let seconds = (days * DAY).ceil() as u64;
+    Timestamp::from_millis(u64::from(at).saturating_add(seconds).saturating_mul(1_000))
+}
+
+/// What a bucket of one kind holds and gets, in messages and messages a day.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) rule: Rule,
+    floor: f64,
+    refill: f64,
+    /// What each of its usual numbers refills in a day.
+    of_users: f64,
+    /// What a verification gives back for each of its messages.
+    pub(super) gives_back: f64,
+    /// What the verification of a new number gives beyond that. The unverified messages of its neighbours need it.
+    pub(super) gains: f64,
+    /// [`KEPT`], or nothing.
+    kept: f64,
+}
+
+impl Terms {
+    /// The table in `docs/concepts/guard.md`, `How it decides`.
+    pub(super) fn of(dimension: Dimension, rules: &GuardRules) -> Self {
+        let (floors, tolerance) = (rules.floors, f64::from(rules.tolerance));
+        let terms = |rule, [floor, refill, users, gives_back, gains, kept]: [f64; 6]| Self {
+            rule,
+            floor,
+            refill,
+            of_users: users * tolerance,
+            gives_back,
+            gains,
+            kept,
+        };
+        match dimension {
+            // An owner who enters each code would else get any number of messages, and so would the owner of a range.
+            Dimension::Number(_) | Dimension::Total => {
+                terms(Rule::Number, [floors.number, floors.number, 0.0, 0.5, 0.5, 0.0])
+            }
+            Dimension::Prefix(_) => terms(Rule::Prefix, [floors.prefix, floors.prefix, 1.0, 0.5, 0.0, KEPT]),
+            Dimension::Network(_) => {
+                terms(Rule::Network, [floors.network, floors.network, 1.0, 1.0, 2.0 * tolerance, 0.0])
+            }
+            Dimension::Country(Some(_)) => {
+                terms(Rule::Country, [floors.country, floors.country, 1.0, 1.0, 2.0 * tolerance, KEPT])
+            }
+            // Without it each of 200 countries would give an attacker its floor (`tests/pumping`).
+            Dimension::Country(None) => {
+                terms(Rule::Country, [floors.others, floors.others, 0.0, 1.0, 0.5 * tolerance, KEPT])
+            }
+            Dimension::Known(_) => terms(Rule::Number, [4.0, 4.0, 0.0, 1.0, 0.0, 0.0]),
+        }
+    }
+}
+
+/// Messages that a subject may still get before one is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Bucket {
+    pub(super) level: f64,
+    /// Numbers that are verified in a day, a mean that decays over 7 days.
+    pub(super) usual: f64,
+    /// Seconds since the epoch.
+    pub(super) at: u32,
+}
+
+impl Bucket {
+    /// When it says nothing any more: it is full, and no number is usual.
+    pub(super) fn expires(&self) -> Timestamp {
+        let until_unusual = USUAL_DAYS * (self.usual / NO_USERS).max(1.0).ln();
+        after(self.at, until_unusual.max(2.0))
+    }
+
+    /// What would be lost with it, in hundredths of messages; and its age. One with users is worth more than one without.
+    pub(super) fn worth(&self) -> (u32, u32) {
+        let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
+        (whole((1e6 + users - self.level) * 100.0), self.at)
+    }
+}
+
+/// A bucket as it is at a moment.
+#[derive(Debug, Clone, Copy)]
+pub struct BucketNow {
+    pub service: ServiceId,
+    pub dimension: Dimension,
+    pub(super) terms: Terms,
+    pub(super) bucket: Bucket,
+    /// The last part of it, which the message in question may not use.
+    pub(super) reserve: f64,
+}
+
+impl BucketNow {
+    /// One that is not stored is full. With a clock that was set back nothing changes.
+    pub fn new(
+        service: ServiceId,
+        dimension: Dimension,
+        stored: Option<Bucket>,
+        rules: &GuardRules,
+        now: Timestamp,
+    ) -> Self {
+        let (terms, now) = (Terms::of(dimension, rules), seconds(now));
+        let bucket = stored.unwrap_or(Bucket { level: f64::INFINITY, usual: 0.0, at: now });
+        let mut current = Self { service, dimension, terms, bucket, reserve: 0.0 };
+        let days = f64::from(now.saturating_sub(bucket.at)) / DAY;
+        if days > 0.0 {
+            current.bucket.level += days * current.refill();
+            current.bucket.usual *= (-days / USUAL_DAYS).exp();
+            current.bucket.at = now;
+        }
+        current.take(0.0);
+        current
+    }
+
+    /// Keeps the last part from a client without users. A full bucket still gives a message.
+    pub(super) fn keep(&mut self) {
+        self.reserve = (self.terms.kept * self.most()).min(self.most() - 1.0);
+    }
+
+    fn refill(&self) -> f64 {
+        self.terms.refill + self.terms.of_users * self.bucket.usual
+    }
+
+    fn most(&self) -> f64 {
+        self.terms.floor + STORED * self.terms.of_users * self.bucket.usual
+    }
+
+    /// Takes messages, or with less than none gives them back.
+    pub(super) fn take(&mut self, messages: f64) {
+        self.bucket.level = (self.bucket.level - messages).clamp(0.0, self.most());
+    }
+
+    /// When the next message passes; `None` for now.
+    pub fn next_pass_at(&self) -> Option<Timestamp> {
+        let missing = self.reserve + 1.0 - self.bucket.level;
+        (missing > 0.0).then(|| after(self.bucket.at, missing / self.refill()))
+    }
+
+    /// Messages that it still has, those of the full one, and the numbers that are verified in a day.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            level: whole(self.bucket.level),
+            most: whole(self.most()),
+            usual: whole(self.bucket.usual.round()),
+        }
+    }
+
+    /// Whether it has less than half of its messages.
+    pub fn is_low(&self) -> bool {
+        let Figures { level, most, .. } = self.figures();
+        level.saturating_mul(2) < most
+    }
+
+    /// Sort key: the smallest share left first, then the largest bucket.
+    pub fn rank(&self) -> (u32, Reverse<u32>) {
+        let Figures { level, most, .. } = self.figures();
+        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
+    }
+}
+
+/// The figures of a bucket, in whole messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Messages that it still has.
+    pub level: u32,
+    /// Messages of the full one.
+    pub most: u32,
+    /// Numbers that are verified in a day.
+    pub usual: u32,
+}

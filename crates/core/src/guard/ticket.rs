@@ -1,0 +1,129 @@
+//! What a message took, and what a verification leaves.
+
+use serde::{Deserialize, Serialize};
+
+use super::bucket::seconds;
+use super::signals::{ClientNet, Dimension, Signals};
+use crate::domain::{PhoneNumber, Region, Timestamp};
+
+/// The buckets of which a message took one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) enum Took {
+    #[default]
+    Nothing,
+    /// The number's.
+    Own,
+    /// The number's, and the one of its four messages a day as a known number.
+    Known,
+    /// The number's, and those of its prefix, country and client.
+    Places,
+    /// These, and the one that all countries without users share.
+    Shared,
+}
+
+impl Took {
+    /// What all countries without users share, if it took that.
+    pub(super) fn shares(self) -> Option<Dimension> {
+        (self == Self::Shared).then_some(Dimension::Country(None))
+    }
+}
+
+/// What one message took. It stays with the verification, which gives it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ticket {
+    /// Seconds since the epoch.
+    pub(super) at: u32,
+    pub client: Option<ClientNet>,
+    country: Option<Region>,
+    took: Took,
+    pub(super) is_carried: bool,
+}
+
+impl Ticket {
+    pub(super) const fn new(at: u32, signals: &Signals, took: Took) -> Self {
+        let Signals { client, country, is_carried, .. } = *signals;
+        Self { at, client, country, took, is_carried }
+    }
+
+    /// For a verification that has none: that of one message.
+    pub(super) fn assumed(number: PhoneNumber, now: Timestamp) -> Self {
+        Self {
+            at: seconds(now),
+            client: None,
+            country: number.region(),
+            took: Took::Places,
+            is_carried: false,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.took == Took::Nothing
+    }
+
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_millis(u64::from(self.at) * 1_000)
+    }
+
+    /// The buckets that it took one of.
+    pub(super) fn taken(&self, number: PhoneNumber) -> Vec<Dimension> {
+        let own = Dimension::Number(number);
+        match self.took {
+            Took::Nothing => Vec::new(),
+            Took::Own => vec![own],
+            Took::Known => vec![own, Dimension::Known(number)],
+            Took::Places | Took::Shared => [vec![own], self.places(number)].concat(),
+        }
+    }
+
+    /// Prefix, client and country, whatever it took of them; and what countries share, if it took that.
+    pub(super) fn places(&self, number: PhoneNumber) -> Vec<Dimension> {
+        let client = self.client.map(Dimension::Network);
+        let places = [
+            Some(Dimension::prefix_of(number)),
+            client,
+            Some(Dimension::Country(self.country)),
+            self.took.shares(),
+        ];
+        places.into_iter().flatten().collect()
+    }
+}
+
+/// A number that was verified: the day of its last verification, and of the one that counted as usual, since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedNumber {
+    pub day: u16,
+    pub counted: u16,
+}
+
+/// Days for which a number is known.
+const KNOWN_DAYS: u16 = 30;
+
+/// Days in which a number counts once as usual.
+const COUNTED_DAYS: u16 = 7;
+
+impl VerifiedNumber {
+    /// The record after a verification, from the one before.
+    pub fn after(earlier: Option<Self>, now: Timestamp) -> Self {
+        let day = u16::try_from(now.as_millis() / 86_400_000).unwrap_or(u16::MAX);
+        let counted = earlier.map(|earlier| earlier.counted).filter(|counted| day < counted + COUNTED_DAYS);
+        Self { day, counted: counted.unwrap_or(day) }
+    }
+
+    /// Whether the verification between the two records counts as usual.
+    pub(super) fn counts_after(self, earlier: Option<Self>) -> bool {
+        earlier.is_none_or(|earlier| earlier.counted != self.counted)
+    }
+
+    /// When it is known no longer.
+    pub fn expires(self) -> Timestamp {
+        Timestamp::from_millis(u64::from(self.day.saturating_add(KNOWN_DAYS)) * 86_400_000)
+    }
+}
+
+/// The record of a number before and after a verification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedChange {
+    pub before: Option<VerifiedNumber>,
+    /// `None` if there is no room for a new record: the number counts as no user, or it would count again each time.
+    pub after: Option<VerifiedNumber>,
+}
