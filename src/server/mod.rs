@@ -42,7 +42,7 @@ pub use announce::{SENDS, SET_BUDGET, WITHOUT_BUDGET, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
 pub use error::AppStartError;
-pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, run};
+pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, EXIT_STORE_FAILED, run};
 
 /// The running program, shared by the front end and the life cycle.
 pub struct App {
@@ -161,11 +161,12 @@ impl App {
         }
     }
 
-    /// Returns when the store has failed for good, and logs it.
+    /// Returns when the store has failed for good.
     pub async fn store_failed(&self) {
-        let Some(running) = self.running() else { return std::future::pending().await };
-        let reason = running.store.failed().await;
-        tracing::error!(reason, "store failed; the server exits, and the service manager starts it again");
+        match self.running() {
+            Some(running) => drop(running.store.failed().await),
+            None => std::future::pending().await,
+        }
     }
 
     /// Returns `true` between the end of the start and the beginning of the stop.

@@ -3,7 +3,7 @@
 //! The first signal begins the soft stop: no new connections, what was begun is finished, the
 //! store is flushed. A second signal, or the deadline, ends the program at once. Both ends are
 //! logged, and the exit code tells which it was. SIGHUP ends nothing: the certificate is read again. A node of a cluster
-//! that loses the records ends, and the service manager starts it again.
+//! that loses the records ends, as does a server whose store has failed, and the service manager starts it again.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,17 +29,19 @@ use crate::store::{Store as _, StoreError};
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
+/// The store has failed: it is unknown what the disk, or etcd, has of a change (`EX_IOERR` of sysexits).
+pub const EXIT_STORE_FAILED: u8 = 74;
 /// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
 pub const EXIT_LEASE_LOST: u8 = 75;
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 64;
-/// The program could not start, its store has failed for good, or a command failed (`EX_SOFTWARE` of sysexits).
+/// The program could not start, or a command failed (`EX_SOFTWARE` of sysexits).
 pub const EXIT_FAILED: u8 = 70;
 
 /// Time for threads that do not notice the end by themselves.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
-/// Time for requests in progress when the lease is lost.
+/// Time for requests in progress when the store has failed or the lease is lost.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -203,7 +205,11 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             step_down(&app, stop_serving, serving).await;
             return Ok(EXIT_LEASE_LOST);
         }
-        () = app.store_failed() => return Ok(EXIT_FAILED),
+        () = app.store_failed() => {
+            // The store has logged why, and refuses everything.
+            step_down(&app, stop_serving, serving).await;
+            return Ok(EXIT_STORE_FAILED);
+        }
     };
     let (deadline, hands_over) = (settings.bounds.graceful_stop, settings.cluster.is_some());
     tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
@@ -271,7 +277,7 @@ fn log_stop(closed: Option<Result<(), StoreError>>, is_clustered: bool) -> u8 {
     EXIT_OK
 }
 
-/// Ends the requests of a node that has lost the records.
+/// Ends the requests of a server whose store has failed, or of a node that has lost the records.
 async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, serving: JoinHandle<()>) {
     app.begin_stop();
     let _ = stop_serving.send(());

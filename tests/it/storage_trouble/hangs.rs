@@ -1,4 +1,5 @@
-//! A disk that does not answer: clients are answered in time, and the server recovers when the disk answers again.
+//! A disk that does not answer: clients are answered in time. The server recovers when the disk answers again, and ends
+//! when it does not.
 
 use crate::belief::{Subject, locked_number};
 use crate::support::prelude::*;
@@ -30,6 +31,30 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     let world = world.restart_after_kill().await;
     given.still_holds(&world).await;
     assert_eq!(world.send(&locked).await.status(), 403);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_nothing_acknowledged_is_lost() {
+    let (world, shim) = World::over_shim(Setup::new()).await;
+    let locked = locked_number(&world).await;
+    let mut guessed = Subject::with_code(&world).await;
+    let given = Subject::with_code(&world).await;
+    guessed.submits_a_wrong_code(&world).await;
+    shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
+    guessed.submits_a_wrong_code(&world).await.expects_unknown();
+    world.send(&world.number()).await.expects_refusal(503);
+    let World { server, setup, .. } = world;
+    server.ended().await.exits(74).says([
+        "store failed",
+        "the disk has not finished a write for 30 s in ",
+        "/journal",
+    ]);
+    shim.end();
+    let server = setup.start().await;
+    assert_eq!(server.client.send(&locked).await.status(), 403);
+    for subject in [guessed, given] {
+        subject.still_holds(&server.client).await;
+    }
 }
 
 #[tokio::test]

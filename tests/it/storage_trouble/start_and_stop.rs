@@ -91,7 +91,7 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
 }
 
 #[tokio::test]
-async fn a_server_whose_store_fails_for_good_exits_with_70_and_loses_nothing() {
+async fn a_server_whose_store_fails_for_good_exits_with_74_and_loses_nothing() {
     let setup = Setup::new();
     let now = setup.home().join("panic");
     let file = now.to_str().expect("a path in UTF-8");
@@ -102,7 +102,7 @@ async fn a_server_whose_store_fails_for_good_exits_with_70_and_loses_nothing() {
     fs::write(&now, "").expect("a file");
     // The journal wakes for a write.
     let _ = world.server.client.try_send(&world.number()).await;
-    world.server.ended().await.exits(70).says(["store failed"]);
+    world.server.ended().await.exits(74).says(["store failed"]);
     fs::remove_file(&now).expect("removed");
     let server = world.setup.start().await;
     guessed.still_holds(&server.client).await;

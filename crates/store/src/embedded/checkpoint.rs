@@ -17,10 +17,10 @@ use rustix::fs::{Advice, fadvise};
 use super::chunk::{self, ChunkWriter};
 use super::database::Database;
 use super::disk::{CheckpointStep, Disk, create_private};
+use super::journal;
 use super::live::Files;
 use super::manifest::{FileSum, Manifest};
 use super::replay::{self, Covered};
-use super::segment;
 use super::snapshot::{self, Listing, SYNC_BYTES, Snapshot, database_in};
 use crate::stream::{Collector, StreamPart};
 use crate::{Slots, StoreError};
@@ -192,7 +192,7 @@ pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(),
     let older: Vec<_> = older.collect();
     snapshot::remove_leftovers(disk, &listing);
     let numbers = replay::numbers(&files.journal)?.into_iter().filter(|number| *number <= newest);
-    let covered: Vec<_> = numbers.map(|number| segment::path(&files.journal, number)).collect();
+    let covered: Vec<_> = numbers.map(|number| journal::segment_path(&files.journal, number)).collect();
     for path in &older {
         let remove = || {
             disk.remove_dir(path)?;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use base16ct::lower::encode_string;
 
 use super::disk::{Disk, create_durably, create_private};
+use super::journal::{self, Segment};
 use super::manifest::Manifest;
-use super::segment::{self, Segment};
 use super::snapshot::{self, Snapshot};
 use crate::StoreError;
 use crate::error::NO_FORMAT;
@@ -105,10 +105,10 @@ impl Directory {
     /// Whether there is more than what an interrupted first start leaves: an empty segment and an empty snapshot.
     fn has_data(&self) -> Result<bool, StoreError> {
         let written = |(name, bytes): &(String, u64)| {
-            *bytes > 0 || segment::number_in(name).is_some_and(|number| number > 1)
+            *bytes > 0 || journal::segment_number(name).is_some_and(|number| number > 1)
         };
         let of_journal =
-            |(name, _): &(String, u64)| segment::parse_number(name).is_some_and(|covered| covered > 0);
+            |(name, _): &(String, u64)| journal::parse_number(name).is_some_and(|covered| covered > 0);
         Ok(files(&self.journal)?.iter().any(written) || files(&self.snapshot)?.iter().any(of_journal))
     }
 

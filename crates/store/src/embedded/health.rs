@@ -1,18 +1,13 @@
 //! What is wrong with the store, for `/readyz` and the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward_core::clock::{Clock, LastingCondition};
-use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::error::in_words;
 use crate::{StoreError, StoreSizes};
-
-/// A write that takes longer than this is reported: the disk hangs.
-const HANGS_AFTER: Duration = Duration::from_secs(5);
 
 /// Consecutive failed checkpoints after which `/readyz` reports them. The journal keeps the data, therefore one failure
 /// does not make the server unready.
@@ -21,14 +16,14 @@ const REPORTED_AFTER_CHECKPOINTS: u32 = 3;
 /// What works or does not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
+    /// Writes end.
+    Disk,
     /// Batches are written.
     Journal,
-    /// The next segment of the journal is reserved.
-    Reserve,
     Checkpoint,
 }
 
-/// Shared by the journal's thread, which reports, and the store's handle.
+/// Shared by the threads of the journal, which report, and the store's handle.
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -40,11 +35,8 @@ pub(super) struct Health {
 struct State {
     /// By [`Part`].
     troubles: [Option<LastingCondition>; 3],
-    hang: Option<LastingCondition>,
     /// The number of consecutive failed checkpoints.
     failed_checkpoints: u32,
-    /// When the write that is in progress began.
-    writing_since: Option<Timestamp>,
     sizes: StoreSizes,
 }
 
@@ -56,8 +48,8 @@ impl Health {
     /// The result of the last attempt. Logged when it changes, and every 10 minutes while it is an error.
     pub(super) fn report<T>(&self, part: Part, result: &Result<T, StoreError>) {
         let (began, ended) = match part {
+            Part::Disk => ("disk not responding, no write acknowledged", "disk responding again"),
             Part::Journal => ("journal unavailable, writes refused", "journal available again"),
-            Part::Reserve => ("journal segment not reserved", "journal segment reserved again"),
             Part::Checkpoint => ("checkpoint failed, will be repeated", "checkpoint succeeded again"),
         };
         let (state, now) = (&mut *self.state.lock(), self.clock.now());
@@ -67,10 +59,10 @@ impl Health {
         let lasting = &mut state.troubles[part as usize];
         match result.as_ref().map_err(|error| in_words(&error.reason())) {
             Ok(_) if lasting.take().is_some() => tracing::info!("{ended}"),
-            Ok(_) => {}
-            Err(reason) if !LastingCondition::report(lasting, &reason, now) => {}
-            Err(reason) if part == Part::Reserve => tracing::warn!(reason, "{began}"),
-            Err(reason) => tracing::error!(reason, "{began}"),
+            Err(reason) if LastingCondition::report(lasting, &reason, now) => {
+                tracing::error!(reason, "{began}");
+            }
+            _ => {}
         }
     }
 
@@ -79,12 +71,7 @@ impl Health {
         self.state.lock().troubles[part as usize].as_ref().map(|trouble| trouble.reason.clone())
     }
 
-    /// The number of consecutive failed checkpoints.
-    pub(super) fn failed_checkpoints(&self) -> u32 {
-        self.state.lock().failed_checkpoints
-    }
-
-    /// The store fails for good: only a new process helps.
+    /// The store fails for good: only a restart helps.
     pub(super) fn fail(&self, reason: &str) {
         let is_first = self.failed.send_if_modified(|failed| {
             let is_first = failed.is_none();
@@ -101,26 +88,17 @@ impl Health {
         self.failed.borrow().clone()
     }
 
+    /// Whether the store has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.borrow().is_some()
+    }
+
     /// Returns why the store has failed, when it has.
     pub(super) async fn failed(&self) -> String {
         let mut failed = self.failed.subscribe();
         // The sender lives as long as `self`.
         let reason = failed.wait_for(Option::is_some).await;
         reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
-    }
-
-    /// A write begins.
-    pub(super) fn write_begins(&self) {
-        self.state.lock().writing_since = Some(self.clock.now());
-    }
-
-    /// The write has ended.
-    pub(super) fn write_ended(&self) {
-        let mut state = self.state.lock();
-        state.writing_since = None;
-        if state.hang.take().is_some() {
-            tracing::info!("disk responding again");
-        }
     }
 
     pub(super) fn sizes(&self) -> StoreSizes {
@@ -131,27 +109,21 @@ impl Health {
         self.state.lock().sizes = sizes;
     }
 
-    /// `Ok` while writes can be expected to succeed. Logs a hang, which only a look from another thread notices.
+    /// `Ok` while writes can be expected to succeed.
     pub(super) fn check(&self) -> Result<(), String> {
         if let Some(reason) = self.failure() {
-            return Err(format!("the store has failed: {reason}; restart the server"));
+            return Err(format!("the store has failed, and only a restart helps: {reason}"));
         }
-        let (now, state) = (self.clock.now(), &mut *self.state.lock());
-        let hangs = state.writing_since.map(|since| now.since(since)).filter(|lasts| *lasts > HANGS_AFTER);
-        if let Some(lasts) = hangs {
-            let seconds = lasts.as_secs();
-            let reason =
-                format!("the disk has not finished a write for {seconds} s, or what makes room for one");
-            if LastingCondition::report(&mut state.hang, &reason, now) {
-                tracing::error!(reason, "disk not responding, no write acknowledged");
-            }
-            return Err(reason);
+        let (now, state) = (self.clock.now(), self.state.lock());
+        let [disk, journal, checkpoint] = &state.troubles;
+        if let Some(trouble) = disk {
+            return Err(trouble.reason.clone());
         }
-        if let Some(trouble) = &state.troubles[Part::Journal as usize] {
+        if let Some(trouble) = journal {
             let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
             return Err(format!("the journal has not been writable for {seconds} s: {reason}"));
         }
-        match &state.troubles[Part::Checkpoint as usize] {
+        match checkpoint {
             Some(trouble) if state.failed_checkpoints >= REPORTED_AFTER_CHECKPOINTS => {
                 let (failed, reason, seconds) =
                     (state.failed_checkpoints, &trouble.reason, trouble.seconds(now));
@@ -164,7 +136,10 @@ impl Health {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use onceward_core::clock::ManualClock;
+    use onceward_core::domain::Timestamp;
 
     use super::super::tests::log_of;
     use super::*;

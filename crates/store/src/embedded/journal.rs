@@ -1,30 +1,49 @@
-//! The journal of its only writer: the current segment, the reserved segment after it, and the reaction to a refusing
-//! disk.
+//! The journal of its only writer: a sequence of segments, each a file with a header, frames, and reserved space after
+//! them.
+//!
+//! The header is written together with the first frame, in one write that one sync makes durable. Until then the file
+//! contains no data.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onceward_core::domain::Timestamp;
 
-use super::disk::Disk;
-use super::frame::{self, FRAME_OVERHEAD, FrameKind, HEADER_BYTES};
-use super::replay::Replayed;
-use super::segment::Segment;
+use super::disk::{Disk, DiskFile};
+use super::frame::{self, FRAME_OVERHEAD, FrameKind, HEADER_BYTES, Header};
 use crate::{StoreError, Write};
+
+/// The file of segment `number` in the journal's directory.
+pub(super) fn segment_path(journal: &Path, number: u64) -> PathBuf {
+    journal.join(format!("{number:010}.seg"))
+}
+
+/// The number that a file of the journal's directory is named after, if it is a segment's name.
+pub(super) fn segment_number(file_name: &str) -> Option<u64> {
+    file_name.strip_suffix(".seg").and_then(parse_number)
+}
+
+/// A number as the names of segments and snapshots have it.
+pub(super) fn parse_number(digits: &str) -> Option<u64> {
+    // `parse` also reads a sign and further zeros, but a path gives each number one name only.
+    let number = digits.parse().ok()?;
+    (format!("{number:010}") == digits).then_some(number)
+}
 
 /// A buffer larger than this is given back after the frame that needed it.
 const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
+const WRITTEN_AHEAD: usize = 256 * 1024;
 
 /// The segments that are being written.
 pub(super) struct Journal {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     segment_bytes: u64,
-    /// Takes frames. `None` if no segment could be reserved, or a write to the last one failed.
+    /// Takes frames. `None` while the disk refuses the first one.
     active: Option<Segment>,
-    /// A write to it failed. Its remainder must be cut off before the next write.
-    unclean: Option<Segment>,
-    /// Reserved in advance: a full disk cannot take it away.
+    /// Reserved in advance: a full disk cannot take it away, and a start notices if the one before it is gone.
     spare: Option<Segment>,
     /// The number of the segment that is, or was last, being filled.
     newest: u64,
@@ -34,27 +53,25 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Goes on behind what was replayed, in a new segment: see [`Journal::advance`].
+    /// Goes on behind the last segment and the last sequence, in a new segment: see [`Journal::begin_segment`].
     pub(super) fn new(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
         segment_bytes: u64,
-        replayed: &Replayed,
+        (newest, last_sequence): (u64, u64),
         last_time: Timestamp,
     ) -> Self {
-        let (newest, next_sequence) = (replayed.last_segment, replayed.last_sequence + 1);
-        let (active, unclean, spare, buffer) = (None, None, None, Vec::new());
+        let next_sequence = last_sequence + 1;
         Self {
             disk,
             directory,
             segment_bytes,
-            active,
-            unclean,
-            spare,
+            active: None,
+            spare: None,
             newest,
             next_sequence,
             last_time,
-            buffer,
+            buffer: Vec::new(),
         }
     }
 
@@ -68,14 +85,25 @@ impl Journal {
         self.last_time
     }
 
-    /// Goes on in the next segment. The disk may refuse one that was not reserved in advance; then no frame is taken
-    /// until it succeeds, also not a small one that the last segment had room for.
-    pub(super) fn advance(&mut self) -> Result<(), StoreError> {
-        self.active = None;
-        self.reserve()?;
-        self.active = self.spare.take();
-        self.newest += 1;
-        Ok(())
+    /// Whether it has a segment.
+    pub(super) const fn is_ready(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Goes on in a new segment and returns the number of the last one with frames. A disk that is too full for a new one
+    /// leaves the journal the room that it has.
+    pub(super) fn begin_segment(&mut self) -> Result<u64, StoreError> {
+        // An attempt that is repeated without new frames needs no segment of its own: each one would cost its reserved
+        // space.
+        if !self.active.as_ref().is_some_and(Segment::is_unused) {
+            self.reserve()?;
+            if let Some(mut full) = std::mem::replace(&mut self.active, self.spare.take()) {
+                // If it fails the segment's removal frees the reserved space.
+                let _ = full.cut_back();
+            }
+            self.newest += 1;
+        }
+        Ok(self.newest - 1)
     }
 
     /// Reserves the segment after the newest.
@@ -87,42 +115,11 @@ impl Journal {
         Ok(())
     }
 
-    pub(super) const fn has_spare(&self) -> bool {
-        self.spare.is_some()
-    }
-
-    /// Whether it has a segment.
-    pub(super) const fn is_ready(&self) -> bool {
-        self.active.is_some()
-    }
-
-    /// Whether the journal will soon continue in the next segment.
-    pub(super) fn is_half_full(&self) -> bool {
-        self.active.as_ref().is_none_or(Segment::is_half_full)
-    }
-
-    /// Closes the segments with frames and returns the number of the last of them. The journal goes on behind them.
-    pub(super) fn begin_segment(&mut self) -> Result<u64, StoreError> {
-        self.clean()?;
-        // An attempt that is repeated without new frames needs no segment of its own: each one would cost its reserved
-        // space.
-        if !self.active.as_ref().is_some_and(Segment::is_unused) {
-            // A disk that is too full for it leaves the journal the room that it has.
-            self.reserve()?;
-            if let Some(closed) = &mut self.active {
-                // The checkpoint may need the reserved space. If it fails, the segment's removal frees it.
-                let _ = closed.cut_back();
-            }
-            self.advance()?;
-        }
-        Ok(self.newest - 1)
-    }
-
     /// Makes `writes`, which have `bytes` bytes, durable as one frame, in one write and one sync. Returns the length of
     /// the frame.
     ///
     /// # Errors
-    /// [`StoreError::Unknown`] if a part of the frame may be, or come, on the disk.
+    /// [`StoreError::Unknown`] if a part of the frame may be, or come, on the disk; else nothing of it is there.
     pub(super) fn append<'a>(
         &mut self,
         kind: FrameKind,
@@ -130,54 +127,30 @@ impl Journal {
         writes: impl Iterator<Item = &'a Write>,
         bytes: usize,
     ) -> Result<usize, StoreError> {
-        let room = self.make_room(HEADER_BYTES + FRAME_OVERHEAD + bytes);
-        // Nothing of this frame is written yet: even a failed cut of an earlier one leaves no doubt about it.
-        room.map_err(|error| StoreError::Unavailable(error.reason()))?;
+        if !self.active.as_ref().is_some_and(|segment| segment.fits(HEADER_BYTES + FRAME_OVERHEAD + bytes)) {
+            self.begin_segment().map_err(|error| StoreError::Unavailable(error.reason()))?;
+            // The one that was begun has room.
+            let _ = self.reserve();
+        }
         let Some(segment) = &mut self.active else {
             return Err(StoreError::Unavailable("no segment is ready".into()));
         };
         let time = self.last_time.max(now);
         self.buffer.clear();
-        if let Some(header) = segment.header_due(self.next_sequence) {
-            self.buffer.extend_from_slice(&header);
+        if segment.is_unused() {
+            let header = Header { number: segment.number, first_sequence: self.next_sequence };
+            self.buffer.extend_from_slice(&header.encode());
         }
         frame::encode(&mut self.buffer, kind, self.next_sequence, time, writes);
-        let appended = segment.append(&self.buffer).map_err(StoreError::io("write to", &segment.path));
-        let written = self.buffer.len();
+        let (appended, written) = (segment.append(&self.buffer), self.buffer.len());
         if self.buffer.capacity() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
         }
-        if let Err(error) = appended {
-            // The page cache of a file whose sync failed cannot be trusted: the next frame goes into another file.
-            self.unclean = self.active.take();
-            let is_undone = self.clean().is_ok();
-            let reason = error.reason();
-            return Err(if is_undone {
-                StoreError::Unavailable(reason)
-            } else {
-                StoreError::Unknown(reason)
-            });
-        }
+        appended?;
         // A frame that was cut off leaves its sequence to the next one, because replay takes a gap for damage.
         self.next_sequence += 1;
         self.last_time = time;
         Ok(written)
-    }
-
-    fn make_room(&mut self, bytes: usize) -> Result<(), StoreError> {
-        // Replay takes a torn end that a later segment follows for damage, and refuses the start.
-        self.clean()?;
-        if self.active.as_ref().is_some_and(|segment| segment.fits(bytes)) { Ok(()) } else { self.advance() }
-    }
-
-    /// Cuts off what a failed write left, after which no part of it can reappear.
-    fn clean(&mut self) -> Result<(), StoreError> {
-        if let Some(segment) = &mut self.unclean {
-            let cut = segment.cut_back();
-            cut.map_err(StoreError::io("take back a failed write to", &segment.path))?;
-            self.unclean = None;
-        }
-        Ok(())
     }
 
     /// Ends the journal with a [`FrameKind::Closed`] frame and frees the reserved space.
@@ -188,5 +161,105 @@ impl Journal {
             let _ = segment.cut_back();
         }
         Ok(())
+    }
+}
+
+/// A segment that is being written.
+pub(super) struct Segment {
+    number: u64,
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    /// Maximum length in bytes.
+    capacity: u64,
+    /// The offset of the next frame. 0 until the header is written.
+    end: u64,
+    /// The end of the written part, zeros included.
+    written_to: u64,
+}
+
+impl Segment {
+    /// An empty segment, reserved, with its entry in the directory on the disk.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        journal: &Path,
+        number: u64,
+        capacity: u64,
+    ) -> Result<Self, StoreError> {
+        let path = segment_path(journal, number);
+        let create = || {
+            let file = disk.create(&path, capacity)?;
+            // Without its entry on the disk a power cut would take the file, and the frames that were acknowledged in
+            // it.
+            disk.sync_dir(journal)?;
+            Ok(file)
+        };
+        let action = format!("reserve a journal segment of {capacity} bytes in");
+        let file = create().map_err(StoreError::io(action, journal))?;
+        Ok(Self { number, path, file, capacity, end: 0, written_to: 0 })
+    }
+
+    /// Whether nothing was written to it yet.
+    fn is_unused(&self) -> bool {
+        self.end == 0
+    }
+
+    /// Whether `bytes` more fit. An unused segment accepts any size, because a batch larger than a segment needs a
+    /// place.
+    fn fits(&self, bytes: usize) -> bool {
+        self.is_unused() || self.end + bytes as u64 <= self.capacity
+    }
+
+    /// Appends `frame` and returns when it is on the disk. A write that the disk refused is taken back; after a failed
+    /// sync nobody knows what the disk has.
+    fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
+        let end = self.end + frame.len() as u64;
+        // The frame's own sync also covers the zeros: a later frame overwrites them, and its sync need not convert
+        // reserved space first.
+        let written = self.file.write_at(frame, self.end).and_then(|()| self.write_ahead(end));
+        if let Err(error) = written {
+            let refused = StoreError::io("write to", &self.path)(error).reason();
+            return Err(match self.cut_back() {
+                Ok(()) => StoreError::Unavailable(refused),
+                Err(error) => StoreError::Unknown(format!("{refused}; and taking it back failed: {error}")),
+            });
+        }
+        let unknown = |error| StoreError::Unknown(StoreError::io("sync", &self.path)(error).reason());
+        self.file.sync().map_err(unknown)?;
+        self.end = end;
+        Ok(())
+    }
+
+    /// If a frame ends after the zeros that are written already, writes more after it.
+    fn write_ahead(&mut self, end: u64) -> std::io::Result<()> {
+        if end > self.written_to {
+            let left = usize::try_from(self.capacity.saturating_sub(end)).unwrap_or(usize::MAX);
+            let zeros = vec![0; WRITTEN_AHEAD.min(left)];
+            self.file.write_at(&zeros, end)?;
+            self.written_to = end + zeros.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Truncates the file after its last whole frame, with the reserved space. When this succeeds after a failed write,
+    /// no part of that can reappear.
+    fn cut_back(&mut self) -> std::io::Result<()> {
+        self.written_to = self.end;
+        self.file.cut(self.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_another_name_is_no_segment() {
+        assert_eq!(segment_number("0000000012.seg"), Some(12));
+        assert_eq!(segment_number("12345678901.seg"), Some(12_345_678_901));
+        for name in
+            ["12.seg", "0000000012.seg.old", "0000000012", "+000000012.seg", ".seg", "00000000012.seg"]
+        {
+            assert_eq!(segment_number(name), None, "{name}");
+        }
     }
 }

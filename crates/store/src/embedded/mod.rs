@@ -14,11 +14,11 @@ mod frame;
 mod health;
 mod journal;
 mod live;
+mod mailbox;
 mod manifest;
 mod open;
 mod options;
 mod replay;
-mod segment;
 mod snapshot;
 mod store;
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::fs::OpenOptions as FileOptions;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::thread::Builder;
 
 use base16ct::lower::encode_string;
@@ -16,6 +15,7 @@ use super::disk::{Disk, RealDisk};
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::{Files, LiveRecords};
+use super::mailbox::Mailbox;
 use super::manifest::Manifest;
 use super::options::OpenOptions;
 use super::replay::{Covered, Replayed};
@@ -128,35 +128,35 @@ fn start(
         settings.checkpoint_bytes = u64::MAX;
     }
     let (replayed, newest_time) = (&found.replayed, found.newest_time());
+    let last = (replayed.last_segment, replayed.last_sequence);
     let mut journal =
-        Journal::new(disk.clone(), files.journal.clone(), settings.segment_bytes, replayed, newest_time);
-    if let Err(error) = journal.advance().and_then(|()| journal.reserve()) {
+        Journal::new(disk.clone(), files.journal.clone(), settings.segment_bytes, last, newest_time);
+    if let Err(error) = journal.begin_segment().and_then(|_| journal.reserve()) {
         if is_new || !error.lacks_space() {
             return Err(error);
         }
-        // The store serves reads and refuses commits. The journal's thread tries again.
-        let is_ready = journal.is_ready();
-        let parts = [Some(Part::Reserve), (!is_ready).then_some(Part::Journal)];
-        let refused = Err::<(), _>(error);
-        parts.into_iter().flatten().for_each(|part| health.report(part, &refused));
+        // The store serves reads, and commits if only the second segment has no room. The journal's thread tries again.
+        if !journal.is_ready() {
+            health.report(Part::Journal, &Err::<(), _>(error));
+        }
     }
-    let (to_writer, messages) = mpsc::channel();
+    let (mailbox, tick) = (Arc::new(Mailbox::new(health.clone(), files.journal.clone())), settings.tick);
     let deps = WriterDeps {
         settings,
         files: files.clone(),
         disk: disk.clone(),
-        itself: to_writer.clone(),
+        mailbox: mailbox.clone(),
         clock: options.clock.clone(),
         health: health.clone(),
     };
     let grown = Grown { bytes: replayed.bytes, records: replayed.records };
     let writer = Writer::new(journal, Arc::clone(found.snapshot()), grown, deps);
-    let (importing, key, health_of_thread) = (options.importing, options.key_fingerprint, health.clone());
-    let root = directory.root.clone();
+    let (importing, key, of_thread) = (options.importing, options.key_fingerprint, mailbox.clone());
     let run = move || {
-        let ended = catch_unwind(AssertUnwindSafe(|| writer.run(messages)));
+        let ended = catch_unwind(AssertUnwindSafe(|| writer.run()));
         let (replies, mut result) = ended.unwrap_or_else(|_| {
-            health_of_thread.fail("the journal thread has ended");
+            of_thread.fail("the journal thread has ended");
+            of_thread.close();
             (Vec::new(), Ok(()))
         });
         if importing && result.is_ok() && !replies.is_empty() {
@@ -167,10 +167,14 @@ fn start(
             let _ = reply.send(result.clone());
         }
     };
-    let thread = Builder::new().name("journal".into()).spawn(run);
-    thread.map_err(StoreError::io("start a thread for", root))?;
+    let watched = Arc::downgrade(&mailbox);
+    let spawn = || {
+        Builder::new().name("journal".into()).spawn(run)?;
+        Builder::new().name("journal-watch".into()).spawn(move || Mailbox::watch(&watched, tick))
+    };
+    spawn().map_err(StoreError::io("start the threads for", &files.journal))?;
     Ok(EmbeddedStore {
-        writer: to_writer,
+        mailbox,
         files,
         clock: options.clock.clone(),
         health,

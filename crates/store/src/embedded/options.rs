@@ -23,8 +23,8 @@ pub struct StoreSettings {
     pub deadline: Duration,
     /// The time until a failed checkpoint is repeated.
     pub repeat_checkpoint_after: Duration,
-    /// The interval between attempts to write to a failing journal.
-    pub retry_every: Duration,
+    /// The interval at which the store looks at what may hang, is due, or works again.
+    pub tick: Duration,
     /// The interval at which an idle store records the time.
     pub time_every: Duration,
 }
@@ -41,8 +41,8 @@ impl Default for StoreSettings {
             checkpoint_every: Duration::from_secs(20 * 60),
             pause: Duration::from_millis(2),
             deadline: Duration::from_secs(120),
-            repeat_checkpoint_after: Duration::from_secs(10),
-            retry_every: Duration::from_secs(1),
+            repeat_checkpoint_after: Duration::from_secs(60),
+            tick: Duration::from_secs(1),
             time_every: Duration::from_secs(60),
         }
     }

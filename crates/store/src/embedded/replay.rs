@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use onceward_core::domain::Timestamp;
 
 use super::frame::{self, Frame, FrameKind, HEADER_BYTES, Header, RECORD_OVERHEAD, RecordRef};
-use super::segment;
+use super::journal;
 use crate::error::{PUT_BACK, RESTORE};
 use crate::{LONGEST_RECORD, StoreError};
 
@@ -67,7 +67,7 @@ pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>,
     // A checkpoint that could not remove every covered segment leaves some behind.
     let numbers = numbers(journal)?.into_iter().filter(|number| *number > covered.segment);
     let open = |number| {
-        let path = segment::path(journal, number);
+        let path = journal::segment_path(journal, number);
         let file = File::open(&path).map_err(StoreError::io("read", &path))?;
         Ok(OpenSegment { number, path, file })
     };
@@ -76,7 +76,8 @@ pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>,
     let missing = (covered.segment + 1..).zip(&segments).find(|(next, found)| found.number != *next);
     let missing =
         missing.map(|(next, _)| next).or_else(|| segments.is_empty().then_some(covered.segment + 1));
-    missing.map_or(Ok(segments), |next| Err(StoreError::segment_missing(&segment::path(journal, next))))
+    missing
+        .map_or(Ok(segments), |next| Err(StoreError::segment_missing(&journal::segment_path(journal, next))))
 }
 
 /// Reads segments. Stops after the frame with the sequence `until`, because later frames may be half written.
@@ -116,7 +117,7 @@ pub(super) fn read<E: From<StoreError>>(
 pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
     let list = || -> io::Result<Vec<u64>> {
         let number = |entry: io::Result<fs::DirEntry>| match entry {
-            Ok(entry) => entry.file_name().to_str().and_then(segment::number_in).map(Ok),
+            Ok(entry) => entry.file_name().to_str().and_then(journal::segment_number).map(Ok),
             Err(error) => Some(Err(error)),
         };
         fs::read_dir(journal)?.filter_map(number).collect()

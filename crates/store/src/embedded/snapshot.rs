@@ -22,8 +22,8 @@ use std::time::Duration;
 use super::chunk;
 use super::database::Database;
 use super::disk::{CheckpointStep, Disk, create_private};
+use super::journal;
 use super::manifest::Manifest;
-use super::segment;
 use crate::StoreError;
 
 pub(super) const MANIFEST: &str = "MANIFEST";
@@ -56,7 +56,7 @@ impl Listing {
         let mut listing = Self::default();
         for entry in fs::read_dir(directory).map_err(failed())? {
             let path = entry.map_err(failed())?.path();
-            match path.file_name().and_then(OsStr::to_str).and_then(segment::parse_number) {
+            match path.file_name().and_then(OsStr::to_str).and_then(journal::parse_number) {
                 Some(number) => listing.sealed.push(number),
                 None if path.extension().is_some_and(|ending| ending == NEW || ending == COPY) => {
                     listing.leftovers.push(path);

@@ -1,7 +1,6 @@
 //! The store, as the owners of the records use it: a handle of the journal's thread and of the files.
 
-use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, mpsc};
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
@@ -10,14 +9,15 @@ use tokio::sync::{OnceCell, oneshot};
 
 use super::health::Health;
 use super::live::{Files, LiveRecords, State};
-use super::writer::{Batch, WriterMessage};
+use super::mailbox::{Batch, Mailbox};
+use super::writer::Writer;
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
-    pub(super) writer: Sender<WriterMessage>,
+    pub(super) mailbox: Arc<Mailbox<Writer>>,
     pub(super) files: Files,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
@@ -38,7 +38,7 @@ impl EmbeddedStore {
     /// tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
-        self.writer.send(WriterMessage::Checkpoint(reply)).map_err(|_| StoreError::Closed)?;
+        self.mailbox.ask(move |writer| writer.checkpoint(reply));
         ended.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -49,21 +49,19 @@ impl EmbeddedStore {
 
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        let Some(batch) = Batch::new(writes, done) else { return };
-        if let Err(mpsc::SendError(WriterMessage::Commit(batch))) =
-            self.writer.send(WriterMessage::Commit(batch))
-        {
-            batch.answer(Err(StoreError::Closed));
+        if let Some(batch) = Batch::new(writes, done) {
+            self.mailbox.commit(batch);
         }
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (found, writer) = (self.take_found_at_start(), self.writer.clone());
-        let (files, clock) = (self.files.clone(), self.clock.clone());
+        let (found, mailbox) = (self.take_found_at_start(), Arc::clone(&self.mailbox));
+        let (files, clock, health) = (self.files.clone(), self.clock.clone(), Arc::clone(&self.health));
         let read = move || {
             let state = || {
+                health.failure().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))?;
                 let (reply, state) = mpsc::sync_channel(1);
-                writer.send(WriterMessage::State(reply)).map_err(|_| StoreError::Closed)?;
+                mailbox.ask(move |writer| drop(reply.send(writer.state())));
                 let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
                 Ok::<State, StoreError>((snapshot, Some(until)))
             };
@@ -81,7 +79,7 @@ impl Store for EmbeddedStore {
     }
 
     fn attach(&self, owners: Vec<Owner>) {
-        let _ = self.writer.send(WriterMessage::Attach(owners));
+        self.mailbox.ask(move |writer| writer.attach(owners));
     }
 
     fn health(&self) -> Result<(), String> {
@@ -90,6 +88,11 @@ impl Store for EmbeddedStore {
 
     fn failed(&self) -> BoxFuture<'_, String> {
         Box::pin(self.health.failed())
+    }
+
+    /// Memory may differ from what the disk has once the store has failed.
+    fn owns_records(&self) -> bool {
+        !self.health.has_failed()
     }
 
     fn sizes(&self) -> Option<StoreSizes> {
@@ -105,8 +108,13 @@ impl Store for EmbeddedStore {
             let close = || async {
                 drop(self.take_found_at_start());
                 let (reply, answer) = oneshot::channel();
-                self.writer.send(WriterMessage::Close(reply)).map_err(|_| ended())?;
-                answer.await.unwrap_or_else(|_| Err(ended()))
+                self.mailbox.ask(move |writer| writer.close(reply));
+                tokio::select! {
+                    biased;
+                    answer = answer => answer.unwrap_or(Err(StoreError::Closed)),
+                    // Its thread may hang for ever.
+                    reason = self.health.failed() => Err(StoreError::Unavailable(reason)),
+                }
             };
             self.closed.get_or_init(close).await.clone()
         })
@@ -115,10 +123,6 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        let _ = self.writer.send(WriterMessage::Abandon);
+        self.mailbox.ask(Writer::abandon);
     }
-}
-
-fn ended() -> StoreError {
-    StoreError::Unknown("the journal's thread has ended".into())
 }

@@ -2,26 +2,25 @@
 //! checkpoints, since only it knows which commits are older than one.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use bytes::Bytes;
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::oneshot;
 
 use super::checkpoint::{Attempt, discard};
 use super::disk::Disk;
-use super::frame::{self, FRAME_OVERHEAD, FrameKind};
+use super::frame::FrameKind;
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::Files;
+use super::mailbox::{Batch, Mailbox};
 use super::options::StoreSettings;
 use super::replay::Covered;
 use super::snapshot::Snapshot;
 use crate::stream::{Collector, Owner, StreamProgress};
-use crate::{Done, LONGEST_RECORD, StoreError, StoreSizes, Write};
+use crate::{StoreError, StoreSizes, Write};
 
 /// Batches are joined until a frame has this many bytes, or this part of a segment.
 const JOINED_BYTES: u64 = 4 * 1024 * 1024;
@@ -30,83 +29,15 @@ const FRAMES_PER_SEGMENT: u64 = 4;
 /// Commits are refused once the journal has grown to this multiple of [`Writer::checkpoint_threshold`].
 const MAX_THRESHOLDS: u64 = 4;
 
-/// Wake-ups of an idle journal for each frame that records the time.
-const WAKEUPS_PER_TIME_FRAME: u32 = 6;
-
-/// A checkpoint that fails again and again is repeated after up to this many times the usual wait.
-const LONGEST_WAIT: u32 = 30;
-
-/// Attempts in a row that hang until the store has failed. Each keeps a thread for ever.
-const MOST_HANGS: u32 = 3;
-
-/// Receives the result of a checkpoint.
-type CheckpointReply = oneshot::Sender<Result<(), StoreError>>;
-
-/// Receives the result of the close.
-pub(super) type CloseReply = oneshot::Sender<Result<(), StoreError>>;
-
-/// One message to the journal's thread.
-pub(super) enum WriterMessage {
-    Commit(Batch),
-    Attach(Vec<Owner>),
-    Checkpoint(CheckpointReply),
-    /// Asks for the state that a reader reads: the snapshot, and the last sequence of the journal after it.
-    State(SyncSender<(Arc<Snapshot>, u64)>),
-    /// The attempt with this number has sealed a snapshot.
-    Sealed(u64, Snapshot),
-    /// The attempt with this number has ended.
-    Ended(u64, Result<(), StoreError>),
-    /// Checkpoint, and end in order.
-    Close(CloseReply),
-    /// End at once; the next start replays the journal.
-    Abandon,
-}
-
-/// Writes that one caller wants durable.
-pub(super) struct Batch {
-    writes: Vec<Write>,
-    /// Their size in a frame, in bytes.
-    bytes: usize,
-    done: Option<Done>,
-}
-
-impl Batch {
-    /// Refuses a batch that breaks a limit.
-    pub(super) fn new(writes: Vec<Write>, done: Done) -> Option<Self> {
-        let longest = writes.iter().filter_map(|write| write.put.as_ref()).map(Bytes::len).max();
-        let (bytes, longest) = (frame::encoded_bytes(&writes), longest.unwrap_or_default());
-        let (what, size) = if longest > LONGEST_RECORD { ("record", longest) } else { ("batch", bytes) };
-        if longest > LONGEST_RECORD || bytes > frame::MAX_FRAME_BYTES - FRAME_OVERHEAD {
-            let reason = format!("a {what} of {size} bytes is too large");
-            done(Err(StoreError::Unavailable(reason)));
-            return None;
-        }
-        Some(Self { writes, bytes, done: Some(done) })
-    }
-
-    pub(super) fn answer(mut self, answer: Result<(), StoreError>) {
-        if let Some(done) = self.done.take() {
-            done(answer);
-        }
-    }
-}
-
-impl Drop for Batch {
-    /// Only the end of the thread drops a batch that was not answered.
-    fn drop(&mut self) {
-        if let Some(done) = self.done.take() {
-            done(Err(StoreError::Unknown("the journal's thread has ended".into())));
-        }
-    }
-}
+/// Receives the result of a checkpoint or of the close.
+pub(super) type Reply = oneshot::Sender<Result<(), StoreError>>;
 
 /// The dependencies of the thread.
 pub(super) struct WriterDeps {
     pub(super) settings: StoreSettings,
     pub(super) files: Files,
     pub(super) disk: Arc<dyn Disk>,
-    /// The thread's own mailbox.
-    pub(super) itself: Sender<WriterMessage>,
+    pub(super) mailbox: Arc<Mailbox<Writer>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
 }
@@ -121,7 +52,7 @@ pub(super) struct Grown {
 /// The checkpoint that is being made.
 struct Running {
     number: u64,
-    replies: Vec<CheckpointReply>,
+    replies: Vec<Reply>,
     /// The part of the journal that it replaces; nothing once it is sealed, or if it only removes what is replaced.
     range: Option<Grown>,
     /// The size of the journal at its beginning.
@@ -129,12 +60,14 @@ struct Running {
     progress: Arc<StreamProgress>,
     /// Its last known progress, and when that was seen first.
     steps: (u64, Timestamp),
+    /// Whether it has made no progress for too long. The next one begins when its thread has ended.
+    hangs: bool,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
 struct Closing {
-    replies: Vec<CloseReply>,
+    replies: Vec<Reply>,
     has_begun_checkpoint: bool,
 }
 
@@ -149,13 +82,39 @@ pub(super) struct Writer {
     running: Option<Running>,
     /// The number of checkpoints that began.
     checkpoints: u64,
-    /// The number of those in a row that hang.
-    hangs: u32,
     /// Callers that wait for the next checkpoint to begin.
-    wanted: Vec<CheckpointReply>,
-    /// When the last checkpoint failed, if it did.
-    failed_at: Option<Timestamp>,
+    wanted: Vec<Reply>,
+    /// When a checkpoint that failed is repeated.
+    repeat_at: Option<Timestamp>,
     closing: Option<Closing>,
+    is_abandoned: bool,
+}
+
+/// What the store's handle and a checkpoint's thread ask.
+impl Writer {
+    pub(super) fn attach(&mut self, owners: Vec<Owner>) {
+        self.owners = owners;
+    }
+
+    /// Begins a checkpoint, unless one is running: then it follows that one.
+    pub(super) fn checkpoint(&mut self, reply: Reply) {
+        self.wanted.push(reply);
+    }
+
+    /// The state that a reader reads: the snapshot, and the last sequence of the journal after it.
+    pub(super) fn state(&self) -> (Arc<Snapshot>, u64) {
+        (self.snapshot.clone(), self.journal.last_sequence())
+    }
+
+    /// Ends in order, with a checkpoint.
+    pub(super) fn close(&mut self, reply: Reply) {
+        self.closing.get_or_insert_default().replies.push(reply);
+    }
+
+    /// Ends at once; the next start replays the journal.
+    pub(super) fn abandon(&mut self) {
+        self.is_abandoned = true;
+    }
 }
 
 impl Writer {
@@ -168,96 +127,43 @@ impl Writer {
             owners: Vec::new(),
             running: None,
             checkpoints: 0,
-            hangs: 0,
             wanted: Vec::new(),
-            failed_at: None,
+            repeat_at: None,
             closing: None,
+            is_abandoned: false,
         }
     }
 
     /// Runs until the store is closed or abandoned. Returns the callers that wait for the close, and its result.
-    pub(super) fn run(
-        mut self,
-        messages: Receiver<WriterMessage>,
-    ) -> (Vec<CloseReply>, Result<(), StoreError>) {
-        let mut deferred = None;
+    pub(super) fn run(mut self) -> (Vec<Reply>, Result<(), StoreError>) {
+        let mailbox = Arc::clone(&self.deps.mailbox);
         loop {
-            let Snapshot { manifest, .. } = &*self.snapshot;
+            let manifest = &self.snapshot.manifest;
             self.deps.health.set_sizes(StoreSizes {
                 journal_bytes: self.grown.bytes,
                 snapshot_bytes: manifest.bytes(),
                 snapshot_time: manifest.time,
             });
-            let message = match deferred.take() {
-                Some(message) => Ok(message),
-                None => messages.recv_timeout(self.turn()),
-            };
-            match message {
-                Ok(WriterMessage::Abandon) | Err(RecvTimeoutError::Disconnected) => {
-                    // A reader must not wait for an answer while the removal of files waits for the reader.
-                    drop(messages);
-                    self.end_attempt();
-                    return (Vec::new(), Ok(()));
-                }
-                Ok(WriterMessage::Commit(batch)) => {
-                    let mut batches = vec![batch];
-                    deferred = loop {
-                        match messages.try_recv() {
-                            Ok(WriterMessage::Commit(batch)) => batches.push(batch),
-                            other => break other.ok(),
-                        }
-                    };
-                    self.write(batches);
-                }
-                Ok(other) => self.handle(other),
-                Err(RecvTimeoutError::Timeout) => self.idle(),
+            let (batches, asks) = mailbox.next(self.deps.settings.tick);
+            if batches.is_empty() && asks.is_empty() {
+                self.idle();
             }
-            self.give_up_hanging_checkpoint();
+            for ask in asks {
+                ask(&mut self);
+            }
+            self.notice_hanging_checkpoint();
+            // Before a commit that the journal is too long for without one.
             self.checkpoint_if_due();
+            self.write(batches);
+            if self.is_abandoned {
+                // A reader must not wait for an answer while the removal of files waits for the reader.
+                mailbox.close();
+                self.end_attempt();
+                return (Vec::new(), Ok(()));
+            }
             if let Some(ended) = self.proceed_closing() {
-                for message in deferred.into_iter().chain(messages.try_iter()) {
-                    if let WriterMessage::Commit(batch) = message {
-                        batch.answer(Err(StoreError::Closed));
-                    }
-                }
                 return ended;
             }
-        }
-    }
-
-    fn turn(&self) -> Duration {
-        let WriterDeps { health, settings: StoreSettings { retry_every, time_every, deadline, .. }, .. } =
-            &self.deps;
-        let usual = *time_every / WAKEUPS_PER_TIME_FRAME;
-        let in_trouble = [Part::Journal, Part::Reserve].iter().any(|part| health.trouble(*part).is_some());
-        if in_trouble || self.failed_at.is_some() {
-            *retry_every
-        } else if self.running.is_some() {
-            usual.min(*deadline / 2)
-        } else {
-            usual
-        }
-    }
-
-    fn handle(&mut self, message: WriterMessage) {
-        match message {
-            WriterMessage::Attach(owners) => self.owners = owners,
-            WriterMessage::Checkpoint(reply) => {
-                self.wanted.push(reply);
-                self.begin_wanted();
-            }
-            WriterMessage::State(reply) => {
-                let _ = reply.send((self.snapshot.clone(), self.journal.last_sequence()));
-            }
-            WriterMessage::Sealed(number, snapshot) => self.sealed(number, snapshot),
-            WriterMessage::Ended(number, result) => {
-                if self.running.as_ref().is_some_and(|running| running.number == number) {
-                    self.checkpoint_ended(&result);
-                }
-            }
-            WriterMessage::Close(reply) => self.closing.get_or_insert_default().replies.push(reply),
-            // The loop takes these.
-            WriterMessage::Commit(_) | WriterMessage::Abandon => {}
         }
     }
 
@@ -266,73 +172,57 @@ impl Writer {
         let joined = JOINED_BYTES.min(self.deps.settings.segment_bytes / FRAMES_PER_SEGMENT);
         let joined = usize::try_from(joined).unwrap_or(usize::MAX);
         let mut batches = batches.into_iter().peekable();
-        while let Some(first) = batches.next() {
-            let (mut bytes, mut frame) = (first.bytes, vec![first]);
+        while let Some(Batch { mut writes, mut bytes, done }) = batches.next() {
+            let mut callers = vec![done];
             while let Some(next) = batches.next_if(|next| bytes + next.bytes <= joined) {
                 bytes += next.bytes;
-                frame.push(next);
+                writes.extend(next.writes);
+                callers.push(next.done);
             }
-            // Batches without a write do not need the disk.
-            let answer =
-                if bytes == 0 { self.refusal().map_or(Ok(()), Err) } else { self.append(&frame, bytes) };
-            for batch in frame {
-                batch.answer(answer.clone());
-            }
-        }
-        // A disk that has just refused a segment is not asked at each commit.
-        if self.deps.health.trouble(Part::Reserve).is_none() {
-            self.reserve();
+            self.append(&writes, bytes, callers);
         }
     }
 
-    /// Why nothing is written any more, if the store has failed.
-    fn refusal(&self) -> Option<StoreError> {
-        self.deps.health.failure().map(StoreError::Unavailable)
-    }
-
-    fn append(&mut self, batches: &[Batch], bytes: usize) -> Result<(), StoreError> {
-        self.refusal().map_or(Ok(()), Err)?;
-        let WriterDeps { health, clock, .. } = &self.deps;
-        let writes = batches.iter().flat_map(|batch| &batch.writes);
+    /// Makes a frame durable and answers its callers.
+    fn append(&mut self, writes: &[Write], bytes: usize, callers: Vec<crate::Done>) {
+        let WriterDeps { mailbox, health, clock, .. } = &self.deps;
+        // Batches without a write do not need the disk.
+        let needs_disk = !writes.is_empty() || callers.is_empty();
+        if !mailbox.frame_begins(callers) {
+            return;
+        }
+        if !needs_disk {
+            return mailbox.frame_ended(&Ok(()));
+        }
         let appended = if self.grown.bytes >= self.most_bytes() {
             let why = health.trouble(Part::Checkpoint);
             let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
             let reason = format!("the journal is full, because no checkpoint has emptied it: {why}");
+            if self.running.as_ref().is_some_and(|running| running.hangs) {
+                // No other checkpoint begins beside a thread that hangs.
+                return mailbox.fail(&reason);
+            }
             Err(StoreError::Unavailable(reason))
         } else {
-            health.write_begins();
-            let appended = self.journal.append(FrameKind::Batch, clock.now(), writes, bytes);
-            health.write_ended();
-            appended
+            self.journal.append(FrameKind::Batch, clock.now(), writes.iter(), bytes)
         };
-        health.report(Part::Journal, &appended);
-        self.grown.bytes += appended? as u64;
-        self.grown.records += batches.iter().map(|batch| batch.writes.len() as u64).sum::<u64>();
-        Ok(())
-    }
-
-    /// Reserves the next segment in advance. A checkpoint that is not finished may need the space: then this waits until
-    /// the current segment is half full.
-    fn reserve(&mut self) {
-        let health = &self.deps.health;
-        let is_needed_first = self.running.is_some() && !self.journal.is_half_full();
-        if self.journal.has_spare() || is_needed_first || self.closing.is_some() {
-            return;
+        if let Ok(length) = appended {
+            self.grown.bytes += length as u64;
+            self.grown.records += writes.len() as u64;
         }
-        health.write_begins();
-        let reserved = self.journal.reserve();
-        health.write_ended();
-        health.report(Part::Reserve, &reserved);
+        if !matches!(appended, Err(StoreError::Unknown(_))) {
+            health.report(Part::Journal, &appended);
+        }
+        mailbox.frame_ended(&appended.map(drop));
     }
 
     /// Handles an idle period: writes the time for the next start, and tries a journal in trouble. A load balancer that
     /// only asks for health sends no writes until it is good; therefore writes alone would not find out.
     fn idle(&mut self) {
-        self.reserve();
         let WriterDeps { clock, settings, health, .. } = &self.deps;
         let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
         if (is_due || health.trouble(Part::Journal).is_some()) && self.closing.is_none() {
-            let _ = self.append(&[], 0);
+            self.append(&[], 0, Vec::new());
         }
     }
 
@@ -354,33 +244,19 @@ impl Writer {
 /// Checkpoints.
 impl Writer {
     fn checkpoint_if_due(&mut self) {
-        if self.owners.is_empty() || self.running.is_some() || self.closing.is_some() {
+        if self.owners.is_empty() || self.running.is_some() || self.deps.health.has_failed() {
             return;
         }
         let (Grown { bytes, records }, now) = (self.grown, self.deps.clock.now());
-        let StoreSettings { checkpoint_every, repeat_checkpoint_after, .. } = self.deps.settings;
-        let is_due = if let Some(failed) = self.failed_at {
-            let wait = repeat_checkpoint_after * self.deps.health.failed_checkpoints().min(LONGEST_WAIT);
-            now < failed || now.since(failed) >= wait
+        let is_due = if let Some(repeat_at) = self.repeat_at {
+            now >= repeat_at
         } else {
-            let is_old = now.since(self.snapshot.manifest.time) >= checkpoint_every;
+            let is_old = now.since(self.snapshot.manifest.time) >= self.deps.settings.checkpoint_every;
             bytes >= self.checkpoint_threshold() || is_old && records > 0
         };
-        if is_due && self.refusal().is_none() {
+        if is_due && self.closing.is_none() || !self.wanted.is_empty() {
             self.begin_checkpoint();
         }
-    }
-
-    /// Begins the checkpoint that callers wait for, unless one is running: then it follows that one.
-    fn begin_wanted(&mut self) {
-        if self.running.is_some() || self.wanted.is_empty() {
-            return;
-        }
-        if self.owners.is_empty() {
-            let none = StoreError::Checkpoint("no owner of records is attached".into());
-            return answer_each(std::mem::take(&mut self.wanted), &Err(none));
-        }
-        self.begin_checkpoint();
     }
 
     /// Begins a checkpoint of everything that was written so far. Every older batch has been answered; therefore the
@@ -393,7 +269,8 @@ impl Writer {
         let range = (self.grown.records > 0).then_some(self.grown);
         let replies = std::mem::take(&mut self.wanted);
         let (steps, began_at) = ((0, now), self.grown.bytes);
-        self.running = Some(Running { number, replies, range, began_at, progress, steps, thread: None });
+        self.running =
+            Some(Running { number, replies, range, began_at, progress, steps, hangs: false, thread: None });
         let begun =
             if range.is_some() { self.spawn_attempt(number, records) } else { self.spawn_discard(number) };
         match begun {
@@ -405,13 +282,13 @@ impl Writer {
                     owner(stream);
                 }
             }
-            Err(error) => self.checkpoint_ended(&Err(error)),
+            Err(error) => self.checkpoint_ended(number, &Err(error)),
         }
     }
 
     fn spawn_attempt(&mut self, number: u64, records: Collector) -> Result<JoinHandle<()>, StoreError> {
         let segment = self.journal.begin_segment()?;
-        let WriterDeps { disk, files, itself, settings, .. } = &self.deps;
+        let WriterDeps { disk, files, mailbox, settings, .. } = &self.deps;
         let attempt = Attempt {
             disk: disk.clone(),
             files: files.clone(),
@@ -421,24 +298,24 @@ impl Writer {
             records,
             pause: if self.closing.is_some() { Duration::ZERO } else { settings.pause },
         };
-        let (disk, files, writer) = (disk.clone(), files.clone(), itself.clone());
+        let (disk, files, mailbox) = (disk.clone(), files.clone(), mailbox.clone());
         spawn(move || {
             let result = attempt.make().and_then(|snapshot| {
                 // Before the removal: from then on readers get the new snapshot.
-                let _ = writer.send(WriterMessage::Sealed(number, snapshot));
+                mailbox.ask(move |writer| writer.sealed(number, snapshot));
                 discard(&*disk, &files, segment)
             });
-            let _ = writer.send(WriterMessage::Ended(number, result));
+            mailbox.ask(move |writer| writer.checkpoint_ended(number, &result));
         })
     }
 
     fn spawn_discard(&self, number: u64) -> Result<JoinHandle<()>, StoreError> {
-        let WriterDeps { disk, files, itself, .. } = &self.deps;
-        let (disk, files, writer) = (disk.clone(), files.clone(), itself.clone());
+        let WriterDeps { disk, files, mailbox, .. } = &self.deps;
+        let (disk, files, mailbox) = (disk.clone(), files.clone(), mailbox.clone());
         let covered = self.snapshot.manifest.covered.segment;
         spawn(move || {
             let result = discard(&*disk, &files, covered);
-            let _ = writer.send(WriterMessage::Ended(number, result));
+            mailbox.ask(move |writer| writer.checkpoint_ended(number, &result));
         })
     }
 
@@ -451,53 +328,46 @@ impl Writer {
         }
     }
 
-    fn checkpoint_ended(&mut self, result: &Result<(), StoreError>) {
-        let Some(running) = self.running.take() else { return };
-        let health = &self.deps.health;
-        health.report(Part::Checkpoint, result);
-        self.failed_at = result.is_err().then(|| self.deps.clock.now());
-        if result.is_ok() && health.trouble(Part::Journal).is_some() && self.closing.is_none() {
-            // There may be room again.
-            let _ = self.append(&[], 0);
-        }
-        self.hangs = if result.is_ok() { 0 } else { self.hangs };
+    fn checkpoint_ended(&mut self, number: u64, result: &Result<(), StoreError>) {
+        let Some(running) = self.running.take_if(|running| running.number == number) else { return };
+        self.checkpoint_has(result);
         answer_each(running.replies, result);
-        if result.is_err() {
-            // No other checkpoint begins before the next attempt.
-            answer_each(std::mem::take(&mut self.wanted), result);
-        }
-        self.reserve();
-        self.begin_wanted();
     }
 
-    /// Abandons a checkpoint in which sled, or an owner of records, does nothing. A removal may wait for readers.
-    fn give_up_hanging_checkpoint(&mut self) {
-        let now = self.deps.clock.now();
-        let Some(running) = self.running.as_mut().filter(|running| running.range.is_some()) else { return };
+    fn checkpoint_has(&mut self, result: &Result<(), StoreError>) {
+        let WriterDeps { health, clock, settings, .. } = &self.deps;
+        health.report(Part::Checkpoint, result);
+        self.repeat_at = result.is_err().then(|| clock.now().plus(settings.repeat_checkpoint_after));
+        if self.closing.is_none() {
+            // Not before, because the checkpoint may have needed the space. Without it the current segment goes on.
+            let _ = self.journal.reserve();
+        }
+    }
+
+    /// Gives up a checkpoint in which sled, or an owner of records, does nothing. A removal may wait for readers.
+    fn notice_hanging_checkpoint(&mut self) {
+        let (now, deadline) = (self.deps.clock.now(), self.deps.settings.deadline);
+        let running = self.running.as_mut().filter(|running| running.range.is_some() && !running.hangs);
+        let Some(running) = running else { return };
         let steps = running.progress.steps();
         if running.steps.0 != steps {
             running.steps = (steps, now);
         }
-        let deadline = self.deps.settings.deadline;
-        if now.since(running.steps.1) < deadline {
+        // A snapshot that has just been sealed cannot be stopped.
+        if now.since(running.steps.1) < deadline || !running.progress.stop() {
             return;
         }
-        if !running.progress.stop() {
-            // The snapshot has just been sealed.
-            return;
-        }
-        running.thread = None;
-        self.hangs += 1;
+        running.hangs = true;
+        let replies = std::mem::take(&mut running.replies);
         let reason = format!("neither sled nor an owner of records did anything for {deadline:?}");
-        if self.hangs >= MOST_HANGS {
-            self.deps.health.fail(&format!("{reason}, {} times in a row", self.hangs));
-        }
-        self.checkpoint_ended(&Err(StoreError::Checkpoint(reason)));
+        let result = Err(StoreError::Checkpoint(reason));
+        self.checkpoint_has(&result);
+        answer_each(replies, &result);
     }
 
     /// Waits for the thread of a checkpoint, which would go on to write into the directory.
     fn end_attempt(&mut self) {
-        if let Some(running) = self.running.take() {
+        if let Some(running) = self.running.take().filter(|running| !running.hangs) {
             running.progress.stop();
             if let Some(thread) = running.thread {
                 let _ = thread.join();
@@ -507,23 +377,28 @@ impl Writer {
 
     /// While closing: takes a last checkpoint, for which the owners may still commit, and then ends the journal with a
     /// closing frame.
-    fn proceed_closing(&mut self) -> Option<(Vec<CloseReply>, Result<(), StoreError>)> {
-        let may_write = self.refusal().is_none();
-        let closing = self.closing.as_mut().filter(|_| self.running.is_none())?;
+    fn proceed_closing(&mut self) -> Option<(Vec<Reply>, Result<(), StoreError>)> {
+        let is_free = |running: &Option<Running>| running.as_ref().is_none_or(|running| running.hangs);
+        let closing = self.closing.as_mut().filter(|_| is_free(&self.running))?;
         // If it fails, the journal has everything.
-        let is_wanted = self.grown.records > 0 || self.failed_at.is_some();
-        if is_wanted && may_write && !self.owners.is_empty() && !closing.has_begun_checkpoint {
+        let is_wanted = self.grown.records > 0 || self.repeat_at.is_some();
+        let may_begin = self.running.is_none() && !self.owners.is_empty() && !self.deps.health.has_failed();
+        if is_wanted && may_begin && !closing.has_begun_checkpoint {
             closing.has_begun_checkpoint = true;
             self.begin_checkpoint();
         }
-        let closing = self.closing.as_mut().filter(|_| self.running.is_none())?;
+        let closing = self.closing.as_mut().filter(|_| is_free(&self.running))?;
         Some((std::mem::take(&mut closing.replies), self.finish()))
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
-        self.refusal().map_or(Ok(()), Err)?;
-        self.journal.close(self.deps.clock.now())?;
-        match self.deps.health.trouble(Part::Checkpoint) {
+        let WriterDeps { mailbox, health, clock, .. } = &self.deps;
+        mailbox.close();
+        if let Some(reason) = health.failure() {
+            return Err(StoreError::Unavailable(reason));
+        }
+        self.journal.close(clock.now())?;
+        match health.trouble(Part::Checkpoint) {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),
@@ -532,7 +407,7 @@ impl Writer {
     }
 }
 
-fn answer_each(replies: Vec<CheckpointReply>, answer: &Result<(), StoreError>) {
+fn answer_each(replies: Vec<Reply>, answer: &Result<(), StoreError>) {
     for reply in replies {
         let _ = reply.send(answer.clone());
     }

@@ -125,6 +125,7 @@ fn an_idle_store_notes_the_time() {
     world.close().unwrap();
     let mut options = world.options(&world.dir());
     options.settings.time_every = Duration::from_millis(60);
+    options.settings.tick = Duration::from_millis(10);
     world.open_with(&options).unwrap();
     world.put(1, "one");
     let in_an_hour = Duration::from_secs(3600);

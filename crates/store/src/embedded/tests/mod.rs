@@ -95,7 +95,7 @@ impl World {
         options.settings.checkpoint_bytes = self.checkpoint_bytes;
         options.settings.pause = Duration::ZERO;
         options.settings.repeat_checkpoint_after = LONG;
-        options.settings.retry_every = LONG;
+        options.settings.tick = LONG;
         options
     }
 

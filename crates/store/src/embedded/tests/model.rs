@@ -120,9 +120,8 @@ impl Model {
             let mut perhaps = self.world.expected.clone();
             apply(&mut perhaps, changes);
             self.in_doubt = Some(perhaps);
-        } else if self.world.store().health().is_ok() {
-            // The store writes again only after it has taken back the failed batch.
-            self.in_doubt = None;
+            // Only a new process helps.
+            self.take(&Action::CrashAndOpen);
         }
     }
 
