@@ -140,17 +140,6 @@ impl Belief {
         Self(vec![State::Fresh])
     }
 
-    /// Assumes that checks without an answer were counted.
-    pub fn everything_was_counted(&mut self) {
-        let wrong = |state: &State| match state {
-            State::Fresh => 0,
-            State::Open { wrong, .. } => *wrong,
-            State::Locked => MAX_ATTEMPTS,
-        };
-        let most = self.0.iter().map(wrong).max();
-        self.0.retain(|state| Some(wrong(state)) == most);
-    }
-
     pub fn is_certain(&self) -> bool {
         self.0.len() == 1
     }
@@ -201,13 +190,6 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
         // The message of an unanswered send may be missing or unseen.
         if *request != Request::Send || reply.is_none() || *reply == Some(ObservedReply::Locked) {
             go_on(None, codes);
-        }
-        // After a failed commit the server keeps the stricter of both states: the code is used, and the count goes on.
-        if let (State::Open { wrong, code: Some(right) }, Request::Check(guess), None) =
-            (state, request, reply)
-            && right == guess
-        {
-            explore(&State::Open { wrong: *wrong, code: None }, &rest, codes, possible);
         }
     }
 }
@@ -353,17 +335,13 @@ fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
 }
 
 #[test]
-fn a_right_code_without_an_answer_may_be_used_up_while_the_count_goes_on() {
+fn a_right_code_without_an_answer_was_used_up_or_not() {
     let mut belief = with_code();
     belief.take_in(&[check(None)], &[]).expect("no answer");
-    for reply in [
-        ObservedReply::Verified,
-        ObservedReply::Incorrect { trials: 5 },
-        ObservedReply::Incorrect { trials: 4 },
-    ] {
+    for reply in [ObservedReply::Verified, ObservedReply::Incorrect { trials: 5 }] {
         belief.clone().take_in(&[check(Some(reply))], &[]).expect("a possible answer");
     }
     belief
-        .take_in(&[check(Some(ObservedReply::Incorrect { trials: 3 }))], &[])
+        .take_in(&[check(Some(ObservedReply::Incorrect { trials: 4 }))], &[])
         .expect_err("one wrong code too many");
 }

@@ -7,7 +7,6 @@ use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
 use crate::codes::{Codes, Maker};
 use crate::count::{Memories, Memory, Rules};
 use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
-use crate::remember::Doubt;
 use crate::runs::Broken;
 
 /// The rules are indexed by number.
@@ -31,10 +30,6 @@ pub fn check(facts: &[Fact], rules: &[Rules]) -> Result<(), Box<Broken>> {
 pub struct NumberModel {
     pub rules: Rules,
     pub memories: Memories,
-    /// The memories that the shard alone may have since it started. In them a wrong code counts even if its client got
-    /// 503, because the shard's memory is never less strict than the disk. Valid only if nothing else changes that
-    /// memory, which means a single shard whose store compares nothing.
-    pub lived: Memories,
     pub codes: Codes,
     intents: BTreeMap<CommandId, Intent>,
     /// Sends whose clients wait for an answer.
@@ -46,8 +41,6 @@ pub struct NumberModel {
     pub withheld: Vec<[u64; 2]>,
     /// Checks that may have been decided and counted between two facts.
     undecided: Vec<([u64; 2], CommandId)>,
-    /// Checks that a commit may have counted before their answers.
-    pub counted_before: BTreeSet<CommandId>,
     /// Commands that a commit may hold.
     may_be_decided: BTreeSet<CommandId>,
     /// Questions to gateways, by their ends.
@@ -64,8 +57,7 @@ struct Sending {
 
 impl NumberModel {
     fn new(rules: Rules) -> Self {
-        let memories = Memories::from([Memory::Nothing]);
-        Self { rules, lived: memories.clone(), memories, ..Self::default() }
+        Self { rules, memories: Memories::from([Memory::Nothing]), ..Self::default() }
     }
 
     fn sees(&mut self, together: &[&Fact]) -> Result<(), Box<Broken>> {
@@ -89,14 +81,13 @@ impl NumberModel {
         let may_be_withheld = answered.iter().filter(|_| self.rules.held);
         self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
         self.withheld.extend(self.answered_later(together));
-        let after = self.after(&self.memories, together, Doubt::EitherWay);
+        let after = self.after(&self.memories, together);
         if after.is_empty() {
             let what = format!("no memory fits: before it was one of {:?}", self.memories);
             return Err(broken(together[0], what));
         }
         self.memories = after;
         self.withheld_messages(&handed_over);
-        self.lives_on(together).map_err(|what| broken(together[0], what))?;
         if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
             self.between.clear();
             self.undecided.clear();
@@ -182,14 +173,16 @@ impl NumberModel {
                 self.codes.required = None;
             }
             What::MayBeDecided(command) => match *self.intent(*command) {
-                Intent::Send { life } => self.between.push((fact.at, life, *command)),
+                Intent::Send { life } => {
+                    self.between.push((fact.at, life, *command));
+                    self.codes.may_last(latest + life);
+                }
                 Intent::Resume { salt } => {
                     self.codes.may_leave(&salt);
                     self.codes.may_be_prolonged(&salt, latest, &self.rules);
                 }
                 Intent::Check { code: Some(_) } if self.rules.held => {
                     self.undecided.push((fact.at, *command));
-                    self.counted_before.insert(*command);
                 }
                 Intent::Check { .. } => {}
             },

@@ -150,8 +150,8 @@ impl World {
         let request = Request::Resume(log, Waiter::FollowUp(responder));
         let owner = self.asks(number);
         self.submits(owner, number, intent, told(answer, |()| Outcome::Followed), request)?;
-        // It was decided at once, alone in its batch.
-        if shard.is_some_and(|shard| self.shards[shard].commit.is_some()) {
+        // It is alone in its batch.
+        if shard.is_some_and(|shard| self.shards[shard].commit.is_some() || self.shards[shard].gathers()) {
             self.alone.insert(name);
         }
         Ok(())
@@ -167,7 +167,7 @@ impl World {
         let now = Timestamp::from_millis(shard.seen.max(self.clock));
         let log: AttemptLog = shard.core.tables().get(&log_record(log), now)?;
         let is_due = log.plan.is_some_and(|plan| plan.follow_up.due <= now);
-        (is_due && shard.commit.is_none() && !shard.gathers).then_some(owner)
+        (is_due && shard.commit.is_none() && !shard.gathers()).then_some(owner)
     }
 
     fn place(&self) -> Result<CommandPermit, String> {
@@ -199,7 +199,7 @@ impl World {
         self.next_command += 1;
         let shard = owner.unwrap_or(self.current().start);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
-        let since = self.event();
+        let since = self.reaches(shard);
         let (stage, at_gateway, useless_since) = (Stage::Direct, false, None);
         let mut open = Open { number, shard, intent, stage, since, at_gateway, useless_since, answer };
         let waker = self.captured.waker(command);
@@ -211,7 +211,8 @@ impl World {
 
     /// Passes a command to the owner of its number; without one it is refused, as by the router.
     pub fn hands_over(&mut self, owner: Option<usize>, number: usize, request: Request) -> Checked {
-        let command = NumberCommand::new(self.setup.numbers[number], request, Arc::clone(&self.deps));
+        let command =
+            Box::new(NumberCommand::new(self.setup.numbers[number], request, Arc::clone(&self.deps)));
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");
             command.refuse(Refusal::Stopping);

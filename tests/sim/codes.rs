@@ -14,6 +14,8 @@ pub struct Known {
     expires: u64,
     /// Its end if a send that was answered 503 became durable.
     may_expire: u64,
+    /// Its end if a send was decided that has not left: its commit took too long, and it is decided again.
+    may_last: u64,
     /// The ends that no planned message changes: one life of the service after those that requested messages gave.
     last: BTreeSet<u64>,
     dispatches: u32,
@@ -187,7 +189,8 @@ impl Codes {
     pub fn withdraw(&mut self) {
         for place in 0..self.known.len() {
             let known = &mut self.known[place];
-            let all = known.came_to_nothing == known.dispatches && !known.may_have_unsettled_sends;
+            let may_have_others = known.may_have_unsettled_sends || known.may_leave;
+            let all = known.came_to_nothing == known.dispatches && !may_have_others;
             if std::mem::take(&mut known.may_be_withdrawn) && all {
                 known.void = known.void.or(Some(WITHDRAWN));
                 known.withdrawn_in_doubt = known.in_doubt;
@@ -201,6 +204,13 @@ impl Codes {
                     }
                 }
             }
+        }
+    }
+
+    /// A send that repeats a code until then may be decided.
+    pub fn may_last(&mut self, expires: u64) {
+        for known in &mut self.known {
+            known.may_last = known.may_last.max(expires);
         }
     }
 
@@ -360,7 +370,7 @@ impl Codes {
             let may_be_on_its_way = known.may_leave || known.may_have_unsettled_sends;
             match known.void {
                 Some(reason) => why = reason,
-                None if now >= known.expires => why = "had expired",
+                None if now >= known.expires.max(known.may_last) => why = "had expired",
                 None if may_be_on_its_way => fits = true,
                 None if known.were_held == known.dispatches => why = "no message carried",
                 None if held == Some(known.salt) && known.ended == known.dispatches => {
@@ -391,7 +401,7 @@ impl Codes {
             if let Some(why) = known.void {
                 return Err(format!("a code is called usable that {why}"));
             }
-            if now >= known.expires {
+            if now >= known.expires.max(known.may_last) {
                 return Err("a code is called usable that has expired".to_owned());
             }
         } else if lives_long_enough

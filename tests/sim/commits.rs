@@ -6,7 +6,7 @@ use rand::RngExt;
 use crate::disk::{Committed, Fault};
 use crate::facts::Checked;
 use crate::setup::millis;
-use crate::shard::{COMMIT_TIMEOUT, CommitNotice, InFlight, Progress, Shard};
+use crate::shard::{COMMIT_TIMEOUT, InFlight, Progress};
 use crate::world::World;
 
 impl World {
@@ -39,7 +39,10 @@ impl World {
 
     /// Advances this shard's commit, which meets this fault.
     pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Checked {
-        let Some(mut commit) = self.shards[shard].commit.take() else { return self.is_gathered(shard) };
+        let Some(mut commit) = self.shards[shard].commit.take() else {
+            self.is_gathered(shard);
+            return Ok(());
+        };
         match commit.progress {
             Progress::Before => {
                 commit.progress = self.reaches_the_store(shard, &commit, fault);
@@ -49,9 +52,10 @@ impl World {
             }
             Progress::Hanging if self.chance(40) && !self.setup.calm => {
                 self.shards[shard].commit = Some(commit);
-                // Sometimes for so long that a sweep gives it up.
+                // Sometimes for so long that the shard refuses commands.
                 if self.chance(50) {
                     self.clock += millis(COMMIT_TIMEOUT);
+                    self.happens("a commit takes too long");
                     return self.sweep(shard);
                 }
                 Ok(())
@@ -82,14 +86,11 @@ impl World {
     }
 
     /// A batch stops waiting for more commands.
-    fn is_gathered(&mut self, shard: usize) -> Checked {
-        if !std::mem::take(&mut self.shards[shard].gathers) {
-            return Ok(());
+    fn is_gathered(&mut self, shard: usize) {
+        if self.shards[shard].gathers() {
+            self.tally.count("a batch waits for more commands");
+            self.takes_commit(shard);
         }
-        self.tally.count("a batch waits for more commands");
-        let now = self.shards[shard].tick(self.clock);
-        self.shards[shard].core.batch_delay_ended(now);
-        self.comes_out(shard, None)
     }
 
     /// This shard's commit, if the store does not have it yet, is applied, and the shard does not know.
@@ -130,7 +131,6 @@ impl World {
                 self.tally.count("a commit is of several numbers");
             }
         }
-        let is_fenced = !applied && self.is_former(shard);
         // What the store has refused was never decided.
         let is_refused = matches!(committed, Err(StoreError::Unavailable(_)));
         // Effects of a commit without an answer happen before or after the answers.
@@ -140,18 +140,18 @@ impl World {
         self.event();
         self.says(&commit.notice.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
-        // If the commit was given up, memory takes the stricter state at this moment, unless the store refused it.
-        let is_former = self.is_former(shard);
-        for fact in commit.refused.iter().filter(|_| !is_former) {
-            let fact = &mut self.facts[*fact];
-            (fact.at[1], fact.in_commit) = (self.shards[shard].seen, fact.in_commit && !is_refused);
-        }
+        let is_fenced = !applied && self.is_former(shard);
         self.shards[shard].core.committed(committed, now);
         self.comes_out(shard, Some(&commit.notice).filter(|_| !is_fenced && !is_refused))?;
         if applied {
             self.may_be_decided(shard, &commit.notice);
         }
-        Ok(())
+        // A process that does not know what the disk has ends, and the next one finds it.
+        match committed {
+            Err(StoreError::Unknown(_)) if self.is_former(shard) => self.former_ends(),
+            Err(StoreError::Unknown(_)) => self.crashes(),
+            _ => Ok(()),
+        }
     }
 
     /// A shard dies with its commit, alone or with its process: decides how far the commit was and what happens to it.
@@ -178,19 +178,5 @@ impl World {
         self.says(&commit.notice.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
         self.disk.commit(&commit.writes, fault);
         self.doubts(shard, &commit.notice);
-    }
-
-    /// This shard's commit, if a sweep gives it up now.
-    pub fn late_commit(&mut self, shard: usize) -> Option<CommitNotice> {
-        let is_former = self.is_former(shard);
-        let Shard { commit, seen, .. } = &mut self.shards[shard];
-        let commit =
-            commit.as_mut().filter(|commit| *seen >= commit.notice.taken_at + millis(COMMIT_TIMEOUT))?;
-        if !std::mem::replace(&mut commit.given_up, true) {
-            self.tally.count("a commit is given up");
-        }
-        // What a former owner has not committed yet is on no disk.
-        let may_be_durable = !is_former || matches!(commit.progress, Progress::Unanswered(Ok(())));
-        may_be_durable.then(|| commit.notice.clone())
     }
 }

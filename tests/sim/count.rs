@@ -130,11 +130,6 @@ impl Decision<'_> {
         to
     }
 
-    /// Whether one of the memories ends as `Nothing`.
-    pub fn may_forget(&self) -> bool {
-        self.at.iter().any(|now| self.from.iter().any(|memory| memory.at(*now, self.rules) == Nothing))
-    }
-
     /// The end of an unsettled question or of a record may be written with any other fact about its number. A clock that is
     /// set back before a start then does not restore it.
     pub fn or_what_it_is_now(&self) -> Memories {
@@ -144,15 +139,6 @@ impl Decision<'_> {
     /// The memory while a gateway that holds codes is asked.
     fn question(&self, memory: Memory, now: u64) -> Option<Memory> {
         memory.consulted(now, now + self.rules.asking, self.rules).filter(|_| self.rules.held)
-    }
-
-    /// Also the memory of a question that was never durable: it is over, and counts.
-    fn questions(&self, memory: Memory, now: u64) -> impl Iterator<Item = Memory> {
-        let over = self.question(memory, now).map(|open| match open {
-            Open { wrong, keep, .. } => Open { wrong, keep, asking: now },
-            other => other,
-        });
-        self.question(memory, now).into_iter().chain(over)
     }
 
     /// A check was answered without a gateway.
@@ -224,21 +210,7 @@ impl Decision<'_> {
                 to.push(Memory::counted(wrong, keep, now, self.rules));
                 to.extend(right.then_some(Nothing));
             }
-            to.extend(self.questions(memory, now));
-            to
-        })
-    }
-
-    /// A check with a wrong code was decided without an answer: memory counts it.
-    pub fn counted(&self) -> Memories {
-        self.each(|memory, now| {
-            let Open { wrong, keep, asking: 0 } = memory.at(now, self.rules) else { return vec![memory] };
-            let mut to = vec![Memory::counted(wrong, keep, now, self.rules)];
-            // A lockout that ends before its commit fails does not count.
-            if matches!(to[0], Locked { until } if until <= self.at[0].max(self.at[1])) {
-                to.push(memory);
-            }
-            to.extend(self.questions(memory, now));
+            to.extend(self.question(memory, now));
             to
         })
     }
@@ -286,9 +258,6 @@ impl Decision<'_> {
                 } else {
                     to.extend(memory.or_what_became_of_it(now, self.rules));
                 }
-                // The end of a question about a wrong code need not be durable, because the question ends by itself.
-                let forgotten = matches!(next, Open { .. }) && open && result != CheckResult::NotAsked;
-                to.extend(forgotten.then_some(memory));
             }
             to
         })
@@ -298,14 +267,7 @@ impl Decision<'_> {
     pub fn may_have_settled(&self, (until, result): (u64, CheckResult)) -> Memories {
         self.each(|memory, now| {
             let (next, open) = heard(memory, now, until, result, self.rules);
-            let mut to = vec![memory];
-            if let (true, Open { wrong, keep, asking }) = (open, memory) {
-                to.push(next);
-                // The stricter of both: counted, and the question is over.
-                to.push(Open { wrong, keep, asking: 0 });
-                to.push(Open { wrong, keep, asking: asking.min(now) });
-            }
-            to
+            std::iter::once(memory).chain(open.then_some(next))
         })
     }
 

@@ -122,10 +122,10 @@ impl World {
 
     /// Addresses a gateway's result to the current owner of the number.
     fn reported(&mut self, command: u64, stage: Stage) -> usize {
-        let since = self.event();
         let Open { number, shard, .. } = self.commands[&command];
         // The process that asked the gateway settles.
         let owner = if self.is_former(shard) { shard } else { self.owner(number) };
+        let since = self.reaches(owner);
         let open = self.commands.get_mut(&command).expect("a command that waits");
         (open.shard, open.stage, open.since, open.at_gateway) = (owner, stage, since, false);
         owner
@@ -184,9 +184,12 @@ impl World {
         self.is_usable(number, salt);
     }
 
-    /// The answer of the number's owner.
+    /// The answer of the number's owner. One that waits for the store is as good as none: it would be refused too.
     fn is_usable(&mut self, number: usize, salt: Salted) -> bool {
         let shard = self.owner(number);
+        if self.shards[shard].commit.is_some() || self.shards[shard].gathers() {
+            return true;
+        }
         // A question about records is no input of the core, which does not note its time.
         let at = [self.shards[shard].seen.max(self.clock); 2];
         let now = Timestamp::from_millis(at[0]);

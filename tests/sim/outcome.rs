@@ -16,9 +16,9 @@ use crate::disk::log_of;
 use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
 use crate::setup::{millis, server_key};
 use crate::shard::{CommitNotice, InFlight, Left, Progress};
-use crate::world::{Answer, AtGateway, Open, World};
+use crate::world::{Answer, AtGateway, Open, Since, World};
 
-/// A call of a shard, and the commit that ended or was given up in it.
+/// A call of a shard, and the commit that ended in it.
 #[derive(Clone, Copy)]
 struct Call<'a> {
     place: u64,
@@ -101,35 +101,39 @@ impl World {
                 self.is_planned(&open, &answer)?;
             }
         }
-        if self.shards[shard].core.take_wait().is_some() {
-            self.shards[shard].gathers = true;
+        if !(self.setup.gathers && notice.is_none() && self.chance(50)) {
+            self.takes_commit(shard);
         }
+        Ok(())
+    }
+
+    /// Hands the store what a shard has decided.
+    pub fn takes_commit(&mut self, shard: usize) {
         if let Some(writes) = self.shards[shard].core.take_commit() {
-            if self.shards[shard].commit.is_some() {
-                return Err("a second commit while one is in flight".to_owned());
-            }
+            assert!(self.shards[shard].commit.is_none(), "a second commit while one is in flight");
             let mut numbers: Vec<usize> = writes.iter().filter_map(|write| self.number_of(write)).collect();
             numbers.sort_unstable();
             numbers.dedup();
             self.says(&numbers, || format!("[shard {shard}] wants numbers {numbers:?} written"));
             let (taken_at, taken) = (self.shards[shard].seen, self.event());
             let notice = CommitNotice { numbers, taken_at, taken };
-            let (progress, refused) = (Progress::Before, Vec::new());
-            self.shards[shard].commit = Some(InFlight { writes, notice, progress, given_up: false, refused });
+            self.shards[shard].commit = Some(InFlight { writes, notice, progress: Progress::Before });
         }
-        Ok(())
     }
 
-    /// A fact about a command that came at `since`: the commit may have decided it.
-    fn fact(&self, call: Call<'_>, number: usize, since: u64, what: What) -> Fact {
-        let now = self.seen_by(call.shard);
-        let is_in_it = |notice: &&CommitNotice| notice.numbers.contains(&number) && since < notice.taken;
+    /// A fact about a command that came at `since`: the commit may have it. What an earlier commit left to decide was decided
+    /// when that ended, or now.
+    fn fact(&self, call: Call<'_>, number: usize, since: Since, what: What) -> Fact {
+        let is_in_it =
+            |notice: &&CommitNotice| notice.numbers.contains(&number) && since.event < notice.taken;
         let commit = call.notice.filter(is_in_it);
-        let at = [commit.map_or(now, |commit| commit.taken_at), now];
+        let later = commit.map_or_else(|| self.seen_by(call.shard), |commit| commit.taken_at);
+        let at = [if self.is_former(call.shard) { since.at.min(later) } else { since.at }, later];
         Fact { call: call.place, number, shard: call.shard, at, in_commit: commit.is_some(), what }
     }
 
-    /// An answer of a process whose records another one has taken over. What a commit holds was applied before.
+    /// An answer of a process whose records another one has taken over. What it decided before waited for a commit that was
+    /// applied.
     fn former_answers(
         &mut self,
         call: Call<'_>,
@@ -144,7 +148,8 @@ impl World {
             Outcome::Refused(_) | Outcome::Dropped => true,
             _ => false,
         };
-        if fact.in_commit || is_refused {
+        let was_owner = self.former.as_ref().is_some_and(|former| open.since.event < former.first_event);
+        if fact.in_commit || is_refused || was_owner {
             let what = if is_refused { "refuses" } else { "answers late" };
             self.tally.count(format!("a former owner {what}"));
             self.notes(Fact { what: What::Answered(command, stage, answer), ..fact });
@@ -261,6 +266,13 @@ impl World {
         if !self.alone.remove(&command) {
             return self.tally.count("planned send without a plan");
         }
+        // Its code was used when it could leave, and the store refused that.
+        if !answered.in_commit {
+            return self.tally.count("planned send that was undone");
+        }
+        if answered.at[1] >= answered.at[0] + millis(self.setup.send_budget) {
+            return self.tally.count("planned send whose commit took too long");
+        }
         self.tally.count("planned send not usable");
         let what = What::Usable { salt: *salt, said: false, planned: true };
         self.notes(Fact { what, in_commit: false, ..answered.clone() });
@@ -331,6 +343,10 @@ impl World {
         }
         let (key, policy) = (self.setup.numbers[open.number], self.setup.policy(open.number));
         let holds = match answer {
+            // A later decision of the batch may have found that the record had ended.
+            Outcome::Check(CheckOutcome::Wrong { .. } | CheckOutcome::LockedNow { .. }) if at[0] < at[1] => {
+                true
+            }
             Outcome::Check(CheckOutcome::Wrong { attempts_left, .. }) => match state {
                 NumberState::Open(open) => open.failures.in_a_row >= policy.max_attempts - attempts_left,
                 NumberState::Locked { .. } => true,
@@ -422,12 +438,13 @@ impl World {
         what: impl Fn(CommandId, &Open) -> Vec<What>,
     ) {
         let CommitNotice { numbers, taken_at, taken } = notice;
-        let (call, at) = (self.call_of(shard), [*taken_at; 2]);
+        let call = self.call_of(shard);
         let mut facts = Vec::new();
         for (command, open) in &self.commands {
             let number = open.number;
-            let may_be_in_it = open.shard == shard && !open.at_gateway && open.since < *taken;
+            let may_be_in_it = open.shard == shard && !open.at_gateway && open.since.event < *taken;
             if may_be_in_it && numbers.contains(&number) {
+                let at = [open.since.at, *taken_at];
                 let noted = what(*command, open).into_iter();
                 facts.extend(noted.map(|what| Fact { call, number, shard, at, in_commit: true, what }));
             }

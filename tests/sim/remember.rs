@@ -1,74 +1,27 @@
 //! The memories of one number after each fact.
 
-use onceward::engine::CheckResult;
-use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::numbers::{Refusal, SendOutcome};
 
 use crate::checker::NumberModel;
 use crate::count::{self, Decision, Memories};
-use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Stage, What};
-
-/// The effect of a check that got 503.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
-    /// The disk may or may not count it.
-    EitherWay,
-    /// Memory counts it.
-    Counted,
-    /// Memory may or may not count it either.
-    Anew,
-}
+use crate::facts::{CommandId, End, Fact, Intent, Outcome, Stage, What};
 
 impl NumberModel {
-    /// Applies these facts to the shard's own memory.
-    pub fn lives_on(&mut self, together: &[&Fact]) -> Checked {
-        let starts = together.iter().any(|fact| matches!(fact.what, What::Reloaded { .. }));
-        if starts {
-            self.lived = self.memories.clone();
-            return Ok(());
-        }
-        // A check that an earlier commit may have counted, and whose gateway was not asked in time, counts once. A
-        // right code among the facts resets the count, and so does a send that reached no person if nothing was
-        // counted: that is unknown too.
-        let anew = together.iter().any(|fact| match &fact.what {
-            What::Answered(_, Stage::Sent { end: End::Nothing, .. }, _)
-            | What::Uncertain(_, Stage::Sent { end: End::Nothing, .. }) => true,
-            What::Answered(_, Stage::CheckReported { result, .. }, Outcome::Refused(_)) => {
-                *result == CheckResult::Approved
-            }
-            What::Answered(command, Stage::Direct, Outcome::Refused(_)) => match self.intent(*command) {
-                Intent::Check { code } => {
-                    self.codes.is_of_this_number(code.as_deref()) || self.counted_before.contains(command)
-                }
-                Intent::Send { .. } | Intent::Resume { .. } => false,
-            },
-            _ => false,
-        });
-        let doubt = if anew { Doubt::Anew } else { Doubt::Counted };
-        let after = self.after(&self.lived, together, doubt);
-        if after.is_empty() {
-            return Err(format!(
-                "a guess that was answered 503 was free: before it was one of {:?}",
-                self.lived
-            ));
-        }
-        self.lived = after;
-        Ok(())
-    }
-
     /// The memories that fit these facts, in the order of their decisions.
-    pub fn after(&self, from: &Memories, together: &[&Fact], doubt: Doubt) -> Memories {
+    pub fn after(&self, from: &Memories, together: &[&Fact]) -> Memories {
         together.iter().fold(from.clone(), |mut before, fact| {
             if !fact.is_handed_over() {
                 for (at, life, _) in &self.between {
+                    // One whose commit took too long has ended again, before it is decided once more.
                     let sent = self.decision(&before, *at).may_have_sent(*life);
-                    before.extend(sent);
+                    before.extend(count::may_have_ended(&sent, End::Nothing));
                 }
                 for at in &self.withheld {
                     let counted = self.decision(&before, *at).may_be_counted();
                     before.extend(counted);
                 }
             }
-            self.count_after(&before, fact, doubt)
+            self.count_after(&before, fact)
         })
     }
 
@@ -76,8 +29,7 @@ impl NumberModel {
         Decision { from, at, rules: &self.rules }
     }
 
-    fn count_after(&self, from: &Memories, fact: &Fact, doubt: Doubt) -> Memories {
-        let attempts = self.rules.attempts;
+    fn count_after(&self, from: &Memories, fact: &Fact) -> Memories {
         let either = match &fact.what {
             What::Answered(..) | What::MayBeDecided(_) | What::Uncertain(..) => {
                 self.decision(from, fact.at).or_what_it_is_now()
@@ -102,23 +54,11 @@ impl NumberModel {
                 (Stage::Direct, Outcome::Check(answer))
                     if matches!(self.intent(*command), Intent::Check { code: None }) =>
                 {
-                    Self::or_as_before(decision, decision.checked_nothing(answer), doubt)
+                    decision.checked_nothing(answer)
                 }
-                (Stage::Direct, Outcome::Check(answer)) => {
-                    let fits = decision.checked(answer);
-                    let nothing_written = match answer {
-                        CheckOutcome::Wrong { attempts_left, live } => !live && *attempts_left == attempts,
-                        CheckOutcome::Locked { .. } => true,
-                        CheckOutcome::Approved
-                        | CheckOutcome::LockedNow { .. }
-                        | CheckOutcome::NoChecksLeft { .. }
-                        | CheckOutcome::NotFound
-                        | CheckOutcome::GatewayFailed => false,
-                    };
-                    if nothing_written { Self::or_as_before(decision, fits, doubt) } else { fits }
-                }
+                (Stage::Direct, Outcome::Check(answer)) => decision.checked(answer),
                 (Stage::Direct, Outcome::Send(SendOutcome::Locked { until })) => {
-                    Self::or_as_before(decision, decision.refused_locked(*until), doubt)
+                    decision.refused_locked(*until)
                 }
                 // Withheld: its code became useless before its message could leave.
                 (Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed)) => {
@@ -126,19 +66,7 @@ impl NumberModel {
                 }
                 (Stage::Direct, Outcome::Followed) => self.count_in_doubt(decision, *command, stage),
                 (Stage::Direct, Outcome::Send(_)) => Memories::new(),
-                (Stage::Sent { end, .. }, Outcome::Send(answer)) => {
-                    let fits = decision.send_answered(*end, answer);
-                    // Nothing is noted for a number without a memory.
-                    let nothing_written = match answer {
-                        SendOutcome::Sent { attempts_left, .. } if *attempts_left < attempts => false,
-                        SendOutcome::Sent { .. } | SendOutcome::GatewayFailed => decision.may_forget(),
-                        SendOutcome::Locked { .. } => true,
-                        SendOutcome::NumberRefused
-                        | SendOutcome::Limited(_)
-                        | SendOutcome::GuardRefused(_) => false,
-                    };
-                    if nothing_written { Self::or_as_before(decision, fits, doubt) } else { fits }
-                }
+                (Stage::Sent { end, .. }, Outcome::Send(answer)) => decision.send_answered(*end, answer),
                 (Stage::Sent { end, .. }, Outcome::Followed | Outcome::Refused(Refusal::SendsOverloaded)) => {
                     count::may_have_ended(&either, *end)
                 }
@@ -148,26 +76,10 @@ impl NumberModel {
                 (_, Outcome::Refused(Refusal::OutcomeUnknown))
                     if self.may_have_been_decided(*command, fact) =>
                 {
-                    match (doubt, stage, self.intent(*command)) {
-                        (Doubt::Counted, Stage::Direct, Intent::Check { code: Some(_) }) => {
-                            decision.counted()
-                        }
-                        _ => self.count_in_doubt(decision, *command, stage),
-                    }
+                    self.count_in_doubt(decision, *command, stage)
                 }
                 _ => either,
             },
-        }
-    }
-
-    /// For an answer that may write nothing. State that the shard holds because a write failed may end before the state
-    /// on the disk, which a start restores: the count is then higher than the client was told. The shard's memory is
-    /// checked separately.
-    fn or_as_before(decision: Decision<'_>, fits: Memories, doubt: Doubt) -> Memories {
-        if doubt == Doubt::EitherWay && !fits.is_empty() {
-            decision.from.union(&fits).copied().collect()
-        } else {
-            fits
         }
     }
 

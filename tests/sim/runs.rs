@@ -122,7 +122,7 @@ const EXPECTED: [&[&str]; 29] = [
     &["answer Followed", "answer Dropped"],
     &["joined answer Send(Sent", "joined answer Refused(StoreUnavailable", "joined answer Dropped"],
     &["planned send made", "planned send not usable", "planned send without a plan"],
-    &["a commit is applied", "a commit is of several numbers", "a commit is given up"],
+    &["a commit is applied", "a commit is of several numbers", "a commit takes too long"],
     &["a commit is without the lease"],
     &["fault Unavailable", "fault UnknownApplied", "fault UnknownNotApplied"],
     &["fault Hang, then applied", "fault Hang, then failed"],

@@ -8,7 +8,7 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::observe::metrics::ServiceNames;
-use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Record, Records, ShardSettings, Tables, Write};
+use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
 use parking_lot::Mutex;
@@ -22,7 +22,7 @@ use crate::setup::{Setup, server_key};
 /// More than the commands of a run.
 pub const PLACES: usize = 10_000;
 
-/// The longest duration of a commit. A sweep refuses the commands of a longer one.
+/// The longest duration of a commit. During a longer one the shard refuses commands.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct Shard {
@@ -32,8 +32,6 @@ pub struct Shard {
     /// The latest time in this life. Independent of the core, which must compute the same.
     pub seen: u64,
     pub commit: Option<InFlight>,
-    /// Whether a batch waits for more commands.
-    pub gathers: bool,
 }
 
 /// A batch, as far as answers may depend on it.
@@ -50,10 +48,6 @@ pub struct InFlight {
     pub writes: Vec<Write>,
     pub notice: CommitNotice,
     pub progress: Progress,
-    /// Whether a sweep has refused its commands.
-    pub given_up: bool,
-    /// The positions of the facts about these refusals.
-    pub refused: Vec<usize>,
 }
 
 pub enum Progress {
@@ -75,11 +69,13 @@ impl Shard {
         let commands_per_subject = setup.commands_per_number;
         let settings = ShardSettings { commands_per_subject, commit_timeout: COMMIT_TIMEOUT };
         let rng = StdRng::seed_from_u64(rng.random());
-        let mut core = Core::new(tables, kinds, rng, settings, StoreLimits::NONE);
-        if setup.gathers {
-            core.enable_batch_delay();
-        }
-        Self { core, gathers: false, life: 0, seen: 0, commit: None }
+        let core = Core::new(tables, rng, settings, StoreLimits::NONE);
+        Self { core, life: 0, seen: 0, commit: None }
+    }
+
+    /// Whether a batch waits for more commands.
+    pub fn gathers(&self) -> bool {
+        self.commit.is_none() && self.core.wants_commit()
     }
 
     /// The time that the core gets. `seen` is the time that the core should derive from it.
@@ -130,8 +126,8 @@ impl Wake for Waiter {
     }
 }
 
-fn unlimited<R: Record>(table: LimitedTable) -> Arc<Capacity> {
-    Capacity::new::<R>(table, usize::MAX, &ServiceNames::default())
+fn unlimited(table: LimitedTable) -> Arc<Capacity> {
+    Capacity::new(table, usize::MAX, &ServiceNames::default())
 }
 
 pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
@@ -140,7 +136,7 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         policies: setup.policies(),
         slots: SlotHash::new(&server_key()),
         key: server_key(),
-        numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited::<NumberState>),
+        numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited),
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,

@@ -76,8 +76,9 @@ impl World {
         let seen = self.current().map(|shard| self.shards[shard].seen).collect();
         let first = self.events;
         self.events += EVENTS_OF_FORMER;
+        let last_event = self.events;
         self.former =
-            Some(Former { assumes_valid_lease, logical_time: first, last_event: self.events, seen });
+            Some(Former { assumes_valid_lease, logical_time: first, first_event: first, last_event, seen });
         self.process = 1 - self.process;
         self.is_stale = false;
         self.places = CommandLimit::new(PLACES);
@@ -198,16 +199,8 @@ impl World {
 
     pub fn sweep(&mut self, shard: usize) -> Checked {
         let now = self.shards[shard].tick(self.clock);
-        // The sweep refuses its commands; the commit stays in flight until the store answers.
-        let given_up = self.late_commit(shard);
         self.shards[shard].core.sweep(SWEEP_STEP, now);
-        let first = self.facts.len();
-        self.comes_out(shard, given_up.as_ref())?;
-        if let Some(commit) = self.shards[shard].commit.as_mut().filter(|_| given_up.is_some()) {
-            let refused = |fact: &usize| self.facts[*fact].in_commit;
-            commit.refused.extend((first..self.facts.len()).filter(refused));
-        }
-        Ok(())
+        self.comes_out(shard, None)
     }
 
     pub fn ends(&mut self) -> Checked {
@@ -240,7 +233,7 @@ impl World {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
                 && self.checks.is_empty()
-                && self.shards.iter().all(|shard| shard.commit.is_none());
+                && self.shards.iter().all(|shard| shard.commit.is_none() && !shard.gathers());
             if idle && self.commands.is_empty() {
                 return Ok(());
             }
@@ -263,7 +256,7 @@ impl World {
 
     fn commits_all(&mut self, shard: usize) -> Checked {
         for _ in 0..ROUNDS {
-            if self.shards[shard].commit.is_none() {
+            if self.shards[shard].commit.is_none() && !self.shards[shard].gathers() {
                 return Ok(());
             }
             self.commit_of(shard, None)?;

@@ -78,7 +78,8 @@ pub struct Former {
     /// The last `call` of its facts: the checker judges them as if they had happened before the other process read the
     /// records, because its memory is of that moment.
     pub logical_time: u64,
-    /// The last of the events that are reserved for it.
+    /// The first and the last of the events that are reserved for it.
+    pub first_event: u64,
     pub last_event: u64,
     /// The latest time of each of its shards at that moment.
     pub seen: Vec<u64>,
@@ -109,12 +110,21 @@ pub struct Open {
     pub intent: Intent,
     pub stage: Stage,
     /// When it last reached the shard, as a command or as a result.
-    pub since: u64,
+    pub since: Since,
     /// Whether a gateway has it: no shard is deciding about it.
     pub at_gateway: bool,
     /// When a shard heard that the code of its message had ended: the shard decides the send again.
     pub useless_since: Option<u64>,
     pub answer: Answer,
+}
+
+/// When something reached a shard, which decided it then.
+#[derive(Debug, Clone, Copy)]
+pub struct Since {
+    /// In the order of events.
+    pub event: u64,
+    /// In the time of the shard.
+    pub at: u64,
 }
 
 /// What a client waits for.
@@ -310,6 +320,11 @@ impl World {
 
     pub fn any_number(&mut self) -> usize {
         self.rng.random_range(0..self.setup.numbers.len())
+    }
+
+    /// Now, for something that reaches a shard.
+    pub fn reaches(&mut self, shard: usize) -> Since {
+        Since { event: self.event(), at: self.shards[shard].seen.max(self.clock) }
     }
 
     /// The position of a new event in the order.

@@ -3,17 +3,9 @@
 //! All other code receives a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
 //! `docs/internals/storage.md` says what happens when the machine's clock is wrong or is set.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
-    timerfd_create, timerfd_settime,
-};
-use tokio::io::unix::AsyncFd;
-use tokio::task::AbortHandle;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::domain::Timestamp;
 
@@ -82,87 +74,9 @@ fn uptime() -> Duration {
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
-/// A timer of the kernel: the runtime's own ones are only as exact as a millisecond. Takes one open file and one task,
-/// however often it is set.
-#[derive(Debug)]
-pub struct Alarm {
-    timer: Arc<AsyncFd<OwnedFd>>,
-    task: AbortHandle,
-}
-
-impl Alarm {
-    /// A timer that is off. `ring` is called at the end of each wait. Needs a runtime.
-    ///
-    /// # Errors
-    ///
-    /// If the system gives no timer, usually for lack of open files.
-    pub fn new(ring: impl Fn() + Send + 'static) -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        #[expect(
-            deprecated,
-            reason = "unsound for types that give another file each time; an OwnedFd is one file"
-        )]
-        let timer = Arc::new(AsyncFd::new(timer)?);
-        let waited = Arc::clone(&timer);
-        let rings = async move {
-            while let Ok(mut ready) = waited.readable().await {
-                let mut count = [0; 8];
-                // Otherwise it was set anew in between.
-                if let Ok(Ok(_)) = ready.try_io(|timer| Ok(rustix::io::read(timer, &mut count)?)) {
-                    ring();
-                }
-            }
-        };
-        Ok(Self { timer, task: tokio::spawn(rings).abort_handle() })
-    }
-
-    /// Rings after this time, which must not be zero: that sets it off. A wait that has not ended does not ring any more.
-    ///
-    /// # Errors
-    ///
-    /// The system refuses. It does not ring.
-    pub fn set(&self, wait: Duration) -> io::Result<()> {
-        let it_value = Timespec::try_from(wait).map_err(io::Error::other)?;
-        let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
-        timerfd_settime(&*self.timer, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
-        Ok(())
-    }
-}
-
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Handle;
-    use tokio::sync::mpsc::unbounded_channel;
-    use tokio::task::yield_now;
-
     use super::*;
-
-    #[tokio::test]
-    async fn an_alarm_that_is_set_anew_rings_once_and_takes_one_task() {
-        let tasks = || Handle::current().metrics().num_alive_tasks();
-        let (before, (to, mut rings)) = (tasks(), unbounded_channel());
-        let ring = move || to.send(()).expect("a receiver");
-        let alarm = Alarm::new(ring).expect("a timer");
-        for _ in 0..1_000 {
-            alarm.set(Duration::from_secs(3_600)).expect("set");
-            yield_now().await;
-        }
-        assert_eq!(tasks(), before + 1);
-        alarm.set(Duration::from_micros(40)).expect("set");
-        assert_eq!(rings.recv().await, Some(()));
-        assert!(rings.try_recv().is_err());
-        drop(alarm);
-        while tasks() > before {
-            yield_now().await;
-        }
-    }
 
     #[test]
     fn the_machines_clock_does_not_run_backwards_and_starts_at_the_wall_clock() {

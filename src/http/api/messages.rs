@@ -97,7 +97,10 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
     let message = Outgoing {
         channel,
         style: MessageStyle { locale: new.locale.map(|locale| locale.0), ..MessageStyle::default() },
-        client: ClientSignals { network: new.device_ip.map(|address| ClientNet::from(address.0)), ..ClientSignals::default() },
+        client: ClientSignals {
+            network: new.device_ip.map(|address| ClientNet::from(address.0)),
+            ..ClientSignals::default()
+        },
         request_id: Some(caller.origin.traced_id()),
         ..Outgoing::new(NumberKey::new(service.id, new.to.0))
     };

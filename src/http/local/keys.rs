@@ -45,11 +45,9 @@ impl Keys<'_> {
     pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Key, String> {
         let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
         let revoked = self.registry.revoke_key(sid, with_created).await;
-        // After a failed commit a running server refuses the key already, because the revocation may be on the disk.
         let Revocation { key, already_revoked, created } = revoked.map_err(|error| match error {
             RegistryError::Store(why) => format!(
-                "the revocation of {sid} is not durable: {why}. A running server refuses the key until a restart. Remove \
-                 the cause, which its log names, and run the command again"
+                "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
             ),
             error => words(&error),
         })?;

@@ -1,7 +1,9 @@
 //! A disk that does not answer: clients are answered in time. The server recovers when the disk answers again, and ends
 //! when it does not.
 
-use crate::belief::{Subject, locked_number};
+use std::io;
+
+use crate::belief::{NO_CODE, Request, Subject, locked_number};
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -12,21 +14,25 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
     let locked = locked_number(&world).await;
     let number = world.number();
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
-    guessed.submits_a_wrong_code(&world).await.expects_unknown();
-    world.send(&number).await.expects_refusal(503);
-    given.submits_the_right_code(&world).await.expects_refusal(503);
-    assert!(world.twilio().received_for(&number).is_empty(), "no message without a durable decision");
-    assert_eq!(world.get("/healthz").await.status(), 200);
-    assert_eq!(world.send(&locked).await.status(), 403);
-    let readiness = until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
-    assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
-
-    shim.end();
+    // What is in the commit waits for it.
+    let waits = guessed.submits_a_wrong_code(&world);
+    let meanwhile = async {
+        let readiness =
+            until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
+        assert!(readiness.text().contains("the disk has not finished a write for"), "{}", readiness.text());
+        world.send(&number).await.expects_refusal(503);
+        given.submits_the_right_code(&world).await.expects_refusal(503);
+        world.send(&locked).await.expects_refusal(503);
+        assert!(world.twilio().received_for(&number).is_empty(), "no message without a durable decision");
+        assert_eq!(world.get("/healthz").await.status(), 200);
+        shim.end();
+    };
+    let (answer, ()) = tokio::join!(waits, meanwhile);
+    assert_eq!(answer.status(), 401);
     world.until_ready().await;
     world.send(&number).await.expects(sent(&number, 5));
     world.server.logs_times(1, "ERROR", "disk not responding").await;
     world.server.logs_times(1, "INFO", "disk responding again").await;
-    guessed.belief.everything_was_counted();
     guessed.still_holds(&world).await;
     let world = world.restart_after_kill().await;
     given.still_holds(&world).await;
@@ -41,8 +47,10 @@ async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_nothing_acknowle
     let given = Subject::with_code(&world).await;
     guessed.submits_a_wrong_code(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
-    guessed.submits_a_wrong_code(&world).await.expects_unknown();
+    let waits = submits_in_background(&mut guessed, &world);
+    until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
     world.send(&world.number()).await.expects_refusal(503);
+    assert!(!waits.is_finished(), "nobody knows what becomes of it");
     let World { server, setup, .. } = world;
     server.ended().await.exits(74).says([
         "store failed",
@@ -64,9 +72,21 @@ async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     let mut guessed = Subject::with_code(&world).await;
     guessed.submits_a_wrong_code(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]));
-    guessed.submits_a_wrong_code(&world).await.expects_unknown();
+    submits_in_background(&mut guessed, &world);
+    until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
     world.server.stop().await.exits(1);
     shim.end();
     let server = world.setup.start().await;
     guessed.still_holds(&server.client).await;
+}
+
+/// Submits a wrong code, whose answer nobody waits for.
+fn submits_in_background(
+    subject: &mut Subject,
+    client: &Client,
+) -> tokio::task::JoinHandle<io::Result<HttpResponse>> {
+    let (client, request) = (client.clone(), Request::Check(NO_CODE.to_owned()));
+    subject.learn(&[(request.clone(), None)], &[]);
+    let number = subject.number.clone();
+    tokio::spawn(async move { request.ask(&client, &number).await })
 }

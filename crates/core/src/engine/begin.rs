@@ -42,8 +42,8 @@ pub enum BeginOutcome {
     Locked { until: Timestamp },
     /// A rule of the verification forbids the message now.
     Limited(SendLimit),
-    /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
-    Busy { until: Timestamp },
+    /// A gateway is being asked about a submitted code.
+    Busy,
 }
 
 /// The rule that forbids a message of a verification with limits and an id.
@@ -76,13 +76,14 @@ impl SendLimit {
 
 /// The decision about a planned repetition of the live code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it is returned and matched at once")]
 pub enum ResumeOutcome {
     /// Hand a message to the gateway, then [`settle`](fn@super::settle) the permit.
     Permitted(SendPermit),
     /// The code was used, replaced or locked, or it has expired or would soon.
     NotUsable,
-    /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
-    Busy { until: Timestamp },
+    /// A gateway is being asked about a submitted code.
+    Busy,
 }
 
 /// The right to send one message with one code.
@@ -131,8 +132,8 @@ pub fn begin(
         NumberState::Open(open) => open,
     };
     let current = open.verification;
-    if let Some(checking) = current.filter(|v| v.is_checking(now)) {
-        return (state, BeginOutcome::Busy { until: checking.checking_until });
+    if current.is_some_and(|v| v.is_checking(now)) {
+        return (state, BeginOutcome::Busy);
     }
     if request.verification.is_some()
         && let Some(limit) = send_limit(policy, &open, now)
@@ -242,7 +243,7 @@ pub fn resume(
         return (state, ResumeOutcome::NotUsable);
     };
     if current.is_checking(now) {
-        return (state, ResumeOutcome::Busy { until: current.checking_until });
+        return (state, ResumeOutcome::Busy);
     }
     // By the compatible routes it began with the last requested message, which its end does not tell any more.
     let counted = current.details(&rules.policy);
@@ -280,10 +281,8 @@ pub enum EndOutcome {
     Ended(Option<Verification>),
     /// No such verification is active.
     NotFound,
-    /// A gateway is being asked about a submitted code, until then at the latest: decide again when that check is settled.
-    Busy {
-        until: Timestamp,
-    },
+    /// A gateway is being asked about a submitted code.
+    Busy,
 }
 
 /// Ends the active verification if `named` is its name or `None`. [`Ending::Cleared`] and [`Ending::Erased`] also work
@@ -296,8 +295,8 @@ pub fn end(
     now: Timestamp,
 ) -> (NumberState, EndOutcome) {
     let (before, state) = (state, state.at(&rules.policy, now));
-    if let Some(checking) = state.verification().filter(|v| v.is_checking(now)) {
-        return (state, EndOutcome::Busy { until: checking.checking_until });
+    if state.verification().is_some_and(|v| v.is_checking(now)) {
+        return (state, EndOutcome::Busy);
     }
     let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(named);
     let under_way = state.verification().filter(is_meant);

@@ -61,10 +61,8 @@ pub enum CheckStep {
     Decided(CheckOutcome),
     /// The attempt is counted. Ask the gateway that holds the code, then [`settle_check`] the permit.
     AskGateway(CheckPermit),
-    /// A gateway is being asked about an earlier code, until then at the latest: decide again when that check is settled.
-    Busy {
-        until: Timestamp,
-    },
+    /// A gateway is being asked about an earlier code.
+    Busy,
 }
 
 /// The right to ask a gateway about one submitted code, once.
@@ -131,8 +129,8 @@ pub fn check(
             return decided(state, CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false });
         }
     };
-    if let Some(checking) = open.verification.filter(|v| v.is_checking(now)) {
-        return (state, CheckStep::Busy { until: checking.checking_until });
+    if open.verification.is_some_and(|v| v.is_checking(now)) {
+        return (state, CheckStep::Busy);
     }
     // A fixed lockout counts a late code, too.
     let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(submitted.named);

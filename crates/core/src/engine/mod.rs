@@ -29,7 +29,6 @@ mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
-mod uncertain;
 
 pub use begin::{
     Begin, BeginOutcome, EndOutcome, Ending, ResumeOutcome, SendLimit, SendPermit, VerificationOptions,
@@ -43,4 +42,3 @@ pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
 pub use settle::{PossiblySent, SendResult, SettleOutcome, settle};
 pub use slots::{SLOTS, SlotHash};
 pub use state::{LockoutState, NumberState, OpenNumber, Verification, VerificationDetails};
-pub use uncertain::merge_pessimistic;

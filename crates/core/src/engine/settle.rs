@@ -130,9 +130,14 @@ fn without_message(counted: VerificationDetails, permit: &SendPermit) -> Verific
 /// Otherwise each failed message would grant another guess.
 fn with_counts_of(earlier: Verification, failed: &Verification) -> Verification {
     let counted = match (failed.counted, earlier.counted) {
-        (Some(since), Some(then)) if earlier.salt.id() == failed.salt.id() => {
-            Some(since.merge_pessimistic(then))
-        }
+        (Some(since), Some(then)) if earlier.salt.id() == failed.salt.id() => Some(VerificationDetails {
+            last_send: since.last_send.max(then.last_send),
+            sends: since.sends.max(then.sends),
+            wrong: since.wrong.max(then.wrong),
+            spent: since.spent || then.spent,
+            canceled: since.canceled || then.canceled,
+            ..then
+        }),
         (_, then) => then,
     };
     Verification { counted, ..earlier }

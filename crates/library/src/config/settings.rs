@@ -526,17 +526,17 @@ pub struct Bounds {
     #[serde(rename = "max-connections", with = "Whole::<1, 1_000_000>")]
     #[default = 10_000]
     pub connections: usize,
-    /// Numbers of a service with a code, a count or a lockout. Beyond it a send to a new number is 503.
+    /// Numbers with a code, a count or a lockout. Beyond it a send to a new number is 503.
     ///
-    /// All services together may have a quarter more.
+    /// No service has more than half of them while another one has any.
     #[serde(rename = "max-numbers", with = "Whole::<1, 1_000_000_000>")]
     #[default = 2_000_000]
     pub numbers: usize,
-    /// Hosted sessions of a service, each of at most 512 bytes: a longer one counts for several. Beyond it 503.
+    /// Hosted sessions. Beyond it 503.
     #[serde(skip)]
     #[default = 20_000]
     pub hosted_sessions: usize,
-    /// Requests of a service in progress. Beyond it 503. A quarter of them is reserved for checks.
+    /// Requests in progress. Beyond it 503. A quarter of them is reserved for checks.
     #[serde(skip)]
     #[default = 20_000]
     pub commands: usize,

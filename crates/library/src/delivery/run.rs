@@ -133,7 +133,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             None => delivery.workflow_of(service),
         };
         let limit = delivery.time_limit_of(service);
-        let within = outgoing.carried.as_ref().map_or(limit, |carried| carried.within.min(limit));
+        let mut within = outgoing.carried.as_ref().map_or(limit, |carried| carried.within.min(limit));
+        let verification = &permitted.permit.verification;
+        if verification.sending > 0 {
+            // Its commit may have taken long. From then on another message may replace the code.
+            within = within.min(verification.sending_until.since(delivery.now()));
+        }
         let (channel, step) = match &permitted.follow_up {
             None => (outgoing.channel(), workflow.step_of(outgoing.channel())),
             Some(FollowUp { channel, step, .. }) => (*channel, *step),

@@ -17,7 +17,7 @@ use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::metrics::{BudgetView, ServiceNames};
-use crate::shard::{Durability, Id, Index, Record, RecordKey, Refusal, Router, Shards, Stored, Subject};
+use crate::shard::{Id, Index, Record, RecordKey, Refusal, Router, Shards, Stored, Subject};
 
 /// The record of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,10 +32,6 @@ impl Record for BudgetRecord {
 
     fn expires(&self) -> Timestamp {
         self.state.end(self.period)
-    }
-
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
-        before.into_iter().chain(after).max_by_key(|record| record.state)
     }
 }
 
@@ -325,7 +321,7 @@ impl Account {
             let changed = change(budget, state, view.now());
             if let Ok(state) = changed {
                 let record = BudgetRecord { period: budget.period, state };
-                view.put(id, Some(&record), Durability::Durable);
+                view.put(id, Some(&record));
             }
             Ok(changed)
         })

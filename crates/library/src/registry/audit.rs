@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Durability, Id, LogRecord, Record, RecordLog, Transaction};
+use crate::shard::{Id, LogRecord, Record, RecordLog, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -173,7 +173,7 @@ impl AuditEntry {
         let mut entry = Self { at, first: at, times: 1, ..self.clone() };
         for place in 0..PLACES {
             let Some(known) = view.get::<Self>(id_of(place)) else {
-                return view.put(id_of(place), Some(&entry), Durability::Durable);
+                return view.put(id_of(place), Some(&entry));
             };
             let is_like = known.what() == self.what();
             if is_like || place + 1 == PLACES {
@@ -181,7 +181,7 @@ impl AuditEntry {
                 if !is_like {
                     (entry.subject, entry.changes) = (String::new(), String::new());
                 }
-                return view.put(id_of(place), Some(&entry), Durability::Durable);
+                return view.put(id_of(place), Some(&entry));
             }
         }
     }

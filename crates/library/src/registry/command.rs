@@ -11,7 +11,7 @@ use super::service::{SLOT, ServiceRecord, service_id};
 use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service, Webhook};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::audit::{Action, AuditEntry, Author, changed};
-use crate::shard::{Durability, Id, Record, Refusal, Subject, Transaction};
+use crate::shard::{Id, Record, Refusal, Subject, Transaction};
 
 /// Characters of a changed value that the audit log keeps.
 const LONGEST_VALUE: usize = 80;
@@ -38,7 +38,7 @@ impl Draft<'_, '_> {
     }
 
     pub(super) fn put<R: Record>(&mut self, id: Id, record: &R) {
-        self.view.put(id, Some(record), Durability::Durable);
+        self.view.put(id, Some(record));
     }
 
     pub(super) fn service(&mut self, id: Id) -> Result<Box<Service>> {

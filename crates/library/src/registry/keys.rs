@@ -18,7 +18,7 @@ use super::{
 use crate::config::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::audit::{Action, Actor};
-use crate::shard::{Durability, Refusal, Transaction};
+use crate::shard::{Refusal, Transaction};
 
 /// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
 pub const KEYS_PER_SERVICE: usize = 20;
@@ -107,7 +107,6 @@ impl Registry {
         self.decide::<Credential, _, _>(id, move |draft| {
             let keys = keys(draft.view);
             let created = created_with(&keys, sid);
-            draft.view.holds_at_once();
             let (mut revoked, mut others) = (None, Vec::new());
             for key in keys {
                 let already_revoked = key.revoked.is_some();
@@ -148,7 +147,7 @@ impl Registry {
                 && key.last_used < used
             {
                 key.last_used = used;
-                draft.view.put(id, Some(&Credential::Key(key)), Durability::Lazy);
+                draft.view.put(id, Some(&Credential::Key(key)));
             }
             Ok(())
         });

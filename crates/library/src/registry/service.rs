@@ -209,7 +209,7 @@ pub fn credential_id(number: u64) -> Id {
     record_id(ServiceId::DEFAULT, number)
 }
 
-/// A change that was answered with an error is written back: `before` holds.
+/// A record in slot 0 without an end.
 impl Record for ServiceRecord {
     const KIND: u8 = 3;
     const PLURAL: &'static str = "services";
@@ -221,13 +221,8 @@ impl Record for ServiceRecord {
     fn expires(&self) -> Timestamp {
         Timestamp::MAX
     }
-
-    fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
-        before
-    }
 }
 
-/// After a failed commit `before` holds. Only a revocation and its mark hold at once.
 impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
@@ -240,14 +235,6 @@ impl Record for Credential {
         match self {
             Self::Key(key) => key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT)),
             Self::Root(_) | Self::HadKey => Timestamp::MAX,
-        }
-    }
-
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _: Timestamp) -> Option<Self> {
-        match (before, after) {
-            (_, Some(Self::HadKey)) => Some(Self::HadKey),
-            (Some(_), Some(Self::Key(key))) if key.revoked.is_some() => Some(Self::Key(key)),
-            (before, _) => before,
         }
     }
 }

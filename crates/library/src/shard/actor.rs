@@ -9,13 +9,13 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::command::AnyCommand;
+use super::command::Fate;
 use super::core::{Core, ShardSettings};
 use super::kinds::Kinds;
 use super::restore::restore;
 use super::router::{Mailbox, Router, ShardMessage};
 use super::tables::{Index, Tables};
-use crate::clock::{Alarm, Clock, Stopwatch};
+use crate::clock::{Clock, Stopwatch};
 use crate::domain::Timestamp;
 use crate::observe::metrics::Metrics;
 use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError, StreamTurn};
@@ -24,7 +24,7 @@ use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError, Stream
 const RETRY_RESTORE: Duration = Duration::from_secs(1);
 /// Records of each kind that one step of the sweep looks at.
 const SWEEP_STEP: usize = 1_000;
-/// Time between two steps: a million records are seen in under three minutes. Lazy changes are written as often.
+/// Time between two steps: a million records are seen in under three minutes.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
 
 /// State that all shards share.
@@ -127,7 +127,7 @@ async fn start(
         tables.follow(kind, factory(index));
     }
     let rng = StdRng::from_rng(&mut *shared.rng.lock());
-    let core = Core::new(tables, shared.kinds.clone(), rng, shared.settings, shared.store.limits());
+    let core = Core::new(tables, rng, shared.settings, shared.store.limits());
     let arguments = (core, shared.router.slots_of(index), Arc::clone(shared));
     let (actor, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
     let id = actor.get_id();
@@ -139,12 +139,11 @@ struct ShardActor;
 
 struct Shard {
     core: Core,
-    /// Commands that are not decided yet.
-    commands: Vec<Box<dyn AnyCommand>>,
     slots: Slots,
     /// A checkpoint that has not every record yet.
     streaming: Option<RecordStream>,
-    alarm: Option<Alarm>,
+    /// Whether [`ShardMessage::HandOver`] is on its way.
+    hands_over: bool,
     shared: Arc<Shared>,
 }
 
@@ -156,17 +155,10 @@ impl Actor for ShardActor {
     async fn pre_start(
         &self,
         myself: Mailbox,
-        (mut core, slots, shared): Self::Arguments,
+        (core, slots, shared): Self::Arguments,
     ) -> Result<Shard, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
-        // Without a timer no batch waits for more commands, which costs a little more processor time.
-        let ring = move || drop(myself.cast(ShardMessage::BatchDelayEnded));
-        let alarm =
-            Alarm::new(ring).inspect_err(|error| tracing::debug!(%error, "shard timer unavailable")).ok();
-        if alarm.is_some() {
-            core.enable_batch_delay();
-        }
-        Ok(Shard { core, commands: Vec::new(), slots, streaming: None, alarm, shared })
+        Ok(Shard { core, slots, streaming: None, hands_over: false, shared })
     }
 
     async fn handle(
@@ -177,23 +169,24 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         let (core, now) = (&mut shard.core, shard.shared.clock.now());
         core.set_owns_records(shard.shared.store.owns_records());
-        if let ShardMessage::Command(command) = message {
-            if shard.commands.is_empty() {
-                myself.cast(ShardMessage::Decide)?;
-            }
-            shard.commands.push(command);
-            return Ok(());
-        }
-        if !shard.commands.is_empty() {
-            core.submit_all(std::mem::take(&mut shard.commands), now);
-        }
         match message {
-            ShardMessage::Command(_) | ShardMessage::Decide => {}
-            ShardMessage::Committed(result, took) => {
-                core.commit_took(took);
-                core.committed(&result, now);
+            ShardMessage::Command(command) => {
+                core.submit(command, now);
+                // Those that came together are one batch.
+                if core.wants_commit() && !shard.hands_over {
+                    shard.hands_over = true;
+                    myself.cast(ShardMessage::HandOver)?;
+                }
+                return Ok(());
             }
-            ShardMessage::BatchDelayEnded => core.batch_delay_ended(now),
+            ShardMessage::HandOver => shard.hands_over = false,
+            ShardMessage::Committed(result) => {
+                core.committed(&result, now);
+                // The stream may have what was undone.
+                if result.is_err() {
+                    shard.streaming = None;
+                }
+            }
             ShardMessage::Call(call) => call(core, now),
             ShardMessage::Sweep => shard.sweep(now),
             ShardMessage::Stream(to) => {
@@ -235,30 +228,28 @@ impl Shard {
                 let (slots, to) = (self.slots, self.streaming.take());
                 self.core.tables_mut().end_scan();
                 if let (Some(_), Some(to)) = (last, to) {
-                    self.core.when_written(Box::new(move || to.finish(slots)));
+                    let finish = move |fate: Fate| {
+                        if fate.is_ok() {
+                            to.finish(slots);
+                        }
+                    };
+                    self.core.when_durable(finish, now);
                 }
             }
         }
     }
 
-    /// Hands the store a batch, if the core has one, and sets the timer of the next.
+    /// Hands the store a batch, if the core has one.
     fn commit(&mut self, myself: &Mailbox) {
         if let Some(writes) = self.core.take_commit() {
             let (shard, metrics) = (myself.clone(), Arc::clone(&self.shared.metrics));
             let (records, stopwatch) = (writes.len(), Stopwatch::start());
             let done = move |result: Result<(), StoreError>| {
-                let took = stopwatch.elapsed();
-                metrics.commit(records, result.is_ok(), took);
+                metrics.commit(records, result.is_ok(), stopwatch.elapsed());
                 // A shard that has failed meanwhile is restored from the store, which this batch has reached.
-                let _ = shard.cast(ShardMessage::Committed(result, took));
+                let _ = shard.cast(ShardMessage::Committed(result));
             };
             self.shared.store.commit(writes, Box::new(done));
-        }
-        if let (Some(wait), Some(alarm)) = (self.core.take_wait(), &self.alarm) {
-            // Without a ring the shard starts the next batch at once.
-            if alarm.set(wait).is_err() {
-                let _ = myself.cast(ShardMessage::BatchDelayEnded);
-            }
         }
     }
 }

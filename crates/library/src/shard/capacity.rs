@@ -7,14 +7,14 @@ use parking_lot::Mutex;
 use tracing::{info, warn};
 
 use super::record::{Hasher, Id, Record, RecordKey, Stored, service_of};
-use super::refusal::{Full, LimitedTable};
+use super::refusal::{LimitedTable, Refusal};
 use super::shards::Shards;
 use super::tables::Index;
+use super::transaction::Transaction;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
 
-/// The places of a bounded table by service. Two rules: no service gets a place beyond half of the table, and the last
-/// fiftieth is for services that hold next to nothing. Alone, a service may fill the limit.
+/// The places of a bounded table by service. No service gets a place beyond half of the table while another one has any.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
@@ -32,18 +32,11 @@ impl Shares {
         self.by_service.get(&service).copied().unwrap_or(0)
     }
 
-    /// The places that a service may still take. `limit` is that of one service; all services together may have a
-    /// quarter more.
+    /// The places that a service may still take in a table with this limit.
     pub fn room(&self, service: ServiceId, limit: usize) -> usize {
         let own = self.of(service);
-        if own == self.held {
-            return limit.saturating_sub(own);
-        }
-        let all = limit.saturating_add(limit.div_ceil(4));
-        let (left, last) = (all.saturating_sub(self.held), all.div_ceil(50));
-        // Of the last places sixteen services get a part, or more of them one place.
-        let floor = (last / 16).max(1).saturating_sub(own);
-        (all / 2).saturating_sub(own).min(left.saturating_sub(last).max(left.min(floor)))
+        let share = if own == self.held { limit } else { limit.div_ceil(2) };
+        share.saturating_sub(own).min(limit.saturating_sub(self.held))
     }
 
     /// Adds places of a service.
@@ -80,12 +73,9 @@ impl Shares {
     }
 }
 
-/// Counts records against a limit that new ones never exceed. Restored records count beyond it, because the server
-/// never drops a known one.
+/// Counts records against a limit. Restored records count beyond it, because the server never drops a known one.
 pub struct Capacity {
     table: LimitedTable,
-    /// [`Record::KIND`].
-    kind: u8,
     limit: usize,
     counts: Mutex<Counts>,
     names: ServiceNames,
@@ -105,7 +95,7 @@ struct Counts {
 pub struct Usage {
     /// Stored records.
     pub held: usize,
-    /// The limit of one service. All services together may hold a quarter more.
+    /// The limit.
     pub limit: usize,
 }
 
@@ -117,14 +107,13 @@ impl Usage {
 }
 
 impl Capacity {
-    /// A capacity of which reservations alone take places.
-    pub fn new<R: Record>(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
+    /// A capacity that counts nothing by itself.
+    pub fn new(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
         let names = names.clone();
-        Arc::new(Self { table, kind: R::KIND, limit, counts: Mutex::default(), names })
+        Arc::new(Self { table, limit, counts: Mutex::default(), names })
     }
 
-    /// The capacity for records of the kind `R`, counted as the shards change them. A record takes one place for each
-    /// started [`PLACE_BYTES`] bytes.
+    /// The capacity for records of the kind `R`, counted as the shards decide about them.
     pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
         let [capacity] = Self::following_each::<R, 1>(shards, [(table, limit)], |_| 0);
         capacity
@@ -137,7 +126,7 @@ impl Capacity {
         which: fn(&Id) -> usize,
     ) -> [Arc<Self>; N] {
         let names = shards.metrics().service_names();
-        let capacities = limits.map(|(table, limit)| Self::new::<R>(table, limit, names));
+        let capacities = limits.map(|(table, limit)| Self::new(table, limit, names));
         let counted = capacities.clone();
         shards.follow::<R>(Arc::new(move |_| {
             let counted = counted.clone().map(|capacity| (capacity, Shares::default()));
@@ -156,24 +145,34 @@ impl Capacity {
         Usage { held: self.counts.lock().held.held(), limit: self.limit }
     }
 
-    /// Reserves a place for a new record. The caller drops the reservation after the table has counted the record.
+    /// Makes sure that a service may add a record of the kind `R`, and frees expired ones if there is no room.
     ///
     /// # Errors
-    /// [`Full`] if the service has used up its share.
-    pub fn reserve(self: &Arc<Self>, service: ServiceId) -> Result<Reservation, Full> {
-        let mut counts = self.counts.lock();
-        if counts.held.room(service, self.limit) == 0 {
-            if counts.used_up.insert(service) {
-                let (own, held) = (counts.held.of(service), counts.held.held());
-                let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
-                let (what, limit) = (self.noun(), self.limit);
-                warn!(table = %self.table, service, own, held, limit, "{what} capacity used up; new ones get 503");
-            }
-            return Err(Full { kind: self.kind, table: self.table });
+    /// [`Refusal::TableFull`] if the service has used up its share.
+    pub fn make_room<R: Record>(
+        &self,
+        service: ServiceId,
+        view: &mut Transaction<'_>,
+    ) -> Result<(), Refusal> {
+        if self.has_room(service) {
+            return Ok(());
         }
-        counts.held.add(service, 1);
-        self.warn_if_low(&mut counts);
-        Ok(Reservation { capacity: Arc::clone(self), service })
+        view.sweep::<R>();
+        if self.has_room(service) {
+            return Ok(());
+        }
+        let (table, limit, mut counts) = (self.table, self.limit, self.counts.lock());
+        if counts.used_up.insert(service) {
+            let (own, held) = (counts.held.of(service), counts.held.held());
+            let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
+            warn!(%table, service, own, held, limit, "{} capacity used up; new ones get 503", self.noun());
+        }
+        Err(Refusal::TableFull { table })
+    }
+
+    /// Whether a service may add a record.
+    pub fn has_room(&self, service: ServiceId) -> bool {
+        self.counts.lock().held.room(service, self.limit) > 0
     }
 
     /// Counts a change of the records in the table, also beyond the limit.
@@ -215,21 +214,6 @@ const fn exceeds_tenths(held: usize, tenths: u128, limit: usize) -> bool {
     held as u128 * 10 > limit as u128 * tenths
 }
 
-/// A counted place for a new record.
-pub struct Reservation {
-    capacity: Arc<Capacity>,
-    service: ServiceId,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.capacity.count(|held| held.remove(self.service, 1));
-    }
-}
-
-/// Bytes of a record that take one place.
-pub const PLACE_BYTES: usize = 512;
-
 /// Counts the records of one shard. A shard that restarts counts anew.
 struct CountingIndex<const N: usize> {
     /// Each capacity with what the shard holds in it.
@@ -242,12 +226,10 @@ struct CountingIndex<const N: usize> {
 
 impl<const N: usize> Index for CountingIndex<N> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let places = |stored: Option<&Stored>| stored.map_or(0, |s| s.bytes.len().div_ceil(PLACE_BYTES));
-        let (service, before, after) = (service_of(&key.id), places(before), places(after));
+        let (service, before, after) = (service_of(&key.id), before.is_some(), after.is_some());
         if before != after {
             let change = |held: &mut Shares| {
-                held.add(service, after);
-                held.remove(service, before);
+                if after { held.add(service, 1) } else { held.remove(service, 1) }
             };
             let (capacity, own) = &mut self.counted[(self.which)(&key.id)];
             change(own);
@@ -262,6 +244,10 @@ impl<const N: usize> Index for CountingIndex<N> {
             self.counted.iter().for_each(|(capacity, own)| capacity.count(|held| held.add_all(own)));
         }
     }
+
+    fn follows_memory(&self) -> bool {
+        true
+    }
 }
 
 impl<const N: usize> Drop for CountingIndex<N> {
@@ -275,50 +261,15 @@ mod tests {
     use super::*;
 
     use crate::delivery::tests::log_capture::log_of;
-    use crate::engine::NumberState;
-
-    const ONE: ServiceId = ServiceId::new(1);
-
-    fn capacity_of(limit: usize) -> Arc<Capacity> {
-        Capacity::new::<NumberState>(LimitedTable::Numbers, limit, &ServiceNames::default())
-    }
-
-    #[test]
-    fn the_limit_is_exact_under_parallel_reservations() {
-        let capacity = capacity_of(1_000);
-        let reserved: Vec<Reservation> = std::thread::scope(|scope| {
-            // One more than fits, so that a limit that is missed ends the test.
-            let reserve =
-                || std::iter::from_fn(|| capacity.reserve(ONE).ok()).take(1_001).collect::<Vec<_>>();
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(reserve)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("a thread")).collect()
-        });
-        assert_eq!(reserved.len(), 1_000);
-        drop(reserved);
-        assert_eq!(capacity.usage(), Usage { held: 0, limit: 1_000 });
-        assert!(
-            capacity.counts.lock().held.by_service.is_empty(),
-            "nothing is kept of a service that has left"
-        );
-    }
-
-    #[test]
-    fn restored_records_count_beyond_the_limit_and_keep_new_ones_out() {
-        let capacity = capacity_of(2);
-        capacity.count(|held| held.add(ONE, 5));
-        assert!(capacity.reserve(ONE).is_err());
-        capacity.count(|held| held.remove(ONE, 4));
-        assert!(capacity.reserve(ONE).is_ok());
-    }
 
     #[tokio::test]
     async fn a_table_that_runs_low_is_said_once_until_it_has_room_again() {
         let log = log_of(async || {
-            let capacity = capacity_of(10);
+            let capacity = Capacity::new(LimitedTable::Numbers, 10, &ServiceNames::default());
             for held in [8_usize, 9, 10, 5, 9, 4, 3, 9] {
                 capacity.count(|shares| match held.checked_sub(shares.held()) {
-                    Some(more) => shares.add(ONE, more),
-                    None => shares.remove(ONE, shares.held() - held),
+                    Some(more) => shares.add(ServiceId::new(1), more),
+                    None => shares.remove(ServiceId::new(1), shares.held() - held),
                 });
             }
         });
@@ -334,23 +285,18 @@ mod tests {
     /// A service that takes all that it gets. Returns how much it has then.
     fn flood(shares: &mut Shares, service: u32, limit: usize) -> usize {
         let service = ServiceId::new(service);
-        while shares.room(service, limit) > 0 {
-            shares.add(service, 1);
-        }
+        shares.add(service, shares.room(service, limit));
         shares.of(service)
     }
 
     #[test]
-    fn the_flood_of_one_service_leaves_room_for_the_others() {
-        let mut shares = Shares::default();
-        assert_eq!(flood(&mut shares, 1, 1_000), 1_000, "alone it has the whole limit");
-        assert_eq!(flood(&mut shares, 2, 1_000), 225, "all but the last fiftieth of 1,250");
-        assert_eq!([3, 4].map(|service| flood(&mut shares, service, 1_000)), [1, 1]);
-        let mut colluding = Shares::default();
-        let got = [1, 2, 3, 4, 5, 6].map(|service| flood(&mut colluding, service, 100_000));
-        assert_eq!(got, [100_000, 22_500, 156, 156, 156, 156]);
-        shares.remove(ONE, 400);
-        assert_eq!(flood(&mut shares, 1, 1_000), 625, "half of the table, once it is not alone");
-        assert!((1..100).all(|limit| flood(&mut Shares::default(), 1, limit) == limit));
+    fn a_service_has_half_of_a_table_at_most_while_another_one_has_any() {
+        let (mut shares, [one, two]) = (Shares::default(), [1, 2].map(ServiceId::new));
+        shares.add(two, 1);
+        assert_eq!([1, 2, 3].map(|service| flood(&mut shares, service, 1_001)), [501, 500, 0]);
+        shares.remove(two, 500);
+        assert_eq!(flood(&mut shares, 1, 1_001), 1_001, "alone it has all");
+        shares.remove(one, 600);
+        assert_eq!([2, 1].map(|service| flood(&mut shares, service, 1_001)), [501, 500]);
     }
 }

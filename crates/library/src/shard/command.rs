@@ -1,13 +1,13 @@
 //! Commands: the requests that shards decide.
 
-#![expect(missing_docs, reason = "a name that says all needs no comment")]
+use std::collections::{HashMap, VecDeque};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use super::record::{Id, Record, RecordKey};
-use super::refusal::{Full, Refusal};
+use super::record::{Hasher, Id, Record, RecordKey};
+use super::refusal::Refusal;
 use super::tables::Tables;
 use super::transaction::Transaction;
 use crate::domain::{ServiceId, Timestamp, record_id};
@@ -43,12 +43,14 @@ pub fn name_digest(name: &impl Serialize) -> u64 {
     Sha256::digest(&bytes).iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
-/// A request to a shard. A decision is data: nothing of it happens before its changes are durable, and one that the shard
-/// discards leaves no trace.
-pub trait Command: Sized + Send + 'static {
-    /// What is left to do when the changes are durable: the answer, and further effects.
-    type Made: Send + 'static;
+/// Whether what a decision wrote is durable.
+pub type Fate = Result<(), Refusal>;
 
+/// What a decision leaves to do, with either fate: the answer, and further effects.
+pub type Then = Box<dyn FnOnce(Fate, &mut After<'_>) + Send>;
+
+/// A request to a shard.
+pub trait Command: Send + 'static {
     /// The subject of all records that it reads or changes.
     fn subject(&self) -> Subject;
 
@@ -57,37 +59,12 @@ pub trait Command: Sized + Send + 'static {
         Load::Unbounded
     }
 
-    /// Whether the decision may have no durable change: then the shard decides it beside the batch in flight. A decision
-    /// that has one nevertheless is made again with the next batch.
-    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
-        let _ = view;
-        false
-    }
+    /// Decides, once. What is left to do happens when all that it wrote or read is durable, or has failed. `None` if the
+    /// command is refused, which it has answered: then its writes are undone.
+    fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then>;
 
-    /// Decides the command. The shard may call it again: when room was made, when changes cannot be lazy, or when the
-    /// command had to wait.
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made>;
-
-    /// Does what the last decision left to do. Every record that it read or changed is durable.
-    fn perform(self, made: Self::Made, after: &mut After<'_>);
-
-    /// Answers that the shard refused the command.
-    fn refuse(self, refusal: Refusal);
-}
-
-/// The result of [`Command::decide`].
-#[derive(Debug, PartialEq, Eq)]
-pub enum Decided<M> {
-    /// The changes are in the transaction, and this is left to do.
-    Made(M),
-    /// The command waits for a gateway's answer, and later ones about its subject behind it. A command that delivers an
-    /// answer ([`Load::Settlement`]) never waits.
-    Wait,
-    /// The shard refuses the command, for this reason.
-    Refused(Refusal),
-    /// The shard decides once more if it can free expired records that take the place, else it refuses the command with
-    /// [`Refusal::TableFull`].
-    Full(Full),
+    /// Answers that the shard refused the command before it was decided.
+    fn refuse(self: Box<Self>, refusal: Refusal);
 }
 
 /// The weight of a command against the bound of its subject.
@@ -99,15 +76,16 @@ pub enum Load {
     UntilDecided,
     /// Until it is answered, also while a gateway has it.
     UntilAnswered,
-    /// Delivers the result of an earlier command. It has no limit and never waits.
+    /// Delivers the result of an earlier command. It has no limit, and is decided also while the store hangs: what a gateway
+    /// has done cannot be refused.
     Settlement,
 }
 
-/// What is at hand when the changes of a command are durable.
+/// What is at hand when the fate of a decision is known. Memory may be ahead of it.
 pub struct After<'a> {
     pub(super) tables: &'a Tables,
     pub(super) now: Timestamp,
-    pub(super) queued: Vec<Box<dyn AnyCommand>>,
+    pub(super) queued: &'a mut VecDeque<Box<dyn Command>>,
     pub(super) at_gateway: bool,
 }
 
@@ -117,14 +95,14 @@ impl After<'_> {
         self.now
     }
 
-    /// A record as it is now that the whole batch is durable.
+    /// A record as it is now.
     pub fn get<R: Record>(&self, slot: u8, id: Id) -> Option<R> {
         self.tables.get(&RecordKey { slot, kind: R::KIND, id }, self.now)
     }
 
     /// Queues a command ahead of all later commands.
     pub fn enqueue(&mut self, command: impl Command) {
-        self.queued.push(boxed(command));
+        self.queued.push_back(Box::new(command));
     }
 
     /// Marks the command as waiting for a gateway.
@@ -133,82 +111,20 @@ impl After<'_> {
     }
 }
 
-/// A command of any type, with what its last decision left to do.
-pub trait AnyCommand: Send {
-    fn subject(&self) -> Subject;
-    fn load(&self) -> Load;
-    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool;
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decided<()>;
-    fn perform(self: Box<Self>, after: &mut After<'_>);
-    fn refuse(self: Box<Self>, refusal: Refusal);
-}
-
-struct WithDecision<C: Command> {
-    command: C,
-    made: Option<C::Made>,
-}
-
-/// The form in which shards hold commands.
-pub fn boxed(command: impl Command) -> Box<dyn AnyCommand> {
-    Box::new(WithDecision { command, made: None })
-}
-
-impl<C: Command> AnyCommand for WithDecision<C> {
-    fn subject(&self) -> Subject {
-        self.command.subject()
-    }
-
-    fn load(&self) -> Load {
-        self.command.load()
-    }
-
-    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
-        self.command.may_be_lazy(view)
-    }
-
-    fn decide(&mut self, view: &mut Transaction<'_>) -> Decided<()> {
-        // What an earlier decision reserved is free for this one.
-        self.made = None;
-        match self.command.decide(view) {
-            Decided::Made(made) => {
-                self.made = Some(made);
-                Decided::Made(())
-            }
-            Decided::Wait => Decided::Wait,
-            Decided::Refused(refusal) => Decided::Refused(refusal),
-            Decided::Full(full) => Decided::Full(full),
-        }
-    }
-
-    fn perform(self: Box<Self>, after: &mut After<'_>) {
-        let Self { command, made } = *self;
-        match made {
-            Some(made) => command.perform(made, after),
-            None => command.refuse(Refusal::StoreUnavailable),
-        }
-    }
-
-    fn refuse(self: Box<Self>, refusal: Refusal) {
-        self.command.refuse(refusal);
-    }
-}
-
 /// A change in one function, carried out even if the caller does not wait for the answer.
-pub(super) struct Change<D, T, E> {
+pub(super) struct DecideOnce<D, T, E> {
     pub(super) subject: Subject,
     pub(super) load: Load,
     pub(super) decide: D,
     pub(super) reply: oneshot::Sender<Result<T, E>>,
 }
 
-impl<D, T, E> Command for Change<D, T, E>
+impl<D, T, E> Command for DecideOnce<D, T, E>
 where
-    D: Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    D: FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Refusal> + Send + 'static,
 {
-    type Made = Result<T, E>;
-
     fn subject(&self) -> Subject {
         self.subject
     }
@@ -217,20 +133,67 @@ where
         self.load
     }
 
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Result<T, E>> {
-        Decided::Made((self.decide)(view))
+    fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
+        let Self { decide, reply, .. } = *self;
+        let made = decide(view);
+        // The caller may be gone.
+        Some(Box::new(move |fate, _| drop(reply.send(fate.map_err(E::from).and(made)))))
     }
 
-    fn perform(self, made: Result<T, E>, _: &mut After<'_>) {
-        let Self { decide, reply, .. } = self;
-        // The caller finds free what the change held. It may be gone.
-        drop(decide);
-        let _ = reply.send(made);
-    }
-
-    fn refuse(self, refusal: Refusal) {
-        let Self { decide, reply, .. } = self;
+    fn refuse(self: Box<Self>, refusal: Refusal) {
+        let Self { decide, reply, .. } = *self;
+        // The caller finds free what the change held.
         drop(decide);
         let _ = reply.send(Err(refusal.into()));
+    }
+}
+
+/// Commands about one subject that are not answered yet.
+#[derive(Default, Clone, Copy)]
+struct SubjectLoad {
+    /// All of them, those at a gateway included.
+    unanswered: usize,
+    /// Commands that wait for the store.
+    queued: usize,
+}
+
+/// The number of commands in progress for each subject.
+#[derive(Default)]
+pub struct Loads(HashMap<Subject, SubjectLoad, Hasher>);
+
+impl Loads {
+    /// The number of commands that count against this command's limit. A send at a gateway does not count against
+    /// checks: a hanging gateway blocks no check.
+    pub fn of(&self, command: &dyn Command) -> usize {
+        let counts = || self.0.get(&command.subject()).copied().unwrap_or_default();
+        match command.load() {
+            Load::Unbounded | Load::Settlement => 0,
+            Load::UntilDecided => counts().queued,
+            Load::UntilAnswered => counts().unanswered,
+        }
+    }
+
+    /// Whether nothing is in progress.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts a command.
+    pub fn add(&mut self, command: &dyn Command) {
+        let counts = self.0.entry(command.subject()).or_default();
+        // A settlement is about a command that is counted already.
+        counts.unanswered += usize::from(command.load() != Load::Settlement);
+        counts.queued += 1;
+    }
+
+    /// A command of this subject went on to a gateway, or has its answer.
+    pub fn unqueue(&mut self, subject: &Subject, answered: bool) {
+        let Some(counts) = self.0.get_mut(subject) else { return };
+        counts.queued = counts.queued.saturating_sub(1);
+        counts.unanswered = counts.unanswered.saturating_sub(usize::from(answered));
+        if counts.queued == 0 && counts.unanswered == 0 {
+            self.0.remove(subject);
+        }
     }
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::map::{Map, Table};
 use super::record::{Id, Record, RecordError, Stored, decode, encode, from_json, to_json};
-use crate::domain::Timestamp;
 use crate::engine::SlotHash;
 
 /// Type-erased functions of one kind of record.
@@ -19,8 +18,6 @@ pub struct RecordKind {
     pub plural: &'static str,
     /// The record with these bytes.
     pub read: fn(&Bytes) -> Result<Stored, RecordError>,
-    /// [`Record::merge_pessimistic`] over every state of a failed batch, the first of which was durable before.
-    pub merge_pessimistic: fn(&[Option<Stored>], Timestamp) -> Option<Stored>,
     /// The slot of the record with these bytes, under this id.
     pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
     /// The record with these bytes as JSON, for exports.
@@ -56,7 +53,6 @@ impl Kinds {
                 let expires = decode::<R>(bytes)?.expires();
                 Ok(Stored { bytes: bytes.clone(), expires })
             },
-            merge_pessimistic: merge_pessimistic::<R>,
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: to_json::<R>,
             from_json: |version, value| Ok(encode(&from_json::<R>(version, value)?)),
@@ -81,11 +77,4 @@ impl Kinds {
     pub fn get(&self, kind: u8) -> Option<&RecordKind> {
         self.0.iter().find(|known| known.kind == kind)
     }
-}
-
-fn merge_pessimistic<R: Record>(states: &[Option<Stored>], now: Timestamp) -> Option<Stored> {
-    let read = |state: &Option<Stored>| state.as_ref().filter(|stored| now < stored.expires)?.record::<R>();
-    let mut states = states.iter().map(read);
-    let first = states.next().flatten();
-    states.fold(first, |before, after| R::merge_pessimistic(before, after, now)).as_ref().map(Stored::of)
 }

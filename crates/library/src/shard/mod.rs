@@ -1,9 +1,9 @@
 //! One durable owner for everything that survives a restart.
 //!
 //! A shard is an actor that owns fixed slots and holds all records of these slots in memory. A pure function decides
-//! each command over these records. The shard commits all changes of a decision together and then sends the answer.
-//! This module alone does batching, recovery, expiry, lazy changes and failed commits. It does not know any kind of
-//! record.
+//! each command over these records, at once. The shard commits all changes of a decision together, and what is to be done
+//! afterwards waits for that. This module alone does batching, recovery, expiry and failed commits. It does not know any
+//! kind of record.
 //!
 //! [`Core`] is that logic without the actor, for the simulation.
 
@@ -16,7 +16,6 @@ pub mod core;
 pub mod faulty_store;
 mod kinds;
 mod map;
-mod queue;
 mod record;
 mod record_log;
 mod refusal;
@@ -29,17 +28,17 @@ pub mod tests;
 mod transaction;
 
 pub use self::actor::IndexFactory;
-pub use self::capacity::{Capacity, PLACE_BYTES, Reservation, Shares, Usage};
-pub use self::command::{After, Command, Decided, Load, Subject, name_digest};
+pub use self::capacity::{Capacity, Shares, Usage};
+pub use self::command::{After, Command, Fate, Load, Subject, Then, name_digest};
 pub use self::core::{Core, ShardSettings};
 pub use self::kinds::{Kinds, RecordKind};
 pub use self::map::{Map, Table};
 pub use self::record::{Id, Record, RecordError, RecordKey, Stored, VERSION, decode, encode, service_of};
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
-pub use self::refusal::{Full, LimitedTable, Refusal};
+pub use self::refusal::{LimitedTable, Refusal};
 pub use self::restore::ShardStartError;
 pub use self::router::Router;
 pub use self::shards::{ShardDeps, Shards};
-pub use self::tables::{Index, Records, Tables};
-pub use self::transaction::{Durability, Transaction};
+pub use self::tables::{Change, Index, Records, Tables};
+pub use self::transaction::Transaction;
 pub use crate::store::{Slots, Write};

@@ -45,14 +45,6 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {
         slots.of(*id)
     }
-
-    /// The state to keep when the shard does not know whether the change from `before` to `after` reached the disk, or when
-    /// the change [holds at once](super::transaction::Transaction::holds_at_once). It must be at least as pessimistic as both
-    /// states. The default keeps `after`, or `before` if `after` removes the record.
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
-        let _ = now;
-        after.or(before)
-    }
 }
 
 fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {

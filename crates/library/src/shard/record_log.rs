@@ -207,7 +207,7 @@ impl<R: LogRecord> RecordLog<R> {
         let indexes = &*self.0;
         // An index that a shard was just given is complete when the shard answers.
         for shard in 0..indexes.router.shards() {
-            indexes.router.read_shard(shard, |_, _| ()).await?;
+            indexes.router.answers(shard).await?;
         }
         let is_wanted = |(_, key, _): &Dated| services.is_none_or(|of| of.contains(&service_of(&key.id)));
         let mut next = Some(until.map_or(LAST, |until| (until, FIRST.1, FIRST.2)));
@@ -256,11 +256,10 @@ impl<R: LogRecord> RecordLog<R> {
         Ok(LogPart { records: found, has_more, stopped })
     }
 
-    /// Removes the records of a service that fit and may go. They are gone from memory, and from the disk with the next
-    /// commit. Returns `true` if one fits.
+    /// Removes the records of a service that fit and may go. Returns `true` if one fits.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal`]: some may be left.
     pub async fn erase(
         &self,
         service: ServiceId,
@@ -274,7 +273,7 @@ impl<R: LogRecord> RecordLog<R> {
         };
         self.for_each_page(Some(&[service]), None, find).await?;
         for keys in about.chunks(PAGE) {
-            self.0.router.evict(keys.iter().copied(), may_go).await;
+            self.0.router.evict(keys.iter().copied(), may_go).await?;
         }
         Ok(!about.is_empty())
     }
@@ -316,9 +315,8 @@ impl<R: LogRecord> Indexes<R> {
             tokio::task::yield_now().await;
             return *from != FIRST;
         }
-        self.router.evict(surplus.into_iter().map(|(_, key, _)| key), R::may_forget).await;
-        // A shard keeps records with a change on its way to the disk for now.
-        self.entries.lock().forgettable.held() < before
+        let gone = self.router.evict(surplus.into_iter().map(|(_, key, _)| key), R::may_forget).await;
+        gone.is_ok() && self.entries.lock().forgettable.held() < before
     }
 }
 

@@ -45,15 +45,6 @@ impl Refusal {
     }
 }
 
-/// The service has no room in the table of a kind of record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Full {
-    /// [`Record::KIND`](super::Record::KIND).
-    pub kind: u8,
-    /// The table, for the refusal.
-    pub table: LimitedTable,
-}
-
 crate::named! {
     /// A table in which each service may have a limited number of records.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, ActorStatus};
 use tokio::sync::{Mutex, MutexGuard, oneshot};
 
-use super::command::{AnyCommand, Change, Command, Load, Subject, boxed};
+use super::command::{Command, DecideOnce, Load, Subject};
 use super::core::Core;
 use super::record::{Record, RecordKey};
 use super::refusal::Refusal;
@@ -26,14 +25,11 @@ type CallFn = Box<dyn FnOnce(&mut Core, Timestamp) + Send>;
 
 /// The messages of a shard.
 pub enum ShardMessage {
-    Command(Box<dyn AnyCommand>),
-    /// Decides the commands that came before it. The shard sends it to itself with the first of them, so that those that come
-    /// together are decided together.
-    Decide,
-    /// The result of the commit in flight, and how long it took.
-    Committed(Result<(), StoreError>, Duration),
-    /// The wait for more commands has ended.
-    BatchDelayEnded,
+    Command(Box<dyn Command>),
+    /// Hands the store what was decided. The shard sends it to itself behind the commands that came together.
+    HandOver,
+    /// The result of the commit in flight.
+    Committed(Result<(), StoreError>),
     /// Runs a function between two commands.
     Call(CallFn),
     /// Time for a step of the sweep.
@@ -96,8 +92,8 @@ impl Router {
     /// reply channel closes.
     pub fn send(&self, command: impl Command) {
         match &*self.shards[self.owner(command.subject().slot)].load() {
-            Some(shard) => drop(shard.cast(ShardMessage::Command(boxed(command)))),
-            None => command.refuse(Refusal::Stopping),
+            Some(shard) => drop(shard.cast(ShardMessage::Command(Box::new(command)))),
+            None => Box::new(command).refuse(Refusal::Stopping),
         }
     }
 
@@ -106,7 +102,7 @@ impl Router {
     pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,
-        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         self.decide_with(Load::UntilDecided, subject, decide)
     }
@@ -115,7 +111,7 @@ impl Router {
     pub fn decide_unbounded<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,
-        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         self.decide_with(Load::Unbounded, subject, decide)
     }
@@ -124,10 +120,10 @@ impl Router {
         &self,
         load: Load,
         subject: Subject,
-        decide: impl Fn(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        self.send(Change { subject, load, decide, reply });
+        self.send(DecideOnce { subject, load, decide, reply });
         answer
     }
 
@@ -190,16 +186,21 @@ impl Router {
         Ok(())
     }
 
-    /// Removes records lazily: see [`Core::evict`]. Returns when they are gone from memory. A record whose shard does
-    /// not run stays.
+    /// Removes those of these records for which `may_evict` returns `true`. Returns when they are gone from the disk.
+    ///
+    /// # Errors
+    /// [`Refusal`]: some may be left.
     pub async fn evict<R: Record>(
         &self,
         keys: impl IntoIterator<Item = RecordKey>,
         may_evict: impl Fn(&R) -> bool + Copy + Send + 'static,
-    ) {
+    ) -> Result<(), Refusal> {
         for (shard, keys) in self.by_owner(keys) {
-            let _ = self.call(shard, move |core, _| core.evict(&keys, may_evict)).await;
+            let evict = move |core: &mut Core, now: Timestamp| core.evict(&keys, may_evict, now);
+            self.cast(shard, ShardMessage::Call(Box::new(evict))).ok_or(Refusal::Stopping)?;
+            self.read_shard(shard, |_, _| ()).await?;
         }
+        Ok(())
     }
 
     /// The keys by the shard that owns their slot.
@@ -211,10 +212,10 @@ impl Router {
         by_owner
     }
 
-    /// Reads the records of the shard that owns a slot, as they are now.
+    /// Reads the records of the shard that owns a slot, as they are now. The answer comes when they are durable.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the shard does not run.
+    /// [`Refusal`], such as [`Refusal::Stopping`] while the shard does not run.
     pub async fn read<T: Send + 'static>(
         &self,
         slot: u8,
@@ -226,28 +227,31 @@ impl Router {
     /// The same for a shard by its index.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the shard does not run.
+    /// [`Refusal`].
     pub async fn read_shard<T: Send + 'static>(
         &self,
         shard: usize,
         read: impl FnOnce(&Tables, Timestamp) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.call(shard, move |core, now| read(core.tables(), now)).await
+        let (reply, answer) = oneshot::channel();
+        let read = move |core: &mut Core, now: Timestamp| {
+            let found = read(core.tables(), now);
+            core.when_durable(move |fate| drop(reply.send(fate.map(|()| found))), now);
+        };
+        self.cast(shard, ShardMessage::Call(Box::new(read))).ok_or(Refusal::Stopping)?;
+        answer.await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    async fn call<T: Send + 'static>(
-        &self,
-        shard: usize,
-        call: impl FnOnce(&mut Core, Timestamp) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
+    /// Returns once a shard has done what it was asked before, whatever the store says.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the shard does not run.
+    pub async fn answers(&self, shard: usize) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
-        let call = Box::new(move |core: &mut Core, now| {
-            // Without the lease, another node may have changed the records.
-            let called =
-                if core.owns_records() { Ok(call(core, now)) } else { Err(Refusal::StoreUnavailable) };
-            let _ = reply.send(called);
-        });
-        self.cast(shard, ShardMessage::Call(call)).ok_or(Refusal::Stopping)?;
-        answer.await.unwrap_or(Err(Refusal::Stopping))
+        let call = move |_: &mut Core, _| {
+            let _ = reply.send(());
+        };
+        self.cast(shard, ShardMessage::Call(Box::new(call))).ok_or(Refusal::Stopping)?;
+        answer.await.map_err(|_| Refusal::Stopping)
     }
 }

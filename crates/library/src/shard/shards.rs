@@ -104,17 +104,18 @@ impl Shards {
         followers.push((R::KIND, factory));
     }
 
-    /// Makes every shard commit what it was asked before, lazy changes included. A refusal by the store is ignored.
+    /// Waits until everything that the shards were asked before is durable. A refusal by the store is ignored.
     pub async fn flush(&self) {
         for shard in 0..self.router().shards() {
-            let (done, flushed) = oneshot::channel();
-            let done = Box::new(move || {
-                let _ = done.send(());
-            });
-            let flush = move |core: &mut Core, now| core.flush(done, now);
-            if self.router().cast(shard, ShardMessage::Call(Box::new(flush))).is_some() {
-                let _ = flushed.await;
-            }
+            let _ = self.router().read_shard(shard, |_, _| ()).await;
+        }
+    }
+
+    /// Returns once every shard has decided what it was asked before.
+    #[cfg(test)]
+    pub async fn ping_shards(&self) {
+        for shard in 0..self.router().shards() {
+            let _ = self.router().answers(shard).await;
         }
     }
 
@@ -125,7 +126,7 @@ impl Shards {
     /// [`Refusal::Stopping`] if a shard does not run or the store has ended.
     pub async fn ping(&self) -> Result<(), Refusal> {
         for shard in 0..self.router().shards() {
-            self.router().read_shard(shard, |_, _| ()).await?;
+            self.router().answers(shard).await?;
         }
         let (done, answered) = oneshot::channel();
         // An empty batch passes through the journal's queue and writes nothing.

@@ -12,12 +12,26 @@ use crate::domain::Timestamp;
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;
 
-/// Follows the changes of one kind in memory: a secondary index, a schedule, a snapshot for readers.
+/// Follows the durable changes of one kind: a secondary index, a schedule, a snapshot for readers.
 pub trait Index: Send {
-    /// Called for each change that the shard applies, and for each record of a restore. `None` means absent.
+    /// Called for each change when it is durable, and for each record of a restore. `None` means absent.
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>);
     /// Called after the last change of a batch.
     fn batch_applied(&mut self) {}
+    /// Whether it follows memory instead: each change when it is decided, and when it is undone.
+    fn follows_memory(&self) -> bool {
+        false
+    }
+}
+
+/// A record before and after a decision.
+pub struct Change {
+    /// The record.
+    pub key: RecordKey,
+    /// `None` if it was absent.
+    pub before: Option<Stored>,
+    /// `None` if it was removed.
+    pub after: Option<Stored>,
 }
 
 /// All records of a shard.
@@ -129,25 +143,18 @@ impl Tables {
     }
 
     /// Sets or removes a record.
-    pub fn set(&mut self, key: RecordKey, record: Option<Stored>) {
-        let is_followed = self.by_kind.get(&key.kind).is_some_and(|of_kind| of_kind.index.is_some());
-        let before = if is_followed { self.stored(&key) } else { None };
-        self.change(key, before.as_ref(), record);
-    }
-
-    /// The same where the caller has the present record. The kind's index gets both.
-    pub fn change(&mut self, key: RecordKey, before: Option<&Stored>, record: Option<Stored>) {
+    pub fn set(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
+        let change = Change { key, before: self.stored(&key), after };
         let Some(KindTable { table, index, added_since_sweep, .. }) = self.by_kind.get_mut(&key.kind) else {
-            return;
+            return change;
         };
-        if let Some(index) = index {
-            index.changed(&key, before, record.as_ref());
+        if let Some(index) = index.as_mut().filter(|index| index.follows_memory()) {
+            index.changed(&key, change.before.as_ref(), change.after.as_ref());
         }
-        if let Some(stored) = record {
-            let before = table.len();
-            table.set(key, stored);
-            *added_since_sweep += table.len() - before;
-            return;
+        if let Some(stored) = &change.after {
+            *added_since_sweep += usize::from(change.before.is_none());
+            table.set(key, stored.clone());
+            return change;
         }
         let (last, is_scanned) = (table.len().saturating_sub(1), self.scan.kinds.last() == Some(&key.kind));
         if is_scanned
@@ -161,22 +168,35 @@ impl Tables {
             // Records after the new end are newer than the scan.
             self.scan.position = self.scan.position.min(table.len());
         }
+        change
     }
 
-    /// Every change of a batch has been applied.
+    /// Brings back what was before these changes, the last of all.
+    pub fn undo(&mut self, changes: &[Change]) {
+        for Change { key, before, .. } in changes.iter().rev() {
+            self.set(*key, before.clone());
+        }
+    }
+
+    /// These changes are durable.
+    pub fn tell(&mut self, changes: &[Change]) {
+        for Change { key, before, after } in changes {
+            let index = self.by_kind.get_mut(&key.kind).and_then(|of_kind| of_kind.index.as_mut());
+            if let Some(index) = index.filter(|index| !index.follows_memory()) {
+                index.changed(key, before.as_ref(), after.as_ref());
+            }
+        }
+    }
+
+    /// Every change of a batch was told.
     pub fn batch_applied(&mut self) {
         let indexes = self.by_kind.values_mut().filter_map(|of_kind| of_kind.index.as_mut());
         indexes.for_each(|index| index.batch_applied());
     }
 
     /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood.
-    /// Does not free records for which `keep` is true. Returns the freed records.
-    pub fn sweep(
-        &mut self,
-        looks: usize,
-        now: Timestamp,
-        keep: impl Fn(&RecordKey) -> bool,
-    ) -> Vec<RecordKey> {
+    /// Returns the freed records.
+    pub fn sweep(&mut self, looks: usize, now: Timestamp) -> Vec<Change> {
         let added =
             |(kind, table): (&u8, &mut KindTable)| (*kind, std::mem::take(&mut table.added_since_sweep));
         let added: Vec<(u8, usize)> = self.by_kind.iter_mut().map(added).collect();
@@ -184,19 +204,13 @@ impl Tables {
         for (kind, added) in added {
             let further = (added * LOOKS_PER_NEW_RECORD).min(left);
             left -= further;
-            freed.append(&mut self.sweep_kind(kind, looks + further, now, &keep));
+            freed.append(&mut self.sweep_kind(kind, looks + further, now));
         }
         freed
     }
 
     /// The same for one kind.
-    pub fn sweep_kind(
-        &mut self,
-        kind: u8,
-        looks: usize,
-        now: Timestamp,
-        keep: impl Fn(&RecordKey) -> bool,
-    ) -> Vec<RecordKey> {
+    pub fn sweep_kind(&mut self, kind: u8, looks: usize, now: Timestamp) -> Vec<Change> {
         let mut freed = Vec::new();
         for _ in 0..looks.min(self.len_of(kind)) {
             let Some(KindTable { table, sweep_at, .. }) = self.by_kind.get_mut(&kind) else { break };
@@ -204,10 +218,7 @@ impl Tables {
             let at = sweep_at.checked_sub(1).unwrap_or(last).min(last);
             *sweep_at = at;
             match table.end_at(at) {
-                Some((key, expires)) if expires <= now && !keep(&key) => {
-                    self.set(key, None);
-                    freed.push(key);
-                }
+                Some((key, expires)) if expires <= now => freed.push(self.set(key, None)),
                 _ => table.compact(at, now),
             }
         }
@@ -234,6 +245,11 @@ impl Tables {
             (*position, *moved) = (usize::MAX, HashSet::new());
         }
         Some(slice)
+    }
+
+    /// Whether a scan is under way.
+    pub const fn is_scanned(&self) -> bool {
+        !self.scan.kinds.is_empty()
     }
 
     /// Ends the scan.

@@ -13,7 +13,6 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::transaction::RecordChanges;
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::{ServiceId, Timestamp, record_id};
@@ -43,11 +42,6 @@ impl Record for Voucher {
     fn expires(&self) -> Timestamp {
         self.ends
     }
-
-    /// An amount whose request failed was not spent.
-    fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
-        before
-    }
 }
 
 /// A voucher is listed in the second of its amount.
@@ -57,7 +51,7 @@ impl LogRecord for Voucher {
     }
 }
 
-/// The number of requests for a voucher. A count that may be on the disk stays, which is the default.
+/// The number of requests for a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Uses {
     count: u32,
@@ -81,7 +75,7 @@ fn kinds() -> Kinds {
 enum VoucherAction {
     Issue(u32),
     Spend(u32),
-    /// Changes only the count, which a crash may lose.
+    /// Changes only the count.
     Show,
     /// Makes the shard fail.
     Panic,
@@ -97,19 +91,19 @@ fn decide(id: Id, action: VoucherAction, view: &mut Transaction<'_>) -> Option<u
     let uses = Uses { count, ends };
     match action {
         VoucherAction::Issue(left) => {
-            view.put(id, Some(&Voucher { left, ends }), Durability::Durable);
+            view.put(id, Some(&Voucher { left, ends }));
             Some(left)
         }
         VoucherAction::Spend(amount) => {
             let left = voucher.left.checked_sub(amount);
             if let Some(left) = left {
-                view.put(id, Some(&Voucher { left, ..voucher }), Durability::Durable);
-                view.put(id, Some(&uses), Durability::Durable);
+                view.put(id, Some(&Voucher { left, ..voucher }));
+                view.put(id, Some(&uses));
             }
             left
         }
         VoucherAction::Show => {
-            view.put(id, Some(&uses), Durability::Lazy);
+            view.put(id, Some(&uses));
             Some(voucher.left)
         }
         VoucherAction::Panic => panic!("a command that the shard cannot decide"),
@@ -183,16 +177,188 @@ async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, 
 }
 
 #[tokio::test]
-async fn what_a_command_writes_is_durable_before_its_answer() {
+async fn what_is_answered_or_read_is_durable_first_and_indexes_learn_of_it_then() {
     let world = World::new().await;
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX);
     world.store.hold();
     let mut answer = world.ask(ONE, VoucherAction::Issue(10));
     world.store.waiting(1).await;
-    assert_eq!(world.seen(ONE).await, (None, None), "seen before it is durable");
-    assert!(answer.try_recv().is_err() && world.durable(ONE) == (None, None));
+    let mut second = world.ask(TWO, VoucherAction::Issue(20));
+    let mut reader = world.ask(ONE, VoucherAction::Spend(11));
+    world.shards.ping_shards().await;
+    assert!(answer.try_recv().is_err() && second.try_recv().is_err() && reader.try_recv().is_err());
+    assert_eq!((world.durable(ONE), log.count()), ((None, None), 0));
     world.store.release();
-    assert_eq!(answer.await, Ok(Ok(Some(10))));
-    assert_eq!((world.durable(ONE), world.seen(ONE).await), ((Some(10), None), (Some(10), None)));
+    assert_eq!(
+        (answer.await, second.await, reader.await),
+        (Ok(Ok(Some(10))), Ok(Ok(Some(20))), Ok(Ok(None)))
+    );
+    assert_eq!(
+        (world.durable(ONE), world.durable(TWO), log.count()),
+        ((Some(10), None), (Some(20), None), 2)
+    );
+    assert_eq!(
+        (world.seen(ONE).await, world.store.commits()),
+        ((Some(10), None), 2),
+        "one batch and another"
+    );
+}
+
+#[tokio::test]
+async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX);
+    world.store.hold();
+    let in_flight = world.ask(ONE, VoucherAction::Spend(3));
+    world.store.waiting(1).await;
+    let gathered = [
+        world.ask(ONE, VoucherAction::Spend(7)),
+        world.ask(TWO, VoucherAction::Issue(20)),
+        world.ask(ONE, VoucherAction::Spend(1)),
+    ];
+    world.shards.ping_shards().await;
+    world.store.fail_held(StoreFault::Unavailable);
+    world.store.release();
+    let refused = Ok(Err(Refusal::StoreUnavailable));
+    assert_eq!(in_flight.await, refused);
+    for answer in gathered {
+        assert_eq!(answer.await, refused);
+    }
+    assert_eq!(
+        (world.seen(ONE).await, world.seen(TWO).await, log.count()),
+        ((Some(10), None), (None, None), 1)
+    );
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "nothing was spent");
+    assert_eq!(world.durable(ONE), (Some(0), Some(1)));
+}
+
+#[tokio::test]
+async fn after_an_unknown_outcome_a_shard_refuses_everything() {
+    for fault in [StoreFault::UnknownNotApplied, StoreFault::UnknownApplied, StoreFault::Torn(1)] {
+        let world = World::new().await;
+        world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+        world.store.fail_next([fault]);
+        let refused = world.reply_to(ONE, VoucherAction::Spend(3)).await;
+        assert_eq!(refused, Err(Refusal::OutcomeUnknown), "{fault:?}");
+        for subject in [ONE, TWO] {
+            assert_eq!(world.reply_to(subject, VoucherAction::Show).await, Err(Refusal::StoreUnavailable));
+        }
+        let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+        assert_eq!(read, Err(Refusal::StoreUnavailable), "{fault:?}");
+        let (left, _) = world.durable(ONE);
+        assert_eq!(world.restarted().await.seen(ONE).await.0, left, "{fault:?}: the disk says");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_commit_takes_too_long_commands_and_readers_are_refused() {
+    let world = World::new().await;
+    world.store.fail_next([StoreFault::Hang]);
+    let mut hangs = world.ask(ONE, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    world.clock.advance(5 * SECOND);
+    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Err(Refusal::StoreUnavailable));
+    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+    assert_eq!(read, Err(Refusal::StoreUnavailable));
+    assert!(hangs.try_recv().is_err(), "nobody knows what becomes of it");
+    world.store.release();
+    assert_eq!(hangs.await, Ok(Ok(Some(10))));
+    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_everything_before_it() {
+    let world = World::new().await;
+    world.store.hold();
+    // In the shard that is asked first.
+    let [first, second] = [0, 2].map(|slot| Subject { slot, id: [slot; 12] });
+    let in_flight = world.ask(first, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    drop(world.ask(second, VoucherAction::Issue(20)));
+    let shards = world.shards.clone();
+    let mut flush = tokio::spawn(async move { shards.flush().await });
+    assert!(timeout(SECOND, &mut flush).await.is_err(), "flushed before it is durable");
+    world.store.release();
+    flush.await.expect("flushed");
+    assert_eq!((in_flight.await, world.durable(second).0), (Ok(Ok(Some(10))), Some(20)));
+}
+
+#[tokio::test]
+async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let in_flight = world.ask(ONE, VoucherAction::Spend(1));
+    world.store.waiting(1).await;
+    world.store.set_owns_records(false);
+    let refused = Err(Refusal::StoreUnavailable);
+    let at_once = timeout(Duration::from_secs(10), world.reply_to(TWO, VoucherAction::Show)).await;
+    assert_eq!(at_once, Ok(refused));
+    world.store.release();
+    assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
+    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+    assert_eq!(read, Err(Refusal::StoreUnavailable), "the process neither stops nor restarts");
+    world.store.set_owns_records(true);
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
+}
+
+#[tokio::test]
+async fn a_batch_has_no_more_records_than_the_store_takes() {
+    let store = FaultyStore::new();
+    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
+    let world = World::over(store).await;
+    world.store.hold();
+    let first = world.ask(ONE, VoucherAction::Issue(2));
+    world.store.waiting(1).await;
+    let subjects = (0..21).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
+    let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
+    let reader = world.ask(ONE, VoucherAction::Spend(9));
+    world.shards.ping_shards().await;
+    world.store.release();
+    assert_eq!(first.await, Ok(Ok(Some(2))));
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Ok(Some(5))));
+    }
+    assert_eq!((reader.await, world.store.largest_commit()), (Ok(Ok(None)), 4));
+}
+
+#[tokio::test]
+async fn records_are_evicted_from_memory_and_disk_unless_the_store_refuses() {
+    let world = World::new().await;
+    let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id };
+    let evict = || world.shards.router().evict([key], |voucher: &Voucher| voucher.left < 10);
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    evict().await.expect("it may not go");
+    assert_eq!(world.seen(ONE).await.0, Some(10));
+    world.reply_to(ONE, VoucherAction::Issue(9)).await.expect("issued");
+    world.store.fail_next([StoreFault::Unavailable]);
+    assert_eq!(evict().await, Err(Refusal::StoreUnavailable));
+    assert_eq!(world.seen(ONE).await.0, Some(9));
+    evict().await.expect("evicted");
+    assert_eq!((world.seen(ONE).await.0, world.durable(ONE).0), (None, None));
+}
+
+#[tokio::test]
+async fn a_checkpoint_never_has_what_was_undone() {
+    let world = World::new().await;
+    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
+    world.store.hold();
+    let refused = world.ask(ONE, VoucherAction::Issue(9));
+    world.store.waiting(1).await;
+    let checkpoint = {
+        let store = world.store.clone();
+        tokio::spawn(async move { store.checkpoint().await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!checkpoint.is_finished(), "finished before what it has is durable");
+    world.store.fail_held(StoreFault::Unavailable);
+    world.store.release();
+    assert_eq!(refused.await, Ok(Err(Refusal::StoreUnavailable)));
+    assert_eq!(checkpoint.await.expect("a task"), None, "a checkpoint with what was undone");
+    let records = world.store.checkpoint().await.expect("a checkpoint").into_values();
+    let left: Vec<u32> = records.map(|kept| decode::<Voucher>(&kept.record).expect("one").left).collect();
+    assert_eq!(left, [10]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,152 +400,6 @@ async fn a_shard_that_fails_restores_the_records_of_its_slots() {
     assert_eq!(world.reply_to(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)));
 }
 
-#[tokio::test]
-async fn after_a_failed_commit_memory_and_disk_are_as_the_kinds_say() {
-    // What was certainly not written is as if it had never been asked for.
-    let unknown = Refusal::OutcomeUnknown;
-    for (fault, refusal, uses) in [
-        (StoreFault::Unavailable, Refusal::StoreUnavailable, None),
-        (StoreFault::UnknownNotApplied, unknown, Some(1)),
-        (StoreFault::UnknownApplied, unknown, Some(1)),
-        (StoreFault::Torn(1), unknown, Some(1)),
-    ] {
-        let world = World::new().await;
-        world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-        world.store.fail_next([fault]);
-        let refused = world.reply_to(ONE, VoucherAction::Spend(3)).await;
-        assert_eq!(refused, Err(refusal), "{fault:?}");
-        assert_eq!(world.seen(ONE).await, (Some(10), uses), "{fault:?}");
-        world.clock.advance(SECOND);
-        world.shards.flush().await;
-        assert_eq!(world.durable(ONE), (Some(10), uses), "{fault:?}");
-        assert_eq!(world.reply_to(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "{fault:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_lazy_change_is_not_lost_with_a_batch_that_the_store_refuses() {
-    let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.reply_to(ONE, VoucherAction::Show).await.expect("shown");
-    // Changes the same count, durably.
-    world.store.fail_next([StoreFault::Unavailable]);
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Err(Refusal::StoreUnavailable));
-    assert_eq!((world.seen(ONE).await, world.durable(ONE)), ((Some(10), Some(1)), (Some(10), None)));
-    world.clock.advance(SECOND);
-    world.shards.flush().await;
-    assert_eq!(world.durable(ONE), (Some(10), Some(1)), "written later");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flush_waits_for_commands_behind_the_batch_in_flight() {
-    let world = World::new().await;
-    // In the shard that is asked first.
-    let [first, second] = [0, 2].map(|slot| Subject { slot, id: [slot; 12] });
-    world.store.hold();
-    let in_flight = world.ask(first, VoucherAction::Issue(10));
-    world.store.waiting(1).await;
-    let behind_it = world.ask(second, VoucherAction::Issue(20));
-    world.store.fail_next([StoreFault::Hang]);
-    let shards = world.shards.clone();
-    let mut flush = tokio::spawn(async move { shards.flush().await });
-    tokio::task::yield_now().await;
-    world.seen(first).await;
-    world.store.release();
-    assert_eq!(in_flight.await, Ok(Ok(Some(10))));
-    world.store.waiting(1).await;
-    assert!(timeout(SECOND, &mut flush).await.is_err(), "flushed before the second batch is durable");
-    world.store.release();
-    flush.await.expect("flushed");
-    assert_eq!((world.durable(second).0, behind_it.await), (Some(20), Ok(Ok(Some(20)))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flush_waits_until_lazy_changes_are_durable() {
-    let world = World::new().await;
-    // In the shard that is asked first.
-    let subject = Subject { slot: 0, id: [0; 12] };
-    world.reply_to(subject, VoucherAction::Show).await.expect("shown");
-    world.store.hold();
-    let shards = world.shards.clone();
-    let mut flush = tokio::spawn(async move { shards.flush().await });
-    world.store.waiting(1).await;
-    assert!(timeout(SECOND, &mut flush).await.is_err(), "flushed before the change is durable");
-    world.store.release();
-    flush.await.expect("flushed");
-    assert_eq!(world.durable(subject).1, Some(1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_commit_that_hangs_is_given_up_and_what_it_did_is_not_believed() {
-    let world = World::new().await;
-    world.store.fail_next([StoreFault::Hang]);
-    let given_up = world.ask(ONE, VoucherAction::Issue(10));
-    world.store.waiting(1).await;
-    world.clock.advance(5 * SECOND);
-    assert_eq!(given_up.await, Ok(Err(Refusal::OutcomeUnknown)));
-    let meanwhile = world.reply_to(TWO, VoucherAction::Issue(20)).await;
-    assert_eq!(meanwhile, Err(Refusal::StoreUnavailable), "a command waits for a store that hangs");
-    world.store.release();
-    assert_eq!(world.seen(ONE).await, (None, None));
-    world.clock.advance(SECOND);
-    world.shards.flush().await;
-    assert_eq!(world.durable(ONE), (None, None), "its voucher was refused");
-}
-
-#[tokio::test]
-async fn what_rests_on_a_refused_change_is_refused_with_it() {
-    let world = World::new().await;
-    let (slot, [first, second, third]) = (ONE.slot, [1, 2, 3].map(|n| [n; 12]));
-    let uses = |count| Uses { count, ends: START.plus(LIFE) };
-    world.store.hold();
-    let in_flight = world.ask(TWO, VoucherAction::Issue(1));
-    world.store.waiting(1).await;
-    let rests = world.shards.router().decide_unbounded(ONE, move |view| {
-        view.put(first, Some(&uses(1)), Durability::Lazy);
-        view.put(second, Some(&uses(1)), Durability::Lazy);
-        Ok::<_, Refusal>(())
-    });
-    let refused = world.shards.router().decide_unbounded(ONE, move |view| {
-        view.put(second, Some(&uses(2)), Durability::Lazy);
-        view.put(third, Some(&Voucher { left: 1, ends: START.plus(LIFE) }), Durability::Durable);
-        Ok::<_, Refusal>(())
-    });
-    let behind = world.ask(Subject { slot, id: third }, VoucherAction::Show);
-    world.seen(ONE).await;
-    world.store.fail_next([StoreFault::Unavailable]);
-    world.store.release();
-    assert_eq!(in_flight.await, Ok(Ok(Some(1))));
-    let answers = [rests.await, refused.await].map(|answer| answer.expect("an answer"));
-    assert_eq!(answers, [Err(Refusal::StoreUnavailable); 2]);
-    assert_eq!(behind.await, Ok(Err(Refusal::StoreUnavailable)));
-    for id in [first, second, third] {
-        assert_eq!(world.seen(Subject { slot, id }).await, (None, None));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_is_evicted_unless_a_change_to_it_is_on_its_way_to_the_disk() {
-    let world = World::new().await;
-    let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id };
-    let evict = || world.shards.router().evict([key], |voucher: &Voucher| voucher.left < 10);
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    evict().await;
-    assert_eq!(world.seen(ONE).await.0, Some(10), "evicted although it may not be");
-    world.reply_to(ONE, VoucherAction::Issue(9)).await.expect("issued");
-    world.store.hold();
-    let answer = world.ask(ONE, VoucherAction::Issue(8));
-    world.store.waiting(1).await;
-    evict().await;
-    assert_eq!(world.seen(ONE).await.0, Some(9), "evicted before the change is durable");
-    world.store.release();
-    assert_eq!((answer.await, world.seen(ONE).await.0), (Ok(Ok(Some(8))), Some(8)));
-    evict().await;
-    assert_eq!((world.seen(ONE).await.0, world.durable(ONE).0), (None, Some(8)));
-    world.shards.flush().await;
-    assert_eq!(world.durable(ONE).0, None);
-}
-
 #[test]
 fn the_digest_of_a_name_never_changes() {
     assert_eq!(name_digest(&"abc"), 0x1a60_c38b_bdf0_4315);
@@ -415,15 +435,15 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 fn a_sweep_looks_further_after_a_flood_of_its_kind_and_of_no_other() {
     let mut tables = Tables::new(&kinds());
     let adds = |kind, numbers: std::ops::Range<u64>, stored: Stored, tables: &mut Tables| {
-        numbers.for_each(|number| tables.set(key(kind, number), Some(stored.clone())));
+        numbers.for_each(|number| drop(tables.set(key(kind, number), Some(stored.clone()))));
     };
     let expired = || Stored::of(&Voucher { left: 1, ends: START });
     adds(Voucher::KIND, 0..1_000, expired(), &mut tables);
-    tables.sweep(0, Timestamp::EPOCH, |_| false);
+    tables.sweep(0, Timestamp::EPOCH);
     adds(Uses::KIND, 0..1_000, Stored::of(&Uses { count: 1, ends: START.plus(LIFE) }), &mut tables);
-    assert_eq!(tables.sweep(10, START, |_| false).len(), 10);
+    assert_eq!(tables.sweep(10, START).len(), 10);
     adds(Voucher::KIND, 1_000..2_000, expired(), &mut tables);
-    assert_eq!(tables.sweep(10, START, |_| false).len(), 1_990);
+    assert_eq!(tables.sweep(10, START).len(), 1_990);
 }
 
 #[test]
@@ -433,7 +453,7 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
     for seed in 0..100 {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut tables = Tables::new(&kinds());
-        (0..200).for_each(|number| tables.set(key(number), Some(stored.clone())));
+        (0..200).for_each(|number| drop(tables.set(key(number), Some(stored.clone()))));
         let (mut removed, mut given) = (BTreeSet::new(), Vec::new());
         tables.begin_scan();
         while let Some(records) = tables.next_slice(16, START) {
@@ -472,71 +492,19 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
     }
 }
 
-#[tokio::test]
-async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
-    let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.store.hold();
-    let in_flight = world.ask(ONE, VoucherAction::Spend(1));
-    world.store.waiting(1).await;
-    let behind_it = world.ask(ONE, VoucherAction::Show);
-    world.store.set_owns_records(false);
-    let refused = Err(Refusal::StoreUnavailable);
-    let at_once = timeout(Duration::from_secs(10), world.reply_to(TWO, VoucherAction::Show)).await;
-    assert_eq!(at_once, Ok(refused));
-    world.store.release();
-    assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
-    assert_eq!(behind_it.await, Ok(refused));
-    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
-    assert_eq!(read, Err(Refusal::StoreUnavailable), "the process neither stops nor restarts");
-    world.store.set_owns_records(true);
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_has_no_more_records_than_the_store_takes() {
-    let store = FaultyStore::new();
-    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
-    let world = World::over(store).await;
-    let others = [10, 11, 12, 13, 14, 15].map(|n| Subject { slot: ONE.slot, id: [n; 12] });
-    for other in others {
-        world.reply_to(other, VoucherAction::Show).await.expect("shown");
-    }
-    world.reply_to(ONE, VoucherAction::Issue(1)).await.expect("issued");
-    assert_eq!(world.store.largest_commit(), 4, "with lazy changes");
-    world.store.hold();
-    let first = world.ask(ONE, VoucherAction::Issue(2));
-    world.store.waiting(1).await;
-    let failed = others[..4].iter().map(|other| world.ask(*other, VoucherAction::Issue(1)));
-    let failed: Vec<_> = failed.collect();
-    world.seen(ONE).await;
-    world.store.fail_next([StoreFault::UnknownNotApplied]);
-    world.store.release();
-    assert_eq!(first.await, Ok(Ok(Some(2))));
-    for answer in failed {
-        assert_eq!(answer.await, Ok(Err(Refusal::OutcomeUnknown)));
-    }
-    world.clock.advance(SECOND);
-    let subjects = (0..20).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
-    for answer in subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect::<Vec<_>>() {
-        assert_eq!(answer.await, Ok(Ok(Some(5))));
-    }
-    assert_eq!(world.store.largest_commit(), 4, "with uncertain records, and of many commands");
-}
-
 #[test]
-fn a_kind_has_room_for_so_many_records_those_of_the_batch_included() {
-    let (mut tables, mut changes) = (Tables::new(&kinds()), RecordChanges::default());
+fn a_kind_has_room_for_so_many_records() {
+    let mut tables = Tables::new(&kinds());
     let (mut rng, [old, new, gone, other]) = (StdRng::seed_from_u64(1), [1, 2, 3, 4].map(|n| [n; 12]));
     let voucher = |left| Voucher { left, ends: START.plus(LIFE) };
     let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: old };
     tables.set(key, Some(Stored::of(&voucher(1))));
-    let mut view = Transaction::new(&tables, &mut rng, &mut changes, ONE.slot, START);
+    let mut view = Transaction::new(&mut tables, &mut rng, ONE.slot, START);
     for id in [old, new, gone] {
-        view.put(id, Some(&voucher(2)), Durability::Durable);
+        view.put(id, Some(&voucher(2)));
     }
-    view.put::<Voucher>(gone, None, Durability::Durable);
-    view.put(other, Some(&Uses { count: 1, ends: START.plus(LIFE) }), Durability::Durable);
+    view.put::<Voucher>(gone, None);
+    view.put(other, Some(&Uses { count: 1, ends: START.plus(LIFE) }));
     assert_eq!([2, 3].map(|most| view.has_room::<Voucher>(most)), [false, true]);
 }
 
@@ -550,7 +518,7 @@ async fn listed(vouchers: u32) -> World {
     let issued = world.shards.router().decide_unbounded(ONE, move |view| {
         for number in 0..vouchers {
             let voucher = Voucher { left: number / 100, ends: START.plus(LIFE) };
-            view.put(record_id(ServiceId::DEFAULT, number.into()), Some(&voucher), Durability::Durable);
+            view.put(record_id(ServiceId::DEFAULT, number.into()), Some(&voucher));
         }
         Ok::<_, Refusal>(())
     });

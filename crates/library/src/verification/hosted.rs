@@ -22,9 +22,7 @@ use zeroize::Zeroizing;
 use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::{Sealer, SlotHash};
 use crate::registry::ServiceSettings;
-use crate::shard::{
-    Capacity, Durability, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction,
-};
+use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
 /// The life of a session.
 pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -374,7 +372,7 @@ struct Inner {
 }
 
 impl HostedSessions {
-    /// Over shards that keep [`HostedSession`]s, at most `limit` of one service. `rng` must be seeded by the system.
+    /// Over shards that keep [`HostedSession`]s, at most `limit`. `rng` must be seeded by the system.
     pub fn new(shards: &Shards, server_key: &ServerKey, limit: usize, rng: StdRng) -> Self {
         let capacity = Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit);
         let (sealer, slots) = (Sealer::new(server_key), SlotHash::new(server_key));
@@ -399,15 +397,12 @@ impl HostedSessions {
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
         let subject = self.subject(service, subject);
         let created = self.0.shards.router().decide(subject, move |view| {
-            let reservation = capacity
-                .reserve(service)
-                .map_err(|_| Refusal::TableFull { table: LimitedTable::HostedSessions })?;
+            capacity.make_room::<HostedSession>(service, view)?;
             let session = HostedSession::new(request.clone(), hash, view.now());
-            view.put(subject.id, Some(&session), Durability::Durable);
-            // Held until the record is in its table.
-            Ok((view.now().plus(SESSION_LIFE), reservation))
+            view.put(subject.id, Some(&session));
+            Ok(view.now().plus(SESSION_LIFE))
         });
-        let (expires, _reservation) = created.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        let expires = created.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         Ok((secret, expires))
     }
 
@@ -472,7 +467,7 @@ impl HostedSessions {
         self.decide(subject, move |view| {
             let session: Option<HostedSession> = view.get(subject.id);
             session.filter(|session| secret.matches(&session.secret)).ok_or(Denied::NoSession)?;
-            view.put::<HostedSession>(subject.id, None, Durability::Durable);
+            view.put::<HostedSession>(subject.id, None);
             Ok(())
         })
         .await
@@ -493,7 +488,7 @@ impl HostedSessions {
             let approval = session.approved.as_ref().filter(|approval| is_right(approval));
             let approval = approval.filter(|_| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
             let (to, channel) = session.number.zip(session.channel).ok_or(Denied::NoSession)?;
-            view.put::<HostedSession>(subject.id, None, Durability::Durable);
+            view.put::<HostedSession>(subject.id, None);
             Ok(SessionResult { to, channel, verified: approval.at })
         })
         .await
@@ -526,7 +521,7 @@ impl HostedSessions {
             let mut session =
                 session.filter(|session| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
             let changed = change(&mut session, view.now())?;
-            view.put(subject.id, Some(&session), Durability::Durable);
+            view.put(subject.id, Some(&session));
             Ok(changed)
         })
         .await

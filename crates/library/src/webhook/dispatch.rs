@@ -18,7 +18,7 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::{Span, Tracer};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
-use crate::shard::{Durability, Id, RecordLog, Refusal, Shards, Subject, Transaction};
+use crate::shard::{Id, RecordLog, Refusal, Shards, Subject, Transaction};
 
 /// Maximum time between two readings of the clock while work is due later, because an operator may set the clock.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(10);
@@ -228,11 +228,8 @@ pub(super) fn conclude(
     let mut delivery = delivery.filter(|delivery| delivery.state == DeliveryState::Pending)?;
     let random = view.rng().next_u32();
     let health = delivery.conclude(at, view.now(), posted, random);
-    // After a crash that loses this change, the retry is made earlier.
-    let is_over = delivery.state != DeliveryState::Pending;
-    let durability = if is_over { Durability::Durable } else { Durability::Lazy };
     let record = EventRecord::Delivery(delivery);
-    view.put(id, Some(&record), durability);
+    view.put(id, Some(&record));
     Some((record.into_delivery()?, health))
 }
 
@@ -241,7 +238,7 @@ pub(super) fn replay(id: Id, view: &mut Transaction<'_>) -> bool {
     let delivery = view.get::<EventRecord>(id).and_then(EventRecord::into_delivery);
     let Some(mut delivery) = delivery else { return false };
     delivery.restart(view.now());
-    view.put(id, Some(&EventRecord::Delivery(delivery)), Durability::Durable);
+    view.put(id, Some(&EventRecord::Delivery(delivery)));
     true
 }
 

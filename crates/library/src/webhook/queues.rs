@@ -23,8 +23,7 @@ const AT_ONCE: usize = 8;
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    /// Deliveries of a service that are still to be made, and its verifications with an expected expiry event. Beyond it
-    /// events are dropped. All services together may have a quarter more.
+    /// Deliveries that are still to be made, and verifications with an expected expiry event. Beyond it events are dropped.
     pub pending: usize,
     /// The same for one webhook.
     pub pending_each: usize,
@@ -179,7 +178,7 @@ impl Queues {
         self.state.lock().pending()
     }
 
-    /// Deliveries of one service that may be pending.
+    /// Deliveries that may be pending.
     pub(super) const fn most_pending(&self) -> usize {
         self.bounds.pending
     }

@@ -68,21 +68,6 @@ impl Record for EventRecord {
             Self::Expected(expected) => expected.expires.plus(LIFE + KEPT_FOR),
         }
     }
-
-    /// An event of a decision that was answered with 503 is not sent. A delivery stays pending until its result is
-    /// durable, and an expected end stays expected.
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
-        match (before, after) {
-            (Some(Self::Expected(before)), Some(Self::Expected(after))) => {
-                let is_announced = before.is_announced && after.is_announced;
-                Some(Self::Expected(Box::new(ExpectedEnd { is_announced, ..*after })))
-            }
-            (None, Some(Self::Expected(after))) => {
-                Some(Self::Expected(Box::new(ExpectedEnd { is_announced: false, ..*after })))
-            }
-            (before, _) => before,
-        }
-    }
 }
 
 impl LogRecord for EventRecord {

@@ -19,7 +19,7 @@ use crate::gateway::{Receipt, ReceiptStatus};
 use crate::observe::metrics::{Metrics, WebhookEnd};
 use crate::observe::trace::SpanContext;
 use crate::registry::{Registry, Service, Webhook, WebhookStatus};
-use crate::shard::{Durability, Id, Transaction};
+use crate::shard::{Id, Transaction};
 
 /// Writes event records within decisions about numbers.
 pub struct EventRecorder {
@@ -82,7 +82,7 @@ impl EventRecorder {
             let seq = self.queues.next_seq(view.slot(), now);
             let delivery = Delivery::new(id, event.clone(), webhook.sid, now);
             let record = EventRecord::Delivery(Box::new(delivery));
-            view.put(seq.key(service.id).id, Some(&record), Durability::Durable);
+            view.put(seq.key(service.id).id, Some(&record));
         }
         dropped
     }
@@ -107,7 +107,7 @@ impl EventRecorder {
         let end = record.as_ref().and_then(EventRecord::expected);
         let Some(end) = end.filter(|end| view.now() >= end.due()) else { return Vec::new() };
         let announced = end.is_announced.then(|| end.event(EventType::Expired, "expired", end.expires));
-        view.put::<EventRecord>(id, None, Durability::Durable);
+        view.put::<EventRecord>(id, None);
         announced.map(|event| self.announce(&event, view)).unwrap_or_default()
     }
 
@@ -121,7 +121,7 @@ impl EventRecorder {
         let about =
             view.in_slot(|_, record: &EventRecord| record.service_about(key.number) == Some(key.service));
         for (id, _) in &about {
-            view.put::<EventRecord>(*id, None, Durability::Durable);
+            view.put::<EventRecord>(*id, None);
         }
         !about.is_empty()
     }
@@ -285,7 +285,7 @@ impl NumberEvents<'_, '_> {
             return;
         }
         let record = end.map(|end| EventRecord::Expected(Box::new(end)));
-        self.view.put(self.id, record.as_ref(), Durability::Durable);
+        self.view.put(self.id, record.as_ref());
     }
 
     fn emit(&mut self, event: &Event) {

@@ -4,7 +4,7 @@ use super::world::{ACCEPTED, FAILED, World, mins, name_of, no_live_code, permitt
 use crate::domain::Code;
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep::Decided, EndOutcome, Ending, FailureCount,
-    LockoutRule, NumberState, OpenNumber, ResumeOutcome, SendLimit, Verification, merge_pessimistic, resume,
+    LockoutRule, NumberState, ResumeOutcome, SendLimit, Verification, resume,
 };
 
 const DAY: u64 = 24 * 60;
@@ -168,18 +168,6 @@ fn a_message_that_fails_after_a_cancel_brings_no_code_back() {
     number.settles(&second, &FAILED);
     let code = number.code_of(&first);
     assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NotFound));
-}
-
-#[test]
-fn after_a_failed_commit_a_hard_stop_that_has_ended_hides_no_failure() {
-    let mut number = World::of_a_new_service();
-    number.fails(100);
-    number.advance(mins(30 * DAY));
-    let before = number.state;
-    number.fails(1);
-    let merged = merge_pessimistic(before, number.state, number.now);
-    let NumberState::Open(OpenNumber { failures, .. }) = merged else { panic!("{merged:?}") };
-    assert_eq!((failures.in_a_row, failures.last), (51, number.now));
 }
 
 #[test]

@@ -2,10 +2,7 @@
 
 use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, name_of, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
-use crate::engine::{
-    CheckOutcome, CheckStep, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome,
-    merge_pessimistic,
-};
+use crate::engine::{CheckOutcome, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome};
 
 #[test]
 fn a_text_that_holds_no_code_is_wrong_and_costs_nothing() {
@@ -58,36 +55,6 @@ fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
 }
 
 #[test]
-fn after_a_failed_commit_of_a_resend_the_earlier_code_stays_good() {
-    let mut world = World::new();
-    let code = world.sends();
-    let before = world.state;
-    world.permit();
-    world.state = merge_pessimistic(before, world.state, world.now);
-    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
-}
-
-#[test]
-fn after_a_failed_commit_of_a_first_send_its_code_is_void() {
-    let mut world = World::new();
-    let permit = world.permit();
-    world.state = merge_pessimistic(NumberState::Fresh, world.state, world.now);
-    assert_eq!(world.checks(&world.code_of(&permit)), no_live_code(4));
-    assert_ne!(world.permit().verification.salt, permit.verification.salt);
-}
-
-#[test]
-fn after_a_failed_commit_of_a_postponement_the_message_may_leave_later() {
-    let mut world = World::new();
-    let (first, second) = (world.permit(), world.permit());
-    let before = world.state;
-    world.settles(&first, &POSTPONED);
-    world.state = merge_pessimistic(before, world.state, world.now);
-    world.settles(&second, &FAILED);
-    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
-}
-
-#[test]
 fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
     let mut world = World::new();
     let first = world.permit();
@@ -114,16 +81,6 @@ fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
     world.advance(SEND_BUDGET);
     assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
     assert_eq!(world.permit().verification.salt, first.verification.salt);
-}
-
-#[test]
-fn after_a_failed_commit_a_further_send_never_left() {
-    let mut world = World::new();
-    let first = world.sends_held();
-    let before = world.state;
-    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
-    world.state = merge_pessimistic(before, world.state, world.now);
-    assert!(matches!(world.checks(&world.code_of(&first)), CheckStep::AskGateway(_)));
 }
 
 #[test]

@@ -119,8 +119,8 @@ impl Model {
     /// Why no message may be asked for, if so. The caller may bring a code.
     pub fn begin(&mut self, policy: &Policy, now: Timestamp, brought: Option<&Code>) -> Option<BeginOutcome> {
         self.at(now);
-        if let Some(until) = self.asking_until {
-            return Some(BeginOutcome::Busy { until });
+        if self.asking_until.is_some() {
+            return Some(BeginOutcome::Busy);
         }
         let used_up = self.live(now).filter(|known| known.used_up).map(|known| known.ends);
         if let Some(until) = used_up.max(self.in_a_row.stop()) {
@@ -223,8 +223,8 @@ impl Model {
         name: Option<VerificationName>,
     ) -> CheckStep {
         self.at(now);
-        if let Some(until) = self.asking_until {
-            return CheckStep::Busy { until };
+        if self.asking_until.is_some() {
+            return CheckStep::Busy;
         }
         let is_meant = |known: &&Known| name.is_none_or(|name| name == known.name);
         let Some(known) = self.live(now).filter(is_meant).cloned() else {
@@ -298,10 +298,10 @@ impl Model {
         }
     }
 
-    pub fn end(&mut self, ending: Ending, now: Timestamp) -> Result<bool, Timestamp> {
+    pub fn end(&mut self, ending: Ending, now: Timestamp) -> Result<bool, ()> {
         self.at(now);
-        if let Some(until) = self.asking_until {
-            return Err(until);
+        if self.asking_until.is_some() {
+            return Err(());
         }
         let is_live = self.live(now).is_some();
         match ending {

@@ -6,7 +6,7 @@ use crate::delivery::{Delivered, Failure, Permitted, PlanChange, Reason, SendSta
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{Durability, Id, Transaction};
+use crate::shard::{Id, Transaction};
 use crate::template::MessageStyle;
 
 /// What a check finds in the record of its verification.
@@ -28,16 +28,10 @@ impl AttemptLog {
             |id: &Id, log: &Self| AttemptLogKey::from_id(*id).service == service && log.number == number;
         let about = view.in_slot(is_about);
         for (id, _) in &about {
-            view.put::<Self>(*id, None, Durability::Durable);
+            view.put::<Self>(*id, None);
         }
         let held = |(_, log): &(Id, Self)| log.plan.as_ref()?.follow_up.allowance.refundable();
         (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
-    }
-
-    /// Lazy unless the plan changed, or what the guard has taken.
-    fn put(&self, key: AttemptLogKey, is_durable: bool, view: &mut Transaction<'_>) {
-        let durability = if is_durable { Durability::Durable } else { Durability::Lazy };
-        view.put(key.id(), Some(self), durability);
     }
 
     /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
@@ -52,11 +46,11 @@ impl AttemptLog {
         let now = view.now();
         let new = || (settings.keep_at_most > 0).then(|| Self::new(number, now, settings));
         let Some(mut log) = view.get(key.id()).or_else(new) else { return (0, Vec::new()) };
-        let (first, taken) = (log.reserve(), taken.filter(|ticket| !ticket.is_empty()));
-        if let Some(ticket) = taken {
+        let first = log.reserve();
+        if let Some(ticket) = taken.filter(|ticket| !ticket.is_empty()) {
             log.take(ticket);
         }
-        log.put(key, taken.is_some(), view);
+        view.put(key.id(), Some(&log));
         (first, log.asked_in_vain())
     }
 
@@ -80,7 +74,7 @@ impl AttemptLog {
         let plan_changed = log.settle(style, permitted, delivered);
         let held = held.filter(|_| plan_changed);
         held.into_iter().chain(delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
-        log.put(key, plan_changed, view);
+        view.put(key.id(), Some(&log));
         (Some(log), held)
     }
 
@@ -92,10 +86,10 @@ impl AttemptLog {
     ) -> Option<(Self, Checked)> {
         let mut log: Self = view.get(key.id())?;
         let is_first = log.verify == VerifyStatus::New;
-        let plan_changed = log.check(status, view.now());
+        log.check(status, view.now());
         let is_right = status == VerifyStatus::Success;
         let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
-        log.put(key, plan_changed || !taken.is_empty(), view);
+        view.put(key.id(), Some(&log));
         let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
         Some((log, Checked { accepted_by, is_first, taken }))
     }
@@ -109,7 +103,7 @@ impl AttemptLog {
     ) -> (u8, Vec<GatewayName>) {
         let begun = self.plan.take();
         let first = self.reserve();
-        self.put(key, begun.is_some(), view);
+        view.put(key.id(), Some(&self));
         let is_step = begun.is_some_and(|plan| plan.follow_up.reason == Reason::NextStep);
         (first, if is_step { self.asked_in_vain() } else { Vec::new() })
     }
@@ -120,8 +114,8 @@ impl AttemptLog {
         if let Some(ticket) = held {
             self.give_back(ticket);
         }
-        let plan_changed = self.drop_follow_up(Failure::NoLongerUsable);
-        self.put(key, plan_changed, view);
+        self.drop_follow_up(Failure::NoLongerUsable);
+        view.put(key.id(), Some(&self));
     }
 
     /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
@@ -134,7 +128,7 @@ impl AttemptLog {
         let outcome = log.receive(receipt, view.now());
         let has_changed = matches!(outcome, ReceiptOutcome::Recorded(_));
         if has_changed {
-            view.put(id, Some(&log), Durability::Durable);
+            view.put(id, Some(&log));
         }
         let has_arrived = !is_repeated && receipt.status >= ReceiptStatus::Delivered;
         (outcome, has_changed.then_some((log, has_arrived)))

@@ -112,27 +112,6 @@ impl Record for AttemptLog {
     fn expires(&self) -> Timestamp {
         self.plan.as_ref().map_or(self.keep_until, |plan| self.keep_until.max(plan.expires))
     }
-
-    /// Keeps the plan of `before`, unless the verification succeeded. No gateway was asked, because the shard carries
-    /// out no decision of a failed commit. Keeps the reports of `before`: the provider gets 503 and repeats a report,
-    /// which then makes its event again.
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
-        match (before, after) {
-            (Some(before), Some(mut after)) => {
-                if after.plan.is_none() && after.verify != VerifyStatus::Success {
-                    after.plan = before.plan;
-                }
-                for row in &mut after.rows {
-                    let earlier = before.rows.iter().find(|earlier| earlier.number == row.number);
-                    if let Some(Attempt { receipt, receipt_at, .. }) = earlier {
-                        (row.receipt, row.receipt_at) = (*receipt, *receipt_at);
-                    }
-                }
-                Some(after)
-            }
-            (before, after) => after.or(before),
-        }
-    }
 }
 
 impl LogRecord for AttemptLog {
@@ -251,12 +230,11 @@ impl AttemptLog {
     }
 
     /// Drops the planned send. Returns `true` if there was one.
-    pub fn drop_follow_up(&mut self, why: Failure) -> bool {
-        let Some(plan) = self.plan.take() else { return false };
+    pub fn drop_follow_up(&mut self, why: Failure) {
+        let Some(plan) = self.plan.take() else { return };
         if let Some((channel, first)) = plan.follow_up.first_repeated() {
             self.give_up(channel, first, why);
         }
-        true
     }
 
     /// A message is not tried any more, whose attempts on its last channel are those from `first` on.
@@ -271,13 +249,15 @@ impl AttemptLog {
     }
 
     /// Records the result of a check. Success drops the planned send. Returns `true` if the plan changed.
-    pub fn check(&mut self, status: VerifyStatus, now: Timestamp) -> bool {
+    pub fn check(&mut self, status: VerifyStatus, now: Timestamp) {
         // A later result does not change a verified status.
         if self.verify == VerifyStatus::Success {
-            return false;
+            return;
         }
         (self.verify, self.verify_at) = (status, now);
-        status == VerifyStatus::Success && self.drop_follow_up(Failure::NoLongerUsable)
+        if status == VerifyStatus::Success {
+            self.drop_follow_up(Failure::NoLongerUsable);
+        }
     }
 
     /// Records a provider's report, and updates the plan. A repeated report changes nothing, and a late one moves

@@ -30,7 +30,7 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
-use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
+use crate::shard::{Record, Refusal, Router, Shards, Subject, Transaction};
 
 use self::refused::Refused;
 pub use self::refused::{Refusals, RefusedNumber};
@@ -361,7 +361,7 @@ impl PumpingGuard {
         let before = view.get::<VerifiedNumber>(key.id());
         let has_room = before.is_some() || self.inner.verified.has_room(service);
         let after = has_room.then(|| VerifiedNumber::after(before, view.now()));
-        view.put(key.id(), after.as_ref(), Durability::Lazy);
+        view.put(key.id(), after.as_ref());
         Some(GuardNews::Verified(VerifiedChange { before, after }, tickets))
     }
 
@@ -416,7 +416,7 @@ impl PumpingGuard {
         let mut is_known = inner.guard.lock().entries.get(&key, inner.clock.now()).is_some();
         if is_known {
             let _writing = inner.writing.lock().await;
-            inner.store_entry(key, None, Durability::Durable, None).await?;
+            inner.store_entry(key, None, None).await?;
         }
         let Some(service) = service else { return Ok(is_known) };
         is_known |= inner.guard.lock().unlock(service, number) | inner.refused.lock().forget(service, number);
@@ -425,7 +425,7 @@ impl PumpingGuard {
         // Behind a verification that the shard has not decided yet.
         let removed = inner.router.decide(subject, move |view| {
             let is_verified = view.get::<VerifiedNumber>(subject.id).is_some();
-            view.put::<VerifiedNumber>(subject.id, None, Durability::Durable);
+            view.put::<VerifiedNumber>(subject.id, None);
             Ok::<_, Refusal>(is_verified)
         });
         Ok(answer(removed).await? || is_known)
@@ -526,7 +526,7 @@ impl Inner {
             changed = self.guard.lock().rows.take_changed(AT_ONCE);
         }
         let subject = Subject::of_name(&"guard rows", &self.slots);
-        self.put(subject, Some(GuardRow::Written(written)), Durability::Durable, None).await?;
+        self.put(subject, Some(GuardRow::Written(written)), None).await?;
         *is_behind = false;
         Ok(())
     }
@@ -539,7 +539,7 @@ impl Inner {
         let (subject, names): (_, Vec<_>) = (rows[0].0, rows.iter().map(|(_, name, _)| *name).collect());
         let written = self.router.decide(subject, move |view| {
             for (Subject { id, .. }, _, row) in &rows {
-                view.put(*id, row.as_ref(), Durability::Durable);
+                view.put(*id, row.as_ref());
             }
             Ok(())
         });
@@ -556,12 +556,11 @@ impl Inner {
         &self,
         key: Key,
         entry: Option<Entry>,
-        durability: Durability,
         audited: Option<AuditEntry>,
     ) -> Result<(), Refusal> {
         let subject = Subject::of_name(&(key, true), &self.slots);
         let row = entry.map(|entry| GuardRow::Entry(key, entry));
-        self.put(subject, row, durability, audited).await?;
+        self.put(subject, row, audited).await?;
         self.guard.lock().set_entry(key, entry);
         Ok(())
     }
@@ -570,11 +569,10 @@ impl Inner {
         &self,
         subject: Subject,
         row: Option<GuardRow>,
-        durability: Durability,
         audited: Option<AuditEntry>,
     ) -> Result<(), Refusal> {
         let written = self.router.decide(subject, move |view| {
-            view.put(subject.id, row.as_ref(), durability);
+            view.put(subject.id, row.as_ref());
             if let Some(entry) = &audited {
                 entry.record(view);
             }

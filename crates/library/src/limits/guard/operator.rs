@@ -19,7 +19,7 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Si
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
 use crate::registry::audit::{self, Action, AuditEntry, Author};
-use crate::shard::{Durability, Refusal};
+use crate::shard::Refusal;
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
@@ -386,12 +386,7 @@ impl PumpingGuard {
         let inner = Arc::clone(inner);
         let stored = tokio::spawn(async move {
             let _writing = writing;
-            let stored = inner.store_entry(key, entry, Durability::Durable, Some(line)).await;
-            if stored.is_err() {
-                // The shard may have kept it.
-                let _ = inner.store_entry(key, before, Durability::Lazy, None).await;
-            }
-            stored
+            inner.store_entry(key, entry, Some(line)).await
         });
         stored.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         Ok(Some(changed))

@@ -16,11 +16,6 @@ impl Record for VerifiedNumber {
     fn expires(&self) -> Timestamp {
         Self::expires(*self)
     }
-
-    /// The guard has not learned of a verification whose commit failed: the next one must pay as the first.
-    fn merge_pessimistic(before: Option<Self>, _: Option<Self>, _: Timestamp) -> Option<Self> {
-        before
-    }
 }
 
 /// The tables of all shards. A cheap handle.
@@ -33,7 +28,7 @@ pub struct VerifiedNumbers {
 }
 
 impl VerifiedNumbers {
-    /// Room for `most` numbers of one service, and a quarter more of all services together.
+    /// Room for `most` numbers.
     pub fn new(most: usize) -> Self {
         let by_slot = (0..=u8::MAX).map(|_| Mutex::default()).collect();
         Self { by_slot, held: Arc::default(), most }
@@ -139,13 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn a_full_table_leaves_room_for_other_services_and_a_dropped_one_for_all() {
+    fn a_full_table_has_no_room_until_a_number_ends_or_its_shard() {
         let numbers = VerifiedNumbers::new(100);
         let mut table = numbers.table();
         for number in [1, 1].into_iter().chain(2..=100) {
             table.set(key(1, 0, number), Stored::of(&DAY));
         }
-        assert_eq!([1, 2].map(|of| numbers.has_room(ServiceId::new(of))), [false, true]);
+        assert_eq!([1, 2].map(|of| numbers.has_room(ServiceId::new(of))), [false; 2]);
         assert!(table.remove(&key(1, 0, 7)) && !table.remove(&key(1, 0, 7)));
         assert_eq!((numbers.held(), numbers.has_room(ServiceId::new(1))), (99, true));
         drop(table);

@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use super::decide::{self, BucketRule, Counted, ValueCounts};
 use super::digest::Digester;
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::shard::{
-    After, Capacity, Command, Decided, Durability, LimitedTable, Record, RecordKey, Refusal, Reservation,
-    Shards, Subject, Transaction, service_of,
+    Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction, service_of,
 };
 
 /// Characters of a value.
@@ -72,15 +71,6 @@ impl Record for Counter {
 
     fn expires(&self) -> Timestamp {
         self.counts.ends()
-    }
-
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
-        match (before, after) {
-            (Some(Self { tag, counts }), Some(after)) => {
-                Some(Self { tag, counts: decide::merge_pessimistic(&counts, after.counts, now) })
-            }
-            (before, after) => after.or(before),
-        }
     }
 }
 
@@ -159,9 +149,17 @@ impl Limits {
     }
 
     async fn ask(&self, count: Count) -> CountResult {
-        let (reply, answer) = oneshot::channel();
-        self.shards.submit(CountCommand { count, capacity: Arc::clone(&self.capacity), reply });
-        answer.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::OutcomeUnknown)))
+        let (subject, capacity) = (count.subject, Arc::clone(&self.capacity));
+        let decided = self.shards.router().decide_unbounded(subject, move |view| {
+            let present = view.get(subject.id);
+            let (counter, places) = count.decide(present.as_ref(), view.now())?;
+            if present.is_none() {
+                capacity.make_room::<Counter>(service_of(&subject.id), view)?;
+            }
+            view.put(subject.id, Some(&counter));
+            Ok((subject, places))
+        });
+        decided.await.unwrap_or(Err(LimitRefusal::Refused(Refusal::OutcomeUnknown)))
     }
 
     /// Removes a request that had no effect from its counters, as far as it is still counted. Returns at once. The request
@@ -172,9 +170,7 @@ impl Limits {
                 if let Some(Counter { tag, counts }) = view.get(subject.id) {
                     let counter = Counter { tag, counts: decide::give_back(&counts, &places, view.now()) };
                     let counts_anything = !counter.counts.tallies.is_empty();
-                    // No answer waits for it: a crash leaves the request counted, which is too strict and never too
-                    // loose.
-                    view.put(subject.id, counts_anything.then_some(&counter), Durability::Lazy);
+                    view.put(subject.id, counts_anything.then_some(&counter));
                 }
                 Ok::<_, Refusal>(())
             };
@@ -215,53 +211,5 @@ impl Count {
             Ok((counts, places)) => Ok((Counter { tag, counts }, places)),
             Err(until) => Err(LimitRefusal::Reached { limit: self.limit, until }),
         }
-    }
-}
-
-/// Counts a request under one value, if every bucket lets it pass.
-struct CountCommand {
-    count: Count,
-    capacity: Arc<Capacity>,
-    reply: oneshot::Sender<CountResult>,
-}
-
-impl Command for CountCommand {
-    /// The place of a new record is held until the record is in its table.
-    type Made = (CountResult, Option<Reservation>);
-
-    fn subject(&self) -> Subject {
-        self.count.subject
-    }
-
-    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
-        let present = view.get(self.count.subject.id);
-        self.count.decide(present.as_ref(), view.now()).is_err()
-    }
-
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Self::Made> {
-        let subject = self.count.subject;
-        let present = view.get(subject.id);
-        let (counter, places) = match self.count.decide(present.as_ref(), view.now()) {
-            Ok(counted) => counted,
-            Err(refusal) => return Decided::Made((Err(refusal), None)),
-        };
-        let mut reserved = None;
-        if present.is_none() {
-            match self.capacity.reserve(service_of(&subject.id)) {
-                Ok(reservation) => reserved = Some(reservation),
-                Err(full) => return Decided::Full(full),
-            }
-        }
-        view.put(subject.id, Some(&counter), Durability::Durable);
-        Decided::Made((Ok((subject, places)), reserved))
-    }
-
-    fn perform(self, (counted, _reserved): Self::Made, _: &mut After<'_>) {
-        // If the caller is gone, it stays counted.
-        let _ = self.reply.send(counted);
-    }
-
-    fn refuse(self, refusal: Refusal) {
-        let _ = self.reply.send(Err(refusal.into()));
     }
 }

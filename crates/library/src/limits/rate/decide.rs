@@ -79,19 +79,6 @@ pub fn take(counts: &ValueCounts, rules: &[BucketRule], now: Timestamp) -> Verdi
     full_until.map_or(Ok((next, places)), Err)
 }
 
-/// Merges two states after a failed commit: keeps the larger count of each bucket.
-pub fn merge_pessimistic(before: &ValueCounts, after: ValueCounts, now: Timestamp) -> ValueCounts {
-    let mut merged = after;
-    for earlier in before.live(now).tallies {
-        match merged.tallies.iter_mut().find(|tally| tally.bucket == earlier.bucket) {
-            None => merged.tallies.push(earlier),
-            Some(later) if later.passed() < earlier.passed() => *later = earlier,
-            Some(_) => {}
-        }
-    }
-    merged
-}
-
 /// Removes a request from the windows that still count it.
 pub fn give_back(counts: &ValueCounts, places: &[Counted], now: Timestamp) -> ValueCounts {
     let mut next = counts.live(now);

@@ -17,10 +17,7 @@ use super::digest::Digester;
 use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
 use crate::observe::log_limit::OncePerSecond;
-use crate::shard::{
-    Capacity, Durability, Full, Id, LimitedTable, Record, RecordKey, Refusal, Reservation, Shards,
-    Transaction,
-};
+use crate::shard::{Capacity, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction};
 
 /// Bytes of an idempotency key.
 pub const LONGEST_KEY: usize = 255;
@@ -82,12 +79,6 @@ impl Record for KeyedRequest {
     fn expires(&self) -> Timestamp {
         self.known.until
     }
-
-    /// A failed commit sent no message, and a message whose record it removed was never sent: in both cases no record
-    /// stays. The answer to a check stays: its wrong code is counted, and its right one accepted by no other request.
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, _now: Timestamp) -> Option<Self> {
-        if after.as_ref().is_some_and(|after| after.answer.is_some()) { after } else { before.and(after) }
-    }
 }
 
 /// A request with an idempotency key, as its commands carry it.
@@ -122,7 +113,7 @@ impl RequestKey {
     ) {
         let (identity, at) = (self.identity, view.now());
         let known = KnownRequest { identity, verification, channel, at, until };
-        view.put(self.id.id(), Some(&KeyedRequest { known, answer }), Durability::Durable);
+        view.put(self.id.id(), Some(&KeyedRequest { known, answer }));
     }
 
     /// What is remembered of the request.
@@ -134,13 +125,13 @@ impl RequestKey {
     /// Forgets what is remembered, and returns it.
     pub fn take(&self, view: &mut Transaction<'_>) -> Option<KnownRequest> {
         let known = self.known(view)?;
-        view.put::<KeyedRequest>(self.id.id(), None, Durability::Lazy);
+        view.put::<KeyedRequest>(self.id.id(), None);
         Some(known)
     }
 
     /// The message was certainly not sent: a repetition is carried out.
     pub fn withdraw(&self, view: &mut Transaction<'_>) {
-        view.put::<KeyedRequest>(self.id.id(), None, Durability::Durable);
+        view.put::<KeyedRequest>(self.id.id(), None);
     }
 }
 
@@ -263,24 +254,33 @@ impl RunningRequest {
         self.request
     }
 
-    /// A place in the table for the record of a send.
+    /// Makes sure that there is room for the record of a send.
     ///
     /// # Errors
-    /// [`Full`] if the service has used up its share.
-    pub fn place(&self, service: ServiceId) -> Result<Reservation, Full> {
-        self.keys.0.capacity.reserve(service)
+    /// [`Refusal::TableFull`] if the service has used up its share.
+    pub fn make_room(&self, service: ServiceId, view: &mut Transaction<'_>) -> Result<(), Refusal> {
+        self.keys.0.capacity.make_room::<KeyedRequest>(service, view)
     }
 
-    /// A place for the answer to a check. Without one the check is carried out all the same, and a repetition is another
-    /// check: to refuse it would lock out a person with the right code.
-    pub fn place_of_check(&self, service: ServiceId) -> Option<Reservation> {
-        let place = self.place(service).ok();
-        if place.is_none() {
+    /// The same without a shard, for a record that is written once a message has left.
+    ///
+    /// # Errors
+    /// [`Refusal::TableFull`].
+    pub fn has_room(&self, service: ServiceId) -> Result<(), Refusal> {
+        let (capacity, table) = (&self.keys.0.capacity, LimitedTable::IdempotencyKeys);
+        if capacity.has_room(service) { Ok(()) } else { Err(Refusal::TableFull { table }) }
+    }
+
+    /// Whether there is room for the answer to a check. Without it the check is carried out all the same, and a repetition is
+    /// another check: to refuse it would lock out a person with the right code.
+    pub fn has_room_for_check(&self, service: ServiceId) -> bool {
+        let has_room = self.keys.0.capacity.has_room(service);
+        if !has_room {
             self.keys.0.not_remembered.note(|checks| {
                 tracing::warn!(checks, "idempotency keys of checks not remembered, their table is full");
             });
         }
-        place
+        has_room
     }
 }
 

@@ -20,6 +20,5 @@ pub use keyed::{
     RequestKey, RunningRequest,
 };
 
-/// Records of one service of each of the two kinds over all shards, of at most 512 bytes. A longer one counts for several,
-/// and all services together may have a quarter more.
+/// Records of each of the two kinds over all shards.
 pub const MOST_RECORDS: usize = 1_000_000;

@@ -22,7 +22,7 @@ use crate::config::Pricing;
 use crate::domain::{Channel, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
-use crate::shard::{Durability, Record, Refusal, Router, Shards, Subject, Transaction};
+use crate::shard::{Record, Refusal, Router, Shards, Subject, Transaction};
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
 
@@ -175,9 +175,9 @@ impl Inner {
             }
             if let Some(mut known) = view.get::<Row>(id) {
                 known.counts += row.counts;
-                view.put(id, Some(&known), Durability::Lazy);
+                view.put(id, Some(&known));
             } else if view.has_room::<Row>(most_records) {
-                view.put(id, Some(&row), Durability::Lazy);
+                view.put(id, Some(&row));
             } else {
                 refused.note(|count| tracing::warn!(count, "history incomplete; too many records"));
             }

@@ -121,7 +121,7 @@ impl Reading {
             "onceward_gateway_in_flight": "Requests that the gateway has not answered yet" => of_gateways(|gateway| gateway.in_flight);
             "onceward_gateway_waiting": "Requests that wait because too many are in flight to the gateway" => of_gateways(|gateway| gateway.waiting);
             "onceward_table_records": "Records in a table with a limit" => of_tables(|table| table.held);
-            "onceward_table_limit_records": "Records that one service may have in the table; all services together may have a quarter more. `attempts` and the guard's tables have one limit for all services" => of_tables(|table| table.limit);
+            "onceward_table_limit_records": "Records that the table may have" => of_tables(|table| table.limit);
             "onceward_commands": "Sends and checks that have no answer yet" => one(*commands);
             "onceward_webhook_backlog": "Deliveries of events to webhooks that are still to be made" => one(*webhook_backlog);
             "onceward_guard_budget_limit": "Limit of a budget in its hour or day: messages, or millionths of the currency" => of_budgets(|budget| budget.limit);

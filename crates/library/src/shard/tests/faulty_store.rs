@@ -106,6 +106,11 @@ impl FaultyStore {
         self.control.state.lock().held = true;
     }
 
+    /// Commits that are held meet this fault.
+    pub fn fail_held(&self, fault: StoreFault) {
+        self.control.state.lock().waiting.iter_mut().for_each(|(_, of, _)| *of = Some(fault));
+    }
+
     /// Lets the waiting commits continue in their order, and later ones pass.
     pub fn release(&self) {
         self.control.state.lock().held = false;

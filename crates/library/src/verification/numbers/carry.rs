@@ -74,12 +74,8 @@ impl Verifier {
         if self.delivery.is_overloaded(key.service, key.number, outgoing.channel()) {
             return Err(Refusal::SendsOverloaded);
         }
-        // One place for the key of the code, and one for the number's last message. Their records are written when the message
-        // has left, and a message that left must not find the table full.
-        let places =
-            outgoing.keyed.iter().flat_map(|keyed| [keyed.place(key.service), keyed.place(key.service)]);
-        let _places =
-            places.collect::<Result<Vec<_>, _>>().map_err(|full| Refusal::TableFull { table: full.table })?;
+        // The records of the code and of the number's last message are written when the message has left.
+        outgoing.keyed.as_ref().map_or(Ok(()), |keyed| keyed.has_room(key.service))?;
         outgoing.client.is_carried = true;
         if let Err(refusal) = self.assess(&mut outgoing) {
             let outcome = SendOutcome::GuardRefused(refusal);

@@ -1,6 +1,6 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::decision::{Asking, Busy, Decision, Next};
+use super::decision::{Asking, Decision, Next};
 use super::reply::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};
@@ -14,7 +14,7 @@ use crate::limits::guard::{GuardNews, PumpingGuard};
 use crate::limits::rate::CheckAnswer;
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
-use crate::shard::{Durability, Refusal};
+use crate::shard::Refusal;
 
 /// A request to end a verification, or to clear the counts of a number.
 #[derive(Debug, Clone)]
@@ -32,20 +32,20 @@ pub struct End {
 }
 
 /// Decides a submitted code.
-pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Next, Busy> {
+pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Next, Refusal> {
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
     let (next, step) = engine::check(decision.state, &decision.rules, submitted, decision.now);
     let outcome = match step {
-        CheckStep::Busy { .. } => return Err(Busy),
+        CheckStep::Busy => return Err(Refusal::NumberBusy),
         CheckStep::AskGateway(permit) => {
-            decision.put(next, Durability::Durable);
+            decision.put(next);
             decision.emit_lockout(&next);
             return Ok(Next::AskGateway(permit));
         }
         CheckStep::Decided(outcome) => outcome,
     };
-    decision.put(next, Durability::Durable);
+    decision.put(next);
     let status = match outcome {
         CheckOutcome::Approved => Some(VerifyStatus::Success),
         CheckOutcome::Wrong { live, .. } | CheckOutcome::LockedNow { live, .. } => {
@@ -69,14 +69,7 @@ pub(super) fn settle(
 ) -> Next {
     let answer = result.unwrap_or(CheckResult::NotAsked);
     let (next, outcome) = engine::settle_check(decision.state, &decision.rules, permit, answer, decision.now);
-    // The attempt was durably counted before the gateway was asked. If a crash loses the result, the check expires at its
-    // deadline.
-    let durability = match outcome {
-        CheckOutcome::Wrong { .. } => Durability::Lazy,
-        CheckOutcome::GatewayFailed if answer == CheckResult::Unknown => Durability::Lazy,
-        _ => Durability::Durable,
-    };
-    decision.put(next, durability);
+    decision.put(next);
     let status = match (answer, outcome) {
         (CheckResult::Approved, CheckOutcome::Approved) => VerifyStatus::Success,
         (CheckResult::Wrong, _) => VerifyStatus::InvalidCode,
@@ -160,8 +153,7 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
         }
         outcome => outcome,
     };
-    decision.place_of_answer = keyed.place_of_check(decision.key.service);
-    if decision.place_of_answer.is_none() {
+    if !keyed.has_room_for_check(decision.key.service) {
         return;
     }
     let (id, channel, begun, last_send) = match &reply.verification {
@@ -194,15 +186,15 @@ fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channe
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
-pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Busy> {
+pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Refusal> {
     let End { ending, named, audited, was_erased, .. } = end;
     let (next, outcome) = engine::end(decision.state, &decision.rules, *ending, *named, decision.now);
     let ended = match outcome {
-        EndOutcome::Busy { .. } => return Err(Busy),
+        EndOutcome::Busy => return Err(Refusal::NumberBusy),
         EndOutcome::Ended(verification) => verification,
         EndOutcome::NotFound => None,
     };
-    decision.put(next, Durability::Durable);
+    decision.put(next);
     let approved = ended.filter(|_| *ending == Ending::Approved);
     let (log, checked) = recorded(decision, approved.map(|v| (v.salt, VerifyStatus::Success)), ended);
     // An event would name the erased number again.

@@ -6,15 +6,15 @@
 use std::sync::Arc;
 
 use super::check::{self, End};
-use super::decision::{Busy, Decision, Next};
+use super::decision::{Decision, Next};
 use super::send;
 use crate::delivery::{Check, Delivered, Outgoing};
 use crate::domain::{AttemptLogKey, NumberKey};
-use crate::engine::{CheckResult, NumberState};
+use crate::engine::{CheckResult, NumberState, Verification};
 use crate::limits::guard::GuardNews;
 use crate::observe::metrics::Fact;
 use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
-use crate::shard::{After, Command, Decided, Load, Refusal, Reservation, Subject, Transaction};
+use crate::shard::{After, Command, Load, Refusal, Subject, Then, Transaction};
 use crate::webhook::Dropped;
 
 pub use super::decision::{Asking, NumberDeps, PendingReply, Responder, Sending, Task, ToldEnd, Waiter};
@@ -64,15 +64,13 @@ impl Request {
 }
 
 /// What a decision about a number asks for. Nothing of it happens before the changes are durable.
-pub struct Effects {
+struct Effects {
     facts: Vec<Fact>,
     /// What gateways and the guard are told.
     told: Vec<Task>,
     /// Events that webhooks do not get.
     dropped: Vec<Dropped>,
-    next: Box<Next>,
-    /// Held until new records are in their tables.
-    _reserved: Vec<Reservation>,
+    next: Next,
 }
 
 impl NumberCommand {
@@ -91,89 +89,47 @@ impl NumberCommand {
         Self { key, request, deps, subject, cause, span }
     }
 
-    /// The places of an idempotency key and of a number that a send adds to their tables.
-    fn reserve(&self, view: &mut Transaction<'_>) -> Result<Vec<Reservation>, Decided<Effects>> {
+    /// Whether there is room for the records that a send adds.
+    fn make_room(&self, view: &mut Transaction<'_>) -> Result<(), Refusal> {
         let (keyed, is_send) = match &self.request {
             Request::Send(outgoing, _) => (&outgoing.keyed, true),
             Request::Check(check, _) => (&check.keyed, false),
             Request::Resume(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => {
-                return Ok(Vec::new());
+                return Ok(());
             }
         };
         // An earlier request with the same idempotency key may have had its effect. When the caller repeats the request,
         // the answer reports that effect.
         if keyed.as_ref().is_some_and(|keyed| keyed.key().is_taken(view)) {
-            return Err(Decided::Refused(Refusal::StoreUnavailable));
+            return Err(Refusal::StoreUnavailable);
         }
-        let (NumberKey { service, is_test, .. }, mut places) = (self.key, Vec::new());
+        let NumberKey { service, is_test, .. } = self.key;
         if is_send {
             if let Some(keyed) = keyed {
-                places.push(keyed.place(service).map_err(Decided::Full)?);
+                keyed.make_room(service, view)?;
             }
             if view.get::<NumberState>(self.subject.id).is_none() {
-                let numbers = &self.deps.numbers[usize::from(is_test)];
-                places.push(numbers.reserve(service).map_err(Decided::Full)?);
+                self.deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
             }
         }
-        Ok(places)
-    }
-}
-
-impl Command for NumberCommand {
-    type Made = Effects;
-
-    fn subject(&self) -> Subject {
-        self.subject
+        Ok(())
     }
 
-    fn load(&self) -> Load {
-        match self.request {
-            Request::Send(..) | Request::Resume(..) => Load::UntilAnswered,
-            Request::Check(..) | Request::End(..) => Load::UntilDecided,
-            Request::Settle(..) | Request::SettleCheck(..) => Load::Settlement,
-        }
-    }
-
-    /// Sends and checks of a locked number, and checks of a number without a record, change nothing. An event, and the
-    /// answer to a check with a key, are never lazy.
-    fn may_be_lazy(&self, view: &mut Transaction<'_>) -> bool {
-        let has_event = || self.deps.events.as_ref().is_some_and(|events| events.subscribes(self.key));
-        let mut state = || view.get::<NumberState>(self.subject.id);
-        match &self.request {
-            Request::Settle(..) => !has_event(),
-            Request::SettleCheck(asking, _) => asking.check.keyed.is_none() && !has_event(),
-            Request::Check(check, _) => {
-                check.keyed.is_none() && !matches!(state(), Some(NumberState::Open(_)))
-            }
-            Request::Send(..) => matches!(state(), Some(NumberState::Locked { .. })),
-            Request::Resume(..) | Request::End(..) => false,
-        }
-    }
-
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<Effects> {
-        let mut reserved = match self.reserve(view) {
-            Ok(reserved) => reserved,
-            Err(decided) => return decided,
-        };
+    fn decided(&self, view: &mut Transaction<'_>) -> Result<Effects, Refusal> {
+        self.make_room(view)?;
         let mut decision = Decision::new(self.key, &self.deps, self.cause.as_ref(), view);
         let next = match &self.request {
-            Request::Send(outgoing, _) => send::send(&mut decision, outgoing),
-            Request::Resume(log, _) => send::resume(&mut decision, *log),
-            Request::Check(check, _) => check::check(&mut decision, check),
-            Request::End(end, _) => check::end(&mut decision, end),
+            Request::Send(outgoing, _) => send::send(&mut decision, outgoing)?,
+            Request::Resume(log, _) => send::resume(&mut decision, *log)?,
+            Request::Check(check, _) => check::check(&mut decision, check)?,
+            Request::End(end, _) => check::end(&mut decision, end)?,
             Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
-                Ok(send::settle(&mut decision, outgoing, permitted, delivered))
+                send::settle(&mut decision, outgoing, permitted, delivered)
             }
-            Request::SettleCheck(asking, result) => Ok(check::settle(&mut decision, asking, *result)),
+            Request::SettleCheck(asking, result) => check::settle(&mut decision, asking, *result),
         };
-        let Decision { facts, told, dropped, place_of_answer, .. } = decision;
-        reserved.extend(place_of_answer);
-        match next {
-            Ok(next) => {
-                Decided::Made(Effects { facts, told, dropped, next: Box::new(next), _reserved: reserved })
-            }
-            Err(Busy) => Decided::Wait,
-        }
+        let Decision { facts, told, dropped, .. } = decision;
+        Ok(Effects { facts, told, dropped, next })
     }
 
     fn perform(mut self, effects: Effects, after: &mut After<'_>) {
@@ -184,7 +140,7 @@ impl Command for NumberCommand {
         if let Some(events) = &deps.events {
             events.count_drops(effects.dropped);
         }
-        let further = match (request, *effects.next) {
+        let further = match (request, effects.next) {
             (Request::Send(outgoing, waiter), Next::Deliver(permitted))
             | (Request::Resume(_, waiter), Next::DeliverPlanned(outgoing, permitted)) => {
                 deliver_if_live(Sending { outgoing, permitted, waiter }, subject, &deps, after)
@@ -204,13 +160,40 @@ impl Command for NumberCommand {
             after.enqueue(NumberCommand::new(key, request, deps));
         }
     }
+}
 
-    fn refuse(mut self, refusal: Refusal) {
+impl Command for NumberCommand {
+    fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    fn load(&self) -> Load {
+        match self.request {
+            Request::Send(..) | Request::Resume(..) => Load::UntilAnswered,
+            Request::Check(..) | Request::End(..) => Load::UntilDecided,
+            Request::Settle(..) | Request::SettleCheck(..) => Load::Settlement,
+        }
+    }
+
+    fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
+        match self.decided(view) {
+            Ok(effects) => Some(Box::new(move |fate, after| match fate {
+                Ok(()) => self.perform(effects, after),
+                Err(refusal) => self.refuse(refusal),
+            })),
+            Err(refusal) => {
+                self.refuse(refusal);
+                None
+            }
+        }
+    }
+
+    fn refuse(mut self: Box<Self>, refusal: Refusal) {
         if let Some(mut span) = self.span.take() {
             span.text("error.type", refusal.name());
             span.fail();
         }
-        let Self { key, request, deps, .. } = self;
+        let Self { key, request, deps, .. } = *self;
         let (unused, has_begun) = match &request {
             Request::Send(outgoing, _) => (outgoing.allowance.refundable(), false),
             Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
@@ -237,27 +220,30 @@ impl Command for NumberCommand {
     }
 }
 
-/// Hands the message to delivery, unless a later command of the same batch made its code useless: then it is settled.
+/// Hands the message to delivery, unless its commit took longer than the send may, or a later command made its code
+/// useless: then it is settled.
 fn deliver_if_live(
-    mut sending: Sending,
+    sending: Sending,
     subject: Subject,
     deps: &Arc<NumberDeps>,
     after: &mut After<'_>,
 ) -> Option<Request> {
     after.mark_at_gateway();
-    let now = after.now();
-    let Sending { outgoing, permitted, .. } = &mut sending;
-    let state: Option<NumberState> = after.get(subject.slot, subject.id);
-    let state = state.map(|state| state.at(&deps.policies.of(outgoing.key.service), now));
-    let live = state.and_then(|state| state.verification()).filter(|v| v.is_live(now));
-    if let Some(live) = live.filter(|live| permitted.permit.is_for(live)) {
-        // A later command of the batch may have prolonged its life, which the message states.
-        permitted.permit.verification.expires = live.expires;
+    let Sending { outgoing, permitted, .. } = &sending;
+    let (permit, now) = (&permitted.permit, after.now());
+    let live = present(outgoing.key, subject, deps, after).filter(|v| v.is_live(now));
+    if permit.verification.is_sending(now) && live.is_some_and(|live| permit.is_for(&live)) {
         (deps.outside)(deps, Task::Deliver(sending));
         return None;
     }
     let delivered = Delivered::no_longer_usable(outgoing, permitted);
     Some(Request::Settle(sending, delivered))
+}
+
+/// The verification of a number as it is now.
+fn present(key: NumberKey, subject: Subject, deps: &NumberDeps, after: &After<'_>) -> Option<Verification> {
+    let state: NumberState = after.get(subject.slot, subject.id)?;
+    state.at(&deps.policies.of(key.service), after.now()).verification()
 }
 
 /// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
@@ -268,8 +254,7 @@ fn ask_if_in_time(
     after: &mut After<'_>,
 ) -> Option<Request> {
     after.mark_at_gateway();
-    let state: Option<NumberState> = after.get(subject.slot, subject.id);
-    let asked = state.and_then(|state| state.verification());
+    let asked = present(asking.check.key, subject, deps, after);
     if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(after.now())) {
         (deps.outside)(deps, Task::AskGateway(asking));
         return None;

@@ -20,9 +20,7 @@ use crate::limits::guard::{GuardNews, PumpingGuard};
 use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::SpanContext;
 use crate::registry::Policies;
-use crate::shard::{
-    Capacity, Durability, Record, RecordKey, Refusal, Reservation, Shards, Subject, Tables, Transaction,
-};
+use crate::shard::{Capacity, Record, RecordKey, Refusal, Shards, Subject, Tables, Transaction};
 use crate::webhook::{Dropped, EventRecorder, NumberEvents};
 
 /// What decisions about numbers need.
@@ -182,10 +180,6 @@ impl Waiter {
     }
 }
 
-/// A gateway is being asked about a code of the number: the command waits.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Busy;
-
 /// How a durable decision goes on: it hands the request on, or answers it.
 pub(super) enum Next {
     /// Hand the message of the request to delivery.
@@ -218,8 +212,6 @@ pub(super) struct Decision<'a, 'b> {
     pub(super) facts: Vec<Fact>,
     pub(super) told: Vec<Task>,
     pub(super) dropped: Vec<Dropped>,
-    /// The place of the remembered answer to a check.
-    pub(super) place_of_answer: Option<Reservation>,
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
@@ -235,12 +227,12 @@ impl<'a, 'b> Decision<'a, 'b> {
         let before = state.at(&policy, now).verification();
         let (send_budget, check_budget) = (deps.send_budget, deps.check_budget);
         let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
-        let (facts, told, dropped, place_of_answer) = (Vec::new(), Vec::new(), Vec::new(), None);
-        Self { key, deps, view, state, before, rules, now, cause, facts, told, dropped, place_of_answer }
+        let (facts, told, dropped) = (Vec::new(), Vec::new(), Vec::new());
+        Self { key, deps, view, state, before, rules, now, cause, facts, told, dropped }
     }
 
-    pub(super) fn put(&mut self, next: NumberState, durability: Durability) {
-        self.view.put(self.key.id(), (next != NumberState::Fresh).then_some(&next), durability);
+    pub(super) fn put(&mut self, next: NumberState) {
+        self.view.put(self.key.id(), (next != NumberState::Fresh).then_some(&next));
     }
 
     /// The record of the attempts of a verification, which is in the slot of its number.

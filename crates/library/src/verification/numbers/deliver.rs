@@ -19,7 +19,7 @@ use crate::delivery::{CodeLiveness, CodeState, Delivery};
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Salt};
 use crate::limits::guard::Ticket;
-use crate::shard::{Durability, Refusal, Shards, Subject};
+use crate::shard::{Refusal, Shards, Subject};
 
 /// Carries out tasks. What a gateway is asked or told runs in a task of its own: a disconnected caller cannot interrupt a
 /// send, and no shard waits for a gateway.
@@ -116,7 +116,7 @@ impl CodeLiveness for NumberLiveness<'_> {
         let noted = self.shards.router().decide_unbounded(Subject { slot, id }, move |view| {
             if let Some(mut log) = view.get::<AttemptLog>(id) {
                 log.take(taken);
-                view.put(id, Some(&log), Durability::Durable);
+                view.put(id, Some(&log));
             }
             Ok::<_, Refusal>(())
         });

@@ -20,10 +20,8 @@ use crate::template::MessageStyle;
 const CHECKS_SHARE: usize = 3;
 
 /// One place for each command in flight, because the shards' mailboxes have no bound of their own. A send keeps its place
-/// until its gateway has answered. Each service has its share ([`Shares`]): commands that hang at a gateway take no place
-/// of another service.
+/// until its gateway has answered. No service has more than half of the places while another one has any ([`Shares`]).
 pub struct CommandLimit {
-    /// Places of one service. All services together may have a quarter more.
     most: usize,
     held: Mutex<Held>,
     /// The last command has its reply after a stop.
@@ -43,7 +41,7 @@ pub struct CommandPermit {
 }
 
 impl CommandLimit {
-    /// `most`: the commands of one service.
+    /// With so many places.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, held: Mutex::default(), ended: Notify::new() })
     }
@@ -221,12 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn checks_of_one_service_take_no_place_of_another() {
+    fn of_two_services_each_has_half_of_the_places_at_most() {
         let limit = CommandLimit::new(200);
+        let one = limit.acquire(service(2), false).expect("a place");
         let hanging = taken(&limit, service(1), false);
-        assert_eq!(hanging.len(), 200);
-        let others = taken(&limit, service(2), false);
-        assert_eq!((others.len(), taken(&limit, service(3), true).len()), (45, 1));
+        assert_eq!((hanging.len(), taken(&limit, service(2), false).len()), (100, 99));
+        drop((one, hanging));
+        assert_eq!(taken(&limit, service(1), false).len(), 200, "alone it has all");
     }
 
     #[tokio::test]

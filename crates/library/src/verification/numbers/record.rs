@@ -9,7 +9,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::domain::{NumberKey, Timestamp};
-use crate::engine::{NumberState, SlotHash, merge_pessimistic};
+use crate::engine::{NumberState, SlotHash};
 use crate::shard::{Capacity, Id, LimitedTable, Record, Shards};
 
 /// The limit on stored test numbers.
@@ -37,11 +37,5 @@ impl Record for NumberState {
 
     fn expires(&self) -> Timestamp {
         self.ends().unwrap_or(Timestamp::EPOCH)
-    }
-
-    fn merge_pessimistic(before: Option<Self>, after: Option<Self>, now: Timestamp) -> Option<Self> {
-        let state = |record: Option<Self>| record.unwrap_or(Self::Fresh);
-        let merged = merge_pessimistic(state(before), state(after), now);
-        (merged != Self::Fresh).then_some(merged)
     }
 }

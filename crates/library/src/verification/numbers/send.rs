@@ -2,22 +2,22 @@
 
 use rand::Rng as _;
 
-use super::decision::{Busy, Decision, Next};
+use super::decision::{Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, Policy, PossiblySent, ResumeOutcome, Salt, SendPermit,
-    SendResult, SettleOutcome, Verification, VerificationOptions,
+    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendPermit, SendResult,
+    SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule};
 use crate::limits::rate::KEPT_BEYOND;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
-use crate::shard::{Durability, Refusal};
+use crate::shard::Refusal;
 
 /// Decides a message that a client asks for.
-pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<Next, Busy> {
+pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<Next, Refusal> {
     let (NumberKey { service, number, is_test }, channel, now) =
         (decision.key, outgoing.channel(), decision.now);
     let mut salt = Salt([0; 16]);
@@ -33,7 +33,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Resu
     };
     let (next, outcome) = engine::begin(decision.state, &decision.rules, request, salt, now);
     let permit = match outcome {
-        BeginOutcome::Busy { .. } => return Err(Busy),
+        BeginOutcome::Busy => return Err(Refusal::NumberBusy),
         BeginOutcome::Permitted(permit) => Ok(permit),
         BeginOutcome::Locked { until } => {
             Err((SendOutcome::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until)))
@@ -42,7 +42,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Resu
             Err((SendOutcome::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until()))
         }
     };
-    decision.put(next, Durability::Durable);
+    decision.put(next);
     match permit {
         Ok(permit) => Ok(permitted(decision, outgoing, permit, next)),
         Err((outcome, end, rule, until)) => {
@@ -106,7 +106,7 @@ fn permitted(
 }
 
 /// Decides a planned message that is due.
-pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<Next, Busy> {
+pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<Next, Refusal> {
     let record: Option<AttemptLog> = decision.view.get(log.id());
     let due = record.and_then(|record| Some((record.plan.clone()?, record)));
     // The plan began, was put off or was dropped since it was due.
@@ -115,14 +115,10 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     };
     let outcome = if decision.deps.policies.serves(decision.key.service) {
         let (next, outcome) = engine::resume(decision.state, &decision.rules, plan.salt, decision.now);
-        let durability = match outcome {
-            ResumeOutcome::Busy { .. } => return Err(Busy),
-            // The results of earlier sends may not be durable yet. If a crash lost them, a failure of this send would
-            // withdraw a code that a recipient already has.
-            ResumeOutcome::Permitted(_) => Durability::Durable,
-            ResumeOutcome::NotUsable => Durability::Lazy,
-        };
-        decision.put(next, durability);
+        if outcome == ResumeOutcome::Busy {
+            return Err(Refusal::NumberBusy);
+        }
+        decision.put(next);
         decision.emit_lockout(&next);
         outcome
     } else {
@@ -166,7 +162,7 @@ pub(super) fn settle(
     let delivered = obsolete.as_ref().unwrap_or(delivered);
     let Delivered { result, reason, .. } = delivered;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
-    decision.put(next, durability_of(result, &decision.state, &next));
+    decision.put(next);
     if !result.may_still_arrive()
         && let Some(keyed) = outgoing.request_key()
     {
@@ -207,24 +203,6 @@ pub(super) fn settle(
         ..Reply::new(outcome, now, Some(summary))
     };
     Next::Sent(send_outcome(delivered, outcome).map(reply))
-}
-
-fn durability_of(result: &SendResult, before: &NumberState, next: &NumberState) -> Durability {
-    let holder = |state: &NumberState| state.verification().and_then(|v| v.held);
-    match result {
-        // A code that stays needs no second record: a crash loses only that its message was accepted, and a send that was
-        // not settled is treated as one that may have been.
-        SendResult::Accepted { held: None, .. }
-        | SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) }
-        | SendResult::Postponed { may_have_been_sent: None | Some(PossiblySent { held: None }), .. }
-            if holder(before) == holder(next) =>
-        {
-            Durability::Lazy
-        }
-        // A withdrawn code must stay withdrawn after a crash. If a crash lost which gateway holds the code, or that ours
-        // replaced it, the person's code would be wrong.
-        _ => Durability::Durable,
-    }
 }
 
 /// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a

@@ -26,9 +26,7 @@ use crate::limits::guard::{Exemption, GuardRefusal, PumpingGuard, Rule, Ticket};
 use crate::limits::rate::{KEPT_BEYOND, RequestKey};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
-use crate::shard::{
-    Capacity, Full, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of,
-};
+use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
 use crate::webhook::{EventRecord, EventRecorder};
 
 /// A number that is locked out.
@@ -100,8 +98,7 @@ impl Verifier {
             key: server_key,
             numbers,
             send_budget,
-            // A gateway's answer is decided with the batch after the one that is in flight when it arrives.
-            check_budget: send_budget + bounds.commit_timeout,
+            check_budget: send_budget,
             attempt_log: attempts.settings,
             tells_ends: delivery.wants_code_ends(),
             events,
@@ -173,8 +170,7 @@ impl Verifier {
     ) -> Result<Reply<SendOutcome>, Refusal> {
         let recipient = outgoing.key;
         self.count_joined(outgoing);
-        let place = outgoing.keyed.as_ref().map(|keyed| keyed.place(recipient.service)).transpose();
-        let _place = place.map_err(|Full { table, .. }| Refusal::TableFull { table })?;
+        outgoing.keyed.as_ref().map_or(Ok(()), |keyed| keyed.has_room(recipient.service))?;
         let reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         let is_known = reply.may_have_been_sent || matches!(reply.outcome, SendOutcome::Sent { .. });
         if let Some((request, of)) = outgoing.request_key().zip(reply.verification.filter(|_| is_known)) {

@@ -13,7 +13,7 @@ use crate::engine::{Salt, VerificationName};
 use crate::limits::guard::Ticket;
 use crate::registry::world::start_shards;
 use crate::shard::tests::FaultyStore;
-use crate::shard::{Durability, Subject, Transaction};
+use crate::shard::{Subject, Transaction};
 use crate::template::{AppHash, MessageStyle, SendDigits};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -39,7 +39,7 @@ impl World {
     /// Keeps a record, as a decision about its number would.
     async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
         let keep = move |view: &mut Transaction<'_>| {
-            view.put(key.id(), Some(&log), Durability::Durable);
+            view.put(key.id(), Some(&log));
             Ok::<_, Refusal>(())
         };
         let subject = Subject { slot: key.slot(), id: key.id() };

@@ -125,8 +125,14 @@ async fn replay(steps: Vec<Step>) -> Result<(), TestCaseError> {
                         prop_assert!(model.is_full(&charges, now, 1, any), "it had room");
                         prop_assert!(now < until);
                     }
-                    Err(LimitRefusal::Refused(Refusal::StoreUnavailable | Refusal::OutcomeUnknown)) => {
+                    Err(LimitRefusal::Refused(Refusal::StoreUnavailable)) => {
                         model.count(&charges, now, false);
+                    }
+                    // Nothing more is answered.
+                    Err(LimitRefusal::Refused(Refusal::OutcomeUnknown)) => {
+                        model.count(&charges, now, false);
+                        world.crashes();
+                        limits = world.limits().await;
                     }
                     Err(other) => prop_assert!(false, "{other}"),
                 }

@@ -7,7 +7,7 @@ use crate::delivery::Failure;
 use crate::domain::{Code, CodeLength, Timestamp};
 use crate::engine::{Ending, PossiblySent, SendResult};
 use crate::limits::guard::{GuardRefusal, Rule};
-use crate::verification::numbers::command::Sending;
+use crate::store::StoreError;
 use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 #[test]
@@ -30,20 +30,16 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
 }
 
 #[test]
-fn a_locked_number_is_refused_at_once_unless_its_unlocking_waits() {
+fn what_a_locked_number_is_answered_waits_for_what_was_decided_before() {
     let mut world = World::new();
     world.locks(number(1));
-    let mut other = world.sends(number(2));
-    let writes = world.takes_commit();
-    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
-    assert!(matches!(world.sends(number(1)).answer(), Ok(SendOutcome::Locked { .. })));
-    assert!(other.is_unanswered());
+    assert!(matches!(world.sends(number(1)).answer(), Ok(SendOutcome::Locked { .. })), "at once");
     let _unlocking = world.ends(number(1), Ending::Cleared);
     let mut check = world.checks_wrong(number(1));
     assert!(check.is_unanswered());
-    world.applied(&writes);
-    world.commits();
-    assert_eq!(check.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
+    world.is_refused_a_commit();
+    assert_eq!(check.answer(), Err(Refusal::StoreUnavailable));
+    assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
 }
 
 #[test]
@@ -116,23 +112,26 @@ fn what_the_store_refused_has_no_effect() {
 }
 
 #[test]
-fn a_refusal_that_rests_on_a_failed_commit_is_made_durable_first() {
+fn after_an_unknown_outcome_nothing_is_answered_from_memory() {
     let mut world = World::new();
-    world.nearly_locks(number(1));
-    let _locking = world.checks_wrong(number(1));
-    let _other = world.sends(number(2));
-    world.fails_to_commit();
-    let mut refused = world.checks_wrong(number(1));
-    assert!(refused.is_unanswered());
-    world.commits();
+    let (mut at_gateway, dispatch) = world.sends_out(number(2));
+    let code = world.has_code(number(1));
+    let in_flight = world.checks_wrong(number(1));
     let writes = world.takes_commit();
-    assert_eq!(writes.len(), 1, "the lockout is written again");
-    assert!(refused.is_unanswered());
-    world.applied(&writes);
-    assert!(matches!(refused.answer(), Ok(CheckOutcome::Locked { .. })));
-    let settled = world.checks_wrong(number(1));
+    let gathered = world.checks(number(1), Some(code.clone()));
+    world.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), world.now);
+    assert_eq!([in_flight.answer(), gathered.answer()], [Err(Refusal::OutcomeUnknown); 2]);
+    assert_eq!(world.checks(number(1), Some(code.clone())).answer(), Err(Refusal::StoreUnavailable));
+    assert!(at_gateway.is_unanswered());
+    world.settles(dispatch, accepted());
+    assert_eq!(at_gateway.answer(), Err(Refusal::OutcomeUnknown), "its message has left");
     assert!(world.wants_no_commit());
-    assert!(matches!(settled.answer(), Ok(CheckOutcome::Locked { .. })));
+    // The next start finds what the disk has.
+    world.crashes();
+    world.applied(&writes);
+    let answer = world.checks_wrong(number(1));
+    world.commits();
+    assert_eq!(answer.answer(), Ok(wrong(4)));
 }
 
 #[test]
@@ -150,42 +149,41 @@ fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
 }
 
 #[test]
-fn a_number_whose_write_failed_is_freed_when_its_record_has_ended() {
-    let mut world = World::new();
-    world.has_code(number(1));
-    let _answer = world.checks_wrong(number(1));
-    world.fails_to_commit();
-    world.now = world.now.plus(Duration::from_secs(3600));
-    assert_eq!(world.sweeps(), 1);
-    let answer = world.checks_wrong(number(1));
-    assert!(world.wants_no_commit(), "nothing of it is left to write again");
-    assert_eq!(answer.answer(), Ok(CheckOutcome::Wrong { attempts_left: 5, live: false }));
-}
-
-#[test]
 fn a_number_counts_no_command_that_has_its_answer() {
     let mut world = World::new();
     let (_sent, dispatch) = world.sends_out(number(1));
     world.settles(dispatch, accepted());
+    world.commits();
     assert!(world.core.is_idle());
 }
 
 #[test]
-fn behind_a_commit_that_hangs_only_the_end_of_a_send_waits() {
+fn while_a_commit_takes_too_long_only_the_end_of_a_send_is_decided() {
     let mut world = World::new();
     let (mut sent, dispatch) = world.sends_out(number(1));
-    let hangs = world.sends(number(2));
+    let mut hangs = world.sends(number(2));
     let writes = world.takes_commit();
-    world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
-    let behind = world.sends(number(3));
     world.now = world.now.plus(Duration::from_secs(5));
-    world.sweeps();
-    assert_eq!(hangs.answer(), Err(Refusal::OutcomeUnknown));
-    assert_eq!(behind.answer(), Err(Refusal::StoreUnavailable));
-    assert!(sent.is_unanswered());
+    world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
+    assert_eq!(world.sends(number(3)).answer(), Err(Refusal::StoreUnavailable));
+    assert!(hangs.is_unanswered() && sent.is_unanswered());
     world.applied(&writes);
-    while world.commits_if_any() {}
+    world.commits();
     assert_eq!(sent.answer(), Ok(SendOutcome::GatewayFailed));
+    assert_eq!(world.dispatched().outgoing.key, number(2));
+}
+
+#[test]
+fn a_message_whose_commit_took_longer_than_a_send_may_is_decided_again() {
+    let mut world = World::new();
+    let _sent = world.sends(number(1));
+    let begun = world.live_salt(number(1));
+    world.now = world.now.plus(Duration::from_secs(10));
+    world.commits();
+    assert!(world.dispatches_nothing(), "another message may replace its code");
+    world.commits();
+    world.commits();
+    assert_ne!(Some(world.dispatched().permitted.permit.verification.salt), begun);
 }
 
 #[test]
@@ -202,12 +200,13 @@ fn hanging_sends_fill_the_bound_of_their_number_and_hold_up_no_check() {
     world.commits();
     assert_eq!(check.answer(), Ok(wrong(4)));
     world.settles(dispatches.remove(0), accepted());
+    world.commits();
     let mut answer = world.sends(number(1));
     assert!(answer.is_unanswered());
 }
 
 #[test]
-fn a_code_whose_verification_ended_in_the_same_batch_is_not_sent() {
+fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
     for ending in [Ending::Canceled, Ending::Approved] {
         let mut world = World::new();
         world.has_code(number(9));
@@ -233,27 +232,6 @@ fn a_code_whose_verification_ended_in_the_same_batch_is_not_sent() {
 }
 
 #[test]
-fn a_message_that_leaves_late_says_how_long_its_code_is_good_by_then() {
-    let mut world = World::new();
-    let _first = world.sends(number(1));
-    let writes = world.takes_commit();
-    let _second = world.sends(number(1));
-    world.now = world.now.plus(Duration::from_secs(5));
-    let _third = world.sends(number(1));
-    world.applied(&writes);
-    let sent = |sending: Sending| sending.permitted.permit.verification;
-    let first = sent(world.dispatched());
-    world.now = world.now.plus(Duration::from_secs(2));
-    let _fourth = world.sends(number(1));
-    world.commits();
-    let [second, third] = world.dispatches().into_iter().map(sent).collect::<Vec<_>>()[..] else { panic!() };
-    assert_eq!([second.salt, third.salt], [first.salt; 2]);
-    assert_eq!(second.expires, third.expires);
-    world.commits();
-    assert!(sent(world.dispatched()).expires > third.expires);
-}
-
-#[test]
 fn a_client_that_has_its_reply_can_repeat_its_request_at_once() {
     let settles_as = |result: SendResult| {
         move |world: &mut World| {
@@ -262,7 +240,11 @@ fn a_client_that_has_its_reply_can_repeat_its_request_at_once() {
             world.settles(sending, result);
         }
     };
-    assert!(!World::new().is_held_at_its_reply(number(1), settles_as(accepted())));
+    let accepts = |world: &mut World| {
+        settles_as(accepted())(world);
+        world.commits();
+    };
+    assert!(!World::new().is_held_at_its_reply(number(1), accepts));
     assert!(!World::new().is_held_at_its_reply(number(1), World::is_refused_a_commit));
     let refused_later = |world: &mut World| {
         settles_as(SendResult::NumberRefused)(world);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::world::{Awaited, CHECK_BUDGET, World, accepted, held, number, wrong};
+use super::world::{CHECK_BUDGET, World, accepted, held, number, wrong};
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, GatewayName, Held};
-use crate::engine::{CheckResult, PossiblySent, SendResult};
-use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
+use crate::engine::{CheckResult, Ending, PossiblySent, SendResult};
+use crate::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
 
 #[test]
 fn no_gateway_is_asked_before_the_attempt_is_durable() {
@@ -19,7 +19,7 @@ fn no_gateway_is_asked_before_the_attempt_is_durable() {
     let ask = world.asked();
     assert!(answer.is_unanswered());
     world.check_reported(ask, CheckResult::Wrong);
-    assert!(world.wants_no_commit(), "the attempt was counted before");
+    world.commits();
     assert_eq!(answer.answer(), Ok(wrong(4)));
 }
 
@@ -82,43 +82,6 @@ fn an_attempt_that_no_gateway_compared_is_uncounted_durably() {
 }
 
 #[test]
-fn later_commands_of_the_number_wait_in_order_and_other_numbers_do_not() {
-    let mut world = World::new();
-    let first = world.has_held_code(number(1));
-    world.has_code(number(2));
-    let (one, ask) = world.asks_about(number(1));
-    let mut two = world.checks_wrong(number(1));
-    let mut send = world.sends(number(1));
-    let mut resume = world.resumes(number(1), first.verification.salt);
-    assert!(world.wants_no_commit());
-    let other = world.checks_wrong(number(2));
-    world.commits();
-    assert_eq!(other.answer(), Ok(wrong(4)));
-    assert!(two.is_unanswered() && send.is_unanswered() && resume.is_unanswered());
-    world.check_reported(ask, CheckResult::Wrong);
-    assert_eq!(world.commits().len(), 2, "the number, and the plan that is dropped, in one commit");
-    assert_eq!(one.answer(), Ok(wrong(4)));
-    assert_eq!(two.answer(), Ok(wrong(3)));
-    assert_eq!(resume.reply(), Ok(()), "the send before it replaced the code");
-    assert_ne!(world.dispatched().permitted.permit.verification.salt, first.verification.salt);
-}
-
-#[test]
-fn when_the_answer_never_comes_the_wait_ends_by_itself() {
-    let mut world = World::new();
-    world.has_held_code(number(1));
-    let (_asking, lost) = world.asks_about(number(1));
-    let mut waiting = world.checks_wrong(number(1));
-    world.sweeps();
-    assert!(waiting.is_unanswered() && world.wants_no_commit());
-    world.now = world.now.plus(CHECK_BUDGET);
-    world.sweeps();
-    world.commits();
-    assert_eq!(waiting.answer(), Ok(wrong(3)), "the lost attempt stays counted");
-    world.check_reported(lost, CheckResult::Approved);
-}
-
-#[test]
 fn after_a_crash_while_asking_the_last_time_the_number_is_locked() {
     let mut world = World::new();
     world.has_held_code(number(1));
@@ -148,39 +111,27 @@ fn an_answer_that_comes_to_a_shard_that_started_again_settles_the_check() {
     assert_eq!(world.numbers(), 0);
 }
 
-/// Two checks of one number that are decided in one batch, so that the second waits for the first.
-fn two_in_one_batch(world: &mut World) -> (Awaited<Reply<CheckOutcome>>, Awaited<Reply<CheckOutcome>>) {
-    world.has_held_code(number(1));
-    let _other = world.sends(number(2));
-    let writes = world.takes_commit();
-    let checks = (world.checks_held(number(1)), world.checks_wrong(number(1)));
-    world.applied(&writes);
-    world.dispatched();
-    checks
-}
-
 #[test]
-fn a_check_whose_commit_failed_asks_no_gateway_and_blocks_no_command() {
+fn meanwhile_other_commands_of_the_number_are_refused_and_other_numbers_are_not() {
     let mut world = World::new();
-    let (first, behind) = two_in_one_batch(&mut world);
-    world.fails_to_commit();
-    assert_eq!(first.answer(), Err(Refusal::OutcomeUnknown));
-    assert!(world.asks_no_gateway());
+    let salt = world.has_held_code(number(1)).verification.salt;
+    world.has_code(number(2));
+    let (asked, _lost) = world.asks_about(number(1));
+    let busy = Err(Refusal::NumberBusy);
+    assert_eq!(world.checks_wrong(number(1)).answer(), busy);
+    assert_eq!(world.sends(number(1)).answer(), Err(Refusal::NumberBusy));
+    assert_eq!(world.not_sent(), 1, "the guard gets back what it has taken");
+    assert_eq!(world.ends(number(1), Ending::Canceled).answer(), Err(Refusal::NumberBusy));
+    assert_eq!(world.resumes(number(1), salt).reply(), Err(Refusal::NumberBusy), "it is made later");
     world.commits();
-    assert_eq!(behind.answer(), Ok(wrong(3)));
-}
-
-#[test]
-fn a_command_that_comes_after_the_wait_does_not_overtake_waiting_ones() {
-    let mut world = World::new();
-    let (_asking, waited) = two_in_one_batch(&mut world);
+    let other = world.checks_wrong(number(2));
     world.commits();
+    assert_eq!(other.answer(), Ok(wrong(4)));
+    drop(asked);
     world.now = world.now.plus(CHECK_BUDGET);
-    let late = world.checks_wrong(number(1));
-    world.sweeps();
+    let check = world.checks_wrong(number(1));
     world.commits();
-    assert_eq!(waited.answer(), Ok(wrong(3)));
-    assert_eq!(late.answer(), Ok(wrong(2)));
+    assert_eq!(check.answer(), Ok(wrong(3)), "the lost attempt stays counted");
 }
 
 #[test]

@@ -27,8 +27,8 @@ use crate::limits::guard::{GuardNews, Ticket};
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
-    After, Capacity, Command, Core, Decided, Durability, Kinds, LimitedTable, Record, RecordKey,
-    ShardSettings, Stored, Subject, Tables, Transaction, Write,
+    Capacity, Command, Core, Kinds, LimitedTable, Record, RecordKey, ShardSettings, Stored, Subject, Tables,
+    Then, Transaction, Write,
 };
 use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
@@ -68,20 +68,16 @@ pub struct Awaited<T>(PendingReply<T>);
 struct PlanCommand(Subject, AttemptLog);
 
 impl Command for PlanCommand {
-    type Made = ();
-
     fn subject(&self) -> Subject {
         self.0
     }
 
-    fn decide(&self, view: &mut Transaction<'_>) -> Decided<()> {
-        view.put(self.0.id, Some(&self.1), Durability::Lazy);
-        Decided::Made(())
+    fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
+        view.put(self.0.id, Some(&self.1));
+        Some(Box::new(|_, _| ()))
     }
 
-    fn perform(self, (): (), _: &mut After<'_>) {}
-
-    fn refuse(self, _: Refusal) {}
+    fn refuse(self: Box<Self>, _: Refusal) {}
 }
 
 impl<T> Awaited<T> {
@@ -112,8 +108,8 @@ impl Wake for AtReply {
     }
 }
 
-fn unlimited<R: Record>(table: LimitedTable) -> Arc<Capacity> {
-    Capacity::new::<R>(table, usize::MAX, &ServiceNames::default())
+fn unlimited(table: LimitedTable) -> Arc<Capacity> {
+    Capacity::new(table, usize::MAX, &ServiceNames::default())
 }
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
@@ -124,7 +120,7 @@ fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
     }
     let settings =
         ShardSettings { commands_per_subject: COMMANDS_PER_NUMBER, commit_timeout: Duration::from_secs(5) };
-    Core::new(tables, kinds, StdRng::seed_from_u64(1), settings, StoreLimits::NONE)
+    Core::new(tables, StdRng::seed_from_u64(1), settings, StoreLimits::NONE)
 }
 
 pub fn number(last_digits: u64) -> NumberKey {
@@ -141,7 +137,7 @@ impl World {
             policies: Policies::new(contract(Duration::from_secs(30))),
             slots: SlotHash::new(&key),
             key,
-            numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited::<NumberState>),
+            numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited),
             send_budget: Duration::from_secs(10),
             check_budget: CHECK_BUDGET,
             // Keeps planned attempts only.
@@ -174,7 +170,8 @@ impl World {
     }
 
     fn submit(&mut self, key: NumberKey, request: Request) {
-        self.core.submit(NumberCommand::new(key, request, Arc::clone(&self.deps)), self.now);
+        let command = NumberCommand::new(key, request, Arc::clone(&self.deps));
+        self.core.submit(Box::new(command), self.now);
     }
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
@@ -265,19 +262,11 @@ impl World {
         self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);
     }
 
-    pub fn sweeps(&mut self) -> usize {
-        self.core.sweep(10, self.now)
-    }
-
     /// The only message that left the shard.
     pub fn dispatched(&mut self) -> Sending {
         let sending = self.messages.try_recv().expect("a message");
         assert!(self.messages.is_empty(), "another message");
         sending
-    }
-
-    pub fn dispatches(&mut self) -> Vec<Sending> {
-        std::iter::from_fn(|| self.messages.try_recv().ok()).collect()
     }
 
     pub fn dispatches_nothing(&self) -> bool {
@@ -316,13 +305,12 @@ impl World {
         FollowUp { due: self.now, channel: Channel::Call, reason, step: 0, sent: 0, allowance }
     }
 
-    /// Sends a message that a gateway takes with this result. Only the name of a holder has to be durable.
+    /// Sends a message that a gateway takes with this result.
     fn has_sent(&mut self, key: NumberKey, result: SendResult) -> SendPermit {
         let (answer, dispatch) = self.sends_out(key);
         let permit = dispatch.permitted.permit;
-        let is_held = result == held();
         self.settles(dispatch, result);
-        assert_eq!(self.commits_if_any(), is_held, "a commit");
+        self.commits();
         assert!(matches!(answer.answer(), Ok(SendOutcome::Sent { .. })));
         permit
     }
@@ -411,7 +399,7 @@ impl World {
             follow_up: self.follow_up(),
         }));
         let subject = Subject { id: self.log_key(key, salt).id(), ..self.deps.subject(&key) };
-        self.core.submit(PlanCommand(subject, record), self.now);
+        self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
     }
 
     /// A planned send of the code of `salt` becomes due.

@@ -136,14 +136,13 @@ async fn a_crash_right_after_a_verification_leaves_the_number_known() {
 }
 
 #[tokio::test]
-async fn an_approval_whose_commit_may_have_failed_leaves_the_number_unknown() {
+async fn an_approval_that_the_store_refuses_leaves_the_number_unknown() {
     let world = paid(GuardSettings::default()).await;
     sends(&world, DE).await.expect("sent");
-    // A write of the guard may meet one of them.
-    world.store.fail_next([StoreFault::UnknownApplied; 3]);
+    world.guard.flush().await;
+    world.store.fail_next([StoreFault::Unavailable]);
     let approved = world.ends(VerificationTarget::Number(phone(DE)), Ending::Approved).await;
     assert!(matches!(approved, Err(Refused::Unavailable(_))));
-    while sends(&world, US).await.is_err() {}
     let all = Key::new(None, Dimension::Total);
     world.guard.set_entry(all, Some(EntryAction::KnownOnly), 60, world.author()).await.expect("room");
     assert_eq!(passed(&world, DE..DE + 1).await, 0);
