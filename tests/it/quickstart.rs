@@ -31,32 +31,15 @@ const GUIDES: [&str; 9] = [
 const LEFT_OUT: [&str; 7] =
     ["cargo ", ".env <<", "scripts/", "onceward-bench", "pip install", "npm install", "WEBHOOK/"];
 
-/// The commands that end with a verified number, then the two requests that the README shows apart.
+/// The lines of curl, beside a server that another terminal started.
 #[tokio::test]
-async fn the_readme_leads_from_an_empty_directory_to_a_verified_number() {
+async fn the_readme_leads_to_a_verified_number() {
     if tools_are_missing() {
         return;
     }
     let readme: Vec<&str> = runnable(README).collect();
-    let &[all, send, check] = &readme[..] else { panic!("{readme:#?}") };
-    let code = all.lines().find(|line| line.starts_with("CODE=")).expect("the code");
-    let output = in_an_empty_directory(&[all, send, code, check], "3000").await;
-    assert_eq!(output.matches(r#""status":"approved","valid":true"#).count(), 2, "{output}");
-}
-
-#[tokio::test]
-async fn the_readme_shows_why_the_server_did_not_start() {
-    if tools_are_missing() {
-        return;
-    }
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = taken.local_addr().expect("a port").port().to_string();
-    // Answers nothing.
-    std::thread::spawn(move || taken.incoming().for_each(drop));
-    let start = runnable(README).next().and_then(|block| block.split("AUTH=").next()).expect("the start");
-    let script = format!("set +eu\n{start}\nexit 0").replace("3000", &port);
-    let empty = tempfile::tempdir().expect("a directory");
-    shell(script, empty.path(), &[]).await.says(["Address already in use"]);
+    let &[lines] = &readme[..] else { panic!("{readme:#?}") };
+    run(&["API=http://$ADDRESS", lines]).await.says([r#""status":"approved","valid":true"#]);
 }
 
 #[tokio::test]
@@ -74,7 +57,7 @@ async fn the_quickstart_leads_to_a_verified_number() {
         return;
     }
     let blocks: Vec<&str> = runnable(QUICKSTART).collect();
-    assert_eq!(blocks.len(), 4, "{blocks:#?}");
+    assert_eq!(blocks.len(), 2, "{blocks:#?}");
     run(&blocks).await.says([r#""status":"approved","valid":true"#]);
 }
 

@@ -51,12 +51,11 @@ fn unknown_members(recipe: &Value) -> Vec<String> {
 const RECIPES_MD: &str = "\
 # Recipes
 
-The recipes that come with the program, for [`gateways`](gateways.md#gateways-with-a-recipe). None was tried against the
-live service.
+For [`gateways`](gateways.md#gateways-with-a-recipe). None was tried against the live service.
 
 *Receipts*: the provider reports what became of a message; a signature proves it if the recipe has a setting for its key,
-else the key in the address. *Doctor*: `onceward doctor` checks the account. Parentheses contain a setting's default. Every
-recipe also takes `url`, another address of the API.
+else the key in the address. *Doctor*: `onceward doctor` checks the account. Parentheses contain a default. Every recipe
+also takes `url`, another address of the API.
 ";
 
 #[test]
