@@ -383,7 +383,7 @@ impl<'de> Deserializer<'de> for Given<'de> {
                 one => std::slice::from_ref(one),
             };
             for value in values {
-                texts.push(value.as_str().ok_or_else(|| Wrong::custom("it must be texts"))?);
+                texts.push(value.as_str().ok_or_else(|| Wrong::custom("it must be a list of texts"))?);
             }
         }
         if texts.is_empty() {

@@ -13,6 +13,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri, Version};
@@ -64,9 +65,12 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     let is_of_owner = app.node.is_some() && !group.is_of_this_node && server.routes == ServedRoutes::All;
     let stands_by = || is_of_owner && !app.is_owner();
     let is_http1 = head.version <= Version::HTTP_11;
-    let mut breaks_off = false;
-    // Before the body: a standby need not wait for it.
-    let body = if stands_by() { Err(Error::STANDS_BY) } else { read_body(body, &app.settings.bounds).await };
+    // Before the body: a standby need not wait for it. The connection ends with what it has not read.
+    let (mut breaks_off, body) = if stands_by() {
+        (is_http1 && !body.is_end_stream(), Err(Error::STANDS_BY))
+    } else {
+        (false, read_body(body, &app.settings.bounds).await)
+    };
     // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
     let in_progress = app.in_progress.try_read();
     let mut response = if stands_by() || is_of_owner && in_progress.is_err() {
@@ -106,12 +110,17 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     response
 }
 
+/// Bytes of a body that is too large: such a client learns of it. One that sends more is cut off.
+const MOST_DISCARDED: usize = 4 << 20;
+
 /// The whole body, before anything else is done: a connection with an unread rest is reset after an early answer, and the
-/// reset can overtake the answer. Of a body that is too large the rest is discarded.
+/// reset can overtake the answer. Of a body that is too large the rest is discarded, up to [`MOST_DISCARDED`].
 async fn read_body(mut body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
     let (limit, mut length, mut whole) = (bounds.body_bytes, 0, Vec::new());
     let read = async {
-        while let Some(frame) = body.frame().await {
+        while length <= MOST_DISCARDED
+            && let Some(frame) = body.frame().await
+        {
             let frame = frame.map_err(|_| Error::body(BadBody::Broken))?;
             let data = frame.into_data().unwrap_or_default();
             length += data.len();

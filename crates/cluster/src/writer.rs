@@ -57,8 +57,6 @@ pub struct Writer {
     lease: Arc<Lease>,
     /// The version of the sequence as the last known transaction left it.
     version: i64,
-    /// Whether it is unknown if etcd applied the last transaction.
-    is_last_unknown: bool,
     /// The decision time that etcd has.
     stored_time: Timestamp,
 }
@@ -71,8 +69,7 @@ impl Writer {
         clock: Arc<dyn Clock>,
         lease: Arc<Lease>,
     ) -> Self {
-        let stored_time = Timestamp::EPOCH;
-        Self { client, sealing, sealer, clock, lease, version: 1, is_last_unknown: false, stored_time }
+        Self { client, sealing, sealer, clock, lease, version: 1, stored_time: Timestamp::EPOCH }
     }
 
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
@@ -84,11 +81,6 @@ impl Writer {
     async fn commit(&mut self, writes: &[Write], deadline: Timestamp) -> Result<(), StoreError> {
         if self.lease.has_ended() {
             return Err(unavailable("this node has lost its lease"));
-        }
-        if self.is_last_unknown {
-            // The last transaction may still arrive until the sequence has gone on without it.
-            let closed = self.advance(Vec::new(), deadline).await;
-            closed.map_err(|error| unavailable(&error.to_string()))?;
         }
         // A key may occur once in a transaction.
         let last: HashMap<Key, usize> =
@@ -152,7 +144,6 @@ impl Writer {
                     return Err(StoreError::Unknown("this node has lost its lease".to_owned()));
                 }
                 self.version = next;
-                self.is_last_unknown = false;
                 Ok(())
             }
             Err(ClientError::Refused(why) | ClientError::Local(why)) => {
@@ -161,8 +152,9 @@ impl Writer {
                 }
                 Err(StoreError::Unavailable(why))
             }
+            // It was asked again until now. What etcd has is found by the next owner.
             Err(error @ ClientError::Unknown(_)) => {
-                self.is_last_unknown = true;
+                self.lease.end();
                 Err(StoreError::Unknown(error.to_string()))
             }
         }

@@ -121,8 +121,8 @@ impl RecordStream {
         let _ = self.to.send(StreamPart::Records(encoded, turn));
     }
 
-    /// Ends the stream: it had all records of these slots, and every lazy change in them is committed. A checkpoint
-    /// needs every slot.
+    /// Ends the stream: it had all records of these slots, and every change that the owner made in them
+    /// before is committed. A checkpoint needs every slot.
     pub fn finish(mut self, slots: Slots) {
         self.is_finished = self.to.send(StreamPart::Finished(slots)).is_ok();
     }

@@ -298,7 +298,7 @@ pub const DOCS: Docs = Docs {
     group: Group::twilio(Access::Scope(Scope::Verify)),
     rows: &[
         ("POST", "/v2/Services/{ServiceSid}/Verifications", made::<Begin, VerificationView>("CreateVerification", "Send a code")
-            .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request gets the same response for 24 hours.").with_key()),
+            .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request sends nothing again until ten minutes after the end of the verification, and gets the verification's present state.").with_key()),
         ("POST", "/v2/Services/{ServiceSid}/VerificationCheck", ok::<Check, CheckView>("CreateVerificationCheck", "Check a code")
             .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds.").with_key()),
         ("GET", "/v2/Services/{ServiceSid}/Verifications/{Sid}", ok::<(), VerificationView>("FetchVerification", "Fetch a verification")),

@@ -14,7 +14,6 @@
 //! | the ids of verifications and attempts | `sealed` |
 //! | the slot of a subject | `slots` |
 //! | expired records, checks without a result | `state` |
-//! | the state after a failed commit | `uncertain` |
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 

@@ -281,7 +281,7 @@ pub fn seeded_rng() -> Result<StdRng, StartError> {
     StdRng::try_from_rng(&mut SysRng).map_err(StartError::NoRandomness)
 }
 
-/// Commits all lazy changes, closes the store and stops the shards. The last checkpoint needs the shards.
+/// Commits all changes that shards hold, closes the store and stops the shards. The last checkpoint needs the shards.
 pub async fn close(shards: &Shards, store: &dyn Store) -> Result<(), StoreError> {
     shards.flush().await;
     let closed = store.close().await;

@@ -125,7 +125,7 @@ pub struct AuditEntry {
     pub changes: String,
 }
 
-/// After a failed commit the entry stays by default: the change may have been made.
+/// Written in the decision of its change: a commit that the store refuses undoes both.
 impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";

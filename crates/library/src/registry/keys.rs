@@ -135,14 +135,14 @@ impl Registry {
         key
     }
 
-    /// Keeps the minute of a key's last use, if it is not known yet. A crash within 150 ms may lose it.
+    /// Keeps the minute of a key's last use, if it is not known yet. Returns before it is durable: a crash may lose it.
     pub(super) fn note_use(&self, key: &ApiKey) {
         let (id, used) = (credential_id(key.number), Some(minute_of(self.wall())));
         if key.last_used >= used {
             return;
         }
         self.submit::<Credential, (), Refusal>(id, move |draft| {
-            // Of the requests within one commit, the first has written it.
+            // An earlier request may have written it since the caller read the key.
             if let Some(Credential::Key(mut key)) = draft.view.get(id)
                 && key.last_used < used
             {
@@ -203,7 +203,7 @@ impl Registry {
     }
 
     /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
-    /// time for unknown ids. Never waits: a lazy change records the use.
+    /// time for unknown ids. Never waits: the use becomes durable later.
     pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
         let snapshot = self.snapshot();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));

@@ -136,6 +136,9 @@ where
     fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
         let Self { decide, reply, .. } = *self;
         let made = decide(view);
+        if made.is_err() {
+            view.discard();
+        }
         // The caller may be gone.
         Some(Box::new(move |fate, _| drop(reply.send(fate.map_err(E::from).and(made)))))
     }

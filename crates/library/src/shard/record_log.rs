@@ -197,7 +197,8 @@ impl<R: LogRecord> RecordLog<R> {
     /// before `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn for_each_page(
         &self,
         services: Option<&[ServiceId]>,
@@ -230,7 +231,8 @@ impl<R: LogRecord> RecordLog<R> {
     /// The records that fit, the newest first; only those of `services`, if they are given.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn list(
         &self,
         services: Option<&[ServiceId]>,

@@ -130,7 +130,8 @@ impl Router {
     /// The live record under a key.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the shard does not run.
+    /// [`Refusal::Stopping`] while the shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn get<R: Record>(&self, key: RecordKey) -> Result<Option<R>, Refusal> {
         self.read(key.slot, move |tables, now| tables.get(&key, now)).await
     }
@@ -139,7 +140,8 @@ impl Router {
     /// decodes decides nothing meanwhile.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while one of the shards does not run.
+    /// [`Refusal::Stopping`] while one of the shards does not run, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
     pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
         let mut found = Vec::new();
         for (shard, keys) in self.by_owner(keys) {
@@ -163,7 +165,8 @@ impl Router {
     /// Hands every live record of a kind to `visit`, in pages of so many. A record that moved meanwhile may come twice.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn for_each<R: Record>(
         &self,
         page: usize,
@@ -215,7 +218,8 @@ impl Router {
     /// Reads the records of the shard that owns a slot, as they are now. The answer comes when they are durable.
     ///
     /// # Errors
-    /// [`Refusal`], such as [`Refusal::Stopping`] while the shard does not run.
+    /// [`Refusal::Stopping`] while the shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn read<T: Send + 'static>(
         &self,
         slot: u8,
@@ -227,7 +231,7 @@ impl Router {
     /// The same for a shard by its index.
     ///
     /// # Errors
-    /// [`Refusal`].
+    /// As [`Router::read`].
     pub async fn read_shard<T: Send + 'static>(
         &self,
         shard: usize,

@@ -261,7 +261,7 @@ async fn while_a_commit_takes_too_long_commands_and_readers_are_refused() {
     assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Err(Refusal::StoreUnavailable));
     let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
     assert_eq!(read, Err(Refusal::StoreUnavailable));
-    assert!(hangs.try_recv().is_err(), "nobody knows what becomes of it");
+    assert!(hangs.try_recv().is_err(), "its outcome is not known yet");
     world.store.release();
     assert_eq!(hangs.await, Ok(Ok(Some(10))));
     assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));

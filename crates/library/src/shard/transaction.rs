@@ -61,6 +61,12 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Undoes what the decision has written.
+    pub(super) fn discard(&mut self) {
+        self.tables.undo(&self.changes);
+        self.changes.clear();
+    }
+
     /// Whether this shard holds fewer than `most` records of this kind.
     pub fn has_room<R: Record>(&self, most: usize) -> bool {
         self.tables.len_of(R::KIND) < most

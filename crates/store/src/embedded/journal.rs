@@ -210,7 +210,7 @@ impl Segment {
     }
 
     /// Appends `frame` and returns when it is on the disk. A write that the disk refused is taken back; after a failed
-    /// sync nobody knows what the disk has.
+    /// sync the outcome is unknown.
     fn append(&mut self, frame: &[u8]) -> Result<(), StoreError> {
         let end = self.end + frame.len() as u64;
         // The frame's own sync also covers the zeros: a later frame overwrites them, and its sync need not convert

@@ -1,4 +1,4 @@
-//! What waits for the journal's thread, and the end of a store when nobody knows what the disk has.
+//! What waits for the journal's thread, and the end of a store after an unknown outcome.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -131,7 +131,7 @@ impl<T> Mailbox<T> {
         }
     }
 
-    /// Nobody knows what the disk has of the frame that was being written: everything is refused from now on.
+    /// The outcome of the frame that was being written is unknown: everything is refused from now on.
     pub(super) fn fail(&self, reason: &str) {
         let refusal = StoreError::Unavailable(reason.to_owned());
         let mut waiting = self.waiting.lock();
@@ -145,7 +145,7 @@ impl<T> Mailbox<T> {
         for batch in refused {
             (batch.done)(Err(refusal.clone()));
         }
-        // Whoever hears of it finds every batch answered.
+        // Last: a reader of the failure finds every batch answered.
         self.health.fail(reason);
     }
 

@@ -231,8 +231,8 @@ impl Writer {
         self.deps.settings.checkpoint_bytes.max(self.snapshot.manifest.bytes() / 2)
     }
 
-    /// The size of the journal at which commits are refused. The lazy changes that a running checkpoint waits for must
-    /// have room, also in a journal that an import has made longer.
+    /// The size of the journal at which commits are refused. The changes that a running checkpoint waits for must have
+    /// room, also in a journal that an import has made longer.
     fn most_bytes(&self) -> u64 {
         let threshold = self.checkpoint_threshold();
         let of_running =

@@ -148,7 +148,9 @@ impl AttemptLog {
 
     /// Notes what the guard has taken for a message that is about to leave.
     pub fn take(&mut self, ticket: Ticket) {
-        self.taken.truncate(MOST_ROWS - 1);
+        if self.taken.len() == MOST_ROWS {
+            self.taken.remove(0);
+        }
         self.taken.push(ticket);
     }
 
@@ -229,7 +231,7 @@ impl AttemptLog {
         of_message.map(|row| (asked(row), row.number)).collect()
     }
 
-    /// Drops the planned send. Returns `true` if there was one.
+    /// Drops the planned send, if there is one.
     pub fn drop_follow_up(&mut self, why: Failure) {
         let Some(plan) = self.plan.take() else { return };
         if let Some((channel, first)) = plan.follow_up.first_repeated() {
@@ -248,7 +250,7 @@ impl AttemptLog {
         }
     }
 
-    /// Records the result of a check. Success drops the planned send. Returns `true` if the plan changed.
+    /// Records the result of a check. Success drops the planned send.
     pub fn check(&mut self, status: VerifyStatus, now: Timestamp) {
         // A later result does not change a verified status.
         if self.verify == VerifyStatus::Success {

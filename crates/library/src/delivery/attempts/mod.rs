@@ -69,7 +69,8 @@ impl Attempts {
     /// The record of one verification. `None` when there is none, or none any more.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while its shard cannot say.
+    /// [`Refusal::Stopping`] while its shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`]
+    /// if the store does not confirm what was read.
     pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
         self.router.get(record_key(key)).await
     }
@@ -79,7 +80,8 @@ impl Attempts {
     /// Dropping the future ends the work.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     async fn for_each_page(
         &self,
         query: &AttemptQuery,
@@ -129,7 +131,8 @@ impl Attempts {
     /// a record; [`AttemptLog::erase`] removes those with a planned message.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
         self.log.erase(service, |log| log.number == number, |log| log.plan.is_none()).await
     }
@@ -137,7 +140,8 @@ impl Attempts {
     /// The services with a record of this number.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn services_of(&self, number: PhoneNumber) -> Result<BTreeSet<ServiceId>, Refusal> {
         let mut services = BTreeSet::new();
         let page = |records: Vec<(RecordKey, AttemptLog)>, _| {
@@ -152,7 +156,8 @@ impl Attempts {
     /// Passes every attempt that a query asks for to `visit`, whatever its limit, in no exact order.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn each(
         &self,
         query: &AttemptQuery,
@@ -169,7 +174,8 @@ impl Attempts {
     /// last message came a day after the query's end may be missing.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn list(&self, query: &AttemptQuery) -> Result<LogPart<ListedAttempt>, Refusal> {
         let mut records: Vec<ListedAttempt> = Vec::new();
         let (mut left, mut stopped) = (query.read.unwrap_or(usize::MAX), None);
@@ -194,7 +200,8 @@ impl Attempts {
     /// Passes what the guard took for messages since a moment to `visit`.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn taken_since(
         &self,
         since: Timestamp,

@@ -184,7 +184,8 @@ impl PumpingGuard {
     /// [`VerifiedNumber`]s in. Needs a tokio runtime.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] if a shard failed meanwhile.
+    /// [`Refusal::Stopping`] if a shard failed meanwhile, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn start(
         shards: &Shards,
         server_key: &ServerKey,

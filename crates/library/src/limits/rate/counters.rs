@@ -30,8 +30,7 @@ pub struct Charge {
     pub buckets: Vec<BucketRule>,
 }
 
-/// Why a request does not pass. It is not counted, except after a [`Refusal::StoreUnavailable`] whose commit has an
-/// unknown outcome.
+/// Why a request does not pass. It is not counted, except perhaps after a [`Refusal::OutcomeUnknown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LimitRefusal {
     /// A bucket is full.

@@ -1,8 +1,8 @@
 //! Counters over time: sends, verifications and estimated cost by service, country, channel and gateway, in buckets of an
 //! hour and a day.
 //!
-//! [`History`] receives the facts that [`crate::observe::metrics`] counts. Every ten seconds it adds them to records of the shards,
-//! lazily: a crash loses the last ten seconds. No record contains a number.
+//! [`History`] receives the facts that [`crate::observe::metrics`] counts. Every ten seconds it adds them to records of the shards:
+//! a crash loses the last ten seconds. No record contains a number.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -109,7 +109,8 @@ impl History {
     /// The series of the buckets that start at or after `from` and before `to`, by time. Every fact until now is in them.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn between(
         &self,
         resolution: Resolution,

@@ -285,7 +285,8 @@ impl Verifier {
     /// The latest verification of a number until it expires, also a canceled one.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the number's shard restarts.
+    /// [`Refusal::Stopping`] while the number's shard restarts, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
     pub async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
         let policy = self.deps.policies.of(key.service);
         let verification = self.deps.verification(&self.shards, key).await?;
@@ -308,7 +309,8 @@ impl Verifier {
     /// The lockout and the counts of a number; `None` without a record.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the number's shard restarts.
+    /// [`Refusal::Stopping`] while the number's shard restarts, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
     pub async fn lockout(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
         let policy = self.deps.policies.of(key.service);
         let read =
@@ -339,7 +341,8 @@ impl Verifier {
     /// Those of `services` that have a record of the number, in one pass over the attempts and the events of all.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn services_of(
         &self,
         number: PhoneNumber,
@@ -361,7 +364,8 @@ impl Verifier {
     /// The numbers that are locked out, of more than `most` those whose lockouts end last. Reads every number, page by page.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn lockouts(&self, most: usize) -> Result<Vec<LockedNumber>, Refusal> {
         let (now, mut last) = (self.now(), BTreeSet::new());
         let note = |key: RecordKey, state: NumberState| {

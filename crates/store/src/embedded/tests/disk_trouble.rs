@@ -1,5 +1,5 @@
 //! Failing disks: the store acknowledges nothing false and loses nothing acknowledged. What the disk refused works again
-//! when the disk does, without a restart; when nobody knows what the disk has, the store ends.
+//! when the disk does, without a restart; after an unknown outcome the store ends.
 
 use super::*;
 

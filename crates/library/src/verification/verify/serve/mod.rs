@@ -71,7 +71,8 @@ impl Verifying {
     /// Attempts to deliver messages, the newest first.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard cannot say.
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
     pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
         let found = self.verifier.attempts.list(&query).await?;
         Ok(found.filter_map(|listed| Some(self.sealed(listed))))

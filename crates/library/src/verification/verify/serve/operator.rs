@@ -87,9 +87,8 @@ impl Verifying {
             let ending = Ending::Erased;
             let end = End { key, ending, named: None, audited, was_erased: has_erased };
             let ended = self.verifier.end(end).await;
-            let ended = ended.map_err(|refusal| if has_erased { Refusal::OutcomeUnknown } else { refusal });
-            has_erased |= ended?.outcome;
-            let lockout = self.verifier.lockout(key).await?;
+            has_erased |= ended.map_err(|refusal| partly(has_erased, refusal))?.outcome;
+            let lockout = self.verifier.lockout(key).await.map_err(|refusal| partly(has_erased, refusal))?;
             locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
         if has_erased {
@@ -104,7 +103,7 @@ impl Verifying {
     /// services that had records of it.
     ///
     /// # Errors
-    /// [`Refusal`]. After an error a part may have been erased.
+    /// [`Refusal`]. After [`Refusal::OutcomeUnknown`] a part may have been erased.
     pub async fn erase_everywhere(
         &self,
         number: PhoneNumber,
@@ -114,7 +113,8 @@ impl Verifying {
         let present = self.registry.services(0, usize::MAX);
         self.verifier.until_applied(number, present.iter().map(|service| service.id)).await?;
         for service in self.services_of(number).await? {
-            let erasure = self.erase(service.id, number, by.clone()).await?;
+            let erasure = self.erase(service.id, number, by.clone()).await;
+            let erasure = erasure.map_err(|refusal| partly(all.has_erased, refusal))?;
             services += usize::from(erasure.has_erased);
             all = Erasure {
                 has_erased: all.has_erased || erasure.has_erased,
@@ -122,8 +122,10 @@ impl Verifying {
             };
         }
         if let Some(guard) = self.verifier.guard() {
-            all.has_erased |= guard.remove_safe_number(number, by).await?;
-            all.has_erased |= guard.erase(None, number).await?;
+            let removed = guard.remove_safe_number(number, by).await;
+            all.has_erased |= removed.map_err(|refusal| partly(all.has_erased, refusal))?;
+            let erased = guard.erase(None, number).await;
+            all.has_erased |= erased.map_err(|refusal| partly(all.has_erased, refusal))?;
         }
         Ok((services, all))
     }
@@ -235,4 +237,9 @@ impl Verifying {
             wrong_codes: None,
         }
     }
+}
+
+/// A refusal says that nothing has happened: after an erasure it would be untrue.
+const fn partly(has_erased: bool, refusal: Refusal) -> Refusal {
+    if has_erased { Refusal::OutcomeUnknown } else { refusal }
 }
