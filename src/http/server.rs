@@ -30,9 +30,9 @@ use crate::verification::numbers::Refusal;
 /// fail too until one is closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a node of a cluster answers on open connections after it has stopped accepting new ones. It closes each
-/// connection after an answer, and the idle ones at the end.
-const LEAVING_TIME: Duration = Duration::from_millis(300);
+/// How long a node of a cluster that stops goes on to answer. It closes each connection after an answer, and the idle ones
+/// at the end: by then a load balancer, which asks twice a second, has noticed.
+const LEAVING_TIME: Duration = Duration::from_secs(1);
 
 /// One client holds at most one part in so many of all connections.
 const SHARES: usize = 4;
@@ -107,12 +107,15 @@ pub async fn serve(
             });
         }
     };
+    let shutdown = async {
+        shutdown.await;
+        if server.app.node.is_some() {
+            // A load balancer may be sending requests, also by new connections, which another node can answer.
+            tokio::time::sleep(LEAVING_TIME).await;
+        }
+    };
     let mut open = accept_until(shutdown, accept, limit, note).await;
     drop(listener);
-    if server.app.node.is_some() {
-        // Clients may be sending requests, which another node can answer.
-        tokio::time::sleep(LEAVING_TIME).await;
-    }
     server.stop.cancel();
     while open.join_next().await.is_some() {}
 }

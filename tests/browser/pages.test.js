@@ -250,7 +250,7 @@ async function walk(width, height, scheme) {
   await shown("dashboard-guard");
   await page.type("#subject", "+14155561234");
   await Promise.all([page.waitForNavigation(PATIENCE), page.keyboard.press("Enter")]);
-  await says("A manual entry for all services");
+  await says("refused by");
   assert.equal(await page.$eval("#subject", (field) => field.value), "+14155561234");
   await shown("dashboard-guard-explained");
   await page.$eval("#subject", (field) => { field.value = "DE"; });
