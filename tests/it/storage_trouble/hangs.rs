@@ -50,7 +50,7 @@ async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_nothing_acknowle
     let waits = submits_in_background(&mut guessed, &world);
     until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
     world.send(&world.number()).await.expects_refusal(503);
-    assert!(!waits.is_finished(), "nobody knows what becomes of it");
+    assert!(!waits.is_finished(), "its outcome is open");
     let World { server, setup, .. } = world;
     server.ended().await.exits(74).says([
         "store failed",
@@ -80,7 +80,7 @@ async fn a_stop_while_the_disk_hangs_ends_at_its_deadline_and_loses_nothing() {
     guessed.still_holds(&server.client).await;
 }
 
-/// Submits a wrong code, whose answer nobody waits for.
+/// Submits a wrong code, without waiting for the answer.
 fn submits_in_background(
     subject: &mut Subject,
     client: &Client,

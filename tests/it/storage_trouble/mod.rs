@@ -1,5 +1,5 @@
 //! A disk that accepts no more writes: the server fails closed, names the reason, and recovers when the disk works
-//! again. It ends when nobody knows what the disk has.
+//! again. It ends when it is unknown what the disk has.
 //!
 //! The trouble is real. In this file the file size limit of the running program makes its writes fail; the others damage
 //! files, or load a library into the program that makes calls fail. `embedded::tests` of the store has each operation.

@@ -1,5 +1,5 @@
 //! A journal that cannot be written, with every error of the system. What the disk refused, the server refuses, names the
-//! reason, and recovers without a restart. When nobody knows what the disk has, the server ends.
+//! reason, and recovers without a restart. When it is unknown what the disk has, the server ends.
 
 use rustix::io::Errno;
 
