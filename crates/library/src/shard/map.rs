@@ -1,36 +1,38 @@
 //! The table of one kind of record: what it can do, and its general form, which holds encoded records in little memory.
 //!
-//! The entries of a [`Map`] are in chunks of one size, in which the sweep advances by position. An index has the positions by the
-//! hash of the key. Neither is ever rebuilt as a whole: that would delay answers in a table of a million records.
+//! A [`Map`] has a vector of entries for each slot, and an index with the position of each key. No step concerns more than
+//! one slot: to grow a table of ten million records at once would delay answers.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroU8;
 
 use bytes::Bytes;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
 
 use super::record::{Record, RecordKey, Stored, decode};
 use crate::domain::Timestamp;
 
+/// The place of a record in a table: its slot, and its position there.
+pub type Position = (u8, usize);
+
+/// Behind every record.
+pub const END: Position = (u8::MAX, usize::MAX);
+
 /// Records of one kind, by key and by position.
 ///
-/// A scan goes from the last position to the first. A removal may move the last record into the gap. A scan between
-/// changes visits every record that exists during the whole scan, and may visit a moved record twice.
+/// A removal may move the last record of a slot into the gap. A walk from the last position to the first visits every record
+/// that exists all the time, and may visit a moved record twice.
 pub trait Table: Send {
     /// The number of records.
-    fn len(&self) -> usize;
-    /// Whether it holds none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
+    fn count(&self) -> usize;
     /// The record under a key, with its end.
     fn get(&self, key: &RecordKey) -> Option<Stored>;
-    /// The record at a position below [`Table::len`].
-    fn at(&self, position: usize) -> Option<(RecordKey, Stored)>;
-    /// The key and the end of the record at a position, without the record.
-    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)>;
+    /// The last record before a position, with its end.
+    fn before(&self, position: Position) -> Option<(Position, RecordKey, Timestamp)>;
     /// Shrinks the record at a position to what matters at `now`.
-    fn compact(&mut self, position: usize, now: Timestamp) {
+    fn compact(&mut self, position: Position, now: Timestamp) {
         let _ = (position, now);
     }
     /// Inserts a record or replaces the one under its key.
@@ -42,11 +44,19 @@ pub trait Table: Send {
 /// The general form of a table.
 #[derive(Default)]
 pub struct Map {
-    entries: Entries,
-    index: Places,
+    slots: BTreeMap<u8, SlotMap>,
+    count: usize,
     /// Keyed: a client cannot choose numbers that all collide.
     hasher: RandomState,
     compact: Option<Compact>,
+}
+
+/// The records of one slot.
+#[derive(Default)]
+struct SlotMap {
+    entries: Vec<Entry>,
+    /// Positions in `entries`.
+    index: HashTable<u32>,
 }
 
 /// [`Record::COMPACT`] of encoded records.
@@ -102,53 +112,42 @@ impl Map {
         Self { compact: R::COMPACT.map(|_| compact), ..Self::default() }
     }
 
-    /// Whether the record at a position takes memory beside its entry.
+    /// Whether the record before a position takes memory beside its entry.
     #[cfg(test)]
-    pub fn is_large(&self, position: usize) -> bool {
-        self.entries.get(position).is_some_and(|entry| matches!(entry.record, Content::Boxed(_)))
-    }
-
-    fn hash(&self, key: &RecordKey) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(&key.id);
-        // The upper half is as good as the lower one.
-        (hasher.finish() >> 32) as u32
-    }
-
-    fn find(&self, hash: u32, key: &RecordKey) -> Option<usize> {
-        let is_it = |at: usize| self.entries.get(at).is_some_and(|entry| entry.key == *key);
-        self.index.find(hash, is_it)
-    }
-
-    /// Records that the entries, and the index, have memory for.
-    #[cfg(test)]
-    pub fn capacity(&self) -> (usize, usize) {
-        (
-            self.entries.chunks.iter().map(Vec::capacity).sum(),
-            self.index.parts.iter().map(HashTable::capacity).sum(),
-        )
+    pub fn is_large(&self, (slot, at): Position) -> bool {
+        let entry = self.slots.get(&slot).and_then(|of_slot| of_slot.entries.get(at));
+        entry.is_some_and(|entry| matches!(entry.record, Content::Boxed(_)))
     }
 }
 
+fn hash(hasher: &RandomState, key: &RecordKey) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(&key.id);
+    hasher.finish()
+}
+
 impl Table for Map {
-    fn len(&self) -> usize {
-        self.entries.len
+    fn count(&self) -> usize {
+        self.count
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
-        self.entries.get(self.find(self.hash(key), key)?).map(Entry::stored)
+        let SlotMap { entries, index } = self.slots.get(&key.slot)?;
+        let at = index.find(hash(&self.hasher, key), |at| entries[*at as usize].key == *key)?;
+        Some(entries[*at as usize].stored())
     }
 
-    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        self.entries.get(position).map(|entry| (entry.key, entry.stored()))
+    fn before(&self, (slot, end): Position) -> Option<(Position, RecordKey, Timestamp)> {
+        self.slots.range(..=slot).rev().find_map(|(of, SlotMap { entries, .. })| {
+            let end = if *of == slot { end.min(entries.len()) } else { entries.len() };
+            let at = end.checked_sub(1)?;
+            Some(((*of, at), entries[at].key, entries[at].expires))
+        })
     }
 
-    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        self.entries.get(position).map(|entry| (entry.key, entry.expires))
-    }
-
-    fn compact(&mut self, position: usize, now: Timestamp) {
-        if let (Some(compact), Some(entry)) = (self.compact, self.entries.get_mut(position))
+    fn compact(&mut self, (slot, at): Position, now: Timestamp) {
+        if let (Some(compact), Some(of_slot)) = (self.compact, self.slots.get_mut(&slot))
+            && let Some(entry) = of_slot.entries.get_mut(at)
             && let Content::Boxed(bytes) = &entry.record
             && let Some(Stored { bytes, expires }) = compact(bytes, now)
         {
@@ -157,150 +156,53 @@ impl Table for Map {
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
+        let Self { slots, hasher, .. } = self;
+        let SlotMap { entries, index } = slots.entry(key.slot).or_default();
         let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes) };
-        let hash = self.hash(&key);
-        if let Some(known) = self.find(hash, &key).and_then(|at| self.entries.get_mut(at)) {
-            *known = entry;
-            return;
+        let is_it = |at: &u32| entries[*at as usize].key == key;
+        match index.entry(hash(hasher, &key), is_it, |at| hash(hasher, &entries[*at as usize].key)) {
+            Place::Occupied(at) => entries[*at.get() as usize] = entry,
+            Place::Vacant(place) => {
+                place.insert(position(entries.len()));
+                // A vector that doubles has up to twice the memory that it needs.
+                if entries.len() == entries.capacity() {
+                    entries.reserve_exact(1 + entries.len() / 8);
+                }
+                entries.push(entry);
+                self.count += 1;
+            }
         }
-        self.index.insert(hash, self.entries.len);
-        self.entries.push(entry);
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
-        let hash = self.hash(key);
-        let Some(at) = self.find(hash, key) else { return false };
-        self.index.remove(hash, at);
-        let Some(last) = self.entries.pop() else { return false };
-        if let Some(freed) = self.entries.get_mut(at) {
-            let moved = last.key;
-            *freed = last;
-            self.index.relocate(self.hash(&moved), self.entries.len, at);
+        let Self { slots, hasher, .. } = self;
+        let Some(SlotMap { entries, index }) = slots.get_mut(&key.slot) else { return false };
+        let is_it = |at: &u32| entries[*at as usize].key == *key;
+        let Ok(found) = index.find_entry(hash(hasher, key), is_it) else { return false };
+        let (at, _) = found.remove();
+        entries.swap_remove(at as usize);
+        let last = position(entries.len());
+        if let Some(moved) = entries.get(at as usize)
+            && let Some(place) = index.find_mut(hash(hasher, &moved.key), |at| *at == last)
+        {
+            *place = at;
         }
+        // After a flood the memory is given back, with room to grow into again.
+        if entries.capacity() > SMALL && entries.len() < entries.capacity() / 2 {
+            entries.shrink_to(entries.len() + entries.len() / 8);
+            index.shrink_to(entries.len(), |at| hash(hasher, &entries[*at as usize].key));
+        }
+        self.count -= 1;
         true
     }
 }
 
-/// An index into the entries, with the hash of the key there: a part that grows reads no entry.
-struct Place {
-    hash: u32,
-    at: u32,
-}
-
-impl Place {
-    /// A `HashTable` uses both ends of a hash.
-    fn spread(&self) -> u64 {
-        spread(self.hash)
-    }
-}
-
-fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
-}
-
-/// Places by hash, in parts that grow one by one.
-#[derive(Default)]
-struct Places {
-    /// None before the first place: most kinds have few records or none.
-    parts: Vec<HashTable<Place>>,
-}
-
-const PARTS: usize = 256;
-
-/// The part of a hash: the bits that a `HashTable` uses last.
-const fn part_of(hash: u32) -> usize {
-    (hash >> 17) as usize % PARTS
-}
-
-/// Parts of at most this capacity do not shrink.
+/// A slot with room for at most so many records does not shrink.
 const SMALL: usize = 64;
 
-impl Places {
-    fn find(&self, hash: u32, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let part = self.parts.get(part_of(hash))?;
-        let found = part.find(spread(hash), |place| place.hash == hash && is_it(place.at as usize));
-        found.map(|place| place.at as usize)
-    }
-
-    fn insert(&mut self, hash: u32, at: usize) {
-        if self.parts.is_empty() {
-            self.parts.resize_with(PARTS, HashTable::new);
-        }
-        if let Some(part) = self.parts.get_mut(part_of(hash)) {
-            part.insert_unique(spread(hash), Place { hash, at: position(at) }, Place::spread);
-        }
-    }
-
-    fn remove(&mut self, hash: u32, at: usize) {
-        let Some(part) = self.parts.get_mut(part_of(hash)) else { return };
-        if let Ok(found) = part.find_entry(spread(hash), |place| place.at as usize == at) {
-            found.remove();
-        }
-        // After a flood the memory is given back, with room to grow into again.
-        if part.capacity() > SMALL && part.len() < part.capacity() / 8 {
-            part.shrink_to(part.len() * 2, Place::spread);
-        }
-    }
-
-    /// The entry at `from` has moved.
-    fn relocate(&mut self, hash: u32, from: usize, to: usize) {
-        let part = self.parts.get_mut(part_of(hash));
-        let place = part.and_then(|part| part.find_mut(spread(hash), |place| place.at as usize == from));
-        if let Some(place) = place {
-            place.at = position(to);
-        }
-    }
-}
-
-#[expect(clippy::expect_used, reason = "a shard with so many records would take 300 GB of memory")]
+#[expect(clippy::expect_used, reason = "a slot with so many records would take 300 GB of memory")]
 fn position(at: usize) -> u32 {
     u32::try_from(at).expect("fewer than four billion records")
-}
-
-/// Entries of one chunk, 72 KiB. Ten million numbers have ten thousand.
-const CHUNK: usize = 1024;
-
-/// The entries in chunks of one size.
-///
-/// A vector that grows by doubling has up to twice the memory that it needs, and three times while it moves. Here
-/// nothing moves but the first chunk, and at most a chunk and a half are empty.
-#[derive(Default)]
-struct Entries {
-    chunks: Vec<Vec<Entry>>,
-    len: usize,
-}
-
-impl Entries {
-    fn get(&self, at: usize) -> Option<&Entry> {
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
-    }
-
-    fn get_mut(&mut self, at: usize) -> Option<&mut Entry> {
-        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
-    }
-
-    fn push(&mut self, entry: Entry) {
-        if self.len == self.chunks.len() * CHUNK {
-            // Most kinds have a few records: their first chunk grows as it fills.
-            self.chunks.push(Vec::with_capacity(if self.len == 0 { 0 } else { CHUNK }));
-        }
-        if let Some(chunk) = self.chunks.get_mut(self.len / CHUNK) {
-            chunk.push(entry);
-            self.len += 1;
-        }
-    }
-
-    fn pop(&mut self) -> Option<Entry> {
-        let last = self.len.checked_sub(1)?;
-        let entry = self.chunks.get_mut(last / CHUNK)?.pop()?;
-        self.len = last;
-        // An empty chunk stays until half of the one before it is empty too. Otherwise records that come and go at its
-        // start would allocate and free it each time.
-        if self.len + CHUNK / 2 < (self.chunks.len() - 1) * CHUNK {
-            self.chunks.pop();
-        }
-        Some(entry)
-    }
 }
 
 #[cfg(test)]
@@ -327,8 +229,7 @@ mod tests {
         let mut map = Map::default();
         for len in [0, 1, INLINE - 1, INLINE, INLINE + 1, 255, 256, 257, 10_000] {
             map.set(key(1), record(len, 9));
-            assert_eq!(map.get(&key(1)), Some(record(len, 9)));
-            assert_eq!((map.len(), map.is_large(0)), (1, len == 0 || len > INLINE));
+            assert_eq!((map.get(&key(1)), map.count()), (Some(record(len, 9)), 1));
         }
     }
 
@@ -336,32 +237,19 @@ mod tests {
     fn memory_follows_the_records_up_and_down_in_small_steps() {
         const MOST: u32 = 40_000;
         let mut map = Map::default();
+        let room = |map: &Map| map.slots.get(&7).map_or(0, |slot| slot.entries.capacity());
         for n in 0..MOST {
             map.set(key(n), record(5, 1));
-            assert!(map.capacity().0 < map.len() + CHUNK);
+            assert!(room(&map) <= map.count() + map.count() / 8 + 1);
         }
-        let (sizes, index) = (map.index.parts.iter().map(HashTable::len), map.capacity().1);
-        let largest = sizes.max().unwrap_or(0);
-        assert!(largest < 2 * map.len() / PARTS && index < 3 * map.len(), "{largest}, {index}");
         assert!((0..MOST).all(|n| map.get(&key(n)).is_some()));
         for n in 0..MOST {
             assert!(map.remove(&key(n)) && !map.remove(&key(n)));
-            assert!(map.capacity().0 <= map.len() + CHUNK * 3 / 2);
+            assert!(room(&map) <= (2 * map.count() + 2).max(SMALL));
             let last = MOST - 1;
             assert_eq!(map.get(&key(last)).is_some(), n < last);
         }
-        assert!(map.is_empty() && map.capacity().1 <= PARTS * SMALL);
-        assert!(map.index.parts.iter().all(HashTable::is_empty));
-    }
-
-    #[test]
-    fn records_whose_hashes_are_equal_are_told_apart() {
-        let mut places = Places::default();
-        for at in 0..3 {
-            places.insert(7, at);
-        }
-        assert_eq!([0, 1, 2, 3].map(|is| places.find(7, |at| at == is)), [Some(0), Some(1), Some(2), None]);
-        places.remove(7, 1);
-        assert_eq!([0, 1, 2].map(|is| places.find(7, |at| at == is)), [Some(0), None, Some(2)]);
+        assert_eq!((map.count(), map.slots[&7].index.len()), (0, 0));
+        assert!(map.slots[&7].index.capacity() <= 2 * SMALL);
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, MutexGuard, oneshot};
 
 use super::command::{Command, DecideOnce, Load, Subject};
 use super::core::Core;
+use super::map::END;
 use super::record::{Record, RecordKey};
 use super::refusal::Refusal;
 use super::tables::{Records, Tables};
@@ -173,12 +174,12 @@ impl Router {
         mut visit: impl FnMut(RecordKey, R),
     ) -> Result<(), Refusal> {
         for shard in 0..self.shards() {
-            let mut end = usize::MAX;
-            while end > 0 {
+            let mut next = Some(END);
+            while let Some(end) = next {
                 let _turn = self.page_turn().await;
                 let read = move |tables: &Tables, now| tables.page(R::KIND, end, page, now);
                 let records;
-                (records, end) = self.read_shard(shard, read).await?;
+                (records, next) = self.read_shard(shard, read).await?;
                 for (key, stored) in records {
                     if let Some(record) = stored.record() {
                         visit(key, record);

@@ -1,11 +1,12 @@
 //! The records that a shard holds in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::iter::successors;
 
 use bytes::Bytes;
 
 use super::kinds::{Kinds, RecordKind};
-use super::map::Table;
+use super::map::{END, Position, Table};
 use super::record::{Record, RecordError, RecordKey, Stored};
 use crate::domain::Timestamp;
 
@@ -45,19 +46,17 @@ struct KindTable {
     table: Box<dyn Table>,
     index: Option<Box<dyn Index>>,
     /// The position at which the sweep continues.
-    sweep_at: usize,
+    sweep_at: Position,
     added_since_sweep: usize,
 }
 
-/// The scan of a checkpoint over all records, kind by kind. It returns no record twice.
+/// The scan of a checkpoint over all records, slot by slot.
 #[derive(Default)]
 struct Scan {
-    /// The kinds that are left; the last one is being scanned.
-    kinds: Vec<u8>,
-    /// Records of that kind at or above this position were returned already, or were added after its scan began.
-    position: usize,
-    /// Records among them that a removal may have moved to a lower position.
-    moved: HashSet<RecordKey>,
+    /// The kinds and slots that are left.
+    left: Vec<(u8, u8)>,
+    /// The records that are left of those before. One that is added later is in the journal.
+    keys: Vec<RecordKey>,
 }
 
 /// Additional records of a kind that a sweep examines for each one added since the last sweep. Therefore the sweep keeps
@@ -71,7 +70,7 @@ impl Tables {
     /// Empty tables for these kinds.
     pub fn new(kinds: &Kinds) -> Self {
         let empty = |kind: &RecordKind| {
-            let table = KindTable { table: (kind.table)(), index: None, sweep_at: 0, added_since_sweep: 0 };
+            let table = KindTable { table: (kind.table)(), index: None, sweep_at: END, added_since_sweep: 0 };
             (kind.kind, table)
         };
         Self { by_kind: kinds.iter().map(empty).collect(), scan: Scan::default() }
@@ -80,8 +79,8 @@ impl Tables {
     /// Attaches an index to a kind. The index first receives every present record.
     pub fn follow(&mut self, kind: u8, mut index: Box<dyn Index>) {
         let Some(of_kind) = self.by_kind.get_mut(&kind) else { return };
-        for (key, stored) in (0..of_kind.table.len()).filter_map(|position| of_kind.table.at(position)) {
-            index.changed(&key, None, Some(&stored));
+        for (_, key, _) in walk(&*of_kind.table, END) {
+            index.changed(&key, None, of_kind.table.get(&key).as_ref());
         }
         index.batch_applied();
         of_kind.index = Some(index);
@@ -103,23 +102,31 @@ impl Tables {
 
     /// The number of records of a kind, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
-        self.table(kind).map_or(0, Table::len)
+        self.table(kind).map_or(0, Table::count)
     }
 
-    /// The records at `most` positions below `end` that are alive at `now`, and the end of the next page; 0 after the
-    /// last page. Changes between two pages may repeat a record.
-    pub fn page(&self, kind: u8, end: usize, most: usize, now: Timestamp) -> (Records, usize) {
-        let Some(table) = self.table(kind) else { return (Records::new(), 0) };
-        let end = end.min(table.len());
-        let start = end.saturating_sub(most);
-        let page = (start..end).rev().filter_map(|position| table.at(position));
-        (page.filter(|(_, stored)| now < stored.expires).collect(), start)
+    /// The records at `most` positions before `end` that are alive at `now`, and the end of the next page, if there is
+    /// one. Changes between two pages may repeat a record.
+    pub fn page(&self, kind: u8, end: Position, most: usize, now: Timestamp) -> (Records, Option<Position>) {
+        let page: Vec<_> = self.walk(kind, end).take(most).collect();
+        let next = page.last().filter(|_| page.len() == most).map(|(position, ..)| *position);
+        let live = page.into_iter().filter(|(.., expires)| now < *expires);
+        (live.filter_map(|(_, key, _)| Some((key, self.stored(&key)?))).collect(), next)
     }
 
     /// The keys of a kind, those of ended records included.
     pub fn keys_of(&self, kind: u8) -> impl Iterator<Item = RecordKey> {
-        let table = self.table(kind);
-        (0..self.len_of(kind)).filter_map(move |position| Some(table?.end_at(position)?.0))
+        self.walk(kind, END).map(|(_, key, _)| key)
+    }
+
+    /// The same for one slot.
+    pub fn keys_in(&self, kind: u8, slot: u8) -> impl Iterator<Item = RecordKey> {
+        let keys = self.walk(kind, (slot, usize::MAX)).map(|(_, key, _)| key);
+        keys.take_while(move |key| key.slot == slot)
+    }
+
+    fn walk(&self, kind: u8, end: Position) -> impl Iterator<Item = (Position, RecordKey, Timestamp)> {
+        self.table(kind).into_iter().flat_map(move |table| walk(table, end))
     }
 
     /// Adds records of a restore. Each key occurs once.
@@ -156,18 +163,7 @@ impl Tables {
             table.set(key, stored.clone());
             return change;
         }
-        let (last, is_scanned) = (table.len().saturating_sub(1), self.scan.kinds.last() == Some(&key.kind));
-        if is_scanned
-            && (1..=last).contains(&self.scan.position)
-            && let Some((moved, _)) = table.end_at(last)
-        {
-            self.scan.moved.insert(moved);
-        }
         table.remove(&key);
-        if is_scanned {
-            // Records after the new end are newer than the scan.
-            self.scan.position = self.scan.position.min(table.len());
-        }
         change
     }
 
@@ -214,12 +210,13 @@ impl Tables {
         let mut freed = Vec::new();
         for _ in 0..looks.min(self.len_of(kind)) {
             let Some(KindTable { table, sweep_at, .. }) = self.by_kind.get_mut(&kind) else { break };
-            let Some(last) = table.len().checked_sub(1) else { break };
-            let at = sweep_at.checked_sub(1).unwrap_or(last).min(last);
-            *sweep_at = at;
-            match table.end_at(at) {
-                Some((key, expires)) if expires <= now => freed.push(self.set(key, None)),
-                _ => table.compact(at, now),
+            let next = table.before(*sweep_at).or_else(|| table.before(END));
+            let Some((position, key, expires)) = next else { break };
+            *sweep_at = position;
+            if expires <= now {
+                freed.push(self.set(key, None));
+            } else {
+                table.compact(position, now);
             }
         }
         freed
@@ -227,33 +224,43 @@ impl Tables {
 
     /// Begins a scan for a checkpoint.
     pub fn begin_scan(&mut self) {
-        let kinds = self.by_kind.keys().copied().collect();
-        self.scan = Scan { kinds, position: usize::MAX, moved: HashSet::new() };
+        let slots = |kind: &u8| {
+            (0..=u8::MAX).map({
+                let kind = *kind;
+                move |slot| (kind, slot)
+            })
+        };
+        self.scan = Scan { left: self.by_kind.keys().flat_map(slots).collect(), keys: Vec::new() };
     }
 
-    /// The next live records of the scan, from at most `most` positions; `None` at its end.
+    /// The live ones of the next `most` records of the scan; `None` at its end.
     pub fn next_slice(&mut self, most: usize, now: Timestamp) -> Option<Vec<(RecordKey, Bytes, Timestamp)>> {
-        let Scan { kinds, position, moved } = &mut self.scan;
-        let table = &self.by_kind.get(kinds.last()?)?.table;
-        let end = table.len().min(*position);
-        *position = end.saturating_sub(most);
-        let slice = (*position..end).rev().filter_map(|position| table.at(position));
-        let slice = slice.filter(|(key, stored)| now < stored.expires && !moved.contains(key));
-        let slice = slice.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
-        if *position == 0 {
-            kinds.pop();
-            (*position, *moved) = (usize::MAX, HashSet::new());
+        let Scan { mut left, mut keys } = std::mem::take(&mut self.scan);
+        while keys.len() < most
+            && let Some((kind, slot)) = left.pop()
+        {
+            keys.extend(self.keys_in(kind, slot));
         }
-        Some(slice)
+        let slice = keys.split_off(keys.len().saturating_sub(most));
+        self.scan = Scan { left, keys };
+        let live = slice.iter().filter_map(|key| Some((*key, self.stored(key)?)));
+        let live = live.filter(|(_, stored)| now < stored.expires);
+        let live = live.map(|(key, stored)| (key, stored.bytes, stored.expires)).collect();
+        (!slice.is_empty()).then_some(live)
     }
 
     /// Whether a scan is under way.
     pub const fn is_scanned(&self) -> bool {
-        !self.scan.kinds.is_empty()
+        !(self.scan.left.is_empty() && self.scan.keys.is_empty())
     }
 
     /// Ends the scan.
     pub fn end_scan(&mut self) {
         self.scan = Scan::default();
     }
+}
+
+/// The records of a table before a position, from the last to the first.
+fn walk(table: &dyn Table, end: Position) -> impl Iterator<Item = (Position, RecordKey, Timestamp)> {
+    successors(table.before(end), |(position, ..)| table.before(*position))
 }

@@ -85,7 +85,7 @@ impl<'a> Transaction<'a> {
 
     /// The live records of this kind in the slot of the decision that `fits` accepts.
     pub fn in_slot<R: Record>(&self, fits: impl Fn(&Id, &R) -> bool) -> Vec<(Id, R)> {
-        let keys = self.tables.keys_of(R::KIND).filter(|key| key.slot == self.slot);
+        let keys = self.tables.keys_in(R::KIND, self.slot);
         let records = keys.filter_map(|key| Some((key.id, self.tables.get(&key, self.now)?)));
         records.filter(|(id, record)| fits(id, record)).collect()
     }

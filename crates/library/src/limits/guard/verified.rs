@@ -6,7 +6,7 @@ use onceward_core::guard::VerifiedNumber;
 use parking_lot::Mutex;
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id};
-use crate::shard::{Map, Record, RecordKey, Shares, Stored, Table, service_of};
+use crate::shard::{END, Map, Position, Record, RecordKey, Shares, Stored, Table, service_of};
 
 /// The record of a verified number. Its id is that of the number.
 impl Record for VerifiedNumber {
@@ -69,28 +69,24 @@ struct VerifiedTable {
 }
 
 impl Table for VerifiedTable {
-    fn len(&self) -> usize {
-        self.map.lock().len()
+    fn count(&self) -> usize {
+        self.map.lock().count()
     }
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
         self.map.lock().get(key)
     }
 
-    fn at(&self, position: usize) -> Option<(RecordKey, Stored)> {
-        self.map.lock().at(position)
-    }
-
-    fn end_at(&self, position: usize) -> Option<(RecordKey, Timestamp)> {
-        self.map.lock().end_at(position)
+    fn before(&self, position: Position) -> Option<(Position, RecordKey, Timestamp)> {
+        self.map.lock().before(position)
     }
 
     fn set(&mut self, key: RecordKey, record: Stored) {
         *self.numbers.by_slot[usize::from(key.slot)].lock() = Arc::downgrade(&self.map);
         let mut map = self.map.lock();
-        let before = map.len();
+        let before = map.count();
         map.set(key, record);
-        self.numbers.held.lock().add(service_of(&key.id), map.len() - before);
+        self.numbers.held.lock().add(service_of(&key.id), map.count() - before);
     }
 
     fn remove(&mut self, key: &RecordKey) -> bool {
@@ -104,8 +100,10 @@ impl Table for VerifiedTable {
 impl Drop for VerifiedTable {
     fn drop(&mut self) {
         let (map, mut held) = (self.map.lock(), self.numbers.held.lock());
-        for (key, _) in (0..map.len()).filter_map(|position| map.end_at(position)) {
+        let mut end = END;
+        while let Some((position, key, _)) = map.before(end) {
             held.remove(service_of(&key.id), 1);
+            end = position;
         }
     }
 }
