@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
 use hyper::StatusCode;
 use hyper::http::uri::PathAndQuery;
 
-use super::app::App;
 use super::call::Call;
 use super::error::{BadBody, Error};
 use super::group::Group;
-use super::openapi::{Content, Doc, Docs};
+use super::openapi::{Content, Doc, Routes};
 use crate::gateway::CallbackKind;
 use crate::node::{CHALLENGE, TWIML};
 use crate::verification::numbers::Refusal;
@@ -37,34 +34,17 @@ async fn callback(call: Call) -> Result<Response, Error> {
     }
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/callbacks/gateways/{Name}", get(callback).post(callback))
-        .route(CallbackKind::Message.path(), post(callback))
-        .route(CallbackKind::Call.path(), post(callback))
-        .route(CallbackKind::Gate.path(), post(callback))
-}
-
 const TAKEN: &str = "Accepted.";
 
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Reports of gateways",
-    about: "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \
-            was told. The routes do not exist if no gateway reports.",
-    group: Group::CLOSED_TO_PAGES,
-    is_served: |app| app.reports.is_some(),
-    rows: &[
-        ("GET", "/callbacks/gateways/{Name}",
-            Doc::new("GatewayByGet", "Report a delivery in the query, or verify the address", "The challenge.", Content::Text(CHALLENGE))
-                .about("A report gets 204, and a provider that verifies the address the text of hub.challenge.")),
-        ("POST", "/callbacks/gateways/{Name}",
-            Doc { status: 204, ..Doc::new("Gateway", "Report the delivery of a message of a gateway with a recipe", TAKEN, Content::Nothing) }),
-        ("POST", CallbackKind::Message.path(),
-            Doc { status: 204, ..Doc::new("TwilioMessage", "Report the delivery of a message", TAKEN, Content::Nothing) }),
-        ("POST", CallbackKind::Call.path(),
-            Doc { status: 204, ..Doc::new("TwilioCall", "Report the end of a call", TAKEN, Content::Nothing) }),
-        ("POST", CallbackKind::Gate.path(),
-            Doc::new("TwilioGate", "Report a pressed key", "What the call does next.", Content::Text(TWIML))),
-    ],
-};
+pub fn routes() -> Routes {
+    Routes::new("Reports of gateways", "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \
+            was told. The routes do not exist if no gateway reports.", Group::CLOSED_TO_PAGES)
+        .served_if(|app| app.reports.is_some())
+        .get("/callbacks/gateways/{Name}", callback, Doc::new("GatewayByGet", "Report a delivery in the query, or verify the address", "The challenge.", Content::Text(CHALLENGE))
+                .about("A report gets 204, and a provider that verifies the address the text of hub.challenge."))
+        .post("/callbacks/gateways/{Name}", callback, Doc { status: 204, ..Doc::new("Gateway", "Report the delivery of a message of a gateway with a recipe", TAKEN, Content::Nothing) })
+        .post(CallbackKind::Message.path(), callback, Doc { status: 204, ..Doc::new("TwilioMessage", "Report the delivery of a message", TAKEN, Content::Nothing) })
+        .post(CallbackKind::Call.path(), callback, Doc { status: 204, ..Doc::new("TwilioCall", "Report the end of a call", TAKEN, Content::Nothing) })
+        .post(CallbackKind::Gate.path(), callback, Doc::new("TwilioGate", "Report a pressed key", "What the call does next.", Content::Text(TWIML)))
+}

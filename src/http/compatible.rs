@@ -10,9 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::Response;
-use axum::routing::post;
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
@@ -23,11 +21,10 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
-use super::app::App;
 use super::call::{Call, Origin};
 use super::error::{BadBody, Error};
 use super::group::Group;
-use super::openapi::{Content, Doc, Docs, properties};
+use super::openapi::{Content, Doc, Routes, properties};
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
 use super::values;
 use crate::config::AnswerSet;
@@ -557,38 +554,21 @@ const SENT: &str = "The provider accepted the message.";
 const RIGHT: &str = "The code is right.";
 
 #[rustfmt::skip] // A table.
-const REDIS_VERSION: Docs = Docs {
-    name: "Clients of the Redis version",
-    about: "Codes of the service `default`, whose rules are the top-level settings.",
-    group: Group::compatible(ErrorFormat::Envelope),
-    rows: &[
-        ("POST", "/api/send-otp", Doc::new("SendOtp", "Send a code", SENT, Content::json::<Envelope>())
-            .reads(properties::<SendBody<'static>>).about(ANSWERS)),
-        ("POST", "/api/verify-otp", Doc::new("VerifyOtp", "Check a code", RIGHT, Content::json::<Envelope>())
-            .reads(properties::<VerifyOtp<'static>>).about(ANSWERS)),
-    ],
-    ..Docs::OTHERS
-};
+pub fn redis_version() -> Routes {
+    Routes::new("Clients of the Redis version", "Codes of the service `default`, whose rules are the top-level settings.", Group::compatible(ErrorFormat::Envelope))
+        .post("/api/send-otp", send_otp, Doc::new("SendOtp", "Send a code", SENT, Content::json::<Envelope>())
+                .reads(properties::<SendBody<'static>>).about(ANSWERS))
+        .post("/api/verify-otp", verify_otp, Doc::new("VerifyOtp", "Check a code", RIGHT, Content::json::<Envelope>())
+                .reads(properties::<VerifyOtp<'static>>).about(ANSWERS))
+}
 
 #[rustfmt::skip] // A table.
-const TUTORIAL: Docs = Docs {
-    name: "Clients of the tutorial",
-    about: "The same with the tutorial's answers.",
-    group: Group::compatible(ErrorFormat::Message),
-    rows: &[
-        ("POST", "/send-code", Doc::new("SendCode", "Send a code", SENT, Content::json::<Message>())
-            .reads(properties::<SendBody<'static>>).about(ANSWERS)),
-        ("POST", "/verify-code", Doc::new("VerifyCode", "Check a code", RIGHT, Content::json::<Message>())
-            .reads(properties::<VerifyCode<'static>>).about(ANSWERS)),
-    ],
-    ..Docs::OTHERS
-};
-
-pub fn groups() -> [(Docs, Router<App>); 2] {
-    let api = Router::new().route("/api/send-otp", post(send_otp)).route("/api/verify-otp", post(verify_otp));
-    let tutorial =
-        Router::new().route("/send-code", post(send_code)).route("/verify-code", post(verify_code));
-    [(REDIS_VERSION, api), (TUTORIAL, tutorial)]
+pub fn tutorial() -> Routes {
+    Routes::new("Clients of the tutorial", "The same with the tutorial's answers.", Group::compatible(ErrorFormat::Message))
+        .post("/send-code", send_code, Doc::new("SendCode", "Send a code", SENT, Content::json::<Message>())
+                .reads(properties::<SendBody<'static>>).about(ANSWERS))
+        .post("/verify-code", verify_code, Doc::new("VerifyCode", "Check a code", RIGHT, Content::json::<Message>())
+                .reads(properties::<VerifyCode<'static>>).about(ANSWERS))
 }
 
 #[cfg(test)]

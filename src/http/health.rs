@@ -6,7 +6,6 @@ use axum::routing::get;
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
 use serde::Serialize;
-use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
 use super::app::{App, NodeStatus, ServedRoutes};
@@ -14,7 +13,7 @@ use super::call::Call;
 use super::credential::Credential;
 use super::error::{Error, REFUSED_SECONDS};
 use super::group::Group;
-use super::openapi::{Content, Doc, Docs};
+use super::openapi::{Content, Doc, Routes};
 use super::request;
 use super::response::{self, ALIVE, Envelope, ResponseExt as _};
 use super::tls::{CertificateHealth, Tls};
@@ -130,35 +129,20 @@ fn may_read_metrics(call: &Call) -> Result<(), Error> {
 const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
      key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
-        .route("/owner", get(owner))
-        .route("/hello-world", get(hello_world))
-        .merge(metrics_route())
-}
-
 pub fn metrics_route() -> Router<App> {
     Router::new().route("/metrics", get(metrics))
 }
 
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "The server",
-    about: "Health, metrics and this description.",
-    group: Group::OF_THIS_NODE,
-    rows: &[
-        ("GET", "/healthz", Doc::new("Healthz", "Check that the process runs", "The process runs.", Content::json::<Envelope>())),
-        ("GET", "/readyz", Doc::new("Readyz", "Check that the server is ready", "The server works.", Content::json::<Envelope>())
-            .about("503 names the part that does not work. Who may read the metrics gets details. A node of a cluster that could take over is ready.")),
-        ("GET", "/owner", Doc::new("Owner", "Check that this node answers requests", "It does.", Content::json::<Envelope>())
-            .about("For load balancers, also in front of a single machine. In a cluster the answer names the node that does.")),
-        ("GET", "/metrics", Doc::new("Metrics", "Read the metrics", "The metrics.", Content::Text(TextFormat::Classic.content_type()))
-            .about(METRICS)),
-        ("GET", "/hello-world", Doc::new("HelloWorld", "Get a fixed greeting", "The greeting.", Content::json::<Envelope>())
-            .about("For clients of the Redis version.")),
-        ("GET", "/openapi.json", Doc::new("OpenApi", "Read this description", "The description, an object of OpenAPI 3.1.", Content::json::<Value>())),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("The server", "Health, metrics and this description.", Group::OF_THIS_NODE)
+        .get("/healthz", alive, Doc::new("Healthz", "Check that the process runs", "The process runs.", Content::json::<Envelope>()))
+        .get("/readyz", ready, Doc::new("Readyz", "Check that the server is ready", "The server works.", Content::json::<Envelope>())
+                .about("503 names the part that does not work. Who may read the metrics gets details. A node of a cluster that could take over is ready."))
+        .get("/owner", owner, Doc::new("Owner", "Check that this node answers requests", "It does.", Content::json::<Envelope>())
+                .about("For load balancers, also in front of a single machine. In a cluster the answer names the node that does."))
+        .get("/metrics", metrics, Doc::new("Metrics", "Read the metrics", "The metrics.", Content::Text(TextFormat::Classic.content_type()))
+                .about(METRICS))
+        .get("/hello-world", hello_world, Doc::new("HelloWorld", "Get a fixed greeting", "The greeting.", Content::json::<Envelope>())
+                .about("For clients of the Redis version."))
+}

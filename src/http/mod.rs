@@ -4,7 +4,7 @@
 //!   [`Tls`] if the server has a certificate. `service` is the layer around the routes of a group: whether this node
 //!   answers, whether the route may be used, and the form of errors.
 //! * [`FrontEnd`] is the state that every request finds, with the server once its store is loaded.
-//! * Each file has its routes and their description at its end; `routes` puts them together, each group with its layer.
+//! * Each file has its routes with their descriptions at its end; `routes` puts them together, each group with its layer.
 //!   `openapi` describes them.
 //! * `api` is Twilio Verify's API. `compatible` has the routes of the replaced systems. `hooks` takes codes of identity
 //!   systems, each in its system's form. `callbacks` takes reports of gateways. `hosted` and `pages` are for people, `admin`

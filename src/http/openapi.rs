@@ -1,12 +1,15 @@
 //! The description of every route as `OpenAPI` 3.1, from the table of routes and the schemas of what it names.
 
+use axum::handler::Handler;
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Extension, Router};
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::api::paging::{Meta, Paging};
-use super::app::FrontEnd;
+use super::app::{App, FrontEnd};
 use super::form::{FORM, JSON, names};
 use super::group::{Access, Group};
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
@@ -25,16 +28,16 @@ pub const ERRORS: &str = "An error: its message says what is wrong, and docs/ref
 
 const COMPONENTS: &str = "/components/schemas";
 
-/// The description of a group of routes.
-#[derive(Clone, Copy)]
-pub struct Docs {
+/// A group of routes, and their descriptions.
+pub struct Routes {
     pub name: &'static str,
     pub about: &'static str,
     pub group: Group,
     /// Whether this server has the routes.
     pub is_served: fn(&FrontEnd) -> bool,
-    /// Method, path, and what there is.
-    pub rows: &'static [Row],
+    /// Those that are described.
+    pub rows: Vec<Row>,
+    pub router: Router<App>,
 }
 
 /// `GET`, which answers `HEAD` without a body too, `POST` or `DELETE`; the path, with the names of its variable segments in
@@ -56,6 +59,8 @@ pub struct Doc {
     pub status: u16,
     pub success: &'static str,
     pub content: Content,
+    /// Who may use it, if it is not as for its group.
+    pub access: Option<Access>,
 }
 
 #[derive(Clone, Copy)]
@@ -82,9 +87,37 @@ impl Content {
     }
 }
 
-impl Docs {
-    /// For what most groups have in common.
-    pub const OTHERS: Self = Self { name: "", about: "", group: Group::OPEN, is_served: |_| true, rows: &[] };
+impl Routes {
+    pub fn new(name: &'static str, about: &'static str, group: Group) -> Self {
+        Self { name, about, group, is_served: |_| true, rows: Vec::new(), router: Router::new() }
+    }
+
+    pub fn served_if(self, is_served: fn(&FrontEnd) -> bool) -> Self {
+        Self { is_served, ..self }
+    }
+
+    pub fn get<H: Handler<T, App>, T: 'static>(self, path: &'static str, handler: H, doc: Doc) -> Self {
+        self.with("GET", path, get(handler), doc)
+    }
+
+    pub fn post<H: Handler<T, App>, T: 'static>(self, path: &'static str, handler: H, doc: Doc) -> Self {
+        self.with("POST", path, post(handler), doc)
+    }
+
+    pub fn delete<H: Handler<T, App>, T: 'static>(self, path: &'static str, handler: H, doc: Doc) -> Self {
+        self.with("DELETE", path, delete(handler), doc)
+    }
+
+    fn with(mut self, verb: &'static str, path: &'static str, route: MethodRouter<App>, doc: Doc) -> Self {
+        let route = doc.access.map_or(route.clone(), |access| route.layer(Extension(access)));
+        self.rows.push((verb, path, doc));
+        Self { router: self.router.route(path, route), ..self }
+    }
+
+    /// With routes that are not described.
+    pub fn and(self, others: Router<App>) -> Self {
+        Self { router: self.router.merge(others), ..self }
+    }
 
     pub fn is_twilio(&self) -> bool {
         self.group.errors == ErrorFormat::Twilio
@@ -140,7 +173,8 @@ impl Doc {
         success: &'static str,
         content: Content,
     ) -> Self {
-        Self { id, summary, about: "", reads: Vec::new, has_key: false, status: 200, success, content }
+        let (about, reads) = ("", Vec::new as fn() -> _);
+        Self { id, summary, about, reads, has_key: false, status: 200, success, content, access: None }
     }
 
     pub const fn about(self, about: &'static str) -> Self {
@@ -153,6 +187,10 @@ impl Doc {
 
     pub const fn with_key(self) -> Self {
         Self { has_key: true, ..self }
+    }
+
+    pub const fn access(self, access: Access) -> Self {
+        Self { access: Some(access), ..self }
     }
 
     /// Its parameters, with their places: `path`, `header`, and `query` or `body`.
@@ -169,8 +207,8 @@ impl Doc {
 }
 
 /// The document as JSON.
-pub fn text(docs: &[Docs]) -> String {
-    let mut text = serde_json::to_string_pretty(&document(docs)).unwrap_or_default();
+pub fn text(groups: &[Routes]) -> String {
+    let mut text = serde_json::to_string_pretty(&document(groups)).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -322,10 +360,10 @@ fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> V
     schema
 }
 
-fn document(docs: &[Docs]) -> Value {
+fn document(groups: &[Routes]) -> Value {
     let (mut schemas, mut paths, mut tags) = (schemas(Contract::Serialize, false), Map::new(), Vec::new());
-    for docs in docs.iter().filter(|docs| !docs.rows.is_empty()) {
-        for row in docs.rows {
+    for docs in groups.iter().filter(|docs| !docs.rows.is_empty()) {
+        for row in &docs.rows {
             let item = paths.entry(row.1).or_insert_with(|| json!({}));
             item[row.0.to_lowercase()] = operation(docs, row, &mut schemas);
         }
@@ -350,7 +388,7 @@ fn document(docs: &[Docs]) -> Value {
     })
 }
 
-fn operation(docs: &Docs, (verb, path, doc): &Row, schemas: &mut SchemaGenerator) -> Value {
+fn operation(docs: &Routes, (verb, path, doc): &Row, schemas: &mut SchemaGenerator) -> Value {
     let (in_body, others): (Vec<_>, Vec<_>) =
         doc.params(verb, path).into_iter().partition(|(place, _)| *place == "body");
     let parameters: Vec<_> = others.iter().map(|(place, param)| parameter(param, place)).collect();
@@ -424,7 +462,7 @@ fn parameter(param: &Property, place: &str) -> Value {
     })
 }
 
-fn body(docs: &Docs, params: &[(&str, Property)]) -> Value {
+fn body(docs: &Routes, params: &[(&str, Property)]) -> Value {
     let params = || params.iter().map(|(_, param)| param);
     let required = || params().filter(|param| param.required);
     let names: Vec<&String> = required().map(|param| &param.name).collect();

@@ -6,33 +6,36 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::app::{App, ServedRoutes};
 use super::call::Call;
 use super::error::Error;
 use super::group::Group;
-use super::openapi::{Content, Doc, Docs};
+use super::openapi::{Content, Doc, Routes};
 use super::pages::{docs, inbox};
 use super::response::{self, Envelope};
 use super::service::around;
 use super::{admin, api, callbacks, compatible, health, hooks, hosted, local, openapi, pages, request};
 
-/// The groups of routes with their descriptions, in the order in which a reader wants them.
-fn groups() -> Vec<(Docs, Router<App>)> {
-    let mut groups = api::groups();
-    groups.extend(compatible::groups());
-    groups.extend([
-        (
-            health::DOCS,
-            health::routes().route("/openapi.json", get(description)).route("/docs", get(docs_page)),
-        ),
-        (INDEX, Router::new().route("/", get(index)).merge(pages::routes())),
-        (inbox::DOCS, inbox::routes()),
-        (callbacks::DOCS, callbacks::routes()),
-    ]);
-    groups
+/// The groups of routes, in the order in which a reader wants them.
+fn groups() -> Vec<Routes> {
+    let this = Doc::new("OpenApi", "Read this description", OPEN_API, Content::json::<Value>());
+    let index = Doc::new("Index", "List the routes", "The routes.", Content::json::<Envelope>());
+    let about = "The list of the routes. For a browser it is the start page.";
+    let of_the_server = [
+        health::routes()
+            .get("/openapi.json", description, this)
+            .and(Router::new().route("/docs", get(docs_page))),
+        Routes::new("Pages", about, Group::CLOSED_TO_PAGES).get("/", index_page, index).and(pages::routes()),
+        inbox::routes(),
+        callbacks::routes(),
+    ];
+    let compatible = [compatible::redis_version(), compatible::tutorial()];
+    api::groups().into_iter().chain(compatible).chain(of_the_server).collect()
 }
+
+const OPEN_API: &str = "The description, an object of OpenAPI 3.1.";
 
 /// The routes of a listener.
 pub fn router(app: &App, served: ServedRoutes) -> Router {
@@ -41,9 +44,9 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
         around(Group::OF_THIS_NODE, app, health::metrics_route())
     } else {
         let people = hosted::routes().merge(admin::routes(app)).merge(hooks::routes());
-        let served = groups().into_iter().filter(|(docs, _)| (docs.is_served)(app));
-        served.fold(around(Group::CLOSED_TO_PAGES, app, people), |all, (docs, routes)| {
-            all.merge(around(docs.group, app, routes))
+        let served = groups().into_iter().filter(|routes| (routes.is_served)(app));
+        served.fold(around(Group::CLOSED_TO_PAGES, app, people), |all, routes| {
+            all.merge(around(routes.group, app, routes.router))
         })
     };
     let local = if served == ServedRoutes::Local { local::routes(app) } else { Router::new() };
@@ -51,7 +54,7 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
 }
 
 /// The descriptions of all routes.
-pub static DOCS: LazyLock<Vec<Docs>> = LazyLock::new(|| groups().into_iter().map(|(docs, _)| docs).collect());
+pub static DOCS: LazyLock<Vec<Routes>> = LazyLock::new(groups);
 
 /// What answers at a path where nothing is.
 async fn unknown(call: Call) -> Error {
@@ -61,23 +64,15 @@ async fn unknown(call: Call) -> Error {
     Error::NOT_SERVED
 }
 
-const INDEX: Docs = Docs {
-    name: "Pages",
-    about: "The list of the routes. For a browser it is the start page.",
-    group: Group::CLOSED_TO_PAGES,
-    rows: &[("GET", "/", Doc::new("Index", "List the routes", "The routes.", Content::json::<Envelope>()))],
-    ..Docs::OTHERS
-};
-
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
-async fn index(call: Call) -> Response {
+async fn index_page(call: Call) -> Response {
     let app = &call.app;
     if request::accepts(&call.head.headers, "text/html") {
         return pages::start(app.inbox.is_some(), app.settings.gateways.only_simulator());
     }
     let listed = DOCS.iter().filter(|docs| !docs.is_twilio() && (docs.is_served)(app));
-    let routes = listed.flat_map(|docs| docs.rows).map(|(verb, path, _)| format!("{verb} {path}"));
+    let routes = listed.flat_map(|docs| &docs.rows).map(|(verb, path, _)| format!("{verb} {path}"));
     let routes: Vec<String> = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
     let message = "onceward: phone verification by one-time code";
     response::envelope(StatusCode::OK, 200, message, Some(json!({ "routes": routes })))
@@ -105,7 +100,7 @@ mod tests {
     fn the_description_has_every_row_and_no_other() {
         let described: serde_json::Value = serde_json::from_str(openapi_json()).expect("JSON");
         let paths = described["paths"].as_object().expect("paths");
-        let rows: Vec<_> = DOCS.iter().flat_map(|docs| docs.rows).collect();
+        let rows: Vec<_> = DOCS.iter().flat_map(|docs| &docs.rows).collect();
         assert!(rows.iter().all(|(verb, path, _)| paths[*path].get(verb.to_lowercase()).is_some()));
         let count: usize = paths.values().map(|item| item.as_object().map_or(0, serde_json::Map::len)).sum();
         assert_eq!(count, rows.len());

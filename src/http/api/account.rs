@@ -220,45 +220,22 @@ async fn delete_test_number(InService(caller, service, pattern): InService<Strin
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/TestNumbers", post(create_test_number).get(list_test_numbers))
-        .route("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete(delete_test_number))
+#[rustfmt::skip] // A table.
+pub fn routes() -> Routes {
+    Routes::new("Test numbers", "Numbers that receive no message and have a known code. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
+        .post("/v2/Services/{ServiceSid}/TestNumbers", create_test_number, made::<TestNumber, TestNumberView>("CreateTestNumber", "Create a test number")
+                .about("Replaces a test number with the same pattern. The server refuses a pattern that could match a real subscriber's number, unless Force is true."))
+        .get("/v2/Services/{ServiceSid}/TestNumbers", list_test_numbers, list_of::<(), TestNumberView>("test_numbers", "ListTestNumber", "List test numbers"))
+        .delete("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number, gone::<()>("DeleteTestNumber", "Delete a test number"))
 }
 
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Test numbers",
-    about: "Numbers that receive no message and have a known code. Not in Twilio's API.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/TestNumbers", made::<TestNumber, TestNumberView>("CreateTestNumber", "Create a test number")
-            .about("Replaces a test number with the same pattern. The server refuses a pattern that could match a real subscriber's number, unless Force is true.")),
-        ("GET", "/v2/Services/{ServiceSid}/TestNumbers", list_of::<(), TestNumberView>("test_numbers", "ListTestNumber", "List test numbers")),
-        ("DELETE", "/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", gone::<()>("DeleteTestNumber", "Delete a test number")),
-    ],
-    ..Docs::OTHERS
-};
-
-pub fn account_routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Templates", get(list_templates).layer(Extension(Access::AnyScope)))
-        .route("/v2/SafeList/Numbers", post(create_safe_number))
-        .route("/v2/SafeList/Numbers/{PhoneNumber}", get(fetch_safe_number).delete(delete_safe_number))
+pub fn account_routes() -> Routes {
+    Routes::new("Templates and the safe list", "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for \
+            the account itself.", Group::twilio(Access::Account("the safe list")))
+        .get("/v2/Templates", list_templates, list_of::<TemplateFilters, TemplateView>("templates", "ListVerificationTemplate", "List templates")
+                .about("Templates are built in or come from the configuration.").access(Access::AnyScope))
+        .post("/v2/SafeList/Numbers", create_safe_number, made::<SafeNumber, SafeNumberView>("CreateSafelist", "Add a number to the safe list"))
+        .get("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number, ok::<(), SafeNumberView>("FetchSafelist", "Fetch a number of the safe list"))
+        .delete("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number, gone::<()>("DeleteSafelist", "Remove a number from the safe list"))
 }
-
-#[rustfmt::skip] // A table.
-pub const ACCOUNT: Docs = Docs {
-    name: "Templates and the safe list",
-    about: "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for \
-            the account itself.",
-    group: Group::twilio(Access::Account("the safe list")),
-    rows: &[
-        ("GET", "/v2/Templates", list_of::<TemplateFilters, TemplateView>("templates", "ListVerificationTemplate", "List templates")
-            .about("Templates are built in or come from the configuration.")),
-        ("POST", "/v2/SafeList/Numbers", made::<SafeNumber, SafeNumberView>("CreateSafelist", "Add a number to the safe list")),
-        ("GET", "/v2/SafeList/Numbers/{PhoneNumber}", ok::<(), SafeNumberView>("FetchSafelist", "Fetch a number of the safe list")),
-        ("DELETE", "/v2/SafeList/Numbers/{PhoneNumber}", gone::<()>("DeleteSafelist", "Remove a number from the safe list")),
-    ],
-    ..Docs::OTHERS
-};

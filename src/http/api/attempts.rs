@@ -4,7 +4,6 @@ use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
 use crate::gateway::ReceiptStatus;
-use crate::http::openapi::Row;
 use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
 #[derive(Deserialize, JsonSchema)]
@@ -237,21 +236,14 @@ fn services(caller: &Caller, asked: Option<ServiceSid>) -> Option<Vec<ServiceId>
     Some(asked.into_iter().filter(|asked| own.is_none_or(|own| own == *asked)).collect())
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Attempts", get(list))
-        .route("/v2/Attempts/{Sid}", get(fetch))
-        .route("/v2/Attempts/Summary", get(summary))
-}
-
 #[rustfmt::skip] // A table.
-pub const ROWS: [Row; 3] = [
-        ("GET", "/v2/Attempts", list_of::<Filters, AttemptView>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
-            .about("Newest first.")),
-        ("GET", "/v2/Attempts/{Sid}", ok::<(), AttemptView>("FetchVerificationAttempt", "Fetch an attempt")),
-        ("GET", "/v2/Attempts/Summary", ok::<SummaryFilters, SummaryView>("FetchVerificationAttemptsSummary", "Summarize attempts")
-            ),
-];
+pub fn with_routes(verifications: Routes) -> Routes {
+    verifications
+        .get("/v2/Attempts", list, list_of::<Filters, AttemptView>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
+                .about("Newest first."))
+        .get("/v2/Attempts/{Sid}", fetch, ok::<(), AttemptView>("FetchVerificationAttempt", "Fetch an attempt"))
+        .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, SummaryView>("FetchVerificationAttemptsSummary", "Summarize attempts"))
+}
 
 #[cfg(test)]
 mod tests {

@@ -111,18 +111,9 @@ async fn list(
     Ok(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry)))
 }
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/v2/Audit", get(list))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Audit log",
-    about: "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("GET", "/v2/Audit", list_of::<Filters, AuditEntryView>("entries", "ListAuditEntry", "List changes")
-            .about("Newest first. A key for one service sees the changes of that service.")),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Audit log", "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
+        .get("/v2/Audit", list, list_of::<Filters, AuditEntryView>("entries", "ListAuditEntry", "List changes")
+                .about("Newest first. A key for one service sees the changes of that service."))
+}

@@ -104,30 +104,17 @@ fn scope(caller: &Caller, asked: Option<values::ServiceSid>) -> Result<Option<Ar
     registry.service_by_id(own).ok_or(Error::NO_RESOURCE).map(Some)
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Guard/Allowances", get(list_allowances))
-        .route("/v2/Guard/Explanations/{Subject}", get(explain))
-        .route("/v2/Guard/Entries", post(create_entry).get(list_entries))
-        .route("/v2/Guard/Entries/{Subject}", delete(delete_entry))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Guard",
-    about: "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for \
-            one service sees and changes that service. Not in Twilio's API.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("GET", "/v2/Guard/Allowances", list_of::<OfService, Item>("allowances", "ListGuardAllowance", "List low allowances")
-            .about("Those with less than half of their messages, the smallest part first.")),
-        ("GET", "/v2/Guard/Explanations/{Subject}", ok::<OfService, Explanation>("FetchGuardExplanation", "Explain what the guard does")
-            .about("Without ServiceSid of the ten services that refuse it or have the least left.")),
-        ("POST", "/v2/Guard/Entries", made::<NewEntry, Item>("CreateGuardEntry", "Allow or block messages")
-            .about("Replaces the entry of the same subject.")),
-        ("GET", "/v2/Guard/Entries", list_of::<OfService, Item>("entries", "ListGuardEntry", "List manual entries")
-            .about("Those that end last first. Numbers are masked.")),
-        ("DELETE", "/v2/Guard/Entries/{Subject}", gone::<OfService>("DeleteGuardEntry", "Remove a manual entry")),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Guard", "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for \
+            one service sees and changes that service. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
+        .get("/v2/Guard/Allowances", list_allowances, list_of::<OfService, Item>("allowances", "ListGuardAllowance", "List low allowances")
+                .about("Those with less than half of their messages, the smallest part first."))
+        .get("/v2/Guard/Explanations/{Subject}", explain, ok::<OfService, Explanation>("FetchGuardExplanation", "Explain what the guard does")
+                .about("Without ServiceSid of the ten services that refuse it or have the least left."))
+        .post("/v2/Guard/Entries", create_entry, made::<NewEntry, Item>("CreateGuardEntry", "Allow or block messages")
+                .about("Replaces the entry of the same subject."))
+        .get("/v2/Guard/Entries", list_entries, list_of::<OfService, Item>("entries", "ListGuardEntry", "List manual entries")
+                .about("Those that end last first. Numbers are masked."))
+        .delete("/v2/Guard/Entries/{Subject}", delete_entry, gone::<OfService>("DeleteGuardEntry", "Remove a manual entry"))
+}

@@ -122,23 +122,12 @@ async fn result(
     }))
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/HostedSessions", post(create))
-        .route("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", post(result))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Hosted sessions",
-    about: "A page of this server on which a person verifies a number, and its result. API keys need the scope \
-            verify. Not in Twilio's API.",
-    group: Group::twilio(Access::Scope(Scope::Verify)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/HostedSessions", made::<NewSession, HostedSessionView>("CreateHostedSession", "Create a hosted session")
-            .about("Lead the person to its url, which works once.")),
-        ("POST", "/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", ok::<Redeemed, SessionResultView>("CreateHostedSessionResult", "Exchange the code for the result")
-            .about("Once, within 60 s after the person came back. Anything else is 404.")),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Hosted sessions", "A page of this server on which a person verifies a number, and its result. API keys need the scope \
+            verify. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Verify)))
+        .post("/v2/Services/{ServiceSid}/HostedSessions", create, made::<NewSession, HostedSessionView>("CreateHostedSession", "Create a hosted session")
+                .about("Lead the person to its url, which works once."))
+        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result, ok::<Redeemed, SessionResultView>("CreateHostedSessionResult", "Exchange the code for the result")
+                .about("Once, within 60 s after the person came back. Anything else is 404."))
+}

@@ -205,52 +205,24 @@ fn limit<'a>(service: &'a Service, segment: &str) -> Result<&'a RateLimit, Error
     named.ok_or(Error::NO_RESOURCE)
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/RateLimits", post(create).get(list))
-        .route("/v2/Services/{ServiceSid}/RateLimits/{Sid}", get(fetch).post(update).delete(delete_limit))
+#[rustfmt::skip] // A table.
+pub fn routes() -> Routes {
+    Routes::new("Rate limits", "Named limits: a request passes a value for one, and each of its buckets counts that value.", Group::twilio(Access::Scope(Scope::Admin)))
+        .post("/v2/Services/{ServiceSid}/RateLimits", create, made::<NewRateLimit, RateLimitView>("CreateRateLimit", "Create a rate limit")
+                .about("Without buckets it counts nothing yet."))
+        .get("/v2/Services/{ServiceSid}/RateLimits", list, list_of::<(), RateLimitView>("rate_limits", "ListRateLimit", "List rate limits"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, ok::<(), RateLimitView>("FetchRateLimit", "Fetch a rate limit"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update, ok::<ChangedRateLimit, RateLimitView>("UpdateRateLimit", "Update a rate limit"))
+        .delete("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete_limit, gone::<()>("DeleteRateLimit", "Delete a rate limit"))
 }
 
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Rate limits",
-    about: "Named limits: a request passes a value for one, and each of its buckets counts that value.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/RateLimits", made::<NewRateLimit, RateLimitView>("CreateRateLimit", "Create a rate limit")
-            .about("Without buckets it counts nothing yet.")),
-        ("GET", "/v2/Services/{ServiceSid}/RateLimits", list_of::<(), RateLimitView>("rate_limits", "ListRateLimit", "List rate limits")),
-        ("GET", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ok::<(), RateLimitView>("FetchRateLimit", "Fetch a rate limit")),
-        ("POST", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", ok::<ChangedRateLimit, RateLimitView>("UpdateRateLimit", "Update a rate limit")),
-        ("DELETE", "/v2/Services/{ServiceSid}/RateLimits/{Sid}", gone::<()>("DeleteRateLimit", "Delete a rate limit")),
-    ],
-    ..Docs::OTHERS
-};
-
-pub fn bucket_routes() -> Router<App> {
-    Router::new()
-        .route(
-            "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets",
-            post(create_bucket).get(list_buckets),
-        )
-        .route(
-            "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}",
-            get(fetch_bucket).post(update_bucket).delete(delete_bucket),
-        )
+pub fn bucket_routes() -> Routes {
+    Routes::new("Buckets", "The number of requests with one value that are allowed within an interval.", Group::twilio(Access::Scope(Scope::Admin)))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, made::<NewBucket, BucketView>("CreateBucket", "Create a bucket")
+                .about("Counts from now on."))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets, list_of::<(), BucketView>("buckets", "ListBucket", "List buckets"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket, ok::<(), BucketView>("FetchBucket", "Fetch a bucket"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket, ok::<ChangedBucket, BucketView>("UpdateBucket", "Update a bucket"))
+        .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket, gone::<()>("DeleteBucket", "Delete a bucket"))
 }
-
-#[rustfmt::skip] // A table.
-pub const BUCKETS: Docs = Docs {
-    name: "Buckets",
-    about: "The number of requests with one value that are allowed within an interval.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", made::<NewBucket, BucketView>("CreateBucket", "Create a bucket")
-            .about("Counts from now on.")),
-        ("GET", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_of::<(), BucketView>("buckets", "ListBucket", "List buckets")),
-        ("GET", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ok::<(), BucketView>("FetchBucket", "Fetch a bucket")),
-        ("POST", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", ok::<ChangedBucket, BucketView>("UpdateBucket", "Update a bucket")),
-        ("DELETE", "/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", gone::<()>("DeleteBucket", "Delete a bucket")),
-    ],
-    ..Docs::OTHERS
-};

@@ -76,25 +76,14 @@ async fn erase(InService(caller, service, number): InService<values::PhoneNumber
     }))
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/Lockouts/{To}", get(fetch).delete(unlock))
-        .route("/v2/Services/{ServiceSid}/Numbers/{To}", delete(erase))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Lockouts",
-    about: "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in \
-            Twilio's API.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("GET", "/v2/Services/{ServiceSid}/Lockouts/{To}", ok::<(), LockoutView>("FetchLockout", "Fetch the lockout of a number")
-            .about("404 without a wrong code or a lockout.")),
-        ("DELETE", "/v2/Services/{ServiceSid}/Lockouts/{To}", gone::<()>("DeleteLockout", "End the lockout of a number")
-            .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code.")),
-        ("DELETE", "/v2/Services/{ServiceSid}/Numbers/{To}", ok::<(), ErasureView>("DeleteNumber", "Erase a number")
-            .about("Erases the verification, the counts, the attempts, the planned messages and the events about the number. A lockout that is in force stays until it ends. With the account's credentials or a key for all services the number also leaves the safe list. 200 for an unknown number too.")),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Lockouts", "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in \
+            Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
+        .get("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch, ok::<(), LockoutView>("FetchLockout", "Fetch the lockout of a number")
+                .about("404 without a wrong code or a lockout."))
+        .delete("/v2/Services/{ServiceSid}/Lockouts/{To}", unlock, gone::<()>("DeleteLockout", "End the lockout of a number")
+                .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code."))
+        .delete("/v2/Services/{ServiceSid}/Numbers/{To}", erase, ok::<(), ErasureView>("DeleteNumber", "Erase a number")
+                .about("Erases the verification, the counts, the attempts, the planned messages and the events about the number. A lockout that is in force stays until it ends. With the account's credentials or a key for all services the number also leaves the safe list. 200 for an unknown number too."))
+}

@@ -224,23 +224,12 @@ async fn fetch_older(
     }))
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/PhoneNumbers/{PhoneNumber}", get(fetch))
-        .route("/v1/PhoneNumbers/{PhoneNumber}", get(fetch_older))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Lookup",
-    about: "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
-            type of its line. No network is asked. API keys need the scope verify.",
-    group: Group::twilio(Access::Scope(Scope::Verify)),
-    rows: &[
-        ("GET", "/v2/PhoneNumbers/{PhoneNumber}", ok::<Wanted, LookupView>("FetchPhoneNumber", "Look a number up")
-            .about("A number that is not valid is no error: valid is false, and validation_errors says why.")),
-        ("GET", "/v1/PhoneNumbers/{PhoneNumber}", ok::<OlderWanted, OlderLookupView>("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
-            .about("A number that is not valid is 404.")),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Lookup", "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
+            type of its line. No network is asked. API keys need the scope verify.", Group::twilio(Access::Scope(Scope::Verify)))
+        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch, ok::<Wanted, LookupView>("FetchPhoneNumber", "Look a number up")
+                .about("A number that is not valid is no error: valid is false, and validation_errors says why."))
+        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older, ok::<OlderWanted, OlderLookupView>("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
+                .about("A number that is not valid is 404."))
+}

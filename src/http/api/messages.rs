@@ -155,26 +155,15 @@ pub fn code_in(text: &str) -> Option<Code> {
     (is_one && found.all(|other| other == first)).then(|| Code::parse(first)).flatten()
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/Messages", post(create))
-        .route("/v2/Services/{ServiceSid}/Outcomes", post(outcome))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Carried codes",
-    about: "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
-            scope messages. Not in Twilio's API.",
-    group: Group::twilio(Access::Scope(Scope::Messages)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/Messages", made::<New, MessageView>("CreateMessage", "Carry a code of another system")
-            .about("One message, and no verification: nothing is checked here, and nothing is sent again later. While the code lives, a repetition for the same number and code sends nothing.")),
-        ("POST", "/v2/Services/{ServiceSid}/Outcomes", ok::<Outcome, OutcomeView>("CreateOutcome", "Report a verified number")
-            .about("The pumping guard learns which messages led to a verified number.")),
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Carried codes", "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
+            scope messages. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Messages)))
+        .post("/v2/Services/{ServiceSid}/Messages", create, made::<New, MessageView>("CreateMessage", "Carry a code of another system")
+                .about("One message, and no verification: nothing is checked here, and nothing is sent again later. While the code lives, a repetition for the same number and code sends nothing."))
+        .post("/v2/Services/{ServiceSid}/Outcomes", outcome, ok::<Outcome, OutcomeView>("CreateOutcome", "Report a verified number")
+                .about("The pumping guard learns which messages led to a verified number."))
+}
 
 #[cfg(test)]
 mod tests {

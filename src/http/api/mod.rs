@@ -28,41 +28,34 @@ use axum::Router;
 use axum::routing::get;
 
 use self::access::Caller;
-use super::app::App;
 use super::error::Error;
 use super::group::{Access, Group};
-use super::openapi::Docs;
+use super::openapi::Routes;
 
 /// The groups, in the order in which a reader wants them.
-pub fn groups() -> Vec<(Docs, Router<App>)> {
-    vec![
-        (verifications::DOCS, verifications::routes().merge(attempts::routes())),
-        (hosted::DOCS, hosted::routes()),
-        (messages::DOCS, messages::routes()),
-        (lookup::DOCS, lookup::routes()),
-        (lockouts::DOCS, lockouts::routes()),
-        (guard::DOCS, guard::routes()),
-        (services::DOCS, services::routes()),
-        (services::MESSAGING, services::messaging_routes()),
-        (limits::DOCS, limits::routes()),
-        (limits::BUCKETS, limits::bucket_routes()),
-        (webhooks::DOCS, webhooks::routes()),
-        (webhooks::DELIVERIES, webhooks::delivery_routes()),
-        (account::DOCS, account::routes()),
-        (account::ACCOUNT, account::account_routes()),
-        (audit::DOCS, audit::routes()),
-        (NOT_SERVED, not_served()),
+pub fn groups() -> [Routes; 16] {
+    [
+        attempts::with_routes(verifications::routes()),
+        hosted::routes(),
+        messages::routes(),
+        lookup::routes(),
+        lockouts::routes(),
+        guard::routes(),
+        services::routes(),
+        services::messaging_routes(),
+        limits::routes(),
+        limits::bucket_routes(),
+        webhooks::routes(),
+        webhooks::delivery_routes(),
+        account::routes(),
+        account::account_routes(),
+        audit::routes(),
+        not_served(),
     ]
 }
 
-/// What Twilio serves and this server does not.
-const NOT_SERVED: Docs = Docs {
-    group: Group { is_of_this_node: true, is_closed_to_pages: true, ..Group::twilio(Access::Open) },
-    ..Docs::OTHERS
-};
-
-/// 404 for a caller who is known.
-fn not_served() -> Router<App> {
+/// What Twilio serves and this server does not: 404 for a caller who is known.
+fn not_served() -> Routes {
     const ENTITIES: &str = "Entities, Factors and Challenges";
     const ROUTES: [(&str, &str); 7] = [
         ("/v2/Services/{ServiceSid}/Entities", ENTITIES),
@@ -73,8 +66,10 @@ fn not_served() -> Router<App> {
         ("/v2/Services/{ServiceSid}/Passkeys/{*Path}", "Passkeys"),
         ("/v2/Forms/{FormType}", "Forms"),
     ];
-    ROUTES.into_iter().fold(Router::new(), |router, (path, what)| {
+    let group = Group { is_of_this_node: true, is_closed_to_pages: true, ..Group::twilio(Access::Open) };
+    let routes = ROUTES.into_iter().fold(Router::new(), |router, (path, what)| {
         let handler = move |_: Caller| async move { Error::not_served(what) };
         router.route(path, get(handler).post(handler).delete(handler))
-    })
+    });
+    Routes::new("", "", group).and(routes)
 }

@@ -1,7 +1,6 @@
 //! What most files of resources use.
 
-pub use axum::routing::{delete, get, post};
-pub use axum::{Extension, Json, Router};
+pub use axum::Json;
 pub use hyper::StatusCode;
 pub use schemars::JsonSchema;
 pub use serde::{Deserialize, Serialize};
@@ -9,11 +8,10 @@ pub use serde::{Deserialize, Serialize};
 pub use super::access::{Answer, Caller, Gone, InService, Keyed, Made, Segments, created};
 pub use super::paging::{Listed, Listing, Turn};
 pub use crate::domain::{Channel, Code, CodeLength, Region, ServiceId, Sid, SidKind};
-pub use crate::http::app::App;
 pub use crate::http::error::Error;
 pub use crate::http::form::Params;
 pub use crate::http::group::{Access, Group};
-pub use crate::http::openapi::{Docs, gone, list_of, made, ok};
+pub use crate::http::openapi::{Routes, gone, list_of, made, ok};
 pub(in crate::http) use crate::http::values;
 pub use crate::http::values::{
     AccountSid, AttemptSid, BucketSid, Date, Frame, HostedSessionSid, Id, MessagingServiceSid, RateLimitSid,

@@ -322,62 +322,28 @@ async fn delete_messaging(InService(caller, service, country): InService<String>
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services", post(create).layer(Extension(Access::Account("creating services"))).get(list))
-        .route(
-            "/v2/Services/{Sid}",
-            delete(delete_service)
-                .layer(Extension(Access::Account("deleting services")))
-                .get(fetch)
-                .post(update),
-        )
+#[rustfmt::skip] // A table.
+pub fn routes() -> Routes {
+    Routes::new("Services", "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
+            key must be for all services.", Group::twilio(Access::Scope(Scope::Admin)))
+        .post("/v2/Services", create, made::<(), ServiceView>("CreateService", "Create a service")
+                .reads(described::<true>).access(Access::Account("creating services")))
+        .get("/v2/Services", list, list_of::<(), ServiceView>("services", "ListService", "List services")
+                .about("Newest first. A key for one service sees that service."))
+        .get("/v2/Services/{Sid}", fetch, ok::<(), ServiceView>("FetchService", "Fetch a service"))
+        .post("/v2/Services/{Sid}", update, ok::<(), ServiceView>("UpdateService", "Update a service")
+                .reads(described::<false>).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
+        .delete("/v2/Services/{Sid}", delete_service, gone::<()>("DeleteService", "Delete a service")
+                .about("Deletes everything that belongs to the service, including keys for it alone.").access(Access::Account("deleting services")))
 }
 
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Services",
-    about: "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
-            key must be for all services.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("POST", "/v2/Services", made::<(), ServiceView>("CreateService", "Create a service")
-            .reads(described::<true>)),
-        ("GET", "/v2/Services", list_of::<(), ServiceView>("services", "ListService", "List services")
-            .about("Newest first. A key for one service sees that service.")),
-        ("GET", "/v2/Services/{Sid}", ok::<(), ServiceView>("FetchService", "Fetch a service")),
-        ("POST", "/v2/Services/{Sid}", ok::<(), ServiceView>("UpdateService", "Update a service")
-            .reads(described::<false>).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409.")),
-        ("DELETE", "/v2/Services/{Sid}", gone::<()>("DeleteService", "Delete a service")
-            .about("Deletes everything that belongs to the service, including keys for it alone.")),
-    ],
-    ..Docs::OTHERS
-};
-
-pub fn messaging_routes() -> Router<App> {
-    Router::new()
-        .route(
-            "/v2/Services/{ServiceSid}/MessagingConfigurations",
-            post(create_messaging).get(list_messaging),
-        )
-        .route(
-            "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}",
-            get(fetch_messaging).post(update_messaging).delete(delete_messaging),
-        )
+pub fn messaging_routes() -> Routes {
+    Routes::new("Messaging configurations", "The gateway for each country.", Group::twilio(Access::Scope(Scope::Admin)))
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging, made::<NewMessaging, MessagingConfigurationView>("CreateMessagingConfiguration", "Create a messaging configuration")
+                .about("One for each country."))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging, list_of::<(), MessagingConfigurationView>("messaging_configurations", "ListMessagingConfiguration", "List messaging configurations"))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging, ok::<(), MessagingConfigurationView>("FetchMessagingConfiguration", "Fetch a messaging configuration"))
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging, ok::<ChangedMessaging, MessagingConfigurationView>("UpdateMessagingConfiguration", "Update a messaging configuration"))
+        .delete("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging, gone::<()>("DeleteMessagingConfiguration", "Delete a messaging configuration"))
 }
-
-#[rustfmt::skip] // A table.
-pub const MESSAGING: Docs = Docs {
-    name: "Messaging configurations",
-    about: "The gateway for each country.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/MessagingConfigurations", made::<NewMessaging, MessagingConfigurationView>("CreateMessagingConfiguration", "Create a messaging configuration")
-            .about("One for each country.")),
-        ("GET", "/v2/Services/{ServiceSid}/MessagingConfigurations", list_of::<(), MessagingConfigurationView>("messaging_configurations", "ListMessagingConfiguration", "List messaging configurations")),
-        ("GET", "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ok::<(), MessagingConfigurationView>("FetchMessagingConfiguration", "Fetch a messaging configuration")),
-        ("POST", "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", ok::<ChangedMessaging, MessagingConfigurationView>("UpdateMessagingConfiguration", "Update a messaging configuration")),
-        ("DELETE", "/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", gone::<()>("DeleteMessagingConfiguration", "Delete a messaging configuration")),
-    ],
-    ..Docs::OTHERS
-};

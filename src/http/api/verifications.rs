@@ -284,31 +284,16 @@ pub fn log_check(origin: &Origin, verification: &Verification) {
     }
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/Verifications", post(create))
-        .route("/v2/Services/{ServiceSid}/VerificationCheck", post(check))
-        .route("/v2/Services/{ServiceSid}/Verifications/{Sid}", get(fetch).post(update))
-}
-
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Verifications",
-    about: "Send codes, check them, and read the delivery of messages. API keys need the scope verify.",
-    group: Group::twilio(Access::Scope(Scope::Verify)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/Verifications", made::<Begin, VerificationView>("CreateVerification", "Send a code")
-            .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request sends nothing again until ten minutes after the end of the verification, and gets the verification's present state.").with_key()),
-        ("POST", "/v2/Services/{ServiceSid}/VerificationCheck", ok::<Check, CheckView>("CreateVerificationCheck", "Check a code")
-            .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds.").with_key()),
-        ("GET", "/v2/Services/{ServiceSid}/Verifications/{Sid}", ok::<(), VerificationView>("FetchVerification", "Fetch a verification")),
-        ("POST", "/v2/Services/{ServiceSid}/Verifications/{Sid}", ok::<End, VerificationView>("UpdateVerification", "End a verification")),
-        super::attempts::ROWS[0],
-        super::attempts::ROWS[1],
-        super::attempts::ROWS[2],
-    ],
-    ..Docs::OTHERS
-};
+pub fn routes() -> Routes {
+    Routes::new("Verifications", "Send codes, check them, and read the delivery of messages. API keys need the scope verify.", Group::twilio(Access::Scope(Scope::Verify)))
+        .post("/v2/Services/{ServiceSid}/Verifications", create, made::<Begin, VerificationView>("CreateVerification", "Send a code")
+                .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request sends nothing again until ten minutes after the end of the verification, and gets the verification's present state.").with_key())
+        .post("/v2/Services/{ServiceSid}/VerificationCheck", check, ok::<Check, CheckView>("CreateVerificationCheck", "Check a code")
+                .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds.").with_key())
+        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch, ok::<(), VerificationView>("FetchVerification", "Fetch a verification"))
+        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update, ok::<End, VerificationView>("UpdateVerification", "End a verification"))
+}
 
 #[cfg(test)]
 mod tests {

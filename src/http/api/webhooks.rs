@@ -345,51 +345,28 @@ fn unavailable(caller: &Caller, refusal: Refusal) -> Error {
     refusal.into()
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/Webhooks", post(create).get(list))
-        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}", get(fetch).post(update).delete(delete_webhook))
+#[rustfmt::skip] // A table.
+pub fn routes() -> Routes {
+    Routes::new("Webhooks", "Receivers of events, which are signed according to Standard Webhooks.", Group::twilio(Access::Scope(Scope::Admin)))
+        .post("/v2/Services/{ServiceSid}/Webhooks", create, made::<New, WebhookView>("CreateWebhook", "Create a webhook")
+                .about("The response has one more field than Twilio's: the secret that signs events."))
+        .get("/v2/Services/{ServiceSid}/Webhooks", list, list_of::<(), WebhookView>("webhooks", "ListWebhook", "List webhooks"))
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, ok::<(), WebhookView>("FetchWebhook", "Fetch a webhook"))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update, ok::<Changed, WebhookView>("UpdateWebhook", "Update a webhook"))
+        .delete("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete_webhook, gone::<()>("DeleteWebhook", "Delete a webhook"))
 }
 
 #[rustfmt::skip] // A table.
-pub const DOCS: Docs = Docs {
-    name: "Webhooks",
-    about: "Receivers of events, which are signed according to Standard Webhooks.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("POST", "/v2/Services/{ServiceSid}/Webhooks", made::<New, WebhookView>("CreateWebhook", "Create a webhook")
-            .about("The response has one more field than Twilio's: the secret that signs events.")),
-        ("GET", "/v2/Services/{ServiceSid}/Webhooks", list_of::<(), WebhookView>("webhooks", "ListWebhook", "List webhooks")),
-        ("GET", "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ok::<(), WebhookView>("FetchWebhook", "Fetch a webhook")),
-        ("POST", "/v2/Services/{ServiceSid}/Webhooks/{Sid}", ok::<Changed, WebhookView>("UpdateWebhook", "Update a webhook")),
-        ("DELETE", "/v2/Services/{ServiceSid}/Webhooks/{Sid}", gone::<()>("DeleteWebhook", "Delete a webhook")),
-    ],
-    ..Docs::OTHERS
-};
-
-pub fn delivery_routes() -> Router<App> {
-    Router::new()
-        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", get(secret))
-        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", get(deliveries))
-        .route("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", post(replay))
+pub fn delivery_routes() -> Routes {
+    Routes::new("Deliveries", "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
+            console does this.", Group::twilio(Access::Scope(Scope::Admin)))
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret, ok::<(), WebhookSecretView>("FetchWebhookSecret", "Fetch the secret of a webhook")
+                .about("Twilio's libraries drop the secret of the response that creates a webhook."))
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries, Doc { content: LOG, ..list_of::<DeliveryFilters, DeliveryView>("deliveries", "ListDelivery", "List deliveries of events to a webhook") }
+                .about("Newest event first."))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay, ok::<Replayed, ReplayView>("CreateReplay", "Deliver events again")
+                .about("The events keep their ids and the order of their verification."))
 }
-
-#[rustfmt::skip] // A table.
-pub const DELIVERIES: Docs = Docs {
-    name: "Deliveries",
-    about: "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
-            console does this.",
-    group: Group::twilio(Access::Scope(Scope::Admin)),
-    rows: &[
-        ("GET", "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", ok::<(), WebhookSecretView>("FetchWebhookSecret", "Fetch the secret of a webhook")
-            .about("Twilio's libraries drop the secret of the response that creates a webhook.")),
-        ("GET", "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", Doc { content: LOG, ..list_of::<DeliveryFilters, DeliveryView>("deliveries", "ListDelivery", "List deliveries of events to a webhook") }
-            .about("Newest event first.")),
-        ("POST", "/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", ok::<Replayed, ReplayView>("CreateReplay", "Deliver events again")
-            .about("The events keep their ids and the order of their verification.")),
-    ],
-    ..Docs::OTHERS
-};
 
 #[cfg(test)]
 mod tests {

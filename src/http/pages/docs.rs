@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Frame, STYLE_ONLY};
 use crate::http::group::Access;
-use crate::http::openapi::{self, ACCESS, Doc, Docs, ERRORS, INTRODUCTION, Property, Row};
+use crate::http::openapi::{self, ACCESS, Doc, ERRORS, INTRODUCTION, Property, Routes, Row};
 
 #[derive(Template)]
 #[template(path = "docs.html")]
@@ -41,14 +41,14 @@ struct DocsRoute {
 }
 
 /// The page for `GET /docs`.
-pub fn page(docs: &'static [Docs], has_inbox: bool) -> Response {
+pub fn page(docs: &'static [Routes], has_inbox: bool) -> Response {
     /// Without and with a link to the inbox.
     static PAGES: [OnceLock<Bytes>; 2] = [const { OnceLock::new() }; 2];
     let page = PAGES[usize::from(has_inbox)].get_or_init(|| text(docs, has_inbox).into());
     (STYLE_ONLY, Html(page.clone())).into_response()
 }
 
-fn text(docs: &'static [Docs], has_inbox: bool) -> String {
+fn text(docs: &'static [Routes], has_inbox: bool) -> String {
     let groups = docs.iter().filter(|docs| !docs.rows.is_empty()).map(docs_group).collect();
     let frame = Frame::new("/docs", has_inbox);
     let page = DocsPage { frame, introduction: INTRODUCTION, access: ACCESS, errors: ERRORS, groups };
@@ -56,7 +56,7 @@ fn text(docs: &'static [Docs], has_inbox: bool) -> String {
     page.render().unwrap_or_default()
 }
 
-fn docs_group(docs: &'static Docs) -> DocsGroup {
+fn docs_group(docs: &'static Routes) -> DocsGroup {
     let access = match docs.group.access {
         Access::Open => "No credential is needed.",
         Access::Compatible => "Needs an API key if the server requires one.",

@@ -14,11 +14,10 @@ use serde_json::Value;
 use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
-use crate::http::app::App;
 use crate::http::call::Call;
 use crate::http::error::Error;
 use crate::http::group::Group;
-use crate::http::openapi::{Content, Doc, Docs, Property, property};
+use crate::http::openapi::{Content, Doc, Property, Routes, property};
 use crate::http::response::{self, ResponseExt as _};
 use crate::http::{compatible, events, request, values};
 use crate::net::form_field;
@@ -307,25 +306,18 @@ fn finds(query: &str, message: &MessageJson) -> bool {
         || texts.iter().any(|text| text.to_lowercase().contains(&query))
 }
 
-pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/inbox/messages", get(messages))
+pub fn routes() -> Routes {
+    let about = "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other machines \
+                 reach the server it requires the account's credentials or a key for all services with the scope admin.";
+    let described =
+        Doc::new("InboxMessages", "Read the simulator's inbox", "The messages.", Content::json::<Inbox>());
+    let pages = Router::new()
         .route("/inbox", get(page).post(act))
         .route("/inbox/", get(page))
         .route("/inbox/events", get(events))
-        .route("/inbox/{*Path}", get(unknown))
+        .route("/inbox/{*Path}", get(unknown));
+    Routes::new("The simulator", about, Group::CLOSED_TO_PAGES)
+        .served_if(|app| app.inbox.is_some())
+        .get("/inbox/messages", messages, described.reads(filter))
+        .and(pages)
 }
-
-pub const DOCS: Docs = Docs {
-    name: "The simulator",
-    about: "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other machines \
-            reach the server it requires the account's credentials or a key for all services with the scope admin.",
-    group: Group::CLOSED_TO_PAGES,
-    is_served: |app| app.inbox.is_some(),
-    rows: &[(
-        "GET",
-        "/inbox/messages",
-        Doc::new("InboxMessages", "Read the simulator's inbox", "The messages.", Content::json::<Inbox>())
-            .reads(filter),
-    )],
-};
