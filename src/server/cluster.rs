@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, ImportError, JoinError, Owner};
+use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, Owner};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -35,15 +35,14 @@ pub enum ClusterError {
     #[error("cannot create the data directory {}: {source}", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Join(#[from] JoinError),
-    #[error(transparent)]
-    Import(#[from] ImportError),
+    Etcd(#[from] onceward_cluster::Error),
 }
 
 impl ClusterError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
-        matches!(self, Self::NoKey(_) | Self::Join(JoinError::Settings(_) | JoinError::OtherKey))
+        use onceward_cluster::Error::{OtherKey, Settings};
+        matches!(self, Self::NoKey(_) | Self::Etcd(Settings(_) | OtherKey))
     }
 }
 

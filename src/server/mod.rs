@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use onceward_cluster::{Cluster, JoinError, Owner};
+use onceward_cluster::{Cluster, Error, Owner};
 use parking_lot::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -110,7 +110,7 @@ impl App {
         let mut is_reported = false;
         loop {
             match cluster::join(settings, of_cluster, &self.clock, self.owner.clone()).await {
-                Err(ClusterError::Join(error @ JoinError::Etcd(_))) => {
+                Err(ClusterError::Etcd(error @ (Error::Refused(_) | Error::Unknown(_)))) => {
                     if !std::mem::replace(&mut is_reported, true) {
                         tracing::warn!(%error, "etcd unavailable, retrying");
                     }

@@ -1,25 +1,30 @@
 //! A node's part in the cluster: who owns the records, and the campaign to own them.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::ServerKey;
 use onceward_store::Slot;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::etcd::{Client, ClientError, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
+use crate::Error;
+use crate::etcd::{Client, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
 use crate::messages::{KeyValue, TxnRequest};
 use crate::sealed::{Sealing, record_range, system_key};
 use crate::store::EtcdStore;
 use crate::writer::sequence_key;
 
-/// Longest time until a change of the owner that the watch did not report is noticed.
-const POLL: Duration = Duration::from_millis(500);
+/// Time between two readings of the owner: a standby notices so late that there is none.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Time until an attempt to own the records that failed is repeated.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
+
 /// The arguments of [`Cluster::join`].
 pub struct ClusterOptions {
     /// URLs of etcd's members.
@@ -38,40 +43,6 @@ pub struct ClusterOptions {
     /// Receives the owner, as far as this node knows, and why etcd refuses the join. A node that has lost its lease is not told
     /// so here first: see [`EtcdStore::wait_until_lease_ended`].
     pub owner: watch::Sender<Owner>,
-}
-
-/// A node cannot join.
-#[derive(Debug, thiserror::Error)]
-pub enum JoinError {
-    #[error("\"cluster\" cannot be used: {0}")]
-    Settings(String),
-    #[error("{0}{remedy}", remedy = remedy(.0))]
-    Etcd(#[from] ClientError),
-    #[error(
-        "the records in etcd were written with another server key; give every node the same file (\"key-file\")"
-    )]
-    OtherKey,
-}
-
-fn remedy(error: &ClientError) -> &'static str {
-    match error {
-        ClientError::Unknown(_) => {
-            "; check that a majority of etcd's members runs and that \"etcd\" in \"cluster\" names them"
-        }
-        // The reason names the remedy.
-        ClientError::Refused(_) | ClientError::Local(_) => "",
-    }
-}
-
-/// An import cannot begin or end.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    #[error("a node owns the records of the cluster; stop all nodes before an import")]
-    Owned,
-    #[error("etcd has records of the cluster already; an import needs an etcd without any")]
-    NotEmpty,
-    #[error(transparent)]
-    Etcd(#[from] ClientError),
 }
 
 /// The node that owns the records, and answers requests.
@@ -99,22 +70,19 @@ pub enum Owner {
 
 /// A member of the cluster.
 pub struct Cluster {
-    state: Arc<MemberState>,
+    member: Arc<Member>,
     /// Aborted when the [`Cluster`] is dropped.
-    _tasks: JoinSet<()>,
+    _task: JoinSet<()>,
 }
 
-/// The state that the tasks of a [`Cluster`] share.
-struct MemberState {
+struct Member {
     options: ClusterOptions,
     client: Arc<Client>,
     sealing: Arc<Sealing>,
     /// Why etcd refused the last attempt to own the records.
-    refusal: watch::Sender<Option<String>>,
+    refusal: Mutex<Option<String>>,
     /// The lease of this node's last term.
-    term: watch::Sender<Option<Arc<Lease>>>,
-    /// Counts changes of the owner key.
-    changes: watch::Sender<u64>,
+    term: Mutex<Option<Arc<Lease>>>,
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -131,9 +99,9 @@ impl Cluster {
     /// Connects to etcd, compares the server key, and follows the owner from then on. Needs a runtime.
     ///
     /// # Errors
-    /// [`JoinError`]; each says what to do.
-    pub async fn join(options: ClusterOptions) -> Result<Self, JoinError> {
-        let client = Client::new(&options.etcd, options.tls.as_ref()).map_err(JoinError::Settings)?;
+    /// [`Error`].
+    pub async fn join(options: ClusterOptions) -> Result<Self, Error> {
+        let client = Client::new(&options.etcd, options.tls.as_ref())?;
         let key = system_key("server-key");
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
@@ -143,55 +111,47 @@ impl Cluster {
         let response = client.txn(txn).await.inspect_err(|error| {
             options.owner.send_replace(Owner::after(error));
         })?;
-        let is_other = |found: KeyValue| found.value[..] != options.key_fingerprint;
-        if !response.succeeded && found(response).flatten().any(is_other) {
-            return Err(JoinError::OtherKey);
+        // Nothing is found if the key is written now.
+        if found(response).any(|found| found.value[..] != options.key_fingerprint) {
+            return Err(Error::OtherKey);
         }
-        let state = Arc::new(MemberState {
+        let member = Arc::new(Member {
             sealing: Arc::new(Sealing::new(&options.key)),
             options,
             client: Arc::new(client),
-            refusal: watch::Sender::default(),
-            term: watch::Sender::default(),
-            changes: watch::Sender::default(),
+            refusal: Mutex::default(),
+            term: Mutex::default(),
         });
-        let mut tasks = JoinSet::new();
-        tasks.spawn(follow_owner(Arc::clone(&state)));
-        tasks.spawn(watch_owner(Arc::clone(&state)));
-        Ok(Self { state, _tasks: tasks })
+        let mut task = JoinSet::new();
+        task.spawn(Arc::clone(&member).follow_owner());
+        Ok(Self { member, _task: task })
     }
 
     #[cfg(test)]
     pub(crate) fn owner(&self) -> watch::Receiver<Owner> {
-        self.state.options.owner.subscribe()
+        self.member.options.owner.subscribe()
     }
 
     /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
     /// campaign goes on.
     pub async fn campaign(&self) -> EtcdStore {
-        let mut changes = self.state.changes.subscribe();
+        let mut owner = self.member.options.owner.subscribe();
         let mut is_reported = false;
         loop {
-            // Before the attempt: a change that comes during it then ends the wait behind it at once.
-            changes.mark_unchanged();
-            let won = self.state.try_to_win(true).await;
-            self.state.refusal.send_replace(won.as_ref().err().and_then(ClientError::refusal));
+            // The sender lives as long as `self`.
+            let _ = owner.wait_for(|owner| !matches!(owner, Owner::Peer(_) | Owner::Importing)).await;
+            let won = self.member.try_to_win(true).await;
+            *self.member.refusal.lock() = won.as_ref().err().and_then(Error::refusal);
             match won {
                 Ok(Some(store)) => return store,
                 Ok(None) => is_reported = false,
-                Err(error) => {
-                    if std::mem::replace(&mut is_reported, true) {
-                        tracing::debug!(%error, "campaign failed");
-                    } else {
-                        tracing::warn!(%error, "campaign failed, retrying");
-                    }
-                    // Not until a change: the attempt may have changed the key itself.
-                    sleep(POLL).await;
-                    continue;
+                Err(error) if std::mem::replace(&mut is_reported, true) => {
+                    tracing::debug!(%error, "campaign failed");
                 }
+                Err(error) => tracing::warn!(%error, "campaign failed, retrying"),
             }
-            // Ended by the change or by the poll.
-            let _ = timeout(POLL, changes.changed()).await;
+            // Meanwhile the owner is read, which spares etcd a lease that would only end again.
+            sleep(TRY_AGAIN).await;
         }
     }
 
@@ -199,16 +159,16 @@ impl Cluster {
     /// No node owns the records before [`Cluster::finish_import`].
     ///
     /// # Errors
-    /// [`ImportError`].
-    pub async fn begin_import(&self) -> Result<EtcdStore, ImportError> {
-        let client = &self.state.client;
-        let store = self.state.try_to_win(false).await?.ok_or(ImportError::Owned)?;
+    /// [`Error`].
+    pub async fn begin_import(&self) -> Result<EtcdStore, Error> {
+        let client = &self.member.client;
+        let store = self.member.try_to_win(false).await?.ok_or(Error::Owned)?;
         if client.read(import_key()).await?.is_none() {
             for slot in 0..=Slot::MAX {
                 let (first, end) = record_range(slot, slot);
                 if !client.page(first, end).await?.0.is_empty() {
                     let _ = store.release().await;
-                    return Err(ImportError::NotEmpty);
+                    return Err(Error::NotEmpty);
                 }
             }
         }
@@ -221,10 +181,10 @@ impl Cluster {
     /// Ends an import, all of whose batches have been committed.
     ///
     /// # Errors
-    /// [`ImportError::Etcd`].
-    pub async fn finish_import(&self, store: EtcdStore) -> Result<(), ImportError> {
+    /// [`Error`].
+    pub async fn finish_import(&self, store: EtcdStore) -> Result<(), Error> {
         let success = vec![delete(import_key(), Vec::new())];
-        self.state.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
+        self.member.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
         // The lease ends by itself in any case.
         let _ = store.release().await;
         Ok(())
@@ -235,13 +195,11 @@ impl Cluster {
 /// A transaction of that term changes nothing from then on.
 ///
 /// # Errors
-/// [`JoinError::Settings`] and [`JoinError::Etcd`].
-pub async fn release(urls: &[String], tls: Option<&EtcdTls>, lease: i64) -> Result<bool, JoinError> {
-    let client = Client::new(urls, tls).map_err(JoinError::Settings)?;
-    match client.revoke(lease).await {
-        Ok(()) => Ok(true),
-        Err(ClientError::Refused(why)) if why.contains(LEASE_NOT_FOUND) => Ok(false),
-        Err(error) => Err(error.into()),
+/// [`Error`].
+pub async fn release(urls: &[String], tls: Option<&EtcdTls>, lease: i64) -> Result<bool, Error> {
+    match Client::new(urls, tls)?.revoke(lease).await {
+        Err(Error::Refused(why)) if why.contains(LEASE_NOT_FOUND) => Ok(false),
+        revoked => revoked.map(|()| true),
     }
 }
 
@@ -252,19 +210,22 @@ impl Owner {
     }
 
     /// The owner after a request that failed.
-    fn after(error: &ClientError) -> Self {
+    fn after(error: &Error) -> Self {
         error.refusal().map_or(Self::Unknown, Self::Refused)
     }
 }
 
-impl MemberState {
+impl Error {
+    /// Why a member refused the request; `None` if none did.
+    fn refusal(&self) -> Option<String> {
+        if let Self::Refused(why) = self { Some(why.clone()) } else { None }
+    }
+}
+
+impl Member {
     /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
     /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
-    async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
-        // A standby finds the key taken at each attempt: the look spares etcd a lease that would only end again.
-        if self.client.read(owner_key()).await?.is_some() {
-            return Ok(None);
-        }
+    async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, Error> {
         let ClusterOptions { name, uptime, .. } = &self.options;
         // The time is read before the request: etcd may count the lease from the moment at which it arrives.
         let sent = uptime.now();
@@ -274,7 +235,7 @@ impl MemberState {
             if serves {
                 tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
             }
-            self.term.send_replace(Some(lease));
+            *self.term.lock() = Some(lease);
             self.options.owner.send_replace(Owner::Here);
         } else {
             lease.end();
@@ -284,7 +245,7 @@ impl MemberState {
         won
     }
 
-    async fn claim(&self, lease: &Arc<Lease>, serves: bool) -> Result<Option<EtcdStore>, ClientError> {
+    async fn claim(&self, lease: &Arc<Lease>, serves: bool) -> Result<Option<EtcdStore>, Error> {
         let ClusterOptions { name, etcd, tls, clock, .. } = &self.options;
         let absent = [Some(owner_key()), serves.then(import_key)].into_iter().flatten();
         let txn = TxnRequest {
@@ -297,55 +258,59 @@ impl MemberState {
         };
         let response = self.client.txn(txn).await?;
         // A repeated claim finds its own key.
-        if !response.succeeded && !found(response).flatten().any(|holder| holder.lease == lease.id) {
+        if !response.succeeded && !found(response).any(|holder| holder.lease == lease.id) {
             return Ok(None);
         }
-        lease::keep_alive(lease, etcd.clone(), tls.clone()).map_err(|error| no_thread(&error))?;
+        lease::keep_alive(lease, etcd.clone(), tls.clone()).map_err(|error| {
+            Error::Local(format!("the thread that keeps the lease alive cannot start: {error}"))
+        })?;
         let (client, sealing) = (Arc::clone(&self.client), Arc::clone(&self.sealing));
         EtcdStore::open(client, sealing, Arc::clone(clock), Arc::clone(lease)).await.map(Some)
     }
 
+    /// Reads the owner again and again, and tells of changes.
+    async fn follow_owner(self: Arc<Self>) {
+        let term = || self.term.lock().as_ref().map(|term| term.id);
+        let mut has_seen_an_owner = false;
+        loop {
+            let before = term();
+            let owner = self.read_owner().await;
+            let is_news = self.options.owner.send_if_modified(|known| {
+                // What was read before this node won is no news any more.
+                let is_news = *known != owner && term() == before;
+                if is_news {
+                    known.clone_from(&owner);
+                }
+                is_news
+            });
+            if is_news {
+                log_change(&owner, has_seen_an_owner);
+            }
+            has_seen_an_owner |= matches!(owner, Owner::Here | Owner::Peer(_));
+            sleep(POLL).await;
+        }
+    }
+
     async fn read_owner(&self) -> Owner {
         let reads = vec![get(owner_key()), get(import_key())];
-        let txn = TxnRequest { success: reads, ..TxnRequest::default() };
-        let response = match self.client.txn(txn).await {
-            Ok(response) => response,
-            Err(error) => return Owner::after(&error),
-        };
-        let (mut owner, mut is_importing) = (None, false);
-        for found in found(response).flatten() {
-            if found.key == owner_key() {
-                owner = Some(found);
-            } else {
-                is_importing = true;
-            }
-        }
-        let Some(KeyValue { value, lease, .. }) = owner else {
-            let refusal = || self.refusal.borrow().clone();
-            return if is_importing {
-                Owner::Importing
-            } else {
-                refusal().map_or(Owner::Vacant, Owner::Refused)
+        let found: Vec<KeyValue> =
+            match self.client.txn(TxnRequest { success: reads, ..TxnRequest::default() }).await {
+                Ok(response) => found(response).collect(),
+                Err(error) => return Owner::after(&error),
             };
-        };
-        if let Some(term) = &*self.term.borrow()
-            && term.id == lease
-        {
+        let holder = found.iter().find(|found| found.key == owner_key());
+        match (holder, &*self.term.lock()) {
             // A term that this node has given up stands in etcd until its lease ends there.
-            return if term.has_ended() { Owner::Vacant } else { Owner::Here };
+            (Some(holder), Some(term)) if holder.lease == term.id && term.has_ended() => Owner::Vacant,
+            (Some(holder), Some(term)) if holder.lease == term.id => Owner::Here,
+            _ if found.iter().any(|found| found.key == import_key()) => Owner::Importing,
+            (Some(holder), _) => Owner::Peer(String::from_utf8_lossy(&holder.value).into_owned()),
+            (None, _) => self.refusal.lock().clone().map_or(Owner::Vacant, Owner::Refused),
         }
-        if is_importing {
-            return Owner::Importing;
-        }
-        Owner::Peer(String::from_utf8_lossy(&value).into_owned())
     }
 }
 
-fn no_thread(error: &io::Error) -> ClientError {
-    ClientError::Local(format!("the thread that keeps the lease alive cannot start: {error}"))
-}
-
-/// Logs a change of the owner. [`MemberState::try_to_win`] logs that this node became the owner.
+/// Logs a change of the owner. [`Member::try_to_win`] logs that this node became the owner.
 fn log_change(owner: &Owner, has_seen_an_owner: bool) {
     match owner {
         Owner::Here => {}
@@ -360,52 +325,5 @@ fn log_change(owner: &Owner, has_seen_an_owner: bool) {
             tracing::warn!(reason, "request refused by etcd, this node cannot own the records");
         }
         Owner::Unknown => tracing::warn!("etcd unavailable, owner unknown"),
-    }
-}
-
-async fn follow_owner(state: Arc<MemberState>) {
-    let (mut changes, mut terms) = (state.changes.subscribe(), state.term.subscribe());
-    let mut has_seen_an_owner = false;
-    loop {
-        changes.mark_unchanged();
-        let term = terms.borrow_and_update().clone();
-        let owner = state.read_owner().await;
-        let known = &state.options.owner;
-        has_seen_an_owner |= matches!(*known.borrow(), Owner::Here | Owner::Peer(_));
-        let is_news = known.send_if_modified(|known| {
-            // What was read before this node won is no news any more.
-            let is_news = *known != owner && !terms.has_changed().unwrap_or(false);
-            if is_news {
-                known.clone_from(&owner);
-            }
-            is_news
-        });
-        if is_news {
-            log_change(&owner, has_seen_an_owner);
-        }
-        let ended = async {
-            match term.filter(|term| !term.has_ended()) {
-                Some(term) => term.wait_until_ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        // Each way leads to the next reading.
-        tokio::select! {
-            () = ended => {}
-            _ = changes.changed() => {}
-            _ = terms.changed() => {}
-            () = sleep(POLL) => {}
-        }
-    }
-}
-
-/// Reports changes of the owner at once. Without it, they are noticed at the next poll.
-async fn watch_owner(state: Arc<MemberState>) {
-    loop {
-        let changed = || state.changes.send_modify(|changes| *changes += 1);
-        if let Err(error) = state.client.watch(owner_key(), changed).await {
-            tracing::debug!(%error, "watch of the owner ended");
-        }
-        sleep(POLL).await;
     }
 }

@@ -6,18 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::stream::{self, StreamExt as _};
 use prost::Message;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Code, IntoStreamingRequest as _, Request as GrpcRequest, Status, Streaming};
+use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
+use crate::Error;
 use crate::messages::{
-    Compare, DeleteRequest, Empty, KeyValue, LeaseGrantRequest, LeaseRequest, LeaseResponse, PutRequest,
-    RangeRequest, RangeResponse, Request, RequestOp, Response, TxnRequest, TxnResponse, WatchCreateRequest,
-    WatchRequest, WatchResponse,
+    Compare, KeyValue, Keys, LeaseResponse, Operation, Put, RangeResponse, TxnRequest, TxnResponse,
 };
 
 /// The longest duration of a call, over all members.
@@ -35,34 +33,9 @@ const TXN: &str = "/etcdserverpb.KV/Txn";
 const GRANT: &str = "/etcdserverpb.Lease/LeaseGrant";
 const REVOKE: &str = "/etcdserverpb.Lease/LeaseRevoke";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
-const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 /// etcd's words for a lease that has ended.
 pub const LEASE_NOT_FOUND: &str = "lease not found";
-
-/// A call to etcd failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ClientError {
-    /// A member refused the request. It was not carried out.
-    #[error("etcd refuses the request: {0}")]
-    Refused(String),
-    /// No member said in time whether it carried out the request.
-    #[error("etcd does not answer: {0}")]
-    Unknown(String),
-    /// This machine failed: no thread, no random bytes.
-    #[error("{0}")]
-    Local(String),
-}
-
-impl ClientError {
-    /// Why a member refused the request; `None` if none did.
-    pub(crate) fn refusal(&self) -> Option<String> {
-        match self {
-            Self::Refused(why) => Some(why.clone()),
-            Self::Unknown(_) | Self::Local(_) => None,
-        }
-    }
-}
 
 /// TLS towards etcd. Each file in PEM.
 #[derive(Clone)]
@@ -89,8 +62,8 @@ impl Client {
     /// A client of the members at these URLs. Connects when it is used.
     ///
     /// # Errors
-    /// A description of the URL or the TLS file that cannot be used.
-    pub fn new(urls: &[String], tls: Option<&EtcdTls>) -> Result<Self, String> {
+    /// [`Error::Settings`] about the URL or the TLS file that cannot be used.
+    pub fn new(urls: &[String], tls: Option<&EtcdTls>) -> Result<Self, Error> {
         let tls = tls.map(|EtcdTls { ca, identity }| {
             let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
             match identity {
@@ -99,7 +72,8 @@ impl Client {
             }
         });
         let member = |url: &String| {
-            let wrong = |error: tonic::transport::Error| format!("{url} cannot be used: {error}");
+            let wrong =
+                |error: tonic::transport::Error| Error::Settings(format!("{url} cannot be used: {error}"));
             let endpoint = Endpoint::from_shared(url.clone()).map_err(wrong)?;
             // No HTTP/2 pings: etcd closes connections that ping often. `call` replaces a silent connection.
             let mut endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
@@ -109,15 +83,15 @@ impl Client {
             let channel = ArcSwap::from_pointee(endpoint.connect_lazy());
             Ok(Member { endpoint, channel })
         };
-        let members = urls.iter().map(member).collect::<Result<Vec<_>, String>>()?;
+        let members = urls.iter().map(member).collect::<Result<Vec<_>, Error>>()?;
         if members.is_empty() {
-            return Err("no member of etcd is named".to_owned());
+            return Err(Error::Settings("no member of etcd is named".to_owned()));
         }
         Ok(Self { members, current: AtomicUsize::new(0) })
     }
 
     /// Sends the request until a member answers, for `longest` at most. The request may be carried out several times.
-    async fn call<Q, A>(&self, path: &'static str, request: Q, longest: Duration) -> Result<A, ClientError>
+    async fn call<Q, A>(&self, path: &'static str, request: Q, longest: Duration) -> Result<A, Error>
     where
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
@@ -134,11 +108,7 @@ impl Client {
                     Ok(Err(status)) if is_refusal(&status) => {
                         let why = with_remedy(status.message());
                         // An earlier attempt may have been carried out: this refusal says nothing about that.
-                        return Err(if is_unknown {
-                            ClientError::Unknown(why)
-                        } else {
-                            ClientError::Refused(why)
-                        });
+                        return Err(if is_unknown { Error::Unknown(why) } else { Error::Refused(why) });
                     }
                     Ok(Err(status)) => with_causes(&status),
                     Err(_) => {
@@ -156,36 +126,32 @@ impl Client {
                     sleep(PAUSE).await;
                 }
             }
-            Err(ClientError::Unknown("no members".to_owned()))
+            Err(Error::Unknown("no members".to_owned()))
         };
         let answered = timeout(longest, attempts).await;
-        answered.unwrap_or(Err(ClientError::Unknown(last)))
+        answered.unwrap_or(Err(Error::Unknown(last)))
     }
 
     /// Carries out a transaction, possibly several times: its comparisons must hold only once.
-    pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, ClientError> {
+    pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, Error> {
         self.txn_within(txn, DEADLINE).await
     }
 
     /// The same for this long at most.
-    pub async fn txn_within(&self, txn: TxnRequest, longest: Duration) -> Result<TxnResponse, ClientError> {
+    pub async fn txn_within(&self, txn: TxnRequest, longest: Duration) -> Result<TxnResponse, Error> {
         self.call(TXN, txn, longest).await
     }
 
     /// A key and its value; `None` if it does not exist.
-    pub async fn read(&self, key: Vec<u8>) -> Result<Option<KeyValue>, ClientError> {
-        let request = RangeRequest { key, ..RangeRequest::default() };
+    pub async fn read(&self, key: Vec<u8>) -> Result<Option<KeyValue>, Error> {
+        let request = Keys { key, ..Keys::default() };
         let RangeResponse { mut kvs, .. } = self.call(RANGE, request, DEADLINE).await?;
         Ok(kvs.pop())
     }
 
     /// The first keys from `key` to `end`, and the key at which the next page begins, if there is one.
-    pub async fn page(
-        &self,
-        key: Vec<u8>,
-        end: Vec<u8>,
-    ) -> Result<(Vec<KeyValue>, Option<Vec<u8>>), ClientError> {
-        let request = RangeRequest { key, range_end: end, limit: PAGE };
+    pub async fn page(&self, key: Vec<u8>, end: Vec<u8>) -> Result<(Vec<KeyValue>, Option<Vec<u8>>), Error> {
+        let request = Keys { key, range_end: end, limit: PAGE };
         let RangeResponse { kvs, more, .. } = self.call(RANGE, request, DEADLINE).await?;
         let last = kvs.last().filter(|_| more);
         // A zero byte behind a key makes the next possible key.
@@ -194,47 +160,21 @@ impl Client {
     }
 
     /// A new lease.
-    pub async fn grant(&self, ttl: Duration) -> Result<i64, ClientError> {
+    pub async fn grant(&self, ttl: Duration) -> Result<i64, Error> {
         let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
-        let granted: LeaseResponse = self.call(GRANT, LeaseGrantRequest { ttl }, DEADLINE).await?;
+        let granted: LeaseResponse = self.call(GRANT, ttl, DEADLINE).await?;
         Ok(granted.id)
     }
 
     /// Ends a lease and deletes its keys.
-    pub async fn revoke(&self, id: i64) -> Result<(), ClientError> {
-        let _: Empty = self.call(REVOKE, LeaseRequest { id }, DEADLINE).await?;
-        Ok(())
+    pub async fn revoke(&self, id: i64) -> Result<(), Error> {
+        self.call(REVOKE, id, DEADLINE).await
     }
 
     /// Prolongs a lease. `false` if it has ended.
-    pub async fn keep_alive(&self, id: i64) -> Result<bool, ClientError> {
-        let answer: LeaseResponse = self.call(KEEP_ALIVE, LeaseRequest { id }, DEADLINE).await?;
+    pub async fn keep_alive(&self, id: i64) -> Result<bool, Error> {
+        let answer: LeaseResponse = self.call(KEEP_ALIVE, id, DEADLINE).await?;
         Ok(answer.ttl > 0)
-    }
-
-    /// Calls `changed` when the watch begins and after every change of the key, until the connection ends.
-    ///
-    /// # Errors
-    /// The reason of the end.
-    pub async fn watch(&self, key: Vec<u8>, changed: impl Fn()) -> Result<(), ClientError> {
-        let index = self.current.load(Ordering::Relaxed) % self.members.len();
-        let member =
-            self.members.get(index).ok_or_else(|| ClientError::Refused("no such member".to_owned()))?;
-        let channel = Channel::clone(&member.channel.load());
-        let create = Some(WatchCreateRequest { key });
-        // etcd ends the watch with the client's half of the stream.
-        let requests = stream::once(async { WatchRequest { create } }).chain(stream::pending());
-        let lost = |status: Status| ClientError::Unknown(status.message().to_owned());
-        let mut answers = timeout(ATTEMPT, open_watch(channel, requests)).await;
-        let answers = answers.as_mut().map_err(|_| ClientError::Unknown("no answer in time".to_owned()))?;
-        let answers = answers.as_mut().map_err(|status| lost(status.clone()))?;
-        while let Some(WatchResponse { canceled }) = answers.message().await.map_err(lost)? {
-            if canceled {
-                return Err(ClientError::Refused("etcd has canceled the watch".to_owned()));
-            }
-            changed();
-        }
-        Err(ClientError::Unknown("etcd has closed the watch".to_owned()))
     }
 }
 
@@ -253,18 +193,7 @@ where
     })?;
     let codec = ProstCodec::<Q, A>::default();
     let path = path.parse().map_err(|_| Status::internal("no path"))?;
-    Ok(grpc.unary(GrpcRequest::new(request), path, codec).await?.into_inner())
-}
-
-async fn open_watch<S>(channel: Channel, requests: S) -> Result<Streaming<WatchResponse>, Status>
-where
-    S: futures_util::Stream<Item = WatchRequest> + Send + 'static,
-{
-    let mut grpc = Grpc::new(channel);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let codec = ProstCodec::<WatchRequest, WatchResponse>::default();
-    let path = WATCH.parse().map_err(|_| Status::internal("no path"))?;
-    Ok(grpc.streaming(requests.into_streaming_request(), path, codec).await?.into_inner())
+    Ok(grpc.unary(Request::new(request), path, codec).await?.into_inner())
 }
 
 /// The message of an error and of each error that caused it: that of a refused connection or a certificate is the last.
@@ -317,27 +246,20 @@ pub fn version_is(key: Vec<u8>, version: i64) -> Compare {
     Compare { key, version: Some(version) }
 }
 
-pub fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> RequestOp {
-    RequestOp { request: Some(Request::Put(PutRequest { key, value, lease })) }
+pub fn put(key: Vec<u8>, value: Vec<u8>, lease: i64) -> Operation {
+    Operation { put: Some(Put { key, value, lease }), ..Operation::default() }
 }
 
 /// Deletes the key, or with a `range_end` all keys up to it.
-pub fn delete(key: Vec<u8>, range_end: Vec<u8>) -> RequestOp {
-    RequestOp { request: Some(Request::Delete(DeleteRequest { key, range_end })) }
+pub fn delete(key: Vec<u8>, range_end: Vec<u8>) -> Operation {
+    Operation { delete: Some(Keys { key, range_end, limit: 0 }), ..Operation::default() }
 }
 
-pub fn get(key: Vec<u8>) -> RequestOp {
-    RequestOp { request: Some(Request::Range(RangeRequest { key, ..RangeRequest::default() })) }
+pub fn get(key: Vec<u8>) -> Operation {
+    Operation { read: Some(Keys { key, ..Keys::default() }), ..Operation::default() }
 }
 
-pub fn nested(txn: TxnRequest) -> RequestOp {
-    RequestOp { request: Some(Request::Txn(txn)) }
-}
-
-/// The results of a transaction's reads, in their order.
-pub fn found(response: TxnResponse) -> impl Iterator<Item = Vec<KeyValue>> {
-    response.responses.into_iter().filter_map(|response| match response.response? {
-        Response::Range(RangeResponse { kvs, .. }) => Some(kvs),
-        Response::Put(_) | Response::Delete(_) | Response::Txn(_) => None,
-    })
+/// What a transaction has read.
+pub fn found(response: TxnResponse) -> impl Iterator<Item = KeyValue> {
+    response.responses.into_iter().filter_map(|response| response.read).flat_map(|read| read.kvs)
 }

@@ -95,7 +95,7 @@ async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
     let client = match Client::new(urls, tls) {
         Ok(client) => client,
         Err(error) => {
-            tracing::error!(error, "lease not kept alive");
+            tracing::error!(%error, "lease not kept alive");
             return;
         }
     };

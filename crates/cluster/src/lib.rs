@@ -15,6 +15,33 @@ mod store;
 mod tests;
 mod writer;
 
-pub use cluster::{Cluster, ClusterOptions, ImportError, JoinError, Owner, release};
-pub use etcd::{ClientError, EtcdTls};
+pub use cluster::{Cluster, ClusterOptions, Owner, release};
+pub use etcd::EtcdTls;
 pub use store::EtcdStore;
+
+/// A node cannot join, or etcd does not do what it is asked. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("\"cluster\" cannot be used: {0}")]
+    Settings(String),
+    #[error(
+        "the records in etcd were written with another server key; give every node the same file (\"key-file\")"
+    )]
+    OtherKey,
+    #[error("a node owns the records of the cluster; stop all nodes before an import")]
+    Owned,
+    #[error("etcd has records of the cluster already; an import needs an etcd without any")]
+    NotEmpty,
+    /// A member refused the request. It was not carried out.
+    #[error("etcd refuses the request: {0}")]
+    Refused(String),
+    /// No member said in time whether it carried out the request.
+    #[error(
+        "etcd does not answer: {0}; check that a majority of etcd's members runs and that \"etcd\" in \"cluster\" \
+         names them"
+    )]
+    Unknown(String),
+    /// This machine failed: no thread, no random bytes.
+    #[error("{0}")]
+    Local(String),
+}

@@ -1,7 +1,8 @@
-//! The messages of etcd's API version 3, as far as they are used.
+//! The messages of etcd's API version 3, with the fields that are used. Those of a `oneof` are optional fields, of which one
+//! is set: the same on the wire. A message with one number in its first field is prost's `i64`, and an empty one `()`.
 //! <https://github.com/etcd-io/etcd/blob/main/api/etcdserverpb/rpc.proto>
 
-use prost::{Message, Oneof};
+use prost::Message;
 
 #[derive(Clone, PartialEq, Message)]
 pub struct KeyValue {
@@ -15,13 +16,15 @@ pub struct KeyValue {
     pub lease: i64,
 }
 
+/// Keys to read or to delete.
 #[derive(Clone, PartialEq, Message)]
-pub struct RangeRequest {
+pub struct Keys {
     #[prost(bytes = "vec", tag = "1")]
     pub key: Vec<u8>,
     /// Empty: only `key`.
     #[prost(bytes = "vec", tag = "2")]
     pub range_end: Vec<u8>,
+    /// Only of keys to read.
     #[prost(int64, tag = "3")]
     pub limit: i64,
 }
@@ -35,7 +38,7 @@ pub struct RangeResponse {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub struct PutRequest {
+pub struct Put {
     #[prost(bytes = "vec", tag = "1")]
     pub key: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
@@ -45,51 +48,24 @@ pub struct PutRequest {
     pub lease: i64,
 }
 
+/// One of these.
 #[derive(Clone, PartialEq, Message)]
-pub struct DeleteRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub key: Vec<u8>,
-    #[prost(bytes = "vec", tag = "2")]
-    pub range_end: Vec<u8>,
+pub struct Operation {
+    #[prost(message, optional, tag = "1")]
+    pub read: Option<Keys>,
+    #[prost(message, optional, tag = "2")]
+    pub put: Option<Put>,
+    #[prost(message, optional, tag = "3")]
+    pub delete: Option<Keys>,
+    #[prost(message, optional, tag = "4")]
+    pub txn: Option<TxnRequest>,
 }
 
+/// Of a read. Those of other operations are empty here.
 #[derive(Clone, PartialEq, Message)]
-pub struct Empty {}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub enum Request {
-    #[prost(message, tag = "1")]
-    Range(RangeRequest),
-    #[prost(message, tag = "2")]
-    Put(PutRequest),
-    #[prost(message, tag = "3")]
-    Delete(DeleteRequest),
-    #[prost(message, tag = "4")]
-    Txn(TxnRequest),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct RequestOp {
-    #[prost(oneof = "Request", tags = "1, 2, 3, 4")]
-    pub request: Option<Request>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub enum Response {
-    #[prost(message, tag = "1")]
-    Range(RangeResponse),
-    #[prost(message, tag = "2")]
-    Put(Empty),
-    #[prost(message, tag = "3")]
-    Delete(Empty),
-    #[prost(message, tag = "4")]
-    Txn(TxnResponse),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct ResponseOp {
-    #[prost(oneof = "Response", tags = "1, 2, 3, 4")]
-    pub response: Option<Response>,
+pub struct OperationResponse {
+    #[prost(message, optional, tag = "1")]
+    pub read: Option<RangeResponse>,
 }
 
 /// Holds if the key has been written `version` times since it was created; 0 for a key that does not exist. The
@@ -107,9 +83,9 @@ pub struct TxnRequest {
     #[prost(message, repeated, tag = "1")]
     pub compare: Vec<Compare>,
     #[prost(message, repeated, tag = "2")]
-    pub success: Vec<RequestOp>,
+    pub success: Vec<Operation>,
     #[prost(message, repeated, tag = "3")]
-    pub failure: Vec<RequestOp>,
+    pub failure: Vec<Operation>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -117,22 +93,10 @@ pub struct TxnResponse {
     #[prost(bool, tag = "2")]
     pub succeeded: bool,
     #[prost(message, repeated, tag = "3")]
-    pub responses: Vec<ResponseOp>,
+    pub responses: Vec<OperationResponse>,
 }
 
-#[derive(Clone, PartialEq, Message)]
-pub struct LeaseGrantRequest {
-    /// Seconds.
-    #[prost(int64, tag = "1")]
-    pub ttl: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct LeaseRequest {
-    #[prost(int64, tag = "1")]
-    pub id: i64,
-}
-
+/// Of a grant or a keep-alive.
 #[derive(Clone, PartialEq, Message)]
 pub struct LeaseResponse {
     #[prost(int64, tag = "2")]
@@ -140,22 +104,4 @@ pub struct LeaseResponse {
     /// Seconds. 0 in the answer to a keep-alive: the lease has ended.
     #[prost(int64, tag = "3")]
     pub ttl: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct WatchCreateRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub key: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct WatchRequest {
-    #[prost(message, optional, tag = "1")]
-    pub create: Option<WatchCreateRequest>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub struct WatchResponse {
-    #[prost(bool, tag = "4")]
-    pub canceled: bool,
 }

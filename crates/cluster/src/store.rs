@@ -1,7 +1,6 @@
 //! The store of one term: batches become fenced transactions of etcd.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -12,7 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::etcd::{Client, ClientError, DEADLINE};
+use crate::Error;
+use crate::etcd::{Client, DEADLINE};
 use crate::lease::Lease;
 use crate::messages::KeyValue;
 use crate::sealed::{Sealing, Unreadable, record_range};
@@ -32,38 +32,11 @@ pub struct EtcdStore {
     client: Arc<Client>,
     sealing: Arc<Sealing>,
     lease: Arc<Lease>,
-    queue: mpsc::UnboundedSender<Batch>,
+    /// `None` when the store is closed.
+    queue: Mutex<Option<mpsc::UnboundedSender<Batch>>>,
     newest: Timestamp,
-    commit_health: Arc<CommitHealth>,
-    closed: AtomicBool,
-}
-
-/// The result of the last commit.
-struct CommitHealth {
-    clock: Arc<dyn Clock>,
-    failing: Mutex<Option<LastingCondition>>,
-}
-
-impl CommitHealth {
-    /// Records the result of a commit. Logs the first failure, then one every 10 minutes, and the first success.
-    fn record(&self, result: &Result<(), StoreError>) {
-        let mut failing = self.failing.lock();
-        match result {
-            Ok(()) if failing.take().is_some() => tracing::info!("commits to etcd succeed again"),
-            Ok(()) => {}
-            Err(error) => {
-                let reason = error.to_string();
-                if LastingCondition::report(&mut failing, &reason, self.clock.now()) {
-                    tracing::error!(reason, "commit to etcd failed");
-                }
-            }
-        }
-    }
-
-    fn reason(&self) -> Option<String> {
-        let failing = self.failing.lock();
-        failing.as_ref().map(|condition| condition.reason.clone())
-    }
+    /// Why commits fail, if they do.
+    failing: Arc<Mutex<Option<LastingCondition>>>,
 }
 
 impl EtcdStore {
@@ -72,21 +45,28 @@ impl EtcdStore {
         sealing: Arc<Sealing>,
         clock: Arc<dyn Clock>,
         lease: Arc<Lease>,
-    ) -> Result<Self, ClientError> {
+    ) -> Result<Self, Error> {
         let stored = client.read(time_key()).await?;
         let stored = stored.and_then(|KeyValue { value, .. }| <[u8; 8]>::try_from(&value[..]).ok());
         // The owner before this one may have decided for that long after the time that it stored last.
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
         let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
-        let sealer = sealer.map_err(|_| ClientError::Local("the system gave no random bytes".to_owned()))?;
-        let commit_health = Arc::new(CommitHealth { clock: Arc::clone(&clock), failing: Mutex::default() });
-        let writer =
-            Writer::new(Arc::clone(&client), Arc::clone(&sealing), sealer, clock, Arc::clone(&lease));
+        let sealer = sealer.map_err(|_| Error::Local("the system gave no random bytes".to_owned()))?;
+        let failing = Arc::<Mutex<_>>::default();
+        let writer = Writer {
+            client: Arc::clone(&client),
+            sealing: Arc::clone(&sealing),
+            sealer,
+            clock,
+            lease: Arc::clone(&lease),
+            failing: Arc::clone(&failing),
+            version: 1,
+            stored_time: Timestamp::EPOCH,
+        };
         let (to, queue) = mpsc::unbounded_channel();
-        // Ends with the store.
         tokio::spawn(writer.run(queue));
-        Ok(Self { client, sealing, lease, queue: to, newest, commit_health, closed: AtomicBool::new(false) })
+        Ok(Self { client, sealing, lease, queue: Mutex::new(Some(to)), newest, failing })
     }
 
     /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
@@ -102,7 +82,7 @@ impl EtcdStore {
 
     /// Ends the lease. No batch is accepted any more.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
-        if self.closed.swap(true, Ordering::AcqRel) || self.lease.has_ended() {
+        if self.queue.lock().take().is_none() || self.lease.has_ended() {
             return Ok(());
         }
         self.lease.end();
@@ -115,12 +95,14 @@ impl EtcdStore {
     }
 
     fn enqueue(&self, writes: Vec<Write>, done: Done) {
-        if self.closed.load(Ordering::Acquire) {
-            return done(Err(StoreError::Closed));
-        }
         // The deadline counts from here: time in the queue is time of the caller.
         let batch = Batch { writes, done, deadline: self.lease.now().plus(DEADLINE) };
-        if let Err(mpsc::error::SendError(batch)) = self.queue.send(batch) {
+        let queue = self.queue.lock().clone();
+        let refused = match queue {
+            Some(queue) => queue.send(batch).err().map(|error| error.0),
+            None => Some(batch),
+        };
+        if let Some(batch) = refused {
             (batch.done)(Err(StoreError::Closed));
         }
     }
@@ -171,17 +153,9 @@ fn unavailable(error: &impl ToString) -> StoreError {
 impl Store for EtcdStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         if writes.is_empty() {
-            let is_closed = self.closed.load(Ordering::Acquire);
+            let is_closed = self.queue.lock().is_none();
             return done(if is_closed { Err(StoreError::Closed) } else { Ok(()) });
         }
-        let (commit_health, lease) = (Arc::clone(&self.commit_health), Arc::clone(&self.lease));
-        let done: Done = Box::new(move |result| {
-            // The end of the lease has its own reason.
-            if !lease.has_ended() {
-                commit_health.record(&result);
-            }
-            done(result);
-        });
         self.enqueue(writes, done);
     }
 
@@ -203,8 +177,8 @@ impl Store for EtcdStore {
         if self.lease.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
-        if let Some(reason) = self.commit_health.reason() {
-            return Err(reason);
+        if let Some(failing) = &*self.failing.lock() {
+            return Err(failing.reason.clone());
         }
         if self.owns_records() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
     }

@@ -4,19 +4,21 @@
 //! version and writes the key. A transaction that arrives late, a second time, or after the end of the lease changes
 //! nothing.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_core::clock::Clock;
+use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
 use onceward_store::{Done, Key, StoreError, Write};
+use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::sync::mpsc;
 
-use crate::etcd::{Client, ClientError, LEASE_NOT_FOUND, delete, found, get, nested, put, version_is};
+use crate::Error;
+use crate::etcd::{Client, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::Lease;
-use crate::messages::{RequestOp, TxnRequest};
+use crate::messages::{Operation, TxnRequest};
 use crate::sealed::{Sealer, Sealing, system_key};
 
 /// Operations of one transaction; etcd's default limit is 128.
@@ -50,31 +52,44 @@ pub fn time_key() -> Vec<u8> {
 }
 
 pub struct Writer {
-    client: Arc<Client>,
-    sealing: Arc<Sealing>,
-    sealer: Sealer,
-    clock: Arc<dyn Clock>,
-    lease: Arc<Lease>,
+    pub client: Arc<Client>,
+    pub sealing: Arc<Sealing>,
+    pub sealer: Sealer,
+    pub clock: Arc<dyn Clock>,
+    pub lease: Arc<Lease>,
+    /// Why commits fail, if they do.
+    pub failing: Arc<Mutex<Option<LastingCondition>>>,
     /// The version of the sequence as the last known transaction left it.
-    version: i64,
+    pub version: i64,
     /// The decision time that etcd has.
-    stored_time: Timestamp,
+    pub stored_time: Timestamp,
 }
 
 impl Writer {
-    pub fn new(
-        client: Arc<Client>,
-        sealing: Arc<Sealing>,
-        sealer: Sealer,
-        clock: Arc<dyn Clock>,
-        lease: Arc<Lease>,
-    ) -> Self {
-        Self { client, sealing, sealer, clock, lease, version: 1, stored_time: Timestamp::EPOCH }
-    }
-
+    /// Ends with the store.
     pub async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
         while let Some(Batch { writes, done, deadline }) = queue.recv().await {
-            done(self.commit(&writes, deadline).await);
+            let result = self.commit(&writes, deadline).await;
+            // The end of the lease has its own reason.
+            if !self.lease.has_ended() {
+                self.report(&result);
+            }
+            done(result);
+        }
+    }
+
+    /// Logs the first failure, then one every 10 minutes, and the first success.
+    fn report(&self, result: &Result<(), StoreError>) {
+        let mut failing = self.failing.lock();
+        match result {
+            Ok(()) if failing.take().is_some() => tracing::info!("commits to etcd succeed again"),
+            Ok(()) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                if LastingCondition::report(&mut failing, &reason, self.clock.now()) {
+                    tracing::error!(reason, "commit to etcd failed");
+                }
+            }
         }
     }
 
@@ -83,14 +98,10 @@ impl Writer {
             return Err(unavailable("this node has lost its lease"));
         }
         // A key may occur once in a transaction.
-        let last: HashMap<Key, usize> =
-            writes.iter().enumerate().map(|(index, write)| (write.key, index)).collect();
-        let mut operations = Vec::with_capacity(writes.len() + 1);
-        for (index, Write { key, put: record, expires }) in writes.iter().enumerate() {
-            if last.get(key) != Some(&index) {
-                continue;
-            }
-            let name = self.sealing.key(key);
+        let last: BTreeMap<Key, &Write> = writes.iter().map(|write| (write.key, write)).collect();
+        let mut operations = Vec::with_capacity(last.len() + 1);
+        for (key, Write { put: record, expires, .. }) in last {
+            let name = self.sealing.key(&key);
             operations.push(match record {
                 Some(record) => {
                     let sealed = self.sealer.seal(&name, &key.id, *expires, record);
@@ -114,7 +125,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn advance(&mut self, operations: Vec<RequestOp>, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn advance(&mut self, operations: Vec<Operation>, deadline: Timestamp) -> Result<(), StoreError> {
         let txn = transaction(self.lease.id, self.version, operations);
         if txn.encoded_len() > MOST_BYTES {
             return Err(too_large());
@@ -123,55 +134,46 @@ impl Writer {
         if left.is_zero() {
             return Err(unavailable("etcd did not answer in time"));
         }
+        let lost = || StoreError::Unknown("this node has lost its lease".to_owned());
         let answer = tokio::select! {
             biased;
             answer = self.client.txn_within(txn, left) => answer,
             // The clients get their answer before the node starts again.
-            () = self.lease.wait_until_ended() => {
-                Err(ClientError::Unknown("this node has lost its lease".to_owned()))
-            }
+            () = self.lease.wait_until_ended() => return Err(lost()),
         };
-        match answer {
+        let failed = match answer {
             Ok(response) => {
                 let next = self.version + 1;
                 // A repeated transaction finds the version that its first copy has written.
-                let is_applied = response.succeeded
-                    || found(response).flatten().next().is_some_and(|sequence| sequence.version == next);
-                if !is_applied {
-                    // The outcome is unknown: a first copy may have been applied before the lease, and with it the
-                    // sequence, ended.
-                    self.lease.end();
-                    return Err(StoreError::Unknown("this node has lost its lease".to_owned()));
+                if response.succeeded || found(response).next().is_some_and(|found| found.version == next) {
+                    self.version = next;
+                    return Ok(());
                 }
-                self.version = next;
-                Ok(())
-            }
-            Err(ClientError::Refused(why) | ClientError::Local(why)) => {
-                if why.contains(LEASE_NOT_FOUND) {
-                    self.lease.end();
-                }
-                Err(StoreError::Unavailable(why))
+                // A first copy may have been applied before the lease, and with it the sequence, ended.
+                lost()
             }
             // It was asked again until now. What etcd has is found by the next owner.
-            Err(error @ ClientError::Unknown(_)) => {
-                self.lease.end();
-                Err(StoreError::Unknown(error.to_string()))
-            }
-        }
+            Err(error @ Error::Unknown(_)) => StoreError::Unknown(error.to_string()),
+            Err(Error::Refused(why)) if !why.contains(LEASE_NOT_FOUND) => return Err(unavailable(&why)),
+            Err(error) => unavailable(&error.to_string()),
+        };
+        self.lease.end();
+        Err(failed)
     }
 }
 
 /// The transaction that carries out the operations if the sequence still has this version. If not, it reads the
 /// sequence.
-pub fn transaction(lease: i64, version: i64, operations: Vec<RequestOp>) -> TxnRequest {
+pub fn transaction(lease: i64, version: i64, operations: Vec<Operation>) -> TxnRequest {
     let key = sequence_key(lease);
     let mut success = vec![put(key.clone(), Vec::new(), lease)];
     if operations.len() < MOST_OPERATIONS {
         success.extend(operations);
     } else {
-        let part =
-            |part: &[RequestOp]| nested(TxnRequest { success: part.to_vec(), ..TxnRequest::default() });
-        success.extend(operations.chunks(PART).map(part));
+        success.extend(operations.chunks(PART).map(|part| {
+            let txn = TxnRequest { success: part.to_vec(), ..TxnRequest::default() };
+            Operation { txn: Some(txn), ..Operation::default() }
+        }));
     }
     TxnRequest { compare: vec![version_is(key.clone(), version)], failure: vec![get(key)], success }
 }

@@ -11,7 +11,7 @@ use super::etcd_process::Etcd;
 use super::node::{START, commit, join, key, options, put, remove, restore};
 use crate::etcd::PAGE;
 use crate::writer::{sequence_key, transaction};
-use crate::{Cluster, JoinError};
+use crate::{Cluster, Error};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_whole_and_the_next_owner_reads_it() {
@@ -148,7 +148,7 @@ async fn a_node_with_another_server_key_does_not_join() {
     let etcd = Etcd::start(1).await;
     join(&etcd, "a").await;
     let refused = Cluster::join(options(&etcd, "b", 2, START)).await;
-    assert!(matches!(refused, Err(JoinError::OtherKey)));
+    assert!(matches!(refused, Err(Error::OtherKey)));
     join(&etcd, "c").await;
 }
 
