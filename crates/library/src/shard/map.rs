@@ -1,11 +1,12 @@
 //! The table of one kind of record: what it can do, and its general form, which holds encoded records in little memory.
 //!
-//! A [`Map`] has a vector of entries for each slot, and an index with the position of each key. No step concerns more than
-//! one slot: to grow a table of ten million records at once would delay answers.
+//! A [`Map`] has the entries of each slot in chunks of one size, which never move, and an index with the position of each
+//! key. No step concerns more than one slot: to grow a table of ten million records at once would delay answers.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::num::NonZeroU8;
+use std::ops::{Index, IndexMut};
 
 use bytes::Bytes;
 use hashbrown::HashTable;
@@ -54,7 +55,7 @@ pub struct Map {
 /// The records of one slot.
 #[derive(Default)]
 struct SlotMap {
-    entries: Vec<Entry>,
+    entries: Entries,
     /// Positions in `entries`.
     index: HashTable<u32>,
 }
@@ -115,8 +116,8 @@ impl Map {
     /// Whether the record before a position takes memory beside its entry.
     #[cfg(test)]
     pub fn is_large(&self, (slot, at): Position) -> bool {
-        let entry = self.slots.get(&slot).and_then(|of_slot| of_slot.entries.get(at));
-        entry.is_some_and(|entry| matches!(entry.record, Content::Boxed(_)))
+        let entries = self.slots.get(&slot).map(|of_slot| &of_slot.entries);
+        entries.is_some_and(|of| at < of.len() && matches!(of[position(at)].record, Content::Boxed(_)))
     }
 }
 
@@ -133,21 +134,23 @@ impl Table for Map {
 
     fn get(&self, key: &RecordKey) -> Option<Stored> {
         let SlotMap { entries, index } = self.slots.get(&key.slot)?;
-        let at = index.find(hash(&self.hasher, key), |at| entries[*at as usize].key == *key)?;
-        Some(entries[*at as usize].stored())
+        let at = index.find(hash(&self.hasher, key), |at| entries[*at].key == *key)?;
+        Some(entries[*at].stored())
     }
 
     fn before(&self, (slot, end): Position) -> Option<(Position, RecordKey, Timestamp)> {
         self.slots.range(..=slot).rev().find_map(|(of, SlotMap { entries, .. })| {
             let end = if *of == slot { end.min(entries.len()) } else { entries.len() };
             let at = end.checked_sub(1)?;
-            Some(((*of, at), entries[at].key, entries[at].expires))
+            let Entry { key, expires, .. } = &entries[position(at)];
+            Some(((*of, at), *key, *expires))
         })
     }
 
     fn compact(&mut self, (slot, at): Position, now: Timestamp) {
         if let (Some(compact), Some(of_slot)) = (self.compact, self.slots.get_mut(&slot))
-            && let Some(entry) = of_slot.entries.get_mut(at)
+            && at < of_slot.entries.len()
+            && let entry = &mut of_slot.entries[position(at)]
             && let Content::Boxed(bytes) = &entry.record
             && let Some(Stored { bytes, expires }) = compact(bytes, now)
         {
@@ -159,15 +162,11 @@ impl Table for Map {
         let Self { slots, hasher, .. } = self;
         let SlotMap { entries, index } = slots.entry(key.slot).or_default();
         let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes) };
-        let is_it = |at: &u32| entries[*at as usize].key == key;
-        match index.entry(hash(hasher, &key), is_it, |at| hash(hasher, &entries[*at as usize].key)) {
-            Place::Occupied(at) => entries[*at.get() as usize] = entry,
+        let is_it = |at: &u32| entries[*at].key == key;
+        match index.entry(hash(hasher, &key), is_it, |at| hash(hasher, &entries[*at].key)) {
+            Place::Occupied(at) => entries[*at.get()] = entry,
             Place::Vacant(place) => {
                 place.insert(position(entries.len()));
-                // A vector that doubles has up to twice the memory that it needs.
-                if entries.len() == entries.capacity() {
-                    entries.reserve_exact(1 + entries.len() / 8);
-                }
                 entries.push(entry);
                 self.count += 1;
             }
@@ -177,32 +176,81 @@ impl Table for Map {
     fn remove(&mut self, key: &RecordKey) -> bool {
         let Self { slots, hasher, .. } = self;
         let Some(SlotMap { entries, index }) = slots.get_mut(&key.slot) else { return false };
-        let is_it = |at: &u32| entries[*at as usize].key == *key;
+        let is_it = |at: &u32| entries[*at].key == *key;
         let Ok(found) = index.find_entry(hash(hasher, key), is_it) else { return false };
         let (at, _) = found.remove();
-        entries.swap_remove(at as usize);
-        let last = position(entries.len());
-        if let Some(moved) = entries.get(at as usize)
-            && let Some(place) = index.find_mut(hash(hasher, &moved.key), |at| *at == last)
-        {
-            *place = at;
+        let Some(last) = entries.pop() else { return false };
+        let end = position(entries.len());
+        if at < end {
+            if let Some(place) = index.find_mut(hash(hasher, &last.key), |at| *at == end) {
+                *place = at;
+            }
+            entries[at] = last;
         }
         // After a flood the memory is given back, with room to grow into again.
-        if entries.capacity() > SMALL && entries.len() < entries.capacity() / 2 {
-            entries.shrink_to(entries.len() + entries.len() / 8);
-            index.shrink_to(entries.len(), |at| hash(hasher, &entries[*at as usize].key));
+        if index.capacity() > SMALL && index.len() < index.capacity() / 8 {
+            index.shrink_to(index.len() * 2, |at| hash(hasher, &entries[*at].key));
         }
         self.count -= 1;
         true
     }
 }
 
-/// A slot with room for at most so many records does not shrink.
+/// An index of at most this capacity does not shrink.
 const SMALL: usize = 64;
 
 #[expect(clippy::expect_used, reason = "a slot with so many records would take 300 GB of memory")]
 fn position(at: usize) -> u32 {
     u32::try_from(at).expect("fewer than four billion records")
+}
+
+/// Entries of one chunk: a little less than 16 KiB, for which allocators have a class.
+const CHUNK: usize = 224;
+
+/// The entries of a slot. A vector that doubles has up to twice the memory that it needs, and three times while it moves.
+#[derive(Default)]
+struct Entries(Vec<Vec<Entry>>);
+
+impl Entries {
+    fn len(&self) -> usize {
+        self.0.last().map_or(0, |last| (self.0.len() - 1) * CHUNK + last.len())
+    }
+
+    fn push(&mut self, entry: Entry) {
+        if self.0.last().is_none_or(|last| last.len() == CHUNK) {
+            self.0.push(Vec::with_capacity(if self.0.is_empty() { 0 } else { CHUNK }));
+        }
+        if let Some(last) = self.0.last_mut() {
+            // Most kinds have a few records: their first chunk grows as it fills.
+            if last.len() == last.capacity() {
+                last.reserve_exact(last.len().clamp(4, CHUNK - last.len()));
+            }
+            last.push(entry);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let last = self.0.last_mut()?;
+        let entry = last.pop();
+        if last.is_empty() {
+            self.0.pop();
+        }
+        entry
+    }
+}
+
+impl Index<u32> for Entries {
+    type Output = Entry;
+
+    fn index(&self, at: u32) -> &Entry {
+        &self.0[at as usize / CHUNK][at as usize % CHUNK]
+    }
+}
+
+impl IndexMut<u32> for Entries {
+    fn index_mut(&mut self, at: u32) -> &mut Entry {
+        &mut self.0[at as usize / CHUNK][at as usize % CHUNK]
+    }
 }
 
 #[cfg(test)]
@@ -237,19 +285,19 @@ mod tests {
     fn memory_follows_the_records_up_and_down_in_small_steps() {
         const MOST: u32 = 40_000;
         let mut map = Map::default();
-        let room = |map: &Map| map.slots.get(&7).map_or(0, |slot| slot.entries.capacity());
+        let room = |map: &Map| map.slots.get(&7).map_or(0, |of| of.entries.0.iter().map(Vec::capacity).sum());
         for n in 0..MOST {
             map.set(key(n), record(5, 1));
-            assert!(room(&map) <= map.count() + map.count() / 8 + 1);
+            assert!(room(&map) < map.count() + CHUNK);
         }
         assert!((0..MOST).all(|n| map.get(&key(n)).is_some()));
         for n in 0..MOST {
             assert!(map.remove(&key(n)) && !map.remove(&key(n)));
-            assert!(room(&map) <= (2 * map.count() + 2).max(SMALL));
+            assert!(room(&map) < map.count() + CHUNK);
             let last = MOST - 1;
             assert_eq!(map.get(&key(last)).is_some(), n < last);
         }
         assert_eq!((map.count(), map.slots[&7].index.len()), (0, 0));
-        assert!(map.slots[&7].index.capacity() <= 2 * SMALL);
+        assert!(map.slots[&7].index.capacity() <= SMALL);
     }
 }
