@@ -6,22 +6,25 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod accumulator;
+mod facts;
 mod record;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, oneshot};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
-use self::accumulator::{Accumulator, Pending};
+use crate::clock::Clock;
 use crate::config::Pricing;
 use crate::domain::{Channel, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
+use crate::observe::metrics::Fact;
 use crate::shard::{Record, Refusal, Router, Shards, Subject, Transaction};
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
@@ -38,6 +41,11 @@ const PAGE: usize = 512;
 /// Records of all shards.
 const MOST_RECORDS: usize = 200_000;
 
+/// Series that wait to be added. Facts of further ones are not counted.
+const MOST_PENDING: usize = 65_536;
+
+type Pending = hashbrown::HashMap<Series, Counts>;
+
 /// A cheap handle. The task that adds to the records ends with the last one.
 #[derive(Clone)]
 pub struct History {
@@ -46,11 +54,17 @@ pub struct History {
 
 struct Inner {
     router: Arc<Router>,
+    clock: Arc<dyn Clock>,
     slots: SlotHash,
+    pricing: Pricing,
     most_records: usize,
-    accumulator: Arc<Accumulator>,
+    /// Counts that no flush has taken.
+    counted: Mutex<Pending>,
     /// Counts on their way to the records.
-    pending: Mutex<Pending>,
+    pending: tokio::sync::Mutex<Pending>,
+    /// The number of facts since the start.
+    facts: AtomicU64,
+    uncounted: OncePerSecond,
     refused: Arc<OncePerSecond>,
 }
 
@@ -71,34 +85,41 @@ impl History {
 
     /// The same without the task.
     fn of(shards: &Shards, server_key: &ServerKey, pricing: Pricing, most_records: usize) -> Self {
-        let (router, clock) = (Arc::clone(shards.router()), Arc::clone(shards.clock()));
-        let accumulator = Arc::new(Accumulator::new(clock, pricing));
-        let counts = Arc::clone(&accumulator);
-        shards.metrics().pass_on_to(move |fact| counts.count(fact));
-        let inner = Inner {
+        let router = Arc::clone(shards.router());
+        let inner = Arc::new(Inner {
             most_records: most_records.div_ceil(router.shards()),
             router,
+            clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
-            accumulator,
-            pending: Mutex::default(),
+            pricing,
+            counted: Mutex::default(),
+            pending: tokio::sync::Mutex::default(),
+            facts: AtomicU64::new(0),
+            uncounted: OncePerSecond::default(),
             refused: Arc::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        });
+        let counts = Arc::downgrade(&inner);
+        shards.metrics().pass_on_to(move |fact| {
+            if let Some(inner) = counts.upgrade() {
+                inner.count(fact);
+            }
+        });
+        Self { inner }
     }
 
     /// The currency of the estimated cost, by its three letters.
     pub fn currency(&self) -> &str {
-        &self.inner.accumulator.pricing.currency
+        &self.inner.pricing.currency
     }
 
     /// The estimated price of a message, in millionths of the currency.
     pub fn price(&self, country: Option<Region>, channel: Channel) -> u64 {
-        self.inner.accumulator.pricing.list().of(country, channel)
+        self.inner.pricing.list().of(country, channel)
     }
 
     /// The number of facts since the start.
     pub fn facts(&self) -> u64 {
-        self.inner.accumulator.facts()
+        self.inner.facts.load(Ordering::Relaxed)
     }
 
     /// Adds all facts to the records. A shard that does not run gets its part later.
@@ -143,9 +164,26 @@ pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Co
 }
 
 impl Inner {
+    /// Counts a fact in its series of this hour and this day.
+    fn count(&self, fact: &Fact) {
+        let Some((service, group, counts)) = facts::counts_of(fact, &self.pricing) else { return };
+        self.facts.fetch_add(1, Ordering::Relaxed);
+        let (now, mut counted) = (self.clock.now(), self.counted.lock());
+        for resolution in Resolution::ALL {
+            let series = Series { resolution, start: resolution.bucket(now), service, group };
+            if counted.len() < MOST_PENDING || counted.contains_key(&series) {
+                *counted.entry(series).or_default() += counts;
+            } else {
+                let incomplete = |count| tracing::warn!(count, "history incomplete; too many series wait");
+                self.uncounted.note(incomplete);
+            }
+        }
+    }
+
     async fn flush(&self) {
         let mut pending = self.pending.lock().await;
-        for (series, counts) in self.accumulator.take() {
+        let counted = std::mem::take(&mut *self.counted.lock());
+        for (series, counts) in counted {
             *pending.entry(series).or_default() += counts;
         }
         let mut refused = Vec::new();
