@@ -24,12 +24,11 @@ pub type Owner = Box<dyn Fn(RecordStream) + Send>;
 /// Room for one slice in a checkpoint.
 pub type StreamTurn = OwnedSemaphorePermit;
 
-/// One owner's part of a checkpoint. Dropped before [`RecordStream::finish`], it aborts the checkpoint.
+/// One owner's part of a checkpoint, which fails if it is dropped before [`RecordStream::finish`].
 #[derive(Debug)]
 pub struct RecordStream {
     to: Sender<StreamPart>,
     progress: Arc<StreamProgress>,
-    is_finished: bool,
 }
 
 /// What an owner sends.
@@ -39,8 +38,6 @@ pub enum StreamPart {
     Records(Vec<u8>, StreamTurn),
     /// The owner has sent all records of these slots.
     Finished(Slots),
-    /// The owner dropped its stream too early.
-    Dropped,
 }
 
 /// State that the threads of one checkpoint share.
@@ -86,12 +83,12 @@ impl Collector {
         let room = Arc::new(Semaphore::new(WAITING_SLICES));
         let (steps, is_stopped) = Default::default();
         let progress = Arc::new(StreamProgress { room, steps, is_stopped });
-        let stream = || RecordStream { to: to.clone(), progress: progress.clone(), is_finished: false };
+        let stream = || RecordStream { to: to.clone(), progress: progress.clone() };
         let streams = std::iter::repeat_with(stream).take(owners).collect();
         (Self { parts, progress }, streams)
     }
 
-    /// Waits for the next part; `None` after the last.
+    /// Waits for the next part; `None` when every owner has finished or dropped its stream.
     pub fn next_part(&self) -> Option<StreamPart> {
         self.parts.recv().ok()
     }
@@ -123,16 +120,8 @@ impl RecordStream {
 
     /// Ends the stream: it had all records of these slots, and every change that the owner made in them
     /// before is committed. A checkpoint needs every slot.
-    pub fn finish(mut self, slots: Slots) {
-        self.is_finished = self.to.send(StreamPart::Finished(slots)).is_ok();
-    }
-}
-
-impl Drop for RecordStream {
-    fn drop(&mut self) {
-        if !self.is_finished {
-            let _ = self.to.send(StreamPart::Dropped);
-        }
+    pub fn finish(self, slots: Slots) {
+        let _ = self.to.send(StreamPart::Finished(slots));
     }
 }
 

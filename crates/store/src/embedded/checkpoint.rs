@@ -14,11 +14,10 @@ use std::time::Duration;
 use onceward_core::domain::Timestamp;
 use rustix::fs::{Advice, fadvise};
 
-use super::chunk::{self, ChunkWriter};
-use super::database::Database;
+use super::database::{self, ChunkWriter};
+use super::directory::Directory;
 use super::disk::{CheckpointStep, Disk, create_private};
 use super::journal;
-use super::live::Files;
 use super::manifest::{FileSum, Manifest};
 use super::replay::{self, Covered};
 use super::snapshot::{self, Listing, SYNC_BYTES, Snapshot, database_in};
@@ -28,7 +27,7 @@ use crate::{Slots, StoreError};
 /// One attempt to write a snapshot.
 pub(super) struct Attempt {
     pub(super) disk: Arc<dyn Disk>,
-    pub(super) files: Files,
+    pub(super) directory: Directory,
     /// Tells the directories of attempts apart.
     pub(super) number: u64,
     pub(super) covered: Covered,
@@ -46,12 +45,13 @@ impl Attempt {
         if !self.pause.is_zero() {
             yield_to_other_threads();
         }
-        let (new, copy) = snapshot::attempt_paths(&self.files.snapshot, self.covered.segment, self.number);
+        let (new, copy) =
+            snapshot::attempt_paths(&self.directory.snapshot, self.covered.segment, self.number);
         let mut database = None;
         let made = catch_unwind(AssertUnwindSafe(|| {
             let manifest = self.write(&new, &mut database)?;
             let sealed = self.sync_and_prove(&manifest, &new, &copy)?;
-            Snapshot::seal(&*self.disk, &self.files.snapshot, &new, sealed)
+            Snapshot::seal(&*self.disk, &self.directory.snapshot, &new, sealed)
         }));
         let made = made.unwrap_or_else(|_| Err(StoreError::Checkpoint("sled panicked".into())));
         // The journal's thread, which may have given the attempt up, does not know the snapshot then.
@@ -70,23 +70,21 @@ impl Attempt {
     }
 
     /// Writes the records that the owners give. After an error the database is still open.
-    fn write(&self, new: &Path, database: &mut Option<Database>) -> Result<Manifest, StoreError> {
+    fn write(&self, new: &Path, database: &mut Option<sled::Db>) -> Result<Manifest, StoreError> {
         create_private(new).map_err(StoreError::io("create", new))?;
         let directory = database_in(new);
-        let open = database.insert(Database::create(&directory)?);
+        let open = database.insert(database::create(&directory)?);
         self.reached(CheckpointStep::Created)?;
-        let mut insert = |key, value| open.insert(key, value);
-        let mut chunks = ChunkWriter::new(self.covered, self.time);
+        let mut chunks = ChunkWriter::new(open, self.covered, self.time);
         let (mut given, mut unsynced) = (Slots::default(), 0);
         while given != Slots::all() {
             match self.records.next_part() {
-                Some(StreamPart::Records(records, _)) => unsynced += chunks.add(&mut insert, &records)?,
+                Some(StreamPart::Records(records, _)) => unsynced += chunks.add(&records)?,
                 Some(StreamPart::Finished(slots)) => given.extend(slots),
-                Some(StreamPart::Dropped) => {
+                None => {
                     let why = "an owner of records went away before it had given all of them";
                     return Err(StoreError::Checkpoint(why.into()));
                 }
-                None => return Err(StoreError::Checkpoint("the owners did not give every slot".into())),
             }
             self.progressed()?;
             // A sync of the journal waits for all unwritten data of the file system, including other files.
@@ -97,8 +95,7 @@ impl Attempt {
                 thread::sleep(self.pause);
             }
         }
-        let manifest = chunks.finish(&mut insert)?;
-        open.flush()?;
+        let manifest = chunks.finish()?;
         *database = None;
         self.reached(CheckpointStep::Written)?;
         Ok(manifest)
@@ -150,11 +147,11 @@ impl Attempt {
             sealed.files.push(FileSum { name, bytes, checksum });
         }
         // sled truncates its log after one failed read: it must never open the files that are sealed.
-        let database = Database::open(&database_in(copy))?;
+        let database = database::open(&database_in(copy))?;
         self.reached(CheckpointStep::Copied)?;
         let lost = |detail: &str| StoreError::Checkpoint(format!("sled lost records: {detail}"));
         let mut records = 0_u64;
-        chunk::read(database.entries(), manifest, lost, &mut |_, _, _| {
+        database::read(&database, manifest, lost, &mut |_, _, _| {
             records += 1;
             if records.is_multiple_of(4096) { self.progressed() } else { Ok(()) }
         })?;
@@ -185,14 +182,14 @@ fn stopped() -> StoreError {
 
 /// Removes what attempts left, the snapshots before the one that covers the segment `newest`, and then the segments that it
 /// covers, the oldest first.
-pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(), StoreError> {
-    let listing = Listing::of(&files.snapshot)?;
+pub(super) fn discard(disk: &dyn Disk, directory: &Directory, newest: u64) -> Result<(), StoreError> {
+    let listing = Listing::of(&directory.snapshot)?;
     let older = listing.sealed.iter().filter(|number| **number < newest);
-    let older = older.map(|number| snapshot::sealed_path(&files.snapshot, *number));
+    let older = older.map(|number| snapshot::sealed_path(&directory.snapshot, *number));
     let older: Vec<_> = older.collect();
     snapshot::remove_leftovers(disk, &listing);
-    let numbers = replay::numbers(&files.journal)?.into_iter().filter(|number| *number <= newest);
-    let covered: Vec<_> = numbers.map(|number| journal::segment_path(&files.journal, number)).collect();
+    let numbers = replay::numbers(&directory.journal)?.into_iter().filter(|number| *number <= newest);
+    let covered: Vec<_> = numbers.map(|number| journal::segment_path(&directory.journal, number)).collect();
     for path in &older {
         let remove = || {
             disk.remove_dir(path)?;
@@ -202,7 +199,7 @@ pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(),
     }
     // An older snapshot needs the segments after it: its removal is on the disk before theirs begins.
     if !older.is_empty() {
-        disk.sync_dir(&files.snapshot).map_err(StoreError::io("sync", &files.snapshot))?;
+        disk.sync_dir(&directory.snapshot).map_err(StoreError::io("sync", &directory.snapshot))?;
     }
     for path in &covered {
         let remove = || {
@@ -212,7 +209,7 @@ pub(super) fn discard(disk: &dyn Disk, files: &Files, newest: u64) -> Result<(),
         remove().map_err(StoreError::io("remove", path))?;
     }
     if !covered.is_empty() {
-        disk.sync_dir(&files.journal).map_err(StoreError::io("sync", &files.journal))?;
+        disk.sync_dir(&directory.journal).map_err(StoreError::io("sync", &directory.journal))?;
     }
     Ok(())
 }

@@ -2,15 +2,13 @@
 //! export` and `onceward check-data` all read with this, the last two also beside a running server.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 
 use super::directory::Directory;
 use super::frame::RecordRef;
-use super::options::StoreSettings;
 use super::replay::{self, OpenSegment, Replayed};
 use super::snapshot::{Listing, OpenCopy, Snapshot};
 use crate::{Key, Slots, StoreError};
@@ -24,20 +22,7 @@ pub(super) type State = (Arc<Snapshot>, Option<u64>);
 /// Where a running store copies its snapshot if it cannot do so in the data directory.
 const IN_MEMORY: &str = "/dev/shm";
 
-/// Where the records of a data directory are.
-#[derive(Clone)]
-pub(super) struct Files {
-    pub(super) journal: PathBuf,
-    pub(super) snapshot: PathBuf,
-    /// The time limit for sled to open a copy.
-    pub(super) deadline: Duration,
-}
-
-impl Files {
-    pub(super) fn of(directory: &Directory, deadline: Duration) -> Self {
-        Self { journal: directory.journal.clone(), snapshot: directory.snapshot.clone(), deadline }
-    }
-
+impl Directory {
     /// The newest state on the disk.
     pub(super) fn newest(&self) -> Result<State, StoreError> {
         let missing = |detail| StoreError::snapshot_damaged(&self.snapshot, detail);
@@ -88,17 +73,16 @@ impl LiveRecords {
     pub fn read(dir: &Path) -> Result<Option<(String, Self)>, StoreError> {
         let directory = Directory::existing(dir);
         let Some(key) = directory.key()? else { return Ok(None) };
-        let files = Files::of(&directory, StoreSettings::default().deadline);
-        Ok(Some((key, files.find(Slots::all(), || files.newest())?)))
+        Ok(Some((key, directory.find(Slots::all(), || directory.newest())?)))
     }
 
-    fn find(files: &Files, (snapshot, until): State, slots: Slots) -> Result<Self, StoreError> {
+    fn find(directory: &Directory, (snapshot, until): State, slots: Slots) -> Result<Self, StoreError> {
         let covered = snapshot.manifest.covered;
         // Before the copy, which takes time: what is open stays.
-        let segments = replay::open(&files.journal, covered)?;
-        let copy = snapshot.open_copy(&files.snapshot, files.deadline).or_else(|error| match until {
+        let segments = replay::open(&directory.journal, covered)?;
+        let copy = snapshot.open_copy(&directory.snapshot).or_else(|error| match until {
             // A shard that has failed comes back also while the disk is full.
-            Some(_) => snapshot.open_copy(Path::new(IN_MEMORY), files.deadline).map_err(|_| error),
+            Some(_) => snapshot.open_copy(Path::new(IN_MEMORY)).map_err(|_| error),
             None => Err(error),
         })?;
         let (mut latest, mut count) = (HashMap::new(), 0);

@@ -6,7 +6,6 @@
 //! `docs/operate/data-directory.md` describes what is on the disk.
 
 mod checkpoint;
-mod chunk;
 mod database;
 mod directory;
 mod disk;

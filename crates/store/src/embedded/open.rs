@@ -14,7 +14,7 @@ use super::directory::{Directory, Lock, check_importable};
 use super::disk::{Disk, RealDisk};
 use super::health::{Health, Part};
 use super::journal::Journal;
-use super::live::{Files, LiveRecords};
+use super::live::LiveRecords;
 use super::mailbox::Mailbox;
 use super::manifest::Manifest;
 use super::options::OpenOptions;
@@ -38,14 +38,10 @@ impl EmbeddedStore {
     /// The same with a disk that tests can make fail.
     pub(super) fn open_on(options: &OpenOptions, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         let began = options.clock.now();
-        if options.importing {
-            check_importable(&options.dir)?;
-        }
         let directory = Directory::at(&options.dir)?;
         directory.make_lock_file()?;
         let lock = directory.lock()?;
         if options.importing {
-            // Another import may have been faster.
             check_importable(&options.dir)?;
         }
         let is_new = match directory.key()? {
@@ -59,8 +55,7 @@ impl EmbeddedStore {
         }
         // First of all, because a full disk may need the room. The reader reports missing files.
         remove_leftovers(&*disk, &Listing::of(&directory.snapshot).unwrap_or_default());
-        let files = Files::of(&directory, options.settings.deadline);
-        let found = files.find(Slots::all(), || files.newest())?;
+        let found = directory.find(Slots::all(), || directory.newest())?;
         let now = options.clock.now();
         tracing::info!(
             in_snapshot = found.snapshot().manifest.records,
@@ -71,7 +66,7 @@ impl EmbeddedStore {
             "data directory opened"
         );
         tidy(&directory, &found.replayed, &*disk)?;
-        start((directory, lock), files, options, found, is_new, disk)
+        start((directory, lock), options, found, is_new, disk)
     }
 }
 
@@ -116,7 +111,6 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &dyn Disk) -> Result<(
 /// Starts the journal's thread, which holds the lock.
 fn start(
     (directory, lock): (Directory, Lock),
-    files: Files,
     options: &OpenOptions,
     found: LiveRecords,
     is_new: bool,
@@ -130,7 +124,7 @@ fn start(
     let (replayed, newest_time) = (&found.replayed, found.newest_time());
     let last = (replayed.last_segment, replayed.last_sequence);
     let mut journal =
-        Journal::new(disk.clone(), files.journal.clone(), settings.segment_bytes, last, newest_time);
+        Journal::new(disk.clone(), directory.journal.clone(), settings.segment_bytes, last, newest_time);
     if let Err(error) = journal.begin_segment().and_then(|_| journal.reserve()) {
         if is_new || !error.lacks_space() {
             return Err(error);
@@ -140,10 +134,10 @@ fn start(
             health.report(Part::Journal, &Err::<(), _>(error));
         }
     }
-    let (mailbox, tick) = (Arc::new(Mailbox::new(health.clone(), files.journal.clone())), settings.tick);
+    let (mailbox, tick) = (Arc::new(Mailbox::new(health.clone(), directory.journal.clone())), settings.tick);
     let deps = WriterDeps {
         settings,
-        files: files.clone(),
+        directory: directory.clone(),
         disk: disk.clone(),
         mailbox: mailbox.clone(),
         clock: options.clock.clone(),
@@ -152,19 +146,21 @@ fn start(
     let grown = Grown { bytes: replayed.bytes, records: replayed.records };
     let writer = Writer::new(journal, Arc::clone(found.snapshot()), grown, deps);
     let (importing, key, of_thread) = (options.importing, options.key_fingerprint, mailbox.clone());
+    let of_store = directory.clone();
     let run = move || {
         let ended = catch_unwind(AssertUnwindSafe(|| writer.run()));
-        let (replies, mut result) = ended.unwrap_or_else(|_| {
+        let closed = ended.unwrap_or_else(|_| {
             of_thread.fail("the journal thread has ended");
             of_thread.close();
-            (Vec::new(), Ok(()))
+            None
         });
-        if importing && result.is_ok() && !replies.is_empty() {
-            result = directory.write_format(key, &*disk);
-        }
+        let closed = closed.map(|(reply, result)| match result {
+            Ok(()) if importing => (reply, directory.write_format(key, &*disk)),
+            result => (reply, result),
+        });
         drop(lock);
-        for reply in replies {
-            let _ = reply.send(result.clone());
+        if let Some((reply, result)) = closed {
+            let _ = reply.send(result);
         }
     };
     let watched = Arc::downgrade(&mailbox);
@@ -172,10 +168,10 @@ fn start(
         Builder::new().name("journal".into()).spawn(run)?;
         Builder::new().name("journal-watch".into()).spawn(move || Mailbox::watch(&watched, tick))
     };
-    spawn().map_err(StoreError::io("start the threads for", &files.journal))?;
+    spawn().map_err(StoreError::io("start the threads for", &of_store.journal))?;
     Ok(EmbeddedStore {
         mailbox,
-        files,
+        directory: of_store,
         clock: options.clock.clone(),
         health,
         newest_time,

@@ -15,12 +15,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
-use super::chunk;
-use super::database::Database;
+use super::database;
 use super::disk::{CheckpointStep, Disk, create_private};
 use super::journal;
 use super::manifest::Manifest;
@@ -152,11 +148,7 @@ impl Snapshot {
     }
 
     /// Copies the database into a new directory in `place`, verifies each file on the way, and opens the copy.
-    pub(super) fn open_copy(
-        self: &Arc<Self>,
-        place: &Path,
-        deadline: Duration,
-    ) -> Result<OpenCopy, StoreError> {
+    pub(super) fn open_copy(self: &Arc<Self>, place: &Path) -> Result<OpenCopy, StoreError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
         let (process, number) = (std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
         let directory = place.join(format!("onceward-{process}-{number}.{COPY}"));
@@ -170,11 +162,11 @@ impl Snapshot {
             locked.lock().map(|()| locked)
         };
         copy.lock = Some(lock().map_err(StoreError::io("create", &copy.directory))?);
-        let database = database_in(&copy.directory);
+        let files = database_in(&copy.directory);
         let action = format!("write a copy of the snapshot, which takes {} bytes, to", self.manifest.bytes());
         for file in &self.manifest.files {
             let from = database_in(&self.path).join(&file.name);
-            let to = database.join(&file.name);
+            let to = files.join(&file.name);
             let (bytes, checksum) = copy_file(&from, &to, &action, &mut |_| Ok(()))?;
             if (bytes, checksum) != (file.bytes, file.checksum) {
                 let detail = format!(
@@ -184,7 +176,8 @@ impl Snapshot {
                 return Err(StoreError::snapshot_damaged(&from, &detail));
             }
         }
-        let opened = open_in_time(&copy.directory, deadline);
+        let opened = catch_unwind(|| database::open(&files));
+        let opened = opened.map_err(|_| self.damaged("sled panicked when it opened it"))?;
         copy.database = Some(opened.map_err(|error| self.damaged(&error.reason()))?);
         Ok(copy)
     }
@@ -198,7 +191,7 @@ impl Snapshot {
 pub(super) struct OpenCopy {
     pub(super) snapshot: Arc<Snapshot>,
     /// None for a snapshot without a database, which has no records.
-    database: Option<Database>,
+    database: Option<sled::Db>,
     directory: PathBuf,
     /// Tells the copy from what a crash has left, for other processes too.
     lock: Option<File>,
@@ -206,10 +199,10 @@ pub(super) struct OpenCopy {
 
 impl OpenCopy {
     /// Gives every record to `visit`.
-    pub(super) fn read<E: From<StoreError>>(&self, visit: chunk::VisitRecord<'_, E>) -> Result<(), E> {
+    pub(super) fn read<E: From<StoreError>>(&self, visit: database::VisitRecord<'_, E>) -> Result<(), E> {
         let Some(database) = &self.database else { return Ok(()) };
         let damaged = |detail: &str| self.snapshot.damaged(detail);
-        chunk::read(database.entries(), &self.snapshot.manifest, damaged, visit)
+        database::read(database, &self.snapshot.manifest, damaged, visit)
     }
 }
 
@@ -221,27 +214,6 @@ impl Drop for OpenCopy {
         // If it fails the next start removes it.
         let _ = fs::remove_dir_all(&self.directory);
         drop(self.lock.take());
-    }
-}
-
-/// Opens the database of a copy on a thread that is abandoned after `deadline`.
-fn open_in_time(directory: &Path, deadline: Duration) -> Result<Database, StoreError> {
-    let (to, opened) = mpsc::sync_channel(0);
-    let directory = directory.to_owned();
-    let open = move || {
-        if to.send(Database::open(&database_in(&directory))).is_err() {
-            // The time limit has passed. Removes the files that sled created.
-            let _ = fs::remove_dir_all(&directory);
-        }
-    };
-    let failed = |why: String| Err(StoreError::Checkpoint(why));
-    if let Err(error) = thread::Builder::new().name("snapshot-open".into()).spawn(open) {
-        return failed(format!("cannot start a thread: {error}"));
-    }
-    match opened.recv_timeout(deadline) {
-        Ok(opened) => opened,
-        Err(RecvTimeoutError::Timeout) => failed(format!("sled did not open it within {deadline:?}")),
-        Err(RecvTimeoutError::Disconnected) => failed("sled panicked when it opened it".into()),
     }
 }
 

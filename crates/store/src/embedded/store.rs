@@ -7,8 +7,9 @@ use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
+use super::directory::Directory;
 use super::health::Health;
-use super::live::{Files, LiveRecords, State};
+use super::live::{LiveRecords, State};
 use super::mailbox::{Batch, Mailbox};
 use super::writer::Writer;
 use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
@@ -18,7 +19,7 @@ use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visito
 /// journal.
 pub struct EmbeddedStore {
     pub(super) mailbox: Arc<Mailbox<Writer>>,
-    pub(super) files: Files,
+    pub(super) directory: Directory,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
     /// What the start has found, for the first restore.
@@ -56,7 +57,8 @@ impl Store for EmbeddedStore {
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         let (found, mailbox) = (self.take_found_at_start(), Arc::clone(&self.mailbox));
-        let (files, clock, health) = (self.files.clone(), self.clock.clone(), Arc::clone(&self.health));
+        let (directory, clock) = (self.directory.clone(), self.clock.clone());
+        let health = Arc::clone(&self.health);
         let read = move || {
             let state = || {
                 health.failure().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))?;
@@ -68,7 +70,7 @@ impl Store for EmbeddedStore {
             let now = state()?;
             let found = match found.filter(|found| found.is_of(&now, slots)) {
                 Some(found) => found,
-                None => files.find(slots, state)?,
+                None => directory.find(slots, state)?,
             };
             found.each(clock.now(), &mut *visit)
         };

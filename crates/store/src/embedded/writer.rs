@@ -10,11 +10,11 @@ use onceward_core::domain::Timestamp;
 use tokio::sync::oneshot;
 
 use super::checkpoint::{Attempt, discard};
+use super::directory::Directory;
 use super::disk::Disk;
 use super::frame::FrameKind;
 use super::health::{Health, Part};
 use super::journal::Journal;
-use super::live::Files;
 use super::mailbox::{Batch, Mailbox};
 use super::options::StoreSettings;
 use super::replay::Covered;
@@ -35,7 +35,7 @@ pub(super) type Reply = oneshot::Sender<Result<(), StoreError>>;
 /// The dependencies of the thread.
 pub(super) struct WriterDeps {
     pub(super) settings: StoreSettings,
-    pub(super) files: Files,
+    pub(super) directory: Directory,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) mailbox: Arc<Mailbox<Writer>>,
     pub(super) clock: Arc<dyn Clock>,
@@ -51,7 +51,6 @@ pub(super) struct Grown {
 
 /// The checkpoint that is being made.
 struct Running {
-    number: u64,
     replies: Vec<Reply>,
     /// The part of the journal that it replaces; nothing once it is sealed, or if it only removes what is replaced.
     range: Option<Grown>,
@@ -63,12 +62,6 @@ struct Running {
     /// Whether it has made no progress for too long. The next one begins when its thread has ended.
     hangs: bool,
     thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Closing {
-    replies: Vec<Reply>,
-    has_begun_checkpoint: bool,
 }
 
 /// The state of the thread.
@@ -86,7 +79,9 @@ pub(super) struct Writer {
     wanted: Vec<Reply>,
     /// When a checkpoint that failed is repeated.
     repeat_at: Option<Timestamp>,
-    closing: Option<Closing>,
+    /// The caller that waits for the close.
+    closing: Option<Reply>,
+    has_begun_last_checkpoint: bool,
     is_abandoned: bool,
 }
 
@@ -108,7 +103,7 @@ impl Writer {
 
     /// Ends in order, with a checkpoint.
     pub(super) fn close(&mut self, reply: Reply) {
-        self.closing.get_or_insert_default().replies.push(reply);
+        self.closing = Some(reply);
     }
 
     /// Ends at once; the next start replays the journal.
@@ -130,12 +125,13 @@ impl Writer {
             wanted: Vec::new(),
             repeat_at: None,
             closing: None,
+            has_begun_last_checkpoint: false,
             is_abandoned: false,
         }
     }
 
-    /// Runs until the store is closed or abandoned. Returns the callers that wait for the close, and its result.
-    pub(super) fn run(mut self) -> (Vec<Reply>, Result<(), StoreError>) {
+    /// Runs until the store is closed or abandoned. Returns the caller that waits for the close, and its result.
+    pub(super) fn run(mut self) -> Option<(Reply, Result<(), StoreError>)> {
         let mailbox = Arc::clone(&self.deps.mailbox);
         loop {
             let manifest = &self.snapshot.manifest;
@@ -159,10 +155,10 @@ impl Writer {
                 // A reader must not wait for an answer while the removal of files waits for the reader.
                 mailbox.close();
                 self.end_attempt();
-                return (Vec::new(), Ok(()));
+                return None;
             }
             if let Some(ended) = self.proceed_closing() {
-                return ended;
+                return self.closing.map(|reply| (reply, ended));
             }
         }
     }
@@ -262,85 +258,79 @@ impl Writer {
     /// Begins a checkpoint of everything that was written so far. Every older batch has been answered; therefore the
     /// owners hold it when they get their streams. Without a new record, only removes what the last one replaces.
     fn begin_checkpoint(&mut self) {
-        let (number, now) = (self.checkpoints + 1, self.deps.clock.now());
-        self.checkpoints = number;
+        let now = self.deps.clock.now();
+        self.checkpoints += 1;
         let (records, streams) = Collector::new(self.owners.len());
         let progress = records.progress.clone();
         let range = (self.grown.records > 0).then_some(self.grown);
-        let replies = std::mem::take(&mut self.wanted);
-        let (steps, began_at) = ((0, now), self.grown.bytes);
-        self.running =
-            Some(Running { number, replies, range, began_at, progress, steps, hangs: false, thread: None });
-        let begun =
-            if range.is_some() { self.spawn_attempt(number, records) } else { self.spawn_discard(number) };
-        match begun {
-            Ok(thread) => {
-                if let Some(running) = &mut self.running {
-                    running.thread = Some(thread);
-                }
-                for (owner, stream) in self.owners.iter().zip(streams) {
-                    owner(stream);
-                }
-            }
-            Err(error) => self.checkpoint_ended(number, &Err(error)),
+        let (replies, began_at) = (std::mem::take(&mut self.wanted), self.grown.bytes);
+        let attempt = range.map(|_| self.attempt(records)).transpose();
+        let thread = attempt.and_then(|attempt| self.spawn(attempt));
+        let (thread, failed) = thread.map_or_else(|error| (None, Some(error)), |thread| (Some(thread), None));
+        let steps = (0, now);
+        self.running = Some(Running { replies, range, began_at, progress, steps, hangs: false, thread });
+        match failed {
+            Some(error) => self.checkpoint_ended(&Err(error)),
+            None => self.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream)),
         }
     }
 
-    fn spawn_attempt(&mut self, number: u64, records: Collector) -> Result<JoinHandle<()>, StoreError> {
+    fn attempt(&mut self, records: Collector) -> Result<Attempt, StoreError> {
         let segment = self.journal.begin_segment()?;
-        let WriterDeps { disk, files, mailbox, settings, .. } = &self.deps;
-        let attempt = Attempt {
+        let WriterDeps { disk, directory, settings, .. } = &self.deps;
+        Ok(Attempt {
             disk: disk.clone(),
-            files: files.clone(),
-            number,
+            directory: directory.clone(),
+            number: self.checkpoints,
             covered: Covered { segment, sequence: self.journal.last_sequence() },
             time: self.journal.last_time(),
             records,
             pause: if self.closing.is_some() { Duration::ZERO } else { settings.pause },
-        };
-        let (disk, files, mailbox) = (disk.clone(), files.clone(), mailbox.clone());
-        spawn(move || {
-            let result = attempt.make().and_then(|snapshot| {
-                // Before the removal: from then on readers get the new snapshot.
-                mailbox.ask(move |writer| writer.sealed(number, snapshot));
-                discard(&*disk, &files, segment)
-            });
-            mailbox.ask(move |writer| writer.checkpoint_ended(number, &result));
         })
     }
 
-    fn spawn_discard(&self, number: u64) -> Result<JoinHandle<()>, StoreError> {
-        let WriterDeps { disk, files, mailbox, .. } = &self.deps;
-        let (disk, files, mailbox) = (disk.clone(), files.clone(), mailbox.clone());
+    fn spawn(&self, attempt: Option<Attempt>) -> Result<JoinHandle<()>, StoreError> {
+        let WriterDeps { disk, directory, mailbox, .. } = &self.deps;
+        let (disk, directory, mailbox) = (disk.clone(), directory.clone(), mailbox.clone());
         let covered = self.snapshot.manifest.covered.segment;
-        spawn(move || {
-            let result = discard(&*disk, &files, covered);
-            mailbox.ask(move |writer| writer.checkpoint_ended(number, &result));
-        })
+        let run = move || {
+            let made = attempt.map_or(Ok(covered), |attempt| {
+                let snapshot = attempt.make()?;
+                let covered = snapshot.manifest.covered.segment;
+                // Before the removal: from then on readers get the new snapshot.
+                mailbox.ask(move |writer| writer.sealed(snapshot));
+                Ok(covered)
+            });
+            let result = made.and_then(|covered| discard(&*disk, &directory, covered));
+            mailbox.ask(move |writer| writer.checkpoint_ended(&result));
+        };
+        let thread = Builder::new().name("snapshot".into()).spawn(run);
+        thread.map_err(|error| StoreError::Checkpoint(format!("cannot start a thread: {error}")))
     }
 
-    fn sealed(&mut self, number: u64, snapshot: Snapshot) {
-        let Some(running) = self.running.as_mut().filter(|running| running.number == number) else { return };
-        if let Some(range) = running.range.take() {
+    fn sealed(&mut self, snapshot: Snapshot) {
+        if let Some(range) = self.running.as_mut().and_then(|running| running.range.take()) {
             self.grown.bytes -= range.bytes;
             self.grown.records -= range.records;
             self.snapshot = Arc::new(snapshot);
         }
     }
 
-    fn checkpoint_ended(&mut self, number: u64, result: &Result<(), StoreError>) {
-        let Some(running) = self.running.take_if(|running| running.number == number) else { return };
-        self.checkpoint_has(result);
-        answer_each(running.replies, result);
+    fn checkpoint_ended(&mut self, result: &Result<(), StoreError>) {
+        let replies = self.running.take().map(|running| running.replies);
+        self.answer_checkpoint(replies.unwrap_or_default(), result);
     }
 
-    fn checkpoint_has(&mut self, result: &Result<(), StoreError>) {
+    fn answer_checkpoint(&mut self, replies: Vec<Reply>, result: &Result<(), StoreError>) {
         let WriterDeps { health, clock, settings, .. } = &self.deps;
         health.report(Part::Checkpoint, result);
         self.repeat_at = result.is_err().then(|| clock.now().plus(settings.repeat_checkpoint_after));
         if self.closing.is_none() {
             // Not before, because the checkpoint may have needed the space. Without it the current segment goes on.
             let _ = self.journal.reserve();
+        }
+        for reply in replies {
+            let _ = reply.send(result.clone());
         }
     }
 
@@ -360,9 +350,7 @@ impl Writer {
         running.hangs = true;
         let replies = std::mem::take(&mut running.replies);
         let reason = format!("neither sled nor an owner of records did anything for {deadline:?}");
-        let result = Err(StoreError::Checkpoint(reason));
-        self.checkpoint_has(&result);
-        answer_each(replies, &result);
+        self.answer_checkpoint(replies, &Err(StoreError::Checkpoint(reason)));
     }
 
     /// Waits for the thread of a checkpoint, which would go on to write into the directory.
@@ -377,18 +365,17 @@ impl Writer {
 
     /// While closing: takes a last checkpoint, for which the owners may still commit, and then ends the journal with a
     /// closing frame.
-    fn proceed_closing(&mut self) -> Option<(Vec<Reply>, Result<(), StoreError>)> {
-        let is_free = |running: &Option<Running>| running.as_ref().is_none_or(|running| running.hangs);
-        let closing = self.closing.as_mut().filter(|_| is_free(&self.running))?;
+    fn proceed_closing(&mut self) -> Option<Result<(), StoreError>> {
+        self.closing.as_ref()?;
         // If it fails, the journal has everything.
         let is_wanted = self.grown.records > 0 || self.repeat_at.is_some();
         let may_begin = self.running.is_none() && !self.owners.is_empty() && !self.deps.health.has_failed();
-        if is_wanted && may_begin && !closing.has_begun_checkpoint {
-            closing.has_begun_checkpoint = true;
+        if is_wanted && may_begin && !self.has_begun_last_checkpoint {
+            self.has_begun_last_checkpoint = true;
             self.begin_checkpoint();
         }
-        let closing = self.closing.as_mut().filter(|_| is_free(&self.running))?;
-        Some((std::mem::take(&mut closing.replies), self.finish()))
+        let is_free = self.running.as_ref().is_none_or(|running| running.hangs);
+        is_free.then(|| self.finish())
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
@@ -405,15 +392,4 @@ impl Writer {
             None => Ok(()),
         }
     }
-}
-
-fn answer_each(replies: Vec<Reply>, answer: &Result<(), StoreError>) {
-    for reply in replies {
-        let _ = reply.send(answer.clone());
-    }
-}
-
-fn spawn(run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    let thread = Builder::new().name("snapshot".into()).spawn(run);
-    thread.map_err(|error| StoreError::Checkpoint(format!("cannot start a thread: {error}")))
 }

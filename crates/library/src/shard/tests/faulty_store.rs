@@ -158,7 +158,6 @@ impl FaultyStore {
                         }
                     }
                     StreamPart::Finished(slots) => given.extend(slots),
-                    StreamPart::Dropped => return None,
                 }
             }
             Some(all).filter(|_| given == Slots::all())

@@ -35,7 +35,7 @@ fn a_shard_is_restored_where_the_disk_takes_no_copy_of_the_snapshot() {
     world.checkpoint().unwrap();
     world.put(2, "two");
     // Nothing can be written into it.
-    world.store.as_mut().unwrap().files.snapshot = "/dev/full".into();
+    world.store.as_mut().unwrap().directory.snapshot = "/dev/full".into();
     world.assert_as_expected();
     let own = format!("onceward-{}-", std::process::id());
     let left = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().file_name());

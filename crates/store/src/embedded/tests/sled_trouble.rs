@@ -4,7 +4,7 @@
 use std::sync::mpsc::Sender;
 
 use super::*;
-use crate::embedded::database::Database;
+use crate::embedded::database;
 use crate::embedded::disk::CheckpointStep;
 
 /// Until the snapshot is sealed.
@@ -192,8 +192,10 @@ fn an_entry_that_sled_loses_is_missed() {
     world.disk.on_step(move |step| {
         if step == CheckpointStep::Written {
             // sled may still let go of its lock.
-            let mut attempts = std::iter::repeat_with(|| Database::open(&new)).take(10_000);
-            attempts.find_map(Result::ok).unwrap().remove([0; 8]);
+            let mut attempts = std::iter::repeat_with(|| database::open(&new)).take(10_000);
+            let database = attempts.find_map(Result::ok).unwrap();
+            database.remove([0; 8]).unwrap().unwrap();
+            database.flush().unwrap();
         }
     });
     let error = world.checkpoint().unwrap_err().to_string();
