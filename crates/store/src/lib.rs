@@ -16,8 +16,7 @@ use onceward_core::domain::Timestamp;
 pub use futures_util::future::BoxFuture;
 
 pub use embedded::{
-    EmbeddedStore, FORMAT, LiveRecords, OpenOptions, StoreSettings, check_importable, create_durably,
-    key_fingerprint_in,
+    EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{Damage, StoreError, advice};
 pub use record::{CopiedRecord, Key, LONGEST_RECORD, Slot, Slots, Write};

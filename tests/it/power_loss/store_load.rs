@@ -77,8 +77,8 @@ impl Load {
 /// Opens the store with small segments and frequent checkpoints.
 pub fn open(data_dir: &Path) -> Result<EmbeddedStore, StoreError> {
     let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
-    options.settings.segment_bytes = 48 * 1024;
-    options.settings.checkpoint_bytes = 1024 * 1024;
+    options.segment_bytes = 48 * 1024;
+    options.checkpoint_bytes = 1024 * 1024;
     EmbeddedStore::open(&options)
 }
 

@@ -101,6 +101,8 @@ impl Attempt {
         Ok(manifest)
     }
 
+    /// Syncs the database, reads all of it from the disk, opens a copy, and reads every record of that. Answers the manifest
+    /// with the files in it.
     fn sync_and_prove(&self, manifest: &Manifest, new: &Path, copy: &Path) -> Result<Manifest, StoreError> {
         let directory = database_in(new);
         let found = snapshot::database_files(&directory);
@@ -116,20 +118,6 @@ impl Attempt {
             self.disk.sync_dir(path).map_err(StoreError::io("sync", path))?;
         }
         self.reached(CheckpointStep::Synced)?;
-        let sealed = self.prove(manifest, &directory, files, copy)?;
-        self.reached(CheckpointStep::Proved)?;
-        Ok(sealed)
-    }
-
-    /// Reads all of the database from the disk, opens a copy, and reads every record of that. Answers the manifest with
-    /// the files in it.
-    fn prove(
-        &self,
-        manifest: &Manifest,
-        directory: &Path,
-        files: Vec<String>,
-        copy: &Path,
-    ) -> Result<Manifest, StoreError> {
         let mut sealed = manifest.clone();
         for name in files {
             let path = directory.join(&name);
@@ -158,6 +146,7 @@ impl Attempt {
         drop(database);
         // What stays is removed with the snapshots that this one replaces.
         let _ = self.disk.remove_dir(copy);
+        self.reached(CheckpointStep::Proved)?;
         Ok(sealed)
     }
 

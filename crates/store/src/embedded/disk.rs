@@ -37,51 +37,11 @@ pub(super) enum CheckpointStep {
     SegmentRemoved,
 }
 
-/// The file operations of the journal and the checkpoints.
+/// The file operations of the journal and the checkpoints: those of the machine's file system, unless a test makes them fail.
 pub(super) trait Disk: Send + Sync + 'static {
     /// An empty file with `bytes` reserved for it, whose reservation is on the disk (the
     /// entry in the directory is not, see [`Disk::sync_dir`]). A file that exists already is
     /// emptied first, unless it is a segment of the journal that was written to: that is an error.
-    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>>;
-
-    /// Removes a file.
-    fn remove(&self, path: &Path) -> io::Result<()>;
-
-    /// Removes a directory with everything in it.
-    fn remove_dir(&self, path: &Path) -> io::Result<()>;
-
-    /// Returns when the content of a file is on the disk, through whatever handle it was written.
-    fn sync_file(&self, path: &Path) -> io::Result<()>;
-
-    /// Returns when the entries of a directory are on the disk.
-    fn sync_dir(&self, path: &Path) -> io::Result<()>;
-
-    /// Gives a file or a directory another name in its directory.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-
-    /// Called between the steps of a checkpoint.
-    fn reached(&self, _step: CheckpointStep) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A file that is being written: a segment of the journal, or the manifest of a snapshot.
-pub(super) trait DiskFile: Send {
-    /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
-
-    /// Returns when everything written is on the disk.
-    fn sync(&mut self) -> io::Result<()>;
-
-    /// Shortens the file to `length`; returns when that is on the disk.
-    fn cut(&mut self, length: u64) -> io::Result<()>;
-}
-
-/// The machine's file system.
-#[derive(Debug, Default)]
-pub(super) struct RealDisk;
-
-impl Disk for RealDisk {
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -95,27 +55,69 @@ impl Disk for RealDisk {
             reserve(&file, bytes)?;
         }
         file.sync_all()?;
-        Ok(Box::new(RealFile(file)))
+        Ok(Box::new(file))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
     }
 
+    /// Removes a directory with everything in it.
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_dir_all(path)
     }
 
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
-    }
-
+    /// Returns when the content of a file is on the disk, through whatever handle it was written.
     fn sync_file(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_data()
     }
 
+    /// Returns when the entries of a directory are on the disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    /// Gives a file or a directory another name in its directory.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    /// Called between the steps of a checkpoint.
+    fn reached(&self, _step: CheckpointStep) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The machine's file system.
+#[derive(Debug, Default)]
+pub(super) struct RealDisk;
+
+impl Disk for RealDisk {}
+
+/// A file that is being written: a segment of the journal, or the manifest of a snapshot.
+pub(super) trait DiskFile: Send {
+    /// Writes all of `bytes` at `offset`. When it fails, any part of them may be in the file.
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Returns when everything written is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Shortens the file to `length`; returns when that is on the disk.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+}
+
+impl DiskFile for File {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.sync_all()
     }
 }
 
@@ -129,23 +131,6 @@ fn reserve(file: &File, bytes: u64) -> io::Result<()> {
             let _ = file.set_len(0);
             Err(errno.into())
         }
-    }
-}
-
-struct RealFile(File);
-
-impl DiskFile for RealFile {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)?;
-        self.0.sync_all()
     }
 }
 

@@ -27,5 +27,5 @@ mod writer;
 pub use directory::{FORMAT, check_importable, key_fingerprint_in};
 pub use disk::create_durably;
 pub use live::LiveRecords;
-pub use options::{OpenOptions, StoreSettings};
+pub use options::OpenOptions;
 pub use store::EmbeddedStore;

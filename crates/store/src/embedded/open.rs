@@ -116,15 +116,15 @@ fn start(
     is_new: bool,
     disk: Arc<dyn Disk>,
 ) -> Result<EmbeddedStore, StoreError> {
-    let (health, mut settings) = (Arc::new(Health::new(options.clock.clone())), options.settings.clone());
+    let (health, mut of_writer) = (Arc::new(Health::new(options.clock.clone())), options.clone());
     if options.importing {
         // No server waits for a checkpoint: the next start makes one.
-        settings.checkpoint_bytes = u64::MAX;
+        of_writer.checkpoint_bytes = u64::MAX;
     }
     let (replayed, newest_time) = (&found.replayed, found.newest_time());
     let last = (replayed.last_segment, replayed.last_sequence);
     let mut journal =
-        Journal::new(disk.clone(), directory.journal.clone(), settings.segment_bytes, last, newest_time);
+        Journal::new(disk.clone(), directory.journal.clone(), options.segment_bytes, last, newest_time);
     if let Err(error) = journal.begin_segment().and_then(|_| journal.reserve()) {
         if is_new || !error.lacks_space() {
             return Err(error);
@@ -134,13 +134,12 @@ fn start(
             health.report(Part::Journal, &Err::<(), _>(error));
         }
     }
-    let (mailbox, tick) = (Arc::new(Mailbox::new(health.clone(), directory.journal.clone())), settings.tick);
+    let (mailbox, tick) = (Arc::new(Mailbox::new(health.clone(), directory.journal.clone())), options.tick);
     let deps = WriterDeps {
-        settings,
+        options: of_writer,
         directory: directory.clone(),
         disk: disk.clone(),
         mailbox: mailbox.clone(),
-        clock: options.clock.clone(),
         health: health.clone(),
     };
     let grown = Grown { bytes: replayed.bytes, records: replayed.records };

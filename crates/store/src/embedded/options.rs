@@ -6,9 +6,20 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 
-/// Sizes and times that only tests change.
-#[derive(Debug, Clone)]
-pub struct StoreSettings {
+/// The options for opening a store.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The data directory. It is created if it is not there.
+    pub dir: PathBuf,
+    /// Identifies the server key. Data that was written with another key is not opened: its codes could not be checked.
+    pub key_fingerprint: [u8; 16],
+    /// The clock of decisions.
+    pub clock: Arc<dyn Clock>,
+    /// Imports into an empty directory ([`check_importable`](super::check_importable)). No server starts on it before the store is closed
+    /// in order.
+    pub importing: bool,
+
+    // Sizes and times that only tests change.
     /// Bytes reserved for one journal segment.
     pub segment_bytes: u64,
     /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
@@ -31,9 +42,13 @@ pub struct StoreSettings {
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
-impl Default for StoreSettings {
-    fn default() -> Self {
+impl OpenOptions {
+    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
         Self {
+            dir: dir.into(),
+            key_fingerprint,
+            clock,
+            importing: false,
             segment_bytes: SEGMENT_BYTES,
             // A checkpoint closes the current segment. If it began only when a segment is full, it would close the next
             // one almost empty.
@@ -45,27 +60,5 @@ impl Default for StoreSettings {
             tick: Duration::from_secs(1),
             time_every: Duration::from_secs(60),
         }
-    }
-}
-
-/// The options for opening a store.
-#[derive(Clone)]
-pub struct OpenOptions {
-    /// The data directory. It is created if it is not there.
-    pub dir: PathBuf,
-    /// Identifies the server key. Data that was written with another key is not opened: its codes could not be checked.
-    pub key_fingerprint: [u8; 16],
-    /// The clock of decisions.
-    pub clock: Arc<dyn Clock>,
-    /// Imports into an empty directory ([`check_importable`](super::check_importable)). No server starts on it before the store is closed
-    /// in order.
-    pub importing: bool,
-    pub settings: StoreSettings,
-}
-
-impl OpenOptions {
-    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
-        let settings = StoreSettings::default();
-        Self { dir: dir.into(), key_fingerprint, clock, importing: false, settings }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 use tokio::sync::oneshot;
 
@@ -16,7 +15,7 @@ use super::frame::FrameKind;
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::mailbox::{Batch, Mailbox};
-use super::options::StoreSettings;
+use super::options::OpenOptions;
 use super::replay::Covered;
 use super::snapshot::Snapshot;
 use crate::stream::{Collector, Owner, StreamProgress};
@@ -34,11 +33,10 @@ pub(super) type Reply = oneshot::Sender<Result<(), StoreError>>;
 
 /// The dependencies of the thread.
 pub(super) struct WriterDeps {
-    pub(super) settings: StoreSettings,
+    pub(super) options: OpenOptions,
     pub(super) directory: Directory,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) mailbox: Arc<Mailbox<Writer>>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) health: Arc<Health>,
 }
 
@@ -140,7 +138,7 @@ impl Writer {
                 snapshot_bytes: manifest.bytes(),
                 snapshot_time: manifest.time,
             });
-            let (batches, asks) = mailbox.next(self.deps.settings.tick);
+            let (batches, asks) = mailbox.next(self.deps.options.tick);
             if batches.is_empty() && asks.is_empty() {
                 self.idle();
             }
@@ -165,7 +163,7 @@ impl Writer {
 
     /// Writes these batches in as few frames as possible, and answers them.
     fn write(&mut self, batches: Vec<Batch>) {
-        let joined = JOINED_BYTES.min(self.deps.settings.segment_bytes / FRAMES_PER_SEGMENT);
+        let joined = JOINED_BYTES.min(self.deps.options.segment_bytes / FRAMES_PER_SEGMENT);
         let joined = usize::try_from(joined).unwrap_or(usize::MAX);
         let mut batches = batches.into_iter().peekable();
         while let Some(Batch { mut writes, mut bytes, done }) = batches.next() {
@@ -181,7 +179,7 @@ impl Writer {
 
     /// Makes a frame durable and answers its callers.
     fn append(&mut self, writes: &[Write], bytes: usize, callers: Vec<crate::Done>) {
-        let WriterDeps { mailbox, health, clock, .. } = &self.deps;
+        let WriterDeps { mailbox, health, options, .. } = &self.deps;
         // Batches without a write do not need the disk.
         let needs_disk = !writes.is_empty() || callers.is_empty();
         if !mailbox.frame_begins(callers) {
@@ -200,7 +198,7 @@ impl Writer {
             }
             Err(StoreError::Unavailable(reason))
         } else {
-            self.journal.append(FrameKind::Batch, clock.now(), writes.iter(), bytes)
+            self.journal.append(FrameKind::Batch, options.clock.now(), writes.iter(), bytes)
         };
         if let Ok(length) = appended {
             self.grown.bytes += length as u64;
@@ -215,8 +213,8 @@ impl Writer {
     /// Handles an idle period: writes the time for the next start, and tries a journal in trouble. A load balancer that
     /// only asks for health sends no writes until it is good; therefore writes alone would not find out.
     fn idle(&mut self) {
-        let WriterDeps { clock, settings, health, .. } = &self.deps;
-        let is_due = clock.now().since(self.journal.last_time()) >= settings.time_every;
+        let WriterDeps { options, health, .. } = &self.deps;
+        let is_due = options.clock.now().since(self.journal.last_time()) >= options.time_every;
         if (is_due || health.trouble(Part::Journal).is_some()) && self.closing.is_none() {
             self.append(&[], 0, Vec::new());
         }
@@ -224,7 +222,7 @@ impl Writer {
 
     /// The size of the journal at which a checkpoint begins.
     fn checkpoint_threshold(&self) -> u64 {
-        self.deps.settings.checkpoint_bytes.max(self.snapshot.manifest.bytes() / 2)
+        self.deps.options.checkpoint_bytes.max(self.snapshot.manifest.bytes() / 2)
     }
 
     /// The size of the journal at which commits are refused. The changes that a running checkpoint waits for must have
@@ -243,11 +241,11 @@ impl Writer {
         if self.owners.is_empty() || self.running.is_some() || self.deps.health.has_failed() {
             return;
         }
-        let (Grown { bytes, records }, now) = (self.grown, self.deps.clock.now());
+        let (Grown { bytes, records }, now) = (self.grown, self.deps.options.clock.now());
         let is_due = if let Some(repeat_at) = self.repeat_at {
             now >= repeat_at
         } else {
-            let is_old = now.since(self.snapshot.manifest.time) >= self.deps.settings.checkpoint_every;
+            let is_old = now.since(self.snapshot.manifest.time) >= self.deps.options.checkpoint_every;
             bytes >= self.checkpoint_threshold() || is_old && records > 0
         };
         if is_due && self.closing.is_none() || !self.wanted.is_empty() {
@@ -258,7 +256,7 @@ impl Writer {
     /// Begins a checkpoint of everything that was written so far. Every older batch has been answered; therefore the
     /// owners hold it when they get their streams. Without a new record, only removes what the last one replaces.
     fn begin_checkpoint(&mut self) {
-        let now = self.deps.clock.now();
+        let now = self.deps.options.clock.now();
         self.checkpoints += 1;
         let (records, streams) = Collector::new(self.owners.len());
         let progress = records.progress.clone();
@@ -277,7 +275,7 @@ impl Writer {
 
     fn attempt(&mut self, records: Collector) -> Result<Attempt, StoreError> {
         let segment = self.journal.begin_segment()?;
-        let WriterDeps { disk, directory, settings, .. } = &self.deps;
+        let WriterDeps { disk, directory, options, .. } = &self.deps;
         Ok(Attempt {
             disk: disk.clone(),
             directory: directory.clone(),
@@ -285,7 +283,7 @@ impl Writer {
             covered: Covered { segment, sequence: self.journal.last_sequence() },
             time: self.journal.last_time(),
             records,
-            pause: if self.closing.is_some() { Duration::ZERO } else { settings.pause },
+            pause: if self.closing.is_some() { Duration::ZERO } else { options.pause },
         })
     }
 
@@ -322,9 +320,9 @@ impl Writer {
     }
 
     fn answer_checkpoint(&mut self, replies: Vec<Reply>, result: &Result<(), StoreError>) {
-        let WriterDeps { health, clock, settings, .. } = &self.deps;
+        let WriterDeps { health, options, .. } = &self.deps;
         health.report(Part::Checkpoint, result);
-        self.repeat_at = result.is_err().then(|| clock.now().plus(settings.repeat_checkpoint_after));
+        self.repeat_at = result.is_err().then(|| options.clock.now().plus(options.repeat_checkpoint_after));
         if self.closing.is_none() {
             // Not before, because the checkpoint may have needed the space. Without it the current segment goes on.
             let _ = self.journal.reserve();
@@ -336,7 +334,7 @@ impl Writer {
 
     /// Gives up a checkpoint in which sled, or an owner of records, does nothing. A removal may wait for readers.
     fn notice_hanging_checkpoint(&mut self) {
-        let (now, deadline) = (self.deps.clock.now(), self.deps.settings.deadline);
+        let (now, deadline) = (self.deps.options.clock.now(), self.deps.options.deadline);
         let running = self.running.as_mut().filter(|running| running.range.is_some() && !running.hangs);
         let Some(running) = running else { return };
         let steps = running.progress.steps();
@@ -379,12 +377,12 @@ impl Writer {
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
-        let WriterDeps { mailbox, health, clock, .. } = &self.deps;
+        let WriterDeps { mailbox, health, options, .. } = &self.deps;
         mailbox.close();
         if let Some(reason) = health.failure() {
             return Err(StoreError::Unavailable(reason));
         }
-        self.journal.close(clock.now())?;
+        self.journal.close(options.clock.now())?;
         match health.trouble(Part::Checkpoint) {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"

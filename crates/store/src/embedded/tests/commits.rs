@@ -124,8 +124,8 @@ fn an_idle_store_notes_the_time() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.time_every = Duration::from_millis(60);
-    options.settings.tick = Duration::from_millis(10);
+    options.time_every = Duration::from_millis(60);
+    options.tick = Duration::from_millis(10);
     world.open_with(&options).unwrap();
     world.put(1, "one");
     let in_an_hour = Duration::from_secs(3600);

@@ -79,7 +79,7 @@ fn a_write_that_hangs_is_reported_and_then_has_an_unknown_outcome() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.tick = Duration::from_millis(50);
+    options.tick = Duration::from_millis(50);
     world.open_with(&options).unwrap();
     world.put(1, "one");
     let before = world.disk.count(Operation::Sync);
@@ -108,7 +108,7 @@ fn a_write_that_ends_late_is_durable_and_health_recovers() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.tick = Duration::from_millis(200);
+    options.tick = Duration::from_millis(200);
     world.open_with(&options).unwrap();
     world.disk.hold_syncs();
     let answer = world.submit(&[(1, Some("one"))]);
@@ -175,7 +175,7 @@ fn health_recovers_with_the_disk_without_a_write() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.tick = Duration::from_millis(20);
+    options.tick = Duration::from_millis(20);
     world.open_with(&options).unwrap();
     world.put(1, "before");
     world.disk.fail(Operation::Write, Errno::IO);

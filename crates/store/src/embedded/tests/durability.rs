@@ -74,7 +74,7 @@ fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
 
 #[test]
 fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
-    let real = crate::StoreSettings::default();
+    let real = OpenOptions::new("", [7; 16], Arc::new(ManualClock::starting_at(START)));
     let mut world = World::with_sizes(real.segment_bytes / 1024, real.checkpoint_bytes / 1024);
     let text = "x".repeat(500);
     for _ in 0..=real.checkpoint_bytes / 1024 / 500 {

@@ -91,11 +91,11 @@ impl World {
 
     fn options(&self, dir: &Path) -> OpenOptions {
         let mut options = OpenOptions::new(dir, [7; 16], self.clock.clone());
-        options.settings.segment_bytes = self.segment_bytes;
-        options.settings.checkpoint_bytes = self.checkpoint_bytes;
-        options.settings.pause = Duration::ZERO;
-        options.settings.repeat_checkpoint_after = LONG;
-        options.settings.tick = LONG;
+        options.segment_bytes = self.segment_bytes;
+        options.checkpoint_bytes = self.checkpoint_bytes;
+        options.pause = Duration::ZERO;
+        options.repeat_checkpoint_after = LONG;
+        options.tick = LONG;
         options
     }
 

@@ -22,8 +22,8 @@ impl World {
         let mut world = Self::new();
         world.close().unwrap();
         let mut options = world.options(&world.dir());
-        options.settings.deadline = Duration::from_secs(1);
-        options.settings.tick = Duration::from_millis(20);
+        options.deadline = Duration::from_secs(1);
+        options.tick = Duration::from_millis(20);
         world.open_with(&options).unwrap();
         world
     }
@@ -167,8 +167,8 @@ fn an_attempt_that_hangs_fails_the_store_once_the_journal_is_full() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.settings.deadline = Duration::from_secs(1);
-    options.settings.tick = Duration::from_millis(20);
+    options.deadline = Duration::from_secs(1);
+    options.tick = Duration::from_millis(20);
     world.open_with(&options).unwrap();
     world.put(1, "one");
     let _hang = world.hangs_at(CheckpointStep::Written);

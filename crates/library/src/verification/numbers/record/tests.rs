@@ -64,7 +64,7 @@ fn a_sweep_drops_the_expired_verification_of_a_count() {
     assert_eq!((table.is_large(first), table.get(&record(key(1)))), (false, Some(stored(&count))));
 }
 
-/// Plan with 100 bytes for such a number: the entry has 72, and a place in the index 14.
+/// Plan with 100 bytes for such a number: the entry has 72, and a place in the index 6 to 12.
 #[test]
 fn a_number_with_a_code_of_the_compatible_routes_is_in_its_entry() {
     let century = Timestamp::from_millis(4_000_000_000_000);
