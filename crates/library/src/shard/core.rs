@@ -1,7 +1,7 @@
 //! The state machine of a shard, without the actor. It decides each command at once over memory, and holds what is to be
 //! done afterwards until the store has the changes. What the store refuses is undone.
 //!
-//! Inputs are [`Core::submit`], [`Core::when_durable`], [`Core::evict`], [`Core::sweep`] and [`Core::committed`]. The outputs
+//! Inputs are [`Core::submit`], [`Core::when_durable`], [`Core::sweep`] and [`Core::committed`]. The outputs
 //! are [`Core::take_commit`], and the answers and effects of the commands. The module contains no I/O and no clock. Therefore
 //! the simulation runs the same code as the server.
 
@@ -13,7 +13,7 @@ use indexmap::IndexMap;
 use rand::rngs::StdRng;
 
 use super::command::{After, Command, Fate, Load, Loads, Subject, Then};
-use super::record::{Hasher, Record, RecordKey, Stored};
+use super::record::{Hasher, RecordKey};
 use super::refusal::Refusal;
 use super::tables::{Change, Tables};
 use super::transaction::Transaction;
@@ -249,34 +249,15 @@ impl Core {
         &mut self.tables
     }
 
-    /// Removes those of these records for which `may_evict` returns `true`.
-    pub fn evict<R: Record>(&mut self, keys: &[RecordKey], may_evict: impl Fn(&R) -> bool, clock: Timestamp) {
-        let now = self.tick(clock);
-        if self.refusal(Load::Unbounded).is_some() {
-            return;
-        }
-        let may_go = |key: &&RecordKey| {
-            self.tables.stored(key).as_ref().and_then(Stored::record).is_some_and(|record| may_evict(&record))
-        };
-        let keys: Vec<RecordKey> = keys.iter().filter(may_go).copied().collect();
-        let removed = keys.into_iter().map(|key| self.tables.set(key, None)).collect();
-        self.hold_removed(removed, true, now);
-    }
-
     /// Frees some expired records.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) {
         let now = self.tick(clock);
-        if !self.has_failed {
-            let freed = self.tables.sweep(looks, now);
-            self.hold_removed(freed, self.limits.keeps_expired, now);
-        }
-    }
-
-    fn hold_removed(&mut self, mut removed: Vec<Change>, is_written: bool, now: Timestamp) {
-        while !removed.is_empty() {
-            let rest = removed.split_off(removed.len().min(self.limits.records_per_batch));
-            let changes = std::mem::replace(&mut removed, rest);
-            self.hold(Held { subject: None, changes, is_written, then: Box::new(|_, _| ()) }, now);
+        let mut freed = if self.has_failed { Vec::new() } else { self.tables.sweep(looks, now) };
+        while !freed.is_empty() {
+            let rest = freed.split_off(freed.len().min(self.limits.records_per_batch));
+            let changes = std::mem::replace(&mut freed, rest);
+            let (is_written, then) = (self.limits.keeps_expired, Box::new(|_, _: &mut After<'_>| ()));
+            self.hold(Held { subject: None, changes, is_written, then }, now);
         }
     }
 

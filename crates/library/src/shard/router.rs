@@ -199,10 +199,16 @@ impl Router {
         keys: impl IntoIterator<Item = RecordKey>,
         may_evict: impl Fn(&R) -> bool + Copy + Send + 'static,
     ) -> Result<(), Refusal> {
-        for (shard, keys) in self.by_owner(keys) {
-            let evict = move |core: &mut Core, now: Timestamp| core.evict(&keys, may_evict, now);
-            self.cast(shard, ShardMessage::Call(Box::new(evict))).ok_or(Refusal::Stopping)?;
-            self.read_shard(shard, |_, _| ()).await?;
+        let evict = |RecordKey { slot, id, .. }| {
+            self.decide_unbounded(Subject { slot, id }, move |view| {
+                if view.get::<R>(id).is_some_and(|record| may_evict(&record)) {
+                    view.put::<R>(id, None);
+                }
+                Ok::<_, Refusal>(())
+            })
+        };
+        for evicted in keys.into_iter().map(evict).collect::<Vec<_>>() {
+            evicted.await.unwrap_or(Err(Refusal::Stopping))?;
         }
         Ok(())
     }
