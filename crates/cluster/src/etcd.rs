@@ -96,19 +96,24 @@ impl Client {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        let mut last = "no answer in time".to_owned();
-        let mut is_unknown = false;
+        // Why a member that may have carried the request out did not say so.
+        let mut unknown = None;
         let attempts = async {
-            for attempt in 1.. {
+            let mut asked = 0;
+            loop {
                 let index = self.current.load(Ordering::Relaxed) % self.members.len();
-                let Some(member) = self.members.get(index) else { break };
+                let member = &self.members[index];
                 let channel = Channel::clone(&member.channel.load());
                 let error = match timeout(ATTEMPT, unary(channel, path, request.clone())).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(status)) if is_refusal(&status) => {
                         let why = with_remedy(status.message());
                         // An earlier attempt may have been carried out: this refusal says nothing about that.
-                        return Err(if is_unknown { Error::Unknown(why) } else { Error::Refused(why) });
+                        return Err(if unknown.is_some() {
+                            Error::Unknown(why)
+                        } else {
+                            Error::Refused(why)
+                        });
                     }
                     Ok(Err(status)) => with_causes(&status),
                     Err(_) => {
@@ -117,19 +122,19 @@ impl Client {
                         "no answer in time".to_owned()
                     }
                 };
-                last = format!("{}: {error}", member.endpoint.uri());
-                is_unknown = true;
+                unknown = Some(format!("{}: {error}", member.endpoint.uri()));
                 let next = (index + 1) % self.members.len();
                 // Of calls that fail together only one moves on: the others would skip members that were not asked.
                 let _ = self.current.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
-                if attempt % self.members.len() == 0 {
+                asked += 1;
+                if asked % self.members.len() == 0 {
                     sleep(PAUSE).await;
                 }
             }
-            Err(Error::Unknown("no members".to_owned()))
         };
         let answered = timeout(longest, attempts).await;
-        answered.unwrap_or(Err(Error::Unknown(last)))
+        let unknown = || Error::Unknown(unknown.unwrap_or_else(|| "no answer in time".to_owned()));
+        answered.unwrap_or_else(|_| Err(unknown()))
     }
 
     /// Carries out a transaction, possibly several times: its comparisons must hold only once.
@@ -211,16 +216,14 @@ fn with_causes(status: &Status) -> String {
     text
 }
 
-/// What heals an etcd whose quota is used up: it does not heal by itself.
-const FULL_REMEDY: &str = "run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\"";
-
-/// A refusal, with the remedy of the one that no repetition heals.
+/// A refusal, with the remedy of the one that no repetition heals: an etcd whose quota is used up.
 fn with_remedy(refusal: &str) -> String {
-    if refusal.contains("database space exceeded") {
-        format!("{refusal}: its database is full (alarm NOSPACE); {FULL_REMEDY}")
+    let remedy = if refusal.contains("database space exceeded") {
+        ": its database is full (alarm NOSPACE); run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\""
     } else {
-        refusal.to_owned()
-    }
+        ""
+    };
+    format!("{refusal}{remedy}")
 }
 
 /// Whether the request was certainly not carried out, and another member would say the same. An error with a source is

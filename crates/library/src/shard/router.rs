@@ -144,8 +144,12 @@ impl Router {
     /// [`Refusal::Stopping`] while one of the shards does not run, [`Refusal::StoreUnavailable`] and
     /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
     pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
+        let mut by_owner = BTreeMap::<usize, Vec<RecordKey>>::new();
+        for key in keys {
+            by_owner.entry(self.owner(key.slot)).or_default().push(key);
+        }
         let mut found = Vec::new();
-        for (shard, keys) in self.by_owner(keys) {
+        for (shard, keys) in by_owner {
             let get = move |tables: &Tables, now| {
                 let stored = keys.into_iter().filter_map(|key| Some((key, tables.stored(&key)?)));
                 stored.filter(|(_, stored)| now < stored.expires).collect::<Records>()
@@ -211,15 +215,6 @@ impl Router {
             evicted.await.unwrap_or(Err(Refusal::Stopping))?;
         }
         Ok(())
-    }
-
-    /// The keys by the shard that owns their slot.
-    fn by_owner(&self, keys: impl IntoIterator<Item = RecordKey>) -> BTreeMap<usize, Vec<RecordKey>> {
-        let mut by_owner: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for key in keys {
-            by_owner.entry(self.owner(key.slot)).or_default().push(key);
-        }
-        by_owner
     }
 
     /// Reads the records of the shard that owns a slot, as they are now. The answer comes when they are durable.
