@@ -69,7 +69,8 @@ async fn unknown(call: Call) -> Error {
 async fn index_page(call: Call) -> Response {
     let app = &call.app;
     if request::accepts(&call.head.headers, "text/html") {
-        return pages::start(app.inbox.is_some(), app.settings.gateways.only_simulator());
+        let is_demo = app.settings.gateways.only_simulator();
+        return pages::start(app.inbox.is_some(), is_demo.then_some(app.settings.policy.code.life));
     }
     let listed = DOCS.iter().filter(|docs| !docs.is_twilio() && (docs.is_served)(app));
     let routes = listed.flat_map(|docs| &docs.rows).map(|(verb, path, _)| format!("{verb} {path}"));

@@ -179,6 +179,26 @@ async fn the_form_sends_checks_and_repeats_little() {
 }
 
 #[tokio::test]
+async fn a_new_code_is_offered_where_the_form_can_send_it() {
+    let offer = "name=\"number\" value=\"+14155552671\"><button";
+    for (setup, can_renew) in [(Setup::default(), true), (with_twilio(), false)] {
+        let inbox = Inbox::with(setup).await;
+        let of_another = AttemptId { key: AttemptLogKey::new(inbox.world.service.id, 1, 0), attempt: 0 };
+        inbox
+            .accepts(&OutgoingMessage { attempt: of_another, ..message(14_155_552_671, "", "222222") })
+            .await;
+        inbox.receive(14_155_552_671, "Code 111111", "111111").await;
+        for (after, offers) in [(29_999, 0), (1, usize::from(can_renew))] {
+            inbox.wait(after);
+            assert_eq!(inbox.page("").await.body.matches(offer).count(), offers, "{can_renew} {after}");
+        }
+    }
+    let ask = get("/").replacen("\r\n", "\r\naccept: text/html\r\n", 1);
+    let start = Inbox::new().await.world.world.ask(ask).await;
+    assert!(start.body.contains("The code is valid for 30 s"), "{}", start.body);
+}
+
+#[tokio::test]
 async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
     let mut setup = Setup::default();
     "codes.example".clone_into(&mut setup.settings.listen.host);

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect};
+use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect, span};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::call::Call;
@@ -44,8 +44,6 @@ struct InboxView<'a> {
 struct InboxPage<'a> {
     frame: Frame,
     view: &'a InboxView<'a>,
-    /// Whether every message goes to the simulator.
-    is_only: bool,
     /// What the form shows.
     number: String,
     failed: Option<&'a Failed>,
@@ -167,6 +165,11 @@ impl<'a> InboxView<'a> {
         if is_ours { Ok(Self { call, simulator }) } else { Err(Error::FOREIGN_HOST) }
     }
 
+    /// Whether every message goes to the simulator.
+    fn is_only(&self) -> bool {
+        self.call.app.settings.gateways.only_simulator()
+    }
+
     /// The address of the default service, for commands to try.
     fn service_url(&self) -> Option<String> {
         let app = &self.call.app;
@@ -191,7 +194,6 @@ impl<'a> InboxView<'a> {
         let page = InboxPage {
             frame: Frame::new("/inbox", true),
             view: self,
-            is_only: self.call.app.settings.gateways.only_simulator(),
             number: failed.map_or_else(newest, |failed| failed.number.clone()),
             failed,
             is_verified,
@@ -220,6 +222,7 @@ impl<'a> InboxView<'a> {
 
     fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
         let (age, running) = (now.since(message.received).as_secs(), self.call.app.running());
+        let status = message.status(now);
         let left = seconds_up(message.expires.since(now));
         // Rounded up, as in the script: a code that was sent just now shows its whole life.
         let left = if left < 120 { left } else { left.div_ceil(60) * 60 };
@@ -232,9 +235,12 @@ impl<'a> InboxView<'a> {
             received_at_ms: message.received.as_millis(),
             expires_at_ms: message.expires.as_millis(),
             service: running.map(|it| it.registry.title_of(message.service())).unwrap_or_default(),
-            status: message.status(now).as_str(),
+            status: status.as_str(),
             age: format!("{} ago", span(age)),
             life: format!("expires in {}", span(left)),
+            can_renew: self.is_only()
+                && message.service() == ServiceId::DEFAULT
+                && status == CodeStatus::Expired,
         }
     }
 }
@@ -275,21 +281,14 @@ pub struct MessageJson {
     /// For the page, of a live code.
     #[serde(skip)]
     pub life: String,
+    /// For the page: the code has expired, and the form can send the next one.
+    #[serde(skip)]
+    pub can_renew: bool,
 }
 
 impl MessageJson {
     pub fn is_live(&self) -> bool {
         self.status == CodeStatus::Live.as_str()
-    }
-}
-
-/// A time span for a person. Under two minutes seconds matter.
-fn span(seconds: u64) -> String {
-    let minutes = seconds / 60;
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..3600 => format!("{minutes} min"),
-        _ => format!("{} h {} min", minutes / 60, minutes % 60),
     }
 }
 

@@ -4,6 +4,7 @@ pub mod docs;
 pub mod inbox;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
@@ -61,14 +62,25 @@ pub fn html(template: &impl Template, headers: Headers) -> Response {
 struct StartPage {
     frame: Frame,
     has_inbox: bool,
-    /// Whether every message goes to the simulator.
-    has_demo: bool,
+    /// Where every message goes to the simulator.
+    code_life: Option<String>,
 }
 
 /// `GET /` for a browser.
-pub fn start(has_inbox: bool, has_demo: bool) -> Response {
-    let headers = if has_demo { LIVE_HEADERS } else { STYLE_ONLY };
-    html(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, has_demo }, headers)
+pub fn start(has_inbox: bool, code_life: Option<Duration>) -> Response {
+    let headers = if code_life.is_some() { LIVE_HEADERS } else { STYLE_ONLY };
+    let code_life = code_life.map(|life| span(life.as_secs()));
+    html(&StartPage { frame: Frame::new("/", has_inbox), has_inbox, code_life }, headers)
+}
+
+/// A time span for a person. Under two minutes seconds matter.
+fn span(seconds: u64) -> String {
+    let minutes = seconds / 60;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..3600 => format!("{minutes} min"),
+        _ => format!("{} h {} min", minutes / 60, minutes % 60),
+    }
 }
 
 /// A page that says one thing.
