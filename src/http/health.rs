@@ -14,12 +14,11 @@ use super::credential::Credential;
 use super::error::{Error, REFUSED_SECONDS};
 use super::group::Group;
 use super::openapi::{Content, Doc, Routes};
-use super::request;
 use super::response::{self, ALIVE, Envelope, ResponseExt as _};
 use super::tls::{CertificateHealth, Tls};
 use crate::delivery::GatewayState;
 use crate::domain::{Sid, SidKind};
-use crate::observe::metrics::{TableReading, TextFormat};
+use crate::observe::metrics::{MEDIA_TYPE, TableReading};
 use crate::registry::Scope;
 use crate::verification::numbers::Usage;
 
@@ -98,7 +97,7 @@ fn may_see_details(call: &Call) -> bool {
 
 /// `GET /metrics`.
 async fn metrics(call: Call) -> Result<Response, Error> {
-    let (app, head) = (&call.app, &call.head);
+    let app = &call.app;
     if call.connection.server.routes != ServedRoutes::MetricsOnly {
         may_read_metrics(&call)?;
     }
@@ -108,10 +107,8 @@ async fn metrics(call: Call) -> Result<Response, Error> {
     if let Ok(running) = app.running() {
         running.create_counters_at_zero();
     }
-    let is_open = request::accepts(&head.headers, "application/openmetrics-text");
-    let format = if is_open { TextFormat::OpenMetrics } else { TextFormat::Classic };
-    let text = app.metrics.text(format, app.reading().as_ref());
-    Ok(([("content-type", format.content_type())], text).into_response())
+    let text = app.metrics.text(app.reading().as_ref());
+    Ok(([("content-type", MEDIA_TYPE)], text).into_response())
 }
 
 /// Without the records a server knows the account's credentials of its environment, and no key.
@@ -126,8 +123,8 @@ fn may_read_metrics(call: &Call) -> Result<(), Error> {
     if is_account { Ok(()) } else { Err(Error::UNAUTHENTICATED) }
 }
 
-const METRICS: &str = "In Prometheus' text format, or in OpenMetrics if Accept names it. Needs the account's credentials or a \
-     key for all services with the scope metrics or admin, unless it is read at the address metrics-listen.";
+const METRICS: &str = "In OpenMetrics. Needs the account's credentials or a key for all services with the scope metrics or \
+     admin, unless it is read at the address metrics-listen.";
 
 pub fn metrics_route() -> Router<App> {
     Router::new().route("/metrics", get(metrics))
@@ -141,7 +138,7 @@ pub fn routes() -> Routes {
                 .about("503 names the part that does not work. Who may read the metrics gets details. A node of a cluster that could take over is ready."))
         .get("/owner", owner, Doc::new("Owner", "Check that this node answers requests", "It does.", Content::json::<Envelope>())
                 .about("For load balancers, also in front of a single machine. In a cluster the answer names the node that does."))
-        .get("/metrics", metrics, Doc::new("Metrics", "Read the metrics", "The metrics.", Content::Text(TextFormat::Classic.content_type()))
+        .get("/metrics", metrics, Doc::new("Metrics", "Read the metrics", "The metrics.", Content::Text(MEDIA_TYPE))
                 .about(METRICS))
         .get("/hello-world", hello_world, Doc::new("HelloWorld", "Get a fixed greeting", "The greeting.", Content::json::<Envelope>())
                 .about("For clients of the Redis version."))

@@ -4,12 +4,12 @@
 //! they are asked to trace, and a request contains a code. Of `h2`, only errors are shown: any client can make it warn,
 //! once for each connection.
 
-mod lines;
 mod otlp;
 
 use std::io::IsTerminal;
 
 use tracing::Level;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,13 +18,18 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, LogSettings};
 
-pub use lines::LastLines;
 pub use otlp::Exporter;
 
-/// Starts logging for the whole process. A second call changes nothing.
-pub fn init(settings: LogSettings) -> LastLines {
-    let (stderr, last_lines) = lines::printed_by_a_thread(std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || stderr.clone());
+/// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a terminal that was
+/// stopped, or a pipe without a reader, must not hold up the server.
+const WAITING: usize = 8_192;
+
+/// Starts logging for the whole process. A second call changes nothing. The last lines are printed when the guard is
+/// dropped.
+pub fn init(settings: LogSettings) -> WorkerGuard {
+    let printed = NonBlockingBuilder::default().buffered_lines_limit(WAITING).thread_name("log");
+    let (stderr, last_lines) = printed.finish(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr);
     let layer = match settings.format {
         LogFormat::Text => lines.with_ansi(wants_colors()).with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -186,10 +186,15 @@ pub mod documented {
 pub struct Scrape(pub String);
 
 impl Scrape {
-    /// The names of its families, also of those without a sample.
+    /// The names of its samples, also of families without one; of a histogram without suffix.
     pub fn names(&self) -> BTreeSet<String> {
         let types = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        types.filter_map(|rest| Some(rest.split_once(' ')?.0.to_owned())).collect()
+        let sample = |(name, kind): (&str, &str)| match kind {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.to_owned(),
+        };
+        types.filter_map(|rest| rest.split_once(' ').map(sample)).collect()
     }
 
     pub fn value(&self, sample: &str) -> Option<f64> {

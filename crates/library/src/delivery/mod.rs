@@ -135,7 +135,9 @@ impl Delivery {
         let DeliveryDeps { settings, bounds, metrics, clock, .. } = &deps;
         let guarded = |routed| GuardedGateway::new(routed, settings.breaker, bounds, metrics, clock);
         let gateways: Vec<_> = routed.map(guarded).collect();
-        deps.metrics.create_outcomes_at_zero(gateways.iter().map(|gateway| gateway.name));
+        for gateway in &gateways {
+            deps.metrics.create_outcomes_at_zero(gateway.name);
+        }
         Self {
             gateways,
             workflow: Workflow::of(deps.settings.workflow.clone(), deps.settings.workflow_sends),

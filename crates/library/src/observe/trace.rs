@@ -64,18 +64,6 @@ impl Tracer {
         self.begin("deliver webhook".into(), SpanKind::Client, links, &Context::new())
     }
 
-    /// Remembers which request caused an event.
-    fn note_cause(&self, event: [u8; 16], cause: SpanIds) {
-        let EventCauses { spans, order } = &mut *self.causes.lock();
-        if order.len() == MAX_CAUSES
-            && let Some(oldest) = order.pop_front()
-        {
-            spans.remove(&oldest);
-        }
-        order.push_back(event);
-        spans.insert(event, cause);
-    }
-
     fn begin(
         self: &Arc<Self>,
         name: Cow<'static, str>,
@@ -106,7 +94,14 @@ impl SpanContext {
 
     /// Remembers that this request caused an event.
     pub fn note_cause_of(&self, event: [u8; 16]) {
-        self.tracer.note_cause(event, self.ids.clone());
+        let EventCauses { spans, order } = &mut *self.tracer.causes.lock();
+        if order.len() == MAX_CAUSES
+            && let Some(oldest) = order.pop_front()
+        {
+            spans.remove(&oldest);
+        }
+        order.push_back(event);
+        spans.insert(event, self.ids.clone());
     }
 }
 

@@ -11,13 +11,14 @@ mod process;
 mod reading;
 #[cfg(test)]
 mod tests;
-mod text;
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -29,11 +30,13 @@ use self::labels::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, c
 use crate::domain::{Channel, GatewayName, NumberKey, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
-pub use self::text::TextFormat;
 
 pub use self::facts::{
     Fact, GatewayEnd, GatewayOperation, NodeState, SendEnd, SendFacts, VerificationStep, WebhookEnd,
 };
+
+/// `OpenMetrics`, which Prometheus reads from version 2.5 on.
+pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Services whose name is the value of a label. Further ones share [`OTHER`], until the next start.
 pub const NAMED_SERVICES: usize = 100;
@@ -125,7 +128,7 @@ type Listener = Box<dyn Fn(&Fact) + Send + Sync>;
 pub struct Metrics {
     registry: Registry,
     families: Families,
-    services: RwLock<HashMap<ServiceId, Arc<str>>>,
+    services: Mutex<HashMap<ServiceId, Arc<str>>>,
     other_services: Arc<str>,
     service_names: ServiceNames,
     history: OnceLock<Listener>,
@@ -137,12 +140,12 @@ impl Default for Metrics {
         let build = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("onceward_build", "The version of the server", Info::new(build));
         let families = Families::new(&mut registry);
-        zeros(&families.commits, "outcome", ["durable", "failed"]);
-        zeros(&families.webhook_deliveries, "outcome", WebhookEnd::ALL.map(WebhookEnd::as_str));
+        zeros(&families.commits, ["durable", "failed"].map(|outcome| [("outcome", outcome)]));
+        zeros(&families.webhook_deliveries, WebhookEnd::ALL.map(|end| [("outcome", end.as_str())]));
         Self {
             registry,
             families,
-            services: RwLock::default(),
+            services: Mutex::default(),
             other_services: OTHER.into(),
             service_names: ServiceNames::default(),
             history: OnceLock::new(),
@@ -229,40 +232,28 @@ impl Metrics {
         self.families.commit_records.observe(u32::try_from(records).unwrap_or(u32::MAX).into());
     }
 
-    /// Creates the outcomes of each gateway at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
-    pub fn create_outcomes_at_zero(&self, gateways: impl Iterator<Item = GatewayName>) {
-        let gateway_requests = &self.families.gateway_requests;
-        for (gateway, outcome) in gateways.flat_map(|gateway| GatewayEnd::ALL.map(|end| (gateway, end))) {
-            let operation = ("operation", GatewayOperation::Send.as_str());
-            let (gateway, outcome) = (("gateway", gateway.as_str()), ("outcome", outcome.as_str()));
-            drop(gateway_requests.get_or_create(&[gateway, operation, outcome]));
-        }
+    /// Creates the outcomes of a gateway's sends at zero.
+    pub fn create_outcomes_at_zero(&self, gateway: GatewayName) {
+        let send = ("operation", GatewayOperation::Send.as_str());
+        let labels = |end: GatewayEnd| [("gateway", gateway.as_str()), send, ("outcome", end.as_str())];
+        zeros(&self.families.gateway_requests, GatewayEnd::ALL.map(labels));
     }
 
-    /// Creates the counters of a service at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero): those of
-    /// text messages.
+    /// Creates the counters of a service's text messages at zero.
     pub fn create_service_at_zero(&self, service: ServiceId) {
         let Families { begun, approved, canceled, sends, checks, .. } = &self.families;
         let (service, channel) = (self.label(service), Channel::Sms.as_str());
-        let labels = OfService { service: Arc::clone(&service), channel };
         for counters in [begun, approved, canceled] {
-            drop(counters.get_or_create(&labels));
+            zeros(counters, [OfService { service: Arc::clone(&service), channel }]);
         }
-        let zero = |counters: &Counters<OutcomeOfService>, outcome| {
-            let service = Arc::clone(&service);
-            drop(counters.get_or_create(&OutcomeOfService { service, channel, outcome }));
-        };
-        for end in SendEnd::ALL {
-            zero(sends, end.as_str());
-        }
-        for outcome in CHECK_OUTCOMES {
-            zero(checks, outcome);
-        }
+        let of = |outcome| OutcomeOfService { service: Arc::clone(&service), channel, outcome };
+        zeros(sends, SendEnd::ALL.map(|end| of(end.as_str())));
+        zeros(checks, CHECK_OUTCOMES.map(of));
     }
 
-    /// Creates the counter of each reason at zero, because `rate()` misses the first increment of a new series.
+    /// Creates the counter of each reason at zero.
     pub fn create_refusals_at_zero(&self, reasons: &[&'static str]) {
-        zeros(&self.families.refused, "reason", reasons.iter().copied());
+        zeros(&self.families.refused, reasons.iter().map(|reason| [("reason", *reason)]));
     }
 
     /// Counts a request that was not served. The reason is one of a fixed list.
@@ -274,15 +265,13 @@ impl Metrics {
         self.families.webhook_deliveries.get_or_create(&[("outcome", end.as_str())]).inc();
     }
 
-    /// Creates the refusals of each rule at zero, as [`create_refusals_at_zero`](Self::create_refusals_at_zero).
+    /// Creates the refusals of each rule at zero.
     pub fn create_guard_refusals_at_zero(
         &self,
         rules: impl Iterator<Item = &'static str>,
         refused: &'static str,
     ) {
-        for rule in rules {
-            drop(self.families.guard_findings.get_or_create(&[("rule", rule), ("effect", refused)]));
-        }
+        zeros(&self.families.guard_findings, rules.map(|rule| [("rule", rule), ("effect", refused)]));
     }
 
     /// Counts a rule of the pumping guard that a send broke. Both names are of fixed lists.
@@ -303,20 +292,22 @@ impl Metrics {
     }
 
     /// The text of a scrape. Without a reading (the server has not started) it has only counters and the process.
-    pub fn text(&self, format: TextFormat, reading: Option<&Reading>) -> String {
+    pub fn text(&self, reading: Option<&Reading>) -> String {
         let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), process::registry());
-        format.write(&[&self.registry, &gauges, &process]).unwrap_or_default()
+        let mut text = String::with_capacity(32 * 1024);
+        let mut registries = [&self.registry, &gauges, &process].into_iter();
+        let written = registries.try_for_each(|registry| encode_registry(&mut text, registry));
+        // Writing to a text does not fail.
+        let _ = written.and_then(|()| encode_eof(&mut text));
+        text
     }
 
     fn label(&self, id: ServiceId) -> Arc<str> {
-        let services = self.services.read();
+        let mut services = self.services.lock();
         if let Some(known) = services.get(&id) {
             return known.clone();
         }
-        drop(services);
-        let name = self.service_names.of(id);
-        let mut services = self.services.write();
-        match name.filter(|_| services.len() < NAMED_SERVICES) {
+        match self.service_names.of(id).filter(|_| services.len() < NAMED_SERVICES) {
             Some(name) => services.entry(id).or_insert_with(|| name.into()).clone(),
             None => self.other_services.clone(),
         }
@@ -324,12 +315,8 @@ impl Metrics {
 }
 
 /// `rate()` misses the first increment of a new series.
-fn zeros(
-    counters: &Counters<Labels<1>>,
-    label: &'static str,
-    values: impl IntoIterator<Item = &'static str>,
-) {
-    for value in values {
-        drop(counters.get_or_create(&[(label, value)]));
+fn zeros<L: Clone + Hash + Eq>(counters: &Counters<L>, labels: impl IntoIterator<Item = L>) {
+    for labels in labels {
+        drop(counters.get_or_create(&labels));
     }
 }

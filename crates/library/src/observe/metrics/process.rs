@@ -5,22 +5,25 @@ use std::fs;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
-use rustix::param::clock_ticks_per_second;
+use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
 /// The usual metrics of a process, under their usual names.
 pub(super) fn registry() -> Registry {
     let (mut all, ticks) = (Registry::default(), clock_ticks_per_second());
     let text = |file| fs::read_to_string(file).unwrap_or_default();
-    if let Some([user, system, started]) = times(&text("/proc/self/stat")) {
+    if let Some([user, system, started, pages]) = fields(&text("/proc/self/stat")) {
         let used = ConstCounter::new(seconds(user + system, ticks));
         all.register("process_cpu_seconds", "Processor time in user mode and in the kernel", used);
-        let booted = field(&text("/proc/stat"), "btime ").unwrap_or_default();
-        let start = ConstGauge::new(seconds(booted * ticks + started, ticks));
-        all.register("process_start_time_seconds", "Start of the process, since 1970", start);
-    }
-    if let Some(resident) = field(&text("/proc/self/status"), "VmRSS:") {
-        all.register("process_resident_memory_bytes", "Resident memory", ConstGauge::new(resident * 1024));
+        let booted = text("/proc/stat").lines().find_map(|line| line.strip_prefix("btime ")?.parse().ok());
+        let start = seconds(booted.unwrap_or(0_u64) * ticks + started, ticks);
+        all.register(
+            "process_start_time_seconds",
+            "Start of the process, since 1970",
+            ConstGauge::new(start),
+        );
+        let resident = pages * u64::try_from(page_size()).unwrap_or_default();
+        all.register("process_resident_memory_bytes", "Resident memory", ConstGauge::new(resident));
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         let open = u64::try_from(open.count()).unwrap_or(u64::MAX);
@@ -37,18 +40,12 @@ fn seconds(ticks: u64, per_second: u64) -> f64 {
     ticks as f64 / per_second as f64
 }
 
-/// The times in user mode and in the kernel, and the start since the boot, in ticks.
-fn times(stat: &str) -> Option<[u64; 3]> {
+/// The times in user mode and in the kernel, and the start since the boot, in ticks; and the resident pages.
+fn fields(stat: &str) -> Option<[u64; 4]> {
     // The name of the program may contain spaces and parentheses. After it follow the fields from the third on.
     let (_, fields) = stat.rsplit_once(')')?;
     let field = |number: usize| fields.split_ascii_whitespace().nth(number - 3)?.parse().ok();
-    Some([field(14)?, field(15)?, field(22)?])
-}
-
-/// The number in the line that begins with `name`.
-fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
+    Some([field(14)?, field(15)?, field(22)?, field(24)?])
 }
 
 #[cfg(test)]
@@ -58,6 +55,6 @@ mod tests {
     #[test]
     fn a_program_name_with_parentheses_shifts_no_field() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 9 0 12345 1 2";
-        assert_eq!(times(stat), Some([250, 50, 12345]));
+        assert_eq!(fields(stat), Some([250, 50, 12345, 2]));
     }
 }

@@ -1,6 +1,5 @@
-//! Facts become samples with bounded labels, in both formats of Prometheus.
+//! Facts become samples with bounded labels.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -26,7 +25,7 @@ fn sent(service: u32) -> SendFacts {
 
 /// The lines of a counter or a histogram.
 fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
-    let text = metrics.text(TextFormat::Classic, None);
+    let text = metrics.text(None);
     let mut lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect();
     lines.sort();
     lines
@@ -87,15 +86,12 @@ fn a_hundred_services_have_a_label_and_the_others_share_one() {
 }
 
 #[test]
-fn both_formats_name_a_counter_as_their_readers_expect() {
-    let metrics = Arc::new(Metrics::default());
+fn a_scrape_names_and_explains_each_family() {
+    let metrics = Metrics::default();
     metrics.count(&Fact::Send(sent(0)));
-    let open = metrics.text(TextFormat::OpenMetrics, None);
-    assert!(open.contains("# TYPE onceward_sends counter\n") && open.ends_with("# EOF\n"), "{open}");
-    let classic = metrics.text(TextFormat::Classic, None);
-    assert!(classic.contains("# TYPE onceward_sends_total counter\n"), "{classic}");
-    assert!(!classic.contains("# EOF") && !classic.contains("# TYPE onceward_sends counter"), "{classic}");
-    for line in classic.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+    let text = metrics.text(None);
+    assert!(text.contains("# TYPE onceward_sends counter\n") && text.ends_with("# EOF\n"), "{text}");
+    for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
         assert!(line.split_once(' ').is_some_and(|(_, help)| help.len() > 10), "{line}");
     }
 }
