@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -89,10 +89,6 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = value_parser!(u64).range(0..=LIVE_AT_MOST), help_heading = "Circumstances")]
     pub live_numbers: u64,
 
-    /// Also write the results to this file, as JSON.
-    #[arg(long, value_name = "FILE", help_heading = "Results")]
-    pub json: Option<PathBuf>,
-
     /// Fail when CPU per request is more than X times that of any server beside.
     #[arg(long, value_name = "X", help_heading = "Results")]
     pub max_cpu_ratio: Option<f64>,
@@ -110,10 +106,6 @@ impl Options {
         let gives_up = self.gateway_delay.as_secs() >= 9;
         ensure!(!gives_up, "--gateway-delay is less than 9s: delivery gives up after 10 s");
         ensure!(self.disk.is_dir(), "--disk {} is not a directory", self.disk.display());
-        if let Some(path) = &self.json {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            ensure!(parent.is_none_or(Path::is_dir), "{}: no such directory", path.display());
-        }
         self.onceward().map(drop)
     }
 

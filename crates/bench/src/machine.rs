@@ -1,11 +1,7 @@
-//! The machine, and what processes use of it as the kernel counts (proc(5)).
+//! What processes use of the machine, as the kernel counts it (proc(5)).
 
 use std::fs;
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
-use std::time::Duration;
 
-use crate::load::now;
 use crate::results::{Figures, float};
 
 /// Figures of a round, for each request.
@@ -80,33 +76,4 @@ const PAGES: usize = 21;
 fn stat(id: u32, field: usize) -> Option<u64> {
     let line = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
     line.rsplit_once(')')?.1.split_whitespace().nth(field)?.parse().ok()
-}
-
-/// Describes the machine, and the disk of `directory`.
-pub fn describe(directory: &Path) -> io::Result<String> {
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let mut names = processors.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let processor = names.next().map_or("unknown processor", |(_, name)| name);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let fdatasync = median_fdatasync(directory)?;
-    Ok(format!("{processor}, {cores} cores; 256 bytes with fdatasync take {fdatasync:.1?}"))
-}
-
-/// Of appends of the size of a small batch to a preallocated file, as a journal does it.
-fn median_fdatasync(directory: &Path) -> io::Result<Duration> {
-    const WRITES: usize = 500;
-    const SIZE: usize = 256;
-    let mut file = tempfile::tempfile_in(directory)?;
-    file.write_all(&vec![0; WRITES * SIZE])?;
-    file.sync_all()?;
-    file.seek(SeekFrom::Start(0))?;
-    let mut times = Vec::with_capacity(WRITES);
-    for _ in 0..WRITES {
-        let start = now();
-        file.write_all(&[1; SIZE])?;
-        file.sync_data()?;
-        times.push(start.elapsed());
-    }
-    times.sort();
-    Ok(times[WRITES / 2])
 }

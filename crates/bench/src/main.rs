@@ -12,7 +12,6 @@ mod run;
 mod script;
 mod servers;
 
-use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -83,16 +82,12 @@ fn bench(options: &Options) -> Result<u8> {
         say("error: stopped: nothing was measured");
         return Ok(EXIT_STOPPED);
     };
-    if let Some(path) = &options.json {
-        let json = serde_json::to_string_pretty(&results)? + "\n";
-        fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    for warning in &results.warnings {
+        say(&format!("warning: {warning}"));
     }
-    match io::stdout().write_all(results::text(&results).as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the results")
-        }
-        _ => Ok(verdict(options, &results)),
-    }
+    let json = serde_json::to_string_pretty(&results)? + "\n";
+    io::stdout().write_all(json.as_bytes()).context("cannot write the results")?;
+    Ok(verdict(options, &results))
 }
 
 /// The exit code, with the reasons on standard error.

@@ -1,5 +1,4 @@
-//! The measurements of a run and their summary as JSON and as a table: medians over the rounds, and ratios that are made in
-//! each round.
+//! The measurements of a run and their summary: medians over the rounds, and ratios that are made in each round.
 //! Windows of one round are close together in time: a ratio within a round says more than one of two medians.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,17 +9,16 @@ use serde::Serialize;
 /// All kinds of requests together; the first of them in order.
 pub const ALL: &str = "all answers";
 
-/// Prints a line to standard error: standard output is for the results.
+/// Prints a line to standard error: standard output has the results alone.
 pub fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The output of `--json`.
+/// The output.
 #[derive(Serialize)]
 pub struct Results {
     pub program: &'static str,
     pub began: String,
-    pub machine: String,
     pub plan: String,
     pub seed: u64,
     /// The ratios compare the first server with the others of the same routes.
@@ -120,53 +118,6 @@ fn over_rounds(rounds: impl Iterator<Item = Figures>) -> Figures {
 #[expect(clippy::cast_precision_loss, reason = "counts and bytes of a bench")]
 pub const fn float(value: u64) -> f64 {
     value as f64
-}
-
-const FIGURES_EXPLAINED: &str = "Figures are medians over the rounds; max and memory are the greatest of all \
-    rounds. In parentheses: the figure of the first server divided by this one, as the median of the rounds' ratios.";
-
-/// Where the servers were, their figures as a table with a column for each, and notes.
-pub fn text(results: &Results) -> String {
-    let servers = &results.servers;
-    let mut lines: Vec<String> =
-        servers.iter().map(|server| format!("{}: {}", server.name, server.what)).collect();
-    lines.extend([format!("Plan: {}", results.plan), format!("Machine: {}", results.machine)]);
-    lines.push(String::new());
-    lines.extend(table(servers));
-    lines.extend([String::new(), FIGURES_EXPLAINED.to_owned()]);
-    lines.extend(results.warnings.iter().map(|warning| format!("\nWARNING: {warning}")));
-    lines.join("\n") + "\n"
-}
-
-/// The names are those of the JSON.
-fn table(servers: &[ServerResults]) -> Vec<String> {
-    let mut rows =
-        vec![(String::new(), servers.iter().map(|server| server.name.clone()).collect::<Vec<_>>())];
-    for kind in servers[0].summary.keys() {
-        rows.push(((*kind).to_owned(), Vec::new()));
-        let summaries: Vec<_> = servers.iter().map(|server| server.summary.get(kind)).collect();
-        let all = summaries.iter().flatten();
-        let names: BTreeSet<_> = all.flat_map(|summary| summary.figures.keys()).collect();
-        for name in names {
-            let cell = |summary: Option<&Summary>| {
-                let Some(figure) = summary.and_then(|summary| summary.figures.get(name)) else {
-                    return "-".to_owned();
-                };
-                let decimals = if *figure < 100.0 { 2 } else { 0 };
-                let ratio = summary.and_then(|summary| summary.ratios.get(name));
-                let ratio = ratio.map(|ratio| format!(" ({ratio:.2}x)")).unwrap_or_default();
-                format!("{figure:.decimals$}{ratio}")
-            };
-            rows.push((format!("  {name}"), summaries.iter().copied().map(cell).collect()));
-        }
-    }
-    let label = rows.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
-    let width = rows.iter().flat_map(|(_, cells)| cells).map(String::len).max().unwrap_or_default() + 2;
-    let line = |(name, cells): (String, Vec<String>)| {
-        let padded = |line: String, cell: &String| format!("{line}{cell:>width$}");
-        cells.iter().fold(format!("{name:label$}"), padded).trim_end().to_owned()
-    };
-    rows.into_iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Options, WARM_UP, settings};
-use crate::machine::{self, CPU};
+use crate::machine::CPU;
 use crate::mock::Mock;
 use crate::results::{ALL, Results, ServerResults, say};
 use crate::servers::{Setup, Target};
@@ -18,7 +18,7 @@ use crate::servers::{Setup, Target};
 pub async fn run(options: &Options, home: &Path) -> Result<Results> {
     let mock = Mock::start(options.gateway_listen, options.gateway_delay).await?;
     let setup = Setup { options, home, mock };
-    let (machine, mut targets) = start(&setup).await?;
+    let mut targets = start(&setup).await?;
     #[expect(clippy::disallowed_methods, reason = "for people")]
     let began = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     for round in 0..options.rounds {
@@ -37,7 +37,6 @@ pub async fn run(options: &Options, home: &Path) -> Result<Results> {
     Ok(Results {
         program: concat!("onceward-bench ", env!("CARGO_PKG_VERSION")),
         began,
-        machine,
         plan: plan(options),
         seed: options.seed,
         servers,
@@ -45,12 +44,10 @@ pub async fn run(options: &Options, home: &Path) -> Result<Results> {
     })
 }
 
-async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
+async fn start(setup: &Setup<'_>) -> Result<Vec<Target>> {
     // An error shows where a connection is opened.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    let machine = machine::describe(setup.home);
-    let machine = machine.with_context(|| format!("cannot write to the disk of {}", setup.home.display()))?;
     let targets = setup.start_all().await?;
     for target in &targets {
         let window = target.clients.window(WARM_UP, setup.options.rate).await;
@@ -64,7 +61,7 @@ async fn start(setup: &Setup<'_>) -> Result<(String, Vec<Target>)> {
             );
         }
     }
-    Ok((machine, targets))
+    Ok(targets)
 }
 
 /// One window for each server; they take turns to be first.

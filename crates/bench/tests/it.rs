@@ -57,11 +57,9 @@ impl World {
     }
 
     fn bench(&self, seconds: &str, more: &[&str]) -> (Value, Finished) {
-        let short = ["--seconds", seconds, "--rounds", "1", "--connections", "4", "--json", "results.json"];
+        let short = ["--seconds", seconds, "--rounds", "1", "--connections", "4"];
         let finished = self.run(&[&short, more].concat());
-        let text = fs::read_to_string(self.home.path().join("results.json"));
-        let text = text.unwrap_or_else(|error| panic!("{error}: {}", finished.output));
-        (serde_json::from_str(&text).unwrap(), finished)
+        (finished.results(), finished)
     }
 
     fn leftovers(&self) -> Vec<String> {
@@ -73,6 +71,7 @@ impl World {
 
 struct Finished {
     code: Option<i32>,
+    /// Both outputs, that with the results first.
     output: String,
 }
 
@@ -80,6 +79,12 @@ impl Finished {
     fn new(output: Output) -> Self {
         let text = [output.stdout, output.stderr].concat();
         Self { code: output.status.code(), output: String::from_utf8_lossy(&text).into_owned() }
+    }
+
+    #[track_caller]
+    fn results(&self) -> Value {
+        let mut values = serde_json::Deserializer::from_str(&self.output).into_iter();
+        values.next().and_then(Result::ok).unwrap_or_else(|| panic!("no results: {}", self.output))
     }
 
     #[track_caller]
@@ -130,7 +135,7 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceilings() {
         let world = World::new();
         let (results, finished) =
             world.bench("1", &["--routes", routes, "--workload", workload, "--seed", "5"]);
-        finished.expect(0, &["requests_per_s", "x)"]);
+        finished.expect(0, &["requests_per_s"]);
         let names = names(&results);
         assert_eq!(names, servers[..names.len()]);
         assert!(results["plan"].as_str().unwrap().starts_with(workload) && results["seed"] == 5);
@@ -152,7 +157,7 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
     let program = onceward();
     let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "2000"];
     let (results, finished) = world.bench("1", &baseline);
-    finished.expect(0, &["onceward baseline", "2000 live numbers"]);
+    finished.expect(0, &["2000 live numbers"]);
     assert_eq!(names(&results), ["onceward", "baseline"]);
     for server in 0..2 {
         sound(&results, server, &["send", "check, right code"]);
@@ -163,11 +168,9 @@ fn another_build_is_a_baseline_with_the_same_live_numbers() {
 fn an_open_loop_asks_as_often_as_it_was_told() {
     // With a client for each request, none has to wait for an answer.
     let more = ["--rate", "2", "--beside", "none", "--connections=10"];
-    let short = ["--seconds", "3", "--rounds", "1", "--json", "results.json"];
-    let world = World::new();
-    world.run(&[&short[..], &more].concat()).expect(0, &["open loop at 2 requests/s"]);
-    let text = fs::read_to_string(world.home.path().join("results.json")).unwrap();
-    let results: Value = serde_json::from_str(&text).unwrap();
+    let finished = World::new().run(&[&["--seconds", "3", "--rounds", "1"][..], &more].concat());
+    finished.expect(0, &["open loop at 2 requests/s"]);
+    let results = finished.results();
     let window = sound(&results, 0, &["send", "check, right code"]);
     assert_eq!(window["kinds"]["all answers"]["answers"], 6.0);
 }
@@ -264,7 +267,7 @@ fn a_server_that_cannot_start_says_why() {
 fn a_signal_ends_the_servers() {
     for signal in ["INT", "TERM", "HUP"] {
         let world = World::new();
-        let mut command = world.command(&["--connections", "2", "--seconds", "600", "--json", "r.json"]);
+        let mut command = world.command(&["--connections", "2", "--seconds", "600"]);
         let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         while servers(&world).len() < 3 {
             std::thread::sleep(Duration::from_millis(20));
@@ -274,7 +277,6 @@ fn a_signal_ends_the_servers() {
         let finished = Finished::new(running.wait_with_output().unwrap());
         finished.expect(130, &["nothing was measured"]);
         assert_eq!((world.leftovers(), servers(&world)), (vec![], vec![]));
-        assert!(!world.home.path().join("r.json").exists());
     }
 }
 
@@ -291,7 +293,6 @@ fn wrong_options_are_refused_before_anything_is_started() {
     for (arguments, wanted) in [
         (["--beside", "redis"], "redis"),
         (["--onceward", "no/such/program"], "no/such/program"),
-        (["--json", "no/such/directory/results.json"], "no/such/directory/results.json"),
         (["--disk", "no/such/directory"], "--disk no/such/directory is not a directory"),
         (["--gateway-delay", "10s"], "less than 9s"),
     ] {
