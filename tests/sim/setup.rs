@@ -93,7 +93,7 @@ impl Setup {
 
     pub fn policies(&self) -> Policies {
         let policies = Policies::new(self.policies[0]);
-        policies.set([(ServiceId::new(1), self.policies[1])].into());
+        policies.set(ServiceId::new(1), &self.policies[1]);
         policies
     }
 

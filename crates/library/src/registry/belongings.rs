@@ -28,8 +28,8 @@ impl Registry {
     ) -> Result<RateLimit> {
         self.change(service, move |service, draft| {
             let unique_name =
-                self::unique_name(unique_name.clone()).map_err(RegistryError::invalid("unique_name"))?;
-            let description = self::description(description.clone())?;
+                self::unique_name(unique_name).map_err(RegistryError::invalid("unique_name"))?;
+            let description = self::description(description)?;
             if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
                 return Err(RegistryError::Exists(Item::RateLimit));
             }
@@ -52,7 +52,7 @@ impl Registry {
     ) -> Result<RateLimit> {
         self.change(service, move |service, draft| {
             let limit = service.rate_limit_mut(&limit)?;
-            let description = self::description(description.clone())?;
+            let description = self::description(description)?;
             if limit.description != description {
                 (limit.description, limit.updated) = (description, draft.now);
             }
@@ -241,7 +241,7 @@ impl Registry {
         let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
-            let number = check_test_number(number.clone(), now)?;
+            let number = check_test_number(number, now)?;
             service.settings.check_test_code(&number).map_err(RegistryError::invalid("code"))?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
             check_room(service.test_numbers.len(), TestNumber::MOST, Item::TestNumber)?;

@@ -20,7 +20,7 @@ const LONGEST_VALUE: usize = 80;
 pub(super) struct Draft<'a, 'b> {
     pub(super) view: &'a mut Transaction<'b>,
     pub(super) now: Timestamp,
-    pub(super) author: Option<&'a Author>,
+    pub(super) author: Option<Author>,
     /// What the audit log says of a change of a service: what was done, and to which of its belongings.
     pub(super) audited: (Action, String),
 }
@@ -50,7 +50,7 @@ impl Draft<'_, '_> {
 
     /// Writes an entry of the audit log about the change, if it has an author.
     pub(super) fn record(&mut self, action: Action, service: Option<Sid>, subject: String, changes: String) {
-        if let Some(author) = self.author.cloned() {
+        if let Some(author) = self.author.clone() {
             AuditEntry { changes, ..AuditEntry::new(author, action, service, subject) }.record(self.view);
         }
     }
@@ -103,7 +103,7 @@ impl Registry {
     pub(super) async fn decide<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         id: Id,
-        decide: impl Fn(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
+        decide: impl FnOnce(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         self.submit::<R, T, E>(id, decide).await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown.into()))
     }
@@ -112,22 +112,23 @@ impl Registry {
     pub(super) fn submit<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         mut id: Id,
-        decide: impl Fn(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
+        decide: impl FnOnce(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         // Ids of services have 24 bits: no subject of another kind has this byte.
         id[0] = 0x80 | R::KIND;
         let (now, author) = (self.wall(), self.author.clone());
-        self.inner.shards.router().decide(Subject { slot: SLOT, id }, move |view| {
-            let (author, audited) = (author.as_ref(), (Action::ServiceChanged, String::new()));
-            decide(&mut Draft { view, now, author, audited })
-        })
+        let audited = (Action::ServiceChanged, String::new());
+        self.inner
+            .shards
+            .router()
+            .decide(Subject { slot: SLOT, id }, move |view| decide(&mut Draft { view, now, author, audited }))
     }
 
     /// Changes a service and what belongs to it.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         sid: Sid,
-        decide: impl Fn(&mut Service, &mut Draft<'_, '_>) -> Result<T> + Send + 'static,
+        decide: impl FnOnce(&mut Service, &mut Draft<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let id = service_id(self.service(&sid)?.id);
         self.decide::<ServiceRecord, _, _>(id, move |draft| {

@@ -54,7 +54,7 @@ impl Registry {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
             let keys = keys(draft.view);
-            if let Some(creator) = draft.author.and_then(|author| author.actor.key()) {
+            if let Some(creator) = draft.author.as_ref().and_then(|author| author.actor.key()) {
                 check_grant(&keys, creator, service, &scopes)?;
             }
             let number = next_number(draft, &keys, service)?;
@@ -64,9 +64,9 @@ impl Registry {
             let key = ApiKey {
                 sid: draft.sid(SidKind::ApiKey),
                 service,
-                scopes: scopes.clone(),
+                scopes,
                 name,
-                creator: draft.author.map(|author| author.actor.clone()),
+                creator: draft.author.as_ref().map(|author| author.actor.clone()),
                 created: draft.now,
                 last_used: None,
                 revoked: None,
@@ -137,7 +137,8 @@ impl Registry {
 
     /// Keeps the minute of a key's last use, if it is not known yet. Returns before it is durable: a crash may lose it.
     pub(super) fn note_use(&self, key: &ApiKey) {
-        let (id, used) = (credential_id(key.number), Some(minute_of(self.wall())));
+        let minute = Timestamp::from_millis(self.wall().as_millis() / 60_000 * 60_000);
+        let (id, used) = (credential_id(key.number), Some(minute));
         if key.last_used >= used {
             return;
         }
@@ -260,11 +261,6 @@ pub struct Revocation {
     pub already_revoked: bool,
     /// The keys that were created with it and were live until now.
     pub created: Vec<ApiKey>,
-}
-
-/// The minute of a moment.
-const fn minute_of(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.as_millis() / 60_000 * 60_000)
 }
 
 /// Every key, the oldest first.

@@ -36,7 +36,7 @@ impl Registry {
             if !given.contains_key("friendly-name") {
                 return Err(RegistryError::missing("friendly_name"));
             }
-            let settings = this.changed(&ServiceSettings::default(), given.clone(), &[])?;
+            let settings = this.changed(&ServiceSettings::default(), given, &[])?;
             let id = next_id(draft.view).filter(|_| present(draft.view).count() < MOST);
             let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
             let sid = draft.sid(SidKind::Service);
@@ -53,7 +53,7 @@ impl Registry {
         let this = self.clone();
         let changed = self.change(sid, move |service, _| {
             is_changeable(service)?;
-            service.settings = this.changed(&service.settings, given.clone(), &service.test_numbers)?;
+            service.settings = this.changed(&service.settings, given, &service.test_numbers)?;
             Ok(())
         });
         changed.await?;

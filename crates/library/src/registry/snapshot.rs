@@ -70,8 +70,6 @@ pub(super) struct Snapshot {
     /// Ids grow; therefore this is the order in which they were made.
     pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
     pub(super) ids: HashMap<Sid, ServiceId>,
-    /// The rules of the services but the default one.
-    policies: Arc<HashMap<ServiceId, Policy>>,
     /// Friendly names that several services have.
     pub(super) shared_names: HashSet<String>,
     pub(super) default: Arc<Service>,
@@ -88,7 +86,6 @@ impl Snapshot {
             configured: Arc::default(),
             by_id: BTreeMap::new(),
             ids: HashMap::new(),
-            policies: Arc::default(),
             shared_names: HashSet::new(),
             default: Arc::new(default),
             root: None,
@@ -102,35 +99,28 @@ impl Snapshot {
             (self.by_id, self.ids) = Default::default();
         }
         for (before, after) in changes {
-            self.change_service(before, after);
+            if let Some(ServiceRecord::Present(service)) = before {
+                self.ids.remove(&service.sid);
+                self.by_id.remove(&service.id);
+            }
+            if let Some(ServiceRecord::Present(service)) = after
+                && !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name))
+            {
+                let service: Arc<Service> = Arc::from(service);
+                if service.id == ServiceId::DEFAULT {
+                    self.default = Arc::clone(&service);
+                }
+                self.ids.insert(service.sid, service.id);
+                self.by_id.insert(service.id, service);
+            }
         }
         let (mut names, mut shared_names) = (HashSet::new(), HashSet::new());
-        for Service { settings, .. } in self.by_id.values().map(|service| &**service) {
-            if !names.insert(&settings.friendly_name) {
-                shared_names.insert(settings.friendly_name.clone());
+        for name in self.by_id.values().map(|service| &service.settings.friendly_name) {
+            if !names.insert(name) {
+                shared_names.insert(name.clone());
             }
         }
         self.shared_names = shared_names;
-        // The rules of the default service are in the settings.
-        let own = self.by_id.values().filter(|service| service.id != ServiceId::DEFAULT);
-        self.policies = Arc::new(own.map(|own| (own.id, own.settings.policy())).collect());
-    }
-
-    fn change_service(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) {
-        if let Some(ServiceRecord::Present(service)) = before {
-            self.ids.remove(&service.sid);
-            self.by_id.remove(&service.id);
-        }
-        if let Some(ServiceRecord::Present(service)) = after
-            && !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name))
-        {
-            let service: Arc<Service> = Arc::from(service);
-            if service.id == ServiceId::DEFAULT {
-                self.default = Arc::clone(&service);
-            }
-            self.ids.insert(service.sid, service.id);
-            self.by_id.insert(service.id, service);
-        }
     }
 
     fn change_credentials(&mut self, anew: bool, changes: Vec<Change<Credential>>) {
@@ -138,22 +128,18 @@ impl Snapshot {
             (self.root, self.keys, self.had_key) = Default::default();
         }
         for (before, after) in changes {
-            self.change_credential(before, after);
-        }
-    }
-
-    fn change_credential(&mut self, before: Option<Credential>, after: Option<Credential>) {
-        match before {
-            Some(Credential::Key(key)) => drop(self.keys.remove(&key.sid)),
-            Some(Credential::Root(_)) => self.root = None,
-            Some(Credential::HadKey) => self.had_key = false,
-            None => {}
-        }
-        match after {
-            Some(Credential::Key(key)) => drop(self.keys.insert(key.sid, Arc::new(key))),
-            Some(Credential::Root(root)) => self.root = Some(root),
-            Some(Credential::HadKey) => self.had_key = true,
-            None => {}
+            match before {
+                Some(Credential::Key(key)) => drop(self.keys.remove(&key.sid)),
+                Some(Credential::Root(_)) => self.root = None,
+                Some(Credential::HadKey) => self.had_key = false,
+                None => {}
+            }
+            match after {
+                Some(Credential::Key(key)) => drop(self.keys.insert(key.sid, Arc::new(key))),
+                Some(Credential::Root(root)) => self.root = Some(root),
+                Some(Credential::HadKey) => self.had_key = true,
+                None => {}
+            }
         }
     }
 
@@ -191,15 +177,18 @@ impl Policies {
         Self { default, current: Current::new(ArcSwap::from_pointee(Snapshot::empty(service))) }
     }
 
-    /// Replaces the rules of all services but the default one.
-    pub fn set(&self, others: HashMap<ServiceId, Policy>) {
-        let next = Snapshot { policies: Arc::new(others), ..Snapshot::clone(&self.current.load()) };
+    /// Adds a service with these rules.
+    pub fn set(&self, id: ServiceId, policy: &Policy) {
+        let mut next = Snapshot::clone(&self.current.load());
+        let settings = ServiceSettings::of_policy(id.get().to_string(), policy);
+        let service = Service { id, ..unnamed_default(&settings, Timestamp::EPOCH) };
+        next.by_id.insert(id, Arc::new(service));
         self.current.store(Arc::new(next));
     }
 
     /// Returns `true` if the service exists. The server sends no messages for a removed service.
     pub fn serves(&self, service: ServiceId) -> bool {
-        service == ServiceId::DEFAULT || self.current.load().policies.contains_key(&service)
+        service == ServiceId::DEFAULT || self.current.load().by_id.contains_key(&service)
     }
 
     /// The rules of a service.
@@ -207,6 +196,6 @@ impl Policies {
         if service == ServiceId::DEFAULT {
             return self.default;
         }
-        self.current.load().policies.get(&service).copied().unwrap_or(self.default)
+        self.current.load().by_id.get(&service).map_or(self.default, |of| of.settings.policy())
     }
 }

@@ -56,7 +56,7 @@ impl Registry {
                 created: now,
                 updated: now,
             };
-            fields.clone().apply(&mut webhook)?;
+            fields.apply(&mut webhook)?;
             service.webhooks.push(webhook.clone());
             draft.audited = (Action::WebhookCreated, webhook.sid.to_string());
             Ok(webhook)
@@ -70,7 +70,7 @@ impl Registry {
             let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
             let before = kept.clone();
             draft.audited = (Action::WebhookChanged, webhook.to_string());
-            fields.clone().apply(kept)?;
+            fields.apply(kept)?;
             if *kept != before {
                 kept.updated = draft.now;
             }
