@@ -81,8 +81,8 @@ pub fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
 }
 
 /// A number of things: `1 message`, `2 messages`.
-pub fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+pub fn counted(count: &Value, what: &str) -> String {
+    format!("{count} {what}{}", if *count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::io::{self, BufRead as _, Write as _};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::answer::{CommandOutput, cell, list, one};
+use super::answer::{CommandOutput, cell, list, one, text};
 use super::client::segment;
 use super::context::Context;
 use super::error::CommandError;
@@ -14,7 +14,7 @@ use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, built_in_gateways};
 use crate::domain::PhoneNumber;
 use crate::gateway::Recipe;
-use crate::http::answers::{Message, Tried};
+use crate::http::answers::Message;
 use crate::server::EXIT_FAILED;
 
 #[derive(Debug, clap::Args)]
@@ -93,11 +93,11 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
     let fields = [("To", Some(number.clone())), ("After", after.clone()), ("Channel", channel.clone())];
-    let tried: Tried = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields)?;
+    let tried: Value = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields)?;
     let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
     let through = |gateway: &str| {
         let found: Vec<Message> = client.get("/local/Messages", &query)?;
-        let is_own = |message: &Message| message.attempt.starts_with(&tried.attempts);
+        let is_own = |message: &Message| message.attempt.starts_with(text(&tried, "attempts"));
         Ok::<_, CommandError>(found.into_iter().find(|message| message.gateway == gateway && is_own(message)))
     };
     let mut shown = through(name)?;
@@ -113,7 +113,7 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     }
     let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
     let words = |shown: &Option<Message>| row(args, shown.as_ref(), first.as_ref(), cx);
-    let err = tried.error.map_or_else(String::new, |error| error + "\n");
+    let err = tried["error"].as_str().map_or_else(String::new, |error| format!("{error}\n"));
     Ok(CommandOutput { code, err, ..one(&shown, cx.json, words) })
 }
 

@@ -4,15 +4,16 @@
 use std::collections::HashSet;
 
 use clap::{Arg, ArgAction, Subcommand};
+use serde_json::Value;
 
-use super::answer::{CommandOutput, cell, list, one};
+use super::answer::{CommandOutput, cell, list, one, text};
 use super::client::{Client, ClientError, segment};
 use super::context::{Context, refuse_root, runtime};
 use super::error::CommandError;
 use super::source::Source;
 use crate::config::{ConfigErrors, Settings, StorageSettings};
 use crate::http::Keys;
-use crate::http::answers::{Key, NewToken};
+use crate::http::answers::Key;
 use crate::http::tls::absolute;
 use crate::node::Offline;
 use crate::registry::audit::Actor;
@@ -102,7 +103,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
         KeysCommand::NewRoot => {
             let ask = |client: &Client| client.post("/local/AuthToken", &[]);
             let token = answer(settings, false, ask, async |keys| keys.replace_token().await)?;
-            let if_lost = format!("; the token was replaced, and the new one is in {}", token.file);
+            let if_lost = format!("; the token was replaced, and the new one is in {}", text(&token, "file"));
             CommandOutput { if_lost, ..one(&token, cx.json, replaced) }
         }
     })
@@ -213,10 +214,9 @@ fn revoked(key: &Key, is_with_created: bool) -> String {
     format!("{sid} {before}is refused since {}\n{created}", cell(revoked))
 }
 
-fn replaced(NewToken { account_sid, auth_token, file }: &NewToken) -> String {
-    format!(
-        "account sid: {account_sid}\nauth token:  {auth_token}\nBoth are in {file}. The old token is refused.\n"
-    )
+fn replaced(made: &Value) -> String {
+    let [sid, token, file] = ["account_sid", "auth_token", "file"].map(|field| text(made, field));
+    format!("account sid: {sid}\nauth token:  {token}\nBoth are in {file}. The old token is refused.\n")
 }
 
 fn created(key: &Key) -> String {

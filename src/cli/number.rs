@@ -1,14 +1,12 @@
 //! `onceward status`, `onceward unlock` and `onceward erase`: the state of one number, the end of its lockout, and its
 //! erasure.
 
-use std::collections::BTreeSet;
+use serde_json::Value;
 
-use super::answer::{CommandOutput, cell, counted, one, table};
+use super::answer::{CommandOutput, cell, counted, one, table, text};
 use super::client::{Client, ClientError, Fields, segment};
 use super::context::Context;
 use super::error::CommandError;
-use crate::http::answers::{Erased, KnownNumber, NumberAnswer, Unlocked};
-use crate::verification::verify::{Cleared, VerificationStatus};
 
 #[derive(Debug, clap::Args)]
 pub struct NumberArgs {
@@ -23,11 +21,11 @@ pub struct NumberArgs {
 
 impl NumberArgs {
     /// Asks about the number, at a path below its own.
-    fn ask<T>(
+    fn ask(
         self,
         cx: &Context,
-        ask: impl FnOnce(&Client, &str, &Fields<'_>) -> Result<T, ClientError>,
-    ) -> Result<T, CommandError> {
+        ask: impl FnOnce(&Client, &str, &Fields<'_>) -> Result<Value, ClientError>,
+    ) -> Result<Value, CommandError> {
         let path = format!("/local/Numbers/{}", segment(&cx.e164(&self.number, "")?));
         Ok(ask(&cx.client()?, &path, &[("Service", self.service)])?)
     }
@@ -35,17 +33,21 @@ impl NumberArgs {
 
 pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let unlocked = args.ask(cx, |client, path, fields| client.delete(&format!("{path}/Lockout"), fields))?;
-    Ok(one(&unlocked, cx.json, |Unlocked { number, service, was, services_with_messages }| match was {
-        Cleared::Locked => {
-            format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
+    Ok(one(&unlocked, cx.json, |unlocked: &Value| {
+        let [number, service, was] = ["number", "service", "was"].map(|field| text(unlocked, field));
+        match was {
+            "locked" => {
+                format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
+            }
+            "not_locked" => format!(
+                "{number} was not locked in the service {service}; what was counted of it is cleared, and an outstanding \
+                 code is void\n"
+            ),
+            _ => format!(
+                "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n{}",
+                elsewhere(unlocked)
+            ),
         }
-        Cleared::NotLocked => format!(
-            "{number} was not locked in the service {service}; what was counted of it is cleared, and an outstanding code is void\n"
-        ),
-        Cleared::Unknown => format!(
-            "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n{}",
-            elsewhere(services_with_messages)
-        ),
     }))
 }
 
@@ -55,76 +57,75 @@ pub fn status(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandEr
 
 const COLUMNS: &str = "time type gateway send_status verify_status receipt_status error_code message_id";
 
-fn described(answer: &NumberAnswer) -> String {
-    let explain = |number: &str| format!("onceward guard explain {number}");
-    let refused = |refusals: &Option<String>, number: &str| {
-        refusals.as_ref().map(|refusals| format!("refusals      {refusals} Why: {}\n", explain(number)))
-    };
-    match answer {
-        NumberAnswer::Unknown { number, service, refusals, services_with_messages, .. } => {
-            let elsewhere = elsewhere(services_with_messages);
-            // A restart forgets refusals.
-            let refusals = refused(refusals, number)
-                .unwrap_or_else(|| format!("whether the guard refuses it: {}\n", explain(number)));
-            format!(
-                "{number} is unknown in the service {service}: it has no verification, no lockout and no messages\n\
-                 {refusals}{elsewhere}"
-            )
-        }
-        NumberAnswer::Known(known) => {
-            let KnownNumber { number, service_sid, service_name, wrong_codes_in_a_row, messages, .. } =
-                &**known;
-            let verification = known.verification.as_ref().map_or("none is known".to_owned(), begun);
-            let lockout =
-                known.locked_until.map_or("none".to_owned(), |until| format!("until {}", cell(until)));
-            let in_a_row = counted(*wrong_codes_in_a_row as usize, "wrong code");
-            let refusals = refused(&known.refusals, number).unwrap_or_default();
-            let messages = if messages.is_empty() {
-                "messages      none are known\n".to_owned()
-            } else {
-                format!("\n{}", table(messages, COLUMNS))
-            };
-            format!(
-                "{number} in the service {service_name} ({service_sid})\nverification  {verification}\nlockout       \
-                 {lockout}, {in_a_row} in a row\n{refusals}{messages}"
-            )
-        }
+fn described(answer: &Value) -> String {
+    let number = text(answer, "number");
+    let explain = format!("onceward guard explain {number}");
+    let refusals = answer["refusals"].as_str();
+    let refusals = refusals.map(|refusals| format!("refusals      {refusals} Why: {explain}\n"));
+    if answer["known"] == false {
+        // A restart forgets refusals.
+        let refusals = refusals.unwrap_or_else(|| format!("whether the guard refuses it: {explain}\n"));
+        return format!(
+            "{number} is unknown in the service {}: it has no verification, no lockout and no messages\n{refusals}{}",
+            text(answer, "service"),
+            elsewhere(answer)
+        );
     }
+    let verification = match &answer["verification"] {
+        Value::Null => "none is known".to_owned(),
+        known => begun(known),
+    };
+    let lockout = answer["locked_until"].as_str().map_or("none".to_owned(), |until| format!("until {until}"));
+    let messages = match answer["messages"].as_array() {
+        Some(messages) if !messages.is_empty() => format!("\n{}", table(messages, COLUMNS)),
+        _ => "messages      none are known\n".to_owned(),
+    };
+    format!(
+        "{number} in the service {} ({})\nverification  {verification}\nlockout       {lockout}, {} in a \
+         row\n{}{messages}",
+        text(answer, "service_name"),
+        text(answer, "service_sid"),
+        counted(&answer["wrong_codes_in_a_row"], "wrong code"),
+        refusals.unwrap_or_default()
+    )
 }
 
 /// Where the number is known, if not in this service.
-fn elsewhere(services_with_messages: &BTreeSet<String>) -> String {
-    let names: Vec<_> = services_with_messages.iter().map(String::as_str).collect();
-    if names.is_empty() {
-        return String::new();
+fn elsewhere(answer: &Value) -> String {
+    match cell(&answer["services_with_messages"]).as_str() {
+        "" => String::new(),
+        names => format!("it has messages in {names}: name the service with --service\n"),
     }
-    format!("it has messages in {}: name the service with --service\n", names.join(", "))
 }
 
-fn begun(verification: &VerificationStatus) -> String {
-    let VerificationStatus { sid, status, begun, ends, sends, wrong_codes } = verification;
-    let mut parts = vec![format!("{} {sid}", cell(status)), format!("begun {}", cell(begun))];
-    parts.extend(ends.map(|ends| format!("ends {}", cell(ends))));
-    parts.push(counted(usize::from(*sends), "message"));
-    parts.extend(wrong_codes.map(|wrong| counted(usize::from(wrong), "wrong code")));
+fn begun(verification: &Value) -> String {
+    let shown = |field| cell(&verification[field]);
+    let mut parts =
+        vec![format!("{} {}", shown("status"), shown("sid")), format!("begun {}", shown("begun"))];
+    parts.extend(verification["ends"].as_str().map(|ends| format!("ends {ends}")));
+    parts.push(counted(&verification["sends"], "message"));
+    if !verification["wrong_codes"].is_null() {
+        parts.push(counted(&verification["wrong_codes"], "wrong code"));
+    }
     parts.join(", ")
 }
 
 pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let erased = args.ask(cx, Client::delete)?;
-    Ok(one(&erased, cx.json, |Erased { number, erased, services, locked_until }| {
-        let done = match services {
-            _ if !erased && locked_until.is_some() => {
-                format!("Nothing but its lockout was known of {number}.\n")
+    Ok(one(&erased, cx.json, |answer: &Value| {
+        let (number, until) = (text(answer, "number"), answer["locked_until"].as_str());
+        let done = match (answer["erased"] == true, until) {
+            (false, Some(_)) => format!("Nothing but its lockout was known of {number}.\n"),
+            (false, None) => format!("Nothing was known of {number}.\n"),
+            (true, _) if answer["services"] == 0 => {
+                format!("{number} is erased. No service had records of it.\n")
             }
-            _ if !erased => format!("Nothing was known of {number}.\n"),
-            0 => format!("{number} is erased. No service had records of it.\n"),
-            services => format!("{number} is erased in {}.\n", counted(*services, "service")),
+            (true, _) => format!("{number} is erased in {}.\n", counted(&answer["services"], "service")),
         };
-        let lockout = locked_until.map_or_else(String::new, |until| {
-            format!("Its lockout stays until {}, without any history.\n", cell(until))
+        let lockout = until.map_or_else(String::new, |until| {
+            format!("Its lockout stays until {until}, without any history.\n")
         });
-        let files = if *erased {
+        let files = if answer["erased"] == true {
             "Earlier records of it leave the disk with the next checkpoint, in a cluster with etcd's next compaction.\n"
         } else {
             ""

@@ -27,8 +27,8 @@ const TABLE_FULL_SECONDS: u64 = 60;
 /// would repeat a request that sends a message.
 const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-retry-after");
 
-/// The message where nothing is served, by which `doctor` recognizes a server.
-pub const NOT_FOUND: &str = "Not found. GET / names what is served here.";
+/// The message where nothing is served.
+const NOT_FOUND: &str = "Not found. GET / names what is served here.";
 
 /// The beginnings of Twilio's parameters that are not served here: for push, TOTP, senders of a service's own, passkeys, PSD2
 /// and silent network authentication.

@@ -54,7 +54,6 @@ pub mod streams {
 }
 
 pub use app::{App, ClusterNode, FrontEnd, LISTS, ServedRoutes};
-pub use error::NOT_FOUND;
 pub use local::{Keys, answers};
 pub use onceward_cluster::Owner;
 pub use response::ALIVE;

@@ -6,11 +6,7 @@ use super::App;
 use crate::config::{ListenAddress, RegistrySettings, Settings};
 use crate::domain::PhoneNumber;
 
-pub const SENDS: &str = "every client that reaches the address can send messages at your cost";
-pub const WITHOUT_BUDGET: &str =
-    "no budget limits its messages, and the guard cannot judge them without outcomes";
-pub const SET_BUDGET: &str =
-    "set guard.messages-per-day or guard.money-per-day, for the server or the service";
+const SENDS: &str = "every client that reaches the address can send messages at your cost";
 const READS: &str = "every client that reaches the address can read the simulator's codes";
 
 impl App {
@@ -33,7 +29,8 @@ impl App {
         self.announce_open_routes(settings);
         let unlimited = self.running().map(|running| running.verifying.without_budget()).unwrap_or_default();
         for service in unlimited {
-            let (risk, remedy) = (WITHOUT_BUDGET, SET_BUDGET);
+            let risk = "no budget limits its messages, and the guard cannot judge them without outcomes";
+            let remedy = "set guard.messages-per-day or guard.money-per-day, for the server or the service";
             tracing::warn!(service, risk, remedy, "key with the scope messages, and no budget");
         }
         if settings.gateways.has_simulator() {
@@ -88,7 +85,7 @@ impl App {
 }
 
 /// How an operator closes the routes that send.
-pub const fn close_routes(settings: &RegistrySettings) -> &'static str {
+const fn close_routes(settings: &RegistrySettings) -> &'static str {
     if settings.allows_unauthenticated {
         "let only your own services reach the address, or remove allow-unauthenticated and run: onceward keys create \
          --service default"

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use tempfile::TempPath;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -53,7 +54,7 @@ pub struct Control {
 impl Control {
     /// Answers requests of the command line. `None` without a socket; the server can run without one.
     pub fn start(data_dir: &Path, front_end: Arc<FrontEnd>) -> Option<Self> {
-        let socket = ControlSocket::bind(data_dir)
+        let (listener, path) = bind(data_dir)
             .inspect_err(|error| {
                 tracing::warn!(%error, "control socket not open; commands such as onceward tracker cannot reach this server");
             })
@@ -61,7 +62,8 @@ impl Control {
         let (stop, stopped) = oneshot::channel();
         let answering = tokio::spawn(async move {
             // Also when the other end is gone.
-            serve_local(&socket.listener, stopped.map(drop), front_end).await;
+            serve_local(&listener, stopped.map(drop), front_end).await;
+            drop(path);
         });
         Some(Self { stop, answering })
     }
@@ -75,37 +77,22 @@ impl Control {
     }
 }
 
-/// Gone from the disk when it is dropped.
-#[derive(Debug)]
-struct ControlSocket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl ControlSocket {
-    /// Listens in `data_dir`, which no other server uses: a socket left by a killed process is replaced. Needs a tokio
-    /// runtime.
-    fn bind(data_dir: &Path) -> Result<Self, ControlError> {
-        let path = socket_in(data_dir)?;
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(ControlError::io("replace", &path)(error));
-            }
-            _ => {}
+/// Listens in `data_dir`, which no other server uses: a socket left by a killed process is replaced. The path removes it
+/// when it is dropped. Needs a tokio runtime.
+fn bind(data_dir: &Path) -> Result<(UnixListener, TempPath), ControlError> {
+    let path = socket_in(data_dir)?;
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(ControlError::io("replace", &path)(error));
         }
-        let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
-        let socket = Self { listener, path };
-        // Until this is done, and where a system ignores it, the check of the peer's user protects.
-        fs::set_permissions(&socket.path, Permissions::from_mode(0o600))
-            .map_err(ControlError::io("restrict the mode of", &socket.path))?;
-        Ok(socket)
+        _ => {}
     }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
+    let listener = UnixListener::bind(&path).map_err(ControlError::io("listen on", &path))?;
+    let removed = TempPath::try_from_path(&path).map_err(ControlError::io("find", &path))?;
+    // Until this is done, and where a system ignores it, the check of the peer's user protects.
+    fs::set_permissions(&path, Permissions::from_mode(0o600))
+        .map_err(ControlError::io("restrict the mode of", &path))?;
+    Ok((listener, removed))
 }
 
 #[cfg(test)]
@@ -117,19 +104,18 @@ mod tests {
     #[tokio::test]
     async fn only_the_owner_may_open_the_socket_and_it_goes_with_the_server() {
         let home = TempDir::new().expect("a directory");
-        let socket = ControlSocket::bind(home.path()).expect("a socket");
-        let found = fs::metadata(&socket.path).expect("it is there");
+        let (_listener, path) = bind(home.path()).expect("a socket");
+        let found = fs::metadata(&path).expect("it is there");
         assert_eq!(found.permissions().mode() & 0o777, 0o600);
-        let path = socket.path.clone();
-        drop(socket);
-        assert!(!path.exists());
+        drop(path);
+        assert!(!home.path().join(FILE_NAME).exists());
     }
 
     #[tokio::test]
     async fn a_bind_replaces_a_killed_servers_socket() {
         let home = TempDir::new().expect("a directory");
         drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
-        drop(ControlSocket::bind(home.path()).expect("it is replaced"));
+        bind(home.path()).expect("it is replaced");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use onceward_cluster::{Cluster, Error, Owner};
 use parking_lot::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use tokio::sync::{RwLockWriteGuard, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{Bounds, ClusterSettings, Settings};
@@ -38,7 +38,6 @@ use crate::verification::verify::Verifying;
 use control::Control;
 use telemetry::Exporter;
 
-pub use announce::{SENDS, SET_BUDGET, WITHOUT_BUDGET, close_routes};
 pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
 pub use error::AppStartError;
@@ -179,18 +178,6 @@ impl App {
         self.front_end.is_stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Sends the last spans to the collector, for up to two seconds.
-    pub async fn finish_traces(&self) {
-        if let Some(exporter) = &self.exporter {
-            exporter.stop().await;
-        }
-    }
-
-    /// Refuses further requests and waits for those in progress.
-    pub async fn finish_requests(&self) -> RwLockWriteGuard<'_, ()> {
-        self.front_end.in_progress.write().await
-    }
-
     /// Opens the control socket, unless it is open.
     fn open_control(&self, data_dir: &Path) {
         let mut control = self.control.lock();
@@ -233,5 +220,5 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
         load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }
     let Some(files) = &settings.tls else { return Ok(Vec::new()) };
-    Ok(tls::check(files, clock.wall())?.1)
+    Ok(tls::check(files, clock.wall())?)
 }

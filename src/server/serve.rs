@@ -225,7 +225,9 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         }
     };
     serving.abort();
-    app.finish_traces().await;
+    if let Some(exporter) = &app.exporter {
+        exporter.stop().await;
+    }
     // Until here a command must not end the lease.
     drop((lease, member));
     Ok(code)
@@ -239,7 +241,7 @@ async fn stop_softly(
     stop_serving: oneshot::Sender<()>,
     serving: &mut JoinHandle<()>,
 ) -> Result<(), StoreError> {
-    let refused = OptionFuture::from(hands_over.then(|| app.finish_requests())).await;
+    let refused = OptionFuture::from(hands_over.then(|| app.front_end.in_progress.write())).await;
     let closed = OptionFuture::from(hands_over.then(|| app.finish())).await;
     let _ = stop_serving.send(());
     if let Err(error) = serving.await {
@@ -254,27 +256,23 @@ async fn stop_softly(
 
 /// Logs the end of a stop, and how the store was closed unless the deadline came before. Returns the exit code.
 fn log_stop(closed: Option<Result<(), StoreError>>, is_clustered: bool) -> u8 {
-    match (closed, is_clustered) {
-        (Some(Ok(())), false) => tracing::info!("stopped; every request is finished and on disk"),
-        (Some(Ok(())), true) => tracing::info!("stopped; every request is finished and in etcd"),
-        (Some(Err(error)), false) => {
+    match closed {
+        Some(Ok(())) => {
+            let place = if is_clustered { "in etcd" } else { "on disk" };
+            tracing::info!("stopped; every request is finished and {place}");
+            return EXIT_OK;
+        }
+        Some(Err(error)) if is_clustered => tracing::error!(
+            %error,
+            "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this node's lease \
+             ends"
+        ),
+        Some(Err(error)) => {
             tracing::error!(%error, "stopped, last checkpoint failed; every answer that was sent is in the journal");
-            return EXIT_CUT_SHORT;
         }
-        (Some(Err(error)), true) => {
-            tracing::error!(
-                %error,
-                "stopped without etcd; every answer that was sent is in etcd, and another node takes over when this \
-                 node's lease ends"
-            );
-            return EXIT_CUT_SHORT;
-        }
-        (None, _) => {
-            tracing::warn!("stopped at the deadline; requests in progress were cut off");
-            return EXIT_CUT_SHORT;
-        }
+        None => tracing::warn!("stopped at the deadline; requests in progress were cut off"),
     }
-    EXIT_OK
+    EXIT_CUT_SHORT
 }
 
 /// Ends the requests of a server whose store has failed, or of a node that has lost the records.

@@ -86,12 +86,6 @@ impl NoResponse {
 }
 
 impl GatewayResponse {
-    /// Whether it is onceward's answer with this status and this message.
-    pub fn is_answer(&self, status: StatusCode, message: &str) -> bool {
-        let body = self.json::<serde_json::Value>();
-        self.status == status && body.is_some_and(|body| body["message"] == message)
-    }
-
     /// The body, if it is JSON of that form.
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
         serde_json::from_slice(self.body.as_deref()?).ok()

@@ -6,12 +6,13 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::Path;
 
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
+use super::super::answer::text;
 use super::super::client::{Client, ClientError};
 use super::super::findings::{Findings, Found, fail, ok, warn};
 use super::super::source::is_of;
 use crate::config::{StorageSettings, is_readable_by_others};
-use crate::http::answers::ServerAnswer;
 use crate::http::tls::absolute;
 use crate::node::server_key;
 use crate::store::key_fingerprint_in;
@@ -141,8 +142,8 @@ fn server(settings: &StorageSettings) -> Found {
     const OWN: &str = env!("CARGO_PKG_VERSION");
     const RESTART: &str = "restart the server to run the installed version";
     let asked = Client::of(&settings.data_dir).and_then(|client| {
-        let server: ServerAnswer = client.get("/local/Server", &[])?;
-        Ok((server.version, client.get::<IgnoredAny>("/readyz", &[])))
+        let server: Value = client.get("/local/Server", &[])?;
+        Ok((text(&server, "version").to_owned(), client.get::<IgnoredAny>("/readyz", &[])))
     });
     match asked {
         Ok((_, Err(ClientError::Refused { why, .. }))) => fail(

@@ -223,12 +223,8 @@ fn enter(call: &Call) -> Result<(Arc<Running>, Transport), Response> {
         return Err(notice(&call.app, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
     }
     if head.method == Method::POST && !request::is_own_form(head) {
-        return Err(notice(
-            &call.app,
-            StatusCode::FORBIDDEN,
-            "The form is not from this address",
-            OTHER_ORIGIN,
-        ));
+        let title = "The form is not from this address";
+        return Err(notice(&call.app, StatusCode::FORBIDDEN, title, OTHER_ORIGIN));
     }
     Ok((Arc::clone(running), transport))
 }

@@ -1,31 +1,10 @@
-//! The answers of the control socket's routes. The command line reads these types, and prints them with `--json`.
-
-use std::collections::BTreeSet;
+//! Answers of the control socket's routes, which the command line prints with `--json`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::attempts::ListedAttempt;
 use crate::domain::{Sid, Timestamp};
 use crate::gateway::ReceiptStatus;
-use crate::verification::verify::{Cleared, VerificationStatus};
-
-/// Which server this is. A node that stands by does not know whether the compatible routes need a credential.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ServerAnswer {
-    pub version: String,
-    pub compatible_routes_need_key: Option<bool>,
-    /// The services, or all, for which a key sends codes of another system and no budget limits it.
-    pub without_budget: Vec<String>,
-}
-
-/// A message through one gateway, perhaps after another.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Tried {
-    /// How the ids of its attempts begin, with the dash.
-    pub attempts: String,
-    /// Why the first gateway did not accept it.
-    pub error: Option<String>,
-}
 
 /// One message, with the whole number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,52 +51,6 @@ impl From<&ListedAttempt> for Message {
     }
 }
 
-/// What is known of a number in a service.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum NumberAnswer {
-    Known(Box<KnownNumber>),
-    Unknown {
-        number: String,
-        service: String,
-        known: bool,
-        refusals: Option<String>,
-        services_with_messages: BTreeSet<String>,
-    },
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct KnownNumber {
-    pub number: String,
-    pub service_sid: Sid,
-    pub service_name: String,
-    pub verification: Option<VerificationStatus>,
-    pub locked_until: Option<Timestamp>,
-    pub wrong_codes_in_a_row: u32,
-    pub refusals: Option<String>,
-    pub messages: Vec<Message>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Unlocked {
-    pub number: String,
-    pub service: String,
-    /// What was there.
-    pub was: Cleared,
-    /// Of a number that is unknown in this service.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub services_with_messages: BTreeSet<String>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Erased {
-    pub number: String,
-    pub erased: bool,
-    /// In how many.
-    pub services: usize,
-    pub locked_until: Option<Timestamp>,
-}
-
 /// A key. Only the answer that creates it has the secret.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Key {
@@ -145,12 +78,4 @@ pub struct Key {
     /// Of a revocation: the keys that were created with it and were live until now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub created_keys: Vec<Sid>,
-}
-
-/// The new credentials of the account, and the file that has them.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct NewToken {
-    pub account_sid: Sid,
-    pub auth_token: String,
-    pub file: String,
 }

@@ -1,6 +1,8 @@
 //! API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
 
-use super::answers::{Key, NewToken};
+use serde_json::{Value, json};
+
+use super::answers::Key;
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes};
@@ -62,11 +64,11 @@ impl Keys<'_> {
     }
 
     /// Makes a new auth token for the account. The server refuses the old one from then on.
-    pub async fn replace_token(&self) -> Result<NewToken, String> {
+    pub async fn replace_token(&self) -> Result<Value, String> {
         let made = self.account.renew(&self.registry).await.map_err(|error| error.to_string())?;
         tracing::info!(account = %made.sid, "auth token replaced");
         let file = self.account.path().display().to_string();
-        Ok(NewToken { account_sid: made.sid, auth_token: made.token.expose().to_owned(), file })
+        Ok(json!({ "account_sid": made.sid, "auth_token": made.token.expose(), "file": file }))
     }
 
     fn service(&self, text: Option<&str>) -> Result<Option<ServiceId>, String> {

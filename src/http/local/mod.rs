@@ -7,7 +7,6 @@ mod keys;
 use super::api::access::{Caller, Segments};
 use super::api::webhooks::WebhookView;
 use super::app::App;
-use super::call::Call;
 use super::error::Error;
 use super::form::Form;
 use super::group::{Access, Group};
@@ -25,21 +24,16 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use hyper::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::answers::{Erased, KnownNumber, Message, NumberAnswer, ServerAnswer, Tried, Unlocked};
+use self::answers::Message;
 pub use keys::Keys;
 
-/// `GET /local/Server`: which server this is, and what anyone may send without a credential or a budget.
-async fn server(call: Call) -> Json<ServerAnswer> {
-    let running = call.app.running().ok();
-    Json(ServerAnswer {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        compatible_routes_need_key: running.map(|running| running.registry.compatible_routes_need_key()),
-        without_budget: running.map(|running| running.verifying.without_budget()).unwrap_or_default(),
-    })
+/// `GET /local/Server`: which server this is.
+async fn server() -> Json<Value> {
+    Json(json!({ "version": env!("CARGO_PKG_VERSION") }))
 }
 
 /// `GET /local/Messages`: the newest first.
@@ -98,8 +92,10 @@ async fn try_gateway(
             to.e164()
         )));
     };
+    // How the ids of its attempts begin, with the dash.
     let first = AttemptId { key, attempt: 0 }.to_string();
-    Ok((StatusCode::CREATED, Json(Tried { attempts: first.trim_end_matches('0').to_owned(), error })))
+    let attempts = first.trim_end_matches('0');
+    Ok((StatusCode::CREATED, Json(json!({ "attempts": attempts, "error": error }))))
 }
 
 /// `GET /local/Numbers/{To}`.
@@ -113,27 +109,17 @@ async fn status(
     let refused = caller.running.guard.refusals(service, number);
     let refusals = refused.and_then(|refused| refused.last()).map(refusals_in_words);
     let status = verifying.status(service, number).await?;
-    let number_text = number.e164();
     Ok(Json(match status {
-        None => NumberAnswer::Unknown {
-            number: number_text,
-            service: name,
-            known: false,
-            refusals,
-            services_with_messages: services_with_messages(&caller, &form, number, service).await?,
-        },
-        Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => {
-            NumberAnswer::Known(Box::new(KnownNumber {
-                number: number_text,
-                service_sid,
-                service_name,
-                verification,
-                locked_until: lockout.until,
-                wrong_codes_in_a_row: lockout.wrong_codes.into(),
-                refusals,
-                messages: messages.iter().map(Message::from).collect(),
-            }))
-        }
+        None => json!({
+            "number": number.e164(), "service": name, "known": false, "refusals": refusals,
+            "services_with_messages": services_with_messages(&caller, &form, number, service).await?,
+        }),
+        Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
+            "number": number.e164(), "service_sid": service_sid, "service_name": service_name,
+            "verification": verification, "locked_until": lockout.until,
+            "wrong_codes_in_a_row": lockout.wrong_codes, "refusals": refusals,
+            "messages": messages.iter().map(Message::from).collect::<Vec<_>>(),
+        }),
     }))
 }
 
@@ -143,12 +129,13 @@ async fn services_with_messages(
     form: &Form,
     number: PhoneNumber,
     besides: ServiceId,
-) -> Result<BTreeSet<String>, Error> {
+) -> Result<Vec<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(form)?) };
     let found = caller.running.verifier.attempts.list(&query).await?;
     let services = found.records.iter().map(|listed| listed.id.key.service);
     let others = services.filter(|service| *service != besides);
-    Ok(others.map(|service| caller.running.registry.title_of(service)).collect())
+    let names: BTreeSet<_> = others.map(|service| caller.running.registry.title_of(service)).collect();
+    Ok(names.into_iter().collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
@@ -159,11 +146,12 @@ async fn unlock(
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
     let cleared = caller.running.verifying.clear(service, number, caller.author()).await?;
-    let services_with_messages = match cleared {
-        Cleared::Unknown => services_with_messages(&caller, &form, number, service).await?,
-        Cleared::Locked | Cleared::NotLocked => BTreeSet::new(),
-    };
-    Ok(Json(Unlocked { number: number.e164(), service: name, was: cleared, services_with_messages }))
+    let mut answer = json!({ "number": number.e164(), "service": name, "was": cleared });
+    if cleared == Cleared::Unknown {
+        answer["services_with_messages"] =
+            services_with_messages(&caller, &form, number, service).await?.into();
+    }
+    Ok(Json(answer))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
@@ -181,7 +169,10 @@ async fn erase(
         None => verifying.erase_everywhere(number, by).await,
     };
     let (services, Erasure { has_erased, locked_until }) = erased.map_err(RegistryError::from)?;
-    Ok(Json(Erased { number: number.e164(), erased: has_erased, services, locked_until }))
+    let number = number.e164();
+    Ok(Json(
+        json!({ "number": number, "erased": has_erased, "services": services, "locked_until": locked_until }),
+    ))
 }
 
 /// `GET /local/Webhooks`: those of one service, or of all, with the names of their services.

@@ -122,13 +122,12 @@ fn log_warnings(warnings: &[String]) {
     }
 }
 
-/// Whether a server can show itself with these files: when the certificate expires, and what an operator should know
-/// of them.
-pub fn check(files: &TlsFiles, now: Timestamp) -> Result<(String, Vec<String>), TlsError> {
+/// Whether a server can show itself with these files, and what an operator should know of them.
+pub fn check(files: &TlsFiles, now: Timestamp) -> Result<Vec<String>, TlsError> {
     let Identity { about, mut warnings, .. } = read(files, OWN)?;
-    let CertificateHealth { expires, problem } = about.health(now);
+    let problem = about.health(now).problem;
     warnings.extend(problem.map(|problem| in_file("tls-cert", &files.certificate, problem)));
-    Ok((expires, warnings))
+    Ok(warnings)
 }
 
 fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {

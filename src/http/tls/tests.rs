@@ -136,7 +136,7 @@ impl Files {
 
     #[track_caller]
     fn warnings_at(&self, now: Timestamp) -> Vec<String> {
-        check(&self.at(), now).expect("files that can be used").1
+        check(&self.at(), now).expect("files that can be used")
     }
 }
 
