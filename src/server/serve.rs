@@ -188,7 +188,9 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             let stopped = if stands_by { "stopped while standing by" } else { "stopped during the start" };
             tracing::info!(signal, "{stopped}");
             if settings.cluster.is_some() {
-                let stopped = stop_standby(&app, store, stop_serving, serving);
+                app.begin_stop();
+                let _ = stop_serving.send(());
+                let stopped = async { tokio::join!(serving, close(&app, store)) };
                 let _ = tokio::time::timeout(settings.bounds.graceful_stop, stopped).await;
             }
             return Ok(EXIT_OK);
@@ -280,18 +282,6 @@ async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, serving: JoinHa
     app.begin_stop();
     let _ = stop_serving.send(());
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
-}
-
-/// Stops a node of a cluster that stands by, or loads the records as their new owner.
-async fn stop_standby(
-    app: &App,
-    store: Option<Arc<EtcdStore>>,
-    stop_serving: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
-) {
-    app.begin_stop();
-    let _ = stop_serving.send(());
-    let _ = tokio::join!(serving, close(app, store));
 }
 
 async fn close(app: &App, store: Option<Arc<EtcdStore>>) {

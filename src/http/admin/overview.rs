@@ -222,10 +222,6 @@ struct GatewayLine {
 }
 
 impl GatewayLine {
-    fn is_healthy(&self) -> bool {
-        self.state() == "working"
-    }
-
     /// The words of the badge: a closed circuit says nothing about a refused account.
     fn state(&self) -> &'static str {
         match self.health.as_ref().map(|health| health.circuit) {

@@ -1,7 +1,6 @@
 //! What the pages of the dashboard share: who may see them, their frame and their notices; and the sign-in.
 
 use std::borrow::Borrow;
-use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,7 +162,8 @@ impl AdminRequest {
 
     /// Leads to the page at `path`, which shows once what was typed, and why it was not done.
     pub fn redirect_with_form(&self, path: &str, problem: Option<String>) -> Response {
-        self.keep(path, problem.map(Notice::failure), self.form.clone(), None)
+        let kept = Kept { path: path.to_owned(), form: self.form.clone(), made: None };
+        self.keep(problem.map(Notice::failure), kept)
     }
 
     /// The same, with why the API would refuse the form.
@@ -173,19 +173,14 @@ impl AdminRequest {
 
     /// Leads to the page at `path`, which shows once what was made.
     pub fn redirect_with_secret(&self, path: &str, sid: Sid, secret: String) -> Response {
-        self.keep(path, None, Form::default(), Some((sid, Zeroizing::new(secret))))
+        let made = Some((sid, Zeroizing::new(secret)));
+        self.keep(None, Kept { path: path.to_owned(), form: Form::default(), made })
     }
 
-    fn keep(
-        &self,
-        path: &str,
-        notice: Option<Notice>,
-        form: Form,
-        made: Option<(Sid, Zeroizing<String>)>,
-    ) -> Response {
-        let kept = Some(Kept { path: path.to_owned(), form, made });
-        self.session(|session| (session.notice, session.kept) = (notice, kept));
-        redirect(path)
+    fn keep(&self, notice: Option<Notice>, kept: Kept) -> Response {
+        let response = redirect(&kept.path);
+        self.session(|session| (session.notice, session.kept) = (notice, Some(kept)));
+        response
     }
 
     /// Leaves a notice for the page that is rendered next.
@@ -426,13 +421,9 @@ pub async fn events(request: AdminRequest) -> PageResult {
     let (history, app) = (running.history.clone(), Arc::clone(&call.app));
     let of_state = Arc::clone(&app);
     let state = move || {
-        let mut hasher = DefaultHasher::new();
-        history.facts().hash(&mut hasher);
-        if let Some(reading) = of_state.reading() {
-            reading.webhook_backlog.hash(&mut hasher);
-            reading.gateways.iter().for_each(|gateway| gateway.circuit.hash(&mut hasher));
-        }
-        hasher.finish()
+        let reading = of_state.reading().unwrap_or_default();
+        let circuits: Vec<_> = reading.gateways.into_iter().map(|gateway| gateway.circuit).collect();
+        (history.facts(), reading.webhook_backlog, circuits)
     };
     let lives = move || {
         let (registry, now) = (&running.registry, running.verifier.now());
@@ -445,7 +436,8 @@ pub async fn events(request: AdminRequest) -> PageResult {
         while !sender.is_closed() && lives() {
             sleep(EVENTS_EVERY).await;
             let now = state();
-            if std::mem::replace(&mut before, now) != now {
+            if before != now {
+                before = now;
                 sender.send_replace(());
             }
         }

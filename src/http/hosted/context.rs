@@ -113,11 +113,6 @@ impl<'a> PageContext<'a> {
         response
     }
 
-    /// Whether the service still lists where the session leads back to.
-    pub fn may_return(&self, service: &Service, session: &HostedSession) -> bool {
-        self.is_demo(service) || session.request.returns_to.is_listed(&service.settings)
-    }
-
     /// Whether the sessions of a service are the demo's, whose codes live as long as themselves.
     pub fn is_demo(&self, service: &Service) -> bool {
         self.call.app.settings.gateways.only_simulator() && service.id == ServiceId::DEFAULT

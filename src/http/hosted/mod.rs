@@ -90,7 +90,8 @@ impl PageContext<'_> {
         };
         let Some(service) = &self.running.registry.service_by_id(service) else { return Ok(self.gone()) };
         let context = &self.for_session(&session);
-        if !context.may_return(service, &session) {
+        // The service may no longer list where the session leads back to.
+        if !context.is_demo(service) && !session.request.returns_to.is_listed(&service.settings) {
             return context.end_unlisted(secret, &session).await;
         }
         if session.is_over(context.now) {

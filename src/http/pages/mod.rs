@@ -164,14 +164,8 @@ fn asset(call: &Call, address: &str, media_type: &'static str, content: &'static
     (headers, content).into_response()
 }
 
-async fn style(call: Call) -> Response {
-    asset(&call, &STYLE_PATH, "text/css; charset=utf-8", STYLE)
-}
-
-async fn script(call: Call) -> Response {
-    asset(&call, &LIVE_PATH, "text/javascript; charset=utf-8", LIVE)
-}
-
 pub fn routes() -> Router<App> {
+    let style = |call: Call| async move { asset(&call, &STYLE_PATH, "text/css; charset=utf-8", STYLE) };
+    let script = |call: Call| async move { asset(&call, &LIVE_PATH, "text/javascript; charset=utf-8", LIVE) };
     Router::new().route("/admin/page.css", get(style)).route("/admin/live.js", get(script))
 }
