@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::api::paging::{Meta, Paging};
 use super::app::{App, FrontEnd};
-use super::form::{FORM, JSON, names};
+use super::form::{FORM, JSON};
 use super::group::{Access, Group};
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
 use super::values;
+use crate::config::members;
 
 pub const INTRODUCTION: &str = "Phone verification by one-time code. The routes below /v2 are those of Twilio Verify's API, \
      version 2, so that its client libraries work with another address. The others are for clients of older servers.";
@@ -241,7 +242,7 @@ pub fn properties<P: Deserialize<'static> + JsonSchema>() -> Vec<Property> {
     let property =
         |name: &&str| Property::of(name, whole.as_value()["properties"][name].clone(), is_required(name));
     let is_field = |name: &&&str| whole.pointer(&format!("/properties/{name}")).is_some();
-    names::<P>().iter().filter(is_field).map(property).collect()
+    members::<P>().iter().filter(is_field).map(property).collect()
 }
 
 /// A value of this type elsewhere.

@@ -62,8 +62,8 @@ macro_rules! texts {
         impl<'de $(, const $generic: usize)?> Deserialize<'de> for $name $(<$generic>)? {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
                 let parse: fn(&str) -> Option<$inner> = $parse;
-                let wrong = || de::Error::custom(format_args!("it must be {}", $must_be));
-                parse(<&str>::deserialize(from)?).map(Self).ok_or_else(wrong)
+                let wrong = || de::Error::custom(format_args!("must be {}", $must_be));
+                parse(&String::deserialize(from)?).map(Self).ok_or_else(wrong)
             }
         }
 
@@ -222,13 +222,13 @@ pub const NO_EMAIL: &str = "email is not served here";
 
 impl<'de> Deserialize<'de> for BeginChannel {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = <&str>::deserialize(from)?;
-        match domain::Channel::parse(text) {
+        let text = String::deserialize(from)?;
+        match domain::Channel::parse(&text) {
             Some(channel) => Ok(Self(Some(channel))),
             None if text == AUTO => Ok(Self(None)),
             None if text == "email" => Err(de::Error::custom(NO_EMAIL)),
             None => Err(de::Error::custom(format_args!(
-                "it must be one of {}, {AUTO}",
+                "must be one of {}, {AUTO}",
                 domain::Channel::names(", ")
             ))),
         }
@@ -296,7 +296,7 @@ pub struct PhoneNumber(pub domain::PhoneNumber);
 
 impl<'de> Deserialize<'de> for PhoneNumber {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        domain::PhoneNumber::parse(<&str>::deserialize(from)?, None).map(Self).map_err(de::Error::custom)
+        domain::PhoneNumber::parse(&String::deserialize(from)?, None).map(Self).map_err(de::Error::custom)
     }
 }
 
@@ -330,14 +330,8 @@ impl<'de, const LEAST: u32, const MOST: u32> Deserialize<'de> for Whole<LEAST, M
 }
 
 /// Texts: repeated, or an array in JSON.
-#[derive(Clone)]
+#[derive(Clone, Deserialize)]
 pub struct Events(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Events {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Vec::deserialize(from).map(Self)
-    }
-}
 
 /// Names and texts: at most `MOST`, each of at most `LONGEST` characters. A JSON object, as a text or, in a JSON body,
 /// as it is.
@@ -345,10 +339,12 @@ pub struct Pairs<const MOST: usize, const LONGEST: usize>(pub BTreeMap<String, S
 
 impl<'de, const MOST: usize, const LONGEST: usize> Deserialize<'de> for Pairs<MOST, LONGEST> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let pairs: BTreeMap<String, String> = BTreeMap::deserialize(from)?;
+        let must_be = "must be a JSON object whose values are texts or numbers";
+        let pairs = BTreeMap::<String, String>::deserialize(from);
+        let pairs = pairs.map_err(|_| de::Error::custom(must_be))?;
         let fit = |text: &String| is_note(text, LONGEST);
         if pairs.len() > MOST {
-            return Err(de::Error::custom(format_args!("it must have at most {MOST} names")));
+            return Err(de::Error::custom(format_args!("must have at most {MOST} names")));
         }
         if !pairs.iter().all(|(key, text)| !key.is_empty() && fit(key) && fit(text)) {
             return Err(de::Error::custom(format_args!(
@@ -403,9 +399,8 @@ impl<const KIND: usize> Serialize for Id<KIND> {
 impl<'de, const KIND: usize> Deserialize<'de> for Id<KIND> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let kind = SidKind::ALL[KIND];
-        let wrong =
-            || de::Error::custom(format_args!("it must be {} and 32 hexadecimal digits", kind.as_str()));
-        Sid::parse(kind, <&str>::deserialize(from)?).map(Self).ok_or_else(wrong)
+        let wrong = || de::Error::custom(format_args!("must be {} and 32 hexadecimal digits", kind.as_str()));
+        Sid::parse(kind, &String::deserialize(from)?).map(Self).ok_or_else(wrong)
     }
 }
 

@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::page::{self, AdminRequest, moment, words_of};
+use crate::config::members;
 use crate::domain::Timestamp;
-use crate::http::form::{Form, names};
+use crate::http::form::Form;
 use crate::http::openapi::{Property, properties};
 use crate::http::values::{self, utc_time};
 use crate::registry::Service;
@@ -137,7 +138,7 @@ impl List {
             has_file: false,
             rows: ROWS,
             is_csv: form.first("as") == "csv",
-            names: names::<F>(),
+            names: members::<F>(),
             form,
             number: 0,
             began: now,

@@ -17,10 +17,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::config::members;
 use crate::domain::Timestamp;
 use crate::http::app::App;
 use crate::http::error::Error;
-use crate::http::form::{Form, names};
+use crate::http::form::Form;
 use crate::http::request;
 use crate::http::values::{self, Url};
 use crate::verification::numbers::Refusal;
@@ -143,7 +144,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
         let path = format!("{}{}", app.base(&parts.uri, host), path.strip_prefix("/v2").unwrap_or(path));
         // Addresses of pages repeat the filters.
         let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
-        address.extend_pairs(form.given(names::<T>()));
+        address.extend_pairs(form.given(members::<T>()));
         let page = Page {
             size: page_size.map_or(USUAL_SIZE, |size| size.0.min(LARGEST)),
             number: page.map_or(0, |page| page.0),

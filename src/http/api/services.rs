@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
+use crate::config::text_of;
 use crate::http::form::Form;
 use crate::http::openapi::Property;
-use crate::http::values::is_digits;
 use crate::registry::MessagingConfiguration;
 
 /// The key of the one setting that a new service needs.
@@ -203,8 +203,11 @@ async fn delete_service(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>)
 }
 
 /// A time in a request: a bare number is seconds. It may be minutes in config.json.
-fn in_seconds(text: &str) -> Value {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { format!("{text}s").into() } else { text.into() }
+fn in_seconds(time: Value) -> Value {
+    match text_of(&time) {
+        Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => format!("{text}s").into(),
+        _ => time,
+    }
 }
 
 /// The settings that a request gives, by their keys.
@@ -212,17 +215,9 @@ pub fn settings(form: &Form) -> Result<Map<String, Value>, Error> {
     let mut given = Map::new();
     for ServiceParameter { name, key, accepted, schema, is_time, is_removable, .. } in service_parameters() {
         let value = match schema["type"].as_str() {
-            _ if *is_time => match form.only(name)? {
-                Some(Value::String(text)) => Some(in_seconds(text)),
-                _ => form.scalar(name, accepted)?.map(|text| in_seconds(&text)),
-            },
+            _ if *is_time => form.field::<Option<Value>>(name)?.map(in_seconds),
             Some("boolean") => form.field::<Option<bool>>(name)?.map(Value::from),
-            Some("integer") => {
-                let number = |text: &str| text.parse::<u32>().ok().filter(|_| is_digits(text));
-                let wrong = || Error::parameter(name, format_args!("it must be {accepted}"));
-                let given = form.scalar(name, accepted)?;
-                given.map(|text| number(&text).ok_or_else(wrong)).transpose()?.map(Value::from)
-            }
+            Some("integer") => form.whole(name, accepted)?.map(Value::from),
             _ if form.has(name, "") => is_removable.then_some(Value::Null),
             _ => form.field::<Option<String>>(name)?.map(Value::from),
         };

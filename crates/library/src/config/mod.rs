@@ -54,6 +54,7 @@ pub use guard::GuardSettings;
 pub use hooks::{HookKey, HookSettings};
 pub use load::{Loaded, load, load_beside, load_storage};
 pub use prices::{Prices, Pricing};
+pub use read::{Pairs, Spelling, Wrong, members, read_members, read_one, read_whole, text_of};
 pub use schema::json_schema;
 pub use services::RegistrySettings;
 pub use settings::{

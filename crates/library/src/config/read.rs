@@ -1,5 +1,5 @@
-//! The one reader of named values: what serde's derives make of JSON values, where a text may stand for every other kind of
-//! value. Errors have the path of a value and never the value.
+//! The one reader of named values, of settings and of requests: what serde's derives make of JSON values, where a text may
+//! stand for every other kind of value. Errors have the path of a value and never the value.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,6 +12,17 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
+/// How values are spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    /// A text may be a number or a truth value too, and a list its items between commas.
+    Settings,
+    /// Everything is a text. What was given more than once is a list.
+    Form,
+    /// Only texts are in quotes.
+    Json,
+}
+
 /// What is wrong with a value.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}")]
@@ -20,7 +31,6 @@ pub struct Wrong {
     pub path: String,
     /// The end of a sentence that begins with the path.
     pub problem: String,
-    is_placed: bool,
 }
 
 impl Wrong {
@@ -28,24 +38,24 @@ impl Wrong {
         Self { path: name.to_owned(), ..Self::custom(problem) }
     }
 
-    /// Places it at `path`, or at its member there, unless an inner value has a place.
-    fn at(self, path: &str) -> Self {
-        let path = if self.is_placed { self.path } else { joined(path, &self.path) };
-        Self { path, is_placed: true, ..self }
+    fn below(self, step: &str) -> Self {
+        Self { path: joined(step, &self.path), ..self }
     }
 }
 
 /// serde's own words would repeat the value, which may be a secret.
 impl Error for Wrong {
     fn custom<T: fmt::Display>(problem: T) -> Self {
-        Self { path: String::new(), problem: problem.to_string(), is_placed: false }
+        Self { path: String::new(), problem: problem.to_string() }
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
         match expected.to_string().as_str() {
             "a string" => Self::custom("must be a text"),
             "a sequence" => Self::custom("must be a list"),
+            "a boolean" => Self::custom("must be true or false"),
             "u8" | "u16" | "u32" | "u64" | "usize" => Self::custom("must be a whole number"),
+            "f64" => Self::custom("must be a number"),
             other => Self::custom(format_args!("must be {other}")),
         }
     }
@@ -67,9 +77,11 @@ impl Error for Wrong {
     }
 
     fn duplicate_field(name: &'static str) -> Self {
-        Self::of_member(name, "is given twice")
+        Self::of_member(name, TWICE)
     }
 }
+
+const TWICE: &str = "is given twice";
 
 /// The names that a struct has.
 pub type Members = &'static [&'static str];
@@ -83,17 +95,43 @@ pub type Unknown = (String, Members);
 /// The first value that is not accepted.
 pub fn read<T: DeserializeOwned>(value: Value) -> Result<(T, Vec<Unknown>), Wrong> {
     let unknown = RefCell::default();
-    let given = Given { value, path: String::new(), beside: &[], unknown: &unknown };
-    let read = T::deserialize(given).map_err(|wrong| wrong.at(""))?;
+    let read = T::deserialize(Given::new(value, Spelling::Settings, &unknown))?;
     Ok((read, unknown.into_inner()))
 }
 
+/// Reads the members that a struct has, in their order, each as `given` has it.
+///
+/// # Errors
+/// The first value that is not accepted.
+pub fn read_members<T: DeserializeOwned>(
+    spelling: Spelling,
+    given: impl Fn(&'static str) -> Result<Option<Value>, Wrong>,
+) -> Result<T, Wrong> {
+    T::deserialize(Struct { spelling, given })
+}
+
+/// Reads the value of one name.
+///
+/// # Errors
+/// It is not accepted.
+pub fn read_one<T: DeserializeOwned>(spelling: Spelling, value: Value) -> Result<T, Wrong> {
+    T::deserialize(Given::new(value, spelling, &RefCell::default()))
+}
+
+/// Reads a whole number, which is `expected`.
+///
+/// # Errors
+/// It is none.
+pub fn read_whole(spelling: Spelling, value: Value, expected: &str) -> Result<u64, Wrong> {
+    Given::new(value, spelling, &RefCell::default()).scalar(&expected, whole)
+}
+
 /// The names of a struct's members: it tells them beside one that it does not have.
-pub fn members<T: DeserializeOwned>() -> Members {
+pub fn members<T: Deserialize<'static>>() -> Members {
     let unknown = RefCell::default();
     let value = Map::from_iter([(String::new(), Value::Null)]).into();
     // A member may be missing.
-    let _ = T::deserialize(Given { value, path: String::new(), beside: &[], unknown: &unknown });
+    let _ = T::deserialize(Given::new(value, Spelling::Settings, &unknown));
     unknown.into_inner().first().map_or(&[], |(_, beside)| *beside)
 }
 
@@ -143,17 +181,52 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// A value at its place. `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type
-/// compiles its own: an eighth of the program's code.
+/// A struct whose members are looked up by their names.
+struct Struct<F> {
+    spelling: Spelling,
+    given: F,
+}
+
+impl<'de, F: Fn(&'static str) -> Result<Option<Value>, Wrong>> Deserializer<'de> for Struct<F> {
+    type Error = Wrong;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        known: Members,
+        visitor: V,
+    ) -> Result<V::Value, Wrong> {
+        let unknown = RefCell::default();
+        let member = |name: &&'static str| Some((self.given)(name).transpose()?.map(|value| (*name, value)));
+        let rest = known.iter().filter_map(member).collect::<Result<Vec<_>, _>>()?.into_iter();
+        visitor.visit_map(Parts { known, rest, spelling: self.spelling, unknown: &unknown, next: None })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
+        tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// A value. `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type compiles its own: an
+/// eighth of the program's code.
 struct Given<'a> {
     value: Value,
-    path: String,
+    spelling: Spelling,
     /// The members of the type that it is in, if it is a member.
     beside: Members,
     unknown: &'a RefCell<Vec<Unknown>>,
 }
 
 impl<'a> Given<'a> {
+    fn new(value: Value, spelling: Spelling, unknown: &'a RefCell<Vec<Unknown>>) -> Self {
+        Self { value, spelling, beside: &[], unknown }
+    }
+
     /// The list or object that a text spells.
     fn spelled(mut self, opening: char) -> Self {
         if let Value::String(text) = &self.value
@@ -165,55 +238,73 @@ impl<'a> Given<'a> {
         self
     }
 
-    fn text(&self) -> Result<String, Wrong> {
-        text_of(&self.value).ok_or_else(|| Wrong::custom("must be a text"))
+    fn wrong(&self, expected: &dyn Expected) -> Wrong {
+        let wrong = Wrong::invalid_type(Unexpected::Other(""), expected);
+        match (&self.value, self.spelling) {
+            (Value::Array(_), Spelling::Form) => Wrong::custom(TWICE),
+            (Value::String(_), Spelling::Json) => {
+                Wrong::custom(format_args!("{wrong}, in JSON without quotes"))
+            }
+            _ => wrong,
+        }
     }
 
-    fn parts<I>(self, known: Members, rest: I) -> Parts<'a, I> {
-        Parts { of: self, known, rest, value: Value::Null, name: String::new() }
+    fn scalar<T>(&self, expected: &dyn Expected, read: fn(&str) -> Option<T>) -> Result<T, Wrong> {
+        let is_quoted = self.spelling == Spelling::Json && self.value.is_string();
+        let text = text_of(&self.value).filter(|_| !is_quoted);
+        text.and_then(|text| read(&text.trim().to_ascii_lowercase())).ok_or_else(|| self.wrong(expected))
+    }
+
+    fn parts<N, I>(self, known: Members, rest: I) -> Parts<'a, N, I> {
+        Parts { known, rest, spelling: Spelling::Settings, unknown: self.unknown, next: None }
     }
 }
 
 /// The members of an object, or the items of a list.
-struct Parts<'a, I> {
-    of: Given<'a>,
+struct Parts<'a, N, I> {
     /// The members of the object's type.
     known: Members,
     rest: I,
-    name: String,
-    value: Value,
+    spelling: Spelling,
+    unknown: &'a RefCell<Vec<Unknown>>,
+    next: Option<(N, Value)>,
 }
 
-impl<I> Parts<'_, I> {
+impl<N, I> Parts<'_, N, I> {
     fn read<'de, S: DeserializeSeed<'de>>(
         &self,
         step: &str,
         value: Value,
         seed: S,
     ) -> Result<S::Value, Wrong> {
-        let path = joined(&self.of.path, step);
-        let part = Given { value, path: path.clone(), beside: self.known, unknown: self.of.unknown };
-        seed.deserialize(part).map_err(|wrong| wrong.at(&path))
+        let Self { known, spelling, unknown, .. } = *self;
+        let before = unknown.borrow().len();
+        let read = seed.deserialize(Given { value, spelling, beside: known, unknown });
+        for (path, _) in &mut unknown.borrow_mut()[before..] {
+            *path = joined(step, path);
+        }
+        read.map_err(|wrong| wrong.below(step))
     }
 }
 
-impl<'de, I: Iterator<Item = (String, Value)>> MapAccess<'de> for Parts<'_, I> {
+impl<'de, N: AsRef<str>, I: Iterator<Item = (N, Value)>> MapAccess<'de> for Parts<'_, N, I> {
     type Error = Wrong;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
-        let Some(next) = self.rest.next() else { return Ok(None) };
-        (self.name, self.value) = next;
-        let key: StrDeserializer<'_, Wrong> = self.name.as_str().into_deserializer();
-        seed.deserialize(key).map(Some).map_err(|wrong| wrong.at(&joined(&self.of.path, &self.name)))
+        self.next = self.rest.next();
+        let Some((name, _)) = &self.next else { return Ok(None) };
+        let key: StrDeserializer<'_, Wrong> = name.as_ref().into_deserializer();
+        seed.deserialize(key).map(Some).map_err(|wrong| wrong.below(name.as_ref()))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Wrong> {
-        let value = self.value.take();
-        self.read(&self.name, value, seed)
+        // A value is asked for after its key.
+        let (name, value) = self.next.take().ok_or_else(|| Wrong::custom("is missing"))?;
+        self.read(name.as_ref(), value, seed)
     }
 }
 
-impl<'de, I: Iterator<Item = (usize, Value)>> SeqAccess<'de> for Parts<'_, I> {
+impl<'de, I: Iterator<Item = (usize, Value)>> SeqAccess<'de> for Parts<'_, usize, I> {
     type Error = Wrong;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Wrong> {
@@ -222,11 +313,17 @@ impl<'de, I: Iterator<Item = (usize, Value)>> SeqAccess<'de> for Parts<'_, I> {
     }
 }
 
+/// A number beyond all limits is the largest one.
+fn whole(text: &str) -> Option<u64> {
+    let is_whole = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_whole.then(|| text.parse().unwrap_or(u64::MAX))
+}
+
 macro_rules! scalars {
-    ($($name:ident $visit:ident, $must_be:literal;)*) => {$(
+    ($($name:ident $visit:ident $read:expr;)*) => {$(
         fn $name<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-            let read = text_of(&self.value).and_then(|text| text.trim().to_ascii_lowercase().parse().ok());
-            visitor.$visit(read.ok_or_else(|| Wrong::custom(concat!("must be ", $must_be)))?)
+            let read = self.scalar(&visitor, $read)?;
+            visitor.$visit(read)
         }
     )*};
 }
@@ -236,6 +333,7 @@ impl<'de> Deserializer<'de> for Given<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Wrong> {
         match self.value.take() {
+            Value::Array(_) if self.spelling == Spelling::Form => Err(Wrong::custom(TWICE)),
             Value::Array(items) => visitor.visit_seq(self.parts(&[], items.into_iter().enumerate())),
             Value::Object(members) => visitor.visit_map(self.parts(&[], members.into_iter())),
             Value::Null => visitor.visit_unit(),
@@ -249,16 +347,20 @@ impl<'de> Deserializer<'de> for Given<'_> {
     }
 
     scalars! {
-        deserialize_bool visit_bool, "true or false";
-        deserialize_u8 visit_u64, "a whole number";
-        deserialize_u16 visit_u64, "a whole number";
-        deserialize_u32 visit_u64, "a whole number";
-        deserialize_u64 visit_u64, "a whole number";
-        deserialize_f64 visit_f64, "a number";
+        deserialize_bool visit_bool |text| text.parse().ok();
+        deserialize_u8 visit_u64 whole;
+        deserialize_u16 visit_u64 whole;
+        deserialize_u32 visit_u64 whole;
+        deserialize_u64 visit_u64 whole;
+        deserialize_f64 visit_f64 |text| text.parse().ok();
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        visitor.visit_string(self.text()?)
+        if let Value::String(text) = self.value {
+            return visitor.visit_string(text);
+        }
+        let text = text_of(&self.value).filter(|_| self.spelling == Spelling::Settings);
+        visitor.visit_string(text.ok_or_else(|| self.wrong(&"a text"))?)
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -269,19 +371,24 @@ impl<'de> Deserializer<'de> for Given<'_> {
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match &self.value {
             Value::Null => visitor.visit_none(),
-            Value::String(text) if text.trim().is_empty() => visitor.visit_none(),
+            Value::String(text) if self.spelling == Spelling::Settings && text.trim().is_empty() => {
+                visitor.visit_none()
+            }
             _ => visitor.visit_some(self),
         }
     }
 
-    /// A list, or its items between commas.
+    /// A list, or its items between commas; in requests one text is one item.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        let mut list = self.spelled('[');
-        if let Value::String(text) = &list.value {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            list.value = items.collect();
-        }
-        list.deserialize_any(visitor)
+        let list = if self.spelling == Spelling::Settings { self.spelled('[') } else { self };
+        let value = match list.value {
+            Value::String(text) if list.spelling == Spelling::Settings => {
+                text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+            }
+            one @ Value::String(_) => vec![one].into(),
+            other => other,
+        };
+        Given { value, spelling: Spelling::Settings, ..list }.deserialize_any(visitor)
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
@@ -328,7 +435,7 @@ impl<'de> Deserializer<'de> for Given<'_> {
 
     /// A member that no type has.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        self.unknown.borrow_mut().push((self.path, self.beside));
+        self.unknown.borrow_mut().push((String::new(), self.beside));
         visitor.visit_unit()
     }
 
