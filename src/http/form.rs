@@ -14,7 +14,6 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::{BadBody, Error};
 use super::response;
-use super::values::NO_EMAIL;
 use crate::config::{Pairs, Spelling, Wrong, read_members, read_one, read_whole};
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
@@ -186,7 +185,6 @@ fn canonical(value: &Value) -> String {
 
 fn refused(name: &str, wrong: &Wrong) -> Error {
     match wrong.problem.as_str() {
-        NO_EMAIL => Error::NO_EMAIL.with(format_args!("`{name}`: {NO_EMAIL}")),
         problem if problem.starts_with("must ") || problem.starts_with("is ") => {
             Error::parameter(name, format_args!("it {problem}"))
         }

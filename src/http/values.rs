@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::request::read_address;
 use crate::delivery::attempts::StatusFilter;
-use crate::domain::{self, CodeLength, DateTime, Sid, SidKind};
+use crate::domain::{self, CodeLength, Sid, SidKind};
 use crate::limits::guard::operator;
 use crate::limits::guard::{self, Dimension};
 use crate::registry;
@@ -106,6 +106,8 @@ texts! {
     Address(IpAddr): "an IP address", read_address, at_most(45), "192.0.2.7";
     Channel(domain::Channel): format_args!("one of {}", domain::Channel::names(", ")), domain::Channel::parse,
         one_of(domain::Channel::ALL.map(domain::Channel::as_str)), "sms";
+    BeginChannel(AskedChannel): format_args!("one of {}, {AUTO}", domain::Channel::names(", ")), asked_channel,
+        one_of(domain::Channel::ALL.map(domain::Channel::as_str).into_iter().chain([AUTO])), "sms";
     Code(domain::Code): format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX),
         domain::Code::parse_alphanumeric, matching(digits("[A-Za-z0-9]")), "123456";
     SendDigits(template::SendDigits): format_args!("at most {} of 0-9, w, W, * and #", template::SendDigits::MOST),
@@ -211,27 +213,23 @@ words! {
     Converted(bool): "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
 }
 
-/// The channel of a message; `None` for `auto`, the one that the service begins with.
+/// The channel that a request asks for.
 #[derive(Clone, Copy)]
-pub struct BeginChannel(pub Option<domain::Channel>);
+pub enum AskedChannel {
+    /// The one that the service begins with.
+    Auto,
+    One(domain::Channel),
+    /// Twilio's, which has an error of its own.
+    Email,
+}
 
 const AUTO: &str = "auto";
 
-/// The problem with Twilio's channel `email`, which has an error of its own.
-pub const NO_EMAIL: &str = "email is not served here";
-
-impl<'de> Deserialize<'de> for BeginChannel {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        match domain::Channel::parse(&text) {
-            Some(channel) => Ok(Self(Some(channel))),
-            None if text == AUTO => Ok(Self(None)),
-            None if text == "email" => Err(de::Error::custom(NO_EMAIL)),
-            None => Err(de::Error::custom(format_args!(
-                "must be one of {}, {AUTO}",
-                domain::Channel::names(", ")
-            ))),
-        }
+fn asked_channel(text: &str) -> Option<AskedChannel> {
+    match text {
+        AUTO => Some(AskedChannel::Auto),
+        "email" => Some(AskedChannel::Email),
+        text => domain::Channel::parse(text).map(AskedChannel::One),
     }
 }
 
@@ -356,7 +354,6 @@ impl<'de, const MOST: usize, const LONGEST: usize> Deserialize<'de> for Pairs<MO
 }
 
 schemas! {
-    BeginChannel: one_of(domain::Channel::ALL.map(domain::Channel::as_str).into_iter().chain([AUTO])), "sms";
     PhoneNumber: matching(NUMBER), "+14155552671";
     Whole<const LEAST: u32, const MOST: u32>: whole(LEAST, MOST), LEAST.max(1);
     Events: json!({ "type": "array", "items": one_of(webhook::EventType::ALL.map(webhook::EventType::as_str)
@@ -375,7 +372,7 @@ fn whole(least: u32, most: u32) -> Value {
 const HEX: &str = "0123456789abcdef0123456789abcdef";
 
 /// An id of the kind with this index in [`SidKind::ALL`], in parameters and in answers.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Id<const KIND: usize>(pub Sid);
 
 pub type AccountSid = Id<{ SidKind::Account as usize }>;
@@ -389,12 +386,6 @@ pub type WebhookSid = Id<{ SidKind::Webhook as usize }>;
 pub type SafeNumberSid = Id<{ SidKind::SafeNumber as usize }>;
 pub type HostedSessionSid = Id<{ SidKind::HostedSession as usize }>;
 pub type MessagingServiceSid = Id<{ SidKind::MessagingService as usize }>;
-
-impl<const KIND: usize> Serialize for Id<KIND> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(to)
-    }
-}
 
 impl<'de, const KIND: usize> Deserialize<'de> for Id<KIND> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -423,14 +414,20 @@ fn sid_pattern(kind: SidKind) -> String {
     format!("{}[0-9a-fA-F]{{32}}", kind.as_str())
 }
 
-/// A moment in responses.
-#[derive(Clone, Copy, Serialize, JsonSchema)]
+/// A moment in responses, to the second.
+#[derive(Clone, Copy, JsonSchema)]
 #[schemars(extend("format" = "date-time"))]
-pub struct Date(#[schemars(with = "String")] DateTime);
+pub struct Date(#[schemars(with = "String")] domain::Timestamp);
+
+impl Serialize for Date {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0.rfc3339_seconds())
+    }
+}
 
 impl From<domain::Timestamp> for Date {
     fn from(at: domain::Timestamp) -> Self {
-        Self(at.into())
+        Self(at)
     }
 }
 
@@ -447,11 +444,6 @@ pub struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// For an answer that has none.
-    pub fn without_addresses(account: Sid) -> Self {
-        Self { base: "".into(), account }
-    }
-
     pub fn url(&self, path: impl Display) -> Url {
         Url(format!("{}{path}", self.base))
     }

@@ -69,9 +69,9 @@ pub async fn page(request: AdminRequest) -> PageResult {
     }
     let registry = &request.running.registry;
     let keys = registry.keys(None);
-    let views = values::Frame::without_addresses(registry.account_sid());
+    let account = registry.account_sid();
     let entries = entries.into_iter().map(|entry| {
-        let (view, resource) = (AuditEntryView::new(&views, &entry), entry.resource());
+        let (view, resource) = (AuditEntryView::new(account, &entry), entry.resource());
         let AuditEntry { at, service, subject, changes: values, .. } = entry;
         let known = service.and_then(|sid| registry.service(&sid).ok());
         let of_service = known.as_ref().map(|service| format!("/admin/services/{}", service.sid));

@@ -19,7 +19,7 @@ use crate::http::error::Error;
 use crate::http::form::Form;
 use crate::http::group::Access;
 use crate::http::request::{self, IDEMPOTENCY_KEY};
-use crate::http::values::{self, Frame};
+use crate::http::values::{self, AskedChannel, Frame};
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{self, Registry, Scope, Service};
@@ -199,6 +199,15 @@ impl Caller {
         Frame {
             base: self.origin.app.base(&self.uri, host).into(),
             account: self.running.registry.account_sid(),
+        }
+    }
+
+    /// The channel that the parameter `Channel` asks for; `None` for the one that the service begins with.
+    pub fn channel(&self, asked: AskedChannel) -> Result<Option<Channel>, Error> {
+        match asked {
+            AskedChannel::Auto => Ok(None),
+            AskedChannel::One(channel) => self.check_served("Channel", &[channel]).map(|()| Some(channel)),
+            AskedChannel::Email => Err(Error::NO_EMAIL.with("`Channel`: email is not served here")),
         }
     }
 

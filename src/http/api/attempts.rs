@@ -61,8 +61,7 @@ pub struct AttemptView {
     /// Whether the number was verified.
     #[schemars(regex(pattern = "^(converted|unconverted)$"))]
     pub conversion_status: &'static str,
-    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-    pub channel: &'static str,
+    pub channel: Channel,
     pub price: Price,
     pub channel_data: ChannelData,
     pub url: Url,
@@ -78,7 +77,7 @@ impl AttemptView {
             date_created: attempt.listed.attempt.at.into(),
             date_updated: attempt.listed.updated().into(),
             conversion_status: if attempt.listed.converted { "converted" } else { "unconverted" },
-            channel: attempt.listed.attempt.channel.as_str(),
+            channel: attempt.listed.attempt.channel,
             price: Price::default(),
             channel_data: ChannelData {
                 verification_sid: Id(attempt.verification),

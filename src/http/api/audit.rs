@@ -49,9 +49,9 @@ pub struct AuditEntryView {
 }
 
 impl AuditEntryView {
-    pub fn new(frame: &Frame<'_>, entry: &AuditEntry) -> Self {
+    pub fn new(account: Sid, entry: &AuditEntry) -> Self {
         Self {
-            account_sid: Id(frame.account),
+            account_sid: Id(account),
             date_created: entry.at.into(),
             date_first: entry.first.into(),
             times: entry.times,
@@ -95,8 +95,7 @@ async fn list(
     Listing(filters, mut page): Listing<Filters>,
 ) -> Result<Listed<AuditEntryView>, Error> {
     let service = filters.service_sid.map(|sid| sid.0);
-    let (frame, until) =
-        (caller.frame(), Some(page.until(filters.date_created_before.map(|before| before.0))));
+    let until = Some(page.until(filters.date_created_before.map(|before| before.0)));
     let own =
         caller.who.service().map(|own| caller.service_sid(own).ok_or(Error::NO_RESOURCE)).transpose()?;
     let mut found = Vec::new();
@@ -108,7 +107,8 @@ async fn list(
         let range = LogRange { since, until, fits, skip, limit, read };
         found = caller.running.registry.audit().list(None, range).await?.records;
     }
-    Ok(page.of("entries", &found, |entry| AuditEntryView::new(&frame, entry)))
+    let account = caller.running.registry.account_sid();
+    Ok(page.of("entries", &found, |entry| AuditEntryView::new(account, entry)))
 }
 
 #[rustfmt::skip] // A table.

@@ -57,8 +57,7 @@ pub struct SessionResultView {
     /// The verified number, in E.164 form.
     pub to: String,
     /// The channel of the last message.
-    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-    pub channel: &'static str,
+    pub channel: Channel,
     pub date_verified: Date,
 }
 
@@ -117,7 +116,7 @@ async fn result(
         account_sid: Id(frame.account),
         status: "approved",
         to: result.to.e164(),
-        channel: result.channel.as_str(),
+        channel: result.channel,
         date_verified: result.verified.into(),
     }))
 }

@@ -58,8 +58,7 @@ pub struct MessageView {
     pub service_sid: ServiceSid,
     /// The number, in E.164 form.
     pub to: String,
-    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-    pub channel: &'static str,
+    pub channel: Channel,
     /// accepted, or repeated if an earlier request had the same code: then nothing was sent.
     #[schemars(regex(pattern = "^(accepted|repeated)$"))]
     pub status: &'static str,
@@ -82,8 +81,7 @@ pub struct OutcomeView {
 
 /// `POST` of `Messages`.
 async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<MessageView> {
-    let channel = new.channel.and_then(|channel| channel.0);
-    caller.check_served("Channel", channel.as_slice())?;
+    let channel = new.channel.map(|asked| caller.channel(asked.0)).transpose()?.flatten();
     let code = match (new.code, new.text) {
         (Some(code), None) => code.0,
         (None, Some(text)) => code_in(&text.0).ok_or_else(|| {
@@ -118,7 +116,7 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
         account_sid: Id(frame.account),
         service_sid: Id(service.sid),
         to: message.to.e164(),
-        channel: message.channel.as_str(),
+        channel: message.channel,
         status: if message.is_repeated { "repeated" } else { "accepted" },
         date_created: message.at.into(),
         url: message.sid.map(|sid| frame.url(format_args!("/Attempts/{sid}"))),

@@ -73,8 +73,7 @@ pub struct VerificationView {
     /// The number, in E.164 form.
     pub to: String,
     /// The channel of the last request.
-    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-    pub channel: &'static str,
+    pub channel: Channel,
     #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
     pub status: &'static str,
     /// Whether the number is verified.
@@ -101,7 +100,7 @@ impl VerificationView {
             service_sid: Id(service),
             account_sid: Id(frame.account),
             to: verification.to.e164(),
-            channel: verification.channel.as_str(),
+            channel: verification.channel,
             status: verification.status.as_str(),
             valid: verification.status == Status::Approved,
             lookup: Lookup {},
@@ -151,8 +150,7 @@ pub struct CheckView {
     /// The number, in E.164 form.
     pub to: String,
     /// The channel of the last request.
-    #[schemars(extend("enum" = Channel::ALL.map(Channel::as_str)))]
-    pub channel: &'static str,
+    pub channel: Channel,
     /// `approved` if the code was right, `pending` if it was wrong, which is no error.
     #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
     pub status: &'static str,
@@ -182,8 +180,7 @@ async fn create(
     InService(caller, service, ()): InService,
     Keyed { params: begin, key, fingerprint }: Keyed<Begin>,
 ) -> Made<VerificationView> {
-    let channel = begin.channel.0;
-    caller.check_served("Channel", channel.as_slice())?;
+    let channel = caller.channel(begin.channel.0)?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
         return Err(Error::APP_HASH.with("leave out `AppHash`, or use `Channel=sms`"));
     }
@@ -264,7 +261,7 @@ async fn check(
         service_sid: Id(service.sid),
         account_sid: Id(caller.running.registry.account_sid()),
         to: verification.to.e164(),
-        channel: verification.channel.as_str(),
+        channel: verification.channel,
         status: verification.status.as_str(),
         valid: verification.status == Status::Approved,
         amount: (),

@@ -400,7 +400,7 @@ mod tests {
             tries: 1,
             attempts: vec![WebhookAttempt { at, took, status: None, error, detail }],
         };
-        let frame = Frame::without_addresses(sid(SidKind::Account, 3));
+        let frame = Frame { base: "".into(), account: sid(SidKind::Account, 3) };
         let shown = json!(DeliveryView::new(&frame, sid(SidKind::Service, 4), &delivery));
         let expected = json!({
             "account_sid": "AC03030303030303030303030303030303",

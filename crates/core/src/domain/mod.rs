@@ -63,7 +63,7 @@ pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number};
 pub use routing::{ProviderName, Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
-pub use time::{DateTime, Timestamp, minutes_up, seconds_up};
+pub use time::{Timestamp, minutes_up, seconds_up};
 pub use typed::meant;
 pub use values::{
     DAY, HOUR, LockoutTime, MINUTE, MustBe, SECOND, ServiceTime, Time, Whole, checked, optional, text,

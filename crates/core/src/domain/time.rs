@@ -101,22 +101,6 @@ fn units_up(span: Duration, millis: u128) -> u64 {
     u64::try_from(span.as_millis().div_ceil(millis)).unwrap_or(u64::MAX).max(1)
 }
 
-/// A moment in answers of the API: RFC 3339 in UTC, to the second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DateTime(Timestamp);
-
-impl From<Timestamp> for DateTime {
-    fn from(at: Timestamp) -> Self {
-        Self(at)
-    }
-}
-
-impl Serialize for DateTime {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0.rfc3339_seconds())
-    }
-}
-
 values! {
     // A day means its beginning.
     Timestamp: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"", Self::parse_day_or_moment, {

@@ -3,12 +3,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Error as _, IntoDeserializer as _, Visitor};
+use serde::de::{Error as _, IntoDeserializer as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a text that is no value had to be: the end of a sentence that begins with the name of the value.
@@ -45,56 +44,39 @@ macro_rules! values {
     )+};
 }
 
+/// A text, a number or a truth value.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "must be a text")]
+enum Scalar {
+    Text(String),
+    Flag(bool),
+    Whole(u64),
+    Number(f64),
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 /// Reads a value from its text, which may also be a number or a truth value.
 ///
 /// # Errors
 /// What it must be. The value is not repeated: it may be a secret.
 pub fn text<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     // A record does not say what it has.
-    if from.is_human_readable() {
-        from.deserialize_any(Text(PhantomData))
+    let text = if from.is_human_readable() {
+        Scalar::deserialize(from)?.to_string()
     } else {
-        from.deserialize_str(Text(PhantomData))
-    }
-}
-
-struct Text<T>(PhantomData<T>);
-
-impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Text<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        text.trim().parse().map_err(E::custom)
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<T, E> {
-        self.visit_str(if flag { "true" } else { "false" })
-    }
-}
-
-/// A text, a number or a truth value.
-struct Scalar(String);
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        text(from).map(Self)
-    }
+        String::deserialize(from)?
+    };
+    text.trim().parse().map_err(D::Error::custom)
 }
 
 /// Reads a text, a number or a truth value as what it must be.
@@ -106,7 +88,7 @@ pub fn checked<'de, T, D: Deserializer<'de>>(
     must_be: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
-    let value = Scalar::deserialize(from).ok().and_then(|Scalar(text)| read(text.trim()));
+    let value = Scalar::deserialize(from).ok().and_then(|given| read(given.to_string().trim()));
     value.ok_or_else(|| D::Error::custom(format_args!("must be {must_be}")))
 }
 
@@ -120,7 +102,7 @@ pub fn optional<'de, T, D: Deserializer<'de>>(
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, D::Error> {
     let value = Option::<Scalar>::deserialize(from).ok().and_then(|given| {
-        let Scalar(text) = given.unwrap_or_else(|| Scalar(String::new()));
+        let text = given.as_ref().map(Scalar::to_string).unwrap_or_default();
         if text.trim().is_empty() { Some(None) } else { read(text.trim()).map(Some) }
     });
     value.ok_or_else(|| D::Error::custom(format_args!("must be {must_be}")))
