@@ -5,10 +5,8 @@
 //! rebinding). TLS stops a rebound name at the certificate, but the user may continue anyway; therefore nothing here
 //! depends on TLS. The browser compares the scheme of an `Origin`.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use bytes::Bytes;
 use hyper::header::{ACCEPT, COOKIE, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Uri};
@@ -91,10 +89,9 @@ pub fn id_of_client(headers: &HeaderMap) -> Option<HeaderValue> {
 
 /// An id of ours: start of the program, connection and request, in hex, such as `9f01c2aa-1c-3`.
 pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
-    let mut id = String::with_capacity(32);
-    let _ = write!(id, "{prefix:08x}-{connection:x}-{request:x}");
+    let id = format!("{prefix:08x}-{connection:x}-{request:x}");
     // Hex digits and hyphens are always a valid value.
-    HeaderValue::from_maybe_shared(Bytes::from(id)).unwrap_or(HeaderValue::from_static("-"))
+    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
 }
 
 /// The value of a header that occurs once and is visible ASCII.

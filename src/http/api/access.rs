@@ -8,8 +8,8 @@ use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize as _;
-use serde::de::value::{BorrowedStrDeserializer, Error as ValueError, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Visitor};
+use serde::de::DeserializeOwned;
+use serde::de::value::{BorrowedStrDeserializer, Error as ValueError, SeqDeserializer, UnitDeserializer};
 use tracing::{debug, info};
 
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
@@ -113,35 +113,13 @@ impl<P: DeserializeOwned> FromRequestParts<App> for Segments<P> {
 const SERVICE: &str = "ServiceSid";
 
 fn segments<P: DeserializeOwned>(params: &RawPathParams) -> Result<P, Error> {
-    let segments = params.iter().filter(|(name, _)| *name != SERVICE);
-    let segments = segments.map(|(_, text)| BorrowedStrDeserializer::new(text)).collect();
-    P::deserialize(Path(segments)).map_err(|_| Error::NO_RESOURCE)
-}
-
-struct Path<'a>(Vec<BorrowedStrDeserializer<'a, ValueError>>);
-
-impl<'de> Deserializer<'de> for Path<'de> {
-    type Error = ValueError;
-
-    fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, ValueError> {
-        match self.0.pop() {
-            Some(last) => last.deserialize_any(visitor),
-            None => visitor.visit_unit(),
-        }
-    }
-
-    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_seq(SeqDeserializer::new(self.0.into_iter()))
-    }
-
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
-        visitor.visit_unit()
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit_struct newtype_struct seq
-        tuple_struct map struct enum identifier ignored_any
-    }
+    let texts = || params.iter().filter(|(name, _)| *name != SERVICE).map(|(_, text)| text);
+    let segments = || texts().map(BorrowedStrDeserializer::<ValueError>::new);
+    let read = match segments().last() {
+        None => P::deserialize(UnitDeserializer::<ValueError>::new()),
+        Some(last) => P::deserialize(last).or_else(|_| P::deserialize(SeqDeserializer::new(segments()))),
+    };
+    read.map_err(|_| Error::NO_RESOURCE)
 }
 
 impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {

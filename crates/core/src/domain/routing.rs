@@ -50,14 +50,14 @@ impl Routing {
         Self { entries: vec![RoutingEntry { gateway, prefixes: Vec::new() }] }
     }
 
-    /// Reads the setting `otp-sms-provider`. `gateway_of` decides which gateway a provider is, or says why there is none,
-    /// such as missing credentials.
+    /// Reads the setting `otp-sms-provider`. `gateway_of` decides which gateway a name means, `None` being `Twilio`, or says why
+    /// there is none, such as missing credentials.
     ///
     /// # Errors
     /// [`RoutingError`] points at the part that is wrong.
     pub fn parse(
         setting: &str,
-        gateway_of: impl Fn(ProviderName) -> Result<GatewayName, String>,
+        gateway_of: impl Fn(Option<GatewayName>) -> Result<GatewayName, String>,
     ) -> Result<Self, RoutingError> {
         let mut entries: Vec<RoutingEntry> = Vec::new();
         for part in setting.split(';') {
@@ -109,40 +109,14 @@ impl Routing {
     }
 }
 
-/// A provider as the setting names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProviderName {
-    /// Twilio: Messages or Verify, as configured.
-    Twilio,
-    /// One gateway, said outright.
-    Gateway(GatewayName),
-}
-
-impl ProviderName {
-    /// Every name that the setting may contain.
-    pub fn all() -> impl Iterator<Item = Self> {
-        std::iter::once(Self::Twilio).chain(GatewayName::known().map(Self::Gateway))
-    }
-
-    /// The name as it is written.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Twilio => "Twilio",
-            Self::Gateway(name) => name.as_str(),
-        }
-    }
-
-    /// Reads a name, spelled exactly.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::all().find(|name| name.as_str() == text)
-    }
-}
+/// Twilio's Messages or Verify, as configured.
+const TWILIO: &str = "Twilio";
 
 /// Reads one part. An error has the part of it that is wrong.
 fn entry<'a>(
     part: &'a str,
     earlier: &[RoutingEntry],
-    gateway_of: &impl Fn(ProviderName) -> Result<GatewayName, String>,
+    gateway_of: &impl Fn(Option<GatewayName>) -> Result<GatewayName, String>,
 ) -> Result<RoutingEntry, (&'a str, String)> {
     let (name, list) = part.split_once(':').map_or((part, None), |(name, list)| (name, Some(list)));
     let name = trimmed(name);
@@ -150,8 +124,11 @@ fn entry<'a>(
     if name.is_empty() {
         return fail("a provider is missing here; write its name, or remove the separator".to_owned());
     }
-    let Some(provider) = ProviderName::parse(name) else { return fail(unknown(name)) };
-    let gateway = gateway_of(provider).map_err(|words| (name, words))?;
+    let known = GatewayName::known().find(|known| known.as_str() == name);
+    if known.is_none() && name != TWILIO {
+        return fail(unknown(name));
+    }
+    let gateway = gateway_of(known).map_err(|words| (name, words))?;
     if earlier.iter().any(|entry| entry.gateway == gateway) {
         return fail(format!("{gateway} is listed already; give all of its prefixes in one place"));
     }
@@ -191,7 +168,7 @@ fn prefix(text: &str) -> Result<String, String> {
 fn unknown(text: &str) -> String {
     let folded = text.to_lowercase();
     let likeness = |name: &str| strsim::normalized_damerau_levenshtein(&folded, &name.to_lowercase());
-    let names = || ProviderName::all().map(ProviderName::as_str);
+    let names = || std::iter::once(TWILIO).chain(GatewayName::known().map(GatewayName::as_str));
     let nearest = names().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     // `Sinsh` and `Sinch` are 0.8 alike, `Mobica` and `Mada` 0.33.
     if let Some(name) = nearest.filter(|name| likeness(name) >= 0.6) {
@@ -242,11 +219,11 @@ mod tests {
     use GatewayName::{Http, Mada, Simulator, Sinch, TwilioMessages, TwilioVerify};
 
     /// Twilio sends through Messages, and every gateway is configured but the simulator.
-    fn resolver(name: ProviderName) -> Result<GatewayName, String> {
+    fn resolver(name: Option<GatewayName>) -> Result<GatewayName, String> {
         match name {
-            ProviderName::Twilio => Ok(TwilioMessages),
-            ProviderName::Gateway(Simulator) => Err("the simulator is not wanted here".to_owned()),
-            ProviderName::Gateway(name) => Ok(name),
+            None => Ok(TwilioMessages),
+            Some(Simulator) => Err("the simulator is not wanted here".to_owned()),
+            Some(name) => Ok(name),
         }
     }
 

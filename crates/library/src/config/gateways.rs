@@ -17,7 +17,7 @@ use super::values::{
     NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, is_twilio_sid,
     own_number, read_number, shortened_id, shown, token, twilio_id,
 };
-use crate::domain::{Channel, GatewayName, PhoneNumber, ProviderName, Routing, RoutingEntry, Sid, optional};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional};
 use crate::gateway::{
     ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings,
     WhatsAppSender,
@@ -295,7 +295,7 @@ impl GatewaySettings {
             let entry = |own: &OwnGateway| RoutingEntry { gateway: own.name, prefixes: Vec::new() };
             (Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned())
         } else if twilio.into_iter().any(|name| self.is_configured(name)) {
-            let gateway = self.stands_for(ProviderName::Twilio, calls).map_err(|problem| {
+            let gateway = self.stands_for(None, calls).map_err(|problem| {
                 c.found.wrong("Twilio", &format!("it cannot send text messages: {problem}"), None);
             });
             (Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned())
@@ -312,13 +312,13 @@ impl GatewaySettings {
         Some(origin)
     }
 
-    /// The gateway that a name in the setting means, or why it cannot be used.
-    fn stands_for(&self, provider: ProviderName, calls: bool) -> Result<GatewayName, String> {
+    /// The gateway that a name in the setting means, `None` being `Twilio`, or why it cannot be used.
+    fn stands_for(&self, provider: Option<GatewayName>, calls: bool) -> Result<GatewayName, String> {
         let name = match provider {
-            ProviderName::Gateway(name) => name,
-            ProviderName::Twilio if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
-            ProviderName::Twilio if self.has(GatewayName::TwilioVerify) => GatewayName::TwilioVerify,
-            ProviderName::Twilio => {
+            Some(name) => name,
+            None if self.has(GatewayName::TwilioMessages) => GatewayName::TwilioMessages,
+            None if self.has(GatewayName::TwilioVerify) => GatewayName::TwilioVerify,
+            None => {
                 let needs = needs(GatewayName::TwilioMessages);
                 return Err(format!(
                     "Twilio is not configured: it needs {needs}, or a TWILIO_SERVICES_ID for Verify"

@@ -19,8 +19,8 @@ use crate::delivery::{
     Permitted, Routed, TakenAllowance,
 };
 use crate::domain::{
-    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ProviderName, Routing,
-    ServiceId, Timestamp, WorkflowStep,
+    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
+    WorkflowStep,
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::ErrorClass;
@@ -100,8 +100,8 @@ impl Setup {
         let clock = TokioClock::starting_now();
         let provider = FakeProvider::scripted();
         let resolved = Routing::parse(routing, |name| match name {
-            ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
-            ProviderName::Gateway(name) => Ok(name),
+            None => Ok(GatewayName::TwilioMessages),
+            Some(name) => Ok(name),
         });
         let routing = resolved.expect("a routing");
         let names = routing.entries().iter().map(|entry| entry.gateway).chain(beside);

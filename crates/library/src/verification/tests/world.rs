@@ -12,8 +12,7 @@ use crate::config::{self, GuardSettings, Overrides, Program, Settings, Sources};
 use crate::delivery::Routed;
 use crate::delivery::tests::provider::FakeProvider;
 use crate::domain::{
-    Channel, Code, CodeLength, GatewayName, PhoneNumber, ProviderName, Routing, ServerKey, ServiceId,
-    Timestamp,
+    Channel, Code, CodeLength, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp,
 };
 use crate::node::{Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
@@ -69,8 +68,8 @@ impl World {
     pub async fn guarded(guard: GuardSettings, routing: &str, service: Value) -> Self {
         let mut settings = settings();
         let resolved = Routing::parse(routing, |name| match name {
-            ProviderName::Twilio => Ok(GatewayName::TwilioMessages),
-            ProviderName::Gateway(name) => Ok(name),
+            None => Ok(GatewayName::TwilioMessages),
+            Some(name) => Ok(name),
         });
         (settings.gateways.routing, settings.guard) = (resolved.expect("a routing"), guard);
         let (store, provider) = (FaultyStore::new(), FakeProvider::default());
