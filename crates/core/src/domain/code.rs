@@ -11,7 +11,6 @@ use crate::values;
 
 /// The number of characters of a code: 4 to 10.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(into = "u8")]
 pub struct CodeLength(u8);
 
 impl CodeLength {
@@ -32,12 +31,6 @@ impl CodeLength {
     /// The number of characters.
     pub const fn get(self) -> u8 {
         self.0
-    }
-}
-
-impl From<CodeLength> for u8 {
-    fn from(length: CodeLength) -> Self {
-        length.0
     }
 }
 

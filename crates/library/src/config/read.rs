@@ -107,7 +107,8 @@ pub fn read_members<T: DeserializeOwned>(
     spelling: Spelling,
     given: impl Fn(&'static str) -> Result<Option<Value>, Wrong>,
 ) -> Result<T, Wrong> {
-    T::deserialize(Struct { spelling, given })
+    let unknown = RefCell::default();
+    T::deserialize(Given { members: Some(&given), ..Given::new(Value::Null, spelling, &unknown) })
 }
 
 /// Reads the value of one name.
@@ -181,41 +182,15 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
-/// A struct whose members are looked up by their names.
-struct Struct<F> {
-    spelling: Spelling,
-    given: F,
-}
-
-impl<'de, F: Fn(&'static str) -> Result<Option<Value>, Wrong>> Deserializer<'de> for Struct<F> {
-    type Error = Wrong;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        visitor.visit_unit()
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        known: Members,
-        visitor: V,
-    ) -> Result<V::Value, Wrong> {
-        let unknown = RefCell::default();
-        let member = |name: &&'static str| Some((self.given)(name).transpose()?.map(|value| (*name, value)));
-        let rest = known.iter().filter_map(member).collect::<Result<Vec<_>, _>>()?.into_iter();
-        visitor.visit_map(Parts { known, rest, spelling: self.spelling, unknown: &unknown, next: None })
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
-        tuple tuple_struct map enum identifier ignored_any
-    }
-}
+/// Gives the value of a struct's member.
+type LookUp<'a> = dyn Fn(&'static str) -> Result<Option<Value>, Wrong> + 'a;
 
 /// A value. `serde_path_to_error` and `serde_ignored` do the same in two more layers, of which each type compiles its own: an
 /// eighth of the program's code.
 struct Given<'a> {
     value: Value,
+    /// Of a struct, in place of its value.
+    members: Option<&'a LookUp<'a>>,
     spelling: Spelling,
     /// The members of the type that it is in, if it is a member.
     beside: Members,
@@ -224,7 +199,7 @@ struct Given<'a> {
 
 impl<'a> Given<'a> {
     fn new(value: Value, spelling: Spelling, unknown: &'a RefCell<Vec<Unknown>>) -> Self {
-        Self { value, spelling, beside: &[], unknown }
+        Self { value, members: None, spelling, beside: &[], unknown }
     }
 
     /// The list or object that a text spells.
@@ -279,7 +254,7 @@ impl<N, I> Parts<'_, N, I> {
     ) -> Result<S::Value, Wrong> {
         let Self { known, spelling, unknown, .. } = *self;
         let before = unknown.borrow().len();
-        let read = seed.deserialize(Given { value, spelling, beside: known, unknown });
+        let read = seed.deserialize(Given { beside: known, ..Given::new(value, spelling, unknown) });
         for (path, _) in &mut unknown.borrow_mut()[before..] {
             *path = joined(step, path);
         }
@@ -401,6 +376,11 @@ impl<'de> Deserializer<'de> for Given<'_> {
         known: Members,
         visitor: V,
     ) -> Result<V::Value, Wrong> {
+        if let Some(given) = self.members {
+            let member = |name: &&'static str| Some(given(name).transpose()?.map(|value| (*name, value)));
+            let rest = known.iter().filter_map(member).collect::<Result<Vec<_>, _>>()?.into_iter();
+            return visitor.visit_map(Parts { spelling: self.spelling, ..self.parts(known, rest) });
+        }
         let mut object = self.spelled('{');
         match object.value.take() {
             Value::Object(members) => visitor.visit_map(object.parts(known, members.into_iter())),

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
+use strum::IntoStaticStr;
 
 use super::captcha::{CaptchaKeys, CaptchaSettings};
 use super::cluster::ClusterSettings;
@@ -305,7 +306,7 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogLevel {
     Error,
@@ -318,13 +319,7 @@ pub enum LogLevel {
 
 impl From<LogLevel> for tracing::Level {
     fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Error => Self::ERROR,
-            LogLevel::Warn => Self::WARN,
-            LogLevel::Info => Self::INFO,
-            LogLevel::Debug => Self::DEBUG,
-            LogLevel::Trace => Self::TRACE,
-        }
+        <&str>::from(level).parse().unwrap_or(Self::INFO)
     }
 }
 
