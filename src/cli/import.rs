@@ -34,8 +34,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
-    /// Leave out outstanding codes, messages that are still to be sent, rate limit counters, idempotency keys, hosted
-    /// sessions and webhook events: for an export from the past.
+    /// Leave out outstanding codes, messages that are still to be sent, counts of rate limits and budgets, idempotency
+    /// keys, hosted sessions and webhook events: for an export from the past.
     #[arg(long)]
     drop_codes: bool,
 

@@ -3,7 +3,6 @@
 use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
-use onceward::limits::guard::Ticket;
 use onceward::verification::numbers::Refusal;
 use onceward::verification::numbers::command::Request;
 use rand::RngExt;
@@ -51,7 +50,7 @@ impl World {
             let may_be_useless = ends_useless && dispatch.permitted.follow_up.is_none();
             open.useless_since = may_be_useless.then_some(heard_at);
         }
-        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let allowance = TakenAllowance::default();
         let delivered =
             Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
         self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered))
@@ -70,7 +69,7 @@ impl World {
                 reason: Reason::Retry { attempt: 0, retries: self.planned },
                 step: 0,
                 sent: 0,
-                allowance: TakenAllowance::Refundable(Ticket::default()),
+                allowance: TakenAllowance::default(),
             });
         }
         match (end, follow_up) {

@@ -3,7 +3,6 @@
 //!
 //! This crate contains no I/O, reads no clock and draws no randomness: all three are parameters.
 
-pub mod budget;
 pub mod clock;
 pub mod domain;
 pub mod engine;

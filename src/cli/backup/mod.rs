@@ -14,14 +14,15 @@ pub use file::{ExportError, Header, ImportError, Reader, Writer, check};
 use crate::delivery::attempts::AttemptLog;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, Verification};
-use crate::limits::rate::{Counter, KeyedRequest};
+use crate::limits::guard::GuardRow;
+use crate::limits::rate::KeyedRequest;
 use crate::shard::{Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
 use crate::verification::hosted::HostedSession;
 use crate::webhook::EventRecord;
 
-/// A record without its code and its planned message; `None` for one that belongs to a moment: a rate limit counter, an
-/// idempotency key, an event, a hosted session. Also returns whether a code or a planned message was dropped.
+/// A record without its code and its planned message; `None` for one that belongs to a moment: a count of a rate limit or a
+/// budget, an idempotency key, an event, a hosted session. Also returns whether a code or a planned message was dropped.
 pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool), RecordError> {
     match entry.key.kind {
         NumberState::KIND => {
@@ -34,7 +35,11 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             let had_plan = log.plan.take().is_some();
             Ok((Some(restored(entry.key, &log)), had_plan))
         }
-        Counter::KIND | KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Ok((None, false)),
+        GuardRow::KIND => {
+            let is_count = matches!(decode(&entry.record)?, GuardRow::Count(..));
+            Ok(((!is_count).then_some(entry), false))
+        }
+        KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Ok((None, false)),
         _ => Ok((Some(entry), false)),
     }
 }

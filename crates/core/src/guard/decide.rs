@@ -10,7 +10,7 @@ use super::findings::{Assessment, Finding, Refused};
 use super::rules::{GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
 use super::table::Table;
-use super::ticket::{Ticket, Took, VerifiedChange};
+use super::ticket::{Count, CountId, Ticket, Took, VerifiedChange};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Tickets older than this are full again.
@@ -27,6 +27,7 @@ pub const MOST_BUCKETS: usize = 700_000;
 pub enum GuardRow {
     Bucket(ServiceId, Dimension, Bucket),
     Entry(Key, Entry),
+    Count(CountId, Count),
     /// The stored buckets contain every message whose [`Ticket`] is of an earlier second since the epoch.
     Written(u32),
 }
@@ -36,6 +37,7 @@ impl GuardRow {
         match self {
             Self::Bucket(.., bucket) => bucket.expires(),
             Self::Entry(_, entry) => entry.until,
+            Self::Count(_, count) => count.ends,
             Self::Written(_) => Timestamp::MAX,
         }
     }
@@ -114,8 +116,7 @@ impl Guard {
         let (findings, took) = self.decide(scope, &message, broken);
         let mut assessment = Assessment::of(findings);
         if assessment.verdict.is_ok() && took != Took::Nothing {
-            self.latest = self.latest.max(seconds(scope.now));
-            assessment.ticket = Ticket::new(self.latest, signals, took);
+            assessment.ticket = Ticket::new(self.second(scope.now), signals, took);
             self.take(scope, number, &assessment.ticket);
         }
         assessment
@@ -127,6 +128,12 @@ impl Guard {
         }
     }
 
+    /// The second of a ticket.
+    pub fn second(&mut self, now: Timestamp) -> u32 {
+        self.latest = self.latest.max(seconds(now));
+        self.latest
+    }
+
     /// For [`GuardRow::Written`], if the rows are stored as they are now. Messages from now on are of this second or a later
     /// one. With at most one call in a second, it is never more than a second ahead of the clock.
     pub fn close_second(&mut self) -> u32 {
@@ -134,15 +141,15 @@ impl Guard {
         self.latest
     }
 
-    /// The moment from which on messages may not be in the rows that were restored.
-    pub fn unwritten_since(&self) -> Timestamp {
-        Timestamp::from_millis(u64::from(self.written) * 1_000)
+    /// The second from which on messages may not be in the rows that were restored.
+    pub const fn unwritten_since(&self) -> u32 {
+        self.written
     }
 
     /// A message that left shortly before a crash: takes again what it took, if the stored rows may not contain it.
     pub fn take_again(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
+        self.latest = self.latest.max(ticket.at);
         if ticket.at >= self.written && scope.now < ticket.at().plus(DAY) {
-            self.latest = self.latest.max(ticket.at);
             self.take(scope, number, ticket);
         }
     }
@@ -250,6 +257,8 @@ impl Guard {
         match *row {
             GuardRow::Bucket(service, dimension, bucket) => self.rows.set((service, dimension), bucket),
             GuardRow::Entry(key, entry) => self.entries.set(key, Some(entry)),
+            // The server keeps counts.
+            GuardRow::Count(..) => {}
             GuardRow::Written(before) => (self.latest, self.written) = (self.latest.max(before), before),
         }
     }

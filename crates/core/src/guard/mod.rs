@@ -1,7 +1,7 @@
 //! The pumping guard: refuses messages that lead to no verification, before a bot spends the operator's money.
 //!
 //! `docs/concepts/guard.md` has the rules. A [`Bucket`] of messages empties with each one, and fills with time and with the numbers
-//! that are verified. Exact, durable [budgets](crate::budget) are the bound beside it, if the operator sets them.
+//! that are verified. Exact budgets are the bound beside it, if the operator sets them.
 //!
 //! Pure: the caller passes the time and the seed of the tables' hashes, and stores [`GuardRow`]s.
 
@@ -25,4 +25,4 @@ pub use findings::{Assessment, Finding, Refused};
 pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
 pub use table::Table;
-pub use ticket::{Ticket, VerifiedChange, VerifiedNumber};
+pub use ticket::{Count, CountId, Counted, Ticket, VerifiedChange, VerifiedNumber};

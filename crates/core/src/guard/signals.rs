@@ -28,7 +28,7 @@ pub struct Signals {
 }
 
 /// The rules that a message is exempt from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Exemption {
     #[default]
     None,

@@ -29,20 +29,55 @@ impl Took {
 }
 
 /// What one message took. It stays with the verification, which gives it back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ticket {
     /// Seconds since the epoch.
-    pub(super) at: u32,
+    pub at: u32,
     pub client: Option<ClientNet>,
     country: Option<Region>,
     took: Took,
     pub(super) is_carried: bool,
+    /// What it was charged to budgets and rate limits, which a verification does not give back.
+    pub counted: Vec<Counted>,
+}
+
+/// The name of a count: a digest.
+pub type CountId = [u8; 12];
+
+/// What was charged in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    pub since: Timestamp,
+    pub ends: Timestamp,
+    pub amount: u64,
+    /// It contains every charge of a [`Ticket`] of an earlier second since the epoch.
+    pub written: u32,
+}
+
+/// What a message was charged to one count, in the window of that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    pub id: CountId,
+    pub since: Timestamp,
+    pub ends: Timestamp,
+    pub amount: u64,
 }
 
 impl Ticket {
     pub(super) const fn new(at: u32, signals: &Signals, took: Took) -> Self {
         let Signals { client, country, is_carried, .. } = *signals;
-        Self { at, client, country, took, is_carried }
+        Self { at, client, country, took, is_carried, counted: Vec::new() }
+    }
+
+    /// With what the message was charged in this second.
+    #[must_use]
+    pub fn counting(self, at: u32, counted: Vec<Counted>) -> Self {
+        Self { at, counted, ..self }
+    }
+
+    /// What is left of it when its number is verified: it stays charged to counts.
+    pub fn verified(self) -> Option<Self> {
+        (!self.counted.is_empty()).then_some(Self { took: Took::Nothing, ..self })
     }
 
     /// For a verification that has none: that of one message.
@@ -53,11 +88,12 @@ impl Ticket {
             country: number.region(),
             took: Took::Places,
             is_carried: false,
+            counted: Vec::new(),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.took == Took::Nothing
+        self.took == Took::Nothing && self.counted.is_empty()
     }
 
     pub fn at(&self) -> Timestamp {

@@ -135,7 +135,7 @@ impl Guarded {
         let ticket = assessment.verdict.map(|()| assessment.ticket)?;
         let taken = self.taken.entry((signals.service, signals.number)).or_default();
         taken.retain(|earlier| at < earlier.at().plus(VERIFICATION));
-        taken.push(ticket);
+        taken.push(ticket.clone());
         Ok(ticket)
     }
 

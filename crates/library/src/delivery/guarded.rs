@@ -15,6 +15,7 @@ use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
 use crate::observe::metrics::{GatewayEnd, GatewayOperation, Metrics};
 use crate::observe::trace::{SpanContext, SpanKind};
+use crate::template::parts_of;
 
 /// A gateway under the name that the routing knows it by.
 #[derive(Clone)]
@@ -107,6 +108,16 @@ impl GuardedGateway {
 
     pub fn serves(&self, channel: Channel) -> bool {
         self.gateway.channels().contains(&channel)
+    }
+
+    /// The parts of a message that it asks money for: none if it is the simulator. Of one that makes its own text, they are
+    /// not known.
+    pub fn parts(&self, channel: Channel, text: impl FnOnce() -> String) -> u8 {
+        match self.name {
+            GatewayName::Simulator => 0,
+            _ if channel == Channel::Sms && self.carries_our_code() => parts_of(&text()),
+            _ => 1,
+        }
     }
 
     /// Whether it carries our code. The others make codes of their own.

@@ -13,7 +13,8 @@ use super::Failure;
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Timestamp};
 use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
-use crate::limits::guard::{ClientSignals, Ticket};
+use crate::limits::counts::Charge;
+use crate::limits::guard::{ClientSignals, Exemption, Ticket};
 use crate::limits::rate::{RequestKey, RunningRequest};
 use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
@@ -39,6 +40,8 @@ pub struct Outgoing {
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
     pub request_id: Option<RequestId>,
+    /// The rate limits that it counts for.
+    pub limits: Vec<Charge>,
     /// What the guard has taken for it.
     pub allowance: TakenAllowance,
     /// The code is another system's: nothing is planned, and the caller repeats what failed.
@@ -67,7 +70,8 @@ impl Outgoing {
             keyed: None,
             client: ClientSignals::default(),
             request_id: None,
-            allowance: TakenAllowance::Exempt,
+            limits: Vec::new(),
+            allowance: TakenAllowance::default(),
             carried: None,
         }
     }
@@ -186,7 +190,7 @@ impl Delivered {
             Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
         };
         let (result, attempts) = (SendResult::NoLongerUsable, Vec::new());
-        Self { result, attempts, plan, reason: None, allowance: outgoing.allowance, parts: 1 }
+        Self { result, attempts, plan, reason: None, allowance: outgoing.allowance.clone(), parts: 1 }
     }
 
     /// What is left of a postponed message whose code ended meanwhile: it is never sent. `None` if it is not postponed, or
@@ -202,9 +206,9 @@ impl Delivered {
     }
 
     /// What the guard gets back: no message has left, and none will.
-    pub fn certainly_not_sent(&self) -> Option<Ticket> {
+    pub fn certainly_not_sent(&self) -> Vec<Ticket> {
         let is_planned = matches!(self.plan, PlanChange::Set(_));
-        self.allowance.refundable().filter(|_| !is_planned)
+        if is_planned { Vec::new() } else { self.allowance.refundable() }
     }
 }
 
@@ -293,39 +297,24 @@ crate::named! {
 }
 
 /// What the pumping guard has taken for a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TakenAllowance {
-    /// Nothing: the operator sends.
-    Exempt,
-    /// This, and no message may have left. It is given back if none leaves.
-    #[serde(rename = "Held")]
-    Refundable(Ticket),
-    /// One message, and one may have left. The next step takes its own.
-    #[serde(rename = "Spent")]
-    Final,
-    /// That of the number, for an exempt request, and no message may have left; nothing, if one may have. The next step
-    /// takes that of the number again.
-    OfExempt(Ticket),
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenAllowance {
+    pub exemption: Exemption,
+    /// None if the message may have left: the next step takes its own.
+    pub tickets: Vec<Ticket>,
+}
+
+impl Default for TakenAllowance {
+    /// Nothing so far.
+    fn default() -> Self {
+        Self { exemption: Exemption::None, tickets: vec![Ticket::default()] }
+    }
 }
 
 impl TakenAllowance {
     /// What the guard gets back if no message leaves any more.
-    pub fn refundable(&self) -> Option<Ticket> {
-        match self {
-            Self::Refundable(ticket) => Some(*ticket),
-            Self::OfExempt(ticket) => Some(*ticket).filter(|ticket| !ticket.is_empty()),
-            Self::Exempt | Self::Final => None,
-        }
-    }
-
-    /// A message may have left: nothing is given back for it.
-    #[must_use]
-    pub fn used(self) -> Self {
-        match self {
-            Self::Refundable(_) | Self::Final => Self::Final,
-            Self::OfExempt(_) => Self::OfExempt(Ticket::default()),
-            Self::Exempt => Self::Exempt,
-        }
+    pub fn refundable(&self) -> Vec<Ticket> {
+        self.tickets.clone()
     }
 }
 

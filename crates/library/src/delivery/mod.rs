@@ -34,7 +34,8 @@ use serde::{Serialize, Serializer};
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings};
 use crate::domain::{
-    Channel, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up, workflow_steps,
+    Channel, Code, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up,
+    workflow_steps,
 };
 use crate::gateway::ErrorClass;
 use crate::limits::guard::PumpingGuard;
@@ -191,6 +192,17 @@ impl Delivery {
         let order: Vec<_> = self.order_of(service, number).collect();
         let mut gateways = self.gateways.iter().filter(|g| order.contains(&g.routed_as));
         self.deps.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
+    }
+
+    /// The parts of a message with such a code that the first gateway of its number asks money for.
+    pub fn parts(&self, outgoing: &Outgoing, channel: Channel, code: &Code, life: Duration) -> u32 {
+        let mut order = self.order_of(outgoing.key.service, outgoing.key.number);
+        let first = |name| self.gateways.iter().find(|of| of.routed_as == name && of.serves(channel));
+        order.find_map(first).map_or(1, |gateway| {
+            let text =
+                || self.templates().render(&outgoing.style, channel, outgoing.key.number, code, life).text;
+            gateway.parts(channel, text).into()
+        })
     }
 
     /// The states of the gateways that may send, in the order of the configuration. A gateway that only checks codes

@@ -27,10 +27,10 @@ use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::limits::guard::{Charge, ChargeError, ClientSignals, Exemption, Message, Ticket};
+use crate::limits::guard::{ClientSignals, GuardRefusal, Message, Rule, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
-use crate::template::{Rendered, parts_of};
+use crate::template::Rendered;
 
 impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
@@ -55,7 +55,8 @@ impl Delivery {
             tracing::error!(request_id, %number, "delivery panicked; the message may have been sent");
             // A panic may come after the message has left: its code stays right, and the guard keeps what it took.
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            let (plan, allowance) = (PlanChange::Keep, TakenAllowance::Final);
+            let allowance = TakenAllowance { tickets: Vec::new(), ..outgoing.allowance };
+            let plan = PlanChange::Keep;
             Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
         })
     }
@@ -114,7 +115,7 @@ struct ChannelFailure {
 }
 
 /// Everything that one request to a gateway needs.
-type Admitted<'a> = (GatewayPermit<'a>, OutgoingMessage, Charge);
+type Admitted<'a> = (GatewayPermit<'a>, OutgoingMessage);
 
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -155,7 +156,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             step,
             // Most messages are accepted by the first gateway.
             attempts: Vec::with_capacity(1),
-            allowance: outgoing.allowance,
+            allowance: outgoing.allowance.clone(),
             time_has_passed: false,
             tried: Vec::new(),
             parts: 1,
@@ -219,22 +220,23 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Fails if
     /// the message must not leave. The client is that of the request.
     async fn take_allowance(&mut self, channel: Channel) -> Result<(), Failure> {
-        let (exemption, allowance): (_, fn(Ticket) -> TakenAllowance) = match self.allowance {
-            TakenAllowance::Final => (Exemption::None, TakenAllowance::Refundable),
-            TakenAllowance::OfExempt(taken) if taken.is_empty() => {
-                (Exemption::Allowances, TakenAllowance::OfExempt)
-            }
-            _ => return Ok(()),
+        let Some(guard) = self.delivery.guard().filter(|_| self.allowance.tickets.is_empty()) else {
+            return Ok(());
         };
-        let Some(guard) = self.delivery.guard() else { return Ok(()) };
-        let client = ClientSignals { exemption, ..self.outgoing.client };
+        let client = ClientSignals { exemption: self.allowance.exemption, ..self.outgoing.client };
         let signals = guard.signals(client, self.outgoing.key.service, self.outgoing.key.number, channel);
-        let taken = guard.assess_step(&signals, self.outgoing.request_id.as_deref());
-        let ticket = taken.map_err(|_| Failure::RefusedByGuard)?;
-        self.allowance = allowance(ticket);
-        // A crash after the message has left must not give its allowance back.
-        let is_durable = ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await;
-        if is_durable { Ok(()) } else { Err(Failure::StateUnknown) }
+        let taken = guard.assess_step(&signals, 1, self.outgoing.request_id.as_deref());
+        let ticket = taken.map_err(|refusal| match refusal {
+            GuardRefusal { rule: Rule::Budget, until: Some(until) } => Failure::BudgetSpent { until },
+            _ => Failure::RefusedByGuard,
+        })?;
+        if self.note(ticket).await { Ok(()) } else { Err(Failure::StateUnknown) }
+    }
+
+    /// Makes durable what was taken for the next message: a crash after it has left must not give that back.
+    async fn note(&mut self, ticket: Ticket) -> bool {
+        self.allowance.tickets.push(ticket.clone());
+        ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await
     }
 
     /// Asks each gateway of the present channel once, in their order. Breaks when the run is over.
@@ -268,13 +270,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     ) -> ControlFlow<End> {
         let gateway = candidate.gateway;
         let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
-        let (_permit, message, mut charge) = admitted;
+        let (_permit, message) = admitted;
         // The last look before the request: a node that has lost its lease may still hold the code for live.
         if !self.liveness.may_send() {
             return Break(Failure::StateUnknown.into());
         }
-        // The message may leave from here on: a future that is dropped now must not give the charge back.
-        charge.spend();
         let span = self.outgoing.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
         let answer = gateway.request(GatewayOperation::Send, sending, deadline, span).await;
@@ -292,13 +292,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Some(Ok(Accepted { message_id })) => {
                 (attempt.status, attempt.message_id) = (SendStatus::Sent, Some(message_id.clone()));
                 self.attempts.push(attempt);
-                self.allowance = self.allowance.used();
+                self.allowance.tickets.clear();
                 return Break(End::Accepted { message_id, held: gateway.holding(self.channel) });
             }
             Some(Err(error)) => {
-                if !error.class.may_have_been_sent() {
-                    charge.give_back();
-                }
                 attempt.error_code = error.code;
                 let class = error.class;
                 (Failure::of(&error), class)
@@ -356,41 +353,35 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(message) = self.message(gateway.name) else {
             return Break(Failure::NoLongerUsable.into());
         };
-        let charge = match self.charge(gateway, &message).await {
-            Ok(charge) => charge,
-            Err(error) => return Break(error.into()),
-        };
+        if let Err(error) = self.charge(gateway, &message).await {
+            return Break(error.into());
+        }
         // The circuit comes last: in an outage a message that enters uses up the only probe of its span, even if it
         // does not leave.
         if !gateway.circuit.enter(self.now()) {
             failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         }
-        Continue(Some((permit, message, charge)))
+        Continue(Some((permit, message)))
     }
 
-    /// Charges a message to the budgets. The simulator's costs no money.
-    async fn charge(
-        &mut self,
-        gateway: &GuardedGateway,
-        outgoing: &OutgoingMessage,
-    ) -> Result<Charge, Failure> {
-        // Of a gateway that makes its own text, the parts are not known.
-        let is_our_text = outgoing.channel == Channel::Sms && gateway.carries_our_code();
-        self.parts = if is_our_text { parts_of(&outgoing.text) } else { 1 };
+    /// Charges a message to the budgets, unless that was done when it was permitted.
+    async fn charge(&mut self, gateway: &GuardedGateway, outgoing: &OutgoingMessage) -> Result<(), Failure> {
+        let parts = gateway.parts(outgoing.channel, || outgoing.text.clone());
+        self.parts = parts.max(1);
         self.log_parts(outgoing.locale);
-        let Some(guard) = self.delivery.guard() else { return Ok(Charge::default()) };
-        let parts = if gateway.name == GatewayName::Simulator { 0 } else { self.parts.into() };
+        let Some(guard) = self.delivery.guard() else { return Ok(()) };
         let (service, number, channel) = (self.outgoing.key.service, self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
-        let charging = guard.charge(message, parts);
+        let charged = guard.charge(message, parts.into(), &self.allowance.tickets);
+        let ticket = charged.map_err(|refusal| match refusal {
+            GuardRefusal { rule: Rule::Budget, until: Some(until) } => Failure::BudgetSpent { until },
+            _ => Failure::TooDear,
+        })?;
+        let Some(ticket) = ticket else { return Ok(()) };
         // With too little time for an answer the message would leave, and its fate would be unknown.
-        let charged = timeout_at(self.time.end - self.time.least, charging).await;
-        charged.unwrap_or(Err(ChargeError::Unavailable)).map_err(|error| match error {
-            ChargeError::Spent(spent) => Failure::BudgetSpent { until: spent.until },
-            ChargeError::TooDear => Failure::TooDear,
-            ChargeError::Unavailable => Failure::BudgetUnknown,
-        })
+        let (end, noting) = (self.time.end - self.time.least, self.note(ticket));
+        if timeout_at(end, noting).await == Ok(true) { Ok(()) } else { Err(Failure::BudgetUnknown) }
     }
 
     /// The gateway did not accept the message.
@@ -402,7 +393,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         failure: &mut ChannelFailure,
     ) -> ControlFlow<End> {
         if class.may_have_been_sent() {
-            self.allowance = self.allowance.used();
+            self.allowance.tickets.clear();
         }
         match after_error(class, self.channel) {
             AfterError::NextGateway => {
@@ -454,7 +445,7 @@ impl<'a, O> DeliveryRun<'a, O> {
                     Some(planned) if error.is_passing() => {
                         // A row without a request would say that the message was given up.
                         self.attempts.retain(|attempt| attempt.class.is_some());
-                        let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance);
+                        let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance.clone());
                         PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
                     }
                     Some(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
@@ -478,7 +469,14 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     fn follow_up(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> FollowUp {
-        FollowUp { due, channel, reason, step, sent: self.permitted.sent(), allowance: self.allowance }
+        FollowUp {
+            due,
+            channel,
+            reason,
+            step,
+            sent: self.permitted.sent(),
+            allowance: self.allowance.clone(),
+        }
     }
 
     /// The number of an attempt that repeats none: it follows all earlier ones.

@@ -2,8 +2,10 @@
 //!
 //! * [`guard`] refuses messages that cost money and lead to no verification.
 //! * [`budgets`] holds the most messages or money of an hour or a day, if the operator sets it.
-//! * [`rate`] has the exact counts behind rate limits, and answers kept for idempotency keys.
+//! * [`counts`] has the exact counts behind budgets and rate limits.
+//! * [`rate`] names the counts of rate limits, and keeps answers for idempotency keys.
 
 pub mod budgets;
+pub mod counts;
 pub mod guard;
 pub mod rate;

@@ -3,9 +3,8 @@
 use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
-use crate::limits::budgets::BudgetRecord;
 use crate::limits::guard::{GuardRow, VerifiedNumber, VerifiedNumbers};
-use crate::limits::rate::{Counter, KeyedRequest};
+use crate::limits::rate::KeyedRequest;
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, ServiceRecord};
@@ -20,14 +19,12 @@ pub fn all(verified: &VerifiedNumbers) -> Kinds {
         .with::<NumberState>()
         .with::<ServiceRecord>()
         .with::<Credential>()
-        .with::<Counter>()
         .with::<KeyedRequest>()
         .with::<AttemptLog>()
         .with::<EventRecord>()
         .with::<history::Row>()
         .with::<AuditEntry>()
         .with::<GuardRow>()
-        .with::<BudgetRecord>()
         .with::<HostedSession>()
         .with_table::<VerifiedNumber>(move || verified.table())
 }

@@ -19,7 +19,7 @@ use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
-use crate::limits::rate::{IdempotencyKeys, Limits, MOST_RECORDS};
+use crate::limits::rate::{IdempotencyKeys, MOST_RECORDS};
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
@@ -139,10 +139,9 @@ impl Running {
         };
         let guard = PumpingGuard::start(&shards, &server_key, known_numbers, registry.clone(), guard).await?;
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
-        let taken = |service, number, ticket| guard.take_again(service, number, &ticket);
+        let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let history = History::start(&shards, &server_key, settings.history);
-        let limits = Limits::new(&shards, &server_key, MOST_RECORDS, bounds.commands);
         let keys = IdempotencyKeys::new(&shards, &server_key, MOST_RECORDS);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
@@ -168,7 +167,7 @@ impl Running {
             bounds,
             events: Some(outbox.recorder()),
         });
-        let verifying = Verifying::new(registry.clone(), verifier.clone(), limits, keys);
+        let verifying = Verifying::new(registry.clone(), verifier.clone(), keys);
         ScopeGuard::into_inner(unless_started);
         Ok(Self {
             verifier,
@@ -208,9 +207,8 @@ impl Running {
 
     /// The tables that refuse new records of a service at its limit.
     fn tables(&self) -> [&Capacity; 5] {
-        let [counters, keys] = self.verifying.capacities();
         let [numbers, test_numbers] = self.verifier.capacities();
-        [numbers, test_numbers, counters, keys, self.hosted.capacity()]
+        [numbers, test_numbers, self.guard.capacity(), self.verifying.capacity(), self.hosted.capacity()]
     }
 
     /// Those of which more than 80 % are used.

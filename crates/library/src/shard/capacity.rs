@@ -158,16 +158,18 @@ impl Capacity {
             return Ok(());
         }
         view.sweep::<R>();
-        if self.has_room(service) {
-            return Ok(());
-        }
+        if self.has_room(service) { Ok(()) } else { Err(self.full(service)) }
+    }
+
+    /// The refusal of a record for which there is no room.
+    pub fn full(&self, service: ServiceId) -> Refusal {
         let (table, limit, mut counts) = (self.table, self.limit, self.counts.lock());
         if counts.used_up.insert(service) {
             let (own, held) = (counts.held.of(service), counts.held.held());
             let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
             warn!(%table, service, own, held, limit, "{} capacity used up; new ones get 503", self.noun());
         }
-        Err(Refusal::TableFull { table })
+        Refusal::TableFull { table }
     }
 
     /// Whether a service may add a record.

@@ -20,7 +20,7 @@ use crate::domain::{
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers};
-use crate::limits::rate::{BucketRule, Charge, CheckAnswer, KeyedRequest, Limits, MOST_RECORDS};
+use crate::limits::rate::{CheckAnswer, KeyedRequest};
 use crate::node::history::{Counts, Group, Resolution, Row, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
@@ -72,10 +72,6 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let author = registry.author(anna, None);
 
     let shards = world.shards().await.expect("shards");
-    let bucket = BucketRule { sid: Sid::new(SidKind::Bucket, [1; 16]), max: 5, interval: 60 };
-    let limit = Sid::new(SidKind::RateLimit, [1; 16]);
-    let charge = Charge { service: shop.id, limit, value: "203.0.113.7".to_owned(), buckets: vec![bucket] };
-    Limits::new(&shards, &key(), MOST_RECORDS, 1).take(vec![charge]).await.expect("counted");
 
     let server_key = key();
     let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };
@@ -83,11 +79,11 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), registry, config);
     let guard = guard.await.expect("a guard");
     let signals = |to| guard.signals(ClientSignals::default(), shop.id, number(to), Channel::Sms);
-    assert!(guard.assess(&signals("+14155552671"), None).is_ok());
+    assert!(guard.assess(&signals("+14155552671"), 1, &[], None).is_ok());
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     guard.add_safe_number(number("+14155552672"), author).await.expect("a safe number");
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
-    guard.charge(message, 1).await.expect("a budget");
+    guard.charge(message, 1, &[]).expect("a budget");
     let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));
     let subject = Subject { slot: SlotHash::new(&server_key).of_number(shop.id, number_of), id: key_of.id() };
     let stored = shards.router().decide(subject, move |view| {
@@ -141,7 +137,7 @@ fn planned() -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: TakenAllowance::Refundable(Ticket::default()),
+        allowance: TakenAllowance::default(),
     };
     let (salt, style) = (Salt([7; 16]), MessageStyle::default());
     AttemptLog {
@@ -264,7 +260,7 @@ prop_compose! {
             app_hash: app_hash.as_deref().and_then(AppHash::parse),
         };
         let reason = retry.map_or(Reason::NextStep, |(attempt, retries)| Reason::Retry { attempt, retries });
-        let follow_up = FollowUp { due, channel, reason, step, sent, allowance: TakenAllowance::Final };
+        let follow_up = FollowUp { due, channel, reason, step, sent, allowance: TakenAllowance { tickets: Vec::new(), ..TakenAllowance::default() } };
         PlannedSend { salt: Salt(salt), style, expires, follow_up }
     }
 }

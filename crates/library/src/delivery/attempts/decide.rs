@@ -30,8 +30,8 @@ impl AttemptLog {
         for (id, _) in &about {
             view.put::<Self>(*id, None);
         }
-        let held = |(_, log): &(Id, Self)| log.plan.as_ref()?.follow_up.allowance.refundable();
-        (!about.is_empty()).then(|| about.iter().filter_map(held).collect())
+        let held = |log: &Self| log.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
+        (!about.is_empty()).then(|| about.iter().filter_map(|(_, log)| held(log)).flatten().collect())
     }
 
     /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
@@ -40,14 +40,16 @@ impl AttemptLog {
         key: AttemptLogKey,
         number: PhoneNumber,
         settings: AttemptLogSettings,
-        taken: Option<Ticket>,
+        taken: Vec<Ticket>,
         view: &mut Transaction<'_>,
     ) -> (u8, Vec<GatewayName>) {
         let now = view.now();
-        let new = || (settings.keep_at_most > 0).then(|| Self::new(number, now, settings));
+        // Without the record a crash would lose what the message counted.
+        let is_kept = settings.keep_at_most > 0 || taken.iter().any(|of| !of.counted.is_empty());
+        let new = || is_kept.then(|| Self::new(number, now, settings));
         let Some(mut log) = view.get(key.id()).or_else(new) else { return (0, Vec::new()) };
         let first = log.reserve();
-        if let Some(ticket) = taken.filter(|ticket| !ticket.is_empty()) {
+        for ticket in taken.into_iter().filter(|ticket| !ticket.is_empty()) {
             log.take(ticket);
         }
         view.put(key.id(), Some(&log));
@@ -63,17 +65,17 @@ impl AttemptLog {
         permitted: &Permitted,
         delivered: &Delivered,
         view: &mut Transaction<'_>,
-    ) -> (Option<Self>, Option<Ticket>) {
+    ) -> (Option<Self>, Vec<Ticket>) {
         let (key, now) = (permitted.log, view.now());
         let is_planned = matches!(delivered.plan, PlanChange::Set(_));
         let is_kept = is_planned || (settings.keep_at_most > 0 && !delivered.attempts.is_empty());
         let new = || is_kept.then(|| Self::new(number, now, settings));
-        let Some(mut log) = view.get(key.id()).or_else(new) else { return (None, None) };
+        let Some(mut log) = view.get(key.id()).or_else(new) else { return (None, Vec::new()) };
         // `settle` drops or replaces the plan, and with it what the guard gets back.
-        let held = log.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
+        let held = log.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
         let plan_changed = log.settle(style, permitted, delivered);
-        let held = held.filter(|_| plan_changed);
-        held.into_iter().chain(delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
+        let held = held.filter(|_| plan_changed).unwrap_or_default();
+        held.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
         view.put(key.id(), Some(&log));
         (Some(log), held)
     }
@@ -89,6 +91,7 @@ impl AttemptLog {
         log.check(status, view.now());
         let is_right = status == VerifyStatus::Success;
         let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
+        log.taken.extend(taken.iter().cloned().filter_map(Ticket::verified));
         view.put(key.id(), Some(&log));
         let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
         Some((log, Checked { accepted_by, is_first, taken }))
@@ -110,10 +113,8 @@ impl AttemptLog {
 
     /// The code of the planned send cannot be used any more.
     pub fn end_follow_up(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
-        let held = self.plan.as_ref().and_then(|plan| plan.follow_up.allowance.refundable());
-        if let Some(ticket) = held {
-            self.give_back(ticket);
-        }
+        let held = self.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
+        held.iter().flatten().for_each(|ticket| self.give_back(ticket));
         self.drop_follow_up(Failure::NoLongerUsable);
         view.put(key.id(), Some(&self));
     }

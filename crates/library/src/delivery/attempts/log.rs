@@ -155,8 +155,8 @@ impl AttemptLog {
     }
 
     /// The guard gets back what it has taken for a message that was not sent.
-    pub fn give_back(&mut self, ticket: Ticket) {
-        let at = self.taken.iter().rposition(|taken| *taken == ticket);
+    pub fn give_back(&mut self, ticket: &Ticket) {
+        let at = self.taken.iter().rposition(|taken| taken == ticket);
         at.map(|at| self.taken.remove(at));
     }
 

@@ -205,11 +205,11 @@ impl Attempts {
     pub async fn taken_since(
         &self,
         since: Timestamp,
-        mut visit: impl FnMut(ServiceId, PhoneNumber, Ticket),
+        mut visit: impl FnMut(ServiceId, PhoneNumber, &Ticket),
     ) -> Result<(), Refusal> {
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
             for (key, log) in records {
-                log.taken.iter().for_each(|ticket| visit(service_of(&key.id), log.number, *ticket));
+                log.taken.iter().for_each(|ticket| visit(service_of(&key.id), log.number, ticket));
             }
             if latest_to_come < since { Break(()) } else { Continue(()) }
         };

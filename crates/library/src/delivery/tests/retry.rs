@@ -3,7 +3,6 @@
 use super::*;
 use crate::delivery::TakenAllowance;
 use crate::engine::PossiblySent;
-use crate::limits::guard::Ticket;
 
 fn one() -> World {
     Setup::routing("Mada").with_retry().build()
@@ -24,8 +23,8 @@ async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
 async fn a_retry_after_doubt_never_gives_its_allowance_back() {
     let may_have_left = Some(PossiblySent { held: None });
     for (first, may_have_been_sent, allowance) in [
-        (RETRY, None, TakenAllowance::Refundable(Ticket::default())),
-        (DOUBT, may_have_left, TakenAllowance::Final),
+        (RETRY, None, TakenAllowance::default()),
+        (DOUBT, may_have_left, TakenAllowance { tickets: Vec::new(), ..TakenAllowance::default() }),
     ] {
         let world = one().and(Mada, [error(first)]).and(Mada, vec![error(RETRY); 3]);
         let SendResult::Postponed { may_have_been_sent: told, .. } = world.requests().await.result else {

@@ -24,7 +24,6 @@ use crate::domain::{
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::gateway::ErrorClass;
-use crate::limits::guard::Ticket;
 use crate::template::{MessageStyle, Templates, Wording};
 
 pub const KEY: AttemptLogKey =
@@ -175,7 +174,7 @@ impl World {
         let outgoing = Outgoing {
             style,
             channel: Some(self.delivery.first_channel_of(ServiceId::DEFAULT)),
-            allowance: TakenAllowance::Refundable(Ticket::default()),
+            allowance: TakenAllowance::default(),
             request_id: Some("id-of-the-request".into()),
             ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()))
         };
@@ -194,7 +193,7 @@ impl World {
     /// A planned message.
     pub fn planned(&self, plan: FollowUp) -> Job {
         let mut job = self.job();
-        (job.outgoing.channel, job.outgoing.allowance) = (Some(plan.channel), plan.allowance);
+        (job.outgoing.channel, job.outgoing.allowance) = (Some(plan.channel), plan.allowance.clone());
         job.permitted.repeated = self.log().repeated_by(&plan);
         job.permitted.follow_up = Some(plan);
         job

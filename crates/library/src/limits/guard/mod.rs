@@ -24,13 +24,14 @@ use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
-use crate::limits::budgets::Budgets;
-pub use crate::limits::budgets::{Charge, ChargeError, SpentBudget};
+use crate::limits::budgets::{Budgets, SpentBudget};
+use crate::limits::counts::{Charge, CountId, Counts, Full};
+use crate::limits::rate::MOST_RECORDS;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
-use crate::shard::{Record, Refusal, Router, Shards, Subject, Transaction};
+use crate::shard::{Capacity, LimitedTable, Record, Refusal, Router, Shards, Subject, Transaction};
 
 use self::refused::Refused;
 pub use self::refused::{Refusals, RefusedNumber};
@@ -56,7 +57,7 @@ const PAGE: usize = 64;
 /// Rows that were dropped are logged once in this time.
 const DROPS_LOGGED: Duration = Duration::from_secs(3_600);
 
-/// A row of the guard: a bucket or a manual entry.
+/// A row of the guard: a bucket, a manual entry, or a count of a budget or a rate limit.
 impl Record for GuardRow {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
@@ -157,6 +158,10 @@ struct Inner {
     /// [`GuardConfig::is_free`].
     is_free: bool,
     verified: VerifiedNumbers,
+    /// Locked after `guard`, if both are.
+    counts: Mutex<Counts>,
+    /// That of `counts`.
+    capacity: Arc<Capacity>,
     default_rules: GuardRules,
     /// Rules of services with their own.
     rules: HashMap<ServiceId, GuardRules>,
@@ -208,13 +213,21 @@ impl PumpingGuard {
         let mut guard = Guard::new(MOST_BUCKETS, seed);
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
-        // Before the rows are read: each shard first hands over its budgets.
-        let budgets = Budgets::new(shards, &slots, pricing, limits);
-        router.for_each(PAGE, |_, row| guard.restore(&row)).await?;
+        let names = metrics.service_names();
+        let budgets = Budgets::new(pricing, names.clone(), limits);
+        let capacity = Capacity::new(LimitedTable::Counters, MOST_RECORDS, names);
+        let mut counts = Counts::new(Arc::clone(&capacity));
+        let restore = |_, row| match row {
+            GuardRow::Count(id, count) => counts.restore(id, count),
+            row => guard.restore(&row),
+        };
+        router.for_each(PAGE, restore).await?;
         let inner = Arc::new(Inner {
             guard: Mutex::new(guard),
             is_free,
             verified,
+            counts: Mutex::new(counts),
+            capacity,
             default_rules,
             rules,
             budgets,
@@ -238,12 +251,33 @@ impl PumpingGuard {
 
     /// The moment from which on messages may not be in the records that a start has read.
     pub fn unwritten_since(&self) -> Timestamp {
-        self.inner.guard.lock().unwritten_since()
+        Timestamp::from_millis(u64::from(self.inner.guard.lock().unwritten_since()) * 1_000)
     }
 
     /// Before the first send: takes again what a message took, if the records may not contain it.
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
-        self.inner.guard.lock().take_again(self.inner.scope(service), number, ticket);
+        let mut guard = self.inner.guard.lock();
+        guard.take_again(self.inner.scope(service), number, ticket);
+        self.inner.counts.lock().again(&ticket.counted, ticket.at, guard.unwritten_since());
+    }
+
+    /// The limit on counts.
+    pub fn capacity(&self) -> &Capacity {
+        &self.inner.capacity
+    }
+
+    /// Makes sure that there is room for the counts of these charges.
+    ///
+    /// # Errors
+    /// [`Refusal::TableFull`] if the service has used up its share.
+    pub fn make_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
+        let has_room = self.inner.counts.lock().have_room(charges);
+        if has_room { Ok(()) } else { Err(self.inner.capacity.full(service)) }
+    }
+
+    /// Whether the parts of a message matter.
+    pub fn counts_parts(&self, service: ServiceId) -> bool {
+        self.inner.budgets.hold(Some(service)) || self.inner.rules(service).max_price.is_some()
     }
 
     /// Whether no rule, budget or manual entry can refuse or count a message of the service. Then a send need not pay for a
@@ -299,22 +333,45 @@ impl PumpingGuard {
         self.inner.rules(service).permits(Some(country))
     }
 
-    /// Decides about a send, and takes one of its buckets if it may pass. The ticket says of which.
-    pub fn assess(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
-        let Signals { service, number, channel, .. } = *signals;
+    /// Decides about a send of so many parts. If it may pass, takes one of its buckets and charges it to its budgets and to
+    /// these rate limits. The ticket says what.
+    pub fn assess(
+        &self,
+        signals: &Signals,
+        parts: u32,
+        limits: &[Charge],
+        request_id: Option<&str>,
+    ) -> Result<Ticket, GuardRefusal> {
+        let Signals { service, number, channel, country, .. } = *signals;
         let (inner, scope) = (&self.inner, self.inner.scope(service));
         let message = Message { service, number, channel, request_id };
-        if let Some(spent) = inner.budgets.spent(service) {
-            inner.report_spent_budget(message, &spent);
-            return Err(GuardRefusal { rule: Rule::Budget, until: Some(spent.until) });
-        }
         let is_known = inner.is_known(service, number, scope.now);
-        let price = inner.budgets.price(signals.country, channel);
-        let assessment = inner.guard.lock().assess(&Signals { price, ..*signals }, scope, is_known);
+        let price =
+            inner.budgets.price(country, channel).map(|price| price.saturating_mul(parts.max(1).into()));
+        let charges = inner.budgets.charges(service, country, channel, parts);
+        let (mut guard, mut counts) = (inner.guard.lock(), inner.counts.lock());
+        let by_limits = counts.fit(limits, scope.now);
+        let by_limits = by_limits
+            .map_err(|Full { until, .. }| GuardRefusal { rule: Rule::RateLimit, until: Some(until) })?;
+        let by_budgets = match counts.fit(&charges, scope.now) {
+            Ok(counted) => counted,
+            Err(full) => {
+                drop((guard, counts));
+                return Err(inner.spent_budget(message, full));
+            }
+        };
+        let assessment = guard.assess(&Signals { price, ..*signals }, scope, is_known);
+        let ticket = assessment.verdict.map(|()| {
+            let (at, counted) = (guard.second(scope.now), [by_limits, by_budgets].concat());
+            counts.take(&counted);
+            inner.budgets.warn_if_nearly_spent(service, &counted, &counts, scope.now);
+            assessment.ticket.counting(at, counted)
+        });
+        drop((guard, counts));
         for finding in &assessment.findings {
             inner.count(message, finding, None);
         }
-        assessment.verdict.map(|()| assessment.ticket)
+        ticket
     }
 
     /// Counts a refused message, and notes why the number got none.
@@ -328,10 +385,15 @@ impl PumpingGuard {
     }
 
     /// Decides about a further message of a verification.
-    pub fn assess_step(&self, signals: &Signals, request_id: Option<&str>) -> Result<Ticket, GuardRefusal> {
+    pub fn assess_step(
+        &self,
+        signals: &Signals,
+        parts: u32,
+        request_id: Option<&str>,
+    ) -> Result<Ticket, GuardRefusal> {
         let (key, channel) = (NumberKey::new(signals.service, signals.number), signals.channel);
         // A text message to a landline is no message that a person misses: the next step may be a call.
-        self.assess(signals, request_id).inspect_err(|refusal| {
+        self.assess(signals, parts, &[], request_id).inspect_err(|refusal| {
             if refusal.rule != Rule::Landline {
                 self.refused(key, channel, *refusal);
             }
@@ -342,7 +404,10 @@ impl PumpingGuard {
     pub fn learn(&self, key: NumberKey, news: GuardNews) {
         let (guard, scope) = (&self.inner.guard, self.inner.scope(key.service));
         match news {
-            GuardNews::NotSent(ticket) => guard.lock().give_back(scope, key.number, &ticket),
+            GuardNews::NotSent(ticket) => {
+                guard.lock().give_back(scope, key.number, &ticket);
+                self.inner.counts.lock().give_back(&ticket.counted);
+            }
             GuardNews::Refused(channel, refusal) => self.refused(key, channel, refusal),
             GuardNews::Verified(change, tickets) => {
                 guard.lock().verified(scope, key.number, &tickets, change);
@@ -366,25 +431,45 @@ impl PumpingGuard {
         Some(GuardNews::Verified(VerifiedChange { before, after }, tickets))
     }
 
-    /// Charges one message to the budgets, durably, before a gateway may get it.
-    pub async fn charge(&self, message: Message<'_>, parts: u32) -> Result<Charge, ChargeError> {
+    /// Charges a message to the budgets, as far as it costs more than its tickets say.
+    pub fn charge(
+        &self,
+        message: Message<'_>,
+        parts: u32,
+        before: &[Ticket],
+    ) -> Result<Option<Ticket>, GuardRefusal> {
         let (Message { service, number, channel, .. }, inner) = (message, &self.inner);
+        let (country, now) = (number.region(), inner.clock.now());
+        let refused = |refusal| {
+            self.refused(NumberKey::new(service, number), channel, refusal);
+            refusal
+        };
         if let Some(most) = inner.rules(service).max_price.filter(|_| parts > 1) {
-            let price = inner.budgets.price(number.region(), channel);
+            let price = inner.budgets.price(country, channel);
             if price.is_none_or(|price| price.saturating_mul(parts.into()) > most) {
-                let refusal = GuardRefusal { rule: Rule::Price, until: None };
-                self.refused(NumberKey::new(service, number), channel, refusal);
-                return Err(ChargeError::TooDear);
+                return Err(refused(GuardRefusal { rule: Rule::Price, until: None }));
             }
         }
-        let charged = inner.budgets.charge(service, number, channel, parts).await;
-        charged.inspect_err(|error| {
-            if let ChargeError::Spent(spent) = error {
-                self.inner.report_spent_budget(message, spent);
-                let refusal = GuardRefusal { rule: Rule::Budget, until: Some(spent.until) };
-                self.refused(NumberKey::new(service, number), channel, refusal);
-            }
-        })
+        let mut charges = inner.budgets.charges(service, country, channel, parts);
+        for charge in &mut charges {
+            let counted = before.iter().flat_map(|ticket| &ticket.counted);
+            let counted = counted.filter(|of| of.id == charge.id && now < of.ends);
+            charge.amount = charge.amount.saturating_sub(counted.map(|counted| counted.amount).sum());
+        }
+        charges.retain(|charge| charge.amount > 0);
+        if charges.is_empty() {
+            return Ok(None);
+        }
+        let (mut guard, mut counts) = (inner.guard.lock(), inner.counts.lock());
+        let fitting = counts.fit(&charges, now);
+        if let Ok(counted) = &fitting {
+            counts.take(counted);
+            inner.budgets.warn_if_nearly_spent(service, counted, &counts, now);
+        }
+        let at = guard.second(now);
+        drop((guard, counts));
+        let counted = fitting.map_err(|full| refused(inner.spent_budget(message, full)))?;
+        Ok(Some(Ticket::default().counting(at, counted)))
     }
 
     /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
@@ -449,8 +534,15 @@ impl PumpingGuard {
             ("verified numbers", verified.held(), verified.limit()),
         ];
         let tables = tables.map(|(name, held, limit)| TableReading { name, held, limit });
-        (tables.into(), dropped, budgets.list(None))
+        (tables.into(), dropped, budgets.list(None, &self.inner.counts.lock(), self.inner.clock.now()))
     }
+}
+
+/// What a stored row is about.
+#[derive(Clone, Copy)]
+enum Row {
+    Bucket((ServiceId, Dimension)),
+    Count(CountId),
 }
 
 /// Writes the changes until the last handle is gone.
@@ -460,7 +552,9 @@ async fn run(inner: Weak<Inner>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(inner) = inner.upgrade() else { return };
         let _ = inner.write().await;
-        let (now, mut guard) = (inner.clock.now(), inner.guard.lock());
+        let now = inner.clock.now();
+        inner.counts.lock().sweep(LOOKS, now);
+        let mut guard = inner.guard.lock();
         guard.rows.sweep(LOOKS, now);
         let dropped = guard.rows.dropped;
         drop(guard);
@@ -494,30 +588,36 @@ impl Inner {
         Subject::of(service, number.as_u64(), &self.slots)
     }
 
-    /// Writes the changed buckets, and then up to which message they are: a crash in between charges messages twice, and any
+    /// Writes the changed rows, and then up to which message they are: a crash in between charges messages twice, and any
     /// crash those that arrived while more than `AT_ONCE` were written. After a refusal, what was not written waits for the
     /// next time.
     async fn write(&self) -> Result<(), Refusal> {
         let mut is_behind = self.writing.lock().await;
-        let (mut changed, written) = {
-            let mut guard = self.guard.lock();
+        let (mut changed, counts, written) = {
+            let (mut guard, mut counts) = (self.guard.lock(), self.counts.lock());
             let changed = guard.rows.take_changed(AT_ONCE);
-            if changed.is_empty() && !*is_behind {
+            if changed.is_empty() && !counts.has_changed() && !*is_behind {
                 return Ok(());
             }
-            (changed, guard.close_second())
+            let written = guard.close_second();
+            (changed, counts.take_changed(written), written)
         };
         *is_behind = true;
+        // By slot: a decision is about one.
+        let mut slots = BTreeMap::<u8, Vec<_>>::new();
+        for (id, count) in counts {
+            let (slot, row) = (self.slots.of(id), count.map(|count| GuardRow::Count(id, count)));
+            slots.entry(slot).or_default().push((Subject { slot, id }, Row::Count(id), row));
+        }
         loop {
             // While many messages are sent, there may always be further changes.
             let is_rest = changed.len() < AT_ONCE;
-            // By slot: a decision is about one.
-            let mut slots = BTreeMap::<u8, Vec<_>>::new();
             for (name, bucket) in changed {
                 let subject = Subject::of_name(&(Key::new(Some(name.0), name.1), false), &self.slots);
                 let row = bucket.map(|bucket| GuardRow::Bucket(name.0, name.1, bucket));
-                slots.entry(subject.slot).or_default().push((subject, name, row));
+                slots.entry(subject.slot).or_default().push((subject, Row::Bucket(name), row));
             }
+            let slots = std::mem::take(&mut slots);
             for written in join_all(slots.into_values().map(|rows| self.write_rows(rows))).await {
                 written?;
             }
@@ -532,11 +632,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes buckets of one slot, which are changed again after a refusal.
-    async fn write_rows(
-        &self,
-        rows: Vec<(Subject, (ServiceId, Dimension), Option<GuardRow>)>,
-    ) -> Result<(), Refusal> {
+    /// Writes rows of one slot, which are changed again after a refusal.
+    async fn write_rows(&self, rows: Vec<(Subject, Row, Option<GuardRow>)>) -> Result<(), Refusal> {
         let (subject, names): (_, Vec<_>) = (rows[0].0, rows.iter().map(|(_, name, _)| *name).collect());
         let written = self.router.decide(subject, move |view| {
             for (Subject { id, .. }, _, row) in &rows {
@@ -545,9 +642,12 @@ impl Inner {
             Ok(())
         });
         answer(written).await.inspect_err(|_| {
-            let mut guard = self.guard.lock();
+            let (mut guard, mut counts) = (self.guard.lock(), self.counts.lock());
             for name in names {
-                guard.rows.mark_changed(name);
+                match name {
+                    Row::Bucket(name) => guard.rows.mark_changed(name),
+                    Row::Count(id) => counts.mark_changed(id),
+                }
             }
         })
     }
@@ -582,11 +682,14 @@ impl Inner {
         answer(written).await
     }
 
-    /// Reports that a budget has nothing left for a message.
-    fn report_spent_budget(&self, message: Message<'_>, spent: &SpentBudget) {
-        let (rule, key) = (Rule::Budget, Key::new(spent.service, Dimension::Total));
-        let (is_refused, until) = (true, Some(spent.until));
-        self.count(message, &Finding { rule, key, is_refused, figures: None, until }, spent.newly_spent);
+    /// Reports that a budget has too little left for a message.
+    fn spent_budget(&self, message: Message<'_>, full: Full) -> GuardRefusal {
+        let (rule, is_refused, until) = (Rule::Budget, true, Some(full.until));
+        if let Some(SpentBudget { service, newly_spent }) = self.budgets.spent(message.service, full) {
+            let key = Key::new(service, Dimension::Total);
+            self.count(message, &Finding { rule, key, is_refused, figures: None, until }, newly_spent);
+        }
+        GuardRefusal { rule, until }
     }
 
     /// Counts and logs a broken rule. `newly_spent` is the key of a budget and its limit.

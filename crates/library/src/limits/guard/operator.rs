@@ -217,10 +217,11 @@ impl PumpingGuard {
             Dimension::Number(number) => service == ServiceId::DEFAULT || inner.registry.accepts(number),
             _ => true,
         };
-        let spent = inner.budgets.used_up(service, country_and_type(dimension).0);
+        let country = country_and_type(dimension).0;
+        let spent = inner.budgets.used_up(service, country, &inner.counts.lock(), self.now());
         let refused = match (is_in_a_plan, spent, verdict) {
             (false, ..) => Some(("numbering_plan".to_owned(), None)),
-            (true, Some((budget, until)), _) => Some((budget.name, Some(until))),
+            (true, Some((budget, until)), _) => Some((budget, Some(until))),
             (true, None, Err(refused)) => Some((refused.rule.to_string(), refused.until)),
             (true, None, Ok(())) => None,
         };
@@ -394,7 +395,7 @@ impl PumpingGuard {
 
     /// The budgets of a service, or of all.
     pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
-        let mut budgets = self.inner.budgets.list(service);
+        let mut budgets = self.inner.budgets.list(service, &self.inner.counts.lock(), self.now());
         for budget in &mut budgets {
             (budget.service_sid, budget.service) = self.named(budget.service_id, "all");
         }

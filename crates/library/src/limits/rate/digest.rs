@@ -5,10 +5,11 @@ use sha2::Sha256;
 
 use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, record_id_parts};
 use crate::engine::SlotHash;
+use crate::limits::counts::CountId;
 use crate::shard::Subject;
 
 /// Keeps these digests apart from everything else that the server key is used for.
-const COUNTER: &[u8] = b"onceward/limit-value/1";
+const COUNTER: &[u8] = b"onceward/limit-value/2";
 const REQUEST: &[u8] = b"onceward/idempotency-key/2";
 const CARRIED: &[u8] = b"onceward/carried-code/1";
 
@@ -25,9 +26,10 @@ impl Digester {
         Self { mac, slots: SlotHash::new(server_key) }
     }
 
-    /// The subject of a counter, and a tag against collisions.
-    pub fn counter(&self, service: ServiceId, limit: &Sid, value: &str) -> (Subject, u64) {
-        self.digest(service, &[COUNTER, limit.bytes(), value.as_bytes()])
+    /// The count of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
+    /// strict, and never too loose.
+    pub fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
+        self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]).0.id
     }
 
     /// An idempotency key of a number: its record key, in the slot of the number, and a tag.

@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digester;
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
+use crate::limits::counts::CountId;
 use crate::observe::log_limit::OncePerSecond;
 use crate::shard::{Capacity, Id, LimitedTable, Record, RecordKey, Refusal, Shards, Transaction};
 
@@ -179,6 +180,11 @@ impl IdempotencyKeys {
     /// The limit on remembered keys.
     pub fn capacity(&self) -> &Arc<Capacity> {
         &self.0.capacity
+    }
+
+    /// The name of the count of a value by a bucket of a rate limit.
+    pub fn count_of(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
+        self.0.digester.count(service, limit, bucket, value)
     }
 
     /// Begins a request. Two requests are equal if their fingerprints are.

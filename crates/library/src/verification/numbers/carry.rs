@@ -100,7 +100,7 @@ impl Verifier {
         key: NumberKey,
         options: SendOptions,
         of_number: RequestKey,
-        taken: Option<Ticket>,
+        taken: Vec<Ticket>,
     ) -> Result<Permitted, Refusal> {
         let settings = self.deps.attempt_log;
         let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
@@ -153,8 +153,8 @@ impl Verifier {
         Ok((Reply { reason, may_have_been_sent, ..Reply::new(outcome?, now, None) }, last))
     }
 
-    fn not_sent(&self, key: NumberKey, ticket: Option<Ticket>) {
-        if let Some((guard, ticket)) = self.delivery.guard().zip(ticket) {
+    fn not_sent(&self, key: NumberKey, tickets: Vec<Ticket>) {
+        for (guard, ticket) in self.delivery.guard().into_iter().cycle().zip(tickets) {
             guard.learn(key, GuardNews::NotSent(ticket));
         }
     }

@@ -148,7 +148,8 @@ impl NumberCommand {
             (Request::Check(check, waiter), Next::AskGateway(permit)) => {
                 ask_if_in_time(Asking { check, permit, waiter }, subject, &deps, after)
             }
-            (Request::Settle(Sending { outgoing, waiter, .. }, _), Next::SendAgain) => {
+            (Request::Settle(Sending { mut outgoing, waiter, .. }, delivered), Next::SendAgain) => {
+                outgoing.allowance = delivered.allowance;
                 Some(Request::Send(outgoing, waiter))
             }
             (request, next) => {
@@ -202,12 +203,12 @@ impl Command for NumberCommand {
                 // What it planned is not kept either.
                 (delivered.allowance.refundable(), true)
             }
-            Request::SettleCheck(..) => (None, true),
-            Request::Resume(..) | Request::Check(..) | Request::End(..) => (None, false),
+            Request::SettleCheck(..) => (Vec::new(), true),
+            Request::Resume(..) | Request::Check(..) | Request::End(..) => (Vec::new(), false),
         };
         // An earlier commit has begun it, and a gateway may have been asked.
         let refusal = if has_begun { Refusal::OutcomeUnknown } else { refusal };
-        if let Some(ticket) = unused {
+        for ticket in unused {
             (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
         }
         match request.into_waiter() {

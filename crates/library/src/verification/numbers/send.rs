@@ -49,7 +49,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Resu
             decision.emit_lockout(&next);
             decision.count(Fact::Send(unsent(decision.key, channel, end)));
             decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until }));
-            if let Some(ticket) = outgoing.allowance.refundable() {
+            for ticket in outgoing.allowance.refundable() {
                 decision.tell_guard(GuardNews::NotSent(ticket));
             }
             Ok(Next::Sent(Ok(Reply::new(outcome, now, None))))
@@ -133,7 +133,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
         let outgoing = Outgoing {
             channel: Some(follow_up.channel),
             client: ClientSignals { network, ..ClientSignals::default() },
-            allowance: follow_up.allowance,
+            allowance: follow_up.allowance.clone(),
             style,
             ..Outgoing::new(decision.key)
         };
@@ -142,7 +142,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
         Ok(Next::DeliverPlanned(Box::new(outgoing), permitted))
     } else {
         record.end_follow_up(log, decision.view);
-        if let Some(ticket) = plan.follow_up.allowance.refundable() {
+        for ticket in plan.follow_up.allowance.refundable() {
             decision.tell_guard(GuardNews::NotSent(ticket));
         }
         Ok(Next::NothingDue)
@@ -181,7 +181,7 @@ pub(super) fn settle(
     // A verification that ended before its message left is no reason to refuse the request: it begins another one, with
     // what the guard has taken.
     let begins_again = *result == SendResult::NoLongerUsable && permitted.follow_up.is_none();
-    let unused = delivered.certainly_not_sent().filter(|_| !begins_again);
+    let unused = if begins_again { Vec::new() } else { delivered.certainly_not_sent() };
     // No message has left for the plan that this send takes the place of.
     for ticket in replaced_plan.into_iter().chain(unused) {
         decision.tell_guard(GuardNews::NotSent(ticket));

@@ -22,7 +22,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::Receipt;
-use crate::limits::guard::{Exemption, GuardRefusal, PumpingGuard, Rule, Ticket};
+use crate::limits::guard::{GuardRefusal, PumpingGuard, Rule, Ticket};
 use crate::limits::rate::{KEPT_BEYOND, RequestKey};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
@@ -154,6 +154,8 @@ impl Verifier {
         let responder = responder.of(first);
         if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
             responder.send(Err(Refusal::SendsOverloaded));
+        } else if let Some(Err(full)) = self.guard().map(|of| of.make_room(key.service, &outgoing.limits)) {
+            responder.send(Err(full));
         } else if let Err(refusal) = self.assess(&mut outgoing) {
             responder.send(Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)));
         } else {
@@ -200,17 +202,15 @@ impl Verifier {
             }
         })?;
         outgoing.channel = Some(channel);
-        outgoing.allowance = match outgoing.client.exemption {
-            Exemption::None => TakenAllowance::Refundable(ticket),
-            Exemption::Allowances => TakenAllowance::OfExempt(ticket),
-            Exemption::AllowancesAndTypes => TakenAllowance::Exempt,
-        };
+        outgoing.allowance = TakenAllowance { exemption: outgoing.client.exemption, tickets: vec![ticket] };
         Ok(())
     }
 
     fn take_allowance(&self, outgoing: &Outgoing, channel: &mut Channel) -> Result<Ticket, GuardRefusal> {
         let (NumberKey { service, number, is_test }, client) = (outgoing.key, outgoing.client);
-        let decides = |guard: &&PumpingGuard| client.refuses_landlines || !guard.is_off(service);
+        let decides = |guard: &&PumpingGuard| {
+            client.refuses_landlines || !outgoing.limits.is_empty() || !guard.is_off(service)
+        };
         let Some(guard) = self.delivery.guard().filter(|_| !is_test).filter(decides) else {
             return Ok(Ticket::default());
         };
@@ -223,7 +223,20 @@ impl Verifier {
             *channel = Channel::Call;
             signals.channel = *channel;
         }
-        guard.assess(&signals, outgoing.request_id.as_deref())
+        let parts = if guard.counts_parts(service) { self.parts(outgoing, *channel) } else { 1 };
+        guard.assess(&signals, parts, &outgoing.limits, outgoing.request_id.as_deref())
+    }
+
+    /// The parts of a message that its provider asks money for. All codes of one length make the same number of them.
+    fn parts(&self, outgoing: &Outgoing, channel: Channel) -> u32 {
+        let options = outgoing.options.unwrap_or_else(|| self.deps.policies.of(outgoing.key.service).code);
+        let any_code = Code::from_value(0, options.length);
+        self.delivery.parts(
+            outgoing,
+            channel,
+            outgoing.supplied_code.as_ref().unwrap_or(&any_code),
+            options.life,
+        )
     }
 
     /// Checks a submitted code. The command is carried out even if the caller goes away.

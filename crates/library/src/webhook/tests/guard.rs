@@ -19,7 +19,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {
         let signals = guard.signals(ClientSignals::default(), SERVICE, number(last), Channel::Sms);
-        guard.assess(&signals, None)
+        guard.assess(&signals, 1, &[], None)
     };
     let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal { until: Some(_), .. }));
     assert_eq!((0..40).filter(is_refused).count(), 30);
@@ -33,9 +33,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     for _ in 0..45 {
         let (number, channel) = (number(1), Channel::Sms);
         let message = Message { service: SERVICE, number, channel, request_id: None };
-        if let Ok(mut charge) = guard.charge(message, 1).await {
-            charge.spend();
-        }
+        let _ = guard.charge(message, 1, &[]);
     }
     world.settle().await;
     let asked = world.asked();

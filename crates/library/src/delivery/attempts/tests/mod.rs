@@ -10,7 +10,6 @@ use crate::clock::{Clock, ManualClock};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
-use crate::limits::guard::Ticket;
 use crate::registry::world::start_shards;
 use crate::shard::tests::FaultyStore;
 use crate::shard::{Subject, Transaction};
@@ -83,7 +82,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         sent: 1,
-        allowance: TakenAllowance::Refundable(Ticket::default()),
+        allowance: TakenAllowance::default(),
     };
     let expires = due.plus(Duration::from_secs(600));
     let style = MessageStyle {

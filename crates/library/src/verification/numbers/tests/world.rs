@@ -23,7 +23,7 @@ use crate::domain::{
     ServiceId, Timestamp,
 };
 use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
-use crate::limits::guard::{GuardNews, Ticket};
+use crate::limits::guard::GuardNews;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
@@ -180,7 +180,7 @@ impl World {
 
     fn sends_message(&mut self, outgoing: Outgoing) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
-        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let allowance = TakenAllowance::default();
         let outgoing = Box::new(Outgoing { allowance, ..outgoing });
         self.submit(outgoing.key, Request::Send(outgoing, Waiter::Send(responder)));
         awaited
@@ -280,9 +280,9 @@ impl World {
     pub fn settles_with(&mut self, sending: Sending, result: SendResult, reason: Option<Failure>) {
         let key = sending.outgoing.key;
         let allowance = if result.may_still_arrive() {
-            TakenAllowance::Final
+            TakenAllowance { tickets: Vec::new(), ..TakenAllowance::default() }
         } else {
-            TakenAllowance::Refundable(Ticket::default())
+            TakenAllowance::default()
         };
         let delivered =
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance, parts: 1 };
@@ -293,14 +293,14 @@ impl World {
     pub fn postpones(&mut self, sending: Sending) {
         let (key, follow_up) = (sending.outgoing.key, self.follow_up());
         let result = SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: None };
-        let (allowance, plan) = (follow_up.allowance, PlanChange::Set(follow_up));
+        let (allowance, plan) = (follow_up.allowance.clone(), PlanChange::Set(follow_up));
         let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
         self.submit(key, Request::Settle(sending, delivered));
     }
 
     /// A retry that is due.
     fn follow_up(&self) -> FollowUp {
-        let allowance = TakenAllowance::Refundable(Ticket::default());
+        let allowance = TakenAllowance::default();
         let reason = Reason::Retry { attempt: 0, retries: 1 };
         FollowUp { due: self.now, channel: Channel::Call, reason, step: 0, sent: 0, allowance }
     }

@@ -1,16 +1,15 @@
 //! Beginnings of verifications, and their further messages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Verifying;
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, request_fingerprint};
-use crate::limits::guard::{ClientSignals, GuardRefusal, Rule};
-use crate::limits::rate::{
-    BucketRule, Charge, Charged, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, LimitRefusal,
-    RequestKey, RunningRequest,
-};
+use crate::limits::counts::{Charge, Window};
+use crate::limits::guard::{ClientSignals, Rule};
+use crate::limits::rate::{KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, RequestKey, RunningRequest};
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
 use crate::verification::numbers::{
@@ -18,6 +17,11 @@ use crate::verification::numbers::{
     VerificationSummary,
 };
 use crate::verification::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
+
+/// Characters of a value for a rate limit.
+const LONGEST_VALUE: usize = 255;
+/// Rate limits that one request may name.
+const MOST_LIMITS: usize = 10;
 
 impl Verifying {
     pub(super) async fn begin_verification(&self, mut begin: BeginRequest) -> Result<Verification, Refused> {
@@ -55,7 +59,7 @@ impl Verifying {
 
     async fn start(&self, service: &Service, begin: BeginRequest) -> Result<Verification, Refused> {
         let number = begin.message.key.number;
-        let charges = charges(service, &begin)?;
+        let limits = self.charges(service, &begin)?;
         let test = self.test(service, number);
         if test.is_none() && !self.registry.accepts(number) {
             return Err(unknown_number());
@@ -68,28 +72,14 @@ impl Verifying {
         let own_life = begin.life.map(|life| SendOptions { life, ..service.settings.policy().code });
         let mut outgoing = self.worded(service, begin, code_length)?;
         (outgoing.options, outgoing.has_limits) = (own_life, true);
-        // What the limits take is durable: each refusal that counts nothing comes before.
-        let taken = if let Some(test) = test {
-            self.set_test(&mut outgoing, service, test);
-            Charged::default()
-        } else {
-            self.take(charges, &outgoing).await?
-        };
-        let reply = self.verifier.send(Box::new(outgoing)).await;
-        let may_have_been_sent = match &reply {
-            Ok(reply) => reply.may_have_been_sent,
-            Err(refusal) => *refusal == Refusal::OutcomeUnknown,
-        };
-        let shown = reply.map_err(Refused::from).and_then(|mut reply| {
-            let attempts = reply.attempts.take();
-            let summary = begun(reply, number, brings_a_code)?;
-            Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
-        });
-        // A message that may have left stays counted: the person may have it, and its provider may charge for it.
-        if shown.is_err() && !may_have_been_sent {
-            self.limits.give_back(taken);
+        match test {
+            Some(test) => self.set_test(&mut outgoing, service, test),
+            None => outgoing.limits = limits,
         }
-        shown
+        let mut reply = self.verifier.send(Box::new(outgoing)).await?;
+        let attempts = reply.attempts.take();
+        let summary = begun(reply, number, brings_a_code)?;
+        Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
     }
 
     /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
@@ -163,23 +153,29 @@ impl Verifying {
         Ok(message)
     }
 
-    async fn take(&self, charges: Vec<Charge>, outgoing: &Outgoing) -> Result<Charged, Refused> {
-        if charges.is_empty() {
-            return Ok(Charged::default());
+    /// What the request is charged by the rate limits that it names.
+    fn charges(&self, service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refused> {
+        let invalid = |why: String| Refused::Invalid(format!("RateLimits: {why}"));
+        if begin.rate_limits.len() > MOST_LIMITS {
+            return Err(invalid(format!("a request names more than {MOST_LIMITS} rate limits")));
         }
-        self.limits.take(charges).await.map_err(|refusal| match refusal {
-            LimitRefusal::Reached { until, .. } => {
-                let refusal = GuardRefusal { rule: Rule::RateLimit, until: Some(until) };
-                if let Some(guard) = self.verifier.guard() {
-                    guard.refused(outgoing.key, outgoing.channel(), refusal);
-                }
-                Refused::TooMany { until }
+        let mut charges = Vec::new();
+        for (name, value) in &begin.rate_limits {
+            let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
+            let limit = limit
+                .ok_or_else(|| invalid(format!("this service has no rate limit {:?}", mask_number(name))))?;
+            if value.chars().count() > LONGEST_VALUE {
+                return Err(invalid(format!(
+                    "a value for a rate limit is longer than {LONGEST_VALUE} characters"
+                )));
             }
-            LimitRefusal::ValueTooLong | LimitRefusal::TooManyCharges => {
-                Refused::Invalid(format!("RateLimits: {refusal}"))
-            }
-            LimitRefusal::Refused(refusal) => Refused::Unavailable(refusal),
-        })
+            charges.extend(limit.buckets.iter().map(|bucket| {
+                let id = self.keys.count_of(service.id, &limit.sid, &bucket.sid, value);
+                let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
+                Charge { id, amount: 1, most: bucket.max.into(), window: Window::FromFirst(length) }
+            }));
+        }
+        Ok(charges)
     }
 
     /// As [`Verifier::send`](crate::verification::numbers::Verifier::send), for the default service by the compatible
@@ -243,6 +239,7 @@ pub(super) fn begun(
         SendOutcome::GuardRefused(refusal) => match refusal.rule {
             Rule::CountryList => Refused::Country,
             Rule::Landline => Refused::Landline(number.landline_hint()),
+            Rule::RateLimit => Refused::TooMany { until: refusal.until.unwrap_or_default() },
             Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
             _ => Refused::ByGuard { is_for_an_allowance: refusal.is_for_an_allowance() },
         },
@@ -275,28 +272,6 @@ pub(super) fn begun(
             | None => Refused::GatewayFailed,
         },
     })
-}
-
-/// The counters of rate limits that the request is charged to.
-fn charges(service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refused> {
-    let charge = |(name, value): (&String, &String)| {
-        let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
-        let limit = limit.ok_or_else(|| {
-            Refused::Invalid(format!("RateLimits: this service has no rate limit {:?}", mask_number(name)))
-        })?;
-        let rule = |bucket: &crate::registry::Bucket| BucketRule {
-            sid: bucket.sid,
-            max: bucket.max,
-            interval: bucket.interval,
-        };
-        Ok(Charge {
-            service: service.id,
-            limit: limit.sid,
-            value: value.clone(),
-            buckets: limit.buckets.iter().map(rule).collect(),
-        })
-    };
-    begin.rate_limits.iter().map(charge).collect()
 }
 
 impl From<Refusal> for Refused {

@@ -21,7 +21,7 @@ use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attem
 use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{Ending, LockoutState, Sealer, SendOptions, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
-use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest, Limits};
+use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest};
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
@@ -37,7 +37,6 @@ pub struct Verifying {
     registry: Registry,
     /// Commands about numbers.
     pub verifier: Verifier,
-    limits: Limits,
     keys: IdempotencyKeys,
     sealer: Arc<Sealer>,
     /// Messages with carried codes that are being sent.
@@ -56,16 +55,16 @@ const EARLY_ANSWER: Duration = Duration::from_secs(3);
 const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
-    pub fn new(registry: Registry, verifier: Verifier, limits: Limits, keys: IdempotencyKeys) -> Self {
+    pub fn new(registry: Registry, verifier: Verifier, keys: IdempotencyKeys) -> Self {
         let sealer = Arc::new(Sealer::new(verifier.server_key()));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
         let carried = Messages::new(verifier.messages.most);
-        Self { registry, verifier, limits, keys, sealer, carried, early_receipts }
+        Self { registry, verifier, keys, sealer, carried, early_receipts }
     }
 
-    /// The limits on counters of rate limits and on idempotency keys.
-    pub fn capacities(&self) -> [&Capacity; 2] {
-        [self.limits.capacity(), self.keys.capacity()]
+    /// The limit on idempotency keys.
+    pub fn capacity(&self) -> &Capacity {
+        self.keys.capacity()
     }
 
     /// Attempts to deliver messages, the newest first.
@@ -220,11 +219,8 @@ impl Verifying {
     /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
     /// is durable.
     pub async fn begin(&self, begin: BeginRequest) -> Result<Verification, Refused> {
-        // One command needs no task: it is carried out in any case. What rate limits have taken must be given back.
-        if begin.rate_limits.is_empty() {
-            return self.begin_verification(begin).await;
-        }
-        self.carried_out(|this| async move { this.begin_verification(begin).await }).await
+        // It needs no task: the command is carried out in any case.
+        self.begin_verification(begin).await
     }
 
     /// Carries a code that another system made. Returns when the provider took the message.

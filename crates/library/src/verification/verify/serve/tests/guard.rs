@@ -111,6 +111,40 @@ async fn crashes_charge_a_message_once() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn budgets_are_exact_across_crashes_also_of_verified_numbers() {
+    let settings = GuardSettings { messages_per_hour: Some(6), ..GuardSettings::default() };
+    let mut world = paid(settings).await;
+    for message in 0..6 {
+        if message % 2 == 0 {
+            sends(&world, TJ + message).await.expect("sent");
+        } else {
+            verified(&world, TJ + message).await;
+        }
+        let seconds = message % 3;
+        world.advance(Duration::from_secs(seconds));
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        world = world.crashes().await;
+        assert_eq!(world.guard.budgets(None)[0].spent, message + 1);
+    }
+    assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
+}
+
+#[tokio::test]
+async fn with_every_budget_a_send_waits_for_the_disk_twice() {
+    let most = Some(1_000_000);
+    let settings = GuardSettings {
+        messages_per_hour: most,
+        messages_per_day: most,
+        money_per_day: most,
+        ..GuardSettings::default()
+    };
+    let world = paid(settings).await;
+    let before = world.store.commits();
+    sends(&world, DE).await.expect("sent");
+    assert_eq!(world.store.commits() - before, 2);
+}
+
 #[tokio::test]
 async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
     let mut world = paid(GuardSettings::default()).await;
@@ -278,7 +312,7 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     for n in 0..5 {
         let (client, to) = (ClientSignals::default(), phone(TJ + 10_000 * n));
         let signals = world.guard.signals(client, world.service.id, to, Channel::Sms);
-        world.guard.assess(&signals, None).expect("sent");
+        world.guard.assess(&signals, 1, &[], None).expect("sent");
     }
     world.store.fail_next([StoreFault::Hang, StoreFault::Unavailable]);
     let set = world.guard.set_entry(key, Some(EntryAction::Block), 60, world.author());

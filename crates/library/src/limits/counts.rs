@@ -1,0 +1,287 @@
+//! Exact counts of messages and money, in windows: budgets, and values of rate limits.
+//!
+//! All are in memory. The guard writes the changed ones each second; a start takes the charges again that are only in the
+//! tickets of messages.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::{IndexMap, IndexSet};
+pub use onceward_core::guard::{Count, CountId, Counted};
+
+use crate::domain::Timestamp;
+use crate::shard::{Capacity, service_of};
+
+/// How long a window lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// An hour or a day of UTC.
+    Hour,
+    Day,
+    /// So long from its first charge on.
+    FromFirst(Duration),
+}
+
+impl Window {
+    const fn length(self) -> Duration {
+        match self {
+            Self::Hour => Duration::from_secs(3_600),
+            Self::Day => Duration::from_secs(86_400),
+            Self::FromFirst(length) => length,
+        }
+    }
+
+    /// The beginning of one that begins now.
+    pub fn since(self, now: Timestamp) -> Timestamp {
+        let aligned = |millis: u64| Timestamp::from_millis(now.as_millis() / millis * millis);
+        match self {
+            Self::Hour => aligned(3_600_000),
+            Self::Day => aligned(86_400_000),
+            Self::FromFirst(_) => now,
+        }
+    }
+}
+
+/// What is to be charged to a count, and the most that its window may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    pub id: CountId,
+    pub amount: u64,
+    pub most: u64,
+    pub window: Window,
+}
+
+/// A charge that does not fit: its count, and when the window ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full {
+    pub id: CountId,
+    pub until: Timestamp,
+}
+
+pub struct Counts {
+    rows: IndexMap<CountId, Count>,
+    changed: IndexSet<CountId>,
+    /// The row that a sweep looks at next.
+    swept: usize,
+    capacity: Arc<Capacity>,
+}
+
+impl Counts {
+    pub fn new(capacity: Arc<Capacity>) -> Self {
+        let (rows, changed) = (IndexMap::default(), IndexSet::default());
+        Self { rows, changed, swept: 0, capacity }
+    }
+
+    /// The present window of a charge.
+    fn window(&self, Charge { id, window, .. }: &Charge, now: Timestamp) -> Count {
+        let fresh = || {
+            let since = window.since(now);
+            Count { since, ends: since.plus(window.length()), amount: 0, written: 0 }
+        };
+        // A window that was made shorter has ended early. A clock that was set back stays in the later one.
+        let live = |row: &&Count| now < row.ends.min(row.since.plus(window.length()));
+        self.rows.get(id).filter(live).copied().unwrap_or_else(fresh)
+    }
+
+    /// What was charged in the present window.
+    pub fn spent(&self, charge: &Charge, now: Timestamp) -> u64 {
+        self.window(charge, now).amount
+    }
+
+    /// The charges as they would count, if all fit; else the one whose window ends last.
+    pub fn fit(&self, charges: &[Charge], now: Timestamp) -> Result<Vec<Counted>, Full> {
+        let (mut fitting, mut full) = (Vec::with_capacity(charges.len()), None::<Full>);
+        for charge in charges {
+            let Count { since, ends, amount, .. } = self.window(charge, now);
+            if amount.saturating_add(charge.amount) > charge.most {
+                let until = ends.min(since.plus(charge.window.length()));
+                full = full.filter(|full| until <= full.until).or(Some(Full { id: charge.id, until }));
+            }
+            fitting.push(Counted { id: charge.id, since, ends, amount: charge.amount });
+        }
+        full.map_or(Ok(fitting), Err)
+    }
+
+    /// Whether there is room for the counts of these charges.
+    pub fn have_room(&self, charges: &[Charge]) -> bool {
+        charges
+            .iter()
+            .all(|Charge { id, .. }| self.rows.contains_key(id) || self.capacity.has_room(service_of(id)))
+    }
+
+    pub fn take(&mut self, counted: &[Counted]) {
+        for &Counted { id, since, ends, amount } in counted {
+            let entry = self.rows.entry(id);
+            if matches!(entry, indexmap::map::Entry::Vacant(_)) {
+                self.capacity.count(|held| held.add(service_of(&id), 1));
+            }
+            let row = entry.or_insert(Count { since, ends, amount: 0, written: 0 });
+            if row.since != since {
+                *row = Count { since, ends, amount: 0, ..*row };
+            }
+            row.amount = row.amount.saturating_add(amount);
+            self.changed.insert(id);
+        }
+    }
+
+    pub fn give_back(&mut self, counted: &[Counted]) {
+        for Counted { id, since, amount, .. } in counted {
+            let Some(row) = self.rows.get_mut(id).filter(|row| row.since == *since) else { continue };
+            row.amount = row.amount.saturating_sub(*amount);
+            self.changed.insert(*id);
+            if row.amount == 0 {
+                self.remove(id);
+            }
+        }
+    }
+
+    fn remove(&mut self, id: &CountId) {
+        if self.rows.swap_remove(id).is_some() {
+            self.capacity.count(|held| held.remove(service_of(id), 1));
+        }
+    }
+
+    /// Before the first message: takes again what a message of this second took, if the rows lack it. `written` is the
+    /// second up to which all rows are.
+    pub fn again(&mut self, counted: &[Counted], at: u32, written: u32) {
+        for counted in counted {
+            let row = self.rows.get(&counted.id);
+            let lacks = |row: &Count| at >= row.written && counted.since >= row.since;
+            if at >= written && row.is_none_or(lacks) {
+                self.take(&[*counted]);
+            }
+        }
+    }
+
+    pub fn restore(&mut self, id: CountId, row: Count) {
+        if self.rows.insert(id, row).is_none() {
+            self.capacity.count(|held| held.add(service_of(&id), 1));
+        }
+    }
+
+    /// The changed rows, which contain what was charged before this second; `None` for one that is gone.
+    pub fn take_changed(&mut self, written: u32) -> Vec<(CountId, Option<Count>)> {
+        let row = |id| {
+            let row = self.rows.get_mut(&id).map(|row| {
+                row.written = written;
+                *row
+            });
+            (id, row)
+        };
+        self.changed.drain(..).map(row).collect()
+    }
+
+    pub fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// It was not written.
+    pub fn mark_changed(&mut self, id: CountId) {
+        self.changed.insert(id);
+    }
+
+    /// Drops those of the next `looks` rows whose windows have ended.
+    pub fn sweep(&mut self, looks: usize, now: Timestamp) {
+        for _ in 0..looks {
+            match self.rows.get_index(self.swept).map(|(id, row)| (*id, row.ends <= now)) {
+                Some((id, true)) => self.remove(&id),
+                Some((_, false)) => self.swept += 1,
+                None => {
+                    self.swept = 0;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::observe::metrics::ServiceNames;
+    use crate::shard::LimitedTable;
+
+    const IDS: [CountId; 2] = [[1; 12], [2; 12]];
+
+    fn counts() -> Counts {
+        Counts::new(Capacity::new(LimitedTable::Counters, 10, &ServiceNames::default()))
+    }
+
+    fn charge(id: CountId, amount: u64, most: u64) -> Charge {
+        Charge { id, amount, most, window: Window::Hour }
+    }
+
+    proptest! {
+        /// A crash after each charge leaves the rows as they were written last, and the tickets of all messages.
+        #[test]
+        fn no_count_is_exceeded_also_across_crashes(
+            most in 1_u64..60,
+            steps in prop::collection::vec((0..2_usize, 0_u64..20, 0_u32..900, 0..4_u8), 1..200),
+        ) {
+            let (mut counts, mut second, mut written) = (counts(), 7_200_u32, 0_u32);
+            let (mut rows, mut tickets) = (BTreeMap::new(), Vec::new());
+            let mut spent = BTreeMap::<(CountId, u32), u64>::new();
+            for (which, amount, later, event) in steps {
+                second += later;
+                let (id, now) = (IDS[which], Timestamp::from_millis(u64::from(second) * 1_000));
+                let own = spent.entry((id, second / 3_600)).or_default();
+                match counts.fit(&[charge(id, amount, most)], now) {
+                    Ok(counted) => {
+                        counts.take(&counted);
+                        if event == 0 {
+                            counts.give_back(&counted);
+                        } else {
+                            tickets.push((second, counted));
+                            *own += amount;
+                        }
+                    }
+                    Err(full) => {
+                        prop_assert!(*own + amount > most);
+                        prop_assert_eq!(full.until.as_millis(), u64::from(second / 3_600 + 1) * 3_600_000);
+                    }
+                }
+                prop_assert_eq!(counts.spent(&charge(id, 0, most), now), *own);
+                if event == 1 {
+                    second += 1;
+                    for (id, row) in counts.take_changed(second) {
+                        rows.insert(id, row);
+                    }
+                    written = second;
+                }
+                if event == 2 {
+                    counts = self::counts();
+                    let kept = rows.iter().filter_map(|(id, row)| Some((*id, (*row)?)));
+                    kept.for_each(|(id, row)| counts.restore(id, row));
+                    for (at, counted) in &tickets {
+                        counts.again(counted, *at, written);
+                    }
+                    let own = spent[&(id, second / 3_600)];
+                    prop_assert_eq!(counts.spent(&charge(id, 0, most), now), own);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_begins_with_its_first_charge_and_one_made_shorter_ends_early() {
+        let mut counts = counts();
+        let at = |seconds: u64| Timestamp::from_millis(1_700_000_000_000 + seconds * 1_000);
+        let of = |seconds| Charge {
+            window: Window::FromFirst(Duration::from_secs(seconds)),
+            ..charge(IDS[0], 1, 1)
+        };
+        let counted = counts.fit(&[of(60)], at(0)).expect("room");
+        counts.take(&counted);
+        assert_eq!(counts.fit(&[of(60)], at(59)), Err(Full { id: IDS[0], until: at(60) }));
+        assert!(counts.fit(&[of(60)], at(60)).is_ok() && counts.fit(&[of(30)], at(30)).is_ok());
+        assert_eq!(counts.capacity.usage().held, 1);
+        counts.sweep(2, at(60));
+        assert_eq!(counts.capacity.usage().held, 0);
+    }
+}
