@@ -8,13 +8,13 @@ use super::context::Context;
 use super::error::CommandError;
 use super::source::{Source, in_three, in_words, is_of};
 use crate::config::StorageSettings;
-use crate::node::kinds::for_tools;
+use crate::node::kinds;
 use crate::node::{KeyError, server_key};
 use crate::store::StoreError;
 
 pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = &cx.records_on_disk()?;
-    let (source, kinds) = (Source::open(settings)?, for_tools());
+    let (source, kinds) = (Source::open(settings)?, kinds::all());
     check_key(settings, &source.key)?;
     let counts = source.each(&mut |entry| Ok(check(&entry, &kinds)?))?;
     let (numbers, sends, others) = in_three(&counts);

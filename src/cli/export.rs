@@ -13,7 +13,7 @@ use super::backup::{ExportError, Header, Writer};
 use super::context::Context;
 use super::error::CommandError;
 use super::source::{Source, in_three, in_words};
-use crate::node::kinds::for_tools;
+use crate::node::kinds;
 
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
@@ -37,7 +37,7 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let out = Out::open(args.out.as_deref())?;
     let is_stdout = out.is_stdout;
     let source = Source::open(&settings)?;
-    let kinds = for_tools();
+    let kinds = kinds::all();
     let header = Header::new(source.at, source.key.clone());
     let mut writer = Writer::begin(BufWriter::with_capacity(BUFFER_BYTES, &out.to), &header)?;
     let counts = source.each(&mut |entry| Ok(writer.write(&entry, &kinds)?))?;

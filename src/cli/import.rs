@@ -19,8 +19,7 @@ use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
-use crate::node::kinds::for_tools;
-use crate::node::server_key;
+use crate::node::{kinds, server_key};
 use crate::server::{ClusterError, begin_import};
 use crate::store::{self, CopiedRecord, EmbeddedStore, Store, StoreError, check_importable};
 
@@ -134,7 +133,7 @@ impl Import {
     }
 
     fn run(mut self, drop_codes: bool) -> Result<Imported, CommandError> {
-        let (kinds, now, mut imported) = (for_tools(), self.now, Imported::default());
+        let (kinds, now, mut imported) = (kinds::all(), self.now, Imported::default());
         while let Some(entry) = self.reader.next_entry(&kinds, &self.slots)? {
             let (kept, dropped) = if drop_codes { without_codes(entry)? } else { (Some(entry), false) };
             imported.codes_dropped += u64::from(dropped);

@@ -260,10 +260,6 @@ impl Error {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The Idempotency-Key was used with another request. Use a new key for each request.",
             ),
-            Refused::StillAnswering => {
-                Self::conflict("The first request with this Idempotency-Key is still being answered")
-                    .retry_after(1)
-            }
             Refused::Ended => Self::conflict(
                 "The verification that the first request with this Idempotency-Key began has ended. Use a new key to \
                  begin another.",
@@ -515,7 +511,6 @@ mod tests {
             (Refused::Blocked, 403, 60410, None),
             (Refused::Country, 403, 60605, None),
             (Refused::OtherRequest, 422, 20422, None),
-            (Refused::StillAnswering, 409, 20409, Some("1")),
             (Refused::Ended, 409, 20409, None),
             (Refused::GatewayFailed, 502, 20502, None),
             (Refused::OutOfService { until: in_a_while }, 502, 20502, Some("30")),

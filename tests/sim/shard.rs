@@ -7,6 +7,7 @@ use std::time::Duration;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
+use onceward::limits::rate::IdempotencyKeys;
 use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;
@@ -137,6 +138,7 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         slots: SlotHash::new(&server_key()),
         key: server_key(),
         numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited),
+        keys: IdempotencyKeys::new(&server_key(), unlimited(LimitedTable::IdempotencyKeys)),
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,

@@ -100,7 +100,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let region = request.call.app.settings.storage.default_region;
     match (entry.action.as_str(), subject(&entry.subject, region)) {
         ("explain", Some(dimension)) => {
-            explanation = Some(guard.explain(service.as_deref(), dimension));
+            explanation = Some(guard.explain(service.as_deref(), dimension).await?);
         }
         ("block", Some(Dimension::Country(Some(country)))) => {
             question = Some(self::question(&request, country, service.map(|service| service.id)).await?);

@@ -90,7 +90,7 @@ async fn explain(
 ) -> Answer<Explanation> {
     let subject = subject(&about, None).ok_or(Error::NO_RESOURCE)?;
     let scope = scope(&caller, service_sid)?;
-    Ok(Json(caller.running.guard.explain(scope.as_deref(), subject)))
+    Ok(Json(caller.running.guard.explain(scope.as_deref(), subject).await?))
 }
 
 /// The service that the caller asks for; `None` for all services. A key for one service gets its own.

@@ -267,7 +267,6 @@ impl OpenSession<'_> {
             | Refused::OptedOut
             | Refused::Blocked
             | Refused::OtherRequest
-            | Refused::StillAnswering
             | Refused::Ended
             | Refused::Replaced => (Notice::Refused, MessageEnd::NotSent),
         };
@@ -327,7 +326,7 @@ impl OpenSession<'_> {
             Ok(Status::Approved) => return self.approve(Some(sid)).await.map_err(unknown),
             Ok(Status::MaxAttemptsReached) => Notice::Locked(self.locked_until().await?),
             // The same form is being answered: the page shows what became of it.
-            Err(Refused::StillAnswering) => return Ok(redirect("/verify")),
+            Err(Refused::Concurrent) => return Ok(redirect("/verify")),
             Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
             Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
             // The session has counted it.

@@ -12,7 +12,7 @@ use super::time_limit::{TimeLimit, half_until};
 use crate::domain::{Code, GatewayName, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
-use crate::limits::rate::RunningRequest;
+use crate::limits::rate::RequestKey;
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 
@@ -27,7 +27,7 @@ pub struct Check {
     /// The id of the client's request, for the log, and its span.
     pub request_id: Option<RequestId>,
     /// The request's idempotency key.
-    pub keyed: Option<RunningRequest>,
+    pub keyed: Option<RequestKey>,
 }
 
 impl Check {

@@ -14,8 +14,8 @@ use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Timest
 use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
 use crate::limits::counts::Charge;
-use crate::limits::guard::{ClientSignals, Exemption, Ticket};
-use crate::limits::rate::{RequestKey, RunningRequest};
+use crate::limits::guard::{ClientSignals, Exemption, Signals, Ticket};
+use crate::limits::rate::RequestKey;
 use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
 
@@ -35,13 +35,15 @@ pub struct Outgoing {
     pub supplied_code: Option<Code>,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
-    /// The request's idempotency key. Until the message is settled, a repetition is told that it is under way.
-    pub keyed: Option<RunningRequest>,
+    /// The request's idempotency key.
+    pub keyed: Option<RequestKey>,
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
     pub request_id: Option<RequestId>,
     /// The rate limits that it counts for.
     pub limits: Vec<Charge>,
+    /// What the decision asks the guard, with the parts of the message; `None` if it needs no allowance.
+    pub asks: Option<(Signals, u32)>,
     /// What the guard has taken for it.
     pub allowance: TakenAllowance,
     /// The code is another system's: nothing is planned, and the caller repeats what failed.
@@ -71,6 +73,7 @@ impl Outgoing {
             client: ClientSignals::default(),
             request_id: None,
             limits: Vec::new(),
+            asks: None,
             allowance: TakenAllowance::default(),
             carried: None,
         }
@@ -79,10 +82,6 @@ impl Outgoing {
     /// How the message leaves. A service without a workflow begins with text messages.
     pub fn channel(&self) -> Channel {
         self.channel.unwrap_or(Channel::Sms)
-    }
-
-    pub fn request_key(&self) -> Option<RequestKey> {
-        self.keyed.as_ref().map(RunningRequest::key)
     }
 
     /// The trial of gateways, if it is one.

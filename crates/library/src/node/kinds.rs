@@ -3,7 +3,7 @@
 use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
-use crate::limits::guard::{GuardRow, VerifiedNumber, VerifiedNumbers};
+use crate::limits::guard::{GuardRow, VerifiedNumber};
 use crate::limits::rate::KeyedRequest;
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
@@ -13,8 +13,7 @@ use crate::verification::hosted::HostedSession;
 use crate::webhook::EventRecord;
 
 /// Every kind of record.
-pub fn all(verified: &VerifiedNumbers) -> Kinds {
-    let verified = verified.clone();
+pub fn all() -> Kinds {
     Kinds::default()
         .with::<NumberState>()
         .with::<ServiceRecord>()
@@ -26,12 +25,7 @@ pub fn all(verified: &VerifiedNumbers) -> Kinds {
         .with::<AuditEntry>()
         .with::<GuardRow>()
         .with::<HostedSession>()
-        .with_table::<VerifiedNumber>(move || verified.table())
-}
-
-/// Every kind, without a limit of numbers: for tools that read and write records.
-pub fn for_tools() -> Kinds {
-    all(&VerifiedNumbers::new(usize::MAX))
+        .with::<VerifiedNumber>()
 }
 
 /// The limits of a shard.

@@ -6,7 +6,6 @@ use super::running::{close, go_on_from, open_store, seeded_rng};
 use super::{AccountFile, StartError, kinds};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{Bounds, Settings};
-use crate::limits::guard::VerifiedNumbers;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{Store, StoreError};
@@ -36,7 +35,7 @@ impl Offline {
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock,
-            kinds: kinds::all(&VerifiedNumbers::new(bounds.numbers)),
+            kinds: kinds::all(),
             shards: 1,
             settings: kinds::shard_settings(&bounds),
             rng: seeded_rng()?,

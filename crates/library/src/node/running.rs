@@ -18,8 +18,8 @@ use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::limits::guard::{GuardConfig, PumpingGuard, VerifiedNumbers};
-use crate::limits::rate::{IdempotencyKeys, MOST_RECORDS};
+use crate::limits::guard::{GuardConfig, PumpingGuard};
+use crate::limits::rate::IdempotencyKeys;
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
@@ -100,11 +100,10 @@ impl Running {
         go_on_from(store.newest_time(), &clock);
         let clock: Arc<dyn Clock> = clock;
         let mut seeder = seeded_rng()?;
-        let known_numbers = VerifiedNumbers::new(bounds.numbers);
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            kinds: kinds::all(&known_numbers),
+            kinds: kinds::all(),
             shards: settings.shards,
             settings: kinds::shard_settings(&bounds),
             rng: StdRng::from_rng(&mut seeder),
@@ -137,12 +136,13 @@ impl Running {
             is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
             on_alert: Some(outbox.guard_alerts(&server_key)),
         };
-        let guard = PumpingGuard::start(&shards, &server_key, known_numbers, registry.clone(), guard).await?;
+        let guard =
+            PumpingGuard::start(&shards, &server_key, bounds.numbers, registry.clone(), guard).await?;
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let history = History::start(&shards, &server_key, settings.history);
-        let keys = IdempotencyKeys::new(&shards, &server_key, MOST_RECORDS);
+        let keys = IdempotencyKeys::following(&shards, &server_key);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
@@ -164,10 +164,11 @@ impl Running {
             delivery: Arc::clone(&delivery),
             policies: registry.policies(policy),
             server_key,
+            keys,
             bounds,
             events: Some(outbox.recorder()),
         });
-        let verifying = Verifying::new(registry.clone(), verifier.clone(), keys);
+        let verifying = Verifying::new(registry.clone(), verifier.clone());
         ScopeGuard::into_inner(unless_started);
         Ok(Self {
             verifier,

@@ -206,7 +206,10 @@ impl Capacity {
     const fn noun(&self) -> &'static str {
         match self.table {
             LimitedTable::Numbers | LimitedTable::TestNumbers => "number",
-            LimitedTable::IdempotencyKeys | LimitedTable::Counters | LimitedTable::HostedSessions => "table",
+            LimitedTable::IdempotencyKeys
+            | LimitedTable::Counters
+            | LimitedTable::VerifiedNumbers
+            | LimitedTable::HostedSessions => "table",
         }
     }
 }

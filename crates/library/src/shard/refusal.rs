@@ -57,6 +57,8 @@ crate::named! {
         IdempotencyKeys = "idempotency keys",
         /// Values of rate limits.
         Counters = "rate limit counters",
+        /// Numbers that were verified in the last 30 days. A full table refuses nothing.
+        VerifiedNumbers = "verified numbers",
         /// Hosted sessions.
         HostedSessions = "hosted sessions",
     }

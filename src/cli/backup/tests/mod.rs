@@ -19,7 +19,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::ServerKey;
 use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
-use crate::node::kinds::for_tools;
+use crate::node::kinds;
 use crate::store::{EmbeddedStore, FORMAT, OpenOptions, Store as _, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ proptest! {
             let (kept, dropped) = without_codes(entry.clone()).expect("a record");
             if let Some(kept) = &kept {
                 prop_assert_eq!(kept.key, entry.key);
-                prop_assert!(check(kept, &for_tools()).is_ok());
+                prop_assert!(check(kept, &kinds::all()).is_ok());
             }
             if kind == NumberState::KIND {
                 let before = decode::<NumberState>(&entry.record).expect("a state");
@@ -75,7 +75,7 @@ proptest! {
 #[tokio::test]
 async fn without_codes_the_registry_stays_and_codes_and_counters_go() {
     for entry in of_every_kind().await {
-        let plural = for_tools().get(entry.key.kind).expect("a kind").plural;
+        let plural = kinds::all().get(entry.key.kind).expect("a kind").plural;
         let left = without_codes(entry.clone()).expect("a record");
         match plural {
             "services"
@@ -180,13 +180,13 @@ fn what_a_line_must_not_say_is_named_with_the_line() {
 fn a_record_that_cannot_be_read_is_not_exported_and_its_number_is_masked() {
     let damaged = CopiedRecord { record: Bytes::from_static(b"\x01\xff"), ..some().remove(0) };
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
-    let error = writer.write(&damaged, &for_tools()).expect_err("refused").to_string();
+    let error = writer.write(&damaged, &kinds::all()).expect_err("refused").to_string();
     assert!(error.contains("cannot be decoded") && !error.contains("1415555"), "{error}");
 }
 
 #[test]
 fn a_check_says_what_is_wrong_with_a_record_and_masks_its_number() {
-    let (good, kinds) = (some().remove(0), for_tools());
+    let (good, kinds) = (some().remove(0), kinds::all());
     assert!(check(&good, &kinds).is_ok());
     let changed = |change: fn(&mut CopiedRecord)| {
         let mut record = good.clone();
@@ -228,7 +228,7 @@ fn written(entries: &[CopiedRecord]) -> Vec<u8> {
 fn written_with(header: &Header, entries: &[CopiedRecord]) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), header).expect("written");
     for entry in entries {
-        writer.write(entry, &for_tools()).expect("written");
+        writer.write(entry, &kinds::all()).expect("written");
     }
     let (bytes, records) = writer.finish().expect("written");
     assert_eq!(records, entries.len() as u64);
@@ -263,7 +263,7 @@ fn read(bytes: &[u8]) -> Result<Vec<CopiedRecord>, ImportError> {
 
 fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<CopiedRecord>), ImportError> {
     let (header, mut reader) = Reader::begin(bytes)?;
-    let (kinds, slots) = (for_tools(), SlotHash::new(&key()));
+    let (kinds, slots) = (kinds::all(), SlotHash::new(&key()));
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         entries.push(entry);

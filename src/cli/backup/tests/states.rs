@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::limits::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket, VerifiedNumbers};
+use crate::limits::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket};
 use crate::limits::rate::{CheckAnswer, KeyedRequest};
 use crate::node::history::{Counts, Group, Resolution, Row, Series};
 use crate::registry::Scope;
@@ -76,10 +76,10 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let server_key = key();
     let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };
     let config = GuardConfig { settings, ..GuardConfig::default() };
-    let guard = PumpingGuard::start(&shards, &server_key, VerifiedNumbers::new(10), registry, config);
+    let guard = PumpingGuard::start(&shards, &server_key, 10, registry, config);
     let guard = guard.await.expect("a guard");
     let signals = |to| guard.signals(ClientSignals::default(), shop.id, number(to), Channel::Sms);
-    assert!(guard.assess(&signals("+14155552671"), 1, &[], None).is_ok());
+    assert!(guard.assess(&signals("+14155552671"), 1, &[], false, None).is_ok());
     let (number_of, channel) = (number("+14155552671"), Channel::Sms);
     guard.add_safe_number(number("+14155552672"), author).await.expect("a safe number");
     let message = Message { service: shop.id, number: number_of, channel, request_id: None };
@@ -158,9 +158,12 @@ fn planned() -> AttemptLog {
 fn keyed() -> KeyedRequest {
     let fingerprint = [1_u8; 32];
     let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
-    let known = serde_json::json!({ "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT, "until": AT.plus(MINUTE) });
     let answer = CheckAnswer { outcome: CheckOutcome::Approved, begun: AT, last_send: AT };
-    serde_json::from_value(serde_json::json!({ "known": known, "answer": answer })).expect("a request")
+    let until = AT.plus(MINUTE);
+    serde_json::from_value(serde_json::json!({
+        "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT, "until": until, "answer": answer
+    }))
+    .expect("a request")
 }
 
 fn delivery(service: ServiceId) -> EventRecord {

@@ -9,7 +9,6 @@
 
 pub mod operator;
 mod refused;
-mod verified;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
@@ -25,17 +24,18 @@ use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::{Budgets, SpentBudget};
-use crate::limits::counts::{Charge, CountId, Counts, Full};
+use crate::limits::counts::{Charge, Counts, Full};
 use crate::limits::rate::MOST_RECORDS;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
-use crate::shard::{Capacity, LimitedTable, Record, Refusal, Router, Shards, Subject, Transaction};
+use crate::shard::{
+    Capacity, LimitedTable, Record, RecordKey, Refusal, Router, Shards, Subject, Transaction, Usage,
+};
 
 use self::refused::Refused;
 pub use self::refused::{Refusals, RefusedNumber};
-pub use self::verified::VerifiedNumbers;
 pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, TooManyEntries, VerifiedChange, VerifiedNumber,
@@ -64,6 +64,16 @@ impl Record for GuardRow {
 
     fn expires(&self) -> Timestamp {
         Self::expires(self)
+    }
+}
+
+/// A number that was verified in the last 30 days. Its id is that of the number.
+impl Record for VerifiedNumber {
+    const KIND: u8 = 15;
+    const PLURAL: &'static str = "verified numbers";
+
+    fn expires(&self) -> Timestamp {
+        Self::expires(*self)
     }
 }
 
@@ -157,7 +167,8 @@ struct Inner {
     guard: Mutex<Guard>,
     /// [`GuardConfig::is_free`].
     is_free: bool,
-    verified: VerifiedNumbers,
+    /// The limit on verified numbers: beyond it a number counts as no user.
+    verified: Arc<Capacity>,
     /// Locked after `guard`, if both are.
     counts: Mutex<Counts>,
     /// That of `counts`.
@@ -185,8 +196,7 @@ struct Inner {
 }
 
 impl PumpingGuard {
-    /// Reads the records, and writes changes from now on. `verified` is the table that the shards keep
-    /// [`VerifiedNumber`]s in. Needs a tokio runtime.
+    /// Reads the records, and writes changes from now on. Remembers so many verified numbers. Needs a tokio runtime.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if a shard failed meanwhile, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
@@ -194,7 +204,7 @@ impl PumpingGuard {
     pub async fn start(
         shards: &Shards,
         server_key: &ServerKey,
-        verified: VerifiedNumbers,
+        verified: usize,
         registry: Registry,
         GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
     ) -> Result<Self, Refusal> {
@@ -215,6 +225,8 @@ impl PumpingGuard {
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         let names = metrics.service_names();
         let budgets = Budgets::new(pricing, names.clone(), limits);
+        let table = LimitedTable::VerifiedNumbers;
+        let verified = Capacity::following::<VerifiedNumber>(shards, table, verified);
         let capacity = Capacity::new(LimitedTable::Counters, MOST_RECORDS, names);
         let mut counts = Counts::new(Arc::clone(&capacity));
         let restore = |_, row| match row {
@@ -340,12 +352,12 @@ impl PumpingGuard {
         signals: &Signals,
         parts: u32,
         limits: &[Charge],
+        is_known: bool,
         request_id: Option<&str>,
     ) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, country, .. } = *signals;
         let (inner, scope) = (&self.inner, self.inner.scope(service));
         let message = Message { service, number, channel, request_id };
-        let is_known = inner.is_known(service, number, scope.now);
         let price =
             inner.budgets.price(country, channel).map(|price| price.saturating_mul(parts.max(1).into()));
         let charges = inner.budgets.charges(service, country, channel, parts);
@@ -389,11 +401,12 @@ impl PumpingGuard {
         &self,
         signals: &Signals,
         parts: u32,
+        is_known: bool,
         request_id: Option<&str>,
     ) -> Result<Ticket, GuardRefusal> {
         let (key, channel) = (NumberKey::new(signals.service, signals.number), signals.channel);
         // A text message to a landline is no message that a person misses: the next step may be a call.
-        self.assess(signals, parts, &[], request_id).inspect_err(|refusal| {
+        self.assess(signals, parts, &[], is_known, request_id).inspect_err(|refusal| {
             if refusal.rule != Rule::Landline {
                 self.refused(key, channel, *refusal);
             }
@@ -482,13 +495,25 @@ impl PumpingGuard {
         self.inner.guard.lock().counts(service, number)
     }
 
-    /// Whether [`erase`](Self::erase) has something to forget in this service.
+    /// Whether a number was verified in the last 30 days.
+    ///
+    /// # Errors
+    /// [`Refusal`], while the store does not confirm it.
+    pub async fn is_known(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
+        let known: Option<VerifiedNumber> = self.inner.router.get(self.verified_key(service, number)).await?;
+        Ok(known.is_some())
+    }
+
+    /// The key of the record of a verified number.
+    pub fn verified_key(&self, service: ServiceId, number: PhoneNumber) -> RecordKey {
+        let Subject { slot, id } = self.inner.verified_subject(service, number);
+        RecordKey { slot, kind: VerifiedNumber::KIND, id }
+    }
+
+    /// Whether [`erase`](Self::erase) has something to forget in this service, beside that the number was verified.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let inner = &self.inner;
-        let slot = inner.verified_subject(service, number).slot;
-        // In any mode: the guard may have been on when the number was verified.
         inner.guard.lock().knows(service, number, inner.clock.now())
-            || inner.verified.get(slot, service, number).is_some()
             || inner.refused.lock().of(service, number).is_some()
     }
 
@@ -526,24 +551,18 @@ impl PumpingGuard {
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let Inner { verified, budgets, .. } = &*self.inner;
+        let Usage { held, limit } = verified.usage();
         let guard = self.inner.guard.lock();
         let (buckets, dropped) = (guard.rows.held(), guard.rows.dropped);
         drop(guard);
-        let tables = [
-            ("guard allowances", buckets, MOST_BUCKETS),
-            ("verified numbers", verified.held(), verified.limit()),
-        ];
+        let tables = [("guard allowances", buckets, MOST_BUCKETS), (verified.table().as_str(), held, limit)];
         let tables = tables.map(|(name, held, limit)| TableReading { name, held, limit });
         (tables.into(), dropped, budgets.list(None, &self.inner.counts.lock(), self.inner.clock.now()))
     }
 }
 
-/// What a stored row is about.
-#[derive(Clone, Copy)]
-enum Row {
-    Bucket((ServiceId, Dimension)),
-    Count(CountId),
-}
+/// A row to be stored, with the name of its bucket; `None` for a count.
+type Changed = (Subject, Option<(ServiceId, Dimension)>, Option<GuardRow>);
 
 /// Writes the changes until the last handle is gone.
 async fn run(inner: Weak<Inner>) {
@@ -578,12 +597,6 @@ impl Inner {
         Scope { service, rules: self.rules(service), now: self.clock.now() }
     }
 
-    /// Whether a number was verified in the last 30 days.
-    fn is_known(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> bool {
-        let verified = self.verified.get(self.verified_subject(service, number).slot, service, number);
-        verified.is_some_and(|verified| now < verified.expires())
-    }
-
     fn verified_subject(&self, service: ServiceId, number: PhoneNumber) -> Subject {
         Subject::of(service, number.as_u64(), &self.slots)
     }
@@ -607,7 +620,7 @@ impl Inner {
         let mut slots = BTreeMap::<u8, Vec<_>>::new();
         for (id, count) in counts {
             let (slot, row) = (self.slots.of(id), count.map(|count| GuardRow::Count(id, count)));
-            slots.entry(slot).or_default().push((Subject { slot, id }, Row::Count(id), row));
+            slots.entry(slot).or_default().push((Subject { slot, id }, None, row));
         }
         loop {
             // While many messages are sent, there may always be further changes.
@@ -615,7 +628,7 @@ impl Inner {
             for (name, bucket) in changed {
                 let subject = Subject::of_name(&(Key::new(Some(name.0), name.1), false), &self.slots);
                 let row = bucket.map(|bucket| GuardRow::Bucket(name.0, name.1, bucket));
-                slots.entry(subject.slot).or_default().push((subject, Row::Bucket(name), row));
+                slots.entry(subject.slot).or_default().push((subject, Some(name), row));
             }
             let slots = std::mem::take(&mut slots);
             for written in join_all(slots.into_values().map(|rows| self.write_rows(rows))).await {
@@ -633,8 +646,9 @@ impl Inner {
     }
 
     /// Writes rows of one slot, which are changed again after a refusal.
-    async fn write_rows(&self, rows: Vec<(Subject, Row, Option<GuardRow>)>) -> Result<(), Refusal> {
-        let (subject, names): (_, Vec<_>) = (rows[0].0, rows.iter().map(|(_, name, _)| *name).collect());
+    async fn write_rows(&self, rows: Vec<Changed>) -> Result<(), Refusal> {
+        let (subject, names): (_, Vec<_>) =
+            (rows[0].0, rows.iter().map(|(of, name, _)| (of.id, *name)).collect());
         let written = self.router.decide(subject, move |view| {
             for (Subject { id, .. }, _, row) in &rows {
                 view.put(*id, row.as_ref());
@@ -643,11 +657,8 @@ impl Inner {
         });
         answer(written).await.inspect_err(|_| {
             let (mut guard, mut counts) = (self.guard.lock(), self.counts.lock());
-            for name in names {
-                match name {
-                    Row::Bucket(name) => guard.rows.mark_changed(name),
-                    Row::Count(id) => counts.mark_changed(id),
-                }
+            for (id, name) in names {
+                name.map_or_else(|| counts.mark_changed(id), |name| guard.rows.mark_changed(name));
             }
         })
     }

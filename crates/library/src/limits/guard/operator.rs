@@ -19,7 +19,7 @@ use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, Si
 pub use crate::observe::metrics::BudgetView;
 use crate::registry::Service;
 use crate::registry::audit::{self, Action, AuditEntry, Author};
-use crate::shard::Refusal;
+use crate::shard::{Refusal, service_of};
 
 /// Services of an explanation that is about all of them.
 const EXPLAINED_SERVICES: usize = 10;
@@ -173,15 +173,26 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
 impl PumpingGuard {
     /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one or in which
     /// a bucket of the subject lacks most.
-    pub fn explain(&self, service: Option<&Service>, dimension: Dimension) -> Explanation {
-        let (inner, now) = (&self.inner, self.now());
-        let services = service.map_or_else(|| self.services(now), |service| [service.id].into());
+    ///
+    /// # Errors
+    /// [`Refusal`], while the store does not confirm which services have verified the number.
+    pub async fn explain(
+        &self,
+        service: Option<&Service>,
+        dimension: Dimension,
+    ) -> Result<Explanation, Refusal> {
+        let inner = &self.inner;
+        let services = service.map_or_else(|| self.services(self.now()), |service| [service.id].into());
+        let known = match dimension {
+            Dimension::Number(number) => {
+                let keys = services.iter().map(|service| self.verified_key(*service, number));
+                inner.router.get_each(keys).await?
+            }
+            _ => Vec::new(),
+        };
         let explained = services.into_iter().map(|service| {
             let ((country, number_type), scope) = (country_and_type(dimension), inner.scope(service));
-            let is_known = match dimension {
-                Dimension::Number(number) => inner.is_known(service, number, now),
-                _ => false,
-            };
+            let is_known = known.iter().any(|(key, _)| service_of(&key.id) == service);
             let of = (country, number_type, inner.budgets.price(country, Channel::Sms));
             let explained = inner.guard.lock().explain(scope, dimension, of, is_known);
             let least = explained.buckets.iter().map(BucketNow::rank).min();
@@ -193,7 +204,7 @@ impl PumpingGuard {
         let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
         explained.truncate(EXPLAINED_SERVICES);
         let services = explained.into_iter().map(|(_, of_service)| of_service).collect();
-        Explanation { subject: exact(dimension), services, services_left_out }
+        Ok(Explanation { subject: exact(dimension), services, services_left_out })
     }
 
     /// The services that have buckets, entries or rules of their own, and the default one.

@@ -7,12 +7,10 @@
 
 mod digest;
 mod keyed;
-#[cfg(test)]
-mod tests;
 
 pub use keyed::{
-    CheckAnswer, IdempotencyKeys, KEPT_BEYOND, KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY,
-    RequestKey, RunningRequest,
+    ANSWER_KEPT_FOR, CheckAnswer, Earlier, IdempotencyKeys, KEPT_BEYOND, KeyedRequest, LONGEST_KEY,
+    RequestKey,
 };
 
 /// The most counts, and the most idempotency keys.

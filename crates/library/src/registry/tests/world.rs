@@ -147,7 +147,7 @@ pub async fn start_shards(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: kinds::all(&crate::limits::guard::VerifiedNumbers::new(1_000)),
+        kinds: kinds::all(),
         shards,
         settings: kinds::shard_settings(&bounds),
         rng: StdRng::seed_from_u64(seed),

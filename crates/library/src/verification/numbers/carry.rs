@@ -1,6 +1,7 @@
 //! Carried codes: messages with a code that another system made and checks. They have no verification, and their code is
 //! in memory only. Delivery plans nothing for them: a caller repeats what failed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -12,8 +13,8 @@ use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::delivery::{CodeLiveness, CodeState, Delivered, Outgoing, Permitted};
 use crate::domain::{AttemptId, AttemptLogKey, Code, NumberKey};
 use crate::engine::{Salt, SendOptions, SendPermit, SettleOutcome, Verification};
-use crate::limits::guard::{GuardNews, Ticket};
-use crate::limits::rate::{KEPT_BEYOND, RequestKey};
+use crate::limits::guard::{GuardNews, GuardRefusal, Ticket};
+use crate::limits::rate::{Earlier, KEPT_BEYOND, KeyedRequest, RequestKey};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::shard::{Refusal, Shards};
 
@@ -74,10 +75,12 @@ impl Verifier {
         if self.delivery.is_overloaded(key.service, key.number, outgoing.channel()) {
             return Err(Refusal::SendsOverloaded);
         }
-        // The records of the code and of the number's last message are written when the message has left.
-        outgoing.keyed.as_ref().map_or(Ok(()), |keyed| keyed.has_room(key.service))?;
         outgoing.client.is_carried = true;
-        if let Err(refusal) = self.assess(&mut outgoing) {
+        let is_known = match self.guard() {
+            Some(guard) => guard.is_known(key.service, key.number).await?,
+            None => false,
+        };
+        if let Err(refusal) = self.assess(&mut outgoing, is_known) {
             let outcome = SendOutcome::GuardRefused(refusal);
             return Ok((Reply::new(outcome, self.now(), None), None));
         }
@@ -94,6 +97,16 @@ impl Verifier {
         self.end_carry(outgoing, permitted, delivered, carried).await
     }
 
+    /// Takes the guard's allowances for a message.
+    fn assess(&self, outgoing: &mut Outgoing, is_known: bool) -> Result<(), GuardRefusal> {
+        self.asks(outgoing)?;
+        let Some((guard, (signals, parts))) = self.guard().zip(outgoing.asks.take()) else { return Ok(()) };
+        let taken = guard.assess(&signals, parts, &[], is_known, outgoing.request_id.as_deref());
+        let refused = |refusal: &GuardRefusal| guard.refused(outgoing.key, signals.channel, *refusal);
+        outgoing.allowance.tickets = vec![taken.inspect_err(refused)?];
+        Ok(())
+    }
+
     /// Reserves the log of the attempts, in which receipts find them.
     async fn begin_carry(
         &self,
@@ -103,7 +116,10 @@ impl Verifier {
         taken: Vec<Ticket>,
     ) -> Result<Permitted, Refusal> {
         let settings = self.deps.attempt_log;
+        let keys = Arc::clone(self.deps.keys.capacity());
         let begun = self.shards.router().decide(self.deps.subject(&key), move |view| {
+            // The records of the code and of the number's last message are written when the message has left.
+            keys.make_room::<KeyedRequest>(key.service, view)?;
             let mut salt = Salt([0; 16]);
             view.rng().fill_bytes(&mut salt.0);
             let log = AttemptLogKey::new(key.service, salt.id(), view.slot());
@@ -111,7 +127,10 @@ impl Verifier {
             let verification = Verification::beginning(salt, &options, view.now());
             let permit = SendPermit { verification, replaced: None, before: None };
             // While the code before it lives, the person asks for another because that one has not arrived.
-            let last = of_number.known(view).filter(|last| view.now() < last.at.plus(options.life));
+            let last = match of_number.earlier(view) {
+                Some(Earlier::Same(last)) if view.now() < last.at.plus(options.life) => Some(last),
+                _ => None,
+            };
             let last = last.map(|last| AttemptLogKey::new(key.service, last.verification, view.slot()));
             let asked = last.and_then(|last| view.get::<AttemptLog>(last.id()));
             let asked = asked.map(|log| log.asked_in_vain()).unwrap_or_default();
@@ -141,10 +160,10 @@ impl Verifier {
             if is_sent {
                 let (id, channel) = (permitted.permit.verification.salt.id(), outgoing.channel());
                 let ends = permitted.expires();
-                if let Some(of_code) = outgoing.request_key() {
-                    of_code.permit((id, channel), ends.max(view.now().plus(remembered_for)), view);
+                if let Some(of_code) = outgoing.keyed {
+                    of_code.remember((id, channel), ends.max(view.now().plus(remembered_for)), None, view);
                 }
-                of_number.permit((id, channel), ends.plus(KEPT_BEYOND), view);
+                of_number.remember((id, channel), ends.plus(KEPT_BEYOND), None, view);
             }
             Ok::<_, Refusal>(())
         });

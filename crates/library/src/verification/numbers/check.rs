@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::gateway::CodeEnd;
 use crate::limits::guard::{GuardNews, PumpingGuard};
-use crate::limits::rate::CheckAnswer;
+use crate::limits::rate::{ANSWER_KEPT_FOR, CheckAnswer};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
 use crate::shard::Refusal;
@@ -33,6 +33,10 @@ pub struct End {
 
 /// Decides a submitted code.
 pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Next, Refusal> {
+    if let Some(earlier) = check.keyed.and_then(|keyed| keyed.earlier(decision.view)) {
+        let reply = Reply::new(CheckOutcome::NotFound, decision.now, None);
+        return Ok(Next::Checked(Ok(Reply { earlier: Some(earlier), ..reply })));
+    }
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
     let (next, step) = engine::check(decision.state, &decision.rules, submitted, decision.now);
@@ -146,14 +150,14 @@ fn recorded(
 
 /// Remembers the answer to a check with a key. One that says that the client may try again is not remembered.
 fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckOutcome>) {
-    let Some(keyed) = &check.keyed else { return };
+    let Some(keyed) = check.keyed else { return };
     let outcome = match reply.outcome {
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::GatewayFailed => {
             return;
         }
         outcome => outcome,
     };
-    if !keyed.has_room_for_check(decision.key.service) {
+    if !decision.deps.keys.has_room_for_check(decision.key.service) {
         return;
     }
     let (id, channel, begun, last_send) = match &reply.verification {
@@ -162,7 +166,7 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     };
     let last_attempt = reply.attempts.as_ref().map(AttemptLog::last_attempt_at);
     let answer = CheckAnswer { outcome, begun, last_send: last_send.max(last_attempt.unwrap_or(last_send)) };
-    keyed.key().answered((id, channel), answer, decision.view);
+    keyed.remember((id, channel), decision.now.plus(ANSWER_KEPT_FOR), Some(answer), decision.view);
 }
 
 /// Counts the steps of a check, or of an approval without one, and records a verified number.

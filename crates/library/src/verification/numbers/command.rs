@@ -89,36 +89,9 @@ impl NumberCommand {
         Self { key, request, deps, subject, cause, span }
     }
 
-    /// Whether there is room for the records that a send adds.
-    fn make_room(&self, view: &mut Transaction<'_>) -> Result<(), Refusal> {
-        let (keyed, is_send) = match &self.request {
-            Request::Send(outgoing, _) => (&outgoing.keyed, true),
-            Request::Check(check, _) => (&check.keyed, false),
-            Request::Resume(..) | Request::End(..) | Request::Settle(..) | Request::SettleCheck(..) => {
-                return Ok(());
-            }
-        };
-        // An earlier request with the same idempotency key may have had its effect. When the caller repeats the request,
-        // the answer reports that effect.
-        if keyed.as_ref().is_some_and(|keyed| keyed.key().is_taken(view)) {
-            return Err(Refusal::StoreUnavailable);
-        }
-        let NumberKey { service, is_test, .. } = self.key;
-        if is_send {
-            if let Some(keyed) = keyed {
-                keyed.make_room(service, view)?;
-            }
-            if view.get::<NumberState>(self.subject.id).is_none() {
-                self.deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn decided(&self, view: &mut Transaction<'_>) -> Result<Effects, Refusal> {
-        self.make_room(view)?;
+    fn decided(&mut self, view: &mut Transaction<'_>) -> Result<Effects, Refusal> {
         let mut decision = Decision::new(self.key, &self.deps, self.cause.as_ref(), view);
-        let next = match &self.request {
+        let next = match &mut self.request {
             Request::Send(outgoing, _) => send::send(&mut decision, outgoing)?,
             Request::Resume(log, _) => send::resume(&mut decision, *log)?,
             Request::Check(check, _) => check::check(&mut decision, check)?,
@@ -176,7 +149,7 @@ impl Command for NumberCommand {
         }
     }
 
-    fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
+    fn decide(mut self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
         match self.decided(view) {
             Ok(effects) => Some(Box::new(move |fate, after| match fate {
                 Ok(()) => self.perform(effects, after),

@@ -17,6 +17,7 @@ use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp}
 use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
 use crate::limits::guard::{GuardNews, PumpingGuard};
+use crate::limits::rate::IdempotencyKeys;
 use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::SpanContext;
 use crate::registry::Policies;
@@ -42,6 +43,8 @@ pub struct NumberDeps {
     pub attempt_log: AttemptLogSettings,
     /// Whether a gateway wants to know how codes end.
     pub tells_ends: bool,
+    /// The idempotency keys.
+    pub keys: IdempotencyKeys,
     /// Writes event records in the commit of each decision.
     pub events: Option<Arc<EventRecorder>>,
     /// Remembers verified numbers.

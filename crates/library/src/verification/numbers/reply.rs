@@ -5,7 +5,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::domain::Timestamp;
 use crate::engine::{Policy, Verification, VerificationDetails};
 use crate::limits::guard::GuardRefusal;
-use crate::limits::rate::KnownRequest;
+use crate::limits::rate::{Earlier, KeyedRequest};
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 
@@ -16,6 +16,8 @@ pub struct Reply<O> {
     pub outcome: O,
     /// When it was decided.
     pub at: Timestamp,
+    /// The request came with the idempotency key of an earlier one, and was not carried out: `outcome` says nothing.
+    pub earlier: Option<Earlier>,
     /// The verification, unless the outcome is a refusal.
     pub verification: Option<VerificationSummary>,
     /// Its attempts, as the decision left them.
@@ -29,7 +31,8 @@ pub struct Reply<O> {
 impl<O> Reply<O> {
     /// A reply without a gateway's error.
     pub fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
-        Self { outcome, at, verification, attempts: None, reason: None, may_have_been_sent: false }
+        let (earlier, attempts, reason) = (None, None, None);
+        Self { outcome, at, earlier, verification, attempts, reason, may_have_been_sent: false }
     }
 }
 
@@ -80,7 +83,7 @@ impl VerificationSummary {
 
     /// What an answer says of a verification that is known only by a request with an idempotency key.
     pub const fn remembered(
-        &KnownRequest { verification: id, channel, .. }: &KnownRequest,
+        &KeyedRequest { verification: id, channel, .. }: &KeyedRequest,
         begun: Timestamp,
         last_send: Timestamp,
         expires: Timestamp,

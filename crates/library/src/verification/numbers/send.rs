@@ -11,13 +11,31 @@ use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendPermit, SendResult,
     SettleOutcome, Verification, VerificationOptions,
 };
-use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule};
-use crate::limits::rate::KEPT_BEYOND;
+use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule, VerifiedNumber};
+use crate::limits::rate::{KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
 
 /// Decides a message that a client asks for.
-pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<Next, Refusal> {
+pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> Result<Next, Refusal> {
+    if let Some(earlier) = outgoing.keyed.and_then(|keyed| keyed.earlier(decision.view)) {
+        let reply = Reply::new(SendOutcome::GatewayFailed, decision.now, None);
+        return Ok(Next::Sent(Ok(Reply { earlier: Some(earlier), ..reply })));
+    }
+    make_room(decision, outgoing)?;
+    // A send that is decided again has taken its allowance.
+    if let Some((guard, (signals, parts))) = decision.deps.guard.as_ref().zip(outgoing.asks.take()) {
+        let is_known = decision.view.get::<VerifiedNumber>(decision.key.id()).is_some();
+        let request_id = outgoing.request_id.as_deref();
+        match guard.assess(&signals, parts, &outgoing.limits, is_known, request_id) {
+            Ok(ticket) => outgoing.allowance.tickets = vec![ticket],
+            Err(refusal) => {
+                decision.tell_guard(GuardNews::Refused(outgoing.channel(), refusal));
+                let outcome = SendOutcome::GuardRefused(refusal);
+                return Ok(Next::Sent(Ok(Reply::new(outcome, decision.now, None))));
+            }
+        }
+    }
     let (NumberKey { service, number, is_test }, channel, now) =
         (decision.key, outgoing.channel(), decision.now);
     let mut salt = Salt([0; 16]);
@@ -57,6 +75,19 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Resu
     }
 }
 
+/// Whether there is room for the records that a send adds.
+fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(), Refusal> {
+    let NumberKey { service, is_test, .. } = decision.key;
+    let Decision { deps, view, .. } = decision;
+    if outgoing.keyed.is_some() {
+        deps.keys.capacity().make_room::<KeyedRequest>(service, view)?;
+    }
+    if view.get::<NumberState>(decision.key.id()).is_none() {
+        deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
+    }
+    deps.guard.as_ref().map_or(Ok(()), |guard| guard.make_room(service, &outgoing.limits))
+}
+
 fn permitted(
     decision: &mut Decision<'_, '_>,
     outgoing: &Outgoing,
@@ -66,9 +97,9 @@ fn permitted(
     let NumberKey { number, is_test, .. } = decision.key;
     let (channel, now) = (outgoing.channel(), decision.now);
     let verification = permit.verification;
-    if let Some(keyed) = outgoing.request_key() {
+    if let Some(keyed) = outgoing.keyed {
         let until = verification.expires.plus(KEPT_BEYOND);
-        keyed.permit((verification.salt.id(), channel), until, decision.view);
+        keyed.remember((verification.salt.id(), channel), until, None, decision.view);
     }
     // A test number is sent no message: the caller knows the code.
     let taken = outgoing.allowance.refundable();
@@ -164,7 +195,7 @@ pub(super) fn settle(
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next);
     if !result.may_still_arrive()
-        && let Some(keyed) = outgoing.request_key()
+        && let Some(keyed) = outgoing.keyed
     {
         keyed.withdraw(decision.view);
     }

@@ -16,14 +16,14 @@ use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::send::unsent;
 use crate::config::Bounds;
 use crate::delivery::attempts::{AttemptLog, Attempts, ReceiptOutcome};
-use crate::delivery::{Check, Delivery, Outgoing, TakenAllowance};
+use crate::delivery::{Check, Delivery, Outgoing};
 use crate::domain::{
     AttemptLogKey, Channel, Code, NumberKey, NumberType, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::Receipt;
-use crate::limits::guard::{GuardRefusal, PumpingGuard, Rule, Ticket};
-use crate::limits::rate::{KEPT_BEYOND, RequestKey};
+use crate::limits::guard::{GuardRefusal, PumpingGuard, Rule};
+use crate::limits::rate::{Earlier, IdempotencyKeys, KEPT_BEYOND, KeyedRequest, RequestKey};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
@@ -59,6 +59,8 @@ pub struct VerifierDeps {
     pub policies: Policies,
     /// The key from which codes are derived.
     pub server_key: ServerKey,
+    /// The idempotency keys.
+    pub keys: IdempotencyKeys,
     /// Commands, sends and times.
     pub bounds: Bounds,
     /// Writes event records in the commit of each decision.
@@ -89,13 +91,15 @@ pub struct Verifier {
 impl Verifier {
     /// Starts the scheduler of planned sends. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps { shards, numbers, attempts, delivery, policies, server_key, bounds, events } = deps;
+        let VerifierDeps { shards, numbers, attempts, delivery, policies, server_key, keys, bounds, events } =
+            deps;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let deps = Arc::new(NumberDeps {
             policies,
             slots: SlotHash::new(&server_key),
             key: server_key,
+            keys,
             numbers,
             send_budget,
             check_budget: send_budget,
@@ -126,6 +130,11 @@ impl Verifier {
         self.delivery.guard()
     }
 
+    /// The idempotency keys.
+    pub fn keys(&self) -> &IdempotencyKeys {
+        &self.deps.keys
+    }
+
     /// The key from which codes are derived.
     pub fn server_key(&self) -> &ServerKey {
         &self.deps.key
@@ -154,9 +163,7 @@ impl Verifier {
         let responder = responder.of(first);
         if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
             responder.send(Err(Refusal::SendsOverloaded));
-        } else if let Some(Err(full)) = self.guard().map(|of| of.make_room(key.service, &outgoing.limits)) {
-            responder.send(Err(full));
-        } else if let Err(refusal) = self.assess(&mut outgoing) {
+        } else if let Err(refusal) = self.asks(&mut outgoing) {
             responder.send(Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)));
         } else {
             self.submit(key, Request::Send(outgoing, Waiter::Send(responder)));
@@ -172,17 +179,20 @@ impl Verifier {
     ) -> Result<Reply<SendOutcome>, Refusal> {
         let recipient = outgoing.key;
         self.count_joined(outgoing);
-        outgoing.keyed.as_ref().map_or(Ok(()), |keyed| keyed.has_room(recipient.service))?;
-        let reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        let mut reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         let is_known = reply.may_have_been_sent || matches!(reply.outcome, SendOutcome::Sent { .. });
-        if let Some((request, of)) = outgoing.request_key().zip(reply.verification.filter(|_| is_known)) {
+        if let Some((request, of)) = outgoing.keyed.zip(reply.verification.filter(|_| is_known)) {
             let until = of.expires.plus(KEPT_BEYOND);
             let remembered = self.shards.router().decide(self.deps.subject(&recipient), move |view| {
-                request.permit((of.id, of.details.channel), until, view);
-                Ok::<_, Refusal>(())
+                let earlier = request.earlier(view);
+                if earlier.is_none() {
+                    request.remember((of.id, of.details.channel), until, None, view);
+                }
+                // A repetition of the first request.
+                Ok::<_, Refusal>(earlier.filter(|earlier| *earlier == Earlier::Other))
             });
             // The message has left.
-            remembered.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
+            reply.earlier = remembered.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
         }
         Ok(reply)
     }
@@ -192,39 +202,28 @@ impl Verifier {
         self.deps.metrics.count(&Fact::Send(unsent(outgoing.key, outgoing.channel(), SendEnd::Joined)));
     }
 
-    /// Takes the guard's allowances for a message. A call may replace a text message to a landline.
-    pub(super) fn assess(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
-        let mut channel = outgoing.channel();
-        let taken = self.take_allowance(outgoing, &mut channel);
-        let ticket = taken.inspect_err(|refusal| {
-            if let Some(guard) = self.guard() {
-                guard.refused(outgoing.key, channel, *refusal);
-            }
-        })?;
-        outgoing.channel = Some(channel);
-        outgoing.allowance = TakenAllowance { exemption: outgoing.client.exemption, tickets: vec![ticket] };
-        Ok(())
-    }
-
-    fn take_allowance(&self, outgoing: &Outgoing, channel: &mut Channel) -> Result<Ticket, GuardRefusal> {
+    /// Prepares what the decision asks the guard. A call may replace a text message to a landline.
+    pub(super) fn asks(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
         let (NumberKey { service, number, is_test }, client) = (outgoing.key, outgoing.client);
+        outgoing.allowance.exemption = client.exemption;
         let decides = |guard: &&PumpingGuard| {
             client.refuses_landlines || !outgoing.limits.is_empty() || !guard.is_off(service)
         };
-        let Some(guard) = self.delivery.guard().filter(|_| !is_test).filter(decides) else {
-            return Ok(Ticket::default());
-        };
-        let mut signals = guard.signals(client, service, number, *channel);
+        let Some(guard) = self.guard().filter(|_| !is_test).filter(decides) else { return Ok(()) };
+        let mut signals = guard.signals(client, service, number, outgoing.channel());
         let is_landline = signals.number_type == NumberType::Landline;
-        if is_landline && client.refuses_landlines && *channel == Channel::Sms {
-            return Err(GuardRefusal { rule: Rule::Landline, until: None });
+        if is_landline && client.refuses_landlines && signals.channel == Channel::Sms {
+            let refusal = GuardRefusal { rule: Rule::Landline, until: None };
+            guard.refused(outgoing.key, signals.channel, refusal);
+            return Err(refusal);
         }
         if guard.refuses_landline(&signals) && self.delivery.calls_instead(service, number) {
-            *channel = Channel::Call;
-            signals.channel = *channel;
+            signals.channel = Channel::Call;
         }
-        let parts = if guard.counts_parts(service) { self.parts(outgoing, *channel) } else { 1 };
-        guard.assess(&signals, parts, &outgoing.limits, outgoing.request_id.as_deref())
+        outgoing.channel = Some(signals.channel);
+        let parts = if guard.counts_parts(service) { self.parts(outgoing, signals.channel) } else { 1 };
+        outgoing.asks = Some((signals, parts));
+        Ok(())
     }
 
     /// The parts of a message that its provider asks money for. All codes of one length make the same number of them.
@@ -306,17 +305,12 @@ impl Verifier {
         Ok(verification.map(|v| VerificationSummary::of(&v, &policy)))
     }
 
-    /// Returns when the answer to an earlier request and what it did to a number are durable, both by the same commit.
+    /// What is remembered of a carried code.
     ///
     /// # Errors
     /// [`Refusal`], while the store does not confirm it.
-    pub async fn until_durable(&self, key: NumberKey, request: RequestKey) -> Result<(), Refusal> {
-        let subject = self.deps.subject(&key);
-        let behind = self.shards.router().decide(subject, move |view| {
-            let _ = (view.get::<NumberState>(subject.id), request.is_taken(view));
-            Ok(())
-        });
-        behind.await.unwrap_or(Err(Refusal::Stopping))
+    pub async fn known(&self, of: RequestKey) -> Result<Option<KeyedRequest>, Refusal> {
+        self.shards.router().get(of.record()).await
     }
 
     /// The lockout and the counts of a number; `None` without a record.
@@ -364,10 +358,12 @@ impl Verifier {
         let router = self.shards.router();
         let mut found = self.attempts.services_of(number).await?;
         let keys = services.flat_map(|service| {
-            [false, true].map(|is_test| {
+            let stored = [false, true].map(|is_test| {
                 let Subject { slot, id } = self.deps.subject(&NumberKey { service, number, is_test });
                 RecordKey { slot, kind: NumberState::KIND, id }
-            })
+            });
+            // In any mode of the guard: it may have been on when the number was verified.
+            stored.into_iter().chain(self.guard().map(|guard| guard.verified_key(service, number)))
         });
         found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
         router.for_each(PAGE, |_, event: EventRecord| found.extend(event.service_about(number))).await?;

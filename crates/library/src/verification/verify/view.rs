@@ -178,8 +178,6 @@ pub enum Refused {
     Country,
     /// The idempotency key was used with another request. 20422.
     OtherRequest,
-    /// The first request with this idempotency key has no answer yet.
-    StillAnswering,
     /// The verification that the first request with this idempotency key began has ended. 20409.
     Ended,
     /// A newer carried code took the place of this one. 20409.

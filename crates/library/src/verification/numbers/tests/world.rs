@@ -24,6 +24,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
 use crate::limits::guard::GuardNews;
+use crate::limits::rate::IdempotencyKeys;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
@@ -140,6 +141,10 @@ impl World {
             numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited),
             send_budget: Duration::from_secs(10),
             check_budget: CHECK_BUDGET,
+            keys: IdempotencyKeys::new(
+                &ServerKey::from_bytes([5; 32]),
+                unlimited(LimitedTable::IdempotencyKeys),
+            ),
             // Keeps planned attempts only.
             attempt_log: KEEPS_NO_ATTEMPTS,
             tells_ends: false,

@@ -9,7 +9,7 @@ use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, request_fingerprint};
 use crate::limits::counts::{Charge, Window};
 use crate::limits::guard::{ClientSignals, Rule};
-use crate::limits::rate::{KeyDecision, KeyedRequest, KnownRequest, LONGEST_KEY, RequestKey, RunningRequest};
+use crate::limits::rate::{Earlier, KeyedRequest, LONGEST_KEY, RequestKey};
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
 use crate::verification::numbers::{
@@ -29,32 +29,24 @@ impl Verifying {
         let service = self.service(service)?;
         if let Some(key) = &begin.idempotency_key {
             let fingerprint = self.fingerprint(begin.fingerprint, begin.message.supplied_code.as_ref());
-            match self.keyed(service.id, number, key, fingerprint).await? {
-                Ok(running) => begin.message.keyed = Some(running),
-                Err((_, request)) => return self.begun_before(&service, number, &request.known).await,
-            }
+            begin.message.keyed = Some(self.keyed(service.id, number, key, fingerprint)?);
         }
         self.start(&service, begin).await
     }
 
-    /// Begins a request with an idempotency key. The inner error is what is known of an earlier request that was equal.
-    pub(super) async fn keyed(
+    /// A request with an idempotency key.
+    pub(super) fn keyed(
         &self,
         service: ServiceId,
         number: PhoneNumber,
         key: &str,
         fingerprint: [u8; 32],
-    ) -> Result<Result<RunningRequest, (RequestKey, KeyedRequest)>, Refused> {
+    ) -> Result<RequestKey, Refused> {
         if key.is_empty() || key.len() > LONGEST_KEY {
             let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
             return Err(Refused::Invalid(why));
         }
-        match self.keys.begin(service, number, key, fingerprint).await? {
-            KeyDecision::First(running) => Ok(Ok(running)),
-            KeyDecision::Again(key, request) => Ok(Err((key, request))),
-            KeyDecision::OtherRequest => Err(Refused::OtherRequest),
-            KeyDecision::StillAnswering => Err(Refused::StillAnswering),
-        }
+        Ok(self.keys().of(service, number, key, fingerprint))
     }
 
     async fn start(&self, service: &Service, begin: BeginRequest) -> Result<Verification, Refused> {
@@ -77,6 +69,11 @@ impl Verifying {
             None => outgoing.limits = limits,
         }
         let mut reply = self.verifier.send(Box::new(outgoing)).await?;
+        match reply.earlier {
+            Some(Earlier::Same(request)) => return self.begun_before(service, number, &request).await,
+            Some(Earlier::Other) => return Err(Refused::OtherRequest),
+            None => {}
+        }
         let attempts = reply.attempts.take();
         let summary = begun(reply, number, brings_a_code)?;
         Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
@@ -90,9 +87,9 @@ impl Verifying {
         &self,
         service: &Service,
         to: PhoneNumber,
-        request: &KnownRequest,
+        request: &KeyedRequest,
     ) -> Result<Verification, Refused> {
-        let KnownRequest { verification, at, .. } = *request;
+        let KeyedRequest { verification, at, .. } = *request;
         let sid = self.sid_of(service.id, to, verification);
         match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
@@ -170,7 +167,7 @@ impl Verifying {
                 )));
             }
             charges.extend(limit.buckets.iter().map(|bucket| {
-                let id = self.keys.count_of(service.id, &limit.sid, &bucket.sid, value);
+                let id = self.keys().count_of(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
                 Charge { id, amount: 1, most: bucket.max.into(), window: Window::FromFirst(length) }
             }));

@@ -8,7 +8,7 @@ use super::Verifying;
 use super::begin::{begun, unknown_number};
 use crate::delivery::{Carried, SendStatus};
 use crate::domain::AttemptId;
-use crate::limits::rate::KeyDecision;
+use crate::limits::rate::KeyedRequest;
 use crate::verification::numbers::{CarriedCode, Failure, NumberKey, Outgoing, Refusal, SendOutcome};
 use crate::verification::verify::{CarriedMessage, CarryCode, Refused};
 
@@ -26,8 +26,12 @@ impl Verifying {
             return Err(unknown_number());
         }
         let outgoing = self.worded(&service, begin, Some(code.expose().len()))?;
-        let code =
-            CarriedCode { life, remembered_for, of_number: self.keys.last_carried(service.id, to), code };
+        let code = CarriedCode {
+            life,
+            remembered_for,
+            of_number: self.keys().of_carried(service.id, to, None),
+            code,
+        };
         let how = Carried { trial, within: within.unwrap_or(Duration::MAX) };
         if how.trial.is_some() {
             return self.carry_first(outgoing, code, how).await;
@@ -53,21 +57,18 @@ impl Verifying {
     ) -> Result<CarriedMessage, Refused> {
         let (NumberKey { service, number: to, .. }, channel) = (outgoing.key, outgoing.channel());
         let carried = |sid, at, is_repeated| CarriedMessage { sid, to, channel, at, is_repeated };
-        let running = match self.keys.begin_carried(service, to, &code.code).await? {
-            KeyDecision::First(running) => running,
-            KeyDecision::Again(_, request) => {
-                // The attempt that an earlier request with the same code made.
-                let (known, at) = (request.known.verification, request.known.at);
-                let log = self.log_of(service, to, known).await?;
-                let rows = log.map(|log| log.rows).unwrap_or_default();
-                let row = rows.into_iter().rfind(|row| row.status == SendStatus::Sent);
-                let key = self.verifier.log_key(service, to, known);
-                let sid = row.map(|row| self.sealer.attempt(&AttemptId { key, attempt: row.number }));
-                return Ok(carried(sid, at, true));
-            }
-            KeyDecision::StillAnswering | KeyDecision::OtherRequest => return Err(Refused::Concurrent),
-        };
-        let outgoing = Outgoing { keyed: Some(running), carried: Some(how), ..outgoing };
+        let of_code = self.keys().of_carried(service, to, Some(&code.code));
+        let earlier: Option<KeyedRequest> = self.verifier.known(of_code).await?;
+        if let Some(KeyedRequest { verification, at, .. }) = earlier {
+            // The attempt that an earlier request with the same code made.
+            let log = self.log_of(service, to, verification).await?;
+            let rows = log.map(|log| log.rows).unwrap_or_default();
+            let row = rows.into_iter().rfind(|row| row.status == SendStatus::Sent);
+            let key = self.verifier.log_key(service, to, verification);
+            let sid = row.map(|row| self.sealer.attempt(&AttemptId { key, attempt: row.number }));
+            return Ok(carried(sid, at, true));
+        }
+        let outgoing = Outgoing { keyed: Some(of_code), carried: Some(how), ..outgoing };
         let (reply, last) = self.verifier.carry(outgoing, code).await?;
         match (&reply.outcome, reply.reason) {
             (SendOutcome::Sent { .. }, _) => {

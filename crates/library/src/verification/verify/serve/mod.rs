@@ -21,7 +21,7 @@ use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attem
 use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{Ending, LockoutState, Sealer, SendOptions, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
-use crate::limits::rate::{CheckAnswer, IdempotencyKeys, KeyedRequest};
+use crate::limits::rate::{CheckAnswer, Earlier, IdempotencyKeys, KeyedRequest};
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
@@ -37,7 +37,6 @@ pub struct Verifying {
     registry: Registry,
     /// Commands about numbers.
     pub verifier: Verifier,
-    keys: IdempotencyKeys,
     sealer: Arc<Sealer>,
     /// Messages with carried codes that are being sent.
     carried: Arc<Messages<Result<CarriedMessage, Refused>>>,
@@ -55,16 +54,20 @@ const EARLY_ANSWER: Duration = Duration::from_secs(3);
 const EARLY_RECEIPTS: usize = 1_000;
 
 impl Verifying {
-    pub fn new(registry: Registry, verifier: Verifier, keys: IdempotencyKeys) -> Self {
+    pub fn new(registry: Registry, verifier: Verifier) -> Self {
         let sealer = Arc::new(Sealer::new(verifier.server_key()));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
         let carried = Messages::new(verifier.messages.most);
-        Self { registry, verifier, keys, sealer, carried, early_receipts }
+        Self { registry, verifier, sealer, carried, early_receipts }
     }
 
     /// The limit on idempotency keys.
     pub fn capacity(&self) -> &Capacity {
-        self.keys.capacity()
+        self.keys().capacity()
+    }
+
+    fn keys(&self) -> &IdempotencyKeys {
+        self.verifier.keys()
     }
 
     /// Attempts to deliver messages, the newest first.
@@ -232,7 +235,7 @@ impl Verifying {
     pub async fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refused> {
         let outcome = move |this: Self| async move {
             let service = this.service(service)?.id;
-            let of_number = this.keys.last_carried(service, number);
+            let of_number = this.keys().of_carried(service, number, None);
             Ok(this.verifier.carried_outcome(NumberKey::new(service, number), of_number).await?)
         };
         self.carried_out(outcome).await
@@ -247,22 +250,13 @@ impl Verifying {
             return Err(Refused::NotFound);
         }
         let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
-        let mut known = None;
         if let Some(key) = idempotency_key {
             let fingerprint = self.fingerprint(fingerprint, check.code.as_ref());
-            match self.keyed(service.id, number, &key, fingerprint).await? {
-                Ok(running) => check.keyed = Some(running),
-                Err((key, request)) => {
-                    // Memory may know the first answer before the disk does: a crash would forget an answer that left
-                    // earlier.
-                    self.verifier.until_durable(check.key, key).await?;
-                    known = Some(answered_before(&request)?);
-                }
-            }
+            check.keyed = Some(self.keyed(service.id, number, &key, fingerprint)?);
         }
-        let reply = match known {
-            Some(reply) => reply,
-            None => self.verifier.check(check).await?,
+        let reply = match self.verifier.check(check).await? {
+            Reply { earlier: Some(earlier), .. } => answered_before(&earlier)?,
+            reply => reply,
         };
         let status = status_after(reply.outcome)?;
         let ended = (status != Status::Pending).then_some(reply.at);
@@ -357,10 +351,11 @@ impl Verifying {
 }
 
 /// The answer to an earlier request with the same idempotency key.
-pub(super) fn answered_before(
-    KeyedRequest { known, answer }: &KeyedRequest,
-) -> Result<Reply<CheckOutcome>, Refused> {
-    let CheckAnswer { outcome, begun, last_send } = answer.ok_or(Refused::OtherRequest)?;
+fn answered_before(earlier: &Earlier) -> Result<Reply<CheckOutcome>, Refused> {
+    let Earlier::Same(known @ KeyedRequest { answer: Some(answer), .. }) = earlier else {
+        return Err(Refused::OtherRequest);
+    };
+    let CheckAnswer { outcome, begun, last_send } = *answer;
     let summary = VerificationSummary::remembered(known, begun, last_send, known.at);
     Ok(Reply::new(outcome, known.at, Some(summary)))
 }

@@ -67,9 +67,9 @@ async fn verified(world: &World, to: u64) {
     world.ends(VerificationTarget::Number(phone(to)), Ending::Approved).await.expect("verified");
 }
 
-fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
-    let explanation = world.guard.explain(Some(&world.service), subject);
-    explanation.services.into_iter().next().expect("the service")
+async fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
+    let explanation = world.guard.explain(Some(&world.service), subject).await;
+    explanation.expect("an answer").services.into_iter().next().expect("the service")
 }
 
 /// What the guard refused or would have refused, of all services.
@@ -89,7 +89,7 @@ async fn a_prefix_gets_ten_messages_also_across_a_crash() {
 
     let world = world.crashes().await;
     assert_eq!(passed(&world, TJ + 40..TJ + 50).await, 0);
-    let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+    let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
     assert_eq!((prefix.rule.as_deref(), prefix.allowances[0].messages), (Some("prefix"), Some(0)));
     world.advance(3 * HOUR);
     sends(&world, TJ + 60).await.expect("one message is back");
@@ -105,7 +105,7 @@ async fn crashes_charge_a_message_once() {
             world.advance(Duration::from_secs(seconds));
             tokio::time::sleep(Duration::from_secs(seconds)).await;
             world = world.crashes().await;
-            let prefix = explained(&world, Dimension::prefix_of(phone(TJ)));
+            let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
             assert_eq!(prefix.allowances[0].messages, Some(10 - messages));
         }
     }
@@ -280,7 +280,7 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
     world.advance(Duration::from_secs(31));
     world.provider.arrived(8).await;
-    let left = async || explained(&world, Dimension::prefix_of(phone(TJ))).allowances[0].messages;
+    let left = async || explained(&world, Dimension::prefix_of(phone(TJ))).await.allowances[0].messages;
     while left().await != Some(6) {
         tokio::task::yield_now().await;
     }
@@ -312,7 +312,7 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
     for n in 0..5 {
         let (client, to) = (ClientSignals::default(), phone(TJ + 10_000 * n));
         let signals = world.guard.signals(client, world.service.id, to, Channel::Sms);
-        world.guard.assess(&signals, 1, &[], None).expect("sent");
+        world.guard.assess(&signals, 1, &[], false, None).expect("sent");
     }
     world.store.fail_next([StoreFault::Hang, StoreFault::Unavailable]);
     let set = world.guard.set_entry(key, Some(EntryAction::Block), 60, world.author());
@@ -387,9 +387,9 @@ async fn a_budget_with_too_little_money_for_a_message_is_explained() {
     let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
     let world = World::guarded(settings, "Mada", json!({})).await;
     sends(&world, US).await.expect("sent");
-    let refused_by = |to| explained(&world, Dimension::Number(phone(to))).rule;
-    assert_eq!(refused_by(DE).as_deref(), Some("money-per-day"));
-    assert_eq!(refused_by(US), None, "0.03 dollars are enough");
+    let refused_by = async |to| explained(&world, Dimension::Number(phone(to))).await.rule;
+    assert_eq!(refused_by(DE).await.as_deref(), Some("money-per-day"));
+    assert_eq!(refused_by(US).await, None, "0.03 dollars are enough");
 }
 
 #[tokio::test]

@@ -10,14 +10,16 @@ use crate::gateway::ErrorClass;
 use crate::limits::rate::MOST_RECORDS;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Refusal};
-use crate::verification::verify::{CheckCode, Ending, Refused, Status, Verification, VerificationTarget};
+use crate::verification::verify::{
+    BeginRequest, CheckCode, Ending, Refused, Status, Verification, VerificationTarget,
+};
 use crate::verification::world::{World, asking, asking_once, number};
 
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     let world = World::new().await;
     let others = MOST_RECORDS - 1;
-    world.verifying.keys.capacity().count(|held| held.add(world.service.id, others));
+    world.verifying.capacity().count(|held| held.add(world.service.id, others));
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
     let refused = world.begins(asking_once(number(2), "a")).await;
     assert!(
@@ -37,7 +39,7 @@ async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
     let log = log_of(async || {
         let world = World::new().await;
         let begun = world.begun(number(1)).await;
-        world.verifying.keys.capacity().count(|held| held.add(world.service.id, MOST_RECORDS));
+        world.verifying.capacity().count(|held| held.add(world.service.id, MOST_RECORDS));
         let right = world.provider.code_for(number(1));
         for (code, status) in [
             (wrong_of(&right), Ok(Status::Pending)),
@@ -164,6 +166,25 @@ async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
         let (_, again) = repeated(world).await;
         again.expect("the same answer");
     }
+}
+
+#[tokio::test]
+async fn a_repetition_waits_for_the_answer_and_a_key_is_of_one_request() {
+    let world = World::new().await;
+    world.provider.hangs(true);
+    let first = world.begins_meanwhile(asking_once(number(1), "a"));
+    world.provider.arrived(1).await;
+    let repeated = world.begins_meanwhile(asking_once(number(1), "a"));
+    let other = world.begins_meanwhile(BeginRequest { fingerprint: [9; 32], ..asking_once(number(1), "a") });
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    world.provider.hangs(false);
+    let begun = first.await.expect("a task").expect("begun");
+    assert_eq!(repeated.await.expect("a task"), Ok(begun));
+    assert_eq!(other.await.expect("a task"), Err(Refused::OtherRequest));
+    assert_eq!(world.provider.handed().len(), 1);
+    world.begins(asking_once(number(2), "a")).await.expect("a key is of one number");
 }
 
 #[tokio::test]
