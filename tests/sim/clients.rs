@@ -76,7 +76,7 @@ impl World {
         let asked = First { process, number, message };
         let same = self.first.iter().find(|(_, first)| **first == asked).map(|(command, _)| *command);
         let outcome = |reply: Reply<SendOutcome>| Outcome::Send(reply.outcome);
-        match self.messages[process].ask(&outgoing, None, pending) {
+        match self.messages[process].ask(&outgoing, pending) {
             Err(refusal) => {
                 let of_number =
                     |first: &First| (first.process, first.number) == (asked.process, asked.number);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
-use onceward::limits::rate::IdempotencyKeys;
+use onceward::limits::keys::IdempotencyKeys;
 use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;

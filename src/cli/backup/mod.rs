@@ -15,7 +15,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, Verification};
 use crate::limits::guard::GuardRow;
-use crate::limits::rate::KeyedRequest;
+use crate::limits::keys::KeyedRequest;
 use crate::shard::{Record, RecordError, decode, encode};
 use crate::store::{CopiedRecord, Key};
 use crate::verification::hosted::HostedSession;

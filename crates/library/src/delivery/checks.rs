@@ -12,7 +12,7 @@ use super::time_limit::{TimeLimit, half_until};
 use crate::domain::{Code, GatewayName, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{CodeEnd, GatewayError, Verdict};
-use crate::limits::rate::RequestKey;
+use crate::limits::keys::RequestKey;
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 

@@ -15,7 +15,7 @@ use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
 use crate::limits::counts::Charge;
 use crate::limits::guard::{ClientSignals, Exemption, Signals, Ticket};
-use crate::limits::rate::RequestKey;
+use crate::limits::keys::RequestKey;
 use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
 
@@ -46,7 +46,7 @@ pub struct Outgoing {
     pub asks: Option<(Signals, u32)>,
     /// What the guard has taken for it.
     pub allowance: TakenAllowance,
-    /// The code is another system's: nothing is planned, and the caller repeats what failed.
+    /// `supplied_code` is another system's: the number has no record, nothing is planned, and the caller repeats what failed.
     pub carried: Option<Carried>,
 }
 
@@ -56,6 +56,10 @@ pub struct Carried {
     pub within: Duration,
     /// A trial of gateways, the only ones that are asked.
     pub trial: Option<Trial>,
+    /// How long a repetition sends nothing, if this is longer than the life of the code.
+    pub remembered_for: Duration,
+    /// Remembers the last message to the number, for its outcome.
+    pub of_number: RequestKey,
 }
 
 impl Outgoing {

@@ -4,7 +4,7 @@ use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::limits::guard::{GuardRow, VerifiedNumber};
-use crate::limits::rate::KeyedRequest;
+use crate::limits::keys::KeyedRequest;
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, ServiceRecord};

@@ -19,7 +19,7 @@ use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard};
-use crate::limits::rate::IdempotencyKeys;
+use crate::limits::keys::IdempotencyKeys;
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;

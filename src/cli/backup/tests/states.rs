@@ -20,7 +20,7 @@ use crate::domain::{
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket};
-use crate::limits::rate::{CheckAnswer, KeyedRequest};
+use crate::limits::keys::{CheckAnswer, KeyedRequest};
 use crate::node::history::{Counts, Group, Resolution, Row, Series};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;

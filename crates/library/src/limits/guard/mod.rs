@@ -25,7 +25,7 @@ use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerK
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::{Budgets, SpentBudget};
 use crate::limits::counts::{Charge, Counts, Full};
-use crate::limits::rate::MOST_RECORDS;
+use crate::limits::keys::MOST_RECORDS;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;

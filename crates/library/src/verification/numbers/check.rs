@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::gateway::CodeEnd;
 use crate::limits::guard::{GuardNews, PumpingGuard};
-use crate::limits::rate::{ANSWER_KEPT_FOR, CheckAnswer};
+use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
 use crate::shard::Refusal;

@@ -50,7 +50,6 @@ pub enum Request {
 }
 
 impl Request {
-    /// Drops everything else: a caller may repeat the request with its key as soon as it has an answer.
     fn into_waiter(self) -> Waiter {
         match self {
             Self::Send(_, waiter)
@@ -206,7 +205,8 @@ fn deliver_if_live(
     let Sending { outgoing, permitted, .. } = &sending;
     let (permit, now) = (&permitted.permit, after.now());
     let live = present(outgoing.key, subject, deps, after).filter(|v| v.is_live(now));
-    if permit.verification.is_sending(now) && live.is_some_and(|live| permit.is_for(&live)) {
+    let is_live = permit.verification.is_sending(now) && live.is_some_and(|live| permit.is_for(&live));
+    if is_live || outgoing.carried.is_some() {
         (deps.outside)(deps, Task::Deliver(sending));
         return None;
     }

@@ -17,7 +17,7 @@ use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp}
 use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
 use crate::gateway::CodeEnd;
 use crate::limits::guard::{GuardNews, PumpingGuard};
-use crate::limits::rate::IdempotencyKeys;
+use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::SpanContext;
 use crate::registry::Policies;

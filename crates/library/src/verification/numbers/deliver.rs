@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::carry::{Carrying, InProgress};
 use super::command::{NumberCommand, Request};
 use super::decision::{Asking, NumberDeps, Responder, Sending, Task, ToldEnd, Waiter};
 use super::in_flight::CommandLimit;
@@ -26,18 +27,28 @@ use crate::shard::{Refusal, Shards, Subject};
 pub fn with_gateways(
     delivery: Arc<Delivery>,
     shards: Shards,
+    carried: InProgress,
 ) -> impl Fn(&Arc<NumberDeps>, Task) + Send + Sync {
     move |deps, task| {
         let (deps, shards, delivery) = (Arc::clone(deps), shards.clone(), Arc::clone(&delivery));
         match task {
             Task::Deliver(sending) => {
+                let carried = Arc::clone(&carried);
                 let deliver = async move {
                     let Sending { outgoing, permitted, .. } = &sending;
                     let (key, verification) = (outgoing.key, permitted.permit.verification);
-                    let code = verification.code_seed(key.service, key.number).code(&deps.key);
-                    let liveness =
-                        NumberLiveness { deps: &deps, shards: &shards, key, salt: verification.salt };
-                    let delivered = delivery.deliver(outgoing, permitted, &code, &liveness).await;
+                    let delivered = match &outgoing.supplied_code {
+                        Some(code) if outgoing.carried.is_some() => {
+                            let carrying = Carrying::new(&carried, &shards, key, verification.salt.id());
+                            delivery.deliver(outgoing, permitted, code, &carrying).await
+                        }
+                        _ => {
+                            let code = verification.code_seed(key.service, key.number).code(&deps.key);
+                            let liveness =
+                                NumberLiveness { deps: &deps, shards: &shards, key, salt: verification.salt };
+                            delivery.deliver(outgoing, permitted, &code, &liveness).await
+                        }
+                    };
                     let settle = Request::Settle(sending, delivered);
                     shards.submit(NumberCommand::new(key, settle, deps));
                 };

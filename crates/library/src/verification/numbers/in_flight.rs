@@ -93,7 +93,7 @@ impl Drop for CommandPermit {
 /// one, and is given it.
 pub struct Messages<T> {
     /// Requests for messages to one number that may wait for answers.
-    pub most: usize,
+    most: usize,
     sending: Mutex<HashMap<NumberKey, Vec<Arc<Message<T>>>>>,
 }
 
@@ -111,6 +111,8 @@ struct Content {
     has_limits: bool,
     code: Option<Code>,
     exemption: Exemption,
+    /// Its answer is about gateways.
+    is_trial: bool,
 }
 
 /// The answer that all who ask for one message get. An error means that it is not known how the message ended.
@@ -123,14 +125,15 @@ pub struct FirstRequest<T> {
 }
 
 impl Content {
-    fn of(outgoing: &Outgoing, code: Option<&Code>) -> Self {
+    fn of(outgoing: &Outgoing) -> Self {
         Self {
             channel: outgoing.channel,
             style: outgoing.style.clone(),
             options: outgoing.options,
             has_limits: outgoing.has_limits,
-            code: code.cloned(),
+            code: outgoing.supplied_code.clone(),
             exemption: outgoing.client.exemption,
+            is_trial: outgoing.trial().is_some(),
         }
     }
 
@@ -139,7 +142,9 @@ impl Content {
             (Some(code), Some(other)) => code.matches(other),
             (code, other) => code.is_none() && other.is_none(),
         };
-        has_same_code
+        !self.is_trial
+            && !other.is_trial
+            && has_same_code
             && (self.channel, &self.style, self.options) == (other.channel, &other.style, other.options)
             && (self.has_limits, self.exemption) == (other.has_limits, other.exemption)
     }
@@ -151,7 +156,7 @@ impl<T: Clone> Messages<T> {
         Arc::new(Self { most, sending: Mutex::default() })
     }
 
-    /// A request for a message with the code of its caller, or with ours. Returns the place of the first request for it, whose
+    /// A request for a message. Returns the place of the first request for it, whose
     /// `answer` all get; `None` if the message is being sent already.
     ///
     /// # Errors
@@ -159,10 +164,9 @@ impl<T: Clone> Messages<T> {
     pub fn ask(
         self: &Arc<Self>,
         outgoing: &Outgoing,
-        code: Option<&Code>,
         answer: oneshot::Receiver<T>,
     ) -> Result<(Option<FirstRequest<T>>, Answer<T>), Refusal> {
-        let (key, content) = (outgoing.key, Content::of(outgoing, code));
+        let (key, content) = (outgoing.key, Content::of(outgoing));
         let mut sending = self.sending.lock();
         let messages = sending.entry(key).or_default();
         // The message itself holds its answer, and each request that waits for it.

@@ -22,7 +22,6 @@ pub use crate::domain::NumberKey;
 pub use crate::engine::SendOptions;
 pub use crate::registry::Policies;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
-pub use carry::CarriedCode;
 pub use check::End;
 pub use in_flight::Messages;
 pub use reply::{CheckOutcome, Reply, SendLimit, SendOutcome, VerificationSummary};

@@ -5,7 +5,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::domain::Timestamp;
 use crate::engine::{Policy, Verification, VerificationDetails};
 use crate::limits::guard::GuardRefusal;
-use crate::limits::rate::{Earlier, KeyedRequest};
+use crate::limits::keys::{Earlier, KeyedRequest};
 
 pub use crate::engine::{CheckOutcome, SendLimit};
 

@@ -2,6 +2,7 @@
 
 use rand::Rng as _;
 
+use super::carry;
 use super::decision::{Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
@@ -12,7 +13,7 @@ use crate::engine::{
     SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule, VerifiedNumber};
-use crate::limits::rate::{KEPT_BEYOND, KeyedRequest};
+use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
 
@@ -36,16 +37,20 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
             }
         }
     }
+    let policy = decision.rules.policy;
+    let options = outgoing.options.unwrap_or(policy.code);
+    if let Some(carried) = &outgoing.carried {
+        return Ok(carry::carry(decision, outgoing, carried.of_number, options));
+    }
     let (NumberKey { service, number, is_test }, channel, now) =
         (decision.key, outgoing.channel(), decision.now);
     let mut salt = Salt([0; 16]);
     decision.view.rng().fill_bytes(&mut salt.0);
-    let policy = decision.rules.policy;
     let supplied_code = outgoing.supplied_code.as_ref();
     let request = Begin {
         service,
         number,
-        options: outgoing.options.unwrap_or(policy.code),
+        options,
         channel,
         verification: outgoing.has_limits.then_some(VerificationOptions { supplied_code, is_test }),
     };
@@ -82,7 +87,7 @@ fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(),
     if outgoing.keyed.is_some() {
         deps.keys.capacity().make_room::<KeyedRequest>(service, view)?;
     }
-    if view.get::<NumberState>(decision.key.id()).is_none() {
+    if outgoing.carried.is_none() && view.get::<NumberState>(decision.key.id()).is_none() {
         deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
     }
     deps.guard.as_ref().map_or(Ok(()), |guard| guard.make_room(service, &outgoing.limits))
@@ -187,6 +192,9 @@ pub(super) fn settle(
     permitted: &Permitted,
     delivered: &Delivered,
 ) -> Next {
+    if let Some(carried) = &outgoing.carried {
+        return carry::settle(decision, outgoing, carried, permitted, delivered);
+    }
     let (permit, now) = (&permitted.permit, decision.now);
     let is_active = decision.before.is_some_and(|before| permit.is_for(&before) && before.is_active(now));
     let obsolete = delivered.without_its_code().filter(|_| !is_active);

@@ -1,12 +1,12 @@
 //! The handle through which HTTP routes and library users submit commands.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::carry::InProgress;
 use super::check::End;
 use super::command::{NumberCommand, Request};
 use super::decision::{NumberDeps, Responder, Waiter};
@@ -23,7 +23,7 @@ use crate::domain::{
 use crate::engine::{CheckOutcome, LockoutState, NumberState, SlotHash};
 use crate::gateway::Receipt;
 use crate::limits::guard::{GuardRefusal, PumpingGuard, Rule};
-use crate::limits::rate::{Earlier, IdempotencyKeys, KEPT_BEYOND, KeyedRequest, RequestKey};
+use crate::limits::keys::{Earlier, IdempotencyKeys, KEPT_BEYOND};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
@@ -67,9 +67,6 @@ pub struct VerifierDeps {
     pub events: Option<Arc<EventRecorder>>,
 }
 
-/// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
-pub(super) type InProgress = Arc<Mutex<HashMap<NumberKey, u64>>>;
-
 /// A cheap handle on all shards.
 #[derive(Clone)]
 pub struct Verifier {
@@ -81,9 +78,7 @@ pub struct Verifier {
     pub delivery: Arc<Delivery>,
     pub(super) limit: Arc<CommandLimit>,
     /// Messages that are being sent.
-    pub messages: Arc<Messages<Result<Reply<SendOutcome>, Refusal>>>,
-    /// The codes that are being carried.
-    pub(super) carried: InProgress,
+    messages: Arc<Messages<Result<Reply<SendOutcome>, Refusal>>>,
     /// Stops the scheduler of planned sends, as does the drop of the last handle.
     stop: watch::Sender<bool>,
 }
@@ -108,12 +103,12 @@ impl Verifier {
             events,
             guard: delivery.guard().cloned(),
             metrics: Arc::clone(shards.metrics()),
-            outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
+            outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone(), InProgress::default())),
         });
         let limit = CommandLimit::new(bounds.commands);
         let stop = watch::Sender::new(false);
-        let (messages, carried) = (Messages::new(bounds.commands_per_number), InProgress::default());
-        let verifier = Self { shards, deps, attempts, delivery, limit, messages, carried, stop };
+        let messages = Messages::new(bounds.commands_per_number);
+        let verifier = Self { shards, deps, attempts, delivery, limit, messages, stop };
         let follow_ups = FollowUps {
             attempts: verifier.attempts.clone(),
             shards: verifier.shards.clone(),
@@ -154,7 +149,7 @@ impl Verifier {
         let key = outgoing.key;
         let (responder, pending) = Responder::new(self.limit.acquire(key.service, true)?);
         let channel = *outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
-        let (first, answer) = self.messages.ask(&outgoing, outgoing.supplied_code.as_ref(), pending)?;
+        let (first, answer) = self.messages.ask(&outgoing, pending)?;
         let Some(first) = first else {
             let answer = self.join(&outgoing, answer).await;
             drop(responder);
@@ -180,7 +175,8 @@ impl Verifier {
         let recipient = outgoing.key;
         self.count_joined(outgoing);
         let mut reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        let is_known = reply.may_have_been_sent || matches!(reply.outcome, SendOutcome::Sent { .. });
+        let is_sent = matches!(reply.outcome, SendOutcome::Sent { .. });
+        let is_known = is_sent || reply.may_have_been_sent && outgoing.carried.is_none();
         if let Some((request, of)) = outgoing.keyed.zip(reply.verification.filter(|_| is_known)) {
             let until = of.expires.plus(KEPT_BEYOND);
             let remembered = self.shards.router().decide(self.deps.subject(&recipient), move |view| {
@@ -198,12 +194,12 @@ impl Verifier {
     }
 
     /// Counts a request for a message that was being sent.
-    pub fn count_joined(&self, outgoing: &Outgoing) {
+    fn count_joined(&self, outgoing: &Outgoing) {
         self.deps.metrics.count(&Fact::Send(unsent(outgoing.key, outgoing.channel(), SendEnd::Joined)));
     }
 
     /// Prepares what the decision asks the guard. A call may replace a text message to a landline.
-    pub(super) fn asks(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
+    fn asks(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
         let (NumberKey { service, number, is_test }, client) = (outgoing.key, outgoing.client);
         outgoing.allowance.exemption = client.exemption;
         let decides = |guard: &&PumpingGuard| {
@@ -303,14 +299,6 @@ impl Verifier {
         let policy = self.deps.policies.of(key.service);
         let verification = self.deps.verification(&self.shards, key).await?;
         Ok(verification.map(|v| VerificationSummary::of(&v, &policy)))
-    }
-
-    /// What is remembered of a carried code.
-    ///
-    /// # Errors
-    /// [`Refusal`], while the store does not confirm it.
-    pub async fn known(&self, of: RequestKey) -> Result<Option<KeyedRequest>, Refusal> {
-        self.shards.router().get(of.record()).await
     }
 
     /// The lockout and the counts of a number; `None` without a record.

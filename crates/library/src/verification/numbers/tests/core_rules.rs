@@ -230,31 +230,3 @@ fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
         assert_eq!(world.not_sent(), 0, "the guard has taken one allowance for one message");
     }
 }
-
-#[test]
-fn a_client_that_has_its_reply_can_repeat_its_request_at_once() {
-    let settles_as = |result: SendResult| {
-        move |world: &mut World| {
-            world.commits();
-            let sending = world.dispatched();
-            world.settles(sending, result);
-        }
-    };
-    let accepts = |world: &mut World| {
-        settles_as(accepted())(world);
-        world.commits();
-    };
-    assert!(!World::new().is_held_at_its_reply(number(1), accepts));
-    assert!(!World::new().is_held_at_its_reply(number(1), World::is_refused_a_commit));
-    let refused_later = |world: &mut World| {
-        settles_as(SendResult::NumberRefused)(world);
-        world.is_refused_a_commit();
-    };
-    assert!(!World::new().is_held_at_its_reply(number(1), refused_later));
-    let mut world = World::new();
-    world.nearly_locks(number(1));
-    let last = world.checks_wrong(number(1));
-    let lockout = world.takes_commit();
-    let is_held = world.is_held_at_its_reply(number(1), |world| world.applied(&lockout));
-    assert!(!is_held && matches!(last.answer(), Ok(CheckOutcome::LockedNow { .. })));
-}

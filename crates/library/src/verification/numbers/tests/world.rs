@@ -1,11 +1,8 @@
 //! One shard without its actor, a disk that commits on demand, and a clock.
 
 use std::collections::HashMap;
-use std::future::Future as _;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -15,16 +12,14 @@ use tokio::sync::oneshot;
 
 use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
-use crate::delivery::{
-    Carried, Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance, Trial,
-};
+use crate::delivery::{Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance};
 use crate::domain::{
     AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, NumberKey, PhoneNumber, ServerKey,
     ServiceId, Timestamp,
 };
 use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
 use crate::limits::guard::GuardNews;
-use crate::limits::rate::IdempotencyKeys;
+use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
@@ -94,18 +89,6 @@ impl<T> Awaited<T> {
 impl<O> Awaited<Reply<O>> {
     pub fn answer(self) -> Result<O, Refusal> {
         self.reply().map(|reply| reply.outcome)
-    }
-}
-
-/// Notes, when a reply comes, whether what its request holds is still held.
-struct AtReply {
-    held: Weak<OnceLock<(AttemptLogKey, Option<String>)>>,
-    was_held: OnceLock<bool>,
-}
-
-impl Wake for AtReply {
-    fn wake(self: Arc<Self>) {
-        let _ = self.was_held.set(self.held.strong_count() > 0);
     }
 }
 
@@ -180,14 +163,8 @@ impl World {
     }
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
-        self.sends_message(Outgoing::new(key))
-    }
-
-    fn sends_message(&mut self, outgoing: Outgoing) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
-        let allowance = TakenAllowance::default();
-        let outgoing = Box::new(Outgoing { allowance, ..outgoing });
-        self.submit(outgoing.key, Request::Send(outgoing, Waiter::Send(responder)));
+        self.submit(key, Request::Send(Box::new(Outgoing::new(key)), Waiter::Send(responder)));
         awaited
     }
 
@@ -443,19 +420,6 @@ impl World {
         let state: NumberState = self.core.tables().get(&record, self.now)?;
         let verification = state.at(&self.deps.policies.of(key.service), self.now).verification();
         verification.filter(|v| v.is_live(self.now)).map(|v| v.salt)
-    }
-
-    /// Whether the request of a message is still held when its reply comes, which `until_replied` leads to.
-    pub fn is_held_at_its_reply(&mut self, key: NumberKey, until_replied: impl FnOnce(&mut Self)) -> bool {
-        let answer = Arc::default();
-        let at_reply = Arc::new(AtReply { held: Arc::downgrade(&answer), was_held: OnceLock::new() });
-        let trial = Some(Trial { gateways: vec![GatewayName::Http], answer });
-        let carried = Some(Carried { within: CHECK_BUDGET, trial });
-        let Awaited(mut reply) = self.sends_message(Outgoing { carried, ..Outgoing::new(key) });
-        let waker = Waker::from(Arc::clone(&at_reply));
-        assert!(Pin::new(&mut reply).poll(&mut Context::from_waker(&waker)).is_pending());
-        until_replied(self);
-        *at_reply.was_held.get().expect("a reply by now")
     }
 }
 

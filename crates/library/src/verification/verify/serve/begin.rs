@@ -9,7 +9,7 @@ use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendOptions, request_fingerprint};
 use crate::limits::counts::{Charge, Window};
 use crate::limits::guard::{ClientSignals, Rule};
-use crate::limits::rate::{Earlier, KeyedRequest, LONGEST_KEY, RequestKey};
+use crate::limits::keys::{Earlier, KeyedRequest, LONGEST_KEY, RequestKey};
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
 use crate::verification::numbers::{
@@ -24,33 +24,15 @@ const LONGEST_VALUE: usize = 255;
 const MOST_LIMITS: usize = 10;
 
 impl Verifying {
-    pub(super) async fn begin_verification(&self, mut begin: BeginRequest) -> Result<Verification, Refused> {
+    /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
+    /// is durable. The command is carried out also if the caller goes away.
+    pub async fn begin(&self, mut begin: BeginRequest) -> Result<Verification, Refused> {
         let NumberKey { service, number, .. } = begin.message.key;
-        let service = self.service(service)?;
+        let service = &*self.service(service)?;
         if let Some(key) = &begin.idempotency_key {
             let fingerprint = self.fingerprint(begin.fingerprint, begin.message.supplied_code.as_ref());
             begin.message.keyed = Some(self.keyed(service.id, number, key, fingerprint)?);
         }
-        self.start(&service, begin).await
-    }
-
-    /// A request with an idempotency key.
-    pub(super) fn keyed(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        key: &str,
-        fingerprint: [u8; 32],
-    ) -> Result<RequestKey, Refused> {
-        if key.is_empty() || key.len() > LONGEST_KEY {
-            let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
-            return Err(Refused::Invalid(why));
-        }
-        Ok(self.keys().of(service, number, key, fingerprint))
-    }
-
-    async fn start(&self, service: &Service, begin: BeginRequest) -> Result<Verification, Refused> {
-        let number = begin.message.key.number;
         let limits = self.charges(service, &begin)?;
         let test = self.test(service, number);
         if test.is_none() && !self.registry.accepts(number) {
@@ -77,6 +59,21 @@ impl Verifying {
         let attempts = reply.attempts.take();
         let summary = begun(reply, number, brings_a_code)?;
         Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
+    }
+
+    /// A request with an idempotency key.
+    pub(super) fn keyed(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        key: &str,
+        fingerprint: [u8; 32],
+    ) -> Result<RequestKey, Refused> {
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
+            return Err(Refused::Invalid(why));
+        }
+        Ok(self.keys().of(service, number, key, fingerprint))
     }
 
     /// The verification that an earlier request with the same idempotency key began or continued, as it is now.

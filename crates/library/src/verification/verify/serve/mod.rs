@@ -14,19 +14,18 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    AttemptQuery, BeginRequest, CarriedMessage, CarryCode, CheckCode, Refused, SealedAttempt, Status,
-    Summary, Verification, VerificationTarget,
+    AttemptQuery, CheckCode, Refused, SealedAttempt, Status, Summary, Verification, VerificationTarget,
 };
 use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{Ending, LockoutState, Sealer, SendOptions, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
-use crate::limits::rate::{CheckAnswer, Earlier, IdempotencyKeys, KeyedRequest};
+use crate::limits::keys::{CheckAnswer, Earlier, IdempotencyKeys, KeyedRequest};
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart};
 use crate::verification::numbers::{
-    Check, CheckOutcome, End, Messages, NumberKey, Outgoing, Refusal, Reply, VerificationSummary, Verifier,
+    Check, CheckOutcome, End, NumberKey, Outgoing, Refusal, Reply, VerificationSummary, Verifier,
 };
 
 pub use operator::Cleared;
@@ -38,8 +37,6 @@ pub struct Verifying {
     /// Commands about numbers.
     pub verifier: Verifier,
     sealer: Arc<Sealer>,
-    /// Messages with carried codes that are being sent.
-    carried: Arc<Messages<Result<CarriedMessage, Refused>>>,
     /// Bounds the receipts that wait for their send to end.
     early_receipts: Arc<Semaphore>,
 }
@@ -57,8 +54,7 @@ impl Verifying {
     pub fn new(registry: Registry, verifier: Verifier) -> Self {
         let sealer = Arc::new(Sealer::new(verifier.server_key()));
         let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
-        let carried = Messages::new(verifier.messages.most);
-        Self { registry, verifier, sealer, carried, early_receipts }
+        Self { registry, verifier, sealer, early_receipts }
     }
 
     /// The limit on idempotency keys.
@@ -219,18 +215,6 @@ impl Verifying {
 }
 
 impl Verifying {
-    /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
-    /// is durable.
-    pub async fn begin(&self, begin: BeginRequest) -> Result<Verification, Refused> {
-        // It needs no task: the command is carried out in any case.
-        self.begin_verification(begin).await
-    }
-
-    /// Carries a code that another system made. Returns when the provider took the message.
-    pub async fn carry(&self, carry: CarryCode) -> Result<CarriedMessage, Refused> {
-        self.carried_out(|this| async move { this.carry_code(carry).await }).await
-    }
-
     /// Another system has verified the number. Returns whether a code was carried to it before.
     pub async fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refused> {
         let outcome = move |this: Self| async move {

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::delivery::tests::log_capture::log_of;
 use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
-use crate::limits::rate::MOST_RECORDS;
+use crate::limits::keys::MOST_RECORDS;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Refusal};
 use crate::verification::verify::{

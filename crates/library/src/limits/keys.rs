@@ -1,4 +1,6 @@
-//! Idempotency keys: the record of one, and how a request with a key begins.
+//! Idempotency keys, and the names of the counts of rate limits. Neither stores or prints the values and keys that it is
+//! given, which can be personal data, but keyed hashes of them. What is counted how: `docs/guides/rate-limits.md`; why:
+//! `docs/internals/records.md`.
 //!
 //! A key belongs to a service and a number. The decision that permits the message of a request also writes the record of
 //! its key, in the slot of the number: both are one commit. A repetition is decided behind it, finds the record whenever a
@@ -6,18 +8,25 @@
 //! commit that settles a message that was certainly not sent removes the record. The decision about a code writes the record
 //! with its answer.
 
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
-use super::MOST_RECORDS;
-use super::digest::Digester;
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::domain::{
+    AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id_parts,
+};
 use crate::engine::{CheckOutcome, SlotHash};
 use crate::limits::counts::CountId;
 use crate::observe::log_limit::OncePerSecond;
-use crate::shard::{Capacity, Id, LimitedTable, Record, RecordKey, Shards, Transaction};
+use crate::shard::{Capacity, Id, LimitedTable, Record, Shards, Subject, Transaction};
+
+/// The most counts, and the most idempotency keys.
+pub const MOST_RECORDS: usize = 1_000_000;
 
 /// Bytes of an idempotency key.
 pub const LONGEST_KEY: usize = 255;
@@ -92,11 +101,6 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
-    /// Where its record is.
-    pub fn record(&self) -> RecordKey {
-        RecordKey { slot: self.id.slot(), kind: KeyedRequest::KIND, id: self.id.id() }
-    }
-
     pub fn earlier(&self, view: &Transaction<'_>) -> Option<Earlier> {
         let known: KeyedRequest = view.get(self.id.id())?;
         Some(if known.identity == self.identity { Earlier::Same(known) } else { Earlier::Other })
@@ -193,6 +197,66 @@ impl IdempotencyKeys {
     }
 }
 
+/// Keeps these digests apart from everything else that the server key is used for.
+const COUNTER: &[u8] = b"onceward/limit-value/2";
+const REQUEST: &[u8] = b"onceward/idempotency-key/2";
+const CARRIED: &[u8] = b"onceward/carried-code/1";
+
+/// Makes digests of values and keys, which say nothing about them. Has no `Debug`: it knows the server key.
+struct Digester {
+    mac: Hmac<Sha256>,
+    slots: SlotHash,
+}
+
+impl Digester {
+    fn new(server_key: &ServerKey) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
+        let mac = Hmac::new_from_slice(server_key.expose()).expect("a key of any length");
+        Self { mac, slots: SlotHash::new(server_key) }
+    }
+
+    /// The count of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
+    /// strict, and never too loose.
+    fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
+        self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]).0.id
+    }
+
+    /// An idempotency key of a number: its record key, in the slot of the number, and a tag.
+    fn request(&self, service: ServiceId, number: PhoneNumber, key: &str) -> (AttemptLogKey, u64) {
+        self.of_number(service, number, [REQUEST, key.as_bytes()])
+    }
+
+    /// The same of a code that was carried to a number, or of the last one if it is empty.
+    fn carried(&self, service: ServiceId, number: PhoneNumber, code: &str) -> (AttemptLogKey, u64) {
+        self.of_number(service, number, [CARRIED, code.as_bytes()])
+    }
+
+    fn of_number(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        [purpose, text]: [&[u8]; 2],
+    ) -> (AttemptLogKey, u64) {
+        let parts = [purpose, &number.as_u64().to_be_bytes(), text];
+        let (subject, tag) = self.digest(service, &parts);
+        let (service, half) = record_id_parts(subject.id);
+        (AttemptLogKey::new(service, half, self.slots.of_number(service, number)), tag)
+    }
+
+    /// HMAC-SHA-256 (RFC 2104), cut to 128 bits. Only the last part has no fixed length; therefore no two lists of
+    /// parts are the same bytes.
+    fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> (Subject, u64) {
+        let mut mac = self.mac.clone();
+        mac.update(&service.get().to_be_bytes());
+        for part in parts {
+            mac.update(part);
+        }
+        let block: [u8; 32] = mac.finalize().into_bytes().into();
+        let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+        (Subject::of(service, half(&block[..8]), &self.slots), half(&block[8..16]))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +266,7 @@ mod tests {
     fn the_manual_says_how_many_keyed_sends_a_second_a_service_may_make() {
         let kept = SendOptions::DEFAULT.life + KEPT_BEYOND + ANSWER_KEPT_FOR;
         let each_second = MOST_RECORDS / usize::try_from(kept.as_secs()).expect("a few minutes");
-        let manual = include_str!("../../../../../docs/operate/sizing.md");
+        let manual = include_str!("../../../../docs/operate/sizing.md");
         assert!(manual.contains(&format!("{each_second} sends a second")), "{each_second}");
     }
 }
