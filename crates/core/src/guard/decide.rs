@@ -172,7 +172,9 @@ impl Guard {
         if scope.rules.mode == Mode::Off {
             return;
         }
-        let assumed = [Ticket::assumed(number, scope.now)];
+        // Some were only charged to counts.
+        let tickets: Vec<_> = tickets.iter().filter(|ticket| ticket.took != Took::Nothing).collect();
+        let assumed = [&Ticket::assumed(number, scope.now)];
         let Some((last, earlier)) = tickets.split_last().or_else(|| assumed.split_last()) else { return };
         // The owner of a number who enters one code of many would else get any number of messages.
         let earlier = earlier.iter().flat_map(|ticket| ticket.taken(number));

@@ -35,7 +35,7 @@ pub struct Ticket {
     pub at: u32,
     pub client: Option<ClientNet>,
     country: Option<Region>,
-    took: Took,
+    pub(super) took: Took,
     pub(super) is_carried: bool,
     /// What it was charged to budgets and rate limits, which a verification does not give back.
     pub counted: Vec<Counted>,

@@ -1,7 +1,5 @@
 //! The kinds of record that shards keep, each as functions that do not name its type.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -25,7 +23,7 @@ pub struct RecordKind {
     /// The bytes of a record from its JSON in the layout of a version.
     pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
     /// An empty table for it.
-    pub table: Arc<dyn Fn() -> Box<dyn Table> + Send + Sync>,
+    pub table: fn() -> Box<dyn Table>,
 }
 
 /// The kinds of record that shards keep.
@@ -33,18 +31,9 @@ pub struct RecordKind {
 pub struct Kinds(Vec<RecordKind>);
 
 impl Kinds {
-    /// One more kind, in a table of the general form.
+    /// One more kind.
     #[must_use]
-    pub fn with<R: Record>(self) -> Self {
-        self.with_table::<R>(|| Box::new(Map::of::<R>()))
-    }
-
-    /// One more kind, in a table of its own form.
-    #[must_use]
-    pub fn with_table<R: Record>(
-        mut self,
-        table: impl Fn() -> Box<dyn Table> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn with<R: Record>(mut self) -> Self {
         debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
         self.0.push(RecordKind {
             kind: R::KIND,
@@ -56,7 +45,7 @@ impl Kinds {
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: to_json::<R>,
             from_json: |version, value| Ok(encode(&from_json::<R>(version, value)?)),
-            table: Arc::new(table),
+            table: || Box::new(Map::of::<R>()),
         });
         self
     }

@@ -163,7 +163,7 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     if let ResumeOutcome::Permitted(permit) = outcome {
         decision.emit(permit.verification.salt.id(), |events| events.prolonged(&permit.verification));
         let repeated = record.repeated_by(&plan.follow_up);
-        let network = record.taken.last().and_then(|ticket| ticket.client);
+        let network = record.taken.iter().rev().find_map(|ticket| ticket.client);
         let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
         let PlannedSend { style, follow_up, .. } = *plan;
         let outgoing = Outgoing {
