@@ -10,6 +10,7 @@ pub mod command;
 mod decision;
 mod deliver;
 pub mod in_flight;
+mod outcome;
 pub mod record;
 mod reply;
 pub mod send;

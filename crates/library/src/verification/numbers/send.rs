@@ -2,18 +2,17 @@
 
 use rand::Rng as _;
 
-use super::carry;
 use super::decision::{Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
-use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
+use crate::delivery::{Attempt, Carried, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendPermit, SendResult,
+    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
     SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule, VerifiedNumber};
-use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
+use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest, RequestKey};
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
 
@@ -40,7 +39,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     let policy = decision.rules.policy;
     let options = outgoing.options.unwrap_or(policy.code);
     if let Some(carried) = &outgoing.carried {
-        return Ok(carry::carry(decision, outgoing, carried.of_number, options));
+        return Ok(carry(decision, outgoing, carried.of_number, options));
     }
     let (NumberKey { service, number, is_test }, channel, now) =
         (decision.key, outgoing.channel(), decision.now);
@@ -141,6 +140,34 @@ fn permitted(
     }
 }
 
+/// Permits a message with another system's code, which has no verification: reserves the log of its attempts, in which
+/// receipts find them.
+fn carry(
+    decision: &mut Decision<'_, '_>,
+    outgoing: &Outgoing,
+    of_number: RequestKey,
+    options: SendOptions,
+) -> Next {
+    let (now, key) = (decision.now, decision.key);
+    let mut salt = Salt([0; 16]);
+    decision.view.rng().fill_bytes(&mut salt.0);
+    let (log, settings) = (decision.log_key(&salt), decision.deps.attempt_log);
+    let taken = outgoing.allowance.refundable();
+    let (first_attempt, _) = AttemptLog::permit(log, key.number, settings, taken, decision.view);
+    let verification = Verification::beginning(salt, &options, now);
+    let permit = SendPermit { verification, replaced: None, before: None };
+    // While the code before it lives, the person asks for another because that one has not arrived.
+    let asked = match of_number.earlier(decision.view) {
+        Some(Earlier::Same(last)) if now < last.at.plus(options.life) => {
+            let last = AttemptLogKey::new(key.service, last.verification, decision.view.slot());
+            decision.view.get::<AttemptLog>(last.id()).map(|log| log.asked_in_vain()).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    let repeated = Vec::new();
+    Next::Deliver(Permitted { permit, begins: true, log, first_attempt, repeated, follow_up: None, asked })
+}
+
 /// Decides a planned message that is due.
 pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<Next, Refusal> {
     let record: Option<AttemptLog> = decision.view.get(log.id());
@@ -193,7 +220,7 @@ pub(super) fn settle(
     delivered: &Delivered,
 ) -> Next {
     if let Some(carried) = &outgoing.carried {
-        return carry::settle(decision, outgoing, carried, permitted, delivered);
+        return self::carried(decision, outgoing, carried, permitted, delivered);
     }
     let (permit, now) = (&permitted.permit, decision.now);
     let is_active = decision.before.is_some_and(|before| permit.is_for(&before) && before.is_active(now));
@@ -242,6 +269,44 @@ pub(super) fn settle(
         ..Reply::new(outcome, now, Some(summary))
     };
     Next::Sent(send_outcome(delivered, outcome).map(reply))
+}
+
+/// Records the attempts of a message with another system's code, and remembers one that a gateway accepted.
+fn carried(
+    decision: &mut Decision<'_, '_>,
+    outgoing: &Outgoing,
+    Carried { of_number, remembered_for, .. }: &Carried,
+    permitted: &Permitted,
+    delivered: &Delivered,
+) -> Next {
+    let (settings, now) = (decision.deps.attempt_log, decision.now);
+    // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
+    let number = decision.key.number;
+    let (log, _) = AttemptLog::record(number, settings, &outgoing.style, permitted, delivered, decision.view);
+    let outcome = send_outcome(delivered, SettleOutcome::Open { attempts_left: 0 });
+    if matches!(outcome, Ok(SendOutcome::Sent { .. })) {
+        let about = (permitted.permit.verification.salt.id(), outgoing.channel());
+        let ends = permitted.expires();
+        if let Some(of_code) = outgoing.keyed {
+            of_code.remember(about, ends.max(now.plus(*remembered_for)), None, decision.view);
+        }
+        of_number.remember(about, ends.plus(KEPT_BEYOND), None, decision.view);
+    }
+    for ticket in delivered.certainly_not_sent() {
+        decision.tell_guard(GuardNews::NotSent(ticket));
+    }
+    for fact in facts(outgoing, true, delivered) {
+        decision.count(fact);
+    }
+    let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
+    let summary = VerificationSummary::of(&permitted.permit.verification, &decision.rules.policy);
+    let reply = |outcome| Reply {
+        reason,
+        may_have_been_sent,
+        attempts: log,
+        ..Reply::new(outcome, now, Some(summary))
+    };
+    Next::Sent(outcome.map(reply))
 }
 
 /// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
@@ -313,7 +378,7 @@ pub(super) fn facts<'a>(
     failed.chain(begun).chain([ended])
 }
 
-pub(super) fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
+fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
     match (&delivered.result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
         (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
