@@ -183,7 +183,7 @@ impl Entry {
         let mut events: BTreeMap<EventId, (&Delivery, _)> = BTreeMap::new();
         for delivery in deliveries {
             let badge = state_of(delivery);
-            let known = events.entry(delivery.id).or_insert((delivery, badge));
+            let known = events.entry(delivery.event.id).or_insert((delivery, badge));
             if badge.0 == "problem" || known.1.0 == "good" {
                 known.1 = badge;
             }
@@ -200,7 +200,7 @@ impl Entry {
 pub async fn page(request: AdminRequest) -> PageResult {
     let Some(number) = number(&request) else { return Ok(unknown(&request)) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
-    let of_number = |of: &Delivery| of.event.about.to == number;
+    let of_number = |of: &Delivery| of.event.to == number;
     let deliveries = request.running.outbox.deliveries_that(of_number, EVENTS).await?;
     let (verifying, guard) = (&request.running.verifying, &request.running.guard);
     let registry = &request.running.registry;

@@ -65,7 +65,7 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> PageResult {
 
 /// Leads to the newest delivery of an event, with its payload and its answer.
 async fn of_event(request: &AdminRequest, id: EventId) -> PageResult {
-    let found = request.running.outbox.deliveries_that(|delivery| delivery.id == id, 1).await?;
+    let found = request.running.outbox.deliveries_that(|delivery| delivery.event.id == id, 1).await?;
     let Some(Delivery { webhook, .. }) = found.first() else {
         return Ok(not_found(request, "No event has this id, or it is no longer kept."));
     };

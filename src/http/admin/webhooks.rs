@@ -18,9 +18,7 @@ use crate::http::api::webhooks::{Changed, New};
 use crate::http::error::Error;
 use crate::http::values;
 use crate::registry::{Service, Webhook, WebhookStatus};
-use crate::webhook::{
-    Delivery, DeliveryQuery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad,
-};
+use crate::webhook::{Delivery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad};
 
 const PATH: &str = "/admin/webhooks";
 
@@ -177,17 +175,17 @@ pub async fn one(request: AdminRequest) -> PageResult {
     // Each has a form.
     list.rows = 15;
     let mut is_one = false;
-    if let Some(DeliveryFilters { since: after, until, state, event: kind, id }) = filters {
+    if let Some(DeliveryFilters { since, until, state, event: kind, id }) = filters {
         is_one = id.is_some();
-        let (before, read) = (Some(list.until(until.map(|until| until.0))), Some(list::READ));
-        let (after, state) = (after.map(|after| after.0), state.map(|state| state.0));
-        let kind = kind.map(|kind| kind.0);
-        let query =
-            DeliveryQuery { state, kind, after, before, skip: list.skip(), limit: list.limit(), read };
+        let fits = |delivery: &Delivery| {
+            delivery.webhook == webhook.sid
+                && state.as_ref().is_none_or(|state| state.0 == delivery.state)
+                && kind.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
+        };
         deliveries = match id.map(|id| EventId::parse(&id.0)) {
-            None => list.take(outbox.deliveries(service.id, webhook.sid, &query).await?),
+            None => list.take(outbox.list(Some(&[service.id]), list.range(since, until, fits)).await?),
             Some(id) => {
-                let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.id) == id;
+                let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.event.id) == id;
                 outbox.deliveries_that(is_it, 1).await?
             }
         };
@@ -195,7 +193,7 @@ pub async fn one(request: AdminRequest) -> PageResult {
     // The search and the rows lead to it.
     list.filters.retain(|field| field.name != "id" || is_one);
     let shown = |delivery: Delivery| {
-        let to = delivery.event.about.to;
+        let to = delivery.event.to;
         let payload = is_one.then(|| outbox.payload(service.sid, &delivery.event));
         (delivery, payload.map(|payload| payload.replace(&to.e164(), &to.to_string())))
     };

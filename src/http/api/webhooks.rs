@@ -8,10 +8,9 @@ use tracing::error;
 use super::prelude::*;
 use crate::http::openapi::{Content, Doc, schema};
 use crate::registry::{Webhook, WebhookFields};
+use crate::shard::LogRange;
 use crate::verification::numbers::Refusal;
-use crate::webhook::{
-    AttemptError, Delivery, DeliveryQuery, DeliveryState, Replay, ReplayError, WebhookAttempt,
-};
+use crate::webhook::{AttemptError, Delivery, DeliveryState, Replay, ReplayError, WebhookAttempt};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -199,7 +198,7 @@ impl DeliveryView {
             account_sid: Id(frame.account),
             service_sid: Id(service),
             webhook_sid: Id(delivery.webhook),
-            event_id: delivery.id.to_string(),
+            event_id: delivery.event.id.to_string(),
             event_type: delivery.event.kind.as_str(),
             verification_sid: Some(delivery.event.verification)
                 .filter(|sid| sid.kind() == SidKind::Verification)
@@ -303,12 +302,16 @@ async fn deliveries(
     Listing(filters, mut page): Listing<DeliveryFilters>,
 ) -> Result<Response, Error> {
     let webhook = service.webhook(&sid)?;
-    let (state, kind) = (filters.status.map(|status| status.0), filters.event_type.map(|kind| kind.0));
-    let after = filters.date_created_after.map(|after| after.0);
-    let before = filters.date_created_before.map(|before| before.0);
-    let (before, skip, limit) = (Some(page.until(before)), page.skip(), page.limit());
-    let wanted = DeliveryQuery { state, kind, after, before, skip, limit, read: None };
-    let found = caller.running.outbox.deliveries(service.id, webhook.sid, &wanted).await;
+    let fits = |delivery: &Delivery| {
+        delivery.webhook == webhook.sid
+            && filters.status.as_ref().is_none_or(|status| status.0 == delivery.state)
+            && filters.event_type.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
+    };
+    let since = filters.date_created_after.as_ref().map(|after| after.0).unwrap_or_default();
+    let until = Some(page.until(filters.date_created_before.as_ref().map(|before| before.0)));
+    let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
+    let range = LogRange { since, until, fits, skip, limit, read };
+    let found = caller.running.outbox.list(Some(&[service.id]), range).await;
     let found = found.map_err(|refusal| unavailable(&caller, refusal))?;
     let frame = caller.frame();
     let load = caller.running.outbox.load(service.id, webhook.sid);
@@ -372,26 +375,27 @@ pub fn delivery_routes() -> Routes {
 mod tests {
     use super::*;
     use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
-    use crate::webhook::{About, Detail, Event, EventId, EventType};
+    use crate::webhook::{Detail, Event, EventId, EventType};
 
     #[test]
     fn a_delivery_is_shown_with_its_attempts() {
         let sid = |kind, byte| Sid::new(kind, [byte; 16]);
         let at = Timestamp::from_millis(1_700_000_000_000);
-        let about = About {
+        let event = Event {
+            id: EventId::new([0xa7; 16]),
+            kind: EventType::Created,
+            service: ServiceId::DEFAULT,
+            verification: sid(SidKind::Verification, 1),
+            at,
             to: PhoneNumber::parse("+14155550123", None).expect("a number"),
             channel: Channel::Sms,
             status: "pending".to_owned(),
             detail: Detail::None,
-            locked_until: None,
             tags: std::collections::BTreeMap::new(),
         };
-        let verification = sid(SidKind::Verification, 1);
-        let event = Event { kind: EventType::Created, service: ServiceId::DEFAULT, verification, at, about };
         let took = std::time::Duration::from_secs(15);
         let (error, detail) = (Some(AttemptError::TimedOut), Some("no answer in time".to_owned()));
         let delivery = Delivery {
-            id: EventId::new([0xa7; 16]),
             event,
             webhook: sid(SidKind::Webhook, 2),
             state: DeliveryState::Pending,

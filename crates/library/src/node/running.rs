@@ -75,7 +75,7 @@ pub struct Running {
     pub verifying: Verifying,
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
-    pub outbox: Outbox,
+    pub outbox: Arc<Outbox>,
     pub history: History,
     pub guard: PumpingGuard,
     pub hosted: HostedSessions,
@@ -166,7 +166,7 @@ impl Running {
             server_key,
             keys,
             bounds,
-            events: Some(outbox.recorder()),
+            events: Some(Arc::clone(&outbox)),
         });
         let verifying = Verifying::new(registry.clone(), verifier.clone());
         ScopeGuard::into_inner(unless_started);

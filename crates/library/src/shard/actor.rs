@@ -196,6 +196,7 @@ impl Actor for ShardActor {
             }
             ShardMessage::Slice(turn) => shard.give_slice(turn, now, &myself),
         }
+        shard.core.tables_mut().tick(now);
         shard.commit(&myself);
         Ok(())
     }

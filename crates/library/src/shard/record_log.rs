@@ -1,10 +1,12 @@
-//! Records that are listed by time, the newest first, of which only so many are kept.
+//! Records that are listed by time, the newest first, of which only so many are kept; and their agenda, by which a shard
+//! hands over those that are due.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +30,9 @@ const LOOKS: usize = 4_096;
 /// Records that are forgotten at once.
 const FORGET_AT_ONCE: usize = 256;
 
+/// Records that are handed over as due before the shard goes on.
+const DUE_AT_ONCE: usize = 256;
+
 /// Interval between removals of records that are too old.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 
@@ -37,14 +42,14 @@ pub trait LogRecord: Record {
     /// Its place in lists.
     fn at(&self) -> Timestamp;
 
-    /// Whether lists have it.
-    fn is_listed(&self) -> bool {
-        true
-    }
-
     /// Whether it may be forgotten before its end. Records that may not be forgotten do not count as too many.
     fn may_forget(&self) -> bool {
         true
+    }
+
+    /// The moments at which it is handed to [`RecordLog::on_due`].
+    fn due(&self) -> Vec<Timestamp> {
+        Vec::new()
     }
 }
 
@@ -105,6 +110,7 @@ struct Indexes<R: LogRecord> {
     keep_at_most: usize,
     /// There are too many records, or the last handle is dropped.
     wake: Arc<Notify>,
+    on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
     kind: PhantomData<fn() -> R>,
 }
 
@@ -113,19 +119,25 @@ struct Entries {
     dated: BTreeSet<Dated>,
     /// Records that may be forgotten.
     forgettable: Shares,
+    /// The others.
+    needed: Shares,
 }
 
 impl Entries {
     fn insert(&mut self, dated: Dated) {
-        if self.dated.insert(dated) && dated.2 {
-            self.forgettable.add(service_of(&dated.1.id), 1);
+        if self.dated.insert(dated) {
+            self.shares(dated.2).add(service_of(&dated.1.id), 1);
         }
     }
 
     fn remove(&mut self, dated: &Dated) {
-        if self.dated.remove(dated) && dated.2 {
-            self.forgettable.remove(service_of(&dated.1.id), 1);
+        if self.dated.remove(dated) {
+            self.shares(dated.2).remove(service_of(&dated.1.id), 1);
         }
+    }
+
+    const fn shares(&mut self, may_forget: bool) -> &mut Shares {
+        if may_forget { &mut self.forgettable } else { &mut self.needed }
     }
 }
 
@@ -149,14 +161,14 @@ fn page<'a>(
 }
 
 impl<R: LogRecord> RecordLog<R> {
-    /// Follows the records of these shards, and keeps the newest. Needs a tokio runtime.
-    pub fn follow(shards: &Shards, keep_at_most: usize) -> Self {
-        Self::follow_with(shards, keep_at_most, Duration::MAX, |_| {
+    /// Follows the records of these shards, and keeps the newest, none of before `keep_for`. Needs a tokio runtime.
+    pub fn follow(shards: &Shards, keep_at_most: usize, keep_for: Duration) -> Self {
+        Self::follow_with(shards, keep_at_most, keep_for, |_| {
             |_: &RecordKey, _: Option<&R>, _: Option<&R>| ()
         })
     }
 
-    /// The same, without records of before `keep_for`. `second` is called for each shard that begins; what it returns, for
+    /// The same. `second` is called for each shard that begins; what it returns, for
     /// each change there, and for each record of a restore. `None` means absent.
     pub fn follow_with<F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send + 'static>(
         shards: &Shards,
@@ -171,12 +183,17 @@ impl<R: LogRecord> RecordLog<R> {
             entries: Mutex::default(),
             keep_at_most,
             wake: Arc::clone(&wake),
+            on_due: OnceLock::new(),
             kind: PhantomData,
         });
         let followed = Arc::clone(&indexes);
         shards.follow::<R>(Arc::new(move |shard| {
             followed.clear(shard);
-            Box::new(Follower { indexes: Arc::clone(&followed), second: second(shard) })
+            Box::new(Follower {
+                indexes: Arc::clone(&followed),
+                agenda: BTreeSet::new(),
+                second: second(shard),
+            })
         }));
         let clock = Arc::clone(shards.clock());
         tokio::spawn(forget_surplus(Arc::downgrade(&indexes), wake, clock, keep_for));
@@ -186,6 +203,22 @@ impl<R: LogRecord> RecordLog<R> {
     /// The number of records.
     pub fn count(&self) -> usize {
         self.0.entries.lock().dated.len()
+    }
+
+    /// Calls `on_due` in a record's shard at each moment of [`LogRecord::due`], and after a change for each that has passed.
+    /// Must not block. Only the first one counts.
+    pub fn on_due(&self, on_due: impl Fn(RecordKey) + Send + Sync + 'static) {
+        let _ = self.0.on_due.set(Box::new(on_due));
+    }
+
+    /// The records that may not be forgotten.
+    pub fn needed(&self) -> usize {
+        self.0.entries.lock().needed.held()
+    }
+
+    /// How many more of them a service may have under this limit.
+    pub fn room(&self, service: ServiceId, limit: usize) -> usize {
+        self.0.entries.lock().needed.room(service, limit)
     }
 
     /// The time of the oldest record.
@@ -220,7 +253,7 @@ impl<R: LogRecord> RecordLog<R> {
             let found = indexes.router.get_each(page.into_iter().map(|(_, key, _)| key)).await?;
             let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
             let mut records: Vec<(RecordKey, R)> = found.into_iter().filter_map(record).collect();
-            records.sort_unstable_by_key(|(key, record)| std::cmp::Reverse((record.at(), *key)));
+            records.sort_unstable_by_key(|(key, record)| Reverse((record.at(), *key)));
             if let Break(()) = visit(records, latest_to_come) {
                 return Ok(());
             }
@@ -238,24 +271,45 @@ impl<R: LogRecord> RecordLog<R> {
         services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&R) -> bool>,
     ) -> Result<LogPart<R>, Refusal> {
-        let LogRange { since, until, fits, mut skip, limit, read } = range;
+        self.list_parts(services, range, Duration::ZERO, |key, record| vec![(record.at(), *key, record)])
+            .await
+    }
+
+    /// The parts of records that fit, the newest first, and of one moment those with the greatest `K`. No part is newer than
+    /// its record, and those that count are at most `span` older.
+    ///
+    /// # Errors
+    /// As [`RecordLog::list`].
+    pub async fn list_parts<K: Ord + Copy, T>(
+        &self,
+        services: Option<&[ServiceId]>,
+        range: LogRange<impl Fn(&T) -> bool>,
+        span: Duration,
+        parts: impl Fn(&RecordKey, R) -> Vec<(Timestamp, K, T)>,
+    ) -> Result<LogPart<T>, Refusal> {
+        let LogRange { since, until, fits, skip, limit, read } = range;
+        let most = skip.saturating_add(limit).saturating_add(1);
         let (mut found, mut left, mut stopped) = (Vec::new(), read, None);
-        let take = |mut records: Vec<(RecordKey, R)>, latest_to_come| {
+        let is_wanted = |(at, _, part): &(Timestamp, K, T)| {
+            *at >= since && until.is_none_or(|until| *at < until) && fits(part)
+        };
+        let take = |records: Vec<(RecordKey, R)>, latest_to_come| {
             left = left.saturating_sub(records.len());
-            records.retain(|(_, record)| record.at() >= since && fits(record));
-            let skipped = skip.min(records.len());
-            skip -= skipped;
-            found.extend(records.into_iter().skip(skipped).map(|(_, record)| record));
-            if found.len() > limit || latest_to_come < since {
+            let of_page = records.into_iter().flat_map(|(key, record)| parts(&key, record));
+            found.extend(of_page.filter(is_wanted));
+            found.sort_unstable_by_key(|(at, of, _)| Reverse((*at, *of)));
+            found.truncate(most);
+            let is_complete = found.len() == most && found.last().is_none_or(|(at, ..)| *at > latest_to_come);
+            if is_complete || latest_to_come < since {
                 return Break(());
             }
             stopped = (left == 0).then_some(latest_to_come);
             if left == 0 { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(services, until, take).await?;
-        let has_more = found.len() > limit;
-        found.truncate(limit);
-        Ok(LogPart { records: found, has_more, stopped })
+        self.for_each_page(services, until.map(|until| until.plus(span)), take).await?;
+        let has_more = found.len() == most;
+        let records = found.into_iter().skip(skip).take(limit).map(|(_, _, part)| part).collect();
+        Ok(LogPart { records, has_more, stopped })
     }
 
     /// Removes the records of a service that fit and may go. Returns `true` if one fits.
@@ -300,7 +354,7 @@ impl<R: LogRecord> Indexes<R> {
     /// entries that stay. Returns whether there may be more.
     async fn forget(&self, oldest: Timestamp, from: &mut Dated) -> bool {
         let (before, surplus, next, is_too_many) = {
-            let Entries { dated, forgettable } = &*self.entries.lock();
+            let Entries { dated, forgettable, .. } = &*self.entries.lock();
             let (before, half) = (forgettable.held(), self.keep_at_most / 2);
             let large = forgettable.iter().find(|(_, held)| *held > half).map(|(service, _)| service);
             let too_many = before.saturating_sub(self.keep_at_most);
@@ -349,6 +403,8 @@ async fn forget_surplus<R: LogRecord>(
 /// The index of one shard, as the shard knows it.
 struct Follower<R: LogRecord, F> {
     indexes: Arc<Indexes<R>>,
+    /// The records of the shard by when they are due.
+    agenda: BTreeSet<(Timestamp, RecordKey)>,
     second: F,
 }
 
@@ -357,9 +413,12 @@ impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index fo
         let record = |stored: Option<&Stored>| stored?.record::<R>();
         let (before, after) = (record(before), record(after));
         (self.second)(key, before.as_ref(), after.as_ref());
+        for due in before.iter().flat_map(R::due) {
+            self.agenda.remove(&(due, *key));
+        }
+        self.agenda.extend(after.iter().flat_map(R::due).map(|due| (due, *key)));
         let dated = |record: &R| (record.at(), *key, record.may_forget());
-        let was = before.as_ref().filter(|record| record.is_listed()).map(dated);
-        let is = after.as_ref().filter(|record| record.is_listed()).map(dated);
+        let (was, is) = (before.as_ref().map(dated), after.as_ref().map(dated));
         if was == is {
             return;
         }
@@ -372,6 +431,16 @@ impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index fo
         }
         if entries.forgettable.held() > self.indexes.keep_at_most {
             self.indexes.wake.notify_one();
+        }
+    }
+    fn tick(&mut self, now: Timestamp) {
+        let Some(on_due) = self.indexes.on_due.get() else { return };
+        for _ in 0..DUE_AT_ONCE {
+            let Some((due, key)) = self.agenda.first().copied().filter(|(due, _)| *due <= now) else {
+                return;
+            };
+            self.agenda.remove(&(due, key));
+            on_due(key);
         }
     }
 }

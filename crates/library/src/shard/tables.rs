@@ -19,6 +19,8 @@ pub trait Index: Send {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>);
     /// Called after the last change of a batch.
     fn batch_applied(&mut self) {}
+    /// Called after each batch, and at least every 150 ms.
+    fn tick(&mut self, _now: Timestamp) {}
     /// Whether it follows memory instead: each change when it is decided, and when it is undone.
     fn follows_memory(&self) -> bool {
         false
@@ -188,6 +190,14 @@ impl Tables {
     pub fn batch_applied(&mut self) {
         let indexes = self.by_kind.values_mut().filter_map(|of_kind| of_kind.index.as_mut());
         indexes.for_each(|index| index.batch_applied());
+    }
+
+    /// Tells the indexes the time.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.by_kind
+            .values_mut()
+            .filter_map(|of_kind| of_kind.index.as_mut())
+            .for_each(|index| index.tick(now));
     }
 
     /// Frees expired records, and compacts the others. Examines `looks` records of each kind, and more after a flood.

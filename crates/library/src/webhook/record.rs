@@ -1,57 +1,36 @@
-//! The records of webhooks: one for each delivery of an event to a webhook, and one for each verification with an expected
-//! expiry event.
+//! The record of what webhooks are told of one verification, in the slot of its number.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::request::{AttemptError, Posted};
-use super::{About, Detail, Event, EventId, EventType};
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp, record_id, record_id_parts};
-use crate::engine::{SlotHash, VerificationName};
-use crate::shard::{Id, LogRecord, Record, RecordKey};
+use super::{Detail, Event, EventId, EventType};
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::engine::SlotHash;
+use crate::shard::{Id, LogRecord, Record};
 
 /// Retention of a delivery after its end, counted from its event.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
 const GRACE: Duration = Duration::from_secs(10);
 
 const ATTEMPTS_KEPT: usize = 24;
 
-/// What is kept for a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EventRecord {
-    /// One event on its way to one webhook, under `Seq`.
-    Delivery(Box<Delivery>),
-    /// A verification with an expected expiry event, under `expected_id`.
-    Expected(Box<ExpectedEnd>),
-}
+/// Deliveries of one verification that are kept: a client that sends again and again must not make a record grow.
+const MOST_DELIVERIES: usize = 128;
 
-impl EventRecord {
-    pub(super) fn delivery(&self) -> Option<&Delivery> {
-        if let Self::Delivery(delivery) = self { Some(delivery) } else { None }
-    }
-
-    pub(super) fn into_delivery(self) -> Option<Box<Delivery>> {
-        if let Self::Delivery(delivery) = self { Some(delivery) } else { None }
-    }
-
-    pub(super) fn expected(&self) -> Option<&ExpectedEnd> {
-        if let Self::Expected(end) = self { Some(end) } else { None }
-    }
-
-    /// Its service, if it is about this number.
-    pub fn service_about(&self, number: PhoneNumber) -> Option<ServiceId> {
-        let (service, to) = match self {
-            Self::Delivery(delivery) => (delivery.event.service, delivery.event.about.to),
-            Self::Expected(end) => (end.service, end.to),
-        };
-        (to == number).then_some(service)
-    }
+/// What webhooks are told of one verification. An event that belongs to none has a record of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// In the order in which each webhook gets them.
+    pub deliveries: Vec<Delivery>,
+    /// While the verification has not ended.
+    pub end: Option<ExpectedEnd>,
 }
 
 impl Record for EventRecord {
@@ -63,70 +42,71 @@ impl Record for EventRecord {
     }
 
     fn expires(&self) -> Timestamp {
-        match self {
-            Self::Delivery(delivery) => delivery.expires(),
-            Self::Expected(expected) => expected.expires.plus(LIFE + KEPT_FOR),
-        }
+        let end = self.end.as_ref().map(|end| end.expires.plus(LIFE + KEPT_FOR));
+        self.deliveries.iter().map(Delivery::expires).chain(end).max().unwrap_or(Timestamp::EPOCH)
     }
 }
 
 impl LogRecord for EventRecord {
     fn at(&self) -> Timestamp {
-        match self {
-            Self::Delivery(delivery) => delivery.event.at,
-            Self::Expected(end) => end.expires,
-        }
-    }
-
-    fn is_listed(&self) -> bool {
-        self.delivery().is_some()
+        let newest = self.deliveries.iter().map(|delivery| delivery.event.at).max();
+        newest.or_else(|| Some(self.end.as_ref()?.expires)).unwrap_or(Timestamp::EPOCH)
     }
 
     fn may_forget(&self) -> bool {
-        self.delivery().is_some_and(|delivery| delivery.state != DeliveryState::Pending)
+        self.end.is_none() && self.pending().next().is_none()
+    }
+
+    fn due(&self) -> Vec<Timestamp> {
+        self.next().map(|delivery| delivery.due).chain(self.end.as_ref().map(ExpectedEnd::due)).collect()
     }
 }
 
-/// Identifies a delivery: greater for a later one of the same slot, also across restarts. Half of its record's id.
-///
-/// From the top: 48 bits of milliseconds, a counter of 7 bits that moves ahead of time when it is full, and the slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub(super) struct Seq(pub u64);
-
-const SLOT_BITS: u32 = 8;
-const BELOW_MILLIS: u32 = 15;
-/// Set in the ids of expected ends, not in those of deliveries.
-const EXPECTED: u64 = 1 << 63;
-
-impl Seq {
-    /// The next one of a slot after `last` of the same slot at `now`.
-    pub(super) fn next(last: u64, slot: u8, now: Timestamp) -> Self {
-        let by_time = now.as_millis() << BELOW_MILLIS & !EXPECTED | u64::from(slot);
-        Self(by_time.max(last.saturating_add(1 << SLOT_BITS)))
+impl EventRecord {
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Pending)
     }
 
-    pub(super) fn key(self, service: ServiceId) -> RecordKey {
-        key_of(record_id(service, self.0))
+    /// The first pending delivery to each webhook: the others wait for it.
+    pub(super) fn next(&self) -> impl Iterator<Item = &Delivery> {
+        let mut seen = BTreeSet::new();
+        self.pending().filter(move |delivery| seen.insert(delivery.webhook))
     }
 
-    /// The name of the delivery with this id; `None` for another record.
-    pub(super) fn of(id: &Id) -> Option<Self> {
-        let (_, subject) = record_id_parts(*id);
-        (subject & EXPECTED == 0).then_some(Self(subject))
+    /// Adds a delivery; `false` without room for it.
+    pub(super) fn add(&mut self, delivery: Delivery) -> bool {
+        if self.deliveries.len() >= MOST_DELIVERIES {
+            let ended = self.deliveries.iter().position(|kept| kept.state != DeliveryState::Pending);
+            let Some(oldest) = ended else { return false };
+            self.deliveries.remove(oldest);
+        }
+        self.deliveries.push(delivery);
+        true
+    }
+
+    /// Makes these deliveries due again, behind those that are pending. Returns how many.
+    pub(super) fn replay(&mut self, wanted: impl Fn(&Delivery) -> bool, now: Timestamp) -> usize {
+        let ended = |delivery: &Delivery| delivery.state != DeliveryState::Pending;
+        self.deliveries.sort_by_key(|delivery| ended(delivery) && wanted(delivery));
+        let mut count = 0;
+        for delivery in self.deliveries.iter_mut().filter(|delivery| wanted(delivery)) {
+            delivery.restart(now);
+            count += 1;
+        }
+        count
+    }
+
+    /// Whether it is about this number.
+    pub fn is_about(&self, number: PhoneNumber) -> bool {
+        let end = self.end.as_ref().map(|end| end.to);
+        self.deliveries.first().map(|delivery| delivery.event.to).or(end) == Some(number)
     }
 }
 
-pub const fn slot_of(id: &Id) -> u8 {
+/// The slot is the last byte of the id of each record.
+pub(super) const fn slot_of(id: &Id) -> u8 {
     let [.., slot] = *id;
     slot
-}
-
-pub(super) fn expected_id(service: ServiceId, name: VerificationName, slot: u8) -> Id {
-    record_id(service, EXPECTED | name.bits() << SLOT_BITS | u64::from(slot))
-}
-
-pub(super) const fn key_of(id: Id) -> RecordKey {
-    RecordKey { slot: slot_of(&id), kind: EventRecord::KIND, id }
 }
 
 /// A verification that emits its expiry event, unless it ends before.
@@ -141,7 +121,6 @@ pub struct ExpectedEnd {
     /// Of the request that began it.
     pub tags: BTreeMap<String, String>,
     /// Its beginning was recorded: a gateway took its first message.
-    #[serde(rename = "is_told")]
     pub is_announced: bool,
 }
 
@@ -150,23 +129,26 @@ impl ExpectedEnd {
         self.expires.plus(GRACE)
     }
 
+    /// An event of the verification. Its recorder names it.
     pub(super) fn event(&self, kind: EventType, status: &str, at: Timestamp) -> Event {
-        let about = About {
+        Event {
+            id: EventId::new([0; 16]),
+            kind,
+            service: self.service,
+            verification: self.verification,
+            at,
             to: self.to,
             channel: self.channel,
             status: status.to_owned(),
             detail: Detail::None,
-            locked_until: None,
             tags: self.tags.clone(),
-        };
-        Event { kind, service: self.service, verification: self.verification, at, about }
+        }
     }
 }
 
 /// One event for one webhook, with its attempts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    pub id: EventId,
     pub event: Event,
     pub webhook: Sid,
     pub state: DeliveryState,
@@ -206,6 +188,7 @@ impl WebhookAttempt {
     }
 }
 
+/// What an attempt says of its webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WebhookHealth {
     Up,
@@ -213,14 +196,12 @@ pub(super) enum WebhookHealth {
     Failing(Option<Duration>),
     Gone,
     NotAsked,
-    /// Not asked, because the registry does not have it any more.
-    Removed,
 }
 
 impl Delivery {
-    pub(super) fn new(id: EventId, event: Event, webhook: Sid, now: Timestamp) -> Self {
+    pub(super) const fn new(event: Event, webhook: Sid, now: Timestamp) -> Self {
         let state = DeliveryState::Pending;
-        Self { id, event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
+        Self { event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
     }
 
     fn expires(&self) -> Timestamp {
@@ -230,7 +211,7 @@ impl Delivery {
         }
     }
 
-    pub(super) fn restart(&mut self, now: Timestamp) {
+    const fn restart(&mut self, now: Timestamp) {
         (self.state, self.due, self.since, self.tries) = (DeliveryState::Pending, now, now, 0);
     }
 
@@ -256,26 +237,21 @@ impl Delivery {
             self.attempts.remove(0);
         }
         self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
-        let health = match (status, error) {
-            (Some(200..=299), _) => WebhookHealth::Up,
-            (Some(410), _) => WebhookHealth::Gone,
-            (_, Some(AttemptError::Removed)) => WebhookHealth::Removed,
-            (_, Some(AttemptError::Disabled | AttemptError::TooOld)) => WebhookHealth::NotAsked,
-            _ => WebhookHealth::Failing(retry_after),
+        self.tries = self.tries.saturating_add(1);
+        let (health, state) = match (status, error) {
+            (Some(200..=299), _) => (WebhookHealth::Up, DeliveryState::Delivered),
+            (Some(410), _) => (WebhookHealth::Gone, DeliveryState::Failed),
+            (_, Some(AttemptError::Removed | AttemptError::Disabled | AttemptError::TooOld)) => {
+                (WebhookHealth::NotAsked, DeliveryState::Failed)
+            }
+            _ => {
+                let due = next_attempt(now, self.since, self.tries, retry_after, random);
+                self.due = due.unwrap_or(self.due);
+                let state = if due.is_some() { DeliveryState::Pending } else { DeliveryState::Failed };
+                (WebhookHealth::Failing(retry_after), state)
+            }
         };
-        match health {
-            WebhookHealth::Up => self.state = DeliveryState::Delivered,
-            WebhookHealth::Gone | WebhookHealth::NotAsked | WebhookHealth::Removed => {
-                self.state = DeliveryState::Failed;
-            }
-            WebhookHealth::Failing(retry_after) => {
-                self.tries = self.tries.saturating_add(1);
-                match next_attempt(now, self.since, self.tries, retry_after, random) {
-                    Some(due) => self.due = due,
-                    None => self.state = DeliveryState::Failed,
-                }
-            }
-        }
+        self.state = state;
         health
     }
 }
@@ -290,13 +266,11 @@ const WAITS: [u64; 10] =
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
 /// Lifetime of a delivery, from its event or its last replay.
-pub(super) const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
-
-const PAUSE_MAX: Duration = Duration::from_secs(MINUTE);
+const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 
 /// When to try again after the failure of attempt `tries`; `None` if that was the last. A fifth of the wait is random:
 /// events that failed together are not retried together. `random` is any number.
-pub(super) fn next_attempt(
+fn next_attempt(
     now: Timestamp,
     since: Timestamp,
     tries: u8,
@@ -314,41 +288,9 @@ pub(super) fn is_too_old(now: Timestamp, since: Timestamp) -> bool {
     now.since(since) >= LIFE
 }
 
-/// The pause of a webhook after this number of failures in a row.
-pub(super) fn pause(failures: u32, retry_after: Option<Duration>) -> Duration {
-    let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.max(retry_after.unwrap_or_default()).min(PAUSE_MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_grow_within_a_slot_also_when_time_stands_still() {
-        let now = Timestamp::from_millis(1_700_000_000_000);
-        let at = |seq: Seq| Timestamp::from_millis(seq.0 >> BELOW_MILLIS);
-        let first = Seq::next(0, 7, now);
-        assert_eq!((at(first), slot_of(&first.key(ServiceId::new(3)).id)), (now, 7));
-        let mut last = first;
-        for _ in 0..5_000 {
-            let next = Seq::next(last.0, 7, now);
-            assert!(next > last && next.key(ServiceId::DEFAULT).slot == 7);
-            last = next;
-        }
-        let later = now.plus(Duration::from_secs(1));
-        assert_eq!(at(Seq::next(last.0, 7, later)), later);
-        let end = Seq::next(0, 255, crate::clock::LATEST);
-        assert_eq!(Seq::of(&end.key(ServiceId::DEFAULT).id), Some(end));
-    }
-
-    #[test]
-    fn the_id_of_another_record_is_no_deliverys() {
-        let name = VerificationName::from_bits;
-        let id = expected_id(ServiceId::new(1), name(u64::MAX), 200);
-        assert_eq!((Seq::of(&id), slot_of(&id)), (None, 200));
-        assert_ne!(id, expected_id(ServiceId::new(1), name(1), 200));
-    }
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -373,12 +315,5 @@ mod tests {
         assert!(next_attempt(NOW, since, 1, None, 0).is_some());
         assert_eq!(next_attempt(NOW, since, 2, None, 0), None);
         assert!(is_too_old(since.plus(LIFE), since) && !is_too_old(NOW, since));
-    }
-
-    #[test]
-    fn a_webhook_that_keeps_failing_is_asked_once_a_minute() {
-        let pause = |failures| pause(failures, None).as_secs();
-        assert_eq!([1, 2, 3, 6, 7, u32::MAX].map(pause), [1, 2, 4, 32, 60, 60]);
-        assert_eq!(super::pause(1, Some(Duration::from_secs(7))).as_secs(), 7);
     }
 }

@@ -1,148 +1,108 @@
-//! Writes events for decisions about numbers. It runs within the decision: the event and the decision become durable
-//! together. The events of a number have the order of its decisions.
+//! Records events for decisions about numbers. It runs within the decision: the event and the decision become durable
+//! together. The events of a verification have the order of its decisions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rand::RngExt as _;
+use rand::{Rng as _, RngExt as _};
 
-use super::queues::Queues;
-use super::record::{Delivery, EventRecord, ExpectedEnd, expected_id};
+use super::outbox::Outbox;
+use super::record::{Delivery, EventRecord, ExpectedEnd};
 use super::{Detail, Event, EventId, EventType, MessageAbout};
 use crate::delivery::Attempt;
 use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Sid, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Timestamp};
 use crate::engine::{
-    CheckOutcome, Ending, Sealer, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
+    CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
 use crate::gateway::{Receipt, ReceiptStatus};
-use crate::observe::metrics::{Metrics, WebhookEnd};
+use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::SpanContext;
-use crate::registry::{Registry, Service, Webhook, WebhookStatus};
-use crate::shard::{Id, Transaction};
+use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::shard::{Id, LogRecord as _, Transaction};
 
-/// Writes event records within decisions about numbers.
-pub struct EventRecorder {
-    pub(super) registry: Registry,
-    pub(super) sealer: Sealer,
-    pub(super) queues: Arc<Queues>,
-    pub(super) metrics: Arc<Metrics>,
-}
-
-/// Writes the events of one decision about one verification of a service with webhooks.
+/// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {
-    recorder: &'a EventRecorder,
+    outbox: &'a Outbox,
     service: Arc<Service>,
     key: NumberKey,
-    id: Id,
     name: VerificationName,
     cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
-    /// For [`EventRecorder::count_drops`] once the decision is durable.
-    pub dropped: Vec<Dropped>,
+    id: Id,
+    before: EventRecord,
+    record: EventRecord,
 }
 
-/// An event that a webhook does not get, because there is no room.
-pub struct Dropped {
-    service: Arc<Service>,
-    webhook: Sid,
-    at: Timestamp,
+fn is_enabled(webhook: &Webhook) -> bool {
+    webhook.status == WebhookStatus::Enabled
 }
 
-impl EventRecorder {
-    /// Writes one delivery of an event for each enabled webhook that subscribes to it. Returns those for which there is no
-    /// room.
-    pub(super) fn emit(
+impl Outbox {
+    pub(super) fn subscribed(&self, service: ServiceId) -> Option<Arc<Service>> {
+        let service = self.registry.service_by_id(service);
+        service.filter(|service| service.webhooks.iter().any(is_enabled))
+    }
+
+    /// Lets `tell` record events of a decision about `key` and the verification with this id, 0 without one. Without an
+    /// enabled webhook there are none. `cause` is the client's request, if it is traced.
+    pub fn tell(
         &self,
-        service: &Arc<Service>,
-        event: &Event,
+        key: NumberKey,
+        verification: u64,
         cause: Option<&SpanContext>,
         view: &mut Transaction<'_>,
-    ) -> Vec<Dropped> {
-        let mut dropped = Vec::new();
-        let mut wanted =
-            service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)).peekable();
-        if wanted.peek().is_none() {
-            return dropped;
-        }
-        let (id, now) = (EventId::new(view.rng().random()), view.now());
-        if let Some(cause) = cause {
-            // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is
-            // not written is never asked for.
-            cause.note_cause_of(id.to_bytes());
-        }
-        let mut added = 0;
-        for webhook in wanted {
-            // The queues learn of a delivery by its commit: they do not count those that this event has just added.
-            if self.queues.room(service.id, webhook.sid, added) == 0 {
-                dropped.push(Dropped { service: Arc::clone(service), webhook: webhook.sid, at: now });
-                continue;
-            }
-            added += 1;
-            let seq = self.queues.next_seq(view.slot(), now);
-            let delivery = Delivery::new(id, event.clone(), webhook.sid, now);
-            let record = EventRecord::Delivery(Box::new(delivery));
-            view.put(seq.key(service.id).id, Some(&record));
-        }
-        dropped
+        tell: impl FnOnce(&mut NumberEvents<'_, '_>),
+    ) {
+        let Some(service) = self.subscribed(key.service) else { return };
+        let name = VerificationName::of(verification);
+        let subject = if verification == 0 { view.rng().next_u64() } else { verification };
+        let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
+        let before = view.get::<EventRecord>(id).unwrap_or_default();
+        let (outbox, record) = (self, before.clone());
+        let mut events = NumberEvents { outbox, service, key, name, cause, view, id, before, record };
+        tell(&mut events);
+        events.write();
     }
 
-    /// Counts what a durable decision dropped. Of one whose commit has an unknown outcome nothing is counted.
-    pub fn count_drops(&self, dropped: Vec<Dropped>) {
-        for Dropped { service, webhook, at } in dropped {
-            self.metrics.webhook(WebhookEnd::Dropped);
-            self.queues.count_drop(&service, webhook, at);
+    /// Records an event of the verification with this id, 0 without one.
+    pub(super) fn record(&self, verification: u64, event: Event, view: &mut Transaction<'_>) {
+        let key = NumberKey::new(event.service, event.to);
+        self.tell(key, verification, None, view, |events| events.emit(event));
+    }
+
+    /// Records the end of a verification, if it is due.
+    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
+        let end = view.get::<EventRecord>(id).and_then(|record| record.end);
+        let Some(end) = end.filter(|end| view.now() >= end.due()) else { return };
+        if end.is_announced {
+            let event = end.event(EventType::Expired, "expired", end.expires);
+            self.record(AttemptLogKey::from_id(id).verification, event, view);
         }
+        let record = view.get::<EventRecord>(id).map(|record| EventRecord { end: None, ..record });
+        view.put(id, record.filter(|record| !record.deliveries.is_empty()).as_ref());
     }
 
-    /// Writes an event that follows no decision of its slot.
-    pub(super) fn announce(&self, event: &Event, view: &mut Transaction<'_>) -> Vec<Dropped> {
-        let service = self.subscribed(event.service);
-        service.map(|service| self.emit(&service, event, None, view)).unwrap_or_default()
-    }
-
-    /// An expected end may be due.
-    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) -> Vec<Dropped> {
-        let record = view.get::<EventRecord>(id);
-        let end = record.as_ref().and_then(EventRecord::expected);
-        let Some(end) = end.filter(|end| view.now() >= end.due()) else { return Vec::new() };
-        let announced = end.is_announced.then(|| end.event(EventType::Expired, "expired", end.expires));
-        view.put::<EventRecord>(id, None);
-        announced.map(|event| self.announce(&event, view)).unwrap_or_default()
-    }
-
-    pub(super) fn subscribed(&self, service: ServiceId) -> Option<Arc<Service>> {
-        let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
-        self.registry.service_by_id(service).filter(|service| service.webhooks.iter().any(is_enabled))
+    /// Counts an event that a webhook does not get. The log has the first one, and after it each doubling.
+    fn drop_event(&self, service: &Service, webhook: &Webhook, now: Timestamp) {
+        self.shards.metrics().webhook(WebhookEnd::Dropped);
+        let dropped = self.count_dropped((service.id, webhook.sid), now);
+        if dropped.is_power_of_two() {
+            let (service, webhook, pending) = (service.name(), webhook.sid, self.log.needed());
+            tracing::warn!(service, %webhook, dropped, pending, "webhook events dropped; too many are pending");
+        }
     }
 
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
     pub fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
-        let about =
-            view.in_slot(|_, record: &EventRecord| record.service_about(key.number) == Some(key.service));
+        let is_about = |id: &Id, record: &EventRecord| {
+            AttemptLogKey::from_id(*id).service == key.service && record.is_about(key.number)
+        };
+        let about = view.in_slot(is_about);
         for (id, _) in &about {
             view.put::<EventRecord>(*id, None);
         }
         !about.is_empty()
-    }
-
-    /// Whether decisions about `key` have events.
-    pub fn subscribes(&self, key: NumberKey) -> bool {
-        self.subscribed(key.service).is_some()
-    }
-
-    /// For the events of a decision about `key` and a verification of this id; `None` without an enabled
-    /// webhook. `cause` is the client's request, if it is traced. If the commit fails, a drawn sequence number stays used.
-    pub fn of<'a, 'b>(
-        &'a self,
-        key: NumberKey,
-        verification: u64,
-        cause: Option<&'a SpanContext>,
-        view: &'a mut Transaction<'b>,
-    ) -> Option<NumberEvents<'a, 'b>> {
-        let (service, name) = (self.subscribed(key.service)?, VerificationName::of(verification));
-        let id = expected_id(key.service, name, view.slot());
-        Some(NumberEvents { recorder: self, service, key, id, name, cause, view, dropped: Vec::new() })
     }
 }
 
@@ -154,19 +114,23 @@ impl NumberEvents<'_, '_> {
         channel: Channel,
         tags: Option<&BTreeMap<String, String>>,
     ) {
-        let mut end = self.expected().unwrap_or_else(|| self.end(channel));
+        let mut end = self.record.end.take().unwrap_or_else(|| self.new_end(channel));
         (end.channel, end.expires) = (channel, verification.expires);
         if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
             end.tags.clone_from(tags);
         }
         // A test number is sent no message.
-        if self.key.is_test { self.sent(end) } else { self.expect(Some(end)) }
+        if self.key.is_test {
+            self.sent(end);
+        } else {
+            self.record.end = Some(end);
+        }
     }
 
     /// A planned message of the verification, which is as it is now, is permitted.
     pub fn prolonged(&mut self, verification: &Verification) {
-        if let Some(end) = self.expected().filter(|end| end.expires < verification.expires) {
-            self.expect(Some(ExpectedEnd { expires: verification.expires, ..end }));
+        if let Some(end) = &mut self.record.end {
+            end.expires = end.expires.max(verification.expires);
         }
     }
 
@@ -174,14 +138,16 @@ impl NumberEvents<'_, '_> {
     /// begin the verification yet, is on its way.
     pub fn settled(&mut self, permit: &SendPermit, result: &SendResult, is_sending: bool) {
         // A verification that has ended already has its final event.
-        let Some(end) = self.expected() else { return };
+        let Some(end) = self.record.end.take() else { return };
         match result {
             SendResult::Accepted { .. } | SendResult::Postponed { .. } => self.sent(end),
             SendResult::NumberRefused
             | SendResult::Failed { .. }
             | SendResult::NoLongerUsable
             | SendResult::Overloaded => {
-                if !is_sending {
+                if is_sending {
+                    self.record.end = Some(end);
+                } else {
                     self.not_sent(end, permit, *result == SendResult::Overloaded);
                 }
             }
@@ -198,7 +164,7 @@ impl NumberEvents<'_, '_> {
             }
             // The event is emitted once. Later wrong codes emit nothing.
             CheckOutcome::Wrong { live: true, .. }
-                if is_spent && (!verification.is_spent() || self.expected().is_some()) =>
+                if is_spent && (!verification.is_spent() || self.record.end.is_some()) =>
             {
                 EventType::MaxAttemptsReached
             }
@@ -215,10 +181,9 @@ impl NumberEvents<'_, '_> {
     /// A fixed lockout or a hard stop of the number begins, by a check of this verification if the number has one.
     pub fn locked(&mut self, verification: Option<&Verification>, until: Timestamp) {
         let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
-        let end = self.expected().unwrap_or_else(|| self.end(channel));
-        let mut event = end.event(EventType::NumberLocked, "max_attempts_reached", self.view.now());
-        event.about.locked_until = Some(until);
-        self.emit(&event);
+        let end = self.end_or(channel);
+        let event = end.event(EventType::NumberLocked, "max_attempts_reached", self.view.now());
+        self.emit(Event { detail: Detail::LockedUntil(until), ..event });
     }
 
     /// The verification, which is as before, has ended by request.
@@ -242,28 +207,27 @@ impl NumberEvents<'_, '_> {
             | ReceiptStatus::Answered
             | ReceiptStatus::Read => return,
         };
-        let is_verified = status == VerifyStatus::Success;
-        let end = self.expected().unwrap_or_else(|| self.end(row.channel));
-        let mut report = end.event(kind, if is_verified { "approved" } else { PENDING }, self.view.now());
-        report.about.channel = row.channel;
-        report.about.detail = Detail::Message(MessageAbout {
-            attempt: self.recorder.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
+        let status = if status == VerifyStatus::Success { "approved" } else { PENDING };
+        let detail = Detail::Message(MessageAbout {
+            attempt: self.outbox.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
             status: receipt.status.as_str().to_owned(),
             error_code: receipt.code,
         });
-        self.emit(&report);
+        let event = self.end_or(row.channel).event(kind, status, self.view.now());
+        self.emit(Event { channel: row.channel, detail, ..event });
     }
 
-    fn expected(&mut self) -> Option<ExpectedEnd> {
-        self.view.get::<EventRecord>(self.id)?.expected().cloned()
+    /// The end that is expected, or that of a verification whose end is recorded.
+    fn end_or(&self, channel: Channel) -> ExpectedEnd {
+        self.record.end.clone().unwrap_or_else(|| self.new_end(channel))
     }
 
-    fn end(&self, channel: Channel) -> ExpectedEnd {
+    fn new_end(&self, channel: Channel) -> ExpectedEnd {
         let NumberKey { service, number, .. } = self.key;
         let address = VerificationAddress { service, number, name: self.name };
         ExpectedEnd {
             service,
-            verification: self.recorder.sealer.verification(&address),
+            verification: self.outbox.sealer.verification(&address),
             to: number,
             channel,
             expires: self.view.now(),
@@ -272,60 +236,68 @@ impl NumberEvents<'_, '_> {
         }
     }
 
-    fn expect(&mut self, end: Option<ExpectedEnd>) {
-        if end.is_some()
-            && self.expected().is_none()
-            && !self.recorder.queues.has_room_for_end(self.service.id)
-        {
-            // None of the verification's events is sent.
-            let enabled = self.service.webhooks.iter().filter(|hook| hook.status == WebhookStatus::Enabled);
-            let (service, at) = (&self.service, self.view.now());
-            let dropped = |hook: &Webhook| Dropped { service: Arc::clone(service), webhook: hook.sid, at };
-            self.dropped.extend(enabled.map(dropped));
-            return;
+    /// Adds a delivery of an event for each enabled webhook that subscribes to it.
+    fn emit(&mut self, mut event: Event) {
+        let now = self.view.now();
+        event.id = EventId::new(self.view.rng().random());
+        let mut is_wanted = false;
+        for webhook in self.service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)) {
+            is_wanted = true;
+            if !self.record.add(Delivery::new(event.clone(), webhook.sid, now)) {
+                self.outbox.drop_event(&self.service, webhook, now);
+            }
         }
-        let record = end.map(|end| EventRecord::Expected(Box::new(end)));
-        self.view.put(self.id, record.as_ref());
+        if let Some(cause) = self.cause.filter(|_| is_wanted) {
+            // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is
+            // not written is never asked for.
+            cause.note_cause_of(event.id.to_bytes());
+        }
     }
 
-    fn emit(&mut self, event: &Event) {
-        self.dropped.extend(self.recorder.emit(&self.service, event, self.cause, self.view));
+    /// Writes the record. Without room for a further verification its events are dropped and counted.
+    fn write(self) {
+        let Self { outbox, service, view, id, before, record, .. } = self;
+        if before.may_forget() && !record.may_forget() && outbox.room(service.id) == 0 {
+            let now = view.now();
+            let enabled = service.webhooks.iter().filter(|webhook| is_enabled(webhook));
+            enabled.for_each(|webhook| outbox.drop_event(&service, webhook, now));
+        } else {
+            view.put(id, Some(&record).filter(|record| **record != EventRecord::default()));
+        }
     }
 
     fn sent(&mut self, mut end: ExpectedEnd) {
         let now = self.view.now();
         if !end.is_announced {
-            self.emit(&end.event(EventType::Created, PENDING, now));
+            self.emit(end.event(EventType::Created, PENDING, now));
         }
-        self.emit(&end.event(EventType::Sent, PENDING, now));
+        self.emit(end.event(EventType::Sent, PENDING, now));
         end.is_announced = true;
-        self.expect(Some(end));
+        self.record.end = Some(end);
     }
 
     /// No gateway took the message. The first one that fails ends its verification.
     fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool) {
-        if !end.is_announced {
-            if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
-                self.emit(&end.event(EventType::Failed, "failed", self.view.now()));
+        if end.is_announced {
+            // The replaced code is valid again, until its own expiry.
+            if let Some(earlier) = permit.replaced.filter(|earlier| earlier.name() == self.name) {
+                end.expires = earlier.expires;
             }
-            return self.expect(None);
-        }
-        // The replaced code is valid again, until its own expiry.
-        if let Some(earlier) = permit.replaced.filter(|earlier| earlier.name() == self.name) {
-            end.expires = earlier.expires;
-            self.expect(Some(end));
+            self.record.end = Some(end);
+        } else if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
+            self.emit(end.event(EventType::Failed, "failed", self.view.now()));
         }
     }
 
     /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the start
     /// come first.
     fn ended(&mut self, kind: EventType, verification: &Verification) {
-        let (expected, now) = (self.expected(), self.view.now());
+        let (expected, now) = (self.record.end.take(), self.view.now());
         if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
-            self.emit(&end.event(EventType::Created, PENDING, now));
+            self.emit(end.event(EventType::Created, PENDING, now));
             // Only a right code proves that the message was sent.
             if kind == EventType::Approved {
-                self.emit(&end.event(EventType::Sent, PENDING, now));
+                self.emit(end.event(EventType::Sent, PENDING, now));
             }
         }
         let status = match kind {
@@ -333,14 +305,9 @@ impl NumberEvents<'_, '_> {
             EventType::Canceled => "canceled",
             _ => "max_attempts_reached",
         };
-        let is_expected = expected.is_some();
-        let end = expected.unwrap_or_else(|| {
-            self.end(verification.counted.map_or(Channel::Sms, |counted| counted.channel))
-        });
-        self.emit(&end.event(kind, status, now));
-        if is_expected {
-            self.expect(None);
-        }
+        let channel = verification.counted.map_or(Channel::Sms, |counted| counted.channel);
+        let end = expected.unwrap_or_else(|| self.new_end(channel));
+        self.emit(end.event(kind, status, now));
     }
 }
 

@@ -3,7 +3,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,83 +13,46 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use url::Url;
 
-use super::{Detail, Event, EventId, MessageAbout};
+use super::{Detail, Event, EventId};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::gateway::{EgressClients, NoResponse, retry_after};
-use crate::limits::guard::GuardAbout;
 use crate::store::BoxFuture;
-
-#[derive(Serialize)]
-struct Payload<'a> {
-    r#type: &'static str,
-    timestamp: Timestamp,
-    data: Data<'a>,
-}
-
-#[derive(Serialize)]
-struct Data<'a> {
-    account_sid: Sid,
-    service_sid: Sid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verification_sid: Option<Sid>,
-    to: String,
-    channel: &'static str,
-    status: &'a str,
-    #[serde(flatten)]
-    message: Option<&'a MessageAbout>,
-    #[serde(flatten)]
-    guard: Option<OfGuard<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    locked_until: Option<Timestamp>,
-    tags: &'a BTreeMap<String, String>,
-}
-
-/// [`GuardAbout`], whose record cannot leave a field out.
-#[derive(Serialize)]
-struct OfGuard<'a> {
-    rule: &'a str,
-    scope: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<&'a str>,
-    until: Timestamp,
-    limit: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usual: Option<u32>,
-}
 
 /// The body. The same for each attempt, so that it can be compared.
 pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> Bytes {
-    let Event { kind, service: _, verification, at, about } = event;
-    let (message, guard) = match &about.detail {
-        Detail::None => (None, None),
-        Detail::Message(message) => (Some(message), None),
-        Detail::Guard(GuardAbout { rule, scope, subject, until, limit, usual }) => {
-            let (subject, until, limit, usual) = (subject.as_deref(), *until, *limit, *usual);
-            (None, Some(OfGuard { rule, scope, subject, until, limit, usual }))
-        }
+    let mut data = json!({
+        "account_sid": account_sid,
+        "service_sid": service_sid,
+        "to": event.to.e164(),
+        "channel": event.channel.as_str(),
+        "status": event.status,
+        "tags": event.tags,
+    });
+    if event.verification.kind() == SidKind::Verification {
+        data["verification_sid"] = json!(event.verification);
+    }
+    let detail = match &event.detail {
+        Detail::None => Value::Null,
+        Detail::Message(message) => json!(message),
+        Detail::Guard(about) => without_nulls(json!(about)),
+        Detail::LockedUntil(until) => json!({ "locked_until": until }),
     };
-    let payload = Payload {
-        r#type: kind.as_str(),
-        timestamp: *at,
-        data: Data {
-            account_sid,
-            service_sid,
-            verification_sid: Some(*verification).filter(|sid| sid.kind() == SidKind::Verification),
-            to: about.to.e164(),
-            channel: about.channel.as_str(),
-            status: &about.status,
-            message,
-            guard,
-            locked_until: about.locked_until,
-            tags: &about.tags,
-        },
-    };
-    // Its keys are texts; it always has a form as JSON.
-    serde_json::to_vec(&payload).unwrap_or_default().into()
+    if let (Value::Object(data), Value::Object(detail)) = (&mut data, detail) {
+        data.extend(detail);
+    }
+    json!({ "type": event.kind.as_str(), "timestamp": event.at, "data": data }).to_string().into()
+}
+
+/// Without the members that have no value.
+fn without_nulls(mut value: Value) -> Value {
+    if let Value::Object(members) = &mut value {
+        members.retain(|_, member| !member.is_null());
+    }
+    value
 }
 
 /// The body of a test, which no event has.

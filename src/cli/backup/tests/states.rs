@@ -30,7 +30,7 @@ use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::verification::numbers::NumberKey;
 use crate::verification::numbers::record::states::{kept_state, moment};
-use crate::webhook::{About, Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
+use crate::webhook::{Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
@@ -168,29 +168,22 @@ fn keyed() -> KeyedRequest {
 
 fn delivery(service: ServiceId) -> EventRecord {
     let at = AT;
-    let about = About {
+    let event = Event {
+        id: EventId::new([9; 16]),
+        kind: EventType::Created,
+        service,
+        verification: Sid::new(SidKind::Verification, [7; 16]),
+        at,
         to: number("+14155552671"),
         channel: Channel::Sms,
         status: "pending".to_owned(),
         detail: Detail::None,
-        locked_until: None,
         tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
     };
-    let verification = Sid::new(SidKind::Verification, [7; 16]);
-    let event = Event { kind: EventType::Created, service, verification, at, about };
     let webhook = Sid::new(SidKind::Webhook, [8; 16]);
     let (state, attempts) = (DeliveryState::Pending, Vec::new());
-    let id = EventId::new([9; 16]);
-    EventRecord::Delivery(Box::new(Delivery {
-        id,
-        event,
-        webhook,
-        state,
-        due: at,
-        since: at,
-        tries: 0,
-        attempts,
-    }))
+    let delivery = Delivery { event, webhook, state, due: at, since: at, tries: 0, attempts };
+    EventRecord { deliveries: vec![delivery], end: None }
 }
 
 fn hour(service: ServiceId) -> Row {

@@ -111,12 +111,6 @@ impl AttemptQuery {
     }
 }
 
-/// Sorts by date, the newest first, and keeps the first `most`.
-pub(super) fn keep_newest(rows: &mut Vec<ListedAttempt>, most: usize) {
-    rows.sort_unstable_by_key(|row| std::cmp::Reverse((row.attempt.at, row.id.key, row.id.attempt)));
-    rows.truncate(most);
-}
-
 /// The attempts of one verification.
 pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
     let AttemptLog { number, verify, verify_at, rows, parts, .. } = log;

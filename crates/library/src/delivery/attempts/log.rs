@@ -122,6 +122,10 @@ impl LogRecord for AttemptLog {
     fn may_forget(&self) -> bool {
         self.plan.is_none()
     }
+
+    fn due(&self) -> Vec<Timestamp> {
+        self.plan.iter().map(|plan| plan.follow_up.due).collect()
+    }
 }
 
 impl AttemptLog {

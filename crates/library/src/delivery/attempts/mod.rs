@@ -1,18 +1,18 @@
 //! Delivery attempts: the status of each message, and planned messages.
 //!
 //! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the
-//! commit of the decision about the number. The scheduler in `numbers` makes the planned sends,
-//! which it takes from an index over the records. This module reads, lists and removes records.
+//! commit of the decision about the number. `numbers` makes the planned
+//! sends when their shard says that they are due. This module reads, lists and removes records.
 
 mod decide;
-mod index;
 mod list;
 mod log;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::ops::ControlFlow::{self, Break, Continue};
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +21,10 @@ use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Timestamp}
 use crate::engine::{Sealer, VerificationAddress};
 use crate::limits::guard::Ticket;
 use crate::shard::{
-    LogPart, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
+    LogPart, LogRange, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
 };
 
 pub use self::decide::Checked;
-pub use self::index::{Due, Plans};
 pub use self::list::{AttemptQuery, ListedAttempt, StatusFilter, attempts_of};
 pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 
@@ -34,8 +33,6 @@ pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifySt
 pub struct Attempts {
     router: Arc<Router>,
     log: RecordLog<AttemptLog>,
-    /// What is planned.
-    pub plans: Arc<Plans>,
     /// The limits on attempt logs.
     pub settings: AttemptLogSettings,
     /// Opens the ids of verifications.
@@ -54,11 +51,14 @@ impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let router = Arc::clone(shards.router());
-        let plans = Arc::new(Plans::default());
-        let followed = Arc::clone(&plans);
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow_with(shards, keep_at_most, keep_for, move |_| followed.follow());
-        Self { router, log, plans, settings, sealer: Sealer::new(key) }
+        let log = RecordLog::follow(shards, keep_at_most, keep_for);
+        Self { router, log, settings, sealer: Sealer::new(key) }
+    }
+
+    /// Calls `on_due` when a planned send is due. Only the first one counts.
+    pub fn on_due(&self, on_due: impl Fn(AttemptLogKey) + Send + Sync + 'static) {
+        self.log.on_due(move |key| on_due(AttemptLogKey::from_id(key.id)));
     }
 
     /// The verifications whose attempts are remembered, and the number from which on the oldest are forgotten.
@@ -73,45 +73,6 @@ impl Attempts {
     /// if the store does not confirm what was read.
     pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
         self.router.get(record_key(key)).await
-    }
-
-    /// Passes the attempts that a query asks for to `visit` page by page, and the number of verifications that were read.
-    /// The verification with the newest attempt comes first. No attempt on a later page is newer than the timestamp.
-    /// Dropping the future ends the work.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
-    async fn for_each_page(
-        &self,
-        query: &AttemptQuery,
-        mut visit: impl FnMut(&mut dyn Iterator<Item = ListedAttempt>, usize, Timestamp) -> ControlFlow<()>,
-    ) -> Result<(), Refusal> {
-        let services = query.services.as_deref();
-        if let Some(sid) = &query.verification {
-            let address = self.sealer.open_verification(sid);
-            let is_visible =
-                |address: &VerificationAddress| services.is_none_or(|of| of.contains(&address.service));
-            let Some(VerificationAddress { service, number, name }) = address.filter(is_visible) else {
-                return Ok(());
-            };
-            // The slot of the record is unknown, because an import under another server key moves the number to another
-            // slot.
-            let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
-            let found = self.read(keys).await?;
-            let _ =
-                visit(&mut found.filter(|row| row.number == number && query.fits(row)), 1, Timestamp::EPOCH);
-            return Ok(());
-        }
-        // A record is listed by its newest attempt, which may be later than the attempts that the query is about.
-        let until = query.before.map(|before| before.plus(LONGEST_VERIFICATION));
-        let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
-            let count = records.len();
-            let attempts =
-                records.into_iter().flat_map(|(key, log)| attempts_of(AttemptLogKey::from_id(key.id), log));
-            visit(&mut attempts.filter(|row| query.fits(row)), count, latest_to_come)
-        };
-        self.log.for_each_page(services, until, page).await
     }
 
     /// The attempts of the records under these keys. The shards only copy the records.
@@ -163,11 +124,30 @@ impl Attempts {
         query: &AttemptQuery,
         mut visit: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
-        let each = |attempts: &mut dyn Iterator<Item = ListedAttempt>, _, latest_to_come: Timestamp| {
-            attempts.for_each(&mut visit);
+        let services = query.services.as_deref();
+        if let Some(sid) = &query.verification {
+            let address = self.sealer.open_verification(sid);
+            let is_visible =
+                |address: &VerificationAddress| services.is_none_or(|of| of.contains(&address.service));
+            let Some(VerificationAddress { service, number, name }) = address.filter(is_visible) else {
+                return Ok(());
+            };
+            // The slot of the record is unknown, because an import under another server key moves the number to another
+            // slot.
+            let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
+            let found = self.read(keys).await?;
+            found.filter(|row| row.number == number && query.fits(row)).for_each(visit);
+            return Ok(());
+        }
+        // A record is listed by its newest attempt, which may be later than the attempts that the query is about.
+        let until = query.before.map(|before| before.plus(LONGEST_VERIFICATION));
+        let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
+            let of = |(key, log): (RecordKey, AttemptLog)| attempts_of(AttemptLogKey::from_id(key.id), log);
+            let attempts = records.into_iter().flat_map(of);
+            attempts.filter(|row| query.fits(row)).for_each(&mut visit);
             if latest_to_come < query.since() { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(query, each).await
+        self.log.for_each_page(services, until, page).await
     }
 
     /// The attempts that a query asks for, the newest first. Reads no more pages than these need. A verification whose
@@ -177,24 +157,21 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
     /// the store does not confirm what was read.
     pub async fn list(&self, query: &AttemptQuery) -> Result<LogPart<ListedAttempt>, Refusal> {
-        let mut records: Vec<ListedAttempt> = Vec::new();
-        let (mut left, mut stopped) = (query.read.unwrap_or(usize::MAX), None);
-        let most = query.skip.saturating_add(query.limit);
-        let take = |attempts: &mut dyn Iterator<Item = ListedAttempt>, count, latest_to_come: Timestamp| {
-            left = left.saturating_sub(count);
-            records.extend(attempts);
-            list::keep_newest(&mut records, most);
-            let is_complete =
-                records.len() == most && records.last().is_none_or(|row| row.attempt.at > latest_to_come);
-            if is_complete || latest_to_come < query.since() {
-                return Break(());
-            }
-            stopped = (left == 0).then_some(latest_to_come);
-            if left == 0 { Break(()) } else { Continue(()) }
+        let (skip, limit, read) = (query.skip, query.limit, query.read.unwrap_or(usize::MAX));
+        if query.verification.is_some() {
+            let mut records = Vec::new();
+            self.each(query, |attempt| records.push(attempt)).await?;
+            records.sort_unstable_by_key(|row| Reverse((row.attempt.at, row.id.attempt)));
+            let records = records.into_iter().skip(skip).take(limit).collect();
+            return Ok(LogPart { records, has_more: false, stopped: None });
+        }
+        let fits = |row: &ListedAttempt| query.fits(row);
+        let range = LogRange { since: query.since(), until: query.before, fits, skip, limit, read };
+        let parts = |key: &RecordKey, log| {
+            let attempts = attempts_of(AttemptLogKey::from_id(key.id), log);
+            attempts.map(|row| (row.attempt.at, (row.id.key, row.id.attempt), row)).collect()
         };
-        self.for_each_page(query, take).await?;
-        records.drain(..query.skip.min(records.len()));
-        Ok(LogPart { records, has_more: false, stopped })
+        self.log.list_parts(query.services.as_deref(), range, LONGEST_VERIFICATION, parts).await
     }
 
     /// Passes what the guard took for messages since a moment to `visit`.

@@ -15,7 +15,6 @@ use crate::limits::guard::GuardNews;
 use crate::observe::metrics::Fact;
 use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
 use crate::shard::{After, Command, Load, Refusal, Subject, Then, Transaction};
-use crate::webhook::Dropped;
 
 pub use super::decision::{Asking, NumberDeps, PendingReply, Responder, Sending, Task, ToldEnd, Waiter};
 
@@ -67,8 +66,6 @@ struct Effects {
     facts: Vec<Fact>,
     /// What gateways and the guard are told.
     told: Vec<Task>,
-    /// Events that webhooks do not get.
-    dropped: Vec<Dropped>,
     next: Next,
 }
 
@@ -100,8 +97,8 @@ impl NumberCommand {
             }
             Request::SettleCheck(asking, result) => check::settle(&mut decision, asking, *result),
         };
-        let Decision { facts, told, dropped, .. } = decision;
-        Ok(Effects { facts, told, dropped, next })
+        let Decision { facts, told, .. } = decision;
+        Ok(Effects { facts, told, next })
     }
 
     fn perform(mut self, effects: Effects, after: &mut After<'_>) {
@@ -109,9 +106,6 @@ impl NumberCommand {
         let Self { key, request, deps, subject, .. } = self;
         effects.facts.iter().for_each(|fact| deps.metrics.count(fact));
         effects.told.into_iter().for_each(|task| (deps.outside)(&deps, task));
-        if let Some(events) = &deps.events {
-            events.count_drops(effects.dropped);
-        }
         let further = match (request, effects.next) {
             (Request::Send(outgoing, waiter), Next::Deliver(permitted))
             | (Request::Resume(_, waiter), Next::DeliverPlanned(outgoing, permitted)) => {

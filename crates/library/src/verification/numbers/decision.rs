@@ -22,7 +22,7 @@ use crate::observe::metrics::{Fact, Metrics};
 use crate::observe::trace::SpanContext;
 use crate::registry::Policies;
 use crate::shard::{Capacity, Record, RecordKey, Refusal, Shards, Subject, Tables, Transaction};
-use crate::webhook::{Dropped, EventRecorder, NumberEvents};
+use crate::webhook::{NumberEvents, Outbox};
 
 /// What decisions about numbers need.
 pub struct NumberDeps {
@@ -45,8 +45,8 @@ pub struct NumberDeps {
     pub tells_ends: bool,
     /// The idempotency keys.
     pub keys: IdempotencyKeys,
-    /// Writes event records in the commit of each decision.
-    pub events: Option<Arc<EventRecorder>>,
+    /// Records events in the commit of each decision.
+    pub events: Option<Arc<Outbox>>,
     /// Remembers verified numbers.
     pub guard: Option<PumpingGuard>,
     /// Counts decisions.
@@ -214,7 +214,6 @@ pub(super) struct Decision<'a, 'b> {
     cause: Option<&'a SpanContext>,
     pub(super) facts: Vec<Fact>,
     pub(super) told: Vec<Task>,
-    pub(super) dropped: Vec<Dropped>,
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
@@ -230,8 +229,8 @@ impl<'a, 'b> Decision<'a, 'b> {
         let before = state.at(&policy, now).verification();
         let (send_budget, check_budget) = (deps.send_budget, deps.check_budget);
         let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
-        let (facts, told, dropped) = (Vec::new(), Vec::new(), Vec::new());
-        Self { key, deps, view, state, before, rules, now, cause, facts, told, dropped }
+        let (facts, told) = (Vec::new(), Vec::new());
+        Self { key, deps, view, state, before, rules, now, cause, facts, told }
     }
 
     pub(super) fn put(&mut self, next: NumberState) {
@@ -249,11 +248,8 @@ impl<'a, 'b> Decision<'a, 'b> {
 
     /// Emits events of the verification with this id.
     pub(super) fn emit(&mut self, verification: u64, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
-        if let Some(events) = &self.deps.events
-            && let Some(mut events) = events.of(self.key, verification, self.cause, self.view)
-        {
-            emit(&mut events);
-            self.dropped.append(&mut events.dropped);
+        if let Some(events) = &self.deps.events {
+            events.tell(self.key, verification, self.cause, self.view, emit);
         }
     }
 

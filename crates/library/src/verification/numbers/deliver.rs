@@ -1,21 +1,21 @@
 //! What happens outside of the shards. Tasks that durable decisions leave: messages for gateways, and submitted codes for
-//! the gateways that hold the code, whose results come back as commands; and what gateways and the guard are told. And the
-//! scheduler of planned sends: when one is due, the number's shard decides whether the code can still be used, and records
-//! its beginning before a gateway is asked.
+//! the gateways that hold the code, whose results come back as commands; and what gateways and the guard are told. And
+//! planned sends: when one is due, the number's shard decides whether the code can still be used, and records its beginning
+//! before a gateway is asked.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::carry::{Carrying, InProgress};
 use super::command::{NumberCommand, Request};
 use super::decision::{Asking, NumberDeps, Responder, Sending, Task, ToldEnd, Waiter};
 use super::in_flight::CommandLimit;
-use crate::delivery::attempts::{AttemptLog, Attempts, Due};
+use crate::delivery::attempts::{AttemptLog, Attempts};
 use crate::delivery::{CodeLiveness, CodeState, Delivery};
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Salt};
@@ -135,15 +135,10 @@ impl CodeLiveness for NumberLiveness<'_> {
     }
 }
 
-/// Poll interval for due plans while at least one plan exists. A planned send is due after half a second at the
-/// earliest.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The wait before a refused planned send is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Planned sends that one poll takes.
-const DUE_AT_ONCE: usize = 256;
 
-/// The scheduler's dependencies.
+/// What planned sends need.
 pub struct FollowUps {
     /// The plans.
     pub attempts: Attempts,
@@ -153,54 +148,54 @@ pub struct FollowUps {
     pub deps: Arc<NumberDeps>,
     /// The limit on commands in flight. A planned send takes a place of its service, therefore a stop waits for it.
     pub limit: Arc<CommandLimit>,
-    /// Sends in flight at once.
-    pub at_once: usize,
+    /// For sends in flight at once.
+    pub room: Arc<Semaphore>,
 }
 
-/// Makes planned sends until `stop` is true or its sender is dropped. Sends that have begun by then go on; the others are
-/// due again after the next start.
-pub async fn follow_up(follow_ups: FollowUps, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(follow_ups.at_once.max(1)));
-    let follow_ups = Arc::new(follow_ups);
-    loop {
-        let idle = follow_ups.attempts.plans.is_empty();
-        tokio::select! {
-            () = stop_requested(&mut stop) => return,
-            () = follow_ups.attempts.plans.planned.notified(), if idle => {}
-            () = sleep(LOOK_EVERY), if !idle => {}
-        }
-        for due in follow_ups.attempts.plans.take_due(follow_ups.shards.clock().now(), DUE_AT_ONCE) {
-            let room = tokio::select! {
-                () = stop_requested(&mut stop) => return,
-                room = Arc::clone(&room).acquire_owned() => room,
-            };
-            let Ok(room) = room else { return };
-            tokio::spawn(Arc::clone(&follow_ups).follow(due, room));
+impl FollowUps {
+    /// Makes planned sends when they are due, until the handle is dropped.
+    pub fn start(self) -> Arc<Self> {
+        let follow_ups = Arc::new(self);
+        let weak = Arc::downgrade(&follow_ups);
+        follow_ups.attempts.on_due(move |log| drop(tokio::spawn(follow(Weak::clone(&weak), log))));
+        follow_ups
+    }
+
+    /// Sends that have begun go on; the others are due again after the next start.
+    pub fn stop(&self) {
+        self.room.close();
+    }
+
+    /// Returns whether the planned send was refused: nothing was sent, and the code may still be usable.
+    async fn is_refused(&self, log: AttemptLogKey) -> bool {
+        let number = match self.attempts.log(log).await {
+            Ok(Some(found)) => NumberKey::new(log.service, found.number),
+            Ok(None) => return false,
+            Err(_) => return true,
+        };
+        match self.limit.acquire(log.service, true) {
+            Ok(permit) => {
+                let (responder, pending) = Responder::new(permit);
+                let resume = Request::Resume(log, Waiter::FollowUp(responder));
+                self.shards.submit(NumberCommand::new(number, resume, Arc::clone(&self.deps)));
+                // If the shard fails, it is due again after the restart, unless the send had begun.
+                matches!(pending.await, Ok(Err(_)))
+            }
+            Err(refusal) => refusal != Refusal::Stopping,
         }
     }
 }
 
-async fn stop_requested(stop: &mut watch::Receiver<bool>) {
-    // An error means that the last handle is dropped.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-impl FollowUps {
-    async fn follow(self: Arc<Self>, due: Due, _room: OwnedSemaphorePermit) {
-        let is_refused = match self.limit.acquire(due.key.service, true) {
-            Ok(permit) => {
-                let (responder, pending) = Responder::new(permit);
-                let number = NumberKey::new(due.key.service, due.number);
-                let resume = Request::Resume(due.key, Waiter::FollowUp(responder));
-                self.shards.submit(NumberCommand::new(number, resume, Arc::clone(&self.deps)));
-                // If the shard fails, its index offers the plan again after the restart, unless the send had begun.
-                matches!(pending.await, Ok(Err(_)))
-            }
-            Err(refusal) => refusal != Refusal::Stopping,
-        };
-        // Nothing was sent, and the code may still be usable.
-        if is_refused {
-            self.attempts.plans.put_back(due, self.shards.clock().now().plus(TRY_AGAIN_AFTER));
+/// Makes a planned send that is due.
+async fn follow(follow_ups: Weak<FollowUps>, log: AttemptLogKey) -> Option<()> {
+    loop {
+        let room = Arc::clone(&follow_ups.upgrade()?.room);
+        let place = room.acquire_owned().await.ok()?;
+        let is_refused = follow_ups.upgrade()?.is_refused(log).await;
+        drop(place);
+        if !is_refused {
+            return None;
         }
+        sleep(TRY_AGAIN_AFTER).await;
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Semaphore;
 
 use super::carry::InProgress;
 use super::check::End;
 use super::command::{NumberCommand, Request};
 use super::decision::{NumberDeps, Responder, Waiter};
-use super::deliver::{FollowUps, follow_up, with_gateways};
+use super::deliver::{FollowUps, with_gateways};
 use super::in_flight::{Answer, CommandLimit, CommandPermit, Messages};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use super::send::unsent;
@@ -27,7 +27,7 @@ use crate::limits::keys::{Earlier, IdempotencyKeys, KEPT_BEYOND};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::Policies;
 use crate::shard::{Capacity, Id, Record as _, RecordKey, Refusal, Shards, Subject, Transaction, service_of};
-use crate::webhook::{EventRecord, EventRecorder};
+use crate::webhook::{EventRecord, Outbox};
 
 /// A number that is locked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,8 +63,8 @@ pub struct VerifierDeps {
     pub keys: IdempotencyKeys,
     /// Commands, sends and times.
     pub bounds: Bounds,
-    /// Writes event records in the commit of each decision.
-    pub events: Option<Arc<EventRecorder>>,
+    /// Records events in the commit of each decision.
+    pub events: Option<Arc<Outbox>>,
 }
 
 /// A cheap handle on all shards.
@@ -78,13 +78,13 @@ pub struct Verifier {
     pub delivery: Arc<Delivery>,
     pub(super) limit: Arc<CommandLimit>,
     /// Messages that are being sent.
-    messages: Arc<Messages<Result<Reply<SendOutcome>, Refusal>>>,
-    /// Stops the scheduler of planned sends, as does the drop of the last handle.
-    stop: watch::Sender<bool>,
+    pub messages: Arc<Messages<Result<Reply<SendOutcome>, Refusal>>>,
+    /// Makes planned sends.
+    follow_ups: Arc<FollowUps>,
 }
 
 impl Verifier {
-    /// Starts the scheduler of planned sends. Needs a tokio runtime.
+    /// Makes planned sends until it is stopped, or the last handle is dropped. Needs a tokio runtime.
     pub fn new(deps: VerifierDeps) -> Self {
         let VerifierDeps { shards, numbers, attempts, delivery, policies, server_key, keys, bounds, events } =
             deps;
@@ -106,18 +106,15 @@ impl Verifier {
             outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone(), InProgress::default())),
         });
         let limit = CommandLimit::new(bounds.commands);
-        let stop = watch::Sender::new(false);
         let messages = Messages::new(bounds.commands_per_number);
-        let verifier = Self { shards, deps, attempts, delivery, limit, messages, stop };
-        let follow_ups = FollowUps {
-            attempts: verifier.attempts.clone(),
-            shards: verifier.shards.clone(),
-            deps: Arc::clone(&verifier.deps),
-            limit: Arc::clone(&verifier.limit),
-            at_once: bounds.sends,
-        };
-        tokio::spawn(follow_up(follow_ups, verifier.stop.subscribe()));
-        verifier
+        let follow_ups = FollowUps::start(FollowUps {
+            attempts: attempts.clone(),
+            shards: shards.clone(),
+            deps: Arc::clone(&deps),
+            limit: Arc::clone(&limit),
+            room: Arc::new(Semaphore::new(bounds.sends.max(1))),
+        });
+        Self { shards, deps, attempts, delivery, limit, messages, follow_ups }
     }
 
     /// Refuses messages that would be wasted; `None` if all are sent.
@@ -263,24 +260,19 @@ impl Verifier {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
-            let mut dropped = Vec::new();
-            if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log) {
+            if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log)
+                && let Some(events) = &deps.events
+            {
                 let number = NumberKey::new(key.service, log.number);
-                if let Some(events) = &deps.events
-                    && let Some(mut events) = events.of(number, key.verification, None, view)
-                {
+                events.tell(number, key.verification, None, view, |events| {
                     events.reported(key, row, log.verify, &receipt);
-                    dropped = events.dropped;
-                }
+                });
             }
-            Ok((outcome, dropped, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
+            Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         let recorded = self.shards.router().decide_unbounded(subject, record);
-        let (outcome, dropped, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        if let Some(events) = &self.deps.events {
-            events.count_drops(dropped);
-        }
+        let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
             let recipient = NumberKey::new(key.service, number);
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
@@ -354,7 +346,10 @@ impl Verifier {
             stored.into_iter().chain(self.guard().map(|guard| guard.verified_key(service, number)))
         });
         found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
-        router.for_each(PAGE, |_, event: EventRecord| found.extend(event.service_about(number))).await?;
+        let page = |key: RecordKey, events: EventRecord| {
+            found.extend(events.is_about(number).then(|| service_of(&key.id)));
+        };
+        router.for_each(PAGE, page).await?;
         Ok(found)
     }
 
@@ -416,7 +411,7 @@ impl Verifier {
     /// Refuses new commands and waits until those in flight have their replies. Planned sends that have not begun wait
     /// for the next start.
     pub async fn stop(&self) {
-        self.stop.send_replace(true);
+        self.follow_ups.stop();
         self.limit.stop().await;
     }
 

@@ -33,8 +33,7 @@ fn an_event_says_what_happened_and_never_the_code() {
         (EventType::MessageFailed, ve(1), Detail::Message(message), of_message),
         (EventType::GuardBlocked, service, Detail::Guard(guard), of_guard),
     ] {
-        let about = About { detail, ..about() };
-        let event = Event { kind, service: SERVICE, verification: subject, at: START, about };
+        let event = Event { kind, verification: subject, detail, ..event() };
         let mut data = json!({
             "account_sid": account, "service_sid": service, "to": "+14155550123", "channel": "sms",
             "status": "pending", "tags": { "order": "17" },

@@ -1,6 +1,7 @@
 //! Lists of deliveries, and repeated deliveries.
 
 use super::*;
+use crate::shard::LogRange;
 use crate::shard::tests::StoreFault;
 
 #[tokio::test(start_paused = true)]
@@ -13,24 +14,25 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     world.emits(3, EventType::Approved).await;
     let (created, approved) = (EventType::Created, EventType::Approved);
     let all = [(3, approved), (3, created), (2, created), (1, created)].map(|(of, kind)| (ve(of), kind));
-    let everything = DeliveryQuery { limit: 4, ..DeliveryQuery::default() };
-    let second = Some(START.plus(SECOND));
-    for (query, expected) in [
-        (everything, &all[..]),
-        (DeliveryQuery { limit: 2, ..everything }, &all[..2]),
-        (DeliveryQuery { skip: 3, ..everything }, &all[3..]),
-        (DeliveryQuery { state: Some(DeliveryState::Pending), ..everything }, &all[..2]),
-        (DeliveryQuery { kind: Some(approved), ..everything }, &all[..1]),
-        (DeliveryQuery { after: second, ..everything }, &all[..3]),
-        (DeliveryQuery { before: second, ..everything }, &all[3..]),
+    let (zero, second, end) = (Timestamp::EPOCH, START.plus(SECOND), None);
+    for (since, until, kind, skip, limit, expected) in [
+        (zero, end, None, 0, 4, &all[..]),
+        (zero, end, None, 0, 2, &all[..2]),
+        (zero, end, None, 3, 4, &all[3..]),
+        (zero, end, Some(approved), 0, 4, &all[..1]),
+        (second, end, None, 0, 4, &all[..3]),
+        (zero, Some(second), None, 0, 4, &all[3..]),
     ] {
-        let page = world.outbox.deliveries(SERVICE, yw(1), &query).await.expect("a list").records;
-        let page: Vec<_> = page.iter().map(|d| (d.event.verification, d.event.kind)).collect();
-        assert_eq!(page, expected, "{query:?}");
+        let fits = |delivery: &Delivery| kind.is_none_or(|kind| delivery.event.kind == kind);
+        let range = LogRange { since, until, fits, skip, limit, read: usize::MAX };
+        let part = world.outbox.list(Some(&[SERVICE]), range).await.expect("a list");
+        let page: Vec<_> = part.records.iter().map(|d| (d.event.verification, d.event.kind)).collect();
+        assert_eq!(page, expected, "{since:?} {until:?} {kind:?} {skip} {limit}");
+        assert_eq!(part.has_more, limit == 2);
     }
-    let elsewhere =
-        world.outbox.deliveries(ServiceId::DEFAULT, yw(1), &everything).await.expect("a list").records;
-    assert_eq!(elsewhere, []);
+    let fits = |_: &Delivery| true;
+    let range = LogRange { since: zero, until: None, fits, skip: 0, limit: 4, read: usize::MAX };
+    assert_eq!(world.outbox.list(Some(&[ServiceId::DEFAULT]), range).await.expect("a list").records, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,7 +107,7 @@ async fn a_pending_event_that_is_asked_for_is_tried_now() {
     world.emit(1, EventType::Created);
     world.pass(50 * SECOND).await;
     assert_eq!(world.asked().len(), 3);
-    let id = world.listed(1).await[0].id;
+    let id = world.listed(1).await[0].event.id;
     assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(id)).await, Ok(1));
     world.settle().await;
     assert_eq!(world.asked().len(), 1);
@@ -114,11 +116,24 @@ async fn a_pending_event_that_is_asked_for_is_tried_now() {
 
 #[tokio::test(start_paused = true)]
 async fn more_than_there_is_room_for_is_not_delivered_again() {
-    let world = World::with(OutboxBounds { pending: 3, ..OutboxBounds::default() }, &[hook(1)]).await;
-    for verification in 1..=5 {
+    let world = World::with(OutboxBounds { pending: 2, ..OutboxBounds::default() }, &[hook(1)]).await;
+    world.emits(1, EventType::Created).await;
+    world.receivers.play(1, [Behaviour::Refuse]);
+    for verification in 2..=3 {
         world.emits(verification, EventType::Created).await;
     }
-    world.receivers.play(1, [Behaviour::Refuse]);
     let replayed = world.outbox.replay(SERVICE, yw(1), Replay::AllSince(START)).await;
-    assert_eq!(replayed, Err(ReplayError::NoRoom(3)));
+    assert_eq!(replayed, Err(ReplayError::NoRoom(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_replayed_goes_behind_those_that_are_pending() {
+    let world = World::new().await;
+    world.emits(1, EventType::Created).await;
+    world.receivers.play(1, [Behaviour::Refuse, Behaviour::Answer(200)]);
+    world.emits(1, EventType::Sent).await;
+    let first = world.asked()[0].id();
+    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(first)).await, Ok(1));
+    world.pass(MINUTE).await;
+    assert_eq!(kinds(&world.asked()), ["verification.sent", "verification.created"]);
 }

@@ -9,14 +9,15 @@ mod order;
 mod retries;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::domain::{Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::world::{World as Services, blank, start};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::tests::FaultyStore;
+use crate::shard::{Refusal, Shards};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -41,7 +42,7 @@ struct World {
     receivers: Arc<Receivers>,
     bounds: OutboxBounds,
     shards: Shards,
-    outbox: Outbox,
+    outbox: Arc<Outbox>,
 }
 
 impl World {
@@ -71,7 +72,7 @@ impl World {
     }
 
     fn event(&self, service: ServiceId, verification: u8, kind: EventType) -> Event {
-        Event { kind, service, verification: ve(verification), at: self.clock.now(), about: about() }
+        Event { kind, service, verification: ve(verification), at: self.clock.now(), ..event() }
     }
 
     fn emit(&self, verification: u8, kind: EventType) {
@@ -85,9 +86,9 @@ impl World {
     }
 
     fn emit_in(&self, service: ServiceId, verification: u8, kind: EventType) {
-        let (event, outbox) = (self.event(service, verification, kind), self.outbox.clone());
+        let (event, outbox) = (self.event(service, verification, kind), Arc::clone(&self.outbox));
         // An event that the store does not accept is lost, as its decision would be.
-        tokio::spawn(async move { outbox.announce(event, SLOT).await });
+        tokio::spawn(keep(outbox, verification, event));
     }
 
     /// Lets both times pass, in steps that are shorter than any wait.
@@ -114,8 +115,9 @@ impl World {
     }
 
     async fn listed(&self, webhook: u8) -> Vec<Delivery> {
-        let query = DeliveryQuery { limit: 1_000, ..DeliveryQuery::default() };
-        self.outbox.deliveries(SERVICE, yw(webhook), &query).await.expect("a list").records
+        let is_its =
+            |delivery: &Delivery| delivery.event.service == SERVICE && delivery.webhook == yw(webhook);
+        self.outbox.deliveries_that(is_its, 1_000).await.expect("a list")
     }
 
     async fn states(&self, webhook: u8) -> Vec<DeliveryState> {
@@ -138,7 +140,7 @@ async fn open(
     registry: &Registry,
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
-) -> (Shards, Outbox) {
+) -> (Shards, Arc<Outbox>) {
     let shards = start(store, &clock, 42).await.expect("shards");
     let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
     let transport: Transport = Arc::new(move |post| {
@@ -149,11 +151,12 @@ async fn open(
     (shards, outbox)
 }
 
-impl Outbox {
-    /// Verifications with an expected expiry event.
-    pub(crate) fn expected(&self) -> usize {
-        self.inner.queues.expected()
-    }
+/// Records an event of a verification.
+async fn keep(outbox: Arc<Outbox>, verification: u8, event: Event) -> Result<(), Refusal> {
+    // 0 would be none.
+    let verification = (u64::from(verification) + 1) << 8;
+    let id = AttemptLogKey::new(event.service, verification, SLOT).id();
+    outbox.change(id, move |outbox, view| outbox.record(verification, event, view)).await
 }
 
 /// A request that a receiver got.
@@ -261,13 +264,17 @@ fn ve(verification: u8) -> Sid {
     Sid::new(SidKind::Verification, [verification; 16])
 }
 
-fn about() -> About {
-    About {
+fn event() -> Event {
+    Event {
+        id: EventId::new([1; 16]),
+        kind: EventType::Created,
+        service: SERVICE,
+        verification: ve(1),
+        at: START,
         to: PhoneNumber::parse("+14155550123", None).expect("a number"),
         channel: Channel::Sms,
         status: "pending".to_owned(),
         detail: Detail::None,
-        locked_until: None,
         tags: BTreeMap::from([("order".to_owned(), "17".to_owned())]),
     }
 }

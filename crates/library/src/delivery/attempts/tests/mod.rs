@@ -5,6 +5,8 @@ mod rules;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
@@ -21,14 +23,20 @@ const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 struct World {
     shards: Shards,
     attempts: Attempts,
+    clock: Arc<ManualClock>,
+    due: UnboundedReceiver<AttemptLogKey>,
 }
 
 impl World {
     async fn over(store: &FaultyStore, settings: AttemptLogSettings) -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
-        let shards = start_shards(3, store, &clock, 1).await.expect("shards");
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let shards = start_shards(3, store, &(clock.clone() as Arc<dyn Clock>), 1).await.expect("shards");
         let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
-        Self { shards, attempts }
+        let (to, due) = unbounded_channel();
+        attempts.on_due(move |key| {
+            let _ = to.send(key);
+        });
+        Self { shards, attempts, clock, due }
     }
 
     async fn new() -> Self {
@@ -43,6 +51,13 @@ impl World {
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         self.shards.router().decide_unbounded(subject, keep).await.expect("an answer").expect("kept");
+    }
+
+    /// The verifications whose planned send is due so many seconds after the start.
+    async fn due(&mut self, seconds: u64) -> BTreeSet<u64> {
+        self.clock.advance(second(seconds).since(self.clock.now()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::iter::from_fn(|| self.due.try_recv().ok()).map(|key| key.verification).collect()
     }
 
     /// The verifications of the newest attempts.
@@ -170,39 +185,31 @@ async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned(
     assert_eq!(store.snapshot().len(), 4, "the others are gone from the disk");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     for (id, seconds) in [(1, 3), (2, 1), (3, 9), (4, 9)] {
         world.keeps(key(id), planned(id, second(seconds))).await;
     }
-    let plans = &world.attempts.plans;
-    let due = |seconds| {
-        let due = plans.take_due(second(seconds), 10).into_iter().map(|due| due.key.verification);
-        due.collect::<BTreeSet<_>>()
-    };
-    assert_eq!(due(0), [].into());
+    assert_eq!(world.due(0).await, [].into());
     // A receipt has said that the next step need not wait.
     world.keeps(key(3), planned(3, second(2))).await;
-    assert_eq!(due(3), [1, 2, 3].into());
-    assert_eq!(due(3), [].into());
-    plans.put_back(Due { key: key(1), number: planned(1, START).number }, second(4));
-    assert_eq!(due(4), [1].into());
-    assert!(!plans.is_empty());
+    assert_eq!(world.due(3).await, [1, 2, 3].into());
+    assert_eq!(world.due(8).await, [].into());
+    assert_eq!(world.due(9).await, [4].into());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
     let store = FaultyStore::new();
     let world = World::over(&store, AttemptLogSettings::default()).await;
     world.keeps(key(1), planned(1, second(1))).await;
     world.keeps(key(2), sent(2, START)).await;
-    let again = World::over(&store.reopen(), AttemptLogSettings::default()).await;
+    let mut again = World::over(&store.reopen(), AttemptLogSettings::default()).await;
     let mut listed = again.listed(10).await;
     listed.sort_unstable();
     assert_eq!(listed, [1, 2]);
-    let due = again.attempts.plans.take_due(second(1), 10);
-    assert_eq!(due.iter().map(|due| due.key).collect::<Vec<_>>(), [key(1)]);
+    assert_eq!(again.due(1).await, [key(1).verification].into());
     let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
     assert_eq!(log, planned(1, second(1)));
 }
