@@ -130,6 +130,10 @@ impl Form {
             }
             _ => false,
         };
+        // Its address is no number, which would be refused first.
+        if self.pairs.iter().any(|(name, value)| name == "Channel" && value == "email") {
+            return Err(Error::NO_EMAIL.with("`Channel`: email is not served here"));
+        }
         let mut refused = self.pairs.iter().filter(|(_, value)| !is_off(value));
         refused.find_map(|(name, _)| Error::not_served_parameter(name)).map_or(Ok(()), Err)
     }

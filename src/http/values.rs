@@ -219,8 +219,6 @@ pub enum AskedChannel {
     /// The one that the service begins with.
     Auto,
     One(domain::Channel),
-    /// Twilio's, which has an error of its own.
-    Email,
 }
 
 const AUTO: &str = "auto";
@@ -228,7 +226,6 @@ const AUTO: &str = "auto";
 fn asked_channel(text: &str) -> Option<AskedChannel> {
     match text {
         AUTO => Some(AskedChannel::Auto),
-        "email" => Some(AskedChannel::Email),
         text => domain::Channel::parse(text).map(AskedChannel::One),
     }
 }

@@ -185,7 +185,6 @@ impl Caller {
         match asked {
             AskedChannel::Auto => Ok(None),
             AskedChannel::One(channel) => self.check_served("Channel", &[channel]).map(|()| Some(channel)),
-            AskedChannel::Email => Err(Error::NO_EMAIL.with("`Channel`: email is not served here")),
         }
     }
 
