@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::map::{Map, Table};
+use super::map::Map;
 use super::record::{Id, Record, RecordError, Stored, decode, encode, from_json, to_json};
 use crate::engine::SlotHash;
 
@@ -23,7 +23,7 @@ pub struct RecordKind {
     /// The bytes of a record from its JSON in the layout of a version.
     pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
     /// An empty table for it.
-    pub table: fn() -> Box<dyn Table>,
+    pub table: fn() -> Map,
 }
 
 /// The kinds of record that shards keep.
@@ -45,7 +45,7 @@ impl Kinds {
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: to_json::<R>,
             from_json: |version, value| Ok(encode(&from_json::<R>(version, value)?)),
-            table: || Box::new(Map::of::<R>()),
+            table: Map::of::<R>,
         });
         self
     }

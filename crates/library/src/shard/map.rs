@@ -1,4 +1,4 @@
-//! The table of one kind of record: what it can do, and its general form, which holds encoded records in little memory.
+//! The table of one kind of record, which holds encoded records in little memory.
 //!
 //! A [`Map`] has the entries of each slot in chunks of one size, which never move, and an index with the position of each
 //! key. No step concerns more than one slot: to grow a table of ten million records at once would delay answers.
@@ -25,24 +25,6 @@ pub const END: Position = (u8::MAX, usize::MAX);
 ///
 /// A removal may move the last record of a slot into the gap. A walk from the last position to the first visits every record
 /// that exists all the time, and may visit a moved record twice.
-pub trait Table: Send {
-    /// The number of records.
-    fn count(&self) -> usize;
-    /// The record under a key, with its end.
-    fn get(&self, key: &RecordKey) -> Option<Stored>;
-    /// The last record before a position, with its end.
-    fn before(&self, position: Position) -> Option<(Position, RecordKey, Timestamp)>;
-    /// Shrinks the record at a position to what matters at `now`.
-    fn compact(&mut self, position: Position, now: Timestamp) {
-        let _ = (position, now);
-    }
-    /// Inserts a record or replaces the one under its key.
-    fn set(&mut self, key: RecordKey, record: Stored);
-    /// Removes the record under a key. Returns `true` if it existed.
-    fn remove(&mut self, key: &RecordKey) -> bool;
-}
-
-/// The general form of a table.
 #[derive(Default)]
 pub struct Map {
     slots: BTreeMap<u8, SlotMap>,
@@ -119,26 +101,21 @@ impl Map {
         let entries = self.slots.get(&slot).map(|of_slot| &of_slot.entries);
         entries.is_some_and(|of| at < of.len() && matches!(of[position(at)].record, Content::Boxed(_)))
     }
-}
 
-fn hash(hasher: &RandomState, key: &RecordKey) -> u64 {
-    let mut hasher = hasher.build_hasher();
-    hasher.write(&key.id);
-    hasher.finish()
-}
-
-impl Table for Map {
-    fn count(&self) -> usize {
+    /// The number of records.
+    pub const fn count(&self) -> usize {
         self.count
     }
 
-    fn get(&self, key: &RecordKey) -> Option<Stored> {
+    /// The record under a key, with its end.
+    pub fn get(&self, key: &RecordKey) -> Option<Stored> {
         let SlotMap { entries, index } = self.slots.get(&key.slot)?;
         let at = index.find(hash(&self.hasher, key), |at| entries[*at].key == *key)?;
         Some(entries[*at].stored())
     }
 
-    fn before(&self, (slot, end): Position) -> Option<(Position, RecordKey, Timestamp)> {
+    /// The last record before a position, with its end.
+    pub fn before(&self, (slot, end): Position) -> Option<(Position, RecordKey, Timestamp)> {
         self.slots.range(..=slot).rev().find_map(|(of, SlotMap { entries, .. })| {
             let end = if *of == slot { end.min(entries.len()) } else { entries.len() };
             let at = end.checked_sub(1)?;
@@ -147,7 +124,8 @@ impl Table for Map {
         })
     }
 
-    fn compact(&mut self, (slot, at): Position, now: Timestamp) {
+    /// Shrinks the record at a position to what matters at `now`.
+    pub fn compact(&mut self, (slot, at): Position, now: Timestamp) {
         if let (Some(compact), Some(of_slot)) = (self.compact, self.slots.get_mut(&slot))
             && at < of_slot.entries.len()
             && let entry = &mut of_slot.entries[position(at)]
@@ -158,7 +136,8 @@ impl Table for Map {
         }
     }
 
-    fn set(&mut self, key: RecordKey, record: Stored) {
+    /// Inserts a record or replaces the one under its key.
+    pub fn set(&mut self, key: RecordKey, record: &Stored) {
         let Self { slots, hasher, .. } = self;
         let SlotMap { entries, index } = slots.entry(key.slot).or_default();
         let entry = Entry { key, expires: record.expires, record: Content::of(&record.bytes) };
@@ -173,7 +152,8 @@ impl Table for Map {
         }
     }
 
-    fn remove(&mut self, key: &RecordKey) -> bool {
+    /// Removes the record under a key. Returns `true` if it existed.
+    pub fn remove(&mut self, key: &RecordKey) -> bool {
         let Self { slots, hasher, .. } = self;
         let Some(SlotMap { entries, index }) = slots.get_mut(&key.slot) else { return false };
         let is_it = |at: &u32| entries[*at].key == *key;
@@ -194,6 +174,12 @@ impl Table for Map {
         self.count -= 1;
         true
     }
+}
+
+fn hash(hasher: &RandomState, key: &RecordKey) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write(&key.id);
+    hasher.finish()
 }
 
 /// An index of at most this capacity does not shrink.
@@ -276,7 +262,7 @@ mod tests {
     fn records_of_every_size_are_kept_exactly() {
         let mut map = Map::default();
         for len in [0, 1, INLINE - 1, INLINE, INLINE + 1, 255, 256, 257, 10_000] {
-            map.set(key(1), record(len, 9));
+            map.set(key(1), &record(len, 9));
             assert_eq!((map.get(&key(1)), map.count()), (Some(record(len, 9)), 1));
         }
     }
@@ -287,7 +273,7 @@ mod tests {
         let mut map = Map::default();
         let room = |map: &Map| map.slots.get(&7).map_or(0, |of| of.entries.0.iter().map(Vec::capacity).sum());
         for n in 0..MOST {
-            map.set(key(n), record(5, 1));
+            map.set(key(n), &record(5, 1));
             assert!(room(&map) < map.count() + CHUNK);
         }
         assert!((0..MOST).all(|n| map.get(&key(n)).is_some()));

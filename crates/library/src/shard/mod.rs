@@ -32,7 +32,7 @@ pub use self::capacity::{Capacity, Shares, Usage};
 pub use self::command::{After, Command, Fate, Load, Subject, Then, name_digest};
 pub use self::core::{Core, ShardSettings};
 pub use self::kinds::{Kinds, RecordKind};
-pub use self::map::{END, Map, Position, Table};
+pub use self::map::{END, Map};
 pub use self::record::{Id, Record, RecordError, RecordKey, Stored, VERSION, decode, encode, service_of};
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
 pub use self::refusal::{LimitedTable, Refusal};

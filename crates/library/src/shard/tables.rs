@@ -6,7 +6,7 @@ use std::iter::successors;
 use bytes::Bytes;
 
 use super::kinds::{Kinds, RecordKind};
-use super::map::{END, Position, Table};
+use super::map::{END, Map, Position};
 use super::record::{Record, RecordError, RecordKey, Stored};
 use crate::domain::Timestamp;
 
@@ -45,7 +45,7 @@ pub struct Tables {
 
 /// The records of one kind.
 struct KindTable {
-    table: Box<dyn Table>,
+    table: Map,
     index: Option<Box<dyn Index>>,
     /// The position at which the sweep continues.
     sweep_at: Position,
@@ -81,7 +81,7 @@ impl Tables {
     /// Attaches an index to a kind. The index first receives every present record.
     pub fn follow(&mut self, kind: u8, mut index: Box<dyn Index>) {
         let Some(of_kind) = self.by_kind.get_mut(&kind) else { return };
-        for (_, key, _) in walk(&*of_kind.table, END) {
+        for (_, key, _) in walk(&of_kind.table, END) {
             index.changed(&key, None, of_kind.table.get(&key).as_ref());
         }
         index.batch_applied();
@@ -93,8 +93,8 @@ impl Tables {
         self.stored(key).filter(|stored| now < stored.expires)?.record()
     }
 
-    fn table(&self, kind: u8) -> Option<&dyn Table> {
-        self.by_kind.get(&kind).map(|of_kind| &*of_kind.table)
+    fn table(&self, kind: u8) -> Option<&Map> {
+        self.by_kind.get(&kind).map(|of_kind| &of_kind.table)
     }
 
     /// The record under a key with its end, whether or not it has ended.
@@ -104,7 +104,7 @@ impl Tables {
 
     /// The number of records of a kind, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
-        self.table(kind).map_or(0, Table::count)
+        self.table(kind).map_or(0, Map::count)
     }
 
     /// The records at `most` positions before `end` that are alive at `now`, and the end of the next page, if there is
@@ -145,7 +145,7 @@ impl Tables {
             // Read first: the loop that adds them then waits for several places of a large table at once.
             let read = |(key, bytes): &(RecordKey, Bytes)| Ok((*key, (known.read)(bytes)?));
             for (key, stored) in records.iter().map(read).collect::<Result<Records, RecordError>>()? {
-                table.set(key, stored);
+                table.set(key, &stored);
             }
         }
         Ok(())
@@ -162,7 +162,7 @@ impl Tables {
         }
         if let Some(stored) = &change.after {
             *added_since_sweep += usize::from(change.before.is_none());
-            table.set(key, stored.clone());
+            table.set(key, stored);
             return change;
         }
         table.remove(&key);
@@ -271,6 +271,6 @@ impl Tables {
 }
 
 /// The records of a table before a position, from the last to the first.
-fn walk(table: &dyn Table, end: Position) -> impl Iterator<Item = (Position, RecordKey, Timestamp)> {
+fn walk(table: &Map, end: Position) -> impl Iterator<Item = (Position, RecordKey, Timestamp)> {
     successors(table.before(end), |(position, ..)| table.before(*position))
 }

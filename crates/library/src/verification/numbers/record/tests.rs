@@ -12,9 +12,7 @@ use crate::domain::{Channel, CodeLength, PhoneNumber, ServiceId};
 use crate::engine::{FailureCount, OpenNumber, Salt, SendOptions, Verification, VerificationDetails};
 use crate::registry::world::{START, start_shards};
 use crate::shard::faulty_store::FaultyStore;
-use crate::shard::{
-    END, Map, RecordKey, Refusal, Stored, Subject, Table, Transaction, Write, decode, encode,
-};
+use crate::shard::{END, Map, RecordKey, Refusal, Stored, Subject, Transaction, Write, decode, encode};
 use crate::store::Store as _;
 
 fn key(digits: u64) -> NumberKey {
@@ -35,7 +33,7 @@ fn table() -> Map {
 }
 
 fn set(table: &mut Map, key: NumberKey, state: &NumberState) {
-    table.set(record(key), stored(state));
+    table.set(record(key), &stored(state));
 }
 
 #[test]
