@@ -108,7 +108,7 @@ struct Indexes<R: LogRecord> {
     router: Arc<Router>,
     entries: Mutex<Entries>,
     keep_at_most: usize,
-    /// There are too many records, or the last handle is dropped.
+    /// There are too many records.
     wake: Arc<Notify>,
     on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
     kind: PhantomData<fn() -> R>,
@@ -161,20 +161,13 @@ fn page<'a>(
 }
 
 impl<R: LogRecord> RecordLog<R> {
-    /// Follows the records of these shards, and keeps the newest, none of before `keep_for`. Needs a tokio runtime.
-    pub fn follow(shards: &Shards, keep_at_most: usize, keep_for: Duration) -> Self {
-        Self::follow_with(shards, keep_at_most, keep_for, |_| {
-            |_: &RecordKey, _: Option<&R>, _: Option<&R>| ()
-        })
-    }
-
-    /// The same. `second` is called for each shard that begins; what it returns, for
-    /// each change there, and for each record of a restore. `None` means absent.
-    pub fn follow_with<F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send + 'static>(
+    /// Follows the records of these shards, and keeps the newest, none of before `keep_for`. `second` is called for each
+    /// change, and for each record of a restore; `None` means absent. Needs a tokio runtime.
+    pub fn follow<F: Fn(&RecordKey, Option<&R>, Option<&R>) + Clone + Send + Sync + 'static>(
         shards: &Shards,
         keep_at_most: usize,
         keep_for: Duration,
-        second: impl Fn(usize) -> F + Send + Sync + 'static,
+        second: F,
     ) -> Self {
         let router = Arc::clone(shards.router());
         let wake = Arc::new(Notify::new());
@@ -189,11 +182,8 @@ impl<R: LogRecord> RecordLog<R> {
         let followed = Arc::clone(&indexes);
         shards.follow::<R>(Arc::new(move |shard| {
             followed.clear(shard);
-            Box::new(Follower {
-                indexes: Arc::clone(&followed),
-                agenda: BTreeSet::new(),
-                second: second(shard),
-            })
+            let (indexes, second) = (Arc::clone(&followed), second.clone());
+            Box::new(Follower { indexes, agenda: BTreeSet::new(), second })
         }));
         let clock = Arc::clone(shards.clock());
         tokio::spawn(forget_surplus(Arc::downgrade(&indexes), wake, clock, keep_for));
@@ -219,11 +209,6 @@ impl<R: LogRecord> RecordLog<R> {
     /// How many more of them a service may have under this limit.
     pub fn room(&self, service: ServiceId, limit: usize) -> usize {
         self.0.entries.lock().needed.room(service, limit)
-    }
-
-    /// The time of the oldest record.
-    pub fn oldest(&self) -> Option<Timestamp> {
-        self.0.entries.lock().dated.first().map(|(at, ..)| *at)
     }
 
     /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
@@ -376,13 +361,8 @@ impl<R: LogRecord> Indexes<R> {
     }
 }
 
-impl<R: LogRecord> Drop for Indexes<R> {
-    fn drop(&mut self) {
-        self.wake.notify_one();
-    }
-}
-
-/// Removes old records while there are too many, and those that are too old, until the last handle is dropped.
+/// Removes old records while there are too many, and those that are too old. Ends within a minute after
+/// the last handle.
 async fn forget_surplus<R: LogRecord>(
     indexes: Weak<Indexes<R>>,
     wake: Arc<Notify>,
@@ -408,7 +388,7 @@ struct Follower<R: LogRecord, F> {
     second: F,
 }
 
-impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index for Follower<R, F> {
+impl<R: LogRecord, F: Fn(&RecordKey, Option<&R>, Option<&R>) + Send> Index for Follower<R, F> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let record = |stored: Option<&Stored>| stored?.record::<R>();
         let (before, after) = (record(before), record(after));
@@ -433,6 +413,7 @@ impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index fo
             self.indexes.wake.notify_one();
         }
     }
+
     fn tick(&mut self, now: Timestamp) {
         let Some(on_due) = self.indexes.on_due.get() else { return };
         for _ in 0..DUE_AT_ONCE {

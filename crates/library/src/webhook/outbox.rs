@@ -175,11 +175,8 @@ impl Outbox {
     ) -> Arc<Self> {
         let webhooks = Arc::<Mutex<Webhooks>>::default();
         let counted = Arc::clone(&webhooks);
-        let log = RecordLog::follow_with(&shards, bounds.kept, Duration::MAX, move |_| {
-            let webhooks = Arc::clone(&counted);
-            move |key: &RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>| {
-                count(&mut webhooks.lock(), *key, before, after);
-            }
+        let log = RecordLog::follow(&shards, bounds.kept, Duration::MAX, move |key, before, after| {
+            count(&mut counted.lock(), *key, before, after);
         });
         let (sealer, places) = (Sealer::new(key), Arc::new(Semaphore::new(bounds.at_once)));
         let outbox =

@@ -52,7 +52,7 @@ impl Attempts {
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let router = Arc::clone(shards.router());
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow(shards, keep_at_most, keep_for);
+        let log = RecordLog::follow(shards, keep_at_most, keep_for, |_, _, _| ());
         Self { router, log, settings, sealer: Sealer::new(key) }
     }
 
