@@ -179,37 +179,26 @@ impl Capacity {
 
     /// Counts a change of the records in the table, also beyond the limit.
     pub fn count(&self, change: impl FnOnce(&mut Shares)) {
-        let counts = &mut *self.counts.lock();
-        let before = counts.held.held();
-        change(&mut counts.held);
-        let held = counts.held.held();
-        if held > before {
-            self.warn_if_low(counts);
-        }
-        // Every service is then far below half of the table: no line for each record that expires and is replaced.
-        let is_reported = counts.is_low || !counts.used_up.is_empty();
-        if held < before && is_reported && !exceeds_tenths(held, 4, self.limit) {
-            counts.is_low = false;
-            counts.used_up.clear();
-            info!(table = %self.table, held, limit = self.limit, "{} capacity available again", self.noun());
-        }
-    }
-
-    fn warn_if_low(&self, counts: &mut Counts) {
-        let held = counts.held.held();
-        if !counts.is_low && exceeds_tenths(held, 8, self.limit) {
-            counts.is_low = true;
-            warn!(table = %self.table, held, limit = self.limit, "{} capacity low", self.noun());
+        let Counts { held, is_low, used_up } = &mut *self.counts.lock();
+        change(held);
+        let (table, held, limit) = (self.table, held.held(), self.limit);
+        if exceeds_tenths(held, 8, limit) {
+            if !std::mem::replace(is_low, true) {
+                warn!(%table, held, limit, "{} capacity low", self.noun());
+            }
+        } else if (*is_low || !used_up.is_empty()) && !exceeds_tenths(held, 4, limit) {
+            // Every service is now far below half of the table: no line for each record that expires and is replaced.
+            *is_low = false;
+            used_up.clear();
+            info!(%table, held, limit, "{} capacity available again", self.noun());
         }
     }
 
     const fn noun(&self) -> &'static str {
-        match self.table {
-            LimitedTable::Numbers | LimitedTable::TestNumbers => "number",
-            LimitedTable::IdempotencyKeys
-            | LimitedTable::Counters
-            | LimitedTable::VerifiedNumbers
-            | LimitedTable::HostedSessions => "table",
+        if matches!(self.table, LimitedTable::Numbers | LimitedTable::TestNumbers) {
+            "number"
+        } else {
+            "table"
         }
     }
 }
