@@ -15,6 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use super::database;
 use super::disk::{CheckpointStep, Disk, create_private};
@@ -176,8 +179,7 @@ impl Snapshot {
                 return Err(StoreError::snapshot_damaged(&from, &detail));
             }
         }
-        let opened = catch_unwind(|| database::open(&files));
-        let opened = opened.map_err(|_| self.damaged("sled panicked when it opened it"))?;
+        let opened = open_in_time(&copy.directory, OPENS_WITHIN, database::open);
         copy.database = Some(opened.map_err(|error| self.damaged(&error.reason()))?);
         Ok(copy)
     }
@@ -214,6 +216,34 @@ impl Drop for OpenCopy {
         // If it fails the next start removes it.
         let _ = fs::remove_dir_all(&self.directory);
         drop(self.lock.take());
+    }
+}
+
+/// The time limit for sled to open a copy.
+const OPENS_WITHIN: Duration = Duration::from_secs(120);
+
+/// Opens the database of a copy on a thread that is abandoned when the time is over.
+fn open_in_time(
+    directory: &Path,
+    within: Duration,
+    open: fn(&Path) -> Result<sled::Db, StoreError>,
+) -> Result<sled::Db, StoreError> {
+    let (to, opened) = mpsc::sync_channel(0);
+    let directory = directory.to_owned();
+    let run = move || {
+        if to.send(open(&database_in(&directory))).is_err() {
+            // The time limit has passed. Removes the files that sled created.
+            let _ = fs::remove_dir_all(&directory);
+        }
+    };
+    let failed = |why: String| Err(StoreError::Checkpoint(why));
+    if let Err(error) = thread::Builder::new().name("snapshot-open".into()).spawn(run) {
+        return failed(format!("cannot start a thread: {error}"));
+    }
+    match opened.recv_timeout(within) {
+        Ok(opened) => opened,
+        Err(RecvTimeoutError::Timeout) => failed(format!("sled did not open it within {within:?}")),
+        Err(RecvTimeoutError::Disconnected) => failed("sled panicked when it opened it".into()),
     }
 }
 
@@ -268,4 +298,25 @@ pub(super) fn database_files(directory: &Path) -> io::Result<(Vec<String>, Vec<P
     files.sort_unstable();
     directories.push(directory.to_owned());
     Ok((files, directories))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_sled_does_not_open_in_time_or_panics_about_is_an_error() {
+        let home = tempfile::tempdir().expect("a directory");
+        let open = |open| open_in_time(home.path(), Duration::from_millis(50), open).map(drop);
+        let error = open(|_| {
+            loop {
+                thread::park();
+            }
+        })
+        .expect_err("too late")
+        .to_string();
+        assert!(error.contains("did not open it within 50ms"), "{error}");
+        let error = open(|_| panic!("on request")).expect_err("a panic").to_string();
+        assert!(error.contains("sled panicked"), "{error}");
+    }
 }
