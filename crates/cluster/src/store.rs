@@ -21,8 +21,12 @@ use crate::writer::{Batch, Writer, time_key};
 /// The stored decision time is at most this old.
 const TIME_STEP: Duration = Duration::from_secs(1);
 
-/// Records after which a batch takes no further decision. 1,000 records of 1 KiB fit one transaction of etcd.
+/// Records after which a batch takes no further decision.
 const MOST_RECORDS: usize = 1_000;
+
+/// The most bytes of a batch's records. With what 1,000 of them take beside their bytes, 114 each, they fit one transaction:
+/// `MOST_BYTES` of the writer.
+const MOST_RECORD_BYTES: usize = 1_200_000;
 
 /// Slots that are read at the same time.
 const SLOTS_AT_ONCE: usize = 8;
@@ -188,7 +192,12 @@ impl Store for EtcdStore {
     }
 
     fn limits(&self) -> StoreLimits {
-        StoreLimits { owners: 1, records_per_batch: MOST_RECORDS, keeps_expired: true }
+        StoreLimits {
+            owners: 1,
+            records_per_batch: MOST_RECORDS,
+            bytes_per_batch: MOST_RECORD_BYTES,
+            keeps_expired: true,
+        }
     }
 
     fn newest_time(&self) -> Timestamp {

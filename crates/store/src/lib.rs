@@ -40,13 +40,20 @@ pub struct StoreLimits {
     pub owners: usize,
     /// Records of a batch: with so many, the next decision waits for the next batch. One decision may have more.
     pub records_per_batch: usize,
+    /// The most bytes of a batch's records. A decision with more is refused.
+    pub bytes_per_batch: usize,
     /// Whether expired records stay until their owner removes them.
     pub keeps_expired: bool,
 }
 
 impl StoreLimits {
     /// The store asks nothing.
-    pub const NONE: Self = Self { owners: usize::MAX, records_per_batch: usize::MAX, keeps_expired: false };
+    pub const NONE: Self = Self {
+        owners: usize::MAX,
+        records_per_batch: usize::MAX,
+        bytes_per_batch: usize::MAX,
+        keeps_expired: false,
+    };
 }
 
 /// Callback with the result of a batch.

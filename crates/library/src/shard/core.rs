@@ -64,6 +64,11 @@ impl Held {
     fn writes(&self) -> &[Change] {
         if self.is_written { &self.changes } else { &[] }
     }
+
+    fn bytes(&self) -> usize {
+        let records = self.writes().iter().filter_map(|change| change.after.as_ref());
+        records.map(|stored| stored.bytes.len()).sum()
+    }
 }
 
 /// The batch that the store is committing.
@@ -125,7 +130,13 @@ impl Core {
         let then = command.decide(&mut view);
         let changes = view.into_changes();
         if let Some(then) = then {
-            self.hold(Held { subject: Some(subject), changes, is_written: true, then }, now);
+            let held = Held { subject: Some(subject), changes, is_written: true, then };
+            if held.bytes() > self.limits.bytes_per_batch {
+                // The store would refuse its batch, and with it all that was decided later.
+                self.tables.undo(&held.changes);
+                return self.end(held, Err(Refusal::StoreUnavailable), now);
+            }
+            self.hold(held, now);
         } else {
             self.tables.undo(&changes);
             self.loads.unqueue(&subject, true);
@@ -185,11 +196,13 @@ impl Core {
             return None;
         }
         let mut writes = IndexMap::<RecordKey, Write, Hasher>::default();
-        let mut held = 0;
+        let (mut held, mut bytes) = (0, 0);
         for decision in &self.held {
             let decided = decision.writes();
-            if held > 0 && !decided.is_empty() && writes.len() + decided.len() > self.limits.records_per_batch
-            {
+            bytes += decision.bytes();
+            let is_too_much = writes.len() + decided.len() > self.limits.records_per_batch
+                || bytes > self.limits.bytes_per_batch;
+            if held > 0 && !decided.is_empty() && is_too_much {
                 break;
             }
             held += 1;

@@ -324,6 +324,30 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
 }
 
 #[tokio::test]
+async fn a_batch_has_no_more_bytes_than_the_store_takes_and_more_are_refused_alone() {
+    let voucher = Voucher { left: 5, ends: START.plus(LIFE) };
+    let store = FaultyStore::new();
+    store.limit(StoreLimits { bytes_per_batch: 3 * encode(&voucher).len(), ..StoreLimits::NONE });
+    let world = World::over(store).await;
+    world.store.hold();
+    let first = world.ask(ONE, VoucherAction::Issue(5));
+    world.store.waiting(1).await;
+    let subjects = (0..8).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
+    let mut answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
+    let larger = world.shards.router().decide_unbounded(TWO, move |view| {
+        (0..4).for_each(|n| view.put([50 + n; 12], Some(&voucher)));
+        Ok::<_, Refusal>(())
+    });
+    answers.extend([first, world.ask(TWO, VoucherAction::Issue(5))]);
+    assert_eq!(larger.await, Ok(Err(Refusal::StoreUnavailable)));
+    world.store.release();
+    for answer in answers {
+        assert_eq!(answer.await, Ok(Ok(Some(5))));
+    }
+    assert_eq!((world.store.largest_commit(), world.store.snapshot().len()), (3, 10));
+}
+
+#[tokio::test]
 async fn records_are_evicted_from_memory_and_disk_unless_the_store_refuses() {
     let world = World::new().await;
     let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id };
