@@ -223,7 +223,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
                 Err(error) => to(Notice::failure(format!("Nothing was changed: {error}."))),
             };
         }
-        "test" => return to(tested(request.running.outbox.test(&service, &webhook).await)),
+        "test" => return to(tested(&request.running.outbox.test(&service, &webhook).await)),
         "replay" => EventId::parse(request.field("event")).map(Replay::Event),
         "replay-failed" => {
             let hours = request.field("hours").parse::<u64>().ok();
@@ -249,13 +249,13 @@ async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<()
 }
 
 /// How a test was answered.
-fn tested(posted: Posted) -> Notice {
-    match posted {
-        Posted::Answered { status, body, .. } => {
-            let text = format!("The test was answered with status {status}. {body}");
-            if (200..300).contains(&status) { Notice::success(text) } else { Notice::failure(text) }
+fn tested(posted: &Posted) -> Notice {
+    match posted.answer {
+        Ok(status) => {
+            let text = format!("The test was answered with status {status}. {}", posted.detail);
+            if posted.is_taken() { Notice::success(text) } else { Notice::failure(text) }
         }
-        Posted::NotAnswered(_, why) => Notice::failure(format!("The test had no answer: {why}.")),
+        Err(_) => Notice::failure(format!("The test had no answer: {}.", posted.detail)),
     }
 }
 

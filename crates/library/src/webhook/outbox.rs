@@ -340,9 +340,7 @@ impl Outbox {
     pub(super) async fn post(&self, post: Post) -> Posted {
         // In a separate task: the delivery continues even if it panics.
         let posted = tokio::spawn((self.transport)(post)).await;
-        posted.unwrap_or_else(|_| {
-            Posted::NotAnswered(AttemptError::Broken, "the attempt was interrupted".to_owned())
-        })
+        posted.unwrap_or_else(|_| Posted::not_answered((AttemptError::Broken, "the attempt was interrupted")))
     }
 
     /// The result of an attempt is durable.
@@ -445,7 +443,7 @@ async fn attempt(weak: Weak<Outbox>, endpoint: Endpoint, key: RecordKey) -> Opti
             end_span(span, &delivery, &posted);
             posted
         }
-        Err((error, words)) => Posted::NotAnswered(error, words.to_owned()),
+        Err(reason) => Posted::not_answered(reason),
     };
     drop(outbox);
     let conclude = move |_: &Outbox, view: &mut Transaction<'_>| {
@@ -471,14 +469,11 @@ async fn attempt(weak: Weak<Outbox>, endpoint: Endpoint, key: RecordKey) -> Opti
 fn end_span(span: Option<Span>, delivery: &Delivery, posted: &Posted) {
     let Some(mut span) = span else { return };
     span.text("onceward.event", delivery.event.kind.as_str());
-    match posted {
-        Posted::Answered { status, .. } => {
-            span.number("http.response.status_code", *status);
-            if !(200..300).contains(status) {
-                span.fail();
-            }
-        }
-        Posted::NotAnswered(..) => span.fail(),
+    if let Ok(status) = posted.answer {
+        span.number("http.response.status_code", status);
+    }
+    if !posted.is_taken() {
+        span.fail();
     }
 }
 

@@ -130,7 +130,20 @@ impl ExpectedEnd {
     }
 
     /// An event of the verification. Its recorder names it.
-    pub(super) fn event(&self, kind: EventType, status: &str, at: Timestamp) -> Event {
+    pub(super) fn event(&self, kind: EventType, at: Timestamp) -> Event {
+        let status = match kind {
+            EventType::Approved => "approved",
+            EventType::Canceled => "canceled",
+            EventType::MaxAttemptsReached | EventType::NumberLocked => "max_attempts_reached",
+            EventType::Failed => "failed",
+            EventType::Expired => "expired",
+            EventType::Created
+            | EventType::Sent
+            | EventType::MessageDelivered
+            | EventType::MessageFailed
+            | EventType::GuardBlocked
+            | EventType::GuardBudgetSpent => "pending",
+        };
         Event {
             id: EventId::new([0; 16]),
             kind,
@@ -223,10 +236,8 @@ impl Delivery {
         posted: Posted,
         random: u32,
     ) -> WebhookHealth {
-        let (status, error, detail, retry_after) = match posted {
-            Posted::Answered { status, retry_after, body } => (Some(status), None, body, retry_after),
-            Posted::NotAnswered(error, words) => (None, Some(error), words, None),
-        };
+        let Posted { answer, detail, retry_after } = posted;
+        let (status, error) = (answer.ok(), answer.err());
         let detail = Some(detail).filter(|detail| !detail.is_empty());
         // Of one delivery one answer is enough to keep.
         self.attempts
@@ -238,10 +249,10 @@ impl Delivery {
         }
         self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
         self.tries = self.tries.saturating_add(1);
-        let (health, state) = match (status, error) {
-            (Some(200..=299), _) => (WebhookHealth::Up, DeliveryState::Delivered),
-            (Some(410), _) => (WebhookHealth::Gone, DeliveryState::Failed),
-            (_, Some(AttemptError::Removed | AttemptError::Disabled | AttemptError::TooOld)) => {
+        let (health, state) = match answer {
+            Ok(200..=299) => (WebhookHealth::Up, DeliveryState::Delivered),
+            Ok(410) => (WebhookHealth::Gone, DeliveryState::Failed),
+            Err(AttemptError::Removed | AttemptError::Disabled | AttemptError::TooOld) => {
                 (WebhookHealth::NotAsked, DeliveryState::Failed)
             }
             _ => {

@@ -76,7 +76,7 @@ impl Outbox {
         let end = view.get::<EventRecord>(id).and_then(|record| record.end);
         let Some(end) = end.filter(|end| view.now() >= end.due()) else { return };
         if end.is_announced {
-            let event = end.event(EventType::Expired, "expired", end.expires);
+            let event = end.event(EventType::Expired, end.expires);
             self.record(AttemptLogKey::from_id(id).verification, event, view);
         }
         let record = view.get::<EventRecord>(id).map(|record| EventRecord { end: None, ..record });
@@ -182,7 +182,7 @@ impl NumberEvents<'_, '_> {
     pub fn locked(&mut self, verification: Option<&Verification>, until: Timestamp) {
         let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
         let end = self.end_or(channel);
-        let event = end.event(EventType::NumberLocked, "max_attempts_reached", self.view.now());
+        let event = end.event(EventType::NumberLocked, self.view.now());
         self.emit(Event { detail: Detail::LockedUntil(until), ..event });
     }
 
@@ -207,13 +207,15 @@ impl NumberEvents<'_, '_> {
             | ReceiptStatus::Answered
             | ReceiptStatus::Read => return,
         };
-        let status = if status == VerifyStatus::Success { "approved" } else { PENDING };
         let detail = Detail::Message(MessageAbout {
             attempt: self.outbox.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
             status: receipt.status.as_str().to_owned(),
             error_code: receipt.code,
         });
-        let event = self.end_or(row.channel).event(kind, status, self.view.now());
+        let mut event = self.end_or(row.channel).event(kind, self.view.now());
+        if status == VerifyStatus::Success {
+            "approved".clone_into(&mut event.status);
+        }
         self.emit(Event { channel: row.channel, detail, ..event });
     }
 
@@ -269,9 +271,9 @@ impl NumberEvents<'_, '_> {
     fn sent(&mut self, mut end: ExpectedEnd) {
         let now = self.view.now();
         if !end.is_announced {
-            self.emit(end.event(EventType::Created, PENDING, now));
+            self.emit(end.event(EventType::Created, now));
         }
-        self.emit(end.event(EventType::Sent, PENDING, now));
+        self.emit(end.event(EventType::Sent, now));
         end.is_announced = true;
         self.record.end = Some(end);
     }
@@ -285,7 +287,7 @@ impl NumberEvents<'_, '_> {
             }
             self.record.end = Some(end);
         } else if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
-            self.emit(end.event(EventType::Failed, "failed", self.view.now()));
+            self.emit(end.event(EventType::Failed, self.view.now()));
         }
     }
 
@@ -294,21 +296,14 @@ impl NumberEvents<'_, '_> {
     fn ended(&mut self, kind: EventType, verification: &Verification) {
         let (expected, now) = (self.record.end.take(), self.view.now());
         if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
-            self.emit(end.event(EventType::Created, PENDING, now));
+            self.emit(end.event(EventType::Created, now));
             // Only a right code proves that the message was sent.
             if kind == EventType::Approved {
-                self.emit(end.event(EventType::Sent, PENDING, now));
+                self.emit(end.event(EventType::Sent, now));
             }
         }
-        let status = match kind {
-            EventType::Approved => "approved",
-            EventType::Canceled => "canceled",
-            _ => "max_attempts_reached",
-        };
         let channel = verification.counted.map_or(Channel::Sms, |counted| counted.channel);
         let end = expected.unwrap_or_else(|| self.new_end(channel));
-        self.emit(end.event(kind, status, now));
+        self.emit(end.event(kind, now));
     }
 }
-
-const PENDING: &str = "pending";

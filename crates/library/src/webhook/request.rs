@@ -86,14 +86,22 @@ pub struct Post {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Posted {
-    /// With the beginning of the body.
-    Answered {
-        status: u16,
-        retry_after: Option<Duration>,
-        body: String,
-    },
-    NotAnswered(AttemptError, String),
+pub struct Posted {
+    /// Of the answer, or why there is none.
+    pub answer: Result<u16, AttemptError>,
+    /// The beginning of the body, or the reason in words.
+    pub detail: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl Posted {
+    pub fn not_answered((error, words): (AttemptError, impl Into<String>)) -> Self {
+        Self { answer: Err(error), detail: words.into(), retry_after: None }
+    }
+
+    pub const fn is_taken(&self) -> bool {
+        matches!(self.answer, Ok(200..=299))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,10 +135,9 @@ pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
     let clients = Arc::new(EgressClients::new(private));
     Arc::new(move |post| {
         let clients = Arc::clone(&clients);
-        Box::pin(async move {
-            let posted = post_with(&clients, time_limit, post).await;
-            posted.unwrap_or_else(|(error, words)| Posted::NotAnswered(error, words))
-        })
+        Box::pin(
+            async move { post_with(&clients, time_limit, post).await.unwrap_or_else(Posted::not_answered) },
+        )
     })
 }
 
@@ -151,19 +158,17 @@ async fn post_with(
         NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
         NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
     })?;
-    let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+    let (answer, retry_after) = (Ok(response.status().as_u16()), retry_after(response.headers()));
     // The status is known; the rest may be lost.
     let mut body = Vec::new();
     let _ = tokio::time::timeout(BODY_TIME, read(&mut response, &mut body)).await;
-    let body = String::from_utf8_lossy(&body).trim_matches('\u{fffd}').to_owned();
-    Ok(Posted::Answered { status, retry_after, body })
+    let detail = String::from_utf8_lossy(&body).trim_matches('\u{fffd}').to_owned();
+    Ok(Posted { answer, detail, retry_after })
 }
 
 fn request_of(post: Post) -> Result<Request, &'static str> {
-    let url = Url::parse(&post.url).map_err(|_| "its URL cannot be read")?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("its URL is neither http nor https");
-    }
+    let url = Url::parse(&post.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.ok_or("its URL is not one of http or https")?;
     let mut request = Request::new(Method::POST, url);
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

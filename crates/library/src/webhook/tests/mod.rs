@@ -231,13 +231,13 @@ impl Receivers {
         }
         let answered = |status| {
             let body = format!("an answer {status}");
-            Posted::Answered { status, retry_after: None, body }
+            Posted { answer: Ok(status), detail: body, retry_after: None }
         };
         match does {
             Behaviour::Answer(status) => answered(status),
             Behaviour::AnswerAfter(_) => answered(200),
-            Behaviour::Refuse => Posted::NotAnswered(AttemptError::NotConnected, "no connection".to_owned()),
-            Behaviour::Hang(_) => Posted::NotAnswered(AttemptError::TimedOut, "no answer in time".to_owned()),
+            Behaviour::Refuse => Posted::not_answered((AttemptError::NotConnected, "no connection")),
+            Behaviour::Hang(_) => Posted::not_answered((AttemptError::TimedOut, "no answer in time")),
         }
     }
 }

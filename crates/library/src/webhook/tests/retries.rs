@@ -7,7 +7,7 @@ use crate::webhook::record::WebhookHealth;
 /// A delivery whose first attempt was answered so, and what that says of its webhook.
 fn answered(status: u16, retry_after: Option<Duration>) -> (Delivery, WebhookHealth) {
     let mut delivery = Delivery::new(event(), yw(1), START);
-    let posted = Posted::Answered { status, retry_after, body: String::new() };
+    let posted = Posted { answer: Ok(status), detail: String::new(), retry_after };
     let health = delivery.conclude(START, START, posted, 0);
     (delivery, health)
 }
