@@ -12,7 +12,7 @@ use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR};
 use super::{Event, EventId, Outbox, Post, Posted, request};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::{Service, Webhook};
-use crate::shard::{LogPart, LogRange, LogRecord as _, RecordKey, Refusal};
+use crate::shard::{LogPart, LogRange, RecordKey, Refusal};
 
 const REPLAYED_AT_ONCE: usize = 256;
 
@@ -108,7 +108,8 @@ impl Outbox {
                 let id = key.id;
                 self.change(id, move |outbox, view| {
                     let Some(mut record) = view.get::<EventRecord>(id) else { return Some(0) };
-                    if record.may_forget() && outbox.room(service) == 0 {
+                    let is_added = |of: &Delivery| of.state != DeliveryState::Pending && is_wanted(of);
+                    if record.deliveries.iter().any(is_added) && outbox.room((service, webhook)) == 0 {
                         return None;
                     }
                     let count = record.replay(is_wanted, view.now());

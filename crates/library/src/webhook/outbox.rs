@@ -25,7 +25,9 @@ use crate::limits::guard::AlertConsumer;
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::{Span, Tracer};
 use crate::registry::{Registry, Webhook, WebhookFields, WebhookStatus};
-use crate::shard::{Id, RecordKey, RecordLog, Refusal, Shards, Subject, Transaction, Usage, service_of};
+use crate::shard::{
+    Id, RecordKey, RecordLog, Refusal, Shards, Shares, Subject, Transaction, Usage, service_of,
+};
 
 /// Requests that a webhook has in flight at once.
 const AT_ONCE: usize = 8;
@@ -45,9 +47,11 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    /// Verifications with events that are still to be delivered, or with an expected expiry event. Beyond it the events of
-    /// further ones are dropped.
+    /// Deliveries that are still to be made; beyond it new events are dropped. Twice as many verifications may have an end
+    /// that is to be told.
     pub pending: usize,
+    /// The same for one webhook: a dead one leaves half of its service's share to the others.
+    pub pending_each: usize,
     /// Verifications that are remembered after the end of their deliveries; the oldest are forgotten first.
     pub kept: usize,
     /// Attempts that are in flight. A webhook has at most eight, and a failing one a single one.
@@ -56,7 +60,7 @@ pub struct OutboxBounds {
 
 impl Default for OutboxBounds {
     fn default() -> Self {
-        Self { pending: 100_000, kept: 50_000, at_once: 512 }
+        Self { pending: 100_000, pending_each: 25_000, kept: 50_000, at_once: 512 }
     }
 }
 
@@ -69,7 +73,7 @@ pub struct Outbox {
     transport: Transport,
     tracer: Option<Arc<Tracer>>,
     bounds: OutboxBounds,
-    webhooks: Arc<Mutex<Webhooks>>,
+    queues: Arc<Mutex<Queues>>,
     /// An attempt holds one of them. Closed when none begins any more.
     places: Arc<Semaphore>,
 }
@@ -77,11 +81,16 @@ pub struct Outbox {
 /// A service and its webhook.
 type Endpoint = (ServiceId, Sid);
 
-type Webhooks = HashMap<Endpoint, Receiver>;
+#[derive(Default)]
+struct Queues {
+    of: HashMap<Endpoint, WebhookQueue>,
+    /// The pending deliveries of each service.
+    pending: Shares,
+}
 
 /// A webhook as its posts see it.
 #[derive(Default)]
-struct Receiver {
+struct WebhookQueue {
     /// How many events of each verification it has not taken.
     pending: HashMap<RecordKey, usize>,
     /// The verifications whose next event is due.
@@ -108,16 +117,12 @@ pub struct WebhookLoad {
     pub last_dropped: Option<Timestamp>,
 }
 
-impl Receiver {
-    fn pending(&self) -> usize {
-        self.pending.values().sum()
-    }
-
-    /// An attempt has ended. `said` is its result in words. Returns `true` if the webhook begins or ceases to fail.
-    fn report(&mut self, health: WebhookHealth, said: &str, now: Timestamp) -> bool {
+impl WebhookQueue {
+    /// An attempt has ended. `result` is that in words. Returns `true` if the webhook begins or ceases to fail.
+    fn report(&mut self, health: WebhookHealth, result: &str, now: Timestamp) -> bool {
         let (before, load) = (self.load.failures, &mut self.load);
         if matches!(health, WebhookHealth::Failing(_) | WebhookHealth::Gone) {
-            load.last_error = Some((now, said.to_owned()));
+            load.last_error = Some((now, result.to_owned()));
         }
         match health {
             // Attempts that were under way together fail together: that is one failure.
@@ -130,6 +135,9 @@ impl Receiver {
             }
             WebhookHealth::Failing(_) | WebhookHealth::NotAsked => {}
         }
+        if load.pending == 0 {
+            (load.failures, load.not_before) = (0, Timestamp::EPOCH);
+        }
         (before > 0) != (load.failures > 0)
     }
 }
@@ -141,23 +149,34 @@ fn pause(failures: u32, retry_after: Option<Duration>) -> Duration {
 }
 
 /// Counts what is pending after a change of a record. `None` means absent.
-fn count(webhooks: &mut Webhooks, key: RecordKey, before: Option<&EventRecord>, after: Option<&EventRecord>) {
+fn count_pending(
+    queues: &mut Queues,
+    key: RecordKey,
+    before: Option<&EventRecord>,
+    after: Option<&EventRecord>,
+) {
     fn of(record: Option<&EventRecord>) -> impl Iterator<Item = &Delivery> {
         record.into_iter().flat_map(EventRecord::pending)
     }
     let service = service_of(&key.id);
     // A shard that restarts has every record once more.
     for delivery in of(before).chain(of(after)) {
-        webhooks.entry((service, delivery.webhook)).or_default().pending.remove(&key);
+        let queue = queues.of.entry((service, delivery.webhook)).or_default();
+        let was = queue.pending.remove(&key).unwrap_or_default();
+        queue.load.pending -= was;
+        queues.pending.remove(service, was);
     }
     for delivery in of(after) {
-        *webhooks.entry((service, delivery.webhook)).or_default().pending.entry(key).or_default() += 1;
+        let queue = queues.of.entry((service, delivery.webhook)).or_default();
+        *queue.pending.entry(key).or_default() += 1;
+        queue.load.pending += 1;
+        queues.pending.add(service, 1);
     }
     for delivery in of(before) {
-        let webhook = webhooks.entry((service, delivery.webhook)).or_default();
+        let load = &mut queues.of.entry((service, delivery.webhook)).or_default().load;
         // One that is told nothing more does not fail any more.
-        if webhook.pending.is_empty() {
-            (webhook.load.failures, webhook.load.not_before) = (0, Timestamp::EPOCH);
+        if load.pending == 0 {
+            (load.failures, load.not_before) = (0, Timestamp::EPOCH);
         }
     }
 }
@@ -173,50 +192,57 @@ impl Outbox {
         bounds: OutboxBounds,
         tracer: Option<Arc<Tracer>>,
     ) -> Arc<Self> {
-        let webhooks = Arc::<Mutex<Webhooks>>::default();
-        let counted = Arc::clone(&webhooks);
+        let queues = Arc::<Mutex<Queues>>::default();
+        let counted = Arc::clone(&queues);
         let log = RecordLog::follow(&shards, bounds.kept, Duration::MAX, move |key, before, after| {
-            count(&mut counted.lock(), *key, before, after);
+            count_pending(&mut counted.lock(), *key, before, after);
         });
         let (sealer, places) = (Sealer::new(key), Arc::new(Semaphore::new(bounds.at_once)));
         let outbox =
-            Arc::new(Self { shards, registry, sealer, log, transport, tracer, bounds, webhooks, places });
+            Arc::new(Self { shards, registry, sealer, log, transport, tracer, bounds, queues, places });
         let weak = Arc::downgrade(&outbox);
-        outbox.log.on_due(move |key| drop(tokio::spawn(look(Weak::clone(&weak), key))));
+        outbox.log.on_due(move |key| drop(tokio::spawn(offer_events(Weak::clone(&weak), key))));
         outbox
     }
 
     /// Deliveries that are still to be made.
     pub fn backlog(&self) -> usize {
-        self.webhooks.lock().values().map(Receiver::pending).sum()
+        self.queues.lock().pending.held()
     }
 
-    /// Verifications with something to tell, and how many there may be.
+    /// Deliveries that are still to be made, and how many there may be.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.log.needed(), limit: self.bounds.pending }
+        Usage { held: self.backlog(), limit: self.bounds.pending }
     }
 
-    /// Verifications of a service that may have something to tell, besides those that have.
-    pub(super) fn room(&self, service: ServiceId) -> usize {
-        self.log.room(service, self.bounds.pending)
+    /// Further deliveries to a webhook that may be pending.
+    pub(super) fn room(&self, endpoint: Endpoint) -> usize {
+        let queues = self.queues.lock();
+        let pending = queues.of.get(&endpoint).map_or(0, |queue| queue.load.pending);
+        let room = queues.pending.room(endpoint.0, self.bounds.pending);
+        room.min(self.bounds.pending_each.saturating_sub(pending))
+    }
+
+    /// Whether one more verification of a service may have an end that is to be told.
+    pub(super) fn has_room_for_end(&self, service: ServiceId) -> bool {
+        self.log.room(service, 2 * self.bounds.pending) > 0
     }
 
     /// The number of webhooks that fail.
     pub fn failing(&self) -> usize {
-        self.webhooks.lock().values().filter(|webhook| webhook.load.failures > 0).count()
+        self.queues.lock().of.values().filter(|queue| queue.load.failures > 0).count()
     }
 
     /// What is under way to a webhook, and how it answers.
     pub fn load(&self, service: ServiceId, webhook: Sid) -> WebhookLoad {
-        let webhooks = self.webhooks.lock();
-        let load = |of: &Receiver| WebhookLoad { pending: of.pending(), ..of.load.clone() };
-        webhooks.get(&(service, webhook)).map(load).unwrap_or_default()
+        let queues = self.queues.lock();
+        queues.of.get(&(service, webhook)).map(|queue| queue.load.clone()).unwrap_or_default()
     }
 
     /// Counts an event that a webhook does not get. Returns how many these are.
     pub(super) fn count_dropped(&self, endpoint: Endpoint, now: Timestamp) -> u64 {
-        let mut webhooks = self.webhooks.lock();
-        let load = &mut webhooks.entry(endpoint).or_default().load;
+        let mut queues = self.queues.lock();
+        let load = &mut queues.of.entry(endpoint).or_default().load;
         (load.dropped, load.last_dropped) = (load.dropped + 1, Some(now));
         load.dropped
     }
@@ -263,7 +289,7 @@ impl Outbox {
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         id: Id,
-        change: impl FnOnce(&Self, &mut Transaction<'_>) -> T + Send + 'static,
+        change: impl FnOnce(&Arc<Self>, &mut Transaction<'_>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (outbox, subject) = (Arc::clone(self), Subject { slot: slot_of(&id), id });
         let decide = move |view: &mut Transaction<'_>| Ok(change(&outbox, view));
@@ -273,10 +299,10 @@ impl Outbox {
     /// An event of this record is due.
     fn enqueue(self: &Arc<Self>, endpoint: Endpoint, key: RecordKey) {
         {
-            let webhooks = &mut *self.webhooks.lock();
-            let webhook = webhooks.entry(endpoint).or_default();
-            if webhook.busy.insert(key) {
-                webhook.waiting.push_back(key);
+            let queues = &mut *self.queues.lock();
+            let queue = queues.of.entry(endpoint).or_default();
+            if queue.busy.insert(key) {
+                queue.waiting.push_back(key);
             }
         }
         self.begin(endpoint);
@@ -284,30 +310,37 @@ impl Outbox {
 
     /// Begins the attempts that may begin. A webhook that fails has one at a time, with a pause between them.
     fn begin(self: &Arc<Self>, endpoint: Endpoint) {
-        let webhooks = &mut *self.webhooks.lock();
-        let Some(webhook) = webhooks.get_mut(&endpoint) else { return };
-        let at_once = if webhook.load.failures > 0 { 1 } else { AT_ONCE };
-        while webhook.under_way < at_once
-            && let Some(key) = webhook.waiting.pop_front()
+        let queues = &mut *self.queues.lock();
+        let Some(queue) = queues.of.get_mut(&endpoint) else { return };
+        let at_once = if queue.load.failures > 0 { 1 } else { AT_ONCE };
+        while queue.under_way < at_once
+            && let Some(key) = queue.waiting.pop_front()
         {
-            webhook.under_way += 1;
+            queue.under_way += 1;
             tokio::spawn(attempt(Arc::downgrade(self), endpoint, key));
         }
     }
 
     /// The attempt has ended; maybe the next event of the verification is due.
     fn finish(self: &Arc<Self>, endpoint: Endpoint, key: RecordKey) {
-        if let Some(webhook) = self.webhooks.lock().get_mut(&endpoint) {
-            webhook.busy.remove(&key);
-            webhook.under_way -= 1;
+        let is_removed = matches!(self.asked(endpoint), Err((AttemptError::Removed, _)));
+        {
+            let queues = &mut *self.queues.lock();
+            if let Some(queue) = queues.of.get_mut(&endpoint) {
+                queue.busy.remove(&key);
+                queue.under_way -= 1;
+                if is_removed && queue.busy.is_empty() && queue.load.pending == 0 {
+                    queues.of.remove(&endpoint);
+                }
+            }
         }
         self.begin(endpoint);
-        tokio::spawn(look(Arc::downgrade(self), key));
+        tokio::spawn(offer_events(Arc::downgrade(self), key));
     }
 
     /// The time until a webhook may be asked again.
     fn pause_of(&self, endpoint: Endpoint) -> Duration {
-        let not_before = self.webhooks.lock().get(&endpoint).map(|webhook| webhook.load.not_before);
+        let not_before = self.queues.lock().of.get(&endpoint).map(|queue| queue.load.not_before);
         let left = not_before.unwrap_or_default().since(self.shards.clock().now());
         if self.asked(endpoint).is_ok() { left } else { Duration::ZERO }
     }
@@ -330,7 +363,7 @@ impl Outbox {
             return Err((AttemptError::TooOld, "its turn did not come in time"));
         }
         let body = request::body(self.registry.account_sid(), service, &delivery.event);
-        // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall
+        // WebhookQueues compare the time of the signature with their clocks: that of decisions may be ahead of the wall
         // clock.
         let wall = self.shards.clock().wall();
         let headers = request::headers(&webhook.secret, delivery.event.id, wall, &body);
@@ -345,7 +378,7 @@ impl Outbox {
 
     /// The result of an attempt is durable.
     async fn concluded(&self, (of, webhook): Endpoint, delivery: &Delivery, health: WebhookHealth) {
-        let said = delivery.attempts.last().map(WebhookAttempt::said).unwrap_or_default();
+        let result = delivery.attempts.last().map(WebhookAttempt::result).unwrap_or_default();
         let (found, event) = (self.registry.service_by_id(of), delivery.event.id);
         let service = found.as_ref().map(|found| found.name());
         if health == WebhookHealth::Gone
@@ -357,10 +390,11 @@ impl Outbox {
             tracing::warn!(service, %webhook, disabled, "webhook answered 410");
         }
         let now = self.shards.clock().now();
-        let has_changed = self.webhooks.lock().entry((of, webhook)).or_default().report(health, &said, now);
+        let has_changed =
+            self.queues.lock().of.entry((of, webhook)).or_default().report(health, &result, now);
         match health {
             WebhookHealth::Failing(_) if has_changed => {
-                tracing::warn!(service, %webhook, said, "webhook failing, events are retried");
+                tracing::warn!(service, %webhook, result, "webhook failing, events are retried");
             }
             WebhookHealth::Up if has_changed => {
                 tracing::info!(service, %webhook, "webhook takes events again");
@@ -374,9 +408,9 @@ impl Outbox {
         };
         self.shards.metrics().webhook(end);
         if end == WebhookEnd::Failed && health != WebhookHealth::NotAsked {
-            tracing::warn!(service, %webhook, %event, said, "webhook event failed for good");
+            tracing::warn!(service, %webhook, %event, result, "webhook event failed for good");
         } else {
-            tracing::debug!(service, %webhook, %event, said, end = end.as_str(), "webhook event");
+            tracing::debug!(service, %webhook, %event, result, end = end.as_str(), "webhook event");
         }
     }
 }
@@ -386,7 +420,7 @@ impl Outbox {
 async fn decide<T: Send + 'static>(
     weak: &Weak<Outbox>,
     key: RecordKey,
-    decide: impl Fn(&Outbox, &mut Transaction<'_>) -> T + Clone + Send + 'static,
+    decide: impl Fn(&Arc<Outbox>, &mut Transaction<'_>) -> T + Clone + Send + 'static,
 ) -> Option<T> {
     loop {
         let outbox = weak.upgrade()?;
@@ -396,13 +430,15 @@ async fn decide<T: Send + 'static>(
             return decided.ok();
         }
         drop(outbox);
-        sleep(RETRY).await;
+        // What was refused together is not decided again together.
+        let [.., random, _] = key.id;
+        sleep(RETRY + Duration::from_millis(4 * u64::from(random))).await;
     }
 }
 
 /// Records the end of a verification that is due, and offers its events to the webhooks.
-async fn look(weak: Weak<Outbox>, key: RecordKey) -> Option<()> {
-    let read = move |outbox: &Outbox, view: &mut Transaction<'_>| {
+async fn offer_events(weak: Weak<Outbox>, key: RecordKey) -> Option<()> {
+    let read = move |outbox: &Arc<Outbox>, view: &mut Transaction<'_>| {
         outbox.expire(key.id, view);
         (view.get::<EventRecord>(key.id), view.now())
     };
@@ -425,7 +461,7 @@ async fn attempt(weak: Weak<Outbox>, endpoint: Endpoint, key: RecordKey) -> Opti
     }
     let places = Arc::clone(&weak.upgrade()?.places);
     let _place = places.acquire_owned().await.ok()?;
-    let next = move |_: &Outbox, view: &mut Transaction<'_>| {
+    let next = move |_: &Arc<Outbox>, view: &mut Transaction<'_>| {
         let record = view.get::<EventRecord>(key.id)?;
         let next = record.next().find(|delivery| delivery.webhook == endpoint.1).cloned();
         Some((next.filter(|delivery| delivery.due <= view.now())?, view.now()))
@@ -446,7 +482,7 @@ async fn attempt(weak: Weak<Outbox>, endpoint: Endpoint, key: RecordKey) -> Opti
         Err(reason) => Posted::not_answered(reason),
     };
     drop(outbox);
-    let conclude = move |_: &Outbox, view: &mut Transaction<'_>| {
+    let conclude = move |_: &Arc<Outbox>, view: &mut Transaction<'_>| {
         let mut record = view.get::<EventRecord>(key.id)?;
         let is_it =
             |of: &&mut Delivery| (of.event.id, of.webhook, of.state) == (id, webhook, DeliveryState::Pending);

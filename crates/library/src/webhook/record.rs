@@ -195,7 +195,7 @@ pub struct WebhookAttempt {
 
 impl WebhookAttempt {
     /// The status or the error, without the body.
-    pub fn said(&self) -> String {
+    pub fn result(&self) -> String {
         let status = self.status.map(|status| format!("status {status}"));
         status.or_else(|| self.detail.clone()).unwrap_or_default()
     }

@@ -11,7 +11,7 @@ use super::record::{Delivery, EventRecord, ExpectedEnd};
 use super::{Detail, Event, EventId, EventType, MessageAbout};
 use crate::delivery::Attempt;
 use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Timestamp};
+use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Sid, Timestamp};
 use crate::engine::{
     CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
@@ -21,9 +21,19 @@ use crate::observe::trace::SpanContext;
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Id, LogRecord as _, Transaction};
 
+const OF_VERIFICATIONS: [EventType; 7] = [
+    EventType::Created,
+    EventType::Sent,
+    EventType::Approved,
+    EventType::Canceled,
+    EventType::MaxAttemptsReached,
+    EventType::Failed,
+    EventType::Expired,
+];
+
 /// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {
-    outbox: &'a Outbox,
+    outbox: &'a Arc<Outbox>,
     service: Arc<Service>,
     key: NumberKey,
     name: VerificationName,
@@ -47,7 +57,7 @@ impl Outbox {
     /// Lets `tell` record events of a decision about `key` and the verification with this id, 0 without one. Without an
     /// enabled webhook there are none. `cause` is the client's request, if it is traced.
     pub fn tell(
-        &self,
+        self: &Arc<Self>,
         key: NumberKey,
         verification: u64,
         cause: Option<&SpanContext>,
@@ -66,13 +76,13 @@ impl Outbox {
     }
 
     /// Records an event of the verification with this id, 0 without one.
-    pub(super) fn record(&self, verification: u64, event: Event, view: &mut Transaction<'_>) {
+    pub(super) fn record(self: &Arc<Self>, verification: u64, event: Event, view: &mut Transaction<'_>) {
         let key = NumberKey::new(event.service, event.to);
         self.tell(key, verification, None, view, |events| events.emit(event));
     }
 
     /// Records the end of a verification, if it is due.
-    pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
+    pub(super) fn expire(self: &Arc<Self>, id: Id, view: &mut Transaction<'_>) {
         let end = view.get::<EventRecord>(id).and_then(|record| record.end);
         let Some(end) = end.filter(|end| view.now() >= end.due()) else { return };
         if end.is_announced {
@@ -83,14 +93,22 @@ impl Outbox {
         view.put(id, record.filter(|record| !record.deliveries.is_empty()).as_ref());
     }
 
-    /// Counts an event that a webhook does not get. The log has the first one, and after it each doubling.
-    fn drop_event(&self, service: &Service, webhook: &Webhook, now: Timestamp) {
-        self.shards.metrics().webhook(WebhookEnd::Dropped);
-        let dropped = self.count_dropped((service.id, webhook.sid), now);
-        if dropped.is_power_of_two() {
-            let (service, webhook, pending) = (service.name(), webhook.sid, self.log.needed());
-            tracing::warn!(service, %webhook, dropped, pending, "webhook events dropped; too many are pending");
-        }
+    /// Counts an event that a webhook does not get, when the decision is durable. The log has the first one, and after it
+    /// each doubling.
+    fn drop_event(self: &Arc<Self>, service: &Arc<Service>, webhook: Sid, view: &Transaction<'_>) {
+        let (outbox, service, slot, now) = (Arc::clone(self), Arc::clone(service), view.slot(), view.now());
+        tokio::spawn(async move {
+            // What is read behind a decision comes when that is durable.
+            if outbox.shards.router().read(slot, |_, _| ()).await.is_err() {
+                return;
+            }
+            outbox.shards.metrics().webhook(WebhookEnd::Dropped);
+            let dropped = outbox.count_dropped((service.id, webhook), now);
+            if dropped.is_power_of_two() {
+                let (service, pending) = (service.name(), outbox.backlog());
+                tracing::warn!(service, %webhook, dropped, pending, "webhook events dropped; too many are pending");
+            }
+        });
     }
 
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
@@ -114,6 +132,13 @@ impl NumberEvents<'_, '_> {
         channel: Channel,
         tags: Option<&BTreeMap<String, String>>,
     ) {
+        if self.before.may_forget() && !self.outbox.has_room_for_end(self.service.id) {
+            // None of the verification's events is sent.
+            let subscribes =
+                |webhook: &&Webhook| OF_VERIFICATIONS.iter().any(|kind| webhook.subscribes_to(*kind));
+            let dropped = self.service.webhooks.iter().filter(subscribes);
+            return dropped.for_each(|of| self.outbox.drop_event(&self.service, of.sid, self.view));
+        }
         let mut end = self.record.end.take().unwrap_or_else(|| self.new_end(channel));
         (end.channel, end.expires) = (channel, verification.expires);
         if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
@@ -242,30 +267,25 @@ impl NumberEvents<'_, '_> {
     fn emit(&mut self, mut event: Event) {
         let now = self.view.now();
         event.id = EventId::new(self.view.rng().random());
-        let mut is_wanted = false;
+        let mut added = 0;
         for webhook in self.service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)) {
-            is_wanted = true;
-            if !self.record.add(Delivery::new(event.clone(), webhook.sid, now)) {
-                self.outbox.drop_event(&self.service, webhook, now);
+            let has_room = self.outbox.room((self.service.id, webhook.sid)) > added;
+            if has_room && self.record.add(Delivery::new(event.clone(), webhook.sid, now)) {
+                added += 1;
+            } else {
+                self.outbox.drop_event(&self.service, webhook.sid, self.view);
             }
         }
-        if let Some(cause) = self.cause.filter(|_| is_wanted) {
+        if let Some(cause) = self.cause.filter(|_| added > 0) {
             // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is
             // not written is never asked for.
             cause.note_cause_of(event.id.to_bytes());
         }
     }
 
-    /// Writes the record. Without room for a further verification its events are dropped and counted.
     fn write(self) {
-        let Self { outbox, service, view, id, before, record, .. } = self;
-        if before.may_forget() && !record.may_forget() && outbox.room(service.id) == 0 {
-            let now = view.now();
-            let enabled = service.webhooks.iter().filter(|webhook| is_enabled(webhook));
-            enabled.for_each(|webhook| outbox.drop_event(&service, webhook, now));
-        } else {
-            view.put(id, Some(&record).filter(|record| **record != EventRecord::default()));
-        }
+        let Self { view, id, record, .. } = self;
+        view.put(id, Some(&record).filter(|record| **record != EventRecord::default()));
     }
 
     fn sent(&mut self, mut end: ExpectedEnd) {

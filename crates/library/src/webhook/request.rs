@@ -125,7 +125,7 @@ pub type Transport = Arc<dyn Fn(Post) -> BoxFuture<'static, Posted> + Send + Syn
 const BODY_MAX: usize = 16 * 1024;
 
 /// The bytes of an answer's body that people can see.
-const BODY_KEPT: usize = 1_024;
+const BODY_KEPT: usize = 128;
 
 const BODY_TIME: Duration = Duration::from_secs(1);
 
@@ -151,7 +151,7 @@ async fn post_with(
     let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
     let mut response = answered.map_err(|no_response| match no_response {
         NoResponse::OutOfReach => {
-            let words = "its address is private or special: see webhook-private-addresses";
+            let words = "its address is none that events are sent to: see \"Allowed URLs\" of the events";
             (AttemptError::Address, words.to_owned())
         }
         NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),

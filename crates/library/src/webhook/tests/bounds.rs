@@ -3,20 +3,21 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn beyond_the_bound_the_events_of_further_verifications_are_dropped_and_counted() {
-    let world =
-        World::with(OutboxBounds { pending: 3, ..OutboxBounds::default() }, &[hook(1), hook(2)]).await;
+async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
+    let bounds = OutboxBounds { pending: 5, pending_each: 3, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1), hook(2)]).await;
     for webhook in [1, 2] {
         world.receivers.play(webhook, [Behaviour::Refuse]);
     }
-    for verification in [1, 2, 3, 4, 1] {
+    for verification in 1..=4 {
         world.emits(verification, EventType::Created).await;
     }
     let kept = |listed: Vec<Delivery>| listed.iter().rev().map(|d| d.event.verification).collect::<Vec<_>>();
-    assert_eq!(kept(world.listed(1).await), [ve(1), ve(2), ve(3), ve(1)]);
-    assert_eq!((world.outbox.backlog(), world.outbox.usage().held), (8, 3));
+    assert_eq!(kept(world.listed(1).await), [ve(1), ve(2), ve(3)], "no more for one webhook");
+    assert_eq!(kept(world.listed(2).await), [ve(1), ve(2)], "no more in all");
+    assert_eq!(world.outbox.backlog(), 5);
     let [one, two, three] = [1, 2, 3].map(|webhook| world.outbox.load(SERVICE, yw(webhook)));
-    assert_eq!([one.dropped, two.dropped, three.dropped], [1, 1, 0]);
+    assert_eq!([one.dropped, two.dropped, three.dropped], [1, 2, 0]);
     assert!(one.last_dropped == two.last_dropped && one.last_dropped > Some(START));
     assert!(three.last_dropped.is_none());
     for webhook in [1, 2] {
@@ -24,7 +25,18 @@ async fn beyond_the_bound_the_events_of_further_verifications_are_dropped_and_co
     }
     world.pass(3 * MINUTE).await;
     world.emits(5, EventType::Created).await;
-    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 5], "there is room again");
+    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_whose_last_event_has_failed_for_good_does_not_fail_any_more() {
+    let world = World::new().await;
+    world.receivers.play(1, [Behaviour::Refuse]);
+    world.emits(1, EventType::Created).await;
+    assert_eq!(world.outbox.load(SERVICE, yw(1)).failures, 1);
+    world.pass(90 * HOUR).await;
+    let load = world.outbox.load(SERVICE, yw(1));
+    assert_eq!((world.states(1).await, load.failures, load.pending), (vec![DeliveryState::Failed], 0, 0));
 }
 
 #[tokio::test(start_paused = true)]
