@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{CodeLiveness, CodeState};
-use crate::domain::NumberKey;
-use crate::shard::Shards;
+use crate::domain::{AttemptLogKey, NumberKey};
+use crate::limits::guard::Ticket;
+use crate::shard::{Refusal, Shards, Subject};
 
 /// The message that is being carried to each number, by the id of its attempts. A newer message replaces an older one.
 pub(super) type InProgress = Arc<Mutex<HashMap<NumberKey, u64>>>;
@@ -36,6 +38,23 @@ impl CodeLiveness for Carrying<'_> {
     fn may_send(&self) -> bool {
         self.shards.owns_records()
     }
+
+    async fn note_taken(&self, log: AttemptLogKey, taken: Ticket) -> bool {
+        note_taken(self.shards, log, taken).await
+    }
+}
+
+/// Makes durable what the guard has taken for a further message.
+pub(super) async fn note_taken(shards: &Shards, log: AttemptLogKey, taken: Ticket) -> bool {
+    let (slot, id) = (log.slot(), log.id());
+    let noted = shards.router().decide_unbounded(Subject { slot, id }, move |view| {
+        if let Some(mut log) = view.get::<AttemptLog>(id) {
+            log.take(taken);
+            view.put(id, Some(&log));
+        }
+        Ok::<_, Refusal>(())
+    });
+    matches!(noted.await, Ok(Ok(())))
 }
 
 impl Drop for Carrying<'_> {

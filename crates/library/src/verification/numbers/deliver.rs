@@ -11,16 +11,16 @@ use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::carry::{Carrying, InProgress};
+use super::carry::{Carrying, InProgress, note_taken};
 use super::command::{NumberCommand, Request};
 use super::decision::{Asking, NumberDeps, Responder, Sending, Task, ToldEnd, Waiter};
 use super::in_flight::CommandLimit;
-use crate::delivery::attempts::{AttemptLog, Attempts};
+use crate::delivery::attempts::Attempts;
 use crate::delivery::{CodeLiveness, CodeState, Delivery};
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Salt};
 use crate::limits::guard::Ticket;
-use crate::shard::{Refusal, Shards, Subject};
+use crate::shard::{Refusal, Shards};
 
 /// Carries out tasks. What a gateway is asked or told runs in a task of its own: a disconnected caller cannot interrupt a
 /// send, and no shard waits for a gateway.
@@ -123,15 +123,7 @@ impl CodeLiveness for NumberLiveness<'_> {
     }
 
     async fn note_taken(&self, log: AttemptLogKey, taken: Ticket) -> bool {
-        let (slot, id) = (log.slot(), log.id());
-        let noted = self.shards.router().decide_unbounded(Subject { slot, id }, move |view| {
-            if let Some(mut log) = view.get::<AttemptLog>(id) {
-                log.take(taken);
-                view.put(id, Some(&log));
-            }
-            Ok::<_, Refusal>(())
-        });
-        matches!(noted.await, Ok(Ok(())))
+        note_taken(self.shards, log, taken).await
     }
 }
 
