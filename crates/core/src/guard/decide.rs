@@ -148,8 +148,8 @@ impl Guard {
 
     /// A message that left shortly before a crash: takes again what it took, if the stored rows may not contain it.
     pub fn take_again(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
-        self.latest = self.latest.max(ticket.at);
-        if ticket.at >= self.written && scope.now < ticket.at().plus(DAY) {
+        self.latest = self.latest.max(ticket.second);
+        if ticket.second >= self.written && scope.now < ticket.at().plus(DAY) {
             self.take(scope, number, ticket);
         }
     }

@@ -25,4 +25,4 @@ pub use findings::{Assessment, Finding, Refused};
 pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
 pub use table::Table;
-pub use ticket::{Count, CountId, Counted, Ticket, VerifiedChange, VerifiedNumber};
+pub use ticket::{Charged, Count, CountId, Ticket, VerifiedChange, VerifiedNumber};

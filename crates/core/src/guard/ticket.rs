@@ -31,14 +31,15 @@ impl Took {
 /// What one message took. It stays with the verification, which gives it back.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Seconds since the epoch.
-    pub at: u32,
+    /// Since the epoch.
+    #[serde(rename = "at")]
+    pub second: u32,
     pub client: Option<ClientNet>,
     country: Option<Region>,
     pub(super) took: Took,
     pub(super) is_carried: bool,
     /// What it was charged to budgets and rate limits, which a verification does not give back.
-    pub counted: Vec<Counted>,
+    pub counted: Vec<Charged>,
 }
 
 /// The name of a count: a digest.
@@ -50,13 +51,15 @@ pub struct Count {
     pub since: Timestamp,
     pub ends: Timestamp,
     pub amount: u64,
+    /// Whether the operator was told that it is spent, and that it nearly is.
+    pub told: [bool; 2],
     /// It contains every charge of a [`Ticket`] of an earlier second since the epoch.
     pub written: u32,
 }
 
 /// What a message was charged to one count, in the window of that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counted {
+pub struct Charged {
     pub id: CountId,
     pub since: Timestamp,
     pub ends: Timestamp,
@@ -66,13 +69,13 @@ pub struct Counted {
 impl Ticket {
     pub(super) const fn new(at: u32, signals: &Signals, took: Took) -> Self {
         let Signals { client, country, is_carried, .. } = *signals;
-        Self { at, client, country, took, is_carried, counted: Vec::new() }
+        Self { second: at, client, country, took, is_carried, counted: Vec::new() }
     }
 
     /// With what the message was charged in this second.
     #[must_use]
-    pub fn counting(self, at: u32, counted: Vec<Counted>) -> Self {
-        Self { at, counted, ..self }
+    pub fn counting(self, second: u32, counted: Vec<Charged>) -> Self {
+        Self { second, counted, ..self }
     }
 
     /// What is left of it when its number is verified: it stays charged to counts.
@@ -83,7 +86,7 @@ impl Ticket {
     /// For a verification that has none: that of one message.
     pub(super) fn assumed(number: PhoneNumber, now: Timestamp) -> Self {
         Self {
-            at: seconds(now),
+            second: seconds(now),
             client: None,
             country: number.region(),
             took: Took::Places,
@@ -97,7 +100,7 @@ impl Ticket {
     }
 
     pub fn at(&self) -> Timestamp {
-        Timestamp::from_millis(u64::from(self.at) * 1_000)
+        Timestamp::from_millis(u64::from(self.second) * 1_000)
     }
 
     /// The buckets that it took one of.

@@ -6,9 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use parking_lot::Mutex;
-
-use super::counts::{Charge, Counted, Counts, Full, Window};
+use super::counts::{Charge, Charged, CountId, Counts, Full, Window};
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, Region, ServiceId, Timestamp, record_id};
 use crate::observe::metrics::{BudgetView, ServiceNames};
@@ -16,6 +14,10 @@ use crate::shard::name_digest;
 
 /// The budget of money. It counts millionths of the currency, the others messages.
 const MONEY: &str = "money-per-day";
+
+/// Positions in what the operator was told.
+const SPENT: usize = 0;
+const NEARLY: usize = 1;
 
 /// The part of a budget, in per cent, at which the log says so.
 const NEARLY_SPENT: u64 = 80;
@@ -27,8 +29,6 @@ struct Account {
     key: &'static str,
     /// One message, or no money.
     charge: Charge,
-    /// The last end of a window in which a message was refused, and in which the budget was nearly spent.
-    told: Mutex<[Timestamp; 2]>,
 }
 
 /// A budget that has nothing left.
@@ -82,7 +82,7 @@ impl Budgets {
                 let Some(most) = limit.filter(|limit| *limit != u64::MAX) else { continue };
                 let id = record_id(ServiceId::DEFAULT, name_digest(&(service, key)));
                 let charge = Charge { id, amount: u64::from(key != MONEY), most, window };
-                let account = Account { service, key, charge, told: Mutex::default() };
+                let account = Account { service, key, charge };
                 accounts.entry(service).or_default().push(account);
             }
         }
@@ -132,7 +132,7 @@ impl Budgets {
     }
 
     fn usage(&self, account: &Account, counts: &Counts, now: Timestamp) -> BudgetView {
-        let Account { service, key, charge, told } = account;
+        let Account { service, key, charge } = account;
         let spent = counts.spent(charge, now);
         BudgetView {
             service_id: *service,
@@ -142,7 +142,7 @@ impl Budgets {
             spent,
             limit: charge.most,
             // The rest of the money may be too little for any message.
-            is_spent: spent >= charge.most || (*key == MONEY && now < told.lock()[0]),
+            is_spent: spent >= charge.most || (*key == MONEY && counts.told(charge, now)[SPENT]),
             currency: (*key == MONEY).then(|| self.pricing.currency.clone()),
         }
     }
@@ -157,30 +157,41 @@ impl Budgets {
     }
 
     /// A budget of the service has too little left.
-    pub fn spent(&self, service: ServiceId, Full { id, until }: Full) -> Option<SpentBudget> {
-        let Account { service, key, charge, told } =
-            self.of(service).find(|account| account.charge.id == id)?;
-        let is_new = std::mem::replace(&mut told.lock()[0], until) < until;
-        Some(SpentBudget { service: *service, newly_spent: is_new.then_some((key, charge.most)) })
+    pub fn spent(
+        &self,
+        service: ServiceId,
+        id: CountId,
+        counts: &mut Counts,
+        now: Timestamp,
+    ) -> Option<SpentBudget> {
+        let Account { service, key, charge } = self.of(service).find(|account| account.charge.id == id)?;
+        let newly_spent = counts.tell(charge, SPENT, now).then_some((*key, charge.most));
+        Some(SpentBudget { service: *service, newly_spent })
     }
 
     /// Logs the budgets of these charges that are nearly spent.
     pub fn warn_if_nearly_spent(
         &self,
         service: ServiceId,
-        charged: &[Counted],
-        counts: &Counts,
+        charged: &[Charged],
+        counts: &mut Counts,
         now: Timestamp,
     ) {
-        for Account { service, key: budget, charge, told } in self.of(service) {
-            let Some(Counted { ends, .. }) = charged.iter().find(|of| of.id == charge.id) else { continue };
+        for Account { service, key: budget, charge } in self.of(service) {
+            let Some(Charged { ends, .. }) = charged.iter().find(|of| of.id == charge.id) else { continue };
             let (spent, limit) = (counts.spent(charge, now), charge.most);
-            let warned = &mut told.lock()[1];
-            if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT) && *warned < *ends {
-                *warned = *ends;
+            if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT)
+                && counts.tell(charge, NEARLY, now)
+            {
                 let service = service.and_then(|service| self.names.of(service));
+                let (spent, limit) = (self.shown(budget, spent), self.shown(budget, limit));
                 tracing::warn!(budget, spent, limit, service, until = %ends.rfc3339_seconds(), "budget nearly spent");
             }
         }
+    }
+
+    /// An amount of a budget, for a person.
+    pub fn shown(&self, key: &str, of: u64) -> String {
+        if key == MONEY { format!("{} {}", amount(of), self.pricing.currency) } else { of.to_string() }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::{IndexMap, IndexSet};
-pub use onceward_core::guard::{Count, CountId, Counted};
+pub use onceward_core::guard::{Charged, Count, CountId};
 
 use crate::domain::Timestamp;
 use crate::shard::{Capacity, service_of};
@@ -60,10 +60,14 @@ pub struct Full {
     pub until: Timestamp,
 }
 
+/// Rows that are looked at before a new one is refused: some 10 us.
+const SWEEP_BEFORE_REFUSAL: usize = 256;
+
 pub struct Counts {
     rows: IndexMap<CountId, Count>,
     changed: IndexSet<CountId>,
-    /// The row that a sweep looks at next.
+    /// Rows that are new since the last sweep, and the row that the next one looks at first.
+    added: usize,
     swept: usize,
     capacity: Arc<Capacity>,
 }
@@ -71,14 +75,14 @@ pub struct Counts {
 impl Counts {
     pub fn new(capacity: Arc<Capacity>) -> Self {
         let (rows, changed) = (IndexMap::default(), IndexSet::default());
-        Self { rows, changed, swept: 0, capacity }
+        Self { rows, changed, added: 0, swept: 0, capacity }
     }
 
     /// The present window of a charge.
     fn window(&self, Charge { id, window, .. }: &Charge, now: Timestamp) -> Count {
         let fresh = || {
             let since = window.since(now);
-            Count { since, ends: since.plus(window.length()), amount: 0, written: 0 }
+            Count { since, ends: since.plus(window.length()), amount: 0, told: [false; 2], written: 0 }
         };
         // A window that was made shorter has ended early. A clock that was set back stays in the later one.
         let live = |row: &&Count| now < row.ends.min(row.since.plus(window.length()));
@@ -91,7 +95,7 @@ impl Counts {
     }
 
     /// The charges as they would count, if all fit; else the one whose window ends last.
-    pub fn fit(&self, charges: &[Charge], now: Timestamp) -> Result<Vec<Counted>, Full> {
+    pub fn fit(&self, charges: &[Charge], now: Timestamp) -> Result<Vec<Charged>, Full> {
         let (mut fitting, mut full) = (Vec::with_capacity(charges.len()), None::<Full>);
         for charge in charges {
             let Count { since, ends, amount, .. } = self.window(charge, now);
@@ -99,39 +103,58 @@ impl Counts {
                 let until = ends.min(since.plus(charge.window.length()));
                 full = full.filter(|full| until <= full.until).or(Some(Full { id: charge.id, until }));
             }
-            fitting.push(Counted { id: charge.id, since, ends, amount: charge.amount });
+            fitting.push(Charged { id: charge.id, since, ends, amount: charge.amount });
         }
         full.map_or(Ok(fitting), Err)
     }
 
-    /// Whether there is room for the counts of these charges.
-    pub fn have_room(&self, charges: &[Charge]) -> bool {
-        charges
-            .iter()
-            .all(|Charge { id, .. }| self.rows.contains_key(id) || self.capacity.has_room(service_of(id)))
+    /// Whether there is room for the counts of these charges, perhaps in place of some whose windows have ended.
+    pub fn have_room(&mut self, charges: &[Charge], now: Timestamp) -> bool {
+        let fit = |counts: &Self| {
+            let mut new = charges.iter().filter(|charge| !counts.rows.contains_key(&charge.id));
+            new.all(|charge| counts.capacity.has_room(service_of(&charge.id)))
+        };
+        if !fit(self) {
+            self.sweep(SWEEP_BEFORE_REFUSAL, now);
+        }
+        fit(self)
     }
 
-    pub fn take(&mut self, counted: &[Counted]) {
-        for &Counted { id, since, ends, amount } in counted {
+    /// What the operator was told of the present window.
+    pub fn told(&self, charge: &Charge, now: Timestamp) -> [bool; 2] {
+        self.window(charge, now).told
+    }
+
+    /// The operator is told. Returns whether it is new.
+    pub fn tell(&mut self, charge: &Charge, which: usize, now: Timestamp) -> bool {
+        let Count { since, ends, .. } = self.window(charge, now);
+        self.take(&[Charged { id: charge.id, since, ends, amount: 0 }]);
+        let row = self.rows.get_mut(&charge.id);
+        row.and_then(|row| row.told.get_mut(which)).is_some_and(|told| !std::mem::replace(told, true))
+    }
+
+    pub fn take(&mut self, counted: &[Charged]) {
+        for &Charged { id, since, ends, amount } in counted {
             let entry = self.rows.entry(id);
             if matches!(entry, indexmap::map::Entry::Vacant(_)) {
+                self.added += 1;
                 self.capacity.count(|held| held.add(service_of(&id), 1));
             }
-            let row = entry.or_insert(Count { since, ends, amount: 0, written: 0 });
+            let row = entry.or_insert(Count { since, ends, amount: 0, told: [false; 2], written: 0 });
             if row.since != since {
-                *row = Count { since, ends, amount: 0, ..*row };
+                *row = Count { since, ends, amount: 0, told: [false; 2], ..*row };
             }
             row.amount = row.amount.saturating_add(amount);
             self.changed.insert(id);
         }
     }
 
-    pub fn give_back(&mut self, counted: &[Counted]) {
-        for Counted { id, since, amount, .. } in counted {
+    pub fn give_back(&mut self, counted: &[Charged]) {
+        for Charged { id, since, amount, .. } in counted {
             let Some(row) = self.rows.get_mut(id).filter(|row| row.since == *since) else { continue };
             row.amount = row.amount.saturating_sub(*amount);
             self.changed.insert(*id);
-            if row.amount == 0 {
+            if row.amount == 0 && row.told == [false; 2] {
                 self.remove(id);
             }
         }
@@ -145,7 +168,7 @@ impl Counts {
 
     /// Before the first message: takes again what a message of this second took, if the rows lack it. `written` is the
     /// second up to which all rows are.
-    pub fn again(&mut self, counted: &[Counted], at: u32, written: u32) {
+    pub fn again(&mut self, counted: &[Charged], at: u32, written: u32) {
         for counted in counted {
             let row = self.rows.get(&counted.id);
             let lacks = |row: &Count| at >= row.written && counted.since >= row.since;
@@ -161,8 +184,10 @@ impl Counts {
         }
     }
 
-    /// The changed rows, which contain what was charged before this second; `None` for one that is gone.
-    pub fn take_changed(&mut self, written: u32) -> Vec<(CountId, Option<Count>)> {
+    /// At most `most` of the changed rows, which contain what was charged before this second; `None` for one that is gone.
+    pub fn take_changed(&mut self, written: u32, most: usize) -> Vec<(CountId, Option<Count>)> {
+        let from = self.changed.len().saturating_sub(most);
+        let changed: Vec<_> = self.changed.drain(from..).collect();
         let row = |id| {
             let row = self.rows.get_mut(&id).map(|row| {
                 row.written = written;
@@ -170,7 +195,7 @@ impl Counts {
             });
             (id, row)
         };
-        self.changed.drain(..).map(row).collect()
+        changed.into_iter().map(row).collect()
     }
 
     pub fn has_changed(&self) -> bool {
@@ -182,9 +207,9 @@ impl Counts {
         self.changed.insert(id);
     }
 
-    /// Drops those of the next `looks` rows whose windows have ended.
+    /// Drops those of the next rows whose windows have ended: of `looks`, or of twice as many as were added meanwhile.
     pub fn sweep(&mut self, looks: usize, now: Timestamp) {
-        for _ in 0..looks {
+        for _ in 0..looks.max(2 * std::mem::take(&mut self.added)) {
             match self.rows.get_index(self.swept).map(|(id, row)| (*id, row.ends <= now)) {
                 Some((id, true)) => self.remove(&id),
                 Some((_, false)) => self.swept += 1,
@@ -249,7 +274,7 @@ mod tests {
                 prop_assert_eq!(counts.spent(&charge(id, 0, most), now), *own);
                 if event == 1 {
                     second += 1;
-                    for (id, row) in counts.take_changed(second) {
+                    for (id, row) in counts.take_changed(second, usize::MAX) {
                         rows.insert(id, row);
                     }
                     written = second;
@@ -265,6 +290,26 @@ mod tests {
                     prop_assert_eq!(counts.spent(&charge(id, 0, most), now), own);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_stream_of_new_values_meets_no_full_table() {
+        let mut counts = counts();
+        let of = |n: u64| {
+            let mut id = IDS[0];
+            id[4..].copy_from_slice(&n.to_be_bytes());
+            Charge { window: Window::FromFirst(Duration::from_secs(1)), ..charge(id, 1, 1) }
+        };
+        for second in 0..1_000 {
+            let now = Timestamp::from_millis(second * 1_000);
+            for n in 0..4 {
+                let charges = [of(second * 4 + n)];
+                assert!(counts.have_room(&charges, now), "{second}");
+                let counted = counts.fit(&charges, now).expect("room");
+                counts.take(&counted);
+            }
+            counts.sweep(1, now);
         }
     }
 

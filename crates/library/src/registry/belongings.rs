@@ -10,7 +10,7 @@ use super::{
 use crate::config::note;
 use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
 
-/// Limits of a service: each costs a commit for every request that names it.
+/// Limits of a service.
 const LIMITS_MOST: usize = 25;
 
 const BUCKETS_MOST: usize = 10;

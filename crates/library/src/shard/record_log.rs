@@ -47,6 +47,11 @@ pub trait LogRecord: Record {
         true
     }
 
+    /// Until when it may not be forgotten although there are too many.
+    fn kept_until(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+
     /// The moments at which it is handed to [`RecordLog::on_due`].
     fn due(&self) -> Vec<Timestamp> {
         Vec::new()
@@ -337,7 +342,7 @@ impl<R: LogRecord> Indexes<R> {
 
     /// Forgets some records if there are too many, else some of before `oldest`. Looks behind `from`, and moves it over
     /// entries that stay. Returns whether there may be more.
-    async fn forget(&self, oldest: Timestamp, from: &mut Dated) -> bool {
+    async fn forget(&self, now: Timestamp, oldest: Timestamp, from: &mut Dated) -> bool {
         let (before, surplus, next, is_too_many) = {
             let Entries { dated, forgettable, .. } = &*self.entries.lock();
             let (before, half) = (forgettable.held(), self.keep_at_most / 2);
@@ -356,7 +361,8 @@ impl<R: LogRecord> Indexes<R> {
             tokio::task::yield_now().await;
             return *from != FIRST;
         }
-        let gone = self.router.evict(surplus.into_iter().map(|(_, key, _)| key), R::may_forget).await;
+        let may_go = move |record: &R| record.may_forget() && record.kept_until() <= now;
+        let gone = self.router.evict(surplus.into_iter().map(|(_, key, _)| key), may_go).await;
         gone.is_ok() && self.entries.lock().forgettable.held() < before
     }
 }
@@ -376,7 +382,8 @@ async fn forget_surplus<R: LogRecord>(
             from = FIRST;
         }
         let Some(indexes) = indexes.upgrade() else { return };
-        while indexes.forget(clock.now().minus(keep_for), &mut from).await {}
+        let now = clock.now();
+        while indexes.forget(now, now.minus(keep_for), &mut from).await {}
     }
 }
 

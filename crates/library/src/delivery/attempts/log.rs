@@ -29,6 +29,9 @@ const NUMBERS_PER_SEND: u8 = {
     least
 };
 
+/// The guard writes its rows each second.
+const CHARGES_WRITTEN: Duration = Duration::from_secs(5);
+
 /// A call that was answered lasts no longer than this: the code is read twice in half of the time.
 const CALL: Duration = Duration::from_secs(60);
 
@@ -121,6 +124,12 @@ impl LogRecord for AttemptLog {
 
     fn may_forget(&self) -> bool {
         self.plan.is_none()
+    }
+
+    /// The guard has written by then what its messages were charged.
+    fn kept_until(&self) -> Timestamp {
+        let charged = self.taken.iter().filter(|ticket| !ticket.counted.is_empty());
+        charged.map(|ticket| ticket.at().plus(CHARGES_WRITTEN)).max().unwrap_or_default()
     }
 
     fn due(&self) -> Vec<Timestamp> {

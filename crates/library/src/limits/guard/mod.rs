@@ -51,6 +51,9 @@ const LOOKS: usize = 256;
 /// Records that are taken under one lock: some 100 us.
 const AT_ONCE: usize = 512;
 
+/// Counts that are taken under one lock: some 300 us.
+const COUNTS_AT_ONCE: usize = 4_096;
+
 /// Records per page of the start. Reading one blocks a shard for some 50 us.
 const PAGE: usize = 64;
 
@@ -270,7 +273,7 @@ impl PumpingGuard {
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
         let mut guard = self.inner.guard.lock();
         guard.take_again(self.inner.scope(service), number, ticket);
-        self.inner.counts.lock().again(&ticket.counted, ticket.at, guard.unwritten_since());
+        self.inner.counts.lock().again(&ticket.counted, ticket.second, guard.unwritten_since());
     }
 
     /// The limit on counts.
@@ -283,7 +286,7 @@ impl PumpingGuard {
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
     pub fn make_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
-        let has_room = self.inner.counts.lock().have_room(charges);
+        let has_room = self.inner.counts.lock().have_room(charges, self.inner.clock.now());
         if has_room { Ok(()) } else { Err(self.inner.capacity.full(service)) }
     }
 
@@ -376,7 +379,7 @@ impl PumpingGuard {
         let ticket = assessment.verdict.map(|()| {
             let (at, counted) = (guard.second(scope.now), [by_limits, by_budgets].concat());
             counts.take(&counted);
-            inner.budgets.warn_if_nearly_spent(service, &counted, &counts, scope.now);
+            inner.budgets.warn_if_nearly_spent(service, &counted, &mut counts, scope.now);
             assessment.ticket.counting(at, counted)
         });
         drop((guard, counts));
@@ -477,7 +480,7 @@ impl PumpingGuard {
         let fitting = counts.fit(&charges, now);
         if let Ok(counted) = &fitting {
             counts.take(counted);
-            inner.budgets.warn_if_nearly_spent(service, counted, &counts, now);
+            inner.budgets.warn_if_nearly_spent(service, counted, &mut counts, now);
         }
         let at = guard.second(now);
         drop((guard, counts));
@@ -491,7 +494,7 @@ impl PumpingGuard {
     }
 
     /// Whether [`unlock`](Self::unlock) has something to end.
-    pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
+    pub fn can_unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
         self.inner.guard.lock().counts(service, number)
     }
 
@@ -601,43 +604,47 @@ impl Inner {
         Subject::of(service, number.as_u64(), &self.slots)
     }
 
-    /// Writes the changed rows, and then up to which message they are: a crash in between charges messages twice, and any
-    /// crash those that arrived while more than `AT_ONCE` were written. After a refusal, what was not written waits for the
-    /// next time.
+    /// Writes the changed rows, and then up to which message they are. A crash in between takes messages from allowances
+    /// twice, and any crash those that arrived while more than `AT_ONCE` were written; each count says itself up to when it
+    /// is. After a refusal, what was not written waits for the next time.
     async fn write(&self) -> Result<(), Refusal> {
         let mut is_behind = self.writing.lock().await;
-        let (mut changed, counts, written) = {
+        let (mut changed, mut counts, written) = {
             let (mut guard, mut counts) = (self.guard.lock(), self.counts.lock());
             let changed = guard.rows.take_changed(AT_ONCE);
             if changed.is_empty() && !counts.has_changed() && !*is_behind {
                 return Ok(());
             }
             let written = guard.close_second();
-            (changed, counts.take_changed(written), written)
+            (changed, counts.take_changed(written, COUNTS_AT_ONCE), written)
         };
         *is_behind = true;
-        // By slot: a decision is about one.
-        let mut slots = BTreeMap::<u8, Vec<_>>::new();
-        for (id, count) in counts {
-            let (slot, row) = (self.slots.of(id), count.map(|count| GuardRow::Count(id, count)));
-            slots.entry(slot).or_default().push((Subject { slot, id }, None, row));
-        }
         loop {
             // While many messages are sent, there may always be further changes.
-            let is_rest = changed.len() < AT_ONCE;
+            let is_rest = changed.len() < AT_ONCE && counts.len() < COUNTS_AT_ONCE;
+            // By slot: a decision is about one.
+            let mut slots = BTreeMap::<u8, Vec<_>>::new();
+            for (id, count) in counts {
+                let (slot, row) = (self.slots.of(id), count.map(|count| GuardRow::Count(id, count)));
+                slots.entry(slot).or_default().push((Subject { slot, id }, None, row));
+            }
             for (name, bucket) in changed {
                 let subject = Subject::of_name(&(Key::new(Some(name.0), name.1), false), &self.slots);
                 let row = bucket.map(|bucket| GuardRow::Bucket(name.0, name.1, bucket));
                 slots.entry(subject.slot).or_default().push((subject, Some(name), row));
             }
-            let slots = std::mem::take(&mut slots);
             for written in join_all(slots.into_values().map(|rows| self.write_rows(rows))).await {
                 written?;
             }
             if is_rest {
                 break;
             }
-            changed = self.guard.lock().rows.take_changed(AT_ONCE);
+            let mut guard = self.guard.lock();
+            changed = guard.rows.take_changed(AT_ONCE);
+            let mut of_counts = self.counts.lock();
+            // What these contain is of earlier seconds than the next message.
+            let second = if of_counts.has_changed() { guard.close_second() } else { written };
+            counts = of_counts.take_changed(second, COUNTS_AT_ONCE);
         }
         let subject = Subject::of_name(&"guard rows", &self.slots);
         self.put(subject, Some(GuardRow::Written(written)), None).await?;
@@ -696,7 +703,9 @@ impl Inner {
     /// Reports that a budget has too little left for a message.
     fn spent_budget(&self, message: Message<'_>, full: Full) -> GuardRefusal {
         let (rule, is_refused, until) = (Rule::Budget, true, Some(full.until));
-        if let Some(SpentBudget { service, newly_spent }) = self.budgets.spent(message.service, full) {
+        if let Some(SpentBudget { service, newly_spent }) =
+            self.budgets.spent(message.service, full.id, &mut self.counts.lock(), self.clock.now())
+        {
             let key = Key::new(service, Dimension::Total);
             self.count(message, &Finding { rule, key, is_refused, figures: None, until }, newly_spent);
         }
@@ -717,6 +726,7 @@ impl Inner {
         let shown = until.map(|until| until.rfc3339_seconds().to_string());
         if let Some((budget, limit)) = newly_spent {
             let service = scope.and_then(|scope| names.of(scope));
+            let limit = self.budgets.shown(budget, limit);
             tracing::warn!(budget, limit, service, until = shown, "budget spent");
         }
         if is_first {

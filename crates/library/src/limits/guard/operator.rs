@@ -207,12 +207,14 @@ impl PumpingGuard {
         Ok(Explanation { subject: exact(dimension), services, services_left_out })
     }
 
-    /// The services that have buckets, entries or rules of their own, and the default one.
+    /// The services that have buckets, entries or rules of their own or have refused a number, and the default one.
     fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
         let guard = self.inner.guard.lock();
         let of_entries = guard.entries.list(now).filter_map(|(key, _)| key.service);
         let all = guard.rows.services().chain(of_entries).chain(self.inner.rules.keys().copied());
-        all.chain([ServiceId::DEFAULT]).collect()
+        let all: BTreeSet<_> = all.chain([ServiceId::DEFAULT]).collect();
+        drop(guard);
+        all.into_iter().chain(self.inner.refused.lock().services()).collect()
     }
 
     fn of_service(

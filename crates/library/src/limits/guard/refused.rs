@@ -1,7 +1,7 @@
 //! What was refused, in memory only: numbers, with what refused them messages, and rules of the guard, with what they
 //! refused or would have in this hour and the one before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use onceward_core::guard::{Dimension, Finding, Key, Rule};
 
@@ -78,6 +78,11 @@ impl Refused {
     pub fn of(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
         let by = self.numbers.get(&(service, number))?.clone();
         Some(RefusedNumber { service, number, by })
+    }
+
+    /// The services that have refused a number.
+    pub fn services(&self) -> BTreeSet<ServiceId> {
+        self.numbers.keys().map(|(service, _)| *service).collect()
     }
 
     /// The newest first.

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::delivery::Outgoing;
 use crate::domain::{Channel, Code, NumberKey, ServiceId};
 use crate::engine::SendOptions;
+use crate::limits::counts::Charge;
 use crate::limits::guard::Exemption;
 use crate::shard::{Refusal, Shares};
 use crate::template::MessageStyle;
@@ -111,6 +112,8 @@ struct Content {
     has_limits: bool,
     code: Option<Code>,
     exemption: Exemption,
+    /// The rate limits that it counts for.
+    limits: Vec<Charge>,
     /// Its answer is about gateways.
     is_trial: bool,
 }
@@ -133,6 +136,7 @@ impl Content {
             has_limits: outgoing.has_limits,
             code: outgoing.supplied_code.clone(),
             exemption: outgoing.client.exemption,
+            limits: outgoing.limits.clone(),
             is_trial: outgoing.trial().is_some(),
         }
     }
@@ -146,7 +150,8 @@ impl Content {
             && !other.is_trial
             && has_same_code
             && (self.channel, &self.style, self.options) == (other.channel, &other.style, other.options)
-            && (self.has_limits, self.exemption) == (other.has_limits, other.exemption)
+            && (self.has_limits, self.exemption, &self.limits)
+                == (other.has_limits, other.exemption, &other.limits)
     }
 }
 

@@ -171,6 +171,10 @@ impl Verifier {
     ) -> Result<Reply<SendOutcome>, Refusal> {
         let recipient = outgoing.key;
         self.count_joined(outgoing);
+        let keys = self.deps.keys.capacity();
+        if outgoing.keyed.is_some() && !keys.has_room(recipient.service) {
+            return Err(keys.full(recipient.service));
+        }
         let mut reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         let is_sent = matches!(reply.outcome, SendOutcome::Sent { .. });
         let is_known = is_sent || reply.may_have_been_sent && outgoing.carried.is_none();

@@ -303,7 +303,7 @@ impl Verifying {
             match this.lockout(service, number).await {
                 // The guard may refuse its messages all the same.
                 Err(Refused::NotFound)
-                    if this.verifier.guard().is_some_and(|guard| guard.counts(service, number)) => {}
+                    if this.verifier.guard().is_some_and(|guard| guard.can_unlock(service, number)) => {}
                 found => {
                     found?;
                 }

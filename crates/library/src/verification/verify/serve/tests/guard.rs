@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::GuardSettings;
+use crate::delivery::tests::log_capture::log_of;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
 use crate::engine::SlotHash;
 use crate::gateway::ErrorClass;
@@ -128,6 +129,24 @@ async fn budgets_are_exact_across_crashes_also_of_verified_numbers() {
         assert_eq!(world.guard.budgets(None)[0].spent, message + 1);
     }
     assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
+}
+
+#[tokio::test]
+async fn a_budget_is_exact_where_no_attempts_are_kept_and_told_once() {
+    let settings = GuardSettings { messages_per_hour: Some(1), ..GuardSettings::default() };
+    let mut world = paid(settings).await.crashes_with(|all| all.attempt_log.keep_at_most = 0).await;
+    sends(&world, DE).await.expect("sent");
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    for is_told in [true, false] {
+        world = world.crashes().await;
+        let told = log_of(async || {
+            assert!(matches!(sends(&world, US).await, Err(Refused::BudgetSpent { .. })));
+        });
+        assert_eq!(told.await.contains("budget spent"), is_told);
+        world.guard.flush().await;
+    }
 }
 
 #[tokio::test]
