@@ -303,21 +303,21 @@ crate::named! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenAllowance {
     pub exemption: Exemption,
-    /// None if the message may have left: the next step takes its own.
-    pub tickets: Vec<Ticket>,
+    /// `None` if the message may have left: the next step takes its own.
+    pub tickets: Option<Vec<Ticket>>,
 }
 
 impl Default for TakenAllowance {
     /// Nothing so far.
     fn default() -> Self {
-        Self { exemption: Exemption::None, tickets: vec![Ticket::default()] }
+        Self { exemption: Exemption::None, tickets: Some(Vec::new()) }
     }
 }
 
 impl TakenAllowance {
     /// What the guard gets back if no message leaves any more.
     pub fn refundable(&self) -> Vec<Ticket> {
-        self.tickets.clone()
+        self.tickets.clone().unwrap_or_default()
     }
 }
 

@@ -55,7 +55,7 @@ impl Delivery {
             tracing::error!(request_id, %number, "delivery panicked; the message may have been sent");
             // A panic may come after the message has left: its code stays right, and the guard keeps what it took.
             let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            let allowance = TakenAllowance { tickets: Vec::new(), ..outgoing.allowance };
+            let allowance = TakenAllowance { tickets: None, ..outgoing.allowance };
             let plan = PlanChange::Keep;
             Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
         })
@@ -220,7 +220,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Fails if
     /// the message must not leave. The client is that of the request.
     async fn take_allowance(&mut self, channel: Channel) -> Result<(), Failure> {
-        let Some(guard) = self.delivery.guard().filter(|_| self.allowance.tickets.is_empty()) else {
+        let Some(guard) = self.delivery.guard().filter(|_| self.allowance.tickets.is_none()) else {
             return Ok(());
         };
         let client = ClientSignals { exemption: self.allowance.exemption, ..self.outgoing.client };
@@ -237,7 +237,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     /// Makes durable what was taken for the next message: a crash after it has left must not give that back.
     async fn note(&mut self, ticket: Ticket) -> bool {
-        self.allowance.tickets.push(ticket.clone());
+        self.allowance.tickets.get_or_insert_default().push(ticket.clone());
         ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await
     }
 
@@ -294,7 +294,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Some(Ok(Accepted { message_id })) => {
                 (attempt.status, attempt.message_id) = (SendStatus::Sent, Some(message_id.clone()));
                 self.attempts.push(attempt);
-                self.allowance.tickets.clear();
+                self.allowance.tickets = None;
                 return Break(End::Accepted { message_id, held: gateway.holding(self.channel) });
             }
             Some(Err(error)) => {
@@ -375,7 +375,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(guard) = self.delivery.guard() else { return Ok(()) };
         let (service, number, channel) = (self.outgoing.key.service, self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
-        let charged = guard.charge(message, parts.into(), &self.allowance.tickets);
+        let charged =
+            guard.charge(message, parts.into(), self.allowance.tickets.as_deref().unwrap_or_default());
         let ticket = charged.map_err(|refusal| match refusal {
             GuardRefusal { rule: Rule::Budget, until: Some(until) } => Failure::BudgetSpent { until },
             _ => Failure::TooDear,
@@ -395,7 +396,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         failure: &mut ChannelFailure,
     ) -> ControlFlow<End> {
         if class.may_have_been_sent() {
-            self.allowance.tickets.clear();
+            self.allowance.tickets = None;
         }
         match after_error(class, self.channel) {
             AfterError::NextGateway => {

@@ -256,7 +256,7 @@ prop_compose! {
             app_hash: app_hash.as_deref().and_then(AppHash::parse),
         };
         let reason = retry.map_or(Reason::NextStep, |(attempt, retries)| Reason::Retry { attempt, retries });
-        let follow_up = FollowUp { due, channel, reason, step, sent, allowance: TakenAllowance { tickets: Vec::new(), ..TakenAllowance::default() } };
+        let follow_up = FollowUp { due, channel, reason, step, sent, allowance: TakenAllowance { tickets: None, ..TakenAllowance::default() } };
         PlannedSend { salt: Salt(salt), style, expires, follow_up }
     }
 }

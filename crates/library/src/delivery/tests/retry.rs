@@ -24,7 +24,7 @@ async fn a_retry_after_doubt_never_gives_its_allowance_back() {
     let may_have_left = Some(PossiblySent { held: None });
     for (first, may_have_been_sent, allowance) in [
         (RETRY, None, TakenAllowance::default()),
-        (DOUBT, may_have_left, TakenAllowance { tickets: Vec::new(), ..TakenAllowance::default() }),
+        (DOUBT, may_have_left, TakenAllowance { tickets: None, ..TakenAllowance::default() }),
     ] {
         let world = one().and(Mada, [error(first)]).and(Mada, vec![error(RETRY); 3]);
         let SendResult::Postponed { may_have_been_sent: told, .. } = world.requests().await.result else {

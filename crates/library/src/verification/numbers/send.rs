@@ -28,7 +28,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         let is_known = decision.view.get::<VerifiedNumber>(decision.key.id()).is_some();
         let request_id = outgoing.request_id.as_deref();
         match guard.assess(&signals, parts, &outgoing.limits, is_known, request_id) {
-            Ok(ticket) => outgoing.allowance.tickets = vec![ticket],
+            Ok(ticket) => outgoing.allowance.tickets = Some(vec![ticket]),
             Err(refusal) => {
                 decision.tell_guard(GuardNews::Refused(outgoing.channel(), refusal));
                 let outcome = SendOutcome::GuardRefused(refusal);

@@ -18,7 +18,7 @@ use crate::domain::{
     ServiceId, Timestamp,
 };
 use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
-use crate::limits::guard::GuardNews;
+use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
@@ -90,6 +90,11 @@ impl<O> Awaited<Reply<O>> {
     pub fn answer(self) -> Result<O, Refusal> {
         self.reply().map(|reply| reply.outcome)
     }
+}
+
+/// One allowance.
+fn taken() -> TakenAllowance {
+    TakenAllowance { tickets: Some(vec![Ticket::default()]), ..TakenAllowance::default() }
 }
 
 fn unlimited(table: LimitedTable) -> Arc<Capacity> {
@@ -164,7 +169,8 @@ impl World {
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::Send(Box::new(Outgoing::new(key)), Waiter::Send(responder)));
+        let outgoing = Box::new(Outgoing { allowance: taken(), ..Outgoing::new(key) });
+        self.submit(key, Request::Send(outgoing, Waiter::Send(responder)));
         awaited
     }
 
@@ -262,9 +268,9 @@ impl World {
     pub fn settles_with(&mut self, sending: Sending, result: SendResult, reason: Option<Failure>) {
         let key = sending.outgoing.key;
         let allowance = if result.may_still_arrive() {
-            TakenAllowance { tickets: Vec::new(), ..TakenAllowance::default() }
+            TakenAllowance { tickets: None, ..TakenAllowance::default() }
         } else {
-            TakenAllowance::default()
+            taken()
         };
         let delivered =
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance, parts: 1 };
@@ -282,7 +288,7 @@ impl World {
 
     /// A retry that is due.
     fn follow_up(&self) -> FollowUp {
-        let allowance = TakenAllowance::default();
+        let allowance = taken();
         let reason = Reason::Retry { attempt: 0, retries: 1 };
         FollowUp { due: self.now, channel: Channel::Call, reason, step: 0, sent: 0, allowance }
     }
