@@ -160,11 +160,6 @@ impl IdempotencyKeys {
         &self.0.capacity
     }
 
-    /// The name of the count of a value by a bucket of a rate limit.
-    pub fn count_of(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
-        self.0.digester.count(service, limit, bucket, value)
-    }
-
     /// A request with a key. Two requests are equal if their fingerprints are.
     pub fn of(
         &self,
@@ -203,13 +198,13 @@ const REQUEST: &[u8] = b"onceward/idempotency-key/2";
 const CARRIED: &[u8] = b"onceward/carried-code/1";
 
 /// Makes digests of values and keys, which say nothing about them. Has no `Debug`: it knows the server key.
-struct Digester {
+pub(super) struct Digester {
     mac: Hmac<Sha256>,
     slots: SlotHash,
 }
 
 impl Digester {
-    fn new(server_key: &ServerKey) -> Self {
+    pub(super) fn new(server_key: &ServerKey) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
         let mac = Hmac::new_from_slice(server_key.expose()).expect("a key of any length");
         Self { mac, slots: SlotHash::new(server_key) }
@@ -217,7 +212,7 @@ impl Digester {
 
     /// The count of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
     /// strict, and never too loose.
-    fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
+    pub(super) fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
         self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]).0.id
     }
 

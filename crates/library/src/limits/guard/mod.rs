@@ -21,11 +21,13 @@ use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
+use crate::domain::{
+    Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Sid, Timestamp,
+};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::{Budgets, SpentBudget};
-use crate::limits::counts::{Charge, Counts, Full};
-use crate::limits::keys::MOST_RECORDS;
+use crate::limits::counts::{Charge, CountId, Counts, Full};
+use crate::limits::keys::{Digester, MOST_RECORDS};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
@@ -174,6 +176,8 @@ struct Inner {
     verified: Arc<Capacity>,
     /// Locked after `guard`, if both are.
     counts: Mutex<Counts>,
+    /// Names counts of rate limits.
+    digester: Digester,
     /// That of `counts`.
     capacity: Arc<Capacity>,
     default_rules: GuardRules,
@@ -242,6 +246,7 @@ impl PumpingGuard {
             is_free,
             verified,
             counts: Mutex::new(counts),
+            digester: Digester::new(server_key),
             capacity,
             default_rules,
             rules,
@@ -274,6 +279,11 @@ impl PumpingGuard {
         let mut guard = self.inner.guard.lock();
         guard.take_again(self.inner.scope(service), number, ticket);
         self.inner.counts.lock().again(&ticket.counted, ticket.second, guard.unwritten_since());
+    }
+
+    /// The name of the count of a value by a bucket of a rate limit.
+    pub fn count_of(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
+        self.inner.digester.count(service, limit, bucket, value)
     }
 
     /// The limit on counts.

@@ -163,8 +163,9 @@ impl Verifying {
                     "a value for a rate limit is longer than {LONGEST_VALUE} characters"
                 )));
             }
+            let Some(guard) = self.verifier.guard() else { continue };
             charges.extend(limit.buckets.iter().map(|bucket| {
-                let id = self.keys().count_of(service.id, &limit.sid, &bucket.sid, value);
+                let id = guard.count_of(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
                 Charge { id, amount: 1, most: bucket.max.into(), window: Window::FromFirst(length) }
             }));
