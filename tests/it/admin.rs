@@ -201,17 +201,6 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
     visitor.get(&again).await.says(["Nothing was changed"]);
 }
 
-#[tokio::test]
-async fn the_overview_hears_of_changes_until_its_session_ends() {
-    let (world, visitor) = signed_in(Setup::new()).await;
-    let mut stream = events(&world, "/admin/events", &visitor.cookie).await;
-    world.number_with_code().await;
-    until_text(&mut stream, "data: changed").await;
-    assert_eq!(visitor.post("/admin/sign-out", &[]).await.status(), 303);
-    // The last chunk.
-    until_text(&mut stream, "0\r\n\r\n").await;
-}
-
 /// A server behind a proxy with TLS.
 async fn world_behind_proxy() -> World {
     let setup = Setup::new()

@@ -47,21 +47,6 @@ async fn an_accepted_code_is_not_sent_again_even_after_a_crash() {
 }
 
 #[tokio::test]
-async fn a_new_code_takes_the_place_of_one_that_is_being_sent() {
-    let (world, v2, service) = World::with_service(Setup::new().config("send-budget", "30s")).await;
-    world.twilio().plan(TO, [Reply::Hang]);
-    let first = [("To", TO), ("Code", "111111")];
-    let second = async {
-        world.twilio().arrived_for(TO, 1).await;
-        carries(&v2, &service, &[("To", TO), ("Code", "222222")]).await.tells(201, "accepted");
-        world.twilio().release();
-    };
-    let (first, ()) = tokio::join!(carries(&v2, &service, &first), second);
-    assert!(matches!(first.status(), 201 | 409 | 502), "{}", first.text());
-    assert_eq!(world.twilio().code_for(TO), "222222", "the newest message has the newest code");
-}
-
-#[tokio::test]
 async fn an_outcome_pays_the_guard_back_once_for_each_message() {
     let setup = Setup::new().config("guard", json!({})).config("bounds.guard-sends-per-number", 2);
     let (_world, v2, service) = World::with_service(setup).await;

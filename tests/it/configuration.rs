@@ -14,12 +14,6 @@ async fn check_makes_no_data_directory() {
 }
 
 #[tokio::test]
-async fn a_command_whose_output_cannot_be_written_fails() {
-    let said = fails_to_print(&Setup::bare(), &["--print-config"]);
-    assert!(said.contains("could not be written"), "{said}");
-}
-
-#[tokio::test]
 async fn a_key_whose_secret_could_not_be_written_is_named_to_be_revoked() {
     let setup = Setup::bare();
     let said = fails_to_print(&setup, &["keys", "create"]);

@@ -221,37 +221,6 @@ async fn services_are_made_changed_and_deleted_on_the_dashboard() {
 }
 
 #[tokio::test]
-async fn a_key_is_made_shown_once_and_revoked_on_the_dashboard() {
-    let (world, visitor) = signed_in(Setup::new()).await;
-    let service = default_service(&world).await;
-    let form = [("action", "create"), ("name", "shop"), ("service", service.as_str()), ("scope", "verify")];
-    visitor.submit("/admin/keys", &form[..2]).await.says(["choose what it may do"]);
-    let made = visitor.submit("/admin/keys", &form).await;
-    assert_eq!((made.status(), made.header("cache-control")), (200, "no-store"));
-    let made = made.text();
-    let sid = between(&made, "The key ", " ").to_owned();
-    let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
-    let page = visitor.get("/admin/keys").await.text();
-    assert!(page.contains(&sid) && page.contains("shop") && !page.contains(&secret), "{page}");
-    let client = V2::with_key(&world, &sid, &secret);
-    let begin = async || client.begins(&format!("/Services/{service}"), &world.number()).await.status();
-    assert_eq!(begin().await, 201);
-    assert_eq!(visitor.post("/admin/keys", &[("action", "revoke"), ("key", &sid)]).await.status(), 303);
-    assert_eq!(begin().await, 401);
-    visitor.get("/admin/keys").await.says(["is revoked: the server refuses it."]);
-    for (query, is_listed) in [("state=revoked", true), ("state=live", false)] {
-        let page = visitor.get(&format!("/admin/keys?{query}")).await.text();
-        assert_eq!(page.contains(&sid), is_listed, "{query}");
-    }
-    visitor.get("/admin/keys?state=lost").await.expects_status(400);
-    for action in ["key.created", "key.revoked"] {
-        let entry = V2::of(&world).audited(action).await;
-        assert_eq!((&entry["actor"], &entry["resource_sid"]), (&"session".into(), &sid.as_str().into()));
-    }
-    assert!(!world.server.output().text().contains(&secret));
-}
-
-#[tokio::test]
 async fn the_audit_log_has_filters_and_a_file() {
     let world = World::of(V2::account(Setup::new())).await;
     let (visitor, sid) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;

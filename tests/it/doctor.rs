@@ -48,6 +48,11 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
     let setup = world.setup.clone().env("TWILIO_BASE_URL", "http://127.0.0.1:9");
     let checks = report(&setup, 70).await;
     finds(&checks, "fail", "gateway TwilioMessages, credentials", "was not reached");
+
+    // The server meets it too.
+    world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;
+    let checks = report(&world.setup, 70).await;
+    finds(&checks, "fail", "server", "runs, but is not ready: ");
 }
 
 #[tokio::test]
@@ -66,14 +71,6 @@ async fn the_start_warns_of_keys_that_send_messages_without_a_budget() {
     let limited = world.setup.clone().config("guard", json!({ "money-per-day": 10 }));
     let (server, _) = limited.restart(server).await;
     assert_eq!(server.lines(warning).len(), 0);
-}
-
-#[tokio::test]
-async fn doctor_fails_when_the_server_that_runs_is_not_ready() {
-    let world = World::of(Setup::new()).await;
-    world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;
-    let checks = report(&world.setup, 70).await;
-    finds(&checks, "fail", "server", "runs, but is not ready: ");
 }
 
 #[tokio::test]

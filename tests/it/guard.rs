@@ -27,22 +27,6 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
 }
 
 #[tokio::test]
-async fn a_prefix_is_explained_and_listed_after_a_restart_too() {
-    let mut world = World::of(Setup::new().config("guard", json!({}))).await;
-    for last in 0..10 {
-        world.send(&format!("+99290000010{last}")).await.expects_status(200);
-    }
-    for _ in 0..2 {
-        world.send("+992900000199").await.expects_status(403);
-        guard(&world, &["explain", "+99290000****"]).await.says(["messages: refused by prefix until 20"]);
-        guard(&world, &["list"]).await.says(["+99290000****", "0 of 10 messages left"]);
-        (world, _) = world.restart().await;
-    }
-    guard(&world, &["allow", "TJ"]).await;
-    guard(&world, &["explain", "+99290000****"]).await.says(["messages: pass", "allow"]);
-}
-
-#[tokio::test]
 async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
     let world = World::new().await;
     let number = world.number();

@@ -129,27 +129,6 @@ async fn only_listed_return_urls_and_origins_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_session_and_its_code_are_of_one_service() {
-    let site = Site::new().await;
-    let (one, two) = (site.session(&[]).await, site.session(&[]).await);
-    let other = site.v2.service(&[]).await;
-    let person = one.open(&site).await;
-    person.post("/verify/send", &[("number", NUMBER)]).await.expects_status(303);
-    let back = person.post("/verify/check", &[("code", &code_of(&site).await)]).await;
-    let code = back.header("location").rsplit_once("code=").expect("a code").1;
-    let redeem = async |service: &str, sid: &str, code: &str| {
-        site.v2.post(&format!("{service}/HostedSessions/{sid}/Result"), &[("Code", code)]).await.status()
-    };
-    assert_eq!(redeem(&other, &one.sid, code).await, 404);
-    assert_eq!(redeem(&site.service, &two.sid, code).await, 404);
-    let forged = format!("{}{}", &code[..63], if code.ends_with('A') { "Q" } else { "A" });
-    assert_eq!(redeem(&site.service, &one.sid, &forged).await, 404);
-    let result = format!("/v2{}/{}/Result", site.path(), one.sid);
-    site.client.post(&result, format!("Code={code}")).await.expects_status(401);
-    assert_eq!(redeem(&site.service, &one.sid, code).await, 200);
-}
-
-#[tokio::test]
 async fn a_form_with_the_right_code_that_is_sent_twice_is_never_called_wrong() {
     let site = Site::new().await;
     for round in 0..10 {
@@ -236,27 +215,6 @@ async fn a_session_ends_when_its_return_address_is_removed() {
     for person in [&verifying, &idle, &framed] {
         assert_eq!(person.get("/verify").await.status(), 404, "the session has ended");
     }
-}
-
-#[tokio::test]
-async fn a_frame_whose_session_is_lost_says_so_to_any_page() {
-    let site = Site::new().await;
-    let session = site.embedded("https://b.example").await;
-    let person = session.open(&site).await;
-    let lost = Visitor { cookie: "onceward-verify=lost".to_owned(), ..person.clone() };
-    for page in [
-        lost.post("/verify/send", &[("number", NUMBER)]).await,
-        site.client.get("/verify").await,
-        site.client.get(&session.path).await,
-    ] {
-        assert_eq!(page.status(), 404);
-        let policy = page.header("content-security-policy");
-        assert!(policy.ends_with("frame-ancestors *"), "a frame of the application shows it: {policy}");
-        page.says(["<body data-error=\"ended\">", "has expired"]);
-        assert!(!page.text().contains("<form") && !page.text().contains("Owl Bank"), "{}", page.text());
-    }
-    let own = person.get("/verify").await;
-    assert!(own.header("content-security-policy").ends_with("frame-ancestors https://b.example"));
 }
 
 #[tokio::test]

@@ -1,16 +1,9 @@
-//! The simulator's inbox: its events, and when there is none. `tests/http/inbox.rs` has the page, the list and the form.
+//! The events of the simulator's inbox. `tests/http/inbox.rs` has the page, the list and the form.
 
 use rustix::process::Signal;
 use tokio::io::AsyncReadExt as _;
 
 use crate::support::prelude::*;
-
-#[tokio::test]
-async fn a_start_with_a_provider_says_why_there_is_no_inbox() {
-    let world = World::new().await;
-    let stopped = world.server.stop().await;
-    stopped.says(["no inbox page", "ONCEWARD_OTP_SMS_PROVIDER=Simulator"]);
-}
 
 #[tokio::test]
 async fn an_event_tells_each_page_that_a_message_has_come() {

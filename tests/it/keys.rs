@@ -1,4 +1,4 @@
-//! `onceward keys`, with a server and without, and the account's credentials.
+//! `onceward keys`, with a server and without.
 
 use crate::support::prelude::*;
 
@@ -33,22 +33,10 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
 }
 
 #[tokio::test]
-async fn a_person_reads_what_was_done_and_a_secret_once() {
+async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
     let setup = with_shop();
     setup.command(["keys", "list"]).await.exits(70).says(["no data directory"]);
     assert!(!setup.data_dir().exists(), "looking makes nothing");
-    let made = setup.command(["keys", "create", "--service", "shop", "--name", "web shop"]).await.exits(0);
-    made.says(["id:     SK", "secret: ", "service Acme Shop (VA", "verify", "not shown again"]);
-    let list = setup.command(["keys", "list"]).await;
-    list.says(["SID", "LAST_USED", "Acme Shop", "web shop", "verify"]);
-    let id = &made.output.split_once("id:     ").expect("an id").1[..34];
-    setup.command(["keys", "revoke", id]).await.says([format!("{id} is refused since")]);
-    setup.command(["keys", "revoke", id]).await.exits(0).says([format!("{id} was revoked before")]);
-}
-
-#[tokio::test]
-async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
-    let setup = with_shop();
     let unknown = format!("SK{}", "0".repeat(32));
     for (arguments, code, words) in [
         (&["keys", "create", "--service", "nowhere"][..], 70, "no service \"nowhere\""),
@@ -62,15 +50,6 @@ async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
     }
     let wrong = setup.config("services", json!({"shop": {"code-length": 2}}));
     wrong.command(["keys", "list"]).await.exits(64).says(["services.shop.code-length"]);
-}
-
-#[tokio::test]
-async fn an_account_that_the_environment_gives_is_neither_shown_nor_replaced() {
-    let setup = V2::account(Setup::new());
-    let server = setup.start().await;
-    setup.command(["keys", "root", "--new"]).await.exits(70).says(["ONCEWARD_AUTH_TOKEN"]);
-    assert!(!server.stop().await.output.contains(OWN_TOKEN));
-    assert!(!setup.data_dir().join("account.env").exists());
 }
 
 fn with_shop() -> Setup {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::prelude::*;
@@ -82,26 +81,6 @@ async fn sighup_gives_new_connections_the_new_certificate_if_it_is_good() {
     is_served(&mut new).await;
     // The old connection lives on.
     is_served(&mut old).await;
-}
-
-#[tokio::test]
-async fn a_certificate_that_has_expired_is_served_with_a_warning() {
-    for (from, word) in [
-        (2019, "certificate expired at 2020-01-01T00:00:00Z"),
-        (2089, "certificate not valid before 2089-01-01T00:00:00Z"),
-    ] {
-        let authority = Authority::new();
-        let setup = authority.issue_between(from, from + 1).configure(Setup::new());
-        let server = setup.start().await;
-        let line = server.logs("WARN", word).await;
-        assert!(line["file"].as_str().expect("a path").contains("tls.crt"), "{line}");
-        let name = ServerName::try_from("localhost").expect("a name");
-        let stream = server.client.connection().await;
-        let connector = TlsConnector::from(authority.client(&[]));
-        assert!(connector.connect(name, stream).await.is_err(), "clients refuse it");
-        server.logs("DEBUG", "TLS handshakes failed").await;
-        setup.command(["--check"]).await.exits(0).says([word]);
-    }
 }
 
 fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {

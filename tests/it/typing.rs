@@ -62,14 +62,3 @@ async fn the_tutorial_takes_a_number_for_a_code_unless_it_may_have_lost_zeros() 
     let code: u64 = code.parse().expect("digits");
     check(&number, json!(code)).await.expects_message(200, "This is a valid match!");
 }
-
-#[tokio::test]
-async fn a_refusal_or_an_answer_is_about_the_number_as_its_caller_wrote_it() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    v2.begins(&service, "+1415555012x").await.tells(400, "60200").says(["U+0078"]);
-    v2.begins(&service, "+22507123456").await.tells(400, "60200").says(["ten digits since 31 January 2021"]);
-    // Today's form of it is another one.
-    world.send("+52 1 55 1234 5678").await.expects(sent("+5215512345678", 5));
-    let code = world.twilio().code_for("+525512345678");
-    world.verify("+525512345678", &code).await.expects(verified("+525512345678"));
-}

@@ -1,6 +1,7 @@
 //! Paths, methods, and the descriptions of all of them.
 
 use onceward_testkit::{V2World, World, is_error, json, root};
+use serde_json::json;
 
 #[tokio::test]
 async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones() {
@@ -36,6 +37,19 @@ async fn a_path_part_that_decodes_to_another_path_is_400_with_and_without_a_key(
     assert_eq!(world.world.get("/hooks/..%2f..%2fv2").await.status, 404);
     assert_eq!(world.get("/v2/PhoneNumbers/a..b").await.status, 200);
     assert_ne!(world.get("/v2/Guard/Explanations/192.0.2.0%2F24").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_lookup_shows_null_for_a_package_without_data_and_refuses_unknown_ones() {
+    let world = V2World::new().await;
+    let fields = "Fields=caller_name,%20line_type_intelligence%20";
+    let found = json(&world.get(&format!("/v2/PhoneNumbers/+447400123456?{fields}")).await);
+    let shown = (&found["caller_name"], &found["line_type_intelligence"]["type"]);
+    assert_eq!(shown, (&json!(null), &json!("mobile")), "{found}");
+    let unreadable = json(&world.get("/v2/PhoneNumbers/no%20number%3F").await);
+    let url = "http://codes.example/v2/PhoneNumbers/no%20number%3F";
+    assert_eq!((&unreadable["phone_number"], &unreadable["url"]), (&json!("no number?"), &json!(url)));
+    is_error(&world.get("/v2/PhoneNumbers/+14155552671?Fields=shoe_size").await, 400, 60200);
 }
 
 #[tokio::test]

@@ -84,22 +84,3 @@ async fn a_retry_that_the_gateway_had_at_kill_9_is_not_made_again() {
     assert_eq!(world.twilio().received_for(&number).len(), 2);
     world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
 }
-
-#[tokio::test]
-async fn every_failed_send_logs_its_reason_with_the_id_of_its_request() {
-    let settings = [("bounds.breaker-failures", json!(2)), ("bounds.breaker-open-for", json!(100_000))];
-    let world = World::with(settings).await;
-    world.twilio().otherwise(Reply::ServerError(500));
-    // The first two ask the gateway, and the third finds its circuit open.
-    for (message, field, reason) in [
-        ("outcome of a message unknown", "class", "Ambiguous"),
-        ("outcome of a message unknown", "class", "Ambiguous"),
-        ("message not sent", "error", "every gateway for this number is out of service; nothing was sent"),
-    ] {
-        let answer = world.send(&world.number()).await.expects_status(500);
-        let id = answer.header("x-request-id");
-        let is_it = |event: &Value| event["request_id"] == id && event["message"] == message;
-        let line = world.server.event(message, is_it).await;
-        assert_eq!((line["level"].as_str(), line[field].as_str()), (Some("WARN"), Some(reason)), "{line}");
-    }
-}

@@ -753,6 +753,9 @@ mod tests {
         assert!(after.by_cookie(&cookie).await.is_ok());
         assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());
         assert!(after.redeem(ServiceId::new(2), &code.sid(), code.expose()).await.is_err());
+        assert!(after.redeem(SERVICE, &cookie.sid(), code.expose()).await.is_err());
+        let forged = SessionSecret::new(code.sid(), [9; 32]);
+        assert!(after.redeem(SERVICE, &code.sid(), forged.expose()).await.is_err());
         assert!(after.redeem(SERVICE, &code.sid(), code.expose()).await.is_ok());
     }
 }
