@@ -230,36 +230,12 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
 }
 
 #[test]
-fn the_approval_of_the_caller_has_the_effect_of_a_right_code() {
-    let mut number = World::of_a_new_service();
-    number.fails(51);
-    let code = number.sends();
-    number.checks_wrong();
-    let mut approved = number.clone();
-    approved.ends(Ending::Approved);
-    assert_eq!(number.checks(&code), Decided(CheckOutcome::Approved));
-    assert_eq!(approved.state, number.state);
-}
-
-#[test]
 fn the_wait_between_messages_ends_at_its_end() {
     let mut number = World::of_a_new_service();
     number.policy.sends.cools_down = true;
     number.begins();
     let BeginOutcome::Limited(limit) = number.ask() else { panic!("no wait") };
     number.now = limit.until().expect("its end");
-    number.permit();
-}
-
-#[test]
-fn the_sixth_message_of_a_verification_waits_for_its_second_second() {
-    let mut number = World::of_a_new_service();
-    number.policy.sends.max = None;
-    for _ in 0..5 {
-        number.begins();
-    }
-    assert_eq!(number.ask(), BeginOutcome::Limited(SendLimit::AtOnce));
-    number.advance(secs(1));
     number.permit();
 }
 

@@ -1,6 +1,6 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, name_of, no_live_code, secs, wrong};
+use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{CheckOutcome, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome};
 
@@ -126,15 +126,6 @@ fn the_result_of_a_send_whose_code_was_replaced_changes_nothing() {
         world.settles(&first, result);
         assert_eq!(world.state, before);
     }
-}
-
-#[test]
-fn a_check_by_name_of_a_number_without_a_record_finds_nothing() {
-    let mut other = World::new();
-    let name = name_of(&other.permit());
-    let mut world = World::new();
-    assert_eq!(world.submits(None, Some(name)), Decided(CheckOutcome::NotFound));
-    assert_eq!(world.checks_wrong(), no_live_code(5), "the compatible routes do not tell");
 }
 
 #[test]
