@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::{Channel, Timestamp};
+use crate::domain::Timestamp;
 use crate::{Gateway, GatewaySettingsError, ProviderSettings};
 
 #[test]
@@ -27,14 +27,6 @@ fn the_refusal_of_a_setting_names_the_variable_of_older_servers() {
         assert!(error.contains(named) && error.is_empty() == named.is_empty(), "{value}: {error}");
         assert!(!error.contains("hunter2"), "{error}");
     }
-}
-
-#[test]
-fn sinch_needs_no_address_and_holds_its_codes() {
-    let gateway = built(GatewayName::Sinch, &[("app_id", "app"), ("app_secret", "s3cr3t")]);
-    let gateway = gateway.expect("a gateway");
-    assert_eq!((gateway.name(), gateway.holds_codes()), (GatewayName::Sinch, true));
-    assert_eq!(gateway.channels(), [Channel::Sms, Channel::Call]);
 }
 
 fn built(name: GatewayName, values: &[(&str, &str)]) -> Result<Arc<dyn Gateway>, GatewaySettingsError> {

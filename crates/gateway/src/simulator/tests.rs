@@ -7,19 +7,6 @@ use crate::domain::{AttemptLogKey, CodeLength};
 use crate::double;
 
 #[tokio::test]
-async fn a_message_is_in_the_inbox_once_it_is_accepted() {
-    let (simulator, clock) = simulator();
-    clock.advance(Duration::from_secs(5));
-    let accepted = simulator.send(&message(ANNA, 7)).await.expect("accepted");
-    let inbox = simulator.messages(None, 10);
-    let InboxMessage { id, to, channel, text, code, received, expires, .. } = &inbox[0];
-    assert_eq!((inbox.len(), id, to.as_u64(), *channel), (1, &accepted.message_id, ANNA, Channel::Sms));
-    assert_eq!((&**text, code.expose()), ("Your code is 000007", "000007"));
-    let at = Timestamp::from_millis;
-    assert_eq!((*received, *expires, inbox[0].service()), (at(1_005_000), at(1_035_000), ServiceId::DEFAULT));
-}
-
-#[tokio::test]
 async fn the_last_thousand_messages_are_kept_the_newest_first() {
     let (simulator, _clock) = simulator();
     let mut ids = std::collections::HashSet::new();
@@ -127,19 +114,6 @@ async fn a_late_message_arrives_later_and_a_silent_gateway_never_answers() {
     let silent = message(15_005_550_011, 1);
     let answer = tokio::time::timeout(Duration::from_secs(3600), simulator.send(&silent)).await;
     assert!(answer.is_err());
-}
-
-#[tokio::test]
-async fn a_lost_message_is_accepted_and_reported_as_undelivered() {
-    let (simulator, _clock) = simulator();
-    let mut receipts = simulator.receipts().expect("not taken yet");
-    assert!(simulator.receipts().is_none());
-    let lost = message(15_005_550_013, 1);
-    let accepted = simulator.send(&lost).await.expect("accepted");
-    let receipt = receipts.recv().await.expect("a receipt");
-    assert_eq!((receipt.attempt, receipt.message_id), (lost.attempt, accepted.message_id));
-    assert_eq!((receipt.status, receipt.code), (ReceiptStatus::Failed, Some(30_003)));
-    assert!(simulator.messages(None, 10).is_empty());
 }
 
 const ANNA: u64 = 14_155_552_671;
