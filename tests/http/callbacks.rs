@@ -34,7 +34,9 @@ async fn the_paths_exist_if_a_gateway_reports_are_named_and_take_post() {
 
 #[tokio::test]
 async fn the_server_takes_signed_reports_as_sent_with_or_without_public_path() {
-    let world = World::with(with_twilio()).await;
+    let mut with_slash = with_twilio();
+    with_slash.settings.delivery.public_url = Some(format!("{PUBLIC_URL}/").into());
+    let world = World::with(with_slash).await;
     for (path, form) in REPORTS {
         for prefix in ["", "/otp"] {
             let reply = world.ask(signed(prefix, &format!("{path}{QUERY}"), form)).await;

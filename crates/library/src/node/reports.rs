@@ -151,35 +151,3 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     let _ = timeout(GATE_WAIT, recorded).await;
     twiml::reading(&said.text, said.locale)
 }
-
-#[cfg(test)]
-mod tests {
-    use secrecy::SecretString;
-
-    use super::*;
-    use crate::gateway::{TwilioAccount, TwilioSender, TwilioSettings};
-
-    fn gateways() -> GatewaySettings {
-        let account = TwilioAccount {
-            account_sid: "AC0123456789abcdef0123456789abcdef".to_owned(),
-            auth_token: SecretString::from("s3cr3t".to_owned()),
-            base_url: "http://127.0.0.1:9".to_owned(),
-        };
-        let sender = TwilioSender::Number("+15005550006".to_owned());
-        let twilio = TwilioSettings { account, sender, whatsapp: None };
-        let providers = vec![ProviderSettings::TwilioMessages(twilio)];
-        GatewaySettings { providers, ..GatewaySettings::simulator() }
-    }
-
-    #[test]
-    fn the_path_prefix_is_the_path_of_the_public_url_without_its_last_slash() {
-        for (public_url, path) in [
-            ("https://otp.example.com", ""),
-            ("https://otp.example.com/", ""),
-            ("https://otp.example.com:8443/a/b/", "/a/b"),
-        ] {
-            let receiver = ReportReceiver::new(&gateways(), Some(&public_url.into())).expect("a receiver");
-            assert_eq!(receiver.path_prefix(), path, "{public_url}");
-        }
-    }
-}

@@ -1,22 +1,6 @@
 //! `services` and the account. `cases` has what a service and a template may be.
 
 use super::*;
-use crate::config::services::ServiceSettings;
-
-#[test]
-fn a_refused_request_hears_of_times_and_nothing_of_config_json() {
-    let refused = |key: &str, value: &str| {
-        let given = [(key.to_owned(), value.into())].into_iter().collect();
-        ServiceSettings::default().with(given).expect_err("an error").why
-    };
-    for (key, value, words) in [
-        ("code-life", "0s", "must be a time from 30s to 1h, such as"),
-        ("lockout", "growing", "must be \"verification\" or a time from 1s to 30days, such as"),
-        ("locale", "german", "must be a language such as \"de\""),
-    ] {
-        says(&refused(key, value), &[words]);
-    }
-}
 
 #[test]
 fn the_command_line_needs_only_what_is_about_services() {

@@ -1,26 +1,10 @@
 //! The results of a send and of a check, and texts of the caller's own.
 
-use std::time::Duration;
-
-use super::world::{ANNA, World, code, secs, wrong};
+use super::world::{ANNA, World, secs};
 use crate::engine::CheckOutcome;
 use crate::otp::{NumberError, NumberProblem, Otp, OtpError, Refusal, Timestamp, Verified};
 use crate::registry::TestNumber;
 use crate::verification::numbers::Reply;
-
-#[tokio::test]
-async fn a_right_code_is_valid_once() {
-    let world = World::new();
-    let otp = world.start().await;
-    let sent = otp.send_sms(ANNA).await.expect("sent");
-    assert_eq!(sent.attempts_left(), 5);
-    assert!(sent.message_id().starts_with("SM"), "{sent:?}");
-    let code = code(&otp);
-    assert_eq!(otp.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(4));
-    assert!(otp.verify(ANNA, &code).await.code_valid());
-    // A verified number starts again without a memory.
-    assert_eq!(otp.verify(ANNA, &code).await.attempts_left(), Some(5));
-}
 
 #[test]
 fn a_check_has_three_answers_and_the_reason_why_a_code_was_not_judged() {
@@ -52,14 +36,6 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
         assert_eq!(otp.send_sms(phone).await, Err(error.clone()));
         assert_eq!(otp.verify(phone, "123456").await, Verified::failed(error));
         assert_eq!(otp.inbox_code(phone), None);
-    }
-}
-
-#[test]
-fn a_lockout_is_told_in_whole_seconds_and_never_as_none() {
-    for (millis, told) in [(1, "1 s"), (1_000, "1 s"), (1_001, "2 s")] {
-        let error = OtpError::Locked { remaining: Duration::from_millis(millis) };
-        assert!(error.to_string().ends_with(told), "{error}");
     }
 }
 

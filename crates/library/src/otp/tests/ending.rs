@@ -54,22 +54,6 @@ async fn after_a_stop_nothing_is_decided_and_every_handle_says_so() {
 }
 
 #[tokio::test]
-async fn after_a_stop_the_directory_is_free_and_holds_what_was_counted() {
-    let world = World::new();
-    let first = world.start().await;
-    first.send_sms(ANNA).await.expect("sent");
-    let code = code(&first);
-    assert_eq!(first.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(4));
-    first.stop().await.expect("stopped");
-    // The first handle still exists.
-    let second = world.start().await;
-    assert_eq!(second.verify(ANNA, &wrong(&code)).await.attempts_left(), Some(3));
-    assert!(second.verify(ANNA, &code).await.code_valid());
-    assert_eq!(second.attempts(&AttemptQuery::newest(10)).await.expect("a list").len(), 1);
-    drop(first);
-}
-
-#[tokio::test]
 async fn an_engine_whose_last_handle_is_dropped_stops_by_itself() {
     let world = World::new();
     let first = world.start().await;

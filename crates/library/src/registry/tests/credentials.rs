@@ -2,29 +2,12 @@
 
 use super::*;
 use crate::registry::{
-    AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Revocation, Scope, Scopes,
-    Unauthenticated,
+    AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes, Unauthenticated,
 };
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "a token of twenty.."; // as long as one must be
 const MINUTE: Duration = Duration::from_secs(60);
-
-#[tokio::test]
-async fn the_account_is_opened_by_the_token_that_is_kept() {
-    let (world, registry) = World::opened().await;
-    let drawn = registry.draw_account().await.expect("drawn");
-    let (sid, token) = (drawn.sid.to_string(), drawn.token.expose().to_owned());
-    assert!(sid.starts_with("AC") && token.len() == 32, "as long as Twilio's");
-    assert!(registry.authenticate(&sid, &token).is_err() && !registry.has_account());
-    registry.keep_account(&drawn).await.expect("kept");
-    assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
-    assert_eq!(registry.account_sid(), drawn.sid);
-
-    let registry = world.restarted().open().await;
-    assert!(registry.is_account(&drawn), "after a restart too");
-    assert!(matches!(registry.authenticate(&sid, &token), Ok(Caller::Root)));
-}
 
 #[tokio::test]
 async fn no_secret_is_kept() {
@@ -76,40 +59,6 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
     for password in ["", "\0", "0"] {
         assert!(without_account.authenticate(&unknown, password).is_err());
     }
-}
-
-#[tokio::test]
-async fn a_caller_may_what_the_key_is_for_and_where() {
-    let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
-    let (shop, club) = (registry.made("Shop").await.id, registry.made("Club").await.id);
-    let root = registry.authenticate(ACCOUNT, TOKEN).expect("let in");
-    for scope in Scope::ALL {
-        assert!(root.may(scope, shop) && root.may(scope, ServiceId::DEFAULT) && root.may_everywhere(scope));
-    }
-    let one = caller(&registry, &key_for(&registry, Some(shop)).await).expect("let in");
-    assert!(one.may(Scope::Verify, shop) && !one.may(Scope::Verify, club));
-    assert!(!one.may(Scope::Admin, shop) && !one.may_everywhere(Scope::Verify));
-    assert_eq!((one.service(), root.service()), (Some(shop), None));
-    let all = registry.create_key(None, admin(), None).await.expect("a key");
-    let all = caller(&registry, &all).expect("let in");
-    assert!(all.may(Scope::Admin, club) && all.may_everywhere(Scope::Admin));
-    assert!(!all.may(Scope::Verify, club));
-}
-
-#[tokio::test]
-async fn several_keys_are_live_at_once_until_one_is_revoked() {
-    let registry = World::new().open().await;
-    let (old, new) = (key_for(&registry, None).await, key_for(&registry, None).await);
-    let let_in = |made| caller(&registry, made).is_ok();
-    assert!(let_in(&old) && let_in(&new));
-    let revoked = registry.revoke_key(old.key.sid, false).await.expect("revoked");
-    assert_eq!((revoked.key.revoked, revoked.already_revoked), (Some(START), false));
-    assert!(!let_in(&old) && let_in(&new));
-    let again = Revocation { already_revoked: true, ..revoked };
-    assert_eq!(registry.revoke_key(old.key.sid, false).await, Ok(again), "twice is once");
-    assert_eq!(registry.live_keys(), 1);
-    let unknown = registry.revoke_key(Sid::new(SidKind::ApiKey, [9; 16]), false).await;
-    assert_eq!(unknown, Err(RegistryError::NotFound(Item::ApiKey)));
 }
 
 #[tokio::test]

@@ -7,21 +7,6 @@ use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
-async fn what_is_changed_is_seen_and_the_rest_stays() {
-    let (world, registry) = World::opened().await;
-    let service = registry.made("Shop").await;
-    world.clock.advance(Duration::from_secs(9));
-    let fields = given(json!({ "code-length": 8, "tts-name": "Anna", "lockout": "60s" }));
-    let changed = registry.update_service(service.sid, fields).await.expect("a change");
-    assert_eq!((changed.settings.code_length.get(), changed.settings.friendly_name.as_str()), (8, "Shop"));
-    assert_eq!(changed.updated.since(service.updated), Duration::from_secs(9));
-    assert_eq!((changed.created, changed.id), (service.created, service.id));
-    let taken_away = given(json!({ "tts-name": null }));
-    let changed = registry.update_service(service.sid, taken_away).await.expect("a change");
-    assert_eq!(changed.settings.tts_name, None);
-}
-
-#[tokio::test]
 async fn a_change_that_changes_nothing_writes_nothing() {
     let (world, registry) = World::opened().await;
     let service = registry.made("Shop").await;
@@ -54,21 +39,6 @@ async fn values_that_cannot_be_are_refused_by_name() {
     }
     assert_eq!(refused_field(registry.create_service(given(json!({}))).await), "friendly_name");
     assert_eq!(registry.count(), 4, "none of them was made");
-}
-
-#[tokio::test]
-async fn services_are_listed_from_the_newest() {
-    let registry = World::new().open().await;
-    for name in ["one", "two", "three"] {
-        registry.made(name).await;
-    }
-    for (skip, limit, names) in
-        [(0, 10, &["three", "two", "one", "Acme"][..]), (1, 2, &["two", "one"]), (9, 2, &[])]
-    {
-        let listed = registry.services(skip, limit);
-        let listed: Vec<_> = listed.iter().map(|service| service.settings.friendly_name.as_str()).collect();
-        assert_eq!(listed, names);
-    }
 }
 
 #[tokio::test]
