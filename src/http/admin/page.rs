@@ -514,14 +514,4 @@ mod tests {
         }
         assert_eq!(sign_in_for("/admin?range=14d&a=b"), "/admin/sign-in?to=%2Fadmin%3Frange%3D14d%26a%3Db");
     }
-
-    #[test]
-    fn a_cookie_over_tls_is_for_this_host_and_secure() {
-        let cookie = set_cookie(Transport::Encrypted, None);
-        let cookie = cookie.to_str().expect("text");
-        assert!(
-            cookie.starts_with("__Host-onceward=; Path=/; HttpOnly; SameSite=Strict; Secure"),
-            "{cookie}"
-        );
-    }
 }

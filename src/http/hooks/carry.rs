@@ -133,16 +133,3 @@ pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(
 fn of_error(running: &Running, refused: &verify::Refused) -> Refused {
     Error::refused(refused, running.verifier.now()).into()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_read_with_and_without_its_plus() {
-        for text in ["+14155552671", "14155552671", "\u{202a}14155552671\u{202c}", " +1 415-555-2671"] {
-            assert_eq!(number(text).ok().map(PhoneNumber::e164), Some("+14155552671".to_owned()));
-        }
-        assert!(number("").is_err() && number("owl").is_err());
-    }
-}
