@@ -573,6 +573,8 @@ pub fn tutorial() -> Routes {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::RETRY_AFTER;
+
     use super::*;
 
     const BAD_BODY: &str = r#"{"code":400,"message":"Invalid request body"}"#;
@@ -708,6 +710,24 @@ mod tests {
             let body = response::whole(answer.into_body()).expect("no stream");
             let body = std::str::from_utf8(&body).expect("text");
             assert!(body.starts_with(r#"{"message":""#) && body.contains(words), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_503_and_a_busy_number_429_both_with_retry_after() {
+        use Refusal::{NumberBusy, Overloaded, SendsOverloaded, Stopping, StoreUnavailable};
+        for refusal in [Overloaded, SendsOverloaded, StoreUnavailable, Stopping, NumberBusy] {
+            let status = if refusal == NumberBusy { 429 } else { 503 };
+            for (format, beginning) in [
+                (ErrorFormat::Envelope, format!(r#"{{"code":{status},"message":""#)),
+                (ErrorFormat::Message, r#"{"message":""#.to_owned()),
+            ] {
+                let answer = Error::from(refusal).answer(format);
+                assert_eq!(answer.status().as_u16(), status);
+                assert_eq!(answer.headers()[RETRY_AFTER], "1");
+                let body = response::whole(answer.into_body()).expect("no stream");
+                assert!(body.starts_with(beginning.as_bytes()), "{refusal:?}");
+            }
         }
     }
 }

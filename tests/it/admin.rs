@@ -66,7 +66,7 @@ async fn the_secret_is_asked_for_only_over_tls_or_at_an_own_address() {
     let proxied = world_behind_proxy().await;
     let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https")];
     let answer = proxied.post_form("/admin/sign-in", &claimed, &OWNER).await;
-    answer.header("set-cookie").says(["__Host-onceward=", "; SameSite=Strict; Secure"]);
+    answer.header("set-cookie").says(["__Host-onceward=", "; Path=/; HttpOnly; SameSite=Strict; Secure"]);
     // Any client can claim to be a proxy.
     world.post_form("/admin/sign-in", &claimed, &OWNER).await.expects_status(403);
     for (host, forwarded) in [

@@ -310,11 +310,4 @@ mod tests {
         assert_eq!(limit.begin(STRANGER, at(0)), Ok(()));
         assert_eq!(limit.counted.lock().len(), MAX_ADDRESSES);
     }
-
-    #[test]
-    fn a_form_token_belongs_to_one_session() {
-        let [one, other] = ["1", "2"].map(|id| SessionId(Zeroizing::new(id.to_owned())));
-        assert!(one.made_form(&one.form_token()));
-        assert!(!one.made_form(&other.form_token()) && !one.made_form(""));
-    }
 }
