@@ -307,16 +307,15 @@ mod tests {
     #[test]
     fn a_copy_that_sled_does_not_open_in_time_or_panics_about_is_an_error() {
         let home = tempfile::tempdir().expect("a directory");
-        let open = |open| open_in_time(home.path(), Duration::from_millis(50), open).map(drop);
-        let error = open(|_| {
+        let open = |within, open| open_in_time(home.path(), within, open).map(drop);
+        let hangs: fn(&Path) -> _ = |_| {
             loop {
                 thread::park();
             }
-        })
-        .expect_err("too late")
-        .to_string();
+        };
+        let error = open(Duration::from_millis(50), hangs).expect_err("too late").to_string();
         assert!(error.contains("did not open it within 50ms"), "{error}");
-        let error = open(|_| panic!("on request")).expect_err("a panic").to_string();
+        let error = open(OPENS_WITHIN, |_| panic!("on request")).expect_err("a panic").to_string();
         assert!(error.contains("sled panicked"), "{error}");
     }
 }
