@@ -652,8 +652,9 @@ impl Inner {
             let mut guard = self.guard.lock();
             changed = guard.rows.take_changed(AT_ONCE);
             let mut of_counts = self.counts.lock();
-            // What these contain is of earlier seconds than the next message.
-            let second = if of_counts.has_changed() { guard.close_second() } else { written };
+            // What these contain is of earlier seconds than the next message, if the clock allows it.
+            let is_changed = of_counts.has_changed();
+            let second = if is_changed { guard.close_second_by(self.clock.now()) } else { written };
             counts = of_counts.take_changed(second, COUNTS_AT_ONCE);
         }
         let subject = Subject::of_name(&"guard rows", &self.slots);
@@ -713,9 +714,9 @@ impl Inner {
     /// Reports that a budget has too little left for a message.
     fn spent_budget(&self, message: Message<'_>, full: Full) -> GuardRefusal {
         let (rule, is_refused, until) = (Rule::Budget, true, Some(full.until));
-        if let Some(SpentBudget { service, newly_spent }) =
-            self.budgets.spent(message.service, full.id, &mut self.counts.lock(), self.clock.now())
-        {
+        // Not in the condition: the counts would be locked until the end of the block.
+        let spent = self.budgets.spent(message.service, full.id, &mut self.counts.lock(), self.clock.now());
+        if let Some(SpentBudget { service, newly_spent }) = spent {
             let key = Key::new(service, Dimension::Total);
             self.count(message, &Finding { rule, key, is_refused, figures: None, until }, newly_spent);
         }
