@@ -307,8 +307,9 @@ async fn a_challenge_that_was_passed_on_another_host_does_not_count() {
             let page = person.told("send", &form).await.text();
             assert_eq!(page.contains("name=\"code\""), *passes, "{host}: {page}");
         }
-        let refused = site.world.server.lines("challenge passed on another host, not accepted").len();
-        assert_eq!(refused, if public_url.is_some() { 2 } else { 0 });
+        let refused = if public_url.is_some() { 2 } else { 0 };
+        let server = &site.world.server;
+        server.logs_times(refused, "WARN", "challenge passed on another host, not accepted").await;
     }
 }
 
