@@ -124,10 +124,11 @@ async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
     let wait: u64 = limited.header("retry-after").parse().expect("seconds");
     assert!((1..=6).contains(&wait), "{wait}");
     from("192.0.2.8", OWN_TOKEN).await.expects_status(303);
+    from("nobody", OWN_TOKEN).await;
     let scrape = scraped(&proxied.server).await;
     let refused = "onceward_requests_refused_total{reason=\"unauthenticated\"}";
     assert_eq!(scrape.value(refused), Some(10.0), "{}", scrape.0);
-    for message in ["dashboard sign-in failed", "dashboard sign-in limited"] {
+    for message in ["dashboard sign-in failed", "dashboard sign-in limited", "client address not read"] {
         proxied.server.line(message).await;
     }
 }
@@ -141,6 +142,12 @@ async fn a_session_ends_at_once_when_its_key_is_revoked() {
     assert_eq!(visitor.get("/admin").await.status(), 303);
     let looked_up = visitor.post("/admin/search", &[("q", "+14155550123")]).await;
     looked_up.expects_status(401).says(["You are signed out"]);
+
+    let visitor = Visitor::of(&world).await;
+    for (state, is_shown) in [("live", false), ("revoked", true)] {
+        let page = visitor.get(&format!("/admin/keys?state={state}")).await.expects_status(200);
+        assert_eq!(page.text().contains(&sid), is_shown, "{state}");
+    }
 }
 
 #[tokio::test]
