@@ -4,11 +4,11 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, FromRequestParts as _, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts as _, MatchedPath, RawPathParams, Request};
 use bytes::Bytes;
-use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use hyper::http::request::Parts;
+use hyper::{HeaderMap, Uri};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -16,7 +16,7 @@ use super::app::App;
 use super::connection::Connection;
 use super::credential::{self, Credential};
 use super::error::Error;
-use super::group::Access;
+use super::group::Group;
 use super::response;
 use crate::observe::trace::{RequestId, SpanContext};
 use crate::registry::{Caller, Scope};
@@ -26,8 +26,10 @@ use crate::registry::{Caller, Scope};
 pub struct Origin {
     pub app: App,
     pub connection: Arc<Connection>,
-    /// Who may use the route.
-    pub access: Access,
+    pub group: Group,
+    /// The template of the path, if there is a route.
+    pub matched: Option<MatchedPath>,
+    pub uri: Uri,
     /// Stands in the answer and in the log.
     pub id: HeaderValue,
     /// The request's span, if it is traced.

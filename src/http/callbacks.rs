@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::MatchedPath;
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::http::uri::PathAndQuery;
@@ -20,6 +21,9 @@ async fn callback(call: Call) -> Result<Response, Error> {
     let reports = call.app.reports.as_ref().ok_or(Error::NOT_SERVED)?;
     let (head, body) = (&call.head, &call.body);
     let path_and_query = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let (prefix, matched) = (reports.path_prefix(), call.matched.as_ref().map_or("", MatchedPath::as_str));
+    let has_prefix = matched.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("/callbacks/"));
+    let path_and_query = &format!("{}{path_and_query}", if has_prefix { prefix } else { "" });
     let running = call.app.running().ok().map(Arc::as_ref);
     match reports.record(path_and_query, &head.headers, body, running).await {
         Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),

@@ -14,7 +14,7 @@ use axum::response::Response;
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -29,7 +29,7 @@ use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseE
 use super::values;
 use crate::config::AnswerSet;
 use crate::domain::{
-    Channel, Code, CodeLength, Locale, PhoneNumber, Region, ServiceId, Timestamp, minutes_up, seconds_up,
+    Channel, Code, CodeLength, Locale, PhoneNumber, ServiceId, Timestamp, minutes_up, seconds_up,
 };
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::template::{AppHash, MessageStyle, Wording};
@@ -39,7 +39,7 @@ use crate::verification::numbers::{
 
 /// The body of `POST /api/send-otp` and of `POST /send-code`. Go programs that marshal a struct without tags spell its
 /// fields with capitals, and the Redis version, which reads names in any case, understood them. It did not know the
-/// options: a value that cannot be understood is ignored.
+/// options: a value that cannot be understood may be a client's own, and is ignored.
 #[derive(Deserialize, JsonSchema)]
 struct SendBody<'a> {
     /// The number, in E.164 form.
@@ -47,18 +47,17 @@ struct SendBody<'a> {
     #[schemars(with = "values::Text<40>", example = &NUMBER)]
     phone_number: Cow<'a, str>,
     /// The channel that delivers the code.
-    #[serde(default, alias = "Channel", deserialize_with = "string_or_none")]
-    #[schemars(with = "Value", example = &"sms")]
-    channel: Option<String>,
+    #[serde(default, alias = "Channel")]
+    #[schemars(example = &"sms")]
+    channel: Value,
     /// The language of the message.
-    #[serde(default, alias = "Locale", deserialize_with = "string_or_none")]
-    #[schemars(with = "Value", example = &"de")]
-    locale: Option<String>,
+    #[serde(default, alias = "Locale")]
+    #[schemars(example = &"de")]
+    locale: Value,
     /// The hash of the Android app.
-    #[serde(rename = "appHash", alias = "AppHash", alias = "apphash")]
-    #[serde(default, deserialize_with = "string_or_none")]
-    #[schemars(with = "Value", example = &"FA+9qCX9VSu")]
-    app_hash: Option<String>,
+    #[serde(default, rename = "appHash", alias = "AppHash", alias = "apphash")]
+    #[schemars(example = &"FA+9qCX9VSu")]
+    app_hash: Value,
 }
 
 /// The body of `POST /api/verify-otp`.
@@ -92,52 +91,60 @@ struct VerifyCode<'a> {
     #[schemars(with = "values::Text<40>", example = &NUMBER)]
     phone_number: Cow<'a, str>,
     /// The submitted code.
-    #[serde(rename = "smsCode", deserialize_with = "text_or_number")]
+    #[serde(rename = "smsCode")]
     #[schemars(with = "AnyCode", example = &"123456")]
     sms_code: SmsCode,
 }
 
 /// A code as a client of the tutorial sends it: its server compared with `==`, to which 123456 and "123456" are equal.
-struct SmsCode {
-    text: Zeroizing<String>,
-    is_number: bool,
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "another type, expected a string")]
+enum SmsCode {
+    Text(String),
+    Number(u64),
 }
 
 const NUMBER: &str = "+14155552671";
 
-/// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
-async fn send_otp(call: Call) -> Result<Response, Error> {
-    let (reply, number) = send(&call, Wording::Api, None).await?;
-    Ok(api_send(call.app.settings.answers, &reply, number))
+/// Whose answers a client reads: the Redis version's as its README documents them, or byte for byte as its code answers; or
+/// the tutorial's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Older {
+    Documented,
+    AsBuilt,
+    Tutorial,
 }
 
 /// Life and length of the tutorial's codes: 600 s, six digits.
 const TUTORIAL_CODE: SendOptions = SendOptions::DEFAULT;
 
-/// `POST /send-code`: sends a code with the tutorial's life, length and text.
-async fn send_code(call: Call) -> Result<Response, Error> {
-    let (reply, number) = send(&call, Wording::Tutorial, Some(TUTORIAL_CODE)).await?;
-    Ok(tutorial_send(&reply, number))
+/// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
+async fn send_otp(call: Call) -> Result<Response, Error> {
+    send(&call, Older::redis_version(&call), Wording::Api, None).await
 }
 
-/// Sends a code as the body asks for it. Returns the number as it is spelled, too.
+/// `POST /send-code`: sends a code with the tutorial's life, length and text.
+async fn send_code(call: Call) -> Result<Response, Error> {
+    send(&call, Older::Tutorial, Wording::Tutorial, Some(TUTORIAL_CODE)).await
+}
+
 async fn send(
     call: &Call,
+    older: Older,
     wording: Wording,
     options: Option<SendOptions>,
-) -> Result<(Reply<SendOutcome>, PhoneNumber), Error> {
+) -> Result<Response, Error> {
     let body: SendBody<'_> = read(&call.body)?;
-    // The older servers did not know the options. One that cannot be understood may be a client's own, and is ignored.
-    let channel = body.channel.as_deref().and_then(Channel::parse);
+    let channel = body.channel.as_str().and_then(Channel::parse);
     if let Some(channel) = channel.filter(|channel| !call.app.channels.contains(channel)) {
         return Err(Error::body(BadBody::ChannelNotServed(channel.as_str())));
     }
-    let locale = body.locale.as_deref().and_then(Locale::parse);
-    let app_hash = body.app_hash.as_deref().and_then(AppHash::parse);
+    let locale = body.locale.as_str().and_then(Locale::parse);
+    let app_hash = body.app_hash.as_str().and_then(AppHash::parse);
     let style = MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None };
-    let (number, spelled) = number(&body.phone_number, call.app.settings.storage.default_region)?;
+    let (number, spelled) = number(call, &body.phone_number)?;
     let reply = call.send(Outgoing { channel, style, options, ..plain_send(number) }).await?;
-    Ok((reply, spelled))
+    Ok(sent(older, &reply, spelled))
 }
 
 /// A send as `POST /api/send-otp` asks for it without options.
@@ -148,61 +155,41 @@ pub fn plain_send(number: PhoneNumber) -> Outgoing {
 /// `POST /api/verify-otp`: checks a code.
 async fn verify_otp(call: Call) -> Result<Response, Error> {
     let VerifyOtp { user: JsonObject(user), code } = read(&call.body)?;
-    let (request, number) = check_request(&call, &user.phone_number, &code, None)?;
-    let reply = call.check(request).await?;
-    Ok(api_check(call.app.settings.answers, &reply, number, call.app.settings.policy.lockout_time()))
+    check(&call, Older::redis_version(&call), &user.phone_number, &code).await
 }
 
 const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
 
 /// `POST /verify-code`: checks a code.
 async fn verify_code(call: Call) -> Result<Response, Error> {
-    let VerifyCode { phone_number, sms_code: SmsCode { text: code, is_number } } = read(&call.body)?;
+    let VerifyCode { phone_number, sms_code } = read(&call.body)?;
+    let (code, is_number) = match sms_code {
+        SmsCode::Text(text) => (Zeroizing::new(text), false),
+        SmsCode::Number(number) => (Zeroizing::new(number.to_string()), true),
+    };
     if is_number && code.len() < usize::from(TUTORIAL_CODE.length.get()) {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
     }
-    let (request, _) = check_request(&call, &phone_number, &code, Some(TUTORIAL_CODE.length))?;
-    let reply = call.check(request).await?;
-    Ok(tutorial_check(&reply))
+    check(&call, Older::Tutorial, &phone_number, &code).await
 }
 
 /// An empty code is a bad body; a text that holds no code is wrong, and does not count.
-fn check_request(
-    call: &Call,
-    phone_number: &str,
-    code: &str,
-    length: Option<CodeLength>,
-) -> Result<(Check, PhoneNumber), Error> {
-    let (number, spelled) = number(phone_number, call.app.settings.storage.default_region)?;
+async fn check(call: &Call, older: Older, phone_number: &str, code: &str) -> Result<Response, Error> {
+    let (number, spelled) = number(call, phone_number)?;
     if code.is_empty() {
         return Err(Error::body(BadBody::EmptyCode));
     }
+    let length = (older == Older::Tutorial).then_some(TUTORIAL_CODE.length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    Ok((Check::new(key, call.submitted(code, length)), spelled))
-}
-
-/// A string; `None` for any other value.
-fn string_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(match Value::deserialize(deserializer)? {
-        Value::String(text) => Some(text),
-        _ => None,
-    })
-}
-
-/// A text, or a whole number that is written as one.
-fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SmsCode, D::Error> {
-    let (text, is_number) = match Value::deserialize(deserializer)? {
-        Value::String(text) => (text, false),
-        Value::Number(number) if number.is_u64() => (number.to_string(), true),
-        _ => return Err(de::Error::invalid_type(Unexpected::Other("another type"), &"a string")),
-    };
-    Ok(SmsCode { text: Zeroizing::new(text), is_number })
+    let reply = call.check(Check::new(key, call.submitted(code, length))).await?;
+    Ok(checked(older, &reply, spelled, call.app.settings.policy.lockout_time()))
 }
 
 /// The number, and as it is spelled.
-fn number(text: &str, region: Option<Region>) -> Result<(PhoneNumber, PhoneNumber), Error> {
-    PhoneNumber::parse_with_spelling(text, region).map_err(|error| Error::body(BadBody::Number(error)))
+fn number(call: &Call, text: &str) -> Result<(PhoneNumber, PhoneNumber), Error> {
+    let number = PhoneNumber::parse_with_spelling(text, call.app.settings.storage.default_region);
+    number.map_err(|error| Error::body(BadBody::Number(error)))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
@@ -252,216 +239,210 @@ impl Origin {
         outgoing.client =
             ClientSignals { network: self.client.map(ClientNet::from), exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
-        let reply = match self.app.running() {
-            Ok(running) => running.verifying.send_for_default_service(Box::new(outgoing)).await,
-            Err(starting) => Err(starting),
-        };
-        let is_out_of_service = |reply: &Reply<SendOutcome>| {
-            matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent
-        };
-        if reply.as_ref().is_ok_and(is_out_of_service) {
+        let reply = self.app.running()?.verifying.send_for_default_service(Box::new(outgoing)).await?;
+        if matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent {
             self.log_out_of_service();
-            debug!(request_id = self.request_id(), %number, outcome = "out-of-service", "code not sent");
         } else {
-            log_send(self.request_id(), number, reply.as_ref().map(|reply| &reply.outcome));
+            log_send(self.request_id(), number, &reply.outcome);
         }
-        reply.map_err(Error::from)
+        Ok(reply)
     }
 
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Error> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
-        let reply = match self.app.running() {
-            Ok(running) => running.verifying.check_for_default_service(check).await,
-            Err(starting) => Err(starting),
-        };
-        log_check(self.request_id(), number, reply.as_ref().map(|reply| reply.outcome));
-        reply.map_err(Error::from)
+        let reply = self.app.running()?.verifying.check_for_default_service(check).await?;
+        log_check(self.request_id(), number, reply.outcome);
+        Ok(reply)
     }
 }
 
 /// Logs a failed send at info level. The lines of the gateway, which has the provider's id, and of the guard have the same
 /// request id.
-fn log_send(request_id: &str, number: PhoneNumber, outcome: Result<&SendOutcome, &Refusal>) {
-    const NOT_SENT: &str = "code not sent";
-    let (outcome, words) = match outcome {
-        Ok(SendOutcome::Sent { postponed: true, .. }) => {
-            ("postponed", "code not sent yet, retried in the background")
+fn log_send(request_id: &str, number: PhoneNumber, outcome: &SendOutcome) {
+    let outcome = match outcome {
+        SendOutcome::Sent { postponed: false, .. } => {
+            return debug!(request_id, %number, outcome = "sent", "code sent");
         }
-        Ok(SendOutcome::Sent { .. }) => ("sent", "code sent"),
-        Ok(SendOutcome::NumberRefused) => ("number-refused", NOT_SENT),
-        Ok(SendOutcome::GatewayFailed) => ("gateway-failed", "code not sent, as far as is known"),
-        Ok(SendOutcome::Locked { .. }) => ("locked", NOT_SENT),
-        Ok(SendOutcome::Limited(_)) => ("limited", NOT_SENT),
-        Ok(SendOutcome::GuardRefused(_)) => ("refused-by-guard", NOT_SENT),
-        Err(refusal) => (refusal.name(), NOT_SENT),
+        SendOutcome::Sent { .. } => "postponed",
+        SendOutcome::NumberRefused => "number-refused",
+        SendOutcome::GatewayFailed => "gateway-failed",
+        SendOutcome::Locked { .. } => "locked",
+        SendOutcome::Limited(_) => "limited",
+        SendOutcome::GuardRefused(_) => "refused-by-guard",
     };
     if matches!(outcome, "number-refused" | "gateway-failed") {
-        return info!(request_id, %number, outcome, "{words}");
+        return info!(request_id, %number, outcome, "code not sent");
     }
-    debug!(request_id, %number, outcome, "{words}");
+    debug!(request_id, %number, outcome, "code not sent");
 }
 
 /// Logs a new lockout at info level: many of them are a sign of guessing.
-fn log_check(request_id: &str, number: PhoneNumber, outcome: Result<CheckOutcome, &Refusal>) {
-    const NOT_CHECKED: &str = "code not checked";
-    let (outcome, words) = match outcome {
-        Ok(CheckOutcome::Approved) => ("approved", "code checked"),
-        Ok(CheckOutcome::Wrong { .. }) => ("wrong", "code checked"),
-        Ok(CheckOutcome::LockedNow { live, .. }) => {
+fn log_check(request_id: &str, number: PhoneNumber, outcome: CheckOutcome) {
+    let outcome = match outcome {
+        CheckOutcome::Approved => "approved",
+        CheckOutcome::Wrong { .. } => "wrong",
+        CheckOutcome::LockedNow { live, .. } => {
             let outcome = "locked-now";
             return info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
         }
-        Ok(CheckOutcome::GatewayFailed) => {
+        CheckOutcome::GatewayFailed => {
             let outcome = "gateway-failed";
             return info!(request_id, %number, outcome, "code not checked by the provider");
         }
-        Ok(CheckOutcome::Locked { .. }) => ("locked", NOT_CHECKED),
-        Ok(CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound) => ("limited", NOT_CHECKED),
-        Err(refusal) => (refusal.name(), NOT_CHECKED),
+        CheckOutcome::Locked { .. } => "locked",
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => "limited",
     };
-    debug!(request_id, %number, outcome, "{words}");
+    debug!(request_id, %number, outcome, "code checked");
 }
 
-/// The answer of the compatible routes when a verification that `/v2` began for the same number has no message or no
-/// check left. They have no words for such limits.
-fn limited(form: ErrorFormat) -> Response {
-    Error::from(Refusal::NumberBusy).answer(form)
-}
+/// What an outcome is answered as documented, as built, and by the tutorial's routes. Spelling and spacing are meant to be
+/// like this.
+type Row = [(u16, &'static str); 3];
 
-/// The answer of `/api/send-otp`: as the Redis version's README documents it, or byte for byte as its code answers.
-/// Spelling and spacing are meant to be like this.
-fn api_send(set: AnswerSet, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    match reply.outcome {
-        SendOutcome::Sent { attempts_left, message_id: _, postponed: _ } => {
-            let message = match set {
-                AnswerSet::Documented => "OTP send successfully.",
-                AnswerSet::AsBuilt => "Successfully send OTP message",
-            };
-            api(StatusCode::OK, message, &Data(number, &[(TRIALS, attempts_left.into())]))
+const APPROVED: Row = [
+    (200, "OTP verified successfully."),
+    (200, "Successfully verified user"),
+    (200, "This is a valid match!"),
+];
+const NUMBER_REFUSED: Row = [
+    (400, "Invalid request body"),
+    (400, "Invalid request body"),
+    (400, "The phone number does not exist or cannot receive messages."),
+];
+const NOT_SENT: Row = [
+    FAILED,
+    FAILED,
+    (502, "The message may not have been sent: the provider refused it or did not answer in time."),
+];
+const NOT_CHECKED: Row = [
+    FAILED,
+    FAILED,
+    (502, "The code could not be checked: the provider that holds it did not answer in time."),
+];
+const FAILED: (u16, &str) = (500, "Internal server error occurred.");
+
+impl Older {
+    fn redis_version(call: &Call) -> Self {
+        match call.app.settings.answers {
+            AnswerSet::Documented => Self::Documented,
+            AnswerSet::AsBuilt => Self::AsBuilt,
         }
-        SendOutcome::Locked { until } => api_lock(set, number, until.since(reply.at)),
-        SendOutcome::Limited(_) => limited(ErrorFormat::Envelope),
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            let why = number_refused(reply, number);
-            response::plain(StatusCode::BAD_REQUEST, "Invalid request body").explained(&why)
-        }
-        SendOutcome::GuardRefused(refusal) => guard_refused(refusal, reply.at, number),
-        SendOutcome::GatewayFailed => retry_at_probe(gateway_failed(), reply),
     }
-}
 
-/// The answer of `/api/verify-otp`. `lockout` is the length of a new one.
-fn api_check(
-    set: AnswerSet,
-    reply: &Reply<CheckOutcome>,
-    number: PhoneNumber,
-    lockout: Duration,
-) -> Response {
-    const AS_BUILT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
-    match (reply.outcome, set) {
-        (CheckOutcome::Approved, _) => {
-            let message = match set {
-                AnswerSet::Documented => "OTP verified successfully.",
-                AnswerSet::AsBuilt => "Successfully verified user",
-            };
-            response::envelope(StatusCode::OK, 200, message, Some(number.e164()))
+    /// As built, the code of the envelope is not always the status.
+    fn say(self, status: u16, code: u16, message: &str, data: Option<impl Serialize>) -> Response {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match self {
+            Self::Tutorial => response::message(status, message),
+            Self::Documented | Self::AsBuilt => response::envelope(status, code, message, data),
         }
-        (CheckOutcome::Wrong { attempts_left, live: _ }, AnswerSet::Documented) => {
-            let data = Data(number, &[(TRIALS, attempts_left.into())]);
-            api(StatusCode::UNAUTHORIZED, "Incorrect OTP/ OTP Expired", &data)
-        }
-        (CheckOutcome::Wrong { attempts_left, live }, AnswerSet::AsBuilt) => {
-            let message = if live { "Incorrect OTP, Try Again" } else { "OTP Expired, Try Again" };
-            response::envelope(AS_BUILT, 401, message, Some(Data(number, &[(TRIALS, attempts_left.into())])))
-        }
-        (CheckOutcome::LockedNow { until: _, live }, AnswerSet::AsBuilt) => {
-            let minutes = minutes_up(lockout);
-            let beginning = if live {
-                "Incorrect OTP and Max Limit Reached"
-            } else {
-                "OTP Expired and Max Limit Reached,"
-            };
-            let message = format!("{beginning} Try after {minutes} min");
-            response::envelope(AS_BUILT, 403, &message, Some(Data(number, &[(TTL, minutes)])))
-        }
-        (CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until }, _) => {
-            api_lock(set, number, until.since(reply.at))
-        }
-        (CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound, _) => limited(ErrorFormat::Envelope),
-        (CheckOutcome::GatewayFailed, _) => gateway_failed(),
     }
-}
 
-/// Adds the time of the next probe, if the circuit of every gateway is open.
-fn retry_at_probe(answer: Response, reply: &Reply<SendOutcome>) -> Response {
-    match reply.reason {
-        Some(Failure::OutOfService { until }) => answer.retry_after(seconds_up(until.since(reply.at))),
-        _ => answer,
+    fn row(self, row: Row, data: Option<impl Serialize>) -> Response {
+        let (status, message) = row[self as usize];
+        self.say(status, status, message, data)
     }
-}
 
-fn gateway_failed() -> Response {
-    response::plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error occurred.")
-}
+    /// The answer when a verification that `/v2` began for the same number has no message or no check left. The older
+    /// servers have no words for such limits.
+    fn limited(self) -> Response {
+        let form = if self == Self::Tutorial { ErrorFormat::Message } else { ErrorFormat::Envelope };
+        Error::from(Refusal::NumberBusy).answer(form)
+    }
 
-/// The answer of a number that is locked out. As documented, both fields are the minutes until it may ask again: the
-/// contract says so, whatever the second one's name suggests. As built, Redis rounds a time to live to the second, and the
-/// Go code rounds the seconds down to minutes.
-fn api_lock(set: AnswerSet, number: PhoneNumber, remaining: Duration) -> Response {
-    if set == AnswerSet::Documented {
+    /// The answer of a number that is locked out. As documented, both fields are the minutes until it may ask again: the
+    /// contract says so, whatever the second one's name suggests. As built, Redis rounds a time to live to the second, and
+    /// the Go code rounds the seconds down to minutes.
+    fn locked(self, number: PhoneNumber, remaining: Duration) -> Response {
         let minutes = minutes_up(remaining);
-        let data = Data(number, &[(TTL, minutes), (LOCKOUT_DURATION, minutes)]);
-        return api(StatusCode::FORBIDDEN, "User locked out due to exceeding maximum attempts.", &data);
+        match self {
+            Self::Documented => {
+                let message = "User locked out due to exceeding maximum attempts.";
+                self.say(403, 403, message, Some(Data(number, &lockout(minutes))))
+            }
+            Self::AsBuilt => {
+                let minutes = u64::try_from((remaining.as_millis() + 500) / 60_000).unwrap_or(u64::MAX);
+                let message =
+                    format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
+                let ttl = [(TTL, minutes)];
+                self.say(403, 403, &message, Some(Data(number, if minutes > 0 { &ttl } else { &[] })))
+            }
+            Self::Tutorial => {
+                let unit = if minutes == 1 { "minute" } else { "minutes" };
+                let locked = "This phone number is locked out after too many wrong codes.";
+                self.say(403, 403, &format!("{locked} Try again in {minutes} {unit}."), None::<()>)
+            }
+        }
     }
-    let minutes = u64::try_from((remaining.as_millis() + 500) / 60_000).unwrap_or(u64::MAX);
-    let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
-    let ttl = [(TTL, minutes)];
-    api(StatusCode::FORBIDDEN, &message, &Data(number, if minutes > 0 { &ttl } else { &[] }))
-}
 
-/// A response of the `/api/*` routes whose code is its status.
-fn api(status: StatusCode, message: &str, data: &Data<'_>) -> Response {
-    response::envelope(status, status.as_u16(), message, Some(data))
-}
-
-/// The pumping guard refuses the message. A client that knows only lockouts shows the minutes of `data`.
-fn guard_refused(refusal: GuardRefusal, now: Timestamp, number: PhoneNumber) -> Response {
-    let minutes = minutes_up(refusal.until.map_or(NEVER, |until| until.since(now)));
-    let lockout = [(TTL, minutes), (LOCKOUT_DURATION, minutes)];
-    let data = (refusal.rule != Rule::Budget).then_some(Data(number, &lockout));
-    refused_by_guard(refusal, now, |status, message| {
-        response::envelope(status, status.as_u16(), message, data)
-    })
+    /// The pumping guard refuses the message. Its reason is for the operator. A client that knows only lockouts shows the
+    /// minutes of `data`.
+    fn refused(
+        self,
+        GuardRefusal { rule, until }: GuardRefusal,
+        now: Timestamp,
+        number: PhoneNumber,
+    ) -> Response {
+        if rule == Rule::Budget {
+            return self
+                .say(429, 429, BUDGET_SPENT, None::<()>)
+                .retry_after(seconds_up(until.unwrap_or(now).since(now)))
+                .because(NotServed::RateLimited);
+        }
+        let (cause, why) = match rule {
+            Rule::CountryList => {
+                (NotServed::Country, "the server sends no message to this country".to_owned())
+            }
+            rule => {
+                let why = format!("the pumping guard refuses the message by its rule {}", rule.as_str());
+                (NotServed::Blocked, why)
+            }
+        };
+        let minutes = minutes_up(until.map_or(NEVER, |until| until.since(now)));
+        let answer = self.say(403, 403, NOT_PERMITTED, Some(Data(number, &lockout(minutes))));
+        answer.because(cause).explained(&why)
+    }
 }
 
 /// The wait that a client is told for a number or country that gets no messages.
 const NEVER: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The pumping guard refuses the message. Its reason is for the operator.
-fn refused_by_guard(
-    GuardRefusal { rule, until }: GuardRefusal,
-    now: Timestamp,
-    form: impl FnOnce(StatusCode, &str) -> Response,
-) -> Response {
-    if rule == Rule::Budget {
-        return form(StatusCode::TOO_MANY_REQUESTS, BUDGET_SPENT)
-            .retry_after(seconds_up(until.unwrap_or(now).since(now)))
-            .because(NotServed::RateLimited);
-    }
-    let why = match rule {
-        Rule::CountryList => "the server sends no message to this country".to_owned(),
-        rule => format!("the pumping guard refuses the message by its rule {}", rule.as_str()),
-    };
-    let cause = if rule == Rule::CountryList { NotServed::Country } else { NotServed::Blocked };
-    form(StatusCode::FORBIDDEN, NOT_PERMITTED).because(cause).explained(&why)
-}
 
 /// The sentence of a 429 because of a budget, on every route.
 const BUDGET_SPENT: &str =
     "The operator's budget of messages for this hour or day is spent. Try again when it has ended.";
 
 const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitted.";
+
+/// The answer to a send.
+pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
+    match &reply.outcome {
+        SendOutcome::Sent { attempts_left, message_id, postponed: _ } => {
+            let message = match older {
+                Older::Documented => "OTP send successfully.",
+                Older::AsBuilt => "Successfully send OTP message",
+                Older::Tutorial => &format!("Message sent with id: {message_id}"),
+            };
+            older.say(200, 200, message, Some(Data(number, &[(TRIALS, (*attempts_left).into())])))
+        }
+        SendOutcome::Locked { until } => older.locked(number, until.since(reply.at)),
+        SendOutcome::Limited(_) => older.limited(),
+        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
+            older.row(NUMBER_REFUSED, None::<()>).explained(&number_refused(reply, number))
+        }
+        SendOutcome::GuardRefused(refusal) => older.refused(*refusal, reply.at, number),
+        SendOutcome::GatewayFailed => {
+            let answer = older.row(NOT_SENT, None::<()>);
+            match reply.reason {
+                // The circuit of every gateway is open: the time of the next probe.
+                Some(Failure::OutOfService { until }) => {
+                    answer.retry_after(seconds_up(until.since(reply.at)))
+                }
+                _ => answer,
+            }
+        }
+    }
+}
 
 fn number_refused(reply: &Reply<SendOutcome>, number: PhoneNumber) -> String {
     let is_by_guard = matches!(reply.outcome, SendOutcome::GuardRefused(_));
@@ -476,55 +457,40 @@ fn number_refused(reply: &Reply<SendOutcome>, number: PhoneNumber) -> String {
     }
 }
 
-/// `/send-code`.
-pub fn tutorial_send(reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
-    match &reply.outcome {
-        SendOutcome::Sent { attempts_left: _, message_id, postponed: _ } => {
-            response::message(StatusCode::OK, &format!("Message sent with id: {message_id}"))
-        }
-        SendOutcome::Locked { until } => tutorial_lock(until.since(reply.at)),
-        SendOutcome::Limited(_) => limited(ErrorFormat::Message),
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            response::message(
-                StatusCode::BAD_REQUEST,
-                "The phone number does not exist or cannot receive messages.",
-            )
-            .explained(&number_refused(reply, number))
-        }
-        SendOutcome::GuardRefused(refusal) => refused_by_guard(*refusal, reply.at, response::message),
-        SendOutcome::GatewayFailed => {
-            let words =
-                "The message may not have been sent: the provider refused it or did not answer in time.";
-            retry_at_probe(response::message(StatusCode::BAD_GATEWAY, words), reply)
-        }
-    }
-}
-
-/// `/verify-code`.
-pub fn tutorial_check(reply: &Reply<CheckOutcome>) -> Response {
+/// The answer to a check. `lockout` is the length of a new one.
+pub fn checked(
+    older: Older,
+    reply: &Reply<CheckOutcome>,
+    number: PhoneNumber,
+    lockout: Duration,
+) -> Response {
     match reply.outcome {
-        CheckOutcome::Approved => response::message(StatusCode::OK, "This is a valid match!"),
-        CheckOutcome::Wrong { attempts_left: _, live: _ } => {
-            response::message(StatusCode::BAD_REQUEST, "The phone number and the SMS code doesn't match.")
-                .explained("the code is wrong, or has expired")
+        CheckOutcome::Approved => older.row(APPROVED, Some(number.e164())),
+        CheckOutcome::Wrong { attempts_left, live } => {
+            let (status, code, message) = match older {
+                Older::Documented => (401, 401, "Incorrect OTP/ OTP Expired"),
+                Older::AsBuilt if live => (500, 401, "Incorrect OTP, Try Again"),
+                Older::AsBuilt => (500, 401, "OTP Expired, Try Again"),
+                Older::Tutorial => (400, 400, "The phone number and the SMS code doesn't match."),
+            };
+            let data = Data(number, &[(TRIALS, attempts_left.into())]);
+            let answer = older.say(status, code, message, Some(data));
+            let is_explained = older == Older::Tutorial;
+            if is_explained { answer.explained("the code is wrong, or has expired") } else { answer }
+        }
+        CheckOutcome::LockedNow { until: _, live } if older == Older::AsBuilt => {
+            let minutes = minutes_up(lockout);
+            let beginning = if live { "Incorrect OTP and" } else { "OTP Expired and" };
+            let comma = if live { "" } else { "," };
+            let message = format!("{beginning} Max Limit Reached{comma} Try after {minutes} min");
+            older.say(500, 403, &message, Some(Data(number, &[(TTL, minutes)])))
         }
         CheckOutcome::LockedNow { until, live: _ } | CheckOutcome::Locked { until } => {
-            tutorial_lock(until.since(reply.at))
+            older.locked(number, until.since(reply.at))
         }
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => limited(ErrorFormat::Message),
-        CheckOutcome::GatewayFailed => response::message(
-            StatusCode::BAD_GATEWAY,
-            "The code could not be checked: the provider that holds it did not answer in time.",
-        ),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => older.limited(),
+        CheckOutcome::GatewayFailed => older.row(NOT_CHECKED, None::<()>),
     }
-}
-
-fn tutorial_lock(remaining: Duration) -> Response {
-    let minutes = minutes_up(remaining);
-    let unit = if minutes == 1 { "minute" } else { "minutes" };
-    let message =
-        format!("This phone number is locked out after too many wrong codes. Try again in {minutes} {unit}.");
-    response::message(StatusCode::FORBIDDEN, &message)
 }
 
 /// Wrong codes still allowed.
@@ -532,7 +498,10 @@ const TRIALS: &str = "trials";
 
 /// Minutes until the number may ask again.
 const TTL: &str = "ttl";
-const LOCKOUT_DURATION: &str = "lockout_duration";
+
+const fn lockout(minutes: u64) -> [(&'static str, u64); 2] {
+    [(TTL, minutes), ("lockout_duration", minutes)]
+}
 
 /// The member `data`: the number, and what else is told of it. The names are the contract's.
 struct Data<'a>(PhoneNumber, &'a [(&'static str, u64)]);
@@ -595,14 +564,14 @@ mod tests {
         PhoneNumber::parse("+14155552671", None).expect("a number")
     }
 
-    fn send(set: AnswerSet, outcome: SendOutcome) -> Response {
-        api_send(set, &Reply::new(outcome, Timestamp::EPOCH, None), number())
+    fn send(older: Older, outcome: SendOutcome) -> Response {
+        sent(older, &Reply::new(outcome, Timestamp::EPOCH, None), number())
     }
 
     /// With a lockout of half an hour.
-    fn check(set: AnswerSet, outcome: CheckOutcome) -> Response {
+    fn check(older: Older, outcome: CheckOutcome) -> Response {
         let lockout = Duration::from_millis(HALF_AN_HOUR);
-        api_check(set, &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout)
+        checked(older, &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout)
     }
 
     fn answered(code: u16, message: &str, data: &str) -> String {
@@ -621,9 +590,9 @@ mod tests {
     /// `docs/reference/otp-api.md` has each row.
     #[test]
     fn a_send_and_a_check_are_answered_as_documented() {
-        use AnswerSet::{AsBuilt, Documented};
         use CheckOutcome::{Approved, Locked, LockedNow, Wrong};
-        let sent = |message: &str| answered(200, message, &format!(r#"{{{USER},"trials":5}}"#));
+        use Older::{AsBuilt, Documented};
+        let taken = |message: &str| answered(200, message, &format!(r#"{{{USER},"trials":5}}"#));
         let verified = |message: &str| answered(200, message, r#""+14155552671""#);
         let wrong = |message: &str| answered(401, message, &format!(r#"{{{USER},"trials":4}}"#));
         let locked_for = |minutes: u16| format!(r#"{{{USER},"ttl":{minutes},"lockout_duration":{minutes}}}"#);
@@ -637,7 +606,7 @@ mod tests {
         let (long, short) = (until(HALF_AN_HOUR), until(59_000));
         let no_match = "Incorrect OTP/ OTP Expired";
         for (answer, status, body) in [
-            (send(Documented, SENT), 200, sent("OTP send successfully.")),
+            (send(Documented, SENT), 200, taken("OTP send successfully.")),
             (send(Documented, SendOutcome::Locked { until: long }), 403, locked(30)),
             (send(Documented, SendOutcome::Locked { until: until(1) }), 403, locked(1)),
             (send(Documented, PREMIUM), 403, answered(403, NOT_PERMITTED, &locked_for(1_440))),
@@ -649,7 +618,7 @@ mod tests {
             (check(Documented, LockedNow { until: long, live: true }), 403, locked(30)),
             (check(Documented, LockedNow { until: long, live: false }), 403, locked(30)),
             (check(Documented, Locked { until: long }), 403, locked(30)),
-            (send(AsBuilt, SENT), 200, sent("Successfully send OTP message")),
+            (send(AsBuilt, SENT), 200, taken("Successfully send OTP message")),
             (send(AsBuilt, SendOutcome::GatewayFailed), 500, FAILED.to_owned()),
             (send(AsBuilt, SendOutcome::NumberRefused), 400, BAD_BODY.to_owned()),
             (check(AsBuilt, Approved), 200, verified("Successfully verified user")),
@@ -672,8 +641,7 @@ mod tests {
 
     #[test]
     fn a_refusal_by_the_guard_names_its_rule_in_a_header_on_the_older_routes() {
-        let tutorial = tutorial_send(&Reply::new(PREMIUM, Timestamp::EPOCH, None), number());
-        for answer in [send(AnswerSet::Documented, PREMIUM), tutorial] {
+        for answer in [send(Older::Documented, PREMIUM), send(Older::Tutorial, PREMIUM)] {
             let reason = answer.headers()["x-onceward-reason"].to_str().expect("text");
             assert!(reason.ends_with("by its rule number_type"), "{reason}");
         }
@@ -689,15 +657,15 @@ mod tests {
             let ttl = if minutes == 0 { String::new() } else { format!(r#","ttl":{minutes}"#) };
             let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
             let body = answered(403, &message, &format!("{{{USER}{ttl}}}"));
-            is(send(AnswerSet::AsBuilt, SendOutcome::Locked { until }), 403, &body);
-            is(check(AnswerSet::AsBuilt, CheckOutcome::Locked { until }), 403, &body);
+            is(send(Older::AsBuilt, SendOutcome::Locked { until }), 403, &body);
+            is(check(Older::AsBuilt, CheckOutcome::Locked { until }), 403, &body);
         }
     }
 
     #[test]
     fn the_tutorial_answers_with_a_message_that_says_what_happened() {
-        let send = |outcome| tutorial_send(&Reply::new(outcome, Timestamp::EPOCH, None), number());
-        let check = |outcome| tutorial_check(&Reply::new(outcome, Timestamp::EPOCH, None));
+        let send = |outcome| send(Older::Tutorial, outcome);
+        let check = |outcome| check(Older::Tutorial, outcome);
         for (answer, status, words) in [
             (send(SendOutcome::Locked { until: until(HALF_AN_HOUR) }), 403, "Try again in 30 minutes."),
             (check(CheckOutcome::LockedNow { until: until(HALF_AN_HOUR), live: true }), 403, "30 minutes."),

@@ -15,10 +15,9 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use hyper::http::uri::PathAndQuery;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode, Uri};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{
@@ -39,7 +38,6 @@ use super::logs::Logs;
 use super::request::{self, LocalUser};
 use super::response::{ErrorFormat, NeedsMethods};
 use super::tls::HTTP2;
-use crate::node::ReportReceiver;
 
 /// A client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones can be
 /// written.
@@ -152,8 +150,6 @@ pub struct Arrived {
     pub connection: Arc<Connection>,
     /// Counted from 1 on its connection.
     pub number: u64,
-    /// The address as it was sent, if the router has another one.
-    pub sent_uri: Option<Uri>,
 }
 
 /// A stream whose writes fail after `WRITE_TIMEOUT`. It is below TLS: rustls has a buffer of its own, and each frame
@@ -266,14 +262,9 @@ where
 async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response, Infallible> {
     let number = connection.begun.fetch_add(1, Relaxed) + 1;
     let active = ActiveRequest(connection);
-    let (connection, mut request) = (&active.0, request.map(Body::new));
-    let app = &connection.server.app;
-    let prefix = app.reports.as_ref().map_or("", ReportReceiver::path_prefix);
-    let sent_uri =
-        routed_uri(request.uri(), prefix).map(|routed| std::mem::replace(request.uri_mut(), routed));
-    let arrived = Arrived { connection: Arc::clone(connection), number, sent_uri };
-    request.extensions_mut().insert(arrived);
-    let Ok(mut response) = connection.server.router.clone().call(request).await;
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Arrived { connection: Arc::clone(&active.0), number });
+    let Ok(mut response) = active.0.server.router.clone().call(request).await;
     // The router adds it to every answer to a method that the path does not have.
     let allow = response.headers_mut().remove(ALLOW);
     if let Some(NeedsMethods(form)) = response.extensions_mut().remove() {
@@ -302,11 +293,4 @@ fn with_methods(response: Response, form: Option<ErrorFormat>, allow: &[u8]) -> 
     }
     head.headers.extend(HeaderValue::try_from(methods).ok().map(|methods| (name, methods)));
     Response::from_parts(head, body)
-}
-
-/// The address as the router has it, if it was sent as another one. Reports may come with the path of the public address
-/// in front of ours; nothing else does.
-fn routed_uri(uri: &Uri, prefix: &str) -> Option<Uri> {
-    let ours = uri.path_and_query()?.as_str().strip_prefix(prefix).filter(|_| !prefix.is_empty())?;
-    ours.starts_with("/callbacks/").then(|| PathAndQuery::try_from(ours).ok().map(Uri::from)).flatten()
 }

@@ -1,15 +1,15 @@
-//! Why a request was not served: one type for every route, rendered where it is made. Routes of older servers have a layer
-//! that gives it their form.
+//! Why a request was not served: one type for every route, which the layer around it gives the form of its group.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use percent_encoding::percent_decode_str;
 
-use super::response::{self, ErrorFormat};
+use super::response::{self, ErrorFormat, NotServed, ResponseExt as _};
 use crate::config::services::parameter_name;
 use crate::domain::{NumberError, Timestamp, mask_number, seconds_up};
 use crate::registry::{Item, RegistryError, TextError};
@@ -304,14 +304,19 @@ impl Error {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\""));
         }
         // For metrics and the log.
-        answer.extensions_mut().insert(self);
+        match (self.cause, NotServed::of(status, code)) {
+            (Cause::Refused(refusal), _) => drop(answer.extensions_mut().insert(refusal)),
+            (_, Some(reason)) => answer = answer.because(reason),
+            (_, None) => {}
+        }
         answer
     }
 }
 
+/// The layer around each route gives it the form of the group.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        self.answer(ErrorFormat::Twilio)
+        (self.status, Extension(self)).into_response()
     }
 }
 
@@ -518,7 +523,7 @@ mod tests {
             (Refused::Unavailable(Refusal::OutcomeUnknown), 500, 20500, None),
             (Refused::Unavailable(Refusal::NumberBusy), 429, 20429, Some("1")),
         ] {
-            let answer = Error::refused(&refused, Timestamp::EPOCH).into_response();
+            let answer = Error::refused(&refused, Timestamp::EPOCH).answer(ErrorFormat::Twilio);
             let wait =
                 answer.headers().get("x-onceward-retry-after").map(|wait| wait.to_str().expect("text"));
             assert_eq!((answer.status().as_u16(), wait), (status, retry_after), "{refused:?}");

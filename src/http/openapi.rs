@@ -54,6 +54,8 @@ pub struct Doc {
     pub about: &'static str,
     /// The parameters that its handler reads: in the body of a `POST`, else in the query.
     pub reads: fn() -> Vec<Property>,
+    /// Those of them that it requires, beside the fields that are no options.
+    pub requires: &'static [&'static str],
     /// Whether it takes the header `Idempotency-Key`.
     pub has_key: bool,
     /// The status of the response to a good request, and what that is.
@@ -119,19 +121,6 @@ impl Routes {
     pub fn and(self, others: Router<App>) -> Self {
         Self { router: self.router.merge(others), ..self }
     }
-
-    pub fn is_twilio(&self) -> bool {
-        self.group.errors == ErrorFormat::Twilio
-    }
-
-    /// Media types of bodies.
-    fn bodies(&self) -> &'static [&'static str] {
-        match self.group.errors {
-            _ if self.group.access == Access::Compatible => &[JSON],
-            ErrorFormat::Twilio => &[FORM, JSON],
-            ErrorFormat::Envelope | ErrorFormat::Message => &[FORM],
-        }
-    }
 }
 
 /// A route with a resource, by its parameters, its resource, its name for generated clients, and its purpose.
@@ -174,8 +163,9 @@ impl Doc {
         success: &'static str,
         content: Content,
     ) -> Self {
-        let (about, reads) = ("", Vec::new as fn() -> _);
-        Self { id, summary, about, reads, has_key: false, status: 200, success, content, access: None }
+        let (about, reads, requires) = ("", Vec::new as fn() -> _, &[]);
+        let (has_key, status, access) = (false, 200, None);
+        Self { id, summary, about, reads, requires, has_key, status, success, content, access }
     }
 
     pub const fn about(self, about: &'static str) -> Self {
@@ -184,6 +174,10 @@ impl Doc {
 
     pub const fn reads(self, reads: fn() -> Vec<Property>) -> Self {
         Self { reads, ..self }
+    }
+
+    pub const fn requires(self, requires: &'static [&'static str]) -> Self {
+        Self { requires, ..self }
     }
 
     pub const fn with_key(self) -> Self {
@@ -203,6 +197,10 @@ impl Doc {
         let in_path = path_params(path).into_iter().map(|property| ("path", property));
         let in_head = self.has_key.then(|| ("header", key()));
         let others = (self.reads)().into_iter().chain(of_list.into_iter().flatten());
+        let others = others.map(|param| Property {
+            required: param.required || self.requires.contains(&param.name.as_str()),
+            ..param
+        });
         in_path.chain(in_head).chain(others.map(|property| (place, property))).collect()
     }
 }
@@ -228,28 +226,28 @@ pub struct Property {
     pub required: bool,
     pub about: String,
     pub example: Value,
-    /// Its values in a path, a query, a header or a form.
+    /// Its values in a path, a query, a header or a form, which are not empty.
     pub schema: Value,
-    /// Its values in a JSON body.
-    json_schema: Value,
+    /// Its values in a JSON body, where they are others.
+    pub in_json: Option<Value>,
 }
 
 /// The fields of a struct of parameters, in their order.
 pub fn properties<P: Deserialize<'static> + JsonSchema>() -> Vec<Property> {
-    let whole = schemas(Contract::Deserialize, true).into_root_schema_for::<P>();
-    let required = whole.get("required").and_then(Value::as_array);
-    let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
-    let property =
-        |name: &&str| Property::of(name, whole.as_value()["properties"][name].clone(), is_required(name));
-    let is_field = |name: &&&str| whole.pointer(&format!("/properties/{name}")).is_some();
-    members::<P>().iter().filter(is_field).map(property).collect()
+    let whole = schemas(Contract::Deserialize, true).into_root_schema_for::<P>().to_value();
+    let is_required =
+        |name: &&str| whole["required"].as_array().is_some_and(|names| names.contains(&json!(name)));
+    let property = |name: &&str| {
+        let schema = whole.pointer(&format!("/properties/{name}"))?;
+        Some(Property::of(name, schema.clone(), is_required(name)))
+    };
+    members::<P>().iter().filter_map(property).collect()
 }
 
 /// A value of this type elsewhere.
 pub fn property<V: JsonSchema>(name: &str, about: &str, required: bool) -> Property {
-    let mut schema = schemas(Contract::Deserialize, true).into_root_schema_for::<V>().to_value();
-    schema["description"] = about.into();
-    Property::of(name, schema, required)
+    let schema = schemas(Contract::Deserialize, true).into_root_schema_for::<V>().to_value();
+    Property { about: about.to_owned(), ..Property::of(name, schema, required) }
 }
 
 impl Property {
@@ -258,46 +256,46 @@ impl Property {
         let about = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
         let example = schema.pointer("/examples/0").cloned().unwrap_or_default();
         if let Some(members) = schema.as_object_mut() {
-            let has_type = members.contains_key("type");
-            let is_kept = |name: &str| match name {
-                "examples" => !has_type,
-                "$schema" | "title" | "default" | "description" => false,
-                _ => true,
-            };
-            members.retain(|name, _| is_kept(name));
-            for null in [Value::Null, "null".into()] {
-                for name in ["type", "enum"] {
-                    if let Some(list) = members.get_mut(name).and_then(Value::as_array_mut) {
-                        list.retain(|item| *item != null);
-                    }
+            for name in ["$schema", "title", "default", "description", "examples"] {
+                members.remove(name);
+            }
+            for (_, member) in members {
+                if let Some(list) = member.as_array_mut() {
+                    list.retain(|item| !item.is_null() && *item != "null");
                 }
             }
-            if let Some([one]) = members.get("type").and_then(Value::as_array).map(Vec::as_slice) {
-                let one = one.clone();
-                members.insert("type".to_owned(), one);
+            if let Some([one]) = schema["type"].as_array().map(Vec::as_slice) {
+                schema["type"] = one.clone();
             }
         }
-        Self::new(name.to_owned(), about, example, required, schema.clone(), in_json(schema))
+        // An object in a text may also be an object there.
+        let in_json = (schema["contentMediaType"] == JSON).then(|| {
+            let values = json!({ "type": ["string", "number", "boolean"] });
+            json!({ "oneOf": [schema, { "type": "object", "additionalProperties": values }] })
+        });
+        Self { name: name.to_owned(), required, about, example, schema, in_json }
     }
 
-    /// From the schemas of its values in a form and in a JSON body.
-    pub fn new(
-        name: String,
-        about: String,
-        example: Value,
-        required: bool,
-        schema: Value,
-        in_json: Value,
-    ) -> Self {
-        let json_schema = finished(in_json, &about, required, !required);
-        Self {
-            schema: finished(schema, &about, required, false),
-            name,
-            required,
-            about,
-            example,
-            json_schema,
+    /// The schema with what depends on its place: whether it may be empty or null, and its meaning.
+    fn in_place(&self, is_json: bool) -> Value {
+        let mut schema = self.in_json.as_ref().filter(|_| is_json).unwrap_or(&self.schema).clone();
+        if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !pattern.starts_with('^')) {
+            let absent = if self.required { "" } else { "?" };
+            schema["pattern"] = format!("^({pattern}){absent}$").into();
         }
+        let is_list = schema["type"] == "array";
+        let is_any = schema["type"].is_null() && schema["oneOf"].is_null();
+        if self.required && is_list {
+            schema["minItems"] = 1.into();
+        } else if self.required && schema["maxLength"].is_u64() {
+            schema["minLength"] = 1.into();
+        } else if is_json && !self.required && !is_list && !is_any {
+            schema = json!({ "oneOf": [schema, { "type": "null" }] });
+        }
+        if !self.about.is_empty() {
+            schema["description"] = self.about.as_str().into();
+        }
+        schema
     }
 
     /// Its values, in a few words.
@@ -322,43 +320,6 @@ impl Property {
         let example = self.example.get(0).unwrap_or(&self.example);
         example.as_str().map_or_else(|| example.to_string(), str::to_owned)
     }
-}
-
-/// The schema of a parameter in a JSON body: an object in a text may also be an object there.
-fn in_json(schema: Value) -> Value {
-    if schema["contentMediaType"] != JSON {
-        return schema;
-    }
-    let values = json!({ "type": ["string", "number", "boolean"] });
-    json!({ "oneOf": [schema, { "type": "object", "additionalProperties": values }] })
-}
-
-/// Adds what depends on the place of a type: its meaning, whether it may be empty, and whether it may be null.
-fn finished(mut schema: Value, about: &str, required: bool, nullable: bool) -> Value {
-    if !about.is_empty() {
-        schema["description"] = about.into();
-    }
-    if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !pattern.starts_with('^')) {
-        let absent = if required { "" } else { "?" };
-        schema["pattern"] = format!("^({pattern}){absent}$").into();
-    }
-    if required && schema["maxLength"].is_u64() {
-        schema["minLength"] = 1.into();
-    }
-    if required && schema["type"] == "array" {
-        schema["minItems"] = 1.into();
-    } else if nullable && let Some(choices) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
-        choices.push(json!({ "type": "null" }));
-    } else if nullable && schema["type"] != "array" && !schema["type"].is_null() {
-        schema["type"] = match schema["type"].take() {
-            Value::Array(types) => [types, vec!["null".into()]].concat().into(),
-            one => json!([one, "null"]),
-        };
-        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
-            words.push(Value::Null);
-        }
-    }
-    schema
 }
 
 fn document(groups: &[Routes]) -> Value {
@@ -452,14 +413,13 @@ fn path_params(path: &str) -> Vec<Property> {
 const NUMBER: &str = "The number, in E.164 form; its + may be %2B.";
 
 fn parameter(param: &Property, place: &str) -> Value {
-    let Property { name, required, about, example, schema, .. } = param;
     json!({
-        "name": name,
+        "name": param.name,
         "in": place,
-        "required": required,
-        "description": about,
-        "example": example,
-        "schema": schema,
+        "required": param.required,
+        "description": param.about,
+        "example": param.example,
+        "schema": param.in_place(false),
     })
 }
 
@@ -469,14 +429,17 @@ fn body(docs: &Routes, params: &[(&str, Property)]) -> Value {
     let names: Vec<&String> = required().map(|param| &param.name).collect();
     let examples: Map<_, _> = required().map(|param| (param.name.clone(), param.example.clone())).collect();
     let content = |media_type: &&str| {
-        let is_json = *media_type == JSON;
-        let schema =
-            |param: &Property| if is_json { param.json_schema.clone() } else { param.schema.clone() };
-        let properties: Map<_, _> = params().map(|param| (param.name.clone(), schema(param))).collect();
+        let schema = |param: &Property| (param.name.clone(), param.in_place(*media_type == JSON));
+        let properties: Map<_, _> = params().map(schema).collect();
         let schema = json!({ "type": "object", "properties": properties, "required": names });
         ((*media_type).to_owned(), json!({ "schema": schema, "example": examples }))
     };
-    let content: Map<_, _> = docs.bodies().iter().map(content).collect();
+    let bodies: &[&str] = match docs.group.errors {
+        _ if docs.group.access == Access::Compatible => &[JSON],
+        ErrorFormat::Twilio => &[FORM, JSON],
+        ErrorFormat::Envelope | ErrorFormat::Message => &[FORM],
+    };
+    let content: Map<_, _> = bodies.iter().map(content).collect();
     json!({ "required": !names.is_empty(), "content": content })
 }
 

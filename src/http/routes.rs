@@ -14,9 +14,10 @@ use super::error::Error;
 use super::group::Group;
 use super::openapi::{Content, Doc, Routes};
 use super::pages::{docs, inbox};
-use super::response::{self, Envelope};
+use super::response::{self, Envelope, ErrorFormat};
 use super::service::around;
 use super::{admin, api, callbacks, compatible, health, hooks, hosted, local, openapi, pages, request};
+use crate::node::ReportReceiver;
 
 /// The groups of routes, in the order in which a reader wants them.
 fn groups() -> Vec<Routes> {
@@ -49,8 +50,13 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
             all.merge(around(routes.group, app, routes.router))
         })
     };
+    // A proxy may leave the path of the public address in front of the paths of reports. Some characters mean variables.
+    let prefix = app.reports.as_ref().map_or("", ReportReceiver::path_prefix);
+    let reports = around(Group::CLOSED_TO_PAGES, app, callbacks::routes().router);
+    let is_left = !prefix.is_empty() && !prefix.contains(['{', '}', ':', '*']);
+    let reports = if is_left { Router::new().nest(prefix, reports) } else { Router::new() };
     let local = if served == ServedRoutes::Local { local::routes(app) } else { Router::new() };
-    routes.merge(local).merge(unknown).with_state(App::clone(app))
+    routes.merge(reports).merge(local).merge(unknown).with_state(App::clone(app))
 }
 
 /// The descriptions of all routes.
@@ -72,7 +78,7 @@ async fn index_page(call: Call) -> Response {
         let is_demo = app.settings.gateways.only_simulator();
         return pages::start(app.inbox.is_some(), is_demo.then_some(app.settings.policy.code.life));
     }
-    let listed = DOCS.iter().filter(|docs| !docs.is_twilio() && (docs.is_served)(app));
+    let listed = DOCS.iter().filter(|docs| docs.group.errors != ErrorFormat::Twilio && (docs.is_served)(app));
     let routes = listed.flat_map(|docs| &docs.rows).map(|(verb, path, _)| format!("{verb} {path}"));
     let routes: Vec<String> = routes.chain(["/v2/.., see GET /docs".to_owned()]).collect();
     let message = "onceward: phone verification by one-time code";

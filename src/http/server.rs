@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -73,39 +74,18 @@ pub async fn serve(
 ) {
     let port = listener.local_addr().ok().map(|address| address.port());
     let server = Arc::new(server_state(app, port, routes));
-    let (settings, clients) = (&server.app.settings, Clients::default());
-    let limit = settings.bounds.connections;
+    let settings = &server.app.settings;
     let accept = |cx: &mut Context<'_>| {
         let (stream, peer) = ready!(listener.poll_accept(cx))?;
         let peer = peer.ip().to_canonical();
         let is_exempt = peer.is_loopback() || settings.proxies.trusts(peer);
-        let most = (limit / SHARES).max(1);
-        let place = if is_exempt { None } else { clients.admit(network_of(peer), most) };
-        if place.is_none() && !is_exempt {
-            server.logs.large_client.note(move |count| {
-                warn!(%peer, most, count, "connections closed, their client holds its share; list a proxy in trusted-proxies");
-            });
-            return Poll::Ready(Ok(None));
-        }
         // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when the
         // client is gone already, which shows at the first read.
         let _ = stream.set_nodelay(true);
         let tls = server.app.tls.as_ref().filter(|_| routes == ServedRoutes::All).map(Tls::acceptor);
         let connection = Connection::new(Arc::clone(&server), peer, None);
-        Poll::Ready(Ok(Some(async move {
-            let _place = place;
-            connection::serve(stream, tls, connection).await;
-        })))
-    };
-    let note = |open| {
-        if routes == ServedRoutes::All {
-            server.app.metrics.connections(open);
-        }
-        if open == limit {
-            server.logs.full.note(move |count| {
-                warn!(limit, count, "max-connections reached; new clients wait until a connection ends");
-            });
-        }
+        let client = (!is_exempt).then(|| network_of(peer));
+        Poll::Ready(Ok(Some((client, connection::serve(stream, tls, connection)))))
     };
     let shutdown = async {
         shutdown.await;
@@ -114,7 +94,7 @@ pub async fn serve(
             tokio::time::sleep(LEAVING_TIME).await;
         }
     };
-    let mut open = accept_until(shutdown, accept, limit, note).await;
+    let mut open = accept_until(shutdown, accept, settings.bounds.connections, &server).await;
     drop(listener);
     server.stop.cancel();
     while open.join_next().await.is_some() {}
@@ -132,28 +112,35 @@ pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output =
             return Poll::Ready(Ok(None));
         }
         let connection = Connection::new(Arc::clone(&server), LOCAL, Some(LocalUser(uid)));
-        Poll::Ready(Ok(Some(connection::serve(stream, None, connection))))
+        Poll::Ready(Ok(Some((None, connection::serve(stream, None, connection)))))
     };
-    accept_until(shutdown, accept, LOCAL_CONNECTIONS, |_| ()).await;
+    accept_until(shutdown, accept, LOCAL_CONNECTIONS, &server).await;
 }
 
-/// Runs the connections that `accept` returns, `limit` at once, until `shutdown` completes. Returns those that are open.
+/// Runs the connections that `accept` returns, each with the client of which it takes a part, `limit` at once, until
+/// `shutdown` completes. Returns those that are open.
 async fn accept_until<C: Future<Output = ()> + Send + 'static>(
     shutdown: impl Future<Output = ()>,
-    accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<Option<C>>>,
+    accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<Option<(Option<IpAddr>, C)>>>,
     limit: usize,
-    note: impl Fn(usize),
-) -> JoinSet<()> {
-    let (mut open, failures) = (JoinSet::new(), OncePerSecond::default());
-    let mut shutdown = pin!(shutdown);
+    server: &Server,
+) -> JoinSet<Option<IpAddr>> {
+    let (mut open, mut clients, failures) = (JoinSet::new(), Clients::default(), OncePerSecond::default());
+    let (mut shutdown, logs, most) = (pin!(shutdown), &server.logs, (limit / SHARES).max(1));
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => return open,
-            // The panic hook has logged a panic, which ends its connection only.
-            Some(_) = open.join_next() => {}
+            Some(ended) = open.join_next() => clients.leave(ended.unwrap_or_default()),
             accepted = poll_fn(&accept), if open.len() < limit => match accepted {
-                Ok(connection) => drop(connection.map(|connection| open.spawn(connection))),
+                Ok(Some((client, connection))) if clients.admit(client, most) => {
+                    // The panic hook has logged a panic, which ends its connection only.
+                    open.spawn(AssertUnwindSafe(connection).catch_unwind().map(move |_| client));
+                }
+                Ok(Some((Some(client), _))) => logs.large_client.note(move |count| {
+                    warn!(%client, most, count, "connections closed, their client holds its share; list a proxy in trusted-proxies");
+                }),
+                Ok(_) => {}
                 Err(error) => {
                     failures.note(move |count| {
                         error!(%error, count, "connections not accepted; check the limit on open files");
@@ -162,37 +149,33 @@ async fn accept_until<C: Future<Output = ()> + Send + 'static>(
                 }
             },
         }
-        note(open.len());
+        if server.routes == ServedRoutes::All {
+            server.app.metrics.connections(open.len());
+        }
+        if open.len() == limit && server.routes != ServedRoutes::Local {
+            logs.full.note(move |count| {
+                warn!(limit, count, "max-connections reached; new clients wait until a connection ends");
+            });
+        }
     }
 }
 
-/// How many connections each client holds.
-#[derive(Clone, Default)]
-struct Clients(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// A connection of a client, until it is dropped.
-struct Place(Clients, IpAddr);
+/// How many connections each client holds. Those without a client count for none.
+#[derive(Default)]
+struct Clients(HashMap<IpAddr, usize>);
 
 impl Clients {
-    /// `None` if the client holds `most`, which is at least 1.
-    fn admit(&self, client: IpAddr, most: usize) -> Option<Place> {
-        let mut clients = self.0.lock();
-        let held = clients.entry(client).or_default();
-        if *held >= most {
-            return None;
-        }
-        *held += 1;
-        Some(Place(self.clone(), client))
+    /// Whether the client may have one more: it holds at most `most`.
+    fn admit(&mut self, client: Option<IpAddr>, most: usize) -> bool {
+        let Some(held) = client.map(|client| self.0.entry(client).or_default()) else { return true };
+        let is_admitted = *held < most;
+        *held += usize::from(is_admitted);
+        is_admitted
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut clients = self.0.0.lock();
-        let held = clients.remove(&self.1).unwrap_or_default();
-        if held > 1 {
-            clients.insert(self.1, held - 1);
-        }
+    fn leave(&mut self, client: Option<IpAddr>) {
+        let held = client.and_then(|client| self.0.remove_entry(&client));
+        self.0.extend(held.map(|(client, held)| (client, held - 1)).filter(|(_, held)| *held > 0));
     }
 }
 
@@ -202,17 +185,17 @@ mod tests {
 
     #[test]
     fn a_client_holds_no_more_than_its_share_and_leaves_others_theirs() {
-        let clients = Clients::default();
-        let admit = |client: &str| clients.admit(network_of(client.parse().expect("an address")), 2);
-        let held = [admit("192.0.2.1"), admit("192.0.2.1"), admit("2001:db8::1"), admit("2001:db8::2")];
-        assert!(held.iter().all(Option::is_some));
-        assert!(
-            admit("192.0.2.1").is_none() && admit("2001:db8::3").is_none(),
-            "a network of 64 bits is one"
-        );
-        assert!(admit("192.0.2.2").is_some() && admit("2001:db8:0:1::1").is_some());
-        drop(held);
-        assert!(clients.0.lock().is_empty(), "who holds none is forgotten");
-        assert!(admit("192.0.2.1").is_some());
+        let mut clients = Clients::default();
+        let network = |client: &str| Some(network_of(client.parse().expect("an address")));
+        let held = ["192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2"].map(network);
+        assert!(held.into_iter().all(|client| clients.admit(client, 2)));
+        // A network of 64 bits is one client.
+        assert!(["192.0.2.1", "2001:db8::3"].into_iter().all(|client| !clients.admit(network(client), 2)));
+        let others = ["192.0.2.2", "2001:db8:0:1::1"].map(network);
+        assert!(others.into_iter().all(|client| clients.admit(client, 2)));
+        assert!((0..3).all(|_| clients.admit(None, 2)));
+        held.into_iter().chain(others).for_each(|client| clients.leave(client));
+        assert!(clients.0.is_empty(), "who holds none is forgotten");
+        assert!(clients.admit(network("192.0.2.1"), 2));
     }
 }

@@ -1,6 +1,7 @@
 //! What the routes of a group have in common: the layer around them, from the head of a request to its answer.
 
 use std::mem::discriminant;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,14 +10,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode, Uri, Version};
+use hyper::{Method, StatusCode, Version};
 use tokio::time::timeout;
 use tracing::{Level, debug, enabled, error, info, warn};
 
@@ -43,68 +44,59 @@ pub fn around(group: Group, app: &App, routes: Router<App>) -> Router<App> {
 async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     let (mut head, body) = request.into_parts();
-    let Some(Arrived { connection, number, sent_uri }) = head.extensions.remove() else {
+    let Some(Arrived { connection, number }) = head.extensions.remove() else {
         return Error::PANICKED.answer(group.errors);
     };
     let matched: Option<MatchedPath> = head.extensions.get().cloned();
     let is_twilio = || ["/v1/", "/v2/", "/v3/"].iter().any(|version| head.uri.path().starts_with(version));
-    let unknown = if matched.is_none() && is_twilio() {
+    if matched.is_none() && is_twilio() {
         group.errors = ErrorFormat::Twilio;
-        "/v2, unknown"
-    } else {
-        "unknown"
-    };
-    let route = matched.as_ref().map_or(unknown, MatchedPath::as_str);
-    // The signature of a provider's report covers the address as it was sent.
-    if let Some(uri) = sent_uri {
-        head.uri = uri;
     }
-    let server = &connection.server;
-    let id = request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number));
-    let method = method_name(&head.method);
-    let is_of_owner = app.node.is_some() && !group.is_of_this_node && server.routes == ServedRoutes::All;
+    let is_of_owner =
+        app.node.is_some() && !group.is_of_this_node && connection.server.routes == ServedRoutes::All;
     let stands_by = || is_of_owner && !app.is_owner();
     let is_http1 = head.version <= Version::HTTP_11;
     // Before the body: a standby need not wait for it. The connection ends with what it has not read.
     let (mut breaks_off, body) = if stands_by() {
-        (is_http1 && !body.is_end_stream(), Err(Error::STANDS_BY))
+        (!body.is_end_stream(), Err(Error::STANDS_BY))
     } else {
         (false, read_body(body, &app.settings.bounds).await)
     };
+    let (client, is_trusted) = client(&app, &connection, &head);
+    let mut origin = Origin {
+        id: request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number)),
+        span: None,
+        uri: head.uri.clone(),
+        app: Arc::clone(&app),
+        connection,
+        group,
+        matched,
+        client,
+        is_trusted,
+    };
+    let method = method_name(&head.method);
     // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
     let in_progress = app.in_progress.try_read();
     let mut response = if stands_by() || is_of_owner && in_progress.is_err() {
         Error::STANDS_BY.answer(group.errors)
     } else {
-        // HTTP/2 has no such header; there only the stream ends.
         let is_cut =
             |error: &Error| *error == Error::BODY_TOO_SLOW || error.cause == Cause::Body(BadBody::Broken);
-        breaks_off = is_http1 && body.as_ref().is_err_and(is_cut);
-        let mut span = span_of(&app, &head, route, id.to_str().unwrap_or_default());
-        let (client, is_trusted) = client(&app, &connection, &head);
-        let origin = Origin {
-            app: Arc::clone(&app),
-            connection: Arc::clone(&connection),
-            access: group.access,
-            id: id.clone(),
-            span: span.as_ref().map(|span| span.context().clone()),
-            client,
-            is_trusted,
-        };
-        let here = Here { app: &app, group, route, connection: &connection, id: &id, uri: head.uri.clone() };
-        here.answer(origin, head, body, next, span.as_mut()).await
+        breaks_off = body.as_ref().is_err_and(is_cut);
+        origin.answer(head, body, next).await
     };
     if let Some(start) = start {
-        let (status, request_id) = (response.status().as_u16(), id.to_str().unwrap_or_default());
+        let (status, route, request_id) = (response.status().as_u16(), origin.route(), origin.request_id());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         debug!(method, route, status, micros, request_id, "request answered");
     }
     let headers = response.headers_mut();
-    headers.insert(&X_REQUEST_ID, id);
+    headers.insert(&X_REQUEST_ID, origin.id.clone());
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // Another node can answer the next request.
-    let is_leaving = is_http1 && app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);
-    if breaks_off || is_leaving {
+    let is_leaving = app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);
+    // HTTP/2 has no such header; there only the stream ends.
+    if is_http1 && (breaks_off || is_leaving) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
@@ -134,7 +126,7 @@ async fn read_body(mut body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
 }
 
 /// The person behind a proxy, and whether the proxy vouches for them.
-fn client(app: &App, connection: &Connection, head: &Parts) -> (Option<std::net::IpAddr>, bool) {
+fn client(app: &App, connection: &Connection, head: &Parts) -> (Option<IpAddr>, bool) {
     let (proxies, logs, peer) = (&app.settings.proxies, &connection.server.logs, connection.peer);
     let client = request::client_address(proxies, &head.headers, peer);
     if client.is_err() {
@@ -151,52 +143,34 @@ fn client(app: &App, connection: &Connection, head: &Parts) -> (Option<std::net:
     (client.unwrap_or_default(), is_trusted.unwrap_or_default())
 }
 
-/// A request that this node answers.
-struct Here<'a> {
-    app: &'a App,
-    group: Group,
+impl Origin {
     /// The template of the path, or what logs say in its place: never the path of a request, which can contain a number.
-    route: &'a str,
-    connection: &'a Connection,
-    id: &'a HeaderValue,
-    uri: Uri,
-}
-
-impl Here<'_> {
-    /// The answer of the handler, or why there is none; then what logs, metrics and traces tell of it.
-    async fn answer(
-        &self,
-        origin: Origin,
-        head: Parts,
-        body: Result<Bytes, Error>,
-        next: Next,
-        span: Option<&mut Span>,
-    ) -> Response {
-        let Self { app, group, route, .. } = *self;
-        let outcome = AssertUnwindSafe(self.checked(origin, head, body, next)).catch_unwind().await;
-        let response = outcome.unwrap_or_else(|_| {
-            // The panic hook has printed what and where; its payload may repeat input.
-            error!(request_id = self.request_id(), route, "handler panicked");
-            Error::PANICKED.answer(group.errors)
-        });
-        let found = response.extensions();
-        let refusal = match found.get::<Error>().map(|error| error.cause) {
-            Some(Cause::Refused(refusal)) => Some(refusal),
-            Some(_) => None,
-            None => found.get::<Refusal>().copied(),
-        };
-        let not_served = || match found.get::<Error>() {
-            Some(error) => NotServed::of(error.status, error.code),
-            None => found.get::<NotServed>().copied(),
-        };
-        if let Some(refusal) = refusal {
-            app.metrics.refused(refusal.name());
-            self.connection.server.logs.refusals.note(refusal, self.service_name());
-        } else if let Some(reason) = not_served() {
-            app.metrics.refused(reason.as_str());
+    fn route(&self) -> &str {
+        match &self.matched {
+            Some(path) => path.as_str(),
+            None if self.group.errors == ErrorFormat::Twilio => "/v2, unknown",
+            None => "unknown",
         }
-        let status = response.status();
-        if let Some(span) = span {
+    }
+
+    /// The answer of the handler, or why there is none; then what metrics and traces tell of it.
+    async fn answer(&mut self, head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
+        let mut span = self.begin_span(&head);
+        self.span = span.as_ref().map(|span| span.context().clone());
+        let answer = AssertUnwindSafe(self.checked(head, body, next)).catch_unwind().await;
+        let response = answer.unwrap_or_else(|_| {
+            // The panic hook has printed what and where; its payload may repeat input.
+            error!(request_id = self.request_id(), route = self.route(), "handler panicked");
+            Error::PANICKED.answer(self.group.errors)
+        });
+        let (status, told) = (response.status(), response.extensions());
+        if let Some(refusal) = told.get::<Refusal>() {
+            self.app.metrics.refused(refusal.name());
+            self.connection.server.logs.refusals.note(*refusal, self.service_name());
+        } else if let Some(reason) = told.get::<NotServed>() {
+            self.app.metrics.refused(reason.as_str());
+        }
+        if let Some(span) = &mut span {
             span.number("http.response.status_code", status.as_u16());
             if status.is_server_error() {
                 span.fail();
@@ -205,35 +179,32 @@ impl Here<'_> {
         response
     }
 
-    async fn checked(
-        &self,
-        origin: Origin,
-        mut head: Parts,
-        body: Result<Bytes, Error>,
-        next: Next,
-    ) -> Response {
-        let origins = &self.app.settings.cors_origins;
-        let depends_on_origin = !self.group.is_closed_to_pages && !origins.is_empty();
+    async fn checked(&self, mut head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
+        let (group, origins) = (self.group, &self.app.settings.cors_origins);
+        let depends_on_origin = !group.is_closed_to_pages && !origins.is_empty();
         let page = if depends_on_origin { cors::allowed_origin(origins, &head.headers) } else { None };
-        let is_get = [Method::GET, Method::HEAD].contains(&head.method);
-        let is_for_people = self.group.errors == ErrorFormat::Envelope
-            && is_get
+        let is_for_people = group.errors == ErrorFormat::Envelope
+            && [Method::GET, Method::HEAD].contains(&head.method)
             && self.connection.server.routes != ServedRoutes::MetricsOnly
             && request::accepts(&head.headers, "text/html");
-        let mut answer = match self.admit(&origin, &mut head, body, page.is_some()).await {
-            Err(error) => error.answer(self.group.errors),
+        let admitted = match body {
+            Ok(body) => self.admit(&mut head, page.is_some()).await.map(|()| body),
+            Err(error) => Err(error),
+        };
+        let mut answer = match admitted {
+            Err(error) => error.into_response(),
             // A preflight asks by OPTIONS, which no route has.
             Ok(_) if page.is_some() && cors::is_preflight(&head) => cors::preflight(),
             Ok(body) => {
-                head.extensions.insert(origin);
+                head.extensions.insert(self.clone());
                 next.run(Request::from_parts(head, Body::from(body))).await
             }
         };
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            answer.extensions_mut().insert(NeedsMethods(Some(self.group.errors)));
+            answer.extensions_mut().insert(NeedsMethods(Some(group.errors)));
             answer = answer.because(NotServed::Invalid);
         } else if let Some(error) = answer.extensions_mut().remove() {
-            answer = self.told(error, answer, is_for_people);
+            answer = self.told(error, is_for_people);
         }
         if depends_on_origin {
             cors::add_headers(&mut answer, page);
@@ -242,74 +213,56 @@ impl Here<'_> {
     }
 
     /// Whether the request may reach its handler.
-    async fn admit(
-        &self,
-        origin: &Origin,
-        head: &mut Parts,
-        body: Result<Bytes, Error>,
-        is_allowed_origin: bool,
-    ) -> Result<Bytes, Error> {
-        let body = body?;
+    async fn admit(&self, head: &mut Parts, is_allowed_origin: bool) -> Result<(), Error> {
         if !request::has_proper_host(head) {
             return Err(Error::BAD_HOST);
         }
-        if self.route.contains('{') && !has_proper_params(head).await {
+        if self.route().contains('{') && !has_proper_params(head).await {
             return Err(Error::BAD_PATH);
         }
         let changes = head.method == Method::POST || head.method == Method::DELETE;
         if changes && !is_allowed_origin && request::is_cross_site(&head.headers) {
             return Err(Error::CROSS_SITE);
         }
-        if self.group.is_compatible() && changes {
-            origin.admit_compatible(head)?;
-        }
-        Ok(body)
+        if self.group.is_compatible() && changes { self.admit_compatible(head) } else { Ok(()) }
     }
 
-    /// An error in the form of the group, with what its route tells beside.
-    fn told(&self, error: Error, answer: Response, is_for_people: bool) -> Response {
-        let Self { group, route, .. } = *self;
+    /// An error in the form of the group, with what its route tells beside. A compatible route has no other place for a
+    /// reason than a header.
+    fn told(&self, mut error: Error, is_for_people: bool) -> Response {
+        let (group, mut reason) = (self.group, None);
         match error.cause {
-            Cause::NoResource => error.at(self.uri.path()).answer(group.errors),
-            Cause::Body(reason) => {
-                debug!(request_id = self.request_id(), route, %reason, "request body refused");
-                let answer = error.answer(group.errors);
-                if group.is_compatible() { self.explained(reason, answer) } else { answer }
+            Cause::NoResource => error = error.at(self.uri.path()),
+            Cause::Body(why) => {
+                let (route, request_id) = (self.route().to_owned(), self.request_id().to_owned());
+                debug!(request_id, route, reason = %why, "request body refused");
+                if group.is_compatible() {
+                    let mut logs = self.connection.server.logs.bad_bodies.lock();
+                    let log = logs.entry((route.clone(), discriminant(&why))).or_default();
+                    log.note(
+                        move |count| info!(request_id, route, reason = %why, count, "request body refused"),
+                    );
+                }
+                reason = Some(why.to_string());
             }
             // The contract has one message for each 500 of these routes.
             Cause::Refused(Refusal::OutcomeUnknown)
                 if group.is_compatible() && group.errors == ErrorFormat::Envelope =>
             {
-                let reason = error.message;
-                Error::PANICKED.of(error.cause).answer(group.errors).explained(&reason)
+                reason = Some(error.to_string());
+                error.message = Error::PANICKED.message;
             }
-            Cause::Other if error == Error::BAD_HOST && group.is_compatible() => {
-                let reason = error.to_string();
-                error.answer(group.errors).explained(&reason)
-            }
+            Cause::Other if error == Error::BAD_HOST => reason = Some(error.to_string()),
             Cause::Other if error == Error::NOT_SERVED && is_for_people => {
-                pages::not_found(self.app.inbox.is_some(), &self.uri)
+                return pages::not_found(self.app.inbox.is_some(), &self.uri);
             }
-            _ if group.errors == ErrorFormat::Twilio => {
-                let mut answer = answer;
-                answer.extensions_mut().insert(error);
-                answer
-            }
-            _ => error.answer(group.errors),
+            _ => {}
         }
-    }
-
-    /// A compatible route has no other place for a reason than a header.
-    fn explained(&self, reason: BadBody, answer: Response) -> Response {
-        let (route, first) = (self.route.to_owned(), self.request_id().to_owned());
-        let mut logs = self.connection.server.logs.bad_bodies.lock();
-        let log = logs.entry((route.clone(), discriminant(&reason))).or_default();
-        log.note(move |count| info!(request_id = first, route, %reason, count, "request body refused"));
-        answer.explained(&reason.to_string())
-    }
-
-    fn request_id(&self) -> &str {
-        self.id.to_str().unwrap_or_default()
+        let answer = error.answer(group.errors);
+        match reason {
+            Some(reason) if group.is_compatible() => answer.explained(&reason),
+            _ => answer,
+        }
     }
 
     /// The name of the service that a request is about, for the log.
@@ -320,6 +273,20 @@ impl Here<'_> {
         let sid = self.uri.path().strip_prefix("/v2/Services/")?.split('/').next()?;
         let sid = Sid::parse(SidKind::Service, sid)?;
         Some(self.app.running().ok()?.registry.service(&sid).ok()?.name())
+    }
+
+    /// Begins the span of a request. Those of machines that watch the server have none.
+    fn begin_span(&self, head: &Parts) -> Option<Span> {
+        let (tracer, method, route) = (self.app.tracer.as_ref()?, method_name(&head.method), self.route());
+        if matches!(route, "/healthz" | "/readyz" | "/owner" | "/metrics") {
+            return None;
+        }
+        let caller = request::only(&head.headers, &TRACEPARENT);
+        let mut span = tracer.request(format!("{method} {route}"), caller)?;
+        span.text("http.request.method", method);
+        span.text("http.route", route.to_owned());
+        span.text("onceward.request_id", self.request_id().to_owned());
+        Some(span)
     }
 }
 
@@ -336,21 +303,6 @@ async fn has_proper_params(head: &mut Parts) -> bool {
 }
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
-/// Begins the span of a request. Those of machines that watch the server have none.
-fn span_of(app: &App, head: &Parts, route: &str, request_id: &str) -> Option<Span> {
-    let tracer = app.tracer.as_ref()?;
-    let method = method_name(&head.method);
-    if matches!(route, "/healthz" | "/readyz" | "/owner" | "/metrics") {
-        return None;
-    }
-    let caller = request::only(&head.headers, &TRACEPARENT);
-    let mut span = tracer.request(format!("{method} {route}"), caller)?;
-    span.text("http.request.method", method);
-    span.text("http.route", route.to_owned());
-    span.text("onceward.request_id", request_id.to_owned());
-    Some(span)
-}
 
 /// The name of a method for logs: a method that a client made up is not repeated.
 fn method_name(method: &Method) -> &'static str {

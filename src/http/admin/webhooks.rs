@@ -14,7 +14,7 @@ use super::page::{AdminRequest, PageResult, moment, words_of};
 use super::session::{NO_ACTION, Notice};
 use super::words::time_left;
 use crate::domain::{Sid, SidKind};
-use crate::http::api::webhooks::{Changed, New};
+use crate::http::api::webhooks::Fields;
 use crate::http::error::Error;
 use crate::http::values;
 use crate::registry::{Service, Webhook, WebhookStatus};
@@ -144,7 +144,7 @@ pub async fn page(request: AdminRequest) -> Response {
 
 /// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
 pub async fn create(request: AdminRequest) -> PageResult {
-    let made = match (request.service(request.field("service")), request.form.read::<New>()) {
+    let made = match (request.service(request.field("service")), request.form.read::<Fields>()) {
         (None, _) => Err(Error::invalid("Choose the service.")),
         (_, Err(error)) => Err(error),
         (Some(service), Ok(new)) => {
@@ -243,7 +243,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
 }
 
 async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<(), Error> {
-    let changed = request.form.read::<Changed>()?;
+    let changed = request.form.read::<Fields>()?;
     request.registry().update_webhook(service, webhook, changed.into()).await?;
     Ok(())
 }

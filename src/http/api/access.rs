@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, StatusCode, Uri};
+use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde::de::value::{BorrowedStrDeserializer, Error as ValueError, SeqDeserializer, UnitDeserializer};
@@ -30,7 +30,6 @@ pub struct Caller {
     pub origin: Origin,
     pub running: Arc<Running>,
     pub who: registry::Caller,
-    uri: Uri,
     host: Option<HeaderValue>,
 }
 
@@ -81,9 +80,9 @@ impl FromRequestParts<App> for Caller {
         let origin: Origin = parts.extensions.remove().ok_or(Error::PANICKED)?;
         let running = Arc::clone(running(&origin)?);
         let who = origin.sender(&parts.headers)?;
-        check_access(&who, parts.extensions.get().copied().unwrap_or(origin.access))?;
+        check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
         let host = parts.headers.get(HOST).cloned();
-        Ok(Self { origin, running, who, uri: parts.uri.clone(), host })
+        Ok(Self { origin, running, who, host })
     }
 }
 
@@ -175,7 +174,7 @@ impl Caller {
     pub fn frame(&self) -> Frame<'_> {
         let host = self.host.as_ref().and_then(|host| host.to_str().ok());
         Frame {
-            base: self.origin.app.base(&self.uri, host).into(),
+            base: self.origin.app.base(&self.origin.uri, host).into(),
             account: self.running.registry.account_sid(),
         }
     }

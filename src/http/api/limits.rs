@@ -24,18 +24,7 @@ pub struct ChangedRateLimit {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct NewBucket {
-    /// Requests.
-    #[schemars(example = 5)]
-    pub max: values::Whole<1, 1_000_000>,
-    /// Seconds.
-    #[schemars(example = 60)]
-    pub interval: values::Whole<1, 604_800>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub struct ChangedBucket {
+pub struct BucketFields {
     /// Requests.
     #[schemars(example = 5)]
     pub max: Option<values::Whole<1, 1_000_000>>,
@@ -164,10 +153,12 @@ async fn list_buckets(
 
 async fn create_bucket(
     InService(caller, service, key): InService<String>,
-    Params(new): Params<NewBucket>,
+    Params(BucketFields { max, interval }): Params<BucketFields>,
 ) -> Made<BucketView> {
     let limit = limit(&service, &key)?.sid;
-    let bucket = caller.registry().create_bucket(service.sid, limit, new.max.0, new.interval.0).await?;
+    let max = max.ok_or_else(|| Error::missing("Max"))?.0;
+    let interval = interval.ok_or_else(|| Error::missing("Interval"))?.0;
+    let bucket = caller.registry().create_bucket(service.sid, limit, max, interval).await?;
     created(BucketView::new(&caller.frame(), service.sid, limit, &bucket))
 }
 
@@ -179,7 +170,7 @@ async fn fetch_bucket(InService(caller, service, (key, bucket)): InService<OfBuc
 
 async fn update_bucket(
     InService(caller, service, (key, bucket)): InService<OfBucket>,
-    Params(ChangedBucket { max, interval }): Params<ChangedBucket>,
+    Params(BucketFields { max, interval }): Params<BucketFields>,
 ) -> Answer<BucketView> {
     let limit = limit(&service, &key)?.sid;
     let (max, interval) = (max.map(|max| max.0), interval.map(|seconds| seconds.0));
@@ -219,10 +210,11 @@ pub fn routes() -> Routes {
 #[rustfmt::skip] // A table.
 pub fn bucket_routes() -> Routes {
     Routes::new("Buckets", "The number of requests with one value that are allowed within an interval.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, made::<NewBucket, BucketView>("CreateBucket", "Create a bucket")
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, made::<BucketFields, BucketView>("CreateBucket", "Create a bucket")
+                .requires(&["Max", "Interval"])
                 .about("Counts from now on."))
         .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets, list_of::<(), BucketView>("buckets", "ListBucket", "List buckets"))
         .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket, ok::<(), BucketView>("FetchBucket", "Fetch a bucket"))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket, ok::<ChangedBucket, BucketView>("UpdateBucket", "Update a bucket"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket, ok::<BucketFields, BucketView>("UpdateBucket", "Update a bucket"))
         .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket, gone::<()>("DeleteBucket", "Delete a bucket"))
 }

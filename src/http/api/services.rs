@@ -1,5 +1,8 @@
 //! `/v2/Services`, and below them `MessagingConfigurations`: which gateway sends to which country.
 
+use std::collections::BTreeMap;
+
+use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::prelude::*;
@@ -12,26 +15,25 @@ use crate::registry::MessagingConfiguration;
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
 
-/// The settings of a new service, and those that a request changes.
-fn described<const IS_NEW: bool>() -> Vec<Property> {
-    let properties = service_parameters().iter().filter_map(|parameter| describe(parameter, IS_NEW));
-    let (name, others): (Vec<_>, Vec<_>) = properties.partition(|property| property.name == "FriendlyName");
+/// The settings that a request gives, the name first.
+fn described() -> Vec<Property> {
+    let described: Vec<Property> = service_parameters().iter().map(describe).collect();
+    let (name, others): (Vec<_>, _) = described.into_iter().partition(|param| param.name == "FriendlyName");
     [name, others].into_iter().flatten().collect()
 }
 
-/// Of a new service its name is required.
-fn describe(parameter: &ServiceParameter, is_new: bool) -> Option<Property> {
+fn describe(parameter: &ServiceParameter) -> Property {
     let mut schema = parameter.schema.clone();
-    let example = schema.as_object_mut()?.remove("example").unwrap_or_default();
-    let mut in_json = schema.clone();
-    if parameter.is_time {
+    let example = schema.as_object_mut().and_then(|members| members.remove("example")).unwrap_or_default();
+    let in_json = parameter.is_time.then(|| {
+        let mut in_json = schema.clone();
         in_json["type"] = json!(["string", "integer"]);
         in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
         in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
-    }
-    let required = is_new && parameter.key == NAME;
-    let about = parameter.description.clone();
-    Some(Property::new(parameter.name.clone(), about, example, required, schema, in_json))
+        in_json
+    });
+    let (name, about) = (parameter.name.clone(), parameter.description.clone());
+    Property { name, required: false, about, example, schema, in_json }
 }
 
 /// A service: a namespace with its own rules, of which these are Twilio's.
@@ -60,11 +62,11 @@ pub struct ServiceView {
     /// Whether a request may bring its own code.
     pub custom_code_enabled: bool,
     pub push: Push,
-    pub totp: Totp,
+    pub totp: Nulls,
     /// The template where a request names none.
     #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
     pub default_template_sid: Option<String>,
-    pub whatsapp: Whatsapp,
+    pub whatsapp: Nulls,
     pub passkeys: Passkeys,
     /// No effect.
     pub verify_event_subscription_enabled: bool,
@@ -89,11 +91,16 @@ impl ServiceView {
             tts_name: service.settings.tts_name.clone(),
             do_not_share_warning_enabled: service.settings.do_not_share_warning,
             custom_code_enabled: service.settings.custom_code,
-            push: Push::default(),
-            totp: Totp::default(),
+            push: Push { include_date: false, apn_credential_sid: (), fcm_credential_sid: () },
+            totp: Nulls(&["issuer", "time_step", "code_length", "skew"]),
             default_template_sid: service.settings.default_template.map(|sid| sid.to_string()),
-            whatsapp: Whatsapp::default(),
-            passkeys: Passkeys::default(),
+            whatsapp: Nulls(&["msg_service_sid", "from"]),
+            passkeys: Passkeys {
+                relying_party: Nulls(&["id", "name", "origins"]),
+                authenticator_attachment: (),
+                discoverable_credentials: (),
+                user_verification: (),
+            },
             verify_event_subscription_enabled: service.settings.verify_event_subscription_enabled,
             date_created: service.created.into(),
             date_updated: service.updated.into(),
@@ -111,8 +118,19 @@ impl ServiceView {
     }
 }
 
+/// What Twilio has and this server does not: each member is null.
+#[derive(JsonSchema)]
+#[schemars(rename = "Nulls")]
+pub struct Nulls(#[schemars(with = "BTreeMap<String, ()>")] &'static [&'static str]);
+
+impl Serialize for Nulls {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|name| (name, ())))
+    }
+}
+
 /// Not served.
-#[derive(Default, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ServicePush")]
 pub struct Push {
     pub include_date: bool,
@@ -121,37 +139,10 @@ pub struct Push {
 }
 
 /// Not served.
-#[derive(Default, Serialize, JsonSchema)]
-#[schemars(rename = "ServiceTotp")]
-pub struct Totp {
-    issuer: (),
-    time_step: (),
-    code_length: (),
-    skew: (),
-}
-
-/// Not served.
-#[derive(Default, Serialize, JsonSchema)]
-#[schemars(rename = "ServiceWhatsapp")]
-pub struct Whatsapp {
-    msg_service_sid: (),
-    from: (),
-}
-
-/// Not served.
-#[derive(Default, Serialize, JsonSchema)]
-#[schemars(rename = "ServiceRelyingParty")]
-pub struct RelyingParty {
-    id: (),
-    name: (),
-    origins: (),
-}
-
-/// Not served.
-#[derive(Default, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ServicePasskeys")]
 pub struct Passkeys {
-    pub relying_party: RelyingParty,
+    pub relying_party: Nulls,
     pub authenticator_attachment: (),
     pub discoverable_credentials: (),
     pub user_verification: (),
@@ -322,12 +313,12 @@ pub fn routes() -> Routes {
     Routes::new("Services", "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
             key must be for all services.", Group::twilio(Access::Scope(Scope::Admin)))
         .post("/v2/Services", create, made::<(), ServiceView>("CreateService", "Create a service")
-                .reads(described::<true>).access(Access::Account("creating services")))
+                .reads(described).requires(&["FriendlyName"]).access(Access::Account("creating services")))
         .get("/v2/Services", list, list_of::<(), ServiceView>("services", "ListService", "List services")
                 .about("Newest first. A key for one service sees that service."))
         .get("/v2/Services/{Sid}", fetch, ok::<(), ServiceView>("FetchService", "Fetch a service"))
         .post("/v2/Services/{Sid}", update, ok::<(), ServiceView>("UpdateService", "Update a service")
-                .reads(described::<false>).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
+                .reads(described).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
         .delete("/v2/Services/{Sid}", delete_service, gone::<()>("DeleteService", "Delete a service")
                 .about("Deletes everything that belongs to the service, including keys for it alone.").access(Access::Account("deleting services")))
 }

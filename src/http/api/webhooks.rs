@@ -14,24 +14,7 @@ use crate::webhook::{AttemptError, Delivery, DeliveryState, Replay, ReplayError,
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct New {
-    /// For people.
-    #[schemars(example = &"billing")]
-    pub friendly_name: values::Note<64>,
-    /// The events, or * for all. May be repeated.
-    pub event_types: values::Events,
-    /// Where the server sends the events: http or https.
-    #[schemars(example = &"https://shop.example/hooks")]
-    pub webhook_url: values::Text<2_048>,
-    /// Whether the server sends events.
-    pub status: Option<values::WebhookStatus>,
-    /// The form of the events.
-    pub version: Option<values::WebhookVersion>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub struct Changed {
+pub struct Fields {
     /// For people.
     #[schemars(example = &"billing")]
     pub friendly_name: Option<values::Note<64>>,
@@ -46,19 +29,8 @@ pub struct Changed {
     pub version: Option<values::WebhookVersion>,
 }
 
-impl From<New> for WebhookFields {
-    fn from(New { friendly_name, event_types, webhook_url, status, .. }: New) -> Self {
-        Self {
-            friendly_name: Some(friendly_name.0),
-            event_types: Some(event_types.0),
-            url: Some(webhook_url.0),
-            status: status.map(|status| status.0),
-        }
-    }
-}
-
-impl From<Changed> for WebhookFields {
-    fn from(Changed { friendly_name, event_types, webhook_url, status, .. }: Changed) -> Self {
+impl From<Fields> for WebhookFields {
+    fn from(Fields { friendly_name, event_types, webhook_url, status, .. }: Fields) -> Self {
         Self {
             friendly_name: friendly_name.map(|name| name.0),
             event_types: event_types.map(|events| events.0),
@@ -261,7 +233,7 @@ async fn list(
 }
 
 /// `POST`: the response has the secret.
-async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<WebhookView> {
+async fn create(InService(caller, service, ()): InService, Params(new): Params<Fields>) -> Made<WebhookView> {
     let webhook = caller.registry().create_webhook(service.sid, new.into()).await?;
     let secret = Some(webhook.secret_text());
     created(WebhookView { secret, ..WebhookView::new(&caller.frame(), service.sid, &webhook) })
@@ -285,7 +257,7 @@ async fn secret(InService(caller, service, Id(sid)): InService<WebhookSid>) -> A
 
 async fn update(
     InService(caller, service, Id(sid)): InService<WebhookSid>,
-    Params(changed): Params<Changed>,
+    Params(changed): Params<Fields>,
 ) -> Answer<WebhookView> {
     let changed = caller.registry().update_webhook(service.sid, sid, changed.into()).await?;
     Ok(Json(WebhookView::new(&caller.frame(), service.sid, &changed)))
@@ -351,11 +323,12 @@ fn unavailable(caller: &Caller, refusal: Refusal) -> Error {
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Webhooks", "Receivers of events, which are signed according to Standard Webhooks.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/Webhooks", create, made::<New, WebhookView>("CreateWebhook", "Create a webhook")
+        .post("/v2/Services/{ServiceSid}/Webhooks", create, made::<Fields, WebhookView>("CreateWebhook", "Create a webhook")
+                .requires(&["FriendlyName", "EventTypes", "WebhookUrl"])
                 .about("The response has one more field than Twilio's: the secret that signs events."))
         .get("/v2/Services/{ServiceSid}/Webhooks", list, list_of::<(), WebhookView>("webhooks", "ListWebhook", "List webhooks"))
         .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, ok::<(), WebhookView>("FetchWebhook", "Fetch a webhook"))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update, ok::<Changed, WebhookView>("UpdateWebhook", "Update a webhook"))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}", update, ok::<Fields, WebhookView>("UpdateWebhook", "Update a webhook"))
         .delete("/v2/Services/{ServiceSid}/Webhooks/{Sid}", delete_webhook, gone::<()>("DeleteWebhook", "Delete a webhook"))
 }
 

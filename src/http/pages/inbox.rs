@@ -15,11 +15,12 @@ use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect, span};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
 use crate::http::call::Call;
+use crate::http::compatible::{Older, checked, plain_send, sent};
 use crate::http::error::Error;
 use crate::http::group::Group;
 use crate::http::openapi::{Content, Doc, Property, Routes, property};
 use crate::http::response::{self, ResponseExt as _};
-use crate::http::{compatible, events, request, values};
+use crate::http::{events, request, values};
 use crate::net::form_field;
 use crate::registry::Scope;
 use crate::verification::numbers::{Check, NumberKey};
@@ -105,12 +106,13 @@ async fn act(call: Call) -> Result<Response, Error> {
         }
         Ok(number) if is_check => {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
-            let check = Check::new(key, call.submitted(&code, None));
-            call.check(check).await.map_or_else(refused, |reply| compatible::tutorial_check(&reply))
+            let reply = call.check(Check::new(key, call.submitted(&code, None))).await;
+            let lockout = app.settings.policy.lockout_time();
+            reply.map_or_else(refused, |reply| checked(Older::Tutorial, &reply, number, lockout))
         }
         Ok(number) => {
-            let send = compatible::plain_send(number);
-            call.send(send).await.map_or_else(refused, |reply| compatible::tutorial_send(&reply, number))
+            let reply = call.send(plain_send(number)).await;
+            reply.map_or_else(refused, |reply| sent(Older::Tutorial, &reply, number))
         }
     };
     if answer.status().is_success() {

@@ -72,7 +72,7 @@ impl RegistryError {
     }
 
     pub(super) fn missing(field: &'static str) -> Self {
-        Self::invalid(field)("must be given".to_owned())
+        Self::invalid(field)("is missing".to_owned())
     }
 }
 
