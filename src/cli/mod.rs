@@ -104,11 +104,14 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
         return CommandOutcome::Output(CommandError::Usage(why.to_owned()).answer());
     }
     let command = command.unwrap_or(Command::Serve(serve));
-    (sources.config_file, sources.overrides.data_dir) = (config, data_dir);
+    sources.config_file = config;
     let overrides = &mut sources.overrides;
+    overrides.flags.extend(data_dir.map(|given| ("data-dir", given)));
     match &command {
         Command::Serve(args) => args.add_to(overrides),
-        Command::Health { listen } => overrides.listen.clone_from(listen),
+        Command::Health { listen } => {
+            overrides.flags.extend(listen.clone().map(|given| (config::LISTEN_FLAG, given)));
+        }
         _ => {}
     }
     let cx = Context { sources, json };

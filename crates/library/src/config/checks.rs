@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::errors::{ConfigErrors, quoted};
 use super::guard::GuardSettings;
 use super::prices::Pricing;
-use super::settings::{Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, Texts};
+use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};
 use super::values::{ListenAddress, is_exposed};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
@@ -34,7 +34,7 @@ pub fn simulator(
         let messages =
             if gateways.only_simulator() { "no message leaves" } else { "some messages do not leave" };
         let why = "as simulator-in-production says";
-        c.warn(format!("the simulator runs {place}, {why}: {messages} this machine"));
+        c.found.warn(format!("the simulator runs {place}, {why}: {messages} this machine"));
         return;
     }
     let problem = format!(
@@ -49,7 +49,7 @@ pub fn warn_of_redis(c: &mut Config) {
     let names = ["REDIS_DB_PASSWORD", "REDIS_URL", "redis-db-address"];
     let given: Vec<&str> = names.into_iter().filter(|name| c.is_given(name)).collect();
     if !given.is_empty() {
-        c.warn(format!(
+        c.found.warn(format!(
             "{} ignored: onceward needs no Redis; its guard refuses some messages that your old server sent \
              (docs/guides/older-servers.md)",
             given.join(", ")
@@ -128,7 +128,7 @@ pub fn delivery_with(
     let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
     let holder = holders.into_iter().find(|name| gateways.routing.names(*name));
     if let Some(holder) = holder.filter(|_| life < Duration::from_secs(60)) {
-        c.warn(format!(
+        c.found.warn(format!(
             "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
              \"10m\" lets both end together",
             humantime::format_duration(life)
@@ -155,7 +155,7 @@ const ALLOW: &str = "any client that reaches it could send messages at your cost
      \"allow-unauthenticated\": true to config.json or set ONCEWARD_ALLOW_UNAUTHENTICATED=true";
 
 /// The address to listen on and where it came from. `None` after an error.
-pub fn listen_address(at: ListenKeys, keys: &Inputs, c: &mut Config) -> Option<(ListenAddress, String)> {
+pub fn listen_address(keys: &Inputs, c: &mut Config) -> Option<(ListenAddress, String)> {
     if let Some(flag) = c.value(LISTEN_FLAG).cloned() {
         let address = c.object(LISTEN_FLAG, flag)?;
         return Some((address, c.origin(LISTEN_FLAG)));
@@ -171,7 +171,7 @@ pub fn listen_address(at: ListenKeys, keys: &Inputs, c: &mut Config) -> Option<(
     }
     let [host, port] = ["test-hostname", "test-port"].map(|key| c.origin(key));
     let origin = if host == port { host } else { format!("{host} and {port}") };
-    Some((ListenAddress { host: at.test_hostname, port: at.test_port }, origin))
+    Some((ListenAddress { host: keys.test_hostname.clone(), port: keys.test_port }, origin))
 }
 
 /// The error of an address that unauthenticated clients can reach while no caller has to show a key. It stops a start, but only
@@ -201,14 +201,14 @@ pub fn unless_keys(
 const ANY: &str = "any";
 
 /// Checks every text. After an error, which stops the start anyway, empty ones.
-pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Config) -> Templates {
-    let code = codes.policy().code;
+pub fn templates(inputs: &Inputs, brand: &str, c: &mut Config) -> Templates {
+    let code = inputs.policy().code;
     let settings = TemplateSettings {
         brand: brand.to_owned(),
         code_length: code.length,
         life: code.life,
-        message: codes.otp_message.clone(),
-        tutorial_message: codes.tutorial_message.clone(),
+        message: inputs.otp_message.clone(),
+        tutorial_message: inputs.tutorial_message.clone(),
         messages: local_texts(&inputs.otp_messages, c),
         default_locale: inputs.default_locale,
         locale_by_country: inputs.locale_by_country,
@@ -219,7 +219,7 @@ pub fn templates(inputs: &Inputs, codes: &CodeKeys, brand: &str, c: &mut Config)
     {
         if checked.is_ok() {
             let origin = c.origin(path);
-            c.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
+            c.found.warn(format!("{path} = {}: {words}; given by {origin}", quoted(text)));
         } else {
             c.wrong(path, words);
         }

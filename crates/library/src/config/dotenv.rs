@@ -13,7 +13,7 @@
 //! * A value without quotes is the text up to the comment, trimmed. A quote (`"`, `'`, a backtick) ends on the same line: a
 //!   forgotten one must not cost the settings below it. In `"..."` `\n`, `\r`, `\"`, `\\` and `\$` are escapes.
 //! * `$` is a `$` everywhere: a password with one is more frequent than a reference.
-//! * An unreadable line is an error if it could be about a variable of ours, else a warning. Neither repeats the value.
+//! * An unreadable line is ignored with a warning, which does not repeat it: the file may be shared with other programs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -49,30 +49,23 @@ pub fn is_denied(directory: &Path) -> bool {
     File::open(directory.join(".env")).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
-/// A line that cannot be read is an error only if it could be about a variable that is used: the file may be shared with
-/// other programs. No value is ever repeated, it may be a secret.
 fn parse(text: &str, file: &str, found: &mut ConfigErrors) -> BTreeMap<String, String> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut variables = BTreeMap::new();
-    for (number, line) in (1_usize..).zip(text.split('\n')) {
+    for (number, line) in (1_usize..).zip(text.split('\n').map(str::trim)) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
         match read_line(line) {
-            Ok(None) => {}
-            Ok(Some((name, value))) => drop(variables.insert(name.to_owned(), value)),
-            Err(problem) if is_used(line) => {
-                found.wrong(&format!("{file}, line {number}"), problem, None);
-            }
-            Err(_) => found.warn(format!("{file}, line {number}: ignored, for it is not NAME=value")),
+            Some((name, value)) => drop(variables.insert(name.to_owned(), value)),
+            None => found.warn(format!("{file}, line {number}: {IGNORED}")),
         }
     }
     variables
 }
 
-/// Whether a line has the name of a used variable where a name could be.
-fn is_used(line: &str) -> bool {
-    let mut words = line.split(['=', ':']).next().unwrap_or_default().split_whitespace();
-    let is_ours = |word: &str| word.starts_with(PREFIX) || ["HOST", "PORT"].contains(&word);
-    words.any(|word| is_ours(word) || SHARED_PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
-}
+const IGNORED: &str = "it is ignored, for it is not NAME=value, with letters, digits, _, . and - in the name and perhaps quotes that \
+                       end on that line around the value (a line break in \"...\" is written \\n)";
 
 /// Whether users other than the owner and the group of a file can read it.
 pub fn is_readable_by_others(path: &Path) -> bool {
@@ -94,28 +87,19 @@ pub fn read_text(path: &Path) -> Result<Option<String>, String> {
     Ok(Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 
-const NO_PAIR: &str = "it must be NAME=value, and a name has only letters, digits, _, . and -";
-
-const OPEN_QUOTE: &str = "its value begins with a quote that does not end on that line. Close it, or put another kind of quotes \
-     around the whole value; a line break in \"...\" is written \\n";
-
-/// The name and the value of a line; nothing for an empty line and a comment.
-fn read_line(line: &str) -> Result<Option<(&str, String)>, &'static str> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Ok(None);
-    }
+/// The name and the value of a line that is no comment.
+fn read_line(line: &str) -> Option<(&str, String)> {
     let exported = line.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
     let line = exported.unwrap_or(line).trim_start();
     let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     let (name, rest) = line.split_at(line.find(|c| !of_name(c)).unwrap_or(line.len()));
     // Both predecessors read `NAME: value` too.
-    let text = rest.trim_start().strip_prefix(['=', ':']).filter(|_| !name.is_empty()).ok_or(NO_PAIR)?;
+    let text = rest.trim_start().strip_prefix(['=', ':']).filter(|_| !name.is_empty())?;
     let value = match text.trim_start().chars().next() {
-        Some(quote @ ('"' | '\'' | '`')) => in_quotes(&text.trim_start()[1..], quote).ok_or(OPEN_QUOTE)?,
+        Some(quote @ ('"' | '\'' | '`')) => in_quotes(&text.trim_start()[1..], quote)?,
         _ => before_comment(text).trim().to_owned(),
     };
-    Ok(Some((name, value)))
+    Some((name, value))
 }
 
 /// Up to a `#` that follows white space. Any other `#` is part of the value, as are quotes and `$`.

@@ -25,11 +25,7 @@ impl ConfigErrors {
         &self.warnings
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.errors.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.errors.len()
     }
 

@@ -229,7 +229,7 @@ fn older(inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
 /// `otp-sms-provider` names other gateways: a shell often has some of Twilio's variables.
 fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Config) -> bool {
     let prefix = gateway.to_ascii_uppercase() + "_";
-    let given = c.variables().filter(|name| name.starts_with(&prefix));
+    let given = c.names().filter(|name| name.starts_with(&prefix));
     let mut origins: Vec<&str> = given.filter_map(|name| c.given_by(name)).collect();
     origins.dedup();
     if origins.is_empty() || missing.is_empty() {
@@ -239,7 +239,7 @@ fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Config)
     let problem = format!("some of its settings are given, and not {missing}");
     let order = inputs.otp_sms_provider.as_deref().unwrap_or_default().trim();
     if !order.is_empty() && !order.contains(gateway) {
-        c.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
+        c.found.warn(format!("{gateway} cannot be used: {problem}. otp-sms-provider does not name it"));
     } else {
         let remedy = format!("Set all of them, or none of them to do without {gateway}");
         c.found.wrong(gateway, &format!("{problem}. {remedy}"), Some(&origin));
@@ -254,7 +254,7 @@ pub fn assemble(
     calls: bool,
     c: &mut Config,
 ) -> Option<(GatewaySettings, String)> {
-    let before = c.found.len();
+    let before = c.found.count();
     let mut providers = variables.twilio(inputs, c);
     providers.extend(older(inputs, c));
     let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
@@ -269,7 +269,7 @@ pub fn assemble(
         }
     }
     // Of a gateway that is wrong nothing else follows.
-    if c.found.len() > before {
+    if c.found.count() > before {
         return None;
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
@@ -348,7 +348,9 @@ impl GatewaySettings {
         let Self { routing, providers, .. } = self;
         for name in providers.iter().map(ProviderSettings::name) {
             if name != GatewayName::TwilioVoice && !routing.names(name) {
-                c.warn(format!("{name} is configured but sends nothing: otp-sms-provider does not name it"));
+                c.found.warn(format!(
+                    "{name} is configured but sends nothing: otp-sms-provider does not name it"
+                ));
             }
         }
         let calls_through_twilio =

@@ -19,10 +19,10 @@ use super::prices::Pricing;
 use super::read::members;
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
-    AttemptLogSettings, Bounds, CodeKeys, DeliverySettings, GatewaySettings, Inputs, ListenKeys, LogSettings,
-    NumberRule, OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
+    AttemptLogSettings, Bounds, DeliverySettings, GatewaySettings, Inputs, LogSettings, NumberRule,
+    OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
-use super::sources::{Config, Effective, Sources, variable};
+use super::sources::{Config, Effective, Sources, aliases, variable};
 use super::traces::TraceVariables;
 use super::{dotenv, templates, traces};
 use crate::domain::{ApiSecret, short_name};
@@ -47,16 +47,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     #[cfg(debug_assertions)]
     let settings = settings.with_bounds_of_test(sources);
     let warnings = c.found.finish()?;
-    Ok(Loaded { settings, warnings, effective: c.rows })
+    let rows = c.rows.into_iter();
+    let effective = rows.map(|(key, (value, origin))| Effective { key, value, origin }).collect();
+    Ok(Loaded { settings, warnings, effective })
 }
 
 /// Every section. Each is read by itself; the schema has the keys of all in one object.
 #[derive(JsonSchema)]
 pub struct Keys {
-    #[serde(flatten)]
-    listen: ListenKeys,
-    #[serde(flatten)]
-    codes: CodeKeys,
     #[serde(flatten)]
     inputs: Inputs,
     #[serde(flatten)]
@@ -81,7 +79,7 @@ pub struct Keys {
     traces: TraceVariables,
 }
 
-/// The names that settings have, by their variables.
+/// The names of settings by every spelling.
 pub fn names() -> BTreeMap<String, String> {
     let mut c = Config::default();
     // A section tells its names while it is read.
@@ -92,18 +90,19 @@ pub fn names() -> BTreeMap<String, String> {
         ("captcha", members::<CaptchaKeys>()),
     ] {
         let members = members.iter().map(|name| format!("{object}.{name}"));
-        c.known.extend(members.map(|member| (variable(&member), member)));
+        members.for_each(|member| c.know(&member));
     }
     let older = OLDER.iter().flat_map(|(_, variables)| *variables).map(|(name, _)| *name);
-    c.known.extend(older.chain(["REDIS_URL"]).map(|name| (name.to_owned(), name.to_owned())));
+    older.chain(["REDIS_URL"]).for_each(|name| c.know(name));
+    for (alias, name) in aliases() {
+        c.known.extend([variable(&alias), alias].map(|spelling| (spelling, name.to_owned())));
+    }
     c.known
 }
 
 /// Reads every section.
 fn sections(c: &mut Config) -> Keys {
     Keys {
-        listen: c.section(),
-        codes: c.section(),
         inputs: c.section(),
         log: c.section(),
         storage: c.section(),
@@ -135,7 +134,7 @@ fn read(sources: &Sources, credentials: bool) -> Result<(Config, Keys), ConfigEr
 pub fn load_storage(sources: &Sources) -> Result<StorageSettings, ConfigErrors> {
     let mut c = Config::of(sources, names(), false);
     let mut storage: StorageSettings = c.section();
-    c.found.finish()?;
+    c.check()?;
     storage.below(&sources.working_dir);
     Ok(storage)
 }
@@ -149,39 +148,38 @@ pub fn load_beside(sources: &Sources) -> Result<Settings, ConfigErrors> {
 }
 
 /// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
-fn default_message(codes: &CodeKeys, c: &Config) -> Option<(&'static str, String)> {
+fn default_message(inputs: &Inputs, c: &Config) -> Option<(&'static str, String)> {
     if let Some(origin) = c.given_by("redis-db-address") {
         return Some((REDIS_VERSION_MESSAGE, format!("the default with redis-db-address: {origin}")));
     }
-    let origin = c.given_by("otp-timeout").filter(|_| codes.otp_timeout >= Duration::from_secs(60))?;
+    let origin = c.given_by("otp-timeout").filter(|_| inputs.otp_timeout >= Duration::from_secs(60))?;
     Some((DEFAULT_MESSAGE_WITH_MINUTES, format!("the default with an otp-timeout from 60 s on: {origin}")))
 }
 
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let directory = sources.working_dir.as_path();
-    let Keys { listen, mut codes, mut inputs, mut storage, mut delivery, pricing, proxies, bounds, .. } =
-        keys;
+    let Keys { mut inputs, mut storage, mut delivery, pricing, proxies, bounds, .. } = keys;
     let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
     let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
     let captcha = captcha::read(inputs.captcha.take(), variables.captcha_secret.clone(), c);
-    if let Some((message, origin)) = default_message(&codes, c).filter(|_| !c.is_given("otp-message")) {
-        message.clone_into(&mut codes.otp_message);
+    if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
+        message.clone_into(&mut inputs.otp_message);
         c.row("otp-message", message, &origin);
     }
-    let listen = checks::listen_address(listen, &inputs, c);
+    let listen = checks::listen_address(&inputs, c);
     if inputs.prod_domain.is_some() && !c.is_given("production") {
         let origin = c.origin("prod-domain");
         c.ignored(&origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
     checks::delivery(&mut delivery, &inputs, c);
-    let errors = c.found.len();
+    let errors = c.found.count();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
-        checks::delivery_with(&gateways, &delivery, codes.otp_timeout, c);
+        checks::delivery_with(&gateways, &delivery, inputs.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         gateways
     });
@@ -189,15 +187,14 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         c.found.truncate(errors);
     }
     let gateways = gateways.unwrap_or_else(GatewaySettings::simulator);
-    let policy = codes.policy();
+    let policy = inputs.policy();
     checks::lockout(&policy, c);
     checks::warn_of_weakness(&policy, &bounds, c);
     let brand = brand(&inputs, c);
-    let templates = checks::templates(&inputs, &codes, &brand, c);
+    let templates = checks::templates(&inputs, &brand, c);
     let catalog = templates::check(std::mem::take(&mut inputs.templates), &templates, c);
     let services = services::check(std::mem::take(&mut inputs.services), &catalog, &templates, c);
     let account = account_of(&variables, c);
-    hooks.validate(&services, c);
     let guards = services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::prices(guards, &pricing, c);
     // Without an address there was an error.

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use super::errors::hint;
 use super::read::text_of;
 use super::sources::{Config, GATEWAYS_PREFIX as PREFIX};
 use super::values::{NOT_SHOWN, is_exposed};
 use crate::domain::{Channel, GatewayName};
-use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
+use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe};
 
 const KEY: &str = "gateways";
 
@@ -27,7 +26,7 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Config) -> Vec<HttpGateway
         .into_iter()
         .filter_map(|(name, object)| read_gateway(&name, object, &mut variables, c))
         .collect();
-    let given = c.variables().filter(|name| name.starts_with(PREFIX) && !variables.contains(*name));
+    let given = c.names().filter(|name| name.starts_with(PREFIX) && !variables.contains(*name));
     for variable in given.map(str::to_owned).collect::<Vec<_>>() {
         let words = "it is unknown; the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
         c.ignored(&variable, words);
@@ -51,9 +50,9 @@ fn read_gateway(
     let mut shown = Map::from_iter([("recipe".to_owned(), "its own".into())]);
     match &given_recipe {
         Some(Value::Object(recipe)) => {
-            for member in ["headers", "json", "form", "url", "account"] {
+            for member in ["headers", "json", "form", "account"] {
                 let value = recipe.get(member).unwrap_or(&Value::Null);
-                check_request((&format!("{path}.{member}"), member), value, &format!("{prefix}TOKEN"), c);
+                check_request((&format!("{path}.{member}"), member), value, c);
             }
         }
         named => drop(named.clone().map(|named| shown.insert("recipe".to_owned(), named))),
@@ -148,9 +147,7 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Config) -> Option<Recip
                 members.into_iter().partition(|(name, _)| OF_RECIPE.contains(&name.as_str()));
             let recipe: Option<Recipe> = c.object(&path, own.into());
             let gateway = c.object(&path, request.into());
-            let recipe = Recipe { gateway: gateway?, ..recipe? };
-            check_settings(&path, &recipe, c);
-            Some(recipe)
+            Some(Recipe { gateway: gateway?, ..recipe? })
         }
         _ => {
             let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";
@@ -160,40 +157,20 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Config) -> Option<Recip
     }
 }
 
-/// Refuses settings of a recipe in the configuration that are credentials in clear, or could be.
-fn check_settings(path: &str, recipe: &Recipe, c: &mut Config) {
-    for (name, RecipeSetting { default, secret, .. }) in &recipe.settings {
-        let path = format!("{path}.settings.{name}");
-        if *secret && default.as_ref().is_some_and(|default| !default.is_empty()) {
-            c.wrong(&path, "it is a credential with a default, and credentials do not belong in a configuration. Remove the default");
-        } else if !*secret && is_named_as_secret(name) {
-            c.wrong(&path, "it looks like a credential: add \"secret\": true");
-        }
-    }
-}
-
-/// Refuses credentials that are written out in the request of a recipe: texts, and queries of URLs, without a placeholder.
-fn check_request((path, name): (&str, &str), value: &Value, variable: &str, c: &mut Config) {
+/// Refuses credentials that are written out in the request of a recipe: texts without a placeholder.
+fn check_request((path, name): (&str, &str), value: &Value, c: &mut Config) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
-                check_request((&format!("{path}.{name}"), name), value, variable, c);
+                check_request((&format!("{path}.{name}"), name), value, c);
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| check_request((path, name), item, variable, c)),
+        Value::Array(items) => items.iter().for_each(|item| check_request((path, name), item, c)),
         leaf => {
             let text = text_of(leaf).unwrap_or_default();
-            let query = text.split_once('?').filter(|_| text.contains("://")).map_or("", |(_, query)| query);
-            let mut pairs =
-                form_urlencoded::parse(query.as_bytes()).chain([(name.into(), text.as_str().into())]);
-            if pairs.any(|(name, text)| is_named_as_secret(&name) && !text.is_empty() && !text.contains('{'))
-            {
-                let problem = format!(
-                    "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a setting \
-                     with \"secret\": true, such as token, put {{token}} in its place, and set {variable} in the environment or .env"
-                );
-                c.wrong(path, problem);
-            }
+            let problem = "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a \
+                           setting with \"secret\": true, such as token, and put {token} in its place";
+            c.wrong_if(is_named_as_secret(name) && !text.is_empty() && !text.contains('{'), path, problem);
         }
     }
 }

@@ -81,27 +81,19 @@ impl Prices {
 /// Reads `{"DE": {"sms": 0.08}, "*": {"sms": "0.05"}}`.
 impl<'de> Deserialize<'de> for Prices {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let wrong = |why: &str| D::Error::custom(format_args!("must be {why}"));
         let mut prices = BTreeMap::new();
         for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
             let country = Region::parse(&name);
-            if country.is_none() && name != OTHERS {
-                return Err(wrong(&format!(
-                    "named by the two letters of a country (ISO 3166-1), or * for all others, and not {name:?}"
-                )));
-            }
-            for (channel, price) in channels {
-                let Some(known) = Channel::parse(&channel) else {
-                    let names = Channel::names(", ");
-                    return Err(wrong(&format!("named by a channel ({names}), and {name} has {channel:?}")));
-                };
-                let Some(price) = text_of(&price).as_deref().and_then(micros) else {
-                    let given = format!("{name}.{channel} is {price}");
-                    return Err(wrong(&format!(
-                        "a number below 1000000 with at most six decimals, and {given}"
+            for (channel, given) in channels {
+                let known = Channel::parse(&channel).filter(|_| country.is_some() || name == OTHERS);
+                let Some((channel, price)) = known.zip(text_of(&given).as_deref().and_then(micros)) else {
+                    return Err(D::Error::custom(format_args!(
+                        "must have prices by the two letters of a country (ISO 3166-1), or * for all others, and by channel ({}): \
+                         numbers below 1000000 with at most six decimals. {name}.{channel} is {given}",
+                        Channel::names(", ")
                     )));
                 };
-                prices.insert((country, known), price);
+                prices.insert((country, channel), price);
             }
         }
         Ok(Self(prices))

@@ -594,7 +594,7 @@ pub(super) fn check(
         let origin = c.origin("services");
         // Two with one name cannot be distinguished in messages, nor on the command line.
         if let Some(other) = known.insert(settings.friendly_name.clone(), name.clone()) {
-            c.warn(format!("services.{other} and services.{name} have the same friendly-name"));
+            c.found.warn(format!("services.{other} and services.{name} have the same friendly-name"));
         }
         checked.push(ConfiguredService { name, settings, test_numbers, guard, origin });
     }

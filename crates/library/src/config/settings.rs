@@ -80,10 +80,15 @@ pub struct Settings {
 /// The brand where neither `brand` nor `service_name` says another.
 pub const OWN_BRAND: &str = "onceward";
 
-/// Where the server listens without `production`.
+/// Keys from which settings are worked out together.
 #[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
-pub struct ListenKeys {
+#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
+pub struct Inputs {
+    /// Where an editor finds the schema.
+    #[serde(rename = "$schema", skip_serializing)]
+    #[schemars(with = "String")]
+    schema: Value,
     /// Host to listen on without `production`. Empty means every address of the machine.
     #[serde(deserialize_with = "host")]
     #[default = "localhost"]
@@ -92,12 +97,6 @@ pub struct ListenKeys {
     #[serde(with = "Whole::<0, 65_535>")]
     #[default = 3000]
     pub test_port: u16,
-}
-
-/// The codes of the service `default`.
-#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case")]
-pub struct CodeKeys {
     /// The lifetime of a code. The start warns above 10 minutes (NIST SP 800-63B-4).
     #[serde(with = "Time::<SECOND, DAY>")]
     #[default(Duration::from_secs(30))]
@@ -126,17 +125,6 @@ pub struct CodeKeys {
     /// Text of the message of /send-code.
     #[default = "Hello from {brand}! Your verification code is: {code}"]
     pub tutorial_message: String,
-}
-
-/// Further keys from which settings are worked out together.
-#[derive(SmartDefault, Deserialize, Serialize, JsonSchema)]
-#[serde(default, rename_all = "kebab-case")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a key")]
-pub struct Inputs {
-    /// Where an editor finds the schema.
-    #[serde(rename = "$schema", skip_serializing)]
-    #[schemars(with = "String")]
-    schema: Value,
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
     pub production: bool,
     /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
@@ -249,7 +237,8 @@ fn names<T, S: Serializer>(objects: &BTreeMap<String, T>, to: S) -> Result<S::Ok
     (!names.is_empty()).then(|| names.join(", ")).serialize(to)
 }
 
-impl CodeKeys {
+impl Inputs {
+    /// The rules of the service `default`.
     pub fn policy(&self) -> Policy {
         Policy {
             max_attempts: self.otp_max_attempts,

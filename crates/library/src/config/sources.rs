@@ -45,14 +45,11 @@ pub struct OwnGateway {
     pub channels: Vec<Channel>,
 }
 
-/// What wins over files and variables: settings from the command line, as they were typed, and those of a program that
-/// embeds the library.
+/// What wins over files and variables.
 #[derive(Clone, Default)]
 pub struct Overrides {
-    pub data_dir: Option<String>,
-    pub listen: Option<String>,
-    pub log_level: Option<String>,
-    pub log_format: Option<String>,
+    /// Settings from the command line as they were typed: keys of config.json, and [`LISTEN_FLAG`].
+    pub flags: BTreeMap<&'static str, String>,
     /// An unknown key or variable is an error.
     pub strict: bool,
     pub program: Program,
@@ -118,11 +115,20 @@ pub fn aliases() -> impl Iterator<Item = (String, &'static str)> {
 
 /// The variable of a key: `ONCEWARD_OTP_LENGTH`. What is in capitals is a variable itself.
 pub fn variable(key: &str) -> String {
-    if key.bytes().any(|letter| letter.is_ascii_lowercase()) && key != LISTEN_FLAG {
-        format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
-    } else {
+    if is_variable(key) || key == LISTEN_FLAG {
         key.to_owned()
+    } else {
+        format!("{PREFIX}{}", key.replace(['-', '.'], "_").to_ascii_uppercase())
     }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.bytes().any(|letter| letter.is_ascii_lowercase())
+}
+
+/// Whether it is a variable of a gateway, of the account or about traces, which is no key.
+fn is_credential(name: &str) -> bool {
+    is_variable(name) && !name.starts_with("REDIS_")
 }
 
 /// Whether a text is a server key, and no path.
@@ -131,20 +137,17 @@ pub fn is_server_key(text: &str) -> bool {
     text.len() == 2 * ServerKey::LEN && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// A text, a number or a truth value as messages show it. `None` for anything else.
-fn shown(value: &Value) -> Option<String> {
-    if let Value::String(text) = value { Some(quoted(text)) } else { text_of(value) }
-}
-
 /// What is given, and what is found while it is read.
 #[derive(Default)]
 pub struct Config {
-    /// Values and their origins, by their variables. A later source replaces what an earlier one says.
+    /// Values and their origins, by the names of their settings: keys, members of keys (`guard.mode`), and variables that
+    /// are no keys. A later source replaces what an earlier one says.
     given: BTreeMap<String, (Value, String)>,
-    /// The names of settings by their variables: keys, members of keys (`guard.mode`), and variables that are no keys.
+    /// The names of settings by every spelling.
     pub known: BTreeMap<String, String>,
     pub found: ConfigErrors,
-    pub rows: Vec<Effective>,
+    /// What `--print-config` shows: values and their origins, by their keys.
+    pub rows: BTreeMap<String, (Value, String)>,
     /// Gateways of a program that embeds the library.
     pub own_gateways: Vec<OwnGateway>,
     /// Whether errors in the environment count: a command beside a server may not be allowed to read the server's credentials.
@@ -155,7 +158,7 @@ pub struct Config {
 impl Config {
     /// Merges all sources, from the lowest to the highest.
     pub fn of(sources: &Sources, known: BTreeMap<String, String>, credentials: bool) -> Self {
-        let Overrides { data_dir, listen, log_level, log_format, strict, program } = &sources.overrides;
+        let Overrides { flags, strict, program } = &sources.overrides;
         let own_gateways = program.gateways.clone();
         let mut c = Self { known, own_gateways, credentials, strict: *strict, ..Self::default() };
         if !program.alone {
@@ -167,37 +170,33 @@ impl Config {
             }
         }
         c.add_keys(PROGRAM, program.values.clone());
-        for (key, value) in [
-            ("data-dir", data_dir),
-            (LISTEN_FLAG, listen),
-            ("log-level", log_level),
-            ("log-format", log_format),
-        ] {
-            if let Some(value) = value {
-                let flag = key.trim_start_matches('-');
-                c.put(variable(key), value.as_str().into(), format!("the command line, --{flag}"));
-            }
+        for (key, value) in flags {
+            let origin = format!("the command line, --{}", key.trim_start_matches('-'));
+            c.put(key, value.as_str().into(), origin);
         }
         // The server key, where its file should be named, is removed before a message shows it.
-        let key_file = variable("key-file");
         if c.value("key-file").and_then(Value::as_str).is_some_and(is_server_key)
-            && let Some((_, origin)) = c.given.remove(&key_file)
+            && let Some((_, origin)) = c.given.remove("key-file")
         {
             c.found.wrong("key-file", NOT_THE_KEY, Some(&origin));
         }
         c
     }
 
-    /// Sets a value by its variable: in the object that it is a member of, too. An object as a whole replaces the members that
-    /// a lower source gives.
-    fn put(&mut self, name: String, value: Value, origin: String) {
+    /// Makes a setting known by its key and its variable.
+    pub fn know(&mut self, name: &str) {
+        self.known.extend([name.to_owned(), variable(name)].map(|spelling| (spelling, name.to_owned())));
+    }
+
+    /// Sets a value, and the member of the object that it is. An object as a whole replaces the members that a lower source
+    /// gives.
+    fn put(&mut self, name: &str, value: Value, origin: String) {
         if value.is_null() {
             return;
         }
-        let key = self.known.get(&name).cloned().unwrap_or_default();
-        if let Some((object, member)) = key.split_once('.').filter(|(object, _)| *object != "sms") {
+        if let Some((object, member)) = name.split_once('.').filter(|of| self.known.contains_key(of.0)) {
             let of_member = || (Map::new().into(), origin.clone());
-            let (whole, _) = self.given.entry(variable(object)).or_insert_with(of_member);
+            let (whole, _) = self.given.entry(object.to_owned()).or_insert_with(of_member);
             if let Some(spelled) = whole.as_str().and_then(|text| serde_json::from_str(text).ok()) {
                 *whole = spelled;
             }
@@ -205,28 +204,20 @@ impl Config {
                 members.insert(member.to_owned(), value.clone());
             }
         }
-        let known = &self.known;
-        self.given.retain(|other, _| !known.get(other).is_some_and(|other| is_member(other, &key)));
-        self.given.insert(name, (value, origin));
+        self.given.retain(|other, _| !is_member(other, name));
+        self.given.insert(name.to_owned(), (value, origin));
     }
 
-    /// The variable that a spelling in a source means, if it means a setting.
+    /// The setting that a spelling in a source means.
     fn meant(&self, spelling: &str) -> Option<String> {
-        let alias = aliases().find(|(alias, _)| alias == spelling || variable(alias) == spelling);
-        let name = alias.map_or(spelling, |(_, name)| name);
-        let variable = variable(name);
-        let is_known = self.known.get(&variable).is_some_and(|known| known == name || variable == name);
-        (is_known || name.starts_with(GATEWAYS_PREFIX)).then_some(variable)
+        let of_gateway = || spelling.starts_with(GATEWAYS_PREFIX).then(|| spelling.to_owned());
+        self.known.get(spelling).cloned().or_else(of_gateway)
     }
 
     /// The order in which the names of one source are read: of two for one setting the usual one wins.
     fn order(&self, spelling: &str) -> (bool, String) {
-        (variable(spelling) == self.meant(spelling).unwrap_or_default(), spelling.to_owned())
-    }
-
-    /// Whether it is a variable of a gateway, of the account or about traces, which is no key.
-    fn is_credential(&self, name: &str) -> bool {
-        self.known.get(name).is_some_and(|known| known == name && !name.starts_with("REDIS_"))
+        let is_usual = self.meant(spelling).is_some_and(|name| variable(&name) == variable(spelling));
+        (is_usual, spelling.to_owned())
     }
 
     /// Reads the file that `sources` names, or `config.json` if there is one.
@@ -256,11 +247,11 @@ impl Config {
             }
         }
         self.add_keys(file, members);
-        let given = self.given.keys().filter(|name| self.is_credential(name));
-        let given = given.map(String::as_str).collect::<Vec<_>>().join(", ");
+        let given: Vec<&str> =
+            self.given.keys().map(String::as_str).filter(|name| is_credential(name)).collect();
         if !given.is_empty() {
             let words = "works, but credentials are better kept in the environment or .env, as";
-            self.found.warn(format!("{file}, \"sms\": {words} {given}"));
+            self.found.warn(format!("{file}, \"sms\": {words} {}", given.join(", ")));
         }
     }
 
@@ -275,10 +266,6 @@ impl Config {
 
     fn add_key(&mut self, source: &str, path: &str, value: Value) {
         let origin = format!("{source}, key {path:?}");
-        let is_outer = || {
-            let is_in = |name: &str| is_member(name, path);
-            self.known.values().any(|name| is_in(name)) || aliases().any(|(alias, _)| is_in(&alias))
-        };
         if source != PROGRAM && self.is_credential_key(path) {
             let problem = "credentials do not belong in config.json. Move it to the environment, to .env, or to a file \
                            that a variable with _FILE at its end names, such as TWILIO_AUTH_TOKEN_FILE";
@@ -286,10 +273,10 @@ impl Config {
         } else if let Some(name) = self.meant(path) {
             // An empty credential counts as not given, as its variable does.
             let is_empty = value.as_str().is_some_and(|text| text.trim().is_empty());
-            if !(is_empty && self.is_credential(&name)) {
-                self.put(name, value, origin);
+            if !(is_empty && is_credential(&name)) {
+                self.put(&name, value, origin);
             }
-        } else if is_outer() {
+        } else if self.known.keys().any(|name| is_member(name, path)) {
             match value {
                 Value::Object(members) => {
                     for (name, value) in members {
@@ -307,8 +294,9 @@ impl Config {
     /// Whether a key of config.json is a variable of a gateway, or of the account, in any spelling.
     fn is_credential_key(&self, key: &str) -> bool {
         let key = key.to_ascii_uppercase().replace('-', "_");
-        self.is_credential(&key)
-            || self.is_credential(&format!("{PREFIX}{key}"))
+        let is_known = |name: &str| self.meant(name).is_some_and(|name| is_credential(&name));
+        is_known(&key)
+            || is_known(&format!("{PREFIX}{key}"))
             || SHARED_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
     }
 
@@ -316,7 +304,7 @@ impl Config {
     /// counts as not given.
     fn add_environment(&mut self, sources: &Sources) {
         let mut file = dotenv::read(&sources.working_dir, &mut self.found);
-        if file.keys().filter_map(|name| self.meant(name)).any(|name| self.is_credential(&name)) {
+        if file.keys().filter_map(|name| self.meant(name)).any(|name| is_credential(&name)) {
             self.warn_if_readable(&sources.working_dir.join(".env"), ".env");
         }
         // A value may also be given by a file or instead of one.
@@ -332,20 +320,26 @@ impl Config {
         given.sort_by_cached_key(|(name, _)| self.order(name));
         for (name, text) in given {
             let origin = format!("{source}, {name}");
-            let of_file = name.strip_suffix(FILE_SUFFIX).and_then(|plain| self.meant(plain));
             if name == "HOST" {
                 self.add_host(&text, source == PROCESS, origin);
-            } else if let Some(meant) = of_file {
+            } else if let Some(meant) = name.strip_suffix(FILE_SUFFIX).and_then(|plain| self.meant(plain)) {
                 match self.read_value(&directory.join(text), &origin) {
-                    Ok((text, origin)) => self.put(meant, text.into(), origin),
+                    Ok((text, origin)) => self.put(&meant, text.into(), origin),
                     Err(problem) => self.found.wrong(&name, &problem, Some(&origin)),
                 }
             } else if let Some(meant) = self.meant(&name) {
-                self.put(meant, text.into(), origin);
-            } else {
-                self.note_unknown_variable(&name, &origin);
+                self.put(&meant, text.into(), origin);
+            } else if name.starts_with(PREFIX) || self.is_slip(&name) {
+                self.note_unknown(&name, &origin);
             }
         }
+    }
+
+    /// Whether a variable looks like one that other programs may have too, misspelt.
+    fn is_slip(&self, name: &str) -> bool {
+        let is_shared = |known: &String| SHARED_PREFIXES.iter().any(|prefix| known.starts_with(prefix));
+        let is_like = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
+        self.known.keys().any(|known| is_shared(known) && is_like(known))
     }
 
     /// `HOST`, as the tutorial's project sets it.
@@ -357,9 +351,9 @@ impl Config {
             return self.ignored(&origin, &format!("{} {problem}", quoted(&host)));
         }
         if let Some(port) = port {
-            self.put(variable("test-port"), port.into(), origin.clone());
+            self.put("test-port", port.into(), origin.clone());
         }
-        self.put(variable("test-hostname"), host.into(), origin);
+        self.put("test-hostname", host.into(), origin);
     }
 
     /// The text of a file that a variable names, and where it came from.
@@ -378,29 +372,16 @@ impl Config {
 
     /// Warns of a file with a secret.
     fn warn_if_readable(&mut self, path: &Path, origin: &str) {
-        if is_readable_by_others(path) {
-            let file = path.display();
-            let words = format!("every user of this machine can read the file {file}; run chmod o= on it");
-            self.found.warn(format!("{origin}: {words}"));
-        }
+        let file = path.display();
+        let words =
+            format!("{origin}: every user of this machine can read the file {file}; run chmod o= on it");
+        self.warn_if(is_readable_by_others(path), words);
     }
 
     /// Misspelt names would otherwise look as if they worked.
     fn note_unknown(&mut self, name: &str, origin: &str) {
-        let of_sms = aliases().map(|(alias, _)| alias).filter(|alias| alias.contains('.'));
-        let known: Vec<String> =
-            self.known.iter().flat_map(|(variable, name)| [variable, name]).cloned().chain(of_sms).collect();
-        let words = format!("it is unknown{}", hint(name, known.iter().map(String::as_str)));
+        let words = format!("it is unknown{}", hint(name, self.known.keys().map(String::as_str)));
         self.ignored(origin, &words);
-    }
-
-    fn note_unknown_variable(&mut self, name: &str, origin: &str) {
-        // Other programs have variables of gateways too: only a likely slip is worth a word.
-        let is_slip = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
-        let is_shared = || SHARED_PREFIXES.iter().any(|prefix| name.starts_with(&prefix[..prefix.len() - 1]));
-        if name.starts_with(PREFIX) || is_shared() && self.known.keys().any(is_slip) {
-            self.note_unknown(name, origin);
-        }
     }
 
     /// Notes a name or a value that has no effect, and the remedy.
@@ -410,10 +391,6 @@ impl Config {
         } else {
             self.found.warn(format!("{name}: {problem}"));
         }
-    }
-
-    pub fn warn(&mut self, warning: impl Into<String>) {
-        self.found.warn(warning);
     }
 
     pub fn warn_if(&mut self, is_so: bool, warning: impl Into<String>) {
@@ -429,29 +406,29 @@ impl Config {
     }
 
     /// Fails if anything is wrong so far.
-    pub fn check(&mut self) -> Result<(), ConfigErrors> {
-        if self.found.is_empty() { Ok(()) } else { self.found.finish().map(drop) }
+    pub fn check(&self) -> Result<(), ConfigErrors> {
+        self.found.clone().finish().map(drop)
     }
 
-    /// The given value of a key or a variable.
+    /// The given value of a setting.
     pub fn value(&self, name: &str) -> Option<&Value> {
-        self.given.get(&variable(name)).map(|(value, _)| value)
+        self.given.get(name).map(|(value, _)| value)
     }
 
-    /// Every variable that is given.
-    pub fn variables(&self) -> impl Iterator<Item = &str> {
+    /// Every setting that is given.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.given.keys().map(String::as_str)
     }
 
-    /// Where a key, a variable, or a member of an object came from.
+    /// Where a setting, or a member of an object, came from.
     pub fn given_by(&self, path: &str) -> Option<&str> {
         let outer = || path.rfind(['.', '[']).map(|end| &path[..end]);
-        let given = self.given.get(&variable(path)).map(|(_, origin)| origin.as_str());
+        let given = self.given.get(path).map(|(_, origin)| origin.as_str());
         given.or_else(|| self.given_by(outer()?))
     }
 
     pub fn origin(&self, path: &str) -> String {
-        self.given_by(path).unwrap_or("the default").to_owned()
+        self.given_by(path).unwrap_or(DEFAULT).to_owned()
     }
 
     pub fn is_given(&self, name: &str) -> bool {
@@ -472,22 +449,22 @@ impl Config {
         })
     }
 
-    /// Whether messages may not show a value: that of a variable but an address, one of a gateway, the code of a test number,
-    /// or a text that may hold a password.
-    fn is_secret(&self, path: &str, given: &str) -> bool {
-        let name = path.split(['.', '[']).next().unwrap_or(path);
-        self.is_credential(name) && !name.ends_with("_URL")
-            || path.starts_with("gateways")
-            || path.contains("test-numbers")
-            || given.contains("://") && given.contains(['@', '?'])
-    }
-
-    /// Notes that the value of a key or a member is wrong in itself, or beside others.
+    /// Notes that the value of a key or a member is wrong in itself, or beside others. Shows the value unless it may be a
+    /// secret: that of a variable but an address, one of a gateway, the code of a test number, or a text that may hold a
+    /// password.
     pub fn wrong(&mut self, path: &str, problem: impl AsRef<str>) {
         let problem = problem.as_ref();
-        // A text in the place of an object may be a secret.
-        let given = self.value_at(path).filter(|_| !problem.ends_with(NO_OBJECT)).and_then(shown);
-        let given = given.filter(|given| !self.is_secret(path, given));
+        let name = path.split(['.', '[']).next().unwrap_or(path);
+        let is_secret = is_credential(name) && !name.ends_with("_URL")
+            || path.starts_with("gateways")
+            || path.contains("test-numbers")
+            // A text in the place of an object may be a secret.
+            || problem.ends_with(NO_OBJECT);
+        let given = match self.value_at(path).filter(|_| !is_secret) {
+            Some(Value::String(text)) if text.contains("://") && text.contains(['@', '?']) => None,
+            Some(Value::String(text)) => Some(quoted(text)),
+            given => given.and_then(text_of),
+        };
         let given = given.map(|given| format!(" = {given}")).unwrap_or_default();
         let origin = self.given_by(path).map(str::to_owned);
         self.found.wrong(&format!("{path}{given}"), problem, origin.as_deref());
@@ -505,8 +482,7 @@ impl Config {
 
     /// Adds something that follows from several keys to what `--print-config` shows.
     pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
-        self.rows.retain(|row| row.key != key);
-        self.rows.push(Effective { key: key.to_owned(), value: value.into(), origin: origin.to_owned() });
+        self.rows.insert(key.to_owned(), (value.into(), origin.to_owned()));
     }
 
     /// The objects below a key whose names they may have; `why` others may not have those that are taken.
@@ -519,9 +495,8 @@ impl Config {
     ) -> BTreeMap<String, T> {
         /// Those beyond are better made over the API.
         const MOST: usize = 1_000;
-        if objects.len() > MOST {
-            self.wrong(key, format!("it has {} {key}, and may have {MOST}", objects.len()));
-        }
+        let count = objects.len();
+        self.wrong_if(count > MOST, key, format!("it has {count} {key}, and may have {MOST}"));
         objects.retain(|name, _| {
             let problem = match is_taken(name) {
                 true => why,
@@ -538,7 +513,7 @@ impl Config {
     pub fn section<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
         let mut given = Map::new();
         for key in members::<T>() {
-            self.known.insert(variable(key), (*key).to_owned());
+            self.know(key);
             given.extend(self.value(key).map(|value| ((*key).to_owned(), value.clone())));
         }
         loop {
@@ -561,11 +536,10 @@ impl Config {
         let Ok(Value::Object(shown)) = serde_json::to_value(section) else { return };
         for (key, value) in shown {
             let Some(value) = without_nulls(value) else { continue };
-            let is_of_key = |name: &String| *name == key || is_member(name, &key);
-            let origins = self.given.iter().filter(|(name, _)| self.known.get(*name).is_some_and(is_of_key));
-            let mut origins: Vec<&str> = origins.map(|(_, (_, origin))| origin.as_str()).collect();
+            let of_key = self.given.iter().filter(|(name, _)| **name == key || is_member(name, &key));
+            let mut origins: Vec<&str> = of_key.map(|(_, (_, origin))| origin.as_str()).collect();
             origins.dedup();
-            let origin = if origins.is_empty() { "the default".to_owned() } else { origins.join("; ") };
+            let origin = if origins.is_empty() { DEFAULT.to_owned() } else { origins.join("; ") };
             self.row(&key, value, &origin);
         }
     }
@@ -591,6 +565,8 @@ impl Config {
         Ok(read)
     }
 }
+
+const DEFAULT: &str = "the default";
 
 /// Whether a path is that of something in `key`.
 fn is_member(path: &str, key: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The address that the server listens on, and access to it.
 
 use super::*;
-use crate::config::ListenAddress;
+use crate::config::{LISTEN_FLAG, ListenAddress};
 
 #[test]
 fn every_address_needs_a_key_unless_only_this_machine_reaches_it() {
@@ -53,7 +53,8 @@ fn simulating(world: World) -> World {
 }
 
 fn listening_on(address: &str) -> World {
-    World::empty().flags(Overrides { listen: Some(address.to_owned()), ..Overrides::default() })
+    World::empty()
+        .flags(Overrides { flags: [(LISTEN_FLAG, address.to_owned())].into(), ..Overrides::default() })
 }
 
 fn address(host: &str, port: u16) -> ListenAddress {

@@ -167,43 +167,33 @@ pub struct Failures {
     pub unknown: u64,
 }
 
-/// Sums of counts by kind.
-macro_rules! sums {
-    ($($counts:ident: $($kind:ident)+;)+) => {$(
-        impl $counts {
-            pub const fn total(&self) -> u64 {
-                0 $(+ self.$kind)+
-            }
-        }
+impl RefusedBy {
+    pub const fn total(&self) -> u64 {
+        self.guard + self.budget + self.rate_limit + self.lockout + self.verification
+    }
+}
 
+impl Failures {
+    pub const fn total(&self) -> u64 {
+        self.number + self.configuration + self.refused + self.unavailable + self.unknown
+    }
+}
+
+/// Sums, member by member.
+macro_rules! sums {
+    ($($counts:ident: $($member:ident)+;)+) => {$(
         impl AddAssign for $counts {
             fn add_assign(&mut self, other: Self) {
-                $(self.$kind += other.$kind;)+
+                $(self.$member += other.$member;)+
             }
         }
     )+};
 }
 
 sums! {
+    Counts: begun tried verified accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
     RefusedBy: guard budget rate_limit lockout verification;
     Failures: number configuration refused unavailable unknown;
-}
-
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.begun += other.begun;
-        self.tried += other.tried;
-        self.delivery += other.delivery;
-        self.verified += other.verified;
-        self.accepted += other.accepted;
-        self.failed += other.failed;
-        self.failed_attempts += other.failed_attempts;
-        self.cost_micros = self.cost_micros.saturating_add(other.cost_micros);
-        self.refused += other.refused;
-        self.wrong_codes += other.wrong_codes;
-        self.lockouts += other.lockouts;
-        self.saved_micros = self.saved_micros.saturating_add(other.saved_micros);
-    }
 }
 
 /// The record of a series.
