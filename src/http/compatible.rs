@@ -239,7 +239,7 @@ impl Origin {
         outgoing.client =
             ClientSignals { network: self.client.map(ClientNet::from), exemption, ..outgoing.client };
         outgoing.request_id = Some(self.traced_id());
-        let reply = self.app.running()?.verifying.send_for_default_service(Box::new(outgoing)).await?;
+        let reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
         if matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent {
             self.log_out_of_service();
         } else {
@@ -251,7 +251,7 @@ impl Origin {
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Error> {
         let number = check.key.number;
         check.request_id = Some(self.traced_id());
-        let reply = self.app.running()?.verifying.check_for_default_service(check).await?;
+        let reply = self.app.running()?.verifying.check_code(check).await?;
         log_check(self.request_id(), number, reply.outcome);
         Ok(reply)
     }

@@ -65,7 +65,7 @@ async fn ready(call: Call) -> Response {
         reason,
         reasons: unready.into_iter().map(|reason| reason.why).collect(),
         gateways: running.map(|running| running.delivery.states()).unwrap_or_default(),
-        numbers: running.map(|running| running.verifier.capacities()[0].usage()),
+        numbers: running.map(|running| running.verifying.capacities()[0].usage()),
         tables: running.map(|running| running.low_tables()).unwrap_or_default(),
         tls: app.tls.as_ref().map(Tls::certificate),
         cluster: app.node_status(),

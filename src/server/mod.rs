@@ -34,7 +34,7 @@ use crate::node::{
 };
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError, create_durably};
-use crate::verification::verify::Verifying;
+use crate::verification::verify::Verifier;
 use control::Control;
 use telemetry::Exporter;
 
@@ -200,7 +200,7 @@ impl App {
 }
 
 /// Records what the simulator reports about its messages.
-async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifying) {
+async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifier) {
     while let Some(receipt) = receipts.recv().await {
         // A report that comes while the number's shard restarts is lost, as a provider's may be.
         let _ = verifying.receive(receipt).await;

@@ -10,8 +10,8 @@ use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::shard::Command as _;
-use onceward::verification::numbers::command::{NumberCommand, Request, Responder, Waiter};
-use onceward::verification::numbers::in_flight::CommandPermit;
+use onceward::verification::numbers::command::{NumberCommand, Request};
+use onceward::verification::numbers::in_flight::{CommandPermit, Responder};
 use onceward::verification::numbers::{Refusal, Reply, SendOutcome};
 use rand::RngExt;
 use tokio::sync::oneshot::error::RecvError;
@@ -102,7 +102,7 @@ impl World {
             Ok((Some(_), _)) if same.is_some() => Err("a request does not join the same one".to_owned()),
             Ok((Some(first), answer)) => {
                 self.first.insert(self.next_command, asked);
-                let request = Request::Send(Box::new(outgoing), Waiter::Send(responder.of(first)));
+                let request = Request::Send(Box::new(outgoing), responder.of(first));
                 self.submits(
                     owner,
                     number,
@@ -119,7 +119,7 @@ impl World {
         let (responder, answer) = Responder::new(self.place()?);
         let check = Check::new(self.setup.numbers[number], parsed);
         self.tally.count("command check");
-        let request = Request::Check(check, Waiter::Check(responder));
+        let request = Request::Check(check, responder);
         let owner = self.asks(number);
         self.submits(
             owner,
@@ -147,9 +147,9 @@ impl World {
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
-        let request = Request::Resume(log, Waiter::FollowUp(responder));
+        let request = Request::Resume(log, responder);
         let owner = self.asks(number);
-        self.submits(owner, number, intent, told(answer, |()| Outcome::Followed), request)?;
+        self.submits(owner, number, intent, told(answer, |_| Outcome::Followed), request)?;
         // It is alone in its batch.
         if shard.is_some_and(|shard| self.shards[shard].commit.is_some() || self.shards[shard].gathers()) {
             self.alone.insert(name);

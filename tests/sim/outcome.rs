@@ -44,7 +44,13 @@ impl World {
                 continue;
             }
             let mut open = self.commands.remove(command).expect("a command that waits");
-            let answer = heard(&mut open.answer)?;
+            let mut answer = heard(&mut open.answer)?;
+            // A planned send that has begun has ended, also if the store refuses its result.
+            if let (Intent::Resume { .. }, Stage::Sent { .. }, Outcome::Refused(_)) =
+                (&open.intent, &open.stage, &answer)
+            {
+                answer = Outcome::Followed;
+            }
             self.first.remove(command);
             answers.insert(*command, (open, answer));
         }

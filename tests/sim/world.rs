@@ -9,9 +9,9 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::{AttemptLogKey, Channel};
 use onceward::engine::{NumberState, SendOptions};
 use onceward::shard::{Record as _, RecordKey};
-use onceward::verification::numbers::command::{Asking, NumberDeps, Responder, Sending};
-use onceward::verification::numbers::in_flight::CommandLimit;
-use onceward::verification::numbers::{Messages, Refusal, Reply, SendOutcome};
+use onceward::verification::numbers::command::{Asking, NumberDeps, Sending};
+use onceward::verification::numbers::in_flight::{CommandLimit, Responder};
+use onceward::verification::numbers::{Messages, Reply, SendOutcome};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -48,7 +48,7 @@ pub struct World {
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
     /// The messages that each process is sending.
-    pub messages: [Arc<Messages<Sent>>; 2],
+    pub messages: [Arc<Messages>; 2],
     /// The commands that asked for them first.
     pub first: BTreeMap<CommandId, First>,
     pub joined: BTreeMap<CommandId, Joined>,
@@ -84,9 +84,6 @@ pub struct Former {
     /// The latest time of each of its shards at that moment.
     pub seen: Vec<u64>,
 }
-
-/// What a client is told of its message.
-type Sent = Result<Reply<SendOutcome>, Refusal>;
 
 /// A message that a process is asked for.
 #[derive(PartialEq)]

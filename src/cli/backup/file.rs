@@ -21,6 +21,9 @@ const NAME: &str = "onceward export";
 /// Marks the record of a test number in a line.
 const TEST: &str = "test:";
 
+/// Marks the record of a number whose codes are carried.
+const CARRIED: &str = "carried:";
+
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -310,9 +313,11 @@ pub fn name(key: &Key, kinds: &Kinds) -> String {
 /// The subject, from the form that it has in a line.
 fn subject_of(kind: u8, text: &str) -> Option<u64> {
     if kind == NumberState::KIND {
-        let (number, is_test) = text.strip_prefix(TEST).map_or((text, false), |number| (number, true));
-        let number = PhoneNumber::from_u64(number.strip_prefix('+')?.parse().ok()?)?;
-        let key = NumberKey { is_test, ..NumberKey::new(ServiceId::DEFAULT, number) };
+        let (of_test, carried) = (text.strip_prefix(TEST), text.strip_prefix(CARRIED));
+        let digits = of_test.or(carried).unwrap_or(text).strip_prefix('+')?;
+        let (service, number) = (ServiceId::DEFAULT, PhoneNumber::from_u64(digits.parse().ok()?)?);
+        let (is_test, is_carried) = (of_test.is_some(), carried.is_some());
+        let key = NumberKey { service, number, is_test, is_carried };
         return Some(record_id_parts(key.id()).1);
     }
     u64::from_str_radix(text, 16).ok().filter(|subject| format!("{subject:016x}") == text)
@@ -321,8 +326,16 @@ fn subject_of(kind: u8, text: &str) -> Option<u64> {
 /// The subject in the form that it has in a line.
 fn subject_text(key: &Key) -> String {
     match NumberKey::from_id(&key.id).filter(|_| key.kind == NumberState::KIND) {
-        Some(NumberKey { number, is_test: true, .. }) => format!("{TEST}{}", number.e164()),
-        Some(NumberKey { number, is_test: false, .. }) => number.e164(),
+        Some(NumberKey { number, is_test, is_carried, .. }) => {
+            let mark = if is_test {
+                TEST
+            } else if is_carried {
+                CARRIED
+            } else {
+                ""
+            };
+            format!("{mark}{}", number.e164())
+        }
         None => format!("{:016x}", record_id_parts(key.id).1),
     }
 }

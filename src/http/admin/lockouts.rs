@@ -6,8 +6,8 @@ use tokio::sync::Mutex;
 
 use crate::clock::Stopwatch;
 use crate::domain::Timestamp;
-use crate::verification::numbers::{LockedNumber, Refusal};
-use crate::verification::verify::Verifying;
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::{LockedNumber, Verifier};
 
 /// Lockouts that are kept: more than a page lists, which may be about one service or country.
 const LOCKOUTS: usize = 10_000;
@@ -24,7 +24,7 @@ impl LockoutScan {
     /// Those that end last come first.
     pub async fn read(
         &self,
-        verifying: &Verifying,
+        verifying: &Verifier,
         now: Timestamp,
     ) -> Result<Arc<Vec<LockedNumber>>, Refusal> {
         let mut last = self.0.lock().await;
@@ -32,8 +32,8 @@ impl LockoutScan {
             return Ok(Arc::clone(lockouts));
         }
         let stopwatch = Stopwatch::start();
-        let lockouts = Arc::new(verifying.verifier.lockouts(LOCKOUTS).await?);
-        let good_until = verifying.verifier.now().plus(stopwatch.elapsed() * 20);
+        let lockouts = Arc::new(verifying.lockouts(LOCKOUTS).await?);
+        let good_until = verifying.now().plus(stopwatch.elapsed() * 20);
         *last = Some((good_until, Arc::clone(&lockouts)));
         Ok(lockouts)
     }

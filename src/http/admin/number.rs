@@ -215,7 +215,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         (service, known)
     });
     let known_only: Vec<_> = guard.known_only().into_iter().map(|entry| entry.service_sid).collect();
-    let described = |gateway, code| verifying.verifier.delivery.described(gateway, code);
+    let described = |gateway, code| verifying.delivery.described(gateway, code);
     let mut found = pin!(asked.buffered(AT_ONCE));
     while let Some((service, known)) = found.next().await {
         let (known, refused) = (known?, guard.refusals(service.id, number));

@@ -20,7 +20,8 @@ use crate::http::values;
 use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
-use crate::verification::numbers::{LockedNumber, Refusal};
+use crate::verification::numbers::Refusal;
+use crate::verification::verify::LockedNumber;
 
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 8;

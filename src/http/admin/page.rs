@@ -105,7 +105,7 @@ pub struct AdminRequest {
 
 impl AdminRequest {
     pub fn now(&self) -> Timestamp {
-        self.running.verifier.now()
+        self.running.verifying.now()
     }
 
     /// A field of the form; empty if it is absent or too long.
@@ -234,7 +234,7 @@ impl FromRequest<App> for AdminRequest {
         // What the script asks for by itself does not prolong a session.
         let is_use = call.head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
         let session = SessionId::of(&call.head.headers, cookie(transport).0).and_then(|id| {
-            let caller = sessions.caller(&id, is_use, &running.registry, running.verifier.now())?;
+            let caller = sessions.caller(&id, is_use, &running.registry, running.verifying.now())?;
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
@@ -379,7 +379,7 @@ pub async fn sign_in(call: Call) -> PageResult {
     let form = Zeroizing::new(call.body.to_vec());
     let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
-    let (now, to) = (running.verifier.now(), page_behind_sign_in(&to));
+    let (now, to) = (running.verifying.now(), page_behind_sign_in(&to));
     let (address, limit) = (call.address(), &call.app.sign_ins);
     let refused = |status, text| sign_in_form(&call, &user, to, Some((status, text)));
     let user_in_log = masked_user(&user);
@@ -426,7 +426,7 @@ pub async fn events(request: AdminRequest) -> PageResult {
         (history.facts(), reading.webhook_backlog, circuits)
     };
     let lives = move || {
-        let (registry, now) = (&running.registry, running.verifier.now());
+        let (registry, now) = (&running.registry, running.verifying.now());
         app.sessions.caller(&id, false, registry, now).is_some()
     };
     let (sender, receiver) = watch::channel(());

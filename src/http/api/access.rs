@@ -167,7 +167,7 @@ fn check_access(caller: &registry::Caller, access: Access) -> Result<(), Error> 
 
 impl Caller {
     pub fn now(&self) -> Timestamp {
-        self.running.verifier.now()
+        self.running.verifying.now()
     }
 
     /// What answers are made with.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tracing::debug;
 
 use super::prelude::*;
+use crate::delivery::Carried;
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
 use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{BeginRequest, CarryCode};
+use crate::verification::verify::BeginRequest;
 
 /// The lives that a code may have, in seconds.
 pub const LIFE: (u32, u32) = (30, 86_400);
@@ -74,7 +75,7 @@ pub struct OutcomeView {
     pub service_sid: ServiceSid,
     /// The number, in E.164 form.
     pub to: String,
-    /// counted, or unknown: no code was carried to the number within a day, or its outcome is known.
+    /// counted, or unknown: no code that was carried to the number lives, or its outcome is known.
     #[schemars(regex(pattern = "^(counted|unknown)$"))]
     pub status: &'static str,
 }
@@ -99,6 +100,8 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
             network: new.device_ip.map(|address| ClientNet::from(address.0)),
             ..ClientSignals::default()
         },
+        supplied_code: Some(code),
+        carried: Some(Carried::default()),
         request_id: Some(caller.origin.traced_id()),
         ..Outgoing::new(NumberKey::new(service.id, new.to.0))
     };
@@ -108,7 +111,7 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
         life: new.ttl.map(|seconds| Duration::from_secs(seconds.0.into())),
         ..BeginRequest::new(message)
     };
-    let message = caller.done(caller.running.verifying.carry(CarryCode::new(code, begin)).await)?;
+    let message = caller.done(caller.running.verifying.carry(begin).await)?;
     debug!(request_id = caller.origin.request_id(), number = %message.to, "code carried");
     let frame = caller.frame();
     created(MessageView {

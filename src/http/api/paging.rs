@@ -150,7 +150,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
             number: page.map_or(0, |page| page.0),
             since: page_token.map(|token| token.0),
             // All that is made within this millisecond is before its end.
-            now: app.running()?.verifier.now().plus(Duration::from_millis(1)),
+            now: app.running()?.verifying.now().plus(Duration::from_millis(1)),
             address: address.finish(),
             turn: Arc::new(turn),
         };

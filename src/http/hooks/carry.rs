@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tracing::{debug, warn};
 
+use crate::delivery::Carried;
 use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber, Sid};
 use crate::http::call::Call;
 use crate::http::error::Error;
@@ -15,7 +16,7 @@ use crate::node::Running;
 use crate::registry::{Service, TextError};
 use crate::template::MessageStyle;
 use crate::verification::numbers::Outgoing;
-use crate::verification::verify::{self, BeginRequest, CarryCode};
+use crate::verification::verify::{self, BeginRequest};
 
 /// The largest difference between the time of a signature and the clock, either way.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
@@ -106,13 +107,11 @@ pub async fn carry(
             style: MessageStyle { locale, ..MessageStyle::default() },
             client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
             request_id: Some(call.traced_id()),
+            supplied_code: Some(code.clone()),
+            carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), trial: None }),
             ..Outgoing::new(NumberKey::new(service.id, to))
         };
-        CarryCode {
-            remembered_for: REPLAYABLE,
-            within: Some(within),
-            ..CarryCode::new(code.clone(), BeginRequest::new(message))
-        }
+        BeginRequest::new(message)
     };
     let locale = message.locale.and_then(Locale::parse);
     let mut carried = running.verifying.carry(in_language(locale)).await;
@@ -131,5 +130,5 @@ pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(
 }
 
 fn of_error(running: &Running, refused: &verify::Refused) -> Refused {
-    Error::refused(refused, running.verifier.now()).into()
+    Error::refused(refused, running.verifying.now()).into()
 }

@@ -51,7 +51,7 @@ impl<'a> PageContext<'a> {
             texts,
             regions: [of_tag, call.app.settings.storage.default_region, likely],
             notice: None,
-            now: running.verifier.now(),
+            now: running.verifying.now(),
         };
         context.notice = of_cookie(call, &context.notice_name());
         Ok(context)

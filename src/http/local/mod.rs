@@ -12,14 +12,14 @@ use super::form::Form;
 use super::group::{Access, Group};
 use super::service::around;
 use super::values;
-use crate::delivery::Trial;
 use crate::delivery::attempts::AttemptQuery;
+use crate::delivery::{Carried, Trial};
 use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, ServiceId};
 use crate::limits::guard::operator::{masked, refusals_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
 use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{BeginRequest, CarryCode, Cleared, Erasure, NumberStatus};
+use crate::verification::verify::{BeginRequest, Cleared, Erasure, NumberStatus};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -38,7 +38,7 @@ async fn server() -> Json<Value> {
 
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
-    let found = caller.running.verifier.attempts.list(&query(&caller, &form)?).await?;
+    let found = caller.running.verifying.attempts.list(&query(&caller, &form)?).await?;
     Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
 }
 
@@ -76,15 +76,16 @@ async fn try_gateway(
     let to = PhoneNumber::parse(&to, None).map_err(|error| Error::invalid(error.to_string()))?;
     let channel = form.field::<Option<values::Channel>>("Channel")?.map(|channel| channel.0);
     // A code that was sent before would count as a repetition.
-    let code = Code::from_value(caller.running.verifier.now().as_millis() % 1_000_000, CodeLength::SIX);
+    let code = Code::from_value(caller.running.verifying.now().as_millis() % 1_000_000, CodeLength::SIX);
     let message = Outgoing {
         channel,
         client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
         request_id: Some(caller.origin.traced_id()),
+        supplied_code: Some(code),
+        carried: Some(Carried { trial: Some(trial.clone()), ..Carried::default() }),
         ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
     };
-    let carry = CarryCode { trial: Some(trial.clone()), ..CarryCode::new(code, BeginRequest::new(message)) };
-    let carried = caller.running.verifying.carry(carry).await;
+    let carried = caller.running.verifying.carry(BeginRequest::new(message)).await;
     let Some((key, error)) = trial.answer.get().cloned() else {
         caller.done(carried)?;
         return Err(Error::invalid(format!(
@@ -131,7 +132,7 @@ async fn services_with_messages(
     besides: ServiceId,
 ) -> Result<Vec<String>, Error> {
     let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(form)?) };
-    let found = caller.running.verifier.attempts.list(&query).await?;
+    let found = caller.running.verifying.attempts.list(&query).await?;
     let services = found.records.iter().map(|listed| listed.id.key.service);
     let others = services.filter(|service| *service != besides);
     let names: BTreeSet<_> = others.map(|service| caller.running.registry.title_of(service)).collect();

@@ -13,6 +13,8 @@ pub struct NumberKey {
     pub number: PhoneNumber,
     /// Whether it is a test number of the service. A test number has a record apart from that of the ordinary number.
     pub is_test: bool,
+    /// Whether its codes are carried for another system. They have a record apart, too.
+    pub is_carried: bool,
 }
 
 /// Hashes the id in one write: each request hashes its number several times.
@@ -24,22 +26,32 @@ impl Hash for NumberKey {
 
 /// Marks test numbers in ids. A number takes fewer bits.
 const TEST: u64 = 1 << 63;
+/// Marks numbers whose codes are carried.
+const CARRIED: u64 = 1 << 62;
 
 impl NumberKey {
-    /// The key of a number that is no test number.
+    /// The key of a number that is no test number, and of codes that are made here.
     pub const fn new(service: ServiceId, number: PhoneNumber) -> Self {
-        Self { service, number, is_test: false }
+        Self { service, number, is_test: false, is_carried: false }
+    }
+
+    /// The keys of all records of a number in a service, that of [`NumberKey::new`] last.
+    pub const fn all(service: ServiceId, number: PhoneNumber) -> [Self; 3] {
+        let last = Self::new(service, number);
+        [Self { is_test: true, ..last }, Self { is_carried: true, ..last }, last]
     }
 
     /// The service in four bytes and the digits in eight, big-endian.
     pub fn id(&self) -> [u8; 12] {
-        record_id(self.service, self.number.as_u64() | if self.is_test { TEST } else { 0 })
+        let mark = if self.is_test { TEST } else { 0 } | if self.is_carried { CARRIED } else { 0 };
+        record_id(self.service, self.number.as_u64() | mark)
     }
 
     /// Reverses [`NumberKey::id`]. `None` if the digits are not a number.
     pub fn from_id(id: &[u8; 12]) -> Option<Self> {
         let (service, number) = record_id_parts(*id);
-        let is_test = number & TEST != 0;
-        Some(Self { service, number: PhoneNumber::from_u64(number & !TEST)?, is_test })
+        let (is_test, is_carried) = (number & TEST != 0, number & CARRIED != 0);
+        let number = PhoneNumber::from_u64(number & !(TEST | CARRIED))?;
+        Some(Self { service, number, is_test, is_carried })
     }
 }

@@ -31,6 +31,8 @@ pub struct VerificationOptions<'a> {
     pub supplied_code: Option<&'a Code>,
     /// No message is sent because the caller knows the code: a test number.
     pub is_test: bool,
+    /// The code is another system's, which limits its messages itself: each begins a verification without limits.
+    pub is_carried: bool,
 }
 
 /// The decision about a message. The caller must make the new state durable before it sends the message.
@@ -135,13 +137,15 @@ pub fn begin(
     if current.is_some_and(|v| v.is_checking(now)) {
         return (state, BeginOutcome::Busy);
     }
+    let is_carried = request.verification.is_some_and(|options| options.is_carried);
     if request.verification.is_some()
+        && !is_carried
         && let Some(limit) = send_limit(policy, &open, now)
     {
         return (state, BeginOutcome::Limited(limit));
     }
     let fresh = Verification::beginning(salt, &request.options, now);
-    let live = current.filter(|v| v.is_live(now));
+    let live = current.filter(|v| v.is_live(now) && !is_carried);
     let (carried, before) = match request.verification {
         // A message states the life of its code. Therefore a further message never shortens that life.
         None => (live.filter(|v| v.is_sending(now)).map_or(fresh, |v| v.prolonged(fresh.expires)), None),

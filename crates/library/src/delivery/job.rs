@@ -46,20 +46,19 @@ pub struct Outgoing {
     pub asks: Option<(Signals, u32)>,
     /// What the guard has taken for it.
     pub allowance: TakenAllowance,
-    /// `supplied_code` is another system's: the number has no record, nothing is planned, and the caller repeats what failed.
+    /// `supplied_code` is another system's: nothing is planned, and the caller repeats what failed.
     pub carried: Option<Carried>,
 }
 
 /// How a message with another system's code is delivered.
+#[derive(Default)]
 pub struct Carried {
-    /// How long the caller waits. The service may have a shorter send budget.
-    pub within: Duration,
+    /// How long the caller waits, if that is shorter than the service's send budget.
+    pub within: Option<Duration>,
     /// A trial of gateways, the only ones that are asked.
     pub trial: Option<Trial>,
     /// How long a repetition sends nothing, if this is longer than the life of the code.
     pub remembered_for: Duration,
-    /// Remembers the last message to the number, for its outcome.
-    pub of_number: RequestKey,
 }
 
 impl Outgoing {
@@ -192,8 +191,9 @@ impl Delivered {
             None => PlanChange::Keep,
             Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
         };
-        let (result, attempts) = (SendResult::NoLongerUsable, Vec::new());
-        Self { result, attempts, plan, reason: None, allowance: outgoing.allowance.clone(), parts: 1 }
+        let (result, reason) = (SendResult::NoLongerUsable, Some(Failure::NoLongerUsable));
+        let (attempts, allowance) = (Vec::new(), outgoing.allowance.clone());
+        Self { result, attempts, plan, reason, allowance, parts: 1 }
     }
 
     /// What is left of a postponed message whose code ended meanwhile: it is never sent. `None` if it is not postponed, or

@@ -134,7 +134,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             None => delivery.workflow_of(service),
         };
         let limit = delivery.time_limit_of(service);
-        let mut within = outgoing.carried.as_ref().map_or(limit, |carried| carried.within.min(limit));
+        let waits = outgoing.carried.as_ref().and_then(|carried| carried.within);
+        let mut within = waits.map_or(limit, |waits| waits.min(limit));
         let verification = &permitted.permit.verification;
         if verification.sending > 0 {
             // Its commit may have taken long. From then on another message may replace the code.

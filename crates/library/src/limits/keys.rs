@@ -119,13 +119,6 @@ impl RequestKey {
         view.put(self.id.id(), Some(&known));
     }
 
-    /// Forgets what is remembered, and returns it.
-    pub fn take(&self, view: &mut Transaction<'_>) -> Option<KeyedRequest> {
-        let Some(Earlier::Same(known)) = self.earlier(view) else { return None };
-        self.withdraw(view);
-        Some(known)
-    }
-
     /// The message was certainly not sent: a repetition is carried out.
     pub fn withdraw(&self, view: &mut Transaction<'_>) {
         view.put::<KeyedRequest>(self.id.id(), None);
@@ -172,10 +165,9 @@ impl IdempotencyKeys {
         RequestKey { id, identity: Identity { tag, fingerprint } }
     }
 
-    /// A code that is carried to a number; without one, the last of the number. A repetition finds the message while its
-    /// code lives.
-    pub fn of_carried(&self, service: ServiceId, number: PhoneNumber, code: Option<&Code>) -> RequestKey {
-        let (id, tag) = self.0.digester.carried(service, number, code.map_or("", Code::expose));
+    /// A code that is carried to a number. A repetition finds the message while its code lives.
+    pub fn of_carried(&self, service: ServiceId, number: PhoneNumber, code: &Code) -> RequestKey {
+        let (id, tag) = self.0.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
         RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] } }
     }
 
@@ -219,11 +211,6 @@ impl Digester {
     /// An idempotency key of a number: its record key, in the slot of the number, and a tag.
     fn request(&self, service: ServiceId, number: PhoneNumber, key: &str) -> (AttemptLogKey, u64) {
         self.of_number(service, number, [REQUEST, key.as_bytes()])
-    }
-
-    /// The same of a code that was carried to a number, or of the last one if it is empty.
-    fn carried(&self, service: ServiceId, number: PhoneNumber, code: &str) -> (AttemptLogKey, u64) {
-        self.of_number(service, number, [CARRIED, code.as_bytes()])
     }
 
     fn of_number(

@@ -138,7 +138,7 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     let TwilioReport::Gate { attempt, message_id, to, locale, wording, pressed: true } = gate else {
         return twiml::hang_up();
     };
-    let Some((code, left)) = running.verifier.code_of(to, attempt.key).await else {
+    let Some((code, left)) = running.verifying.code_of(to, attempt.key).await else {
         return twiml::hang_up();
     };
     let style = MessageStyle { wording, locale, ..MessageStyle::default() };

@@ -19,7 +19,6 @@ use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard};
-use crate::limits::keys::IdempotencyKeys;
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
@@ -27,8 +26,8 @@ use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{Capacity, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
-use crate::verification::numbers::{Usage, Verifier, VerifierDeps, record};
-use crate::verification::verify::Verifying;
+use crate::verification::numbers::{Usage, record};
+use crate::verification::verify::{Verifier, VerifierDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, network_transport};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
@@ -66,13 +65,11 @@ impl fmt::Display for Unready {
 }
 
 pub struct Running {
-    /// The handle for commands about numbers.
-    pub verifier: Verifier,
     pub shards: Shards,
     pub delivery: Arc<Delivery>,
     pub registry: Registry,
     pub account: AccountFile,
-    pub verifying: Verifying,
+    pub verifying: Verifier,
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
     pub outbox: Arc<Outbox>,
@@ -142,7 +139,6 @@ impl Running {
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let history = History::start(&shards, &server_key, settings.history);
-        let keys = IdempotencyKeys::following(&shards, &server_key);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
@@ -157,39 +153,26 @@ impl Running {
             metrics: Arc::clone(shards.metrics()),
             guard: Some(guard.clone()),
         }));
-        let verifier = Verifier::new(VerifierDeps {
+        let verifying = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             numbers,
             attempts,
             delivery: Arc::clone(&delivery),
+            registry: registry.clone(),
             policies: registry.policies(policy),
             server_key,
-            keys,
             bounds,
-            events: Some(Arc::clone(&outbox)),
+            events: Arc::clone(&outbox),
         });
-        let verifying = Verifying::new(registry.clone(), verifier.clone());
         ScopeGuard::into_inner(unless_started);
-        Ok(Self {
-            verifier,
-            shards,
-            delivery,
-            registry,
-            account,
-            verifying,
-            store,
-            outbox,
-            history,
-            guard,
-            hosted,
-        })
+        Ok(Self { shards, delivery, registry, account, verifying, store, outbox, history, guard, hosted })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
     pub fn reasons_against(&self) -> Vec<Unready> {
         let mut reasons: Vec<Unready> = Vec::new();
         reasons.extend(self.store.health().err().map(|why| Unready { part: "store", why }));
-        if !self.verifier.is_ready() {
+        if !self.verifying.is_ready() {
             let why = "a shard is restarting from the store".to_owned();
             reasons.push(Unready { part: "store", why });
         }
@@ -208,8 +191,8 @@ impl Running {
 
     /// The tables that refuse new records of a service at its limit.
     fn tables(&self) -> [&Capacity; 5] {
-        let [numbers, test_numbers] = self.verifier.capacities();
-        [numbers, test_numbers, self.guard.capacity(), self.verifying.capacity(), self.hosted.capacity()]
+        let [numbers, test_numbers, keys] = self.verifying.capacities();
+        [numbers, test_numbers, self.guard.capacity(), keys, self.hosted.capacity()]
     }
 
     /// Those of which more than 80 % are used.
@@ -223,14 +206,14 @@ impl Running {
         let tables = self.tables().into_iter();
         let mut tables: Vec<_> = tables.map(|table| reading(table.table().as_str(), table.usage())).collect();
         tables.push(reading("webhook deliveries", self.outbox.usage()));
-        tables.push(reading("attempts", self.verifier.attempts.usage()));
+        tables.push(reading("attempts", self.verifying.attempts.usage()));
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
         tables.extend(guard_tables);
         Reading {
             is_ready: self.reasons_against().is_empty(),
             gateways: self.delivery.readings(),
             tables,
-            commands: self.verifier.commands(),
+            commands: self.verifying.commands(),
             webhook_backlog: self.outbox.backlog(),
             store: self.store.sizes(),
             budgets,
@@ -243,7 +226,7 @@ impl Running {
     /// # Errors
     /// When the store could not be closed.
     pub async fn stop(&self) -> Result<(), StoreError> {
-        self.verifier.stop().await;
+        self.verifying.stop().await;
         self.outbox.close().await;
         self.history.flush().await;
         self.guard.flush().await;

@@ -145,7 +145,7 @@ impl Otp {
         }
         let key = NumberKey::new(ServiceId::DEFAULT, self.number(phone)?);
         let outgoing = Box::new(Outgoing { channel, style, ..Outgoing::new(key) });
-        let reply = verifying.send_for_default_service(outgoing).await?;
+        let reply = verifying.send(outgoing).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {
                 Ok(Sent { message_id, attempts_left, postponed })
@@ -176,7 +176,7 @@ impl Otp {
         let running = &self.engine.running;
         let code = running.registry.default_service().settings.submitted(code);
         let check = Check::new(NumberKey::new(ServiceId::DEFAULT, number), code);
-        running.verifying.check_for_default_service(check).await.into()
+        running.verifying.check_code(check).await.into()
     }
 
     /// The code in the newest message of the simulator's inbox to `phone`, for tests and for trying things
@@ -213,7 +213,7 @@ impl Otp {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        Ok(self.engine.running.verifier.attempts.list(query).await?.records)
+        Ok(self.engine.running.verifying.attempts.list(query).await?.records)
     }
 
     /// The health of every gateway and its circuit breaker.

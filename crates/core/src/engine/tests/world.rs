@@ -125,7 +125,11 @@ impl World {
             number: self.number,
             options: self.policy.code,
             channel: Channel::Sms,
-            verification: self.has_ids.then_some(VerificationOptions { supplied_code, is_test }),
+            verification: self.has_ids.then_some(VerificationOptions {
+                supplied_code,
+                is_test,
+                is_carried: false,
+            }),
         };
         self.goes_on(begin(self.state, &self.rules(), request, salt, self.now))
     }

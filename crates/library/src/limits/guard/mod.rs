@@ -401,7 +401,7 @@ impl PumpingGuard {
 
     /// Counts a refused message, and notes why the number got none.
     pub fn refused(&self, key: NumberKey, channel: Channel, GuardRefusal { rule, until }: GuardRefusal) {
-        let NumberKey { service, number, is_test } = key;
+        let NumberKey { service, number, is_test, .. } = key;
         self.inner.metrics.count(&Fact::Refused(key, channel, rule));
         if !is_test {
             let (messages, last) = (1, self.inner.clock.now());

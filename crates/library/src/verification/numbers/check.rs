@@ -1,6 +1,6 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::decision::{Asking, Decision, Next};
+use super::command::{Asking, Decision, Next};
 use super::reply::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};
@@ -10,7 +10,7 @@ use crate::engine::{
     Verification, VerificationDetails, VerificationName,
 };
 use crate::gateway::CodeEnd;
-use crate::limits::guard::{GuardNews, PumpingGuard};
+use crate::limits::guard::PumpingGuard;
 use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
@@ -29,6 +29,13 @@ pub struct End {
     pub audited: Option<AuditEntry>,
     /// Something of the number was erased before. Then an erasure has an effect in any case.
     pub was_erased: bool,
+}
+
+impl End {
+    /// A request of nobody who is named, about the verification that is under way.
+    pub const fn new(key: NumberKey, ending: Ending) -> Self {
+        Self { key, ending, named: None, audited: None, was_erased: false }
+    }
 }
 
 /// Decides a submitted code.
@@ -177,7 +184,9 @@ fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is
     if is_approved {
         step(decision, VerificationStep::Approved, channel, &checked);
         let guard = decision.deps.guard.as_ref();
-        let record = |guard: &PumpingGuard| guard.record_verified(decision.key, checked.taken, decision.view);
+        // A number is verified by a carried code as by another.
+        let key = NumberKey { is_carried: false, ..decision.key };
+        let record = |guard: &PumpingGuard| guard.record_verified(key, checked.taken, decision.view);
         if let Some(news) = guard.and_then(record) {
             decision.tell_guard(news);
         }
@@ -217,9 +226,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
             let events = decision.deps.events.as_ref();
             let had_events = events.is_some_and(|events| events.erase(decision.key, decision.view));
             let has_effect = has_changed || attempts.is_some() || had_events || *was_erased;
-            for ticket in attempts.into_iter().flatten() {
-                decision.tell_guard(GuardNews::NotSent(ticket));
-            }
+            decision.give_back(attempts.into_iter().flatten());
             has_effect
         }
     };

@@ -8,9 +8,11 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
+use zeroize::Zeroizing;
 
+use super::reply::{Reply, SendOutcome};
 use crate::delivery::Outgoing;
-use crate::domain::{Channel, Code, NumberKey, ServiceId};
+use crate::domain::{Channel, NumberKey, ServiceId};
 use crate::engine::SendOptions;
 use crate::limits::counts::Charge;
 use crate::limits::guard::Exemption;
@@ -90,88 +92,93 @@ impl Drop for CommandPermit {
     }
 }
 
+/// Sends the reply to a command. Until then it holds the command's place, and further requests for its message wait for
+/// the reply.
+pub struct Responder<T> {
+    first: Option<FirstRequest>,
+    permit: CommandPermit,
+    sender: oneshot::Sender<Result<T, Refusal>>,
+}
+
+/// Receives the reply. An error means that the shard dropped the command: it has failed and restarts.
+pub type PendingReply<T> = oneshot::Receiver<Result<T, Refusal>>;
+
+impl<T> Responder<T> {
+    /// Creates the sender and the receiver of one reply.
+    pub fn new(permit: CommandPermit) -> (Self, PendingReply<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { first: None, permit, sender }, receiver)
+    }
+
+    /// The same for the first request for a message.
+    #[must_use]
+    pub fn of(self, first: FirstRequest) -> Self {
+        Self { first: Some(first), ..self }
+    }
+
+    /// Sends the reply. A caller that has disconnected does not change the decision.
+    pub fn send(self, reply: Result<T, Refusal>) {
+        let Self { first, permit, sender } = self;
+        // The caller's next command finds the place free, and sends another message.
+        drop((first, permit));
+        let _ = sender.send(reply);
+    }
+}
+
 /// The messages that are being sent, by number. A further request for the same message waits for the answer to the first
 /// one, and is given it.
-pub struct Messages<T> {
+pub struct Messages {
     /// Requests for messages to one number that may wait for answers.
     most: usize,
-    sending: Mutex<HashMap<NumberKey, Vec<Arc<Message<T>>>>>,
+    sending: Mutex<HashMap<NumberKey, Vec<Arc<Message>>>>,
 }
 
-struct Message<T> {
+struct Message {
     key: NumberKey,
     content: Content,
-    answer: Answer<T>,
+    answer: Answer,
 }
 
-/// Everything about a message that its recipient can notice, and whether the guard may refuse it.
-struct Content {
-    channel: Option<Channel>,
-    style: MessageStyle,
-    options: Option<SendOptions>,
-    has_limits: bool,
-    code: Option<Code>,
-    exemption: Exemption,
-    /// The rate limits that it counts for.
-    limits: Vec<Charge>,
-    /// Its answer is about gateways.
-    is_trial: bool,
-}
+/// Everything about a message that its recipient can notice, whether the guard may refuse it, and the rate limits that it
+/// counts for. `None` for a trial of gateways: its answer is about these.
+type Content = Option<(
+    (Option<Channel>, MessageStyle, Option<SendOptions>, Option<Zeroizing<String>>),
+    (bool, Exemption, Vec<Charge>),
+)>;
 
 /// The answer that all who ask for one message get. An error means that it is not known how the message ended.
-pub type Answer<T> = Shared<oneshot::Receiver<T>>;
+pub type Answer = Shared<PendingReply<Reply<SendOutcome>>>;
 
 /// The first request for a message. When it is dropped, a further one sends another message.
-pub struct FirstRequest<T> {
-    messages: Arc<Messages<T>>,
-    message: Arc<Message<T>>,
+pub struct FirstRequest {
+    messages: Arc<Messages>,
+    message: Arc<Message>,
 }
 
-impl Content {
-    fn of(outgoing: &Outgoing) -> Self {
-        Self {
-            channel: outgoing.channel,
-            style: outgoing.style.clone(),
-            options: outgoing.options,
-            has_limits: outgoing.has_limits,
-            code: outgoing.supplied_code.clone(),
-            exemption: outgoing.client.exemption,
-            limits: outgoing.limits.clone(),
-            is_trial: outgoing.trial().is_some(),
-        }
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        let has_same_code = match (&self.code, &other.code) {
-            (Some(code), Some(other)) => code.matches(other),
-            (code, other) => code.is_none() && other.is_none(),
-        };
-        !self.is_trial
-            && !other.is_trial
-            && has_same_code
-            && (self.channel, &self.style, self.options) == (other.channel, &other.style, other.options)
-            && (self.has_limits, self.exemption, &self.limits)
-                == (other.has_limits, other.exemption, &other.limits)
-    }
+fn content_of(outgoing: &Outgoing) -> Content {
+    let Outgoing { channel, style, options, supplied_code, has_limits, client, limits, .. } = outgoing;
+    let code = supplied_code.as_ref().map(|code| Zeroizing::new(code.expose().to_owned()));
+    let counted = (*has_limits, client.exemption, limits.clone());
+    outgoing.trial().is_none().then(|| ((*channel, style.clone(), *options, code), counted))
 }
 
-impl<T: Clone> Messages<T> {
+impl Messages {
     /// With at most so many requests for messages to one number at a time.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, sending: Mutex::default() })
     }
 
-    /// A request for a message. Returns the place of the first request for it, whose
-    /// `answer` all get; `None` if the message is being sent already.
+    /// A request for a message. Returns the place of the first request for it, whose `answer` all get; `None` if the message
+    /// is being sent already.
     ///
     /// # Errors
     /// [`Refusal::NumberBusy`].
     pub fn ask(
         self: &Arc<Self>,
         outgoing: &Outgoing,
-        answer: oneshot::Receiver<T>,
-    ) -> Result<(Option<FirstRequest<T>>, Answer<T>), Refusal> {
-        let (key, content) = (outgoing.key, Content::of(outgoing));
+        answer: PendingReply<Reply<SendOutcome>>,
+    ) -> Result<(Option<FirstRequest>, Answer), Refusal> {
+        let (key, content) = (outgoing.key, content_of(outgoing));
         let mut sending = self.sending.lock();
         let messages = sending.entry(key).or_default();
         // The message itself holds its answer, and each request that waits for it.
@@ -179,7 +186,8 @@ impl<T: Clone> Messages<T> {
         if asked.sum::<usize>().saturating_sub(messages.len()) >= self.most {
             return Err(Refusal::NumberBusy);
         }
-        if let Some(message) = messages.iter().find(|message| message.content.is_same(&content)) {
+        let is_same = |message: &&Arc<Message>| content.is_some() && message.content == content;
+        if let Some(message) = messages.iter().find(is_same) {
             return Ok((None, message.answer.clone()));
         }
         let message = Arc::new(Message { key, content, answer: answer.shared() });
@@ -189,7 +197,7 @@ impl<T: Clone> Messages<T> {
     }
 }
 
-impl<T> Drop for FirstRequest<T> {
+impl Drop for FirstRequest {
     fn drop(&mut self) {
         let Self { messages, message } = self;
         let mut sending = messages.sending.lock();

@@ -2,81 +2,74 @@
 
 use rand::Rng as _;
 
-use super::decision::{Decision, Next};
+use super::command::{Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
-use crate::delivery::{Attempt, Carried, Delivered, Failure, Outgoing, Permitted, SendStatus};
+use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendOptions, SendPermit, SendResult,
+    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendPermit, SendResult,
     SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule, VerifiedNumber};
-use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest, RequestKey};
+use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
 
 /// Decides a message that a client asks for.
 pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> Result<Next, Refusal> {
+    let (NumberKey { service, number, is_test, is_carried }, now) = (decision.key, decision.now);
+    let channel = outgoing.channel();
+    let answer = |outcome| Reply::new(outcome, now, None);
     if let Some(earlier) = outgoing.keyed.and_then(|keyed| keyed.earlier(decision.view)) {
-        let reply = Reply::new(SendOutcome::GatewayFailed, decision.now, None);
-        return Ok(Next::Sent(Ok(Reply { earlier: Some(earlier), ..reply })));
+        let earlier = Some(earlier);
+        return Ok(Next::Sent(Ok(Reply { earlier, ..answer(SendOutcome::GatewayFailed) })));
     }
     make_room(decision, outgoing)?;
     // A send that is decided again has taken its allowance.
     if let Some((guard, (signals, parts))) = decision.deps.guard.as_ref().zip(outgoing.asks.take()) {
-        let is_known = decision.view.get::<VerifiedNumber>(decision.key.id()).is_some();
+        let plain = NumberKey::new(service, number);
+        let is_known = decision.view.get::<VerifiedNumber>(plain.id()).is_some();
         let request_id = outgoing.request_id.as_deref();
         match guard.assess(&signals, parts, &outgoing.limits, is_known, request_id) {
             Ok(ticket) => outgoing.allowance.tickets = Some(vec![ticket]),
             Err(refusal) => {
-                decision.tell_guard(GuardNews::Refused(outgoing.channel(), refusal));
-                let outcome = SendOutcome::GuardRefused(refusal);
-                return Ok(Next::Sent(Ok(Reply::new(outcome, decision.now, None))));
+                decision.tell_guard(GuardNews::Refused(channel, refusal));
+                return Ok(Next::Sent(Ok(answer(SendOutcome::GuardRefused(refusal)))));
             }
         }
     }
-    let policy = decision.rules.policy;
-    let options = outgoing.options.unwrap_or(policy.code);
-    if let Some(carried) = &outgoing.carried {
-        return Ok(carry(decision, outgoing, carried.of_number, options));
-    }
-    let (NumberKey { service, number, is_test }, channel, now) =
-        (decision.key, outgoing.channel(), decision.now);
     let mut salt = Salt([0; 16]);
     decision.view.rng().fill_bytes(&mut salt.0);
     let supplied_code = outgoing.supplied_code.as_ref();
+    let options = VerificationOptions { supplied_code, is_test, is_carried };
     let request = Begin {
         service,
         number,
-        options,
+        options: outgoing.options.unwrap_or(decision.rules.policy.code),
         channel,
-        verification: outgoing.has_limits.then_some(VerificationOptions { supplied_code, is_test }),
+        verification: outgoing.has_limits.then_some(options),
     };
     let (next, outcome) = engine::begin(decision.state, &decision.rules, request, salt, now);
-    let permit = match outcome {
+    let (outcome, end, rule, until) = match outcome {
         BeginOutcome::Busy => return Err(Refusal::NumberBusy),
-        BeginOutcome::Permitted(permit) => Ok(permit),
+        BeginOutcome::Permitted(permit) => {
+            decision.put(next);
+            return Ok(permitted(decision, outgoing, permit, next));
+        }
         BeginOutcome::Locked { until } => {
-            Err((SendOutcome::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until)))
+            (SendOutcome::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until))
         }
         BeginOutcome::Limited(limit) => {
-            Err((SendOutcome::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until()))
+            (SendOutcome::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until())
         }
     };
     decision.put(next);
-    match permit {
-        Ok(permit) => Ok(permitted(decision, outgoing, permit, next)),
-        Err((outcome, end, rule, until)) => {
-            decision.emit_lockout(&next);
-            decision.count(Fact::Send(unsent(decision.key, channel, end)));
-            decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until }));
-            for ticket in outgoing.allowance.refundable() {
-                decision.tell_guard(GuardNews::NotSent(ticket));
-            }
-            Ok(Next::Sent(Ok(Reply::new(outcome, now, None))))
-        }
-    }
+    decision.emit_lockout(&next);
+    decision.count(Fact::Send(unsent(decision.key, channel, end)));
+    decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until }));
+    decision.give_back(outgoing.allowance.refundable());
+    Ok(Next::Sent(Ok(answer(outcome))))
 }
 
 /// Whether there is room for the records that a send adds.
@@ -86,7 +79,7 @@ fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(),
     if outgoing.keyed.is_some() {
         deps.keys.capacity().make_room::<KeyedRequest>(service, view)?;
     }
-    if outgoing.carried.is_none() && view.get::<NumberState>(decision.key.id()).is_none() {
+    if view.get::<NumberState>(decision.key.id()).is_none() {
         deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
     }
     deps.guard.as_ref().map_or(Ok(()), |guard| guard.make_room(service, &outgoing.limits))
@@ -101,7 +94,8 @@ fn permitted(
     let NumberKey { number, is_test, .. } = decision.key;
     let (channel, now) = (outgoing.channel(), decision.now);
     let verification = permit.verification;
-    if let Some(keyed) = outgoing.keyed {
+    // The system of a carried code repeats what was not accepted.
+    if let Some(keyed) = outgoing.keyed.filter(|_| outgoing.carried.is_none()) {
         let until = verification.expires.plus(KEPT_BEYOND);
         keyed.remember((verification.salt.id(), channel), until, None, decision.view);
     }
@@ -113,7 +107,7 @@ fn permitted(
     } else {
         AttemptLog::permit(log, number, settings, taken, decision.view)
     };
-    // By the compatible routes a further message has a code of its own.
+    // By the compatible routes a further message has a code of its own, and a carried code always has.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
         asked = decision.attempts_of(&replaced).map(|log| log.asked_in_vain()).unwrap_or_default();
     }
@@ -132,52 +126,25 @@ fn permitted(
         };
         let summary = VerificationSummary::of(&verification, &policy);
         decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
-        Next::Sent(Ok(Reply::new(outcome, now, Some(summary))))
-    } else {
-        let begins = begins(&permit, now);
-        let repeated = Vec::new();
-        Next::Deliver(Permitted { permit, begins, log, first_attempt, repeated, follow_up: None, asked })
+        return Next::Sent(Ok(Reply::new(outcome, now, Some(summary))));
     }
-}
-
-/// Permits a message with another system's code, which has no verification: reserves the log of its attempts, in which
-/// receipts find them.
-fn carry(
-    decision: &mut Decision<'_, '_>,
-    outgoing: &Outgoing,
-    of_number: RequestKey,
-    options: SendOptions,
-) -> Next {
-    let (now, key) = (decision.now, decision.key);
-    let mut salt = Salt([0; 16]);
-    decision.view.rng().fill_bytes(&mut salt.0);
-    let (log, settings) = (decision.log_key(&salt), decision.deps.attempt_log);
-    let taken = outgoing.allowance.refundable();
-    let (first_attempt, _) = AttemptLog::permit(log, key.number, settings, taken, decision.view);
-    let verification = Verification::beginning(salt, &options, now);
-    let permit = SendPermit { verification, replaced: None, before: None };
-    // While the code before it lives, the person asks for another because that one has not arrived.
-    let asked = match of_number.earlier(decision.view) {
-        Some(Earlier::Same(last)) if now < last.at.plus(options.life) => {
-            let last = AttemptLogKey::new(key.service, last.verification, decision.view.slot());
-            decision.view.get::<AttemptLog>(last.id()).map(|log| log.asked_in_vain()).unwrap_or_default()
-        }
-        _ => Vec::new(),
-    };
-    let repeated = Vec::new();
-    Next::Deliver(Permitted { permit, begins: true, log, first_attempt, repeated, follow_up: None, asked })
+    let (begins, repeated) = (begins(&permit, now), Vec::new());
+    let permitted = Permitted { permit, begins, log, first_attempt, repeated, follow_up: None, asked };
+    Next::Deliver(None, permitted)
 }
 
 /// Decides a planned message that is due.
 pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<Next, Refusal> {
+    let nothing_due = Next::Sent(Ok(Reply::new(SendOutcome::GatewayFailed, decision.now, None)));
     let record: Option<AttemptLog> = decision.view.get(log.id());
     let due = record.and_then(|record| Some((record.plan.clone()?, record)));
     // The plan began, was put off or was dropped since it was due.
     let Some((plan, record)) = due.filter(|(plan, _)| plan.follow_up.due <= decision.now) else {
-        return Ok(Next::NothingDue);
+        return Ok(nothing_due);
     };
+    let PlannedSend { style, follow_up, salt, .. } = *plan;
     let outcome = if decision.deps.policies.serves(decision.key.service) {
-        let (next, outcome) = engine::resume(decision.state, &decision.rules, plan.salt, decision.now);
+        let (next, outcome) = engine::resume(decision.state, &decision.rules, salt, decision.now);
         if outcome == ResumeOutcome::Busy {
             return Err(Refusal::NumberBusy);
         }
@@ -187,29 +154,25 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     } else {
         ResumeOutcome::NotUsable
     };
-    if let ResumeOutcome::Permitted(permit) = outcome {
-        decision.emit(permit.verification.salt.id(), |events| events.prolonged(&permit.verification));
-        let repeated = record.repeated_by(&plan.follow_up);
-        let network = record.taken.iter().rev().find_map(|ticket| ticket.client);
-        let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
-        let PlannedSend { style, follow_up, .. } = *plan;
-        let outgoing = Outgoing {
-            channel: Some(follow_up.channel),
-            client: ClientSignals { network, ..ClientSignals::default() },
-            allowance: follow_up.allowance.clone(),
-            style,
-            ..Outgoing::new(decision.key)
-        };
-        let follow_up = Some(follow_up);
-        let permitted = Permitted { permit, begins: false, log, first_attempt, repeated, follow_up, asked };
-        Ok(Next::DeliverPlanned(Box::new(outgoing), permitted))
-    } else {
+    let ResumeOutcome::Permitted(permit) = outcome else {
         record.end_follow_up(log, decision.view);
-        for ticket in plan.follow_up.allowance.refundable() {
-            decision.tell_guard(GuardNews::NotSent(ticket));
-        }
-        Ok(Next::NothingDue)
-    }
+        decision.give_back(follow_up.allowance.refundable());
+        return Ok(nothing_due);
+    };
+    decision.emit(permit.verification.salt.id(), |events| events.prolonged(&permit.verification));
+    let repeated = record.repeated_by(&follow_up);
+    let network = record.taken.iter().rev().find_map(|ticket| ticket.client);
+    let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
+    let outgoing = Outgoing {
+        channel: Some(follow_up.channel),
+        client: ClientSignals { network, ..ClientSignals::default() },
+        allowance: follow_up.allowance.clone(),
+        style,
+        ..Outgoing::new(decision.key)
+    };
+    let follow_up = Some(follow_up);
+    let permitted = Permitted { permit, begins: false, log, first_attempt, repeated, follow_up, asked };
+    Ok(Next::Deliver(Some(Box::new(outgoing)), permitted))
 }
 
 /// Settles a send with its result.
@@ -219,9 +182,6 @@ pub(super) fn settle(
     permitted: &Permitted,
     delivered: &Delivered,
 ) -> Next {
-    if let Some(carried) = &outgoing.carried {
-        return self::carried(decision, outgoing, carried, permitted, delivered);
-    }
     let (permit, now) = (&permitted.permit, decision.now);
     let is_active = decision.before.is_some_and(|before| permit.is_for(&before) && before.is_active(now));
     let obsolete = delivered.without_its_code().filter(|_| !is_active);
@@ -229,10 +189,14 @@ pub(super) fn settle(
     let Delivered { result, reason, .. } = delivered;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next);
-    if !result.may_still_arrive()
-        && let Some(keyed) = outgoing.keyed
-    {
-        keyed.withdraw(decision.view);
+    let id = permit.verification.salt.id();
+    match (outgoing.keyed, &outgoing.carried) {
+        (Some(keyed), Some(carried)) if matches!(result, SendResult::Accepted { .. }) => {
+            let until = permitted.expires().max(now.plus(carried.remembered_for));
+            keyed.remember((id, outgoing.channel()), until, None, decision.view);
+        }
+        (Some(keyed), None) if !result.may_still_arrive() => keyed.withdraw(decision.view),
+        _ => {}
     }
     let (number, settings) = (decision.key.number, decision.deps.attempt_log);
     let (log, replaced_plan) =
@@ -240,27 +204,23 @@ pub(super) fn settle(
     let verification = next.verification().filter(|v| permit.is_for(v));
     if permitted.follow_up.is_none() {
         let is_sending = verification.is_some_and(|v| v.sending > 0);
-        let id = permit.verification.salt.id();
         decision.emit(id, |events| events.settled(permit, result, is_sending));
     }
     decision.emit_lockout(&next);
     // A verification that ended before its message left is no reason to refuse the request: it begins another one, with
-    // what the guard has taken.
-    let begins_again = *result == SendResult::NoLongerUsable && permitted.follow_up.is_none();
+    // what the guard has taken. A carried code gives way to the newer one.
+    let is_begun_again = permitted.follow_up.is_none() && outgoing.carried.is_none();
+    let begins_again = *result == SendResult::NoLongerUsable && is_begun_again;
     let unused = if begins_again { Vec::new() } else { delivered.certainly_not_sent() };
     // No message has left for the plan that this send takes the place of.
-    for ticket in replaced_plan.into_iter().chain(unused) {
-        decision.tell_guard(GuardNews::NotSent(ticket));
-    }
-    for fact in facts(outgoing, permitted.begins, delivered) {
-        decision.count(fact);
-    }
+    decision.give_back(replaced_plan.into_iter().chain(unused));
+    facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
     if begins_again {
         return Next::SendAgain;
     }
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
-    let summary =
-        VerificationSummary::of(&verification.unwrap_or(permit.verification), &decision.rules.policy);
+    let shown = verification.unwrap_or(permit.verification);
+    let summary = VerificationSummary::of(&shown, &decision.rules.policy);
     let (reason, may_have_been_sent) = (*reason, result.may_still_arrive());
     let reply = |outcome| Reply {
         reason,
@@ -269,44 +229,6 @@ pub(super) fn settle(
         ..Reply::new(outcome, now, Some(summary))
     };
     Next::Sent(send_outcome(delivered, outcome).map(reply))
-}
-
-/// Records the attempts of a message with another system's code, and remembers one that a gateway accepted.
-fn carried(
-    decision: &mut Decision<'_, '_>,
-    outgoing: &Outgoing,
-    Carried { of_number, remembered_for, .. }: &Carried,
-    permitted: &Permitted,
-    delivered: &Delivered,
-) -> Next {
-    let (settings, now) = (decision.deps.attempt_log, decision.now);
-    // Also of a message that was refused: one gateway may have been asked before, whose report finds its attempt here.
-    let number = decision.key.number;
-    let (log, _) = AttemptLog::record(number, settings, &outgoing.style, permitted, delivered, decision.view);
-    let outcome = send_outcome(delivered, SettleOutcome::Open { attempts_left: 0 });
-    if matches!(outcome, Ok(SendOutcome::Sent { .. })) {
-        let about = (permitted.permit.verification.salt.id(), outgoing.channel());
-        let ends = permitted.expires();
-        if let Some(of_code) = outgoing.keyed {
-            of_code.remember(about, ends.max(now.plus(*remembered_for)), None, decision.view);
-        }
-        of_number.remember(about, ends.plus(KEPT_BEYOND), None, decision.view);
-    }
-    for ticket in delivered.certainly_not_sent() {
-        decision.tell_guard(GuardNews::NotSent(ticket));
-    }
-    for fact in facts(outgoing, true, delivered) {
-        decision.count(fact);
-    }
-    let (reason, may_have_been_sent) = (delivered.reason, delivered.result.may_still_arrive());
-    let summary = VerificationSummary::of(&permitted.permit.verification, &decision.rules.policy);
-    let reply = |outcome| Reply {
-        reason,
-        may_have_been_sent,
-        attempts: log,
-        ..Reply::new(outcome, now, Some(summary))
-    };
-    Next::Sent(outcome.map(reply))
 }
 
 /// Whether the permitted message is the first of its verification. By the compatible routes a message that replaces a
@@ -327,7 +249,8 @@ const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
     }
 }
 
-pub(super) const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
+/// What the end of a request counts that leads to no message.
+pub const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
     SendFacts { recipient, channel, gateway: None, outcome, error: None, parts: 1 }
 }
 

@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 
 use crate::clock::{EngineClock, ManualClock};
 use crate::config::{self, GuardSettings, Overrides, Program, Settings, Sources};
-use crate::delivery::Routed;
 use crate::delivery::tests::provider::FakeProvider;
+use crate::delivery::{Carried, Routed};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp,
 };
@@ -21,7 +21,7 @@ use crate::registry::{Service, WebhookFields};
 use crate::shard::tests::FaultyStore;
 use crate::verification::numbers::{NumberKey, Outgoing};
 use crate::verification::verify::{
-    BeginRequest, CarryCode, CheckCode, Ending, Refused, Verification, VerificationTarget,
+    BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget,
 };
 use crate::webhook::{Event, EventRecord};
 
@@ -149,8 +149,10 @@ impl World {
     }
 
     /// A request to carry a code of another system.
-    pub fn carry_code(&self, to: PhoneNumber, code: &str) -> CarryCode {
-        CarryCode::new(Code::parse(code).expect("a code"), self.of_service(asking(to)))
+    pub fn carry_code(&self, to: PhoneNumber, code: &str) -> BeginRequest {
+        self.of_service(asking_with(to, |message| {
+            (message.supplied_code, message.carried) = (Code::parse(code), Some(Carried::default()));
+        }))
     }
 
     /// Begins a verification, which must succeed.

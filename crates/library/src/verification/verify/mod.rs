@@ -10,8 +10,8 @@ mod view;
 
 pub use crate::delivery::attempts::AttemptQuery;
 pub use crate::engine::Ending;
-pub use request::{BeginRequest, CarryCode, CheckCode, VerificationTarget};
-pub use serve::{Cleared, Verifying};
+pub use request::{BeginRequest, CheckCode, VerificationTarget};
+pub use serve::{Cleared, LockedNumber, Verifier, VerifierDeps};
 pub use view::{
     CarriedMessage, Erasure, NumberStatus, Refused, SealedAttempt, Status, Summary, Verification,
     VerificationStatus,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::delivery::{Outgoing, Trial};
+use crate::delivery::Outgoing;
 use crate::domain::{Code, PhoneNumber, Sid};
 use crate::observe::trace::RequestId;
 
@@ -26,19 +26,6 @@ pub struct BeginRequest {
     pub fingerprint: [u8; 32],
 }
 
-/// Carry a code that another system made. Has no `Debug`: it contains a code.
-pub struct CarryCode {
-    pub code: Code,
-    /// Its own code is not used.
-    pub begin: BeginRequest,
-    /// A trial of gateways, the only ones that are asked; `None` for those of the routing.
-    pub trial: Option<Trial>,
-    /// How long a repetition sends nothing, if this is longer than the life.
-    pub remembered_for: Duration,
-    /// How long the caller waits; `None` for as long as the server takes.
-    pub within: Option<Duration>,
-}
-
 impl BeginRequest {
     /// A request without options.
     pub const fn new(message: Outgoing) -> Self {
@@ -52,13 +39,6 @@ impl BeginRequest {
             idempotency_key: None,
             fingerprint: [0; 32],
         }
-    }
-}
-
-impl CarryCode {
-    /// A request without options.
-    pub const fn new(code: Code, begin: BeginRequest) -> Self {
-        Self { code, begin, trial: None, remembered_for: Duration::ZERO, within: None }
     }
 }
 

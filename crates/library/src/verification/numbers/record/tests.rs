@@ -119,11 +119,8 @@ enum Step {
 fn some_key() -> impl Strategy<Value = NumberKey> {
     // Few keys, because each must occur often; some are the same number in different services.
     let number = (1..30_u64).prop_map(|digits| PhoneNumber::from_u64(digits).expect("a number"));
-    (0..2_u32, number, any::<bool>()).prop_map(|(service, number, is_test)| NumberKey {
-        service: ServiceId::new(service),
-        number,
-        is_test,
-    })
+    (0..2_u32, number, 0..3_usize)
+        .prop_map(|(service, number, which)| NumberKey::all(ServiceId::new(service), number)[which])
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -29,10 +29,8 @@ use crate::shard::{
 use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
 use crate::verification::numbers::check::End;
-use crate::verification::numbers::command::{
-    Asking, NumberCommand, NumberDeps, PendingReply, Request, Responder, Sending, Task, Waiter,
-};
-use crate::verification::numbers::in_flight::CommandLimit;
+use crate::verification::numbers::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task};
+use crate::verification::numbers::in_flight::{CommandLimit, PendingReply, Responder};
 use crate::verification::numbers::{CheckOutcome, Policies, Refusal, Reply, SendOutcome};
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
@@ -89,6 +87,13 @@ impl<T> Awaited<T> {
 impl<O> Awaited<Reply<O>> {
     pub fn answer(self) -> Result<O, Refusal> {
         self.reply().map(|reply| reply.outcome)
+    }
+}
+
+impl Awaited<Reply<SendOutcome>> {
+    /// Whether a planned send is not tried again.
+    pub fn has_ended(self) -> bool {
+        matches!(self.reply(), Ok(_) | Err(Refusal::OutcomeUnknown | Refusal::SendsOverloaded))
     }
 }
 
@@ -170,7 +175,7 @@ impl World {
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
         let outgoing = Box::new(Outgoing { allowance: taken(), ..Outgoing::new(key) });
-        self.submit(key, Request::Send(outgoing, Waiter::Send(responder)));
+        self.submit(key, Request::Send(outgoing, responder));
         awaited
     }
 
@@ -184,7 +189,7 @@ impl World {
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
         let check = Check::new(key, code);
-        self.submit(key, Request::Check(check, Waiter::Check(responder)));
+        self.submit(key, Request::Check(check, responder));
         awaited
     }
 
@@ -199,8 +204,7 @@ impl World {
 
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
-        let end = End { key, ending, named: None, audited: None, was_erased: false };
-        self.submit(key, Request::End(end, Waiter::End(responder)));
+        self.submit(key, Request::End(End::new(key, ending), responder));
         awaited
     }
 
@@ -391,10 +395,10 @@ impl World {
     }
 
     /// A planned send of the code of `salt` becomes due.
-    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<()> {
+    pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<Reply<SendOutcome>> {
         self.plans(key, salt);
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::Resume(self.log_key(key, salt), Waiter::FollowUp(responder)));
+        self.submit(key, Request::Resume(self.log_key(key, salt), responder));
         awaited
     }
 

@@ -1,125 +1,130 @@
 //! Beginnings of verifications, and their further messages.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Verifying;
-use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{Channel, Code, PhoneNumber, ServiceId, mask_number};
-use crate::engine::{SendOptions, request_fingerprint};
+use super::Verifier;
+use crate::delivery::SendStatus;
+use crate::delivery::attempts::{AttemptLog, VerifyStatus};
+use crate::domain::{AttemptId, Channel, PhoneNumber, mask_number};
+use crate::engine::SendOptions;
 use crate::limits::counts::{Charge, Window};
 use crate::limits::guard::{ClientSignals, Rule};
-use crate::limits::keys::{Earlier, KeyedRequest, LONGEST_KEY, RequestKey};
+use crate::limits::keys::{Earlier, KeyedRequest};
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
 use crate::verification::numbers::{
-    Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome,
-    VerificationSummary,
+    Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome, VerificationSummary,
 };
-use crate::verification::verify::{BeginRequest, Refused, Status, Verification, VerificationTarget};
+use crate::verification::verify::{
+    BeginRequest, CarriedMessage, Refused, Status, Verification, VerificationTarget,
+};
 
 /// Characters of a value for a rate limit.
 const LONGEST_VALUE: usize = 255;
 /// Rate limits that one request may name.
 const MOST_LIMITS: usize = 10;
 
-impl Verifying {
+impl Verifier {
     /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
     /// is durable. The command is carried out also if the caller goes away.
-    pub async fn begin(&self, mut begin: BeginRequest) -> Result<Verification, Refused> {
+    pub async fn begin(&self, begin: BeginRequest) -> Result<Verification, Refused> {
         let NumberKey { service, number, .. } = begin.message.key;
         let service = &*self.service(service)?;
-        if let Some(key) = &begin.idempotency_key {
-            let fingerprint = self.fingerprint(begin.fingerprint, begin.message.supplied_code.as_ref());
-            begin.message.keyed = Some(self.keyed(service.id, number, key, fingerprint)?);
-        }
+        let code = begin.message.supplied_code.clone();
+        let (key, id) = (self.key(service, number), begin.idempotency_key.as_deref());
+        let keyed = id.map(|id| self.keyed(key, id, begin.fingerprint, code.as_ref())).transpose()?;
         let limits = self.charges(service, &begin)?;
-        let test = self.test(service, number);
-        if test.is_none() && !self.registry.accepts(number) {
+        if !key.is_test && !self.registry.accepts(number) {
             return Err(unknown_number());
         }
-        let code_length = begin.message.supplied_code.as_ref().map(|code| code.expose().len());
-        let brings_a_code = code_length.is_some();
-        if test.is_none() && brings_a_code && !service.settings.custom_code {
+        if !key.is_test && code.is_some() && !service.settings.custom_code {
             return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
         }
         let own_life = begin.life.map(|life| SendOptions { life, ..service.settings.policy().code });
-        let mut outgoing = self.worded(service, begin, code_length)?;
-        (outgoing.options, outgoing.has_limits) = (own_life, true);
-        match test {
-            Some(test) => self.set_test(&mut outgoing, service, test),
-            None => outgoing.limits = limits,
-        }
-        let mut reply = self.verifier.send(Box::new(outgoing)).await?;
-        match reply.earlier {
-            Some(Earlier::Same(request)) => return self.begun_before(service, number, &request).await,
+        let mut outgoing = self.worded(service, begin)?;
+        (outgoing.options, outgoing.has_limits, outgoing.keyed) = (own_life, true, keyed);
+        outgoing.limits = limits;
+        let mut reply = self.send(Box::new(outgoing)).await?;
+        match reply.earlier.take() {
+            Some(Earlier::Same(request)) => return self.begun_before(key, &request).await,
             Some(Earlier::Other) => return Err(Refused::OtherRequest),
             None => {}
         }
         let attempts = reply.attempts.take();
-        let summary = begun(reply, number, brings_a_code)?;
-        Ok(self.shown(service.id, number, &summary, attempts, Status::Pending, None))
+        let summary = begun(reply, number, code.is_some())?;
+        Ok(self.shown(key, &summary, attempts, Status::Pending, None))
     }
 
-    /// A request with an idempotency key.
-    pub(super) fn keyed(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        key: &str,
-        fingerprint: [u8; 32],
-    ) -> Result<RequestKey, Refused> {
-        if key.is_empty() || key.len() > LONGEST_KEY {
-            let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
-            return Err(Refused::Invalid(why));
+    /// Carries a code that another system made. Returns when the provider took the message, now or before.
+    pub async fn carry(&self, begin: BeginRequest) -> Result<CarriedMessage, Refused> {
+        let NumberKey { service, number: to, .. } = begin.message.key;
+        let (service, code) = (&*self.service(service)?, begin.message.supplied_code.clone());
+        let code = code.ok_or(Refused::NotFound)?;
+        let (life, length) = (begin.life.unwrap_or(service.settings.code_life), code.length());
+        let (channel, key) = (self.channel(&begin.message), begin.message.key);
+        let carried = |sid, at, is_repeated| CarriedMessage { sid, to, channel, at, is_repeated };
+        if self.test(service, to).is_some() {
+            return Ok(carried(None, self.now(), false));
         }
-        Ok(self.keys().of(service, number, key, fingerprint))
+        if !self.registry.accepts(to) {
+            return Err(unknown_number());
+        }
+        let mut outgoing = self.worded(service, begin)?;
+        outgoing.client.is_carried = true;
+        outgoing.keyed = Some(self.deps.keys.of_carried(service.id, to, &code));
+        (outgoing.options, outgoing.has_limits) = (Some(SendOptions { life, length }), true);
+        outgoing.key.is_carried = true;
+        // The attempt that a gateway accepted.
+        let accepted = |verification, log: Option<AttemptLog>| {
+            let rows = log.map(|log| log.rows).unwrap_or_default();
+            let row = rows.into_iter().rfind(|row| row.status == SendStatus::Sent)?;
+            let key = self.log_key(service.id, to, verification);
+            Some(self.sealer.attempt(&AttemptId { key, attempt: row.number }))
+        };
+        let mut reply = self.send(Box::new(outgoing)).await?;
+        match (reply.earlier.take(), &reply.outcome, reply.reason) {
+            (Some(Earlier::Same(KeyedRequest { verification, at, .. })), ..) => {
+                let log = self.log_of(key, verification).await?;
+                Ok(carried(accepted(verification, log), at, true))
+            }
+            (Some(Earlier::Other), ..) => Err(Refused::Concurrent),
+            (None, SendOutcome::Sent { .. }, _) => {
+                let id = reply.verification.map_or(0, |verification| verification.id);
+                Ok(carried(accepted(id, reply.attempts), reply.at, false))
+            }
+            (None, _, Some(Failure::NoLongerUsable)) => Err(Refused::Replaced),
+            (None, ..) => Err(begun(reply, to, true).err().unwrap_or(Refused::GatewayFailed)),
+        }
     }
 
     /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
     ///
     /// # Errors
     /// [`Refused::NoChecksLeft`] during a lockout, [`Refused::Ended`] if it has ended in another way than by approval.
-    async fn begun_before(
-        &self,
-        service: &Service,
-        to: PhoneNumber,
-        request: &KeyedRequest,
-    ) -> Result<Verification, Refused> {
+    async fn begun_before(&self, key: NumberKey, request: &KeyedRequest) -> Result<Verification, Refused> {
         let KeyedRequest { verification, at, .. } = *request;
-        let sid = self.sid_of(service.id, to, verification);
-        match self.fetch(service.id, VerificationTarget::Sid(sid)).await {
+        let sid = self.sid_of(key.service, key.number, verification);
+        match self.fetch(key.service, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
             found => return found,
         }
-        let log = self.log_of(service.id, to, verification).await?;
+        let log = self.log_of(key, verification).await?;
         // An approval leaves no verification in the number's record: only the log of its attempts still tells of it.
         if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
             let summary = VerificationSummary::remembered(request, log.created, at, log.verify_at);
-            return Ok(self.shown(service.id, to, &summary, Some(log), Status::Approved, None));
+            return Ok(self.shown(key, &summary, Some(log), Status::Approved, None));
         }
-        let lockout = self.verifier.lockout(self.key(service, to)).await?;
-        let until = lockout.and_then(|lockout| lockout.until);
+        let until = self.lockout_of(key).await?.and_then(|lockout| lockout.until);
         Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
     }
 
-    /// Equal for equal requests.
-    pub(super) fn fingerprint(&self, parameters: [u8; 32], code: Option<&Code>) -> [u8; 32] {
-        request_fingerprint(self.verifier.server_key(), &parameters, code)
-    }
-
     /// The channel that a request asks for, or that its service begins with.
-    pub(super) fn channel(&self, message: &Outgoing) -> Channel {
-        message.channel.unwrap_or_else(|| self.verifier.delivery.first_channel_of(message.key.service))
+    fn channel(&self, message: &Outgoing) -> Channel {
+        message.channel.unwrap_or_else(|| self.delivery.first_channel_of(message.key.service))
     }
 
-    /// The message of a request with its text, for the service's code or one of this length.
-    pub(super) fn worded(
-        &self,
-        service: &Service,
-        begin: BeginRequest,
-        code_length: Option<usize>,
-    ) -> Result<Outgoing, Refused> {
+    /// The message of a request with its text, for the service's code or the one that the request brings.
+    fn worded(&self, service: &Service, begin: BeginRequest) -> Result<Outgoing, Refused> {
         let BeginRequest { mut message, template, substitutions, web_host, .. } = begin;
         let (channel, to, style) = (self.channel(&message), message.key.number, &mut message.style);
         let options = TextOptions {
@@ -130,7 +135,7 @@ impl Verifying {
             channel,
             to,
             app_hash: style.app_hash.as_ref(),
-            code_length,
+            code_length: message.supplied_code.as_ref().map(|code| code.expose().len()),
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
         let has_line = |text: &str| text.lines().any(|line| line.trim_start().starts_with('@'));
@@ -163,7 +168,7 @@ impl Verifying {
                     "a value for a rate limit is longer than {LONGEST_VALUE} characters"
                 )));
             }
-            let Some(guard) = self.verifier.guard() else { continue };
+            let Some(guard) = self.guard() else { continue };
             charges.extend(limit.buckets.iter().map(|bucket| {
                 let id = guard.count_of(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
@@ -172,49 +177,16 @@ impl Verifying {
         }
         Ok(charges)
     }
-
-    /// As [`Verifier::send`](crate::verification::numbers::Verifier::send), for the default service by the compatible
-    /// routes and the library: its test numbers hold there too.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub async fn send_for_default_service(
-        &self,
-        mut outgoing: Box<Outgoing>,
-    ) -> Result<Reply<SendOutcome>, Refusal> {
-        let default = self.default_with_test_numbers();
-        if let Some((default, test)) =
-            default.as_ref().and_then(|default| Some((default, self.test(default, outgoing.key.number)?)))
-        {
-            self.set_test(&mut outgoing, default, test);
-        }
-        self.verifier.send(outgoing).await
-    }
-
-    /// As [`Verifier::check`](crate::verification::numbers::Verifier::check), for the default service.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub async fn check_for_default_service(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
-        if let Some(default) = self.default_with_test_numbers() {
-            check.key = self.key(&default, check.key.number);
-        }
-        self.verifier.check(check).await
-    }
-
-    fn default_with_test_numbers(&self) -> Option<Arc<Service>> {
-        self.registry.service_by_id(ServiceId::DEFAULT).filter(|service| !service.test_numbers.is_empty())
-    }
 }
 
 /// A number that the key `numbers` excludes.
-pub(super) fn unknown_number() -> Refused {
+fn unknown_number() -> Refused {
     let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
     Refused::Invalid(why.to_owned())
 }
 
 /// The verification that began, or the API's refusal.
-pub(super) fn begun(
+fn begun(
     reply: Reply<SendOutcome>,
     number: PhoneNumber,
     brings_a_code: bool,

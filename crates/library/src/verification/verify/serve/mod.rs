@@ -1,13 +1,14 @@
 //! Serves verifications: brings the services' rules, the rate limits, the shards and the webhooks together.
 
 mod begin;
-mod carry;
 mod operator;
+mod send;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -16,29 +17,75 @@ use tokio::time::{sleep, timeout};
 use super::{
     AttemptQuery, CheckCode, Refused, SealedAttempt, Status, Summary, Verification, VerificationTarget,
 };
-use crate::delivery::attempts::{AttemptLog, ListedAttempt, ReceiptOutcome, attempts_of};
-use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::{Ending, LockoutState, Sealer, SendOptions, VerificationAddress, VerificationName};
-use crate::gateway::Receipt;
-use crate::limits::keys::{CheckAnswer, Earlier, IdempotencyKeys, KeyedRequest};
-use crate::registry::audit::{Action, AuditEntry, Author};
-use crate::registry::{Registry, Service, TestNumber};
-use crate::shard::{Capacity, LogPart};
-use crate::verification::numbers::{
-    Check, CheckOutcome, End, NumberKey, Outgoing, Refusal, Reply, VerificationSummary, Verifier,
+use crate::config::Bounds;
+use crate::delivery::Delivery;
+use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
+use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::engine::{
+    Ending, LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName,
+    request_fingerprint,
 };
+use crate::gateway::Receipt;
+use crate::limits::guard::PumpingGuard;
+use crate::limits::keys::{CheckAnswer, Earlier, IdempotencyKeys, KeyedRequest, LONGEST_KEY, RequestKey};
+use crate::observe::metrics::Fact;
+use crate::registry::audit::{Action, AuditEntry, Author};
+use crate::registry::{Policies, Registry, Service, TestNumber};
+use crate::shard::{Capacity, LogPart, Shards, Subject, Transaction};
+use crate::verification::numbers::command::{NumberCommand, NumberDeps, Request};
+use crate::verification::numbers::deliver::with_gateways;
+use crate::verification::numbers::in_flight::{CommandLimit, Responder};
+use crate::verification::numbers::{
+    Check, CheckOutcome, End, Messages, NumberKey, Refusal, Reply, VerificationSummary,
+};
+use crate::webhook::Outbox;
 
-pub use operator::Cleared;
+pub use operator::{Cleared, LockedNumber};
 
-/// Serves verifications. Cheap to clone.
+/// The dependencies of a [`Verifier`].
+pub struct VerifierDeps {
+    /// The shards, which store numbers.
+    pub shards: Shards,
+    /// The limits on stored numbers, and on test numbers.
+    pub numbers: [Arc<Capacity>; 2],
+    /// The delivery attempts that the shards keep.
+    pub attempts: Attempts,
+    /// Sends messages.
+    pub delivery: Arc<Delivery>,
+    pub registry: Registry,
+    /// The rules of every service.
+    pub policies: Policies,
+    /// The key from which codes are derived.
+    pub server_key: ServerKey,
+    /// Commands, sends and times.
+    pub bounds: Bounds,
+    /// Records events in the commit of each decision.
+    pub events: Arc<Outbox>,
+}
+
+/// Sends and checks codes, and serves what is known of them. Clones share it.
 #[derive(Clone)]
-pub struct Verifying {
+pub struct Verifier(Arc<Inner>);
+
+pub struct Inner {
+    shards: Shards,
+    deps: Arc<NumberDeps>,
     registry: Registry,
-    /// Commands about numbers.
-    pub verifier: Verifier,
-    sealer: Arc<Sealer>,
-    /// Bounds the receipts that wait for their send to end.
-    early_receipts: Arc<Semaphore>,
+    sealer: Sealer,
+    pub attempts: Attempts,
+    pub delivery: Arc<Delivery>,
+    limit: Arc<CommandLimit>,
+    messages: Arc<Messages>,
+    /// For planned sends at once.
+    room: Arc<Semaphore>,
+}
+
+impl Deref for Verifier {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 /// Tries to record a receipt that comes before its gateway has answered. A send takes hardly longer than all of them.
@@ -47,71 +94,103 @@ const EARLY_TRIES: u32 = 60;
 const EARLY_PAUSE: Duration = Duration::from_millis(250);
 /// The provider waits so long for the answer. After that the report may be lost in a crash.
 const EARLY_ANSWER: Duration = Duration::from_secs(3);
-/// Such receipts at once. They are rare.
-const EARLY_RECEIPTS: usize = 1_000;
 
-impl Verifying {
-    pub fn new(registry: Registry, verifier: Verifier) -> Self {
-        let sealer = Arc::new(Sealer::new(verifier.server_key()));
-        let early_receipts = Arc::new(Semaphore::new(EARLY_RECEIPTS));
-        Self { registry, verifier, sealer, early_receipts }
-    }
+/// The wait before a refused planned send is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-    /// The limit on idempotency keys.
-    pub fn capacity(&self) -> &Capacity {
-        self.keys().capacity()
-    }
-
-    fn keys(&self) -> &IdempotencyKeys {
-        self.verifier.keys()
-    }
-
-    /// Attempts to deliver messages, the newest first.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
-    pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
-        let found = self.verifier.attempts.list(&query).await?;
-        Ok(found.filter_map(|listed| Some(self.sealed(listed))))
-    }
-
-    /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
-    /// answered waits for the end of the send, also if the provider hangs up. A report about an unknown send is ignored.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
-        if !self.is_early(&receipt).await? {
-            return Ok(());
-        }
-        let early = Arc::clone(&self.early_receipts);
-        let place = early.try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
-        let this = self.clone();
-        let waits = tokio::spawn(async move {
-            let _place = place;
-            for _ in 0..EARLY_TRIES {
-                sleep(EARLY_PAUSE).await;
-                if !this.is_early(&receipt).await? {
-                    break;
-                }
-            }
-            Ok(())
+impl Verifier {
+    /// Makes planned sends until it is stopped, or the last handle is dropped. Needs a tokio runtime.
+    pub fn new(deps: VerifierDeps) -> Self {
+        let VerifierDeps {
+            shards,
+            numbers,
+            attempts,
+            delivery,
+            registry,
+            policies,
+            server_key,
+            bounds,
+            events,
+        } = deps;
+        // Delivery's own budget begins when the decision is durable.
+        let send_budget = bounds.send_budget + bounds.commit_timeout;
+        let sealer = Sealer::new(&server_key);
+        let deps = Arc::new(NumberDeps {
+            policies,
+            slots: SlotHash::new(&server_key),
+            keys: IdempotencyKeys::following(&shards, &server_key),
+            key: server_key,
+            numbers,
+            send_budget,
+            check_budget: send_budget,
+            attempt_log: attempts.settings,
+            tells_ends: delivery.wants_code_ends(),
+            events: Some(events),
+            guard: delivery.guard().cloned(),
+            metrics: Arc::clone(shards.metrics()),
+            outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
         });
-        // The provider gets its answer soon, also if a crash has lost the end of the send.
-        timeout(EARLY_ANSWER, waits)
-            .await
-            .map_or(Ok(()), |waited| waited.unwrap_or(Err(Refusal::OutcomeUnknown)))
+        let limit = CommandLimit::new(bounds.commands);
+        let messages = Messages::new(bounds.commands_per_number);
+        let room = Arc::new(Semaphore::new(bounds.sends.max(1)));
+        let inner = Inner { shards, deps, registry, sealer, attempts, delivery, limit, messages, room };
+        let verifier = Self(Arc::new(inner));
+        let weak = Arc::downgrade(&verifier.0);
+        verifier.attempts.on_due(move |log| drop(tokio::spawn(follow(Weak::clone(&weak), log))));
+        verifier
     }
 
-    /// Records a report, unless its send has not ended: then it returns `true`.
-    async fn is_early(&self, receipt: &Receipt) -> Result<bool, Refusal> {
-        let outcome = self.verifier.receive(receipt.clone()).await?;
-        if outcome == ReceiptOutcome::Unknown {
-            let (attempt, gateway) = (receipt.attempt, receipt.gateway.map(GatewayName::as_str));
-            tracing::debug!(%attempt, gateway, reason = "no such attempt of this gateway is known", "receipt ignored");
-        }
-        Ok(outcome == ReceiptOutcome::Early)
+    /// Refuses new commands and waits until those in flight have their replies. Planned sends that have not begun wait
+    /// for the next start.
+    pub async fn stop(&self) {
+        self.room.close();
+        self.limit.stop().await;
+    }
+
+    /// Decides about messages; `None` if all are sent.
+    pub fn guard(&self) -> Option<&PumpingGuard> {
+        self.delivery.guard()
+    }
+
+    /// The key from which codes are derived.
+    pub fn server_key(&self) -> &ServerKey {
+        &self.deps.key
+    }
+
+    /// The time of decisions.
+    pub fn now(&self) -> Timestamp {
+        self.shards.clock().now()
+    }
+
+    /// The limits on stored numbers, on test numbers, and on idempotency keys.
+    pub fn capacities(&self) -> [&Capacity; 3] {
+        let [numbers, test_numbers] = &self.deps.numbers;
+        [numbers, test_numbers, self.deps.keys.capacity()]
+    }
+
+    /// Commands that have no reply yet.
+    pub fn commands(&self) -> usize {
+        self.limit.in_flight()
+    }
+
+    /// Returns `true` if every shard is running, for `/readyz`.
+    pub fn is_ready(&self) -> bool {
+        self.shards.router().is_complete()
+    }
+
+    /// Submits a command to the number's shard and waits for the reply. It is carried out even if the caller goes away.
+    async fn command<T>(
+        &self,
+        key: NumberKey,
+        request: impl FnOnce(Responder<T>) -> Request,
+    ) -> Result<T, Refusal> {
+        let (responder, pending) = Responder::new(self.limit.acquire(key.service, false)?);
+        self.submit(key, request(responder));
+        pending.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    fn submit(&self, key: NumberKey, request: Request) {
+        self.shards.submit(NumberCommand::new(key, request, Arc::clone(&self.deps)));
     }
 
     /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
@@ -124,6 +203,103 @@ impl Verifying {
         tokio::spawn(work(self.clone())).await.unwrap_or(Err(Refused::Unavailable(Refusal::OutcomeUnknown)))
     }
 
+    /// Makes the planned send of a record, unless it is not due any more.
+    ///
+    /// # Errors
+    /// [`Refusal`]: nothing was sent, and the code may still be usable.
+    async fn resume(&self, log: AttemptLogKey) -> Result<(), Refusal> {
+        let Some(found) = self.attempts.log(log).await? else { return Ok(()) };
+        let (responder, pending) = Responder::new(self.limit.acquire(log.service, true)?);
+        self.submit(NumberKey::new(log.service, found.number), Request::Resume(log, responder));
+        // If the shard fails, it is due again after the restart, unless the send had begun.
+        match pending.await {
+            Ok(Err(refusal @ (Refusal::NumberBusy | Refusal::StoreUnavailable | Refusal::Stopping))) => {
+                Err(refusal)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a planned send that is due. It is tried again while it is refused.
+async fn follow(verifier: Weak<Inner>, log: AttemptLogKey) -> Option<()> {
+    loop {
+        let room = Arc::clone(&verifier.upgrade()?.room);
+        let place = room.acquire_owned().await.ok()?;
+        let made = Verifier(verifier.upgrade()?).resume(log).await;
+        drop(place);
+        if made.is_ok() {
+            return None;
+        }
+        sleep(TRY_AGAIN_AFTER).await;
+    }
+}
+
+impl Verifier {
+    /// Attempts to deliver messages, the newest first.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
+    pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
+        let found = self.attempts.list(&query).await?;
+        Ok(found.filter_map(|listed| Some(self.sealed(listed))))
+    }
+
+    /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
+    /// answered waits for the end of the send, also if the provider hangs up. A report about an unknown send is ignored,
+    /// and a repeated one changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
+        let this = self.clone();
+        let recorded = tokio::spawn(async move {
+            for _ in 0..EARLY_TRIES {
+                if !this.is_early(receipt.clone()).await? {
+                    break;
+                }
+                sleep(EARLY_PAUSE).await;
+            }
+            Ok(())
+        });
+        // The provider gets its answer soon, also if a crash has lost the end of the send.
+        let recorded = timeout(EARLY_ANSWER, recorded).await;
+        recorded.map_or(Ok(()), |recorded| recorded.unwrap_or(Err(Refusal::OutcomeUnknown)))
+    }
+
+    /// Records a report, unless its send has not ended: then it returns `true`.
+    async fn is_early(&self, receipt: Receipt) -> Result<bool, Refusal> {
+        let (deps, attempt, gateway) = (Arc::clone(&self.deps), receipt.attempt, receipt.gateway);
+        let key = attempt.key;
+        let record = move |view: &mut Transaction<'_>| {
+            let (outcome, log) = AttemptLog::reported(&receipt, view);
+            if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log)
+                && let Some(events) = &deps.events
+            {
+                let number = NumberKey::new(key.service, log.number);
+                events.tell(number, key.verification, None, view, |events| {
+                    events.reported(key, row, log.verify, &receipt);
+                });
+            }
+            Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
+        };
+        let subject = Subject { slot: key.slot(), id: key.id() };
+        let recorded = self.shards.router().decide_unbounded(subject, record);
+        let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
+            let recipient = NumberKey::new(key.service, number);
+            let took = row.receipt_at.unwrap_or(row.at).since(row.at);
+            let (channel, gateway) = (row.channel, row.gateway);
+            self.deps.metrics.count(&Fact::Delivered { recipient, channel, gateway, took });
+        }
+        if outcome == ReceiptOutcome::Unknown {
+            let gateway = gateway.map(GatewayName::as_str);
+            tracing::debug!(%attempt, gateway, reason = "no such attempt of this gateway is known", "receipt ignored");
+        }
+        Ok(outcome == ReceiptOutcome::Early)
+    }
+
     fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.registry.service_by_id(id).ok_or(Refused::NotFound)
     }
@@ -133,43 +309,58 @@ impl Verifying {
         &self,
         service: &Service,
         target: VerificationTarget,
-    ) -> Result<(PhoneNumber, Option<VerificationName>), Refused> {
+    ) -> Result<(NumberKey, Option<VerificationName>), Refused> {
         match target {
-            VerificationTarget::Number(number) => Ok((number, None)),
+            VerificationTarget::Number(number) => Ok((self.key(service, number), None)),
             VerificationTarget::Sid(sid) => {
                 let address = self.sealer.open_verification(&sid).filter(|of| of.service == service.id);
                 let VerificationAddress { number, name, .. } = address.ok_or(Refused::NotFound)?;
-                Ok((number, Some(name)))
+                Ok((self.key(service, number), Some(name)))
             }
         }
     }
 
     /// The key of a number's record.
     fn key(&self, service: &Service, number: PhoneNumber) -> NumberKey {
-        NumberKey { service: service.id, number, is_test: self.test(service, number).is_some() }
+        let is_test = self.test(service, number).is_some();
+        NumberKey { is_test, ..NumberKey::new(service.id, number) }
     }
 
     fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
-        let now = self.verifier.now();
-        service.test_numbers.iter().find(|test| test.is(number, now))
+        service.test_numbers.iter().find(|test| test.is(number, self.now()))
     }
 
-    /// A test number gets no message. Its code is known, and expires with the test number at the latest.
-    fn set_test(&self, outgoing: &mut Outgoing, service: &Service, test: &TestNumber) {
-        let SendOptions { life, length } = service.settings.policy().code;
-        let life = life.min(test.expires.since(self.verifier.now()));
-        outgoing.options = Some(SendOptions { life, length });
-        outgoing.supplied_code = Code::parse(&test.code);
-        (outgoing.has_limits, outgoing.key.is_test) = (true, true);
+    /// The latest verification of a number until it expires, also a canceled one.
+    async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
+        let (state, now) = self.deps.state(&self.shards, key).await?;
+        let verification = state.verification().filter(|v| now < v.expires);
+        Ok(verification.map(|v| VerificationSummary::of(&v, &self.deps.policies.of(key.service))))
     }
 
-    async fn log_of(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        verification: u64,
-    ) -> Result<Option<AttemptLog>, Refusal> {
-        self.verifier.attempts.log(self.verifier.log_key(service, number, verification)).await
+    /// The lockout and the counts of a number; `None` without a record.
+    async fn lockout_of(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
+        let (state, now) = self.deps.state(&self.shards, key).await?;
+        let policy = self.deps.policies.of(key.service);
+        Ok((state != NumberState::Fresh).then(|| state.lockout(&policy, now)))
+    }
+
+    /// The live code of a verification and the rest of its life, for a voice call that reads it when a key is pressed.
+    /// `log` is the record of the verification's attempts.
+    pub async fn code_of(&self, number: PhoneNumber, log: AttemptLogKey) -> Option<(Code, Duration)> {
+        let (state, now) = self.deps.state(&self.shards, NumberKey::new(log.service, number)).await.ok()?;
+        let is_meant = self.log_key(log.service, number, state.verification()?.salt.id()) == log;
+        let verification = state.verification().filter(|v| is_meant && v.is_live(now))?;
+        let code = verification.code_seed(log.service, number).code(&self.deps.key);
+        Some((code, verification.expires.since(now)))
+    }
+
+    /// The key of the record of a verification's attempts.
+    fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
+        AttemptLogKey::new(service, verification, self.deps.slots.of_number(service, number))
+    }
+
+    async fn log_of(&self, key: NumberKey, verification: u64) -> Result<Option<AttemptLog>, Refusal> {
+        self.attempts.log(self.log_key(key.service, key.number, verification)).await
     }
 
     fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
@@ -189,14 +380,13 @@ impl Verifying {
     /// A verification as callers see it. `ended` is the moment of the request that ended it.
     fn shown(
         &self,
-        service: ServiceId,
-        to: PhoneNumber,
+        NumberKey { service, number: to, .. }: NumberKey,
         summary: &VerificationSummary,
         attempts: Option<AttemptLog>,
         status: Status,
         ended: Option<Timestamp>,
     ) -> Verification {
-        let key = self.verifier.log_key(service, to, summary.id);
+        let key = self.log_key(service, to, summary.id);
         let listed = attempts.into_iter().flat_map(|log| attempts_of(key, log));
         let attempts: Vec<_> = listed.map(|listed| self.sealed(listed)).collect();
         let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
@@ -212,40 +402,53 @@ impl Verifying {
             attempts,
         }
     }
+
+    /// A request with an idempotency key.
+    fn keyed(
+        &self,
+        NumberKey { service, number, .. }: NumberKey,
+        key: &str,
+        parameters: [u8; 32],
+        code: Option<&Code>,
+    ) -> Result<RequestKey, Refused> {
+        if key.is_empty() || key.len() > LONGEST_KEY {
+            let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
+            return Err(Refused::Invalid(why));
+        }
+        Ok(self.deps.keys.of(service, number, key, request_fingerprint(&self.deps.key, &parameters, code)))
+    }
 }
 
-impl Verifying {
-    /// Another system has verified the number. Returns whether a code was carried to it before.
-    pub async fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refused> {
-        let outcome = move |this: Self| async move {
-            let service = this.service(service)?.id;
-            let of_number = this.keys().of_carried(service, number, None);
-            Ok(this.verifier.carried_outcome(NumberKey::new(service, number), of_number).await?)
-        };
-        self.carried_out(outcome).await
-    }
-
+impl Verifier {
     /// Checks a code. A wrong one is no error: the verification is then not approved.
     pub async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
         let service = self.service(service)?;
         let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
-        let (number, named) = self.resolve(&service, target)?;
-        if given.is_some_and(|given| given != number) {
+        let (key, named) = self.resolve(&service, target)?;
+        if given.is_some_and(|given| given != key.number) {
             return Err(Refused::NotFound);
         }
-        let mut check = Check { named, request_id, ..Check::new(self.key(&service, number), code) };
-        if let Some(key) = idempotency_key {
-            let fingerprint = self.fingerprint(fingerprint, check.code.as_ref());
-            check.keyed = Some(self.keyed(service.id, number, &key, fingerprint)?);
-        }
-        let reply = match self.verifier.check(check).await? {
+        let keyed = idempotency_key.map(|id| self.keyed(key, &id, fingerprint, code.as_ref())).transpose()?;
+        let reply = match self.check_code(Check { named, request_id, keyed, ..Check::new(key, code) }).await?
+        {
             Reply { earlier: Some(earlier), .. } => answered_before(&earlier)?,
             reply => reply,
         };
         let status = status_after(reply.outcome)?;
         let ended = (status != Status::Pending).then_some(reply.at);
         let summary = reply.verification.ok_or(Refused::NotFound)?;
-        Ok(self.shown(service.id, number, &summary, reply.attempts, status, ended))
+        Ok(self.shown(key, &summary, reply.attempts, status, ended))
+    }
+
+    /// Checks a submitted code.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn check_code(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Refusal> {
+        if let Some(service) = self.registry.service_by_id(check.key.service) {
+            check.key = self.key(&service, check.key.number);
+        }
+        self.command(check.key, |responder| Request::Check(check, responder)).await
     }
 
     /// The verification that is under way: pending, or with no attempts left. A canceled one is shown to those who name
@@ -255,16 +458,14 @@ impl Verifying {
         service: ServiceId,
         target: VerificationTarget,
     ) -> Result<Verification, Refused> {
-        let service = self.service(service)?;
-        let (number, named) = self.resolve(&service, target)?;
-        let summary = self.verifier.verification(self.key(&service, number)).await?;
+        let (key, named) = self.resolve(&*self.service(service)?, target)?;
         let is_meant = |summary: &VerificationSummary| match named {
             None => Status::of(summary) != Status::Canceled,
             Some(name) => name == VerificationName::of(summary.id),
         };
-        let summary = summary.filter(is_meant).ok_or(Refused::NotFound)?;
-        let attempts = self.log_of(service.id, number, summary.id).await?;
-        Ok(self.shown(service.id, number, &summary, attempts, Status::of(&summary), None))
+        let summary = self.verification(key).await?.filter(is_meant).ok_or(Refused::NotFound)?;
+        let attempts = self.log_of(key, summary.id).await?;
+        Ok(self.shown(key, &summary, attempts, Status::of(&summary), None))
     }
 
     /// Ends a verification by decision of the caller: it is approved in another way, or canceled. The audit log has an
@@ -277,23 +478,34 @@ impl Verifying {
         by: Option<Author>,
     ) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let (number, named) = self.resolve(&service, target)?;
+        let (key, named) = self.resolve(&service, target)?;
         let (status, action) = match ending {
             Ending::Approved => (Status::Approved, Action::VerificationApproved),
             Ending::Canceled | Ending::Cleared | Ending::Erased => {
                 (Status::Canceled, Action::VerificationCanceled)
             }
         };
-        let audited = by.map(|by| AuditEntry::new(by, action, Some(service.sid), number.to_string()));
-        let key = self.key(&service, number);
-        let reply = self.verifier.end(End { key, ending, named, audited, was_erased: false }).await?;
+        let audited = by.map(|by| AuditEntry::new(by, action, Some(service.sid), key.number.to_string()));
+        let reply = self.end_of(End { named, audited, ..End::new(key, ending) }).await?;
         let summary = reply.verification.ok_or(Refused::NotFound)?;
-        Ok(self.shown(service.id, number, &summary, reply.attempts, status, Some(reply.at)))
+        Ok(self.shown(key, &summary, reply.attempts, status, Some(reply.at)))
+    }
+
+    /// Another system has verified the number. Returns whether a code that was carried to it lives.
+    pub async fn outcome(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refused> {
+        let key = NumberKey { is_carried: true, ..NumberKey::new(self.service(service)?.id, number) };
+        Ok(self.end_of(End::new(key, Ending::Approved)).await?.outcome)
+    }
+
+    /// Ends a verification, or clears the counts of a number. Returns the verification that ended, if there was one, and
+    /// whether the request had an effect.
+    async fn end_of(&self, end: End) -> Result<Reply<bool>, Refusal> {
+        self.command(end.key, |responder| Request::End(end, responder)).await
     }
 
     pub async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {
         let service = self.service(service)?;
-        let lockout = self.verifier.lockout(self.key(&service, number)).await?;
+        let lockout = self.lockout_of(self.key(&service, number)).await?;
         lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
     }
 
@@ -303,7 +515,7 @@ impl Verifying {
             match this.lockout(service, number).await {
                 // The guard may refuse its messages all the same.
                 Err(Refused::NotFound)
-                    if this.verifier.guard().is_some_and(|guard| guard.can_unlock(service, number)) => {}
+                    if this.guard().is_some_and(|guard| guard.can_unlock(service, number)) => {}
                 found => {
                     found?;
                 }
@@ -317,7 +529,7 @@ impl Verifying {
     /// One attempt to deliver a message.
     pub async fn attempt(&self, sid: Sid) -> Result<SealedAttempt, Refused> {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
-        let log = self.verifier.attempts.log(id.key).await?;
+        let log = self.attempts.log(id.key).await?;
         let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
         found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
     }
@@ -329,7 +541,7 @@ impl Verifying {
             summary.total += 1;
             summary.converted += u64::from(listed.converted);
         };
-        self.verifier.attempts.each(&query, count).await?;
+        self.attempts.each(&query, count).await?;
         Ok(summary)
     }
 }

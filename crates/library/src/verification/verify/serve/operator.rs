@@ -5,15 +5,32 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Verifying;
+use super::Verifier;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
-use crate::domain::{PhoneNumber, ServiceId};
-use crate::engine::{Ending, LockoutState};
+use crate::domain::{PhoneNumber, ServiceId, Timestamp};
+use crate::engine::{Ending, LockoutState, NumberState};
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Scope, Service};
+use crate::shard::{Record as _, RecordKey, Subject, service_of};
 use crate::verification::numbers::{End, NumberKey, Refusal};
 use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
+use crate::webhook::EventRecord;
+
+/// Records that are read at once.
+const PAGE: usize = 512;
+
+/// A number that is locked out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LockedNumber {
+    /// Until when.
+    pub until: Timestamp,
+    /// Where it is locked out.
+    pub service: ServiceId,
+    pub number: PhoneNumber,
+    /// Consecutive wrong codes.
+    pub wrong_codes: u8,
+}
 
 crate::named! {
     /// The state of a number before an operator cleared it.
@@ -29,7 +46,7 @@ crate::named! {
     }
 }
 
-impl Verifying {
+impl Verifier {
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
     ///
     /// # Errors
@@ -42,13 +59,12 @@ impl Verifying {
     ) -> Result<Cleared, Refusal> {
         let known = self.registry.service_by_id(service);
         let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
-        let before = self.verifier.lockout(key).await?;
+        let before = self.lockout_of(key).await?;
         let audited = known
             .as_ref()
             .map(|of| AuditEntry::new(by, Action::NumberUnlocked, Some(of.sid), number.to_string()));
-        let end = End { key, ending: Ending::Cleared, named: None, audited, was_erased: false };
-        self.verifier.end(end).await?;
-        let was_counted = self.verifier.guard().is_some_and(|guard| guard.unlock(service, number));
+        self.end_of(End { audited, ..End::new(key, Ending::Cleared) }).await?;
+        let was_counted = self.guard().is_some_and(|guard| guard.unlock(service, number));
         let cleared = match before {
             None if !was_counted => Cleared::Unknown,
             Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
@@ -73,22 +89,20 @@ impl Verifying {
     ) -> Result<Erasure, Refusal> {
         let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
         let mut locked_until = None;
-        let mut has_erased = self.verifier.attempts.erase(service.id, number).await?;
-        if let Some(guard) = self.verifier.guard() {
+        let mut has_erased = self.attempts.erase(service.id, number).await?;
+        if let Some(guard) = self.guard() {
             let erased = guard.erase(Some(service.id), number).await;
             has_erased |= erased.map_err(|_| Refusal::OutcomeUnknown)?;
         }
-        // The last request writes the entry of the audit log. A test number has a record of its own, also after it has become an ordinary number again.
-        for is_test in [true, false] {
-            let key = NumberKey { is_test, ..NumberKey::new(service.id, number) };
-            let erased =
-                || AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string());
-            let audited = (!is_test).then(erased);
-            let ending = Ending::Erased;
-            let end = End { key, ending, named: None, audited, was_erased: has_erased };
-            let ended = self.verifier.end(end).await;
+        for key in NumberKey::all(service.id, number) {
+            // The last request writes the entry of the audit log.
+            let audited = (!key.is_test && !key.is_carried).then(|| {
+                AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string())
+            });
+            let end = End { audited, was_erased: has_erased, ..End::new(key, Ending::Erased) };
+            let ended = self.end_of(end).await;
             has_erased |= ended.map_err(|refusal| partly(has_erased, refusal))?.outcome;
-            let lockout = self.verifier.lockout(key).await.map_err(|refusal| partly(has_erased, refusal))?;
+            let lockout = self.lockout_of(key).await.map_err(|refusal| partly(has_erased, refusal))?;
             locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
         if has_erased {
@@ -110,8 +124,8 @@ impl Verifying {
         by: Author,
     ) -> Result<(usize, Erasure), Refusal> {
         let (mut services, mut all) = (0, Erasure::default());
-        let present = self.registry.services(0, usize::MAX);
-        self.verifier.until_applied(number, present.iter().map(|service| service.id)).await?;
+        // A batch in flight may bring the first record of the number.
+        self.shards.flush().await;
         for service in self.services_of(number).await? {
             let erasure = self.erase(service.id, number, by.clone()).await;
             let erasure = erasure.map_err(|refusal| partly(all.has_erased, refusal))?;
@@ -121,7 +135,7 @@ impl Verifying {
                 locked_until: all.locked_until.max(erasure.locked_until),
             };
         }
-        if let Some(guard) = self.verifier.guard() {
+        if let Some(guard) = self.guard() {
             let removed = guard.remove_safe_number(number, by).await;
             all.has_erased |= removed.map_err(|refusal| partly(all.has_erased, refusal))?;
             let erased = guard.erase(None, number).await;
@@ -137,12 +151,46 @@ impl Verifying {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Refusal> {
         let mut services = self.registry.services(0, usize::MAX);
-        let recorded = self.verifier.services_of(number, services.iter().map(|service| service.id)).await?;
-        let guard = self.verifier.guard();
+        let router = self.shards.router();
+        let mut found = self.attempts.services_of(number).await?;
+        let keys = services.iter().flat_map(|service| {
+            let stored = NumberKey::all(service.id, number).map(|key| {
+                let Subject { slot, id } = self.deps.subject(&key);
+                RecordKey { slot, kind: NumberState::KIND, id }
+            });
+            // In any mode of the guard: it may have been on when the number was verified.
+            stored.into_iter().chain(self.guard().map(|guard| guard.verified_key(service.id, number)))
+        });
+        found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
+        let page = |key: RecordKey, events: EventRecord| {
+            found.extend(events.is_about(number).then(|| service_of(&key.id)));
+        };
+        router.for_each(PAGE, page).await?;
         services.retain(|service| {
-            recorded.contains(&service.id) || guard.is_some_and(|guard| guard.knows(service.id, number))
+            found.contains(&service.id) || self.guard().is_some_and(|guard| guard.knows(service.id, number))
         });
         Ok(services)
+    }
+
+    /// The numbers that are locked out, of more than `most` those whose lockouts end last. Reads every number, page by page.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
+    pub async fn lockouts(&self, most: usize) -> Result<Vec<LockedNumber>, Refusal> {
+        let (now, mut last) = (self.now(), BTreeSet::new());
+        let note = |key: RecordKey, state: NumberState| {
+            let Some(NumberKey { service, number, .. }) = NumberKey::from_id(&key.id) else { return };
+            let LockoutState { until, wrong_codes, .. } = state.lockout(&self.deps.policies.of(service), now);
+            if let Some(until) = until {
+                last.insert(LockedNumber { until, service, number, wrong_codes });
+                if last.len() > most {
+                    last.pop_first();
+                }
+            }
+        };
+        self.shards.router().for_each(PAGE, note).await?;
+        Ok(last.into_iter().rev().collect())
     }
 
     /// The services for which a live key has the scope `messages` while no budget limits them, or all. None where messages
@@ -150,8 +198,7 @@ impl Verifying {
     pub fn without_budget(&self) -> Vec<String> {
         let keys = self.registry.keys(None).into_iter();
         let keys = keys.filter(|key| key.revoked.is_none() && key.scopes.contains(&Scope::Messages));
-        let is_unlimited =
-            |of: &Option<ServiceId>| self.verifier.guard().is_some_and(|guard| !guard.has_budget(*of));
+        let is_unlimited = |of: &Option<ServiceId>| self.guard().is_some_and(|guard| !guard.has_budget(*of));
         let services: BTreeSet<_> = keys.map(|key| key.service).filter(is_unlimited).collect();
         let all = || "all services".to_owned();
         services.into_iter().map(|of| of.map_or_else(all, |id| self.registry.title_of(id))).collect()
@@ -165,14 +212,14 @@ impl Verifying {
     ) -> Result<Option<NumberStatus>, Refusal> {
         let Some(service) = self.registry.service_by_id(service) else { return Ok(None) };
         let key = self.key(&service, number);
-        let summary = self.verifier.verification(key).await?;
-        let lockout = self.verifier.lockout(key).await?;
+        let summary = self.verification(key).await?;
+        let lockout = self.lockout_of(key).await?;
         let query = AttemptQuery {
             services: Some(vec![service.id]),
             to: Some(number),
             ..AttemptQuery::newest(NumberStatus::MESSAGES)
         };
-        let mut messages = self.verifier.attempts.list(&query).await?.records;
+        let mut messages = self.attempts.list(&query).await?.records;
         messages.reverse();
         if summary.is_none() && lockout.is_none() && messages.is_empty() {
             return Ok(None);
@@ -222,7 +269,7 @@ impl Verifying {
         let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
         let is_retried = |row: &Attempt| row.retries > 0 || row.status == SendStatus::New;
         let has_begun = was_sent || of_it().any(|listed| is_retried(&listed.attempt));
-        let could_live = self.verifier.now() < last.attempt.at.plus(service.settings.code_life);
+        let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
         VerificationStatus {
             sid: self.sid_of(service.id, number, id),
             status: match approved {

@@ -78,10 +78,10 @@ async fn the_gateway_and_the_list_of_messages_learn_how_a_code_ended() {
     world.ends(target(3), Ending::Canceled).await.expect("canceled");
     assert_eq!(ended(3).await, (CodeEnd::Canceled, VerifyStatus::New));
     let key = NumberKey::new(ServiceId::DEFAULT, number(4));
-    world.verifying.send_for_default_service(Box::new(Outgoing::new(key))).await.expect("sent");
+    world.verifying.send(Box::new(Outgoing::new(key))).await.expect("sent");
     for _ in 0..5 {
         let guess = Code::submitted("guess", CodeLength::SIX, true);
-        world.verifying.check_for_default_service(Check::new(key, guess)).await.expect("checked");
+        world.verifying.check_code(Check::new(key, guess)).await.expect("checked");
     }
     assert_eq!(ended(4).await, (CodeEnd::LockedOut, VerifyStatus::InvalidCode));
 }

@@ -328,7 +328,7 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
 async fn an_entry_does_not_fail_with_changes_of_other_records() {
     let world = paid(GuardSettings::default()).await;
     world.store.limit(StoreLimits { records_per_batch: 1, ..StoreLimits::NONE });
-    let slots = SlotHash::new(world.verifying.verifier.server_key());
+    let slots = SlotHash::new(world.verifying.server_key());
     let slot_of = |key: &Key| Subject::of_name(&(*key, true), &slots).slot;
     let countries = ["DE", "FR", "IT", "ES", "GB", "US", "CA", "BR"].into_iter().filter_map(Region::parse);
     let keys = countries.map(|country| Key::new(None, Dimension::Country(Some(country))));
@@ -354,7 +354,7 @@ async fn an_entry_does_not_fail_with_changes_of_other_records() {
 async fn an_unlocked_number_gets_messages_again() {
     let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
     let world = paid(settings).await;
-    let send = async || world.verifying.send_for_default_service(plain(number(1))).await.expect("an answer");
+    let send = async || world.verifying.send(plain(number(1))).await.expect("an answer");
     for _ in 0..2 {
         assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
     }
@@ -421,12 +421,12 @@ async fn an_erased_number_is_forgotten() {
     let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
     let world = paid(settings).await;
     let request = || plain(number(1));
-    world.verifying.send_for_default_service(request()).await.expect("sent");
-    let refused = world.verifying.send_for_default_service(request()).await.expect("an answer");
+    world.verifying.send(request()).await.expect("sent");
+    let refused = world.verifying.send(request()).await.expect("an answer");
     assert_eq!(broken_rules(&world).len(), 1, "{refused:?}");
     world.verifying.erase(ServiceId::DEFAULT, number(1), world.author()).await.expect("erased");
     assert_eq!(broken_rules(&world), []);
-    let sent = world.verifying.send_for_default_service(request()).await.expect("an answer");
+    let sent = world.verifying.send(request()).await.expect("an answer");
     assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
 }
 

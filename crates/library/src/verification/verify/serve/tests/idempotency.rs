@@ -19,7 +19,7 @@ use crate::verification::world::{World, asking, asking_once, number};
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     let world = World::new().await;
     let others = MOST_RECORDS - 1;
-    world.verifying.capacity().count(|held| held.add(world.service.id, others));
+    world.verifying.capacities()[2].count(|held| held.add(world.service.id, others));
     let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
     let refused = world.begins(asking_once(number(2), "a")).await;
     assert!(
@@ -39,7 +39,7 @@ async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
     let log = log_of(async || {
         let world = World::new().await;
         let begun = world.begun(number(1)).await;
-        world.verifying.capacity().count(|held| held.add(world.service.id, MOST_RECORDS));
+        world.verifying.capacities()[2].count(|held| held.add(world.service.id, MOST_RECORDS));
         let right = world.provider.code_for(number(1));
         for (code, status) in [
             (wrong_of(&right), Ok(Status::Pending)),
@@ -52,6 +52,23 @@ async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
     })
     .await;
     assert!(log.contains("idempotency keys of checks not remembered"), "{log}");
+}
+
+#[tokio::test]
+async fn a_request_that_joins_another_needs_no_place_for_its_key() {
+    let world = World::new().await;
+    world.verifying.capacities()[2].count(|held| held.add(world.service.id, MOST_RECORDS - 1));
+    world.provider.hangs(true);
+    let first = world.begins_meanwhile(asking_once(number(1), "a"));
+    world.provider.arrived(1).await;
+    let joined = world.begins_meanwhile(asking_once(number(1), "a"));
+    let other = world.begins(asking_once(number(1), "bb")).await;
+    let full = Refusal::TableFull { table: LimitedTable::IdempotencyKeys };
+    assert_eq!(other, Err(Refused::Unavailable(full)));
+    world.provider.hangs(false);
+    let begun = first.await.expect("a task").expect("begun");
+    assert_eq!(joined.await.expect("a task"), Ok(begun));
+    assert_eq!(world.provider.handed().len(), 1);
 }
 
 /// The program dies while the gateway has the message of the key `a`.

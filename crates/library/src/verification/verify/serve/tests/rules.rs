@@ -89,13 +89,13 @@ async fn of_many_lockouts_those_that_end_last_are_listed() {
     let world = World::new().await;
     for n in [3, 1, 4, 2] {
         let key = NumberKey::new(ServiceId::DEFAULT, number(n));
-        world.verifying.send_for_default_service(Box::new(Outgoing::new(key))).await.expect("sent");
+        world.verifying.send(Box::new(Outgoing::new(key))).await.expect("sent");
         for _ in 0..5 {
             let check = Check::new(key, Code::parse("00000000"));
-            world.verifying.check_for_default_service(check).await.expect("wrong");
+            world.verifying.check_code(check).await.expect("wrong");
         }
         world.advance(Duration::from_secs(1));
     }
-    let listed = world.verifying.verifier.lockouts(2).await.expect("a list");
+    let listed = world.verifying.lockouts(2).await.expect("a list");
     assert_eq!(listed.iter().map(|locked| locked.number).collect::<Vec<_>>(), [number(2), number(4)]);
 }
