@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod command;
+mod decision;
 pub mod deliver;
 pub mod in_flight;
 pub mod record;

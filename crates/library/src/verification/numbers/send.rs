@@ -2,7 +2,7 @@
 
 use rand::Rng as _;
 
-use super::command::{Decision, Next};
+use super::decision::{Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
