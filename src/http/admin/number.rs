@@ -291,9 +291,9 @@ pub async fn act(request: AdminRequest) -> PageResult {
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
 async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
     let (verifying, by) = (request.running.verifying.clone(), request.author());
-    let work = tokio::spawn(async move { verifying.erase_everywhere(number, by).await });
+    let work = tokio::spawn(async move { verifying.erase(None, number, by).await });
     match work.await.map_err(|_| Refusal::OutcomeUnknown)? {
-        Ok((_, Erasure { has_erased, locked_until })) => {
+        Ok(Erasure { has_erased, locked_until, .. }) => {
             let lockout =
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
             let lockout = lockout.unwrap_or_default();

@@ -59,7 +59,7 @@ async fn erase(InService(caller, service, number): InService<values::PhoneNumber
     let (number, id) = (number.0, service.id);
     let (verifying, by) = (caller.running.verifying.clone(), caller.author());
     // In a task of its own: a client that hangs up cannot stop the work half way.
-    let work = tokio::spawn(async move { verifying.erase(id, number, by).await });
+    let work = tokio::spawn(async move { verifying.erase(Some(id), number, by).await });
     let mut erasure = work.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
     if caller.who.may_everywhere(Scope::Admin) {
         let was_safe = caller.running.guard.remove_safe_number(number, caller.author()).await;

@@ -162,14 +162,9 @@ async fn erase(
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
     let (number, verifying, by) = (number(&to)?, &caller.running.verifying, caller.author());
-    let erased = match service(&caller, &form)? {
-        Some(only) => {
-            let erased = verifying.erase(only.id, number, by).await;
-            erased.map(|erased| (usize::from(erased.has_erased), erased))
-        }
-        None => verifying.erase_everywhere(number, by).await,
-    };
-    let (services, Erasure { has_erased, locked_until }) = erased.map_err(RegistryError::from)?;
+    let of = service(&caller, &form)?.map(|only| only.id);
+    let erased = verifying.erase(of, number, by).await;
+    let Erasure { services, has_erased, locked_until } = erased.map_err(RegistryError::from)?;
     let number = number.e164();
     Ok(Json(
         json!({ "number": number, "erased": has_erased, "services": services, "locked_until": locked_until }),

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::domain::{Channel, Locale, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::{Sealer, SlotHash};
 use crate::registry::ServiceSettings;
-use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction};
+use crate::shard::{Capacity, LimitedTable, Record, Refusal, Shards, Subject};
 
 /// The life of a session.
 pub const SESSION_LIFE: Duration = Duration::from_secs(15 * 60);
@@ -169,6 +169,11 @@ impl HostedSession {
             approved: None,
             asks_challenge: false,
         }
+    }
+
+    /// Whether it has this secret, and is in the hands of a browser or not.
+    fn is_of(&self, secret: &SessionSecret, is_open: bool) -> bool {
+        self.is_open == is_open && secret.matches(&self.secret)
     }
 
     pub const fn is_approved(&self) -> bool {
@@ -395,10 +400,10 @@ impl HostedSessions {
         let subject: u64 = self.0.rng.lock().random();
         let secret = self.secret(self.0.sealer.session(service, subject));
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
-        let subject = self.subject(service, subject);
+        let subject = Subject::of(service, subject, &self.0.slots);
         let created = self.0.shards.router().decide(subject, move |view| {
             capacity.make_room::<HostedSession>(service, view)?;
-            let session = HostedSession::new(request.clone(), hash, view.now());
+            let session = HostedSession::new(request, hash, view.now());
             view.put(subject.id, Some(&session));
             Ok(view.now().plus(SESSION_LIFE))
         });
@@ -416,16 +421,12 @@ impl HostedSessions {
         self.find(secret, true).await
     }
 
-    async fn find(
-        &self,
-        secret: &SessionSecret,
-        is_open: bool,
-    ) -> Result<(ServiceId, HostedSession), Denied> {
-        let (service, subject) = self.open(&secret.sid)?;
-        let key = RecordKey { slot: subject.slot, kind: HostedSession::KIND, id: subject.id };
-        let session: Option<HostedSession> = self.0.shards.router().get(key).await?;
-        let session = session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
-        Ok((service, session.ok_or(Denied::NoSession)?))
+    async fn find(&self, of: &SessionSecret, is_open: bool) -> Result<(ServiceId, HostedSession), Denied> {
+        let secret = of.clone();
+        let find = move |session: &mut Option<HostedSession>, _| {
+            session.clone().filter(|session| session.is_of(&secret, is_open)).ok_or(Denied::NoSession)
+        };
+        Ok((self.open(&of.sid)?.0, self.decide(&of.sid, find).await?))
     }
 
     /// Replaces the secret of the address, which no longer works, by that of a cookie, and returns it.
@@ -449,28 +450,24 @@ impl HostedSessions {
     ) -> Result<SessionSecret, Denied> {
         let code = self.secret(cookie.sid);
         let hash = code.hash();
-        self.change(cookie, move |session, now| {
+        let approve = move |session: &mut HostedSession, now: Timestamp| {
             let before = session.approved.as_ref().map(|approval| approval.at);
             let is_now = verification.is_some() && session.verification == verification;
             let at = before.or(is_now.then_some(now)).ok_or(Denied::NotSent)?;
             session.approved = Some(Approval { at, code: hash, code_ends: now.plus(CODE_LIFE) });
             Ok(())
-        })
-        .await?;
+        };
+        self.change(cookie, approve).await?;
         Ok(code)
     }
 
     /// Ends the session of an address or a cookie.
-    pub async fn end(&self, secret: &SessionSecret) -> Result<(), Denied> {
-        let (_, subject) = self.open(&secret.sid)?;
-        let secret = secret.clone();
-        self.decide(subject, move |view| {
-            let session: Option<HostedSession> = view.get(subject.id);
-            session.filter(|session| secret.matches(&session.secret)).ok_or(Denied::NoSession)?;
-            view.put::<HostedSession>(subject.id, None);
-            Ok(())
-        })
-        .await
+    pub async fn end(&self, of: &SessionSecret) -> Result<(), Denied> {
+        let secret = of.clone();
+        let end = move |session: &mut Option<HostedSession>, _| {
+            session.take_if(|session| secret.matches(&session.secret)).map(drop).ok_or(Denied::NoSession)
+        };
+        self.decide(&of.sid, end).await
     }
 
     /// Exchanges the code for the result, once. The session ends.
@@ -478,20 +475,21 @@ impl HostedSessions {
     /// # Errors
     /// [`Denied::NoSession`] if the session belongs to another service, or if the code is wrong, expired or redeemed.
     pub async fn redeem(&self, service: ServiceId, sid: &Sid, code: &str) -> Result<SessionResult, Denied> {
-        let (owner, subject) = self.open(sid)?;
-        let code = SessionSecret::parse(code).filter(|code| code.sid == *sid && owner == service);
-        let code = code.ok_or(Denied::NoSession)?;
-        self.decide(subject, move |view| {
-            let session: HostedSession = view.get(subject.id).ok_or(Denied::NoSession)?;
-            let is_right =
-                |approval: &Approval| code.matches(&approval.code) && view.now() < approval.code_ends;
-            let approval = session.approved.as_ref().filter(|approval| is_right(approval));
-            let approval = approval.filter(|_| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
-            let (to, channel) = session.number.zip(session.channel).ok_or(Denied::NoSession)?;
-            view.put::<HostedSession>(subject.id, None);
-            Ok(SessionResult { to, channel, verified: approval.at })
-        })
-        .await
+        let code = SessionSecret::parse(code).filter(|code| code.sid == *sid).ok_or(Denied::NoSession)?;
+        if self.open(sid)?.0 != service {
+            return Err(Denied::NoSession);
+        }
+        let redeem = move |session: &mut Option<HostedSession>, now: Timestamp| {
+            let is_right = |session: &mut HostedSession| {
+                let approval = session.approved.as_ref().filter(|of| code.matches(&of.code));
+                approval.is_some_and(|of| now < of.code_ends) && !session.is_over(now)
+            };
+            let HostedSession { number, channel, approved, .. } =
+                session.take_if(is_right).ok_or(Denied::NoSession)?;
+            let (to, channel) = number.zip(channel).ok_or(Denied::NoSession)?;
+            Ok(SessionResult { to, channel, verified: approved.map_or(now, |approval| approval.at) })
+        };
+        self.decide(sid, redeem).await
     }
 
     /// Changes the session of a cookie, unless its time is over.
@@ -501,48 +499,44 @@ impl HostedSessions {
     pub async fn change<T: Send + 'static>(
         &self,
         cookie: &SessionSecret,
-        change: impl Fn(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+        change: impl FnOnce(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
         self.change_where(cookie, true, change).await
     }
 
     async fn change_where<T: Send + 'static>(
         &self,
-        secret: &SessionSecret,
+        of: &SessionSecret,
         is_open: bool,
-        change: impl Fn(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
+        change: impl FnOnce(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
-        let (_, subject) = self.open(&secret.sid)?;
-        let secret = secret.clone();
-        self.decide(subject, move |view| {
-            let session: Option<HostedSession> = view.get(subject.id);
-            let session =
-                session.filter(|session| secret.matches(&session.secret) && session.is_open == is_open);
-            let mut session =
-                session.filter(|session| !session.is_over(view.now())).ok_or(Denied::NoSession)?;
-            let changed = change(&mut session, view.now())?;
-            view.put(subject.id, Some(&session));
-            Ok(changed)
-        })
-        .await
+        let secret = of.clone();
+        let change = move |session: &mut Option<HostedSession>, now| {
+            let session = session.as_mut().filter(|of| of.is_of(&secret, is_open) && !of.is_over(now));
+            change(session.ok_or(Denied::NoSession)?, now)
+        };
+        self.decide(&of.sid, change).await
     }
 
+    /// Decides about the session with this id, if there is one.
     async fn decide<T: Send + 'static>(
         &self,
-        subject: Subject,
-        decide: impl Fn(&mut Transaction<'_>) -> Result<T, Denied> + Send + 'static,
+        sid: &Sid,
+        decide: impl FnOnce(&mut Option<HostedSession>, Timestamp) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
-        let decided = self.0.shards.router().decide(subject, decide).await;
-        decided.unwrap_or(Err(Denied::Refused(Refusal::OutcomeUnknown)))
+        let (_, subject) = self.open(sid)?;
+        let decided = self.0.shards.router().decide(subject, move |view| {
+            let mut session = view.get(subject.id);
+            let done = decide(&mut session, view.now())?;
+            view.put(subject.id, session.as_ref());
+            Ok(done)
+        });
+        decided.await.unwrap_or(Err(Denied::Refused(Refusal::OutcomeUnknown)))
     }
 
     fn open(&self, sid: &Sid) -> Result<(ServiceId, Subject), Denied> {
         let (service, subject) = self.0.sealer.open_session(sid).ok_or(Denied::NoSession)?;
-        Ok((service, self.subject(service, subject)))
-    }
-
-    fn subject(&self, service: ServiceId, subject: u64) -> Subject {
-        Subject::of(service, subject, &self.0.slots)
+        Ok((service, Subject::of(service, subject, &self.0.slots)))
     }
 
     fn secret(&self, sid: Sid) -> SessionSecret {

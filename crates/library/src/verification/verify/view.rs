@@ -88,6 +88,8 @@ pub struct Summary {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Erasure {
+    /// The services that had records of the number.
+    pub services: usize,
     /// Something was known, and is erased.
     pub has_erased: bool,
     /// The end of a lockout, which stays until then.

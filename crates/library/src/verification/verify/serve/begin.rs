@@ -225,18 +225,8 @@ fn begun(
                 Refused::ByGuard { is_for_an_allowance: false }
             }
             Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
-            Some(
-                Failure::Gateway
-                | Failure::NoAnswerInTime
-                | Failure::TimedOutWaiting
-                | Failure::NoLongerUsable
-                | Failure::StateUnknown
-                | Failure::Overloaded
-                | Failure::BudgetUnknown
-                | Failure::TooManyMessages
-                | Failure::RetriesUsedUp,
-            )
-            | None => Refused::GatewayFailed,
+            // Nothing that the caller could change.
+            _ => Refused::GatewayFailed,
         },
     })
 }

@@ -6,7 +6,6 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -191,16 +190,6 @@ impl Verifier {
 
     fn submit(&self, key: NumberKey, request: Request) {
         self.shards.submit(NumberCommand::new(key, request, Arc::clone(&self.deps)));
-    }
-
-    /// Runs in a task of its own: a client that hangs up cannot stop the work half way.
-    async fn carried_out<T, W>(&self, work: impl FnOnce(Self) -> W) -> Result<T, Refused>
-    where
-        T: Send + 'static,
-        W: Future<Output = Result<T, Refused>> + Send + 'static,
-    {
-        // A task that panics or is aborted does not answer.
-        tokio::spawn(work(self.clone())).await.unwrap_or(Err(Refused::Unavailable(Refusal::OutcomeUnknown)))
     }
 
     /// Makes the planned send of a record, unless it is not due any more.
@@ -511,19 +500,16 @@ impl Verifier {
 
     /// Ends the lockout and clears the counts, and voids the number's code.
     pub async fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<(), Refused> {
-        let unlock = move |this: Self| async move {
-            match this.lockout(service, number).await {
-                // The guard may refuse its messages all the same.
-                Err(Refused::NotFound)
-                    if this.guard().is_some_and(|guard| guard.can_unlock(service, number)) => {}
-                found => {
-                    found?;
-                }
+        match self.lockout(service, number).await {
+            // The guard may refuse its messages all the same.
+            Err(Refused::NotFound) if self.guard().is_some_and(|guard| guard.can_unlock(service, number)) => {
             }
-            this.clear(service, number, by).await?;
-            Ok(())
-        };
-        self.carried_out(unlock).await
+            found => {
+                found?;
+            }
+        }
+        self.clear(service, number, by).await?;
+        Ok(())
     }
 
     /// One attempt to deliver a message.

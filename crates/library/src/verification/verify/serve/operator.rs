@@ -77,71 +77,68 @@ impl Verifier {
         Ok(cleared)
     }
 
-    /// Erases what is kept of a number in a service.
+    /// Erases what is kept of a number in a service, or in every service; then it also removes it from the safe list.
     ///
     /// # Errors
     /// [`Refusal`]. After [`Refusal::OutcomeUnknown`] a part may have been erased.
     pub async fn erase(
         &self,
-        service: ServiceId,
+        of: Option<ServiceId>,
         number: PhoneNumber,
         by: Author,
     ) -> Result<Erasure, Refusal> {
-        let Some(service) = self.registry.service_by_id(service) else { return Ok(Erasure::default()) };
-        let mut locked_until = None;
-        let mut has_erased = self.attempts.erase(service.id, number).await?;
-        if let Some(guard) = self.guard() {
-            let erased = guard.erase(Some(service.id), number).await;
-            has_erased |= erased.map_err(|_| Refusal::OutcomeUnknown)?;
+        let mut erasure = Erasure::default();
+        match self.erase_into(of, number, by, &mut erasure).await {
+            // A refusal says that nothing has happened.
+            Err(_) if erasure.has_erased => Err(Refusal::OutcomeUnknown),
+            end => end.map(|()| erasure),
         }
-        for key in NumberKey::all(service.id, number) {
-            // The last request writes the entry of the audit log.
-            let audited = (!key.is_test && !key.is_carried).then(|| {
-                AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string())
-            });
-            let end = End { audited, was_erased: has_erased, ..End::new(key, Ending::Erased) };
-            let ended = self.end_of(end).await;
-            has_erased |= ended.map_err(|refusal| partly(has_erased, refusal))?.outcome;
-            let lockout = self.lockout_of(key).await.map_err(|refusal| partly(has_erased, refusal))?;
-            locked_until = locked_until.max(lockout.and_then(|lockout| lockout.until));
-        }
-        if has_erased {
-            tracing::info!(%number, service = service.name(), "number erased by operator");
+    }
+
+    async fn erase_into(
+        &self,
+        of: Option<ServiceId>,
+        number: PhoneNumber,
+        by: Author,
+        all: &mut Erasure,
+    ) -> Result<(), Refusal> {
+        let services = if let Some(of) = of {
+            self.registry.service_by_id(of).into_iter().collect()
+        } else {
+            // A batch in flight may bring the first record of the number.
+            self.shards.flush().await;
+            self.services_of(number).await?
+        };
+        for service in services {
+            let mut was_erased = self.attempts.erase(service.id, number).await?;
+            if let Some(guard) = self.guard() {
+                let erased = guard.erase(Some(service.id), number).await;
+                was_erased |= erased.map_err(|_| Refusal::OutcomeUnknown)?;
+            }
+            for key in NumberKey::all(service.id, number) {
+                all.has_erased |= was_erased;
+                // The last request writes the entry of the audit log.
+                let audited = (key == NumberKey::new(service.id, number)).then(|| {
+                    AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string())
+                });
+                let end = End { audited, was_erased, ..End::new(key, Ending::Erased) };
+                was_erased |= self.end_of(end).await?.outcome;
+                all.has_erased |= was_erased;
+                let lockout = self.lockout_of(key).await?;
+                all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
+            }
+            if was_erased {
+                all.services += 1;
+                tracing::info!(%number, service = service.name(), "number erased by operator");
+            }
         }
         // The cache of lookups knows the number too.
         number.forget_lookup();
-        Ok(Erasure { has_erased, locked_until })
-    }
-
-    /// Erases what is kept of a number in every service, and removes it from the safe list. Returns the number of
-    /// services that had records of it.
-    ///
-    /// # Errors
-    /// [`Refusal`]. After [`Refusal::OutcomeUnknown`] a part may have been erased.
-    pub async fn erase_everywhere(
-        &self,
-        number: PhoneNumber,
-        by: Author,
-    ) -> Result<(usize, Erasure), Refusal> {
-        let (mut services, mut all) = (0, Erasure::default());
-        // A batch in flight may bring the first record of the number.
-        self.shards.flush().await;
-        for service in self.services_of(number).await? {
-            let erasure = self.erase(service.id, number, by.clone()).await;
-            let erasure = erasure.map_err(|refusal| partly(all.has_erased, refusal))?;
-            services += usize::from(erasure.has_erased);
-            all = Erasure {
-                has_erased: all.has_erased || erasure.has_erased,
-                locked_until: all.locked_until.max(erasure.locked_until),
-            };
+        if let Some(guard) = self.guard().filter(|_| of.is_none()) {
+            all.has_erased |= guard.remove_safe_number(number, by).await?;
+            all.has_erased |= guard.erase(None, number).await?;
         }
-        if let Some(guard) = self.guard() {
-            let removed = guard.remove_safe_number(number, by).await;
-            all.has_erased |= removed.map_err(|refusal| partly(all.has_erased, refusal))?;
-            let erased = guard.erase(None, number).await;
-            all.has_erased |= erased.map_err(|refusal| partly(all.has_erased, refusal))?;
-        }
-        Ok((services, all))
+        Ok(())
     }
 
     /// The services that know the number. One pass finds those of all: there may be ten thousand, and to ask for each would
@@ -224,6 +221,7 @@ impl Verifier {
         if summary.is_none() && lockout.is_none() && messages.is_empty() {
             return Ok(None);
         }
+        let lockout = lockout.unwrap_or_default();
         let verification = match &summary {
             Some(summary) => Some(VerificationStatus {
                 sid: self.sid_of(service.id, number, summary.id),
@@ -233,18 +231,8 @@ impl Verifier {
                 sends: summary.details.sends,
                 wrong_codes: Some(summary.details.wrong),
             }),
-            None => messages.last().map(|last| self.ended(&service, number, last, &messages)),
+            None => self.ended(&service, &messages, lockout.until.is_some()),
         };
-        let lockout = lockout.unwrap_or_default();
-        let verification = verification.map(|verification| match verification.status {
-            // A fixed lockout leaves nothing of its verification.
-            Status::Canceled | Status::Expired | Status::Failed
-                if summary.is_none() && lockout.until.is_some() =>
-            {
-                VerificationStatus { status: Status::MaxAttemptsReached, ..verification }
-            }
-            _ => verification,
-        });
         Ok(Some(NumberStatus {
             service_sid: service.sid,
             service_name: service.settings.friendly_name.clone(),
@@ -259,34 +247,31 @@ impl Verifier {
     fn ended(
         &self,
         service: &Service,
-        number: PhoneNumber,
-        last: &ListedAttempt,
         messages: &[ListedAttempt],
-    ) -> VerificationStatus {
+        is_locked: bool,
+    ) -> Option<VerificationStatus> {
+        let last = messages.last()?;
         let id = last.id.key.verification;
-        let of_it = || messages.iter().filter(|listed| listed.id.key.verification == id);
+        let of_it: Vec<_> = messages.iter().filter(|listed| listed.id.key.verification == id).collect();
+        let any = |fits: fn(&Attempt) -> bool| of_it.iter().any(|listed| fits(&listed.attempt));
         let approved = last.verify_status == VerifyStatus::Success;
-        let was_sent = of_it().any(|listed| listed.attempt.status == SendStatus::Sent);
-        let is_retried = |row: &Attempt| row.retries > 0 || row.status == SendStatus::New;
-        let has_begun = was_sent || of_it().any(|listed| is_retried(&listed.attempt));
+        let was_sent = any(|row| row.status == SendStatus::Sent);
+        let has_begun = was_sent || any(|row| row.retries > 0 || row.status == SendStatus::New);
         let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
-        VerificationStatus {
-            sid: self.sid_of(service.id, number, id),
+        Some(VerificationStatus {
+            sid: self.sid_of(service.id, last.number, id),
             status: match approved {
                 true => Status::Approved,
+                // A fixed lockout leaves nothing of its verification.
+                false if is_locked => Status::MaxAttemptsReached,
                 false if was_sent && could_live => Status::Canceled,
                 false if has_begun => Status::Expired,
                 false => Status::Failed,
             },
-            begun: of_it().map(|listed| listed.attempt.at).min().unwrap_or(last.attempt.at),
-            ends: approved.then(|| of_it().map(ListedAttempt::updated).max()).flatten(),
-            sends: u8::try_from(of_it().count()).unwrap_or(u8::MAX),
+            begun: of_it.iter().map(|listed| listed.attempt.at).min()?,
+            ends: of_it.iter().map(|listed| listed.updated()).max().filter(|_| approved),
+            sends: u8::try_from(of_it.len()).unwrap_or(u8::MAX),
             wrong_codes: None,
-        }
+        })
     }
-}
-
-/// A refusal says that nothing has happened: after an erasure it would be untrue.
-const fn partly(has_erased: bool, refusal: Refusal) -> Refusal {
-    if has_erased { Refusal::OutcomeUnknown } else { refusal }
 }

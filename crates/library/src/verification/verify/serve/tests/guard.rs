@@ -424,7 +424,7 @@ async fn an_erased_number_is_forgotten() {
     world.verifying.send(request()).await.expect("sent");
     let refused = world.verifying.send(request()).await.expect("an answer");
     assert_eq!(broken_rules(&world).len(), 1, "{refused:?}");
-    world.verifying.erase(ServiceId::DEFAULT, number(1), world.author()).await.expect("erased");
+    world.verifying.erase(Some(ServiceId::DEFAULT), number(1), world.author()).await.expect("erased");
     assert_eq!(broken_rules(&world), []);
     let sent = world.verifying.send(request()).await.expect("an answer");
     assert!(matches!(sent.outcome, SendOutcome::Sent { .. }), "{sent:?}");
@@ -438,9 +438,9 @@ async fn an_erasure_everywhere_finds_a_number_verified_before_the_guard_was_off(
     world.advance(8 * 24 * HOUR);
     let world = world.crashes_with(|settings| settings.guard.mode = Some(Mode::Off)).await;
     for known in [true, false] {
-        let erased = world.verifying.erase_everywhere(phone(US), world.author()).await;
-        let (services, erasure) = erased.expect("erased");
-        assert_eq!((services, erasure.has_erased), (usize::from(known), known));
+        let erased = world.verifying.erase(None, phone(US), world.author()).await;
+        let erasure = erased.expect("erased");
+        assert_eq!((erasure.services, erasure.has_erased), (usize::from(known), known));
     }
 }
 
@@ -450,7 +450,7 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     world.store.hold();
     let erasing = async {
         world.store.waiting(1).await;
-        world.verifying.erase_everywhere(number(1), world.author()).await
+        world.verifying.erase(None, number(1), world.author()).await
     };
     let releasing = async {
         world.store.waiting(1).await;
@@ -461,7 +461,7 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
         world.store.release();
     };
     let (_, erased, ()) = tokio::join!(world.begins(asking(number(1))), erasing, releasing);
-    assert_eq!(erased.map(|(services, _)| services).expect("erased"), 1);
+    assert_eq!(erased.map(|erasure| erasure.services).expect("erased"), 1);
 }
 
 /// A message as the compatible routes ask for it.
