@@ -19,10 +19,8 @@ pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{Damage, StoreError, advice};
-pub use record::{CopiedRecord, Key, LONGEST_RECORD, Slot, Slots, Write};
-pub use stream::{
-    Collector, Owner, RecordStream, SLICE_RECORDS, StreamPart, StreamTurn, decode as decode_record,
-};
+pub use record::{CopiedRecord, Key, LONGEST_RECORD, RecordRef, Slot, Slots, Write};
+pub use stream::{Collector, Owner, RecordStream, SLICE_RECORDS, StreamTurn};
 
 /// The sizes of a store's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

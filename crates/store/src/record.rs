@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf as _, BufMut as _, Bytes};
 use onceward_core::domain::Timestamp;
 
 /// The longest record, in bytes.
@@ -82,6 +82,64 @@ pub struct Write {
     pub expires: Timestamp,
 }
 
+/// Bytes of an encoded record before its content.
+pub(crate) const RECORD_HEAD: usize = 26;
+
+/// The length of a removal.
+const REMOVED: u32 = u32::MAX;
+
+/// A write, or a record, as the journal and snapshots have it:
+/// ```text
+/// slot 1 | kind 1 | id 12 | expires 8 | length 4 | content
+/// ```
+/// Integers are big-endian. A length of all ones removes the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRef<'a> {
+    pub key: Key,
+    pub put: Option<&'a [u8]>,
+    pub expires: Timestamp,
+}
+
+impl<'a> From<&'a Write> for RecordRef<'a> {
+    fn from(Write { key, put, expires }: &'a Write) -> Self {
+        Self { key: *key, put: put.as_deref(), expires: *expires }
+    }
+}
+
+impl<'a> RecordRef<'a> {
+    /// Its length when encoded.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        RECORD_HEAD + self.put.map_or(0, <[u8]>::len)
+    }
+
+    pub(crate) fn encode(&self, to: &mut Vec<u8>) {
+        let content = self.put.unwrap_or_default();
+        // A longer record would become a removal; the caller refuses it.
+        let length = u32::try_from(content.len()).unwrap_or(REMOVED);
+        to.put_slice(&[self.key.slot, self.key.kind]);
+        to.put_slice(&self.key.id);
+        to.put_u64(self.expires.as_millis());
+        to.put_u32(if self.put.is_some() { length } else { REMOVED });
+        to.put_slice(content);
+    }
+
+    /// Takes the first record off `from`; `None` if there is no whole one.
+    pub fn decode(from: &mut &'a [u8]) -> Option<Self> {
+        let (head, mut rest) = from.split_first_chunk::<RECORD_HEAD>()?;
+        let (mut head, mut id) = (&head[..], [0; 12]);
+        let (slot, kind) = (head.get_u8(), head.get_u8());
+        head.copy_to_slice(&mut id);
+        let (expires, length) = (Timestamp::from_millis(head.get_u64()), head.get_u32());
+        let mut put = None;
+        if length != REMOVED {
+            let (content, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            (put, rest) = (Some(content), behind);
+        }
+        *from = rest;
+        Some(Self { key: Key { slot, kind, id }, put, expires })
+    }
+}
+
 /// A record of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopiedRecord {
@@ -94,7 +152,30 @@ pub struct CopiedRecord {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_record_that_was_encoded_is_decoded(slot: u8, id: [u8; 12], expires: u64, put: Option<Vec<u8>>) {
+            let (key, expires) = (Key { slot, kind: 1, id }, Timestamp::from_millis(expires));
+            let record = RecordRef { key, put: put.as_deref(), expires };
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            prop_assert_eq!(bytes.len(), record.encoded_bytes());
+            prop_assert_eq!(RecordRef::decode(&mut &bytes[..bytes.len() - 1]), None);
+            bytes.push(7);
+            let mut rest = &bytes[..];
+            prop_assert_eq!((RecordRef::decode(&mut rest), rest), (Some(record), &[7][..]));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            let mut rest = &bytes[..];
+            while RecordRef::decode(&mut rest).is_some() {}
+        }
+    }
 
     #[test]
     fn a_set_of_slots_has_what_was_inserted() {

@@ -173,7 +173,7 @@ fn look(disk: &Disk, seed: u64, possible: &Possible) -> Result<(), String> {
 /// Returns when the store's threads have ended.
 fn release(store: EmbeddedStore, data_dir: &Path) {
     drop(store);
-    std::fs::File::open(data_dir.join("lock")).expect("the lock").lock().expect("a store that ended");
+    std::fs::File::open(data_dir).expect("the directory").lock().expect("a store that ended");
 }
 
 #[derive(Debug)]

@@ -1,62 +1,67 @@
-//! Making a snapshot: the owners' records go into a new database, which is proved on a copy and only then sealed.
+//! Making a snapshot: the owners' records go into new databases, which are proved on copies and only then sealed.
 //!
 //! Everything that calls sled runs on a thread of its own, which the journal's thread abandons if it makes no progress.
 //! If sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use rustix::fs::{Advice, fadvise};
+use rustix::io::Errno;
 
-use super::database::{self, ChunkWriter};
-use super::directory::Directory;
-use super::disk::{CheckpointStep, Disk, create_private};
-use super::journal;
-use super::manifest::{FileSum, Manifest};
-use super::replay::{self, Covered};
-use super::snapshot::{self, Listing, SYNC_BYTES, Snapshot, database_in};
-use crate::stream::{Collector, StreamPart};
-use crate::{Slots, StoreError};
+use super::disk::{CheckpointStep, Disk, Operation, create_private};
+use super::replay::{self, Covered, segment_path};
+use super::snapshot::{self, ChunkReader, ChunkWriter, Manifest, SYNC_BYTES, Snapshot};
+use crate::StoreError;
+use crate::stream::Collector;
 
 /// One attempt to write a snapshot.
 pub(super) struct Attempt {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) directory: Directory,
+    pub(super) disk: Disk,
+    /// Of the snapshots.
+    pub(super) directory: PathBuf,
     /// Tells the directories of attempts apart.
     pub(super) number: u64,
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
     pub(super) records: Collector,
+    pub(super) progress: Arc<Progress>,
+    pub(super) database_bytes: usize,
     /// The pause after each 256 KiB, so that commits do not wait; none while a stop waits for the snapshot.
     pub(super) pause: Duration,
 }
 
+/// What the journal's thread and that of an attempt know of each other.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    pub(super) steps: AtomicU64,
+    /// The store has ended: the directory may be another store's.
+    pub(super) has_ended: AtomicBool,
+}
+
 impl Attempt {
-    /// Writes the owners' records, proves the database, and seals it.
-    pub(super) fn make(self) -> Result<Snapshot, StoreError> {
+    /// Writes the owners' records, proves the databases, and seals them.
+    pub(super) fn make(mut self) -> Result<Snapshot, StoreError> {
         // A stop waits for its checkpoint and serves nothing beside it: at the lowest priority the checkpoint may miss
         // the deadline.
         if !self.pause.is_zero() {
             yield_to_other_threads();
         }
-        let (new, copy) =
-            snapshot::attempt_paths(&self.directory.snapshot, self.covered.segment, self.number);
+        let [new, copy] = snapshot::attempt_paths(&self.directory, self.covered.segment, self.number);
         let mut database = None;
         let made = catch_unwind(AssertUnwindSafe(|| {
-            let manifest = self.write(&new, &mut database)?;
-            let sealed = self.sync_and_prove(&manifest, &new, &copy)?;
-            Snapshot::seal(&*self.disk, &self.directory.snapshot, &new, sealed)
+            let mut manifest = self.write(&new, &mut database)?;
+            self.sync_and_prove(&mut manifest, &new, &copy)?;
+            Snapshot::seal(&self.disk, &self.directory, &new, manifest)
         }));
         let made = made.unwrap_or_else(|_| Err(StoreError::Checkpoint("sled panicked".into())));
-        // The journal's thread, which may have given the attempt up, does not know the snapshot then.
-        let made =
-            made.and_then(|sealed| if self.records.progress.stop() { Ok(sealed) } else { Err(stopped()) });
         if let Some(failed) = database {
             // sled may hang when it is closed.
             let _ = thread::Builder::new().name("snapshot-close".into()).spawn(move || drop(failed));
@@ -69,138 +74,119 @@ impl Attempt {
         made
     }
 
-    /// Writes the records that the owners give. After an error the database is still open.
-    fn write(&self, new: &Path, database: &mut Option<sled::Db>) -> Result<Manifest, StoreError> {
+    /// Writes the records that the owners give. After an error a database is still open.
+    fn write(&mut self, new: &Path, database: &mut Option<sled::Db>) -> Result<Manifest, StoreError> {
         create_private(new).map_err(StoreError::io("create", new))?;
-        let directory = database_in(new);
-        let open = database.insert(database::create(&directory)?);
+        let mut chunks = ChunkWriter {
+            directory: new,
+            database_bytes: self.database_bytes,
+            database,
+            in_database: 0,
+            chunk: Vec::new(),
+            in_chunk: 0,
+            manifest: Manifest::empty(self.covered, self.time),
+        };
+        chunks.begin()?;
         self.reached(CheckpointStep::Created)?;
-        let mut chunks = ChunkWriter::new(open, self.covered, self.time);
-        let (mut given, mut unsynced) = (Slots::default(), 0);
-        while given != Slots::all() {
-            match self.records.next_part() {
-                Some(StreamPart::Records(records, _)) => unsynced += chunks.add(&records)?,
-                Some(StreamPart::Finished(slots)) => given.extend(slots),
-                None => {
-                    let why = "an owner of records went away before it had given all of them";
-                    return Err(StoreError::Checkpoint(why.into()));
-                }
-            }
+        let mut unsynced = 0;
+        while let Some(records) = self.records.next_slice() {
+            unsynced += chunks.add(&records)?;
             self.progressed()?;
             // A sync of the journal waits for all unwritten data of the file system, including other files.
             if unsynced >= SYNC_BYTES {
                 unsynced = 0;
-                let log = directory.join("db");
-                self.disk.sync_file(&log).map_err(StoreError::io("sync", &log))?;
+                self.disk.sync_file(&chunks.newest().join("db"))?;
                 thread::sleep(self.pause);
             }
         }
+        if !self.records.is_complete() {
+            let why = "an owner of records went away before it had given all of them";
+            return Err(StoreError::Checkpoint(why.into()));
+        }
         let manifest = chunks.finish()?;
-        *database = None;
         self.reached(CheckpointStep::Written)?;
         Ok(manifest)
     }
 
-    /// Syncs the database, reads all of it from the disk, opens a copy, and reads every record of that. Answers the manifest
-    /// with the files in it.
-    fn sync_and_prove(&self, manifest: &Manifest, new: &Path, copy: &Path) -> Result<Manifest, StoreError> {
-        let directory = database_in(new);
-        let found = snapshot::database_files(&directory);
-        let (files, directories) = found.map_err(StoreError::io("read", &directory))?;
-        for path in files.iter().map(|name| directory.join(name)) {
+    /// Syncs the databases, and reads all of each from the disk: opens a copy, and reads every record of that. Notes the
+    /// files in the manifest.
+    fn sync_and_prove(&self, manifest: &mut Manifest, new: &Path, copy: &Path) -> Result<(), StoreError> {
+        let (files, directories) = snapshot::files_below(new)?;
+        for path in &files {
             // sled makes its files and directories readable by other users.
-            restrict(&path, 0o600)?;
-            self.disk.sync_file(&path).map_err(StoreError::io("sync", &path))?;
+            restrict(path, 0o600)?;
+            self.disk.sync_file(path)?;
             self.progressed()?;
         }
-        for path in directories.iter().map(PathBuf::as_path).chain([new]) {
+        for path in &directories {
             restrict(path, 0o700)?;
-            self.disk.sync_dir(path).map_err(StoreError::io("sync", path))?;
+            self.disk.sync_dir(path)?;
         }
         self.reached(CheckpointStep::Synced)?;
-        let mut sealed = manifest.clone();
-        for name in files {
-            let path = directory.join(&name);
-            let to = database_in(copy).join(&name);
-            // The proof has to read what is on the disk, not what the page cache still holds.
-            forget_cached(&path)?;
-            let mut piece = |file: &File| {
-                file.sync_data().map_err(StoreError::io("sync", &to))?;
-                thread::sleep(self.pause);
-                self.progressed()
-            };
-            let (bytes, checksum) = snapshot::copy_file(&path, &to, "write", &mut piece)?;
-            // It is not read again before the next start.
-            forget_cached(&path)?;
-            sealed.files.push(FileSum { name, bytes, checksum });
-        }
-        // sled truncates its log after one failed read: it must never open the files that are sealed.
-        let database = database::open(&database_in(copy))?;
-        self.reached(CheckpointStep::Copied)?;
         let lost = |detail: &str| StoreError::Checkpoint(format!("sled lost records: {detail}"));
-        let mut records = 0_u64;
-        database::read(&database, manifest, lost, &mut |_, _, _| {
-            records += 1;
-            if records.is_multiple_of(4096) { self.progressed() } else { Ok(()) }
-        })?;
-        drop(database);
-        // What stays is removed with the snapshots that this one replaces.
+        let (written, mut sums, mut read) = (manifest.clone(), Vec::new(), 0_u64);
+        let mut reader = ChunkReader::new(&written, &lost);
+        for number in (0..written.databases).map(|number| number.to_string()) {
+            let directory = new.join(&number);
+            for path in files.iter().filter(|path| path.starts_with(&directory)) {
+                // The proof has to read what is on the disk, not what the page cache still holds.
+                forget_cached(path)?;
+                let name = path.strip_prefix(new).unwrap_or(path).to_string_lossy();
+                let mut piece = |file: &File| {
+                    file.sync_data().map_err(StoreError::io("sync a copy of", path))?;
+                    thread::sleep(self.pause);
+                    self.progressed()
+                };
+                sums.push(snapshot::copy_file(path, copy, &name, "write", &mut piece)?);
+                // It is not read again before the next start.
+                forget_cached(path)?;
+            }
+            // sled truncates its log after one failed read: it must never open the files that are sealed.
+            let database = snapshot::open(&copy.join(&number))?;
+            self.reached(CheckpointStep::Copied)?;
+            reader.read(&database, &mut |_| {
+                read += 1;
+                if read.is_multiple_of(4096) { self.progressed() } else { Ok(()) }
+            })?;
+            drop(database);
+            // What stays is removed with the snapshots that this one replaces.
+            let _ = self.disk.remove_dir(&copy.join(&number));
+        }
+        reader.finish()?;
         let _ = self.disk.remove_dir(copy);
-        self.reached(CheckpointStep::Proved)?;
-        Ok(sealed)
+        manifest.files = sums;
+        self.reached(CheckpointStep::Proved)
     }
 
-    /// Tells the journal's thread that sled does not hang. Fails once the attempt is not wanted any more.
+    /// Tells the journal's thread that sled does not hang. Fails once the store has ended.
     fn progressed(&self) -> Result<(), StoreError> {
-        self.records.progress.step();
-        if self.records.progress.is_stopped() {
-            return Err(stopped());
-        }
-        Ok(())
+        self.progress.steps.fetch_add(1, Ordering::Relaxed);
+        let has_ended = self.progress.has_ended.load(Ordering::Relaxed);
+        if has_ended { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     fn reached(&self, step: CheckpointStep) -> Result<(), StoreError> {
-        self.disk.reached(step).map_err(|error| StoreError::Checkpoint(error.to_string()))?;
+        self.disk.run(Operation::Step(step), "make a snapshot in", &self.directory, || Ok(()))?;
         self.progressed()
     }
 }
 
-fn stopped() -> StoreError {
-    StoreError::Checkpoint("the checkpoint was stopped".into())
-}
-
 /// Removes what attempts left, the snapshots before the one that covers the segment `newest`, and then the segments that it
 /// covers, the oldest first.
-pub(super) fn discard(disk: &dyn Disk, directory: &Directory, newest: u64) -> Result<(), StoreError> {
-    let listing = Listing::of(&directory.snapshot)?;
-    let older = listing.sealed.iter().filter(|number| **number < newest);
-    let older = older.map(|number| snapshot::sealed_path(&directory.snapshot, *number));
-    let older: Vec<_> = older.collect();
-    snapshot::remove_leftovers(disk, &listing);
-    let numbers = replay::numbers(&directory.journal)?.into_iter().filter(|number| *number <= newest);
-    let covered: Vec<_> = numbers.map(|number| journal::segment_path(&directory.journal, number)).collect();
-    for path in &older {
-        let remove = || {
-            disk.remove_dir(path)?;
-            disk.reached(CheckpointStep::SnapshotRemoved)
-        };
-        remove().map_err(StoreError::io("remove", path))?;
+pub(super) fn discard(disk: &Disk, snapshots: &Path, journal: &Path, newest: u64) -> Result<(), StoreError> {
+    snapshot::remove_leftovers(disk, snapshots)?;
+    let older = snapshot::sealed(snapshots)?.into_iter().filter(|number| *number < newest);
+    for number in older {
+        disk.remove_dir(&snapshot::sealed_path(snapshots, number))?;
+        // An older snapshot needs the segments after it: its removal is on the disk before theirs begins.
+        disk.sync_dir(snapshots)?;
     }
-    // An older snapshot needs the segments after it: its removal is on the disk before theirs begins.
-    if !older.is_empty() {
-        disk.sync_dir(&directory.snapshot).map_err(StoreError::io("sync", &directory.snapshot))?;
+    let covered = replay::numbers(journal)?.into_iter().filter(|(number, _)| *number <= newest);
+    for (number, _) in covered {
+        let path = segment_path(journal, number);
+        disk.run(Operation::Remove, "remove", &path, || fs::remove_file(&path))?;
     }
-    for path in &covered {
-        let remove = || {
-            disk.remove(path)?;
-            disk.reached(CheckpointStep::SegmentRemoved)
-        };
-        remove().map_err(StoreError::io("remove", path))?;
-    }
-    if !covered.is_empty() {
-        disk.sync_dir(&directory.journal).map_err(StoreError::io("sync", &directory.journal))?;
-    }
-    Ok(())
+    disk.sync_dir(journal)
 }
 
 /// Gives this thread, and those of sled that it starts, the lowest priority: requests are served first.
@@ -211,12 +197,11 @@ fn yield_to_other_threads() {
 }
 
 fn restrict(path: &Path, mode: u32) -> Result<(), StoreError> {
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(StoreError::io("restrict", path))
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(StoreError::io("restrict", path))
 }
 
 /// Has the next reader of a synced file read it from the disk.
 fn forget_cached(path: &Path) -> Result<(), StoreError> {
-    use rustix::io::Errno;
     let forget = || match fadvise(File::open(path)?, 0, None, Advice::DontNeed) {
         // Some file systems have no cache, or do not support the call.
         Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),

@@ -6,8 +6,7 @@ use onceward_core::clock::{Clock, LastingCondition};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::error::in_words;
-use crate::{StoreError, StoreSizes};
+use crate::StoreSizes;
 
 /// Consecutive failed checkpoints after which `/readyz` reports them. The journal keeps the data, therefore one failure
 /// does not make the server unready.
@@ -45,8 +44,9 @@ impl Health {
         Self { clock, state: Mutex::default(), failed: watch::Sender::default() }
     }
 
-    /// The result of the last attempt. Logged when it changes, and every 10 minutes while it is an error.
-    pub(super) fn report<T>(&self, part: Part, result: &Result<T, StoreError>) {
+    /// The result of the last attempt: why it failed, if it did. Logged when that changes, and every 10 minutes while it is
+    /// an error.
+    pub(super) fn report(&self, part: Part, trouble: Option<String>) {
         let (began, ended) = match part {
             Part::Disk => ("disk not responding, no write acknowledged", "disk responding again"),
             Part::Journal => ("journal unavailable, writes refused", "journal available again"),
@@ -54,12 +54,12 @@ impl Health {
         };
         let (state, now) = (&mut *self.state.lock(), self.clock.now());
         if part == Part::Checkpoint {
-            state.failed_checkpoints = if result.is_err() { state.failed_checkpoints + 1 } else { 0 };
+            state.failed_checkpoints = if trouble.is_some() { state.failed_checkpoints + 1 } else { 0 };
         }
         let lasting = &mut state.troubles[part as usize];
-        match result.as_ref().map_err(|error| in_words(&error.reason())) {
-            Ok(_) if lasting.take().is_some() => tracing::info!("{ended}"),
-            Err(reason) if LastingCondition::report(lasting, &reason, now) => {
+        match trouble {
+            None if lasting.take().is_some() => tracing::info!("{ended}"),
+            Some(reason) if LastingCondition::report(lasting, &reason, now) => {
                 tracing::error!(reason, "{began}");
             }
             _ => {}
@@ -88,11 +88,6 @@ impl Health {
         self.failed.borrow().clone()
     }
 
-    /// Whether the store has failed.
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.borrow().is_some()
-    }
-
     /// Returns why the store has failed, when it has.
     pub(super) async fn failed(&self) -> String {
         let mut failed = self.failed.subscribe();
@@ -115,18 +110,16 @@ impl Health {
             return Err(format!("the store has failed, and only a restart helps: {reason}"));
         }
         let (now, state) = (self.clock.now(), self.state.lock());
-        let [disk, journal, checkpoint] = &state.troubles;
-        if let Some(trouble) = disk {
-            return Err(trouble.reason.clone());
-        }
-        if let Some(trouble) = journal {
-            let (reason, seconds) = (&trouble.reason, trouble.seconds(now));
-            return Err(format!("the journal has not been writable for {seconds} s: {reason}"));
-        }
-        match checkpoint {
-            Some(trouble) if state.failed_checkpoints >= REPORTED_AFTER_CHECKPOINTS => {
-                let (failed, reason, seconds) =
-                    (state.failed_checkpoints, &trouble.reason, trouble.seconds(now));
+        let [disk, journal, checkpoint] = state
+            .troubles
+            .each_ref()
+            .map(|trouble| Some((&trouble.as_ref()?.reason, trouble.as_ref()?.seconds(now))));
+        match (disk, journal, checkpoint, state.failed_checkpoints) {
+            (Some((reason, _)), ..) => Err(reason.clone()),
+            (_, Some((reason, seconds)), ..) => {
+                Err(format!("the journal has not been writable for {seconds} s: {reason}"))
+            }
+            (.., Some((reason, seconds)), failed) if failed >= REPORTED_AFTER_CHECKPOINTS => {
                 Err(format!("the last {failed} checkpoints have failed, for {seconds} s: {reason}"))
             }
             _ => Ok(()),
@@ -148,15 +141,14 @@ mod tests {
     fn lasting_trouble_is_logged_every_ten_minutes_and_its_end_once() {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::EPOCH));
         let health = Health::new(clock.clone());
-        let reasons = ["cannot write a.seg: No space left on device (os error 28)", "another reason"];
+        let reasons = ["cannot write a.seg: No space left on device", "another reason"];
         let text = log_of(|| {
             for ends in [true, false] {
                 for second in 0..=25 * 60 {
-                    let trouble = StoreError::Unavailable(reasons[second % 2].into());
-                    health.report(Part::Journal, &Err::<(), _>(trouble));
+                    health.report(Part::Journal, Some(reasons[second % 2].into()));
                     clock.advance(Duration::from_secs(1));
                 }
-                (0..3).filter(|_| ends).for_each(|_| health.report(Part::Journal, &Ok(())));
+                (0..3).filter(|_| ends).for_each(|_| health.report(Part::Journal, None));
             }
         });
         assert_eq!(text.matches("journal unavailable").count(), 6, "{text}");

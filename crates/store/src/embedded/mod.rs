@@ -6,15 +6,12 @@
 //! `docs/operate/data-directory.md` describes what is on the disk.
 
 mod checkpoint;
-mod database;
 mod directory;
 mod disk;
 mod frame;
 mod health;
 mod journal;
 mod live;
-mod mailbox;
-mod manifest;
 mod open;
 mod options;
 mod replay;

@@ -22,6 +22,8 @@ pub struct OpenOptions {
     // Sizes and times that only tests change.
     /// Bytes reserved for one journal segment.
     pub segment_bytes: u64,
+    /// A snapshot's database ends when it has so many bytes: a reader keeps one of them in memory.
+    pub database_bytes: usize,
     /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
     /// more.
     pub checkpoint_bytes: u64,
@@ -50,6 +52,7 @@ impl OpenOptions {
             clock,
             importing: false,
             segment_bytes: SEGMENT_BYTES,
+            database_bytes: 16 * 1024 * 1024,
             // A checkpoint closes the current segment. If it began only when a segment is full, it would close the next
             // one almost empty.
             checkpoint_bytes: SEGMENT_BYTES - 1024 * 1024,

@@ -4,31 +4,30 @@
 //! or the remains of an unacknowledged write, may follow the last whole frame. A whole frame after a broken one, a gap
 //! in the sequences, or a broken end of a segment that a later one continues is damage, and ends the reading.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 
 use onceward_core::domain::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::frame::{self, Frame, FrameKind, HEADER_BYTES, Header, RECORD_OVERHEAD, RecordRef};
-use super::journal;
+use super::disk::entries;
+use super::frame::{self, FrameKind, HEADER_BYTES};
 use crate::error::{PUT_BACK, RESTORE};
-use crate::{LONGEST_RECORD, StoreError};
+use crate::record::RECORD_HEAD;
+use crate::{LONGEST_RECORD, RecordRef, StoreError};
 
 /// The most zeros that a frame can end with: those of its last record, whose length may also be zero.
-pub(super) const MOST_ZEROS: usize = RECORD_OVERHEAD + LONGEST_RECORD;
+pub(super) const MOST_ZEROS: usize = RECORD_HEAD + LONGEST_RECORD;
 
-/// The part of the journal that a snapshot replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A place in the journal: the part up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Covered {
-    /// The last segment of the journal whose records it has.
+    /// The last segment.
     pub(super) segment: u64,
     /// The last sequence in it.
     pub(super) sequence: u64,
 }
-
-/// Receives the records of a journal. An error ends the reading.
-pub(super) type VisitRecord<'a, E> = &'a mut dyn FnMut(RecordRef<'_>) -> Result<(), E>;
 
 /// A segment that is being read. It can be read although a checkpoint has removed it.
 pub(super) struct OpenSegment {
@@ -40,191 +39,151 @@ pub(super) struct OpenSegment {
 /// The result of a replay, without the records.
 #[derive(Debug, Default)]
 pub(super) struct Replayed {
-    /// Segments that were written to.
-    pub(super) segments: u64,
+    /// The last segment that was written to, or that the snapshot covers, and the last sequence in it.
+    pub(super) last: Covered,
     /// Records and removals.
     pub(super) records: u64,
     /// The newest time in any frame.
-    pub(super) newest: Option<Timestamp>,
-    /// Whether the store was closed in order.
-    pub(super) closed: bool,
-    /// Where the remains of a write begin that was probably never acknowledged. The next start cuts them off.
-    pub(super) torn: Option<(PathBuf, u64)>,
-    /// The last segment that was written to, or that the snapshot covers.
-    pub(super) last_segment: u64,
-    /// The last sequence in it.
-    pub(super) last_sequence: u64,
+    pub(super) newest: Timestamp,
     /// The number of bytes written to the segments.
     pub(super) bytes: u64,
-    /// The last segment that was written to, and where its last frame ends.
-    pub(super) end: Option<(PathBuf, u64)>,
     /// The segments that a process has written to. Their bytes may be in the system's cache only.
     pub(super) used: Vec<PathBuf>,
+    /// Where the last frame of the last of them ends.
+    pub(super) end: u64,
+    /// Where the remains of a write begin that was probably never acknowledged. The next start cuts them off.
+    pub(super) torn: Option<(PathBuf, u64)>,
 }
 
-/// Opens the segments in `journal` after the covered ones, in order.
-pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>, StoreError> {
-    // A checkpoint that could not remove every covered segment leaves some behind.
-    let numbers = numbers(journal)?.into_iter().filter(|number| *number > covered.segment);
-    let open = |number| {
-        let path = journal::segment_path(journal, number);
-        let file = File::open(&path).map_err(StoreError::io("read", &path))?;
-        Ok(OpenSegment { number, path, file })
-    };
-    let segments: Vec<OpenSegment> = numbers.map(open).collect::<Result<_, StoreError>>()?;
-    // Each has to follow the one before.
-    let missing = (covered.segment + 1..).zip(&segments).find(|(next, found)| found.number != *next);
-    let missing =
-        missing.map(|(next, _)| next).or_else(|| segments.is_empty().then_some(covered.segment + 1));
-    missing
-        .map_or(Ok(segments), |next| Err(StoreError::segment_missing(&journal::segment_path(journal, next))))
+/// The file of segment `number` in the journal's directory.
+pub(super) fn segment_path(journal: &Path, number: u64) -> PathBuf {
+    journal.join(format!("{number:010}.seg"))
 }
 
-/// Reads segments. Stops after the frame with the sequence `until`, because later frames may be half written.
-pub(super) fn read<E: From<StoreError>>(
-    segments: &[OpenSegment],
-    covered: Covered,
-    until: Option<u64>,
-    visit: VisitRecord<'_, E>,
-) -> Result<Replayed, E> {
-    let mut reader = SegmentReplay {
-        replayed: Replayed {
-            last_segment: covered.segment,
-            last_sequence: covered.sequence,
-            ..Replayed::default()
-        },
-        until,
-        unused: None,
-        visit,
-    };
-    let mut bytes = Vec::new();
-    for OpenSegment { number, path, file } in segments {
-        if reader.is_done() {
-            return Ok(reader.replayed);
-        }
-        bytes.clear();
-        read_written_part(file, &mut bytes).map_err(StoreError::io("read", path))?;
-        reader.segment(path, *number, &bytes)?;
-    }
-    // One write has the header and the first frame: what is left of it was never acknowledged.
-    if let Some((path, _)) = reader.unused.filter(|(_, left)| *left > 0) {
-        reader.replayed.torn.get_or_insert((path, 0));
-    }
-    Ok(reader.replayed)
+/// A number as the names of segments and snapshots have it.
+pub(super) fn parse_number(digits: &str) -> Option<u64> {
+    // `parse` also reads a sign and further zeros, but a path gives each number one name only.
+    let number = digits.parse().ok()?;
+    (format!("{number:010}") == digits).then_some(number)
 }
 
-/// The numbers of the segments in `journal`, in order.
-pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
-    let list = || -> io::Result<Vec<u64>> {
-        let number = |entry: io::Result<fs::DirEntry>| match entry {
-            Ok(entry) => entry.file_name().to_str().and_then(journal::segment_number).map(Ok),
-            Err(error) => Some(Err(error)),
-        };
-        fs::read_dir(journal)?.filter_map(number).collect()
-    };
-    let mut numbers = list().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            let what = "is missing, and with it changes that were acknowledged";
-            StoreError::damaged(journal, None, what, PUT_BACK)
-        }
-        _ => StoreError::io("read", journal)(error),
-    })?;
+/// The numbers of the segments in `journal` with their lengths, in order.
+pub(super) fn numbers(journal: &Path) -> Result<Vec<(u64, u64)>, StoreError> {
+    let number = |(name, bytes): (String, u64)| Some((parse_number(name.strip_suffix(".seg")?)?, bytes));
+    let mut numbers: Vec<_> = entries(journal)?.into_iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-struct SegmentReplay<'a, E> {
-    replayed: Replayed,
-    until: Option<u64>,
-    /// Path and length of a segment whose content is invalid. This is damage if a later segment was used.
-    unused: Option<(PathBuf, u64)>,
-    visit: VisitRecord<'a, E>,
+/// Opens the segments in `journal` after the covered ones, in order.
+pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>, StoreError> {
+    if !journal.exists() {
+        let what = "is missing, and with it changes that were acknowledged";
+        return Err(StoreError::damaged(journal, None, what, PUT_BACK));
+    }
+    // A checkpoint that could not remove every covered segment leaves some behind.
+    let numbers = numbers(journal)?.into_iter().filter(|(number, _)| *number > covered.segment);
+    let open = |(next, (number, _))| {
+        // Each has to follow the one before.
+        if number != next {
+            return Err(StoreError::segment_missing(&segment_path(journal, next)));
+        }
+        let path = segment_path(journal, number);
+        let file = File::open(&path).map_err(StoreError::io("read", &path))?;
+        Ok(OpenSegment { number, path, file })
+    };
+    let segments: Vec<_> = (covered.segment + 1..).zip(numbers).map(open).collect::<Result<_, _>>()?;
+    if segments.is_empty() {
+        return Err(StoreError::segment_missing(&segment_path(journal, covered.segment + 1)));
+    }
+    Ok(segments)
 }
 
-impl<E: From<StoreError>> SegmentReplay<'_, E> {
-    fn is_done(&self) -> bool {
-        self.until.is_some_and(|until| self.replayed.last_sequence >= until)
-    }
-
-    fn segment(&mut self, path: &Path, number: u64, bytes: &[u8]) -> Result<(), E> {
-        let Some(header) = Header::decode(bytes) else { return self.without_header(path, bytes) };
-        if let Some((path, at)) = self.replayed.torn.take() {
-            return damaged(&path, at, "a frame cannot be read, and a later segment goes on behind it");
+/// Reads segments. Stops after the frame with the sequence `until`, because later frames may be half written. An error of
+/// the visitor ends the reading.
+pub(super) fn read<E: From<StoreError>>(
+    segments: &[OpenSegment],
+    covered: Covered,
+    until: Option<u64>,
+    visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+) -> Result<Replayed, E> {
+    let mut replayed = Replayed { last: covered, ..Replayed::default() };
+    let is_done = |replayed: &Replayed| until.is_some_and(|until| replayed.last.sequence >= until);
+    // The place that nothing may follow, and whether it has more than zeros.
+    let mut broken: Option<(&Path, usize, bool)> = None;
+    let mut bytes = Vec::new();
+    for OpenSegment { number, path, file } in segments {
+        if is_done(&replayed) {
+            break;
         }
-        if let Some((path, _)) = self.unused.take() {
-            return damaged(&path, 0, "its header cannot be read, and a later segment was used");
+        bytes.clear();
+        read_written_part(file, &mut bytes).map_err(StoreError::io("read", path))?;
+        let damaged = |at, what| Err(damage(path, at, what).into());
+        let Some((found, first)) = frame::header(&bytes) else {
+            if let Some((offset, _)) = frame::find(&bytes, 0, 0) {
+                return damaged(
+                    0,
+                    format!("its header cannot be read, but there is a frame at byte {offset}"),
+                );
+            }
+            // An empty file is what remains of a first write that failed and was taken back.
+            if !bytes.is_empty() {
+                broken.get_or_insert((path, 0, has_content(&bytes)));
+            }
+            continue;
+        };
+        if let Some((path, at, _)) = broken {
+            return Err(
+                damage(path, at, "it cannot be read on from there, and a later segment was used").into()
+            );
         }
-        if header.number != number {
-            return damaged(path, 0, format!("it is segment {} under the name of another", header.number));
+        let next = replayed.last.sequence + 1;
+        if (found, first) != (*number, next) {
+            let what = format!("segment {found} begins with frame {first} there, not {number} with {next}");
+            return damaged(0, what);
         }
-        let (found, expected) = (header.first_sequence, self.replayed.last_sequence + 1);
-        if found != expected {
-            return damaged(path, 0, format!("it begins with frame {found}, but {expected} is the next"));
-        }
-        self.replayed.last_segment = number;
-        self.replayed.used.push(path.to_owned());
-        self.replayed.segments += 1;
-        self.frames(path, bytes)
-    }
-
-    /// A segment is written to beginning with its header; therefore this one never was; or the header is damaged.
-    fn without_header(&mut self, path: &Path, bytes: &[u8]) -> Result<(), E> {
-        if let Some((offset, _)) = frame::find(bytes, 0, 0) {
-            let detail = format!("its header cannot be read, but there is a frame at byte {offset}");
-            return damaged(path, 0, detail);
-        }
-        // An empty file is what remains of a first write that failed and was taken back.
-        if self.unused.is_none() && !bytes.is_empty() {
-            self.unused = Some((path.to_owned(), without_zeros_behind(bytes)));
-        }
-        Ok(())
-    }
-
-    fn frames(&mut self, path: &Path, bytes: &[u8]) -> Result<(), E> {
+        replayed.last.segment = *number;
+        replayed.used.push(path.clone());
         let mut at = HEADER_BYTES;
-        while !self.is_done() {
-            let expected = self.replayed.last_sequence + 1;
-            let Some(frame) = frame::decode(&bytes[at..]).filter(|frame| frame.sequence == expected) else {
-                if let Some((offset, Frame { sequence: found, .. })) = frame::find(bytes, at, expected) {
-                    let detail = format!(
-                        "frame {expected} cannot be read, but frame {found} is there at byte {offset}"
-                    );
-                    return damaged(path, at as u64, detail);
+        while !is_done(&replayed) {
+            let next = replayed.last.sequence + 1;
+            let is_next =
+                |frame: &frame::Frame<'_>| (frame.kind, frame.sequence) == (FrameKind::Records, next);
+            let Some(frame) = frame::decode(&bytes[at..]).filter(is_next) else {
+                if let Some((offset, found)) = frame::find(&bytes, at, next) {
+                    let what =
+                        format!("frame {next} cannot be read, but frame {found} is there at byte {offset}");
+                    return damaged(at, what);
                 }
+                broken = has_content(&bytes[at..]).then_some((path, at, true));
                 break;
             };
-            self.frame(path, at, &frame)?;
-            at += frame.bytes;
+            let mut rest = frame.body;
+            while !rest.is_empty() {
+                let Some(record) = RecordRef::decode(&mut rest) else {
+                    return damaged(at, format!("frame {next} has records that this program cannot read"));
+                };
+                replayed.records += 1;
+                visit(record)?;
+            }
+            replayed.last.sequence = next;
+            replayed.newest = replayed.newest.max(frame.time);
+            at += frame::FRAME_HEAD + frame.body.len();
         }
-        self.replayed.bytes += at as u64;
-        self.replayed.end = Some((path.to_owned(), at as u64));
-        if !self.is_done() && without_zeros_behind(&bytes[at..]) > 0 {
-            self.replayed.torn = Some((path.to_owned(), at as u64));
-        }
-        Ok(())
+        replayed.bytes += at as u64;
+        replayed.end = at as u64;
     }
-
-    fn frame(&mut self, path: &Path, at: usize, frame: &Frame<'_>) -> Result<(), E> {
-        let Some(records) = frame.records() else {
-            let detail = format!("frame {} has records that this program cannot read", frame.sequence);
-            return damaged(path, at as u64, detail);
-        };
-        self.replayed.records += records.len() as u64;
-        records.into_iter().try_for_each(|record| (self.visit)(record))?;
-        self.replayed.last_sequence = frame.sequence;
-        self.replayed.newest = self.replayed.newest.max(Some(frame.time));
-        self.replayed.closed = frame.kind == FrameKind::Closed;
-        Ok(())
-    }
+    let torn = broken.filter(|(.., has_content)| *has_content);
+    replayed.torn = torn.map(|(path, at, _)| (path.to_owned(), at as u64));
+    Ok(replayed)
 }
 
-fn damaged<E: From<StoreError>>(path: &Path, at: u64, detail: impl Into<String>) -> Result<(), E> {
-    Err(StoreError::damaged(path, Some(at), detail, RESTORE).into())
+fn damage(path: &Path, at: usize, what: impl Into<String>) -> StoreError {
+    StoreError::damaged(path, Some(at as u64), what, RESTORE)
 }
 
-/// The number of bytes up to the last that is not zero.
-fn without_zeros_behind(bytes: &[u8]) -> u64 {
-    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+fn has_content(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte != 0)
 }
 
 /// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved: they
@@ -246,4 +205,22 @@ pub(super) fn read_written_part(mut file: &File, into: &mut Vec<u8>) -> io::Resu
     }
     into.resize(into.len() + zeros.min(MOST_ZEROS), 0);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_another_name_is_no_segment() {
+        let home = tempfile::tempdir().expect("a directory");
+        for name in
+            ["0000000012.seg", "12345678901.seg", "12.seg", "0000000012.seg.old", "0000000012", ".seg"]
+        {
+            std::fs::write(home.path().join(name), "x").expect("a file");
+        }
+        assert_eq!(numbers(home.path()), Ok(vec![(12, 1), (12_345_678_901, 1)]));
+        assert_eq!(parse_number("+000000012"), None);
+        assert_eq!(parse_number("00000000012"), None);
+    }
 }

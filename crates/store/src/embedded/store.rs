@@ -8,20 +8,21 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
 use super::directory::Directory;
-use super::health::Health;
+use super::frame::{FRAME_HEAD, MAX_FRAME_BYTES};
 use super::live::{LiveRecords, State};
-use super::mailbox::{Batch, Mailbox};
-use super::writer::Writer;
-use crate::{BoxFuture, Done, Owner, Slots, Store, StoreError, StoreSizes, Visitor, Write};
+use super::writer::{Batch, Shared};
+use crate::record::RECORD_HEAD;
+use crate::{
+    BoxFuture, Done, LONGEST_RECORD, Owner, RecordRef, Slots, Store, StoreError, StoreSizes, Visitor, Write,
+};
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
-    pub(super) mailbox: Arc<Mailbox<Writer>>,
+    pub(super) shared: Arc<Shared>,
     pub(super) directory: Directory,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) health: Arc<Health>,
     /// What the start has found, for the first restore.
     pub(super) found_at_start: Mutex<Option<LiveRecords>>,
     pub(super) newest_time: Timestamp,
@@ -39,40 +40,43 @@ impl EmbeddedStore {
     /// tests.
     pub async fn checkpoint(&self) -> Result<(), StoreError> {
         let (reply, ended) = oneshot::channel();
-        self.mailbox.ask(move |writer| writer.checkpoint(reply));
+        self.shared.ask(move |writer| writer.wanted.push(reply));
         ended.await.map_err(|_| StoreError::Closed)?
-    }
-
-    fn take_found_at_start(&self) -> Option<LiveRecords> {
-        self.found_at_start.lock().take()
     }
 }
 
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        if let Some(batch) = Batch::new(writes, done) {
-            self.mailbox.commit(batch);
+        let lengths = || writes.iter().map(|write| RecordRef::from(write).encoded_bytes());
+        let (bytes, longest) = (lengths().sum(), lengths().max().unwrap_or_default());
+        if longest > RECORD_HEAD + LONGEST_RECORD || bytes > MAX_FRAME_BYTES - FRAME_HEAD {
+            let reason = format!("a batch of {bytes} bytes, {longest} in one record, is too large");
+            return done(Err(StoreError::Unavailable(reason)));
         }
+        self.shared.commit(Batch { writes, bytes, done });
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (found, mailbox) = (self.take_found_at_start(), Arc::clone(&self.mailbox));
+        let (found, shared) = (self.found_at_start.lock().take(), Arc::clone(&self.shared));
         let (directory, clock) = (self.directory.clone(), self.clock.clone());
-        let health = Arc::clone(&self.health);
         let read = move || {
             let state = || {
-                health.failure().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))?;
+                shared.health.failure().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))?;
                 let (reply, state) = mpsc::sync_channel(1);
-                mailbox.ask(move |writer| drop(reply.send(writer.state())));
-                let (snapshot, until) = state.recv().map_err(|_| StoreError::Closed)?;
-                Ok::<State, StoreError>((snapshot, Some(until)))
+                shared.ask(move |writer| {
+                    let state = (writer.snapshot.clone(), Some(writer.journal.last.sequence));
+                    let _ = reply.send(state);
+                });
+                state.recv().map_err(|_| StoreError::Closed)
             };
-            let now = state()?;
-            let found = match found.filter(|found| found.is_of(&now, slots)) {
+            let now: State = state()?;
+            let found = match found.filter(|found| found.is_of(&now)) {
                 Some(found) => found,
-                None => directory.find(slots, state)?,
+                None => LiveRecords::find(&directory, state)?,
             };
-            found.each(clock.now(), &mut *visit)
+            found.each(clock.now(), &mut |key, expires, record| {
+                if slots.contains(key.slot) { visit(key, expires, record) } else { Ok(()) }
+            })
         };
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(read).await;
@@ -81,24 +85,24 @@ impl Store for EmbeddedStore {
     }
 
     fn attach(&self, owners: Vec<Owner>) {
-        self.mailbox.ask(move |writer| writer.attach(owners));
+        self.shared.ask(move |writer| writer.owners = owners);
     }
 
     fn health(&self) -> Result<(), String> {
-        self.health.check()
+        self.shared.health.check()
     }
 
     fn failed(&self) -> BoxFuture<'_, String> {
-        Box::pin(self.health.failed())
+        Box::pin(self.shared.health.failed())
     }
 
     /// Memory may differ from what the disk has once the store has failed.
     fn owns_records(&self) -> bool {
-        !self.health.has_failed()
+        self.shared.health.failure().is_none()
     }
 
     fn sizes(&self) -> Option<StoreSizes> {
-        Some(self.health.sizes())
+        Some(self.shared.health.sizes())
     }
 
     fn newest_time(&self) -> Timestamp {
@@ -108,14 +112,14 @@ impl Store for EmbeddedStore {
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let close = || async {
-                drop(self.take_found_at_start());
+                drop(self.found_at_start.lock().take());
                 let (reply, answer) = oneshot::channel();
-                self.mailbox.ask(move |writer| writer.close(reply));
+                self.shared.ask(move |writer| writer.closing = Some(reply));
                 tokio::select! {
                     biased;
                     answer = answer => answer.unwrap_or(Err(StoreError::Closed)),
                     // Its thread may hang for ever.
-                    reason = self.health.failed() => Err(StoreError::Unavailable(reason)),
+                    reason = self.shared.health.failed() => Err(StoreError::Unavailable(reason)),
                 }
             };
             self.closed.get_or_init(close).await.clone()
@@ -125,6 +129,6 @@ impl Store for EmbeddedStore {
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        self.mailbox.ask(Writer::abandon);
+        self.shared.ask(|writer| writer.is_abandoned = true);
     }
 }

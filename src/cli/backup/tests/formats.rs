@@ -61,7 +61,7 @@ async fn make(into: &Path) {
     answer.await.expect("an answer").expect("written");
     drop(store);
     // The threads of the store hold the lock until they end.
-    fs::File::open(data.join("lock")).expect("a lock").lock().expect("free");
+    fs::File::open(&data).expect("a directory").lock().expect("free");
     fs::write(data.join("server.key"), "07".repeat(32)).expect("a key");
     fs::write(into.join("export.jsonl"), written(&all)).expect("an export");
 }

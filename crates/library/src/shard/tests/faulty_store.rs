@@ -14,8 +14,7 @@ use tokio::sync::watch;
 
 use crate::domain::Timestamp;
 use crate::store::{
-    BoxFuture, Collector, Done, Key, Owner, Slots, Store, StoreError, StoreLimits, StreamPart, Visitor,
-    Write, decode_record,
+    BoxFuture, Collector, Done, Key, Owner, RecordRef, Slots, Store, StoreError, StoreLimits, Visitor, Write,
 };
 
 /// The fault of one commit.
@@ -141,26 +140,21 @@ impl FaultyStore {
 
     /// Makes a checkpoint. Returns the records that the owners give to it; `None` unless they give every slot.
     pub async fn checkpoint(&self) -> Option<BTreeMap<Key, Kept>> {
-        let collector = {
+        let mut collector = {
             let state = self.control.state.lock();
             let (collector, streams) = Collector::new(state.owners.len());
             state.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
             collector
         };
         let collect = move || {
-            let (mut given, mut all) = (Slots::default(), BTreeMap::new());
-            while let Some(part) = collector.next_part() {
-                match part {
-                    StreamPart::Records(records, _) => {
-                        let mut rest = records.as_slice();
-                        while let Some((key, expires, record)) = decode_record(&mut rest) {
-                            all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
-                        }
-                    }
-                    StreamPart::Finished(slots) => given.extend(slots),
+            let mut all = BTreeMap::new();
+            while let Some(records) = collector.next_slice() {
+                let mut rest = records.as_slice();
+                while let Some(RecordRef { key, put: Some(record), expires }) = RecordRef::decode(&mut rest) {
+                    all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
                 }
             }
-            Some(all).filter(|_| given == Slots::all())
+            Some(all).filter(|_| collector.is_complete())
         };
         tokio::task::spawn_blocking(collect).await.ok().flatten()
     }

@@ -37,13 +37,19 @@ fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
             world.put(number + turn, &text);
         }
         let crashes = Arc::new(Mutex::new(Vec::new()));
-        let (taken, dir) = (crashes.clone(), world.dir());
-        world.disk.on_step(move |step| taken.lock().push((step, copy_of(&dir))));
         world.remove(turn);
+        let crash = |crashes: &Arc<Mutex<Vec<_>>>| {
+            let (taken, dir) = (crashes.clone(), world.dir());
+            move |step: String| taken.lock().push((step, copy_of(&dir)))
+        };
+        let (at_step, at_operation) = (crash(&crashes), crash(&crashes));
+        world.disk.on_step(move |step| at_step(format!("{step:?}")));
+        world.disk.on_operation(move |operation, _| at_operation(format!("{operation:?}")));
         world.checkpoint().unwrap();
         world.disk.on_step(|_| {});
+        world.disk.on_operation(|_, _| {});
         let crashes = std::mem::take(&mut *crashes.lock());
-        assert!(crashes.iter().any(|(step, _)| *step == CheckpointStep::SegmentRemoved));
+        assert!(crashes.iter().any(|(step, _)| *step == "Remove"));
         assert!(crashes.len() > 10, "{} steps", crashes.len());
         for (step, crash) in crashes {
             assert_eq!(world.contents_after_crash(&crash).unwrap(), world.expected, "{step:?}");
@@ -140,6 +146,23 @@ fn a_restore_reads_on_while_a_checkpoint_replaces_what_it_reads() {
 }
 
 #[test]
+fn a_snapshot_of_several_databases_is_read_whole() {
+    let mut world = World::new();
+    let options = OpenOptions { database_bytes: 8 * 1024, ..world.options(&world.dir()) };
+    world.close().unwrap();
+    world.open_with(&options).unwrap();
+    let text = "x".repeat(100);
+    let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some(&*text))).collect();
+    world.batch(&many).unwrap();
+    world.checkpoint().unwrap();
+    let snapshot = world.dir().join("snapshot").join(&snapshots(&world.dir())[0]);
+    assert!(snapshot.join("3/db").exists(), "{:?}", sorted(&snapshot));
+    world.remove(7);
+    world.assert_as_expected();
+    world.crash_and_check();
+}
+
+#[test]
 fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
     let mut world = World::new();
     world.disk.fail_step(CheckpointStep::Created, StepFault::Fail);
@@ -157,7 +180,7 @@ fn only_the_owner_can_read_the_files_of_the_store() {
     let world = World::with_one_record();
     world.checkpoint().unwrap();
     let paths = all_below(&world.dir());
-    assert!(paths.iter().any(|path| path.ends_with("db/db")), "{paths:?}");
+    assert!(paths.iter().any(|path| path.ends_with("0/db")), "{paths:?}");
     for path in paths {
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
@@ -178,7 +201,7 @@ fn sizes_are_those_of_the_journal_and_of_the_snapshot() {
     world.checkpoint().unwrap();
     let sizes = until(|| world.store().sizes().filter(|sizes| sizes.snapshot_bytes > 0));
     let snapshot = world.dir().join("snapshot").join(&snapshots(&world.dir())[0]);
-    let files = all_below(&snapshot.join("db")).into_iter();
+    let files = all_below(&snapshot.join("0")).into_iter();
     let files = files.map(|path| fs::metadata(path).unwrap()).filter(fs::Metadata::is_file);
     let expected = (0, files.map(|file| file.len()).sum());
     assert_eq!((sizes.journal_bytes, sizes.snapshot_bytes), expected);

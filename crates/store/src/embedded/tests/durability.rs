@@ -11,7 +11,7 @@ fn segments_of_a_killed_process_are_synced_before_anything_follows() {
     world.crash_and_open();
     let used: Vec<String> = segments(&world.dir())
         .iter()
-        .filter(|path| fs::read(path).unwrap().starts_with(b"owjournl"))
+        .filter(|path| fs::read(path).unwrap().starts_with(b"owj1"))
         .map(|path| format!("SyncFile {}", name_of(path)))
         .collect();
     assert_eq!(used.len(), 2);
@@ -31,8 +31,7 @@ fn replayed_segments_that_cannot_be_synced_refuse_the_start() {
     let world = World::with_one_record();
     let copy = world.copy();
     world.disk.fail(Operation::SyncFile, rustix::io::Errno::IO);
-    let disk = Arc::new(world.disk.clone());
-    let refused = EmbeddedStore::open_on(&world.options(copy.path()), disk).unwrap_err();
+    let refused = EmbeddedStore::open_on(&world.options(copy.path()), world.disk.disk()).unwrap_err();
     assert!(refused.to_string().starts_with("cannot sync "), "{refused}");
 }
 
@@ -45,13 +44,13 @@ fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
     for file in ["SyncFile conf", "SyncFile db"] {
         assert_in_order(&events, &["Written", file, "Synced"]);
     }
-    assert_in_order(&events, &["SyncDir db", "Rename 0000000001"]);
+    assert_in_order(&events, &["SyncDir 0", "Rename 0000000001"]);
     assert_in_order(
         &events,
         &[
             "Synced",
             "Proved",
-            "Sync MANIFEST",
+            "SyncFile MANIFEST",
             "SyncDir 0000000001-1.new",
             "Rename 0000000001",
             "SyncDir snapshot",
@@ -69,7 +68,7 @@ fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
     world.disk.take_events();
     world.checkpoint().unwrap();
     let events = events_until("Create 0000000003.seg", &world.disk);
-    assert_in_order(&events, &["SegmentRemoved", "Create 0000000003.seg"]);
+    assert_in_order(&events, &["Remove 0000000001.seg", "Create 0000000003.seg"]);
 }
 
 #[test]
@@ -80,8 +79,8 @@ fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
     for _ in 0..=real.checkpoint_bytes / 1024 / 500 {
         world.put(1, &text);
     }
-    let events = events_until("SegmentRemoved", &world.disk);
-    let until = position(&events, "SegmentRemoved");
+    let events = events_until("Remove 0000000001.seg", &world.disk);
+    let until = position(&events, "Remove 0000000001.seg");
     assert!(!events[..until].contains(&"Create 0000000003.seg".to_owned()), "{events:?}");
 }
 

@@ -2,15 +2,17 @@
 //! real.
 
 use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use crate::embedded::disk::{CheckpointStep, Disk, DiskFile, RealDisk};
+use crate::embedded::disk::{self, CheckpointStep, Disk};
 
 /// The directory of the snapshots.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -29,6 +31,23 @@ pub(super) enum Operation {
     SyncFile,
     SyncDir,
     Rename,
+}
+
+impl Operation {
+    fn of(operation: disk::Operation<'_>) -> Result<Self, CheckpointStep> {
+        Ok(match operation {
+            disk::Operation::Create => Self::Create,
+            disk::Operation::Write(..) => Self::Write,
+            disk::Operation::Sync => Self::Sync,
+            disk::Operation::Cut => Self::Cut,
+            disk::Operation::Remove => Self::Remove,
+            disk::Operation::RemoveDir => Self::RemoveDir,
+            disk::Operation::SyncFile => Self::SyncFile,
+            disk::Operation::SyncDir => Self::SyncDir,
+            disk::Operation::Rename(_) => Self::Rename,
+            disk::Operation::Step(step) => return Err(step),
+        })
+    }
 }
 
 #[derive(Clone, Default)]
@@ -70,6 +89,49 @@ pub(super) struct Script {
 }
 
 impl FaultyDisk {
+    /// The disk with these faults.
+    pub(super) fn disk(&self) -> Disk {
+        let faults = self.clone();
+        Disk(Some(Arc::new(move |operation, path, is_done| match Operation::of(operation) {
+            Err(step) if !is_done => faults.reached(step),
+            Ok(of) if is_done => {
+                faults.did(of, path);
+                Ok(())
+            }
+            Ok(of) => faults.attempt(of, path).inspect_err(|_| faults.do_in_part(operation, path)),
+            Err(_) => Ok(()),
+        })))
+    }
+
+    /// What a failing operation does anyway.
+    fn do_in_part(&self, operation: disk::Operation<'_>, path: &Path) {
+        match operation {
+            disk::Operation::Write(bytes, offset) => {
+                let written = self.script().written_before_failing.min(bytes.len());
+                let file = OpenOptions::new().write(true).open(path).unwrap();
+                file.write_all_at(&bytes[..written], offset).unwrap();
+            }
+            // Some file systems, such as network file systems, report an error after success.
+            disk::Operation::Rename(from) if self.script().renamed_although_failing => {
+                fs::rename(from, path).unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    fn reached(&self, step: CheckpointStep) -> io::Result<()> {
+        self.script().events.push(format!("{step:?}"));
+        if let Some(action) = &mut *self.shared.on_step.lock() {
+            action(step);
+        }
+        let fault = self.script().at_step.filter(|(at, _)| *at == step);
+        match fault {
+            None => Ok(()),
+            Some((_, StepFault::Fail)) => Err(io::Error::other("failed on request")),
+            Some((_, StepFault::Panic)) => panic!("{step:?} panics on request"),
+        }
+    }
+
     /// Every later operation of this kind fails.
     pub(super) fn fail(&self, operation: Operation, with: Errno) {
         self.script().faults.push((operation, "", with));
@@ -151,100 +213,10 @@ impl FaultyDisk {
         let meant = script.faults.iter().find(|(meant, on, _)| *meant == operation && is_in(on));
         meant.map_or(Ok(()), |(.., with)| Err((*with).into()))
     }
-
-    fn attempt_and_do(
-        &self,
-        operation: Operation,
-        path: &Path,
-        action: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
-        self.attempt(operation, path)?;
-        action()?;
-        self.did(operation, path);
-        Ok(())
-    }
 }
 
 impl Script {
     fn count(&self, operation: Operation) -> u64 {
         self.counts.get(&operation).copied().unwrap_or(0)
-    }
-}
-
-impl Disk for FaultyDisk {
-    fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
-        self.attempt(Operation::Create, path)?;
-        let file = RealDisk.create(path, bytes)?;
-        self.did(Operation::Create, path);
-        Ok(Box::new(FaultyFile { file, path: path.to_owned(), disk: self.clone() }))
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.attempt_and_do(Operation::Remove, path, || RealDisk.remove(path))
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.attempt_and_do(Operation::RemoveDir, path, || RealDisk.remove_dir(path))
-    }
-
-    fn sync_file(&self, path: &Path) -> io::Result<()> {
-        self.attempt_and_do(Operation::SyncFile, path, || RealDisk.sync_file(path))
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.attempt_and_do(Operation::SyncDir, path, || RealDisk.sync_dir(path))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let attempted = self.attempt(Operation::Rename, to);
-        // Some file systems, such as network file systems, report an error after success.
-        if attempted.is_ok() || self.script().renamed_although_failing {
-            RealDisk.rename(from, to)?;
-        }
-        attempted?;
-        self.did(Operation::Rename, to);
-        Ok(())
-    }
-
-    fn reached(&self, step: CheckpointStep) -> io::Result<()> {
-        self.script().events.push(format!("{step:?}"));
-        if let Some(action) = &mut *self.shared.on_step.lock() {
-            action(step);
-        }
-        let fault = self.script().at_step.filter(|(at, _)| *at == step);
-        match fault {
-            None => Ok(()),
-            Some((_, StepFault::Fail)) => Err(io::Error::other("failed on request")),
-            Some((_, StepFault::Panic)) => panic!("{step:?} panics on request"),
-        }
-    }
-}
-
-struct FaultyFile {
-    file: Box<dyn DiskFile>,
-    path: PathBuf,
-    disk: FaultyDisk,
-}
-
-impl DiskFile for FaultyFile {
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if let Err(error) = self.disk.attempt(Operation::Write, &self.path) {
-            let written = self.disk.script().written_before_failing.min(bytes.len());
-            self.file.write_at(&bytes[..written], offset)?;
-            return Err(error);
-        }
-        self.file.write_at(bytes, offset)?;
-        self.disk.did(Operation::Write, &self.path);
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let Self { file, path, disk } = self;
-        disk.attempt_and_do(Operation::Sync, path, || file.sync())
-    }
-
-    fn cut(&mut self, length: u64) -> io::Result<()> {
-        let Self { file, path, disk } = self;
-        disk.attempt_and_do(Operation::Cut, path, || file.cut(length))
     }
 }

@@ -105,7 +105,7 @@ impl World {
 
     /// Opens the store, restores the owner, and attaches it.
     fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
-        let store = EmbeddedStore::open_on(options, Arc::new(self.disk.clone()))?;
+        let store = EmbeddedStore::open_on(options, self.disk.disk())?;
         *self.owner.records.lock() = self.contents_of(&store);
         let owner = self.owner.clone();
         store.attach(vec![Box::new(move |to| owner.stream(to))]);
@@ -334,7 +334,7 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Waits for the threads of a store, which hold the lock of its directory until they end.
 fn wait_until_free(dir: &Path) {
-    fs::File::open(dir.join("lock")).unwrap().lock().unwrap();
+    fs::File::open(dir).unwrap().lock().unwrap();
 }
 
 /// A copy of a data directory.
@@ -353,7 +353,7 @@ fn copy_into(from: &Path, to: &Path) {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy_into(&entry.path(), &target);
-        } else if entry.file_name() != "lock" {
+        } else {
             match fs::copy(entry.path(), target) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 result => drop(result.unwrap()),

@@ -15,7 +15,7 @@ enum Action {
     Checkpoint,
     CrashAndOpen,
     CloseAndOpen,
-    /// A crash interrupts the next checkpoint after this many steps.
+    /// A crash interrupts the next checkpoint after this many operations.
     CrashInCheckpoint(usize),
     Fail(Operation, bool),
     FailStep(CheckpointStep, StepFault),
@@ -29,7 +29,7 @@ fn action() -> impl Strategy<Value = Action> {
         3 => Just(Action::Checkpoint),
         2 => Just(Action::CrashAndOpen),
         1 => Just(Action::CloseAndOpen),
-        2 => (0_usize..8).prop_map(Action::CrashInCheckpoint),
+        2 => (0_usize..30).prop_map(Action::CrashInCheckpoint),
         2 => (operation(), any::<bool>()).prop_map(|(operation, full)| Action::Fail(operation, full)),
         1 => step_fault().prop_map(|(step, fault)| Action::FailStep(step, fault)),
         2 => Just(Action::Heal),
@@ -125,17 +125,17 @@ impl Model {
         }
     }
 
-    fn crash_in_checkpoint(&mut self, steps: usize) {
+    fn crash_in_checkpoint(&mut self, operations: usize) {
         let copy = Arc::new(Mutex::new(None));
-        let (taken, dir, mut left) = (copy.clone(), self.world.dir(), steps);
-        self.world.disk.on_step(move |_| {
+        let (taken, dir, mut left) = (copy.clone(), self.world.dir(), operations);
+        self.world.disk.on_operation(move |_, _| {
             if left == 0 {
                 taken.lock().get_or_insert_with(|| copy_of(&dir));
             }
             left = left.saturating_sub(1);
         });
         let _ = self.world.checkpoint();
-        self.world.disk.on_step(|_| {});
+        self.world.disk.on_operation(|_, _| {});
         let Some(crashed) = copy.lock().take() else { return };
         self.world.disk.heal();
         self.world.begin_with(&crashed);

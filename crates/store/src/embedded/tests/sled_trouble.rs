@@ -4,8 +4,8 @@
 use std::sync::mpsc::Sender;
 
 use super::*;
-use crate::embedded::database;
 use crate::embedded::disk::CheckpointStep;
+use crate::embedded::snapshot;
 
 /// Until the snapshot is sealed.
 const STEPS: [CheckpointStep; 5] = [
@@ -56,10 +56,10 @@ impl World {
 
 #[test]
 fn a_failed_attempt_loses_nothing_stops_no_writes_and_is_reported_later() {
-    use Operation::{Create, Rename, Sync, SyncFile, Write};
+    use Operation::{Create, Rename, SyncDir, SyncFile};
     type Fault = Box<dyn Fn(&FaultyDisk)>;
     let mut faults: Vec<(String, Fault)> = Vec::new();
-    for operation in [Create, Write, Sync, Rename, SyncFile] {
+    for operation in [Create, Rename, SyncDir, SyncFile] {
         let fault =
             move |disk: &FaultyDisk| disk.script().faults.push((operation, faulty::SNAPSHOT, Errno::IO));
         faults.push((format!("{operation:?}"), Box::new(fault)));
@@ -188,11 +188,11 @@ fn an_entry_that_sled_loses_is_missed() {
     let mut world = World::new();
     let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
     world.batch(&many).unwrap();
-    let new = world.dir().join("snapshot/0000000001-1.new/db");
+    let new = world.dir().join("snapshot/0000000001-1.new/0");
     world.disk.on_step(move |step| {
         if step == CheckpointStep::Written {
             // sled may still let go of its lock.
-            let mut attempts = std::iter::repeat_with(|| database::open(&new)).take(10_000);
+            let mut attempts = std::iter::repeat_with(|| snapshot::open(&new)).take(10_000);
             let database = attempts.find_map(Result::ok).unwrap();
             database.remove([0; 8]).unwrap().unwrap();
             database.flush().unwrap();
@@ -210,7 +210,7 @@ fn an_entry_that_sled_loses_is_missed() {
 fn a_restore_from_a_damaged_snapshot_fails() {
     let world = World::with_one_record();
     world.checkpoint().unwrap();
-    let database = world.dir().join("snapshot/0000000001/db/db");
+    let database = world.dir().join("snapshot/0000000001/0/db");
     let right = fs::read(&database).unwrap();
     fs::write(&database, "damaged").unwrap();
     let refused = damage(world.try_contents_of(world.store()));

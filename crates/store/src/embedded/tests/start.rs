@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::embedded::FORMAT;
-use crate::embedded::disk::CheckpointStep;
 
 #[test]
 fn another_server_key_refuses_the_start() {
@@ -50,16 +49,16 @@ fn a_damaged_or_newer_format_refuses_the_start() {
     assert!(is_newer, "{refused:?}");
     assert!(refused.to_string().contains("install onceward 9.1."), "{refused}");
     fs::write(&path, right.replace(&own, "format = 0")).unwrap();
-    is_refused(world.contents_after_crash(&copy), "FORMAT is damaged (");
+    is_refused(world.contents_after_crash(&copy), "FORMAT is damaged: ");
     for more in ["\n", "x", "more = 1\n", "\0"] {
         fs::write(&path, format!("{right}{more}")).unwrap();
-        is_refused(world.contents_after_crash(&copy), "FORMAT is damaged (");
+        is_refused(world.contents_after_crash(&copy), "FORMAT is damaged: ");
     }
     for length in 0..right.len() - 1 {
         fs::write(&path, &right[..length]).unwrap();
         let found = world.contents_after_crash(&copy);
         let refused = match &found {
-            Err(StoreError::Damaged(damage)) => damage.what.starts_with("is damaged ("),
+            Err(StoreError::Damaged(damage)) => damage.what.starts_with("is damaged: "),
             other => matches!(other, Err(StoreError::WrongKey { .. })),
         };
         assert!(refused, "cut at {length}: {found:?}");
@@ -99,14 +98,11 @@ fn an_interrupted_first_start_begins_again() {
 }
 
 #[test]
-fn a_removed_lock_file_admits_no_second_server() {
+fn a_directory_admits_no_second_server() {
     let mut world = World::new();
-    fs::remove_file(world.dir().join("lock")).unwrap();
-    for _ in 0..2 {
-        let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
-        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-        assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
-    }
+    let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
     world.put(1, "the first one goes on");
     world.close().unwrap();
     world.open();
@@ -143,7 +139,7 @@ fn a_first_start_on_a_full_disk_and_denied_access_are_refused_with_advice() {
         let open_copy = |copy: &TempDir, operation| {
             let disk = FaultyDisk::default();
             disk.fail(operation, errno);
-            EmbeddedStore::open_on(&world.options(copy.path()), Arc::new(disk)).unwrap_err()
+            EmbeddedStore::open_on(&world.options(copy.path()), disk.disk()).unwrap_err()
         };
         let copy = world.copy();
         if errno != Errno::NOSPC {
@@ -178,7 +174,7 @@ fn a_full_disk_after_a_crash_is_opened_and_written_to_once_it_has_space() {
         if reserved == 0 {
             assert_unavailable(&world.batch(&[(2, Some("lost"))]));
             let trouble = world.store().health().unwrap_err();
-            assert!(trouble.contains("a journal segment of"), "{trouble}");
+            assert!(trouble.contains("bytes for the journal segment"), "{trouble}");
         } else {
             world.put(2, "two");
             assert_eq!(world.store().health(), Ok(()));
@@ -196,7 +192,7 @@ fn a_flipped_byte_in_a_sealed_snapshot_refuses_the_start() {
     let world = World::with_one_record();
     world.checkpoint().unwrap();
     let name = snapshots(&world.dir()).pop().unwrap();
-    for (file, step) in [("MANIFEST", 1), ("db/conf", 7), ("db/db", 40_009)] {
+    for (file, step) in [("MANIFEST", 1), ("0/conf", 7), ("0/db", 40_009)] {
         let copy = world.copy();
         let path = copy.path().join("snapshot").join(&name).join(file);
         let right = fs::read(&path).unwrap();
@@ -220,8 +216,8 @@ fn in_the_place_of_a_damaged_snapshot_an_older_one_needs_all_later_segments() {
     world.put(2, "two");
     let (crash, dir) = (Arc::new(Mutex::new(None)), world.dir());
     let taken = crash.clone();
-    world.disk.on_step(move |step| {
-        if step == CheckpointStep::Sealed {
+    world.disk.on_operation(move |operation, _| {
+        if operation == Operation::Rename {
             *taken.lock() = Some(copy_of(&dir));
         }
     });

@@ -3,8 +3,9 @@
 use std::os::unix::fs::FileExt as _;
 
 use super::*;
+use crate::RecordRef;
 use crate::embedded::disk::CheckpointStep;
-use crate::embedded::frame::{self, HEADER_BYTES, RecordRef};
+use crate::embedded::frame::{self, FRAME_HEAD, HEADER_BYTES};
 use crate::embedded::replay::{self, Covered, MOST_ZEROS, read_written_part};
 
 /// The bytes where a write was torn.
@@ -210,7 +211,7 @@ impl History {
         let segment = fs::read(&segments(&world.dir())[0]).unwrap();
         let mut ends = vec![HEADER_BYTES];
         while let Some(frame) = frame::decode(&segment[ends[ends.len() - 1]..]) {
-            ends.push(ends[ends.len() - 1] + frame.bytes);
+            ends.push(ends[ends.len() - 1] + FRAME_HEAD + frame.body.len());
         }
         assert_eq!(ends.len(), states.len());
         Self { world, segment, ends, states }
@@ -272,7 +273,7 @@ fn cut_at(segment: &[u8], cut: usize, tail: Tail) -> Vec<u8> {
         Tail::Nothing => return bytes,
         Tail::Zeros => {}
         // Long enough to reach into later commits, with the start of one.
-        Tail::Garbage => bytes.extend(b"\xFFowF2".iter().cycle().take(150)),
+        Tail::Garbage => bytes.extend(b"\xFFowj1".iter().cycle().take(150)),
     }
     bytes.resize(segment.len(), 0);
     bytes
