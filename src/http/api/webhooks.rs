@@ -348,7 +348,7 @@ pub fn delivery_routes() -> Routes {
 mod tests {
     use super::*;
     use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
-    use crate::webhook::{Detail, Event, EventId, EventType};
+    use crate::webhook::{Event, EventId, EventType};
 
     #[test]
     fn a_delivery_is_shown_with_its_attempts() {
@@ -363,7 +363,7 @@ mod tests {
             to: PhoneNumber::parse("+14155550123", None).expect("a number"),
             channel: Channel::Sms,
             status: "pending".to_owned(),
-            detail: Detail::None,
+            detail: String::new(),
             tags: std::collections::BTreeMap::new(),
         };
         let took = std::time::Duration::from_secs(15);

@@ -166,9 +166,9 @@ fn page<'a>(
 }
 
 impl<R: LogRecord> RecordLog<R> {
-    /// Follows the records of these shards, and keeps the newest, none of before `keep_for`. `second` is called for each
-    /// change, and for each record of a restore; `None` means absent. Needs a tokio runtime.
-    pub fn follow<F: Fn(&RecordKey, Option<&R>, Option<&R>) + Clone + Send + Sync + 'static>(
+    /// Follows the records of these shards, and keeps the newest, none of before `keep_for`. A clone of `second` is
+    /// called for each change of one shard, and for each record of its restore; `None` means absent. Needs a tokio runtime.
+    pub fn follow<F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Clone + Send + Sync + 'static>(
         shards: &Shards,
         keep_at_most: usize,
         keep_for: Duration,
@@ -395,7 +395,7 @@ struct Follower<R: LogRecord, F> {
     second: F,
 }
 
-impl<R: LogRecord, F: Fn(&RecordKey, Option<&R>, Option<&R>) + Send> Index for Follower<R, F> {
+impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index for Follower<R, F> {
     fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let record = |stored: Option<&Stored>| stored?.record::<R>();
         let (before, after) = (record(before), record(after));

@@ -8,12 +8,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::limits::guard::GuardAbout;
 use crate::registry::EventType;
 
 /// Something that happened to a verification. It never has the code. An event of the pumping guard has the number and the
 /// channel of the message that was refused.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub id: EventId,
     pub kind: EventType,
@@ -25,34 +24,9 @@ pub struct Event {
     pub channel: Channel,
     /// The status in Twilio's words: `pending`.
     pub status: String,
-    pub detail: Detail,
+    /// Further members of its `data`, as JSON; empty without any.
+    pub detail: String,
     pub tags: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for Event {
-    /// Without the tags: they can be anything.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Event({}, {}, {}, {})", self.id, self.kind.as_str(), self.verification, self.to)
-    }
-}
-
-/// The part of an event that only some types have. Records contain the position of the variant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Detail {
-    None,
-    Message(MessageAbout),
-    Guard(GuardAbout),
-    /// The end of the lockout.
-    LockedUntil(Timestamp),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MessageAbout {
-    #[serde(rename = "attempt_sid")]
-    pub attempt: Sid,
-    #[serde(rename = "message_status")]
-    pub status: String,
-    pub error_code: Option<u32>,
 }
 
 /// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time
@@ -61,8 +35,6 @@ pub struct MessageAbout {
 pub struct EventId([u8; 16]);
 
 impl EventId {
-    const PREFIX: &str = "evt_";
-
     pub const fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
@@ -73,15 +45,14 @@ impl EventId {
 
     /// Reads what `Display` wrote. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 16];
-        let read = base16ct::lower::decode(text.strip_prefix(Self::PREFIX)?, &mut bytes).ok()?;
-        (read.len() == 16).then_some(Self(bytes))
+        let read = u128::from_str_radix(text.strip_prefix("evt_")?, 16).ok()?;
+        Some(Self(read.to_be_bytes())).filter(|id| id.to_string() == text)
     }
 }
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:x}", Self::PREFIX, base16ct::HexDisplay(&self.0))
+        write!(f, "evt_{:032x}", u128::from_be_bytes(self.0))
     }
 }
 

@@ -5,14 +5,13 @@
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
-use sha2::{Digest as _, Sha256};
+use futures_util::future::try_join_all;
 
 use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR};
 use super::{Event, EventId, Outbox, Post, Posted, request};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::{Service, Webhook};
-use crate::shard::{LogPart, LogRange, RecordKey, Refusal};
+use crate::shard::{Id, LogPart, LogRange, RecordKey, Refusal};
 
 const REPLAYED_AT_ONCE: usize = 256;
 
@@ -65,18 +64,16 @@ impl Outbox {
 
     /// What was or will be posted of an event.
     pub fn payload(&self, service: Sid, event: &Event) -> String {
-        let body = request::body(self.registry.account_sid(), service, event);
-        String::from_utf8_lossy(&body).into_owned()
+        request::body(self.registry.account_sid(), service, event)
     }
 
     /// Posts a test to a webhook once, and says how it was answered. No log has it.
     pub async fn test(&self, service: &Service, webhook: &Webhook) -> Posted {
         let now = self.shards.clock().wall();
         let body = request::test_body(self.registry.account_sid(), service.sid, now);
-        let digest: [u8; 32] = Sha256::digest(format!("test {} {}", webhook.sid, now.as_millis())).into();
-        let id = EventId::new(std::array::from_fn(|at| digest[at]));
-        let headers = request::headers(&webhook.secret, id, now, &body);
-        self.post(Post { url: webhook.url.clone(), headers, body }).await
+        let id = u128::from_be_bytes(*webhook.sid.bytes()) ^ u128::from(now.as_millis());
+        let headers = request::headers(&webhook.secret, EventId::new(id.to_be_bytes()), now, body.as_bytes());
+        (self.transport)(Post { url: webhook.url.clone(), headers, body: body.into() }).await
     }
 
     /// Makes deliveries due again, with the same ids, from the first attempt on, behind those of their verification that are
@@ -91,43 +88,37 @@ impl Outbox {
         let mut wanted = Vec::new();
         let find = |records: Vec<(RecordKey, EventRecord)>, latest_to_come: Timestamp| {
             let found = records.iter().filter(|(_, record)| record.deliveries.iter().any(is_wanted));
-            wanted.extend(found.map(|(key, _)| *key));
-            match what {
-                Replay::Event(_) if !wanted.is_empty() => Break(()),
-                Replay::FailedSince(since) | Replay::AllSince(since) if latest_to_come < since => Break(()),
-                _ => Continue(()),
-            }
+            wanted.extend(found.map(|(key, record)| (*key, record.ended(is_wanted).count())));
+            let is_all = match what {
+                Replay::Event(_) => !wanted.is_empty(),
+                Replay::FailedSince(since) | Replay::AllSince(since) => latest_to_come < since,
+            };
+            if is_all { Break(()) } else { Continue(()) }
         };
         self.log.for_each_page(Some(&[service]), None, find).await?;
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
             return Err(ReplayError::NotFound);
         }
+        let mut room = Some(self.room((service, webhook)).min(self.places_of(service)));
+        let fitting = wanted.iter().map_while(|(key, added)| {
+            room = room?.checked_sub(*added);
+            room.map(|_| key.id)
+        });
+        let fitting: Vec<Id> = fitting.collect();
         let mut count = 0;
-        for part in wanted.chunks(REPLAYED_AT_ONCE) {
-            let replay = |key: &RecordKey| {
-                let id = key.id;
-                self.change(id, move |outbox, view| {
-                    let Some(mut record) = view.get::<EventRecord>(id) else { return Some(0) };
-                    let is_added = |of: &Delivery| of.state != DeliveryState::Pending && is_wanted(of);
-                    if record.deliveries.iter().any(is_added) && outbox.room((service, webhook)) == 0 {
-                        return None;
-                    }
+        for ids in fitting.chunks(REPLAYED_AT_ONCE) {
+            let replay = |id: &Id| {
+                let id = *id;
+                self.change(id, move |_, view| {
+                    let Some(mut record) = view.get::<EventRecord>(id) else { return 0 };
                     let count = record.replay(is_wanted, view.now());
                     view.put(id, Some(&record));
-                    Some(count)
+                    count
                 })
             };
-            let mut has_room = true;
-            for replayed in join_all(part.iter().map(replay)).await {
-                let replayed = replayed?;
-                has_room &= replayed.is_some();
-                count += replayed.unwrap_or_default();
-            }
-            if !has_room {
-                return Err(ReplayError::NoRoom(count));
-            }
+            count += try_join_all(ids.iter().map(replay)).await?.into_iter().sum::<usize>();
         }
-        Ok(count)
+        if fitting.len() < wanted.len() { Err(ReplayError::NoRoom(count)) } else { Ok(count) }
     }
 }
 

@@ -15,7 +15,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::event::{Detail, Event, EventId, MessageAbout};
+pub use self::event::{Event, EventId};
 pub use self::list::{Replay, ReplayError};
 pub use self::outbox::{Outbox, OutboxBounds, WebhookLoad};
 pub use self::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt};

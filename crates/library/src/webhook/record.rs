@@ -2,14 +2,14 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::request::{AttemptError, Posted};
-use super::{Detail, Event, EventId, EventType};
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use super::{Event, EventType};
+use crate::domain::{PhoneNumber, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Id, LogRecord, Record};
 
@@ -42,8 +42,10 @@ impl Record for EventRecord {
     }
 
     fn expires(&self) -> Timestamp {
-        let end = self.end.as_ref().map(|end| end.expires.plus(LIFE + KEPT_FOR));
-        self.deliveries.iter().map(Delivery::expires).chain(end).max().unwrap_or(Timestamp::EPOCH)
+        let of_deliveries = self.deliveries.iter().map(|of| of.event.at.max(of.since));
+        let latest = of_deliveries.chain(self.end.as_ref().map(|end| end.expires)).max();
+        let kept_for = if self.may_forget() { KEPT_FOR } else { LIFE + KEPT_FOR };
+        latest.unwrap_or(Timestamp::EPOCH).plus(kept_for)
     }
 }
 
@@ -67,6 +69,11 @@ impl EventRecord {
         self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Pending)
     }
 
+    /// The number of pending deliveries to a webhook.
+    pub(super) fn pending_to(&self, webhook: Sid) -> usize {
+        self.pending().filter(|delivery| delivery.webhook == webhook).count()
+    }
+
     /// The first pending delivery to each webhook: the others wait for it.
     pub(super) fn next(&self) -> impl Iterator<Item = &Delivery> {
         let mut seen = BTreeSet::new();
@@ -84,13 +91,17 @@ impl EventRecord {
         true
     }
 
+    /// The deliveries that have ended, of these.
+    pub(super) fn ended(&self, wanted: impl Fn(&Delivery) -> bool) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter().filter(move |of| of.state != DeliveryState::Pending && wanted(of))
+    }
+
     /// Makes these deliveries due again, behind those that are pending. Returns how many.
     pub(super) fn replay(&mut self, wanted: impl Fn(&Delivery) -> bool, now: Timestamp) -> usize {
-        let ended = |delivery: &Delivery| delivery.state != DeliveryState::Pending;
-        self.deliveries.sort_by_key(|delivery| ended(delivery) && wanted(delivery));
+        self.deliveries.sort_by_key(|of| of.state != DeliveryState::Pending && wanted(of));
         let mut count = 0;
-        for delivery in self.deliveries.iter_mut().filter(|delivery| wanted(delivery)) {
-            delivery.restart(now);
+        for of in self.deliveries.iter_mut().filter(|delivery| wanted(delivery)) {
+            (of.state, of.due, of.since, of.tries) = (DeliveryState::Pending, now, now, 0);
             count += 1;
         }
         count
@@ -98,7 +109,7 @@ impl EventRecord {
 
     /// Whether it is about this number.
     pub fn is_about(&self, number: PhoneNumber) -> bool {
-        let end = self.end.as_ref().map(|end| end.to);
+        let end = self.end.as_ref().map(|end| end.event.to);
         self.deliveries.first().map(|delivery| delivery.event.to).or(end) == Some(number)
     }
 }
@@ -112,14 +123,10 @@ pub(super) const fn slot_of(id: &Id) -> u8 {
 /// A verification that emits its expiry event, unless it ends before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedEnd {
-    pub service: ServiceId,
-    pub verification: Sid,
-    pub to: PhoneNumber,
-    /// The channel of its last message.
-    pub channel: Channel,
+    /// The expiry event, with the channel of the last message and the tags of the request that began the verification. It
+    /// gets its id and its moment when it happens.
+    pub event: Event,
     pub expires: Timestamp,
-    /// Of the request that began it.
-    pub tags: BTreeMap<String, String>,
     /// Its beginning was recorded: a gateway took its first message.
     pub is_announced: bool,
 }
@@ -129,7 +136,7 @@ impl ExpectedEnd {
         self.expires.plus(GRACE)
     }
 
-    /// An event of the verification. Its recorder names it.
+    /// Another event of the verification.
     pub(super) fn event(&self, kind: EventType, at: Timestamp) -> Event {
         let status = match kind {
             EventType::Approved => "approved",
@@ -137,25 +144,9 @@ impl ExpectedEnd {
             EventType::MaxAttemptsReached | EventType::NumberLocked => "max_attempts_reached",
             EventType::Failed => "failed",
             EventType::Expired => "expired",
-            EventType::Created
-            | EventType::Sent
-            | EventType::MessageDelivered
-            | EventType::MessageFailed
-            | EventType::GuardBlocked
-            | EventType::GuardBudgetSpent => "pending",
+            _ => "pending",
         };
-        Event {
-            id: EventId::new([0; 16]),
-            kind,
-            service: self.service,
-            verification: self.verification,
-            at,
-            to: self.to,
-            channel: self.channel,
-            status: status.to_owned(),
-            detail: Detail::None,
-            tags: self.tags.clone(),
-        }
+        Event { kind, at, status: status.to_owned(), ..self.event.clone() }
     }
 }
 
@@ -201,69 +192,32 @@ impl WebhookAttempt {
     }
 }
 
-/// What an attempt says of its webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WebhookHealth {
-    Up,
-    /// With the pause that the receiver asked for.
-    Failing(Option<Duration>),
-    Gone,
-    NotAsked,
-}
-
 impl Delivery {
     pub(super) const fn new(event: Event, webhook: Sid, now: Timestamp) -> Self {
         let state = DeliveryState::Pending;
         Self { event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
     }
 
-    fn expires(&self) -> Timestamp {
-        match self.state {
-            DeliveryState::Pending => self.since.plus(LIFE + KEPT_FOR),
-            DeliveryState::Delivered | DeliveryState::Failed => self.event.at.max(self.since).plus(KEPT_FOR),
-        }
-    }
-
-    const fn restart(&mut self, now: Timestamp) {
-        (self.state, self.due, self.since, self.tries) = (DeliveryState::Pending, now, now, 0);
-    }
-
     /// Records an attempt that began at `at` and has ended, or could not be made.
-    pub(super) fn conclude(
-        &mut self,
-        at: Timestamp,
-        now: Timestamp,
-        posted: Posted,
-        random: u32,
-    ) -> WebhookHealth {
+    pub(super) fn conclude(&mut self, at: Timestamp, now: Timestamp, posted: Posted, random: u32) {
+        let is_over = !posted.is_of_receiver() || posted.answer == Ok(410);
+        let is_taken = posted.is_taken();
         let Posted { answer, detail, retry_after } = posted;
         let (status, error) = (answer.ok(), answer.err());
         let detail = Some(detail).filter(|detail| !detail.is_empty());
         // Of one delivery one answer is enough to keep.
-        self.attempts
-            .iter_mut()
-            .filter(|before| before.status.is_some())
-            .for_each(|before| before.detail = None);
+        self.attempts.iter_mut().filter(|of| of.status.is_some()).for_each(|of| of.detail = None);
         if self.attempts.len() >= ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }
         self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
         self.tries = self.tries.saturating_add(1);
-        let (health, state) = match answer {
-            Ok(200..=299) => (WebhookHealth::Up, DeliveryState::Delivered),
-            Ok(410) => (WebhookHealth::Gone, DeliveryState::Failed),
-            Err(AttemptError::Removed | AttemptError::Disabled | AttemptError::TooOld) => {
-                (WebhookHealth::NotAsked, DeliveryState::Failed)
-            }
-            _ => {
-                let due = next_attempt(now, self.since, self.tries, retry_after, random);
-                self.due = due.unwrap_or(self.due);
-                let state = if due.is_some() { DeliveryState::Pending } else { DeliveryState::Failed };
-                (WebhookHealth::Failing(retry_after), state)
-            }
+        let next = next_attempt(now, self.since, self.tries, retry_after, random);
+        (self.state, self.due) = match next.filter(|_| !is_over) {
+            _ if is_taken => (DeliveryState::Delivered, self.due),
+            Some(due) => (DeliveryState::Pending, due),
+            None => (DeliveryState::Failed, self.due),
         };
-        self.state = state;
-        health
     }
 }
 

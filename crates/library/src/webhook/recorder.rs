@@ -5,31 +5,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::{Rng as _, RngExt as _};
+use serde_json::json;
 
 use super::outbox::Outbox;
 use super::record::{Delivery, EventRecord, ExpectedEnd};
-use super::{Detail, Event, EventId, EventType, MessageAbout};
+use super::{Event, EventId, EventType};
 use crate::delivery::Attempt;
 use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Sid, Timestamp};
+use crate::domain::{
+    AttemptId, AttemptLogKey, Channel, NumberKey, ServerKey, ServiceId, Timestamp, record_id,
+};
 use crate::engine::{
-    CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
+    CheckOutcome, Ending, SendPermit, SendResult, SlotHash, Verification, VerificationAddress,
+    VerificationName,
 };
 use crate::gateway::{Receipt, ReceiptStatus};
-use crate::observe::metrics::WebhookEnd;
+use crate::limits::guard::{AlertConsumer, GuardAbout};
 use crate::observe::trace::SpanContext;
-use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::registry::{Service, WebhookStatus};
 use crate::shard::{Id, LogRecord as _, Transaction};
-
-const OF_VERIFICATIONS: [EventType; 7] = [
-    EventType::Created,
-    EventType::Sent,
-    EventType::Approved,
-    EventType::Canceled,
-    EventType::MaxAttemptsReached,
-    EventType::Failed,
-    EventType::Expired,
-];
 
 /// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {
@@ -39,19 +33,19 @@ pub struct NumberEvents<'a, 'b> {
     name: VerificationName,
     cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
-    id: Id,
     before: EventRecord,
     record: EventRecord,
-}
-
-fn is_enabled(webhook: &Webhook) -> bool {
-    webhook.status == WebhookStatus::Enabled
+    /// Whether the record may have something that is to be told.
+    has_place: bool,
 }
 
 impl Outbox {
-    pub(super) fn subscribed(&self, service: ServiceId) -> Option<Arc<Service>> {
-        let service = self.registry.service_by_id(service);
-        service.filter(|service| service.webhooks.iter().any(is_enabled))
+    /// The service, if it has an enabled webhook.
+    fn subscribed(&self, service: ServiceId) -> Option<Arc<Service>> {
+        let is_enabled = |service: &Arc<Service>| {
+            service.webhooks.iter().any(|webhook| webhook.status == WebhookStatus::Enabled)
+        };
+        self.registry.service_by_id(service).filter(is_enabled)
     }
 
     /// Lets `tell` record events of a decision about `key` and the verification with this id, 0 without one. Without an
@@ -69,16 +63,12 @@ impl Outbox {
         let subject = if verification == 0 { view.rng().next_u64() } else { verification };
         let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
         let before = view.get::<EventRecord>(id).unwrap_or_default();
+        let has_place = !before.may_forget() || self.places_of(key.service) > 0;
         let (outbox, record) = (self, before.clone());
-        let mut events = NumberEvents { outbox, service, key, name, cause, view, id, before, record };
+        let mut events = NumberEvents { outbox, service, key, name, cause, view, before, record, has_place };
         tell(&mut events);
-        events.write();
-    }
-
-    /// Records an event of the verification with this id, 0 without one.
-    pub(super) fn record(self: &Arc<Self>, verification: u64, event: Event, view: &mut Transaction<'_>) {
-        let key = NumberKey::new(event.service, event.to);
-        self.tell(key, verification, None, view, |events| events.emit(event));
+        let NumberEvents { view, record, .. } = events;
+        view.put(id, Some(&record).filter(|record| **record != EventRecord::default()));
     }
 
     /// Records the end of a verification, if it is due.
@@ -86,29 +76,12 @@ impl Outbox {
         let end = view.get::<EventRecord>(id).and_then(|record| record.end);
         let Some(end) = end.filter(|end| view.now() >= end.due()) else { return };
         if end.is_announced {
+            let key = NumberKey::new(end.event.service, end.event.to);
             let event = end.event(EventType::Expired, end.expires);
-            self.record(AttemptLogKey::from_id(id).verification, event, view);
+            self.tell(key, AttemptLogKey::from_id(id).verification, None, view, |told| told.emit(event));
         }
         let record = view.get::<EventRecord>(id).map(|record| EventRecord { end: None, ..record });
         view.put(id, record.filter(|record| !record.deliveries.is_empty()).as_ref());
-    }
-
-    /// Counts an event that a webhook does not get, when the decision is durable. The log has the first one, and after it
-    /// each doubling.
-    fn drop_event(self: &Arc<Self>, service: &Arc<Service>, webhook: Sid, view: &Transaction<'_>) {
-        let (outbox, service, slot, now) = (Arc::clone(self), Arc::clone(service), view.slot(), view.now());
-        tokio::spawn(async move {
-            // What is read behind a decision comes when that is durable.
-            if outbox.shards.router().read(slot, |_, _| ()).await.is_err() {
-                return;
-            }
-            outbox.shards.metrics().webhook(WebhookEnd::Dropped);
-            let dropped = outbox.count_dropped((service.id, webhook), now);
-            if dropped.is_power_of_two() {
-                let (service, pending) = (service.name(), outbox.backlog());
-                tracing::warn!(service, %webhook, dropped, pending, "webhook events dropped; too many are pending");
-            }
-        });
     }
 
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
@@ -122,6 +95,25 @@ impl Outbox {
         }
         !about.is_empty()
     }
+
+    /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them. Needs a tokio
+    /// runtime.
+    pub fn guard_alerts(self: &Arc<Self>, key: &ServerKey) -> AlertConsumer {
+        let (slots, outbox) = (SlotHash::new(key), Arc::clone(self));
+        Box::new(move |message, about| {
+            let (outbox, channel) = (Arc::clone(&outbox), message.channel);
+            let key = NumberKey::new(message.service, message.number);
+            let id = record_id(key.service, slots.of_number(key.service, key.number).into());
+            tokio::spawn(async move {
+                let told = outbox.change(id, move |outbox, view| {
+                    outbox.tell(key, 0, None, view, |events| events.alerted(channel, &about));
+                });
+                if let Err(error) = told.await {
+                    tracing::warn!(%error, "event of the guard lost");
+                }
+            });
+        })
+    }
 }
 
 impl NumberEvents<'_, '_> {
@@ -132,17 +124,13 @@ impl NumberEvents<'_, '_> {
         channel: Channel,
         tags: Option<&BTreeMap<String, String>>,
     ) {
-        if self.before.may_forget() && !self.outbox.has_room_for_end(self.service.id) {
-            // None of the verification's events is sent.
-            let subscribes =
-                |webhook: &&Webhook| OF_VERIFICATIONS.iter().any(|kind| webhook.subscribes_to(*kind));
-            let dropped = self.service.webhooks.iter().filter(subscribes);
-            return dropped.for_each(|of| self.outbox.drop_event(&self.service, of.sid, self.view));
-        }
         let mut end = self.record.end.take().unwrap_or_else(|| self.new_end(channel));
-        (end.channel, end.expires) = (channel, verification.expires);
-        if let Some(tags) = tags.filter(|_| end.tags.is_empty()) {
-            end.tags.clone_from(tags);
+        if !self.has_place {
+            return self.emit(end.event(EventType::Created, self.view.now()));
+        }
+        (end.event.channel, end.expires) = (channel, verification.expires);
+        if let Some(tags) = tags.filter(|_| end.event.tags.is_empty()) {
+            end.event.tags.clone_from(tags);
         }
         // A test number is sent no message.
         if self.key.is_test {
@@ -163,19 +151,22 @@ impl NumberEvents<'_, '_> {
     /// begin the verification yet, is on its way.
     pub fn settled(&mut self, permit: &SendPermit, result: &SendResult, is_sending: bool) {
         // A verification that has ended already has its final event.
-        let Some(end) = self.record.end.take() else { return };
-        match result {
-            SendResult::Accepted { .. } | SendResult::Postponed { .. } => self.sent(end),
-            SendResult::NumberRefused
-            | SendResult::Failed { .. }
-            | SendResult::NoLongerUsable
-            | SendResult::Overloaded => {
-                if is_sending {
-                    self.record.end = Some(end);
-                } else {
-                    self.not_sent(end, permit, *result == SendResult::Overloaded);
-                }
+        let Some(mut end) = self.record.end.take() else { return };
+        if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
+            self.sent(end);
+        } else if is_sending {
+            self.record.end = Some(end);
+        } else if end.is_announced {
+            // The replaced code is valid again, until its own expiry.
+            if let Some(earlier) = permit.replaced.filter(|earlier| earlier.name() == self.name) {
+                end.expires = earlier.expires;
             }
+            self.record.end = Some(end);
+        } else if *result != SendResult::Overloaded
+            && permit.verification.counted.is_none_or(|counted| counted.sends <= 1)
+        {
+            // The first message that fails ends its verification.
+            self.emit(end.event(EventType::Failed, self.view.now()));
         }
     }
 
@@ -193,12 +184,7 @@ impl NumberEvents<'_, '_> {
             {
                 EventType::MaxAttemptsReached
             }
-            CheckOutcome::Wrong { .. }
-            | CheckOutcome::LockedNow { .. }
-            | CheckOutcome::Locked { .. }
-            | CheckOutcome::NoChecksLeft { .. }
-            | CheckOutcome::NotFound
-            | CheckOutcome::GatewayFailed => return,
+            _ => return,
         };
         self.ended(kind, verification);
     }
@@ -206,9 +192,8 @@ impl NumberEvents<'_, '_> {
     /// A fixed lockout or a hard stop of the number begins, by a check of this verification if the number has one.
     pub fn locked(&mut self, verification: Option<&Verification>, until: Timestamp) {
         let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |c| c.channel);
-        let end = self.end_or(channel);
-        let event = end.event(EventType::NumberLocked, self.view.now());
-        self.emit(Event { detail: Detail::LockedUntil(until), ..event });
+        let event = self.end_or(channel).event(EventType::NumberLocked, self.view.now());
+        self.emit(Event { detail: json!({ "locked_until": until }).to_string(), ..event });
     }
 
     /// The verification, which is as before, has ended by request.
@@ -226,22 +211,27 @@ impl NumberEvents<'_, '_> {
         let kind = match receipt.status {
             ReceiptStatus::Delivered => EventType::MessageDelivered,
             ReceiptStatus::Failed => EventType::MessageFailed,
-            ReceiptStatus::Queued
-            | ReceiptStatus::Sending
-            | ReceiptStatus::Sent
-            | ReceiptStatus::Answered
-            | ReceiptStatus::Read => return,
+            _ => return,
         };
-        let detail = Detail::Message(MessageAbout {
-            attempt: self.outbox.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
-            status: receipt.status.as_str().to_owned(),
-            error_code: receipt.code,
+        let detail = json!({
+            "attempt_sid": self.outbox.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
+            "message_status": receipt.status.as_str(),
+            "error_code": receipt.code,
         });
         let mut event = self.end_or(row.channel).event(kind, self.view.now());
         if status == VerifyStatus::Success {
             "approved".clone_into(&mut event.status);
         }
-        self.emit(Event { channel: row.channel, detail, ..event });
+        self.emit(Event { channel: row.channel, detail: detail.to_string(), ..event });
+    }
+
+    /// An allowance of the service is empty, or a budget is spent.
+    fn alerted(&mut self, channel: Channel, about: &GuardAbout) {
+        let is_budget = about.subject.is_none();
+        let kind = if is_budget { EventType::GuardBudgetSpent } else { EventType::GuardBlocked };
+        let event = self.new_end(channel).event(kind, self.view.now());
+        let (verification, detail) = (self.service.sid, json!(about).to_string());
+        self.emit(Event { verification, status: "blocked".to_owned(), detail, ..event });
     }
 
     /// The end that is expected, or that of a verification whose end is recorded.
@@ -251,41 +241,39 @@ impl NumberEvents<'_, '_> {
 
     fn new_end(&self, channel: Channel) -> ExpectedEnd {
         let NumberKey { service, number, .. } = self.key;
-        let address = VerificationAddress { service, number, name: self.name };
-        ExpectedEnd {
+        let (address, now) = (VerificationAddress { service, number, name: self.name }, self.view.now());
+        let event = Event {
+            id: EventId::new([0; 16]),
+            kind: EventType::Expired,
             service,
             verification: self.outbox.sealer.verification(&address),
+            at: now,
             to: number,
             channel,
-            expires: self.view.now(),
+            status: "expired".to_owned(),
+            detail: String::new(),
             tags: BTreeMap::new(),
-            is_announced: false,
-        }
+        };
+        let is_announced = self.record.deliveries.iter().any(|of| of.event.kind == EventType::Created);
+        ExpectedEnd { event, expires: now, is_announced }
     }
 
-    /// Adds a delivery of an event for each enabled webhook that subscribes to it.
-    fn emit(&mut self, mut event: Event) {
+    /// Adds a delivery of an event for each enabled webhook that subscribes to it. One without room does not get it.
+    pub(super) fn emit(&mut self, mut event: Event) {
         let now = self.view.now();
         event.id = EventId::new(self.view.rng().random());
-        let mut added = 0;
+        // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is not
+        // written is never asked for.
+        self.cause.inspect(|cause| cause.note_cause_of(event.id.to_bytes()));
         for webhook in self.service.webhooks.iter().filter(|webhook| webhook.subscribes_to(event.kind)) {
-            let has_room = self.outbox.room((self.service.id, webhook.sid)) > added;
-            if has_room && self.record.add(Delivery::new(event.clone(), webhook.sid, now)) {
-                added += 1;
-            } else {
-                self.outbox.drop_event(&self.service, webhook.sid, self.view);
+            let sid = webhook.sid;
+            // What this decision has added is not counted yet.
+            let (before, after) = (self.before.pending_to(sid), self.record.pending_to(sid));
+            let has_room = self.has_place && self.outbox.room((self.service.id, sid)) + before > after;
+            if !has_room || !self.record.add(Delivery::new(event.clone(), sid, now)) {
+                self.outbox.drop_event(&self.service, sid, now);
             }
         }
-        if let Some(cause) = self.cause.filter(|_| added > 0) {
-            // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is
-            // not written is never asked for.
-            cause.note_cause_of(event.id.to_bytes());
-        }
-    }
-
-    fn write(self) {
-        let Self { view, id, record, .. } = self;
-        view.put(id, Some(&record).filter(|record| **record != EventRecord::default()));
     }
 
     fn sent(&mut self, mut end: ExpectedEnd) {
@@ -298,32 +286,18 @@ impl NumberEvents<'_, '_> {
         self.record.end = Some(end);
     }
 
-    /// No gateway took the message. The first one that fails ends its verification.
-    fn not_sent(&mut self, mut end: ExpectedEnd, permit: &SendPermit, is_refused: bool) {
-        if end.is_announced {
-            // The replaced code is valid again, until its own expiry.
-            if let Some(earlier) = permit.replaced.filter(|earlier| earlier.name() == self.name) {
-                end.expires = earlier.expires;
-            }
-            self.record.end = Some(end);
-        } else if !is_refused && permit.verification.counted.is_none_or(|counted| counted.sends <= 1) {
-            self.emit(end.event(EventType::Failed, self.view.now()));
-        }
-    }
-
-    /// The verification has ended. A check may be faster than the gateway's answer to the send: the events of the start
-    /// come first.
+    /// The verification has ended. The events of its beginning come first: a check may be faster than the gateway's answer
+    /// to the send, and there may have been no room for them then.
     fn ended(&mut self, kind: EventType, verification: &Verification) {
-        let (expected, now) = (self.record.end.take(), self.view.now());
-        if let Some(end) = expected.as_ref().filter(|end| !end.is_announced) {
+        let (now, channel) = (self.view.now(), verification.counted.map_or(Channel::Sms, |of| of.channel));
+        let end = self.record.end.take().unwrap_or_else(|| self.new_end(channel));
+        if !end.is_announced {
             self.emit(end.event(EventType::Created, now));
             // Only a right code proves that the message was sent.
             if kind == EventType::Approved {
                 self.emit(end.event(EventType::Sent, now));
             }
         }
-        let channel = verification.counted.map_or(Channel::Sms, |counted| counted.channel);
-        let end = expected.unwrap_or_else(|| self.new_end(channel));
         self.emit(end.event(kind, now));
     }
 }

@@ -10,20 +10,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::Sha256;
 use url::Url;
 
-use super::{Detail, Event, EventId};
+use super::{Event, EventId};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::gateway::{EgressClients, NoResponse, retry_after};
 use crate::store::BoxFuture;
 
 /// The body. The same for each attempt, so that it can be compared.
-pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> Bytes {
+pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> String {
     let mut data = json!({
         "account_sid": account_sid,
         "service_sid": service_sid,
@@ -35,30 +34,16 @@ pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> Bytes {
     if event.verification.kind() == SidKind::Verification {
         data["verification_sid"] = json!(event.verification);
     }
-    let detail = match &event.detail {
-        Detail::None => Value::Null,
-        Detail::Message(message) => json!(message),
-        Detail::Guard(about) => without_nulls(json!(about)),
-        Detail::LockedUntil(until) => json!({ "locked_until": until }),
-    };
-    if let (Value::Object(data), Value::Object(detail)) = (&mut data, detail) {
-        data.extend(detail);
+    if let (Some(data), Ok(mut detail)) = (data.as_object_mut(), serde_json::from_str(&event.detail)) {
+        data.append(&mut detail);
     }
-    json!({ "type": event.kind.as_str(), "timestamp": event.at, "data": data }).to_string().into()
-}
-
-/// Without the members that have no value.
-fn without_nulls(mut value: Value) -> Value {
-    if let Value::Object(members) = &mut value {
-        members.retain(|_, member| !member.is_null());
-    }
-    value
+    json!({ "type": event.kind.as_str(), "timestamp": event.at, "data": data }).to_string()
 }
 
 /// The body of a test, which no event has.
-pub(super) fn test_body(account_sid: Sid, service_sid: Sid, at: Timestamp) -> Bytes {
+pub(super) fn test_body(account_sid: Sid, service_sid: Sid, at: Timestamp) -> String {
     let data = json!({ "account_sid": account_sid, "service_sid": service_sid, "status": "test" });
-    json!({ "type": "webhook.test", "timestamp": at, "data": data }).to_string().into()
+    json!({ "type": "webhook.test", "timestamp": at, "data": data }).to_string()
 }
 
 /// The headers of one attempt. The moment is that of the attempt, not of the event: receivers refuse what is older than a
@@ -102,6 +87,12 @@ impl Posted {
     pub const fn is_taken(&self) -> bool {
         matches!(self.answer, Ok(200..=299))
     }
+
+    /// Whether the receiver was asked, or could not be.
+    pub const fn is_of_receiver(&self) -> bool {
+        use AttemptError::{Disabled, Removed, TooOld};
+        !matches!(self.answer, Err(Disabled | Removed | TooOld))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,21 +126,32 @@ pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
     let clients = Arc::new(EgressClients::new(private));
     Arc::new(move |post| {
         let clients = Arc::clone(&clients);
-        Box::pin(
-            async move { post_with(&clients, time_limit, post).await.unwrap_or_else(Posted::not_answered) },
-        )
+        Box::pin(async move {
+            let (error, words) = match request_of(post) {
+                None => (AttemptError::Address, "its URL is not one of http or https".to_owned()),
+                Some(request) => match tokio::time::timeout(time_limit, clients.begin(request)).await {
+                    Ok(Ok(response)) => return answered(response).await,
+                    Ok(Err(no_response)) => reason(no_response),
+                    Err(_) => (AttemptError::TimedOut, "no answer in time".to_owned()),
+                },
+            };
+            Posted::not_answered((error, words))
+        })
     })
 }
 
-async fn post_with(
-    clients: &EgressClients,
-    time_limit: Duration,
-    post: Post,
-) -> Result<Posted, (AttemptError, String)> {
-    let request = request_of(post).map_err(|words| (AttemptError::Address, words.to_owned()))?;
-    let answered = tokio::time::timeout(time_limit, clients.begin(request)).await;
-    let answered = answered.map_err(|_| (AttemptError::TimedOut, "no answer in time".to_owned()))?;
-    let mut response = answered.map_err(|no_response| match no_response {
+fn request_of(Post { url, headers, body }: Post) -> Option<Request> {
+    let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let mut request = Request::new(Method::POST, url);
+    for (name, value) in headers.into_iter().chain([("content-type", "application/json".to_owned())]) {
+        request.headers_mut().insert(name, value.parse().ok()?);
+    }
+    *request.body_mut() = Some(body.into());
+    Some(request)
+}
+
+fn reason(no_response: NoResponse) -> (AttemptError, String) {
+    match no_response {
         NoResponse::OutOfReach => {
             let words = "its address is none that events are sent to: see \"Allowed URLs\" of the events";
             (AttemptError::Address, words.to_owned())
@@ -157,39 +159,24 @@ async fn post_with(
         NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
         NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
         NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
-    })?;
+    }
+}
+
+/// The answer with the beginning of its body. The status is known; the rest may be lost.
+async fn answered(mut response: Response) -> Posted {
     let (answer, retry_after) = (Ok(response.status().as_u16()), retry_after(response.headers()));
-    // The status is known; the rest may be lost.
-    let mut body = Vec::new();
-    let _ = tokio::time::timeout(BODY_TIME, read(&mut response, &mut body)).await;
-    let detail = String::from_utf8_lossy(&body).trim_matches('\u{fffd}').to_owned();
-    Ok(Posted { answer, detail, retry_after })
-}
-
-fn request_of(post: Post) -> Result<Request, &'static str> {
-    let url = Url::parse(&post.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.ok_or("its URL is not one of http or https")?;
-    let mut request = Request::new(Method::POST, url);
-    let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    for (name, value) in post.headers {
-        let value = HeaderValue::from_str(&value).map_err(|_| "a header has characters of no header")?;
-        headers.insert(name, value);
-    }
-    *request.body_mut() = Some(post.body.into());
-    Ok(request)
-}
-
-/// Reads the beginning of a body into `kept`, and some of the rest.
-async fn read(response: &mut Response, kept: &mut Vec<u8>) {
-    let mut read = 0;
-    while let Ok(Some(part)) = response.chunk().await {
-        read += part.len();
-        kept.extend(part.iter().take(BODY_KEPT - kept.len()));
-        if read > BODY_MAX {
-            return;
+    let (mut kept, mut left) = (Vec::new(), BODY_MAX);
+    let read = async {
+        while let Ok(Some(part)) = response.chunk().await
+            && left > 0
+        {
+            left = left.saturating_sub(part.len());
+            kept.extend(part.iter().take(BODY_KEPT - kept.len()));
         }
-    }
+    };
+    let _ = tokio::time::timeout(BODY_TIME, read).await;
+    let detail = String::from_utf8_lossy(&kept).trim_matches('\u{fffd}').to_owned();
+    Posted { answer, detail, retry_after }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::verification::numbers::NumberKey;
 use crate::verification::numbers::record::states::{kept_state, moment};
-use crate::webhook::{Delivery, DeliveryState, Detail, Event, EventId, EventRecord, EventType};
+use crate::webhook::{Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
@@ -177,7 +177,7 @@ fn delivery(service: ServiceId) -> EventRecord {
         to: number("+14155552671"),
         channel: Channel::Sms,
         status: "pending".to_owned(),
-        detail: Detail::None,
+        detail: String::new(),
         tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
     };
     let webhook = Sid::new(SidKind::Webhook, [8; 16]);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::oneshot::Receiver;
 
 use crate::clock::Clock;
@@ -135,18 +135,20 @@ pub struct GuardConfig {
 }
 
 /// An empty bucket or a spent budget. Events of webhooks contain it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GuardAbout {
     /// The rule, or the key of the budget.
     pub rule: String,
     /// `service` or `all_services`.
     pub scope: String,
     /// The number (masked), prefix, country or network, or `countries without users`. `None` for a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     pub until: Timestamp,
     /// Messages, or millionths of the currency.
     pub limit: u64,
     /// Numbers that the subject usually verifies in a day. `None` for a budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub usual: Option<u32>,
 }
 

@@ -4,28 +4,56 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
-    let bounds = OutboxBounds { pending: 5, pending_each: 3, ..OutboxBounds::default() };
+    let bounds = OutboxBounds { verifications: 4, pending_each: 3, ..OutboxBounds::default() };
     let world = World::with(bounds, &[hook(1), hook(2)]).await;
-    for webhook in [1, 2] {
-        world.receivers.play(webhook, [Behaviour::Refuse]);
-    }
+    world.receivers.play(1, [Behaviour::Refuse]);
     for verification in 1..=4 {
         world.emits(verification, EventType::Created).await;
     }
     let kept = |listed: Vec<Delivery>| listed.iter().rev().map(|d| d.event.verification).collect::<Vec<_>>();
     assert_eq!(kept(world.listed(1).await), [ve(1), ve(2), ve(3)], "no more for one webhook");
-    assert_eq!(kept(world.listed(2).await), [ve(1), ve(2)], "no more in all");
-    assert_eq!(world.outbox.backlog(), 5);
+    assert_eq!(world.states(2).await, [DeliveryState::Delivered; 4], "another one has all");
+    assert_eq!(world.outbox.backlog(), 3);
+    world.receivers.play(2, [Behaviour::Refuse]);
+    for verification in 5..=6 {
+        world.emits(verification, EventType::Created).await;
+    }
+    assert_eq!(kept(world.listed(2).await), [1, 2, 3, 4, 5].map(ve), "no more verifications in all");
     let [one, two, three] = [1, 2, 3].map(|webhook| world.outbox.load(SERVICE, yw(webhook)));
-    assert_eq!([one.dropped, two.dropped, three.dropped], [1, 2, 0]);
+    assert_eq!([one.dropped, two.dropped, three.dropped], [3, 1, 0]);
     assert!(one.last_dropped == two.last_dropped && one.last_dropped > Some(START));
     assert!(three.last_dropped.is_none());
     for webhook in [1, 2] {
         world.receivers.play(webhook, [Behaviour::Answer(200)]);
     }
     world.pass(3 * MINUTE).await;
-    world.emits(5, EventType::Created).await;
+    world.emits(7, EventType::Created).await;
     assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "there is room again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_of_one_decision_fill_each_webhook_up_by_itself() {
+    let bounds = OutboxBounds { pending_each: 1, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1), hook(2)]).await;
+    for webhook in [1, 2] {
+        world.receivers.play(webhook, [Behaviour::Refuse]);
+    }
+    let events = [EventType::Created, EventType::Sent].map(|kind| world.event(SERVICE, 1, kind));
+    keep_all(Arc::clone(&world.outbox), 1, events.to_vec()).await.expect("kept");
+    for webhook in [1, 2] {
+        let kinds: Vec<_> = world.listed(webhook).await.iter().map(|of| of.event.kind).collect();
+        assert_eq!((kinds, world.outbox.load(SERVICE, yw(webhook)).dropped), (vec![EventType::Created], 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_a_removed_webhook_once_another_one_is_told() {
+    let world = World::new().await;
+    world.emits(1, EventType::Created).await;
+    world.set_hooks(&[hook(2)]).await;
+    world.emits(2, EventType::Created).await;
+    let known: Vec<_> = world.outbox.lines.of.lock().keys().copied().collect();
+    assert_eq!(known, [(SERVICE, yw(2))]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,6 @@ fn an_event_says_what_happened_and_never_the_code() {
     let sid = |kind, byte| Sid::new(kind, [byte; 16]);
     let (account, service) = (sid(SidKind::Account, 0xac), sid(SidKind::Service, 0x5e));
     let attempt = sid(SidKind::Attempt, 0x11);
-    let message = MessageAbout { attempt, status: "undelivered".to_owned(), error_code: Some(30_003) };
     let guard = GuardAbout {
         rule: "prefix".to_owned(),
         scope: "service".to_owned(),
@@ -21,17 +20,15 @@ fn an_event_says_what_happened_and_never_the_code() {
         limit: 10,
         usual: Some(5),
     };
-    let of_message = json!({
-        "verification_sid": ve(1), "attempt_sid": attempt, "message_status": "undelivered", "error_code": 30_003,
-    });
+    let message = json!({ "attempt_sid": attempt, "message_status": "undelivered", "error_code": 30_003 });
     let of_guard = json!({
         "rule": "prefix", "scope": "service", "subject": "+99290000****", "until": "2023-11-14T22:13:20.000Z",
         "limit": 10, "usual": 5,
     });
     for (kind, subject, detail, own) in [
-        (EventType::Approved, ve(1), Detail::None, json!({ "verification_sid": ve(1) })),
-        (EventType::MessageFailed, ve(1), Detail::Message(message), of_message),
-        (EventType::GuardBlocked, service, Detail::Guard(guard), of_guard),
+        (EventType::Approved, ve(1), String::new(), json!({})),
+        (EventType::MessageFailed, ve(1), message.to_string(), message),
+        (EventType::GuardBlocked, service, json!(guard).to_string(), of_guard),
     ] {
         let event = Event { kind, verification: subject, detail, ..event() };
         let mut data = json!({
@@ -39,10 +36,13 @@ fn an_event_says_what_happened_and_never_the_code() {
             "status": "pending", "tags": { "order": "17" },
         });
         data.as_object_mut().expect("an object").extend(given(own));
+        if subject == ve(1) {
+            data["verification_sid"] = json!(subject);
+        }
         let expected =
             json!({ "type": kind.as_str(), "timestamp": "2023-11-14T22:13:20.000Z", "data": data });
         let body = request::body(account, service, &event);
-        assert_eq!(serde_json::from_slice::<serde_json::Value>(&body).expect("JSON"), expected);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&body).expect("JSON"), expected);
     }
 }
 

@@ -116,14 +116,17 @@ async fn a_pending_event_that_is_asked_for_is_tried_now() {
 
 #[tokio::test(start_paused = true)]
 async fn more_than_there_is_room_for_is_not_delivered_again() {
-    let world = World::with(OutboxBounds { pending: 2, ..OutboxBounds::default() }, &[hook(1)]).await;
-    world.emits(1, EventType::Created).await;
-    world.receivers.play(1, [Behaviour::Refuse]);
-    for verification in 2..=3 {
-        world.emits(verification, EventType::Created).await;
+    let bounds = OutboxBounds { pending_each: 3, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1)]).await;
+    for kind in [EventType::Created, EventType::Sent] {
+        world.emits(1, kind).await;
     }
+    world.emits(2, EventType::Created).await;
+    world.receivers.play(1, [Behaviour::Refuse]);
+    world.emits(3, EventType::Created).await;
+    // The newest one first: it fits, and the two of the other verification do not.
     let replayed = world.outbox.replay(SERVICE, yw(1), Replay::AllSince(START)).await;
-    assert_eq!(replayed, Err(ReplayError::NoRoom(0)));
+    assert_eq!((replayed, world.outbox.backlog()), (Err(ReplayError::NoRoom(1)), 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,11 +13,13 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::domain::{AttemptLogKey, Channel, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{
+    AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
+};
 use crate::registry::world::{World as Services, blank, start};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::tests::FaultyStore;
-use crate::shard::{Refusal, Shards};
+use crate::shard::{Refusal, Shards, Transaction};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -153,10 +155,19 @@ async fn open(
 
 /// Records an event of a verification.
 async fn keep(outbox: Arc<Outbox>, verification: u8, event: Event) -> Result<(), Refusal> {
+    keep_all(outbox, verification, vec![event]).await
+}
+
+/// Records events of a verification in one decision.
+async fn keep_all(outbox: Arc<Outbox>, verification: u8, events: Vec<Event>) -> Result<(), Refusal> {
     // 0 would be none.
     let verification = (u64::from(verification) + 1) << 8;
-    let id = AttemptLogKey::new(event.service, verification, SLOT).id();
-    outbox.change(id, move |outbox, view| outbox.record(verification, event, view)).await
+    let key = NumberKey::new(events[0].service, events[0].to);
+    let id = AttemptLogKey::new(key.service, verification, SLOT).id();
+    let tell = move |outbox: &Arc<Outbox>, view: &mut Transaction<'_>| {
+        outbox.tell(key, verification, None, view, |told| events.into_iter().for_each(|of| told.emit(of)));
+    };
+    outbox.change(id, tell).await
 }
 
 /// A request that a receiver got.
@@ -274,7 +285,7 @@ fn event() -> Event {
         to: PhoneNumber::parse("+14155550123", None).expect("a number"),
         channel: Channel::Sms,
         status: "pending".to_owned(),
-        detail: Detail::None,
+        detail: String::new(),
         tags: BTreeMap::from([("order".to_owned(), "17".to_owned())]),
     }
 }

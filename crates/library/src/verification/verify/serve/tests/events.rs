@@ -56,6 +56,20 @@ async fn ends_of_every_kind_are_told() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_verification_whose_beginning_was_not_told_comes_behind_it() {
+    let world = World::new().await;
+    let [canceled, approved] = [world.begun(number(1)).await, world.begun(number(2)).await];
+    world.has_webhook().await;
+    world.ends(VerificationTarget::Sid(canceled.sid), Ending::Canceled).await.expect("canceled");
+    assert_eq!(world.told().await, ["verification.created", "verification.canceled"]);
+    world.advance(SECOND);
+    let code = world.provider.code_for(number(2));
+    world.checks(VerificationTarget::Sid(approved.sid), Some(code)).await.expect("checked");
+    let life = ["verification.created", "verification.sent", "verification.approved"];
+    assert_eq!(world.told().await[2..], life);
+}
+
+#[tokio::test]
 async fn the_gateway_and_the_list_of_messages_learn_how_a_code_ended() {
     let world = World::new().await;
     let ended = async |n: usize| {
