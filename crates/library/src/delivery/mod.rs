@@ -302,7 +302,10 @@ impl Delivery {
                 .map(move |gateway| Candidate { priority, gateway })
         };
         let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
-        self.turn(&mut found, permitted);
+        // A trial has its own order.
+        if outgoing.trial().is_none() {
+            self.turn(&mut found, permitted);
+        }
         if let Some(held) = verification.held {
             found.sort_by_key(|candidate| candidate.gateway.name != held.by);
         }
