@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use hyper::http::uri::PathAndQuery;
 
 use super::call::Call;
-use super::error::{BadBody, Error};
+use super::error::Error;
 use super::group::Group;
 use super::openapi::{Content, Doc, Routes};
 use crate::gateway::CallbackKind;
@@ -32,7 +32,7 @@ async fn callback(call: Call) -> Result<Response, Error> {
             Ok(([("content-type", kind), ("x-content-type-options", "nosniff")], text).into_response())
         }
         Err(StatusCode::FORBIDDEN) => Err(Error::BAD_SIGNATURE),
-        Err(StatusCode::BAD_REQUEST) => Err(Error::body(BadBody::Report)),
+        Err(StatusCode::BAD_REQUEST) => Err(Error::body("it is not a report of this kind")),
         Err(StatusCode::INTERNAL_SERVER_ERROR) => Err(Refusal::OutcomeUnknown.into()),
         Err(_) => Err(Error::REPORT_NOT_TAKEN),
     }

@@ -22,7 +22,7 @@ use tracing::{debug, info};
 use zeroize::Zeroizing;
 
 use super::call::{Call, Origin};
-use super::error::{BadBody, Error};
+use super::error::{Error, reason_of};
 use super::group::Group;
 use super::openapi::{Content, Doc, Routes, properties};
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
@@ -137,7 +137,7 @@ async fn send(
     let body: SendBody<'_> = read(&call.body)?;
     let channel = body.channel.as_str().and_then(Channel::parse);
     if let Some(channel) = channel.filter(|channel| !call.app.channels.contains(channel)) {
-        return Err(Error::body(BadBody::ChannelNotServed(channel.as_str())));
+        return Err(Error::body(format!("the channel {} is not served here", channel.as_str())));
     }
     let locale = body.locale.as_str().and_then(Locale::parse);
     let app_hash = body.app_hash.as_str().and_then(AppHash::parse);
@@ -178,7 +178,7 @@ async fn verify_code(call: Call) -> Result<Response, Error> {
 async fn check(call: &Call, older: Older, phone_number: &str, code: &str) -> Result<Response, Error> {
     let (number, spelled) = number(call, phone_number)?;
     if code.is_empty() {
-        return Err(Error::body(BadBody::EmptyCode));
+        return Err(Error::body("the code is empty"));
     }
     let length = (older == Older::Tutorial).then_some(TUTORIAL_CODE.length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
@@ -189,13 +189,13 @@ async fn check(call: &Call, older: Older, phone_number: &str, code: &str) -> Res
 /// The number, and as it is spelled.
 fn number(call: &Call, text: &str) -> Result<(PhoneNumber, PhoneNumber), Error> {
     let number = PhoneNumber::parse_with_spelling(text, call.app.settings.storage.default_region);
-    number.map_err(|error| Error::body(BadBody::Number(error)))
+    number.map_err(|error| Error::body(format!("phoneNumber cannot be used: {error}")))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // Checked for the whole body: the parser does not look into the strings that it ignores.
-    let text = std::str::from_utf8(body).map_err(|_| Error::body(BadBody::NotUtf8))?;
-    let JsonObject(fields) = serde_json::from_str(text).map_err(|error| Error::body(error.into()))?;
+    let text = std::str::from_utf8(body).map_err(|_| Error::body("it is not UTF-8"))?;
+    let JsonObject(fields) = serde_json::from_str(text).map_err(|error| Error::body(reason_of(&error)))?;
     Ok(fields)
 }
 

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 
 use super::response::{self, ErrorFormat, NotServed, ResponseExt as _};
 use crate::config::services::parameter_name;
-use crate::domain::{NumberError, Timestamp, mask_number, seconds_up};
+use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::registry::{Item, RegistryError, TextError};
 use crate::verification::numbers::{LimitedTable, Refusal};
 use crate::verification::verify::Refused;
@@ -55,13 +55,14 @@ pub struct Error {
 }
 
 /// What metrics, the log and the older routes tell of an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     Other,
     /// There is nothing under the path, which the message names.
     NoResource,
     Refused(Refusal),
-    Body(BadBody),
+    /// A body that is not what its route reads, and why.
+    Body(Cow<'static, str>),
 }
 
 #[rustfmt::skip] // A table.
@@ -90,8 +91,26 @@ impl Error {
     pub const APP_HASH: Self = Self::new(60602, StatusCode::BAD_REQUEST, "App hash can only be used with SMS channel");
     pub const COUNTRY: Self = Self::new(60605, StatusCode::FORBIDDEN, "Verification delivery attempt blocked");
 
+    pub const TOO_MANY: Self = Self::new(20429, StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+    pub const TOO_SOON: Self = Self::new(20429, StatusCode::TOO_MANY_REQUESTS, "The next message to this number must wait");
+    pub const BUDGET_SPENT: Self = Self::new(20429, StatusCode::TOO_MANY_REQUESTS, "The operator's budget of messages for this hour or day is spent");
+    pub const OTHER_REQUEST: Self = Self::new(20422, StatusCode::UNPROCESSABLE_ENTITY, "The Idempotency-Key was used with another request. Use a new key for each request.");
+    pub const ENDED: Self = Self::new(20409, StatusCode::CONFLICT, "The verification that the first request with this Idempotency-Key began has ended. Use a new key to begin another.");
+    pub const REPLACED: Self = Self::new(20409, StatusCode::CONFLICT, "A newer code for this number took the place of this one");
+    pub const GATEWAY_FAILED: Self = Self::new(20502, StatusCode::BAD_GATEWAY, "The provider refused the request or did not answer in time");
+    pub const OUT_OF_SERVICE: Self = Self::new(20502, StatusCode::BAD_GATEWAY, "No provider for this number works at present");
+
+    pub const NUMBER_BUSY: Self = Self::new(20429, StatusCode::TOO_MANY_REQUESTS, "Too many requests for this number are in progress. Try again shortly.").shortly();
+    pub const OVERLOADED: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "Too many requests are in progress. Try again shortly.").shortly();
+    pub const SENDS_OVERLOADED: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "Too many messages are waiting to be sent. Try again shortly.").shortly();
+    pub const NUMBERS_FULL: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "Too many numbers are being verified. Try again shortly.");
+    pub const NOT_STORED: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The request could not be stored safely. Try again shortly.").shortly();
+    pub const OUTCOME_UNKNOWN: Self = Self::new(20500, StatusCode::INTERNAL_SERVER_ERROR, "The outcome is unknown: the request may have been carried out.");
+    pub const STARTING: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The server is starting. Try again shortly.").shortly();
+    pub const STOPPING: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The server is stopping or restarting. Try again shortly.").shortly();
+
     pub const NOT_SERVED: Self = Self::new(20404, StatusCode::NOT_FOUND, NOT_FOUND);
-    pub const NO_RESOURCE: Self = Self::new(20404, StatusCode::NOT_FOUND, "").of(Cause::NoResource);
+    pub const NO_RESOURCE: Self = Self::caused(20404, StatusCode::NOT_FOUND, "", Cause::NoResource);
     pub const UNAUTHENTICATED: Self = Self::new(20003, StatusCode::UNAUTHORIZED, "Authenticate with the account's sid and auth token, or with an API key's sid and secret.");
     pub const FORBIDDEN: Self = Self::new(20003, StatusCode::FORBIDDEN, "This API key may not do that.");
     /// A browser's request that a page of another site made.
@@ -116,16 +135,15 @@ impl Error {
 
 impl Error {
     const fn new(code: u32, status: StatusCode, message: &'static str) -> Self {
-        Self { status, code, message: Cow::Borrowed(message), retry_after: None, cause: Cause::Other }
+        Self::caused(code, status, message, Cause::Other)
+    }
+
+    const fn caused(code: u32, status: StatusCode, message: &'static str, cause: Cause) -> Self {
+        Self { status, code, message: Cow::Borrowed(message), retry_after: None, cause }
     }
 
     const fn shortly(mut self) -> Self {
         self.retry_after = Some(REFUSED_SECONDS);
-        self
-    }
-
-    pub const fn of(mut self, cause: Cause) -> Self {
-        self.cause = cause;
         self
     }
 
@@ -172,8 +190,15 @@ impl Error {
         Self::parameter(name, "it is missing")
     }
 
-    pub fn body(reason: BadBody) -> Self {
-        Self::invalid("Invalid request body").of(Cause::Body(reason))
+    /// A hook that cannot be carried out because its system, or its configuration, is wrong: the operator's log says so.
+    pub fn hook(message: impl Into<Cow<'static, str>>) -> Self {
+        let message = message.into();
+        Self { cause: Cause::Body(message.clone()), ..Self::invalid(message) }
+    }
+
+    /// The reason is for the log and for the header of the compatible routes, and repeats nothing that the client sent.
+    pub fn body(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { cause: Cause::Body(reason.into()), ..Self::invalid("Invalid request body") }
     }
 
     pub fn body_too_large(limit: usize) -> Self {
@@ -211,11 +236,7 @@ impl Error {
 
     /// Too much is going on already.
     pub fn too_many(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::limited(message).retry_after(1)
-    }
-
-    fn limited(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(20429, StatusCode::TOO_MANY_REQUESTS, "").say(message)
+        Self::TOO_MANY.say(message).retry_after(1)
     }
 
     /// This node of a cluster carries out no command, for this reason.
@@ -225,7 +246,6 @@ impl Error {
 
     /// Why a verification was not served, at `now`.
     pub fn refused(refused: &Refused, now: Timestamp) -> Self {
-        let bad_gateway = |words| Self::new(20502, StatusCode::BAD_GATEWAY, words);
         match refused {
             Refused::NotFound => Self::NO_RESOURCE,
             Refused::Invalid(words) => {
@@ -240,14 +260,9 @@ impl Error {
             Refused::Unavailable(refusal) => (*refusal).into(),
             Refused::NoChecksLeft { until } => Self::NO_CHECKS_LEFT.until(*until, now),
             Refused::NoSendsLeft { until } => Self::NO_SENDS_LEFT.until(*until, now),
-            Refused::TooMany { until } => Self::limited("Too many requests").until(*until, now),
-            Refused::TooSoon { until } => {
-                Self::limited("The next message to this number must wait").until(*until, now)
-            }
-            Refused::BudgetSpent { until } => {
-                Self::limited("The operator's budget of messages for this hour or day is spent")
-                    .until(*until, now)
-            }
+            Refused::TooMany { until } => Self::TOO_MANY.until(*until, now),
+            Refused::TooSoon { until } => Self::TOO_SOON.until(*until, now),
+            Refused::BudgetSpent { until } => Self::BUDGET_SPENT.until(*until, now),
             Refused::Landline(None) => Self::LANDLINE,
             Refused::Landline(Some(hint)) => Self::LANDLINE.with(hint),
             Refused::OptedOut => Self::OPTED_OUT.with("the person has replied STOP to the sender"),
@@ -255,22 +270,11 @@ impl Error {
             Refused::Blocked => Self::FRAUD.with("the provider blocks this range of numbers"),
             Refused::ByGuard { .. } => Self::FRAUD,
             Refused::Country => Self::COUNTRY.with("this country is not allowed"),
-            Refused::OtherRequest => Self::new(
-                20422,
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "The Idempotency-Key was used with another request. Use a new key for each request.",
-            ),
-            Refused::Ended => Self::conflict(
-                "The verification that the first request with this Idempotency-Key began has ended. Use a new key to \
-                 begin another.",
-            ),
-            Refused::Replaced => Self::conflict("A newer code for this number took the place of this one"),
-            Refused::GatewayFailed => {
-                bad_gateway("The provider refused the request or did not answer in time")
-            }
-            Refused::OutOfService { until } => {
-                bad_gateway("No provider for this number works at present").until(*until, now)
-            }
+            Refused::OtherRequest => Self::OTHER_REQUEST,
+            Refused::Ended => Self::ENDED,
+            Refused::Replaced => Self::REPLACED,
+            Refused::GatewayFailed => Self::GATEWAY_FAILED,
+            Refused::OutOfService { until } => Self::OUT_OF_SERVICE.until(*until, now),
         }
     }
 
@@ -289,7 +293,8 @@ impl Error {
 
     /// The answer in the form of a group of routes.
     pub fn answer(self, form: ErrorFormat) -> Response {
-        let Self { status, code, ref message, retry_after, .. } = self;
+        let Self { status, code, message, retry_after, cause } = &self;
+        let (status, code) = (*status, *code);
         let mut answer = match form {
             ErrorFormat::Envelope => response::plain(status, message),
             ErrorFormat::Message => response::message(status, message),
@@ -298,14 +303,14 @@ impl Error {
         let headers = answer.headers_mut();
         if let Some(seconds) = retry_after {
             let name = if form == ErrorFormat::Twilio { X_ONCEWARD_RETRY_AFTER } else { RETRY_AFTER };
-            headers.insert(name, seconds.into());
+            headers.insert(name, (*seconds).into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"onceward\""));
         }
         // For metrics and the log.
-        match (self.cause, NotServed::of(status, code)) {
-            (Cause::Refused(refusal), _) => drop(answer.extensions_mut().insert(refusal)),
+        match (cause, NotServed::of(status, code)) {
+            (Cause::Refused(refusal), _) => drop(answer.extensions_mut().insert(*refusal)),
             (_, Some(reason)) => answer = answer.because(reason),
             (_, None) => {}
         }
@@ -329,35 +334,25 @@ impl Display for Error {
 /// Why the server cannot serve a request now, in words for its client.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
-        let unavailable = Self::STANDS_BY;
         let error = match refusal {
-            Refusal::NumberBusy => {
-                Self::limited("Too many requests for this number are in progress. Try again shortly.")
-                    .shortly()
-            }
-            Refusal::Overloaded => unavailable.say("Too many requests are in progress. Try again shortly."),
-            Refusal::SendsOverloaded => {
-                unavailable.say("Too many messages are waiting to be sent. Try again shortly.")
-            }
+            Refusal::NumberBusy => Self::NUMBER_BUSY,
+            Refusal::Overloaded => Self::OVERLOADED,
+            Refusal::SendsOverloaded => Self::SENDS_OVERLOADED,
             Refusal::TableFull { table } => {
-                let message = match table {
-                    LimitedTable::Numbers | LimitedTable::TestNumbers => {
-                        "Too many numbers are being verified. Try again shortly.".into()
+                let full = match table {
+                    LimitedTable::Numbers | LimitedTable::TestNumbers => Self::NUMBERS_FULL,
+                    table => {
+                        Self::NUMBERS_FULL.say(format!("The server has too many {table}. Try again later."))
                     }
-                    table => Cow::from(format!("The server has too many {table}. Try again later.")),
                 };
-                Self { retry_after: Some(TABLE_FULL_SECONDS), ..unavailable.say(message) }
+                Self { retry_after: Some(TABLE_FULL_SECONDS), ..full }
             }
-            Refusal::StoreUnavailable => {
-                unavailable.say("The request could not be stored safely. Try again shortly.")
-            }
-            Refusal::OutcomeUnknown => {
-                Self::PANICKED.say("The outcome is unknown: the request may have been carried out.")
-            }
-            Refusal::Starting => unavailable.say("The server is starting. Try again shortly."),
-            Refusal::Stopping => unavailable.say("The server is stopping or restarting. Try again shortly."),
+            Refusal::StoreUnavailable => Self::NOT_STORED,
+            Refusal::OutcomeUnknown => Self::OUTCOME_UNKNOWN,
+            Refusal::Starting => Self::STARTING,
+            Refusal::Stopping => Self::STOPPING,
         };
-        error.of(Cause::Refused(refusal))
+        Self { cause: Cause::Refused(refusal), ..error }
     }
 }
 
@@ -399,37 +394,8 @@ fn with_masked_number(segment: &str) -> Cow<'_, str> {
     if masked == decoded { segment.into() } else { masked.into_owned().into() }
 }
 
-/// Why a body is not what its route reads: for the log and for the header of the compatible routes, since all get the
-/// same answer. No reason repeats what the client sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadBody {
-    #[error("it broke off, or its chunks are not valid")]
-    Broken,
-    #[error("it is not UTF-8")]
-    NotUtf8,
-    #[error("it is not JSON at line {line}, column {column}")]
-    NotJson {
-        line: usize,
-        /// In bytes, as all columns here.
-        column: usize,
-    },
-    #[error("it ends before the JSON does")]
-    Unfinished,
-    #[error("the field {field} is missing")]
-    Missing { field: &'static str },
-    #[error("the field {field} is given twice")]
-    Twice { field: &'static str },
-    #[error("it has something else at line {line}, column {column}, where {expected} must be")]
-    OtherType { expected: &'static str, line: usize, column: usize },
-    #[error("phoneNumber cannot be used: {0}")]
-    Number(NumberError),
-    #[error("the code is empty")]
-    EmptyCode,
-    #[error("the channel {0} is not served here")]
-    ChannelNotServed(&'static str),
-    #[error("it is not a report of this kind")]
-    Report,
-}
+/// Why a body is cut off.
+pub const BROKEN_OFF: &str = "it broke off, or its chunks are not valid";
 
 /// The fields of all bodies.
 const FIELDS: [&str; 7] = ["phoneNumber", "user", "code", "smsCode", "channel", "locale", "appHash"];
@@ -437,32 +403,28 @@ const FIELDS: [&str; 7] = ["phoneNumber", "user", "code", "smsCode", "channel", 
 /// The types in error messages.
 const TYPES: [&str; 2] = ["a string", "a JSON object"];
 
-impl From<serde_json::Error> for BadBody {
-    /// The parser's words are searched for ours and never passed on: they repeat the input.
-    fn from(error: serde_json::Error) -> Self {
-        use serde_json::error::Category;
+/// Why a body is not the JSON that its route reads. The parser's words are searched for ours and never passed on: they
+/// repeat the input.
+pub fn reason_of(error: &serde_json::Error) -> Cow<'static, str> {
+    use serde_json::error::Category;
 
-        // At the beginning the parser has read no column.
-        let (line, column) = (error.line(), error.column().max(1));
-        match error.classify() {
-            Category::Eof => Self::Unfinished,
-            Category::Syntax | Category::Io => Self::NotJson { line, column },
-            Category::Data => {
-                let words = error.to_string();
-                let field_after = |beginning: &str| {
-                    let rest = words.strip_prefix(beginning)?;
-                    FIELDS.into_iter().find(|field| rest.starts_with(&format!("`{field}`")))
-                };
-                if let Some(field) = field_after("missing field ") {
-                    return Self::Missing { field };
+    // At the beginning the parser has read no column. Columns are in bytes.
+    let (line, column) = (error.line(), error.column().max(1));
+    match error.classify() {
+        Category::Eof => "it ends before the JSON does".into(),
+        Category::Syntax | Category::Io => format!("it is not JSON at line {line}, column {column}").into(),
+        Category::Data => {
+            let words = error.to_string();
+            for (beginning, problem) in [("missing", "is missing"), ("duplicate", "is given twice")] {
+                let rest = words.strip_prefix(beginning).unwrap_or_default();
+                let is_it = |field: &&str| rest.starts_with(&format!(" field `{field}`"));
+                if let Some(field) = FIELDS.into_iter().find(is_it) {
+                    return format!("the field {field} {problem}").into();
                 }
-                if let Some(field) = field_after("duplicate field ") {
-                    return Self::Twice { field };
-                }
-                let rest = words.rsplit_once(", expected ").map_or("", |(_, rest)| rest);
-                let expected = TYPES.into_iter().find(|name| rest.starts_with(name));
-                Self::OtherType { expected: expected.unwrap_or("another type"), line, column }
             }
+            let rest = words.rsplit_once(", expected ").map_or("", |(_, rest)| rest);
+            let expected = TYPES.into_iter().find(|name| rest.starts_with(name)).unwrap_or("another type");
+            format!("it has something else at line {line}, column {column}, where {expected} must be").into()
         }
     }
 }
@@ -546,7 +508,7 @@ mod tests {
         let of_all_routes = document.split("\n## ").nth(1).expect("the section of all routes");
         let lines: Vec<&str> = of_all_routes.lines().filter(|line| line.starts_with("* ")).collect();
         let problems = [
-            Error::body(BadBody::NotUtf8),
+            Error::body("it is not UTF-8"),
             Error::UNAUTHENTICATED,
             Error::FORBIDDEN,
             Refusal::NumberBusy.into(),

@@ -12,7 +12,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::error::{BadBody, Error};
+use super::error::{Error, reason_of};
 use super::response;
 use crate::config::{Pairs, Spelling, Wrong, read_members, read_one, read_whole};
 
@@ -69,8 +69,7 @@ impl Form {
             return Err(Error::MEDIA_TYPE);
         }
         let Pairs(pairs) = serde_json::from_slice(body).map_err(|error| {
-            let reason = BadBody::from(error);
-            Error::invalid(format!("The body is not a JSON object: {reason}"))
+            Error::invalid(format!("The body is not a JSON object: {}", reason_of(&error)))
         })?;
         Ok(Self { pairs, spelling: Spelling::Json })
     }

@@ -1,13 +1,11 @@
 //! The limits on log lines about requests that are refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::mem::Discriminant;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::error::BadBody;
 use crate::observe::log_limit::OncePerSecond;
 use crate::verification::numbers::Refusal;
 
@@ -15,8 +13,8 @@ use crate::verification::numbers::Refusal;
 #[derive(Default)]
 pub struct Logs {
     pub refusals: RefusalLog,
-    /// Bad bodies at the compatible routes, by route and reason.
-    pub bad_bodies: Mutex<HashMap<(String, Discriminant<BadBody>), OncePerSecond>>,
+    /// Bad bodies at the compatible routes, by route and the beginning of the reason: the rest has places and signs.
+    pub bad_bodies: Mutex<HashMap<(String, String), OncePerSecond>>,
     /// Requests that were refused because every circuit is open.
     pub out_of_service: OncePerSecond,
     /// Requests with a wrong credential.

@@ -19,7 +19,6 @@
 mod admin;
 mod api;
 mod app;
-mod base;
 mod call;
 mod callbacks;
 mod compatible;

@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::api::paging::{Meta, Paging};
+use super::api::paging::{ListMeta, Paging};
 use super::app::{App, FrontEnd};
 use super::form::{FORM, JSON};
 use super::group::{Access, Group};
@@ -460,7 +460,7 @@ fn success_schema(doc: &Doc, schemas: &mut SchemaGenerator) -> Option<Value> {
         Content::List(item, key, further) => {
             let mut members =
                 Map::from_iter([(key.to_owned(), json!({ "type": "array", "items": item(schemas) }))]);
-            for (name, schema) in further.into_iter().chain([("meta", schema::<Meta> as SchemaOf)]) {
+            for (name, schema) in further.into_iter().chain([("meta", schema::<ListMeta> as SchemaOf)]) {
                 members.insert(name.to_owned(), schema(schemas).to_value());
             }
             let names: Vec<String> = members.keys().cloned().collect();

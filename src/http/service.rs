@@ -1,6 +1,5 @@
 //! What the routes of a group have in common: the layer around them, from the head of a request to its answer.
 
-use std::mem::discriminant;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use tracing::{Level, debug, enabled, error, info, warn};
 use super::app::{App, ServedRoutes};
 use super::call::Origin;
 use super::connection::{Arrived, Connection};
-use super::error::{BadBody, Cause, Error};
+use super::error::{BROKEN_OFF, Cause, Error};
 use super::group::Group;
 use super::request::{self, X_REQUEST_ID};
 use super::response::{ErrorFormat, NeedsMethods, NotServed, ResponseExt as _};
@@ -81,7 +80,7 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
         Error::STANDS_BY.answer(group.errors)
     } else {
         let is_cut =
-            |error: &Error| *error == Error::BODY_TOO_SLOW || error.cause == Cause::Body(BadBody::Broken);
+            |error: &Error| *error == Error::BODY_TOO_SLOW || error.cause == Cause::Body(BROKEN_OFF.into());
         breaks_off = body.as_ref().is_err_and(is_cut);
         origin.answer(head, body, next).await
     };
@@ -113,7 +112,7 @@ async fn read_body(mut body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
         while length <= MOST_DISCARDED
             && let Some(frame) = body.frame().await
         {
-            let frame = frame.map_err(|_| Error::body(BadBody::Broken))?;
+            let frame = frame.map_err(|_| Error::body(BROKEN_OFF))?;
             let data = frame.into_data().unwrap_or_default();
             length += data.len();
             if length <= limit {
@@ -231,19 +230,20 @@ impl Origin {
     /// reason than a header.
     fn told(&self, mut error: Error, is_for_people: bool) -> Response {
         let (group, mut reason) = (self.group, None);
-        match error.cause {
+        match error.cause.clone() {
             Cause::NoResource => error = error.at(self.uri.path()),
             Cause::Body(why) => {
                 let (route, request_id) = (self.route().to_owned(), self.request_id().to_owned());
                 debug!(request_id, route, reason = %why, "request body refused");
                 if group.is_compatible() {
                     let mut logs = self.connection.server.logs.bad_bodies.lock();
-                    let log = logs.entry((route.clone(), discriminant(&why))).or_default();
+                    let kind = why.get(..16).unwrap_or(&why).to_owned();
+                    let (log, why) = (logs.entry((route.clone(), kind)).or_default(), why.clone());
                     log.note(
                         move |count| info!(request_id, route, reason = %why, count, "request body refused"),
                     );
                 }
-                reason = Some(why.to_string());
+                reason = Some(why.into_owned());
             }
             // The contract has one message for each 500 of these routes.
             Cause::Refused(Refusal::OutcomeUnknown)

@@ -434,13 +434,13 @@ impl From<domain::Timestamp> for Date {
 pub struct Url(pub String);
 
 /// The addresses and ids that answers are made with.
-pub struct Frame<'a> {
+pub struct Frame {
     /// The beginning of every address, up to and with `/v2`.
-    pub base: Cow<'a, str>,
+    pub base: String,
     pub account: Sid,
 }
 
-impl Frame<'_> {
+impl Frame {
     pub fn url(&self, path: impl Display) -> Url {
         Url(format!("{}{path}", self.base))
     }

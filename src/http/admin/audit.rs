@@ -1,14 +1,7 @@
 //! The audit log, the newest entries first.
 
-use askama::Template;
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-use super::list::{self, List};
-use super::page::{AdminRequest, PageResult, moment};
-use crate::domain::{SidKind, Timestamp};
-use crate::http::api::audit::AuditEntryView;
-use crate::http::values;
+use super::prelude::*;
+use crate::http::api::audit;
 use crate::registry::audit::AuditEntry;
 
 const PATH: &str = "/admin/audit";
@@ -48,7 +41,7 @@ struct Row {
     target: String,
     /// What is other now.
     values: String,
-    view: AuditEntryView,
+    view: audit::AuditEntry,
 }
 
 /// `GET /admin/audit`.
@@ -71,7 +64,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let keys = registry.keys(None);
     let account = registry.account_sid();
     let entries = entries.into_iter().map(|entry| {
-        let (view, resource) = (AuditEntryView::new(account, &entry), entry.resource());
+        let (view, resource) = (audit::AuditEntry::new(account, &entry), entry.resource());
         let AuditEntry { at, service, subject, changes: values, .. } = entry;
         let known = service.and_then(|sid| registry.service(&sid).ok());
         let of_service = known.as_ref().map(|service| format!("/admin/services/{}", service.sid));

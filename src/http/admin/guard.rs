@@ -2,19 +2,12 @@
 
 use std::sync::Arc;
 
-use askama::Template;
-
-use super::page::{AdminRequest, PageResult, html, moment};
-use super::session::{NO_ACTION, Notice};
-use super::words::grouped;
-use crate::domain::{Region, ServiceId, Timestamp};
+use super::prelude::*;
 use crate::limits::guard::operator::{
     Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, readable, subject,
 };
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
-use crate::registry::Service;
-use crate::verification::numbers::Refusal;
 
 /// Items of each type: the page stays below 30 kB with all four full, and with fewer below an explanation.
 const MOST_ITEMS: usize = 15;

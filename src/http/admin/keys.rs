@@ -1,16 +1,8 @@
 //! API keys: the list, a new one, and their revocation.
 
-use askama::Template;
-use axum::response::Response;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use tracing::info;
 
-use super::list::{self, List};
-use super::page::{AdminRequest, PageResult, moment};
-use super::session::{NO_ACTION, Notice};
-use crate::domain::{ServiceId, Sid, SidKind};
-use crate::http::values;
+use super::prelude::*;
 use crate::registry::{ApiKey, Revocation, Scope, Scopes};
 
 const PATH: &str = "/admin/keys";

@@ -1,18 +1,11 @@
 //! The list of messages: every attempt of every gateway, with filters in the address.
 
-use askama::Template;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use tracing::info;
 
-use super::list::{self, List};
-use super::page::{AdminRequest, PageResult, moment};
-use super::words::money;
+use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
-use crate::domain::GatewayName;
 use crate::http::api::attempts::message_status;
-use crate::http::values;
 use crate::verification::verify::{AttemptQuery, SealedAttempt};
 
 const PATH: &str = "/admin/messages";

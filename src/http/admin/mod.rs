@@ -21,6 +21,7 @@ mod number;
 mod overview;
 mod page;
 mod plot;
+mod prelude;
 mod refusals;
 mod search;
 mod services;

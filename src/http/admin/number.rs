@@ -3,25 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
-use askama::Template;
-use axum::response::Response;
 use futures_util::{StreamExt as _, stream};
 
 use super::answer::Answer;
 use super::messages::checked;
-use super::page::{AdminRequest, PageResult, html, moment};
-use super::session::{NO_ACTION, Notice};
+use super::prelude::*;
 use super::webhooks::state_of;
-use super::words::time_left;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
-use crate::domain::{NumberLookup, PhoneNumber, Sid, Timestamp};
+use crate::domain::NumberLookup;
 use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::refusals_in_words;
 use crate::limits::guard::{Refusals, RefusedNumber, Rule};
-use crate::registry::Service;
-use crate::verification::numbers::Refusal;
 use crate::verification::verify::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };

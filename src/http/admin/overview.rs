@@ -3,24 +3,16 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use askama::Template;
-use schemars::JsonSchema;
-use serde::Deserialize;
-
 use super::figures::{Figure, SOME, Step, causes, figures, funnel, refused_by};
-use super::list::List;
-use super::page::{AdminRequest, PageResult, html, moment};
 use super::plot::{Plot, Plots};
+use super::prelude::*;
 use super::span::{DAY, RANGES, Range, Span};
-use super::words::{grouped, money, share, time_left};
 use crate::config::members;
 use crate::delivery::{Circuit, GatewayState};
-use crate::domain::{GatewayName, Region, ServiceId, Sid, Timestamp, seconds_up};
-use crate::http::values;
+use crate::domain::seconds_up;
 use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
-use crate::verification::numbers::Refusal;
 use crate::verification::verify::LockedNumber;
 
 /// Rows of a table, without the one of all others.

@@ -1,13 +1,6 @@
 //! The list of numbers that were refused messages, and by what.
 
-use askama::Template;
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-use super::list::{self, List};
-use super::page::{AdminRequest, PageResult, moment};
-use crate::domain::Timestamp;
-use crate::http::values;
+use super::prelude::*;
 use crate::limits::guard::RefusedNumber;
 use crate::limits::guard::operator::by;
 

@@ -2,12 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use axum::response::Response;
-
-use super::page::{AdminRequest, PageResult};
-use super::session::Notice;
-use crate::domain::{PhoneNumber, Sid, SidKind, meant};
-use crate::http::pages::redirect;
+use super::prelude::*;
+use crate::domain::meant;
 use crate::limits::guard::RefusedNumber;
 use crate::verification::verify::{AttemptQuery, Refused};
 use crate::webhook::{Delivery, EventId};

@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use askama::Template;
-use axum::response::Response;
 use serde_json::Value;
 
-use super::list::{self, Field, List, text_of};
-use super::page::{AdminRequest, PageResult, html, moment};
-use super::session::{NO_ACTION, Notice};
+use super::list::{Field, text_of};
+use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::services::{new_settings, settings};
-use crate::http::error::Error;
-use crate::http::pages::redirect;
-use crate::registry::{Origin, Service};
+use crate::registry::Origin;
 use crate::verification::hosted::SessionRequest;
 
 const PATH: &str = "/admin/services";

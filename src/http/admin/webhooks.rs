@@ -4,20 +4,9 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
-use askama::Template;
-use axum::response::Response;
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-use super::list::{self, List};
-use super::page::{AdminRequest, PageResult, moment, words_of};
-use super::session::{NO_ACTION, Notice};
-use super::words::time_left;
-use crate::domain::{Sid, SidKind};
+use super::prelude::*;
 use crate::http::api::webhooks::Fields;
-use crate::http::error::Error;
-use crate::http::values;
-use crate::registry::{Service, Webhook, WebhookStatus};
+use crate::registry::{Webhook, WebhookStatus};
 use crate::webhook::{Delivery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad};
 
 const PATH: &str = "/admin/webhooks";

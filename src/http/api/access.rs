@@ -1,6 +1,6 @@
 //! One request below `/v2`: who sent it, the service in its path, and what its handler needs.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -31,6 +31,7 @@ pub struct Caller {
     pub running: Arc<Running>,
     pub who: registry::Caller,
     host: Option<HeaderValue>,
+    frame: OnceLock<Frame>,
 }
 
 /// The same below a service, which the caller may know, with the variable segments of the path behind it.
@@ -82,7 +83,7 @@ impl FromRequestParts<App> for Caller {
         let who = origin.sender(&parts.headers)?;
         check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
         let host = parts.headers.get(HOST).cloned();
-        Ok(Self { origin, running, who, host })
+        Ok(Self { origin, running, who, host, frame: OnceLock::new() })
     }
 }
 
@@ -171,12 +172,12 @@ impl Caller {
     }
 
     /// What answers are made with.
-    pub fn frame(&self) -> Frame<'_> {
-        let host = self.host.as_ref().and_then(|host| host.to_str().ok());
-        Frame {
-            base: self.origin.app.base(&self.origin.uri, host).into(),
-            account: self.running.registry.account_sid(),
-        }
+    pub fn frame(&self) -> &Frame {
+        self.frame.get_or_init(|| {
+            let host = self.host.as_ref().and_then(|host| host.to_str().ok());
+            let base = self.origin.app.base(&self.origin.uri, host);
+            Frame { base, account: self.running.registry.account_sid() }
+        })
     }
 
     /// The channel that the parameter `Channel` asks for; `None` for the one that the service begins with.

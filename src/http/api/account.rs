@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::prelude::*;
 use crate::domain::PhoneNumber;
 use crate::limits::guard::EntryError;
-use crate::registry::{self, Template};
+use crate::registry;
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -30,7 +30,7 @@ pub struct SafeNumber {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct TestNumber {
+pub struct NewTestNumber {
     /// A number in E.164 form, in which x stands for any digit.
     pub pattern: values::Pattern,
     /// The code that verifies it.
@@ -45,8 +45,7 @@ pub struct TestNumber {
 
 /// Texts of messages, in several languages.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Template")]
-pub struct TemplateView {
+pub struct Template {
     pub sid: TemplateSid,
     pub account_sid: AccountSid,
     pub friendly_name: String,
@@ -56,8 +55,8 @@ pub struct TemplateView {
     pub translations: BTreeMap<String, TranslationView>,
 }
 
-impl TemplateView {
-    pub fn new(frame: &Frame<'_>, template: &Template) -> Self {
+impl Template {
+    pub fn new(frame: &Frame, template: &registry::Template) -> Self {
         Self {
             sid: Id(template.sid),
             account_sid: Id(frame.account),
@@ -126,8 +125,7 @@ impl SafeNumberView {
 
 /// Numbers that receive no message and have a known code.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TestNumber")]
-pub struct TestNumberView {
+pub struct TestNumber {
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
     /// In E.164 form; `x` stands for any digit.
@@ -139,8 +137,8 @@ pub struct TestNumberView {
     pub url: Url,
 }
 
-impl TestNumberView {
-    pub fn new(frame: &Frame<'_>, service: Sid, number: &registry::TestNumber) -> Self {
+impl TestNumber {
+    pub fn new(frame: &Frame, service: Sid, number: &registry::TestNumber) -> Self {
         Self {
             service_sid: Id(service),
             account_sid: Id(frame.account),
@@ -156,11 +154,11 @@ impl TestNumberView {
 async fn list_templates(
     caller: Caller,
     Listing(TemplateFilters { friendly_name }, page): Listing<TemplateFilters>,
-) -> Result<Listed<TemplateView>, Error> {
+) -> Result<Listed<Template>, Error> {
     let is_listed = |name: &str| friendly_name.as_ref().is_none_or(|wanted| wanted.0 == *name);
-    let (frame, templates) = (caller.frame(), caller.running.registry.templates().iter());
+    let templates = caller.running.registry.templates().iter();
     let listed = templates.filter(|template| is_listed(&template.friendly_name));
-    page.of_all("templates", listed, |template| TemplateView::new(&frame, template))
+    page.of_all("templates", listed, |template| Template::new(caller.frame(), template))
 }
 
 async fn create_safe_number(
@@ -193,17 +191,16 @@ async fn delete_safe_number(caller: Caller, Segments(number): Segments<values::P
 async fn list_test_numbers(
     InService(caller, service, ()): InService,
     Listing((), page): Listing,
-) -> Result<Listed<TestNumberView>, Error> {
-    let frame = caller.frame();
-    let view = |number| TestNumberView::new(&frame, service.sid, number);
+) -> Result<Listed<TestNumber>, Error> {
+    let view = |number| TestNumber::new(caller.frame(), service.sid, number);
     page.of_all("test_numbers", &service.test_numbers, view)
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
 async fn create_test_number(
     InService(caller, service, ()): InService,
-    Params(new): Params<TestNumber>,
-) -> Made<TestNumberView> {
+    Params(new): Params<NewTestNumber>,
+) -> Made<TestNumber> {
     let (pattern, code, force) = (new.pattern.0, new.code.0, new.force.unwrap_or(false));
     if force && !caller.who.may_everywhere(Scope::Admin) {
         return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
@@ -211,7 +208,7 @@ async fn create_test_number(
     let expires = new.date_expires.map_or_else(|| caller.now().plus(LASTS), |at| at.0);
     let number = registry::TestNumber { pattern, code, expires, force };
     let number = caller.registry().put_test_number(service.sid, number).await?;
-    created(TestNumberView::new(&caller.frame(), service.sid, &number))
+    created(TestNumber::new(caller.frame(), service.sid, &number))
 }
 
 /// `DELETE` of a test number, by its pattern.
@@ -223,9 +220,9 @@ async fn delete_test_number(InService(caller, service, pattern): InService<Strin
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Test numbers", "Numbers that receive no message and have a known code. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/TestNumbers", create_test_number, made::<TestNumber, TestNumberView>("CreateTestNumber", "Create a test number")
+        .post("/v2/Services/{ServiceSid}/TestNumbers", create_test_number, made::<NewTestNumber, TestNumber>("CreateTestNumber", "Create a test number")
                 .about("Replaces a test number with the same pattern. The server refuses a pattern that could match a real subscriber's number, unless Force is true."))
-        .get("/v2/Services/{ServiceSid}/TestNumbers", list_test_numbers, list_of::<(), TestNumberView>("test_numbers", "ListTestNumber", "List test numbers"))
+        .get("/v2/Services/{ServiceSid}/TestNumbers", list_test_numbers, list_of::<(), TestNumber>("test_numbers", "ListTestNumber", "List test numbers"))
         .delete("/v2/Services/{ServiceSid}/TestNumbers/{Pattern}", delete_test_number, gone::<()>("DeleteTestNumber", "Delete a test number"))
 }
 
@@ -233,7 +230,7 @@ pub fn routes() -> Routes {
 pub fn account_routes() -> Routes {
     Routes::new("Templates and the safe list", "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for \
             the account itself.", Group::twilio(Access::Account("the safe list")))
-        .get("/v2/Templates", list_templates, list_of::<TemplateFilters, TemplateView>("templates", "ListVerificationTemplate", "List templates")
+        .get("/v2/Templates", list_templates, list_of::<TemplateFilters, Template>("templates", "ListVerificationTemplate", "List templates")
                 .about("Templates are built in or come from the configuration.").access(Access::AnyScope))
         .post("/v2/SafeList/Numbers", create_safe_number, made::<SafeNumber, SafeNumberView>("CreateSafelist", "Add a number to the safe list"))
         .get("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number, ok::<(), SafeNumberView>("FetchSafelist", "Fetch a number of the safe list"))

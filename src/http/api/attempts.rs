@@ -12,7 +12,6 @@ pub struct Filters {
     /// Created at or after this time.
     pub date_created_after: Option<values::Timestamp>,
     /// Created before this time.
-    #[schemars(example = &"2026-02-28T12:00:00Z")]
     pub date_created_before: Option<values::Timestamp>,
     /// To this number.
     #[serde(rename = "ChannelData.To")]
@@ -37,7 +36,6 @@ pub struct SummaryFilters {
     /// Created at or after this time.
     pub date_created_after: Option<values::Timestamp>,
     /// Created before this time.
-    #[schemars(example = &"2026-02-28T12:00:00Z")]
     pub date_created_before: Option<values::Timestamp>,
     /// To this country, two letters of ISO 3166-1.
     pub country: Option<values::Region>,
@@ -49,8 +47,7 @@ pub struct SummaryFilters {
 
 /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Attempt")]
-pub struct AttemptView {
+pub struct Attempt {
     pub sid: AttemptSid,
     pub account_sid: AccountSid,
     /// Null if the service has been deleted.
@@ -67,8 +64,8 @@ pub struct AttemptView {
     pub url: Url,
 }
 
-impl AttemptView {
-    pub fn new(frame: &Frame<'_>, service: Option<Sid>, attempt: &SealedAttempt) -> Self {
+impl Attempt {
+    pub fn new(frame: &Frame, service: Option<Sid>, attempt: &SealedAttempt) -> Self {
         Self {
             sid: Id(attempt.sid),
             account_sid: Id(frame.account),
@@ -100,7 +97,6 @@ impl AttemptView {
 
 /// Not served.
 #[derive(Default, Serialize, JsonSchema)]
-#[schemars(rename = "Price")]
 pub struct Price {
     value: (),
     currency: (),
@@ -136,8 +132,7 @@ pub struct ChannelData {
 
 /// The number of attempts that led to a verified number.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "AttemptsSummary")]
-pub struct SummaryView {
+pub struct AttemptsSummary {
     pub total_attempts: u64,
     pub total_converted: u64,
     pub total_unconverted: u64,
@@ -170,7 +165,7 @@ fn percentage(part: u64, whole: u64) -> String {
 async fn list(
     caller: Caller,
     Listing(filters, mut page): Listing<Filters>,
-) -> Result<Listed<AttemptView>, Error> {
+) -> Result<Listed<Attempt>, Error> {
     let wanted = AttemptQuery {
         services: services(&caller, filters.verify_service_sid),
         after: filters.date_created_after.map(|after| after.0),
@@ -185,27 +180,26 @@ async fn list(
         ..AttemptQuery::default()
     };
     let found = caller.running.verifying.messages(wanted).await?.records;
-    let frame = caller.frame();
     let view = |attempt: &SealedAttempt| {
-        AttemptView::new(&frame, caller.service_sid(attempt.listed.id.key.service), attempt)
+        Attempt::new(caller.frame(), caller.service_sid(attempt.listed.id.key.service), attempt)
     };
     Ok(page.of("attempts", &found, view))
 }
 
-async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answer<AttemptView> {
+async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answer<Attempt> {
     let attempt = caller.done(caller.running.verifying.attempt(sid).await)?;
     let service = attempt.listed.id.key.service;
     if caller.who.service().is_some_and(|own| own != service) {
         return Err(Error::NO_RESOURCE);
     }
-    Ok(Json(AttemptView::new(&caller.frame(), caller.service_sid(service), &attempt)))
+    Ok(Json(Attempt::new(caller.frame(), caller.service_sid(service), &attempt)))
 }
 
 async fn summary(
     caller: Caller,
     _turn: Turn,
     Params(filters): Params<SummaryFilters>,
-) -> Answer<SummaryView> {
+) -> Answer<AttemptsSummary> {
     let wanted = AttemptQuery {
         services: services(&caller, filters.verify_service_sid),
         after: filters.date_created_after.map(|after| after.0),
@@ -217,13 +211,12 @@ async fn summary(
         ..AttemptQuery::default()
     };
     let summary = caller.done(caller.running.verifying.summary(wanted).await)?;
-    let frame = caller.frame();
-    Ok(Json(SummaryView {
+    Ok(Json(AttemptsSummary {
         total_attempts: summary.total,
         total_converted: summary.converted,
         total_unconverted: summary.total.saturating_sub(summary.converted),
         conversion_rate_percentage: percentage(summary.converted, summary.total),
-        url: frame.url("/Attempts/Summary"),
+        url: caller.frame().url("/Attempts/Summary"),
     }))
 }
 
@@ -238,10 +231,10 @@ fn services(caller: &Caller, asked: Option<ServiceSid>) -> Option<Vec<ServiceId>
 #[rustfmt::skip] // A table.
 pub fn with_routes(verifications: Routes) -> Routes {
     verifications
-        .get("/v2/Attempts", list, list_of::<Filters, AttemptView>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
+        .get("/v2/Attempts", list, list_of::<Filters, Attempt>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
                 .about("Newest first."))
-        .get("/v2/Attempts/{Sid}", fetch, ok::<(), AttemptView>("FetchVerificationAttempt", "Fetch an attempt"))
-        .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, SummaryView>("FetchVerificationAttemptsSummary", "Summarize attempts"))
+        .get("/v2/Attempts/{Sid}", fetch, ok::<(), Attempt>("FetchVerificationAttempt", "Fetch an attempt"))
+        .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `/v2/Audit`, which is not Twilio's: who changed what, and when.
 
 use super::prelude::*;
-use crate::registry::audit::AuditEntry;
+use crate::registry::audit;
 use crate::shard::LogRange;
 
 #[derive(Deserialize, JsonSchema)]
@@ -12,14 +12,12 @@ pub struct Filters {
     /// Created at or after this time.
     pub date_created_after: Option<values::Timestamp>,
     /// Created before this time.
-    #[schemars(example = &"2026-02-28T12:00:00Z")]
     pub date_created_before: Option<values::Timestamp>,
 }
 
 /// A change, and who made it.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "AuditEntry")]
-pub struct AuditEntryView {
+pub struct AuditEntry {
     pub account_sid: AccountSid,
     pub date_created: Date,
     /// Equal changes by one author within an hour are one entry; `date_created` is the last of them.
@@ -48,8 +46,8 @@ pub struct AuditEntryView {
     pub request_id: Option<String>,
 }
 
-impl AuditEntryView {
-    pub fn new(account: Sid, entry: &AuditEntry) -> Self {
+impl AuditEntry {
+    pub fn new(account: Sid, entry: &audit::AuditEntry) -> Self {
         Self {
             account_sid: Id(account),
             date_created: entry.at.into(),
@@ -70,7 +68,7 @@ impl AuditEntryView {
     }
 }
 
-impl AuditEntryView {
+impl AuditEntry {
     /// The action, and how often.
     pub fn what(&self) -> String {
         if self.times > 1 {
@@ -93,7 +91,7 @@ impl AuditEntryView {
 async fn list(
     caller: Caller,
     Listing(filters, mut page): Listing<Filters>,
-) -> Result<Listed<AuditEntryView>, Error> {
+) -> Result<Listed<AuditEntry>, Error> {
     let service = filters.service_sid.map(|sid| sid.0);
     let until = Some(page.until(filters.date_created_before.map(|before| before.0)));
     let own =
@@ -103,17 +101,17 @@ async fn list(
         let (service, since) =
             (service.or(own), filters.date_created_after.map(|after| after.0).unwrap_or_default());
         let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
-        let fits = |entry: &AuditEntry| service.is_none() || entry.service == service;
+        let fits = |entry: &audit::AuditEntry| service.is_none() || entry.service == service;
         let range = LogRange { since, until, fits, skip, limit, read };
         found = caller.running.registry.audit().list(None, range).await?.records;
     }
     let account = caller.running.registry.account_sid();
-    Ok(page.of("entries", &found, |entry| AuditEntryView::new(account, entry)))
+    Ok(page.of("entries", &found, |entry| AuditEntry::new(account, entry)))
 }
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Audit log", "Who changed services, keys, webhooks, the guard and numbers, and when. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
-        .get("/v2/Audit", list, list_of::<Filters, AuditEntryView>("entries", "ListAuditEntry", "List changes")
+        .get("/v2/Audit", list, list_of::<Filters, AuditEntry>("entries", "ListAuditEntry", "List changes")
                 .about("Newest first. A key for one service sees the changes of that service."))
 }

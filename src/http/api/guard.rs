@@ -22,7 +22,6 @@ pub struct NewEntry {
     /// Whether messages need no allowance, are refused, or go only to numbers that were verified in the last 30 days.
     pub action: values::EntryAction,
     /// The length; the default is 720.
-    #[schemars(example = 90)]
     pub minutes: Option<values::Whole<1, MOST_MINUTES>>,
     /// For this service. Without it for all services, or for the service of the key.
     pub service_sid: Option<values::ServiceSid>,

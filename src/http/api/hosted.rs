@@ -35,8 +35,7 @@ pub struct Redeemed {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "HostedSession")]
-pub struct HostedSessionView {
+pub struct HostedSession {
     pub sid: HostedSessionSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
@@ -46,8 +45,7 @@ pub struct HostedSessionView {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "HostedSessionResult")]
-pub struct SessionResultView {
+pub struct HostedSessionResult {
     pub sid: HostedSessionSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
@@ -64,7 +62,7 @@ pub struct SessionResultView {
 async fn create(
     InService(caller, service, ()): InService,
     Params(params): Params<NewSession>,
-) -> Made<HostedSessionView> {
+) -> Made<HostedSession> {
     let channels = params.channels.map(|channels| channels.0).unwrap_or_default();
     caller.check_served("Channels", &channels)?;
     if params.to.is_some() && params.to_hint.is_some() {
@@ -90,7 +88,7 @@ async fn create(
     let (secret, expires) = caller.running.hosted.create(service.id, session).await?;
     let frame = caller.frame();
     let address = Url(format!("{}/verify/{}", frame.base.trim_end_matches("/v2"), secret.expose()));
-    created(HostedSessionView {
+    created(HostedSession {
         sid: Id(secret.sid()),
         service_sid: Id(service.sid),
         account_sid: Id(frame.account),
@@ -103,14 +101,14 @@ async fn create(
 async fn result(
     InService(caller, service, Id(sid)): InService<HostedSessionSid>,
     Params(Redeemed { code }): Params<Redeemed>,
-) -> Answer<SessionResultView> {
+) -> Answer<HostedSessionResult> {
     let result =
         caller.running.hosted.redeem(service.id, &sid, &code.0).await.map_err(|denied| match denied {
             Denied::Refused(refusal) => refusal.into(),
             _ => Error::NO_RESOURCE,
         })?;
     let frame = caller.frame();
-    Ok(Json(SessionResultView {
+    Ok(Json(HostedSessionResult {
         sid: Id(sid),
         service_sid: Id(service.sid),
         account_sid: Id(frame.account),
@@ -125,8 +123,8 @@ async fn result(
 pub fn routes() -> Routes {
     Routes::new("Hosted sessions", "A page of this server on which a person verifies a number, and its result. API keys need the scope \
             verify. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Verify)))
-        .post("/v2/Services/{ServiceSid}/HostedSessions", create, made::<NewSession, HostedSessionView>("CreateHostedSession", "Create a hosted session")
+        .post("/v2/Services/{ServiceSid}/HostedSessions", create, made::<NewSession, HostedSession>("CreateHostedSession", "Create a hosted session")
                 .about("Lead the person to its url, which works once."))
-        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result, ok::<Redeemed, SessionResultView>("CreateHostedSessionResult", "Exchange the code for the result")
+        .post("/v2/Services/{ServiceSid}/HostedSessions/{Sid}/Result", result, ok::<Redeemed, HostedSessionResult>("CreateHostedSessionResult", "Exchange the code for the result")
                 .about("Once, within 60 s after the person came back. Anything else is 404."))
 }

@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 use crate::http::form::Form;
-use crate::registry::{Bucket, RateLimit};
+use crate::registry;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -35,8 +35,7 @@ pub struct BucketFields {
 
 /// A named limit: requests pass values for it, and its buckets count them.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "RateLimit")]
-pub struct RateLimitView {
+pub struct RateLimit {
     pub sid: RateLimitSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
@@ -50,8 +49,8 @@ pub struct RateLimitView {
     pub links: RateLimitLinks,
 }
 
-impl RateLimitView {
-    pub fn new(frame: &Frame<'_>, service: Sid, limit: &RateLimit) -> Self {
+impl RateLimit {
+    pub fn new(frame: &Frame, service: Sid, limit: &registry::RateLimit) -> Self {
         Self {
             sid: Id(limit.sid),
             service_sid: Id(service),
@@ -75,8 +74,7 @@ pub struct RateLimitLinks {
 
 /// The number of requests with one value that are allowed within an interval.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Bucket")]
-pub struct BucketView {
+pub struct Bucket {
     pub sid: BucketSid,
     pub rate_limit_sid: RateLimitSid,
     pub service_sid: ServiceSid,
@@ -90,8 +88,8 @@ pub struct BucketView {
     pub url: Url,
 }
 
-impl BucketView {
-    pub fn new(frame: &Frame<'_>, service: Sid, limit: Sid, bucket: &Bucket) -> Self {
+impl Bucket {
+    pub fn new(frame: &Frame, service: Sid, limit: Sid, bucket: &registry::Bucket) -> Self {
         Self {
             sid: Id(bucket.sid),
             rate_limit_sid: Id(limit),
@@ -109,32 +107,31 @@ impl BucketView {
 async fn list(
     InService(caller, service, ()): InService,
     Listing((), page): Listing,
-) -> Result<Listed<RateLimitView>, Error> {
-    let frame = caller.frame();
-    let view = |limit| RateLimitView::new(&frame, service.sid, limit);
+) -> Result<Listed<RateLimit>, Error> {
+    let view = |limit| RateLimit::new(caller.frame(), service.sid, limit);
     page.of_all("rate_limits", &service.rate_limits, view)
 }
 
 async fn create(
     InService(caller, service, ()): InService,
     Params(new): Params<NewRateLimit>,
-) -> Made<RateLimitView> {
+) -> Made<RateLimit> {
     let description = new.description.map(|text| text.0);
     let limit = caller.registry().create_rate_limit(service.sid, new.unique_name.0, description).await?;
-    created(RateLimitView::new(&caller.frame(), service.sid, &limit))
+    created(RateLimit::new(caller.frame(), service.sid, &limit))
 }
 
-async fn fetch(InService(caller, service, key): InService<String>) -> Answer<RateLimitView> {
-    Ok(Json(RateLimitView::new(&caller.frame(), service.sid, limit(&service, &key)?)))
+async fn fetch(InService(caller, service, key): InService<String>) -> Answer<RateLimit> {
+    Ok(Json(RateLimit::new(caller.frame(), service.sid, limit(&service, &key)?)))
 }
 
-async fn update(InService(caller, service, key): InService<String>, form: Form) -> Answer<RateLimitView> {
+async fn update(InService(caller, service, key): InService<String>, form: Form) -> Answer<RateLimit> {
     let limit = limit(&service, &key)?;
     let is_removed = form.has("Description", "");
     let given = form.read::<ChangedRateLimit>()?.description.map(|text| text.0);
     let description = given.or_else(|| limit.description.clone()).filter(|_| !is_removed);
     let changed = caller.registry().update_rate_limit(service.sid, limit.sid, description).await?;
-    Ok(Json(RateLimitView::new(&caller.frame(), service.sid, &changed)))
+    Ok(Json(RateLimit::new(caller.frame(), service.sid, &changed)))
 }
 
 async fn delete_limit(InService(caller, service, key): InService<String>) -> Gone {
@@ -146,36 +143,37 @@ async fn delete_limit(InService(caller, service, key): InService<String>) -> Gon
 async fn list_buckets(
     InService(caller, service, key): InService<String>,
     Listing((), page): Listing,
-) -> Result<Listed<BucketView>, Error> {
-    let (limit, frame) = (limit(&service, &key)?, caller.frame());
-    page.of_all("buckets", &limit.buckets, |bucket| BucketView::new(&frame, service.sid, limit.sid, bucket))
+) -> Result<Listed<Bucket>, Error> {
+    let limit = limit(&service, &key)?;
+    let view = |bucket| Bucket::new(caller.frame(), service.sid, limit.sid, bucket);
+    page.of_all("buckets", &limit.buckets, view)
 }
 
 async fn create_bucket(
     InService(caller, service, key): InService<String>,
     Params(BucketFields { max, interval }): Params<BucketFields>,
-) -> Made<BucketView> {
+) -> Made<Bucket> {
     let limit = limit(&service, &key)?.sid;
     let max = max.ok_or_else(|| Error::missing("Max"))?.0;
     let interval = interval.ok_or_else(|| Error::missing("Interval"))?.0;
     let bucket = caller.registry().create_bucket(service.sid, limit, max, interval).await?;
-    created(BucketView::new(&caller.frame(), service.sid, limit, &bucket))
+    created(Bucket::new(caller.frame(), service.sid, limit, &bucket))
 }
 
-async fn fetch_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Answer<BucketView> {
+async fn fetch_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Answer<Bucket> {
     let limit = limit(&service, &key)?;
     let bucket = limit.bucket(&bucket.0)?;
-    Ok(Json(BucketView::new(&caller.frame(), service.sid, limit.sid, bucket)))
+    Ok(Json(Bucket::new(caller.frame(), service.sid, limit.sid, bucket)))
 }
 
 async fn update_bucket(
     InService(caller, service, (key, bucket)): InService<OfBucket>,
     Params(BucketFields { max, interval }): Params<BucketFields>,
-) -> Answer<BucketView> {
+) -> Answer<Bucket> {
     let limit = limit(&service, &key)?.sid;
     let (max, interval) = (max.map(|max| max.0), interval.map(|seconds| seconds.0));
     let changed = caller.registry().update_bucket(service.sid, limit, bucket.0, max, interval).await?;
-    Ok(Json(BucketView::new(&caller.frame(), service.sid, limit, &changed)))
+    Ok(Json(Bucket::new(caller.frame(), service.sid, limit, &changed)))
 }
 
 async fn delete_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Gone {
@@ -188,7 +186,7 @@ async fn delete_bucket(InService(caller, service, (key, bucket)): InService<OfBu
 type OfBucket = (String, BucketSid);
 
 /// The limit with this id or unique name.
-fn limit<'a>(service: &'a Service, segment: &str) -> Result<&'a RateLimit, Error> {
+fn limit<'a>(service: &'a Service, segment: &str) -> Result<&'a registry::RateLimit, Error> {
     if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
         return Ok(service.rate_limit(&sid)?);
     }
@@ -199,22 +197,22 @@ fn limit<'a>(service: &'a Service, segment: &str) -> Result<&'a RateLimit, Error
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Rate limits", "Named limits: a request passes a value for one, and each of its buckets counts that value.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/RateLimits", create, made::<NewRateLimit, RateLimitView>("CreateRateLimit", "Create a rate limit")
+        .post("/v2/Services/{ServiceSid}/RateLimits", create, made::<NewRateLimit, RateLimit>("CreateRateLimit", "Create a rate limit")
                 .about("Without buckets it counts nothing yet."))
-        .get("/v2/Services/{ServiceSid}/RateLimits", list, list_of::<(), RateLimitView>("rate_limits", "ListRateLimit", "List rate limits"))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, ok::<(), RateLimitView>("FetchRateLimit", "Fetch a rate limit"))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update, ok::<ChangedRateLimit, RateLimitView>("UpdateRateLimit", "Update a rate limit"))
+        .get("/v2/Services/{ServiceSid}/RateLimits", list, list_of::<(), RateLimit>("rate_limits", "ListRateLimit", "List rate limits"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{Sid}", fetch, ok::<(), RateLimit>("FetchRateLimit", "Fetch a rate limit"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{Sid}", update, ok::<ChangedRateLimit, RateLimit>("UpdateRateLimit", "Update a rate limit"))
         .delete("/v2/Services/{ServiceSid}/RateLimits/{Sid}", delete_limit, gone::<()>("DeleteRateLimit", "Delete a rate limit"))
 }
 
 #[rustfmt::skip] // A table.
 pub fn bucket_routes() -> Routes {
     Routes::new("Buckets", "The number of requests with one value that are allowed within an interval.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, made::<BucketFields, BucketView>("CreateBucket", "Create a bucket")
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, made::<BucketFields, Bucket>("CreateBucket", "Create a bucket")
                 .requires(&["Max", "Interval"])
                 .about("Counts from now on."))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets, list_of::<(), BucketView>("buckets", "ListBucket", "List buckets"))
-        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket, ok::<(), BucketView>("FetchBucket", "Fetch a bucket"))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket, ok::<BucketFields, BucketView>("UpdateBucket", "Update a bucket"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets, list_of::<(), Bucket>("buckets", "ListBucket", "List buckets"))
+        .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket, ok::<(), Bucket>("FetchBucket", "Fetch a bucket"))
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", update_bucket, ok::<BucketFields, Bucket>("UpdateBucket", "Update a bucket"))
         .delete("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", delete_bucket, gone::<()>("DeleteBucket", "Delete a bucket"))
 }

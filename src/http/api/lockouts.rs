@@ -6,8 +6,7 @@ use crate::verification::numbers::Refusal;
 
 /// Consecutive wrong codes of a number, and the end of its lockout.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Lockout")]
-pub struct LockoutView {
+pub struct Lockout {
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
     /// The number, in E.164 form.
@@ -21,8 +20,7 @@ pub struct LockoutView {
 
 /// The erasure of a number.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Erasure")]
-pub struct ErasureView {
+pub struct Erasure {
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
     /// The number, in E.164 form.
@@ -33,11 +31,11 @@ pub struct ErasureView {
     pub date_locked_until: Option<Date>,
 }
 
-async fn fetch(InService(caller, service, number): InService<values::PhoneNumber>) -> Answer<LockoutView> {
+async fn fetch(InService(caller, service, number): InService<values::PhoneNumber>) -> Answer<Lockout> {
     let number = number.0;
     let state = caller.done(caller.running.verifying.lockout(service.id, number).await)?;
     let frame = caller.frame();
-    Ok(Json(LockoutView {
+    Ok(Json(Lockout {
         service_sid: Id(service.sid),
         account_sid: Id(frame.account),
         to: number.e164(),
@@ -55,7 +53,7 @@ async fn unlock(InService(caller, service, number): InService<values::PhoneNumbe
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
-async fn erase(InService(caller, service, number): InService<values::PhoneNumber>) -> Answer<ErasureView> {
+async fn erase(InService(caller, service, number): InService<values::PhoneNumber>) -> Answer<Erasure> {
     let (number, id) = (number.0, service.id);
     let (verifying, by) = (caller.running.verifying.clone(), caller.author());
     // In a task of its own: a client that hangs up cannot stop the work half way.
@@ -67,7 +65,7 @@ async fn erase(InService(caller, service, number): InService<values::PhoneNumber
         erasure.has_erased |= was_safe.map_err(|_| Refusal::OutcomeUnknown)?;
     }
     let frame = caller.frame();
-    Ok(Json(ErasureView {
+    Ok(Json(Erasure {
         service_sid: Id(service.sid),
         account_sid: Id(frame.account),
         to: number.e164(),
@@ -80,10 +78,10 @@ async fn erase(InService(caller, service, number): InService<values::PhoneNumber
 pub fn routes() -> Routes {
     Routes::new("Lockouts", "Wrong codes in a row of a number, the end of its lockout, and the erasure of a number. Not in \
             Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
-        .get("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch, ok::<(), LockoutView>("FetchLockout", "Fetch the lockout of a number")
+        .get("/v2/Services/{ServiceSid}/Lockouts/{To}", fetch, ok::<(), Lockout>("FetchLockout", "Fetch the lockout of a number")
                 .about("404 without a wrong code or a lockout."))
         .delete("/v2/Services/{ServiceSid}/Lockouts/{To}", unlock, gone::<()>("DeleteLockout", "End the lockout of a number")
                 .about("Ends a lockout and a hard stop, clears the counts, and voids the number's code."))
-        .delete("/v2/Services/{ServiceSid}/Numbers/{To}", erase, ok::<(), ErasureView>("DeleteNumber", "Erase a number")
+        .delete("/v2/Services/{ServiceSid}/Numbers/{To}", erase, ok::<(), Erasure>("DeleteNumber", "Erase a number")
                 .about("Erases the verification, the counts, the attempts, the planned messages and the events about the number. A lockout that is in force stays until it ends. With the account's credentials or a key for all services the number also leaves the safe list. 200 for an unknown number too."))
 }

@@ -28,7 +28,6 @@ pub struct Wanted {
     #[schemars(example = &"line_type_intelligence")]
     pub fields: Option<Names<false>>,
     /// The country of a number in national form, two letters of ISO 3166-1.
-    #[schemars(example = &"US")]
     pub country_code: Option<values::Region>,
 }
 
@@ -39,7 +38,6 @@ pub struct OlderWanted {
     #[schemars(example = &"carrier")]
     pub r#type: Option<Names<true>>,
     /// The country of a number in national form, two letters of ISO 3166-1.
-    #[schemars(example = &"US")]
     pub country_code: Option<values::Region>,
 }
 
@@ -82,8 +80,7 @@ impl<const IS_OLDER: bool> JsonSchema for Names<IS_OLDER> {
 
 /// What the numbering plans tell about a number.
 #[derive(Default, Serialize, JsonSchema)]
-#[schemars(rename = "Lookup")]
-pub struct LookupView {
+pub struct Lookup {
     /// Null if the number cannot be read.
     pub calling_country_code: Option<String>,
     /// Two letters of ISO 3166-1; null if the number cannot be read, or is of no country.
@@ -102,7 +99,7 @@ pub struct LookupView {
     pub call_forwarding: (),
     pub line_status: (),
     /// Null unless it was asked for, and where the plan does not tell mobile numbers from landlines, as in North America.
-    pub line_type_intelligence: Option<LineTypeView>,
+    pub line_type_intelligence: Option<LineTypeIntelligence>,
     pub identity_match: (),
     pub reassigned_number: (),
     pub sms_pumping_risk: (),
@@ -113,8 +110,7 @@ pub struct LookupView {
 
 /// The type of a line. The network is not known.
 #[derive(Default, Serialize, JsonSchema)]
-#[schemars(rename = "LineTypeIntelligence")]
-pub struct LineTypeView {
+pub struct LineTypeIntelligence {
     /// landline, mobile, nonFixedVoip, personal, tollFree, premium, sharedCost, uan, voicemail or pager.
     #[serde(rename = "type")]
     pub line: &'static str,
@@ -126,8 +122,7 @@ pub struct LineTypeView {
 
 /// The same, as Lookup's first version answered.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "OlderLookup")]
-pub struct OlderLookupView {
+pub struct OlderLookup {
     pub country_code: Option<String>,
     /// In E.164 form.
     pub phone_number: String,
@@ -179,21 +174,21 @@ async fn fetch(
     caller: Caller,
     Segments(text): Segments<values::NumberText<64>>,
     Params(wanted): Params<Wanted>,
-) -> Answer<LookupView> {
+) -> Answer<Lookup> {
     let number = number(&text.0, wanted.country_code.as_ref())?;
     let is_wanted = wanted.fields.is_some_and(|names| names.0);
     let line = number.line_type.filter(|_| is_wanted);
-    Ok(Json(LookupView {
+    Ok(Json(Lookup {
         calling_country_code: number.calling_code.map(|code| code.to_string()),
         country_code: number.region.map(|region| region.to_string()),
         valid: number.problem.is_none(),
         validation_errors: number.problem.into_iter().collect(),
         line_type_intelligence: line
-            .map(|line| LineTypeView { line: line.as_str(), ..LineTypeView::default() }),
+            .map(|line| LineTypeIntelligence { line: line.as_str(), ..LineTypeIntelligence::default() }),
         url: caller.frame().url(format_args!("/PhoneNumbers/{}", in_path(&number.number))),
         phone_number: number.number.clone(),
         national_format: number.national_format,
-        ..LookupView::default()
+        ..Lookup::default()
     }))
 }
 
@@ -202,13 +197,12 @@ async fn fetch_older(
     caller: Caller,
     Segments(text): Segments<values::NumberText<64>>,
     Params(wanted): Params<OlderWanted>,
-) -> Answer<OlderLookupView> {
+) -> Answer<OlderLookup> {
     let number = number(&text.0, wanted.country_code.as_ref())?;
     if number.problem.is_some() {
         return Err(Error::NO_RESOURCE);
     }
-    let frame = caller.frame();
-    Ok(Json(OlderLookupView {
+    Ok(Json(OlderLookup {
         country_code: number.region.map(|region| region.to_string()),
         phone_number: number.number.clone(),
         national_format: number.national_format.clone(),
@@ -218,7 +212,7 @@ async fn fetch_older(
         add_ons: (),
         url: Url(format!(
             "{}/v1/PhoneNumbers/{}",
-            frame.base.trim_end_matches("/v2"),
+            caller.frame().base.trim_end_matches("/v2"),
             in_path(&number.number)
         )),
     }))
@@ -228,8 +222,8 @@ async fn fetch_older(
 pub fn routes() -> Routes {
     Routes::new("Lookup", "What the numbering plans tell about a number: its country, its format, whether it is valid, and the \
             type of its line. No network is asked. API keys need the scope verify.", Group::twilio(Access::Scope(Scope::Verify)))
-        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch, ok::<Wanted, LookupView>("FetchPhoneNumber", "Look a number up")
+        .get("/v2/PhoneNumbers/{PhoneNumber}", fetch, ok::<Wanted, Lookup>("FetchPhoneNumber", "Look a number up")
                 .about("A number that is not valid is no error: valid is false, and validation_errors says why."))
-        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older, ok::<OlderWanted, OlderLookupView>("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
+        .get("/v1/PhoneNumbers/{PhoneNumber}", fetch_older, ok::<OlderWanted, OlderLookup>("FetchPhoneNumberV1", "Look a number up, as Lookup's first version")
                 .about("A number that is not valid is 404."))
 }

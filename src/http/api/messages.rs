@@ -35,7 +35,6 @@ pub struct New {
     #[schemars(example = &r#"{"order":"42"}"#)]
     pub template_custom_substitutions: Option<values::Pairs<20, 128>>,
     /// The seconds for which the code can be used; the default is the service's CodeLife.
-    #[schemars(example = 600)]
     pub ttl: Option<values::Whole<{ LIFE.0 }, { LIFE.1 }>>,
     /// The IP address of the person's device, for the pumping guard.
     pub device_ip: Option<values::Address>,
@@ -44,15 +43,14 @@ pub struct New {
 /// The outcome of a carried code.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct Outcome {
+pub struct NewOutcome {
     /// The number that was verified, in E.164 form.
     pub to: values::PhoneNumber,
 }
 
 /// A message with a code that another system made.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CarriedMessage")]
-pub struct MessageView {
+pub struct CarriedMessage {
     /// The attempt that the provider accepted. Null for a test number, and once the attempt is forgotten.
     pub sid: Option<AttemptSid>,
     pub account_sid: AccountSid,
@@ -69,8 +67,7 @@ pub struct MessageView {
 
 /// An outcome as it was taken.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Outcome")]
-pub struct OutcomeView {
+pub struct Outcome {
     pub account_sid: AccountSid,
     pub service_sid: ServiceSid,
     /// The number, in E.164 form.
@@ -81,7 +78,7 @@ pub struct OutcomeView {
 }
 
 /// `POST` of `Messages`.
-async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<MessageView> {
+async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<CarriedMessage> {
     let channel = new.channel.map(|asked| caller.channel(asked.0)).transpose()?.flatten();
     let code = match (new.code, new.text) {
         (Some(code), None) => code.0,
@@ -114,7 +111,7 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
     let message = caller.done(caller.running.verifying.carry(begin).await)?;
     debug!(request_id = caller.origin.request_id(), number = %message.to, "code carried");
     let frame = caller.frame();
-    created(MessageView {
+    created(CarriedMessage {
         sid: message.sid.map(Id),
         account_sid: Id(frame.account),
         service_sid: Id(service.sid),
@@ -129,12 +126,12 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
 /// `POST` of `Outcomes`.
 async fn outcome(
     InService(caller, service, ()): InService,
-    Params(Outcome { to }): Params<Outcome>,
-) -> Answer<OutcomeView> {
+    Params(NewOutcome { to }): Params<NewOutcome>,
+) -> Answer<Outcome> {
     let to = to.0;
     let is_counted = caller.done(caller.running.verifying.outcome(service.id, to).await)?;
     let frame = caller.frame();
-    Ok(Json(OutcomeView {
+    Ok(Json(Outcome {
         account_sid: Id(frame.account),
         service_sid: Id(service.sid),
         to: to.e164(),
@@ -160,9 +157,9 @@ pub fn code_in(text: &str) -> Option<Code> {
 pub fn routes() -> Routes {
     Routes::new("Carried codes", "Messages with codes that another system makes and checks, and their outcomes. API keys need the \
             scope messages. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Messages)))
-        .post("/v2/Services/{ServiceSid}/Messages", create, made::<New, MessageView>("CreateMessage", "Carry a code of another system")
+        .post("/v2/Services/{ServiceSid}/Messages", create, made::<New, CarriedMessage>("CreateMessage", "Carry a code of another system")
                 .about("One message, and no verification: nothing is checked here, and nothing is sent again later. While the code lives, a repetition for the same number and code sends nothing."))
-        .post("/v2/Services/{ServiceSid}/Outcomes", outcome, ok::<Outcome, OutcomeView>("CreateOutcome", "Report a verified number")
+        .post("/v2/Services/{ServiceSid}/Outcomes", outcome, ok::<NewOutcome, Outcome>("CreateOutcome", "Report a verified number")
                 .about("The pumping guard learns which messages led to a verified number."))
 }
 

@@ -41,7 +41,6 @@ pub struct Paging {
     #[schemars(example = 50)]
     pub page_size: Option<values::Whole<1, { u32::MAX }>>,
     /// The number of the page, from 0.
-    #[schemars(example = 0)]
     pub page: Option<values::Whole<0, LAST_PAGE>>,
     /// From the address of a page. Do not make one.
     pub page_token: Option<values::PageToken>,
@@ -65,8 +64,7 @@ pub struct Page {
 
 /// The place of a page in its list.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ListMeta")]
-pub struct Meta {
+pub struct ListMeta {
     /// Which page this is, from 0.
     page: u32,
     /// Most items on a page.
@@ -87,7 +85,7 @@ pub struct Meta {
 pub struct Listed<T> {
     #[serde(flatten)]
     items: BTreeMap<&'static str, Vec<T>>,
-    meta: Meta,
+    meta: ListMeta,
     #[serde(skip)]
     turn: Arc<Turn>,
 }
@@ -185,7 +183,7 @@ impl Page {
         let mut rest = items.into_iter();
         let items = rest.by_ref().take(self.size as usize).map(view).collect();
         let has_more = rest.next().is_some() && self.number < LAST_PAGE;
-        let meta = Meta {
+        let meta = ListMeta {
             page: self.number,
             page_size: self.size,
             first_page_url: self.url(0),

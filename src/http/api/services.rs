@@ -10,7 +10,7 @@ use crate::config::services::{ServiceParameter, service_parameters};
 use crate::config::text_of;
 use crate::http::form::Form;
 use crate::http::openapi::Property;
-use crate::registry::MessagingConfiguration;
+use crate::registry;
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
@@ -38,9 +38,8 @@ fn describe(parameter: &ServiceParameter) -> Property {
 
 /// A service: a namespace with its own rules, of which these are Twilio's.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Service")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a field of Twilio's")]
-pub struct ServiceView {
+pub struct Service {
     pub sid: ServiceSid,
     pub account_sid: AccountSid,
     /// The name of the service in its messages.
@@ -61,23 +60,23 @@ pub struct ServiceView {
     pub do_not_share_warning_enabled: bool,
     /// Whether a request may bring its own code.
     pub custom_code_enabled: bool,
-    pub push: Push,
+    pub push: ServicePush,
     pub totp: Nulls,
     /// The template where a request names none.
     #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
     pub default_template_sid: Option<String>,
     pub whatsapp: Nulls,
-    pub passkeys: Passkeys,
+    pub passkeys: ServicePasskeys,
     /// No effect.
     pub verify_event_subscription_enabled: bool,
     pub date_created: Date,
     pub date_updated: Date,
     pub url: Url,
-    pub links: Links,
+    pub links: ServiceLinks,
 }
 
-impl ServiceView {
-    pub fn new(frame: &Frame<'_>, service: &Service) -> Self {
+impl Service {
+    pub fn new(frame: &Frame, service: &registry::Service) -> Self {
         let below = |path| frame.url(format_args!("/Services/{}{path}", service.sid));
         Self {
             sid: Id(service.sid),
@@ -91,11 +90,11 @@ impl ServiceView {
             tts_name: service.settings.tts_name.clone(),
             do_not_share_warning_enabled: service.settings.do_not_share_warning,
             custom_code_enabled: service.settings.custom_code,
-            push: Push { include_date: false, apn_credential_sid: (), fcm_credential_sid: () },
+            push: ServicePush { include_date: false, apn_credential_sid: (), fcm_credential_sid: () },
             totp: Nulls(&["issuer", "time_step", "code_length", "skew"]),
             default_template_sid: service.settings.default_template.map(|sid| sid.to_string()),
             whatsapp: Nulls(&["msg_service_sid", "from"]),
-            passkeys: Passkeys {
+            passkeys: ServicePasskeys {
                 relying_party: Nulls(&["id", "name", "origins"]),
                 authenticator_attachment: (),
                 discoverable_credentials: (),
@@ -105,7 +104,7 @@ impl ServiceView {
             date_created: service.created.into(),
             date_updated: service.updated.into(),
             url: below(""),
-            links: Links {
+            links: ServiceLinks {
                 verification_checks: below("/VerificationCheck"),
                 verifications: below("/Verifications"),
                 rate_limits: below("/RateLimits"),
@@ -120,7 +119,6 @@ impl ServiceView {
 
 /// What Twilio has and this server does not: each member is null.
 #[derive(JsonSchema)]
-#[schemars(rename = "Nulls")]
 pub struct Nulls(#[schemars(with = "BTreeMap<String, ()>")] &'static [&'static str]);
 
 impl Serialize for Nulls {
@@ -131,8 +129,7 @@ impl Serialize for Nulls {
 
 /// Not served.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ServicePush")]
-pub struct Push {
+pub struct ServicePush {
     pub include_date: bool,
     pub apn_credential_sid: (),
     pub fcm_credential_sid: (),
@@ -140,8 +137,7 @@ pub struct Push {
 
 /// Not served.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ServicePasskeys")]
-pub struct Passkeys {
+pub struct ServicePasskeys {
     pub relying_party: Nulls,
     pub authenticator_attachment: (),
     pub discoverable_credentials: (),
@@ -150,8 +146,7 @@ pub struct Passkeys {
 
 /// The addresses of what belongs to a service. Entities and access tokens are not served.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ServiceLinks")]
-pub struct Links {
+pub struct ServiceLinks {
     pub verification_checks: Url,
     pub verifications: Url,
     pub rate_limits: Url,
@@ -162,29 +157,28 @@ pub struct Links {
 }
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
-async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<ServiceView>, Error> {
-    let frame = caller.frame();
+async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<Service>, Error> {
     let registry = &caller.running.registry;
     let services = match caller.who.service() {
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),
     };
-    Ok(page.of("services", &services, |service| ServiceView::new(&frame, service)))
+    Ok(page.of("services", &services, |service| Service::new(caller.frame(), service)))
 }
 
-async fn create(caller: Caller, form: Form) -> Made<ServiceView> {
+async fn create(caller: Caller, form: Form) -> Made<Service> {
     let service = caller.registry().create_service(new_settings(&form)?).await?;
-    created(ServiceView::new(&caller.frame(), &service))
+    created(Service::new(caller.frame(), &service))
 }
 
-async fn fetch(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Answer<ServiceView> {
-    Ok(Json(ServiceView::new(&caller.frame(), &*caller.service(sid)?)))
+async fn fetch(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Answer<Service> {
+    Ok(Json(Service::new(caller.frame(), &*caller.service(sid)?)))
 }
 
-async fn update(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>, form: Form) -> Answer<ServiceView> {
+async fn update(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>, form: Form) -> Answer<Service> {
     let service = caller.service(sid)?;
     let changed = caller.registry().update_service(service.sid, settings(&form)?).await?;
-    Ok(Json(ServiceView::new(&caller.frame(), &changed)))
+    Ok(Json(Service::new(caller.frame(), &changed)))
 }
 
 async fn delete_service(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Gone {
@@ -241,8 +235,7 @@ pub struct ChangedMessaging {
 
 /// The gateway that sends to a country.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "MessagingConfiguration")]
-pub struct MessagingConfigurationView {
+pub struct MessagingConfiguration {
     pub account_sid: AccountSid,
     pub service_sid: ServiceSid,
     /// Two letters of ISO 3166-1.
@@ -253,8 +246,8 @@ pub struct MessagingConfigurationView {
     pub url: Url,
 }
 
-impl MessagingConfigurationView {
-    pub fn new(frame: &Frame<'_>, service: Sid, configuration: &MessagingConfiguration) -> Self {
+impl MessagingConfiguration {
+    pub fn new(frame: &Frame, service: Sid, configuration: &registry::MessagingConfiguration) -> Self {
         Self {
             account_sid: Id(frame.account),
             service_sid: Id(service),
@@ -271,36 +264,35 @@ impl MessagingConfigurationView {
 async fn list_messaging(
     InService(caller, service, ()): InService,
     Listing((), page): Listing,
-) -> Result<Listed<MessagingConfigurationView>, Error> {
-    let frame = caller.frame();
+) -> Result<Listed<MessagingConfiguration>, Error> {
     page.of_all("messaging_configurations", &service.messaging, |configuration| {
-        MessagingConfigurationView::new(&frame, service.sid, configuration)
+        MessagingConfiguration::new(caller.frame(), service.sid, configuration)
     })
 }
 
 async fn create_messaging(
     InService(caller, service, ()): InService,
     Params(new): Params<NewMessaging>,
-) -> Made<MessagingConfigurationView> {
+) -> Made<MessagingConfiguration> {
     let (country, gateway) = (new.country.0, new.messaging_service_sid.0);
     let configuration = caller.registry().create_messaging(service.sid, country, gateway).await?;
-    created(MessagingConfigurationView::new(&caller.frame(), service.sid, &configuration))
+    created(MessagingConfiguration::new(caller.frame(), service.sid, &configuration))
 }
 
 async fn fetch_messaging(
     InService(caller, service, country): InService<String>,
-) -> Answer<MessagingConfigurationView> {
+) -> Answer<MessagingConfiguration> {
     let found = service.messaging(&country)?;
-    Ok(Json(MessagingConfigurationView::new(&caller.frame(), service.sid, found)))
+    Ok(Json(MessagingConfiguration::new(caller.frame(), service.sid, found)))
 }
 
 async fn update_messaging(
     InService(caller, service, country): InService<String>,
     Params(changed): Params<ChangedMessaging>,
-) -> Answer<MessagingConfigurationView> {
+) -> Answer<MessagingConfiguration> {
     let gateway = changed.messaging_service_sid.0;
     let changed = caller.registry().update_messaging(service.sid, country, gateway).await?;
-    Ok(Json(MessagingConfigurationView::new(&caller.frame(), service.sid, &changed)))
+    Ok(Json(MessagingConfiguration::new(caller.frame(), service.sid, &changed)))
 }
 
 async fn delete_messaging(InService(caller, service, country): InService<String>) -> Gone {
@@ -312,12 +304,12 @@ async fn delete_messaging(InService(caller, service, country): InService<String>
 pub fn routes() -> Routes {
     Routes::new("Services", "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
             key must be for all services.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services", create, made::<(), ServiceView>("CreateService", "Create a service")
+        .post("/v2/Services", create, made::<(), Service>("CreateService", "Create a service")
                 .reads(described).requires(&["FriendlyName"]).access(Access::Account("creating services")))
-        .get("/v2/Services", list, list_of::<(), ServiceView>("services", "ListService", "List services")
+        .get("/v2/Services", list, list_of::<(), Service>("services", "ListService", "List services")
                 .about("Newest first. A key for one service sees that service."))
-        .get("/v2/Services/{Sid}", fetch, ok::<(), ServiceView>("FetchService", "Fetch a service"))
-        .post("/v2/Services/{Sid}", update, ok::<(), ServiceView>("UpdateService", "Update a service")
+        .get("/v2/Services/{Sid}", fetch, ok::<(), Service>("FetchService", "Fetch a service"))
+        .post("/v2/Services/{Sid}", update, ok::<(), Service>("UpdateService", "Update a service")
                 .reads(described).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
         .delete("/v2/Services/{Sid}", delete_service, gone::<()>("DeleteService", "Delete a service")
                 .about("Deletes everything that belongs to the service, including keys for it alone.").access(Access::Account("deleting services")))
@@ -326,10 +318,10 @@ pub fn routes() -> Routes {
 #[rustfmt::skip] // A table.
 pub fn messaging_routes() -> Routes {
     Routes::new("Messaging configurations", "The gateway for each country.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging, made::<NewMessaging, MessagingConfigurationView>("CreateMessagingConfiguration", "Create a messaging configuration")
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations", create_messaging, made::<NewMessaging, MessagingConfiguration>("CreateMessagingConfiguration", "Create a messaging configuration")
                 .about("One for each country."))
-        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging, list_of::<(), MessagingConfigurationView>("messaging_configurations", "ListMessagingConfiguration", "List messaging configurations"))
-        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging, ok::<(), MessagingConfigurationView>("FetchMessagingConfiguration", "Fetch a messaging configuration"))
-        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging, ok::<ChangedMessaging, MessagingConfigurationView>("UpdateMessagingConfiguration", "Update a messaging configuration"))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations", list_messaging, list_of::<(), MessagingConfiguration>("messaging_configurations", "ListMessagingConfiguration", "List messaging configurations"))
+        .get("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", fetch_messaging, ok::<(), MessagingConfiguration>("FetchMessagingConfiguration", "Fetch a messaging configuration"))
+        .post("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", update_messaging, ok::<ChangedMessaging, MessagingConfiguration>("UpdateMessagingConfiguration", "Update a messaging configuration"))
         .delete("/v2/Services/{ServiceSid}/MessagingConfigurations/{Country}", delete_messaging, gone::<()>("DeleteMessagingConfiguration", "Delete a messaging configuration"))
 }

@@ -8,9 +8,7 @@ use crate::http::call::Origin;
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
 use crate::template::MessageStyle;
 use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{
-    BeginRequest, CheckCode, SealedAttempt, Status, Verification, VerificationTarget,
-};
+use crate::verification::verify::{self, BeginRequest, CheckCode, SealedAttempt, Status, VerificationTarget};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -65,8 +63,7 @@ pub struct Check {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Verification")]
-pub struct VerificationView {
+pub struct Verification {
     pub sid: VerificationSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
@@ -79,13 +76,13 @@ pub struct VerificationView {
     /// Whether the number is verified.
     pub valid: bool,
     /// Always empty: numbers are not looked up.
-    pub lookup: Lookup,
+    pub lookup: Empty,
     /// Transactions are not served.
     pub amount: (),
     /// Transactions are not served.
     pub payee: (),
     /// Its messages so far, the oldest first.
-    pub send_code_attempts: Vec<SendAttemptView>,
+    pub send_code_attempts: Vec<SendCodeAttempt>,
     pub date_created: Date,
     pub date_updated: Date,
     /// Silent network authentication is not served.
@@ -93,8 +90,8 @@ pub struct VerificationView {
     pub url: Url,
 }
 
-impl VerificationView {
-    pub fn new(frame: &Frame<'_>, service: Sid, verification: &Verification) -> Self {
+impl Verification {
+    pub fn new(frame: &Frame, service: Sid, verification: &verify::Verification) -> Self {
         Self {
             sid: Id(verification.sid),
             service_sid: Id(service),
@@ -103,10 +100,10 @@ impl VerificationView {
             channel: verification.channel,
             status: verification.status.as_str(),
             valid: verification.status == Status::Approved,
-            lookup: Lookup {},
+            lookup: Empty {},
             amount: (),
             payee: (),
-            send_code_attempts: verification.attempts.iter().map(SendAttemptView::new).collect(),
+            send_code_attempts: verification.attempts.iter().map(SendCodeAttempt::new).collect(),
             date_created: verification.created.into(),
             date_updated: verification.updated.into(),
             sna: (),
@@ -116,13 +113,11 @@ impl VerificationView {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Empty")]
-pub struct Lookup {}
+pub struct Empty {}
 
 /// A message of a verification.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SendCodeAttempt")]
-pub struct SendAttemptView {
+pub struct SendCodeAttempt {
     /// When the server asked a provider to send it.
     pub time: Date,
     /// In Twilio's spelling.
@@ -130,7 +125,7 @@ pub struct SendAttemptView {
     pub attempt_sid: AttemptSid,
 }
 
-impl SendAttemptView {
+impl SendCodeAttempt {
     pub fn new(attempt: &SealedAttempt) -> Self {
         Self {
             time: attempt.listed.attempt.at.into(),
@@ -142,8 +137,7 @@ impl SendAttemptView {
 
 /// The response to a check of a code.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "VerificationCheck")]
-pub struct CheckView {
+pub struct VerificationCheck {
     pub sid: VerificationSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
@@ -179,7 +173,7 @@ const fn in_attempts(channel: Channel) -> &'static str {
 async fn create(
     InService(caller, service, ()): InService,
     Keyed { params: begin, key, fingerprint }: Keyed<Begin>,
-) -> Made<VerificationView> {
+) -> Made<Verification> {
     let channel = caller.channel(begin.channel.0)?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
         return Err(Error::APP_HASH.with("leave out `AppHash`, or use `Channel=sms`"));
@@ -216,32 +210,30 @@ async fn create(
     };
     let verification = caller.done(caller.running.verifying.begin(begin).await)?;
     debug!(request_id = caller.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");
-    created(VerificationView::new(&caller.frame(), service.sid, &verification))
+    created(Verification::new(caller.frame(), service.sid, &verification))
 }
 
-async fn fetch(
-    InService(caller, service, target): InService<values::IdOrNumber>,
-) -> Answer<VerificationView> {
+async fn fetch(InService(caller, service, target): InService<values::IdOrNumber>) -> Answer<Verification> {
     let found = caller.done(caller.running.verifying.fetch(service.id, target.0).await)?;
-    Ok(Json(VerificationView::new(&caller.frame(), service.sid, &found)))
+    Ok(Json(Verification::new(caller.frame(), service.sid, &found)))
 }
 
 /// `POST` of one: ends it.
 async fn update(
     InService(caller, service, target): InService<values::IdOrNumber>,
     Params(End { status }): Params<End>,
-) -> Answer<VerificationView> {
+) -> Answer<Verification> {
     // What others do there is ordinary traffic.
     let author = caller.who.may(Scope::Admin, service.id).then(|| caller.author());
     let ended = caller.done(caller.running.verifying.end(service.id, target.0, status.0, author).await)?;
-    Ok(Json(VerificationView::new(&caller.frame(), service.sid, &ended)))
+    Ok(Json(Verification::new(caller.frame(), service.sid, &ended)))
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
 async fn check(
     InService(caller, service, ()): InService,
     Keyed { params, key: idempotency_key, fingerprint }: Keyed<Check>,
-) -> Answer<CheckView> {
+) -> Answer<VerificationCheck> {
     let code = service.settings.submitted(&params.code.0);
     let must_be = "it must be 4 to 10 characters, or a text with one such code";
     let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);
@@ -256,7 +248,7 @@ async fn check(
         CheckCode { number, fingerprint, idempotency_key, request_id, ..CheckCode::new(target, code) };
     let verification = caller.done(caller.running.verifying.check(service.id, check).await)?;
     log_check(&caller.origin, &verification);
-    Ok(Json(CheckView {
+    Ok(Json(VerificationCheck {
         sid: Id(verification.sid),
         service_sid: Id(service.sid),
         account_sid: Id(caller.running.registry.account_sid()),
@@ -272,7 +264,7 @@ async fn check(
     }))
 }
 
-pub fn log_check(origin: &Origin, verification: &Verification) {
+pub fn log_check(origin: &Origin, verification: &verify::Verification) {
     let (request_id, number, outcome) = (origin.request_id(), verification.to, verification.status.as_str());
     if verification.status == Status::MaxAttemptsReached {
         info!(request_id, %number, outcome, "no checks left");
@@ -284,12 +276,12 @@ pub fn log_check(origin: &Origin, verification: &Verification) {
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Verifications", "Send codes, check them, and read the delivery of messages. API keys need the scope verify.", Group::twilio(Access::Scope(Scope::Verify)))
-        .post("/v2/Services/{ServiceSid}/Verifications", create, made::<Begin, VerificationView>("CreateVerification", "Send a code")
+        .post("/v2/Services/{ServiceSid}/Verifications", create, made::<Begin, Verification>("CreateVerification", "Send a code")
                 .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request sends nothing again until ten minutes after the end of the verification, and gets the verification's present state.").with_key())
-        .post("/v2/Services/{ServiceSid}/VerificationCheck", check, ok::<Check, CheckView>("CreateVerificationCheck", "Check a code")
+        .post("/v2/Services/{ServiceSid}/VerificationCheck", check, ok::<Check, VerificationCheck>("CreateVerificationCheck", "Check a code")
                 .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds.").with_key())
-        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch, ok::<(), VerificationView>("FetchVerification", "Fetch a verification"))
-        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update, ok::<End, VerificationView>("UpdateVerification", "End a verification"))
+        .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch, ok::<(), Verification>("FetchVerification", "Fetch a verification"))
+        .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update, ok::<End, Verification>("UpdateVerification", "End a verification"))
 }
 
 #[cfg(test)]
@@ -318,7 +310,7 @@ mod tests {
         };
         let verification = sid(SidKind::Verification);
         let message = SealedAttempt { sid: sid(SidKind::Attempt), verification, listed };
-        let verification = Verification {
+        let verification = verify::Verification {
             sid: verification,
             service,
             to,
@@ -329,9 +321,9 @@ mod tests {
             attempts: vec![message; MOST_ROWS],
         };
         // The longest host that is repeated.
-        let base = format!("https://{}/v2", "h".repeat(262)).into();
+        let base = format!("https://{}/v2", "h".repeat(262));
         let frame = Frame { base, account: sid(SidKind::Account) };
-        let view = VerificationView::new(&frame, sid(SidKind::Service), &verification);
+        let view = Verification::new(&frame, sid(SidKind::Service), &verification);
         let length = serde_json::to_vec(&view).expect("JSON").len();
         assert!((2_048..=4_096).contains(&length), "{length}");
     }

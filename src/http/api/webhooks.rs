@@ -7,16 +7,15 @@ use tracing::error;
 
 use super::prelude::*;
 use crate::http::openapi::{Content, Doc, schema};
-use crate::registry::{Webhook, WebhookFields};
+use crate::registry::{self, WebhookFields};
 use crate::shard::LogRange;
 use crate::verification::numbers::Refusal;
-use crate::webhook::{AttemptError, Delivery, DeliveryState, Replay, ReplayError, WebhookAttempt};
+use crate::webhook::{self, AttemptError, DeliveryState, ReplayError, WebhookAttempt};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Fields {
     /// For people.
-    #[schemars(example = &"billing")]
     pub friendly_name: Option<values::Note<64>>,
     /// The events, or * for all. May be repeated.
     pub event_types: Option<values::Events>,
@@ -51,7 +50,6 @@ pub struct DeliveryFilters {
     /// Created at or after this time.
     pub date_created_after: Option<values::Timestamp>,
     /// Created before this time.
-    #[schemars(example = &"2026-02-28T12:00:00Z")]
     pub date_created_before: Option<values::Timestamp>,
 }
 
@@ -70,8 +68,7 @@ pub struct Replayed {
 
 /// The response to a replay.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Replay")]
-pub struct ReplayView {
+pub struct Replay {
     /// Deliveries that are due again.
     pub replayed: usize,
 }
@@ -107,7 +104,7 @@ pub struct WebhookView {
 }
 
 impl WebhookView {
-    pub fn new(frame: &Frame<'_>, service: Sid, webhook: &Webhook) -> Self {
+    pub fn new(frame: &Frame, service: Sid, webhook: &registry::Webhook) -> Self {
         Self {
             sid: Id(webhook.sid),
             service_sid: Id(service),
@@ -128,8 +125,7 @@ impl WebhookView {
 
 /// The key that signs the events of a webhook.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "WebhookSecret")]
-pub struct WebhookSecretView {
+pub struct WebhookSecret {
     pub webhook_sid: WebhookSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
@@ -140,8 +136,7 @@ pub struct WebhookSecretView {
 
 /// A delivery of an event to a webhook.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Delivery")]
-pub struct DeliveryView {
+pub struct Delivery {
     pub account_sid: AccountSid,
     pub service_sid: ServiceSid,
     pub webhook_sid: WebhookSid,
@@ -161,11 +156,11 @@ pub struct DeliveryView {
     /// When it is tried next; null when it is not.
     pub next_attempt: Option<Date>,
     /// The latest attempts, the oldest first.
-    pub attempts: Vec<DeliveryAttemptView>,
+    pub attempts: Vec<DeliveryAttempt>,
 }
 
-impl DeliveryView {
-    pub fn new(frame: &Frame<'_>, service: Sid, delivery: &Delivery) -> Self {
+impl Delivery {
+    pub fn new(frame: &Frame, service: Sid, delivery: &webhook::Delivery) -> Self {
         Self {
             account_sid: Id(frame.account),
             service_sid: Id(service),
@@ -180,15 +175,14 @@ impl DeliveryView {
             next_attempt: Some(delivery.due)
                 .filter(|_| delivery.state == DeliveryState::Pending)
                 .map(Date::from),
-            attempts: delivery.attempts.iter().map(DeliveryAttemptView::new).collect(),
+            attempts: delivery.attempts.iter().map(DeliveryAttempt::new).collect(),
         }
     }
 }
 
 /// An attempt to deliver an event.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DeliveryAttempt")]
-pub struct DeliveryAttemptView {
+pub struct DeliveryAttempt {
     /// When it began.
     pub date: Date,
     /// Duration in milliseconds.
@@ -202,7 +196,7 @@ pub struct DeliveryAttemptView {
     pub error_message: Option<String>,
 }
 
-impl DeliveryAttemptView {
+impl DeliveryAttempt {
     pub fn new(attempt: &WebhookAttempt) -> Self {
         Self {
             date: attempt.at.into(),
@@ -216,8 +210,7 @@ impl DeliveryAttemptView {
 
 /// Events that the webhook did not get, because too many deliveries were pending.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "DroppedEvents")]
-pub struct DroppedView {
+pub struct DroppedEvents {
     /// Since the start of the server.
     pub count: u64,
     /// When the last one was dropped.
@@ -228,25 +221,25 @@ async fn list(
     InService(caller, service, ()): InService,
     Listing((), page): Listing,
 ) -> Result<Listed<WebhookView>, Error> {
-    let frame = caller.frame();
-    page.of_all("webhooks", &service.webhooks, |webhook| WebhookView::new(&frame, service.sid, webhook))
+    let view = |webhook| WebhookView::new(caller.frame(), service.sid, webhook);
+    page.of_all("webhooks", &service.webhooks, view)
 }
 
 /// `POST`: the response has the secret.
 async fn create(InService(caller, service, ()): InService, Params(new): Params<Fields>) -> Made<WebhookView> {
     let webhook = caller.registry().create_webhook(service.sid, new.into()).await?;
     let secret = Some(webhook.secret_text());
-    created(WebhookView { secret, ..WebhookView::new(&caller.frame(), service.sid, &webhook) })
+    created(WebhookView { secret, ..WebhookView::new(caller.frame(), service.sid, &webhook) })
 }
 
 async fn fetch(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookView> {
-    Ok(Json(WebhookView::new(&caller.frame(), service.sid, service.webhook(&sid)?)))
+    Ok(Json(WebhookView::new(caller.frame(), service.sid, service.webhook(&sid)?)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-async fn secret(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookSecretView> {
+async fn secret(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookSecret> {
     let frame = caller.frame();
-    Ok(Json(WebhookSecretView {
+    Ok(Json(WebhookSecret {
         webhook_sid: Id(sid),
         service_sid: Id(service.sid),
         account_sid: Id(frame.account),
@@ -260,7 +253,7 @@ async fn update(
     Params(changed): Params<Fields>,
 ) -> Answer<WebhookView> {
     let changed = caller.registry().update_webhook(service.sid, sid, changed.into()).await?;
-    Ok(Json(WebhookView::new(&caller.frame(), service.sid, &changed)))
+    Ok(Json(WebhookView::new(caller.frame(), service.sid, &changed)))
 }
 
 async fn delete_webhook(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Gone {
@@ -274,7 +267,7 @@ async fn deliveries(
     Listing(filters, mut page): Listing<DeliveryFilters>,
 ) -> Result<Response, Error> {
     let webhook = service.webhook(&sid)?;
-    let fits = |delivery: &Delivery| {
+    let fits = |delivery: &webhook::Delivery| {
         delivery.webhook == webhook.sid
             && filters.status.as_ref().is_none_or(|status| status.0 == delivery.state)
             && filters.event_type.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
@@ -285,10 +278,9 @@ async fn deliveries(
     let range = LogRange { since, until, fits, skip, limit, read };
     let found = caller.running.outbox.list(Some(&[service.id]), range).await;
     let found = found.map_err(|refusal| unavailable(&caller, refusal))?;
-    let frame = caller.frame();
     let load = caller.running.outbox.load(service.id, webhook.sid);
-    let dropped = DroppedView { count: load.dropped, date_last: load.last_dropped.map(Date::from) };
-    let page = page.of("deliveries", &found.records, |one| DeliveryView::new(&frame, service.sid, one));
+    let dropped = DroppedEvents { count: load.dropped, date_last: load.last_dropped.map(Date::from) };
+    let page = page.of("deliveries", &found.records, |one| Delivery::new(caller.frame(), service.sid, one));
     Ok(page.answer(json!({ "dropped_events": dropped })))
 }
 
@@ -296,16 +288,16 @@ async fn deliveries(
 async fn replay(
     InService(caller, service, Id(sid)): InService<WebhookSid>,
     Params(Replayed { since, event_id, failed_only }): Params<Replayed>,
-) -> Answer<ReplayView> {
+) -> Answer<Replay> {
     let webhook = service.webhook(&sid)?;
     let what = match (event_id, since) {
-        (Some(event), None) => Replay::Event(event.0),
-        (None, Some(since)) if failed_only.unwrap_or(true) => Replay::FailedSince(since.0),
-        (None, Some(since)) => Replay::AllSince(since.0),
+        (Some(event), None) => webhook::Replay::Event(event.0),
+        (None, Some(since)) if failed_only.unwrap_or(true) => webhook::Replay::FailedSince(since.0),
+        (None, Some(since)) => webhook::Replay::AllSince(since.0),
         _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
     };
     match caller.running.outbox.replay(service.id, webhook.sid, what).await {
-        Ok(replayed) => Ok(Json(ReplayView { replayed })),
+        Ok(replayed) => Ok(Json(Replay { replayed })),
         Err(ReplayError::NotFound) => Err(Error::NO_RESOURCE),
         Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
         Err(ReplayError::Refused(refusal)) => Err(unavailable(&caller, refusal)),
@@ -313,7 +305,7 @@ async fn replay(
 }
 
 const LOG: Content =
-    Content::List(schema::<DeliveryView>, "deliveries", Some(("dropped_events", schema::<DroppedView>)));
+    Content::List(schema::<Delivery>, "deliveries", Some(("dropped_events", schema::<DroppedEvents>)));
 
 fn unavailable(caller: &Caller, refusal: Refusal) -> Error {
     error!(request_id = caller.origin.request_id(), %refusal, "webhook deliveries unavailable");
@@ -336,11 +328,11 @@ pub fn routes() -> Routes {
 pub fn delivery_routes() -> Routes {
     Routes::new("Deliveries", "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
             console does this.", Group::twilio(Access::Scope(Scope::Admin)))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret, ok::<(), WebhookSecretView>("FetchWebhookSecret", "Fetch the secret of a webhook")
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret, ok::<(), WebhookSecret>("FetchWebhookSecret", "Fetch the secret of a webhook")
                 .about("Twilio's libraries drop the secret of the response that creates a webhook."))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries, Doc { content: LOG, ..list_of::<DeliveryFilters, DeliveryView>("deliveries", "ListDelivery", "List deliveries of events to a webhook") }
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries, Doc { content: LOG, ..list_of::<DeliveryFilters, Delivery>("deliveries", "ListDelivery", "List deliveries of events to a webhook") }
                 .about("Newest event first."))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay, ok::<Replayed, ReplayView>("CreateReplay", "Deliver events again")
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay, ok::<Replayed, Replay>("CreateReplay", "Deliver events again")
                 .about("The events keep their ids and the order of their verification."))
 }
 
@@ -368,7 +360,7 @@ mod tests {
         };
         let took = std::time::Duration::from_secs(15);
         let (error, detail) = (Some(AttemptError::TimedOut), Some("no answer in time".to_owned()));
-        let delivery = Delivery {
+        let delivery = webhook::Delivery {
             event,
             webhook: sid(SidKind::Webhook, 2),
             state: DeliveryState::Pending,
@@ -377,8 +369,8 @@ mod tests {
             tries: 1,
             attempts: vec![WebhookAttempt { at, took, status: None, error, detail }],
         };
-        let frame = Frame { base: "".into(), account: sid(SidKind::Account, 3) };
-        let shown = json!(DeliveryView::new(&frame, sid(SidKind::Service, 4), &delivery));
+        let frame = Frame { base: String::new(), account: sid(SidKind::Account, 3) };
+        let shown = json!(Delivery::new(&frame, sid(SidKind::Service, 4), &delivery));
         let expected = json!({
             "account_sid": "AC03030303030303030303030303030303",
             "service_sid": "VA04040404040404040404040404040404",

@@ -1,9 +1,7 @@
 //! The code that a hook carries.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use hyper::StatusCode;
 use tracing::{debug, warn};
 
 use crate::delivery::Carried;
@@ -25,29 +23,7 @@ pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 const REPLAYABLE: Duration = TOLERANCE.saturating_mul(2);
 
 /// The id of a message that was sent.
-pub type Done = Result<Option<Sid>, Refused>;
-
-/// Why a hook was not carried out.
-pub struct Refused {
-    pub status: StatusCode,
-    /// Repeats nothing that was sent.
-    pub message: Cow<'static, str>,
-    /// For the operator's log, if the system or its hook is configured wrongly. Repeats nothing that was sent.
-    pub reason: Option<Cow<'static, str>>,
-}
-
-impl Refused {
-    pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
-        let message = message.into();
-        Self { status, reason: Some(message.clone()), message }
-    }
-}
-
-impl From<Error> for Refused {
-    fn from(Error { status, message, .. }: Error) -> Self {
-        Self { status, message, reason: None }
-    }
-}
+pub type Done = Result<Option<Sid>, Error>;
 
 /// A code to carry, as a hook's payload describes it.
 pub struct Message<'a> {
@@ -66,10 +42,9 @@ impl<'a> Message<'a> {
 }
 
 /// Reads a number. Some identity systems leave out the +, which a space stands for.
-fn number(text: &str) -> Result<PhoneNumber, Refused> {
-    let refused = |error| format!("The phone number cannot be used: {error}.");
-    PhoneNumber::parse(&format!(" {text}"), None)
-        .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, refused(error)))
+fn number(text: &str) -> Result<PhoneNumber, Error> {
+    let refused = |error| Error::hook(format!("The phone number cannot be used: {error}."));
+    PhoneNumber::parse(&format!(" {text}"), None).map_err(refused)
 }
 
 /// Carries a code. If the service has no text in the system's language, the service's own language is used.
@@ -82,12 +57,10 @@ pub async fn carry(
 ) -> Done {
     let to = number(message.to)?;
     let code = Code::submitted(message.code, service.settings.code_length, true);
-    let code = code.filter(Code::is_alphanumeric).ok_or_else(|| {
-        Refused::new(StatusCode::BAD_REQUEST, "There is no code of 4 to 10 letters or digits.")
-    })?;
+    let code = code.filter(Code::is_alphanumeric);
+    let code = code.ok_or_else(|| Error::hook("There is no code of 4 to 10 letters or digits."))?;
     if let Some(channel) = message.channel.filter(|channel| !call.app.channels.contains(channel)) {
-        let message = format!("No gateway serves the channel {}.", channel.as_str());
-        return Err(Refused::new(StatusCode::BAD_REQUEST, message));
+        return Err(Error::hook(format!("No gateway serves the channel {}.", channel.as_str())));
     }
     let address = message.address.and_then(|text| {
         let address = request::read_address(text);
@@ -124,11 +97,11 @@ pub async fn carry(
 }
 
 /// Notes that another system has verified the number.
-pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(), Refused> {
+pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(), Error> {
     let outcome = running.verifying.outcome(service.id, number(to)?).await;
     outcome.map(|_| ()).map_err(|refused| of_error(running, &refused))
 }
 
-fn of_error(running: &Running, refused: &verify::Refused) -> Refused {
-    Error::refused(refused, running.verifying.now()).into()
+fn of_error(running: &Running, refused: &verify::Refused) -> Error {
+    Error::refused(refused, running.verifying.now())
 }

@@ -15,11 +15,11 @@ use hyper::StatusCode;
 use sha2::Sha256;
 use tracing::{info, warn};
 
-use self::carry::{Done, Refused, TOLERANCE, carry, outcome};
+use self::carry::{Done, TOLERANCE, carry, outcome};
 use self::systems::{HOOKS, Hook, Proof, Signed, Task, payload};
 use super::app::App;
 use super::call::Call;
-use super::error::Error;
+use super::error::{Cause, Error};
 use super::response::{self, NotServed, ResponseExt as _};
 use crate::config::HookKey;
 use crate::domain::Timestamp;
@@ -30,15 +30,13 @@ async fn answer(call: Call, hook: &'static Hook) -> Response {
     let done = carry_out(&call, hook).await;
     let (status, body) = (hook.answer)(&done);
     let answer = response::json(status, &body);
-    let Err(Refused { status, reason, .. }) = done else { return answer };
-    if let Some(reason) = reason {
+    let Err(Error { status, code, cause, .. }) = done else { return answer };
+    if let Cause::Body(reason) = cause {
         note(&call, hook.path.trim_start_matches("/hooks/"), reason);
     }
-    match status {
-        StatusCode::UNAUTHORIZED => answer.because(NotServed::Unauthenticated),
-        StatusCode::FORBIDDEN => answer.because(NotServed::Forbidden),
-        StatusCode::BAD_REQUEST => answer.because(NotServed::Invalid),
-        _ => answer,
+    match NotServed::of(status, code) {
+        Some(reason) => answer.because(reason),
+        None => answer,
     }
 }
 
@@ -61,7 +59,7 @@ fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
 }
 
 async fn carry_out(call: &Call, hook: &Hook) -> Done {
-    let running = call.app.running().map_err(Error::from)?;
+    let running = call.app.running()?;
     let service = match hook.proof {
         Proof::Key => keyed(call, &running.registry)?,
         Proof::Signature(signed) => {
@@ -80,12 +78,15 @@ async fn carry_out(call: &Call, hook: &Hook) -> Done {
 ///
 /// # Errors
 /// 401 or 403.
-fn keyed(call: &Call, registry: &Registry) -> Result<Arc<Service>, Refused> {
+fn keyed(call: &Call, registry: &Registry) -> Result<Arc<Service>, Error> {
     let caller = call.sender(&call.head.headers)?;
     let own = caller.service().and_then(|own| registry.service_by_id(own));
     let service = own.unwrap_or_else(|| registry.default_service());
     if !caller.may(Scope::Messages, service.id) {
-        return Err(Refused::new(StatusCode::FORBIDDEN, "The API key lacks the scope messages."));
+        return Err(Error {
+            status: StatusCode::FORBIDDEN,
+            ..Error::hook("The API key lacks the scope messages.")
+        });
     }
     Ok(service)
 }
@@ -94,7 +95,7 @@ fn keyed(call: &Call, registry: &Registry) -> Result<Arc<Service>, Refused> {
 ///
 /// # Errors
 /// 401 for a wrong signature, and for one that is too old.
-fn signer(registry: &Registry, signed: &Signed<'_>) -> Result<Arc<Service>, Refused> {
+fn signer(registry: &Registry, signed: &Signed<'_>) -> Result<Arc<Service>, Error> {
     let Signed { keys, at, bytes, signatures } = signed;
     let is_right = |key: &&HookKey| {
         let mac = Hmac::<Sha256>::new_from_slice(key.expose()).map(|mac| mac.chain_update(bytes));
@@ -116,8 +117,8 @@ fn signer(registry: &Registry, signed: &Signed<'_>) -> Result<Arc<Service>, Refu
             None => "the key names no service by its id, its name in config.json, or default",
         },
     };
-    let message = "The signature is wrong or too old.";
-    Err(Refused { reason: Some(reason.into()), ..Refused::new(StatusCode::UNAUTHORIZED, message) })
+    let (status, cause) = (StatusCode::UNAUTHORIZED, Cause::Body(reason.into()));
+    Err(Error { status, cause, ..Error::hook("The signature is wrong or too old.") })
 }
 
 /// Not described: their bodies and answers are those of the systems.

@@ -8,15 +8,16 @@ use hyper::header::HeaderName;
 use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::carry::{Done, Message, Refused};
+use super::carry::{Done, Message};
 use crate::config::{HookKey, HookSettings};
 use crate::domain::{Channel, Timestamp};
+use crate::http::error::{Cause, Error};
 use crate::http::request;
 
 pub struct Hook {
     pub path: &'static str,
     pub proof: Proof,
-    pub read: fn(&Value) -> Result<Task<'_>, Refused>,
+    pub read: fn(&Value) -> Result<Task<'_>, Error>,
     pub answer: fn(&Done) -> (StatusCode, Value),
     /// How long the system waits, less the time on the network.
     pub within: Duration,
@@ -91,7 +92,7 @@ pub static HOOKS: [Hook; 5] = [
 ];
 
 /// Supabase Auth: the Send SMS hook. Its numbers have no +.
-fn supabase(payload: &Value) -> Result<Task<'_>, Refused> {
+fn supabase(payload: &Value) -> Result<Task<'_>, Error> {
     // `/user/phone` is empty until the first number is verified. `/user/new_phone` is to become the user's, and stays until
     // it is verified. `/sms/phone` is the recipient, since supabase/auth#2160.
     // Without it a change of the number and a sign-in beside one look alike. At the old number the code of a change would
@@ -104,14 +105,14 @@ fn supabase(payload: &Value) -> Result<Task<'_>, Refused> {
 }
 
 /// Logto: the HTTP SMS connector.
-fn logto(payload: &Value) -> Result<Task<'_>, Refused> {
+fn logto(payload: &Value) -> Result<Task<'_>, Error> {
     let message = Message::new(required(payload, "/to")?, required(payload, "/payload/code")?);
     let (locale, address) = (text(payload, "/payload/locale")?, text(payload, "/ip")?);
     Ok(Task::Carry(Message { locale, address, ..message }))
 }
 
 /// Logto: web hooks after a sign-in or a registration.
-fn logto_event(payload: &Value) -> Result<Task<'_>, Refused> {
+fn logto_event(payload: &Value) -> Result<Task<'_>, Error> {
     let phone = text(payload, "/user/primaryPhone")?.filter(|phone| !phone.is_empty());
     Ok(match (required(payload, "/event")?, phone) {
         ("PostSignIn" | "PostRegister", Some(phone)) => Task::Verified(phone),
@@ -121,13 +122,13 @@ fn logto_event(payload: &Value) -> Result<Task<'_>, Refused> {
 }
 
 /// Zitadel: an SMS provider of the type HTTP.
-fn zitadel(payload: &Value) -> Result<Task<'_>, Refused> {
+fn zitadel(payload: &Value) -> Result<Task<'_>, Error> {
     let to = required(payload, "/contextInfo/recipientPhoneNumber")?;
     Ok(Task::Carry(Message::new(to, required(payload, "/args/code")?)))
 }
 
 /// Okta: the telephony inline hook.
-fn okta(payload: &Value) -> Result<Task<'_>, Refused> {
+fn okta(payload: &Value) -> Result<Task<'_>, Error> {
     let to = required(payload, "/data/messageProfile/phoneNumber")?;
     let code = required(payload, "/data/messageProfile/otpCode")?;
     // `SMS`, or a call.
@@ -142,21 +143,21 @@ fn okta(payload: &Value) -> Result<Task<'_>, Refused> {
 }
 
 /// The text at a JSON pointer, if there is anything.
-fn text<'a>(payload: &'a Value, pointer: &str) -> Result<Option<&'a str>, Refused> {
+fn text<'a>(payload: &'a Value, pointer: &str) -> Result<Option<&'a str>, Error> {
     let given = payload.pointer(pointer).filter(|value| !value.is_null());
     given.map(|value| value.as_str().ok_or_else(|| no_text(pointer))).transpose()
 }
 
-fn required<'a>(payload: &'a Value, pointer: &str) -> Result<&'a str, Refused> {
+fn required<'a>(payload: &'a Value, pointer: &str) -> Result<&'a str, Error> {
     text(payload, pointer)?.ok_or_else(|| no_text(pointer))
 }
 
-fn no_text(pointer: &str) -> Refused {
+fn no_text(pointer: &str) -> Error {
     unreadable(&format!("no text at {pointer}"))
 }
 
 /// Reads the JSON of a payload.
-pub fn payload(body: &[u8]) -> Result<Value, Refused> {
+pub fn payload(body: &[u8]) -> Result<Value, Error> {
     serde_json::from_slice(body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         unreadable(&format!("not JSON at line {line} column {column}"))
@@ -164,10 +165,9 @@ pub fn payload(body: &[u8]) -> Result<Value, Refused> {
 }
 
 /// `what` is wrong with the payload, without anything that was sent.
-fn unreadable(what: &str) -> Refused {
+fn unreadable(what: &str) -> Error {
     let message = "The body is not what this hook of the system sends.";
-    let reason = format!("payload: {what}");
-    Refused { reason: Some(reason.into()), ..Refused::new(StatusCode::BAD_REQUEST, message) }
+    Error { cause: Cause::Body(format!("payload: {what}").into()), ..Error::hook(message) }
 }
 
 /// Supabase signs as Standard Webhooks has it, with each of its secrets. Its header separates several signatures with a
@@ -218,7 +218,7 @@ fn answer(done: &Done) -> (StatusCode, Value) {
 
 /// Supabase shows the error of a body with the status 200 to the client, and makes a 500 of any other status.
 fn supabase_answer(done: &Done) -> (StatusCode, Value) {
-    let Err(Refused { status, message, .. }) = done else { return answer(done) };
+    let Err(Error { status, message, .. }) = done else { return answer(done) };
     let is_unsigned = *status == StatusCode::UNAUTHORIZED;
     let error = json!({ "error": { "http_code": status.as_u16(), "message": message } });
     (if is_unsigned { *status } else { StatusCode::OK }, error)
@@ -232,7 +232,7 @@ fn okta_answer(done: &Done) -> (StatusCode, Value) {
             let command = json!({ "type": "com.okta.telephony.action", "value": [value] });
             (StatusCode::OK, json!({ "commands": [command] }))
         }
-        Err(Refused { status, message, .. }) => {
+        Err(Error { status, message, .. }) => {
             let summary = "onceward did not send the code";
             let cause = json!({ "errorSummary": message, "reason": message });
             (*status, json!({ "error": { "errorSummary": summary, "errorCauses": [cause] } }))
@@ -257,7 +257,8 @@ mod tests {
         ] {
             let system = if body.contains("\"to\"") { logto } else { zitadel };
             let read = payload(body.as_bytes()).and_then(|payload| system(&payload).map(|_| ()));
-            assert_eq!(read.err().and_then(|refused| refused.reason).as_deref(), Some(expected), "{body}");
+            let reason = Cause::Body(expected.into());
+            assert_eq!(read.err().map(|error| error.cause), Some(reason), "{body}");
         }
     }
 }

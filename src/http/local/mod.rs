@@ -177,10 +177,10 @@ async fn webhooks(caller: Caller, form: Form) -> Result<impl IntoResponse, Error
         Some(only) => vec![only],
         None => caller.running.registry.services(0, usize::MAX),
     };
-    let (frame, mut webhooks) = (caller.frame(), Vec::new());
+    let mut webhooks = Vec::new();
     for service in services {
         for webhook in &service.webhooks {
-            let mut view = json!(WebhookView::new(&frame, service.sid, webhook));
+            let mut view = json!(WebhookView::new(caller.frame(), service.sid, webhook));
             view["service_name"] = caller.running.registry.title(&service).into();
             webhooks.push(view);
         }
