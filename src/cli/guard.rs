@@ -19,8 +19,8 @@ pub enum GuardCommand {
     /// Show what the guard has of a number, prefix, country or client's network, which rule refuses a message, and when the
     /// next one passes.
     ///
-    /// The server must run on the data directory. Shows the whole number. Without --service the ten services that refuse
-    /// it or have the least left, and how many more there are.
+    /// The server must run on the data directory. Shows the whole number. Without --service ten services, those that refuse
+    /// it first.
     Explain(SubjectArgs),
 
     /// Let messages to a number, prefix or country, or from a network, pass without allowances for a time. Of
@@ -40,8 +40,7 @@ pub enum GuardCommand {
     #[command(alias = "unblock")]
     Remove(SubjectArgs),
 
-    /// List budgets, allowances with less than half of their messages, manual entries, and what the guard refused or would
-    /// have refused in this hour and the one before. Numbers are masked.
+    /// List budgets, allowances with less than half of their messages, and manual entries. Numbers are masked.
     List {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
         #[arg(long, value_name = "NAME|VA..")]
@@ -117,7 +116,7 @@ pub fn run(command: GuardCommand, cx: &Context) -> Result<CommandOutput, Command
         GuardCommand::List { service, limit } => {
             let fields = [("Service", service), ("Limit", Some(limit.to_string()))];
             let items: Vec<Item> = cx.client()?.get("/local/Guard", &fields)?;
-            let none = "no budgets, no allowances below half, no manual entries and no refusals";
+            let none = "no budgets, no allowances below half and no manual entries";
             list(&items, cx.json, none, ITEMS)
         }
     })
@@ -171,16 +170,11 @@ fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError>
     let (client, subject, service) = begin(of, cx)?;
     let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
     let answer: Explanation = client.get(&path, &[("ServiceSid", service)])?;
-    let err = match answer.services_left_out {
-        0 => String::new(),
-        1 => "1 more service is left out; name one with --service\n".to_owned(),
-        more => format!("{more} more services are left out; name one with --service\n"),
-    };
     if cx.json {
-        return Ok(CommandOutput { err, ..list(&answer.services, true, "", "") });
+        return Ok(list(&answer.services, true, "", ""));
     }
     let explained = answer.services.iter().map(|service| explained(&subject, service));
-    Ok(CommandOutput { err, ..CommandOutput::of(explained.collect::<Vec<_>>().join("\n")) })
+    Ok(CommandOutput::of(explained.collect::<Vec<_>>().join("\n")))
 }
 
 fn explained(subject: &str, explanation: &ServiceExplanation) -> String {

@@ -5,8 +5,8 @@ use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
-use crate::limits::guard::operator::refusals_in_words;
-use crate::limits::guard::{Refusals, Rule};
+use crate::limits::guard::operator::refusal_in_words;
+use crate::limits::guard::{RefusedNumber, Rule};
 use crate::verification::verify::{NumberStatus, Status};
 
 /// The class of a gateway's error code, and what it says.
@@ -28,19 +28,19 @@ impl Answer {
     /// an error code of a gateway means.
     pub fn of(
         status: Option<&NumberStatus>,
-        refusals: Option<Refusals>,
+        refused: Option<RefusedNumber>,
         is_over: bool,
         described: &Described<'_>,
     ) -> Option<Self> {
         let last = status.and_then(|status| status.messages.last());
         let lockout = status.map(|status| status.lockout).unwrap_or_default();
-        let refused = refusals.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
+        let refused = refused.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
         let answer = match (refused, last, status) {
             (Some(refused), ..) => Self {
                 at: refused.last,
                 class: "problem",
                 // The end of a lockout is said below.
-                what: refusals_in_words(Refusals {
+                what: refusal_in_words(RefusedNumber {
                     until: refused.until.filter(|until| lockout.until != Some(*until)),
                     ..refused
                 }),
@@ -402,7 +402,11 @@ mod tests {
 
     #[test]
     fn a_refusal_counts_if_no_message_followed_it() {
-        let refused = |second, rule| Some(Refusals { messages: 1, last: after(second), rule, until: None });
+        let refused = |second, rule| {
+            let (service, number) =
+                (ServiceId::DEFAULT, PhoneNumber::from_u64(14_155_552_671).expect("a number"));
+            Some(RefusedNumber { service, number, last: after(second), rule, until: None })
+        };
         let known = status(|listed| listed.attempt.at = after(60));
         let answer = |status, refused| Answer::of(status, refused, false, &described).expect("an answer");
         assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);

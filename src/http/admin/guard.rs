@@ -9,7 +9,7 @@ use crate::limits::guard::operator::{
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
 
-/// Items of each type: the page stays below 30 kB with all four full, and with fewer below an explanation.
+/// Items of each type: the page stays below 30 kB with all three full, and with fewer below an explanation.
 const MOST_ITEMS: usize = 15;
 const FEWER_ITEMS: usize = 4;
 
@@ -26,8 +26,6 @@ struct GuardPage<'a> {
     entry: EntryForm,
     question: Option<Question>,
     explanation: Option<Explanation>,
-    /// Since when refusals are counted, if the server has just started.
-    counted_since: Option<Timestamp>,
     /// At most so many of each type.
     most: usize,
     items: Vec<Item>,
@@ -101,8 +99,8 @@ pub async fn page(request: AdminRequest) -> PageResult {
         _ => {}
     }
     let most = if explanation.is_some() { FEWER_ITEMS } else { MOST_ITEMS };
-    let (items, counted_since) = (guard.overview(None, most, exact), guard.counted_since());
-    Ok(html(&GuardPage { request: &request, entry, question, explanation, counted_since, most, items }))
+    let items = guard.overview(None, most, exact);
+    Ok(html(&GuardPage { request: &request, entry, question, explanation, most, items }))
 }
 
 /// `POST /admin/guard`: changes an entry, and leads to the page that shows the result, or that explains. A country is

@@ -14,8 +14,8 @@ use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::domain::NumberLookup;
 use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
-use crate::limits::guard::operator::refusals_in_words;
-use crate::limits::guard::{Refusals, RefusedNumber, Rule};
+use crate::limits::guard::operator::refusal_in_words;
+use crate::limits::guard::{RefusedNumber, Rule};
 use crate::verification::verify::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
@@ -66,7 +66,7 @@ impl State {
         service: &Service,
         title: String,
         status: Option<NumberStatus>,
-        refused: Option<&RefusedNumber>,
+        refused: Option<RefusedNumber>,
         events: &[Delivery],
     ) -> Self {
         let (verification, lockout, messages) = status
@@ -74,7 +74,7 @@ impl State {
         let mut timeline = Entry::of_events(events);
         timeline.extend(lockout.until.and_then(|until| Entry::of_lockout(until, &messages)));
         timeline.extend(Entry::of_checks(&messages));
-        timeline.extend(refused.into_iter().flat_map(|refused| &refused.by).map(Entry::of_refusals));
+        timeline.extend(refused.map(Entry::of_refusal));
         timeline.extend(messages.iter().rev().flat_map(Entry::of));
         let begun = verification.as_ref().map(|of| (of.begun, of.sid.to_string()));
         timeline.extend(begun.map(|(at, sid)| Entry::new(at, "verification begun", None, sid)));
@@ -168,8 +168,8 @@ impl Entry {
         Some(Self::new(at, "lockout", Some(("problem", "locked")), format!("until {detail}")))
     }
 
-    fn of_refusals(by: &Refusals) -> Self {
-        Self::new(by.last, "message", Some(("problem", "refused")), refusals_in_words(*by))
+    fn of_refusal(refused: RefusedNumber) -> Self {
+        Self::new(refused.last, "message", Some(("problem", "refused")), refusal_in_words(refused))
     }
 
     /// Events, each with the worst state of its deliveries.
@@ -212,24 +212,23 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let described = |gateway, code| verifying.delivery.described(gateway, code);
     let mut found = pin!(asked.buffered(AT_ONCE));
     while let Some((service, known)) = found.next().await {
-        let (known, refused) = (known?, guard.refusals(service.id, number));
+        let (known, refused) = (known?, guard.refusal(service.id, number));
         let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
         let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
         if known.is_none() && refused.is_none() && events.is_empty() {
             continue;
         }
         let title = request.running.registry.title(&service);
-        let last = refused.as_ref().and_then(RefusedNumber::last);
-        let is_over = last.is_some_and(|last| match last.rule {
+        let is_over = refused.is_some_and(|last| match last.rule {
             Rule::KnownOnly => {
                 !known_only.iter().any(|of| of.as_ref().is_none_or(|sid| *sid == service.sid.to_string()))
             }
             Rule::Lockout => known.as_ref().is_none_or(|known| known.lockout.until.is_none()),
             _ => last.until.is_some_and(|until| until <= request.now()),
         });
-        let answer = Answer::of(known.as_ref(), last, is_over, &described);
+        let answer = Answer::of(known.as_ref(), refused, is_over, &described);
         answers.extend(answer.map(|answer| (Some(title.clone()), answer)));
-        states.push(State::new(&service, title, known, refused.as_ref(), &events));
+        states.push(State::new(&service, title, known, refused, &events));
     }
     answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
     if let [(service, _)] = &mut answers[..] {

@@ -41,11 +41,10 @@ pub async fn page(request: AdminRequest) -> PageResult {
         let since = since.map_or(Timestamp::EPOCH, |since| since.0);
         let until = list.until(until.map(|until| until.0));
         let fits = |refused: &RefusedNumber| {
-            let newest = refused.last().map_or(Timestamp::EPOCH, |refusals| refusals.last);
-            (since..until).contains(&newest)
+            (since..until).contains(&refused.last)
                 && service.as_ref().is_none_or(|service| refused.service == service.id)
                 && (country.as_ref().is_none_or(|country| refused.number.region() == Some(country.0)))
-                && rule.as_ref().is_none_or(|rule| refused.by.iter().any(|by| by.rule == rule.0))
+                && rule.as_ref().is_none_or(|rule| refused.rule == rule.0)
                 && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(&ending.0))
         };
         rows = list.take_of_all(guard.refused_numbers().into_iter().filter(fits));

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::guard::not_entered;
 use super::prelude::*;
 use crate::domain::PhoneNumber;
-use crate::limits::guard::EntryError;
 use crate::registry;
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
@@ -165,13 +165,12 @@ async fn create_safe_number(
     caller: Caller,
     Params(SafeNumber { phone_number }): Params<SafeNumber>,
 ) -> Made<SafeNumberView> {
-    let added = caller.running.guard.add_safe_number(phone_number.0, caller.author()).await;
-    added.map_err(|error| match error {
-        EntryError::IsSafe => Error::SAFE_NUMBER_EXISTS,
-        EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-        EntryError::InNoPlan(_) | EntryError::OnlyAll => Error::parameter("PhoneNumber", error),
-        EntryError::Refused(refusal) => refusal.into(),
-    })?;
+    let guard = &caller.running.guard;
+    if guard.is_safe(phone_number.0) {
+        return Err(Error::SAFE_NUMBER_EXISTS);
+    }
+    let added = guard.add_safe_number(phone_number.0, caller.author()).await;
+    added.map_err(|error| not_entered("PhoneNumber", error))?;
     created(SafeNumberView::new(&caller, phone_number.0))
 }
 

@@ -34,7 +34,7 @@ async fn list_allowances(caller: Caller, list: Listing<OfService>) -> Result<Lis
 
 /// `GET` of the manual entries: those that end last first.
 async fn list_entries(caller: Caller, list: Listing<OfService>) -> Result<Listed<Item>, Error> {
-    listed(&caller, list, "entries", |guard, service, _| guard.entries(service, masked))
+    listed(&caller, list, "entries", |guard, service, _| guard.entries(service, usize::MAX, masked))
 }
 
 /// `read` is told how many items are enough.
@@ -70,14 +70,16 @@ async fn delete_entry(
 
 async fn set(caller: &Caller, key: Key, action: Option<EntryAction>, minutes: u32) -> Result<Item, Error> {
     let set = caller.running.guard.set_entry(key, action, minutes, caller.author()).await;
-    let set = set.map_err(|error| match error {
-        EntryError::TooMany(too_many) => Error::conflict(too_many.to_string()),
-        EntryError::InNoPlan(_) | EntryError::OnlyAll | EntryError::IsSafe => {
-            Error::parameter("Subject", error)
-        }
+    set.map_err(|error| not_entered("Subject", error))?.ok_or(Error::NO_RESOURCE)
+}
+
+/// The error of an entry about this parameter.
+pub fn not_entered(parameter: &'static str, error: EntryError) -> Error {
+    match error {
+        EntryError::TooMany(_) => Error::conflict(error.to_string()),
+        EntryError::OfNone(_) => Error::parameter(parameter, error),
         EntryError::Refused(refusal) => refusal.into(),
-    });
-    set?.ok_or(Error::NO_RESOURCE)
+    }
 }
 
 /// `GET` of an explanation.
@@ -110,7 +112,7 @@ pub fn routes() -> Routes {
         .get("/v2/Guard/Allowances", list_allowances, list_of::<OfService, Item>("allowances", "ListGuardAllowance", "List low allowances")
                 .about("Those with less than half of their messages, the smallest part first."))
         .get("/v2/Guard/Explanations/{Subject}", explain, ok::<OfService, Explanation>("FetchGuardExplanation", "Explain what the guard does")
-                .about("Without ServiceSid of the ten services that refuse it or have the least left."))
+                .about("Without ServiceSid of ten services, those that refuse it first."))
         .post("/v2/Guard/Entries", create_entry, made::<NewEntry, Item>("CreateGuardEntry", "Allow or block messages")
                 .about("Replaces the entry of the same subject."))
         .get("/v2/Guard/Entries", list_entries, list_of::<OfService, Item>("entries", "ListGuardEntry", "List manual entries")

@@ -15,7 +15,7 @@ use super::values;
 use crate::delivery::attempts::AttemptQuery;
 use crate::delivery::{Carried, Trial};
 use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, ServiceId};
-use crate::limits::guard::operator::{masked, refusals_in_words};
+use crate::limits::guard::operator::{masked, refusal_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
 use crate::verification::numbers::{NumberKey, Outgoing};
@@ -107,8 +107,7 @@ async fn status(
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
     let verifying = &caller.running.verifying;
-    let refused = caller.running.guard.refusals(service, number);
-    let refusals = refused.and_then(|refused| refused.last()).map(refusals_in_words);
+    let refusals = caller.running.guard.refusal(service, number).map(refusal_in_words);
     let status = verifying.status(service, number).await?;
     Ok(Json(match status {
         None => json!({
@@ -188,7 +187,7 @@ async fn webhooks(caller: Caller, form: Form) -> Result<impl IntoResponse, Error
     Ok(Json(webhooks))
 }
 
-/// `GET /local/Guard`: what the guard has, and refused lately. Numbers are masked.
+/// `GET /local/Guard`: what the guard has. Numbers are masked.
 async fn guard(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     let service = service(&caller, &form)?.map(|service| service.id);
     Ok(Json(caller.running.guard.overview(service, limit(&form)?, masked)))

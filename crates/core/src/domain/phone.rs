@@ -20,19 +20,16 @@ struct Recent {
     number: Option<PhoneNumber>,
     /// Whether [`PhoneNumber::parse`] accepts it as E.164 writes it.
     is_readable: bool,
-    region: Option<RegionLookup>,
-    plan: Option<PlanLookup>,
+    known: Option<Known>,
 }
 
-/// The region of a number; `None` if no region has its country code.
+/// What the numbering plans tell about one number.
 #[derive(Clone, Copy)]
-struct RegionLookup(Option<Region>);
-
-/// What the numbering plans tell about one number. Costs twice as much as the region.
-#[derive(Clone, Copy)]
-struct PlanLookup {
+struct Known {
+    /// `None` if no region has its country code.
+    region: Option<Region>,
     number_type: NumberType,
-    is_found: bool,
+    is_in_a_plan: bool,
 }
 
 /// A prime, which spreads numbers that differ in their last or first digits only; 400 KB.
@@ -242,26 +239,22 @@ impl PhoneNumber {
 
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
     pub fn is_in_a_plan(self) -> bool {
-        self.plan().is_found
+        self.known().is_in_a_plan
     }
 
     /// The region that the number belongs to; where several share a country code and no numbering plan
     /// has the number, the main one. `None` when no region has the country code.
     pub fn region(self) -> Option<Region> {
-        if let Some(area) = self.area_code() {
-            return region_of_area(area);
-        }
-        let look_up = || RegionLookup(self.split_country_code().as_ref().and_then(region_of));
-        self.recent().region.get_or_insert_with(look_up).0
+        self.area_code().map_or_else(|| self.known().region, region_of_area)
     }
 
     /// The type, which the process keeps with the number as it keeps the [`region`](Self::region).
     pub fn number_type(self) -> NumberType {
-        self.plan().number_type
+        self.known().number_type
     }
 
-    fn plan(self) -> PlanLookup {
-        *self.recent().plan.get_or_insert_with(|| self.look_up())
+    fn known(self) -> Known {
+        *self.recent().known.get_or_insert_with(|| self.look_up())
     }
 
     /// Removes the number from those that were read or looked up last.
@@ -295,12 +288,12 @@ impl PhoneNumber {
         RECENT[(self.0 % RECENT_NUMBERS) as usize].lock()
     }
 
-    fn look_up(self) -> PlanLookup {
+    fn look_up(self) -> Known {
         use PhoneNumberType::{
             FixedLine, Pager, PersonalNumber, PremiumRate, SharedCost, UAN, Unknown, VoiceMail,
         };
         let Some(number) = self.split_country_code() else {
-            return PlanLookup { number_type: NumberType::Other, is_found: false };
+            return Known { region: None, number_type: NumberType::Other, is_in_a_plan: false };
         };
         let type_of = |number: &rlibphonenumber::PhoneNumber| {
             let plan = PHONE_NUMBER_UTIL.get_number_type(number);
@@ -315,19 +308,19 @@ impl PhoneNumber {
                 FixedLine => NumberType::Landline,
                 _ => NumberType::Other,
             };
-            PlanLookup { number_type, is_found: plan != Unknown }
+            (number_type, plan != Unknown)
         };
-        let found = type_of(&number);
+        let (mut number_type, is_in_a_plan) = type_of(&number);
         // Networks of some countries ignore the surplus digits of a call.
         let is_special = |surplus: u64| {
             let national_number = number.national_number / surplus;
             let shorter = rlibphonenumber::PhoneNumber { national_number, ..number.clone() };
-            type_of(&shorter).number_type == NumberType::Special
+            type_of(&shorter).0 == NumberType::Special
         };
-        if !found.is_found && [10, 100].into_iter().any(is_special) {
-            return PlanLookup { number_type: NumberType::Special, ..found };
+        if !is_in_a_plan && [10, 100].into_iter().any(is_special) {
+            number_type = NumberType::Special;
         }
-        found
+        Known { region: region_of(&number), number_type, is_in_a_plan }
     }
 
     /// The three digits after +1, in a number as North America writes it: neither they nor the next three begin with 0

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
+use super::rows::Row;
 use super::rules::{GuardRules, Rule};
 use super::signals::Dimension;
 use crate::domain::{ServiceId, Timestamp};
@@ -37,18 +38,17 @@ const fn whole(messages: f64) -> u32 {
 
 /// The moment a part of a day after `at`.
 fn after(at: u32, days: f64) -> Timestamp {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-    let seconds = (days * DAY).ceil() as u64;
-    Timestamp::from_millis(u64::from(at).saturating_add(seconds).saturating_mul(1_000))
+    let seconds = u64::from(at) + u64::from(whole((days * DAY).ceil()));
+    Timestamp::from_millis(seconds * 1_000)
 }
 
-/// What a bucket of one kind holds and gets, in messages and messages a day.
+/// What a bucket of one kind holds and gets.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) rule: Rule,
+    /// Messages of one without users, and what it refills in a day.
     floor: f64,
-    refill: f64,
-    /// What each of its usual numbers refills in a day.
+    /// What each of its usual numbers refills in a day beyond that.
     of_users: f64,
     /// What a verification gives back for each of its messages.
     pub(super) gives_back: f64,
@@ -60,35 +60,21 @@ pub(super) struct Terms {
 
 impl Terms {
     /// The table in `docs/concepts/guard.md`, `How it decides`.
-    pub(super) fn of(dimension: Dimension, rules: &GuardRules) -> Self {
-        let (floors, tolerance) = (rules.floors, f64::from(rules.tolerance));
-        let terms = |rule, [floor, refill, users, gives_back, gains, kept]: [f64; 6]| Self {
-            rule,
-            floor,
-            refill,
-            of_users: users * tolerance,
-            gives_back,
-            gains,
-            kept,
-        };
-        match dimension {
+    pub(super) fn of(dimension: Dimension, GuardRules { floors, tolerance, .. }: &GuardRules) -> Self {
+        let tolerance = f64::from(*tolerance);
+        let (rule, [floor, of_users, gives_back, gains, kept]) = match dimension {
             // An owner who enters each code would else get any number of messages, and so would the owner of a range.
-            Dimension::Number(_) | Dimension::Total => {
-                terms(Rule::Number, [floors.number, floors.number, 0.0, 0.5, 0.5, 0.0])
-            }
-            Dimension::Prefix(_) => terms(Rule::Prefix, [floors.prefix, floors.prefix, 1.0, 0.5, 0.0, KEPT]),
-            Dimension::Network(_) => {
-                terms(Rule::Network, [floors.network, floors.network, 1.0, 1.0, 2.0 * tolerance, 0.0])
-            }
+            Dimension::Number(_) | Dimension::Total => (Rule::Number, [floors.number, 0.0, 0.5, 0.5, 0.0]),
+            Dimension::Prefix(_) => (Rule::Prefix, [floors.prefix, tolerance, 0.5, 0.0, KEPT]),
+            Dimension::Network(_) => (Rule::Network, [floors.network, tolerance, 1.0, 2.0 * tolerance, 0.0]),
             Dimension::Country(Some(_)) => {
-                terms(Rule::Country, [floors.country, floors.country, 1.0, 1.0, 2.0 * tolerance, KEPT])
+                (Rule::Country, [floors.country, tolerance, 1.0, 2.0 * tolerance, KEPT])
             }
             // Without it each of 200 countries would give an attacker its floor (`tests/pumping`).
-            Dimension::Country(None) => {
-                terms(Rule::Country, [floors.others, floors.others, 0.0, 1.0, 0.5 * tolerance, KEPT])
-            }
-            Dimension::Known(_) => terms(Rule::Number, [4.0, 4.0, 0.0, 1.0, 0.0, 0.0]),
-        }
+            Dimension::Country(None) => (Rule::Country, [floors.others, 0.0, 1.0, 0.5 * tolerance, KEPT]),
+            Dimension::Known(_) => (Rule::Number, [4.0, 0.0, 1.0, 0.0, 0.0]),
+        };
+        Self { rule, floor, of_users, gives_back, gains, kept }
     }
 }
 
@@ -100,15 +86,23 @@ pub struct Bucket {
     pub(super) usual: f64,
     /// Seconds since the epoch.
     pub(super) at: u32,
+    /// [`Row::written`].
+    pub(super) written: u32,
 }
 
-impl Bucket {
-    /// When it says nothing any more: it is full, and no number is usual.
-    pub(super) fn expires(&self) -> Timestamp {
+impl Row for Bucket {
+    /// When it is full, and no number is usual.
+    fn expires(&self) -> Timestamp {
         let until_unusual = USUAL_DAYS * (self.usual / NO_USERS).max(1.0).ln();
         after(self.at, until_unusual.max(2.0))
     }
 
+    fn written(&mut self) -> &mut u32 {
+        &mut self.written
+    }
+}
+
+impl Bucket {
     /// What would be lost with it, in hundredths of messages; and its age. One with users is worth more than one without.
     pub(super) fn worth(&self) -> (u32, u32) {
         let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
@@ -137,14 +131,12 @@ impl BucketNow {
         now: Timestamp,
     ) -> Self {
         let (terms, now) = (Terms::of(dimension, rules), seconds(now));
-        let bucket = stored.unwrap_or(Bucket { level: f64::INFINITY, usual: 0.0, at: now });
+        let bucket = stored.unwrap_or(Bucket { level: f64::INFINITY, at: now, ..Bucket::default() });
         let mut current = Self { service, dimension, terms, bucket, reserve: 0.0 };
         let days = f64::from(now.saturating_sub(bucket.at)) / DAY;
-        if days > 0.0 {
-            current.bucket.level += days * current.refill();
-            current.bucket.usual *= (-days / USUAL_DAYS).exp();
-            current.bucket.at = now;
-        }
+        current.bucket.at = now.max(bucket.at);
+        current.bucket.usual *= (-days / USUAL_DAYS).exp();
+        current.bucket.level += days * (terms.floor + terms.of_users * bucket.usual);
         current.take(0.0);
         current
     }
@@ -152,10 +144,6 @@ impl BucketNow {
     /// Keeps the last part from a client without users. A full bucket still gives a message.
     pub(super) fn keep(&mut self) {
         self.reserve = (self.terms.kept * self.most()).min(self.most() - 1.0);
-    }
-
-    fn refill(&self) -> f64 {
-        self.terms.refill + self.terms.of_users * self.bucket.usual
     }
 
     fn most(&self) -> f64 {
@@ -170,28 +158,24 @@ impl BucketNow {
     /// When the next message passes; `None` for now.
     pub fn next_pass_at(&self) -> Option<Timestamp> {
         let missing = self.reserve + 1.0 - self.bucket.level;
-        (missing > 0.0).then(|| after(self.bucket.at, missing / self.refill()))
+        let refill = self.terms.floor + self.terms.of_users * self.bucket.usual;
+        (missing > 0.0).then(|| after(self.bucket.at, missing / refill))
     }
 
     /// Messages that it still has, those of the full one, and the numbers that are verified in a day.
     pub fn figures(&self) -> Figures {
-        Figures {
-            level: whole(self.bucket.level),
-            most: whole(self.most()),
-            usual: whole(self.bucket.usual.round()),
-        }
+        let [level, most, usual] = [self.bucket.level, self.most(), self.bucket.usual.round()].map(whole);
+        Figures { level, most, usual }
     }
 
     /// Whether it has less than half of its messages.
     pub fn is_low(&self) -> bool {
-        let Figures { level, most, .. } = self.figures();
-        level.saturating_mul(2) < most
+        self.bucket.level * 2.0 < self.most()
     }
 
     /// Sort key: the smallest share left first, then the largest bucket.
     pub fn rank(&self) -> (u32, Reverse<u32>) {
-        let Figures { level, most, .. } = self.figures();
-        (level.saturating_mul(1_000) / most.max(1), Reverse(most))
+        (whole(self.bucket.level * 1_000.0 / self.most()), Reverse(whole(self.most())))
     }
 }
 

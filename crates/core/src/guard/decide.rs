@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Bucket, BucketNow, NO_USERS, Terms, USUAL_DAYS, seconds};
+use super::bucket::{Bucket, BucketNow, Figures, NO_USERS, Terms, USUAL_DAYS, seconds};
 use super::entries::{Entries, Entry, EntryAction};
-use super::findings::{Assessment, Finding, Refused};
+use super::rows::{Row as _, Rows};
 use super::rules::{GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
-use super::table::Table;
 use super::ticket::{Count, CountId, Ticket, Took, VerifiedChange};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
@@ -28,7 +27,7 @@ pub enum GuardRow {
     Bucket(ServiceId, Dimension, Bucket),
     Entry(Key, Entry),
     Count(CountId, Count),
-    /// The stored buckets contain every message whose [`Ticket`] is of an earlier second since the epoch.
+    /// The stored rows contain every message whose [`Ticket`] is of an earlier second since the epoch.
     Written(u32),
 }
 
@@ -46,8 +45,9 @@ impl GuardRow {
 /// The state of the guard, of all services.
 #[derive(Debug, Clone)]
 pub struct Guard {
-    pub rows: Table,
+    pub rows: Rows<(ServiceId, Dimension), Bucket>,
     pub entries: Entries,
+    most: usize,
     /// The second of the last message, or a later one if the rows were written since; it never goes back.
     latest: u32,
     /// [`GuardRow::Written`] before the start.
@@ -60,6 +60,36 @@ pub struct Scope<'a> {
     pub service: ServiceId,
     pub rules: &'a GuardRules,
     pub now: Timestamp,
+}
+
+/// A rule that a send broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: Rule,
+    pub key: Key,
+    /// Or only records it.
+    pub is_refused: bool,
+    /// `None` for lists and types.
+    pub figures: Option<Figures>,
+    /// When a message passes the rule; `None` for lists and types.
+    pub until: Option<Timestamp>,
+    /// A budget that is spent for the first time in its hour or day: its key in the settings, and its limit.
+    pub newly_spent: Option<(&'static str, u64)>,
+}
+
+/// Why a send is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    pub rule: Rule,
+    /// When a message can pass; `None` for a number or country that gets none.
+    pub until: Option<Timestamp>,
+}
+
+impl Refused {
+    /// Whether the message lacked only buckets that one with [`Exemption::Allowances`] does not need.
+    pub const fn is_for_an_allowance(self) -> bool {
+        matches!(self.rule, Rule::Prefix | Rule::Network | Rule::Country)
+    }
 }
 
 /// What is known of a message before the decision. An explanation may be about a country only.
@@ -87,7 +117,7 @@ impl Message {
 /// What the guard knows of a subject, and what it would decide about the next text message.
 #[derive(Debug, Clone)]
 pub struct Explained {
-    pub verdict: Result<(), Refused>,
+    pub refused: Option<Finding>,
     /// The manual entry that holds.
     pub entry: Option<(Key, Entry)>,
     /// The narrowest first.
@@ -95,31 +125,40 @@ pub struct Explained {
 }
 
 fn subjects(number: PhoneNumber, client: Option<ClientNet>, country: Option<Region>) -> Vec<Dimension> {
-    let client = client.map(Dimension::Network);
-    let all = [Some(Dimension::Number(number)), Some(Dimension::prefix_of(number)), client];
-    all.into_iter().flatten().chain([Dimension::Country(country)]).collect()
+    let mut all = vec![Dimension::Number(number), Dimension::prefix_of(number)];
+    all.extend(client.map(Dimension::Network));
+    all.push(Dimension::Country(country));
+    all
 }
 
 impl Guard {
     /// With room for so many buckets. `seed` is random and secret: it decides which keys collide in the table.
     pub fn new(most: usize, seed: u64) -> Self {
-        Self { rows: Table::new(most, seed), entries: Entries::default(), latest: 0, written: 0 }
+        Self { rows: Rows::new(seed), entries: Entries::default(), most: most.max(1), latest: 0, written: 0 }
     }
 
-    /// Decides about a send, and takes one of its buckets if it may pass. `is_known`: the number was verified in the last
-    /// 30 days.
-    pub fn assess(&mut self, signals: &Signals, scope: Scope<'_>, is_known: bool) -> Assessment {
+    /// Decides about a send, and takes one of its buckets if it may pass; then the finding is one that is only recorded.
+    /// `is_known`: the number was verified in the last 30 days. What [`Rule::Landline`] refuses can be repeated as a call.
+    ///
+    /// # Errors
+    /// The rule that refuses it.
+    pub fn assess(
+        &mut self,
+        signals: &Signals,
+        scope: Scope<'_>,
+        is_known: bool,
+    ) -> Result<(Ticket, Option<Finding>), Finding> {
         let Signals { number, country, client, exemption, is_carried, .. } = *signals;
         let subjects = subjects(number, client, country);
         let message = Message { subjects, exemption, is_carried, is_known, is_stranger: false };
         let broken = scope.rules.fixed(country, signals.number_type, signals.channel, signals.price);
-        let (findings, took) = self.decide(scope, &message, broken);
-        let mut assessment = Assessment::of(findings);
-        if assessment.verdict.is_ok() && took != Took::Nothing {
-            assessment.ticket = Ticket::new(self.second(scope.now), signals, took);
-            self.take(scope, number, &assessment.ticket);
+        let (finding, took) = self.decide(scope, &message, broken);
+        if let Some(refused) = finding.filter(|finding| finding.is_refused) {
+            return Err(refused);
         }
-        assessment
+        let ticket = Ticket::new(self.second(scope.now), signals, took);
+        self.take(scope, number, &ticket);
+        Ok((ticket, finding))
     }
 
     fn take(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
@@ -134,9 +173,9 @@ impl Guard {
         self.latest
     }
 
-    /// For [`GuardRow::Written`], if the rows are stored as they are now. Messages from now on are of this second or a later
-    /// one. With at most one call in a second, it is never more than a second ahead of the clock.
-    pub fn close_second(&mut self) -> u32 {
+    /// The second of rows that are stored as they are now. Messages from now on are of this second or a later one. With at
+    /// most one call in a second, it is never more than a second ahead of the clock.
+    pub const fn close_second(&mut self) -> u32 {
         self.latest = self.latest.saturating_add(1);
         self.latest
     }
@@ -152,11 +191,17 @@ impl Guard {
         self.written
     }
 
-    /// A message that left shortly before a crash: takes again what it took, if the stored rows may not contain it.
+    /// A message that left shortly before a crash: takes again what it took, of each row that may not contain it.
     pub fn take_again(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
         self.latest = self.latest.max(ticket.second);
-        if ticket.second >= self.written && scope.now < ticket.at().plus(DAY) {
-            self.take(scope, number, ticket);
+        if scope.now >= ticket.at().plus(DAY) {
+            return;
+        }
+        for of in ticket.taken(number) {
+            let written = self.rows.get(&(scope.service, of)).map_or(0, |row| row.written);
+            if ticket.second >= written.max(self.written) {
+                self.change(scope, of, |bucket| bucket.take(1.0));
+            }
         }
     }
 
@@ -209,19 +254,6 @@ impl Guard {
         self.rows.remove((service, Dimension::Number(number)))
     }
 
-    /// Adds or replaces a manual entry, or removes it. The caller has stored it.
-    pub fn set_entry(&mut self, key: Key, entry: Option<Entry>) {
-        self.entries.set(key, entry);
-        if let (Dimension::Number(number), Some(Entry { action: EntryAction::Allow, .. })) =
-            (key.dimension, entry)
-        {
-            let services = key.service.map_or_else(|| self.rows.services().collect(), |only| vec![only]);
-            for service in services {
-                self.unlock(service, number);
-            }
-        }
-    }
-
     /// What the guard knows of a subject, and what it would decide about the next text message to or from it. Country, type and
     /// price are those of the subject's numbers.
     pub fn explain(
@@ -240,81 +272,91 @@ impl Guard {
         let mut message = Message { subjects, exemption, is_carried, is_known, is_stranger };
         let is_from = matches!(dimension, Dimension::Network(_));
         let broken = scope.rules.fixed(country, number_type, Channel::Sms, price).filter(|_| !is_from);
-        let (findings, _) = self.decide(scope, &message, broken);
-        let entry = self.entries_about(scope, &message).next();
+        let refused = self.decide(scope, &message, broken).0.filter(|finding| finding.is_refused);
+        let entry = self.entry_about(scope, &message);
         let known = message.known();
         let (took, _) = self.needed(scope, &message);
         message.subjects.extend(known.into_iter().chain(took.shares()));
         let buckets = message.subjects.into_iter().map(|of| self.bucket(scope, of)).collect();
-        Explained { verdict: Assessment::of(findings).verdict, entry, buckets }
-    }
-
-    /// Whether a number of a service has a bucket or a manual entry.
-    pub fn knows(&self, service: ServiceId, number: PhoneNumber, now: Timestamp) -> bool {
-        let key = Key::new(Some(service), Dimension::Number(number));
-        self.counts(service, number) || self.entries.get(&key, now).is_some()
+        Explained { refused, entry, buckets }
     }
 
     /// Whether a number had messages lately.
     pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.rows.find(&(service, Dimension::Number(number))).is_some()
+        self.rows.get(&(service, Dimension::Number(number))).is_some()
     }
 
     /// Takes a stored record, before the first send.
     pub fn restore(&mut self, row: &GuardRow) {
-        match *row {
-            GuardRow::Bucket(service, dimension, bucket) => self.rows.set((service, dimension), bucket),
-            GuardRow::Entry(key, entry) => self.entries.set(key, Some(entry)),
+        let written = match *row {
+            GuardRow::Bucket(service, dimension, bucket) => {
+                self.rows.restore((service, dimension), bucket);
+                bucket.written
+            }
+            GuardRow::Entry(key, entry) => {
+                self.entries.set(key, Some(entry));
+                0
+            }
             // The server keeps counts.
-            GuardRow::Count(..) => {}
-            GuardRow::Written(before) => (self.latest, self.written) = (self.latest.max(before), before),
-        }
+            GuardRow::Count(_, count) => count.written,
+            GuardRow::Written(before) => {
+                self.written = before;
+                before
+            }
+        };
+        self.latest = self.latest.max(written);
     }
 
-    /// Decides about a message, and what it takes if it passes; takes nothing yet. `broken` are the lists and types that it
-    /// breaks.
+    /// Decides about a message, and what it takes if it passes; takes nothing yet. The finding is the first that refuses, or
+    /// is recorded. `broken` are the lists and types that it breaks.
     fn decide(
         &self,
         scope: Scope<'_>,
         message: &Message,
         broken: impl Iterator<Item = (Rule, Mode)>,
-    ) -> (Vec<Finding>, Took) {
-        let Scope { service, rules, now } = scope;
-        let is_safe = message.exemption == Exemption::AllowancesAndTypes
-            || matches!(message.subjects.first(), Some(Dimension::Number(of)) if self.entries.is_safe(*of));
-        let entry = self.entries_about(scope, message).next();
-        let mut findings = Vec::new();
-        if let Some((key, Entry { action: EntryAction::Block, until })) = entry {
-            findings.push(Finding { until: Some(until), ..Finding::new(Rule::Entry, key, Mode::Block) });
-        }
-        let lids = [Some(service), None].map(|scope| Key::new(scope, Dimension::Total));
-        let lid = lids.into_iter().find_map(|key| Some((key, self.entries.get(&key, now)?)));
-        if let Some((key, Entry { until, .. })) = lid.filter(|_| !message.is_known && !is_safe) {
-            findings.push(Finding { until: Some(until), ..Finding::new(Rule::KnownOnly, key, Mode::Block) });
-        }
+    ) -> (Option<Finding>, Took) {
+        let Scope { service, rules, .. } = scope;
         let (narrowest, widest) = (message.subjects.first(), message.subjects.last());
-        findings.extend(broken.filter_map(|(rule, mode)| {
-            let of = match rule {
-                Rule::CountryList | Rule::Price => widest,
-                _ if is_safe => None,
-                _ => narrowest,
-            };
-            Some(Finding::new(rule, Key::new(Some(service), *of?), mode))
-        }));
-        let is_refused = findings.iter().any(|finding| finding.is_refused);
+        let is_safe = message.exemption == Exemption::AllowancesAndTypes
+            || matches!(narrowest, Some(Dimension::Number(of)) if self.entries.is_safe(*of));
+        let found = |rule, key, mode, until| {
+            let is_refused = mode == Mode::Block;
+            Finding { rule, key, is_refused, figures: None, until, newly_spent: None }
+        };
+        let entry = self.entry_about(scope, message);
+        let block = entry.filter(|(_, entry)| entry.action == EntryAction::Block);
+        let lid = self.entry(scope, Dimension::Total).filter(|_| !message.is_known && !is_safe);
+        let manual = block.map(|of| (Rule::Entry, of)).or_else(|| Some((Rule::KnownOnly, lid?)));
+        if let Some((rule, (key, Entry { until, .. }))) = manual {
+            return (Some(found(rule, key, Mode::Block, Some(until))), Took::Nothing);
+        }
+        let mut findings: Vec<_> = broken
+            .filter_map(|(rule, mode)| {
+                let of = match rule {
+                    Rule::CountryList | Rule::Price => widest,
+                    _ if is_safe => None,
+                    _ => narrowest,
+                };
+                Some(found(rule, Key::new(Some(service), *of?), mode, None))
+            })
+            .collect();
+        findings.sort_by_key(|finding| !finding.is_refused);
+        let fixed = findings.first().copied();
+        let is_refused = fixed.is_some_and(|finding| finding.is_refused);
         if is_refused || is_safe || entry.is_some() || rules.mode == Mode::Off {
-            return (findings, Took::Nothing);
+            return (fixed, Took::Nothing);
         }
         let (took, needed) = self.needed(scope, message);
         let free_at = message.known().and_then(|known| self.bucket(scope, known).next_pass_at());
-        findings.extend(needed.iter().filter_map(|bucket| {
-            let of = bucket.dimension;
-            let free_at = free_at.filter(|_| !matches!(of, Dimension::Number(_)));
+        let lacking = needed.iter().filter_map(|bucket| {
+            let free_at = free_at.filter(|_| !matches!(bucket.dimension, Dimension::Number(_)));
             let until = bucket.next_pass_at().map(|at| free_at.map_or(at, |free_at| at.min(free_at)))?;
-            let finding = Finding::new(bucket.terms.rule, Key::new(Some(service), of), rules.mode);
-            Some(Finding { figures: Some(bucket.figures()), until: Some(until), ..finding })
-        }));
-        (findings, took)
+            let key = Key::new(Some(service), bucket.dimension);
+            let finding = found(bucket.terms.rule, key, rules.mode, Some(until));
+            Some(Finding { figures: Some(bucket.figures()), ..finding })
+        });
+        let lacking = lacking.reduce(|first, other| Finding { until: first.until.max(other.until), ..first });
+        (lacking.or(fixed), took)
     }
 
     /// The buckets that the next message takes one of, as they are now, and what it may not use of them.
@@ -343,28 +385,33 @@ impl Guard {
         (took, needed)
     }
 
-    /// The manual entries about the narrowest subject come first, and that of the service before that of all services.
-    fn entries_about(&self, scope: Scope<'_>, message: &Message) -> impl Iterator<Item = (Key, Entry)> {
-        let Scope { service, now, .. } = scope;
-        let of_each = move |of: &Dimension| [Some(service), None].map(|scope| Key::new(scope, *of));
-        let keys = message.subjects.iter().flat_map(of_each);
-        keys.filter_map(move |key| Some((key, self.entries.get(&key, now)?)))
+    /// The manual entry about the narrowest subject.
+    fn entry_about(&self, scope: Scope<'_>, message: &Message) -> Option<(Key, Entry)> {
+        message.subjects.iter().find_map(|of| self.entry(scope, *of))
+    }
+
+    /// That of the service comes before that of all services.
+    fn entry(&self, Scope { service, now, .. }: Scope<'_>, of: Dimension) -> Option<(Key, Entry)> {
+        let keys = [Some(service), None].map(|scope| Key::new(scope, of));
+        keys.into_iter().find_map(|key| Some((key, self.entries.get(&key, now)?)))
     }
 
     fn bucket(&self, Scope { service, rules, now }: Scope<'_>, of: Dimension) -> BucketNow {
-        BucketNow::new(service, of, self.rows.find(&(service, of)).copied(), rules, now)
+        BucketNow::new(service, of, self.rows.get(&(service, of)).copied(), rules, now)
     }
 
     fn change(&mut self, scope: Scope<'_>, of: Dimension, change: impl FnOnce(&mut BucketNow)) {
         let (name, mut bucket) = ((scope.service, of), self.bucket(scope, of));
         change(&mut bucket);
+        if self.rows.held() >= self.most && self.rows.get(&name).is_none() {
+            self.rows.drop_one();
+        }
         self.rows.set(name, bucket.bucket);
-        self.rows.mark_changed(name);
     }
 
     /// One without a row is full.
     fn give(&mut self, scope: Scope<'_>, of: Dimension, messages: impl FnOnce(&Terms) -> f64) {
-        if self.rows.find(&(scope.service, of)).is_some() {
+        if self.rows.get(&(scope.service, of)).is_some() {
             self.change(scope, of, |bucket| bucket.take(-messages(&bucket.terms)));
         }
     }

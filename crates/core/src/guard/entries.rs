@@ -38,20 +38,11 @@ impl Entry {
     pub const SAFE: Self = Self { action: EntryAction::Allow, until: Timestamp::MAX };
 }
 
-/// There is no room for a further manual entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there are {0} manual entries of the guard already; remove some")]
-pub struct TooManyEntries(pub usize);
-
 /// All manual entries, perhaps some that have ended.
 #[derive(Debug, Clone, Default)]
 pub struct Entries(BTreeMap<Key, Entry>);
 
 impl Entries {
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub fn get(&self, key: &Key, now: Timestamp) -> Option<Entry> {
         self.0.get(key).copied().filter(|entry| now < entry.until)
     }
@@ -65,15 +56,19 @@ impl Entries {
         self.0.iter().map(|(key, entry)| (*key, *entry)).filter(move |(_, entry)| now < entry.until)
     }
 
-    pub(super) fn set(&mut self, key: Key, entry: Option<Entry>) {
+    /// Adds or replaces an entry, or removes it. The caller has stored it.
+    pub fn set(&mut self, key: Key, entry: Option<Entry>) {
         match entry {
             Some(entry) => drop(self.0.insert(key, entry)),
             None => drop(self.0.remove(&key)),
         }
     }
 
-    /// Drops those that have ended, and says whether there is room for one under this key.
-    pub fn make_room(&mut self, key: &Key, now: Timestamp) -> Result<(), TooManyEntries> {
+    /// Drops those that have ended.
+    ///
+    /// # Errors
+    /// How many there are, if there is no room for one under this key.
+    pub fn make_room(&mut self, key: &Key, now: Timestamp) -> Result<(), usize> {
         self.0.retain(|_, old| now < old.until);
         if self.0.contains_key(key) {
             return Ok(());
@@ -86,6 +81,6 @@ impl Entries {
             None => (MOST_FOR_ALL, MOST_FOR_ALL),
             Some(_) => (MOST_ENTRIES / 2, MOST_ENTRIES),
         };
-        if own >= most || all >= open { Err(TooManyEntries(own)) } else { Ok(()) }
+        if own >= most || all >= open { Err(own) } else { Ok(()) }
     }
 }

@@ -10,19 +10,17 @@
 mod bucket;
 mod decide;
 mod entries;
-mod findings;
+mod rows;
 mod rules;
 mod signals;
-mod table;
 #[cfg(test)]
 mod tests;
 mod ticket;
 
 pub use bucket::{Bucket, BucketNow, Figures};
-pub use decide::{Explained, Guard, GuardRow, MOST_BUCKETS, Scope};
-pub use entries::{Entries, Entry, EntryAction, TooManyEntries};
-pub use findings::{Assessment, Finding, Refused};
+pub use decide::{Explained, Finding, Guard, GuardRow, MOST_BUCKETS, Refused, Scope};
+pub use entries::{Entries, Entry, EntryAction};
+pub use rows::{Row, Rows};
 pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
-pub use table::Table;
 pub use ticket::{Charged, Count, CountId, Ticket, VerifiedChange, VerifiedNumber};

@@ -119,12 +119,6 @@ impl GuardRules {
         !is_in(&self.blocked_countries) && self.allowed_countries.as_ref().is_none_or(is_in)
     }
 
-    /// Whether these rules refuse and count no message.
-    pub fn are_off(&self) -> bool {
-        let has_lists = self.allowed_countries.is_some() || !self.blocked_countries.is_empty();
-        self.mode == Mode::Off && !self.reads_types() && !has_lists && self.max_price.is_none()
-    }
-
     /// Whether the type of a number matters.
     pub fn reads_types(&self) -> bool {
         self.number_types != Mode::Off || self.landlines != Mode::Off

@@ -64,7 +64,10 @@ fn a_refused_request_takes_nothing_and_says_when_the_next_one_passes() {
     assert_eq!(until, world.now.plus(DAY / 10));
     (0..500).for_each(|n| assert_eq!(world.send(TJ + n), Err(Rule::Prefix)));
     assert_eq!(world.until(&World::signals(TJ + 50)), until);
-    assert_eq!(world.findings[0].figures, Some(Figures { level: 0, most: 10, usual: 0 }));
+    assert_eq!(
+        world.finding.and_then(|finding| finding.figures),
+        Some(Figures { level: 0, most: 10, usual: 0 })
+    );
 }
 
 #[test]
@@ -218,8 +221,8 @@ fn the_mode_record_lets_pass_and_tells_and_off_keeps_nothing() {
         let mut world = World::new();
         world.rules.mode = mode;
         let last = (0..40).map(|n| world.send(TJ + n)).last();
-        assert_eq!((last, !world.findings.is_empty()), (Some(verdict), tells), "{mode:?}");
-        assert!(world.findings.iter().all(|finding| finding.is_refused == (mode == Mode::Block)));
+        assert_eq!((last, world.finding.is_some()), (Some(verdict), tells), "{mode:?}");
+        assert!(world.finding.is_none_or(|finding| finding.is_refused == (mode == Mode::Block)));
         world.verify(TJ);
         assert_eq!(world.guard.rows.held() == 0, mode == Mode::Off, "{mode:?}");
     }
@@ -250,25 +253,6 @@ fn types_country_lists_and_prices_are_fixed() {
         [(Some(50_000), Ok(())), (Some(50_001), Err(Rule::Price)), (None, Err(Rule::Price))]
     {
         assert_eq!(verdict(dear.clone(), NumberType::Other, Channel::Sms, price), expected);
-    }
-}
-
-#[test]
-fn the_rules_are_off_if_no_mode_list_or_price_holds() {
-    let (off, default) = (Mode::Off, GuardRules::default());
-    let all_off = GuardRules { mode: off, number_types: off, landlines: off, ..default };
-    assert!(all_off.are_off());
-    let (own, of) = (Mode::Record, || all_off.clone());
-    let holding = [
-        GuardRules { mode: own, ..of() },
-        GuardRules { number_types: own, ..of() },
-        GuardRules { landlines: own, ..of() },
-        GuardRules { allowed_countries: Some([region("DE")].into()), ..of() },
-        GuardRules { blocked_countries: [region("DE")].into(), ..of() },
-        GuardRules { max_price: Some(50_000), ..of() },
-    ];
-    for rules in holding {
-        assert!(!rules.are_off(), "{rules:?}");
     }
 }
 
@@ -306,16 +290,6 @@ fn the_narrower_manual_entry_wins_until_it_ends() {
 }
 
 #[test]
-fn to_allow_a_number_ends_its_refusals() {
-    let mut world = World::new();
-    world.rules = roomy();
-    world.send_while(|_| (TJ, None));
-    world.set(Key::new(None, Dimension::Number(number(TJ))), EntryAction::Allow, HOUR);
-    world.pass(HOUR);
-    assert_eq!(world.send(TJ), Ok(()));
-}
-
-#[test]
 fn no_service_takes_more_than_half_of_the_entries() {
     let mut world = World::new();
     let mut most = |service| {
@@ -339,7 +313,7 @@ fn a_safe_number_may_be_of_any_type_and_counts_as_known() {
     let premium = Signals { number_type: NumberType::Special, ..World::signals(TJ) };
     assert_eq!(world.assess(&premium), Err(Rule::NumberType));
     let key = |service| Key::new(service, Dimension::Number(number(TJ)));
-    world.guard.set_entry(key(None), Some(Entry::SAFE));
+    world.guard.entries.set(key(None), Some(Entry::SAFE));
     world.set(key(Some(ServiceId::DEFAULT)), EntryAction::Allow, HOUR);
     world.set(Key::new(None, Dimension::Total), EntryAction::KnownOnly, HOUR);
     world.set(Key::new(None, country("TJ")), EntryAction::Block, HOUR);
@@ -369,7 +343,7 @@ fn with_known_numbers_only_others_are_refused_until_it_ends() {
     }
     world.rules.mode = Mode::Off;
     assert_eq!(world.send(TJ + 2), Err(Rule::KnownOnly), "in any mode");
-    world.guard.set_entry(all, None);
+    world.guard.entries.set(all, None);
     world.set(Key::new(Some(ServiceId::new(7)), Dimension::Total), EntryAction::KnownOnly, HOUR);
     assert_eq!(world.send(TJ + 1), Ok(()));
 }
@@ -405,7 +379,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
     world.set(Key::new(None, country("GB")), EntryAction::Block, DAY);
     let entries = world.guard.entries.list(world.now).map(|(key, entry)| GuardRow::Entry(key, entry));
     let mut rows: Vec<_> = entries.collect();
-    let changed = world.guard.rows.take_changed(usize::MAX).into_iter();
+    let changed = world.guard.rows.take_changed(usize::MAX, 1).into_iter();
     rows.extend(changed.filter_map(|((service, of), bucket)| Some(GuardRow::Bucket(service, of, bucket?))));
     let mut restored = Guard::new(MOST_BUCKETS, 2);
     for row in rows {
@@ -416,7 +390,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
     let numbers = [TJ, TJ + 1, TJ + 90_000, DE + 1, DE + 10_000, US, 447_400_000_000];
     for to in numbers.into_iter().cycle().take(300) {
         assert_eq!(world.send(to), copy.send(to), "{to}");
-        assert_eq!(world.findings, copy.findings);
+        assert_eq!(world.finding, copy.finding);
         world.pass(MINUTE);
         copy.pass(MINUTE);
     }
@@ -459,8 +433,8 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
     (0..2_000).for_each(|n| assert_eq!(world.assess(&of(99, n)), Ok(())));
     for service in 1..=30 {
         let of = ServiceId::new(service);
-        let rows = world.guard.rows.page(0, usize::MAX).filter(|(service, ..)| *service == of).count();
-        assert_eq!(rows, 3 * 2 + 2, "service {service}");
+        let rows = world.guard.rows.page(0, usize::MAX).filter(|((service, _), _)| *service == of).count();
+        assert_eq!(rows, 3 * 3 + 2, "service {service}");
     }
 }
 
@@ -473,7 +447,7 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
         // Some places come back.
         assert_eq!(world.send_from(elsewhere(n), &fresh(n % 700)), Ok(()));
     }
-    let changed = world.guard.rows.take_changed(usize::MAX);
+    let changed = world.guard.rows.take_changed(usize::MAX, 1);
     assert!(changed.len() <= 2 * 500, "{}", changed.len());
     let kept = changed.iter().filter(|(_, row)| row.is_some()).count();
     assert_eq!(kept, world.guard.rows.held(), "each row is there");
@@ -483,7 +457,7 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
 fn rows_that_say_nothing_are_swept() {
     let mut world = World::new();
     world.send_from(TJ, "192.0.2.7").expect("sent");
-    while !world.guard.rows.take_changed(100).is_empty() {}
+    while !world.guard.rows.take_changed(100, 1).is_empty() {}
     world.guard.rows.sweep(100, world.now.plus(DAY));
     assert_eq!(world.guard.rows.held(), 5);
     world.guard.rows.sweep(100, world.now.plus(2 * DAY));
@@ -511,9 +485,9 @@ proptest! {
             let to = TJ + n % 10 + 10_000 * (n / 10);
             let client = client.map(|client| net(&format!("192.0.{client}.1")));
             let signals = Signals { client, ..World::signals(to) };
-            let explained = world.explain(to).verdict.map_err(|refused| refused.rule);
+            let explained = world.explain(to).refused;
             let sent = world.assess(&signals);
-            if client.is_none() && explained == Ok(()) {
+            if client.is_none() && explained.is_none() {
                 prop_assert_eq!(sent, Ok(()));
             }
             if sent == Ok(()) {
@@ -552,7 +526,7 @@ struct World {
     rules: GuardRules,
     now: Timestamp,
     known: BTreeMap<PhoneNumber, VerifiedNumber>,
-    findings: Vec<Finding>,
+    finding: Option<Finding>,
     /// Of each number's messages since its last verification.
     tickets: BTreeMap<PhoneNumber, Vec<Ticket>>,
 }
@@ -565,7 +539,7 @@ impl World {
             rules: GuardRules::default(),
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: BTreeMap::new(),
-            findings: Vec::new(),
+            finding: None,
             tickets: BTreeMap::new(),
         }
     }
@@ -611,12 +585,11 @@ impl World {
     fn assess(&mut self, signals: &Signals) -> Result<(), Rule> {
         let is_known = self.is_known(signals.number).is_some();
         let scope = Scope { service: signals.service, ..scope(&self.rules, self.now) };
-        let assessment = self.guard.assess(signals, scope, is_known);
-        self.findings = assessment.findings;
-        if assessment.verdict.is_ok() {
-            self.tickets.entry(signals.number).or_default().push(assessment.ticket);
-        }
-        assessment.verdict.map_err(|refused| refused.rule)
+        let assessed = self.guard.assess(signals, scope, is_known);
+        self.finding = assessed.as_ref().map_or_else(|refused| Some(*refused), |(_, recorded)| *recorded);
+        let (ticket, _) = assessed.map_err(|refused| refused.rule)?;
+        self.tickets.entry(signals.number).or_default().push(ticket);
+        Ok(())
     }
 
     fn send(&mut self, to: u64) -> Result<(), Rule> {
@@ -659,8 +632,8 @@ impl World {
     /// Until when a message is refused.
     fn until(&mut self, signals: &Signals) -> Timestamp {
         let is_known = self.is_known(signals.number).is_some();
-        let verdict = self.guard.assess(signals, scope(&self.rules, self.now), is_known).verdict;
-        verdict.expect_err("refused").until.expect("a time")
+        let assessed = self.guard.assess(signals, scope(&self.rules, self.now), is_known);
+        assessed.expect_err("refused").until.expect("a time")
     }
 
     fn explain(&self, to: u64) -> Explained {
@@ -671,7 +644,7 @@ impl World {
     }
 
     fn set(&mut self, key: Key, action: EntryAction, time: Duration) {
-        self.guard.set_entry(key, Some(Entry { action, until: self.now.plus(time) }));
+        self.guard.entries.set(key, Some(Entry { action, until: self.now.plus(time) }));
     }
 
     /// Whole messages.
@@ -680,7 +653,7 @@ impl World {
     }
 
     fn figures(&self, of: Dimension) -> Figures {
-        let stored = self.guard.rows.find(&(ServiceId::DEFAULT, of)).copied();
+        let stored = self.guard.rows.get(&(ServiceId::DEFAULT, of)).copied();
         BucketNow::new(ServiceId::DEFAULT, of, stored, &self.rules, self.now).figures()
     }
 }

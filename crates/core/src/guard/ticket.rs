@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bucket::seconds;
+use super::rows::Row;
 use super::signals::{ClientNet, Dimension, Signals};
 use crate::domain::{PhoneNumber, Region, Timestamp};
 
@@ -51,10 +52,20 @@ pub struct Count {
     pub since: Timestamp,
     pub ends: Timestamp,
     pub amount: u64,
-    /// Whether the operator was told that it is spent, and that it nearly is.
-    pub told: [bool; 2],
-    /// It contains every charge of a [`Ticket`] of an earlier second since the epoch.
+    /// The limits of which the operator was told that they are spent, and that they nearly are.
+    pub told: [Option<u64>; 2],
+    /// [`Row::written`].
     pub written: u32,
+}
+
+impl Row for Count {
+    fn expires(&self) -> Timestamp {
+        self.ends
+    }
+
+    fn written(&mut self) -> &mut u32 {
+        &mut self.written
+    }
 }
 
 /// What a message was charged to one count, in the window of that time.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::gsm7::{self, Alphabet};
 use super::languages::StandardMessage;
-use super::style::AppHash;
 use super::templates::{Local, Templates, Texts};
 use super::text::{Context, Text, check_domain, check_text};
 use crate::domain::{Channel, CodeLength, Locale};
@@ -90,14 +89,12 @@ impl Templates {
             let text = check.text(&given.path, channel, &given.text);
             local.extend(text.map(|text| Local { channel, locale, text }));
         }
-        let Check { errors, mut warnings, context, .. } = check;
+        let Check { errors, warnings, context, .. } = check;
         match (message, tutorial) {
             (Some(message), Some(tutorial)) if errors.is_empty() => {
                 let is_standard =
                     [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
                 let standard = if is_standard { standard_texts(&context) } else { Arc::default() };
-                let long = long_languages(&standard, settings);
-                warnings.extend(long.map(|words| Finding::new(MESSAGE, &settings.message, words)));
                 let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
                 let api = Texts { message, standard, local: local.into(), default_locale, by_country };
                 Ok((Self { api, tutorial, context }, warnings))
@@ -159,29 +156,8 @@ const REPLACEABLE: usize = 5;
 
 /// Advice on a text for text messages: its cost.
 fn advice_on(text: &Text, length: CodeLength, life: Duration) -> impl Iterator<Item = String> {
-    let digits = "0".repeat(usize::from(length.get()));
-    let message = text.finish(Channel::Sms, None, &digits, life);
-    let for_android = text.finish(Channel::Sms, AppHash::parse("AAAAAAAAAAA").as_ref(), &digits, life);
-    let more = gsm7::size(&for_android).segments;
-    let with_hash = (more > gsm7::size(&message).segments)
-        .then(|| format!("with the hash of an Android app (appHash) it is paid for as {more} text messages"));
-    [alphabet(&message), segments(&message), with_hash].into_iter().flatten()
-}
-
-/// The languages of the standard message that cost more than one text message, of those that are chosen without a request.
-fn long_languages(standard: &[Local], settings: &TemplateSettings) -> Option<String> {
-    let digits = "0".repeat(usize::from(settings.code_length.get()));
-    let is_chosen = |locale: Option<Locale>| {
-        settings.locale_by_country || locale.is_some() && locale == settings.default_locale
-    };
-    let long = standard.iter().filter(|local| {
-        let text = local.text.finish(Channel::Sms, None, &digits, settings.life);
-        is_chosen(local.locale) && gsm7::size(&text).segments > 1
-    });
-    let long: Vec<_> = long.filter_map(|local| Some(local.locale?.to_string())).collect();
-    (!long.is_empty()).then(|| {
-        format!("in these languages it is paid for as more than one text message: {}", long.join(", "))
-    })
+    let message = text.finish(Channel::Sms, None, &"0".repeat(length.get().into()), life);
+    [alphabet(&message), segments(&message)].into_iter().flatten()
 }
 
 fn alphabet(message: &str) -> Option<String> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Exemption, Guard, GuardRules, Key, MOST_BUCKETS, Refused,
+    ClientNet, Dimension, Entry, EntryAction, Exemption, Finding, Guard, GuardRules, Key, MOST_BUCKETS,
     Scope, Signals, Ticket, VerifiedChange, VerifiedNumber,
 };
 
@@ -127,12 +127,11 @@ pub struct Guarded {
 const VERIFICATION: Duration = Duration::from_secs(600);
 
 impl Guarded {
-    fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Refused> {
+    fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Finding> {
         self.guard.rows.sweep(2, at);
         let is_known = self.known(signals.service, signals.number, at).is_some();
         let scope = Scope { service: signals.service, rules: &self.rules, now: at };
-        let assessment = self.guard.assess(signals, scope, is_known);
-        let ticket = assessment.verdict.map(|()| assessment.ticket)?;
+        let (ticket, _) = self.guard.assess(signals, scope, is_known)?;
         let taken = self.taken.entry((signals.service, signals.number)).or_default();
         taken.retain(|earlier| at < earlier.at().plus(VERIFICATION));
         taken.push(ticket.clone());
@@ -266,7 +265,7 @@ impl World {
     pub fn allow(&mut self, country: usize) {
         let key = Key::new(Some(self.service), Dimension::Country(letters(country)));
         let entry = Entry { action: EntryAction::Allow, until: self.now.plus(DAY) };
-        self.guarded.guard.set_entry(key, Some(entry));
+        self.guarded.guard.entries.set(key, Some(entry));
     }
 
     /// A person with any number of a country, from a fresh network.

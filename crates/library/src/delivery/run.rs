@@ -228,7 +228,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let signals = guard.signals(client, self.outgoing.key.service, self.outgoing.key.number, channel);
         let is_known = guard.is_known(signals.service, signals.number).await;
         let is_known = is_known.map_err(|_| Failure::StateUnknown)?;
-        let taken = guard.assess_step(&signals, 1, is_known, self.outgoing.request_id.as_deref());
+        let taken = guard.assess_step(&signals, is_known, self.outgoing.request_id.as_deref());
         let ticket = taken.map_err(|refusal| match refusal {
             GuardRefusal { rule: Rule::Budget, until: Some(until) } => Failure::BudgetSpent { until },
             _ => Failure::RefusedByGuard,

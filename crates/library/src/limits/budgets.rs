@@ -6,7 +6,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::counts::{Charge, Charged, CountId, Counts, Full, Window};
+use onceward_core::guard::{Dimension, Finding, Key, Rule};
+
+use super::counts::{Charge, Charged, Counts, Full, Window};
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, Region, ServiceId, Timestamp, record_id};
 use crate::observe::metrics::{BudgetView, ServiceNames};
@@ -29,15 +31,6 @@ struct Account {
     key: &'static str,
     /// One message, or no money.
     charge: Charge,
-}
-
-/// A budget that has nothing left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpentBudget {
-    /// `None` for all services.
-    pub service: Option<ServiceId>,
-    /// Whether it is spent for the first time in its hour or day: its key in the settings, and its limit.
-    pub newly_spent: Option<(&'static str, u64)>,
 }
 
 impl fmt::Display for BudgetView {
@@ -82,8 +75,7 @@ impl Budgets {
                 let Some(most) = limit.filter(|limit| *limit != u64::MAX) else { continue };
                 let id = record_id(ServiceId::DEFAULT, name_digest(&(service, key)));
                 let charge = Charge { id, amount: u64::from(key != MONEY), most, window };
-                let account = Account { service, key, charge };
-                accounts.entry(service).or_default().push(account);
+                accounts.entry(service).or_default().push(Account { service, key, charge });
             }
         }
         Self { pricing, names, accounts }
@@ -131,8 +123,12 @@ impl Budgets {
         self.pricing.prices.as_ref()?.known(country, channel)
     }
 
-    fn usage(&self, account: &Account, counts: &Counts, now: Timestamp) -> BudgetView {
-        let Account { service, key, charge } = account;
+    fn usage(
+        &self,
+        Account { service, key, charge }: &Account,
+        counts: &Counts,
+        now: Timestamp,
+    ) -> BudgetView {
         let spent = counts.spent(charge, now);
         BudgetView {
             service_id: *service,
@@ -142,7 +138,7 @@ impl Budgets {
             spent,
             limit: charge.most,
             // The rest of the money may be too little for any message.
-            is_spent: spent >= charge.most || (*key == MONEY && counts.told(charge, now)[SPENT]),
+            is_spent: spent >= charge.most || (*key == MONEY && counts.told(charge, SPENT, now)),
             currency: (*key == MONEY).then(|| self.pricing.currency.clone()),
         }
     }
@@ -156,27 +152,28 @@ impl Budgets {
         [None, service].iter().any(|scope| self.accounts.contains_key(scope))
     }
 
-    /// A budget of the service has too little left.
-    pub fn spent(
+    /// What a message is charged, if all of it fits. Else the budget that has too little left is told.
+    pub fn fit(
         &self,
         service: ServiceId,
-        id: CountId,
+        charges: &[Charge],
         counts: &mut Counts,
         now: Timestamp,
-    ) -> Option<SpentBudget> {
-        let Account { service, key, charge } = self.of(service).find(|account| account.charge.id == id)?;
-        let newly_spent = counts.tell(charge, SPENT, now).then_some((*key, charge.most));
-        Some(SpentBudget { service: *service, newly_spent })
+    ) -> Result<Vec<Charged>, Finding> {
+        counts.fit(charges, now).map_err(|Full { id, until }| {
+            let account = self.of(service).find(|account| account.charge.id == id);
+            let newly_spent = account.and_then(|Account { key, charge, .. }| {
+                counts.tell(charge, SPENT, now).then_some((*key, charge.most))
+            });
+            let key = Key::new(account.and_then(|account| account.service), Dimension::Total);
+            let (rule, is_refused, until) = (Rule::Budget, true, Some(until));
+            Finding { rule, key, is_refused, figures: None, until, newly_spent }
+        })
     }
 
-    /// Logs the budgets of these charges that are nearly spent.
-    pub fn warn_if_nearly_spent(
-        &self,
-        service: ServiceId,
-        charged: &[Charged],
-        counts: &mut Counts,
-        now: Timestamp,
-    ) {
+    /// Charges a message, and logs the budgets that are nearly spent.
+    pub fn take(&self, service: ServiceId, charged: &[Charged], counts: &mut Counts, now: Timestamp) {
+        counts.take(charged);
         for Account { service, key: budget, charge } in self.of(service) {
             let Some(Charged { ends, .. }) = charged.iter().find(|of| of.id == charge.id) else { continue };
             let (spent, limit) = (counts.spent(charge, now), charge.most);
@@ -193,5 +190,40 @@ impl Budgets {
     /// An amount of a budget, for a person.
     pub fn shown(&self, key: &str, of: u64) -> String {
         if key == MONEY { format!("{} {}", amount(of), self.pricing.currency) } else { of.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::shard::{Capacity, LimitedTable};
+
+    #[test]
+    fn a_spent_budget_is_told_of_the_window_of_its_decision() {
+        let names = ServiceNames::default();
+        let mut counts = Counts::new(Capacity::new(LimitedTable::Counters, 10, &names), 1);
+        let limited = |most| {
+            let settings = GuardSettings { messages_per_hour: Some(most), ..GuardSettings::default() };
+            Budgets::new(Pricing::default(), ServiceNames::default(), [(None, settings)])
+        };
+        let (budgets, of, last) = (limited(1), ServiceId::DEFAULT, Timestamp::from_millis(7_199_999));
+        let mut fit = |budgets: &Budgets, now| {
+            let charges = budgets.charges(of, None, Channel::Sms, 1);
+            let fitting = budgets.fit(of, &charges, &mut counts, now);
+            fitting
+                .map(|charged| budgets.take(of, &charged, &mut counts, now))
+                .map_err(|refused| refused.newly_spent)
+        };
+        assert_eq!(fit(&budgets, last), Ok(()));
+        assert_eq!(fit(&budgets, last), Err(Some(("messages-per-hour", 1))));
+        assert_eq!(fit(&budgets, last), Err(None), "told before");
+        let raised = limited(2);
+        assert_eq!(fit(&raised, last), Ok(()));
+        assert_eq!(fit(&raised, last), Err(Some(("messages-per-hour", 2))), "another limit");
+        let next = last.plus(Duration::from_millis(1));
+        assert_eq!(fit(&budgets, next), Ok(()));
+        assert_eq!(fit(&budgets, next), Err(Some(("messages-per-hour", 1))));
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use indexmap::{IndexMap, IndexSet};
+use onceward_core::guard::Rows;
 pub use onceward_core::guard::{Charged, Count, CountId};
 
 use crate::domain::Timestamp;
@@ -33,14 +33,15 @@ impl Window {
         }
     }
 
-    /// The beginning of one that begins now.
-    pub fn since(self, now: Timestamp) -> Timestamp {
-        let aligned = |millis: u64| Timestamp::from_millis(now.as_millis() / millis * millis);
-        match self {
-            Self::Hour => aligned(3_600_000),
-            Self::Day => aligned(86_400_000),
-            Self::FromFirst(_) => now,
-        }
+    /// One that begins now.
+    fn begin(self, now: Timestamp) -> Count {
+        let past = match self {
+            Self::Hour => now.as_millis() % 3_600_000,
+            Self::Day => now.as_millis() % 86_400_000,
+            Self::FromFirst(_) => 0,
+        };
+        let since = now.minus(Duration::from_millis(past));
+        Count { since, ends: since.plus(self.length()), amount: 0, told: [None; 2], written: 0 }
     }
 }
 
@@ -63,30 +64,25 @@ pub struct Full {
 /// Rows that are looked at before a new one is refused: some 10 us.
 const SWEEP_BEFORE_REFUSAL: usize = 256;
 
+/// A sweep looks at this part of all rows.
+const SWEPT: usize = 64;
+
 pub struct Counts {
-    rows: IndexMap<CountId, Count>,
-    changed: IndexSet<CountId>,
-    /// Rows that are new since the last sweep, and the row that the next one looks at first.
-    added: usize,
-    swept: usize,
+    pub rows: Rows<CountId, Count>,
     capacity: Arc<Capacity>,
 }
 
 impl Counts {
-    pub fn new(capacity: Arc<Capacity>) -> Self {
-        let (rows, changed) = (IndexMap::default(), IndexSet::default());
-        Self { rows, changed, added: 0, swept: 0, capacity }
+    /// `seed` is secret: it decides which ids collide.
+    pub fn new(capacity: Arc<Capacity>, seed: u64) -> Self {
+        Self { rows: Rows::new(seed), capacity }
     }
 
     /// The present window of a charge.
     fn window(&self, Charge { id, window, .. }: &Charge, now: Timestamp) -> Count {
-        let fresh = || {
-            let since = window.since(now);
-            Count { since, ends: since.plus(window.length()), amount: 0, told: [false; 2], written: 0 }
-        };
         // A window that was made shorter has ended early. A clock that was set back stays in the later one.
         let live = |row: &&Count| now < row.ends.min(row.since.plus(window.length()));
-        self.rows.get(id).filter(live).copied().unwrap_or_else(fresh)
+        self.rows.get(id).filter(live).copied().unwrap_or_else(|| window.begin(now))
     }
 
     /// What was charged in the present window.
@@ -111,7 +107,7 @@ impl Counts {
     /// Whether there is room for the counts of these charges, perhaps in place of some whose windows have ended.
     pub fn have_room(&mut self, charges: &[Charge], now: Timestamp) -> bool {
         let fit = |counts: &Self| {
-            let mut new = charges.iter().filter(|charge| !counts.rows.contains_key(&charge.id));
+            let mut new = charges.iter().filter(|charge| counts.rows.get(&charge.id).is_none());
             new.all(|charge| counts.capacity.has_room(service_of(&charge.id)))
         };
         if !fit(self) {
@@ -120,104 +116,71 @@ impl Counts {
         fit(self)
     }
 
-    /// What the operator was told of the present window.
-    pub fn told(&self, charge: &Charge, now: Timestamp) -> [bool; 2] {
-        self.window(charge, now).told
+    /// Whether the operator was told of this limit in the present window.
+    pub fn told(&self, charge: &Charge, which: usize, now: Timestamp) -> bool {
+        self.window(charge, now).told[which] == Some(charge.most)
     }
 
     /// The operator is told. Returns whether it is new.
     pub fn tell(&mut self, charge: &Charge, which: usize, now: Timestamp) -> bool {
-        let Count { since, ends, .. } = self.window(charge, now);
-        self.take(&[Charged { id: charge.id, since, ends, amount: 0 }]);
-        let row = self.rows.get_mut(&charge.id);
-        row.and_then(|row| row.told.get_mut(which)).is_some_and(|told| !std::mem::replace(told, true))
+        let mut row = self.window(charge, now);
+        let is_new = row.told[which].replace(charge.most) != Some(charge.most);
+        self.set(charge.id, row);
+        is_new
     }
 
     pub fn take(&mut self, counted: &[Charged]) {
         for &Charged { id, since, ends, amount } in counted {
-            let entry = self.rows.entry(id);
-            if matches!(entry, indexmap::map::Entry::Vacant(_)) {
-                self.added += 1;
-                self.capacity.count(|held| held.add(service_of(&id), 1));
-            }
-            let row = entry.or_insert(Count { since, ends, amount: 0, told: [false; 2], written: 0 });
-            if row.since != since {
-                *row = Count { since, ends, amount: 0, told: [false; 2], ..*row };
-            }
-            row.amount = row.amount.saturating_add(amount);
-            self.changed.insert(id);
+            let row = self.rows.get(&id).copied().filter(|row| row.since == since);
+            let row = row.unwrap_or(Count { since, ends, amount: 0, told: [None; 2], written: 0 });
+            self.set(id, Count { amount: row.amount.saturating_add(amount), ..row });
         }
     }
 
     pub fn give_back(&mut self, counted: &[Charged]) {
-        for Charged { id, since, amount, .. } in counted {
-            let Some(row) = self.rows.get_mut(id).filter(|row| row.since == *since) else { continue };
-            row.amount = row.amount.saturating_sub(*amount);
-            self.changed.insert(*id);
-            if row.amount == 0 && row.told == [false; 2] {
-                self.remove(id);
+        for &Charged { id, since, amount, .. } in counted {
+            let Some(row) = self.rows.get(&id).copied().filter(|row| row.since == since) else { continue };
+            let row = Count { amount: row.amount.saturating_sub(amount), ..row };
+            if row.amount > 0 || row.told != [None; 2] {
+                self.set(id, row);
+            } else if self.rows.remove(id) {
+                self.forget(&id);
             }
-        }
-    }
-
-    fn remove(&mut self, id: &CountId) {
-        if self.rows.swap_remove(id).is_some() {
-            self.capacity.count(|held| held.remove(service_of(id), 1));
         }
     }
 
     /// Before the first message: takes again what a message of this second took, if the rows lack it. `written` is the
     /// second up to which all rows are.
     pub fn again(&mut self, counted: &[Charged], at: u32, written: u32) {
-        for counted in counted {
-            let row = self.rows.get(&counted.id);
-            let lacks = |row: &Count| at >= row.written && counted.since >= row.since;
+        for charged in counted {
+            let row = self.rows.get(&charged.id);
+            let lacks = |row: &Count| at >= row.written && charged.since >= row.since;
             if at >= written && row.is_none_or(lacks) {
-                self.take(&[*counted]);
+                self.take(&[*charged]);
             }
         }
     }
 
     pub fn restore(&mut self, id: CountId, row: Count) {
-        if self.rows.insert(id, row).is_none() {
+        if self.rows.restore(id, row) {
             self.capacity.count(|held| held.add(service_of(&id), 1));
         }
     }
 
-    /// At most `most` of the changed rows, which contain what was charged before this second; `None` for one that is gone.
-    pub fn take_changed(&mut self, written: u32, most: usize) -> Vec<(CountId, Option<Count>)> {
-        let from = self.changed.len().saturating_sub(most);
-        let changed: Vec<_> = self.changed.drain(from..).collect();
-        let row = |id| {
-            let row = self.rows.get_mut(&id).map(|row| {
-                row.written = written;
-                *row
-            });
-            (id, row)
-        };
-        changed.into_iter().map(row).collect()
+    fn set(&mut self, id: CountId, row: Count) {
+        self.rows.mark_changed(id);
+        self.restore(id, row);
     }
 
-    pub fn has_changed(&self) -> bool {
-        !self.changed.is_empty()
+    fn forget(&self, id: &CountId) {
+        self.capacity.count(|held| held.remove(service_of(id), 1));
     }
 
-    /// It was not written.
-    pub fn mark_changed(&mut self, id: CountId) {
-        self.changed.insert(id);
-    }
-
-    /// Drops those of the next rows whose windows have ended: of `looks`, or of twice as many as were added meanwhile.
+    /// Drops those of the next rows whose windows have ended.
     pub fn sweep(&mut self, looks: usize, now: Timestamp) {
-        for _ in 0..looks.max(2 * std::mem::take(&mut self.added)) {
-            match self.rows.get_index(self.swept).map(|(id, row)| (*id, row.ends <= now)) {
-                Some((id, true)) => self.remove(&id),
-                Some((_, false)) => self.swept += 1,
-                None => {
-                    self.swept = 0;
-                    return;
-                }
-            }
+        let looks = looks.max(self.rows.held() / SWEPT);
+        for id in self.rows.sweep(looks, now) {
+            self.forget(&id);
         }
     }
 }
@@ -235,7 +198,7 @@ mod tests {
     const IDS: [CountId; 2] = [[1; 12], [2; 12]];
 
     fn counts() -> Counts {
-        Counts::new(Capacity::new(LimitedTable::Counters, 10, &ServiceNames::default()))
+        Counts::new(Capacity::new(LimitedTable::Counters, 10, &ServiceNames::default()), 1)
     }
 
     fn charge(id: CountId, amount: u64, most: u64) -> Charge {
@@ -274,7 +237,7 @@ mod tests {
                 prop_assert_eq!(counts.spent(&charge(id, 0, most), now), *own);
                 if event == 1 {
                     second += 1;
-                    for (id, row) in counts.take_changed(second, usize::MAX) {
+                    for (id, row) in counts.rows.take_changed(usize::MAX, second) {
                         rows.insert(id, row);
                     }
                     written = second;
@@ -291,6 +254,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_operator_is_told_of_each_limit_once_in_its_window() {
+        let (mut counts, now) = (counts(), Timestamp::from_millis(7_200_000));
+        let [low, high] = [5, 9].map(|most| charge(IDS[0], 1, most));
+        assert_eq!([(); 2].map(|()| counts.tell(&low, 0, now)), [true, false]);
+        assert!(counts.told(&low, 0, now) && !counts.told(&low, 1, now));
+        assert!(!counts.told(&high, 0, now) && counts.tell(&high, 0, now));
+        assert!(!counts.told(&high, 0, now.plus(Duration::from_secs(3_600))));
     }
 
     #[test]

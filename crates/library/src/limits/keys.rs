@@ -18,12 +18,11 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::domain::{
-    AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id_parts,
+    AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id,
 };
 use crate::engine::{CheckOutcome, SlotHash};
 use crate::limits::counts::CountId;
-use crate::observe::log_limit::OncePerSecond;
-use crate::shard::{Capacity, Id, LimitedTable, Record, Shards, Subject, Transaction};
+use crate::shard::{Capacity, Id, LimitedTable, Record, Shards, Transaction};
 
 /// The most counts, and the most idempotency keys.
 pub const MOST_RECORDS: usize = 1_000_000;
@@ -40,7 +39,8 @@ pub const ANSWER_KEPT_FOR: Duration = Duration::from_secs(60);
 /// A request whose message may have been sent, or whose code was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyedRequest {
-    identity: Identity,
+    /// Equal for equal requests.
+    fingerprint: [u8; 32],
     /// The verification: [`Salt::id`](crate::engine::Salt::id).
     pub verification: u64,
     pub channel: Channel,
@@ -60,15 +60,6 @@ pub struct CheckAnswer {
     pub begun: Timestamp,
     /// When its last message was sent.
     pub last_send: Timestamp,
-}
-
-/// Identifies a request: its key and its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    /// Tells the key from another with the same id.
-    tag: u64,
-    /// Equal for equal requests.
-    fingerprint: [u8; 32],
 }
 
 impl Record for KeyedRequest {
@@ -97,13 +88,13 @@ pub enum Earlier {
 #[derive(Debug, Clone, Copy)]
 pub struct RequestKey {
     id: AttemptLogKey,
-    identity: Identity,
+    fingerprint: [u8; 32],
 }
 
 impl RequestKey {
     pub fn earlier(&self, view: &Transaction<'_>) -> Option<Earlier> {
         let known: KeyedRequest = view.get(self.id.id())?;
-        Some(if known.identity == self.identity { Earlier::Same(known) } else { Earlier::Other })
+        Some(if known.fingerprint == self.fingerprint { Earlier::Same(known) } else { Earlier::Other })
     }
 
     /// Remembers a message, or the answer to a check, of this verification until then.
@@ -114,8 +105,8 @@ impl RequestKey {
         answer: Option<CheckAnswer>,
         view: &mut Transaction<'_>,
     ) {
-        let (identity, at) = (self.identity, view.now());
-        let known = KeyedRequest { identity, verification, channel, at, until, answer };
+        let (fingerprint, at) = (self.fingerprint, view.now());
+        let known = KeyedRequest { fingerprint, verification, channel, at, until, answer };
         view.put(self.id.id(), Some(&known));
     }
 
@@ -132,8 +123,6 @@ pub struct IdempotencyKeys(Arc<Inner>);
 struct Inner {
     digester: Digester,
     capacity: Arc<Capacity>,
-    /// Limits the log of checks that found the table full.
-    not_remembered: OncePerSecond,
 }
 
 impl IdempotencyKeys {
@@ -144,8 +133,7 @@ impl IdempotencyKeys {
     }
 
     pub fn new(server_key: &ServerKey, capacity: Arc<Capacity>) -> Self {
-        let (digester, not_remembered) = (Digester::new(server_key), OncePerSecond::default());
-        Self(Arc::new(Inner { digester, capacity, not_remembered }))
+        Self(Arc::new(Inner { digester: Digester::new(server_key), capacity }))
     }
 
     /// The limit on remembered keys.
@@ -161,14 +149,13 @@ impl IdempotencyKeys {
         key: &str,
         fingerprint: [u8; 32],
     ) -> RequestKey {
-        let (id, tag) = self.0.digester.request(service, number, key);
-        RequestKey { id, identity: Identity { tag, fingerprint } }
+        RequestKey { id: self.0.digester.of_number(service, number, [REQUEST, key.as_bytes()]), fingerprint }
     }
 
     /// A code that is carried to a number. A repetition finds the message while its code lives.
     pub fn of_carried(&self, service: ServiceId, number: PhoneNumber, code: &Code) -> RequestKey {
-        let (id, tag) = self.0.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
-        RequestKey { id, identity: Identity { tag, fingerprint: [0; 32] } }
+        let id = self.0.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
+        RequestKey { id, fingerprint: [0; 32] }
     }
 
     /// Whether there is room for the answer to a check. Without it the check is carried out all the same, and a repetition is
@@ -176,9 +163,8 @@ impl IdempotencyKeys {
     pub fn has_room_for_check(&self, service: ServiceId) -> bool {
         let has_room = self.0.capacity.has_room(service);
         if !has_room {
-            self.0.not_remembered.note(|checks| {
-                tracing::warn!(checks, "idempotency keys of checks not remembered, their table is full");
-            });
+            // Logs it.
+            let _ = self.0.capacity.full(service);
         }
         has_room
     }
@@ -205,37 +191,29 @@ impl Digester {
     /// The count of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
     /// strict, and never too loose.
     pub(super) fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
-        self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]).0.id
+        record_id(service, self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]))
     }
 
-    /// An idempotency key of a number: its record key, in the slot of the number, and a tag.
-    fn request(&self, service: ServiceId, number: PhoneNumber, key: &str) -> (AttemptLogKey, u64) {
-        self.of_number(service, number, [REQUEST, key.as_bytes()])
-    }
-
+    /// The id of a text that is about a number, in the slot of the number. Two texts have one with a chance of 1 to 10^16.
     fn of_number(
         &self,
         service: ServiceId,
         number: PhoneNumber,
         [purpose, text]: [&[u8]; 2],
-    ) -> (AttemptLogKey, u64) {
-        let parts = [purpose, &number.as_u64().to_be_bytes(), text];
-        let (subject, tag) = self.digest(service, &parts);
-        let (service, half) = record_id_parts(subject.id);
-        (AttemptLogKey::new(service, half, self.slots.of_number(service, number)), tag)
+    ) -> AttemptLogKey {
+        let digest = self.digest(service, &[purpose, &number.as_u64().to_be_bytes(), text]);
+        AttemptLogKey::new(service, digest, self.slots.of_number(service, number))
     }
 
-    /// HMAC-SHA-256 (RFC 2104), cut to 128 bits. Only the last part has no fixed length; therefore no two lists of
-    /// parts are the same bytes.
-    fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> (Subject, u64) {
+    /// HMAC-SHA-256 (RFC 2104), cut to 64 bits. Only the last part has no fixed length; therefore no two lists of parts are
+    /// the same bytes.
+    fn digest(&self, service: ServiceId, parts: &[&[u8]]) -> u64 {
         let mut mac = self.mac.clone();
         mac.update(&service.get().to_be_bytes());
         for part in parts {
             mac.update(part);
         }
-        let block: [u8; 32] = mac.finalize().into_bytes().into();
-        let half = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
-        (Subject::of(service, half(&block[..8]), &self.slots), half(&block[8..16]))
+        mac.finalize().into_bytes().iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
     }
 }
 

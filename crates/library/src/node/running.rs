@@ -18,7 +18,7 @@ use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::key_fingerprint;
-use crate::limits::guard::{GuardConfig, PumpingGuard};
+use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::observe::trace::Tracer;
@@ -133,8 +133,7 @@ impl Running {
             is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
             on_alert: Some(outbox.guard_alerts(&server_key)),
         };
-        let guard =
-            PumpingGuard::start(&shards, &server_key, bounds.numbers, registry.clone(), guard).await?;
+        let guard = ServerGuard::start(&shards, &server_key, bounds.numbers, registry.clone(), guard).await?;
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;

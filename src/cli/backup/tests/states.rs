@@ -19,7 +19,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
 use crate::gateway::ReceiptStatus;
-use crate::limits::guard::{ClientSignals, GuardConfig, Message, PumpingGuard, Ticket};
+use crate::limits::guard::{ClientSignals, GuardConfig, Message, ServerGuard, Ticket};
 use crate::limits::keys::{CheckAnswer, KeyedRequest};
 use crate::node::history::{Counts, Group, Resolution, Row, Series};
 use crate::registry::Scope;
@@ -76,7 +76,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     let server_key = key();
     let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };
     let config = GuardConfig { settings, ..GuardConfig::default() };
-    let guard = PumpingGuard::start(&shards, &server_key, 10, registry, config);
+    let guard = ServerGuard::start(&shards, &server_key, 10, registry, config);
     let guard = guard.await.expect("a guard");
     let signals = |to| guard.signals(ClientSignals::default(), shop.id, number(to), Channel::Sms);
     assert!(guard.assess(&signals("+14155552671"), 1, &[], false, None).is_ok());

@@ -74,12 +74,11 @@ fn advice(written: &str) -> Vec<String> {
 
 #[test]
 fn a_text_that_costs_more_than_it_seems_to_says_why() {
-    let (with_hash, long) = (format!("code {}{{code}}", "x".repeat(149)), "x".repeat(60));
+    let (full, long) = (format!("code {}{{code}}", "x".repeat(149)), "x".repeat(60));
     for (text, words) in [
         ("Code – {code} –", "'–', which"),
         ("Code „{code}“", "'„', '“', which"),
-        (&with_hash, "with the hash of an Android app (appHash) it is paid for as 2 text messages"),
-        (&format!("{with_hash}x"), "as 2 text messages: it has 161 characters of GSM-7, of which 160"),
+        (&format!("{full}x"), "as 2 text messages: it has 161 characters of GSM-7, of which 160"),
         (
             &format!("Ваш код {long}{{code}}"),
             "as 2 text messages: it has 74 characters of UCS-2, of which 70",

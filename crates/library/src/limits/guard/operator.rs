@@ -2,7 +2,6 @@
 //! items.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Finding, Key, Mode, PumpingGuard,
-    Refusals, RefusedNumber, Rule, effect,
+    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Key, Mode, RefusedNumber, Rule,
+    ServerGuard,
 };
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 pub use crate::observe::metrics::BudgetView;
@@ -73,17 +72,13 @@ pub fn exact(dimension: Dimension) -> String {
     }
 }
 
-/// Refusals by rules are counted for this hour and the one before.
-const COUNTED_FOR: Duration = Duration::from_secs(2 * 60 * 60);
-
-/// Something that the guard has, or did.
+/// Something that the guard has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardItem")]
 pub struct Item {
-    /// `budget`, `allowance`, `entry`; messages of an hour that broke a rule: `refused`, or `recorded` by one that only
-    /// records.
+    /// `budget`, `allowance` or `entry`.
     #[serde(rename = "type")]
-    #[schemars(regex(pattern = "^(budget|allowance|entry|refused|recorded)$"), example = &"allowance")]
+    #[schemars(regex(pattern = "^(budget|allowance|entry)$"), example = &"allowance")]
     pub kind: String,
     /// The service; null for all services.
     pub service_sid: Option<String>,
@@ -93,11 +88,11 @@ pub struct Item {
     /// of a budget.
     #[schemars(example = &"+99290000****")]
     pub subject: String,
-    /// `allow` or `block`, of an entry. Else null.
+    /// `allow`, `block` or `known-only`, of an entry. Else null.
     pub action: Option<String>,
     /// What it does, in words.
     pub details: String,
-    /// Messages that an allowance or a budget of messages still has, or that broke the rule. Else null.
+    /// Messages that an allowance or a budget of messages still has. Else null.
     pub messages: Option<u64>,
     /// Millionths of the currency that a budget of money still has. Else null.
     pub money: Option<u64>,
@@ -117,7 +112,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "GuardServiceExplanation")]
 pub struct ServiceExplanation {
-    /// The service; null for a deleted one.
+    /// The service.
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
@@ -128,8 +123,7 @@ pub struct ServiceExplanation {
     pub known: bool,
     /// Whether a text message is refused now.
     pub refused: bool,
-    /// The rule that refuses a text message now, or the key of a budget; `numbering_plan` if no plan has the number, which
-    /// the compatible routes of the service `default` accept. Null if it passes.
+    /// The rule that refuses a text message now, or the key of a budget; null if it passes.
     #[schemars(example = &"prefix")]
     pub rule: Option<String>,
     /// When the next message passes; null for now, or if none ever does.
@@ -146,11 +140,8 @@ pub struct Explanation {
     /// The number, prefix, country or network.
     #[schemars(example = &"+992900000123")]
     pub subject: String,
-    /// The service that was asked for, or the ten that refuse it or have the least left.
+    /// The service that was asked for, or ten: those that refuse it come first.
     pub services: Vec<ServiceExplanation>,
-    /// The number of further services, which have rules, entries or allowances and are not shown.
-    #[schemars(example = 0)]
-    pub services_left_out: usize,
 }
 
 fn shown(at: Timestamp) -> String {
@@ -170,9 +161,8 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
     }
 }
 
-impl PumpingGuard {
-    /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one or in which
-    /// a bucket of the subject lacks most.
+impl ServerGuard {
+    /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one first.
     ///
     /// # Errors
     /// [`Refusal`], while the store does not confirm which services have verified the number.
@@ -181,100 +171,72 @@ impl PumpingGuard {
         service: Option<&Service>,
         dimension: Dimension,
     ) -> Result<Explanation, Refusal> {
-        let inner = &self.inner;
-        let services = service.map_or_else(|| self.services(self.now()), |service| [service.id].into());
+        let services = service.map_or_else(|| self.services(), |service| vec![service.id]);
         let known = match dimension {
             Dimension::Number(number) => {
                 let keys = services.iter().map(|service| self.verified_key(*service, number));
-                inner.router.get_each(keys).await?
+                self.router.get_each(keys).await?
             }
             _ => Vec::new(),
         };
         let explained = services.into_iter().map(|service| {
-            let ((country, number_type), scope) = (country_and_type(dimension), inner.scope(service));
             let is_known = known.iter().any(|(key, _)| service_of(&key.id) == service);
-            let of = (country, number_type, inner.budgets.price(country, Channel::Sms));
-            let explained = inner.guard.lock().explain(scope, dimension, of, is_known);
-            let least = explained.buckets.iter().map(BucketNow::rank).min();
-            let of_service = self.of_service(service, dimension, is_known, explained);
-            ((!of_service.refused, least, service), of_service)
+            self.of_service(service, dimension, is_known)
         });
-        let mut explained: Vec<_> = explained.collect();
-        explained.sort_by_key(|(rank, _)| *rank);
-        let services_left_out = explained.len().saturating_sub(EXPLAINED_SERVICES);
-        explained.truncate(EXPLAINED_SERVICES);
-        let services = explained.into_iter().map(|(_, of_service)| of_service).collect();
-        Ok(Explanation { subject: exact(dimension), services, services_left_out })
+        let mut services: Vec<_> = explained.collect();
+        services.sort_by_key(|explained| !explained.refused);
+        services.truncate(EXPLAINED_SERVICES);
+        Ok(Explanation { subject: exact(dimension), services })
     }
 
-    /// The services that have buckets, entries or rules of their own or have refused a number, and the default one.
-    fn services(&self, now: Timestamp) -> BTreeSet<ServiceId> {
-        let guard = self.inner.guard.lock();
-        let of_entries = guard.entries.list(now).filter_map(|(key, _)| key.service);
-        let all = guard.rows.services().chain(of_entries).chain(self.inner.rules.keys().copied());
-        let all: BTreeSet<_> = all.chain([ServiceId::DEFAULT]).collect();
-        drop(guard);
-        all.into_iter().chain(self.inner.refused.lock().services()).collect()
-    }
-
-    fn of_service(
-        &self,
-        service: ServiceId,
-        dimension: Dimension,
-        known: bool,
-        Explained { verdict, entry, buckets }: Explained,
-    ) -> ServiceExplanation {
-        let inner = &self.inner;
-        // The compatible routes, which use the default service, accept such a number.
-        let is_in_a_plan = match dimension {
-            Dimension::Number(number) => service == ServiceId::DEFAULT || inner.registry.accepts(number),
-            _ => true,
+    fn of_service(&self, service: ServiceId, dimension: Dimension, known: bool) -> ServiceExplanation {
+        let scope = self.scope(service);
+        let (country, number_type) = country_and_type(dimension);
+        let about = (country, number_type, self.budgets.price(country, Channel::Sms));
+        let (spent, Explained { refused, entry, buckets }) = {
+            let tables = self.tables.lock();
+            let spent = self.budgets.used_up(service, country, &tables.counts, scope.now);
+            (spent, tables.guard.explain(scope, dimension, about, known))
         };
-        let country = country_and_type(dimension).0;
-        let spent = inner.budgets.used_up(service, country, &inner.counts.lock(), self.now());
-        let refused = match (is_in_a_plan, spent, verdict) {
-            (false, ..) => Some(("numbering_plan".to_owned(), None)),
-            (true, Some((budget, until)), _) => Some((budget, Some(until))),
-            (true, None, Err(refused)) => Some((refused.rule.to_string(), refused.until)),
-            (true, None, Ok(())) => None,
-        };
+        let by_budget = spent.map(|(budget, until)| (budget, Some(until)));
+        let refused = by_budget.or_else(|| refused.map(|refused| (refused.rule.to_string(), refused.until)));
         let (rule, until) = refused.unzip();
         let entry = entry.map(|(key, entry)| self.entry(key, entry, exact));
-        let (service_sid, name) = self.named(Some(service), "default");
+        let buckets = buckets.into_iter().map(|bucket| self.bucket(bucket, exact));
+        let (service_sid, service) = self.named(Some(service));
         ServiceExplanation {
             service_sid,
-            service: name,
-            mode: inner.rules(service).mode.to_string(),
+            service,
+            mode: scope.rules.mode.to_string(),
             known,
             refused: rule.is_some(),
             rule,
             date_until: until.flatten().map(shown),
-            allowances: entry
-                .into_iter()
-                .chain(buckets.into_iter().map(|bucket| self.bucket(bucket, exact)))
-                .collect(),
+            allowances: entry.into_iter().chain(buckets).collect(),
         }
     }
 
-    /// What refused a number messages since the start.
-    pub fn refusals(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
-        self.inner.refused.lock().of(service, number)
+    /// What refused a number a message since the start.
+    pub fn refusal(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
+        self.tables.lock().refused.of(service, number)
     }
 
     /// The refused numbers, the newest first.
     pub fn refused_numbers(&self) -> Vec<RefusedNumber> {
-        self.inner.refused.lock().numbers()
+        let mut numbers = self.tables.lock().refused.numbers();
+        numbers.sort_by_key(|refused| Reverse(refused.last));
+        numbers
     }
 
-    /// The sid and the name of a service; `none` for no service.
-    fn named(&self, service: Option<ServiceId>, none: &str) -> (Option<String>, String) {
-        let Some(id) = service else { return (None, none.to_owned()) };
-        let registry = &self.inner.registry;
+    /// The sid and the name of a service, or of all.
+    fn named(&self, service: Option<ServiceId>) -> (Option<String>, String) {
+        let Some(id) = service else { return (None, "all".to_owned()) };
+        let registry = &self.registry;
         (registry.service_by_id(id).map(|service| service.sid.to_string()), registry.title_of(id))
     }
 
     fn item(&self, kind: &str, service: Option<ServiceId>, subject: String, details: String) -> Item {
-        let (service_sid, service) = self.named(service, "all");
+        let (service_sid, service) = self.named(service);
         Item { kind: kind.to_owned(), service_sid, service, subject, details, ..Item::default() }
     }
 
@@ -302,27 +264,25 @@ impl PumpingGuard {
 
     /// Whether a number is on the safe list: [`Entry::SAFE`].
     pub fn is_safe(&self, number: PhoneNumber) -> bool {
-        self.inner.guard.lock().entries.is_safe(number)
+        self.tables.lock().guard.entries.is_safe(number)
     }
 
     /// The id of a number on the safe list. The number cannot be guessed from it.
     pub fn safe_sid(&self, number: PhoneNumber) -> Sid {
-        Sid::of_name(SidKind::SafeNumber, &self.inner.seed.to_string(), &number.e164())
+        Sid::of_name(SidKind::SafeNumber, &self.seed.to_string(), &number.e164())
     }
 
     /// Puts a number on the safe list, durably. A manual entry of the number for all services gives way.
     ///
     /// # Errors
     /// [`EntryError`].
-    pub async fn add_safe_number(&self, number: PhoneNumber, by: Author) -> Result<(), EntryError> {
-        if !self.inner.registry.accepts(number) {
-            return Err(EntryError::InNoPlan(number));
-        }
-        if self.is_safe(number) {
-            return Err(EntryError::IsSafe);
-        }
+    pub async fn add_safe_number(
+        self: &Arc<Self>,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<(), EntryError> {
         let key = Key::new(None, Dimension::Number(number));
-        self.inner.guard.lock().entries.make_room(&key, self.now())?;
+        self.make_room_for(&key)?;
         self.change_entry(key, Some(Entry::SAFE), Action::SafeNumberAdded, by).await?;
         Ok(())
     }
@@ -331,7 +291,11 @@ impl PumpingGuard {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn remove_safe_number(&self, number: PhoneNumber, by: Author) -> Result<bool, Refusal> {
+    pub async fn remove_safe_number(
+        self: &Arc<Self>,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<bool, Refusal> {
         let key = Key::new(None, Dimension::Number(number));
         let is_safe = self.is_safe(number);
         Ok(is_safe && self.change_entry(key, None, Action::SafeNumberRemoved, by).await?.is_some())
@@ -342,22 +306,18 @@ impl PumpingGuard {
     /// # Errors
     /// [`EntryError`].
     pub async fn set_entry(
-        &self,
+        self: &Arc<Self>,
         key: Key,
         action: Option<EntryAction>,
         minutes: u32,
         by: Author,
     ) -> Result<Option<Item>, EntryError> {
-        let (inner, now) = (&self.inner, self.now());
-        if let (Some(_), Dimension::Number(number)) = (action, key.dimension)
-            && !inner.registry.accepts(number)
-        {
-            return Err(EntryError::InNoPlan(number));
-        }
-        let (is_of_all, is_known_only) =
-            (key.dimension == Dimension::Total, action == Some(EntryAction::KnownOnly));
-        if action.is_some() && is_of_all != is_known_only {
-            return Err(EntryError::OnlyAll);
+        if let Some(action) = action {
+            if (key.dimension == Dimension::Total) != (action == EntryAction::KnownOnly) {
+                let why = "known-only is for the subject all, and all for nothing else";
+                return Err(EntryError::OfNone(why.to_owned()));
+            }
+            self.make_room_for(&key)?;
         }
         let audited = match action {
             Some(EntryAction::Allow) => Action::GuardAllowed,
@@ -365,42 +325,50 @@ impl PumpingGuard {
             Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
             None => Action::GuardEntryRemoved,
         };
-        if action.is_some() {
-            inner.guard.lock().entries.make_room(&key, now)?;
-        }
-        let until = now.plus(Duration::from_secs(u64::from(minutes) * 60));
+        let until = self.now().plus(Duration::from_secs(u64::from(minutes) * 60));
         let entry = action.map(|action| Entry { action, until });
         let changed = self.change_entry(key, entry, audited, by).await?;
         Ok(changed.map(|changed| self.entry(key, changed, exact)))
     }
 
+    fn make_room_for(&self, key: &Key) -> Result<(), EntryError> {
+        if let Dimension::Number(number) = key.dimension
+            && !self.registry.accepts(number)
+        {
+            let why =
+                format!("no numbering plan has this number; for a prefix, write '{}****'", number.e164());
+            return Err(EntryError::OfNone(why));
+        }
+        self.tables.lock().guard.entries.make_room(key, self.now()).map_err(EntryError::TooMany)
+    }
+
     /// Writes a manual entry, or removes it. Returns the entry that was added or removed.
     async fn change_entry(
-        &self,
+        self: &Arc<Self>,
         key: Key,
         entry: Option<Entry>,
         action: Action,
         by: Author,
     ) -> Result<Option<Entry>, Refusal> {
-        let (inner, now) = (&self.inner, self.now());
+        let now = self.now();
         // Keeps the order of the writes of an entry.
-        let writing = Arc::clone(&inner.writing).lock_owned().await;
-        let before = inner.guard.lock().entries.get(&key, now);
+        let writing = Arc::clone(&self.writing).lock_owned().await;
+        let before = self.tables.lock().guard.entries.get(&key, now);
         let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
             return Ok(None);
         };
-        let service = key.service.and_then(|service| inner.registry.service_by_id(service));
+        let service = key.service.and_then(|service| self.registry.service_by_id(service));
         let [was, is] = [before, entry].map(|entry| {
             entry.filter(|entry| *entry != Entry::SAFE).map(|entry| shown(entry.until)).unwrap_or_default()
         });
-        let values = if was == is { String::new() } else { audit::changed("until", &was, &is) };
+        let until = if was == is { String::new() } else { audit::changed("until", &was, &is) };
         let line = AuditEntry::new(by, action, service.map(|of| of.sid), masked(key.dimension));
-        let line = AuditEntry { changes: values, ..line };
+        let line = AuditEntry { changes: until, ..line };
         // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
-        let inner = Arc::clone(inner);
+        let guard = Arc::clone(self);
         let stored = tokio::spawn(async move {
             let _writing = writing;
-            inner.store_entry(key, entry, Some(line)).await
+            guard.store_entry(key, entry, Some(line)).await
         });
         stored.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         Ok(Some(changed))
@@ -408,40 +376,31 @@ impl PumpingGuard {
 
     /// The budgets of a service, or of all.
     pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
-        let mut budgets = self.inner.budgets.list(service, &self.inner.counts.lock(), self.now());
+        let mut budgets = self.budgets.list(service, &self.tables.lock().counts, self.now());
         for budget in &mut budgets {
-            (budget.service_sid, budget.service) = self.named(budget.service_id, "all");
+            (budget.service_sid, budget.service) = self.named(budget.service_id);
         }
         budgets
     }
 
-    /// The manual entries of a service or of all: those that end last first, and behind them the safe numbers.
-    pub fn entries(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
-        self.entries_that(|key, _| service.is_none() || key.service == service, usize::MAX, named)
-    }
-
-    /// The first `limit` entries that fit.
-    fn entries_that(
+    /// At most `limit` manual entries of a service or of all: those that end last first, and behind them the safe numbers.
+    pub fn entries(
         &self,
-        fits: impl Fn(&Key, &Entry) -> bool,
+        service: Option<ServiceId>,
         limit: usize,
         named: fn(Dimension) -> String,
     ) -> Vec<Item> {
-        let mut entries: Vec<_> = self.inner.guard.lock().entries.list(self.now()).collect();
-        entries.retain(|(key, entry)| fits(key, entry));
+        let mut entries: Vec<_> = self.tables.lock().guard.entries.list(self.now()).collect();
+        entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (*entry == Entry::SAFE, Reverse(entry.until), *key));
         entries.into_iter().take(limit).map(|(key, entry)| self.entry(key, entry, named)).collect()
     }
 
     /// The entries that let only known numbers have messages.
     pub fn known_only(&self) -> Vec<Item> {
-        self.entries_that(|_, entry| entry.action == EntryAction::KnownOnly, usize::MAX, exact)
-    }
-
-    /// Since when refusals are counted, if the server has started within the hours that are counted.
-    pub fn counted_since(&self) -> Option<Timestamp> {
-        let began = self.inner.began;
-        (self.now().since(began) < COUNTED_FOR).then_some(began)
+        let mut entries: Vec<_> = self.tables.lock().guard.entries.list(self.now()).collect();
+        entries.retain(|(_, entry)| entry.action == EntryAction::KnownOnly);
+        entries.into_iter().map(|(key, entry)| self.entry(key, entry, exact)).collect()
     }
 
     /// The buckets of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
@@ -453,15 +412,17 @@ impl PumpingGuard {
         named: fn(Dimension) -> String,
     ) -> Vec<Item> {
         let (now, mut low) = (self.now(), Vec::new());
-        let held = self.inner.guard.lock().rows.held();
+        let held = self.tables.lock().guard.rows.held();
         for start in (0..held).step_by(BUCKETS_AT_ONCE) {
-            let page: Vec<_> = self.inner.guard.lock().rows.page(start, BUCKETS_AT_ONCE).collect();
+            let page: Vec<_> = self.tables.lock().guard.rows.page(start, BUCKETS_AT_ONCE).collect();
             // No send waits for this: the lock is free.
-            let page = page.into_iter().filter(|(of, ..)| service.is_none_or(|service| *of == service));
-            low.extend(page.filter_map(|(service, dimension, stored)| {
-                let rules = self.inner.rules(service);
-                let bucket = BucketNow::new(service, dimension, Some(stored), rules, now);
-                (rules.mode != Mode::Off && bucket.is_low()).then_some(bucket)
+            low.extend(page.into_iter().filter_map(|((of, dimension), stored)| {
+                let is_place =
+                    !matches!(dimension, Dimension::Number(_) | Dimension::Known(_) | Dimension::Total);
+                let rules = self.rules(of);
+                let bucket = BucketNow::new(of, dimension, Some(stored), rules, now);
+                let is_meant = is_place && service.is_none_or(|service| of == service);
+                (is_meant && rules.mode != Mode::Off && bucket.is_low()).then_some(bucket)
             }));
         }
         low.sort_by_cached_key(|bucket| (bucket.rank(), bucket.service, bucket.dimension));
@@ -469,22 +430,7 @@ impl PumpingGuard {
         low.into_iter().map(|bucket| self.bucket(bucket, named)).collect()
     }
 
-    /// The rules that messages of a service, or of all, broke in this hour and the one before, those with most messages first.
-    pub fn broken_rules(&self, service: Option<ServiceId>, named: fn(Dimension) -> String) -> Vec<Item> {
-        let mut found: Vec<_> = self.inner.refused.lock().rules(self.now()).collect();
-        found.retain(|(of, ..)| service.is_none_or(|service| *of == service));
-        found.sort_by_key(|(_, messages, _)| Reverse(*messages));
-        let item = |(service, messages, Finding { rule, key, is_refused, figures, until })| {
-            let noun = if messages == 1 { "message" } else { "messages" };
-            let details = format!("{messages} {noun} by the rule {rule}");
-            let item = self.item(effect(is_refused), Some(service), named(key.dimension), details);
-            let (usual, date_until) = (figures.map(|figures: Figures| figures.usual), until.map(shown));
-            Item { messages: Some(messages), usual, date_until, ..item }
-        };
-        found.into_iter().map(item).collect()
-    }
-
-    /// Budgets, low allowances, entries and broken rules of a service or of all, at most `limit` of each.
+    /// Budgets, low allowances and entries of a service or of all, at most `limit` of each.
     pub fn overview(
         &self,
         service: Option<ServiceId>,
@@ -500,25 +446,21 @@ impl PumpingGuard {
             let of = Item { kind, service_sid, service, subject, details, ..Item::default() };
             Item { messages, money, most, currency, ..of }
         });
-        let mut items: Vec<_> = budgets.take(limit).collect();
-        items.extend(self.low_allowances(service, limit, named));
-        let is_of = |key: &Key, _: &Entry| service.is_none() || key.service == service;
-        items.extend(self.entries_that(is_of, limit, named));
-        items.extend(self.broken_rules(service, named).into_iter().take(limit));
-        items
+        let (low, entries) =
+            (self.low_allowances(service, limit, named), self.entries(service, limit, named));
+        budgets.take(limit).chain(low).chain(entries).collect()
     }
 
     fn now(&self) -> Timestamp {
-        self.inner.clock.now()
+        self.clock.now()
     }
 }
 
-/// The refusals of a number in a sentence.
-pub fn refusals_in_words(Refusals { rule, messages, last, until }: Refusals) -> String {
+/// The last refusal of a number in a sentence.
+pub fn refusal_in_words(RefusedNumber { rule, last, until, .. }: RefusedNumber) -> String {
     let moment = |at: Timestamp| readable(&shown(at));
-    let count = if messages > 1 { format!(", the last of {messages} on that day") } else { String::new() };
     let until = until.map(|until| format!(", until {}", moment(until))).unwrap_or_default();
-    format!("A message was refused at {} UTC{count}, by {}{until}.", moment(last), by(rule))
+    format!("A message was refused at {} UTC, by {}{until}.", moment(last), by(rule))
 }
 
 /// A moment in the form of RFC 3339, as people read it.

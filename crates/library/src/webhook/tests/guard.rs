@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::GuardSettings;
-use crate::limits::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, PumpingGuard};
+use crate::limits::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, ServerGuard};
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
@@ -11,7 +11,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let key = ServerKey::from_bytes([7; 32]);
     let on_alert = Some(world.outbox.guard_alerts(&key));
     let config = GuardConfig { settings, on_alert, ..GuardConfig::default() };
-    let guard = PumpingGuard::start(&world.shards, &key, 10, world.registry.clone(), config);
+    let guard = ServerGuard::start(&world.shards, &key, 10, world.registry.clone(), config);
     let guard = guard.await.expect("a guard");
     let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
     let send = |last| {

@@ -109,6 +109,10 @@ impl Verifier {
             self.shards.flush().await;
             self.services_of(number).await?
         };
+        if let Some(guard) = self.guard() {
+            // The tickets of attempts say what a budget may have been charged since the last write.
+            guard.flush().await;
+        }
         for service in services {
             let mut was_erased = self.attempts.erase(service.id, number).await?;
             if let Some(guard) = self.guard() {

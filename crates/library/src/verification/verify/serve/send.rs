@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Verifier;
 use crate::domain::{Channel, Code, NumberKey, NumberType};
 use crate::engine::SendOptions;
-use crate::limits::guard::{GuardRefusal, PumpingGuard, Rule};
+use crate::limits::guard::{GuardRefusal, Rule};
 use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::{Service, TestNumber};
@@ -95,10 +95,7 @@ impl Verifier {
     fn asks(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
         let (NumberKey { service, number, is_test, .. }, client) = (outgoing.key, outgoing.client);
         outgoing.allowance.exemption = client.exemption;
-        let decides = |guard: &&PumpingGuard| {
-            client.refuses_landlines || !outgoing.limits.is_empty() || !guard.is_off(service)
-        };
-        let Some(guard) = self.guard().filter(|_| !is_test).filter(decides) else { return Ok(()) };
+        let Some(guard) = self.guard().filter(|_| !is_test) else { return Ok(()) };
         let mut signals = guard.signals(client, service, number, outgoing.channel());
         let is_landline = signals.number_type == NumberType::Landline;
         if is_landline && client.refuses_landlines && signals.channel == Channel::Sms {

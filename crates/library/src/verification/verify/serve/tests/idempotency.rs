@@ -51,7 +51,7 @@ async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
         }
     })
     .await;
-    assert!(log.contains("idempotency keys of checks not remembered"), "{log}");
+    assert!(log.contains("capacity used up"), "{log}");
 }
 
 #[tokio::test]
