@@ -46,14 +46,6 @@ impl App {
             let command =
                 format!("curl {credentials}{url}/api/send-otp -d '{{\"phoneNumber\":\"{number}\"}}'");
             tracing::info!(%command, "example request");
-        } else {
-            let remedy = "set ONCEWARD_OTP_SMS_PROVIDER=Simulator";
-            tracing::info!(
-                remedy,
-                "no inbox page; messages leave this machine, and the simulator is not in use"
-            );
-            // Such a message costs money and reaches a real phone. Therefore the example only checks readiness.
-            tracing::info!(command = %format_args!("curl {url}/readyz"), "example request");
         }
     }
 

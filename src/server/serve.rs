@@ -15,7 +15,7 @@ use onceward_cluster::EtcdStore;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::cluster::hold_lease;
 use super::error::AppStartError;
@@ -102,12 +102,9 @@ async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
     let mut days = tokio::time::interval(DAY);
     loop {
         tokio::select! {
-            heard = hangup.recv() => {
-                if heard.is_none() {
-                    return;
-                }
+            Some(()) = hangup.recv() => {
                 let app = Arc::clone(&app);
-                let read = tokio::task::spawn_blocking(move || {
+                let read = spawn_blocking(move || {
                     let reload = || {
                         if let Some(tls) = &app.front_end.tls {
                             tls.reload();

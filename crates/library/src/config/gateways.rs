@@ -14,8 +14,8 @@ use super::read::text_of;
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::{Config, OwnGateway};
 use super::values::{
-    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, is_twilio_sid,
-    own_number, read_number, shortened_id, shown, token, twilio_id,
+    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, own_number,
+    read_number, shortened_id, shown, token, twilio_sid, url_part,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional};
 use crate::gateway::{
@@ -43,7 +43,7 @@ pub struct Variables {
     #[serde(deserialize_with = "token", serialize_with = "hidden")]
     pub captcha_secret: Option<SecretString>,
     /// The account's SID.
-    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "twilio_sid::<'A', 'C', _>", serialize_with = "shortened_id")]
     twilio_account_sid: Option<String>,
     /// The account's auth token.
     #[serde(deserialize_with = "token", serialize_with = "hidden")]
@@ -52,10 +52,10 @@ pub struct Variables {
     #[serde(deserialize_with = "sender", serialize_with = "shown_sender")]
     twilio_phone_number: Option<String>,
     /// A messaging service instead of a number.
-    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "twilio_sid::<'M', 'G', _>", serialize_with = "shortened_id")]
     twilio_messaging_service_sid: Option<String>,
     /// The SID of a Verify service.
-    #[serde(deserialize_with = "twilio_id", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
     twilio_services_id: Option<String>,
     /// The number that calls.
     #[serde(deserialize_with = "own_number", serialize_with = "shown")]
@@ -116,11 +116,6 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
-    /// Whether Twilio itself answers, whose ids and senders have forms that those of a private gateway need not have.
-    fn is_twilio(&self) -> bool {
-        self.twilio_base_url.as_deref().is_none_or(is_twilio_host)
-    }
-
     fn twilio(&self, inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
         let has_sender = [PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, "TWILIO_VOICE_NUMBER"];
         let has_sender = has_sender.into_iter().any(|name| c.is_given(name));
@@ -133,11 +128,6 @@ impl Variables {
         let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
         let is_usable = is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c);
         let (true, Some(sid), Some(token)) = (is_usable, sid, token) else { return Vec::new() };
-        if self.is_twilio() {
-            check_sid("AC", "TWILIO_ACCOUNT_SID", Some(sid), c);
-            check_sid("MG", MESSAGING_SERVICE_SID, self.twilio_messaging_service_sid.as_deref(), c);
-            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_deref(), c);
-        }
         let (api, of_verify) = self.addresses(c);
         // A messaging service comes before a number.
         let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
@@ -177,11 +167,6 @@ impl Variables {
         let verify = if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.clone() };
         (url.clone(), verify)
     }
-}
-
-fn check_sid(prefix: &str, variable: &str, sid: Option<&str>, c: &mut Config) {
-    let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
-    c.wrong_if(sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)), variable, problem);
 }
 
 fn warn_if_exposed(variable: &str, url: &str, c: &mut Config) {
@@ -273,7 +258,7 @@ pub fn assemble(
         return None;
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
-    gateways.leave_out_unused(variables, calls, c);
+    gateways.leave_out_unused(calls, c);
     check_channels(&gateways, calls, c);
     Some((gateways, origin))
 }
@@ -342,7 +327,7 @@ impl GatewaySettings {
     }
 
     /// What is configured and not named is kept: codes that it holds can still be checked.
-    fn leave_out_unused(&mut self, variables: &Variables, calls: bool, c: &mut Config) {
+    fn leave_out_unused(&mut self, calls: bool, c: &mut Config) {
         let Self { routing, providers, .. } = self;
         for name in providers.iter().map(ProviderSettings::name) {
             if name != GatewayName::TwilioVoice && !routing.names(name) {
@@ -355,10 +340,6 @@ impl GatewaySettings {
             calls && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
         providers
             .retain(|provider| calls_through_twilio || !matches!(provider, ProviderSettings::TwilioVoice(_)));
-        // Files of the Redis version have an id that nothing uses.
-        if variables.is_twilio() && routing.names(GatewayName::TwilioVerify) {
-            check_sid("VA", SERVICES_ID, variables.twilio_services_id.as_deref(), c);
-        }
     }
 }
 

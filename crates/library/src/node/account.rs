@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::server_key::{remedy, write_secret};
@@ -40,8 +39,6 @@ pub enum AccountError {
          ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN in the environment, and try again"
     )]
     Registry(#[from] RegistryError),
-    #[error("the write of the account's credentials was interrupted: {0}")]
-    Interrupted(#[from] tokio::task::JoinError),
 }
 
 /// The file of one data directory.
@@ -55,35 +52,21 @@ pub struct AccountFile {
 }
 
 impl AccountFile {
-    pub fn of(data_dir: &Path) -> Self {
+    /// `is_shared` says that the node is one of a cluster: then the token in the store counts.
+    pub fn of(data_dir: &Path, is_shared: bool) -> Self {
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        Self { path: data_dir.join(FILE_NAME), change: Arc::default(), is_shared: false }
-    }
-
-    /// The same where `is_shared` says that the node is one of a cluster: then the token in the store counts.
-    #[must_use]
-    pub fn shared(self, is_shared: bool) -> Self {
-        Self { is_shared, ..self }
+        Self { path: data_dir.join(FILE_NAME), change: Arc::default(), is_shared }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The data directory, which has the file.
-    pub fn data_dir(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
-    }
-
     /// Makes the account at the first start. At later starts takes the credentials from the file, if there is one.
-    /// Removes what an interrupted write left.
     ///
     /// # Errors
     /// [`AccountError`], when the file cannot be read or written, or the store refuses.
     pub async fn load_or_create(&self, registry: &Registry) -> Result<(), AccountError> {
-        let this = self.clone();
-        // A disk that refuses this keeps a file that only its owner can read. The next start tries again.
-        let _ = spawn_blocking(move || fs::remove_file(this.unfinished())).await;
         if registry.account_is_given() {
             return Ok(());
         }
@@ -93,8 +76,7 @@ impl AccountFile {
                 "account credentials readable by other users; run chmod 600 on it"
             );
         }
-        let this = self.clone();
-        match spawn_blocking(move || this.read()).await?? {
+        match self.read()? {
             Some(found) if registry.is_account(&found) => {}
             Some(_) if self.is_shared && registry.has_account() => {
                 tracing::warn!(
@@ -122,15 +104,15 @@ impl AccountFile {
     pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, AccountError> {
         let _change = self.change.lock().await;
         let made = registry.draw_account().await?;
-        let (this, text) = (self.clone(), file_text(&made));
-        let before = spawn_blocking(move || this.replace(&text)).await??;
+        let before = self.text()?;
+        self.write(&file_text(&made))
+            .map_err(|source| self.io("write the account's credentials to", source))?;
         if let Err(error) = registry.keep_account(&made).await {
-            let this = self.clone();
-            let put_back = spawn_blocking(move || match before {
-                Some(text) => this.write(&text),
-                None => fs::remove_file(&this.path),
-            });
-            if let Err(error) = put_back.await? {
+            let put_back = match before {
+                Some(text) => self.write(&text),
+                None => fs::remove_file(&self.path),
+            };
+            if let Err(error) = put_back {
                 tracing::warn!(%error, file = %self.path.display(), "auth token file not restored");
             }
             return Err(error.into());
@@ -165,21 +147,9 @@ impl AccountFile {
         AccountError::Io { what, path: self.path.clone(), source }
     }
 
-    /// Writes the file durably, and returns its previous text.
-    fn replace(&self, text: &str) -> Result<Option<Zeroizing<String>>, AccountError> {
-        let before = self.text()?;
-        self.write(text).map_err(|source| self.io("write the account's credentials to", source))?;
-        Ok(before)
-    }
-
-    /// The name of the file while it is being written.
-    fn unfinished(&self) -> PathBuf {
-        self.path.with_extension("new")
-    }
-
-    /// Replaces the file durably and as a whole.
+    /// Replaces the file durably and as a whole. The change is rare, and the disk that holds it up holds up everything.
     fn write(&self, text: &str) -> io::Result<()> {
-        write_secret(&self.path, &self.unfinished(), text.as_bytes(), |from, to| fs::rename(from, to))
+        write_secret(&self.path, text.as_bytes(), true)
     }
 }
 
@@ -196,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_the_store_refuses_is_taken_out_of_the_file_again() {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        let (file, registry) = (AccountFile::of(home.path(), false), world.open().await);
         world.store.fail_next([StoreFault::Unavailable]);
         assert!(matches!(file.renew(&registry).await, Err(AccountError::Registry(_))));
         assert!(!file.path().exists(), "there was none before");
@@ -212,7 +182,7 @@ mod tests {
     async fn a_token_that_cannot_be_written_is_not_made() {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
         let registry = world.open().await;
-        let refused = AccountFile::of(&home.path().join("none")).renew(&registry).await;
+        let refused = AccountFile::of(&home.path().join("none"), false).renew(&registry).await;
         assert!(matches!(refused, Err(AccountError::Io { .. })), "{refused:?}");
         assert!(!registry.has_account());
     }
@@ -220,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_without_a_whole_token_is_refused_and_left_alone() {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        let (file, registry) = (AccountFile::of(home.path(), false), world.open().await);
         let sid = format!("{SID}{}\n", Sid::new(SidKind::Account, [1; 16]));
         for text in [sid.clone(), format!("{sid}{TOKEN}short\n")] {
             fs::write(file.path(), &text).expect("written");
@@ -234,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_of_a_cluster_does_not_bring_back_a_token_that_was_replaced() {
         let (homes, world) = ([(); 2].map(|()| tempfile::tempdir().expect("a directory")), World::new());
-        let [a, b] = homes.each_ref().map(|home| AccountFile::of(home.path()).shared(true));
+        let [a, b] = homes.each_ref().map(|home| AccountFile::of(home.path(), true));
         let registry = world.open().await;
         a.load_or_create(&registry).await.expect("made");
         let replaced = a.read().expect("read").expect("a file");
@@ -246,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn two_new_tokens_at_once_end_with_the_same_one_in_file_and_store() {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let (file, registry) = (AccountFile::of(home.path()), world.open().await);
+        let (file, registry) = (AccountFile::of(home.path(), false), world.open().await);
         for _ in 0..10 {
             let (one, two) = tokio::join!(file.renew(&registry), file.renew(&registry));
             assert!(one.is_ok() && two.is_ok());

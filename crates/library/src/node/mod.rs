@@ -13,8 +13,6 @@ mod reports;
 mod running;
 pub mod server_key;
 
-use std::path::PathBuf;
-
 use crate::config::ConfigErrors;
 use crate::gateway::GatewaySettingsError;
 use crate::store::StoreError;
@@ -42,9 +40,6 @@ pub enum StartError {
     /// The account's credentials could not be read or kept.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// The start has to write, and the disk refuses.
-    #[error("{error}. Writes into {} fail: {why}", data_dir.display())]
-    Unwritable { error: Box<Self>, data_dir: PathBuf, why: String },
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),

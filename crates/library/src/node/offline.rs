@@ -30,7 +30,7 @@ impl Offline {
         let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock)).await?;
         go_on_from(store.newest_time(), &clock);
         let Settings { storage, registry, brand, policy, .. } = settings;
-        let account = AccountFile::of(&storage.data_dir);
+        let account = AccountFile::of(&storage.data_dir, false);
         let bounds = Bounds::default();
         let shards = Shards::start(ShardDeps {
             store: Arc::clone(&store),

@@ -1,8 +1,6 @@
 //! The services that need the open store: shards, delivery, registry, webhooks. The server and the library start them
 //! in the same way.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,12 +56,6 @@ pub struct Unready {
     pub why: String,
 }
 
-impl fmt::Display for Unready {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
-    }
-}
-
 pub struct Running {
     pub shards: Shards,
     pub delivery: Arc<Delivery>,
@@ -83,9 +75,8 @@ impl Running {
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions { settings, records, clock, gateways, serves, metrics, tracer } = options;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
-        let account = AccountFile::of(&storage.data_dir).shared(records.is_some());
+        let account = AccountFile::of(&storage.data_dir, records.is_some());
         let account_file = serves.then_some(&account);
-        let data_dir = storage.data_dir.clone();
         let (server_key, store) = if let Some(opened) = records {
             opened
         } else {
@@ -120,8 +111,7 @@ impl Running {
             gateways: configured::names_of(&gateways),
             twilio_messaging_service: configured::messaging_service(&settings.gateways),
         };
-        let opened = configured::open_registry(deps, account_file).await;
-        let registry = opened.map_err(|error| unwritable(error, &*store, data_dir))?;
+        let registry = configured::open_registry(deps, account_file).await?;
         registry.provide_names(shards.metrics().service_names());
         let transport = network_transport(settings.private_webhooks, ATTEMPT_TIME);
         let (of, bounds_of_outbox) = (registry.clone(), OutboxBounds::default());
@@ -230,16 +220,6 @@ impl Running {
         self.history.flush().await;
         self.guard.flush().await;
         close(&self.shards, &*self.store).await
-    }
-}
-
-/// Says so if the start failed because the disk refuses writes.
-fn unwritable(error: StartError, store: &dyn Store, data_dir: PathBuf) -> StartError {
-    match store.health() {
-        Err(why) if !error.is_about_the_configuration() => {
-            StartError::Unwritable { error: Box::new(error), data_dir, why }
-        }
-        _ => error,
     }
 }
 

@@ -1,12 +1,12 @@
 //! The server key: read it, or make it at the first start.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use tempfile::NamedTempFile;
 
 use crate::config::is_readable_by_others;
 use crate::domain::ServerKey;
@@ -112,9 +112,8 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     let mut bytes = [0; ServerKey::LEN];
     SysRng.try_fill_bytes(&mut bytes).map_err(KeyError::NoRandomness)?;
     let key = ServerKey::from_bytes(bytes);
-    let unfinished = data_dir.join(format!("{FILE_NAME}.{}", std::process::id()));
     let hex = zeroize::Zeroizing::new(base16ct::lower::encode_string(key.expose()) + "\n");
-    match write_secret(path, &unfinished, hex.as_bytes(), |from, to| fs::hard_link(from, to)) {
+    match write_secret(path, hex.as_bytes(), false) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return read(path),
         Err(error) => return Err(io_error("write the server key", path)(error)),
@@ -123,28 +122,18 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     Ok(key)
 }
 
-/// Writes a file that only its owner can read, durably and as a whole. `place` links or renames it from `unfinished`,
-/// where it takes the place of what an interrupted write left.
-pub(super) fn write_secret(
-    path: &Path,
-    unfinished: &Path,
-    bytes: &[u8],
-    place: impl FnOnce(&Path, &Path) -> io::Result<()>,
-) -> io::Result<()> {
-    match fs::remove_file(unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()
+/// Writes a file that only its owner can read, durably and as a whole. It may take the place of another.
+pub(super) fn write_secret(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(path);
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    if replaces {
+        file.persist(path)?
+    } else {
+        file.persist_noclobber(path)?
     };
-    let placed = write().and_then(|()| place(unfinished, path));
-    // A renamed file is not there any more.
-    let _ = fs::remove_file(unfinished);
-    placed?;
-    File::open(path.parent().unwrap_or(path))?.sync_all()
+    File::open(directory)?.sync_all()
 }
 
 /// The remedy for a file. [`advice`] is for directories.

@@ -6,7 +6,7 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 pub use opentelemetry::trace::SpanKind;
 
-/// Webhook events whose cause is remembered, for links. The oldest are forgotten first.
+/// Webhook events whose cause is remembered, for links. A further one makes all of them forgotten.
 pub const MAX_CAUSES: usize = 10_000;
 
 /// Makes spans.
@@ -28,14 +28,8 @@ pub const MAX_CAUSES: usize = 10_000;
 pub struct Tracer {
     spans: BoxedTracer,
     propagator: Box<dyn TextMapPropagator + Send + Sync>,
-    causes: Mutex<EventCauses>,
-}
-
-/// The spans of the requests that caused webhook events, by the ids of the events.
-#[derive(Debug, Default)]
-struct EventCauses {
-    spans: HashMap<[u8; 16], SpanIds>,
-    order: VecDeque<[u8; 16]>,
+    /// The spans of the requests that caused webhook events, by the ids of the events.
+    causes: Mutex<HashMap<[u8; 16], SpanIds>>,
 }
 
 impl Tracer {
@@ -59,7 +53,7 @@ impl Tracer {
 
     /// Begins the span of a delivery of a webhook's event. `None` if its cause was not traced.
     pub fn delivery(self: &Arc<Self>, event: [u8; 16]) -> Option<Span> {
-        let cause = self.causes.lock().spans.get(&event).cloned()?;
+        let cause = self.causes.lock().get(&event).cloned()?;
         let links = vec![Link::with_context(cause)];
         self.begin("deliver webhook".into(), SpanKind::Client, links, &Context::new())
     }
@@ -94,14 +88,11 @@ impl SpanContext {
 
     /// Remembers that this request caused an event.
     pub fn note_cause_of(&self, event: [u8; 16]) {
-        let EventCauses { spans, order } = &mut *self.tracer.causes.lock();
-        if order.len() == MAX_CAUSES
-            && let Some(oldest) = order.pop_front()
-        {
-            spans.remove(&oldest);
+        let mut causes = self.tracer.causes.lock();
+        if causes.len() == MAX_CAUSES {
+            causes.clear();
         }
-        order.push_back(event);
-        spans.insert(event, self.ids.clone());
+        causes.insert(event, self.ids.clone());
     }
 }
 

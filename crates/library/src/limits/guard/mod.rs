@@ -229,7 +229,7 @@ impl ServerGuard {
         };
         router.for_each(PAGE, restore).await?;
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
-        metrics.create_guard_refusals_at_zero(rule_names, REFUSED);
+        metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
             tables: Mutex::new(Tables { guard, counts, refused: Refused::default() }),
             is_free,

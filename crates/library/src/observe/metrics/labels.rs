@@ -43,20 +43,20 @@ pub(super) const fn check_outcome(outcome: CheckOutcome) -> &'static str {
     }
 }
 
-impl GatewayEnd {
-    pub const ALL: [Self; 10] = [
-        Self::Answered,
-        Self::Refused(ErrorClass::BadNumber),
-        Self::Refused(ErrorClass::NotReachableHere),
-        Self::Refused(ErrorClass::OptedOut),
-        Self::Refused(ErrorClass::Retry { after: None }),
-        Self::Refused(ErrorClass::Configuration),
-        Self::Refused(ErrorClass::Fraud),
-        Self::Refused(ErrorClass::Refused),
-        Self::Refused(ErrorClass::Ambiguous),
-        Self::Silent,
-    ];
+pub(super) const GATEWAY_OUTCOMES: [&str; 10] = [
+    "ok",
+    "bad_number",
+    "not_reachable",
+    "opted_out",
+    "retry",
+    "configuration",
+    "fraud",
+    "refused",
+    "ambiguous",
+    "no_answer",
+];
 
+impl GatewayEnd {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "ok",

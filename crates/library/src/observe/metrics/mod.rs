@@ -26,8 +26,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use self::labels::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
-use crate::domain::{Channel, GatewayName, NumberKey, ServiceId};
+use self::labels::{
+    CHECK_OUTCOMES, GATEWAY_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome,
+};
+use crate::domain::{Channel, GatewayName, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 
@@ -170,56 +172,39 @@ impl Metrics {
             history(fact);
         }
         match fact {
-            Fact::Verification { recipient, channel, step, gateway: _ } => {
-                self.verification(*recipient, *channel, *step);
+            Fact::Verification { recipient, channel, step, gateway: _ } if !recipient.is_test => {
+                let family = match step {
+                    VerificationStep::Begun => &self.families.begun,
+                    VerificationStep::Tried => return,
+                    VerificationStep::Approved => &self.families.approved,
+                    VerificationStep::Canceled => &self.families.canceled,
+                };
+                let (service, channel) = (self.label(recipient.service), channel.as_str());
+                family.get_or_create(&OfService { service, channel }).inc();
             }
             Fact::Send(SendFacts { recipient, channel, outcome, .. }) => {
-                self.outcome(&self.families.sends, *recipient, channel.as_str(), outcome.as_str());
+                let (service, channel) = (self.label(recipient.service), channel.as_str());
+                let labels = OutcomeOfService { service, channel, outcome: outcome.as_str() };
+                self.families.sends.get_or_create(&labels).inc();
             }
             Fact::Check { recipient, channel, outcome } => {
-                let channel = channel.map_or("none", Channel::as_str);
-                self.outcome(&self.families.checks, *recipient, channel, check_outcome(*outcome));
+                let (service, channel) =
+                    (self.label(recipient.service), channel.map_or("none", Channel::as_str));
+                let labels = OutcomeOfService { service, channel, outcome: check_outcome(*outcome) };
+                self.families.checks.get_or_create(&labels).inc();
             }
             // Requests to gateways, and what the guard finds, are counted where they are made.
-            Fact::FailedAttempt { .. } | Fact::Delivered { .. } | Fact::Refused(..) => {}
+            Fact::Verification { .. }
+            | Fact::FailedAttempt { .. }
+            | Fact::Delivered { .. }
+            | Fact::Refused(..) => {}
         }
-    }
-
-    fn verification(&self, recipient: NumberKey, channel: Channel, step: VerificationStep) {
-        if recipient.is_test {
-            return;
-        }
-        let family = match step {
-            VerificationStep::Begun => &self.families.begun,
-            VerificationStep::Tried => return,
-            VerificationStep::Approved => &self.families.approved,
-            VerificationStep::Canceled => &self.families.canceled,
-        };
-        let service = self.label(recipient.service);
-        family.get_or_create(&OfService { service, channel: channel.as_str() }).inc();
-    }
-
-    fn outcome(
-        &self,
-        counters: &Counters<OutcomeOfService>,
-        recipient: NumberKey,
-        channel: &'static str,
-        outcome: &'static str,
-    ) {
-        let service = self.label(recipient.service);
-        counters.get_or_create(&OutcomeOfService { service, channel, outcome }).inc();
     }
 
     /// Counts a request to a gateway and its answer.
-    pub fn gateway(
-        &self,
-        gateway: GatewayName,
-        operation: GatewayOperation,
-        outcome: GatewayEnd,
-        took: Duration,
-    ) {
-        let [gateway, operation] = [("gateway", gateway.as_str()), ("operation", operation.as_str())];
-        let outcome = ("outcome", outcome.as_str());
+    pub fn gateway(&self, name: GatewayName, asked: GatewayOperation, end: GatewayEnd, took: Duration) {
+        let (gateway, operation) = (("gateway", name.as_str()), ("operation", asked.as_str()));
+        let outcome = ("outcome", end.as_str());
         self.families.gateway_requests.get_or_create(&[gateway, operation, outcome]).inc();
         self.families.gateway_duration.get_or_create(&[gateway, operation]).observe(took.as_secs_f64());
     }
@@ -235,8 +220,8 @@ impl Metrics {
     /// Creates the outcomes of a gateway's sends at zero.
     pub fn create_outcomes_at_zero(&self, gateway: GatewayName) {
         let send = ("operation", GatewayOperation::Send.as_str());
-        let labels = |end: GatewayEnd| [("gateway", gateway.as_str()), send, ("outcome", end.as_str())];
-        zeros(&self.families.gateway_requests, GatewayEnd::ALL.map(labels));
+        let labels = |outcome| [("gateway", gateway.as_str()), send, ("outcome", outcome)];
+        zeros(&self.families.gateway_requests, GATEWAY_OUTCOMES.map(labels));
     }
 
     /// Creates the counters of a service's text messages at zero.
@@ -266,12 +251,8 @@ impl Metrics {
     }
 
     /// Creates the refusals of each rule at zero.
-    pub fn create_guard_refusals_at_zero(
-        &self,
-        rules: impl Iterator<Item = &'static str>,
-        refused: &'static str,
-    ) {
-        zeros(&self.families.guard_findings, rules.map(|rule| [("rule", rule), ("effect", refused)]));
+    pub fn create_guard_refusals_at_zero(&self, rules: &[&'static str], refused: &'static str) {
+        zeros(&self.families.guard_findings, rules.iter().map(|rule| [("rule", *rule), ("effect", refused)]));
     }
 
     /// Counts a rule of the pumping guard that a send broke. Both names are of fixed lists.
