@@ -9,7 +9,7 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
-use onceward::shard::Command as _;
+use onceward::shard::Command;
 use onceward::verification::numbers::command::{NumberCommand, Request};
 use onceward::verification::numbers::in_flight::{CommandPermit, Responder};
 use onceward::verification::numbers::{Refusal, Reply, SendOutcome};
@@ -209,13 +209,13 @@ impl World {
         self.hands_over(owner, number, request)
     }
 
-    /// Passes a command to the owner of its number; without one it is refused, as by the router.
+    /// Passes a command to the owner of its number; without one it is refused, as by the shards.
     pub fn hands_over(&mut self, owner: Option<usize>, number: usize, request: Request) -> Checked {
-        let command =
-            Box::new(NumberCommand::new(self.setup.numbers[number], request, Arc::clone(&self.deps)));
+        let command = NumberCommand::new(self.setup.numbers[number], request, Arc::clone(&self.deps));
+        let command = Command::from(command);
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");
-            command.refuse(Refusal::Stopping);
+            (command.decide)(Err(Refusal::Stopping));
             return self.comes_out(self.current().start, None);
         };
         let now = self.shards[shard].tick(self.clock);

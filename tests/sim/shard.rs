@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
-use onceward::engine::{NumberState, SlotHash};
+use onceward::engine::SlotHash;
 use onceward::limits::keys::IdempotencyKeys;
 use onceward::observe::metrics::ServiceNames;
-use onceward::shard::{Capacity, Core, Kinds, LimitedTable, Records, ShardSettings, Tables, Write};
+use onceward::shard::{Capacity, Core, LimitedTable, Records, ShardSettings, Tables, Write};
 use onceward::store::StoreLimits;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
 use parking_lot::Mutex;
@@ -62,8 +61,7 @@ pub enum Progress {
 
 impl Shard {
     pub fn new(setup: &Setup, records: Records, rng: &mut StdRng) -> Self {
-        let kinds = Kinds::default().with::<NumberState>().with::<AttemptLog>();
-        let mut tables = Tables::new(&kinds);
+        let mut tables = Tables::default();
         for (key, stored) in records {
             tables.set(key, Some(stored));
         }

@@ -282,14 +282,14 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedReco
     let record = (kind.from_json)(version, record).map_err(|error| error.to_string())?;
     let id = record_id(ServiceId::new(service), subject);
     let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
-    let expires = (kind.read)(&record).map_err(|error| error.to_string())?.expires;
+    let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
     Ok(CopiedRecord { key: Key { slot, kind: kind.kind, id }, expires, record })
 }
 
 /// Checks that a stored record can be decoded and that its expiry matches its content.
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
     let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
-    let checked = kind.and_then(|kind| match (kind.read)(&entry.record)?.expires {
+    let checked = kind.and_then(|kind| match (kind.expires)(&entry.record)? {
         expires if expires == entry.expires => Ok(()),
         _ => Err(RecordError::Contents {
             what: kind.plural,

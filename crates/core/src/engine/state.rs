@@ -424,15 +424,6 @@ impl NumberState {
         }
     }
 
-    /// The state without its expired verification. `None` if there is none, if a send or a check of it is in progress,
-    /// or if no count would be left. Neither a decision nor an answer depends on the difference.
-    #[must_use]
-    pub fn without_expired_verification(&self, now: Timestamp) -> Option<Self> {
-        let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = self else { return None };
-        let is_over = now >= v.expires && !v.is_sending(now) && v.checking_until == Timestamp::EPOCH;
-        (is_over && open.has_failures()).then(|| open.with(None))
-    }
-
     /// When the number becomes fresh by itself; `None` if it is already.
     pub const fn ends(&self) -> Option<Timestamp> {
         match self {

@@ -120,7 +120,6 @@ impl Registry {
         let audited = (Action::ServiceChanged, String::new());
         self.inner
             .shards
-            .router()
             .decide(Subject { slot: SLOT, id }, move |view| decide(&mut Draft { view, now, author, audited }))
     }
 

@@ -84,7 +84,7 @@ impl Registry {
         let served = services.iter().map(|service| service.name.clone()).collect();
         let root = |AccountSettings { sid, token }| CredentialFingerprint { sid, hash: hash(token.expose()) };
         let inner = Inner {
-            audit: AuditLog::follow(&shards, audit::MOST, Duration::MAX, |_, _, _| ()),
+            audit: AuditLog::follow(&shards, audit::MOST, Duration::MAX),
             current: snapshot::follow(&shards, served, unnamed_default(&default, now)),
             shards,
             given_root: settings.account.take().map(root),

@@ -1,7 +1,6 @@
 //! The snapshot that readers share. It follows the records of slot 0, and is replaced when a change is durable.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::mem::take;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -10,7 +9,7 @@ use super::service::{ServiceRecord, unnamed_default};
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, Service, ServiceSettings};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::engine::Policy;
-use crate::shard::{Index, Record, RecordKey, Shards, Stored};
+use crate::shard::{Record, Shards, Stored};
 
 /// The present snapshot.
 pub(super) type Current = Arc<ArcSwap<Snapshot>>;
@@ -24,43 +23,21 @@ pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Serv
     current
 }
 
-fn follow_kind<R: Record>(
-    shards: &Shards,
-    current: &Current,
-    change: fn(&mut Snapshot, bool, Vec<Change<R>>),
-) {
+fn follow_kind<R: Record>(shards: &Shards, current: &Current, change: fn(&mut Snapshot, Vec<Change<R>>)) {
     let current = Arc::clone(current);
-    shards.follow::<R>(Arc::new(move |_| {
-        let current = Arc::clone(&current);
-        Box::new(Publisher { anew: true, changes: Vec::new(), change, current })
-    }));
+    shards.follow::<R>(move |changes| {
+        let record = |stored: &Option<Stored>| stored.as_ref().and_then(Stored::record);
+        let mut next = Snapshot::clone(&current.load());
+        change(
+            &mut next,
+            changes.iter().map(|change| (record(&change.before), record(&change.after))).collect(),
+        );
+        current.store(Arc::new(next));
+    });
 }
 
 /// A record before and after a change.
 type Change<R> = (Option<R>, Option<R>);
-
-/// The index of one kind in one shard. Only the owner of the slot gets changes, and therefore publishes.
-struct Publisher<R> {
-    /// The shard has started, and everything follows.
-    anew: bool,
-    changes: Vec<Change<R>>,
-    change: fn(&mut Snapshot, bool, Vec<Change<R>>),
-    current: Current,
-}
-
-impl<R: Record> Index for Publisher<R> {
-    fn changed(&mut self, _: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        self.changes.push((before.and_then(Stored::record), after.and_then(Stored::record)));
-    }
-
-    fn batch_applied(&mut self) {
-        if !self.changes.is_empty() {
-            let mut next = Snapshot::clone(&self.current.load());
-            (self.change)(&mut next, take(&mut self.anew), take(&mut self.changes));
-            self.current.store(Arc::new(next));
-        }
-    }
-}
 
 /// Services and credentials as readers see them.
 #[derive(Clone)]
@@ -94,10 +71,7 @@ impl Snapshot {
         }
     }
 
-    fn change_services(&mut self, anew: bool, changes: Vec<Change<ServiceRecord>>) {
-        if anew {
-            (self.by_id, self.ids) = Default::default();
-        }
+    fn change_services(&mut self, changes: Vec<Change<ServiceRecord>>) {
         for (before, after) in changes {
             if let Some(ServiceRecord::Present(service)) = before {
                 self.ids.remove(&service.sid);
@@ -123,10 +97,7 @@ impl Snapshot {
         self.shared_names = shared_names;
     }
 
-    fn change_credentials(&mut self, anew: bool, changes: Vec<Change<Credential>>) {
-        if anew {
-            (self.root, self.keys, self.had_key) = Default::default();
-        }
+    fn change_credentials(&mut self, changes: Vec<Change<Credential>>) {
         for (before, after) in changes {
             match before {
                 Some(Credential::Key(key)) => drop(self.keys.remove(&key.sid)),

@@ -1,143 +1,50 @@
-//! A shard as an actor, which passes messages to a [`Core`] and the core's commits to the store; and its supervisor, which
-//! starts a failed shard again from the store.
+//! A shard as an actor, which passes messages to a [`Core`] and the core's commits to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::command::Fate;
-use super::core::{Core, ShardSettings};
-use super::kinds::Kinds;
-use super::restore::restore;
-use super::router::{Mailbox, Router, ShardMessage};
-use super::tables::{Index, Tables};
+use super::core::{Command, Core, Decide, Load, Subject, Then};
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::Timestamp;
 use crate::observe::metrics::Metrics;
 use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError, StreamTurn};
 
-/// Wait before a shard that cannot be restored is tried again.
-const RETRY_RESTORE: Duration = Duration::from_secs(1);
-/// Records of each kind that one step of the sweep looks at.
-const SWEEP_STEP: usize = 1_000;
-/// Time between two steps: a million records are seen in under three minutes.
+/// Records that one step of the sweep looks at.
+const SWEEP_STEP: usize = 2_000;
+
+/// Time between two steps: a million records are seen in 75 s.
 const SWEEP_EVERY: Duration = Duration::from_millis(150);
+
+/// Where a shard takes messages. The limit on commands in flight bounds them.
+pub type Mailbox = ActorRef<ShardMessage>;
+
+/// The messages of a shard.
+pub enum ShardMessage {
+    Command(Command),
+    /// Hands the store what was decided. The shard sends it to itself behind the commands that came together.
+    HandOver,
+    /// The result of the commit in flight.
+    Committed(Result<(), StoreError>),
+    /// Time for a step of the sweep.
+    Sweep,
+    /// A checkpoint wants every record of the shard.
+    Stream(RecordStream),
+    /// The checkpoint has room for a slice of records; `None` if it was aborted.
+    Slice(Option<StreamTurn>),
+}
 
 /// State that all shards share.
 pub struct Shared {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) router: Arc<Router>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) kinds: Kinds,
-    pub(super) settings: ShardSettings,
-    pub(super) rng: Mutex<StdRng>,
-    /// Factories of the indexes, by kind.
-    pub(super) followers: RwLock<Vec<(u8, IndexFactory)>>,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
 }
 
-/// Makes the index of one shard, by the shard's number.
-pub type IndexFactory = Arc<dyn Fn(usize) -> Box<dyn Index> + Send + Sync>;
+pub struct ShardActor;
 
-/// Restarts failed shards.
-pub struct Supervisor;
-
-/// Restores and starts the shard of this index.
-pub struct Restart(usize);
-
-pub struct Supervised {
-    shared: Arc<Shared>,
-    shards: Vec<ActorId>,
-}
-
-impl Actor for Supervisor {
-    type Msg = Restart;
-    type State = Supervised;
-    type Arguments = (Arc<Shared>, Vec<Tables>);
-
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Restart>,
-        (shared, tables): Self::Arguments,
-    ) -> Result<Supervised, ActorProcessingErr> {
-        let mut shards = Vec::with_capacity(tables.len());
-        for (index, tables) in tables.into_iter().enumerate() {
-            shards.push(start(&myself, index, tables, &shared).await?);
-        }
-        Ok(Supervised { shared, shards })
-    }
-
-    async fn handle(
-        &self,
-        myself: ActorRef<Restart>,
-        Restart(index): Restart,
-        Supervised { shared, shards }: &mut Supervised,
-    ) -> Result<(), ActorProcessingErr> {
-        let restored = restore(&*shared.store, &shared.kinds, &[shared.router.slots_of(index)]).await;
-        match restored.map(|mut tables| tables.pop()) {
-            Ok(tables) => {
-                if let (Some(tables), Some(place)) = (tables, shards.get_mut(index)) {
-                    *place = start(&myself, index, tables, shared).await?;
-                    tracing::info!(shard = index, "shard restarted");
-                }
-            }
-            Err(error) => {
-                tracing::error!(shard = index, %error, "shard restart failed, retrying");
-                myself.send_after(RETRY_RESTORE, move || Restart(index));
-            }
-        }
-        Ok(())
-    }
-
-    async fn handle_supervisor_evt(
-        &self,
-        myself: ActorRef<Restart>,
-        event: SupervisionEvent,
-        Supervised { shared, shards }: &mut Supervised,
-    ) -> Result<(), ActorProcessingErr> {
-        let (id, why) = match &event {
-            SupervisionEvent::ActorFailed(cell, error) => (cell.get_id(), error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, _, why) => {
-                (cell.get_id(), why.clone().unwrap_or_default())
-            }
-            _ => return Ok(()),
-        };
-        if let Some(index) = shards.iter().position(|shard| *shard == id) {
-            tracing::error!(shard = index, why, "shard failed, restarting from the store");
-            shared.router.set_mailbox(index, None);
-            myself.cast(Restart(index))?;
-        }
-        Ok(())
-    }
-}
-
-/// Starts the shard of this index and opens its mailbox.
-async fn start(
-    supervisor: &ActorRef<Restart>,
-    index: usize,
-    mut tables: Tables,
-    shared: &Arc<Shared>,
-) -> Result<ActorId, ActorProcessingErr> {
-    let followers = shared.followers.read().clone();
-    for (kind, factory) in followers {
-        tables.follow(kind, factory(index));
-    }
-    let rng = StdRng::from_rng(&mut *shared.rng.lock());
-    let core = Core::new(tables, rng, shared.settings, shared.store.limits());
-    let arguments = (core, shared.router.slots_of(index), Arc::clone(shared));
-    let (actor, _) = ShardActor::spawn_linked(None, ShardActor, arguments, supervisor.get_cell()).await?;
-    let id = actor.get_id();
-    shared.router.set_mailbox(index, Some(actor));
-    Ok(id)
-}
-
-struct ShardActor;
-
-struct Shard {
+pub struct Shard {
     core: Core,
     slots: Slots,
     /// A checkpoint that has not every record yet.
@@ -187,8 +94,13 @@ impl Actor for ShardActor {
                     shard.streaming = None;
                 }
             }
-            ShardMessage::Call(call) => call(core, now),
-            ShardMessage::Sweep => shard.sweep(now),
+            ShardMessage::Sweep => {
+                core.sweep(SWEEP_STEP, now);
+                if core.is_late() {
+                    // The store logs its trouble when its health is read; `/readyz` may not be polled.
+                    let _ = shard.shared.store.health();
+                }
+            }
             ShardMessage::Stream(to) => {
                 core.tables_mut().begin_scan();
                 ask_for_turn(&to, myself.clone());
@@ -196,7 +108,7 @@ impl Actor for ShardActor {
             }
             ShardMessage::Slice(turn) => shard.give_slice(turn, now, &myself),
         }
-        shard.core.tables_mut().tick(now);
+        shard.core.tables_mut().hand_over_due(now);
         shard.commit(&myself);
         Ok(())
     }
@@ -209,35 +121,25 @@ fn ask_for_turn(to: &RecordStream, shard: Mailbox) {
 }
 
 impl Shard {
-    fn sweep(&mut self, now: Timestamp) {
-        self.core.sweep(SWEEP_STEP, now);
-        if self.core.is_late() {
-            // The store logs its trouble when its health is read; `/readyz` may not be polled.
-            let _ = self.shared.store.health();
-        }
-    }
-
     /// Gives the checkpoint a slice of records, or ends the shard's part of it.
     fn give_slice(&mut self, turn: Option<StreamTurn>, now: Timestamp, myself: &Mailbox) {
-        let slice = turn.map(|turn| (turn, self.core.tables_mut().next_slice(SLICE_RECORDS, now)));
-        match (slice, &self.streaming) {
-            (Some((turn, Some(slice))), Some(to)) => {
-                to.give(turn, &slice);
-                ask_for_turn(to, myself.clone());
-            }
-            (last, _) => {
-                let (slots, to) = (self.slots, self.streaming.take());
-                self.core.tables_mut().end_scan();
-                if let (Some(_), Some(to)) = (last, to) {
-                    let finish = move |fate: Fate| {
-                        if fate.is_ok() {
-                            to.finish(slots);
-                        }
-                    };
-                    self.core.when_durable(finish, now);
-                }
-            }
+        let (tables, slots) = (self.core.tables_mut(), self.slots);
+        let (Some(to), Some(turn)) = (self.streaming.take(), turn) else { return tables.end_scan() };
+        if let Some(slice) = tables.next_slice(SLICE_RECORDS, now) {
+            to.give(turn, &slice);
+            ask_for_turn(&to, myself.clone());
+            self.streaming = Some(to);
+            return;
         }
+        // It is finished when everything that it has is durable.
+        let finish: Then = Box::new(move |fate, _| {
+            if fate.is_ok() {
+                to.finish(slots);
+            }
+            None
+        });
+        let decide: Decide = Box::new(|view| view.is_ok().then_some(finish));
+        self.core.submit(Command { subject: Subject::of_slot(0), load: Load::Unbounded, decide }, now);
     }
 
     /// Hands the store a batch, if the core has one.
@@ -247,7 +149,6 @@ impl Shard {
             let (records, stopwatch) = (writes.len(), Stopwatch::start());
             let done = move |result: Result<(), StoreError>| {
                 metrics.commit(records, result.is_ok(), stopwatch.elapsed());
-                // A shard that has failed meanwhile is restored from the store, which this batch has reached.
                 let _ = shard.cast(ShardMessage::Committed(result));
             };
             self.shared.store.commit(writes, Box::new(done));

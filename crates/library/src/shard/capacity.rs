@@ -1,15 +1,14 @@
-//! The limit on the records of a kind over all shards, and the share of each service in it.
+//! The limit on the records of a kind, and the share of each service in it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tracing::{info, warn};
 
-use super::record::{Hasher, Id, Record, RecordKey, Stored, service_of};
+use super::record::{Hasher, Id, Record, RecordKey, service_of};
 use super::refusal::{LimitedTable, Refusal};
 use super::shards::Shards;
-use super::tables::Index;
 use super::transaction::Transaction;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
@@ -57,19 +56,9 @@ impl Shares {
         }
     }
 
-    /// The services that hold places, and how many.
-    pub fn iter(&self) -> impl Iterator<Item = (ServiceId, usize)> {
-        self.by_service.iter().map(|(service, places)| (*service, *places))
-    }
-
-    /// Adds the places of each service.
-    pub fn add_all(&mut self, other: &Self) {
-        other.iter().for_each(|(service, places)| self.add(service, places));
-    }
-
-    /// Removes the places of each service.
-    pub fn remove_all(&mut self, other: &Self) {
-        other.iter().for_each(|(service, places)| self.remove(service, places));
+    /// The service with more than this number of places.
+    pub fn larger_than(&self, places: usize) -> Option<ServiceId> {
+        self.by_service.iter().find(|(_, held)| **held > places).map(|(service, _)| *service)
     }
 }
 
@@ -81,13 +70,12 @@ pub struct Capacity {
     names: ServiceNames,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Counts {
     held: Shares,
-    /// Whether the log has a line that capacity is low.
+    /// Whether the log has a line that capacity is low, and one that it is used up.
     is_low: bool,
-    /// The services that the log has a line about.
-    used_up: HashSet<ServiceId>,
+    is_used_up: bool,
 }
 
 /// The records and their limit, which `/readyz` shows by these names.
@@ -102,15 +90,18 @@ pub struct Usage {
 impl Usage {
     /// Whether more than 80 % are used.
     pub const fn is_low(self) -> bool {
-        exceeds_tenths(self.held, 8, self.limit)
+        self.exceeds_tenths(8)
+    }
+
+    const fn exceeds_tenths(self, tenths: u128) -> bool {
+        self.held as u128 * 10 > self.limit as u128 * tenths
     }
 }
 
 impl Capacity {
     /// A capacity that counts nothing by itself.
     pub fn new(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
-        let names = names.clone();
-        Arc::new(Self { table, limit, counts: Mutex::default(), names })
+        Arc::new(Self { table, limit, counts: Mutex::default(), names: names.clone() })
     }
 
     /// The capacity for records of the kind `R`, counted as the shards decide about them.
@@ -127,11 +118,8 @@ impl Capacity {
     ) -> [Arc<Self>; N] {
         let names = shards.metrics().service_names();
         let capacities = limits.map(|(table, limit)| Self::new(table, limit, names));
-        let counted = capacities.clone();
-        shards.follow::<R>(Arc::new(move |_| {
-            let counted = counted.clone().map(|capacity| (capacity, Shares::default()));
-            Box::new(CountingIndex { counted, which, is_restored: false })
-        }));
+        let counted = Counted { capacities: capacities.to_vec(), which };
+        shards.set_up(move |tables| tables.count(R::KIND, counted.clone()));
         capacities
     }
 
@@ -145,29 +133,24 @@ impl Capacity {
         Usage { held: self.counts.lock().held.held(), limit: self.limit }
     }
 
-    /// Makes sure that a service may add a record of the kind `R`, and frees expired ones if there is no room.
+    /// Makes sure that a service may add a record, and frees expired ones if there is no room.
     ///
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
-    pub fn make_room<R: Record>(
-        &self,
-        service: ServiceId,
-        view: &mut Transaction<'_>,
-    ) -> Result<(), Refusal> {
-        if self.has_room(service) {
-            return Ok(());
+    pub fn make_room(&self, service: ServiceId, view: &mut Transaction<'_>) -> Result<(), Refusal> {
+        if !self.has_room(service) {
+            view.sweep();
         }
-        view.sweep::<R>();
         if self.has_room(service) { Ok(()) } else { Err(self.full(service)) }
     }
 
     /// The refusal of a record for which there is no room.
     pub fn full(&self, service: ServiceId) -> Refusal {
         let (table, limit, mut counts) = (self.table, self.limit, self.counts.lock());
-        if counts.used_up.insert(service) {
+        if !std::mem::replace(&mut counts.is_used_up, true) {
             let (own, held) = (counts.held.of(service), counts.held.held());
             let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
-            warn!(%table, service, own, held, limit, "{} capacity used up; new ones get 503", self.noun());
+            warn!(%table, service, own, held, limit, "{} capacity used up; new ones get 503", table.noun());
         }
         Refusal::TableFull { table }
     }
@@ -179,74 +162,35 @@ impl Capacity {
 
     /// Counts a change of the records in the table, also beyond the limit.
     pub fn count(&self, change: impl FnOnce(&mut Shares)) {
-        let Counts { held, is_low, used_up } = &mut *self.counts.lock();
+        let Counts { held, is_low, is_used_up } = &mut *self.counts.lock();
         change(held);
-        let (table, held, limit) = (self.table, held.held(), self.limit);
-        if exceeds_tenths(held, 8, limit) {
+        let (table, usage) = (self.table, Usage { held: held.held(), limit: self.limit });
+        let Usage { held, limit } = usage;
+        if usage.is_low() {
             if !std::mem::replace(is_low, true) {
-                warn!(%table, held, limit, "{} capacity low", self.noun());
+                warn!(%table, held, limit, "{} capacity low", table.noun());
             }
-        } else if (*is_low || !used_up.is_empty()) && !exceeds_tenths(held, 4, limit) {
+        } else if (*is_low || *is_used_up) && !usage.exceeds_tenths(4) {
             // Every service is now far below half of the table: no line for each record that expires and is replaced.
-            *is_low = false;
-            used_up.clear();
-            info!(%table, held, limit, "{} capacity available again", self.noun());
-        }
-    }
-
-    const fn noun(&self) -> &'static str {
-        if matches!(self.table, LimitedTable::Numbers | LimitedTable::TestNumbers) {
-            "number"
-        } else {
-            "table"
+            (*is_low, *is_used_up) = (false, false);
+            info!(%table, held, limit, "{} capacity available again", table.noun());
         }
     }
 }
 
-/// Whether that many tenths of the limit are exceeded.
-const fn exceeds_tenths(held: usize, tenths: u128, limit: usize) -> bool {
-    held as u128 * 10 > limit as u128 * tenths
-}
-
-/// Counts the records of one shard. A shard that restarts counts anew.
-struct CountingIndex<const N: usize> {
-    /// Each capacity with what the shard holds in it.
-    counted: [(Arc<Capacity>, Shares); N],
+/// The capacities of a kind, and in which of them a record counts.
+#[derive(Clone)]
+pub struct Counted {
+    capacities: Vec<Arc<Capacity>>,
     which: fn(&Id) -> usize,
-    /// Whether the records of the restore are in the capacities. They are summed up first: each alone would
-    /// take the lock.
-    is_restored: bool,
 }
 
-impl<const N: usize> Index for CountingIndex<N> {
-    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let (service, before, after) = (service_of(&key.id), before.is_some(), after.is_some());
-        if before != after {
-            let change = |held: &mut Shares| {
-                if after { held.add(service, 1) } else { held.remove(service, 1) }
-            };
-            let (capacity, own) = &mut self.counted[(self.which)(&key.id)];
-            change(own);
-            if self.is_restored {
-                capacity.count(change);
-            }
-        }
-    }
-
-    fn batch_applied(&mut self) {
-        if !std::mem::replace(&mut self.is_restored, true) {
-            self.counted.iter().for_each(|(capacity, own)| capacity.count(|held| held.add_all(own)));
-        }
-    }
-
-    fn follows_memory(&self) -> bool {
-        true
-    }
-}
-
-impl<const N: usize> Drop for CountingIndex<N> {
-    fn drop(&mut self) {
-        self.counted.iter().for_each(|(capacity, own)| capacity.count(|held| held.remove_all(own)));
+impl Counted {
+    /// Counts a record that was added, or removed.
+    pub fn count(&self, RecordKey { id, .. }: &RecordKey, is_added: bool) {
+        let service = service_of(id);
+        self.capacities[(self.which)(id)]
+            .count(|held| if is_added { held.add(service, 1) } else { held.remove(service, 1) });
     }
 }
 

@@ -1,24 +1,94 @@
 //! The state machine of a shard, without the actor. It decides each command at once over memory, and holds what is to be
 //! done afterwards until the store has the changes. What the store refuses is undone.
 //!
-//! Inputs are [`Core::submit`], [`Core::when_durable`], [`Core::sweep`] and [`Core::committed`]. The outputs
-//! are [`Core::take_commit`], and the answers and effects of the commands. The module contains no I/O and no clock. Therefore
-//! the simulation runs the same code as the server.
+//! Inputs are [`Core::submit`], [`Core::sweep`] and [`Core::committed`]. The outputs are [`Core::take_commit`], and the
+//! answers and effects of the commands. The module contains no I/O and no clock. Therefore the simulation runs the same code
+//! as the server.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use rand::rngs::StdRng;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
-use super::command::{After, Command, Fate, Load, Loads, Subject, Then};
-use super::record::{Hasher, RecordKey};
+use super::record::{Hasher, Id, RecordKey};
 use super::refusal::Refusal;
 use super::tables::{Change, Tables};
 use super::transaction::Transaction;
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp, record_id};
+use crate::engine::SlotHash;
 use crate::store::{StoreError, StoreLimits, Write};
+
+/// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
+/// order, and limits how many of them wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subject {
+    /// The slot of every record that the command may read or change.
+    pub slot: u8,
+    /// Tells subjects of one slot apart.
+    pub id: Id,
+}
+
+impl Subject {
+    /// A record of a service in the slot of its id, in which `subject` says what it is about.
+    pub fn of(service: ServiceId, subject: u64, slots: &SlotHash) -> Self {
+        let id = record_id(service, subject);
+        Self { slot: slots.of(id), id }
+    }
+
+    /// A slot itself.
+    pub(super) const fn of_slot(slot: u8) -> Self {
+        Self { slot, id: [0; 12] }
+    }
+
+    /// The record of a name, in no service.
+    pub fn of_name(name: &impl Serialize, slots: &SlotHash) -> Self {
+        Self::of(ServiceId::DEFAULT, name_digest(name), slots)
+    }
+}
+
+/// The first 8 bytes of the SHA-256 of a name.
+pub fn name_digest(name: &impl Serialize) -> u64 {
+    #[expect(clippy::expect_used, reason = "postcard can describe a name")]
+    let bytes = postcard::to_extend(name, Vec::new()).expect("a name in memory");
+    Sha256::digest(&bytes).iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
+}
+
+/// Whether what a decision wrote is durable.
+pub type Fate = Result<(), Refusal>;
+
+/// What a decision leaves to do, with either fate: the answer, and further effects. It sees the records as they are then,
+/// which may not be durable. A command that it returns is decided ahead of all later ones.
+pub type Then = Box<dyn FnOnce(Fate, &Transaction<'_>) -> Option<Command> + Send>;
+
+/// Decides, once. What is left to do happens when all that it wrote or read is durable, or has failed. `None` if it is
+/// refused, which it has answered: then its writes are undone. Gets an error if the shard refuses it before.
+pub type Decide = Box<dyn FnOnce(Result<&mut Transaction<'_>, Refusal>) -> Option<Then> + Send>;
+
+/// A request to a shard.
+pub struct Command {
+    /// The subject of all records that it reads or changes.
+    pub subject: Subject,
+    /// When it is refused.
+    pub load: Load,
+    /// What it does.
+    pub decide: Decide,
+}
+
+/// When a command is refused before it is decided, but for an unknown outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// While the store hangs or this process may not own the records.
+    Unbounded,
+    /// Also if too many commands of its subject wait for the store.
+    Bounded,
+    /// Never: it delivers the result of an earlier command, and what a gateway has done cannot be refused.
+    Settlement,
+}
 
 /// One shard's state.
 pub struct Core {
@@ -26,12 +96,11 @@ pub struct Core {
     rng: StdRng,
     settings: ShardSettings,
     limits: StoreLimits,
-    loads: Loads,
+    /// The bounded commands that wait for the store.
+    waiting: HashMap<Subject, usize, Hasher>,
     /// The decisions that wait for the store, in their order: first those of the batch in flight, then those of the next.
     held: VecDeque<Held>,
     in_flight: Option<InFlight>,
-    /// What decisions left to decide.
-    queued: VecDeque<Box<dyn Command>>,
     last_seen: Timestamp,
     /// Whether this process certainly owns the records: then memory is what the store has, or will have.
     owns_records: bool,
@@ -52,21 +121,15 @@ pub struct ShardSettings {
 
 /// A decision whose changes, or what it has read, may not be durable.
 struct Held {
-    /// `None` if it is no command's.
-    subject: Option<Subject>,
+    subject: Subject,
+    is_bounded: bool,
     changes: Vec<Change>,
-    /// Whether the store gets the changes. It drops expired records by itself, unless it keeps them.
-    is_written: bool,
     then: Then,
 }
 
 impl Held {
-    fn writes(&self) -> &[Change] {
-        if self.is_written { &self.changes } else { &[] }
-    }
-
     fn bytes(&self) -> usize {
-        let records = self.writes().iter().filter_map(|change| change.after.as_ref());
+        let records = self.changes.iter().filter_map(|change| change.after.as_ref());
         records.map(|stored| stored.bytes.len()).sum()
     }
 }
@@ -86,10 +149,9 @@ impl Core {
             rng,
             settings,
             limits,
-            loads: Loads::default(),
+            waiting: HashMap::default(),
             held: VecDeque::new(),
             in_flight: None,
-            queued: VecDeque::new(),
             last_seen: Timestamp::EPOCH,
             owns_records: true,
             is_refused: false,
@@ -104,43 +166,41 @@ impl Core {
     }
 
     /// Decides a command.
-    pub fn submit(&mut self, command: Box<dyn Command>, clock: Timestamp) {
+    pub fn submit(&mut self, command: Command, clock: Timestamp) {
         let now = self.tick(clock);
-        if self.loads.of(&*command) >= self.settings.commands_per_subject {
-            return command.refuse(Refusal::NumberBusy);
-        }
-        self.decide(command, now);
-        self.decide_queued(now);
-    }
-
-    fn decide_queued(&mut self, now: Timestamp) {
-        while let Some(command) = self.queued.pop_front() {
-            self.decide(command, now);
+        let mut next = Some(command);
+        while let Some(command) = next {
+            next = self.decide(command, now);
         }
     }
 
-    fn decide(&mut self, command: Box<dyn Command>, now: Timestamp) {
-        let subject = command.subject();
-        self.loads.add(&*command);
-        if let Some(refusal) = self.refusal(command.load()) {
-            self.loads.unqueue(&subject, true);
-            return command.refuse(refusal);
+    /// Returns what the decision left to decide, if it is durable already.
+    fn decide(&mut self, Command { subject, load, decide }: Command, now: Timestamp) -> Option<Command> {
+        let is_bounded = load == Load::Bounded;
+        let waiting = self.waiting.get(&subject).copied().unwrap_or_default();
+        let is_busy = is_bounded && waiting >= self.settings.commands_per_subject;
+        if let Some(refusal) = is_busy.then_some(Refusal::NumberBusy).or_else(|| self.refusal(load)) {
+            decide(Err(refusal));
+            return None;
         }
         let mut view = Transaction::new(&mut self.tables, &mut self.rng, subject.slot, now);
-        let then = command.decide(&mut view);
+        // A decision that panics is undone, and its command has no answer.
+        let then = catch_unwind(AssertUnwindSafe(|| decide(Ok(&mut view)))).ok().flatten();
         let changes = view.into_changes();
-        if let Some(then) = then {
-            let held = Held { subject: Some(subject), changes, is_written: true, then };
-            if held.bytes() > self.limits.bytes_per_batch {
-                // The store would refuse its batch, and with it all that was decided later.
-                self.tables.undo(&held.changes);
-                return self.end(held, Err(Refusal::StoreUnavailable), now);
-            }
-            self.hold(held, now);
-        } else {
+        let Some(then) = then else {
             self.tables.undo(&changes);
-            self.loads.unqueue(&subject, true);
+            return None;
+        };
+        if is_bounded {
+            self.waiting.insert(subject, waiting + 1);
         }
+        let held = Held { subject, is_bounded, changes, then };
+        if held.bytes() > self.limits.bytes_per_batch {
+            // The store would refuse its batch, and with it all that was decided later.
+            self.tables.undo(&held.changes);
+            return self.end(held, Err(Refusal::StoreUnavailable), now);
+        }
+        self.hold(held, now)
     }
 
     /// Why a command of this load is not decided now.
@@ -157,48 +217,43 @@ impl Core {
         self.in_flight.as_ref().is_some_and(is_late)
     }
 
-    /// Calls `then` when everything that was decided before is durable, or has failed.
-    pub fn when_durable(&mut self, then: impl FnOnce(Fate) + Send + 'static, clock: Timestamp) {
-        let now = self.tick(clock);
-        if let Some(refusal) = self.refusal(Load::Unbounded) {
-            return then(Err(refusal));
-        }
-        let then = Box::new(move |fate: Fate, _: &mut After<'_>| then(fate));
-        self.hold(Held { subject: None, changes: Vec::new(), is_written: false, then }, now);
-    }
-
-    fn hold(&mut self, held: Held, now: Timestamp) {
-        let has_writes = !held.writes().is_empty();
+    fn hold(&mut self, held: Held, now: Timestamp) -> Option<Command> {
+        let has_writes = !held.changes.is_empty();
         if self.held.is_empty() && !has_writes {
-            self.tables.tell(&held.changes);
-            self.tables.batch_applied();
             return self.end(held, Ok(()), now);
         }
         if let Some(batch) = self.in_flight.as_mut().filter(|batch| batch.held == self.held.len()) {
             batch.held += usize::from(!has_writes);
         }
         self.held.push_back(held);
+        None
     }
 
-    fn end(&mut self, Held { subject, then, .. }: Held, fate: Fate, now: Timestamp) {
-        let Self { tables, queued, .. } = self;
-        let mut after = After { tables, now, queued, at_gateway: false };
-        then(fate, &mut after);
-        let at_gateway = after.at_gateway;
-        if let Some(subject) = subject {
-            self.loads.unqueue(&subject, !at_gateway);
+    fn end(
+        &mut self,
+        Held { subject, is_bounded, then, .. }: Held,
+        fate: Fate,
+        now: Timestamp,
+    ) -> Option<Command> {
+        if is_bounded && let Some(waiting) = self.waiting.get_mut(&subject) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                self.waiting.remove(&subject);
+            }
         }
+        let view = Transaction::new(&mut self.tables, &mut self.rng, subject.slot, now);
+        catch_unwind(AssertUnwindSafe(|| then(fate, &view))).ok().flatten()
     }
 
     /// The writes to hand to the store, if something waits for it and no batch is in flight.
     pub fn take_commit(&mut self) -> Option<Vec<Write>> {
-        if self.in_flight.is_some() || self.held.is_empty() {
+        if !self.wants_commit() {
             return None;
         }
         let mut writes = IndexMap::<RecordKey, Write, Hasher>::default();
         let (mut held, mut bytes) = (0, 0);
         for decision in &self.held {
-            let decided = decision.writes();
+            let decided = &decision.changes;
             bytes += decision.bytes();
             let is_too_much = writes.len() + decided.len() > self.limits.records_per_batch
                 || bytes > self.limits.bytes_per_batch;
@@ -231,7 +286,6 @@ impl Core {
                 for held in &durable {
                     self.tables.tell(&held.changes);
                 }
-                self.tables.batch_applied();
                 (durable, Ok(()))
             }
             // What the disk has is known after the next start.
@@ -246,10 +300,10 @@ impl Core {
         };
         self.is_refused = fate.is_err();
         self.has_failed |= fate == Err(Refusal::OutcomeUnknown);
-        for held in ended {
-            self.end(held, fate, now);
+        let further: Vec<_> = ended.into_iter().filter_map(|held| self.end(held, fate, now)).collect();
+        for command in further {
+            self.submit(command, now);
         }
-        self.decide_queued(now);
     }
 
     /// The records in memory.
@@ -257,27 +311,34 @@ impl Core {
         &self.tables
     }
 
-    /// The records in memory, for their indexes and the scan of a checkpoint.
+    /// The records in memory, for what is due and the scan of a checkpoint.
     pub const fn tables_mut(&mut self) -> &mut Tables {
         &mut self.tables
     }
 
-    /// Frees some expired records.
+    /// Frees some expired records, and forgets some that lists have too many of.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) {
         let now = self.tick(clock);
-        let mut freed = if self.has_failed { Vec::new() } else { self.tables.sweep(looks, now) };
-        while !freed.is_empty() {
-            let rest = freed.split_off(freed.len().min(self.limits.records_per_batch));
-            let changes = std::mem::replace(&mut freed, rest);
-            let (is_written, then) = (self.limits.keeps_expired, Box::new(|_, _: &mut After<'_>| ()));
-            self.hold(Held { subject: None, changes, is_written, then }, now);
+        if self.refusal(Load::Unbounded).is_some() {
+            return;
+        }
+        let mut gone = self.tables.sweep(looks, now);
+        if !self.limits.keeps_expired {
+            // The store drops them by itself.
+            self.tables.tell(&take(&mut gone));
+        }
+        gone.extend(self.tables.forget(now));
+        while !gone.is_empty() {
+            let rest = gone.split_off(gone.len().min(self.limits.records_per_batch));
+            let (changes, then): (_, Then) = (std::mem::replace(&mut gone, rest), Box::new(|_, _| None));
+            self.hold(Held { subject: Subject::of_slot(0), is_bounded: false, changes, then }, now);
         }
     }
 
-    /// Whether every command has its answer.
+    /// Whether no command waits.
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        self.loads.is_empty()
+        self.waiting.is_empty() && self.held.is_empty()
     }
 
     /// Returns the later of `clock` and the last time seen.

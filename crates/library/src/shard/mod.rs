@@ -9,36 +9,31 @@
 
 mod actor;
 mod capacity;
-pub mod command;
 pub mod core;
 #[cfg(any(test, feature = "testing"))]
 #[path = "tests/faulty_store.rs"]
 pub mod faulty_store;
-mod kinds;
-mod map;
+mod list;
 mod record;
 mod record_log;
 mod refusal;
-mod restore;
-mod router;
 mod shards;
+mod table;
 mod tables;
 #[cfg(test)]
 pub mod tests;
 mod transaction;
 
-pub use self::actor::IndexFactory;
 pub use self::capacity::{Capacity, Shares, Usage};
-pub use self::command::{After, Command, Fate, Load, Subject, Then, name_digest};
-pub use self::core::{Core, ShardSettings};
-pub use self::kinds::{Kinds, RecordKind};
-pub use self::map::{END, Map};
-pub use self::record::{Id, Record, RecordError, RecordKey, Stored, VERSION, decode, encode, service_of};
+pub use self::core::{Command, Core, Decide, Fate, Load, ShardSettings, Subject, Then, name_digest};
+pub use self::record::{
+    Id, Kinds, Record, RecordError, RecordKey, RecordKind, Stored, VERSION, decode, encode, service_of,
+};
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
 pub use self::refusal::{LimitedTable, Refusal};
-pub use self::restore::ShardStartError;
-pub use self::router::Router;
-pub use self::shards::{ShardDeps, Shards};
-pub use self::tables::{Change, Index, Records, Tables};
+pub use self::shards::{ShardDeps, ShardStartError, Shards};
+#[cfg(test)]
+pub use self::table::INLINE;
+pub use self::tables::{Change, Records, Tables};
 pub use self::transaction::Transaction;
 pub use crate::store::{Slots, Write};

@@ -19,24 +19,20 @@ pub const fn service_of(id: &Id) -> ServiceId {
     record_id_parts(*id).0
 }
 
-/// Seeded at random, and faster than the standard library's. The keys of large tables under it are random or keyed
-/// digests; tables of records, whose keys clients choose, have their own.
+/// Seeded at random, and faster than the standard library's.
 pub type Hasher = hashbrown::DefaultHashBuilder;
 
 /// The version of the layout of records. It is in front of each record, and in each line of an export. A change of a
 /// record's serialization raises it, and [`FORMAT`](crate::store::FORMAT).
 pub const VERSION: u8 = 1;
 
-/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`](super::Kinds):
-/// batching, durability, recovery, expiry and snapshots come with it.
+/// One kind of record. A new kind is a struct that implements this trait, registered in [`Kinds`]: batching, durability,
+/// recovery, expiry and snapshots come with it.
 pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync + 'static {
     /// On disk; never reused for another kind.
     const KIND: u8;
     /// Plural name of the kind in messages and exports, such as `numbers`.
     const PLURAL: &'static str;
-
-    /// Takes out what no longer matters; `None` if there is nothing. The sweep calls it for large records.
-    const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = None;
 
     /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
@@ -44,14 +40,6 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     /// The slot that it belongs to: the one of its number for everything about a number.
     fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {
         slots.of(*id)
-    }
-}
-
-fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {
-    match found {
-        VERSION => Ok(()),
-        0 => Err(contents::<R>(&"it has version 0, and versions begin with 1")),
-        found => Err(RecordError::Version { what: R::PLURAL, found }),
     }
 }
 
@@ -95,6 +83,18 @@ impl RecordError {
             }
         }
     }
+
+    fn contents<R: Record>(why: &impl ToString) -> Self {
+        Self::Contents { what: R::PLURAL, why: why.to_string() }
+    }
+}
+
+fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {
+    match found {
+        VERSION => Ok(()),
+        0 => Err(RecordError::contents::<R>(&"it has version 0, and versions begin with 1")),
+        found => Err(RecordError::Version { what: R::PLURAL, found }),
+    }
 }
 
 /// The bytes of a record: its version, then its fields in postcard's format.
@@ -114,27 +114,12 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
 /// # Errors
 /// [`RecordError`] if they are no record of this kind, or one of a newer version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
-    let (version, body) = bytes.split_first().ok_or_else(|| contents::<R>(&"it is empty"))?;
+    let (version, body) = bytes.split_first().ok_or_else(|| RecordError::contents::<R>(&"it is empty"))?;
     check_version::<R>(*version)?;
-    postcard::from_bytes(body).map_err(|error| contents::<R>(&error))
+    postcard::from_bytes(body).map_err(|error| RecordError::contents::<R>(&error))
 }
 
-/// A record as JSON.
-pub(super) fn to_json<R: Record>(bytes: &[u8]) -> Result<Value, RecordError> {
-    serde_json::to_value(decode::<R>(bytes)?).map_err(|error| contents::<R>(&error))
-}
-
-/// A record from its JSON in a layout of this version.
-pub(super) fn from_json<R: Record>(version: u8, value: Value) -> Result<R, RecordError> {
-    check_version::<R>(version)?;
-    serde_json::from_value(value).map_err(|error| contents::<R>(&error))
-}
-
-fn contents<R: Record>(why: &impl ToString) -> RecordError {
-    RecordError::Contents { what: R::PLURAL, why: why.to_string() }
-}
-
-/// A record on its way between transactions, tables, indexes and the store.
+/// A record on its way between transactions, tables, lists and the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The record as [`encode`] writes it.
@@ -151,7 +136,65 @@ impl Stored {
 
     /// The record; `None` if its bytes are not of this kind.
     pub fn record<R: Record>(&self) -> Option<R> {
-        // Records were decoded when they were restored; therefore an error is a defect of this program.
-        decode(&self.bytes).inspect_err(|error| tracing::error!(%error, "record in memory unreadable")).ok()
+        decode_own(&self.bytes)
+    }
+}
+
+/// A record in memory. These were decoded when they were restored; therefore an error is a defect of this program.
+pub(super) fn decode_own<R: Record>(bytes: &[u8]) -> Option<R> {
+    decode(bytes).inspect_err(|error| tracing::error!(%error, "record in memory unreadable")).ok()
+}
+
+/// A kind of record as functions that do not name its type.
+#[derive(Clone)]
+pub struct RecordKind {
+    /// [`Record::KIND`].
+    pub kind: u8,
+    /// [`Record::PLURAL`].
+    pub plural: &'static str,
+    /// The end of the record with these bytes.
+    pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
+    /// The slot of the record with these bytes, under this id.
+    pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
+    /// The record with these bytes as JSON, for exports.
+    pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
+    /// The bytes of a record from its JSON in the layout of a version.
+    pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
+}
+
+/// The kinds of record that shards keep.
+#[derive(Clone, Default)]
+pub struct Kinds(Vec<RecordKind>);
+
+impl Kinds {
+    /// One more kind.
+    #[must_use]
+    pub fn with<R: Record>(mut self) -> Self {
+        debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
+        self.0.push(RecordKind {
+            kind: R::KIND,
+            plural: R::PLURAL,
+            expires: |bytes| Ok(decode::<R>(bytes)?.expires()),
+            slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
+            to_json: |bytes| {
+                serde_json::to_value(decode::<R>(bytes)?).map_err(|error| RecordError::contents::<R>(&error))
+            },
+            from_json: |version, value| {
+                check_version::<R>(version)?;
+                let record = serde_json::from_value::<R>(value);
+                Ok(encode(&record.map_err(|error| RecordError::contents::<R>(&error))?))
+            },
+        });
+        self
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &RecordKind> {
+        self.0.iter()
+    }
+
+    /// The kind with this number.
+    pub fn get(&self, kind: u8) -> Option<&RecordKind> {
+        self.iter().find(|known| known.kind == kind)
     }
 }

@@ -2,39 +2,22 @@
 //! hands over those that are due.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
-
-use super::capacity::Shares;
-use super::record::{Record, RecordKey, Stored, service_of};
+use super::core::Subject;
+use super::list::{FIRST, LAST, List, Places, Shared};
+use super::record::{Record, RecordKey, decode_own, service_of};
 use super::refusal::Refusal;
-use super::router::Router;
 use super::shards::Shards;
-use super::tables::Index;
-use crate::clock::Clock;
+use super::transaction::Transaction;
 use crate::domain::{ServiceId, Timestamp};
 
-/// Records that are read at once: a shard copies them in some 50 us.
-const PAGE: usize = 512;
-
-/// Entries of an index that are looked at while its shard cannot change it: some 20 us.
-const LOOKS: usize = 4_096;
-
-/// Records that are forgotten at once.
-const FORGET_AT_ONCE: usize = 256;
-
-/// Records that are handed over as due before the shard goes on.
-const DUE_AT_ONCE: usize = 256;
-
-/// Interval between removals of records that are too old.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// Records that are erased at once.
+const ERASED_AT_ONCE: usize = 512;
 
 /// A record with a time. It belongs to the service with which its id begins: a service with more than half of the records
 /// loses its oldest ones first, if there are too many in all.
@@ -42,7 +25,7 @@ pub trait LogRecord: Record {
     /// Its place in lists.
     fn at(&self) -> Timestamp;
 
-    /// Whether it may be forgotten before its end. Records that may not be forgotten do not count as too many.
+    /// Whether it may be forgotten before its end.
     fn may_forget(&self) -> bool {
         true
     }
@@ -58,6 +41,12 @@ pub trait LogRecord: Record {
     }
 }
 
+fn places<R: LogRecord>(record: &[u8]) -> Option<Places> {
+    let record: R = decode_own(record)?;
+    let needed_until = if record.may_forget() { record.kept_until() } else { Timestamp::MAX };
+    Some(Places { at: record.at(), due: record.due(), needed_until })
+}
+
 /// The records that a list is about.
 pub struct LogRange<F> {
     /// Only those at this moment or after it.
@@ -70,7 +59,7 @@ pub struct LogRange<F> {
     pub skip: usize,
     /// The largest number of records.
     pub limit: usize,
-    /// The largest number of records that are read, up to a page more.
+    /// The largest number of records that are read, up to a page of each shard more.
     pub read: usize,
 }
 
@@ -93,169 +82,98 @@ impl<T> LogPart<T> {
 }
 
 /// A handle on the records of all shards.
-pub struct RecordLog<R: LogRecord>(Arc<Indexes<R>>);
-
-impl<R: LogRecord> Clone for RecordLog<R> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-/// A record by its time, and whether it may be forgotten.
-type Dated = (Timestamp, RecordKey, bool);
-
-const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0; 12] }, false);
-const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] }, true);
-
-/// The records of all shards. The entry of one takes 50 bytes, and one index is enough: the records of one service are
-/// looked for among all, some at a time.
-struct Indexes<R: LogRecord> {
-    router: Arc<Router>,
-    entries: Mutex<Entries>,
-    keep_at_most: usize,
-    /// There are too many records.
-    wake: Arc<Notify>,
-    on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
+pub struct RecordLog<R> {
+    shards: Shards,
+    shared: Arc<Shared>,
     kind: PhantomData<fn() -> R>,
 }
 
-#[derive(Default)]
-struct Entries {
-    dated: BTreeSet<Dated>,
-    /// Records that may be forgotten.
-    forgettable: Shares,
-    /// The others.
-    needed: Shares,
-}
-
-impl Entries {
-    fn insert(&mut self, dated: Dated) {
-        if self.dated.insert(dated) {
-            self.shares(dated.2).add(service_of(&dated.1.id), 1);
-        }
+impl<R> Clone for RecordLog<R> {
+    fn clone(&self) -> Self {
+        Self { shards: self.shards.clone(), shared: Arc::clone(&self.shared), kind: PhantomData }
     }
-
-    fn remove(&mut self, dated: &Dated) {
-        if self.dated.remove(dated) {
-            self.shares(dated.2).remove(service_of(&dated.1.id), 1);
-        }
-    }
-
-    const fn shares(&mut self, may_forget: bool) -> &mut Shares {
-        if may_forget { &mut self.forgettable } else { &mut self.needed }
-    }
-}
-
-/// The first `most` wanted entries, and the one behind which to go on. May have fewer although more follow, because it
-/// looks at a limited number.
-fn page<'a>(
-    entries: impl Iterator<Item = &'a Dated>,
-    most: usize,
-    is_wanted: impl Fn(&Dated) -> bool,
-) -> (Vec<Dated>, Option<Dated>) {
-    let mut found = Vec::new();
-    for (place, dated) in entries.enumerate() {
-        if is_wanted(dated) {
-            found.push(*dated);
-        }
-        if found.len() == most || place + 1 == LOOKS {
-            return (found, Some(*dated));
-        }
-    }
-    (found, None)
 }
 
 impl<R: LogRecord> RecordLog<R> {
-    /// Follows the records of these shards, and keeps the newest, none of before `keep_for`. A clone of `second` is
-    /// called for each change of one shard, and for each record of its restore; `None` means absent. Needs a tokio runtime.
-    pub fn follow<F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Clone + Send + Sync + 'static>(
-        shards: &Shards,
-        keep_at_most: usize,
-        keep_for: Duration,
-        second: F,
-    ) -> Self {
-        let router = Arc::clone(shards.router());
-        let wake = Arc::new(Notify::new());
-        let indexes = Arc::new(Indexes {
-            router,
-            entries: Mutex::default(),
-            keep_at_most,
-            wake: Arc::clone(&wake),
-            on_due: OnceLock::new(),
-            kind: PhantomData,
+    /// Lists the records of these shards. Each keeps its part of the newest, none of before `keep_for`.
+    pub fn follow(shards: &Shards, keep_at_most: usize, keep_for: Duration) -> Self {
+        let (shared, keep_at_most) = (Arc::<Shared>::default(), keep_at_most.div_ceil(shards.count()));
+        let of_shards = Arc::clone(&shared);
+        shards.set_up(move |tables| {
+            let list = List::new(keep_at_most, keep_for, places::<R>, Arc::clone(&of_shards));
+            tables.list(R::KIND, list);
         });
-        let followed = Arc::clone(&indexes);
-        shards.follow::<R>(Arc::new(move |shard| {
-            followed.clear(shard);
-            let (indexes, second) = (Arc::clone(&followed), second.clone());
-            Box::new(Follower { indexes, agenda: BTreeSet::new(), second })
-        }));
-        let clock = Arc::clone(shards.clock());
-        tokio::spawn(forget_surplus(Arc::downgrade(&indexes), wake, clock, keep_for));
-        Self(indexes)
+        Self { shards: shards.clone(), shared, kind: PhantomData }
     }
 
     /// The number of records.
     pub fn count(&self) -> usize {
-        self.0.entries.lock().dated.len()
+        self.shared.count.load(Ordering::Relaxed)
+    }
+
+    /// The records that may not be forgotten.
+    pub fn needed(&self) -> usize {
+        self.shared.needed.lock().held()
+    }
+
+    /// How many more of them a service may have under this limit.
+    pub fn room(&self, service: ServiceId, limit: usize) -> usize {
+        self.shared.needed.lock().room(service, limit)
     }
 
     /// Calls `on_due` in a record's shard at each moment of [`LogRecord::due`], and after a change for each that has passed.
     /// Must not block. Only the first one counts.
     pub fn on_due(&self, on_due: impl Fn(RecordKey) + Send + Sync + 'static) {
-        let _ = self.0.on_due.set(Box::new(on_due));
-    }
-
-    /// The records that may not be forgotten.
-    pub fn needed(&self) -> usize {
-        self.0.entries.lock().needed.held()
-    }
-
-    /// How many more of them a service may have under this limit.
-    pub fn room(&self, service: ServiceId, limit: usize) -> usize {
-        self.0.entries.lock().needed.room(service, limit)
+        let _ = self.shared.on_due.set(Box::new(on_due));
     }
 
     /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
     /// before `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn for_each_page(
         &self,
         services: Option<&[ServiceId]>,
         until: Option<Timestamp>,
         mut visit: impl FnMut(Vec<(RecordKey, R)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
-        let indexes = &*self.0;
-        // An index that a shard was just given is complete when the shard answers.
-        for shard in 0..indexes.router.shards() {
-            indexes.router.answers(shard).await?;
-        }
-        let is_wanted = |(_, key, _): &Dated| services.is_none_or(|of| of.contains(&service_of(&key.id)));
-        let mut next = Some(until.map_or(LAST, |until| (until, FIRST.1, FIRST.2)));
-        while let Some(before) = next {
-            let _turn = indexes.router.page_turn().await;
-            let page;
-            (page, next) = self::page(indexes.entries.lock().dated.range(..before).rev(), PAGE, is_wanted);
-            let Some((latest_to_come, ..)) = next.or(page.last().copied()) else { return Ok(()) };
-            let found = indexes.router.get_each(page.into_iter().map(|(_, key, _)| key)).await?;
-            let record = |(key, stored): (RecordKey, Stored)| Some((key, stored.record::<R>()?));
-            let mut records: Vec<(RecordKey, R)> = found.into_iter().filter_map(record).collect();
-            records.sort_unstable_by_key(|(key, record)| Reverse((record.at(), *key)));
-            if let Break(()) = visit(records, latest_to_come) {
+        let services: Option<Arc<[ServiceId]>> = services.map(Arc::from);
+        let mut before = until.map_or(LAST, |until| (until, FIRST.1));
+        loop {
+            let _turn = self.shards.page_turn().await;
+            let (mut found, mut next) = (Vec::new(), None);
+            for slot in self.shards.one_of_each() {
+                let services = services.clone();
+                let read = move |view: &Transaction<'_>| {
+                    let is_wanted = |key: &RecordKey| {
+                        services.as_ref().is_none_or(|of| of.contains(&service_of(&key.id)))
+                    };
+                    view.tables.newest(R::KIND, before, is_wanted, view.now())
+                };
+                let (mut page, behind) = self.shards.read(slot, read).await?;
+                found.append(&mut page);
+                next = next.max(behind);
+            }
+            // Older ones come again: another shard may have some between them.
+            found.retain(|(dated, _)| Some(*dated) >= next);
+            found.sort_unstable_by_key(|(dated, _)| Reverse(*dated));
+            let Some((latest_to_come, _)) = next.or(found.last().map(|(dated, _)| *dated)) else {
+                return Ok(());
+            };
+            let records = found.into_iter().filter_map(|((_, key), stored)| Some((key, stored.record()?)));
+            if visit(records.collect(), latest_to_come).is_break() {
                 return Ok(());
             }
+            let Some(next) = next else { return Ok(()) };
+            before = next;
         }
-        Ok(())
     }
 
     /// The records that fit, the newest first; only those of `services`, if they are given.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn list(
         &self,
         services: Option<&[ServiceId]>,
@@ -269,7 +187,7 @@ impl<R: LogRecord> RecordLog<R> {
     /// its record, and those that count are at most `span` older.
     ///
     /// # Errors
-    /// As [`RecordLog::list`].
+    /// As [`Shards::read`].
     pub async fn list_parts<K: Ord + Copy, T>(
         &self,
         services: Option<&[ServiceId]>,
@@ -318,117 +236,20 @@ impl<R: LogRecord> RecordLog<R> {
             Continue(())
         };
         self.for_each_page(Some(&[service]), None, find).await?;
-        for keys in about.chunks(PAGE) {
-            self.0.router.evict(keys.iter().copied(), may_go).await?;
+        let erase = |RecordKey { slot, id, .. }: &RecordKey| {
+            let (slot, id) = (*slot, *id);
+            self.shards.decide(Subject { slot, id }, move |view| {
+                if view.get::<R>(id).is_some_and(|record| may_go(&record)) {
+                    view.put::<R>(id, None);
+                }
+                Ok::<_, Refusal>(())
+            })
+        };
+        for keys in about.chunks(ERASED_AT_ONCE) {
+            for erased in keys.iter().map(erase).collect::<Vec<_>>() {
+                erased.await.unwrap_or(Err(Refusal::Stopping))?;
+            }
         }
         Ok(!about.is_empty())
-    }
-}
-
-impl<R: LogRecord> Indexes<R> {
-    /// Removes the entries of a shard that begins.
-    fn clear(&self, shard: usize) {
-        let mut entries = self.entries.lock();
-        let of_shard: Vec<Dated> = entries
-            .dated
-            .iter()
-            .filter(|(_, key, _)| self.router.owner(key.slot) == shard)
-            .copied()
-            .collect();
-        for dated in &of_shard {
-            entries.remove(dated);
-        }
-    }
-
-    /// Forgets some records if there are too many, else some of before `oldest`. Looks behind `from`, and moves it over
-    /// entries that stay. Returns whether there may be more.
-    async fn forget(&self, now: Timestamp, oldest: Timestamp, from: &mut Dated) -> bool {
-        let (before, surplus, next, is_too_many) = {
-            let Entries { dated, forgettable, .. } = &*self.entries.lock();
-            let (before, half) = (forgettable.held(), self.keep_at_most / 2);
-            let large = forgettable.iter().find(|(_, held)| *held > half).map(|(service, _)| service);
-            let too_many = before.saturating_sub(self.keep_at_most);
-            let goes = |(at, key, may_forget): &Dated| match too_many {
-                0 => *may_forget && *at <= oldest,
-                _ => *may_forget && large.is_none_or(|service| service_of(&key.id) == service),
-            };
-            let most = if too_many > 0 { too_many.min(FORGET_AT_ONCE) } else { FORGET_AT_ONCE };
-            let (surplus, next) = page(dated.range((Excluded(*from), Unbounded)), most, goes);
-            (before, surplus, next, too_many > 0)
-        };
-        if surplus.is_empty() {
-            *from = next.filter(|(at, ..)| is_too_many || *at <= oldest).unwrap_or(FIRST);
-            tokio::task::yield_now().await;
-            return *from != FIRST;
-        }
-        let may_go = move |record: &R| record.may_forget() && record.kept_until() <= now;
-        let gone = self.router.evict(surplus.into_iter().map(|(_, key, _)| key), may_go).await;
-        gone.is_ok() && self.entries.lock().forgettable.held() < before
-    }
-}
-
-/// Removes old records while there are too many, and those that are too old. Ends within a minute after
-/// the last handle.
-async fn forget_surplus<R: LogRecord>(
-    indexes: Weak<Indexes<R>>,
-    wake: Arc<Notify>,
-    clock: Arc<dyn Clock>,
-    keep_for: Duration,
-) {
-    let mut from = FIRST;
-    loop {
-        if tokio::time::timeout(FORGET_EVERY, wake.notified()).await.is_err() {
-            // Records that were passed over may be forgotten by now.
-            from = FIRST;
-        }
-        let Some(indexes) = indexes.upgrade() else { return };
-        let now = clock.now();
-        while indexes.forget(now, now.minus(keep_for), &mut from).await {}
-    }
-}
-
-/// The index of one shard, as the shard knows it.
-struct Follower<R: LogRecord, F> {
-    indexes: Arc<Indexes<R>>,
-    /// The records of the shard by when they are due.
-    agenda: BTreeSet<(Timestamp, RecordKey)>,
-    second: F,
-}
-
-impl<R: LogRecord, F: FnMut(&RecordKey, Option<&R>, Option<&R>) + Send> Index for Follower<R, F> {
-    fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let record = |stored: Option<&Stored>| stored?.record::<R>();
-        let (before, after) = (record(before), record(after));
-        (self.second)(key, before.as_ref(), after.as_ref());
-        for due in before.iter().flat_map(R::due) {
-            self.agenda.remove(&(due, *key));
-        }
-        self.agenda.extend(after.iter().flat_map(R::due).map(|due| (due, *key)));
-        let dated = |record: &R| (record.at(), *key, record.may_forget());
-        let (was, is) = (before.as_ref().map(dated), after.as_ref().map(dated));
-        if was == is {
-            return;
-        }
-        let mut entries = self.indexes.entries.lock();
-        if let Some(was) = was {
-            entries.remove(&was);
-        }
-        if let Some(is) = is {
-            entries.insert(is);
-        }
-        if entries.forgettable.held() > self.indexes.keep_at_most {
-            self.indexes.wake.notify_one();
-        }
-    }
-
-    fn tick(&mut self, now: Timestamp) {
-        let Some(on_due) = self.indexes.on_due.get() else { return };
-        for _ in 0..DUE_AT_ONCE {
-            let Some((due, key)) = self.agenda.first().copied().filter(|(due, _)| *due <= now) else {
-                return;
-            };
-            self.agenda.remove(&(due, key));
-            on_due(key);
-        }
     }
 }

@@ -63,3 +63,10 @@ crate::named! {
         HostedSessions = "hosted sessions",
     }
 }
+
+impl LimitedTable {
+    /// What its log lines are about.
+    pub(super) const fn noun(self) -> &'static str {
+        if matches!(self, Self::Numbers | Self::TestNumbers) { "number" } else { "table" }
+    }
+}

@@ -1,24 +1,38 @@
 //! The start of the shards, and the handle on all of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
-use ractor::{Actor as _, ActorRef};
+use parking_lot::Mutex;
+use ractor::{Actor as _, ActorStatus, MessagingErr};
+use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use tokio::sync::oneshot;
+use tokio::sync::{MutexGuard, oneshot};
 
-use super::actor::{IndexFactory, Restart, Shared, Supervisor};
-use super::command::Command;
-use super::core::{Core, ShardSettings};
-use super::kinds::Kinds;
-use super::record::Record;
+use super::actor::{Mailbox, ShardActor, ShardMessage, Shared};
+use super::core::{Command, Core, Load, ShardSettings, Subject};
+use super::record::{Kinds, Record, RecordError, RecordKey, Stored};
 use super::refusal::Refusal;
-use super::restore::{ShardStartError, restore};
-use super::router::{Router, ShardMessage};
+use super::tables::{Change, Records, Tables, first};
+use super::transaction::Transaction;
 use crate::clock::Clock;
-use crate::domain::Timestamp;
+use crate::engine::SLOTS;
 use crate::observe::metrics::Metrics;
-use crate::store::{Owner, Store, StoreError};
+use crate::store::{Owner, Slots, Store, StoreError};
+
+/// The shards could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ShardStartError {
+    /// The store failed.
+    #[error("the records could not be loaded from the store: {0}")]
+    Store(#[from] StoreError),
+    /// A record cannot be decoded.
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    Record(#[from] RecordError),
+    /// The actors could not start.
+    #[error("the shards could not start: {0}")]
+    Actors(#[from] ractor::SpawnErr),
+}
 
 /// The dependencies of shards.
 pub struct ShardDeps {
@@ -38,85 +52,240 @@ pub struct ShardDeps {
     pub metrics: Arc<Metrics>,
 }
 
-/// A cheap handle on all shards.
+/// A cheap handle on all shards. The slot modulo their number is the index of its shard.
 #[derive(Clone)]
-pub struct Shards {
+pub struct Shards(Arc<Inner>);
+
+struct Inner {
+    mailboxes: Vec<Mailbox>,
     shared: Arc<Shared>,
-    supervisor: ActorRef<Restart>,
+    /// Held while a page of a list is read.
+    page: tokio::sync::Mutex<()>,
 }
 
 impl Shards {
     /// Restores every record from the store and starts the shards.
     ///
     /// # Errors
-    /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode.
+    /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode: a shard never
+    /// starts empty over unreadable data.
     pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
-        let ShardDeps { store, clock, shards, kinds, settings, rng, metrics } = deps;
-        let router = Arc::new(Router::new(shards.min(store.limits().owners)));
-        let slots: Vec<_> = (0..router.shards()).map(|shard| router.slots_of(shard)).collect();
-        let tables = restore(&*store, &kinds, &slots).await?;
-        let (rng, followers) = (Mutex::new(rng), RwLock::default());
-        let shared = Arc::new(Shared { store, clock, router, metrics, kinds, settings, rng, followers });
-        let spawned = Supervisor::spawn(None, Supervisor, (Arc::clone(&shared), tables)).await;
-        let (supervisor, _) = spawned.map_err(|error| ShardStartError::Actors(error.to_string()))?;
-        let owner = |index| -> Owner {
-            let shared = Arc::downgrade(&shared);
-            Box::new(move |stream| {
-                // A shard that is restarting drops the stream, which aborts the checkpoint.
-                if let Some(shared) = shared.upgrade() {
-                    let _ = shared.router.cast(index, ShardMessage::Stream(stream));
-                }
-            })
+        let ShardDeps { store, clock, shards, kinds, settings, mut rng, metrics } = deps;
+        let count = shards.min(store.limits().owners).clamp(1, SLOTS);
+        let tables = restore(&*store, kinds, count).await?;
+        let limits = store.limits();
+        let shared = Arc::new(Shared { store, clock, metrics });
+        let mut mailboxes = Vec::with_capacity(count);
+        for (shard, tables) in tables.into_iter().enumerate() {
+            let core = Core::new(tables, StdRng::from_rng(&mut rng), settings, limits);
+            let slots: Slots = (0..=u8::MAX).filter(|slot| usize::from(*slot) % count == shard).collect();
+            let arguments = (core, slots, Arc::clone(&shared));
+            mailboxes.push(ShardActor::spawn(None, ShardActor, arguments).await?.0);
+        }
+        let owner = |mailbox: &Mailbox| -> Owner {
+            let mailbox = mailbox.clone();
+            Box::new(move |stream| drop(mailbox.cast(ShardMessage::Stream(stream))))
         };
-        shared.store.attach((0..shared.router.shards()).map(owner).collect());
-        Ok(Self { shared, supervisor })
+        shared.store.attach(mailboxes.iter().map(owner).collect());
+        Ok(Self(Arc::new(Inner { mailboxes, shared, page: tokio::sync::Mutex::default() })))
     }
 
-    /// The router from slots to shards.
-    pub fn router(&self) -> &Arc<Router> {
-        &self.shared.router
+    /// The number of shards.
+    pub fn count(&self) -> usize {
+        self.0.mailboxes.len()
+    }
+
+    /// One slot of each shard.
+    pub(super) fn one_of_each(&self) -> impl Iterator<Item = u8> + use<> {
+        (0..=u8::MAX).take(self.count())
     }
 
     /// The time of decisions.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.shared.clock
+        &self.0.shared.clock
     }
 
     /// Counts what happens in this process.
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.shared.metrics
+        &self.0.shared.metrics
+    }
+
+    fn mailbox(&self, slot: u8) -> &Mailbox {
+        &self.0.mailboxes[usize::from(slot) % self.count()]
+    }
+
+    /// Returns `true` if every shard is running.
+    pub fn is_complete(&self) -> bool {
+        self.0.mailboxes.iter().all(|shard| shard.get_status() == ActorStatus::Running)
     }
 
     /// Hands a command to the shard that owns its slot.
-    pub fn submit(&self, command: impl Command) {
-        self.shared.router.send(command);
+    pub fn submit(&self, command: impl Into<Command>) {
+        let command = command.into();
+        let sent = self.mailbox(command.subject.slot).cast(ShardMessage::Command(command));
+        if let Err(MessagingErr::SendErr(ShardMessage::Command(Command { decide, .. }))) = sent {
+            decide(Err(Refusal::Stopping));
+        }
     }
 
-    /// Attaches an index to a kind in every shard, also after a restart. Each index first receives all records of the
-    /// kind in its shard.
-    pub fn follow<R: Record>(&self, factory: IndexFactory) {
-        let mut followers = self.shared.followers.write();
-        for shard in 0..self.router().shards() {
-            let index = factory(shard);
-            let follow = move |core: &mut Core, _: Timestamp| core.tables_mut().follow(R::KIND, index);
-            let _ = self.router().cast(shard, ShardMessage::Call(Box::new(follow)));
+    /// Decides a change of records of one subject, even if the caller does not wait for the answer. It comes when the
+    /// change is durable; none comes if the decision panics. After [`Refusal::OutcomeUnknown`] the change may have been made.
+    pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
+        &self,
+        subject: Subject,
+        decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
+    ) -> oneshot::Receiver<Result<T, E>> {
+        let (reply, answer) = oneshot::channel();
+        let decide = move |view: Result<&mut Transaction<'_>, Refusal>| {
+            let view = match view {
+                Ok(view) => view,
+                Err(refusal) => {
+                    // The caller finds free what the change held.
+                    drop(decide);
+                    let _ = reply.send(Err(refusal.into()));
+                    return None;
+                }
+            };
+            let made = decide(view);
+            if made.is_err() {
+                view.discard();
+            }
+            let then: super::core::Then = Box::new(move |fate, _| {
+                let _ = reply.send(fate.map_err(E::from).and(made));
+                None
+            });
+            Some(then)
+        };
+        self.submit(Command { subject, load: Load::Unbounded, decide: Box::new(decide) });
+        answer
+    }
+
+    /// Reads the records of the shard that owns a slot, as they are now. The answer comes when they are durable.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] while the shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
+    /// the store does not confirm what was read.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        slot: u8,
+        read: impl FnOnce(&Transaction<'_>) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let read = self.decide(Subject::of_slot(slot), move |view| Ok(read(view)));
+        read.await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// The live record under a key.
+    ///
+    /// # Errors
+    /// As [`Shards::read`].
+    pub async fn get<R: Record>(&self, key: RecordKey) -> Result<Option<R>, Refusal> {
+        self.read(key.slot, move |view| view.get(key.id)).await
+    }
+
+    /// The live records under these keys, encoded, in no exact order. The caller decodes them, because a shard that
+    /// decodes decides nothing meanwhile.
+    ///
+    /// # Errors
+    /// As [`Shards::read`].
+    pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
+        let mut by_shard = BTreeMap::<usize, Vec<RecordKey>>::new();
+        for key in keys {
+            by_shard.entry(usize::from(key.slot) % self.count()).or_default().push(key);
         }
-        followers.push((R::KIND, factory));
+        let mut found = Vec::new();
+        for keys in by_shard.into_values() {
+            let Some(RecordKey { slot, .. }) = keys.first().copied() else { continue };
+            let get = move |view: &Transaction<'_>| {
+                let stored = keys.into_iter().filter_map(|key| Some((key, view.tables.stored(&key)?)));
+                stored.filter(|(_, Stored { expires, .. })| view.now() < *expires).collect::<Records>()
+            };
+            found.append(&mut self.read(slot, get).await?);
+        }
+        Ok(found)
+    }
+
+    /// Waits for the turn to read one page of a list. All lists together read one page at a time, and the network and
+    /// all other tasks run before each. Otherwise a few clients that read long lists would delay every commit.
+    pub(super) async fn page_turn(&self) -> MutexGuard<'_, ()> {
+        let turn = self.0.page.lock().await;
+        tokio::task::yield_now().await;
+        turn
+    }
+
+    /// Hands every live record of a kind to `visit`, in pages of so many.
+    ///
+    /// # Errors
+    /// As [`Shards::read`].
+    pub async fn for_each<R: Record>(
+        &self,
+        page: usize,
+        mut visit: impl FnMut(RecordKey, R),
+    ) -> Result<(), Refusal> {
+        for slot in self.one_of_each() {
+            let mut next = Some(first(0, R::KIND));
+            while let Some(from) = next {
+                let _turn = self.page_turn().await;
+                let records;
+                (records, next) =
+                    self.read(slot, move |view| view.tables.page(from, page, view.now())).await?;
+                for (key, stored) in records {
+                    stored.record().into_iter().for_each(|record| visit(key, record));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does this to the tables of every shard, before all later commands.
+    pub(super) fn set_up(&self, set_up: impl Fn(&mut Tables) + Clone + Send + 'static) {
+        for slot in self.one_of_each() {
+            let set_up = set_up.clone();
+            let decide = Box::new(move |view: Result<&mut Transaction<'_>, Refusal>| {
+                set_up(view.ok()?.tables);
+                None
+            });
+            self.submit(Command { subject: Subject::of_slot(slot), load: Load::Settlement, decide });
+        }
+    }
+
+    /// Tells `follower` the durable changes of a kind, those of a decision together, and first all records.
+    pub fn follow<R: Record>(&self, follower: impl FnMut(&[&Change]) + Clone + Send + 'static) {
+        self.set_up(move |tables| {
+            let mut follower = follower.clone();
+            let told = move |changes: &[Change]| {
+                let of_kind: Vec<&Change> = changes.iter().filter(|of| of.key.kind == R::KIND).collect();
+                if !of_kind.is_empty() {
+                    follower(&of_kind);
+                }
+            };
+            tables.follow(R::KIND, Box::new(told));
+        });
     }
 
     /// Waits until everything that the shards were asked before is durable. A refusal by the store is ignored.
     pub async fn flush(&self) {
-        for shard in 0..self.router().shards() {
-            let _ = self.router().read_shard(shard, |_, _| ()).await;
+        for slot in self.one_of_each() {
+            let _ = self.read(slot, |_| ()).await;
         }
     }
 
-    /// Returns once every shard has decided what it was asked before.
-    #[cfg(test)]
-    pub async fn ping_shards(&self) {
-        for shard in 0..self.router().shards() {
-            let _ = self.router().answers(shard).await;
+    /// Returns once every shard has decided what it was asked before, whatever the store says.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] if a shard does not run.
+    pub async fn ping_shards(&self) -> Result<(), Refusal> {
+        for slot in self.one_of_each() {
+            let (reply, answer) = oneshot::channel();
+            let decide = Box::new(move |view: Result<&mut Transaction<'_>, Refusal>| {
+                let _ = reply.send(view.err());
+                None
+            });
+            self.submit(Command { subject: Subject::of_slot(slot), load: Load::Settlement, decide });
+            if let Ok(Some(Refusal::Stopping)) | Err(_) = answer.await {
+                return Err(Refusal::Stopping);
+            }
         }
+        Ok(())
     }
 
     /// Returns once every shard and the store have answered. A store that refuses writes answers; one that hangs does
@@ -125,12 +294,10 @@ impl Shards {
     /// # Errors
     /// [`Refusal::Stopping`] if a shard does not run or the store has ended.
     pub async fn ping(&self) -> Result<(), Refusal> {
-        for shard in 0..self.router().shards() {
-            self.router().answers(shard).await?;
-        }
+        self.ping_shards().await?;
         let (done, answered) = oneshot::channel();
         // An empty batch passes through the journal's queue and writes nothing.
-        self.shared.store.commit(Vec::new(), Box::new(|result| drop(done.send(result))));
+        self.0.shared.store.commit(Vec::new(), Box::new(|result| drop(done.send(result))));
         match answered.await {
             Ok(Err(StoreError::Closed)) | Err(_) => Err(Refusal::Stopping),
             Ok(_) => Ok(()),
@@ -139,11 +306,29 @@ impl Shards {
 
     /// Whether this process certainly owns the records now. While it does not, no message may be sent.
     pub fn owns_records(&self) -> bool {
-        self.shared.store.owns_records()
+        self.0.shared.store.owns_records()
     }
 
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.
     pub fn stop(&self) {
-        self.supervisor.stop(None);
+        self.0.mailboxes.iter().for_each(|shard| shard.stop(None));
     }
+}
+
+/// The tables of so many shards. Each record goes from the store into its table: nothing else of its size is in memory.
+async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<Tables>, ShardStartError> {
+    let tables: Vec<Tables> = std::iter::repeat_with(Tables::default).take(shards).collect();
+    let restored = Arc::new(Mutex::new((tables, Ok(()))));
+    let loaded = Arc::clone(&restored);
+    let visit = move |key: RecordKey, _, record: &[u8]| {
+        let (tables, result) = &mut *loaded.lock();
+        if result.is_ok() {
+            *result = tables[usize::from(key.slot) % shards].load(key, record, &kinds);
+        }
+        Ok(())
+    };
+    store.restore(Slots::all(), Box::new(visit)).await?;
+    let (tables, result) = std::mem::replace(&mut *restored.lock(), (Vec::new(), Ok(())));
+    result?;
+    Ok(tables)
 }

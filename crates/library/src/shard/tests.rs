@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -77,7 +78,7 @@ enum VoucherAction {
     Spend(u32),
     /// Changes only the count.
     Show,
-    /// Makes the shard fail.
+    /// Panics after a write.
     Panic,
 }
 
@@ -106,7 +107,10 @@ fn decide(id: Id, action: VoucherAction, view: &mut Transaction<'_>) -> Option<u
             view.put(id, Some(&uses));
             Some(voucher.left)
         }
-        VoucherAction::Panic => panic!("a command that the shard cannot decide"),
+        VoucherAction::Panic => {
+            view.put::<Voucher>(id, None);
+            panic!("a command that the shard cannot decide")
+        }
     }
 }
 
@@ -137,7 +141,7 @@ impl World {
     }
 
     fn ask(&self, subject: Subject, action: VoucherAction) -> oneshot::Receiver<VoucherReply> {
-        self.shards.router().decide_unbounded(subject, move |view| Ok(decide(subject.id, action, view)))
+        self.shards.decide(subject, move |view| Ok(decide(subject.id, action, view)))
     }
 
     async fn reply_to(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
@@ -146,12 +150,11 @@ impl World {
 
     /// A voucher's remaining amount and request count, in the memory of the slot's owner.
     async fn seen(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
-        let look = move |tables: &Tables, now| {
-            let voucher = tables.get::<Voucher>(&RecordKey { slot, kind: Voucher::KIND, id }, now);
-            let uses = tables.get::<Uses>(&RecordKey { slot, kind: Uses::KIND, id }, now);
+        let look = move |view: &Transaction<'_>| {
+            let (voucher, uses) = (view.get::<Voucher>(id), view.get::<Uses>(id));
             (voucher.map(|voucher| voucher.left), uses.map(|uses| uses.count))
         };
-        self.shards.router().read(slot, look).await.expect("the shard runs")
+        self.shards.read(slot, look).await.expect("the shard runs")
     }
 
     /// The same on the disk.
@@ -177,26 +180,28 @@ async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, 
 }
 
 #[tokio::test]
-async fn what_is_answered_or_read_is_durable_first_and_indexes_learn_of_it_then() {
+async fn what_is_answered_or_read_is_durable_first_and_followers_learn_of_it_then() {
     let world = World::new().await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX, |_, _, _| ());
+    let told = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&told);
+    world.shards.follow::<Voucher>(move |changes| {
+        count.fetch_add(changes.len(), Ordering::Relaxed);
+    });
+    let told = || told.load(Ordering::Relaxed);
     world.store.hold();
     let mut answer = world.ask(ONE, VoucherAction::Issue(10));
     world.store.waiting(1).await;
     let mut second = world.ask(TWO, VoucherAction::Issue(20));
     let mut reader = world.ask(ONE, VoucherAction::Spend(11));
-    world.shards.ping_shards().await;
+    world.shards.ping_shards().await.expect("shards that run");
     assert!(answer.try_recv().is_err() && second.try_recv().is_err() && reader.try_recv().is_err());
-    assert_eq!((world.durable(ONE), log.count()), ((None, None), 0));
+    assert_eq!((world.durable(ONE), told()), ((None, None), 0));
     world.store.release();
     assert_eq!(
         (answer.await, second.await, reader.await),
         (Ok(Ok(Some(10))), Ok(Ok(Some(20))), Ok(Ok(None)))
     );
-    assert_eq!(
-        (world.durable(ONE), world.durable(TWO), log.count()),
-        ((Some(10), None), (Some(20), None), 2)
-    );
+    assert_eq!((world.durable(ONE), world.durable(TWO), told()), ((Some(10), None), (Some(20), None), 2));
     assert_eq!(
         (world.seen(ONE).await, world.store.commits()),
         ((Some(10), None), 2),
@@ -208,7 +213,7 @@ async fn what_is_answered_or_read_is_durable_first_and_indexes_learn_of_it_then(
 async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
     let world = World::new().await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX, |_, _, _| ());
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
     world.store.hold();
     let in_flight = world.ask(ONE, VoucherAction::Spend(3));
     world.store.waiting(1).await;
@@ -217,7 +222,7 @@ async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
         world.ask(TWO, VoucherAction::Issue(20)),
         world.ask(ONE, VoucherAction::Spend(1)),
     ];
-    world.shards.ping_shards().await;
+    world.shards.ping_shards().await.expect("shards that run");
     world.store.fail_held(StoreFault::Unavailable);
     world.store.release();
     let refused = Ok(Err(Refusal::StoreUnavailable));
@@ -244,7 +249,7 @@ async fn after_an_unknown_outcome_a_shard_refuses_everything() {
         for subject in [ONE, TWO] {
             assert_eq!(world.reply_to(subject, VoucherAction::Show).await, Err(Refusal::StoreUnavailable));
         }
-        let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+        let read = world.shards.read(ONE.slot, |_| ()).await;
         assert_eq!(read, Err(Refusal::StoreUnavailable), "{fault:?}");
         let (left, _) = world.durable(ONE);
         assert_eq!(world.restarted().await.seen(ONE).await.0, left, "{fault:?}: the disk says");
@@ -259,7 +264,7 @@ async fn while_a_commit_takes_too_long_commands_and_readers_are_refused() {
     world.store.waiting(1).await;
     world.clock.advance(5 * SECOND);
     assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Err(Refusal::StoreUnavailable));
-    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+    let read = world.shards.read(ONE.slot, |_| ()).await;
     assert_eq!(read, Err(Refusal::StoreUnavailable));
     assert!(hangs.try_recv().is_err(), "its outcome is not known yet");
     world.store.release();
@@ -297,7 +302,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     assert_eq!(at_once, Ok(refused));
     world.store.release();
     assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
-    let read = world.shards.router().read(ONE.slot, |_, _| ()).await;
+    let read = world.shards.read(ONE.slot, |_| ()).await;
     assert_eq!(read, Err(Refusal::StoreUnavailable), "the process neither stops nor restarts");
     world.store.set_owns_records(true);
     assert_eq!(world.reply_to(ONE, VoucherAction::Spend(4)).await, Ok(Some(5)));
@@ -314,7 +319,7 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
     let subjects = (0..21).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
     let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
     let reader = world.ask(ONE, VoucherAction::Spend(9));
-    world.shards.ping_shards().await;
+    world.shards.ping_shards().await.expect("shards that run");
     world.store.release();
     assert_eq!(first.await, Ok(Ok(Some(2))));
     for answer in answers {
@@ -334,7 +339,7 @@ async fn a_batch_has_no_more_bytes_than_the_store_takes_and_more_are_refused_alo
     world.store.waiting(1).await;
     let subjects = (0..8).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
     let mut answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
-    let larger = world.shards.router().decide_unbounded(TWO, move |view| {
+    let larger = world.shards.decide(TWO, move |view| {
         (0..4).for_each(|n| view.put([50 + n; 12], Some(&voucher)));
         Ok::<_, Refusal>(())
     });
@@ -348,18 +353,18 @@ async fn a_batch_has_no_more_bytes_than_the_store_takes_and_more_are_refused_alo
 }
 
 #[tokio::test]
-async fn records_are_evicted_from_memory_and_disk_unless_the_store_refuses() {
+async fn records_are_erased_from_memory_and_disk_unless_the_store_refuses() {
     let world = World::new().await;
-    let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: ONE.id };
-    let evict = || world.shards.router().evict([key], |voucher: &Voucher| voucher.left < 10);
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
+    let erase = || log.erase(service_of(&ONE.id), |_| true, |voucher: &Voucher| voucher.left < 10);
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    evict().await.expect("it may not go");
+    erase().await.expect("it may not go");
     assert_eq!(world.seen(ONE).await.0, Some(10));
     world.reply_to(ONE, VoucherAction::Issue(9)).await.expect("issued");
     world.store.fail_next([StoreFault::Unavailable]);
-    assert_eq!(evict().await, Err(Refusal::StoreUnavailable));
+    assert_eq!(erase().await, Err(Refusal::StoreUnavailable));
     assert_eq!(world.seen(ONE).await.0, Some(9));
-    evict().await.expect("evicted");
+    erase().await.expect("erased");
     assert_eq!((world.seen(ONE).await.0, world.durable(ONE).0), (None, None));
 }
 
@@ -387,17 +392,12 @@ async fn a_checkpoint_never_has_what_was_undone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_record_is_absent_from_its_end_on_and_then_swept() {
-    struct Gone(UnboundedSender<RecordKey>);
-    impl Index for Gone {
-        fn changed(&mut self, key: &RecordKey, _: Option<&Stored>, after: Option<&Stored>) {
-            if after.is_none() {
-                let _ = self.0.send(*key);
-            }
-        }
-    }
     let world = World::new().await;
     let (to, mut gone) = unbounded_channel();
-    world.shards.follow::<Voucher>(Arc::new(move |_| Box::new(Gone(to.clone()))));
+    world.shards.follow::<Voucher>(move |changes| {
+        let removed = changes.iter().filter(|change| change.after.is_none());
+        removed.for_each(|change| to.send(change.key).unwrap_or_default());
+    });
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.set(START.plus(LIFE).minus(Duration::from_millis(1)));
     world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
@@ -406,22 +406,18 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
     assert_eq!(world.reply_to(ONE, VoucherAction::Show).await, Ok(Some(0)));
     let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
     assert_eq!(Subject { slot, id }, ONE);
-    let count = |tables: &Tables, _| tables.len_of(Voucher::KIND);
-    assert_eq!(world.shards.router().read(ONE.slot, count).await, Ok(1));
+    let has_one = |view: &Transaction<'_>| !view.has_room::<Voucher>(1) && view.has_room::<Voucher>(2);
+    assert_eq!(world.shards.read(ONE.slot, has_one).await, Ok(true));
     assert_eq!(world.seen(TWO).await, (Some(20), None));
 }
 
 #[tokio::test]
-async fn a_shard_that_fails_restores_the_records_of_its_slots() {
+async fn a_decision_that_panics_is_undone_and_costs_no_other() {
     let world = World::new().await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
     assert!(world.ask(ONE, VoucherAction::Panic).await.is_err(), "it answered");
-    while !matches!(world.ask(ONE, VoucherAction::Spend(0)).await, Ok(Ok(Some(10)))) {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)));
-    assert_eq!(world.reply_to(TWO, VoucherAction::Spend(1)).await, Ok(Some(19)));
+    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)), "it was undone");
+    assert_eq!(world.durable(ONE), (Some(9), Some(1)));
 }
 
 #[test]
@@ -456,18 +452,17 @@ async fn a_checkpoint_has_every_record_that_is_alive() {
 }
 
 #[test]
-fn a_sweep_looks_further_after_a_flood_of_its_kind_and_of_no_other() {
-    let mut tables = Tables::new(&kinds());
-    let adds = |kind, numbers: std::ops::Range<u64>, stored: Stored, tables: &mut Tables| {
-        numbers.for_each(|number| drop(tables.set(key(kind, number), Some(stored.clone()))));
+fn a_sweep_looks_further_after_a_flood() {
+    let mut tables = Tables::default();
+    let adds = |numbers: std::ops::Range<u64>, tables: &mut Tables| {
+        let expired = Stored::of(&Voucher { left: 1, ends: START });
+        numbers.for_each(|number| drop(tables.set(key(Voucher::KIND, number), Some(expired.clone()))));
     };
-    let expired = || Stored::of(&Voucher { left: 1, ends: START });
-    adds(Voucher::KIND, 0..1_000, expired(), &mut tables);
+    adds(0..1_000, &mut tables);
     tables.sweep(0, Timestamp::EPOCH);
-    adds(Uses::KIND, 0..1_000, Stored::of(&Uses { count: 1, ends: START.plus(LIFE) }), &mut tables);
     assert_eq!(tables.sweep(10, START).len(), 10);
-    adds(Voucher::KIND, 1_000..2_000, expired(), &mut tables);
-    assert_eq!(tables.sweep(10, START).len(), 1_990);
+    adds(1_000..1_400, &mut tables);
+    assert_eq!([tables.sweep(10, START).len(), tables.sweep(10, START).len()], [1_390, 0]);
 }
 
 #[test]
@@ -476,7 +471,7 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
     let stored = Stored::of(&Voucher { left: 1, ends: Timestamp::MAX });
     for seed in 0..100 {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut tables = Tables::new(&kinds());
+        let mut tables = Tables::default();
         (0..200).for_each(|number| drop(tables.set(key(number), Some(stored.clone()))));
         let (mut removed, mut given) = (BTreeSet::new(), Vec::new());
         tables.begin_scan();
@@ -518,7 +513,7 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
 
 #[test]
 fn a_kind_has_room_for_so_many_records() {
-    let mut tables = Tables::new(&kinds());
+    let mut tables = Tables::default();
     let (mut rng, [old, new, gone, other]) = (StdRng::seed_from_u64(1), [1, 2, 3, 4].map(|n| [n; 12]));
     let voucher = |left| Voucher { left, ends: START.plus(LIFE) };
     let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: old };
@@ -539,7 +534,7 @@ fn key(kind: u8, number: u64) -> RecordKey {
 /// A world with this many vouchers, a hundred of each amount, in one slot.
 async fn listed(vouchers: u32) -> World {
     let world = World::new().await;
-    let issued = world.shards.router().decide_unbounded(ONE, move |view| {
+    let issued = world.shards.decide(ONE, move |view| {
         for number in 0..vouchers {
             let voucher = Voucher { left: number / 100, ends: START.plus(LIFE) };
             view.put(record_id(ServiceId::DEFAULT, number.into()), Some(&voucher));
@@ -553,7 +548,7 @@ async fn listed(vouchers: u32) -> World {
 #[tokio::test]
 async fn a_log_lists_the_newest_first_in_its_bounds() {
     let world = listed(1_100).await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX, |_, _, _| ());
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
     let list = async |since, until, skip, limit, read| {
         let [since, until] = [since, until].map(|seconds| START.plus(SECOND * seconds));
         let fits = |voucher: &Voucher| voucher.left != 3;
@@ -584,7 +579,7 @@ async fn oldest(log: &RecordLog<Voucher>) -> Option<u32> {
 #[tokio::test]
 async fn what_is_erased_from_a_log_is_what_fits_and_may_go() {
     let world = listed(300).await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX, |_, _, _| ());
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
     let erase = async |amount| log.erase(ServiceId::DEFAULT, |v| v.left <= amount, |v| v.left != 0).await;
     assert_eq!((erase(1).await, log.count(), oldest(&log).await), (Ok(true), 200, Some(0)));
     assert_eq!((erase(0).await, log.count()), (Ok(true), 200));
@@ -595,7 +590,7 @@ async fn what_is_erased_from_a_log_is_what_fits_and_may_go() {
 #[tokio::test(start_paused = true)]
 async fn a_log_forgets_what_is_too_old() {
     let world = listed(600).await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, 10 * SECOND, |_, _, _| ());
+    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, 10 * SECOND);
     world.clock.advance(12 * SECOND);
     tokio::time::sleep(61 * SECOND).await;
     assert_eq!((log.count(), oldest(&log).await), (300, Some(3)));

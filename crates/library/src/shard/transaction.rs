@@ -12,7 +12,7 @@ const SWEEP_BEFORE_REFUSAL: usize = 256;
 /// Reads and writes the records of one decision. A write holds in memory at once; the shard undoes it if the store refuses
 /// it, or if the command is refused.
 pub struct Transaction<'a> {
-    tables: &'a mut Tables,
+    pub(super) tables: &'a mut Tables,
     rng: &'a mut StdRng,
     changes: Vec<Change>,
     slot: u8,
@@ -72,22 +72,14 @@ impl<'a> Transaction<'a> {
         self.tables.len_of(R::KIND) < most
     }
 
-    /// Frees some expired records of this kind.
-    pub(super) fn sweep<R: Record>(&mut self) {
-        self.changes.extend(self.tables.sweep_kind(R::KIND, SWEEP_BEFORE_REFUSAL, self.now));
+    /// Frees some expired records.
+    pub(super) fn sweep(&mut self) {
+        self.changes.extend(self.tables.sweep(SWEEP_BEFORE_REFUSAL, self.now));
     }
 
-    /// The live records of this kind in all slots of the shard.
+    /// The live records of this kind in the slot of the decision.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
-        let keys = self.tables.keys_of(R::KIND);
-        keys.filter_map(|key| Some((key, self.tables.get(&key, self.now)?)))
-    }
-
-    /// The live records of this kind in the slot of the decision that `fits` accepts.
-    pub fn in_slot<R: Record>(&self, fits: impl Fn(&Id, &R) -> bool) -> Vec<(Id, R)> {
-        let keys = self.tables.keys_in(R::KIND, self.slot);
-        let records = keys.filter_map(|key| Some((key.id, self.tables.get(&key, self.now)?)));
-        records.filter(|(id, record)| fits(id, record)).collect()
+        self.tables.of_slot(self.slot, self.now)
     }
 
     const fn key<R: Record>(&self, id: Id) -> RecordKey {

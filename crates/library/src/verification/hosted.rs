@@ -401,8 +401,8 @@ impl HostedSessions {
         let secret = self.secret(self.0.sealer.session(service, subject));
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
         let subject = Subject::of(service, subject, &self.0.slots);
-        let created = self.0.shards.router().decide(subject, move |view| {
-            capacity.make_room::<HostedSession>(service, view)?;
+        let created = self.0.shards.decide(subject, move |view| {
+            capacity.make_room(service, view)?;
             let session = HostedSession::new(request, hash, view.now());
             view.put(subject.id, Some(&session));
             Ok(view.now().plus(SESSION_LIFE))
@@ -525,7 +525,7 @@ impl HostedSessions {
         decide: impl FnOnce(&mut Option<HostedSession>, Timestamp) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
         let (_, subject) = self.open(sid)?;
-        let decided = self.0.shards.router().decide(subject, move |view| {
+        let decided = self.0.shards.decide(subject, move |view| {
             let mut session = view.get(subject.id);
             let done = decide(&mut session, view.now())?;
             view.put(subject.id, session.as_ref());

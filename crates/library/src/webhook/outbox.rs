@@ -21,7 +21,9 @@ use crate::engine::Sealer;
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::Tracer;
 use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
-use crate::shard::{Id, RecordKey, RecordLog, Refusal, Shards, Subject, Transaction, Usage, service_of};
+use crate::shard::{
+    Change, Id, RecordKey, RecordLog, Refusal, Shards, Stored, Subject, Transaction, Usage, service_of,
+};
 
 /// Requests that a webhook has in flight at once.
 const AT_ONCE: usize = 8;
@@ -131,32 +133,13 @@ impl Lines {
         let service = self.registry.service_by_id(service)?;
         Some((service.sid, service.webhook(&webhook).ok()?.clone()))
     }
-}
 
-/// Counts what is pending in the records of one shard. A shard that restarts counts anew.
-#[derive(Clone)]
-struct Pending {
-    lines: Arc<Lines>,
-    own: HashMap<Endpoint, isize>,
-}
-
-impl Pending {
-    fn count(&mut self, service: ServiceId, record: Option<&EventRecord>, by: isize) {
-        for delivery in record.into_iter().flat_map(EventRecord::pending) {
-            let endpoint = (service, delivery.webhook);
-            let own = self.own.entry(endpoint).or_default();
-            *own += by;
-            if *own == 0 {
-                self.own.remove(&endpoint);
-            }
-            self.lines.get(endpoint).count(by);
+    /// Counts what is pending in a record.
+    fn count(&self, service: ServiceId, record: Option<&Stored>, by: isize) {
+        let record: Option<EventRecord> = record.and_then(Stored::record);
+        for delivery in record.iter().flat_map(EventRecord::pending) {
+            self.get((service, delivery.webhook)).count(by);
         }
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        self.own.drain().for_each(|(endpoint, own)| self.lines.get(endpoint).count(-own));
     }
 }
 
@@ -196,11 +179,14 @@ impl Outbox {
         tracer: Option<Arc<Tracer>>,
     ) -> Arc<Self> {
         let lines = Arc::new(Lines { of: Mutex::default(), registry: registry.clone() });
-        let mut pending = Pending { lines: Arc::clone(&lines), own: HashMap::new() };
-        let log = RecordLog::follow(&shards, bounds.kept, Duration::MAX, move |key, before, after| {
-            pending.count(service_of(&key.id), before, -1);
-            pending.count(service_of(&key.id), after, 1);
+        let counted = Arc::clone(&lines);
+        shards.follow::<EventRecord>(move |changes| {
+            for Change { key, before, after } in changes {
+                counted.count(service_of(&key.id), before.as_ref(), -1);
+                counted.count(service_of(&key.id), after.as_ref(), 1);
+            }
         });
+        let log = RecordLog::follow(&shards, bounds.kept, Duration::MAX);
         let (sealer, places) = (Sealer::new(key), Arc::new(Semaphore::new(bounds.at_once)));
         let outbox =
             Arc::new(Self { shards, registry, sealer, log, lines, transport, tracer, bounds, places });
@@ -271,7 +257,7 @@ impl Outbox {
     ) -> Result<T, Refusal> {
         let (outbox, subject) = (Arc::clone(self), Subject { slot: slot_of(&id), id });
         let decide = move |view: &mut Transaction<'_>| Ok(change(&outbox, view));
-        self.shards.router().decide_unbounded(subject, decide).await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        self.shards.decide(subject, decide).await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// The request, or why the receiver is not asked.

@@ -23,7 +23,7 @@ use crate::gateway::{Receipt, ReceiptStatus};
 use crate::limits::guard::{AlertConsumer, GuardAbout};
 use crate::observe::trace::SpanContext;
 use crate::registry::{Service, WebhookStatus};
-use crate::shard::{Id, LogRecord as _, Transaction};
+use crate::shard::{Id, LogRecord as _, RecordKey, Transaction, service_of};
 
 /// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {
@@ -86,11 +86,9 @@ impl Outbox {
 
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
     pub fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
-        let is_about = |id: &Id, record: &EventRecord| {
-            AttemptLogKey::from_id(*id).service == key.service && record.is_about(key.number)
-        };
-        let about = view.in_slot(is_about);
-        for (id, _) in &about {
+        let mut about: Vec<(RecordKey, EventRecord)> = view.iter().collect();
+        about.retain(|(of, record)| service_of(&of.id) == key.service && record.is_about(key.number));
+        for (RecordKey { id, .. }, _) in &about {
             view.put::<EventRecord>(*id, None);
         }
         !about.is_empty()

@@ -86,7 +86,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     guard.charge(message, 1, &[]).expect("a budget");
     let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));
     let subject = Subject { slot: SlotHash::new(&server_key).of_number(shop.id, number_of), id: key_of.id() };
-    let stored = shards.router().decide(subject, move |view| {
+    let stored = shards.decide(subject, move |view| {
         verified.record_verified(key_of, Vec::new(), view);
         Ok::<_, Refusal>(())
     });

@@ -6,7 +6,7 @@ use crate::delivery::{Delivered, Failure, Permitted, PlanChange, Reason, SendSta
 use crate::domain::{AttemptLogKey, GatewayName, PhoneNumber, ServiceId};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{Id, Transaction};
+use crate::shard::{RecordKey, Transaction, service_of};
 use crate::template::MessageStyle;
 
 /// What a check finds in the record of its verification.
@@ -24,10 +24,9 @@ impl AttemptLog {
     /// Removes every record of this number in the slot of the decision, with its planned messages. Returns what the guard
     /// gets back for those; `None` without a record.
     pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> Option<Vec<Ticket>> {
-        let is_about =
-            |id: &Id, log: &Self| AttemptLogKey::from_id(*id).service == service && log.number == number;
-        let about = view.in_slot(is_about);
-        for (id, _) in &about {
+        let mut about: Vec<(RecordKey, Self)> = view.iter().collect();
+        about.retain(|(key, log)| service_of(&key.id) == service && log.number == number);
+        for (RecordKey { id, .. }, _) in &about {
             view.put::<Self>(*id, None);
         }
         let held = |log: &Self| log.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());

@@ -13,7 +13,6 @@ pub(crate) mod tests;
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::AttemptLogSettings;
@@ -21,7 +20,7 @@ use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Timestamp}
 use crate::engine::{Sealer, VerificationAddress};
 use crate::limits::guard::Ticket;
 use crate::shard::{
-    LogPart, LogRange, Record, RecordKey, RecordLog, Refusal, Router, Shards, Stored, Usage, service_of,
+    LogPart, LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, Usage, service_of,
 };
 
 pub use self::decide::Checked;
@@ -31,7 +30,7 @@ pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifySt
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
 pub struct Attempts {
-    router: Arc<Router>,
+    shards: Shards,
     log: RecordLog<AttemptLog>,
     /// The limits on attempt logs.
     pub settings: AttemptLogSettings,
@@ -50,10 +49,9 @@ fn record_key(key: AttemptLogKey) -> RecordKey {
 impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
-        let router = Arc::clone(shards.router());
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow(shards, keep_at_most, keep_for, |_, _, _| ());
-        Self { router, log, settings, sealer: Sealer::new(key) }
+        let log = RecordLog::follow(shards, keep_at_most, keep_for);
+        Self { shards: shards.clone(), log, settings, sealer: Sealer::new(key) }
     }
 
     /// Calls `on_due` when a planned send is due. Only the first one counts.
@@ -72,7 +70,7 @@ impl Attempts {
     /// [`Refusal::Stopping`] while its shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`]
     /// if the store does not confirm what was read.
     pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
-        self.router.get(record_key(key)).await
+        self.shards.get(record_key(key)).await
     }
 
     /// The attempts of the records under these keys. The shards only copy the records.
@@ -80,7 +78,7 @@ impl Attempts {
         &self,
         keys: impl Iterator<Item = AttemptLogKey>,
     ) -> Result<impl Iterator<Item = ListedAttempt>, Refusal> {
-        let found = self.router.get_each(keys.map(record_key)).await?;
+        let found = self.shards.get_each(keys.map(record_key)).await?;
         let log = |(key, stored): (RecordKey, Stored)| {
             Some((AttemptLogKey::from_id(key.id), stored.record::<AttemptLog>()?))
         };

@@ -31,9 +31,7 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
-use crate::shard::{
-    Capacity, LimitedTable, Record, RecordKey, Refusal, Router, Shards, Subject, Transaction, Usage,
-};
+use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction, Usage};
 
 use self::refused::Refused;
 pub use self::refused::RefusedNumber;
@@ -178,7 +176,7 @@ pub struct ServerGuard {
     budgets: Budgets,
     /// Names the services in lists.
     registry: Registry,
-    router: Arc<Router>,
+    shards: Shards,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
     /// Makes ids of safe numbers.
@@ -204,7 +202,7 @@ impl ServerGuard {
         registry: Registry,
         GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
     ) -> Result<PumpingGuard, Refusal> {
-        let (router, metrics) = (Arc::clone(shards.router()), Arc::clone(shards.metrics()));
+        let metrics = Arc::clone(shards.metrics());
         let rules_of = |own: &GuardSettings, base: &GuardRules| {
             let rules = own.rules(base);
             // The simulator's messages cost no money.
@@ -227,7 +225,7 @@ impl ServerGuard {
                 counts.restore(id, count);
             }
         };
-        router.for_each(PAGE, restore).await?;
+        shards.for_each(PAGE, restore).await?;
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
@@ -240,7 +238,7 @@ impl ServerGuard {
             rules,
             budgets: Budgets::new(pricing, names.clone(), limits),
             registry,
-            router,
+            shards: shards.clone(),
             clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
             seed,
@@ -478,7 +476,7 @@ impl ServerGuard {
     /// # Errors
     /// [`Refusal`], while the store does not confirm it.
     pub async fn is_known(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
-        let known: Option<VerifiedNumber> = self.router.get(self.verified_key(service, number)).await?;
+        let known: Option<VerifiedNumber> = self.shards.get(self.verified_key(service, number)).await?;
         Ok(known.is_some())
     }
 
@@ -684,7 +682,7 @@ impl ServerGuard {
         subject: Subject,
         change: impl FnOnce(&mut Transaction<'_>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
-        let decided = self.router.decide(subject, move |view| Ok(change(view)));
+        let decided = self.shards.decide(subject, move |view| Ok(change(view)));
         decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 

@@ -175,7 +175,7 @@ impl ServerGuard {
         let known = match dimension {
             Dimension::Number(number) => {
                 let keys = services.iter().map(|service| self.verified_key(*service, number));
-                self.router.get_each(keys).await?
+                self.shards.get_each(keys).await?
             }
             _ => Vec::new(),
         };

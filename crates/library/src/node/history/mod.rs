@@ -25,7 +25,7 @@ use crate::domain::{Channel, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::Fact;
-use crate::shard::{Record, Refusal, Router, Shards, Subject, Transaction};
+use crate::shard::{Record, Refusal, Shards, Subject, Transaction};
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
 
@@ -53,7 +53,7 @@ pub struct History {
 }
 
 struct Inner {
-    router: Arc<Router>,
+    shards: Shards,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
     pricing: Pricing,
@@ -85,10 +85,9 @@ impl History {
 
     /// The same without the task.
     fn of(shards: &Shards, server_key: &ServerKey, pricing: Pricing, most_records: usize) -> Self {
-        let router = Arc::clone(shards.router());
         let inner = Arc::new(Inner {
-            most_records: most_records.div_ceil(router.shards()),
-            router,
+            most_records: most_records.div_ceil(shards.count()),
+            shards: shards.clone(),
             clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
             pricing,
@@ -147,7 +146,7 @@ impl History {
                 found.insert(row.series, row);
             }
         };
-        self.inner.router.for_each(PAGE, visit).await?;
+        self.inner.shards.for_each(PAGE, visit).await?;
         let mut rows: Vec<Row> = found.into_values().collect();
         rows.sort_unstable_by_key(|row| row.series);
         Ok(rows)
@@ -222,6 +221,6 @@ impl Inner {
             }
             Ok(())
         };
-        self.router.decide_unbounded(Subject { slot: self.slots.of(id), id }, add)
+        self.shards.decide(Subject { slot: self.slots.of(id), id }, add)
     }
 }

@@ -85,7 +85,7 @@ async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
 async fn the_snapshot_is_whole_after_a_shard_restarts() {
     let registry = World::new().open().await;
     let shop = registry.made("Shop").await;
-    let ended = registry.inner.shards.router().read_shard::<()>(0, |_, _| panic!("a test")).await;
+    let ended = registry.inner.shards.read::<()>(0, |_| panic!("a test")).await;
     assert_eq!(ended, Err(Refusal::Stopping));
     while registry.create_service(named("Club")).await.is_err() {
         tokio::task::yield_now().await;

@@ -15,7 +15,7 @@ use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, NumberState, Verification};
 use crate::limits::guard::GuardNews;
 use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
-use crate::shard::{After, Command, Load, Refusal, Subject, Then, Transaction};
+use crate::shard::{Command, Load, Refusal, Subject, Then, Transaction};
 
 pub use super::decision::{Asking, NumberDeps, Sending, Task};
 
@@ -66,16 +66,16 @@ impl NumberCommand {
     }
 
     /// Hands the request on, or answers it.
-    fn go_on(self, next: Next, after: &mut After<'_>) {
+    fn go_on(self, next: Next, view: &Transaction<'_>) -> Option<Command> {
         let Self { key, request, deps, subject, span, .. } = self;
         drop(span);
         let further = match (request, next) {
             (Request::Send(outgoing, responder), Next::Deliver(None, permitted))
             | (Request::Resume(_, responder), Next::Deliver(Some(outgoing), permitted)) => {
-                deliver_if_live(Sending { outgoing, permitted, responder }, subject, &deps, after)
+                deliver_if_live(Sending { outgoing, permitted, responder }, subject, &deps, view)
             }
             (Request::Check(check, responder), Next::AskGateway(permit)) => {
-                ask_if_in_time(Asking { check, permit, responder }, subject, &deps, after)
+                ask_if_in_time(Asking { check, permit, responder }, subject, &deps, view)
             }
             (Request::Settle(Sending { mut outgoing, responder, .. }, delivered), Next::SendAgain) => {
                 outgoing.allowance = delivered.allowance;
@@ -86,35 +86,35 @@ impl NumberCommand {
                 | Request::Resume(_, responder)
                 | Request::Settle(Sending { responder, .. }, _),
                 Next::Sent(reply),
-            ) => return responder.send(reply),
+            ) => {
+                responder.send(reply);
+                None
+            }
             (
                 Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
                 Next::Checked(reply),
-            ) => return responder.send(reply),
-            (Request::End(_, responder), Next::Ended(reply)) => return responder.send(Ok(reply)),
-            // A defect of this program. Without its responder the caller gets the answer of a shard that failed.
-            _ => return tracing::error!("decision not performed"),
+            ) => {
+                responder.send(reply);
+                None
+            }
+            (Request::End(_, responder), Next::Ended(reply)) => {
+                responder.send(Ok(reply));
+                None
+            }
+            // A defect of this program. Without its responder the caller gets the answer of a decision that panicked.
+            _ => {
+                tracing::error!("decision not performed");
+                None
+            }
         };
-        if let Some(request) = further {
-            after.enqueue(Self::new(key, request, deps));
-        }
-    }
-}
-
-impl Command for NumberCommand {
-    fn subject(&self) -> Subject {
-        self.subject
+        further.map(|request| Self::new(key, request, deps).into())
     }
 
-    fn load(&self) -> Load {
-        match self.request {
-            Request::Send(..) | Request::Resume(..) => Load::UntilAnswered,
-            Request::Check(..) | Request::End(..) => Load::UntilDecided,
-            Request::Settle(..) | Request::SettleCheck(..) => Load::Settlement,
-        }
-    }
-
-    fn decide(mut self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
+    fn decide(mut self, view: Result<&mut Transaction<'_>, Refusal>) -> Option<Then> {
+        let view = match view {
+            Ok(view) => view,
+            Err(refusal) => return self.refuse(refusal),
+        };
         let mut decision = Decision::new(self.key, &self.deps, self.cause.as_ref(), view);
         let decided = match &mut self.request {
             Request::Send(outgoing, _) => send::send(&mut decision, outgoing),
@@ -128,7 +128,7 @@ impl Command for NumberCommand {
         };
         let Decision { facts, told, .. } = decision;
         match decided {
-            Ok(next) => Some(Box::new(move |fate, after| match fate {
+            Ok(next) => Some(Box::new(move |fate, view| match fate {
                 Ok(()) => {
                     for fact in &facts {
                         self.deps.metrics.count(fact);
@@ -136,23 +136,20 @@ impl Command for NumberCommand {
                     for task in told {
                         (self.deps.outside)(&self.deps, task);
                     }
-                    self.go_on(next, after);
+                    self.go_on(next, view)
                 }
                 Err(refusal) => self.refuse(refusal),
             })),
-            Err(refusal) => {
-                self.refuse(refusal);
-                None
-            }
+            Err(refusal) => self.refuse(refusal),
         }
     }
 
-    fn refuse(mut self: Box<Self>, refusal: Refusal) {
+    fn refuse<T>(mut self, refusal: Refusal) -> Option<T> {
         if let Some(mut span) = self.span.take() {
             span.text("error.type", refusal.name());
             span.fail();
         }
-        let Self { key, request, deps, .. } = *self;
+        let Self { key, request, deps, .. } = self;
         // An earlier commit has begun it, and a gateway may have been asked.
         let unknown = Refusal::OutcomeUnknown;
         let unused = match &request {
@@ -176,6 +173,17 @@ impl Command for NumberCommand {
             Request::Settle(Sending { responder, .. }, _) => responder.send(Err(unknown)),
             Request::SettleCheck(Asking { responder, .. }, _) => responder.send(Err(unknown)),
         }
+        None
+    }
+}
+
+impl From<NumberCommand> for Command {
+    fn from(command: NumberCommand) -> Self {
+        let load = match command.request {
+            Request::Settle(..) | Request::SettleCheck(..) => Load::Settlement,
+            _ => Load::Bounded,
+        };
+        Self { subject: command.subject, load, decide: Box::new(move |view| command.decide(view)) }
     }
 }
 
@@ -185,12 +193,11 @@ fn deliver_if_live(
     sending: Sending,
     subject: Subject,
     deps: &Arc<NumberDeps>,
-    after: &mut After<'_>,
+    view: &Transaction<'_>,
 ) -> Option<Request> {
-    after.mark_at_gateway();
     let Sending { outgoing, permitted, .. } = &sending;
-    let (permit, now) = (&permitted.permit, after.now());
-    let present = present(outgoing.key, subject, deps, after);
+    let (permit, now) = (&permitted.permit, view.now());
+    let present = present(outgoing.key, subject, deps, view);
     // A carried code that a newer one replaces may still be the first to leave.
     let is_live = outgoing.carried.is_some() || present.is_some_and(|v| v.is_live(now) && permit.is_for(&v));
     if is_live && permit.verification.is_sending(now) {
@@ -206,11 +213,10 @@ fn ask_if_in_time(
     asking: Asking,
     subject: Subject,
     deps: &Arc<NumberDeps>,
-    after: &mut After<'_>,
+    view: &Transaction<'_>,
 ) -> Option<Request> {
-    after.mark_at_gateway();
-    let asked = present(asking.check.key, subject, deps, after);
-    if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(after.now())) {
+    let asked = present(asking.check.key, subject, deps, view);
+    if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(view.now())) {
         (deps.outside)(deps, Task::AskGateway(asking));
         return None;
     }
@@ -218,7 +224,12 @@ fn ask_if_in_time(
 }
 
 /// The verification of a number as it is now.
-fn present(key: NumberKey, subject: Subject, deps: &NumberDeps, after: &After<'_>) -> Option<Verification> {
-    let state: NumberState = after.get(subject.slot, subject.id)?;
-    state.at(&deps.policies.of(key.service), after.now()).verification()
+fn present(
+    key: NumberKey,
+    subject: Subject,
+    deps: &NumberDeps,
+    view: &Transaction<'_>,
+) -> Option<Verification> {
+    let state: NumberState = view.get(subject.id)?;
+    state.at(&deps.policies.of(key.service), view.now()).verification()
 }

@@ -13,7 +13,7 @@ use crate::delivery::{CodeLiveness, CodeState, Delivery};
 use crate::domain::{AttemptLogKey, NumberKey, Timestamp};
 use crate::engine::{CheckResult, NumberState, Salt};
 use crate::limits::guard::Ticket;
-use crate::shard::{Record as _, RecordKey, Refusal, Shards, Subject, Tables};
+use crate::shard::{Refusal, Shards, Subject, Transaction};
 
 /// Carries out tasks. What a gateway is asked or told runs in a task of its own: a disconnected caller cannot interrupt a
 /// send, and no shard waits for a gateway.
@@ -84,17 +84,16 @@ impl NumberDeps {
     /// The state of a number as it is now, and when that is; fresh without a record.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while the number's shard restarts, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::Stopping`] after a stop, [`Refusal::StoreUnavailable`] and
     /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
     pub async fn state(&self, shards: &Shards, key: NumberKey) -> Result<(NumberState, Timestamp), Refusal> {
         let policy = self.policies.of(key.service);
         let Subject { slot, id } = self.subject(&key);
-        let record = RecordKey { slot, kind: NumberState::KIND, id };
-        let read = move |tables: &Tables, now| {
-            let state = tables.get::<NumberState>(&record, now).unwrap_or(NumberState::Fresh);
-            (state.at(&policy, now), now)
+        let read = move |view: &Transaction<'_>| {
+            let state = view.get(id).unwrap_or(NumberState::Fresh);
+            (state.at(&policy, view.now()), view.now())
         };
-        shards.router().read(slot, read).await
+        shards.read(slot, read).await
     }
 }
 
@@ -125,7 +124,7 @@ impl CodeLiveness for Liveness<'_> {
 
     async fn note_taken(&self, log: AttemptLogKey, taken: Ticket) -> bool {
         let (slot, id) = (log.slot(), log.id());
-        let noted = self.shards.router().decide_unbounded(Subject { slot, id }, move |view| {
+        let noted = self.shards.decide(Subject { slot, id }, move |view| {
             if let Some(mut log) = view.get::<AttemptLog>(id) {
                 log.take(taken);
                 view.put(id, Some(&log));

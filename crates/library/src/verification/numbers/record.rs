@@ -27,8 +27,6 @@ pub fn capacities(shards: &Shards, limit: usize) -> [Arc<Capacity>; 2] {
 impl Record for NumberState {
     const KIND: u8 = 1;
     const PLURAL: &'static str = "numbers";
-    /// A count of wrong codes is kept for long, and needs no verification that has expired.
-    const COMPACT: Option<fn(&Self, Timestamp) -> Option<Self>> = Some(Self::without_expired_verification);
 
     /// A test number has the slot of its number.
     fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {

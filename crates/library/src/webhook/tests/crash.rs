@@ -71,20 +71,6 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_begins_again_counts_what_is_pending_once() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Refuse]);
-    world.emits(1, EventType::Created).await;
-    let failed = world.shards.router().read_shard::<()>(0, |_, _| panic!("a test")).await;
-    assert_eq!(failed, Err(Refusal::Stopping));
-    world.pass(5 * SECOND).await;
-    assert_eq!(world.outbox.backlog(), 1);
-    world.receivers.play(1, [Behaviour::Answer(200)]);
-    world.pass(MINUTE).await;
-    assert_eq!((world.states(1).await, world.outbox.backlog()), (vec![DeliveryState::Delivered], 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_old_failed_delivery_delays_no_new_event_after_a_start() {
     let mut world = World::new().await;
     world.receivers.play(1, [Behaviour::Refuse]);

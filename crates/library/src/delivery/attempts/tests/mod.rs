@@ -50,7 +50,7 @@ impl World {
             Ok::<_, Refusal>(())
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
-        self.shards.router().decide_unbounded(subject, keep).await.expect("an answer").expect("kept");
+        self.shards.decide(subject, keep).await.expect("an answer").expect("kept");
     }
 
     /// The verifications whose planned send is due so many seconds after the start.

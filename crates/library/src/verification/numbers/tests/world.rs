@@ -23,8 +23,8 @@ use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
-    Capacity, Command, Core, Kinds, LimitedTable, Record, RecordKey, ShardSettings, Stored, Subject, Tables,
-    Then, Transaction, Write,
+    Capacity, Command, Core, Decide, LimitedTable, Load, Record, RecordKey, ShardSettings, Stored, Subject,
+    Tables, Write,
 };
 use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
@@ -59,19 +59,12 @@ pub struct World {
 pub struct Awaited<T>(PendingReply<T>);
 
 /// Plans a send.
-struct PlanCommand(Subject, AttemptLog);
-
-impl Command for PlanCommand {
-    fn subject(&self) -> Subject {
-        self.0
-    }
-
-    fn decide(self: Box<Self>, view: &mut Transaction<'_>) -> Option<Then> {
-        view.put(self.0.id, Some(&self.1));
-        Some(Box::new(|_, _| ()))
-    }
-
-    fn refuse(self: Box<Self>, _: Refusal) {}
+fn plan(subject: Subject, log: AttemptLog) -> Command {
+    let decide: Decide = Box::new(move |view| {
+        view.ok()?.put(subject.id, Some(&log));
+        Some(Box::new(|_, _| None))
+    });
+    Command { subject, load: Load::Unbounded, decide }
 }
 
 impl<T> Awaited<T> {
@@ -107,8 +100,7 @@ fn unlimited(table: LimitedTable) -> Arc<Capacity> {
 }
 
 fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
-    let kinds = Kinds::default().with::<NumberState>().with::<AttemptLog>();
-    let mut tables = Tables::new(&kinds);
+    let mut tables = Tables::default();
     for (key, stored) in disk {
         tables.set(*key, Some(stored.clone()));
     }
@@ -169,7 +161,7 @@ impl World {
 
     fn submit(&mut self, key: NumberKey, request: Request) {
         let command = NumberCommand::new(key, request, Arc::clone(&self.deps));
-        self.core.submit(Box::new(command), self.now);
+        self.core.submit(command.into(), self.now);
     }
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
@@ -391,7 +383,7 @@ impl World {
             follow_up: self.follow_up(),
         }));
         let subject = Subject { id: self.log_key(key, salt).id(), ..self.deps.subject(&key) };
-        self.core.submit(Box::new(PlanCommand(subject, record)), self.now);
+        self.core.submit(plan(subject, record), self.now);
     }
 
     /// A planned send of the code of `salt` becomes due.

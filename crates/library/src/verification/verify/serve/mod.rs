@@ -174,7 +174,7 @@ impl Verifier {
 
     /// Returns `true` if every shard is running, for `/readyz`.
     pub fn is_ready(&self) -> bool {
-        self.shards.router().is_complete()
+        self.shards.is_complete()
     }
 
     /// Submits a command to the number's shard and waits for the reply. It is carried out even if the caller goes away.
@@ -274,7 +274,7 @@ impl Verifier {
             Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
-        let recorded = self.shards.router().decide_unbounded(subject, record);
+        let recorded = self.shards.decide(subject, record);
         let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
             let recipient = NumberKey::new(key.service, number);

@@ -152,7 +152,7 @@ impl Verifier {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Refusal> {
         let mut services = self.registry.services(0, usize::MAX);
-        let router = self.shards.router();
+        let shards = &self.shards;
         let mut found = self.attempts.services_of(number).await?;
         let keys = services.iter().flat_map(|service| {
             let stored = NumberKey::all(service.id, number).map(|key| {
@@ -162,11 +162,11 @@ impl Verifier {
             // In any mode of the guard: it may have been on when the number was verified.
             stored.into_iter().chain(self.guard().map(|guard| guard.verified_key(service.id, number)))
         });
-        found.extend(router.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
+        found.extend(shards.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
         let page = |key: RecordKey, events: EventRecord| {
             found.extend(events.is_about(number).then(|| service_of(&key.id)));
         };
-        router.for_each(PAGE, page).await?;
+        shards.for_each(PAGE, page).await?;
         services.retain(|service| {
             found.contains(&service.id) || self.guard().is_some_and(|guard| guard.knows(service.id, number))
         });
@@ -190,7 +190,7 @@ impl Verifier {
                 }
             }
         };
-        self.shards.router().for_each(PAGE, note).await?;
+        self.shards.for_each(PAGE, note).await?;
         Ok(last.into_iter().rev().collect())
     }
 

@@ -59,16 +59,16 @@ impl Verifier {
 
     /// Waits for the answer to the first request for a message, and remembers the key of this one.
     async fn join(&self, outgoing: &Outgoing, answer: Answer) -> Result<Reply<SendOutcome>, Refusal> {
-        let (recipient, router) = (outgoing.key, self.shards.router());
+        let (recipient, shards) = (outgoing.key, &self.shards);
         let joined = unsent(recipient, outgoing.channel(), SendEnd::Joined);
         self.deps.metrics.count(&Fact::Send(joined));
         let (subject, service) = (self.deps.subject(&recipient), recipient.service);
         if let Some(request) = outgoing.keyed {
             let capacity = Arc::clone(self.deps.keys.capacity());
             // Without room the request is refused now: later its message would have left.
-            let has_room = router.decide_unbounded(subject, move |view| match request.earlier(view) {
+            let has_room = shards.decide(subject, move |view| match request.earlier(view) {
                 Some(_) => Ok(()),
-                None => capacity.make_room::<KeyedRequest>(service, view),
+                None => capacity.make_room(service, view),
             });
             has_room.await.unwrap_or(Err(Refusal::Stopping))?;
         }
@@ -77,7 +77,7 @@ impl Verifier {
         let is_known = is_sent || reply.may_have_been_sent && outgoing.carried.is_none();
         if let Some((request, of)) = outgoing.keyed.zip(reply.verification.filter(|_| is_known)) {
             let until = of.expires.plus(KEPT_BEYOND);
-            let remembered = router.decide_unbounded(subject, move |view| {
+            let remembered = shards.decide(subject, move |view| {
                 let earlier = request.earlier(view);
                 if earlier.is_none() {
                     request.remember((of.id, of.details.channel), until, None, view);
