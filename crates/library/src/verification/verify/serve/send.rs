@@ -6,7 +6,7 @@ use super::Verifier;
 use crate::domain::{Channel, Code, NumberKey, NumberType};
 use crate::engine::SendOptions;
 use crate::limits::guard::{GuardRefusal, Rule};
-use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest};
+use crate::limits::keys::{Earlier, KEPT_BEYOND};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::{Service, TestNumber};
 use crate::verification::numbers::command::Request;
