@@ -6,18 +6,13 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, LogRecord, Record, RecordLog, Transaction};
+use crate::shard::{Id, LogRecord, Record, RecordLog, Transaction, name_digest};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
-
-/// Entries of one author in one service and hour, but for those about numbers. Further changes share one that says little: a
-/// program that creates and deletes all day would push out what others did.
-const PLACES: u64 = 256;
 
 /// Who acts, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,31 +154,11 @@ impl AuditEntry {
         // By these bytes the log knows the entries of one service from those of others, should it have too many.
         let service = self.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
         let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
-        let is_of_number = matches!(
-            self.action,
-            Action::NumberUnlocked
-                | Action::NumberErased
-                | Action::VerificationCanceled
-                | Action::VerificationApproved
-        );
-        let own = is_of_number.then_some((self.action, &self.subject));
-        let places = digest((at.as_millis() / 3_600_000, &self.actor, self.service, own));
-        let slot = u64::from(view.slot());
-        let id_of = |place: u64| record_id(service, places.wrapping_add(place) << 8 | slot);
-        let mut entry = Self { at, first: at, times: 1, ..self.clone() };
-        for place in 0..PLACES {
-            let Some(known) = view.get::<Self>(id_of(place)) else {
-                return view.put(id_of(place), Some(&entry));
-            };
-            let is_like = known.what() == self.what();
-            if is_like || place + 1 == PLACES {
-                (entry.first, entry.times) = (known.first, known.times.saturating_add(1));
-                if !is_like {
-                    (entry.subject, entry.changes) = (String::new(), String::new());
-                }
-                return view.put(id_of(place), Some(&entry));
-            }
-        }
+        let place = name_digest(&(at.as_millis() / 3_600_000, self.what()));
+        let id = record_id(service, place << 8 | u64::from(view.slot()));
+        let known = view.get::<Self>(id);
+        let (first, times) = known.map_or((at, 1), |known| (known.first, known.times.saturating_add(1)));
+        view.put(id, Some(&Self { at, first, times, ..self.clone() }));
     }
 
     fn what(&self) -> (&Actor, Action, Option<Sid>, &str, &str) {
@@ -195,10 +170,6 @@ impl AuditEntry {
 pub fn changed(name: &str, was: &str, is: &str) -> String {
     let [was, is] = [was, is].map(|text| if text.is_empty() { "none" } else { text });
     format!("{name}: {was} → {is}")
-}
-
-fn digest(of: impl std::fmt::Debug) -> u64 {
-    Sha256::digest(format!("{of:?}")).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// The entries of all shards.

@@ -1,23 +1,34 @@
-//! Rate limits, messaging configurations (the gateway for a country) and test numbers of a service.
+//! What belongs to a service: rate limits, messaging configurations (the gateway for a country) and test numbers.
 
 use std::collections::BTreeSet;
 
 use super::error::{Result, check_room};
-use super::service::{found, remove};
+use super::service::found;
 use super::{
     Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
 use crate::config::note;
-use crate::domain::{GatewayName, Region, Sid, SidKind, Timestamp};
-
-/// Limits of a service.
-const LIMITS_MOST: usize = 25;
-
-const BUCKETS_MOST: usize = 10;
+use crate::domain::{GatewayName, Region, Sid, SidKind};
 
 const UNIQUE_NAME_LONGEST: usize = 64;
 
 const DESCRIPTION_LONGEST: usize = 512;
+
+/// Adds one, unless there is the same already, or there are too many.
+pub(super) fn add<T>(kept: &mut Vec<T>, item: Item, new: T, is_same: impl Fn(&T) -> bool) -> Result<()> {
+    if kept.iter().any(is_same) {
+        return Err(RegistryError::Exists(item));
+    }
+    check_room(kept.len(), item)?;
+    kept.push(new);
+    Ok(())
+}
+
+pub(super) fn remove<T>(kept: &mut Vec<T>, item: Item, is_it: impl Fn(&T) -> bool) -> Result<()> {
+    let at = kept.iter().position(is_it).ok_or(RegistryError::NotFound(item))?;
+    kept.remove(at);
+    Ok(())
+}
 
 impl Registry {
     pub async fn create_rate_limit(
@@ -26,20 +37,13 @@ impl Registry {
         unique_name: String,
         description: Option<String>,
     ) -> Result<RateLimit> {
+        let (unique_name, description) = (self::unique_name(unique_name)?, self::description(description)?);
         self.change(service, move |service, draft| {
-            let unique_name =
-                self::unique_name(unique_name).map_err(RegistryError::invalid("unique_name"))?;
-            let description = self::description(description)?;
-            if service.rate_limits.iter().any(|limit| limit.unique_name == unique_name) {
-                return Err(RegistryError::Exists(Item::RateLimit));
-            }
-            check_room(service.rate_limits.len(), LIMITS_MOST, Item::RateLimit)?;
-            let now = draft.now;
-            let sid = draft.sid(SidKind::RateLimit);
-            let limit =
-                RateLimit { sid, unique_name, description, buckets: Vec::new(), created: now, updated: now };
-            service.rate_limits.push(limit.clone());
-            Ok(limit)
+            let (sid, created, buckets) = (draft.sid(SidKind::RateLimit), draft.now, Vec::new());
+            let new = RateLimit { sid, unique_name, description, buckets, created, updated: created };
+            let is_same = |kept: &RateLimit| kept.unique_name == new.unique_name;
+            add(&mut service.rate_limits, Item::RateLimit, new.clone(), is_same)?;
+            Ok(new)
         })
         .await
     }
@@ -50,12 +54,10 @@ impl Registry {
         limit: Sid,
         description: Option<String>,
     ) -> Result<RateLimit> {
+        let description = self::description(description)?;
         self.change(service, move |service, draft| {
             let limit = service.rate_limit_mut(&limit)?;
-            let description = self::description(description)?;
-            if limit.description != description {
-                (limit.description, limit.updated) = (description, draft.now);
-            }
+            (limit.description, limit.updated) = (description, draft.now);
             Ok(limit.clone())
         })
         .await
@@ -63,24 +65,20 @@ impl Registry {
 
     /// Removes a limit with its buckets.
     pub async fn delete_rate_limit(&self, service: Sid, limit: Sid) -> Result<()> {
-        self.change(service, move |service, _| {
-            remove(&mut service.rate_limits, Item::RateLimit, |kept| kept.sid == limit)
-        })
-        .await
+        let is_it = move |kept: &RateLimit| kept.sid == limit;
+        self.change(service, move |of, _| remove(&mut of.rate_limits, Item::RateLimit, is_it)).await
     }
 
-    /// Makes a bucket of `max` requests in `interval` seconds.
+    /// Makes a bucket of `max` requests in `interval` seconds. A second one of an interval would have no effect, or replace
+    /// the first.
     pub async fn create_bucket(&self, service: Sid, limit: Sid, max: u32, interval: u32) -> Result<Bucket> {
         self.change(service, move |service, draft| {
-            let now = draft.now;
+            let (sid, created) = (draft.sid(SidKind::Bucket), draft.now);
+            let new = Bucket { sid, max, interval, created, updated: created };
             let limit = service.rate_limit_mut(&limit)?;
-            has_no_bucket_of(limit, interval)?;
-            check_room(limit.buckets.len(), BUCKETS_MOST, Item::Bucket)?;
-            let sid = draft.sid(SidKind::Bucket);
-            let bucket = Bucket { sid, max, interval, created: now, updated: now };
-            limit.buckets.push(bucket);
-            limit.updated = now;
-            Ok(bucket)
+            limit.updated = created;
+            add(&mut limit.buckets, Item::Bucket, new, |kept| kept.interval == interval)?;
+            Ok(new)
         })
         .await
     }
@@ -95,17 +93,15 @@ impl Registry {
         interval: Option<u32>,
     ) -> Result<Bucket> {
         self.change(service, move |service, draft| {
-            let limit = service.rate_limit_mut(&limit)?;
-            let before = *limit.bucket(&bucket)?;
-            let (max, interval) = (max.unwrap_or(before.max), interval.unwrap_or(before.interval));
-            if interval != before.interval {
-                has_no_bucket_of(limit, interval)?;
+            let buckets = &mut service.rate_limit_mut(&limit)?.buckets;
+            let is_taken = buckets.iter().any(|kept| kept.sid != bucket && Some(kept.interval) == interval);
+            let kept = found(buckets.iter_mut(), Item::Bucket, |kept| kept.sid == bucket)?;
+            if is_taken {
+                return Err(RegistryError::Exists(Item::Bucket));
             }
-            let bucket = found(limit.buckets.iter_mut(), Item::Bucket, |kept| kept.sid == bucket)?;
-            if (max, interval) != (before.max, before.interval) {
-                *bucket = Bucket { max, interval, updated: draft.now, ..before };
-            }
-            Ok(*bucket)
+            (kept.max, kept.interval) = (max.unwrap_or(kept.max), interval.unwrap_or(kept.interval));
+            kept.updated = draft.now;
+            Ok(*kept)
         })
         .await
     }
@@ -121,19 +117,13 @@ impl Registry {
 }
 
 /// A name that can stand in a path, as Twilio's.
-fn unique_name(text: String) -> Result<String, String> {
+fn unique_name(text: String) -> Result<String> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if (1..=UNIQUE_NAME_LONGEST).contains(&text.len()) && text.bytes().all(fits) {
-        Ok(text)
-    } else {
-        Err(format!("must have 1 to {UNIQUE_NAME_LONGEST} letters, digits, `-`, `_` or `.`"))
+        return Ok(text);
     }
-}
-
-/// Refuses a second bucket of one interval, which would have no effect or replace the first.
-fn has_no_bucket_of(limit: &RateLimit, interval: u32) -> Result<()> {
-    let exists = limit.buckets.iter().any(|bucket| bucket.interval == interval);
-    if exists { Err(RegistryError::Exists(Item::Bucket)) } else { Ok(()) }
+    let why = format!("must have 1 to {UNIQUE_NAME_LONGEST} letters, digits, `-`, `_` or `.`");
+    Err(RegistryError::invalid("unique_name")(why))
 }
 
 fn description(text: Option<String>) -> Result<Option<String>> {
@@ -155,18 +145,18 @@ impl Registry {
         country: String,
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration> {
-        let this = self.clone();
+        // Networks of no country have digits.
+        let letters = Region::parse(country.trim()).map(|country| country.to_string());
+        let letters = letters.filter(|letters| letters.bytes().all(|byte| byte.is_ascii_uppercase()));
+        let why = || "must be a country's two letters of ISO 3166-1, such as DE".to_owned();
+        let country = letters.ok_or_else(why).map_err(RegistryError::invalid("country"))?;
+        self.check_gateway(&messaging_service)?;
         self.change(service, move |service, draft| {
-            let why = || "must be a country's two letters of ISO 3166-1, such as DE".to_owned();
-            let country = country_of(&country).ok_or_else(why).map_err(RegistryError::invalid("country"))?;
-            this.is_known(&messaging_service)?;
-            if service.messaging.iter().any(|kept| kept.country == country) {
-                return Err(RegistryError::Exists(Item::MessagingConfiguration));
-            }
-            let now = draft.now;
-            let made = MessagingConfiguration { country, messaging_service, created: now, updated: now };
-            service.messaging.push(made.clone());
-            Ok(made)
+            let (created, updated) = (draft.now, draft.now);
+            let new = MessagingConfiguration { country, messaging_service, created, updated };
+            let is_same = |kept: &MessagingConfiguration| kept.country == new.country;
+            add(&mut service.messaging, Item::MessagingConfiguration, new.clone(), is_same)?;
+            Ok(new)
         })
         .await
     }
@@ -178,14 +168,12 @@ impl Registry {
         country: String,
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration> {
-        let this = self.clone();
+        self.service(&service)?.messaging(&country)?;
+        self.check_gateway(&messaging_service)?;
         self.change(service, move |service, draft| {
-            let mut kept = service.messaging.iter_mut();
-            let kept = found(&mut kept, Item::MessagingConfiguration, |kept| kept.is_for(&country))?;
-            this.is_known(&messaging_service)?;
-            if kept.messaging_service != messaging_service {
-                (kept.messaging_service, kept.updated) = (messaging_service, draft.now);
-            }
+            let item = Item::MessagingConfiguration;
+            let kept = found(service.messaging.iter_mut(), item, |kept| kept.is_for(&country))?;
+            (kept.messaging_service, kept.updated) = (messaging_service, draft.now);
             Ok(kept.clone())
         })
         .await
@@ -193,10 +181,9 @@ impl Registry {
 
     /// Lets the server's own routing decide again.
     pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<()> {
-        self.change(service, move |service, _| {
-            remove(&mut service.messaging, Item::MessagingConfiguration, |kept| kept.is_for(&country))
-        })
-        .await
+        let is_it = move |kept: &MessagingConfiguration| kept.is_for(&country);
+        self.change(service, move |of, _| remove(&mut of.messaging, Item::MessagingConfiguration, is_it))
+            .await
     }
 
     /// The gateway that a service has for a country; `None` where the server's own routing decides, also when the gateway is
@@ -218,34 +205,29 @@ impl Registry {
         kept.filter_map(|kept| self.gateway_of(&kept.messaging_service)).collect()
     }
 
-    fn is_known(&self, messaging_service: &Sid) -> Result<()> {
+    fn check_gateway(&self, messaging_service: &Sid) -> Result<()> {
         if self.gateway_of(messaging_service).is_some() {
             return Ok(());
         }
-        let known: Vec<String> =
-            self.inner.gateways.iter().map(|(sid, name)| format!("{sid} ({name})")).collect();
-        let why = format!("must be the id of a gateway that is configured: {}", known.join(", "));
+        let known = self.inner.gateways.iter().map(|(sid, name)| format!("{sid} ({name})"));
+        let known = known.collect::<Vec<_>>().join(", ");
+        let why = format!("must be the id of a gateway that is configured: {known}");
         Err(RegistryError::invalid("messaging_service_sid")(why))
     }
-}
 
-/// A country's letters, in capitals. Networks of no country have digits.
-fn country_of(text: &str) -> Option<String> {
-    let country = Region::parse(text.trim())?.to_string();
-    country.bytes().all(|b| b.is_ascii_uppercase()).then_some(country)
-}
-
-impl Registry {
     /// Adds a test number to a service; one with the same pattern is replaced.
     pub async fn put_test_number(&self, service: Sid, number: TestNumber) -> Result<TestNumber> {
         let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
             has_own_test_numbers(service)?;
-            let number = check_test_number(number, now)?;
+            let number = number.checked().map_err(|(field, why)| RegistryError::invalid(field)(why))?;
+            if number.expires <= now || number.lasts_too_long(now) {
+                let why = "must be in the future, and at most a year ahead".to_owned();
+                return Err(RegistryError::invalid("expires")(why));
+            }
             service.settings.check_test_code(&number).map_err(RegistryError::invalid("code"))?;
             service.test_numbers.retain(|kept| kept.pattern != number.pattern);
-            check_room(service.test_numbers.len(), TestNumber::MOST, Item::TestNumber)?;
-            service.test_numbers.push(number.clone());
+            add(&mut service.test_numbers, Item::TestNumber, number.clone(), |_| false)?;
             Ok(number)
         })
         .await
@@ -260,15 +242,6 @@ impl Registry {
         })
         .await
     }
-}
-
-fn check_test_number(number: TestNumber, now: Timestamp) -> Result<TestNumber> {
-    let number = number.checked().map_err(|(field, why)| RegistryError::invalid(field)(why))?;
-    if number.expires <= now || number.lasts_too_long(now) {
-        let why = "must be in the future, and at most a year ahead".to_owned();
-        return Err(RegistryError::invalid("expires")(why));
-    }
-    Ok(number)
 }
 
 fn has_own_test_numbers(service: &Service) -> Result<()> {

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::error::Result;
 use super::service::{SLOT, ServiceRecord, service_id};
-use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service, Webhook};
+use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service};
 use crate::domain::{Sid, SidKind, Timestamp};
 use crate::registry::audit::{Action, AuditEntry, Author, changed};
 use crate::shard::{Id, Record, Refusal, Subject, Transaction};
@@ -70,15 +70,15 @@ fn values(service: &Service, webhook: &str) -> BTreeMap<String, String> {
     let limit = |RateLimit { unique_name, buckets, .. }: &RateLimit| {
         format!("{unique_name} {}", buckets.iter().map(bucket).collect::<Vec<_>>().join(", "))
     };
-    let limits = service.rate_limits.iter().map(limit).collect::<Vec<_>>().join("; ");
-    values.insert("rate limits".to_owned(), limits);
-    values.insert("test numbers".to_owned(), service.test_numbers.len().to_string());
-    values.insert("messaging services".to_owned(), service.messaging.len().to_string());
-    if let Some(Webhook { friendly_name, event_types, url, status, .. }) =
-        service.webhooks.iter().find(|of| of.sid.to_string() == webhook)
-    {
-        let own = [friendly_name.clone(), event_types.join(" "), url.clone(), status.to_string()];
-        values.extend(["name", "events", "url", "status"].map(str::to_owned).into_iter().zip(own));
+    let mut also = |name: &str, value: String| drop(values.insert(name.to_owned(), value));
+    also("rate limits", service.rate_limits.iter().map(limit).collect::<Vec<_>>().join("; "));
+    also("test numbers", service.test_numbers.len().to_string());
+    also("messaging services", service.messaging.len().to_string());
+    if let Some(webhook) = service.webhooks.iter().find(|of| of.sid.to_string() == webhook) {
+        also("name", webhook.friendly_name.clone());
+        also("events", webhook.event_types.join(" "));
+        also("url", webhook.url.clone());
+        also("status", webhook.status.to_string());
     }
     values
 }
@@ -87,9 +87,9 @@ fn values(service: &Service, webhook: &str) -> BTreeMap<String, String> {
 fn changes(before: &Service, after: &Service, webhook: &str) -> String {
     let (before, after) = (values(before, webhook), values(after, webhook));
     let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let short = |text: &str| text.chars().take(LONGEST_VALUE).collect::<String>();
     let change = |name: &String| {
         let [was, is] = [&before, &after].map(|values| values.get(name).map_or("", String::as_str));
+        let short = |text: &str| text.chars().take(LONGEST_VALUE).collect::<String>();
         (was != is).then(|| changed(name, &short(was), &short(is)))
     };
     names.into_iter().filter_map(change).collect::<Vec<_>>().join("; ")

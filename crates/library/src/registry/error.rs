@@ -1,6 +1,7 @@
 //! Errors of the registry.
 
-use crate::config::services::{SettingError, service_parameters};
+use super::keys::KEYS_PER_SERVICE;
+use crate::config::services::{SettingError, TestNumber, service_parameters};
 use crate::shard::Refusal;
 
 pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
@@ -8,7 +9,7 @@ pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 /// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    #[error("there is no such {}", .0.words().0)]
+    #[error("there is no such {}", .0.about().0)]
     NotFound(Item),
     #[error("{field} {why}")]
     Invalid {
@@ -18,12 +19,12 @@ pub enum RegistryError {
         why: String,
     },
     /// One with this name, interval or country exists already.
-    #[error("this {} exists already", .0.words().0)]
+    #[error("this {} exists already", .0.about().0)]
     Exists(Item),
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    #[error("limit reached: at most {limit} {}", item.words().1)]
+    #[error("limit reached: at most {limit} {}", item.about().1)]
     TooMany { item: Item, limit: usize },
     /// The shard or its store refused it.
     #[error(transparent)]
@@ -47,21 +48,23 @@ pub enum Item {
 }
 
 impl Item {
-    /// One, and many.
-    const fn words(self) -> (&'static str, &'static str) {
+    /// One, many, and how many there may be.
+    const fn about(self) -> (&'static str, &'static str, usize) {
         match self {
-            Self::Service => ("service", "services"),
-            Self::Template => ("template", "templates"),
-            Self::RateLimit => ("rate limit", "rate limits of this service"),
-            Self::Bucket => ("bucket", "buckets of this rate limit"),
+            Self::Service => ("service", "services", 10_000),
+            Self::Template => ("template", "templates", usize::MAX),
+            Self::RateLimit => ("rate limit", "rate limits of this service", 25),
+            Self::Bucket => ("bucket", "buckets of this rate limit", 10),
+            // One for each country.
             Self::MessagingConfiguration => {
-                ("messaging configuration", "messaging configurations of this service")
+                ("messaging configuration", "messaging configurations of this service", usize::MAX)
             }
-            Self::TestNumber => ("test number", "test numbers of this service"),
-            Self::Webhook => ("webhook", "webhooks of this service"),
-            Self::ApiKey => ("API key", "API keys"),
-            Self::LiveKeyOfService => ("API key", "live API keys for this service"),
-            Self::LiveKeyOfAccount => ("API key", "live API keys for all services"),
+            Self::TestNumber => ("test number", "test numbers of this service", TestNumber::MOST),
+            // Each event is sent to each.
+            Self::Webhook => ("webhook", "webhooks of this service", 10),
+            Self::ApiKey => ("API key", "API keys", 50_000),
+            Self::LiveKeyOfService => ("API key", "live API keys for this service", KEYS_PER_SERVICE),
+            Self::LiveKeyOfAccount => ("API key", "live API keys for all services", KEYS_PER_SERVICE),
         }
     }
 }
@@ -111,6 +114,7 @@ pub enum OpenError {
 }
 
 /// Refuses one more beside those that exist.
-pub(super) fn check_room(used: usize, limit: usize, item: Item) -> Result<()> {
+pub(super) fn check_room(used: usize, item: Item) -> Result<()> {
+    let (_, _, limit) = item.about();
     if used < limit { Ok(()) } else { Err(RegistryError::TooMany { item, limit }) }
 }

@@ -29,6 +29,8 @@ pub struct Registry {
 pub(super) struct Inner {
     pub(super) shards: Shards,
     pub(super) current: Current,
+    /// Stands for the default service until the store has been read.
+    pub(super) default: Arc<Service>,
     /// The account's credentials, where the environment gives them.
     pub(super) given_root: Option<CredentialFingerprint>,
     pub(super) templates: Vec<Arc<Template>>,
@@ -90,7 +92,8 @@ impl Registry {
     /// `default`.
     pub fn title(&self, service: &Service) -> String {
         let name = &service.settings.friendly_name;
-        let is_shared = self.snapshot().shared_names.contains(name);
+        let has_it = |other: &&Arc<Service>| other.settings.friendly_name == *name;
+        let is_shared = self.snapshot().by_id.values().filter(has_it).count() > 1;
         match service.origin {
             Origin::Default if name != ServiceId::DEFAULT_NAME => {
                 format!("{} ({name})", ServiceId::DEFAULT_NAME)
@@ -139,7 +142,7 @@ impl Registry {
 
     /// The service behind the compatible routes.
     pub fn default_service(&self) -> Arc<Service> {
-        Arc::clone(&self.snapshot().default)
+        self.service_by_id(ServiceId::DEFAULT).unwrap_or_else(|| Arc::clone(&self.inner.default))
     }
 
     /// At most `limit` services after the first `skip`, the newest first.

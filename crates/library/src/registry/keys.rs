@@ -23,9 +23,6 @@ use crate::shard::{Refusal, Transaction};
 /// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
 pub const KEYS_PER_SERVICE: usize = 20;
 
-/// Keys of one installation, revoked ones included.
-const MOST: usize = 50_000;
-
 const NAME_LONGEST: usize = 64;
 
 /// The number of the account's record among credentials.
@@ -107,17 +104,14 @@ impl Registry {
         self.decide::<Credential, _, _>(id, move |draft| {
             let keys = keys(draft.view);
             let created = created_with(&keys, sid);
-            let (mut revoked, mut others) = (None, Vec::new());
-            for key in keys {
-                let already_revoked = key.revoked.is_some();
-                if key.sid == sid {
-                    revoked = Some((this.revoke(key, draft), already_revoked));
-                } else if created.contains(&key.sid) && !already_revoked {
-                    others.push(if with_created { this.revoke(key, draft) } else { key });
-                }
-            }
-            let (key, already_revoked) = revoked.ok_or(RegistryError::NotFound(Item::ApiKey))?;
-            Ok(Revocation { key, already_revoked, created: others })
+            let key = keys.iter().find(|key| key.sid == sid).cloned();
+            let key = key.ok_or(RegistryError::NotFound(Item::ApiKey))?;
+            let already_revoked = key.revoked.is_some();
+            let key = this.revoke(key, draft);
+            let others = keys.into_iter().filter(|key| created.contains(&key.sid) && key.revoked.is_none());
+            let created =
+                others.map(|key| if with_created { this.revoke(key, draft) } else { key }).collect();
+            Ok(Revocation { key, already_revoked, created })
         })
         .await
     }
@@ -308,9 +302,9 @@ fn next_number(draft: &mut Draft<'_, '_>, keys: &[ApiKey], service: Option<Servi
     if let Some(id) = service {
         draft.service(service_id(id))?;
     }
-    check_room(keys.len(), MOST, Item::ApiKey)?;
+    check_room(keys.len(), Item::ApiKey)?;
     let live = keys.iter().filter(|key| key.service == service && key.revoked.is_none()).count();
     let live_keys = if service.is_some() { Item::LiveKeyOfService } else { Item::LiveKeyOfAccount };
-    check_room(live, KEYS_PER_SERVICE, live_keys)?;
+    check_room(live, live_keys)?;
     Ok(keys.last().map_or(ROOT, |last| last.number) + 1)
 }

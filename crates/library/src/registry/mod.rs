@@ -85,7 +85,8 @@ impl Registry {
         let root = |AccountSettings { sid, token }| CredentialFingerprint { sid, hash: hash(token.expose()) };
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST, Duration::MAX),
-            current: snapshot::follow(&shards, served, unnamed_default(&default, now)),
+            current: snapshot::follow(&shards, served),
+            default: Arc::new(unnamed_default(&default, now)),
             shards,
             given_root: settings.account.take().map(root),
             templates: template::catalog(std::mem::take(&mut settings.templates), now),

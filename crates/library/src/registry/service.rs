@@ -95,12 +95,6 @@ pub(super) fn found<T>(
     kept.find(is_it).ok_or(RegistryError::NotFound(item))
 }
 
-pub(super) fn remove<T>(kept: &mut Vec<T>, item: Item, is_it: impl Fn(&T) -> bool) -> Result<()> {
-    let at = kept.iter().position(is_it).ok_or(RegistryError::NotFound(item))?;
-    kept.remove(at);
-    Ok(())
-}
-
 /// The creator of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {

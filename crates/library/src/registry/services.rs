@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::command::{Draft, NEW};
-use super::error::Result;
+use super::error::{Result, check_room};
 use super::service::{ServiceRecord, blank, service_id, unnamed_default};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
 use crate::config::services::{ConfiguredService, SettingError, TestNumber};
@@ -14,9 +14,6 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id_parts};
 use crate::engine::LAST_SERVICE;
 use crate::registry::audit::Action;
 use crate::shard::{RecordKey, Transaction};
-
-/// Services of one installation.
-const MOST: usize = 10_000;
 
 impl Registry {
     /// The ids of services of config.json, in the place of their names there.
@@ -37,8 +34,10 @@ impl Registry {
                 return Err(RegistryError::missing("friendly_name"));
             }
             let settings = this.changed(&ServiceSettings::default(), given, &[])?;
-            let id = next_id(draft.view).filter(|_| present(draft.view).count() < MOST);
-            let id = id.ok_or(RegistryError::TooMany { item: Item::Service, limit: MOST })?;
+            let id = next_id(draft.view).unwrap_or(ServiceId::DEFAULT);
+            // Without an id there is room for none.
+            let used = if id == ServiceId::DEFAULT { usize::MAX } else { present(draft.view).count() };
+            check_room(used, Item::Service)?;
             let sid = draft.sid(SidKind::Service);
             let service = blank(id, sid, Origin::Api, settings, draft.now);
             draft.put(service_id(id), &ServiceRecord::Present(Box::new(service.clone())));

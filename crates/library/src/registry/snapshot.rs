@@ -15,9 +15,9 @@ use crate::shard::{Record, Shards, Stored};
 pub(super) type Current = Arc<ArcSwap<Snapshot>>;
 
 /// Follows the records from here on.
-pub(super) fn follow(shards: &Shards, configured: HashSet<String>, default: Service) -> Current {
+pub(super) fn follow(shards: &Shards, configured: HashSet<String>) -> Current {
     let configured = Arc::new(configured);
-    let current = Current::new(ArcSwap::from_pointee(Snapshot { configured, ..Snapshot::empty(default) }));
+    let current = Current::new(ArcSwap::from_pointee(Snapshot { configured, ..Snapshot::default() }));
     follow_kind::<ServiceRecord>(shards, &current, Snapshot::change_services);
     follow_kind::<Credential>(shards, &current, Snapshot::change_credentials);
     current
@@ -40,16 +40,13 @@ fn follow_kind<R: Record>(shards: &Shards, current: &Current, change: fn(&mut Sn
 type Change<R> = (Option<R>, Option<R>);
 
 /// Services and credentials as readers see them.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Snapshot {
     /// The services of config.json. Others of that origin are not served.
     configured: Arc<HashSet<String>>,
     /// Ids grow; therefore this is the order in which they were made.
     pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
     pub(super) ids: HashMap<Sid, ServiceId>,
-    /// Friendly names that several services have.
-    pub(super) shared_names: HashSet<String>,
-    pub(super) default: Arc<Service>,
     /// `None` before the first start of a server is complete.
     pub(super) root: Option<CredentialFingerprint>,
     pub(super) keys: HashMap<Sid, Arc<ApiKey>>,
@@ -58,58 +55,32 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    fn empty(default: Service) -> Self {
-        Self {
-            configured: Arc::default(),
-            by_id: BTreeMap::new(),
-            ids: HashMap::new(),
-            shared_names: HashSet::new(),
-            default: Arc::new(default),
-            root: None,
-            keys: HashMap::new(),
-            had_key: false,
-        }
-    }
-
     fn change_services(&mut self, changes: Vec<Change<ServiceRecord>>) {
-        for (before, after) in changes {
-            if let Some(ServiceRecord::Present(service)) = before {
-                self.ids.remove(&service.sid);
-                self.by_id.remove(&service.id);
-            }
-            if let Some(ServiceRecord::Present(service)) = after
-                && !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name))
-            {
-                let service: Arc<Service> = Arc::from(service);
-                if service.id == ServiceId::DEFAULT {
-                    self.default = Arc::clone(&service);
+        for change in changes {
+            match change {
+                (_, Some(ServiceRecord::Present(service))) => {
+                    if !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name)) {
+                        self.ids.insert(service.sid, service.id);
+                        self.by_id.insert(service.id, Arc::from(service));
+                    }
                 }
-                self.ids.insert(service.sid, service.id);
-                self.by_id.insert(service.id, service);
+                (Some(ServiceRecord::Present(service)), _) => {
+                    self.ids.remove(&service.sid);
+                    self.by_id.remove(&service.id);
+                }
+                (_, _) => {}
             }
         }
-        let (mut names, mut shared_names) = (HashSet::new(), HashSet::new());
-        for name in self.by_id.values().map(|service| &service.settings.friendly_name) {
-            if !names.insert(name) {
-                shared_names.insert(name.clone());
-            }
-        }
-        self.shared_names = shared_names;
     }
 
     fn change_credentials(&mut self, changes: Vec<Change<Credential>>) {
-        for (before, after) in changes {
-            match before {
-                Some(Credential::Key(key)) => drop(self.keys.remove(&key.sid)),
-                Some(Credential::Root(_)) => self.root = None,
-                Some(Credential::HadKey) => self.had_key = false,
-                None => {}
-            }
-            match after {
-                Some(Credential::Key(key)) => drop(self.keys.insert(key.sid, Arc::new(key))),
-                Some(Credential::Root(root)) => self.root = Some(root),
-                Some(Credential::HadKey) => self.had_key = true,
-                None => {}
+        for change in changes {
+            match change {
+                (_, Some(Credential::Key(key))) => drop(self.keys.insert(key.sid, Arc::new(key))),
+                (_, Some(Credential::Root(root))) => self.root = Some(root),
+                (_, Some(Credential::HadKey)) => self.had_key = true,
+                (Some(Credential::Key(key)), None) => drop(self.keys.remove(&key.sid)),
+                (_, None) => {}
             }
         }
     }
@@ -144,8 +115,7 @@ pub struct Policies {
 impl Policies {
     /// The rules of the default service, which also hold for services that have none of their own.
     pub fn new(default: Policy) -> Self {
-        let service = unnamed_default(&ServiceSettings::default(), Timestamp::EPOCH);
-        Self { default, current: Current::new(ArcSwap::from_pointee(Snapshot::empty(service))) }
+        Self { default, current: Current::default() }
     }
 
     /// Adds a service with these rules.

@@ -1,19 +1,19 @@
 //! The receivers of events, and the types of events.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::error::{Result, check_room};
-use super::service::{found, remove};
+use super::belongings::{add, remove};
+use super::error::Result;
+use super::service::found;
 use super::{Item, Registry, RegistryError, Webhook, WebhookStatus};
 use crate::config::note;
 use crate::domain::{Sid, SidKind};
 use crate::registry::audit::Action;
-
-/// Webhooks of a service: each event is sent to each.
-const MOST: usize = 10;
 
 const NAME_LONGEST: usize = 64;
 
@@ -34,18 +34,12 @@ pub struct WebhookFields {
 impl Registry {
     /// Creates a webhook with its own secret. Name, event types and address are required; it is enabled unless `fields`
     /// say otherwise.
-    pub async fn create_webhook(&self, service: Sid, fields: WebhookFields) -> Result<Webhook> {
+    pub async fn create_webhook(&self, service: Sid, mut fields: WebhookFields) -> Result<Webhook> {
+        // An empty value is refused.
+        fields.friendly_name.get_or_insert_default();
+        fields.event_types.get_or_insert_default();
+        fields.url.get_or_insert_default();
         self.change(service, move |service, draft| {
-            let missing = [
-                (fields.friendly_name.is_none(), "friendly_name"),
-                (fields.event_types.is_none(), "event_types"),
-                (fields.url.is_none(), "webhook_url"),
-            ];
-            if let Some((_, field)) = missing.into_iter().find(|(missing, _)| *missing) {
-                return Err(RegistryError::missing(field));
-            }
-            check_room(service.webhooks.len(), MOST, Item::Webhook)?;
-            let now = draft.now;
             let mut webhook = Webhook {
                 sid: draft.sid(SidKind::Webhook),
                 friendly_name: String::new(),
@@ -53,12 +47,12 @@ impl Registry {
                 url: String::new(),
                 status: WebhookStatus::Enabled,
                 secret: draft.bytes::<32>().to_vec(),
-                created: now,
-                updated: now,
+                created: draft.now,
+                updated: draft.now,
             };
             fields.apply(&mut webhook)?;
-            service.webhooks.push(webhook.clone());
             draft.audited = (Action::WebhookCreated, webhook.sid.to_string());
+            add(&mut service.webhooks, Item::Webhook, webhook.clone(), |_| false)?;
             Ok(webhook)
         })
         .await
@@ -67,13 +61,10 @@ impl Registry {
     /// Changes a webhook. Its secret stays.
     pub async fn update_webhook(&self, service: Sid, webhook: Sid, fields: WebhookFields) -> Result<Webhook> {
         self.change(service, move |service, draft| {
-            let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
-            let before = kept.clone();
             draft.audited = (Action::WebhookChanged, webhook.to_string());
+            let kept = found(service.webhooks.iter_mut(), Item::Webhook, |kept| kept.sid == webhook)?;
             fields.apply(kept)?;
-            if *kept != before {
-                kept.updated = draft.now;
-            }
+            kept.updated = draft.now;
             Ok(kept.clone())
         })
         .await
@@ -109,35 +100,31 @@ impl WebhookFields {
 
 /// At least one, each once.
 fn event_types(names: Vec<String>) -> Result<Vec<String>, String> {
-    let mut events: Vec<String> = Vec::new();
-    for name in names {
-        if name != EventType::EVERY && EventType::parse(&name).is_none() {
-            let known: Vec<&str> = EventType::ALL.into_iter().map(EventType::as_str).collect();
-            return Err(format!("must be *, or some of: {}", known.join(", ")));
-        }
-        if !events.contains(&name) {
-            events.push(name);
-        }
+    let is_known = |name: &String| name == EventType::EVERY || EventType::parse(name).is_some();
+    if names.is_empty() || !names.iter().all(is_known) {
+        let known = EventType::ALL.map(EventType::as_str).join(", ");
+        return Err(format!("must be *, or some of: {known}"));
     }
-    if events.is_empty() { Err("must have at least one, or be *".to_owned()) } else { Ok(events) }
+    let mut seen = HashSet::new();
+    Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let text = text.trim();
     let fits = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
             && url.has_host()
             && url.username().is_empty()
             && url.password().is_none()
             && url.fragment().is_none()
+            && url.as_str().len() <= URL_LONGEST
     };
-    let url = Url::parse(text).ok().filter(fits).filter(|url| url.as_str().len() <= URL_LONGEST);
-    url.map(|url| url.as_str().to_owned()).ok_or_else(|| {
+    let why = || {
         format!(
             "must be an address of at most {URL_LONGEST} characters that begins with http:// or https://, without a user \
              name, a password or a fragment"
         )
-    })
+    };
+    Url::parse(text.trim()).ok().filter(fits).map(String::from).ok_or_else(why)
 }
 
 crate::named! {
