@@ -84,9 +84,7 @@ pub enum ExportError {
     Io(#[from] io::Error),
     #[error("a record has no form in JSON: {0}")]
     Json(#[from] serde_json::Error),
-    #[error(
-        "the record of {what} cannot be read: {error}; {}", error.remedy()
-    )]
+    #[error("the record of {what} cannot be read: {error}")]
     Record {
         /// The subject of the record, masked.
         what: String,
@@ -111,7 +109,7 @@ impl<W: Write> Writer<W> {
     }
 
     pub fn write(&mut self, entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
-        let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
+        let kind = kinds.get(entry.key.kind).ok_or_else(|| RecordError::unknown(entry.key.kind));
         let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
         let (kind, record) =
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
@@ -288,13 +286,10 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedReco
 
 /// Checks that a stored record can be decoded and that its expiry matches its content.
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
-    let kind = kinds.get(entry.key.kind).ok_or(RecordError::Kind(entry.key.kind));
+    let kind = kinds.get(entry.key.kind).ok_or_else(|| RecordError::unknown(entry.key.kind));
     let checked = kind.and_then(|kind| match (kind.expires)(&entry.record)? {
         expires if expires == entry.expires => Ok(()),
-        _ => Err(RecordError::Contents {
-            what: kind.plural,
-            why: "its expiry is not the stored one".to_owned(),
-        }),
+        _ => Err(RecordError::contents(kind.plural, "its expiry is not the stored one")),
     });
     checked.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })
 }

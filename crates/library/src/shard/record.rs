@@ -1,5 +1,7 @@
 //! Records: what a shard keeps, and how it is written.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,57 +45,43 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     }
 }
 
-/// A stored record cannot be decoded.
+/// A stored record cannot be decoded. Says what the operator can do.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum RecordError {
-    /// Written by a newer version of the program.
-    #[error(
-        "a record of {what} has version {found}, and this program reads version {VERSION}: a newer version of onceward \
-         wrote it"
-    )]
-    Version {
-        /// [`Record::PLURAL`].
-        what: &'static str,
-        /// The version found.
-        found: u8,
-    },
-    /// The bytes are not a record of this kind.
-    #[error("a record of {what} cannot be decoded: {why}")]
-    Contents {
-        /// [`Record::PLURAL`].
-        what: &'static str,
-        /// The decoder's error.
-        why: String,
-    },
-    /// The kind is not known.
-    #[error("a record has kind {0}, which this program does not know: a newer version of onceward wrote it")]
-    Kind(u8),
+#[error("{why}; {remedy}")]
+pub struct RecordError {
+    why: String,
+    remedy: &'static str,
 }
 
 impl RecordError {
-    /// What the operator can do, as a continuation of the message.
-    pub const fn remedy(&self) -> &'static str {
-        match self {
-            Self::Version { .. } | Self::Kind(_) => {
-                "install that version or a later one; see \"Downgrade\" in docs/operate/deploy.md"
-            }
-            Self::Contents { .. } => {
-                "restore the data directory from a backup; see \"When a start is refused\" in \
-                 docs/operate/data-directory.md"
-            }
-        }
+    /// The kind is not known.
+    pub fn unknown(kind: u8) -> Self {
+        Self::newer(&format!("a record has kind {kind}, which this program does not know"))
     }
 
-    fn contents<R: Record>(why: &impl ToString) -> Self {
-        Self::Contents { what: R::PLURAL, why: why.to_string() }
+    fn newer(what: &str) -> Self {
+        let why = format!("{what}: a newer version of onceward wrote it");
+        let remedy = "install that version or a later one; see \"Downgrade\" in docs/operate/deploy.md";
+        Self { why, remedy }
+    }
+
+    /// The bytes are not a record of a kind with this [`Record::PLURAL`].
+    pub fn contents(plural: &str, why: impl fmt::Display) -> Self {
+        let why = format!("a record of {plural} cannot be decoded: {why}");
+        let remedy = "restore the data directory from a backup; see \"When a start is refused\" in \
+                      docs/operate/data-directory.md";
+        Self { why, remedy }
     }
 }
 
 fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {
+    let what = R::PLURAL;
     match found {
         VERSION => Ok(()),
-        0 => Err(RecordError::contents::<R>(&"it has version 0, and versions begin with 1")),
-        found => Err(RecordError::Version { what: R::PLURAL, found }),
+        0 => Err(RecordError::contents(what, "it has version 0, and versions begin with 1")),
+        _ => Err(RecordError::newer(&format!(
+            "a record of {what} has version {found}, and this program reads version {VERSION}"
+        ))),
     }
 }
 
@@ -114,9 +102,10 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
 /// # Errors
 /// [`RecordError`] if they are no record of this kind, or one of a newer version.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
-    let (version, body) = bytes.split_first().ok_or_else(|| RecordError::contents::<R>(&"it is empty"))?;
+    let (version, body) =
+        bytes.split_first().ok_or_else(|| RecordError::contents(R::PLURAL, "it is empty"))?;
     check_version::<R>(*version)?;
-    postcard::from_bytes(body).map_err(|error| RecordError::contents::<R>(&error))
+    postcard::from_bytes(body).map_err(|error| RecordError::contents(R::PLURAL, error))
 }
 
 /// A record on its way between transactions, tables, lists and the store.
@@ -177,12 +166,13 @@ impl Kinds {
             expires: |bytes| Ok(decode::<R>(bytes)?.expires()),
             slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
             to_json: |bytes| {
-                serde_json::to_value(decode::<R>(bytes)?).map_err(|error| RecordError::contents::<R>(&error))
+                serde_json::to_value(decode::<R>(bytes)?)
+                    .map_err(|error| RecordError::contents(R::PLURAL, error))
             },
             from_json: |version, value| {
                 check_version::<R>(version)?;
                 let record = serde_json::from_value::<R>(value);
-                Ok(encode(&record.map_err(|error| RecordError::contents::<R>(&error))?))
+                Ok(encode(&record.map_err(|error| RecordError::contents(R::PLURAL, error))?))
             },
         });
         self

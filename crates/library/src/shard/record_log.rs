@@ -8,16 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::core::Subject;
 use super::list::{FIRST, LAST, List, Places, Shared};
 use super::record::{Record, RecordKey, decode_own, service_of};
 use super::refusal::Refusal;
 use super::shards::Shards;
 use super::transaction::Transaction;
 use crate::domain::{ServiceId, Timestamp};
-
-/// Records that are erased at once.
-const ERASED_AT_ONCE: usize = 512;
 
 /// A record with a time. It belongs to the service with which its id begins: a service with more than half of the records
 /// loses its oldest ones first, if there are too many in all.
@@ -82,16 +78,11 @@ impl<T> LogPart<T> {
 }
 
 /// A handle on the records of all shards.
+#[derive(Clone)]
 pub struct RecordLog<R> {
     shards: Shards,
     shared: Arc<Shared>,
     kind: PhantomData<fn() -> R>,
-}
-
-impl<R> Clone for RecordLog<R> {
-    fn clone(&self) -> Self {
-        Self { shards: self.shards.clone(), shared: Arc::clone(&self.shared), kind: PhantomData }
-    }
 }
 
 impl<R: LogRecord> RecordLog<R> {
@@ -218,38 +209,5 @@ impl<R: LogRecord> RecordLog<R> {
         let has_more = found.len() == most;
         let records = found.into_iter().skip(skip).take(limit).map(|(_, _, part)| part).collect();
         Ok(LogPart { records, has_more, stopped })
-    }
-
-    /// Removes the records of a service that fit and may go. Returns `true` if one fits.
-    ///
-    /// # Errors
-    /// [`Refusal`]: some may be left.
-    pub async fn erase(
-        &self,
-        service: ServiceId,
-        fits: impl Fn(&R) -> bool,
-        may_go: impl Fn(&R) -> bool + Copy + Send + 'static,
-    ) -> Result<bool, Refusal> {
-        let mut about = Vec::new();
-        let find = |records: Vec<(RecordKey, R)>, _| {
-            about.extend(records.into_iter().filter(|(_, record)| fits(record)).map(|(key, _)| key));
-            Continue(())
-        };
-        self.for_each_page(Some(&[service]), None, find).await?;
-        let erase = |RecordKey { slot, id, .. }: &RecordKey| {
-            let (slot, id) = (*slot, *id);
-            self.shards.decide(Subject { slot, id }, move |view| {
-                if view.get::<R>(id).is_some_and(|record| may_go(&record)) {
-                    view.put::<R>(id, None);
-                }
-                Ok::<_, Refusal>(())
-            })
-        };
-        for keys in about.chunks(ERASED_AT_ONCE) {
-            for erased in keys.iter().map(erase).collect::<Vec<_>>() {
-                erased.await.unwrap_or(Err(Refusal::Stopping))?;
-            }
-        }
-        Ok(!about.is_empty())
     }
 }

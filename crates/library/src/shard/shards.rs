@@ -1,8 +1,8 @@
 //! The start of the shards, and the handle on all of them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use parking_lot::Mutex;
 use ractor::{Actor as _, ActorStatus, MessagingErr};
 use rand::SeedableRng as _;
@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use tokio::sync::{MutexGuard, oneshot};
 
 use super::actor::{Mailbox, ShardActor, ShardMessage, Shared};
-use super::core::{Command, Core, Load, ShardSettings, Subject};
-use super::record::{Kinds, Record, RecordError, RecordKey, Stored};
+use super::core::{Command, Core, Decide, Load, ShardSettings, Subject};
+use super::record::{Kinds, Record, RecordError, RecordKey};
 use super::refusal::Refusal;
 use super::tables::{Change, Records, Tables, first};
 use super::transaction::Transaction;
@@ -27,7 +27,7 @@ pub enum ShardStartError {
     #[error("the records could not be loaded from the store: {0}")]
     Store(#[from] StoreError),
     /// A record cannot be decoded.
-    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    #[error(transparent)]
     Record(#[from] RecordError),
     /// The actors could not start.
     #[error("the shards could not start: {0}")]
@@ -110,10 +110,6 @@ impl Shards {
         &self.0.shared.metrics
     }
 
-    fn mailbox(&self, slot: u8) -> &Mailbox {
-        &self.0.mailboxes[usize::from(slot) % self.count()]
-    }
-
     /// Returns `true` if every shard is running.
     pub fn is_complete(&self) -> bool {
         self.0.mailboxes.iter().all(|shard| shard.get_status() == ActorStatus::Running)
@@ -122,7 +118,8 @@ impl Shards {
     /// Hands a command to the shard that owns its slot.
     pub fn submit(&self, command: impl Into<Command>) {
         let command = command.into();
-        let sent = self.mailbox(command.subject.slot).cast(ShardMessage::Command(command));
+        let shard = &self.0.mailboxes[usize::from(command.subject.slot) % self.count()];
+        let sent = shard.cast(ShardMessage::Command(command));
         if let Err(MessagingErr::SendErr(ShardMessage::Command(Command { decide, .. }))) = sent {
             decide(Err(Refusal::Stopping));
         }
@@ -136,27 +133,25 @@ impl Shards {
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        let decide = move |view: Result<&mut Transaction<'_>, Refusal>| {
-            let view = match view {
-                Ok(view) => view,
-                Err(refusal) => {
-                    // The caller finds free what the change held.
-                    drop(decide);
-                    let _ = reply.send(Err(refusal.into()));
-                    return None;
+        let decide: Decide = Box::new(move |view| {
+            let is_refused = view.is_err();
+            let made = view.map_err(E::from).and_then(|view| {
+                let made = decide(view);
+                if made.is_err() {
+                    view.discard();
                 }
-            };
-            let made = decide(view);
-            if made.is_err() {
-                view.discard();
+                made
+            });
+            if is_refused {
+                let _ = reply.send(made);
+                return None;
             }
-            let then: super::core::Then = Box::new(move |fate, _| {
+            Some(Box::new(move |fate, _| {
                 let _ = reply.send(fate.map_err(E::from).and(made));
                 None
-            });
-            Some(then)
-        };
-        self.submit(Command { subject, load: Load::Unbounded, decide: Box::new(decide) });
+            }))
+        });
+        self.submit(Command { subject, load: Load::Unbounded, decide });
         answer
     }
 
@@ -182,26 +177,19 @@ impl Shards {
         self.read(key.slot, move |view| view.get(key.id)).await
     }
 
-    /// The live records under these keys, encoded, in no exact order. The caller decodes them, because a shard that
+    /// The live records under these keys, encoded. The caller decodes them, because a shard that
     /// decodes decides nothing meanwhile.
     ///
     /// # Errors
     /// As [`Shards::read`].
     pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
-        let mut by_shard = BTreeMap::<usize, Vec<RecordKey>>::new();
-        for key in keys {
-            by_shard.entry(usize::from(key.slot) % self.count()).or_default().push(key);
-        }
-        let mut found = Vec::new();
-        for keys in by_shard.into_values() {
-            let Some(RecordKey { slot, .. }) = keys.first().copied() else { continue };
-            let get = move |view: &Transaction<'_>| {
-                let stored = keys.into_iter().filter_map(|key| Some((key, view.tables.stored(&key)?)));
-                stored.filter(|(_, Stored { expires, .. })| view.now() < *expires).collect::<Records>()
+        let get = async |key: RecordKey| {
+            let live = move |view: &Transaction<'_>| {
+                view.tables.stored(&key).filter(|stored| view.now() < stored.expires)
             };
-            found.append(&mut self.read(slot, get).await?);
-        }
-        Ok(found)
+            Ok(self.read(key.slot, live).await?.map(|stored| (key, stored)))
+        };
+        Ok(try_join_all(keys.into_iter().map(get)).await?.into_iter().flatten().collect())
     }
 
     /// Waits for the turn to read one page of a list. All lists together read one page at a time, and the network and
@@ -240,7 +228,7 @@ impl Shards {
     pub(super) fn set_up(&self, set_up: impl Fn(&mut Tables) + Clone + Send + 'static) {
         for slot in self.one_of_each() {
             let set_up = set_up.clone();
-            let decide = Box::new(move |view: Result<&mut Transaction<'_>, Refusal>| {
+            let decide: Decide = Box::new(move |view| {
                 set_up(view.ok()?.tables);
                 None
             });
@@ -250,16 +238,7 @@ impl Shards {
 
     /// Tells `follower` the durable changes of a kind, those of a decision together, and first all records.
     pub fn follow<R: Record>(&self, follower: impl FnMut(&[&Change]) + Clone + Send + 'static) {
-        self.set_up(move |tables| {
-            let mut follower = follower.clone();
-            let told = move |changes: &[Change]| {
-                let of_kind: Vec<&Change> = changes.iter().filter(|of| of.key.kind == R::KIND).collect();
-                if !of_kind.is_empty() {
-                    follower(&of_kind);
-                }
-            };
-            tables.follow(R::KIND, Box::new(told));
-        });
+        self.set_up(move |tables| tables.follow(R::KIND, Box::new(follower.clone())));
     }
 
     /// Waits until everything that the shards were asked before is durable. A refusal by the store is ignored.
@@ -269,32 +248,17 @@ impl Shards {
         }
     }
 
-    /// Returns once every shard has decided what it was asked before, whatever the store says.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] if a shard does not run.
-    pub async fn ping_shards(&self) -> Result<(), Refusal> {
-        for slot in self.one_of_each() {
-            let (reply, answer) = oneshot::channel();
-            let decide = Box::new(move |view: Result<&mut Transaction<'_>, Refusal>| {
-                let _ = reply.send(view.err());
-                None
-            });
-            self.submit(Command { subject: Subject::of_slot(slot), load: Load::Settlement, decide });
-            if let Ok(Some(Refusal::Stopping)) | Err(_) = answer.await {
-                return Err(Refusal::Stopping);
-            }
-        }
-        Ok(())
-    }
-
     /// Returns once every shard and the store have answered. A store that refuses writes answers; one that hangs does
     /// not.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] if a shard does not run or the store has ended.
     pub async fn ping(&self) -> Result<(), Refusal> {
-        self.ping_shards().await?;
+        for slot in self.one_of_each() {
+            if self.read(slot, |_| ()).await == Err(Refusal::Stopping) {
+                return Err(Refusal::Stopping);
+            }
+        }
         let (done, answered) = oneshot::channel();
         // An empty batch passes through the journal's queue and writes nothing.
         self.0.shared.store.commit(Vec::new(), Box::new(|result| drop(done.send(result))));

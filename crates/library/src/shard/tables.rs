@@ -13,8 +13,8 @@ use crate::domain::Timestamp;
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;
 
-/// Is told durable changes of all kinds, and first all records of its own.
-pub type Follower = Box<dyn FnMut(&[Change]) + Send>;
+/// Is told the durable changes of a kind, those of a decision together.
+pub type Follower = Box<dyn FnMut(&[&Change]) + Send>;
 
 /// A record before and after a decision.
 pub struct Change {
@@ -31,7 +31,7 @@ pub struct Change {
 pub struct Tables {
     table: Table,
     kinds: BTreeMap<u8, OfKind>,
-    followers: Vec<Follower>,
+    followers: Vec<(u8, Follower)>,
     /// The record at which the sweep continues.
     sweep_at: Option<RecordKey>,
     added_since_sweep: usize,
@@ -95,7 +95,7 @@ impl Tables {
     /// # Errors
     /// [`RecordError`] if its kind is unknown, or it cannot be decoded.
     pub fn load(&mut self, key: RecordKey, record: &[u8], kinds: &Kinds) -> Result<(), RecordError> {
-        let expires = (kinds.get(key.kind).ok_or(RecordError::Kind(key.kind))?.expires)(record)?;
+        let expires = (kinds.get(key.kind).ok_or_else(|| RecordError::unknown(key.kind))?.expires)(record)?;
         self.set(key, Some(Stored { bytes: Bytes::copy_from_slice(record), expires }));
         Ok(())
     }
@@ -127,7 +127,12 @@ impl Tables {
 
     /// These changes are durable.
     pub fn tell(&mut self, changes: &[Change]) {
-        self.followers.iter_mut().for_each(|follower| follower(changes));
+        for (kind, follower) in &mut self.followers {
+            let of_kind: Vec<&Change> = changes.iter().filter(|change| change.key.kind == *kind).collect();
+            if !of_kind.is_empty() {
+                follower(&of_kind);
+            }
+        }
     }
 
     /// All records of a kind, as changes.
@@ -136,10 +141,10 @@ impl Tables {
         records.map(|entry| Change { key: entry.key, before: None, after: Some(entry.stored()) })
     }
 
-    /// Tells `follower` the present records of a kind, and all changes from now on.
-    pub(super) fn follow(&mut self, kind: u8, mut follower: Follower) {
-        follower(&self.all_of(kind).collect::<Vec<_>>());
-        self.followers.push(follower);
+    /// Tells `follower` the present records of a kind, and all changes from now on. A kind has one follower.
+    pub(super) fn follow(&mut self, kind: u8, follower: Follower) {
+        self.followers.push((kind, follower));
+        self.tell(&self.all_of(kind).collect::<Vec<_>>());
     }
 
     /// Keeps a list of the records of a kind.

@@ -144,6 +144,17 @@ impl World {
         self.shards.decide(subject, move |view| Ok(decide(subject.id, action, view)))
     }
 
+    /// Returns once the shard of the subjects has decided what it was asked before, whatever the store says.
+    async fn decided(&self) {
+        let (reply, answer) = oneshot::channel();
+        let decide: Decide = Box::new(|_| {
+            reply.send(()).expect("the test waits");
+            None
+        });
+        self.shards.submit(Command { subject: ONE, load: Load::Settlement, decide });
+        answer.await.expect("an answer");
+    }
+
     async fn reply_to(&self, subject: Subject, action: VoucherAction) -> VoucherReply {
         self.ask(subject, action).await.expect("an answer")
     }
@@ -193,7 +204,7 @@ async fn what_is_answered_or_read_is_durable_first_and_followers_learn_of_it_the
     world.store.waiting(1).await;
     let mut second = world.ask(TWO, VoucherAction::Issue(20));
     let mut reader = world.ask(ONE, VoucherAction::Spend(11));
-    world.shards.ping_shards().await.expect("shards that run");
+    world.decided().await;
     assert!(answer.try_recv().is_err() && second.try_recv().is_err() && reader.try_recv().is_err());
     assert_eq!((world.durable(ONE), told()), ((None, None), 0));
     world.store.release();
@@ -222,7 +233,7 @@ async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
         world.ask(TWO, VoucherAction::Issue(20)),
         world.ask(ONE, VoucherAction::Spend(1)),
     ];
-    world.shards.ping_shards().await.expect("shards that run");
+    world.decided().await;
     world.store.fail_held(StoreFault::Unavailable);
     world.store.release();
     let refused = Ok(Err(Refusal::StoreUnavailable));
@@ -319,7 +330,7 @@ async fn a_batch_has_no_more_records_than_the_store_takes() {
     let subjects = (0..21).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
     let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
     let reader = world.ask(ONE, VoucherAction::Spend(9));
-    world.shards.ping_shards().await.expect("shards that run");
+    world.decided().await;
     world.store.release();
     assert_eq!(first.await, Ok(Ok(Some(2))));
     for answer in answers {
@@ -350,22 +361,6 @@ async fn a_batch_has_no_more_bytes_than_the_store_takes_and_more_are_refused_alo
         assert_eq!(answer.await, Ok(Ok(Some(5))));
     }
     assert_eq!((world.store.largest_commit(), world.store.snapshot().len()), (3, 10));
-}
-
-#[tokio::test]
-async fn records_are_erased_from_memory_and_disk_unless_the_store_refuses() {
-    let world = World::new().await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
-    let erase = || log.erase(service_of(&ONE.id), |_| true, |voucher: &Voucher| voucher.left < 10);
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    erase().await.expect("it may not go");
-    assert_eq!(world.seen(ONE).await.0, Some(10));
-    world.reply_to(ONE, VoucherAction::Issue(9)).await.expect("issued");
-    world.store.fail_next([StoreFault::Unavailable]);
-    assert_eq!(erase().await, Err(Refusal::StoreUnavailable));
-    assert_eq!(world.seen(ONE).await.0, Some(9));
-    erase().await.expect("erased");
-    assert_eq!((world.seen(ONE).await.0, world.durable(ONE).0), (None, None));
 }
 
 #[tokio::test]
@@ -574,17 +569,6 @@ async fn oldest(log: &RecordLog<Voucher>) -> Option<u32> {
     let (until, fits, limit) = (None, |_: &Voucher| true, usize::MAX);
     let range = LogRange { since: START, until, fits, skip: 0, limit, read: limit };
     log.list(None, range).await.expect("a list").records.last().map(|voucher| voucher.left)
-}
-
-#[tokio::test]
-async fn what_is_erased_from_a_log_is_what_fits_and_may_go() {
-    let world = listed(300).await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
-    let erase = async |amount| log.erase(ServiceId::DEFAULT, |v| v.left <= amount, |v| v.left != 0).await;
-    assert_eq!((erase(1).await, log.count(), oldest(&log).await), (Ok(true), 200, Some(0)));
-    assert_eq!((erase(0).await, log.count()), (Ok(true), 200));
-    let of_another = log.erase(ServiceId::new(1), |_| true, |_| true).await;
-    assert_eq!((of_another, log.count()), (Ok(false), 200));
 }
 
 #[tokio::test(start_paused = true)]

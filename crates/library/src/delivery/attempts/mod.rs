@@ -85,17 +85,6 @@ impl Attempts {
         Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, log)))
     }
 
-    /// Removes every record of this number without a planned message, also those that an import under another server key
-    /// left in another slot. They are gone from memory, and from the disk with the next commit. Returns `true` if there was
-    /// a record; [`AttemptLog::erase`] removes those with a planned message.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
-    pub async fn erase(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
-        self.log.erase(service, |log| log.number == number, |log| log.plan.is_none()).await
-    }
-
     /// The services with a record of this number.
     ///
     /// # Errors
