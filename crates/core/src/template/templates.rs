@@ -69,13 +69,6 @@ impl Templates {
         })
     }
 
-    /// The standard messages that numbers get where a request names no language.
-    pub fn unasked(&self, of_service: Option<Locale>) -> impl Iterator<Item = &'static StandardMessage> {
-        let only = of_service.or_else(|| (!self.api.by_country).then_some(Locale::ENGLISH));
-        let only = only.and_then(StandardMessage::nearest);
-        StandardMessage::all().iter().filter(move |message| only.is_none_or(|only| only == *message))
-    }
-
     /// Whether the settings have a text in the language, or the standard message is in it.
     pub fn has_language(&self, locale: Locale) -> bool {
         let is_own = |tag| self.api.local.iter().any(|local| local.locale == Some(tag));

@@ -11,7 +11,7 @@ use super::prices::Pricing;
 use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};
 use super::values::{ListenAddress, is_exposed};
-use crate::domain::{Channel, CodeLength, GatewayName, Locale};
+use crate::domain::{Channel, CodeLength, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates};
 
@@ -57,26 +57,13 @@ pub fn warn_of_redis(c: &mut Config) {
     }
 }
 
-/// Refuses a lockout that leaves an attacker too many guesses.
-pub fn lockout(policy: &Policy, c: &mut Config) {
-    // The codes of /send-code always have six digits.
-    let length = policy.code.length.min(CodeLength::SIX);
-    let weakest = Policy { code: SendOptions { length, ..policy.code }, ..*policy };
-    if let Err(why) = weakest.check_strength() {
-        c.wrong("otp-lock-timeout", format!("it {why}"));
-    }
-}
-
-/// Refuses a currency that is none. Warns of `money-per-day` without `prices`; `max-price` needs them.
+/// Warns of `money-per-day` without `prices`; `max-price` needs them.
 pub fn prices<'a>(
     mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
     pricing: &Pricing,
     c: &mut Config,
 ) {
-    let Pricing { prices, currency } = pricing;
-    let is_code = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_alphabetic());
-    c.wrong_if(!is_code, "currency", "it must be three letters of ISO 4217, such as EUR");
-    if prices.is_none() {
+    if pricing.prices.is_none() {
         let is_bounded = rules.clone().any(|rules| rules.max_price.is_some());
         c.wrong_if(
             is_bounded,
@@ -88,11 +75,17 @@ pub fn prices<'a>(
     }
 }
 
-/// Warns of settings that are weaker than the standards ask for or than they look.
-pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Config) {
+/// Refuses a lockout that leaves an attacker too many guesses. Warns of settings that are weaker than the standards ask for
+/// or than they look.
+pub fn policy(policy: &Policy, bounds: &Bounds, c: &mut Config) {
     /// A longer lockout is probably one that was meant in seconds.
     const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
     let SendOptions { length, life } = policy.code;
+    // The codes of /send-code always have six digits.
+    let code = SendOptions { length: length.min(CodeLength::SIX), life };
+    if let Err(why) = (Policy { code, ..*policy }).check_strength() {
+        c.wrong("otp-lock-timeout", format!("it {why}"));
+    }
     let few_digits = "otp-length is below the 6 digits that NIST SP 800-63B-4 (3.1.3.2) asks for";
     c.warn_if(length < CodeLength::SIX, few_digits);
     let long_life = "otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows";
@@ -103,9 +96,8 @@ pub fn warn_of_weakness(policy: &Policy, bounds: &Bounds, c: &mut Config) {
     c.warn_if(bounds.graceful_stop < bounds.send_budget, short_stop);
 }
 
-/// Checks what does not depend on the gateways.
-pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Config) {
-    delivery.voice_fallback &= delivery.voice;
+/// Checks what `public-url` is needed for, and that each channel of the workflow has a gateway.
+pub fn delivery(delivery: &DeliverySettings, inputs: &Inputs, gateways: &GatewaySettings, c: &mut Config) {
     let (url, is_unknown) = (delivery.public_url.as_deref(), delivery.public_url.is_none());
     let exposed =
         "public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted";
@@ -115,36 +107,12 @@ pub fn delivery(delivery: &mut DeliverySettings, inputs: &Inputs, c: &mut Config
     let blind = "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of \
                  its time";
     c.warn_if(!delivery.workflow.is_empty() && is_unknown, blind);
-}
-
-/// Checks the settings against the gateways and the life of a code.
-pub fn delivery_with(
-    gateways: &GatewaySettings,
-    delivery: &DeliverySettings,
-    life: Duration,
-    c: &mut Config,
-) {
-    // Providers that hold the code let it live for minutes, and people see messages that they were sent 20 s ago.
-    let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
-    let holder = holders.into_iter().find(|name| gateways.routing.names(*name));
-    if let Some(holder) = holder.filter(|_| life < Duration::from_secs(60)) {
-        c.found.warn(format!(
-            "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
-             \"10m\" lets both end together",
-            humantime::format_duration(life)
-        ));
-    }
     // A call that no gateway makes is an error of `voice`.
     let serves = |channel| if channel == Channel::Call { delivery.voice } else { gateways.serves(channel) };
-    let unserved = delivery.workflow.iter().map(|step| step.channel).find(|channel| !serves(*channel));
-    if let Some(channel) = unserved {
-        let remedy = if channel == Channel::Call {
-            "set \"voice\" to true"
-        } else {
-            "no gateway of otp-sms-provider serves it"
-        };
-        let problem = format!("it has the channel {:?}: {remedy}", channel.as_str());
-        c.wrong("workflow", problem);
+    if let Some(step) = delivery.workflow.iter().find(|step| !serves(step.channel)) {
+        let channel = step.channel.as_str();
+        let remedy = "no gateway of otp-sms-provider serves it; \"call\" also needs \"voice\": true";
+        c.wrong("workflow", format!("it has the channel {channel:?}: {remedy}"));
     }
 }
 

@@ -82,15 +82,6 @@ fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<
     sender.as_ref().map(shown).serialize(to)
 }
 
-/// Where APIs answer, unless another address is given.
-const API_URL: &str = "https://api.twilio.com";
-const VERIFY_URL: &str = "https://verify.twilio.com";
-
-const PHONE_NUMBER: &str = "TWILIO_PHONE_NUMBER";
-const MESSAGING_SERVICE_SID: &str = "TWILIO_MESSAGING_SERVICE_SID";
-const SERVICES_ID: &str = "TWILIO_SERVICES_ID";
-const BASE_URL: &str = "TWILIO_BASE_URL";
-
 /// Without what a gateway cannot be used.
 fn needs(name: GatewayName) -> String {
     let beside = |what| format!("a {what} beside TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN");
@@ -100,7 +91,7 @@ fn needs(name: GatewayName) -> String {
         GatewayName::TwilioVoice => {
             beside("TWILIO_VOICE_NUMBER, or a TWILIO_PHONE_NUMBER with + and country code,")
         }
-        GatewayName::TwilioVerify => beside(SERVICES_ID),
+        GatewayName::TwilioVerify => beside("TWILIO_SERVICES_ID"),
         GatewayName::Http | GatewayName::Named(_) => format!("\"{name}\" in \"gateways\" of config.json"),
         GatewayName::Sinch | GatewayName::Mada => needed_variables(name).collect::<Vec<_>>().join(", "),
     }
@@ -117,8 +108,8 @@ const SENDER: &str =
 
 impl Variables {
     fn twilio(&self, inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
-        let has_sender = [PHONE_NUMBER, MESSAGING_SERVICE_SID, SERVICES_ID, "TWILIO_VOICE_NUMBER"];
-        let has_sender = has_sender.into_iter().any(|name| c.is_given(name));
+        let has_sender = ["PHONE_NUMBER", "MESSAGING_SERVICE_SID", "SERVICES_ID", "VOICE_NUMBER"];
+        let has_sender = has_sender.into_iter().any(|name| c.is_given(&format!("TWILIO_{name}")));
         let (sid, token) = (&self.twilio_account_sid, &self.twilio_auth_token);
         let needed = [
             (sid.is_some(), "TWILIO_ACCOUNT_SID"),
@@ -128,7 +119,11 @@ impl Variables {
         let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
         let is_usable = is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c);
         let (true, Some(sid), Some(token)) = (is_usable, sid, token) else { return Vec::new() };
-        let (api, of_verify) = self.addresses(c);
+        let api = self.twilio_base_url.as_deref().unwrap_or("https://api.twilio.com");
+        warn_if_exposed("TWILIO_BASE_URL", api, c);
+        // Twilio's own APIs have different hosts; a replacement of Twilio has one for all.
+        let host = if is_twilio_host(api) { "://verify." } else { "://api." };
+        let of_verify = api.replacen("://api.", host, 1);
         // A messaging service comes before a number.
         let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
         let sender = service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number));
@@ -141,12 +136,12 @@ impl Variables {
         let account =
             |base_url| TwilioAccount { account_sid: sid.clone(), auth_token: token.clone(), base_url };
         let messages = sender.map(|sender| {
-            let account = account(api.clone());
+            let account = account(api.to_owned());
             ProviderSettings::TwilioMessages(TwilioSettings { account, sender, whatsapp })
         });
         let of_texts = || read_number(self.twilio_phone_number.as_deref()?);
         let voice = self.twilio_voice_number.or_else(of_texts).map(|from| {
-            let (account, from, gate) = (account(api), from.e164(), inputs.voice_gate);
+            let (account, from, gate) = (account(api.to_owned()), from.e164(), inputs.voice_gate);
             ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate })
         });
         let verify = self.twilio_services_id.clone().map(|service_sid| {
@@ -154,18 +149,6 @@ impl Variables {
             ProviderSettings::TwilioVerify(TwilioVerifySettings { account, service_sid })
         });
         [messages, voice, verify].into_iter().flatten().collect()
-    }
-
-    /// The base URLs of messages and calls, and of Verify. Twilio's own APIs have different hosts; a replacement of
-    /// Twilio has one for all.
-    fn addresses(&self, c: &mut Config) -> (String, String) {
-        let Some(url) = &self.twilio_base_url else {
-            c.row(BASE_URL, format!("{API_URL} and {VERIFY_URL}"), "the default");
-            return (API_URL.to_owned(), VERIFY_URL.to_owned());
-        };
-        warn_if_exposed(BASE_URL, url, c);
-        let verify = if is_twilio_host(url) { url.replacen("://api.", "://verify.", 1) } else { url.clone() };
-        (url.clone(), verify)
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
-use serde_json::Value;
 
 use super::captcha::{self, CaptchaKeys};
 use super::checks;
@@ -174,12 +173,11 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         c.ignored(&origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
-    checks::delivery(&mut delivery, &inputs, c);
+    delivery.voice_fallback &= delivery.voice;
     let errors = c.found.count();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
-        checks::delivery_with(&gateways, &delivery, inputs.otp_timeout, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         gateways
     });
@@ -187,13 +185,13 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         c.found.truncate(errors);
     }
     let gateways = gateways.unwrap_or_else(GatewaySettings::simulator);
+    checks::delivery(&delivery, &inputs, &gateways, c);
     let policy = inputs.policy();
-    checks::lockout(&policy, c);
-    checks::warn_of_weakness(&policy, &bounds, c);
+    checks::policy(&policy, &bounds, c);
     let brand = brand(&inputs, c);
     let templates = checks::templates(&inputs, &brand, c);
     let catalog = templates::check(std::mem::take(&mut inputs.templates), &templates, c);
-    let services = services::check(std::mem::take(&mut inputs.services), &catalog, &templates, c);
+    let services = services::check(std::mem::take(&mut inputs.services), &catalog, c);
     let account = account_of(&variables, c);
     let guards = services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::prices(guards, &pricing, c);
@@ -213,10 +211,6 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         audit_retention: inputs.audit_retention,
     };
     c.wrong_if(storage.data_dir.as_os_str().is_empty(), "data-dir", "it must be the path of a directory");
-    if storage.server_key_file.is_none() {
-        let origin = "the default: server.key in data-dir, created at the first start";
-        c.row("key-file", Value::Null, origin);
-    }
     storage.below(directory);
     Settings {
         listen,
@@ -259,17 +253,15 @@ fn tls(at: &Inputs, directory: &Path, c: &mut Config) -> Option<TlsFiles> {
 
 /// `brand`, or else `service_name`, or else our own name. Empty counts as not given.
 fn brand(inputs: &Inputs, c: &mut Config) -> String {
-    for (key, given) in [("brand", &inputs.brand), ("service_name", &inputs.service_name)] {
-        let Some(brand) = given.as_deref().map(str::trim).filter(|brand| !brand.is_empty()) else { continue };
-        if let Err(why) = short_name(brand, 100) {
-            c.wrong(key, format!("it is put into messages, and {why}"));
-        }
-        let origin = c.origin(key);
-        c.row("brand", brand, &origin);
-        return brand.to_owned();
+    let given = [("brand", &inputs.brand), ("service_name", &inputs.service_name)];
+    let given = given.map(|(key, brand)| (key, brand.as_deref().unwrap_or_default().trim()));
+    let (key, brand) = given.into_iter().find(|(_, brand)| !brand.is_empty()).unwrap_or(("", OWN_BRAND));
+    if let Err(why) = short_name(brand, 100) {
+        c.wrong(key, format!("it is put into messages, and {why}"));
     }
-    c.row("brand", OWN_BRAND, "the default");
-    OWN_BRAND.to_owned()
+    let origin = c.origin(key);
+    c.row("brand", brand, &origin);
+    brand.to_owned()
 }
 
 /// The account's credentials: both, or neither.

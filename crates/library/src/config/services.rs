@@ -17,7 +17,7 @@ use super::errors::ConfigErrors;
 use super::guard::GuardSettings;
 use super::read::read;
 use super::sources::Config;
-use super::templates::{Template, shortest, warn_of_parts};
+use super::templates::Template;
 use super::values::{is_origin, is_page_url, template_sid};
 use crate::domain::{
     ApiSecret, Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, NumberPattern, PhoneNumber,
@@ -25,7 +25,7 @@ use crate::domain::{
     friendly_name, optional, short_name, time_text, workflow_text,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use crate::template::{StandardMessage, Templates};
+use crate::template::StandardMessage;
 
 /// Everything that a user can set on a service. A field is a key of `services` in config.json (`code-length`), a parameter
 /// of requests (`CodeLength`), a part of the record, and, where Twilio's service has it, a field of answers
@@ -558,14 +558,12 @@ pub struct ServiceObject {
 pub(super) fn check(
     services: BTreeMap<String, Map<String, Value>>,
     templates: &[Template],
-    checks: &Templates,
     c: &mut Config,
 ) -> Vec<ConfiguredService> {
     let built_in: Vec<Template> = Template::built_in().collect();
     let templates: Vec<&Template> = built_in.iter().chain(templates).collect();
     let why = "the service \"default\" is described by the top-level keys, such as otp-length";
     let is_taken = |name: &str| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME);
-    let mut known = BTreeMap::new();
     let mut checked = Vec::new();
     for (name, mut members) in c.named("services", services, why, is_taken) {
         let path = format!("services.{name}");
@@ -584,18 +582,7 @@ pub(super) fn check(
             let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
             c.wrong(&format!("{path}.{key}"), format!("it {why}{hint}"));
         }
-        if settings.default_template.is_none() {
-            let standard = checks.unasked(settings.locale).map(|message| {
-                let text = message.text.replace("{brand}", "{friendly_name}");
-                (message.locale, shortest(&text, &settings.friendly_name))
-            });
-            warn_of_parts(&path, standard, settings.code_length, checks, c);
-        }
         let origin = c.origin("services");
-        // Two with one name cannot be distinguished in messages, nor on the command line.
-        if let Some(other) = known.insert(settings.friendly_name.clone(), name.clone()) {
-            c.found.warn(format!("services.{other} and services.{name} have the same friendly-name"));
-        }
         checked.push(ConfiguredService { name, settings, test_numbers, guard, origin });
     }
     checked

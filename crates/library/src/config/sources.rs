@@ -329,17 +329,10 @@ impl Config {
                 }
             } else if let Some(meant) = self.meant(&name) {
                 self.put(&meant, text.into(), origin);
-            } else if name.starts_with(PREFIX) || self.is_slip(&name) {
+            } else if name.starts_with(PREFIX) {
                 self.note_unknown(&name, &origin);
             }
         }
-    }
-
-    /// Whether a variable looks like one that other programs may have too, misspelt.
-    fn is_slip(&self, name: &str) -> bool {
-        let is_shared = |known: &String| SHARED_PREFIXES.iter().any(|prefix| known.starts_with(prefix));
-        let is_like = |known: &String| strsim::damerau_levenshtein(name, known) <= 2;
-        self.known.keys().any(|known| is_shared(known) && is_like(known))
     }
 
     /// `HOST`, as the tutorial's project sets it.

@@ -9,7 +9,7 @@ use smart_default::SmartDefault;
 
 use super::sources::Config;
 use super::values::template_sid;
-use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp, note};
+use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp, note};
 use crate::template::Templates;
 use crate::template::placeholder::{PieceKind, pieces};
 
@@ -135,10 +135,6 @@ pub(super) fn check(
             }
             _ => {}
         }
-        if template.channels.contains(&Channel::Sms) {
-            let texts = template.translations.iter().map(|text| (text.locale, shortest(&text.text, "x")));
-            warn_of_parts(&format!("templates.{name}"), texts, CodeLength::SIX, checks, c);
-        }
         checked.push(template.named(&name));
     }
     checked
@@ -147,20 +143,6 @@ pub(super) fn check(
 /// The text with the shortest values in its own places: for longer ones each request is checked.
 pub fn shortest(text: &str, friendly_name: &str) -> String {
     filled(text, friendly_name, |_| Some("x")).unwrap_or_default()
-}
-
-/// Warns of texts that are paid for as more than one text message. `path` is where they come from.
-pub(super) fn warn_of_parts(
-    path: &str,
-    texts: impl Iterator<Item = (Locale, String)>,
-    length: CodeLength,
-    checks: &Templates,
-    c: &mut Config,
-) {
-    let long = texts.filter(|(_, text)| checks.parts(text, None, length.get().into()) > 1);
-    let long: Vec<_> = long.map(|(locale, _)| locale.to_string()).collect();
-    let what = "in these languages its text is paid for as more than one text message";
-    c.warn_if(!long.is_empty(), format!("{path}: {what}: {}", long.join(", ")));
 }
 
 fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {
