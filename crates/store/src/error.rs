@@ -17,10 +17,6 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
 
-    // Ends a checkpoint, which the store repeats.
-    #[error("{0}")]
-    Checkpoint(String),
-
     // Refuse to open a data directory, in no case to begin empty over data that cannot be read.
     #[error(
         "the data directory {} is in use by another process; stop that one, or give this one a data directory of \

@@ -20,7 +20,7 @@ pub use embedded::{
 };
 pub use error::{Damage, StoreError, advice};
 pub use record::{CopiedRecord, Key, LONGEST_RECORD, RecordRef, Slot, Slots, Write};
-pub use stream::{Collector, Owner, RecordStream, SLICE_RECORDS, StreamTurn};
+pub use stream::{Chunk, Collector, Owner, RecordStream, SLICE_RECORDS, StreamTurn};
 
 /// The sizes of a store's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

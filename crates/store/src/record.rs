@@ -29,7 +29,7 @@ impl fmt::Debug for Key {
 }
 
 /// A set of slots.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Slots([u128; 2]);
 
 impl Slots {
@@ -63,12 +63,6 @@ impl FromIterator<Slot> for Slots {
         let mut all = Self::default();
         slots.into_iter().for_each(|slot| all.insert(slot));
         all
-    }
-}
-
-impl fmt::Debug for Slots {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
     }
 }
 

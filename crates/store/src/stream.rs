@@ -11,6 +11,10 @@ use crate::record::{Key, RecordRef, Slots};
 /// The most records in one slice.
 pub const SLICE_RECORDS: usize = 256;
 
+/// A chunk is closed before its records get longer. A leaf of sled has up to 16 chunks, and becomes a file of its own above
+/// 128 KiB.
+const CHUNK_BYTES: usize = 7 * 1024;
+
 /// Slices of records that wait to be written.
 const WAITING_SLICES: usize = 16;
 
@@ -19,20 +23,28 @@ const WAITING_SLICES: usize = 16;
 /// records from there.
 pub type Owner = Box<dyn Fn(RecordStream) + Send>;
 
+/// Records that a snapshot keeps together.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    pub count: u32,
+    /// Encoded: see [`RecordRef`].
+    pub records: Vec<u8>,
+}
+
 /// Room for one slice in a checkpoint.
-pub type StreamTurn = OwnedPermit<Vec<u8>>;
+pub type StreamTurn = OwnedPermit<Vec<Chunk>>;
 
 /// One owner's part of a checkpoint, which fails if it is dropped before [`RecordStream::finish`].
 #[derive(Debug)]
 pub struct RecordStream {
-    to: Sender<Vec<u8>>,
+    to: Sender<Vec<Chunk>>,
     given: Arc<Mutex<Slots>>,
 }
 
 /// Receives the records of one checkpoint from all owners. Dropping it ends their streams.
 #[derive(Debug)]
 pub struct Collector {
-    slices: Receiver<Vec<u8>>,
+    slices: Receiver<Vec<Chunk>>,
     given: Arc<Mutex<Slots>>,
 }
 
@@ -46,9 +58,8 @@ impl Collector {
         (Self { slices, given }, streams)
     }
 
-    /// Waits for the next records, which [`RecordRef`] decodes; `None` when every owner has finished or dropped its
-    /// stream.
-    pub fn next_slice(&mut self) -> Option<Vec<u8>> {
+    /// Waits for the next records; `None` when every owner has finished or dropped its stream.
+    pub fn next_slice(&mut self) -> Option<Vec<Chunk>> {
         self.slices.blocking_recv()
     }
 
@@ -68,11 +79,17 @@ impl RecordStream {
     /// Gives at most [`SLICE_RECORDS`] live records.
     pub fn give<R: AsRef<[u8]>>(&self, turn: StreamTurn, records: &[(Key, R, Timestamp)]) {
         debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
-        let mut encoded = Vec::new();
+        let (mut chunks, mut chunk) = (Vec::new(), Chunk::default());
         for (key, record, expires) in records {
-            RecordRef { key: *key, put: Some(record.as_ref()), expires: *expires }.encode(&mut encoded);
+            let record = RecordRef { key: *key, put: Some(record.as_ref()), expires: *expires };
+            if chunk.count > 0 && chunk.records.len() + record.encoded_bytes() > CHUNK_BYTES {
+                chunks.push(std::mem::take(&mut chunk));
+            }
+            record.encode(&mut chunk.records);
+            chunk.count += 1;
         }
-        turn.send(encoded);
+        chunks.push(chunk);
+        turn.send(chunks);
     }
 
     /// Ends the stream: it had all records of these slots, and every change that the owner made in them

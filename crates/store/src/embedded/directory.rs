@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use base16ct::lower::encode_string;
 use onceward_core::domain::Timestamp;
 
-use super::disk::{Disk, create_durably, create_private, entries};
+use super::disk::{Disk, create_durably, create_private, names};
 use super::journal::Segment;
 use super::replay::{self, Covered, segment_path};
 use super::snapshot::{self, Manifest, Snapshot};
@@ -46,12 +45,6 @@ impl Directory {
         let directory = Self::existing(root);
         let root = &directory.root;
         create_durably(root).map_err(StoreError::io("create the data directory", root))?;
-        if fs::metadata(root).is_ok_and(|found| found.permissions().mode() & 0o077 != 0) {
-            tracing::warn!(
-                directory = %root.display(),
-                "data directory readable by other users; run chmod 700 on it"
-            );
-        }
         Ok(directory)
     }
 
@@ -79,10 +72,11 @@ impl Directory {
 
     /// Whether there is more than what an interrupted first start leaves: an empty segment and an empty snapshot.
     fn has_data(&self) -> Result<bool, StoreError> {
-        let is_used = |(number, bytes): &(u64, u64)| *number > 1 || *bytes > 0;
-        let is_of_journal = |covered: &u64| *covered > 0;
-        Ok(replay::numbers(&self.journal)?.iter().any(is_used)
-            || snapshot::sealed(&self.snapshot)?.iter().any(is_of_journal))
+        let is_empty =
+            |number| fs::metadata(segment_path(&self.journal, number)).is_ok_and(|found| found.len() == 0);
+        let numbers = replay::numbers(&self.journal)?;
+        let is_used = numbers.into_iter().any(|number| number > 1 || !is_empty(number));
+        Ok(is_used || snapshot::sealed(&self.snapshot)?.iter().any(|covered| *covered > 0))
     }
 
     /// The fingerprint of the server key of the data, in hex digits, from `FORMAT`; `None` if the directory was never used.
@@ -160,7 +154,7 @@ fn format_text(program: &str, key: &str) -> String {
 /// [`StoreError::NotEmpty`], and those of reading.
 pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
     let directory = Directory::existing(dir).root;
-    let is_empty = entries(&directory)?.iter().all(|(name, _)| NOT_DATA.contains(&name.as_str()));
+    let is_empty = names(&directory)?.iter().all(|name| NOT_DATA.contains(&name.as_str()));
     if is_empty { Ok(()) } else { Err(StoreError::NotEmpty { directory }) }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::StoreError;
 
-/// A change of the data directory, or a step of a checkpoint.
+/// A change of the data directory, or a step of a checkpoint, at which tests can make sled fail, hang or panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operation<'a> {
     Create,
@@ -23,22 +23,7 @@ pub(super) enum Operation<'a> {
     SyncDir,
     /// From this path.
     Rename(&'a Path),
-    Step(CheckpointStep),
-}
-
-/// The progress of a checkpoint. At each of them tests can make sled fail, hang or panic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CheckpointStep {
-    /// A new database is open.
-    Created,
-    /// The databases have every record, and are flushed and closed.
-    Written,
-    /// All of them is on the disk.
-    Synced,
-    /// A copy is open, before it is read.
-    Copied,
-    /// A copy of each was opened and read.
-    Proved,
+    Step(&'static str),
 }
 
 /// Called before an operation, in whose place it may fail, and again after it (`true`) if it succeeded.
@@ -114,21 +99,15 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// The names and lengths of a directory's entries, in order; none if it is missing.
-pub(super) fn entries(directory: &Path) -> Result<Vec<(String, u64)>, StoreError> {
-    let list = || -> io::Result<_> {
-        let mut entries = Vec::new();
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            // A file may go away meanwhile.
-            let bytes = entry.metadata().map_or(0, |found| found.len());
-            entries.push((entry.file_name().to_string_lossy().into_owned(), bytes));
-        }
-        entries.sort_unstable();
-        Ok(entries)
+/// The names in a directory, in order; none if it is missing.
+pub(super) fn names(directory: &Path) -> Result<Vec<String>, StoreError> {
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let listed =
+        fs::read_dir(directory).and_then(|entries| entries.map(name).collect::<io::Result<Vec<_>>>());
+    let mut names = match listed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(StoreError::io("read", directory))?,
     };
-    match list() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        listed => listed.map_err(StoreError::io("read", directory)),
-    }
+    names.sort_unstable();
+    Ok(names)
 }

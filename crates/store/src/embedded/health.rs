@@ -73,12 +73,8 @@ impl Health {
 
     /// The store fails for good: only a restart helps.
     pub(super) fn fail(&self, reason: &str) {
-        let is_first = self.failed.send_if_modified(|failed| {
-            let is_first = failed.is_none();
-            failed.get_or_insert_with(|| reason.to_owned());
-            is_first
-        });
-        if is_first {
+        let fail = |failed: &mut Option<String>| failed.replace(reason.to_owned()).is_none();
+        if !self.has_failed() && self.failed.send_if_modified(fail) {
             tracing::error!(reason, "store failed, everything is refused until a restart");
         }
     }
@@ -86,6 +82,10 @@ impl Health {
     /// Why the store has failed, if it has.
     pub(super) fn failure(&self) -> Option<String> {
         self.failed.borrow().clone()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.borrow().is_some()
     }
 
     /// Returns why the store has failed, when it has.

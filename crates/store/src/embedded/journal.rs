@@ -67,17 +67,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes `writes`, which have `bytes` bytes, durable as one frame, in one write and one sync. Returns the length of
+    /// Makes `writes` durable as one frame, in one write and one sync. Returns the length of
     /// what it wrote.
     ///
     /// # Errors
     /// [`StoreError::Unknown`] if a part of the frame may be, or come, on the disk; else nothing of it is there.
-    pub(super) fn append(
-        &mut self,
-        now: Timestamp,
-        writes: &[Write],
-        bytes: usize,
-    ) -> Result<usize, StoreError> {
+    pub(super) fn append(&mut self, now: Timestamp, writes: &[Write]) -> Result<usize, StoreError> {
+        let bytes: usize = writes.iter().map(|write| RecordRef::from(write).encoded_bytes()).sum();
         if !self.active.as_ref().is_some_and(|segment| segment.fits(HEADER_BYTES + FRAME_HEAD + bytes)) {
             self.begin_segment().map_err(|error| StoreError::Unavailable(error.reason()))?;
             // The one that was begun has room.
@@ -108,7 +104,7 @@ impl Journal {
     /// Ends the journal with an empty frame, behind which damage of the one before is found, and frees the reserved
     /// space.
     pub(super) fn close(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.append(now, &[], 0)?;
+        self.append(now, &[])?;
         for segment in self.active.iter_mut().chain(&mut self.spare) {
             // If it fails the next start has more zeros to read.
             let _ = segment.cut_back(&self.disk);

@@ -12,7 +12,6 @@ mod frame;
 mod health;
 mod journal;
 mod live;
-mod open;
 mod options;
 mod replay;
 mod snapshot;

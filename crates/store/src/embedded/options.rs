@@ -27,19 +27,10 @@ pub struct OpenOptions {
     /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
     /// more.
     pub checkpoint_bytes: u64,
-    /// A checkpoint begins when the last one is this old and the journal has grown. Therefore expired records leave the
-    /// disk.
-    pub checkpoint_every: Duration,
     /// The pause after each 256 KiB of a snapshot, so that commits do not wait for it.
     pub pause: Duration,
-    /// Time limit for progress of sled, and for records from an owner during a checkpoint.
-    pub deadline: Duration,
-    /// The time until a failed checkpoint is repeated.
-    pub repeat_checkpoint_after: Duration,
     /// The interval at which the store looks at what may hang, is due, or works again.
     pub tick: Duration,
-    /// The interval at which an idle store records the time.
-    pub time_every: Duration,
 }
 
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
@@ -56,12 +47,8 @@ impl OpenOptions {
             // A checkpoint closes the current segment. If it began only when a segment is full, it would close the next
             // one almost empty.
             checkpoint_bytes: SEGMENT_BYTES - 1024 * 1024,
-            checkpoint_every: Duration::from_secs(20 * 60),
             pause: Duration::from_millis(2),
-            deadline: Duration::from_secs(120),
-            repeat_checkpoint_after: Duration::from_secs(60),
             tick: Duration::from_secs(1),
-            time_every: Duration::from_secs(60),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use onceward_core::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::disk::entries;
+use super::disk::names;
 use super::frame::{self, FrameKind, HEADER_BYTES};
 use crate::error::{PUT_BACK, RESTORE};
 use crate::record::RECORD_HEAD;
@@ -67,10 +67,10 @@ pub(super) fn parse_number(digits: &str) -> Option<u64> {
     (format!("{number:010}") == digits).then_some(number)
 }
 
-/// The numbers of the segments in `journal` with their lengths, in order.
-pub(super) fn numbers(journal: &Path) -> Result<Vec<(u64, u64)>, StoreError> {
-    let number = |(name, bytes): (String, u64)| Some((parse_number(name.strip_suffix(".seg")?)?, bytes));
-    let mut numbers: Vec<_> = entries(journal)?.into_iter().filter_map(number).collect();
+/// The numbers of the segments in `journal`, in order.
+pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
+    let number = |name: &String| parse_number(name.strip_suffix(".seg")?);
+    let mut numbers: Vec<_> = names(journal)?.iter().filter_map(number).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
@@ -82,8 +82,8 @@ pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>,
         return Err(StoreError::damaged(journal, None, what, PUT_BACK));
     }
     // A checkpoint that could not remove every covered segment leaves some behind.
-    let numbers = numbers(journal)?.into_iter().filter(|(number, _)| *number > covered.segment);
-    let open = |(next, (number, _))| {
+    let numbers = numbers(journal)?.into_iter().filter(|number| *number > covered.segment);
+    let open = |(next, number)| {
         // Each has to follow the one before.
         if number != next {
             return Err(StoreError::segment_missing(&segment_path(journal, next)));
@@ -219,7 +219,7 @@ mod tests {
         {
             std::fs::write(home.path().join(name), "x").expect("a file");
         }
-        assert_eq!(numbers(home.path()), Ok(vec![(12, 1), (12_345_678_901, 1)]));
+        assert_eq!(numbers(home.path()), Ok(vec![12, 12_345_678_901]));
         assert_eq!(parse_number("+000000012"), None);
         assert_eq!(parse_number("00000000012"), None);
     }

@@ -148,7 +148,8 @@ impl FaultyStore {
         };
         let collect = move || {
             let mut all = BTreeMap::new();
-            while let Some(records) = collector.next_slice() {
+            while let Some(slice) = collector.next_slice() {
+                let records: Vec<u8> = slice.into_iter().flat_map(|chunk| chunk.records).collect();
                 let mut rest = records.as_slice();
                 while let Some(RecordRef { key, put: Some(record), expires }) = RecordRef::decode(&mut rest) {
                     all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });

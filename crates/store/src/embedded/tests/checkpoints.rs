@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::embedded::disk::CheckpointStep;
 
 #[test]
 fn without_a_change_a_checkpoint_does_nothing() {
@@ -43,7 +42,7 @@ fn a_crash_at_any_step_of_a_checkpoint_loses_nothing() {
             move |step: String| taken.lock().push((step, copy_of(&dir)))
         };
         let (at_step, at_operation) = (crash(&crashes), crash(&crashes));
-        world.disk.on_step(move |step| at_step(format!("{step:?}")));
+        world.disk.on_step(move |step| at_step(step.to_owned()));
         world.disk.on_operation(move |operation, _| at_operation(format!("{operation:?}")));
         world.checkpoint().unwrap();
         world.disk.on_step(|_| {});
@@ -94,7 +93,7 @@ fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
 fn a_journal_filled_by_failed_checkpoints_takes_what_the_next_one_needs() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     let text = "x".repeat(1000);
-    world.disk.fail_step(CheckpointStep::Created, StepFault::Fail);
+    world.disk.fail_step("Created", StepFault::Fail);
     let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!((55..64).contains(&taken), "{taken} batches were taken although no checkpoint succeeds");
     let trouble = world.store().health().unwrap_err();
@@ -165,7 +164,7 @@ fn a_snapshot_of_several_databases_is_read_whole() {
 #[test]
 fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
     let mut world = World::new();
-    world.disk.fail_step(CheckpointStep::Created, StepFault::Fail);
+    world.disk.fail_step("Created", StepFault::Fail);
     for turn in 0..6 {
         world.put(turn, "text");
         assert!(world.checkpoint().is_err());

@@ -124,7 +124,6 @@ fn an_idle_store_notes_the_time() {
     let mut world = World::new();
     world.close().unwrap();
     let mut options = world.options(&world.dir());
-    options.time_every = Duration::from_millis(60);
     options.tick = Duration::from_millis(10);
     world.open_with(&options).unwrap();
     world.put(1, "one");

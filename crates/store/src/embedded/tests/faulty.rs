@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use crate::embedded::disk::{self, CheckpointStep, Disk};
+use crate::embedded::disk::{self, Disk};
 
 /// The directory of the snapshots.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -34,7 +34,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn of(operation: disk::Operation<'_>) -> Result<Self, CheckpointStep> {
+    fn of(operation: disk::Operation<'_>) -> Result<Self, &'static str> {
         Ok(match operation {
             disk::Operation::Create => Self::Create,
             disk::Operation::Write(..) => Self::Write,
@@ -63,7 +63,7 @@ struct Shared {
     on_operation: Mutex<Option<OnOperation>>,
 }
 
-type OnStep = Box<dyn FnMut(CheckpointStep) + Send>;
+type OnStep = Box<dyn FnMut(&'static str) + Send>;
 type OnOperation = Box<dyn FnMut(Operation, &Path) + Send>;
 
 /// What sled, or the disk, does at a step of a checkpoint.
@@ -84,7 +84,7 @@ pub(super) struct Script {
     syncs_held: bool,
     /// Failing renames take effect anyway.
     pub(super) renamed_although_failing: bool,
-    at_step: Option<(CheckpointStep, StepFault)>,
+    at_step: Option<(&'static str, StepFault)>,
     events: Vec<String>,
 }
 
@@ -119,8 +119,8 @@ impl FaultyDisk {
         }
     }
 
-    fn reached(&self, step: CheckpointStep) -> io::Result<()> {
-        self.script().events.push(format!("{step:?}"));
+    fn reached(&self, step: &'static str) -> io::Result<()> {
+        self.script().events.push(step.to_owned());
         if let Some(action) = &mut *self.shared.on_step.lock() {
             action(step);
         }
@@ -128,7 +128,7 @@ impl FaultyDisk {
         match fault {
             None => Ok(()),
             Some((_, StepFault::Fail)) => Err(io::Error::other("failed on request")),
-            Some((_, StepFault::Panic)) => panic!("{step:?} panics on request"),
+            Some((_, StepFault::Panic)) => panic!("{step} panics on request"),
         }
     }
 
@@ -138,7 +138,7 @@ impl FaultyDisk {
     }
 
     /// From now on each checkpoint meets this fault at this step.
-    pub(super) fn fail_step(&self, step: CheckpointStep, fault: StepFault) {
+    pub(super) fn fail_step(&self, step: &'static str, fault: StepFault) {
         self.script().at_step = Some((step, fault));
     }
 
@@ -174,7 +174,7 @@ impl FaultyDisk {
     }
 
     /// Calls `action` between the steps of checkpoints.
-    pub(super) fn on_step(&self, action: impl FnMut(CheckpointStep) + Send + 'static) {
+    pub(super) fn on_step(&self, action: impl FnMut(&'static str) + Send + 'static) {
         *self.shared.on_step.lock() = Some(Box::new(action));
     }
 

@@ -4,7 +4,6 @@ use std::os::unix::fs::FileExt as _;
 
 use super::*;
 use crate::RecordRef;
-use crate::embedded::disk::CheckpointStep;
 use crate::embedded::frame::{self, FRAME_HEAD, HEADER_BYTES};
 use crate::embedded::replay::{self, Covered, MOST_ZEROS, read_written_part};
 
@@ -78,7 +77,7 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
 fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
     // The last checkpoint fails: the commits stay in the journal.
-    history.world.disk.fail_step(CheckpointStep::Written, StepFault::Fail);
+    history.world.disk.fail_step("Written", StepFault::Fail);
     let closed = history.world.close().unwrap_err();
     assert!(closed.to_string().contains("is in the journal"), "{closed}");
     let segment = fs::read(&segments(&history.world.dir())[0]).unwrap();
