@@ -84,15 +84,11 @@ pub struct AttemptId {
 impl AttemptId {
     /// Reads what `Display` wrote. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let (service, verification, attempt) = (parts.next()?, parts.next()?, parts.next()?);
-        let id = Self {
-            key: AttemptLogKey {
-                service: ServiceId::new(u32::from_str_radix(service, 16).ok()?),
-                verification: u64::from_str_radix(verification, 16).ok()?,
-            },
-            attempt: attempt.parse().ok()?,
-        };
+        let (key, attempt) = text.rsplit_once('-')?;
+        let (service, verification) = key.split_once('-')?;
+        let service = ServiceId::new(u32::from_str_radix(service, 16).ok()?);
+        let verification = u64::from_str_radix(verification, 16).ok()?;
+        let id = Self { key: AttemptLogKey { service, verification }, attempt: attempt.parse().ok()? };
         // Each id has one spelling, without anything after it.
         (id.to_string() == text).then_some(id)
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, BucketNow, Figures, NO_USERS, Terms, USUAL_DAYS, seconds};
 use super::entries::{Entries, Entry, EntryAction};
-use super::rows::{Row as _, Rows};
+use super::rows::Rows;
 use super::rules::{GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
 use super::ticket::{Count, CountId, Ticket, Took, VerifiedChange};
@@ -29,17 +29,6 @@ pub enum GuardRow {
     Count(CountId, Count),
     /// The stored rows contain every message whose [`Ticket`] is of an earlier second since the epoch.
     Written(u32),
-}
-
-impl GuardRow {
-    pub fn expires(&self) -> Timestamp {
-        match self {
-            Self::Bucket(.., bucket) => bucket.expires(),
-            Self::Entry(_, entry) => entry.until,
-            Self::Count(_, count) => count.ends,
-            Self::Written(_) => Timestamp::MAX,
-        }
-    }
 }
 
 /// The state of the guard, of all services.

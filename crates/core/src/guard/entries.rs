@@ -73,14 +73,13 @@ impl Entries {
         if self.0.contains_key(key) {
             return Ok(());
         }
-        let alike = self.0.keys().filter(|of| of.service.is_some() == key.service.is_some());
-        let (all, own) = alike
-            .fold((0, 0), |(all, own), other| (all + 1, own + usize::from(other.service == key.service)));
-        // No service holds more than half of them.
-        let (most, open) = match key.service {
-            None => (MOST_FOR_ALL, MOST_FOR_ALL),
-            Some(_) => (MOST_ENTRIES / 2, MOST_ENTRIES),
+        let own = self.0.keys().filter(|of| of.service == key.service).count();
+        let of_services = self.0.keys().filter(|of| of.service.is_some()).count();
+        // No service holds more than half of theirs.
+        let is_full = match key.service {
+            None => own >= MOST_FOR_ALL,
+            Some(_) => own >= MOST_ENTRIES / 2 || of_services >= MOST_ENTRIES,
         };
-        if own >= most || all >= open { Err(own) } else { Ok(()) }
+        if is_full { Err(own) } else { Ok(()) }
     }
 }

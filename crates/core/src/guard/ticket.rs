@@ -78,9 +78,9 @@ pub struct Charged {
 }
 
 impl Ticket {
-    pub(super) const fn new(at: u32, signals: &Signals, took: Took) -> Self {
+    pub(super) fn new(at: u32, signals: &Signals, took: Took) -> Self {
         let Signals { client, country, is_carried, .. } = *signals;
-        Self { second: at, client, country, took, is_carried, counted: Vec::new() }
+        Self { second: at, client, country, took, is_carried, ..Self::default() }
     }
 
     /// With what the message was charged in this second.
@@ -96,14 +96,8 @@ impl Ticket {
 
     /// For a verification that has none: that of one message.
     pub(super) fn assumed(number: PhoneNumber, now: Timestamp) -> Self {
-        Self {
-            second: seconds(now),
-            client: None,
-            country: number.region(),
-            took: Took::Places,
-            is_carried: false,
-            counted: Vec::new(),
-        }
+        let (second, country) = (seconds(now), number.region());
+        Self { second, country, took: Took::Places, ..Self::default() }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gsm7::{self, Alphabet};
+use super::gsm7;
 use super::languages::StandardMessage;
 use super::templates::{Local, Templates, Texts};
 use super::text::{Context, Text, check_domain, check_text};
@@ -60,12 +60,6 @@ pub struct Finding {
     pub words: String,
 }
 
-impl Finding {
-    fn new(path: &str, text: &str, words: String) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned(), words }
-    }
-}
-
 /// The key of the text of `/api/send-otp`.
 const MESSAGE: &str = "otp-message";
 
@@ -75,32 +69,51 @@ const TUTORIAL_LIFE: Duration = Duration::from_secs(600);
 impl Templates {
     /// Checks every text. The findings of `Ok` are warnings, those of `Err` are errors.
     pub fn check(settings: &TemplateSettings) -> Result<(Self, Vec<Finding>), Vec<Finding>> {
-        let mut check = Check::of(settings);
-        let message = check.text(MESSAGE, None, &settings.message);
-        let tutorial = check.text("tutorial-message", None, &settings.tutorial_message);
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let finding = |path: &str, text: &str, words| {
+            let (path, text) = (path.to_owned(), text.to_owned());
+            Finding { path, text, words }
+        };
+        let mut domain = settings.webotp_domain.as_deref();
+        if let Some((wrong, words)) = domain.and_then(|domain| Some((domain, check_domain(domain).err()?))) {
+            errors.push(finding("webotp-domain", wrong, words));
+            // It is reported once, not again with each text.
+            domain = None;
+        }
+        let (brand, life) = (settings.brand.as_str().into(), settings.life.max(TUTORIAL_LIFE));
+        let context = Context { brand, domain: domain.map(Arc::from), life };
+        let mut read = |path: &str, channel: Option<Channel>, written: &str| {
+            let checked = check_text(written, &context).map_err(|words| finding(path, written, words));
+            let text = checked.map_err(|error| errors.push(error)).ok()?;
+            if channel.is_none_or(|channel| channel == Channel::Sms) {
+                let advice = advice_on(&text, settings.code_length, settings.life);
+                warnings.extend(advice.map(|words| finding(path, written, words)));
+            }
+            Some(text)
+        };
+        let message = read(MESSAGE, None, &settings.message);
+        let tutorial = read("tutorial-message", None, &settings.tutorial_message);
         let mut local: Vec<Local> = Vec::with_capacity(settings.messages.len());
-        for (index, given) in settings.messages.iter().enumerate() {
-            let (channel, locale) = (given.channel, given.locale);
-            let is_same = |other: &LocalText| (other.channel, other.locale) == (channel, locale);
+        for LocalText { path, channel, locale, text } in &settings.messages {
+            let text = read(path, *channel, text);
+            local.extend(text.map(|text| Local { channel: *channel, locale: *locale, text }));
+        }
+        for (index, LocalText { path, channel, locale, text }) in settings.messages.iter().enumerate() {
+            let is_same = |other: &LocalText| (other.channel, other.locale) == (*channel, *locale);
             if settings.messages[..index].iter().any(is_same) {
                 let words = "there is another text for the same channel and language".to_owned();
-                check.errors.push(Finding::new(&given.path, &given.text, words));
+                errors.push(finding(path, text, words));
             }
-            let text = check.text(&given.path, channel, &given.text);
-            local.extend(text.map(|text| Local { channel, locale, text }));
         }
-        let Check { errors, warnings, context, .. } = check;
-        match (message, tutorial) {
-            (Some(message), Some(tutorial)) if errors.is_empty() => {
-                let is_standard =
-                    [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
-                let standard = if is_standard { standard_texts(&context) } else { Arc::default() };
-                let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
-                let api = Texts { message, standard, local: local.into(), default_locale, by_country };
-                Ok((Self { api, tutorial, context }, warnings))
-            }
-            _ => Err(errors),
-        }
+        let (Some(message), Some(tutorial), true) = (message, tutorial, errors.is_empty()) else {
+            return Err(errors);
+        };
+        let is_standard =
+            [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
+        let standard = if is_standard { standard_texts(&context) } else { Arc::default() };
+        let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
+        let api = Texts { message, standard, local: local.into(), default_locale, by_country };
+        Ok((Self { api, tutorial, context }, warnings))
     }
 }
 
@@ -111,82 +124,23 @@ fn standard_texts(context: &Context) -> Arc<[Local]> {
     foreign.map(|m| Local { channel: None, locale: Some(m.locale), text: text(m.text) }).collect()
 }
 
-struct Check<'a> {
-    settings: &'a TemplateSettings,
-    context: Context,
-    errors: Vec<Finding>,
-    warnings: Vec<Finding>,
-}
-
-impl<'a> Check<'a> {
-    fn of(settings: &'a TemplateSettings) -> Self {
-        let domain = settings.webotp_domain.as_deref();
-        let bad_domain = domain.and_then(|domain| {
-            let words = check_domain(domain).err()?;
-            Some(Finding::new("webotp-domain", domain, words))
-        });
-        let context = Context {
-            brand: settings.brand.as_str().into(),
-            // A wrong domain is reported once, not again with each text.
-            domain: domain.filter(|_| bad_domain.is_none()).map(Arc::from),
-            life: settings.life.max(TUTORIAL_LIFE),
-        };
-        Self { settings, context, errors: bad_domain.into_iter().collect(), warnings: Vec::new() }
-    }
-
-    fn text(&mut self, path: &str, channel: Option<Channel>, written: &str) -> Option<Text> {
-        match check_text(written, &self.context) {
-            Ok(text) => {
-                if channel.is_none_or(|channel| channel == Channel::Sms) {
-                    let advice = advice_on(&text, self.settings.code_length, self.settings.life);
-                    self.warnings.extend(advice.map(|words| Finding::new(path, written, words)));
-                }
-                Some(text)
-            }
-            Err(words) => {
-                self.errors.push(Finding::new(path, written, words));
-                None
-            }
-        }
-    }
-}
-
 /// More foreign characters than this are another script, which needs them.
 const REPLACEABLE: usize = 5;
 
 /// Advice on a text for text messages: its cost.
 fn advice_on(text: &Text, length: CodeLength, life: Duration) -> impl Iterator<Item = String> {
     let message = text.finish(Channel::Sms, None, &"0".repeat(length.get().into()), life);
-    [alphabet(&message), segments(&message)].into_iter().flatten()
-}
-
-fn alphabet(message: &str) -> Option<String> {
-    let foreign = gsm7::foreign(message);
-    if foreign.is_empty() || foreign.len() > REPLACEABLE {
-        return None;
-    }
-    let shown: Vec<_> = foreign.iter().map(|c| format!("{c:?}")).collect();
-    let ((plain, _), (wide, _)) = (Alphabet::Gsm7.room(), Alphabet::Ucs2.room());
-    Some(format!(
-        "it contains {}, which the alphabet of text messages (GSM-7) lacks. So it is sent as UCS-2, of which {wide} \
-         characters fit one message instead of {plain}",
-        shown.join(", ")
-    ))
-}
-
-fn segments(message: &str) -> Option<String> {
-    let size = gsm7::size(message);
-    let (room, _) = size.alphabet.room();
-    let alphabet = match size.alphabet {
-        Alphabet::Gsm7 => "GSM-7",
-        Alphabet::Ucs2 => "UCS-2",
-    };
-    (size.segments > 1).then(|| {
+    let foreign: Vec<_> = gsm7::foreign(&message).iter().map(|c| format!("{c:?}")).collect();
+    let parts = gsm7::parts_of(&message);
+    let alphabet = (1..=REPLACEABLE).contains(&foreign.len()).then(|| {
         format!(
-            "it is paid for as {} text messages: it has {} characters of {alphabet}, of which {room} fit one",
-            size.segments, size.units
+            "it contains {}, which the alphabet of text messages (GSM-7) lacks. So it is sent as UCS-2, of which 70 \
+             characters fit one message instead of 160",
+            foreign.join(", ")
         )
-    })
+    });
+    let cost = (parts > 1).then(|| format!("it is paid for as {parts} text messages"));
+    alphabet.into_iter().chain(cost)
 }
 
 #[cfg(test)]

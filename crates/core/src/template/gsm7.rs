@@ -10,47 +10,17 @@ const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ
 /// In its extension table: an escape comes before each of these.
 const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alphabet {
-    Gsm7,
-    Ucs2,
-}
-
-impl Alphabet {
-    /// Characters of a message in one part, and of each part of a longer one.
-    pub(super) const fn room(self) -> (usize, usize) {
-        match self {
-            Self::Gsm7 => (160, 153),
-            Self::Ucs2 => (70, 67),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size {
-    pub(super) alphabet: Alphabet,
-    pub(super) units: usize,
-    /// Parts, each of which is paid for.
-    pub(super) segments: usize,
-}
+/// Characters of a message in one part, and of each part of a longer one: in the default alphabet, and in UCS-2.
+const GSM7: (usize, usize) = (160, 153);
+const UCS2: (usize, usize) = (70, 67);
 
 /// The text messages that this whole text is sent as, each of which is paid for.
-pub fn parts_of(text: &str) -> u8 {
-    u8::try_from(size(text).segments).unwrap_or(u8::MAX)
-}
-
-pub(super) fn size(text: &str) -> Size {
-    let (alphabet, total) = match text.chars().map(septets).sum::<Option<usize>>() {
-        Some(total) => (Alphabet::Gsm7, total),
-        None => (Alphabet::Ucs2, text.chars().map(char::len_utf16).sum()),
-    };
-    let units = |c: char| match alphabet {
-        Alphabet::Gsm7 => septets(c).unwrap_or(1),
-        Alphabet::Ucs2 => c.len_utf16(),
-    };
-    let (whole, part) = alphabet.room();
-    let segments = if total <= whole { 1 } else { parts(text.chars().map(units), part) };
-    Size { alphabet, units: total, segments }
+pub fn parts_of(text: &str) -> usize {
+    let in_gsm7 = text.chars().map(septets).sum::<Option<usize>>();
+    let units = |c: char| in_gsm7.map_or(c.len_utf16(), |_| septets(c).unwrap_or(1));
+    let (whole, part) = if in_gsm7.is_some() { GSM7 } else { UCS2 };
+    let total: usize = text.chars().map(units).sum();
+    if total <= whole { 1 } else { parts(text.chars().map(units), part) }
 }
 
 /// The characters that the default alphabet lacks, each once, in the order of the text.

@@ -54,19 +54,16 @@ impl Templates {
         of_service: Option<Locale>,
         (channel, to): (Channel, PhoneNumber),
     ) -> Option<&'static StandardMessage> {
-        let english = || StandardMessage::nearest(Locale::ENGLISH);
-        let found = if let Some(wanted) = wanted {
-            StandardMessage::nearest(wanted)
-        } else {
-            let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
-            of_service
-                .and_then(StandardMessage::nearest)
-                .or_else(|| of_country().and_then(StandardMessage::nearest))
-                .or_else(english)
+        let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
+        let found = match wanted {
+            Some(wanted) => StandardMessage::nearest(wanted)?,
+            None => [of_service, of_country(), Some(Locale::ENGLISH)]
+                .into_iter()
+                .flatten()
+                .find_map(StandardMessage::nearest)?,
         };
-        found.and_then(|message| {
-            if channel == Channel::Call && !message.is_spoken() { english() } else { Some(message) }
-        })
+        let is_silent = channel == Channel::Call && !found.is_spoken();
+        if is_silent { StandardMessage::nearest(Locale::ENGLISH) } else { Some(found) }
     }
 
     /// Whether the settings have a text in the language, or the standard message is in it.
@@ -78,7 +75,7 @@ impl Templates {
     /// The text messages that one with this text is sent as, with a code of `length` characters.
     pub fn parts(&self, text: &str, app_hash: Option<&AppHash>, length: usize) -> usize {
         let (text, _) = Text::new(text, &self.context.brand, self.context.domain.as_ref());
-        gsm7::size(&text.finish(Channel::Sms, app_hash, &"0".repeat(length), self.context.life)).segments
+        gsm7::parts_of(&text.finish(Channel::Sms, app_hash, &"0".repeat(length), self.context.life))
     }
 
     /// Renders the message for now.
@@ -172,13 +169,9 @@ impl Texts {
             let find = |locale| self.local.iter().find(|l| l.channel == channel && l.locale == locale);
             let find_nearest = |locale: Locale| locale.lookup().find_map(|tag| find(Some(tag)));
             let has_languages = self.local.iter().any(|l| l.channel == channel && l.locale.is_some());
-            let in_language = has_languages.then(|| {
-                wanted
-                    .and_then(find_nearest)
-                    .or_else(|| of_country.and_then(find_nearest))
-                    .or_else(|| self.default_locale.and_then(find_nearest))
-            });
-            if let Some(local) = in_language.flatten().or_else(|| find(None)) {
+            let locales = has_languages.then(|| [wanted, *of_country, self.default_locale]);
+            let in_language = locales.into_iter().flatten().flatten().find_map(find_nearest);
+            if let Some(local) = in_language.or_else(|| find(None)) {
                 return (&local.text, local.locale.or(self.default_locale));
             }
         }

@@ -196,12 +196,12 @@ fn each_standard_message_fits_one_text_message() {
         // The longest code has ten digits.
         let text = text.replace("123456", "1234567890");
         assert!(text.contains("1234567890") && text.contains("Acme Savings Bank"), "{tag}: {text}");
-        assert_eq!(gsm7::size(&text).segments, 1, "{tag}: {text}");
+        assert_eq!(gsm7::parts_of(&text), 1, "{tag}: {text}");
         assert_eq!(locale, Some(standard.locale), "{tag}");
         let with_warning =
             format!("{}. {}", standard.text.trim_end_matches(['.', '।', '。']), standard.warning);
         let text = with_warning.replace("{brand}", "Twenty Characters Co").replace("{code}", "123456");
-        assert_eq!(gsm7::size(&text).segments, 1, "{tag}: {text}");
+        assert_eq!(gsm7::parts_of(&text), 1, "{tag}: {text}");
     }
 }
 

@@ -1,7 +1,6 @@
 //! One text, cut where something is filled in, and the last line by which a browser knows the web site that a code is
 //! for: `@example.com #123456` (WICG, "Origin-bound one-time codes delivered via SMS").
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,19 +56,13 @@ impl Text {
         digits: &str,
         valid_for: Duration,
     ) -> String {
-        let is_call = channel == Channel::Call;
-        let length = |part: &Part| match part {
-            Part::Literal(text) => text.len(),
-            Part::Code => digits.len() * if is_call { 3 } else { 1 },
-            Part::Minutes => 2,
-        };
-        // The line for browsers may follow.
-        let mut text = String::with_capacity(self.parts.iter().map(length).sum::<usize>() + 40);
+        let mut text = String::new();
         for (index, part) in self.parts.iter().enumerate() {
             match part {
                 Part::Literal(literal) => text.push_str(literal),
-                Part::Code if is_call => {
-                    set_apart(&mut text, digits);
+                Part::Code if channel == Channel::Call => {
+                    let spoken: Vec<_> = digits.chars().map(|digit| format!("{digit}.")).collect();
+                    text.push_str(&spoken.join(" "));
                     // The text's own full stop ends the last digit.
                     let next = self.parts.get(index + 1);
                     if matches!(next, Some(Part::Literal(next)) if next.starts_with('.')) {
@@ -77,10 +70,7 @@ impl Text {
                     }
                 }
                 Part::Code => text.push_str(digits),
-                Part::Minutes => {
-                    // Writing to a string cannot fail.
-                    let _ = write!(text, "{}", minutes_up(valid_for));
-                }
+                Part::Minutes => text.push_str(&minutes_up(valid_for).to_string()),
             }
         }
         if channel == Channel::Sms {
@@ -179,29 +169,16 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
             }
             PieceKind::DoubleBrace(brace) | PieceKind::Stray(brace) => {
                 literal.push_str(piece.raw);
-                if piece.raw == "{{" {
+                if brace == '{' {
                     problem.get_or_insert_with(|| {
-                        "it has a \"{{\" without \"}}\" after a name of 1 to 64 letters, digits, _ and -"
-                            .to_owned()
+                        format!("it has a {:?} without the closing braces of a place", piece.raw)
                     });
-                } else if brace == '{' {
-                    problem.get_or_insert_with(|| "it has a \"{\" without a \"}\"".to_owned());
                 }
             }
         }
     }
     push(&mut literal, None);
     (parts, problem)
-}
-
-fn set_apart(text: &mut String, digits: &str) {
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 {
-            text.push(' ');
-        }
-        text.push(digit);
-        text.push('.');
-    }
 }
 
 /// Why a text is not a host name, as the end of a sentence; `Ok` when it is one as the line must spell it.
@@ -213,22 +190,20 @@ pub(super) fn check_domain(domain: &str) -> Result<(), String> {
         }
         Err(_) => String::new(),
     };
-    let is_host_name = name.len() <= 253 && name.split('.').all(is_label);
-    if !is_host_name {
+    // RFC 1123, section 2.1.
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    if name.len() > 253 || !name.split('.').all(is_label) {
         return Err("it must be a host name such as example.com, without https://, port and path".to_owned());
     }
     if name != domain {
         return Err(format!("browsers spell this host name {name:?}; write it like that"));
     }
     Ok(())
-}
-
-/// A label of a host name (RFC 1123, section 2.1).
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && !label.starts_with('-')
-        && !label.ends_with('-')
-        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// Takes the line for browsers that its author wrote off the end of a text, and its domain. `None` when there is one that is

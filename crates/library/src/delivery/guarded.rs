@@ -115,7 +115,9 @@ impl GuardedGateway {
     pub fn parts(&self, channel: Channel, text: impl FnOnce() -> String) -> u8 {
         match self.name {
             GatewayName::Simulator => 0,
-            _ if channel == Channel::Sms && self.carries_our_code() => parts_of(&text()),
+            _ if channel == Channel::Sms && self.carries_our_code() => {
+                u8::try_from(parts_of(&text())).unwrap_or(u8::MAX)
+            }
             _ => 1,
         }
     }

@@ -116,13 +116,11 @@ impl RequestKey {
     }
 }
 
-/// The idempotency keys. Clones are handles on the same keys.
-#[derive(Clone)]
-pub struct IdempotencyKeys(Arc<Inner>);
-
-struct Inner {
+/// The idempotency keys.
+pub struct IdempotencyKeys {
     digester: Digester,
-    capacity: Arc<Capacity>,
+    /// The limit on remembered keys.
+    pub capacity: Arc<Capacity>,
 }
 
 impl IdempotencyKeys {
@@ -133,12 +131,7 @@ impl IdempotencyKeys {
     }
 
     pub fn new(server_key: &ServerKey, capacity: Arc<Capacity>) -> Self {
-        Self(Arc::new(Inner { digester: Digester::new(server_key), capacity }))
-    }
-
-    /// The limit on remembered keys.
-    pub fn capacity(&self) -> &Arc<Capacity> {
-        &self.0.capacity
+        Self { digester: Digester::new(server_key), capacity }
     }
 
     /// A request with a key. Two requests are equal if their fingerprints are.
@@ -149,22 +142,22 @@ impl IdempotencyKeys {
         key: &str,
         fingerprint: [u8; 32],
     ) -> RequestKey {
-        RequestKey { id: self.0.digester.of_number(service, number, [REQUEST, key.as_bytes()]), fingerprint }
+        RequestKey { id: self.digester.of_number(service, number, [REQUEST, key.as_bytes()]), fingerprint }
     }
 
     /// A code that is carried to a number. A repetition finds the message while its code lives.
     pub fn of_carried(&self, service: ServiceId, number: PhoneNumber, code: &Code) -> RequestKey {
-        let id = self.0.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
+        let id = self.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
         RequestKey { id, fingerprint: [0; 32] }
     }
 
     /// Whether there is room for the answer to a check. Without it the check is carried out all the same, and a repetition is
     /// another check: to refuse it would lock out a person with the right code.
     pub fn has_room_for_check(&self, service: ServiceId) -> bool {
-        let has_room = self.0.capacity.has_room(service);
+        let has_room = self.capacity.has_room(service);
         if !has_room {
             // Logs it.
-            let _ = self.0.capacity.full(service);
+            let _ = self.capacity.full(service);
         }
         has_room
     }
@@ -176,13 +169,13 @@ const REQUEST: &[u8] = b"onceward/idempotency-key/2";
 const CARRIED: &[u8] = b"onceward/carried-code/1";
 
 /// Makes digests of values and keys, which say nothing about them. Has no `Debug`: it knows the server key.
-pub(super) struct Digester {
+pub struct Digester {
     mac: Hmac<Sha256>,
     slots: SlotHash,
 }
 
 impl Digester {
-    pub(super) fn new(server_key: &ServerKey) -> Self {
+    pub fn new(server_key: &ServerKey) -> Self {
         #[expect(clippy::expect_used, reason = "HMAC takes keys of every length")]
         let mac = Hmac::new_from_slice(server_key.expose()).expect("a key of any length");
         Self { mac, slots: SlotHash::new(server_key) }
@@ -190,7 +183,7 @@ impl Digester {
 
     /// The count of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
     /// strict, and never too loose.
-    pub(super) fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
+    pub fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
         record_id(service, self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]))
     }
 

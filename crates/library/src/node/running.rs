@@ -181,7 +181,7 @@ impl Running {
     /// The tables that refuse new records of a service at its limit.
     fn tables(&self) -> [&Capacity; 5] {
         let [numbers, test_numbers, keys] = self.verifying.capacities();
-        [numbers, test_numbers, self.guard.capacity(), keys, self.hosted.capacity()]
+        [numbers, test_numbers, &self.guard.capacity, keys, self.hosted.capacity()]
     }
 
     /// Those of which more than 80 % are used.

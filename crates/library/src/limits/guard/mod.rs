@@ -20,9 +20,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{
-    Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Sid, Timestamp,
-};
+use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::Budgets;
 use crate::limits::counts::{Charge, CountId, Counts, Full};
@@ -39,7 +37,7 @@ pub use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, VerifiedChange, VerifiedNumber,
 };
-use onceward_core::guard::{Guard, MOST_BUCKETS, Scope};
+use onceward_core::guard::{Guard, MOST_BUCKETS, Row as _, Scope};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -59,7 +57,12 @@ impl Record for GuardRow {
     const PLURAL: &'static str = "guard records";
 
     fn expires(&self) -> Timestamp {
-        Self::expires(self)
+        match self {
+            Self::Bucket(.., bucket) => bucket.expires(),
+            Self::Entry(_, entry) => entry.until,
+            Self::Count(_, count) => count.ends,
+            Self::Written(_) => Timestamp::MAX,
+        }
     }
 }
 
@@ -167,9 +170,9 @@ pub struct ServerGuard {
     /// The limit on verified numbers: beyond it a number counts as no user.
     verified: Arc<Capacity>,
     /// Names counts of rate limits.
-    digester: Digester,
+    pub digester: Digester,
     /// The limit on counts.
-    capacity: Arc<Capacity>,
+    pub capacity: Arc<Capacity>,
     default_rules: GuardRules,
     /// Rules of services with their own.
     rules: HashMap<ServiceId, GuardRules>,
@@ -261,16 +264,6 @@ impl ServerGuard {
         let Tables { guard, counts, .. } = &mut *self.tables.lock();
         guard.take_again(self.scope(service), number, ticket);
         counts.again(&ticket.counted, ticket.second, guard.unwritten_since());
-    }
-
-    /// The name of the count of a value by a bucket of a rate limit.
-    pub fn count_of(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
-        self.digester.count(service, limit, bucket, value)
-    }
-
-    /// The limit on counts.
-    pub fn capacity(&self) -> &Capacity {
-        &self.capacity
     }
 
     /// Makes sure that there is room for the counts of these charges.

@@ -77,7 +77,7 @@ fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(),
     let NumberKey { service, is_test, .. } = decision.key;
     let Decision { deps, view, .. } = decision;
     if outgoing.keyed.is_some() {
-        deps.keys.capacity().make_room(service, view)?;
+        deps.keys.capacity.make_room(service, view)?;
     }
     if view.get::<NumberState>(decision.key.id()).is_none() {
         deps.numbers[usize::from(is_test)].make_room(service, view)?;

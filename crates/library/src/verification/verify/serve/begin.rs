@@ -170,7 +170,7 @@ impl Verifier {
             }
             let Some(guard) = self.guard() else { continue };
             charges.extend(limit.buckets.iter().map(|bucket| {
-                let id = guard.count_of(service.id, &limit.sid, &bucket.sid, value);
+                let id = guard.digester.count(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
                 Charge { id, amount: 1, most: bucket.max.into(), window: Window::FromFirst(length) }
             }));

@@ -164,7 +164,7 @@ impl Verifier {
     /// The limits on stored numbers, on test numbers, and on idempotency keys.
     pub fn capacities(&self) -> [&Capacity; 3] {
         let [numbers, test_numbers] = &self.deps.numbers;
-        [numbers, test_numbers, self.deps.keys.capacity()]
+        [numbers, test_numbers, &self.deps.keys.capacity]
     }
 
     /// Commands that have no reply yet.

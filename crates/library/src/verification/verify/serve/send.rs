@@ -64,7 +64,7 @@ impl Verifier {
         self.deps.metrics.count(&Fact::Send(joined));
         let (subject, service) = (self.deps.subject(&recipient), recipient.service);
         if let Some(request) = outgoing.keyed {
-            let capacity = Arc::clone(self.deps.keys.capacity());
+            let capacity = Arc::clone(&self.deps.keys.capacity);
             // Without room the request is refused now: later its message would have left.
             let has_room = shards.decide(subject, move |view| match request.earlier(view) {
                 Some(_) => Ok(()),
