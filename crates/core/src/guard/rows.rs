@@ -1,17 +1,14 @@
 //! Rows in memory, and which of them the store lacks as they are.
 
-use std::cmp::Reverse;
 use std::hash::Hash;
 
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 
-use super::bucket::Bucket;
-use super::signals::Dimension;
-use crate::domain::{ServiceId, Timestamp};
+use crate::domain::Timestamp;
 
-/// Rows that are compared when one is dropped. Each is a miss of the processor's cache.
-const COMPARED: usize = 16;
+/// Fewer changes than this are kept whatever rows there are.
+const FEW: usize = 16;
 
 /// A row in memory and in the store.
 pub trait Row: Copy {
@@ -51,6 +48,10 @@ impl<K: Copy + Eq + Hash, V: Row> Rows<K, V> {
         self.map.len()
     }
 
+    pub(super) fn at(&self, index: usize) -> Option<(&K, &V)> {
+        self.map.get_index(index)
+    }
+
     /// Those among `most` rows from the index `start` on. A row that moves meanwhile may be missed.
     pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (K, V)> {
         self.map.iter().skip(start).take(most).map(|(name, row)| (*name, *row))
@@ -77,7 +78,7 @@ impl<K: Copy + Eq + Hash, V: Row> Rows<K, V> {
 
     /// The row is to be stored, or the record of one that is gone to be removed.
     pub fn mark_changed(&mut self, name: K) {
-        if self.changed.len() >= 2 * self.map.len().max(COMPARED) {
+        if self.changed.len() >= 2 * self.map.len().max(FEW) {
             self.changed.retain(|name| self.map.contains_key(name));
         }
         self.changed.insert(name);
@@ -114,21 +115,5 @@ impl<K: Copy + Eq + Hash, V: Row> Rows<K, V> {
             }
         }
         dropped
-    }
-}
-
-impl Rows<(ServiceId, Dimension), Bucket> {
-    /// Of rows from all over a full table, drops the one of the service with most of them that is worth least.
-    pub(super) fn drop_one(&mut self) {
-        let (len, hand) = (self.map.len(), usize::try_from(self.dropped).unwrap_or_default());
-        let places =
-            (0..COMPARED).filter_map(|step| self.map.get_index((hand + step * len / COMPARED) % len));
-        let compared: Vec<_> = places.map(|(name, row)| (row.worth(), *name)).collect();
-        let held = |service| compared.iter().filter(|(_, of)| of.0 == service).count();
-        let least = compared.iter().min_by_key(|(worth, name)| (Reverse(held(name.0)), *worth, *name));
-        if let Some((_, name)) = least {
-            self.remove(*name);
-            self.dropped += 1;
-        }
     }
 }

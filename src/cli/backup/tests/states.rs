@@ -157,11 +157,10 @@ fn planned() -> AttemptLog {
 /// A request with an idempotency key.
 fn keyed() -> KeyedRequest {
     let fingerprint = [1_u8; 32];
-    let identity = serde_json::json!({ "tag": 7, "fingerprint": fingerprint });
     let answer = CheckAnswer { outcome: CheckOutcome::Approved, begun: AT, last_send: AT };
     let until = AT.plus(MINUTE);
     serde_json::from_value(serde_json::json!({
-        "identity": identity, "verification": 8, "channel": Channel::Sms, "at": AT, "until": until, "answer": answer
+        "fingerprint": fingerprint, "verification": 8, "channel": Channel::Sms, "at": AT, "until": until, "answer": answer
     }))
     .expect("a request")
 }
