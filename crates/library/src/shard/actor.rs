@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::core::{Command, Core, Decide, Load, Subject, Then};
+use super::core::{Command, Core};
 use crate::clock::{Clock, Stopwatch};
-use crate::domain::Timestamp;
 use crate::observe::metrics::Metrics;
-use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError, StreamTurn};
+use crate::store::{Store, StoreError};
 
 /// Records that one step of the sweep looks at.
 const SWEEP_STEP: usize = 2_000;
@@ -29,10 +28,6 @@ pub enum ShardMessage {
     Committed(Result<(), StoreError>),
     /// Time for a step of the sweep.
     Sweep,
-    /// A checkpoint wants every record of the shard.
-    Stream(RecordStream),
-    /// The checkpoint has room for a slice of records; `None` if it was aborted.
-    Slice(Option<StreamTurn>),
 }
 
 /// State that all shards share.
@@ -46,9 +41,6 @@ pub struct ShardActor;
 
 pub struct Shard {
     core: Core,
-    slots: Slots,
-    /// A checkpoint that has not every record yet.
-    streaming: Option<RecordStream>,
     /// Whether [`ShardMessage::HandOver`] is on its way.
     hands_over: bool,
     shared: Arc<Shared>,
@@ -57,15 +49,15 @@ pub struct Shard {
 impl Actor for ShardActor {
     type Msg = ShardMessage;
     type State = Shard;
-    type Arguments = (Core, Slots, Arc<Shared>);
+    type Arguments = (Core, Arc<Shared>);
 
     async fn pre_start(
         &self,
         myself: Mailbox,
-        (core, slots, shared): Self::Arguments,
+        (core, shared): Self::Arguments,
     ) -> Result<Shard, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
-        Ok(Shard { core, slots, streaming: None, hands_over: false, shared })
+        Ok(Shard { core, hands_over: false, shared })
     }
 
     async fn handle(
@@ -87,13 +79,7 @@ impl Actor for ShardActor {
                 return Ok(());
             }
             ShardMessage::HandOver => shard.hands_over = false,
-            ShardMessage::Committed(result) => {
-                core.committed(&result, now);
-                // The stream may have what was undone.
-                if result.is_err() {
-                    shard.streaming = None;
-                }
-            }
+            ShardMessage::Committed(result) => core.committed(&result, now),
             ShardMessage::Sweep => {
                 core.sweep(SWEEP_STEP, now);
                 if core.is_late() {
@@ -101,12 +87,6 @@ impl Actor for ShardActor {
                     let _ = shard.shared.store.health();
                 }
             }
-            ShardMessage::Stream(to) => {
-                core.tables_mut().begin_scan();
-                ask_for_turn(&to, myself.clone());
-                shard.streaming = Some(to);
-            }
-            ShardMessage::Slice(turn) => shard.give_slice(turn, now, &myself),
         }
         shard.core.tables_mut().hand_over_due(now);
         shard.commit(&myself);
@@ -114,34 +94,7 @@ impl Actor for ShardActor {
     }
 }
 
-/// The shard decides commands between two slices of records.
-fn ask_for_turn(to: &RecordStream, shard: Mailbox) {
-    let turn = to.turn();
-    tokio::spawn(async move { shard.cast(ShardMessage::Slice(turn.await)) });
-}
-
 impl Shard {
-    /// Gives the checkpoint a slice of records, or ends the shard's part of it.
-    fn give_slice(&mut self, turn: Option<StreamTurn>, now: Timestamp, myself: &Mailbox) {
-        let (tables, slots) = (self.core.tables_mut(), self.slots);
-        let (Some(to), Some(turn)) = (self.streaming.take(), turn) else { return tables.end_scan() };
-        if let Some(slice) = tables.next_slice(SLICE_RECORDS, now) {
-            to.give(turn, &slice);
-            ask_for_turn(&to, myself.clone());
-            self.streaming = Some(to);
-            return;
-        }
-        // It is finished when everything that it has is durable.
-        let finish: Then = Box::new(move |fate, _| {
-            if fate.is_ok() {
-                to.finish(slots);
-            }
-            None
-        });
-        let decide: Decide = Box::new(|view| view.is_ok().then_some(finish));
-        self.core.submit(Command { subject: Subject::of_slot(0), load: Load::Unbounded, decide }, now);
-    }
-
     /// Hands the store a batch, if the core has one.
     fn commit(&mut self, myself: &Mailbox) {
         if let Some(writes) = self.core.take_commit() {

@@ -118,8 +118,15 @@ impl Capacity {
     ) -> [Arc<Self>; N] {
         let names = shards.metrics().service_names();
         let capacities = limits.map(|(table, limit)| Self::new(table, limit, names));
-        let counted = Counted { capacities: capacities.to_vec(), which };
-        shards.set_up(move |tables| tables.count(R::KIND, counted.clone()));
+        let counted = capacities.clone();
+        shards.set_up(move |tables| {
+            let counted = counted.clone();
+            let count = move |RecordKey { id, .. }: &RecordKey, is_added| {
+                let change = if is_added { Shares::add } else { Shares::remove };
+                counted[which(id)].count(|held| change(held, service_of(id), 1));
+            };
+            tables.count(R::KIND, Box::new(count));
+        });
         capacities
     }
 
@@ -175,22 +182,6 @@ impl Capacity {
             (*is_low, *is_used_up) = (false, false);
             info!(%table, held, limit, "{} capacity available again", table.noun());
         }
-    }
-}
-
-/// The capacities of a kind, and in which of them a record counts.
-#[derive(Clone)]
-pub struct Counted {
-    capacities: Vec<Arc<Capacity>>,
-    which: fn(&Id) -> usize,
-}
-
-impl Counted {
-    /// Counts a record that was added, or removed.
-    pub fn count(&self, RecordKey { id, .. }: &RecordKey, is_added: bool) {
-        let service = service_of(id);
-        self.capacities[(self.which)(id)]
-            .count(|held| if is_added { held.add(service, 1) } else { held.remove(service, 1) });
     }
 }
 

@@ -104,8 +104,6 @@ pub struct Core {
     last_seen: Timestamp,
     /// Whether this process certainly owns the records: then memory is what the store has, or will have.
     owns_records: bool,
-    /// Whether the store refused the last batch.
-    is_refused: bool,
     /// Whether the outcome of a batch is unknown.
     has_failed: bool,
 }
@@ -154,7 +152,6 @@ impl Core {
             in_flight: None,
             last_seen: Timestamp::EPOCH,
             owns_records: true,
-            is_refused: false,
             has_failed: false,
         }
     }
@@ -205,9 +202,7 @@ impl Core {
 
     /// Why a command of this load is not decided now.
     fn refusal(&self, load: Load) -> Option<Refusal> {
-        // While a checkpoint reads, a change that is undone would end it, and only a checkpoint may make room.
-        let is_pointless = self.is_refused && self.tables.is_scanned();
-        let is_refused = !self.owns_records || self.is_late() || is_pointless;
+        let is_refused = !self.owns_records || self.is_late();
         (self.has_failed || (is_refused && load != Load::Settlement)).then_some(Refusal::StoreUnavailable)
     }
 
@@ -294,11 +289,9 @@ impl Core {
             Err(_) => {
                 let refused = take(&mut self.held);
                 refused.iter().rev().for_each(|held| self.tables.undo(&held.changes));
-                self.tables.end_scan();
                 (refused, Err(Refusal::StoreUnavailable))
             }
         };
-        self.is_refused = fate.is_err();
         self.has_failed |= fate == Err(Refusal::OutcomeUnknown);
         let further: Vec<_> = ended.into_iter().filter_map(|held| self.end(held, fate, now)).collect();
         for command in further {
@@ -311,7 +304,7 @@ impl Core {
         &self.tables
     }
 
-    /// The records in memory, for what is due and the scan of a checkpoint.
+    /// The records in memory, for what is due.
     pub const fn tables_mut(&mut self) -> &mut Tables {
         &mut self.tables
     }

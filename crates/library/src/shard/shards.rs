@@ -1,12 +1,15 @@
 //! The start of the shards, and the handle on all of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use ractor::{Actor as _, ActorStatus, MessagingErr};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use tokio::runtime::Handle;
 use tokio::sync::{MutexGuard, oneshot};
 
 use super::actor::{Mailbox, ShardActor, ShardMessage, Shared};
@@ -18,7 +21,13 @@ use super::transaction::Transaction;
 use crate::clock::Clock;
 use crate::engine::SLOTS;
 use crate::observe::metrics::Metrics;
-use crate::store::{Owner, Slots, Store, StoreError};
+use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError};
+
+/// Slots that a checkpoint reads at once: each slice waits for the commit in flight.
+const STREAMED_AT_ONCE: usize = 8;
+
+/// Wait before a slice that was refused is read again.
+const STREAM_RETRY: Duration = Duration::from_millis(10);
 
 /// The shards could not start.
 #[derive(Debug, thiserror::Error)]
@@ -76,18 +85,46 @@ impl Shards {
         let limits = store.limits();
         let shared = Arc::new(Shared { store, clock, metrics });
         let mut mailboxes = Vec::with_capacity(count);
-        for (shard, tables) in tables.into_iter().enumerate() {
+        for tables in tables {
             let core = Core::new(tables, StdRng::from_rng(&mut rng), settings, limits);
-            let slots: Slots = (0..=u8::MAX).filter(|slot| usize::from(*slot) % count == shard).collect();
-            let arguments = (core, slots, Arc::clone(&shared));
+            let arguments = (core, Arc::clone(&shared));
             mailboxes.push(ShardActor::spawn(None, ShardActor, arguments).await?.0);
         }
-        let owner = |mailbox: &Mailbox| -> Owner {
-            let mailbox = mailbox.clone();
-            Box::new(move |stream| drop(mailbox.cast(ShardMessage::Stream(stream))))
+        let shards = Self(Arc::new(Inner { mailboxes, shared, page: tokio::sync::Mutex::default() }));
+        let (weak, runtime) = (Arc::downgrade(&shards.0), Handle::current());
+        let stream = move |to| {
+            // Without it the stream is dropped, which aborts the checkpoint.
+            if let Some(inner) = weak.upgrade() {
+                runtime.spawn(Self(inner).stream(to));
+            }
         };
-        shared.store.attach(mailboxes.iter().map(owner).collect());
-        Ok(Self(Arc::new(Inner { mailboxes, shared, page: tokio::sync::Mutex::default() })))
+        shards.0.shared.store.attach(vec![Box::new(stream)]);
+        Ok(shards)
+    }
+
+    /// Gives a checkpoint every record, as it is when it is durable.
+    async fn stream(self, to: RecordStream) {
+        let slots = stream::iter(0..=u8::MAX).map(|slot| self.stream_slot(slot, &to));
+        if slots.buffer_unordered(STREAMED_AT_ONCE).all(std::future::ready).await {
+            to.finish(Slots::all());
+        }
+    }
+
+    /// Returns `false` if the checkpoint was aborted.
+    async fn stream_slot(&self, slot: u8, to: &RecordStream) -> bool {
+        let mut next = Some(first(slot, 0));
+        while let Some(from) = next {
+            let Some(turn) = to.turn().await else { return false };
+            let read = move |view: &Transaction<'_>| view.tables.slice(from, SLICE_RECORDS, view.now());
+            if let Ok((slice, behind)) = self.read(slot, read).await {
+                to.give(turn, &slice);
+                next = behind;
+            } else {
+                // It was behind a change that is undone.
+                tokio::time::sleep(STREAM_RETRY).await;
+            }
+        }
+        true
     }
 
     /// The number of shards.

