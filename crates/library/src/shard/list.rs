@@ -8,14 +8,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::capacity::Shares;
-use super::record::{RecordKey, service_of};
+use super::record::{RecordKey, Stored, service_of};
+use super::shares::Shares;
 use super::table::Table;
-use super::tables::Change;
 use crate::domain::Timestamp;
-
-/// Records that a shard copies for a reader at once, in some 50 us.
-const PAGE: usize = 512;
 
 /// Records that are looked at for a page, or to be forgotten, before the shard goes on.
 const LOOKS: usize = 4_096;
@@ -56,6 +52,8 @@ pub struct List {
     dated: BTreeSet<Dated>,
     agenda: BTreeSet<Dated>,
     services: Shares,
+    /// The records that may never be forgotten.
+    needed: usize,
     keep_at_most: usize,
     keep_for: Duration,
     /// Those up to here are looked at when no later one may be forgotten.
@@ -72,19 +70,20 @@ impl List {
         places: fn(&[u8]) -> Option<Places>,
         shared: Arc<Shared>,
     ) -> Self {
-        let (dated, agenda, services, looked_at) =
-            (BTreeSet::new(), BTreeSet::new(), Shares::default(), FIRST);
-        Self { dated, agenda, services, keep_at_most, keep_for, looked_at, places, shared }
+        let (dated, agenda, services, needed, looked_at) =
+            (BTreeSet::new(), BTreeSet::new(), Shares::default(), 0, FIRST);
+        Self { dated, agenda, services, needed, keep_at_most, keep_for, looked_at, places, shared }
     }
 
     /// Follows a change of a record.
-    pub fn changed(&mut self, Change { key, before, after }: &Change) {
-        let [before, after] = [before, after].map(|stored| (self.places)(&stored.as_ref()?.bytes));
+    pub fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
+        let [before, after] = [before, after].map(|stored| (self.places)(&stored?.bytes));
         let (service, was) = (service_of(&key.id), self.dated.len());
         if let Some(Places { at, due, needed_until }) = before {
             self.dated.remove(&(at, *key));
             self.services.remove(service, 1);
             if needed_until == Timestamp::MAX {
+                self.needed -= 1;
                 self.shared.needed.lock().remove(service, 1);
             }
             for due in due {
@@ -95,6 +94,7 @@ impl List {
             self.dated.insert((at, *key));
             self.services.add(service, 1);
             if needed_until == Timestamp::MAX {
+                self.needed += 1;
                 self.shared.needed.lock().add(service, 1);
             }
             self.agenda.extend(due.into_iter().map(|due| (due, *key)));
@@ -102,12 +102,17 @@ impl List {
         self.shared.count.fetch_add(self.dated.len().wrapping_sub(was), Ordering::Relaxed);
     }
 
-    /// The newest wanted records before a place, and the place before which to go on.
-    pub fn page(&self, before: Dated, is_wanted: impl Fn(&RecordKey) -> bool) -> (Vec<Dated>, Option<Dated>) {
+    /// At most so many wanted records before a place, the newest first, and the place before which to go on.
+    pub fn page(
+        &self,
+        before: Dated,
+        most: usize,
+        is_wanted: impl Fn(&RecordKey) -> bool,
+    ) -> (Vec<Dated>, Option<Dated>) {
         let mut found = Vec::new();
         for (looked, dated) in self.dated.range(..before).rev().enumerate() {
             found.extend(is_wanted(&dated.1).then_some(*dated));
-            if found.len() == PAGE || looked + 1 == LOOKS {
+            if found.len() == most || looked + 1 == LOOKS {
                 return (found, Some(*dated));
             }
         }
@@ -125,9 +130,9 @@ impl List {
     }
 
     /// The oldest records, if there are too many, or else those that are too old. A service with more than half of the
-    /// records loses its own first. Records that are due some time do not count as too many.
+    /// records loses its own first. Records that may never be forgotten do not count as too many.
     pub fn surplus(&mut self, table: &Table, now: Timestamp) -> Vec<RecordKey> {
-        let too_many = self.dated.len().saturating_sub(self.agenda.len() + self.keep_at_most);
+        let too_many = self.dated.len().saturating_sub(self.needed + self.keep_at_most);
         let (oldest, half) = (now.minus(self.keep_for), self.keep_at_most / 2);
         let large = self.services.larger_than(half).filter(|_| too_many > 0);
         let looked_at = self.dated.range((Excluded(self.looked_at), Unbounded)).take(LOOKS);

@@ -18,13 +18,14 @@ mod record;
 mod record_log;
 mod refusal;
 mod shards;
+mod shares;
 mod table;
 mod tables;
 #[cfg(test)]
 pub mod tests;
 mod transaction;
 
-pub use self::capacity::{Capacity, Shares, Usage};
+pub use self::capacity::{Capacity, Usage};
 pub use self::core::{Command, Core, Decide, Fate, Load, ShardSettings, Subject, Then, name_digest};
 pub use self::record::{
     Id, Kinds, Record, RecordError, RecordKey, RecordKind, Stored, VERSION, decode, encode, service_of,
@@ -32,6 +33,7 @@ pub use self::record::{
 pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
 pub use self::refusal::{LimitedTable, Refusal};
 pub use self::shards::{ShardDeps, ShardStartError, Shards};
+pub use self::shares::Shares;
 #[cfg(test)]
 pub use self::table::INLINE;
 pub use self::tables::{Change, Records, Tables};

@@ -15,6 +15,9 @@ use super::shards::Shards;
 use super::transaction::Transaction;
 use crate::domain::{ServiceId, Timestamp};
 
+/// Records that are read at once: the shards copy them in some 50 us.
+const PAGE: usize = 512;
+
 /// A record with a time. It belongs to the service with which its id begins: a service with more than half of the records
 /// loses its oldest ones first, if there are too many in all.
 pub trait LogRecord: Record {
@@ -55,7 +58,7 @@ pub struct LogRange<F> {
     pub skip: usize,
     /// The largest number of records.
     pub limit: usize,
-    /// The largest number of records that are read, up to a page of each shard more.
+    /// The largest number of records that are read, up to a page more.
     pub read: usize,
 }
 
@@ -130,6 +133,7 @@ impl<R: LogRecord> RecordLog<R> {
         mut visit: impl FnMut(Vec<(RecordKey, R)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         let services: Option<Arc<[ServiceId]>> = services.map(Arc::from);
+        let most = PAGE.div_ceil(self.shards.count());
         let mut before = until.map_or(LAST, |until| (until, FIRST.1));
         loop {
             let _turn = self.shards.page_turn().await;
@@ -140,7 +144,7 @@ impl<R: LogRecord> RecordLog<R> {
                     let is_wanted = |key: &RecordKey| {
                         services.as_ref().is_none_or(|of| of.contains(&service_of(&key.id)))
                     };
-                    view.tables.newest(R::KIND, before, is_wanted, view.now())
+                    view.tables.newest(R::KIND, before, most, is_wanted, view.now())
                 };
                 let (mut page, behind) = self.shards.read(slot, read).await?;
                 found.append(&mut page);

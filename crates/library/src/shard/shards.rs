@@ -27,7 +27,7 @@ use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError};
 const STREAMED_AT_ONCE: usize = 8;
 
 /// Wait before a slice that was refused is read again.
-const STREAM_RETRY: Duration = Duration::from_millis(10);
+const STREAM_RETRY: Duration = Duration::from_millis(1);
 
 /// The shards could not start.
 #[derive(Debug, thiserror::Error)]

@@ -116,7 +116,7 @@ impl Tables {
             }
         }
         if let Some(list) = list {
-            list.changed(&change);
+            list.changed(&key, change.before.as_ref(), change.after.as_ref());
         }
         change
     }
@@ -152,7 +152,7 @@ impl Tables {
 
     /// Keeps a list of the records of a kind.
     pub(super) fn list(&mut self, kind: u8, mut list: List) {
-        self.all_of(kind).for_each(|change| list.changed(&change));
+        self.all_of(kind).for_each(|change| list.changed(&change.key, None, change.after.as_ref()));
         self.kinds.entry(kind).or_default().list = Some(list);
     }
 
@@ -162,18 +162,19 @@ impl Tables {
         self.kinds.entry(kind).or_default().counted = Some(counted);
     }
 
-    /// Of the list of a kind, wanted records before a place, the newest first, and the place behind which to go on.
+    /// Of the list of a kind, at most so many wanted records before a place, the newest first, and the place behind which to go on.
     pub(super) fn newest(
         &self,
         kind: u8,
         before: Dated,
+        most: usize,
         is_wanted: impl Fn(&RecordKey) -> bool,
         now: Timestamp,
     ) -> (Vec<(Dated, Stored)>, Option<Dated>) {
         let Some(list) = self.kinds.get(&kind).and_then(|of_kind| of_kind.list.as_ref()) else {
             return (Vec::new(), None);
         };
-        let (dated, next) = list.page(before, is_wanted);
+        let (dated, next) = list.page(before, most, is_wanted);
         let live = |dated: Dated| Some((dated, self.stored(&dated.1).filter(|stored| now < stored.expires)?));
         (dated.into_iter().filter_map(live).collect(), next)
     }
