@@ -27,7 +27,7 @@ use super::group::Group;
 use super::openapi::{Content, Doc, Routes, properties};
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
 use super::values;
-use crate::config::AnswerSet;
+use crate::config::AnswerSet::{self, AsBuilt, Documented};
 use crate::domain::{
     Channel, Code, CodeLength, Locale, PhoneNumber, ServiceId, Timestamp, minutes_up, seconds_up,
 };
@@ -106,13 +106,12 @@ enum SmsCode {
 
 const NUMBER: &str = "+14155552671";
 
-/// Whose answers a client reads: the Redis version's as its README documents them, or byte for byte as its code answers; or
-/// the tutorial's.
+/// Whose answers a client reads: the Redis version's, or the tutorial's if it is `None`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Older {
-    Documented,
-    AsBuilt,
-    Tutorial,
+pub struct Older(pub Option<AnswerSet>);
+
+impl Older {
+    pub const TUTORIAL: Self = Self(None);
 }
 
 /// Life and length of the tutorial's codes: 600 s, six digits.
@@ -120,12 +119,12 @@ const TUTORIAL_CODE: SendOptions = SendOptions::DEFAULT;
 
 /// `POST /api/send-otp`: sends a code and waits until the provider has taken it.
 async fn send_otp(call: Call) -> Result<Response, Error> {
-    send(&call, Older::redis_version(&call), Wording::Api, None).await
+    send(&call, Older(Some(call.app.settings.answers)), Wording::Api, None).await
 }
 
 /// `POST /send-code`: sends a code with the tutorial's life, length and text.
 async fn send_code(call: Call) -> Result<Response, Error> {
-    send(&call, Older::Tutorial, Wording::Tutorial, Some(TUTORIAL_CODE)).await
+    send(&call, Older::TUTORIAL, Wording::Tutorial, Some(TUTORIAL_CODE)).await
 }
 
 async fn send(
@@ -155,7 +154,7 @@ pub fn plain_send(number: PhoneNumber) -> Outgoing {
 /// `POST /api/verify-otp`: checks a code.
 async fn verify_otp(call: Call) -> Result<Response, Error> {
     let VerifyOtp { user: JsonObject(user), code } = read(&call.body)?;
-    check(&call, Older::redis_version(&call), &user.phone_number, &code).await
+    check(&call, Older(Some(call.app.settings.answers)), &user.phone_number, &code).await
 }
 
 const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
@@ -171,7 +170,7 @@ async fn verify_code(call: Call) -> Result<Response, Error> {
         let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
         return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
     }
-    check(&call, Older::Tutorial, &phone_number, &code).await
+    check(&call, Older::TUTORIAL, &phone_number, &code).await
 }
 
 /// An empty code is a bad body; a text that holds no code is wrong, and does not count.
@@ -180,7 +179,7 @@ async fn check(call: &Call, older: Older, phone_number: &str, code: &str) -> Res
     if code.is_empty() {
         return Err(Error::body("the code is empty"));
     }
-    let length = (older == Older::Tutorial).then_some(TUTORIAL_CODE.length);
+    let length = (older == Older::TUTORIAL).then_some(TUTORIAL_CODE.length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
     let reply = call.check(Check::new(key, call.submitted(code, length))).await?;
     Ok(checked(older, &reply, spelled, call.app.settings.policy.lockout_time()))
@@ -323,31 +322,24 @@ const NOT_CHECKED: Row = [
 const FAILED: (u16, &str) = (500, "Internal server error occurred.");
 
 impl Older {
-    fn redis_version(call: &Call) -> Self {
-        match call.app.settings.answers {
-            AnswerSet::Documented => Self::Documented,
-            AnswerSet::AsBuilt => Self::AsBuilt,
-        }
-    }
-
     /// As built, the code of the envelope is not always the status.
     fn say(self, status: u16, code: u16, message: &str, data: Option<impl Serialize>) -> Response {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        match self {
-            Self::Tutorial => response::message(status, message),
-            Self::Documented | Self::AsBuilt => response::envelope(status, code, message, data),
+        match self.0 {
+            None => response::message(status, message),
+            Some(_) => response::envelope(status, code, message, data),
         }
     }
 
     fn row(self, row: Row, data: Option<impl Serialize>) -> Response {
-        let (status, message) = row[self as usize];
+        let (status, message) = row[self.0.map_or(2, |set| set as usize)];
         self.say(status, status, message, data)
     }
 
     /// The answer when a verification that `/v2` began for the same number has no message or no check left. The older
     /// servers have no words for such limits.
     fn limited(self) -> Response {
-        let form = if self == Self::Tutorial { ErrorFormat::Message } else { ErrorFormat::Envelope };
+        let form = if self == Self::TUTORIAL { ErrorFormat::Message } else { ErrorFormat::Envelope };
         Error::from(Refusal::NumberBusy).answer(form)
     }
 
@@ -356,19 +348,19 @@ impl Older {
     /// the Go code rounds the seconds down to minutes.
     fn locked(self, number: PhoneNumber, remaining: Duration) -> Response {
         let minutes = minutes_up(remaining);
-        match self {
-            Self::Documented => {
+        match self.0 {
+            Some(Documented) => {
                 let message = "User locked out due to exceeding maximum attempts.";
                 self.say(403, 403, message, Some(Data(number, &lockout(minutes))))
             }
-            Self::AsBuilt => {
+            Some(AsBuilt) => {
                 let minutes = u64::try_from((remaining.as_millis() + 500) / 60_000).unwrap_or(u64::MAX);
                 let message =
                     format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
                 let ttl = [(TTL, minutes)];
                 self.say(403, 403, &message, Some(Data(number, if minutes > 0 { &ttl } else { &[] })))
             }
-            Self::Tutorial => {
+            None => {
                 let unit = if minutes == 1 { "minute" } else { "minutes" };
                 let locked = "This phone number is locked out after too many wrong codes.";
                 self.say(403, 403, &format!("{locked} Try again in {minutes} {unit}."), None::<()>)
@@ -418,10 +410,10 @@ const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitte
 pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
     match &reply.outcome {
         SendOutcome::Sent { attempts_left, message_id, postponed: _ } => {
-            let message = match older {
-                Older::Documented => "OTP send successfully.",
-                Older::AsBuilt => "Successfully send OTP message",
-                Older::Tutorial => &format!("Message sent with id: {message_id}"),
+            let message = match older.0 {
+                Some(Documented) => "OTP send successfully.",
+                Some(AsBuilt) => "Successfully send OTP message",
+                None => &format!("Message sent with id: {message_id}"),
             };
             older.say(200, 200, message, Some(Data(number, &[(TRIALS, (*attempts_left).into())])))
         }
@@ -467,18 +459,18 @@ pub fn checked(
     match reply.outcome {
         CheckOutcome::Approved => older.row(APPROVED, Some(number.e164())),
         CheckOutcome::Wrong { attempts_left, live } => {
-            let (status, code, message) = match older {
-                Older::Documented => (401, 401, "Incorrect OTP/ OTP Expired"),
-                Older::AsBuilt if live => (500, 401, "Incorrect OTP, Try Again"),
-                Older::AsBuilt => (500, 401, "OTP Expired, Try Again"),
-                Older::Tutorial => (400, 400, "The phone number and the SMS code doesn't match."),
+            let (status, code, message) = match older.0 {
+                Some(Documented) => (401, 401, "Incorrect OTP/ OTP Expired"),
+                Some(AsBuilt) if live => (500, 401, "Incorrect OTP, Try Again"),
+                Some(AsBuilt) => (500, 401, "OTP Expired, Try Again"),
+                None => (400, 400, "The phone number and the SMS code doesn't match."),
             };
             let data = Data(number, &[(TRIALS, attempts_left.into())]);
             let answer = older.say(status, code, message, Some(data));
-            let is_explained = older == Older::Tutorial;
+            let is_explained = older == Older::TUTORIAL;
             if is_explained { answer.explained("the code is wrong, or has expired") } else { answer }
         }
-        CheckOutcome::LockedNow { until: _, live } if older == Older::AsBuilt => {
+        CheckOutcome::LockedNow { until: _, live } if older.0 == Some(AsBuilt) => {
             let minutes = minutes_up(lockout);
             let beginning = if live { "Incorrect OTP and" } else { "OTP Expired and" };
             let comma = if live { "" } else { "," };
@@ -564,14 +556,14 @@ mod tests {
         PhoneNumber::parse("+14155552671", None).expect("a number")
     }
 
-    fn send(older: Older, outcome: SendOutcome) -> Response {
-        sent(older, &Reply::new(outcome, Timestamp::EPOCH, None), number())
+    fn send(set: AnswerSet, outcome: SendOutcome) -> Response {
+        sent(Older(Some(set)), &Reply::new(outcome, Timestamp::EPOCH, None), number())
     }
 
     /// With a lockout of half an hour.
-    fn check(older: Older, outcome: CheckOutcome) -> Response {
+    fn check(set: AnswerSet, outcome: CheckOutcome) -> Response {
         let lockout = Duration::from_millis(HALF_AN_HOUR);
-        checked(older, &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout)
+        checked(Older(Some(set)), &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout)
     }
 
     fn answered(code: u16, message: &str, data: &str) -> String {
@@ -591,7 +583,6 @@ mod tests {
     #[test]
     fn a_send_and_a_check_are_answered_as_documented() {
         use CheckOutcome::{Approved, Locked, LockedNow, Wrong};
-        use Older::{AsBuilt, Documented};
         let taken = |message: &str| answered(200, message, &format!(r#"{{{USER},"trials":5}}"#));
         let verified = |message: &str| answered(200, message, r#""+14155552671""#);
         let wrong = |message: &str| answered(401, message, &format!(r#"{{{USER},"trials":4}}"#));
@@ -641,7 +632,8 @@ mod tests {
 
     #[test]
     fn a_refusal_by_the_guard_names_its_rule_in_a_header_on_the_older_routes() {
-        for answer in [send(Older::Documented, PREMIUM), send(Older::Tutorial, PREMIUM)] {
+        let tutorial = sent(Older::TUTORIAL, &Reply::new(PREMIUM, Timestamp::EPOCH, None), number());
+        for answer in [send(Documented, PREMIUM), tutorial] {
             let reason = answer.headers()["x-onceward-reason"].to_str().expect("text");
             assert!(reason.ends_with("by its rule number_type"), "{reason}");
         }
@@ -657,15 +649,16 @@ mod tests {
             let ttl = if minutes == 0 { String::new() } else { format!(r#","ttl":{minutes}"#) };
             let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
             let body = answered(403, &message, &format!("{{{USER}{ttl}}}"));
-            is(send(Older::AsBuilt, SendOutcome::Locked { until }), 403, &body);
-            is(check(Older::AsBuilt, CheckOutcome::Locked { until }), 403, &body);
+            is(send(AsBuilt, SendOutcome::Locked { until }), 403, &body);
+            is(check(AsBuilt, CheckOutcome::Locked { until }), 403, &body);
         }
     }
 
     #[test]
     fn the_tutorial_answers_with_a_message_that_says_what_happened() {
-        let send = |outcome| send(Older::Tutorial, outcome);
-        let check = |outcome| check(Older::Tutorial, outcome);
+        let (older, lockout) = (Older::TUTORIAL, Duration::ZERO);
+        let send = |outcome| sent(older, &Reply::new(outcome, Timestamp::EPOCH, None), number());
+        let check = |outcome| checked(older, &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout);
         for (answer, status, words) in [
             (send(SendOutcome::Locked { until: until(HALF_AN_HOUR) }), 403, "Try again in 30 minutes."),
             (check(CheckOutcome::LockedNow { until: until(HALF_AN_HOUR), live: true }), 403, "30 minutes."),

@@ -163,9 +163,13 @@ impl Origin {
             Error::PANICKED.answer(self.group.errors)
         });
         let (status, told) = (response.status(), response.extensions());
-        if let Some(refusal) = told.get::<Refusal>() {
+        if let Some(refusal) = told.get::<Refusal>().copied() {
             self.app.metrics.refused(refusal.name());
-            self.connection.server.logs.refusals.note(*refusal, self.service_name());
+            let (logs, service) = (&self.connection.server.logs, self.service_name());
+            let about = service.clone().unwrap_or_default();
+            logs.by_kind.note(&about, refusal.name(), move |count, _| {
+                warn!(reason = %refusal, service, count, "requests refused");
+            });
         } else if let Some(reason) = told.get::<NotServed>() {
             self.app.metrics.refused(reason.as_str());
         }
@@ -236,12 +240,11 @@ impl Origin {
                 let (route, request_id) = (self.route().to_owned(), self.request_id().to_owned());
                 debug!(request_id, route, reason = %why, "request body refused");
                 if group.is_compatible() {
-                    let mut logs = self.connection.server.logs.bad_bodies.lock();
-                    let kind = why.get(..16).unwrap_or(&why).to_owned();
-                    let (log, why) = (logs.entry((route.clone(), kind)).or_default(), why.clone());
-                    log.note(
-                        move |count| info!(request_id, route, reason = %why, count, "request body refused"),
-                    );
+                    // The rest has places and signs.
+                    let (kind, why) = (why.get(..16).unwrap_or(&why).to_owned(), why.clone());
+                    self.connection.server.logs.by_kind.note(self.route(), &kind, move |count, _| {
+                        info!(request_id, route, reason = %why, count, "request body refused");
+                    });
                 }
                 reason = Some(why.into_owned());
             }

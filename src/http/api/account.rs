@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::guard::not_entered;
 use super::prelude::*;
 use crate::domain::PhoneNumber;
-use crate::registry;
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);

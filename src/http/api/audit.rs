@@ -2,7 +2,6 @@
 
 use super::prelude::*;
 use crate::registry::audit;
-use crate::shard::LogRange;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]

@@ -1,8 +1,6 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
 use super::prelude::*;
-use crate::http::form::Form;
-use crate::registry;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]

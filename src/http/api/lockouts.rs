@@ -2,7 +2,6 @@
 //! `.../Numbers/{To}`: the erasure of a number.
 
 use super::prelude::*;
-use crate::verification::numbers::Refusal;
 
 /// Consecutive wrong codes of a number, and the end of its lockout.
 #[derive(Serialize, JsonSchema)]

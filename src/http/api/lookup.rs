@@ -1,32 +1,23 @@
 //! Twilio's Lookup: `/v2/PhoneNumbers/{PhoneNumber}` and the older `/v1/PhoneNumbers/{PhoneNumber}`, from the numbering
 //! plans that the program has. No network is asked.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use schemars::{Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer};
 
 use super::prelude::*;
 use crate::domain::{LineType, NumberLookup, NumberProblem};
 
-/// The values of `Fields` that Twilio has.
-const PACKAGES: &str = "validation line_type_intelligence caller_name sim_swap call_forwarding line_status identity_match \
-                        reassigned_number sms_pumping_risk phone_number_quality_score pre_fill";
-
 /// Bytes of the longest text in a path that is read: a number with generous punctuation.
 const LONGEST: usize = 64;
-
-/// The values of the older `Type` that Twilio has.
-const TYPES: &str = "carrier caller-name";
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Wanted {
     /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
-    #[schemars(example = &"line_type_intelligence")]
-    pub fields: Option<Names<false>>,
+    #[serde(default)]
+    #[schemars(with = "String", example = &"line_type_intelligence")]
+    pub fields: Vec<String>,
     /// The country of a number in national form, two letters of ISO 3166-1.
     pub country_code: Option<values::Region>,
 }
@@ -35,47 +26,16 @@ pub struct Wanted {
 #[serde(rename_all = "PascalCase")]
 pub struct OlderWanted {
     /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
-    #[schemars(example = &"carrier")]
-    pub r#type: Option<Names<true>>,
+    #[serde(default)]
+    #[schemars(with = "String", example = &"carrier")]
+    pub r#type: Vec<String>,
     /// The country of a number in national form, two letters of ISO 3166-1.
     pub country_code: Option<values::Region>,
 }
 
-/// Names, which may be repeated or have commas between: whether the one that has data here is among them.
-pub struct Names<const IS_OLDER: bool>(bool);
-
-impl<const IS_OLDER: bool> Names<IS_OLDER> {
-    const KNOWN: &'static str = if IS_OLDER { TYPES } else { PACKAGES };
-    const SERVED: &'static str = if IS_OLDER { "carrier" } else { "line_type_intelligence" };
-}
-
-impl<'de, const IS_OLDER: bool> Deserialize<'de> for Names<IS_OLDER> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let texts: Vec<String> = Vec::deserialize(from)?;
-        let names = texts.iter().flat_map(|text| text.split(',')).map(|name| name.trim_matches(' '));
-        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
-        if names.iter().all(|name| Self::KNOWN.split(' ').any(|known| known == *name)) {
-            Ok(Self(names.contains(&Self::SERVED)))
-        } else {
-            let known = Self::KNOWN.replace(' ', ", ");
-            Err(de::Error::custom(format_args!("each must be one of {known}")))
-        }
-    }
-}
-
-impl<const IS_OLDER: bool> JsonSchema for Names<IS_OLDER> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Names".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let names = Self::KNOWN.replace(' ', "|");
-        json_schema!({ "type": "string", "pattern": format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?") })
-    }
+/// Whether a name is among these, which may be repeated or have commas between.
+fn has(names: &[String], name: &str) -> bool {
+    names.iter().flat_map(|text| text.split(',')).any(|given| given.trim_matches(' ') == name)
 }
 
 /// What the numbering plans tell about a number.
@@ -176,8 +136,7 @@ async fn fetch(
     Params(wanted): Params<Wanted>,
 ) -> Answer<Lookup> {
     let number = number(&text.0, wanted.country_code.as_ref())?;
-    let is_wanted = wanted.fields.is_some_and(|names| names.0);
-    let line = number.line_type.filter(|_| is_wanted);
+    let line = number.line_type.filter(|_| has(&wanted.fields, "line_type_intelligence"));
     Ok(Json(Lookup {
         calling_country_code: number.calling_code.map(|code| code.to_string()),
         country_code: number.region.map(|region| region.to_string()),
@@ -207,7 +166,7 @@ async fn fetch_older(
         phone_number: number.number.clone(),
         national_format: number.national_format.clone(),
         caller_name: (),
-        carrier: (wanted.r#type.is_some_and(|names| names.0))
+        carrier: has(&wanted.r#type, "carrier")
             .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
         add_ons: (),
         url: Url(format!(

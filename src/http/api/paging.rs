@@ -15,6 +15,7 @@ use hyper::http::request::Parts;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::members;
@@ -80,39 +81,32 @@ pub struct ListMeta {
     key: &'static str,
 }
 
-/// The items of a page under a name of their own, and its place in the list.
+/// The items of a page under a name of their own, its place in the list, and perhaps more.
 #[derive(Serialize)]
 pub struct Listed<T> {
     #[serde(flatten)]
     items: BTreeMap<&'static str, Vec<T>>,
     meta: ListMeta,
+    #[serde(flatten)]
+    more: BTreeMap<&'static str, Value>,
     #[serde(skip)]
     turn: Arc<Turn>,
 }
 
 impl<T: Serialize> Listed<T> {
-    /// The answer, perhaps with more.
-    pub fn answer(self, more: impl Serialize) -> Response {
-        #[derive(Serialize)]
-        struct With<T: Serialize, M> {
-            #[serde(flatten)]
-            page: Listed<T>,
-            #[serde(flatten)]
-            more: M,
-        }
-
-        let turn = Arc::clone(&self.turn);
-        Json(With { page: self, more }).into_response().map(|body| {
-            Body::new(body.inspect_frame(move |_| {
-                let _held = &turn;
-            }))
-        })
+    pub fn with(self, name: &'static str, more: impl Serialize) -> Self {
+        Self { more: BTreeMap::from([(name, json!(more))]), ..self }
     }
 }
 
 impl<T: Serialize> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
-        self.answer(())
+        let turn = Arc::clone(&self.turn);
+        Json(self).into_response().map(|body| {
+            Body::new(body.inspect_frame(move |_| {
+                let _held = &turn;
+            }))
+        })
     }
 }
 
@@ -192,7 +186,8 @@ impl Page {
             next_page_url: has_more.then(|| self.url(self.number + 1)),
             key,
         };
-        Listed { items: BTreeMap::from([(key, items)]), meta, turn: Arc::clone(&self.turn) }
+        let (items, more) = (BTreeMap::from([(key, items)]), BTreeMap::new());
+        Listed { items, meta, more, turn: Arc::clone(&self.turn) }
     }
 
     /// This page of all items.

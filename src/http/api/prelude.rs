@@ -9,7 +9,7 @@ pub use super::access::{Answer, Caller, Gone, InService, Keyed, Made, Segments, 
 pub use super::paging::{Listed, Listing, Turn};
 pub use crate::domain::{Channel, Code, CodeLength, Region, ServiceId, Sid, SidKind};
 pub use crate::http::error::Error;
-pub use crate::http::form::Params;
+pub use crate::http::form::{Form, Params};
 pub use crate::http::group::{Access, Group};
 pub use crate::http::openapi::{Routes, gone, list_of, made, ok};
 pub(in crate::http) use crate::http::values;
@@ -17,4 +17,6 @@ pub use crate::http::values::{
     AccountSid, AttemptSid, BucketSid, Date, Frame, HostedSessionSid, Id, MessagingServiceSid, RateLimitSid,
     SafeNumberSid, ServiceSid, TemplateSid, Url, VerificationSid, WebhookSid,
 };
-pub use crate::registry::{Scope, Service};
+pub use crate::registry::{self, Scope, Service};
+pub use crate::shard::LogRange;
+pub use crate::verification::numbers::Refusal;

@@ -8,9 +8,7 @@ use serde_json::{Map, Value, json};
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::config::text_of;
-use crate::http::form::Form;
 use crate::http::openapi::Property;
-use crate::registry;
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";

@@ -1,15 +1,11 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
 //! which delivers events again. The last two are not in Twilio's API; its console does this.
 
-use axum::response::Response;
-use serde_json::json;
 use tracing::error;
 
 use super::prelude::*;
 use crate::http::openapi::{Content, Doc, schema};
-use crate::registry::{self, WebhookFields};
-use crate::shard::LogRange;
-use crate::verification::numbers::Refusal;
+use crate::registry::WebhookFields;
 use crate::webhook::{self, AttemptError, DeliveryState, ReplayError, WebhookAttempt};
 
 #[derive(Deserialize, JsonSchema)]
@@ -265,7 +261,7 @@ async fn delete_webhook(InService(caller, service, Id(sid)): InService<WebhookSi
 async fn deliveries(
     InService(caller, service, Id(sid)): InService<WebhookSid>,
     Listing(filters, mut page): Listing<DeliveryFilters>,
-) -> Result<Response, Error> {
+) -> Result<Listed<Delivery>, Error> {
     let webhook = service.webhook(&sid)?;
     let fits = |delivery: &webhook::Delivery| {
         delivery.webhook == webhook.sid
@@ -281,7 +277,7 @@ async fn deliveries(
     let load = caller.running.outbox.load(service.id, webhook.sid);
     let dropped = DroppedEvents { count: load.dropped, date_last: load.last_dropped.map(Date::from) };
     let page = page.of("deliveries", &found.records, |one| Delivery::new(caller.frame(), service.sid, one));
-    Ok(page.answer(json!({ "dropped_events": dropped })))
+    Ok(page.with("dropped_events", dropped))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
@@ -338,6 +334,8 @@ pub fn delivery_routes() -> Routes {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
     use crate::webhook::{Event, EventId, EventType};

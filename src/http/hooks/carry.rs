@@ -66,7 +66,7 @@ pub async fn carry(
         let address = request::read_address(text);
         if address.is_none() {
             let service = service.name();
-            call.connection.server.logs.hooks.note("", "address", move |_, is_first| {
+            call.connection.server.logs.by_kind.note("hooks", "address", move |_, is_first| {
                 if is_first {
                     warn!(service, "address of a hook's payload not read; it has no limit of its own");
                 }

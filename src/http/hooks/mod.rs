@@ -50,7 +50,7 @@ fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
     let request_id = call.request_id().to_owned();
     // A reason that is made for one payload counts with all of its kind.
     let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
-    call.connection.server.logs.hooks.note(hook, kind, move |count, is_first| {
+    call.connection.server.logs.by_kind.note(hook, kind, move |count, is_first| {
         if is_first {
             return warn!(request_id, hook, %reason, count, "hook refused");
         }

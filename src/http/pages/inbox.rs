@@ -108,11 +108,11 @@ async fn act(call: Call) -> Result<Response, Error> {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
             let reply = call.check(Check::new(key, call.submitted(&code, None))).await;
             let lockout = app.settings.policy.lockout_time();
-            reply.map_or_else(refused, |reply| checked(Older::Tutorial, &reply, number, lockout))
+            reply.map_or_else(refused, |reply| checked(Older::TUTORIAL, &reply, number, lockout))
         }
         Ok(number) => {
             let reply = call.send(plain_send(number)).await;
-            reply.map_or_else(refused, |reply| sent(Older::Tutorial, &reply, number))
+            reply.map_or_else(refused, |reply| sent(Older::TUTORIAL, &reply, number))
         }
     };
     if answer.status().is_success() {
