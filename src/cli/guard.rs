@@ -11,7 +11,7 @@ use super::context::Context;
 use super::error::CommandError;
 use crate::limits::guard::EntryAction;
 use crate::limits::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, entry_subject, exact,
+    Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, exact, subject,
 };
 
 #[derive(Debug, Subcommand)]
@@ -125,7 +125,7 @@ pub fn run(command: GuardCommand, cx: &Context) -> Result<CommandOutput, Command
 /// The server, the subject as it reads it, and the id of the service.
 fn begin(of: SubjectArgs, cx: &Context) -> Result<(Client, String, Option<String>), CommandError> {
     let SubjectArgs { subject: asked, service } = of;
-    let read = entry_subject(&asked, cx.storage()?.default_region);
+    let read = subject(&asked, cx.storage()?.default_region);
     let read = read.ok_or_else(|| CommandError::Usage(format!("{asked:?} is none of these: {SUBJECTS}")))?;
     let client = cx.client()?;
     let service = client.service_sid(service.as_deref())?;

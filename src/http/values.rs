@@ -130,7 +130,7 @@ texts! {
     /// The last digits of numbers.
     NumberEnding(String): "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned()),
         matching("[0-9]{1,4}"), "71";
-    GuardSubject(Dimension): operator::SUBJECTS, |text| operator::entry_subject(text, None),
+    GuardSubject(Dimension): operator::SUBJECTS, |text| operator::subject(text, None),
         matching("all|\\+[0-9]{1,11}\\*{4}|\\+[1-9][0-9]{6,14}|[A-Za-z]{2}|[0-9a-fA-F:.]{2,45}(/64|/48|/24)?"), "+99290000****";
     /// The last segment of a verification's path: its id or its number.
     IdOrNumber(VerificationTarget): "VE and 32 hexadecimal digits, or a phone number in E.164 form", id_or_number,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::prelude::*;
 use crate::limits::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, entry_subject, exact, masked, readable, subject,
+    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, readable, subject,
 };
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
@@ -109,8 +109,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
     let entry = EntryForm::of(&request);
     let unchanged =
         |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));
-    let read = if entry.action == "explain" { subject } else { entry_subject };
-    let Some(dimension) = read(&entry.subject, request.call.app.settings.storage.default_region) else {
+    let Some(dimension) = subject(&entry.subject, request.call.app.settings.storage.default_region) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
     let Ok(service) = entry.service(&request) else {

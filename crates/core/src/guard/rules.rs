@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use crate::domain::{Channel, NumberType, Region};
 use crate::{named, values};
@@ -62,7 +63,7 @@ named! {
 }
 
 /// The rules of one service. The default is meant for every service.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, SmartDefault)]
 pub struct GuardRules {
     /// What happens to a message that lacks one of a bucket.
     pub mode: Mode,
@@ -76,40 +77,25 @@ pub struct GuardRules {
     /// Of a message, in millionths of the currency. A message without a known price is refused.
     pub max_price: Option<u64>,
     /// Unverified messages in a day for each one that is usually verified.
+    #[default = 1]
     pub tolerance: u32,
     pub floors: Floors,
 }
 
 /// Messages of the full buckets of subjects without users. Only tests replace them.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, SmartDefault)]
 pub struct Floors {
+    #[default = 20.0]
     pub number: f64,
+    #[default = 10.0]
     pub prefix: f64,
+    #[default = 20.0]
     pub network: f64,
+    #[default = 25.0]
     pub country: f64,
     /// All countries without users together.
+    #[default = 60.0]
     pub others: f64,
-}
-
-impl Default for Floors {
-    fn default() -> Self {
-        Self { number: 20.0, prefix: 10.0, network: 20.0, country: 25.0, others: 60.0 }
-    }
-}
-
-impl Default for GuardRules {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Block,
-            number_types: Mode::Block,
-            landlines: Mode::Block,
-            allowed_countries: None,
-            max_price: None,
-            blocked_countries: BTreeSet::new(),
-            tolerance: 1,
-            floors: Floors::default(),
-        }
-    }
 }
 
 impl GuardRules {

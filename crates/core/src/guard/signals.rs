@@ -38,29 +38,22 @@ pub enum Exemption {
     AllowancesAndTypes,
 }
 
-/// The network of a client: the /24 of an IPv4 address, the /48 of an IPv6 one.
+/// The network of a client: the first address of the /24 of an IPv4 one, or of the /48 of an IPv6 one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct ClientNet(u64);
-
-/// Marks an IPv4 address. As an IPv6 prefix it is multicast, which is no client's.
-const V4: u64 = 0xffff_ffff_0000_0000;
+pub struct ClientNet(IpAddr);
 
 impl From<IpAddr> for ClientNet {
     fn from(address: IpAddr) -> Self {
-        let v4 = |v4: Ipv4Addr| Self(V4 | u64::from(v4.to_bits() & !0xff));
+        let v4 = |bits: u32| Self(Ipv4Addr::from_bits(bits & !0xff).into());
         match address.to_canonical() {
-            IpAddr::V4(address) => v4(address),
-            // NAT64.
-            IpAddr::V6(v6) if v6.to_bits() >> 32 == 0x64_ff9b << 64 => {
-                let [.., a, b, c, d] = v6.octets();
-                v4(Ipv4Addr::new(a, b, c, d))
-            }
-            // A header may name any address: one that looks like the mark counts as unspecified.
-            IpAddr::V6(v6) => {
-                let [a, b, c, ..] = v6.segments().map(u64::from);
-                let prefix = a << 48 | b << 32 | c << 16;
-                Self(if prefix & V4 == V4 { 0 } else { prefix })
-            }
+            IpAddr::V4(address) => v4(address.to_bits()),
+            IpAddr::V6(address) => match address.octets() {
+                // NAT64.
+                [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4_octets @ ..] => {
+                    v4(u32::from_be_bytes(v4_octets))
+                }
+                _ => Self(Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into()),
+            },
         }
     }
 }
@@ -68,10 +61,7 @@ impl From<IpAddr> for ClientNet {
 impl fmt::Display for ClientNet {
     /// `192.0.2.0/24` or `2001:db8::/48`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match u32::try_from(self.0 ^ V4) {
-            Ok(address) => write!(f, "{}/24", Ipv4Addr::from_bits(address)),
-            Err(_) => write!(f, "{}/48", Ipv6Addr::from_bits(u128::from(self.0) << 64)),
-        }
+        write!(f, "{}/{}", self.0, if self.0.is_ipv4() { 24 } else { 48 })
     }
 }
 

@@ -573,11 +573,7 @@ impl ServerGuard {
                 {
                     return Ok(());
                 }
-                // What further rows contain is of earlier seconds than the next message, if the clock allows it.
-                let second = match written {
-                    None => guard.close_second(),
-                    Some(_) => guard.close_second_by(self.clock.now()),
-                };
+                let second = guard.close_second(self.clock.now());
                 written = written.or(Some(second));
                 let buckets =
                     guard.rows.take_changed(AT_ONCE, second).into_iter().map(|((service, of), row)| {

@@ -34,13 +34,16 @@ pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a
 /// Buckets that are read under one lock: some 5 us.
 const BUCKETS_AT_ONCE: usize = 256;
 
-/// Reads a number, prefix, country or network. An address stands for its network.
+/// Reads a number, prefix, country or network, or `all`. An address stands for its network.
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     // In a form a space may be the `+` of a number.
     let (given, text) = (text, text.trim());
     if let Some(digits) = given.trim_end().strip_suffix("****") {
         // No message has a prefix of another length than a number's.
         return PhoneNumber::parse(&format!("{digits}0000"), None).ok().map(Dimension::prefix_of);
+    }
+    if text == "all" {
+        return Some(Dimension::Total);
     }
     if text.len() == 2 {
         return Region::parse(text).map(|country| Dimension::Country(Some(country)));
@@ -51,11 +54,6 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
         return Some(read).filter(|read| network.is_none() || read.to_string() == text);
     }
     PhoneNumber::parse(given, region).ok().map(Dimension::Number)
-}
-
-/// Reads the subject of a manual entry: one of these, or `all`, for known numbers only.
-pub fn entry_subject(text: &str, region: Option<Region>) -> Option<Dimension> {
-    if text.trim() == "all" { Some(Dimension::Total) } else { subject(text, region) }
 }
 
 /// A subject with a masked number.
