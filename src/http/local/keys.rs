@@ -107,7 +107,7 @@ fn log(key: &Key, event: &str) {
 
 fn words(error: &RegistryError) -> String {
     match error {
-        RegistryError::TooMany { item: Item::LiveKeyOfService | Item::LiveKeyOfAccount, .. } => {
+        RegistryError::TooMany { item: Item::LiveKey, .. } => {
             format!("{error}; revoke one that is not used any more (onceward keys list)")
         }
         error => error.to_string(),

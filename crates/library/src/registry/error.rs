@@ -9,7 +9,7 @@ pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
 /// Why the registry refused a change or a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
-    #[error("there is no such {}", .0.about().0)]
+    #[error("there is no such {0}")]
     NotFound(Item),
     #[error("{field} {why}")]
     Invalid {
@@ -19,52 +19,48 @@ pub enum RegistryError {
         why: String,
     },
     /// One with this name, interval or country exists already.
-    #[error("this {} exists already", .0.about().0)]
+    #[error("this {0} exists already")]
     Exists(Item),
     /// It comes from the configuration, and is changed there.
     #[error("{0}")]
     ReadOnly(String),
-    #[error("limit reached: at most {limit} {}", item.about().1)]
+    #[error("limit reached: at most {limit} {item}s")]
     TooMany { item: Item, limit: usize },
     /// The shard or its store refused it.
     #[error(transparent)]
     Store(Refusal),
 }
 
-/// A kind of object in the registry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Item {
-    Service,
-    Template,
-    RateLimit,
-    Bucket,
-    MessagingConfiguration,
-    TestNumber,
-    Webhook,
-    /// All API keys, revoked ones included.
-    ApiKey,
-    LiveKeyOfService,
-    LiveKeyOfAccount,
+crate::named! {
+    /// A kind of object in the registry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Item {
+        Service = "service",
+        Template = "template",
+        RateLimit = "rate limit",
+        Bucket = "bucket",
+        MessagingConfiguration = "messaging configuration",
+        TestNumber = "test number",
+        Webhook = "webhook",
+        /// Revoked ones included.
+        ApiKey = "API key",
+        /// One that is not revoked, for one service, or for all.
+        LiveKey = "live API key",
+    }
 }
 
 impl Item {
-    /// One, many, and how many there may be.
-    const fn about(self) -> (&'static str, &'static str, usize) {
+    const fn limit(self) -> usize {
         match self {
-            Self::Service => ("service", "services", 10_000),
-            Self::Template => ("template", "templates", usize::MAX),
-            Self::RateLimit => ("rate limit", "rate limits of this service", 25),
-            Self::Bucket => ("bucket", "buckets of this rate limit", 10),
-            // One for each country.
-            Self::MessagingConfiguration => {
-                ("messaging configuration", "messaging configurations of this service", usize::MAX)
-            }
-            Self::TestNumber => ("test number", "test numbers of this service", TestNumber::MOST),
-            // Each event is sent to each.
-            Self::Webhook => ("webhook", "webhooks of this service", 10),
-            Self::ApiKey => ("API key", "API keys", 50_000),
-            Self::LiveKeyOfService => ("API key", "live API keys for this service", KEYS_PER_SERVICE),
-            Self::LiveKeyOfAccount => ("API key", "live API keys for all services", KEYS_PER_SERVICE),
+            Self::Service => 10_000,
+            Self::RateLimit => 25,
+            // Each event is sent to each webhook.
+            Self::Bucket | Self::Webhook => 10,
+            Self::TestNumber => TestNumber::MOST,
+            Self::ApiKey => 50_000,
+            Self::LiveKey => KEYS_PER_SERVICE,
+            // One for each country; the configuration has templates.
+            Self::MessagingConfiguration | Self::Template => usize::MAX,
         }
     }
 }
@@ -72,6 +68,10 @@ impl Item {
 impl RegistryError {
     pub(super) fn invalid(field: &'static str) -> impl FnOnce(String) -> Self {
         move |why| Self::Invalid { field, why }
+    }
+
+    pub(super) const fn too_many(item: Item) -> Self {
+        Self::TooMany { item, limit: item.limit() }
     }
 
     pub(super) fn missing(field: &'static str) -> Self {
@@ -115,6 +115,5 @@ pub enum OpenError {
 
 /// Refuses one more beside those that exist.
 pub(super) fn check_room(used: usize, item: Item) -> Result<()> {
-    let (_, _, limit) = item.about();
-    if used < limit { Ok(()) } else { Err(RegistryError::TooMany { item, limit }) }
+    if used < item.limit() { Ok(()) } else { Err(RegistryError::too_many(item)) }
 }

@@ -90,9 +90,7 @@ impl Registry {
     pub fn created_with(&self, sid: Sid) -> Vec<ApiKey> {
         let mut keys = self.keys(None);
         keys.reverse();
-        let created = created_with(&keys, sid);
-        keys.retain(|key| key.revoked.is_none() && created.contains(&key.sid));
-        keys
+        created_with(keys, sid)
     }
 
     /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
@@ -103,14 +101,14 @@ impl Registry {
         let this = self.clone();
         self.decide::<Credential, _, _>(id, move |draft| {
             let keys = keys(draft.view);
-            let created = created_with(&keys, sid);
             let key = keys.iter().find(|key| key.sid == sid).cloned();
             let key = key.ok_or(RegistryError::NotFound(Item::ApiKey))?;
             let already_revoked = key.revoked.is_some();
             let key = this.revoke(key, draft);
-            let others = keys.into_iter().filter(|key| created.contains(&key.sid) && key.revoked.is_none());
-            let created =
-                others.map(|key| if with_created { this.revoke(key, draft) } else { key }).collect();
+            let mut created = created_with(keys, sid);
+            if with_created {
+                created = created.into_iter().map(|key| this.revoke(key, draft)).collect();
+            }
             Ok(Revocation { key, already_revoked, created })
         })
         .await
@@ -265,16 +263,16 @@ fn keys(view: &Transaction<'_>) -> Vec<ApiKey> {
     keys
 }
 
-/// The keys that were created with this one, or with one of these. A key is older than what is created with it.
-fn created_with(keys: &[ApiKey], sid: Sid) -> HashSet<Sid> {
-    let mut created = HashSet::new();
-    for key in keys {
+/// The live ones of these keys that were created with this one, or with one of these. A key is older than what is created
+/// with it, and comes before.
+fn created_with(mut keys: Vec<ApiKey>, sid: Sid) -> Vec<ApiKey> {
+    let mut created = HashSet::from([sid]);
+    keys.retain(|key| {
         let creator = key.creator.as_ref().and_then(Actor::key);
-        if creator.is_some_and(|creator| creator == sid || created.contains(&creator)) {
-            created.insert(key.sid);
-        }
-    }
-    created
+        let is_created = creator.is_some_and(|creator| created.contains(&creator));
+        is_created && created.insert(key.sid) && key.revoked.is_none()
+    });
+    keys
 }
 
 /// Refuses what a key does not have itself, lest it outlive its revocation with more than it had.
@@ -304,7 +302,6 @@ fn next_number(draft: &mut Draft<'_, '_>, keys: &[ApiKey], service: Option<Servi
     }
     check_room(keys.len(), Item::ApiKey)?;
     let live = keys.iter().filter(|key| key.service == service && key.revoked.is_none()).count();
-    let live_keys = if service.is_some() { Item::LiveKeyOfService } else { Item::LiveKeyOfAccount };
-    check_room(live, live_keys)?;
+    check_room(live, Item::LiveKey)?;
     Ok(keys.last().map_or(ROOT, |last| last.number) + 1)
 }

@@ -34,10 +34,8 @@ impl Registry {
                 return Err(RegistryError::missing("friendly_name"));
             }
             let settings = this.changed(&ServiceSettings::default(), given, &[])?;
-            let id = next_id(draft.view).unwrap_or(ServiceId::DEFAULT);
-            // Without an id there is room for none.
-            let used = if id == ServiceId::DEFAULT { usize::MAX } else { present(draft.view).count() };
-            check_room(used, Item::Service)?;
+            check_room(present(draft.view).count(), Item::Service)?;
+            let id = next_id(draft.view).ok_or_else(|| RegistryError::too_many(Item::Service))?;
             let sid = draft.sid(SidKind::Service);
             let service = blank(id, sid, Origin::Api, settings, draft.now);
             draft.put(service_id(id), &ServiceRecord::Present(Box::new(service.clone())));
