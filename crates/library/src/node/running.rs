@@ -147,6 +147,7 @@ impl Running {
             numbers,
             attempts,
             delivery: Arc::clone(&delivery),
+            guard: guard.clone(),
             registry: registry.clone(),
             policies: registry.policies(policy),
             server_key,

@@ -1,4 +1,4 @@
-//! The record of one verification's attempts, and its changes.
+//! The record of one verification's attempts, and its changes within decisions about its number, in whose slot it is.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, Delivered, Failure, FollowUp, Permitted, PlanChange, Reason, SendStatus};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{Id, LogRecord, Record};
+use crate::shard::{Id, LogRecord, Record, RecordKey, Transaction, service_of};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -91,11 +91,22 @@ crate::named! {
     }
 }
 
+/// What a check finds in the record of its verification.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    /// The gateway that accepted the last message.
+    pub accepted_by: Option<GatewayName>,
+    /// Whether it is the first check, or an approval without one.
+    pub is_first: bool,
+    /// What the guard has taken for its messages, and gives back if the code was right.
+    pub taken: Vec<Ticket>,
+}
+
 /// The result of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptOutcome {
-    /// The attempt has come further, with its row now.
-    Recorded(Box<Attempt>),
+    /// The attempt has come further, with its row now, and whether this report is the first to say that it arrived.
+    Recorded(Box<Attempt>, bool),
     /// It changes nothing, because it came before, or late.
     Known,
     /// The send is still under way, and its attempts are not recorded yet.
@@ -180,45 +191,48 @@ impl AttemptLog {
         first
     }
 
-    /// Records the attempts of a send, and its plan. Returns `true` if the plan changed.
-    pub fn settle(&mut self, style: &MessageStyle, permitted: &Permitted, delivered: &Delivered) -> bool {
-        let first_attempt = permitted.first_attempt;
+    /// Records the attempts of a send, and its plan. Returns what the guard has taken for the plan that was there before.
+    pub fn settle(
+        &mut self,
+        style: &MessageStyle,
+        permitted: &Permitted,
+        delivered: &Delivered,
+    ) -> Vec<Ticket> {
+        let (first, made) = (permitted.first_attempt, &delivered.attempts);
         self.parts = self.parts.max(delivered.parts);
-        for attempt in &delivered.attempts {
+        for attempt in made {
             self.add(attempt);
         }
-        let behind = delivered.attempts.iter().map(|attempt| attempt.number.saturating_add(1)).max();
-        let used = behind.unwrap_or(first_attempt).max(first_attempt);
+        let used = made.iter().map(|attempt| attempt.number.saturating_add(1)).fold(first, u8::max);
         // A send that has begun meanwhile has the numbers after these: then the unused ones cannot be given back.
-        if self.next_attempt == first_attempt.saturating_add(NUMBERS_PER_SEND) {
+        if self.next_attempt == first.saturating_add(NUMBERS_PER_SEND) {
             self.next_attempt = used;
         }
         self.next_attempt = self.next_attempt.max(used);
-        match &delivered.plan {
-            PlanChange::Keep => false,
-            // A send that was under way when the right code came.
-            PlanChange::Set(_) if self.verify == VerifyStatus::Success => self.plan.take().is_some(),
-            PlanChange::Set(follow_up) => {
-                let (style, follow_up) = (style.clone(), follow_up.clone());
-                let (salt, expires) = (permitted.permit.verification.salt, permitted.expires());
-                let plan = PlannedSend { salt, style, expires, follow_up };
-                self.plan = Some(Box::new(plan));
-                true
-            }
+        let next = match &delivered.plan {
+            PlanChange::Keep => return Vec::new(),
+            PlanChange::Set(follow_up) => Some(Box::new(PlannedSend {
+                salt: permitted.permit.verification.salt,
+                style: style.clone(),
+                expires: permitted.expires(),
+                follow_up: follow_up.clone(),
+            })),
             PlanChange::End(dropped) => {
-                if let Some(why) = dropped {
-                    let repeated = permitted.follow_up.as_ref().and_then(FollowUp::first_repeated);
-                    let made = delivered.attempts.iter().map(|attempt| (attempt.channel, attempt.number));
-                    let all: Vec<_> = repeated.into_iter().chain(made).collect();
-                    if let Some((channel, _)) = all.last() {
-                        let of_channel = all.iter().filter(|(other, _)| other == channel);
-                        let first = of_channel.map(|(_, number)| *number).min().unwrap_or_default();
-                        self.give_up(*channel, first, *why);
-                    }
+                let repeated = permitted.follow_up.as_ref().and_then(FollowUp::first_repeated);
+                let made = made.iter().map(|attempt| (attempt.channel, attempt.number));
+                let all: Vec<_> = repeated.into_iter().chain(made).collect();
+                if let (Some(why), Some((channel, _))) = (dropped, all.last()) {
+                    let of_channel = all.iter().filter(|(other, _)| other == channel);
+                    let first = of_channel.map(|(_, number)| *number).min().unwrap_or_default();
+                    self.give_up(*channel, first, *why);
                 }
-                self.plan.take().is_some()
+                None
             }
-        }
+        };
+        // A send may have been under way when the right code came.
+        let next = next.filter(|_| self.verify != VerifyStatus::Success);
+        let before = std::mem::replace(&mut self.plan, next);
+        before.map(|plan| plan.follow_up.allowance.refundable()).unwrap_or_default()
     }
 
     fn add(&mut self, attempt: &Attempt) {
@@ -244,11 +258,11 @@ impl AttemptLog {
         of_message.map(|row| (asked(row), row.number)).collect()
     }
 
-    /// Drops the planned send, if there is one.
-    pub fn drop_follow_up(&mut self, why: Failure) {
-        let Some(plan) = self.plan.take() else { return };
-        if let Some((channel, first)) = plan.follow_up.first_repeated() {
-            self.give_up(channel, first, why);
+    /// Drops the planned send, if there is one: its code cannot be used any more.
+    fn drop_follow_up(&mut self) {
+        let plan = self.plan.take();
+        if let Some((channel, first)) = plan.and_then(|plan| plan.follow_up.first_repeated()) {
+            self.give_up(channel, first, Failure::NoLongerUsable);
         }
     }
 
@@ -271,7 +285,7 @@ impl AttemptLog {
         }
         (self.verify, self.verify_at) = (status, now);
         if status == VerifyStatus::Success {
-            self.drop_follow_up(Failure::NoLongerUsable);
+            self.drop_follow_up();
         }
     }
 
@@ -296,6 +310,8 @@ impl AttemptLog {
         if row.receipt.is_some_and(|known| known >= receipt.status) {
             return ReceiptOutcome::Known;
         }
+        let has_arrived =
+            row.receipt < Some(ReceiptStatus::Delivered) && receipt.status >= ReceiptStatus::Delivered;
         (row.receipt, row.receipt_at) = (Some(receipt.status), Some(now));
         if row.message_id.is_none() {
             // The gateway did not answer in time, but it had taken the message.
@@ -307,7 +323,7 @@ impl AttemptLog {
         if is_last {
             self.react(receipt, now);
         }
-        ReceiptOutcome::Recorded(Box::new(row))
+        ReceiptOutcome::Recorded(Box::new(row), has_arrived)
     }
 
     /// Updates a plan for the next step. A failed message makes it due, an answered call delays it. An arrived message,
@@ -352,6 +368,112 @@ impl AttemptLog {
     pub fn accepted(&self) -> Option<(GatewayName, String)> {
         let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
         sent.find_map(|row| Some((row.gateway, row.message_id.clone()?)))
+    }
+}
+
+impl AttemptLog {
+    /// Removes every record of this number in the slot of the decision, with its planned messages. Returns what the guard
+    /// gets back for those; `None` without a record.
+    pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> Option<Vec<Ticket>> {
+        let mut about: Vec<(RecordKey, Self)> = view.iter().collect();
+        about.retain(|(key, log)| service_of(&key.id) == service && log.number == number);
+        for (RecordKey { id, .. }, _) in &about {
+            view.put::<Self>(*id, None);
+        }
+        let held = |log: &Self| log.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
+        (!about.is_empty()).then(|| about.iter().filter_map(|(_, log)| held(log)).flatten().collect())
+    }
+
+    /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
+    /// guard has taken for it, so that it is durable before the message leaves.
+    pub fn permit(
+        key: AttemptLogKey,
+        number: PhoneNumber,
+        settings: AttemptLogSettings,
+        taken: Vec<Ticket>,
+        view: &mut Transaction<'_>,
+    ) -> (u8, Vec<GatewayName>) {
+        let now = view.now();
+        // Without the record a crash would lose what the message counted.
+        let is_kept = settings.keep_at_most > 0 || taken.iter().any(|of| !of.counted.is_empty());
+        let new = || is_kept.then(|| Self::new(number, now, settings));
+        let Some(mut log) = view.get(key.id()).or_else(new) else { return (0, Vec::new()) };
+        let first = log.reserve();
+        for ticket in taken.into_iter().filter(|ticket| !ticket.is_empty()) {
+            log.take(ticket);
+        }
+        view.put(key.id(), Some(&log));
+        (first, log.asked_in_vain())
+    }
+
+    /// Records a send that ended. Returns the record, and what the guard gets back for a planned message whose place it
+    /// takes.
+    pub fn record(
+        number: PhoneNumber,
+        settings: AttemptLogSettings,
+        style: &MessageStyle,
+        permitted: &Permitted,
+        delivered: &Delivered,
+        view: &mut Transaction<'_>,
+    ) -> (Option<Self>, Vec<Ticket>) {
+        let (id, now) = (permitted.log.id(), view.now());
+        let is_planned = matches!(delivered.plan, PlanChange::Set(_));
+        let is_kept = is_planned || (settings.keep_at_most > 0 && !delivered.attempts.is_empty());
+        let new = || is_kept.then(|| Self::new(number, now, settings));
+        let Some(mut log) = view.get(id).or_else(new) else { return (None, Vec::new()) };
+        let held = log.settle(style, permitted, delivered);
+        held.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
+        view.put(id, Some(&log));
+        (Some(log), held)
+    }
+
+    /// Records a check, or an approval by the caller. Returns the record.
+    pub fn checked(
+        key: AttemptLogKey,
+        status: VerifyStatus,
+        view: &mut Transaction<'_>,
+    ) -> Option<(Self, Checked)> {
+        let mut log: Self = view.get(key.id())?;
+        let is_first = log.verify == VerifyStatus::New;
+        log.check(status, view.now());
+        let is_right = status == VerifyStatus::Success;
+        let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
+        log.taken.extend(taken.iter().cloned().filter_map(Ticket::verified));
+        view.put(key.id(), Some(&log));
+        let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
+        Some((log, Checked { accepted_by, is_first, taken }))
+    }
+
+    /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
+    /// the send. Returns the number of its first attempt, and [`Permitted::asked`]: a retry asks in the order of the number.
+    pub fn begin_follow_up(
+        mut self,
+        key: AttemptLogKey,
+        view: &mut Transaction<'_>,
+    ) -> (u8, Vec<GatewayName>) {
+        let begun = self.plan.take();
+        let first = self.reserve();
+        view.put(key.id(), Some(&self));
+        let is_step = begun.is_some_and(|plan| plan.follow_up.reason == Reason::NextStep);
+        (first, if is_step { self.asked_in_vain() } else { Vec::new() })
+    }
+
+    /// The code of the planned send cannot be used any more.
+    pub fn end_follow_up(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
+        let held = self.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
+        held.iter().flatten().for_each(|ticket| self.give_back(ticket));
+        self.drop_follow_up();
+        view.put(key.id(), Some(&self));
+    }
+
+    /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
+    /// record.
+    pub fn reported(receipt: &Receipt, view: &mut Transaction<'_>) -> (ReceiptOutcome, Option<Self>) {
+        let id = receipt.attempt.key.id();
+        let Some(mut log) = view.get::<Self>(id) else { return (ReceiptOutcome::Unknown, None) };
+        let outcome = log.receive(receipt, view.now());
+        view.put(id, Some(&log));
+        (outcome, Some(log))
     }
 }
 

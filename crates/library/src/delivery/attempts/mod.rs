@@ -4,7 +4,6 @@
 //! commit of the decision about the number. `numbers` makes the planned
 //! sends when their shard says that they are due. This module reads, lists and removes records.
 
-mod decide;
 mod list;
 mod log;
 #[cfg(test)]
@@ -23,9 +22,8 @@ use crate::shard::{
     LogPart, LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, Usage, service_of,
 };
 
-pub use self::decide::Checked;
 pub use self::list::{AttemptQuery, ListedAttempt, StatusFilter, attempts_of};
-pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
+pub use self::log::{AttemptLog, Checked, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]

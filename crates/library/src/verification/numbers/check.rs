@@ -10,7 +10,6 @@ use crate::engine::{
     Verification, VerificationDetails, VerificationName,
 };
 use crate::gateway::CodeEnd;
-use crate::limits::guard::PumpingGuard;
 use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
@@ -47,16 +46,15 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Ne
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
     let (next, step) = engine::check(decision.state, &decision.rules, submitted, decision.now);
+    decision.put(next);
     let outcome = match step {
         CheckStep::Busy => return Err(Refusal::NumberBusy),
         CheckStep::AskGateway(permit) => {
-            decision.put(next);
             decision.emit_lockout(&next);
             return Ok(Next::AskGateway(permit));
         }
         CheckStep::Decided(outcome) => outcome,
     };
-    decision.put(next);
     let status = match outcome {
         CheckOutcome::Approved => Some(VerifyStatus::Success),
         CheckOutcome::Wrong { live, .. } | CheckOutcome::LockedNow { live, .. } => {
@@ -69,7 +67,9 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Ne
     };
     // A text that holds no code is no check of one.
     let looked_at = decision.before.map(|v| v.salt).zip(status).filter(|_| check.code.is_some());
-    Ok(decided(decision, check, outcome, &next, looked_at, Ok(())))
+    let reply = decided(decision, outcome, &next, looked_at);
+    remember(decision, check, &reply);
+    Ok(Next::Checked(Ok(reply)))
 }
 
 /// Settles a check with the answer of the gateway that holds the code.
@@ -90,19 +90,21 @@ pub(super) fn settle(
             VerifyStatus::GatewayError
         }
     };
-    decided(decision, check, outcome, &next, Some((permit.salt, status)), result.map(drop))
+    let reply = decided(decision, outcome, &next, Some((permit.salt, status)));
+    if result.is_ok() {
+        remember(decision, check, &reply);
+    }
+    Next::Checked(result.map(|_| reply))
 }
 
 /// Records the outcome of a check in the log of its verification, its events and its counts, and replies. The reply
 /// describes the verification as it is after the check, or was before one that ended it.
 fn decided(
     decision: &mut Decision<'_, '_>,
-    check: &Check,
     outcome: CheckOutcome,
     next: &NumberState,
     looked_at: Option<(Salt, VerifyStatus)>,
-    may_reply: Result<(), Refusal>,
-) -> Next {
+) -> Reply<CheckOutcome> {
     let about = match outcome {
         CheckOutcome::Approved
         | CheckOutcome::Wrong { .. }
@@ -122,23 +124,15 @@ fn decided(
     let summary = about.map(|v| VerificationSummary::of(&v, &policy));
     let channel = summary.as_ref().map(|summary| summary.details.channel);
     decision.count(Fact::Check { recipient: decision.key, channel, outcome });
-    if let Some(channel) = channel {
-        steps(decision, channel, checked, outcome == CheckOutcome::Approved);
+    if let Some(VerificationDetails { channel, spent, .. }) = summary.map(|summary| summary.details) {
+        let end = match outcome {
+            CheckOutcome::Approved => Some(CodeEnd::Used),
+            CheckOutcome::LockedNow { .. } => Some(CodeEnd::LockedOut),
+            _ => spent.then_some(CodeEnd::LockedOut),
+        };
+        goes_on(decision, channel, checked, end, log.as_ref());
     }
-    let end = match (outcome, &summary) {
-        (CheckOutcome::Approved, Some(_)) => Some(CodeEnd::Used),
-        (CheckOutcome::LockedNow { .. }, Some(_)) => Some(CodeEnd::LockedOut),
-        (_, Some(summary)) if summary.details.spent => Some(CodeEnd::LockedOut),
-        _ => None,
-    };
-    if let Some(end) = end {
-        decision.tell(end, log.as_ref());
-    }
-    let reply = Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) };
-    if may_reply.is_ok() {
-        remember(decision, check, &reply);
-    }
-    Next::Checked(may_reply.map(|()| reply))
+    Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) }
 }
 
 /// Records a check in the log of its verification. Returns that log, or the one of the verification that the reply is about.
@@ -176,26 +170,31 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.remember((id, channel), decision.now.plus(ANSWER_KEPT_FOR), Some(answer), decision.view);
 }
 
-/// Counts the steps of a check, or of an approval without one, and records a verified number.
-fn steps(decision: &mut Decision<'_, '_>, channel: Channel, checked: Checked, is_approved: bool) {
-    if checked.is_first {
-        step(decision, VerificationStep::Tried, channel, &checked);
+/// Counts the steps of a verification by a check or an approval without one, records a verified number, and tells the
+/// gateway how the code ended.
+fn goes_on(
+    decision: &mut Decision<'_, '_>,
+    channel: Channel,
+    Checked { accepted_by: gateway, is_first, taken }: Checked,
+    end: Option<CodeEnd>,
+    log: Option<&AttemptLog>,
+) {
+    let (recipient, is_approved) = (decision.key, end == Some(CodeEnd::Used));
+    for (is_made, step) in [(is_first, VerificationStep::Tried), (is_approved, VerificationStep::Approved)] {
+        if is_made {
+            decision.count(Fact::Verification { recipient, channel, gateway, step });
+        }
     }
-    if is_approved {
-        step(decision, VerificationStep::Approved, channel, &checked);
-        let guard = decision.deps.guard.as_ref();
+    if let Some(guard) = decision.deps.guard.as_ref().filter(|_| is_approved) {
         // A number is verified by a carried code as by another.
-        let key = NumberKey { is_carried: false, ..decision.key };
-        let record = |guard: &PumpingGuard| guard.record_verified(key, checked.taken, decision.view);
-        if let Some(news) = guard.and_then(record) {
+        let key = NumberKey { is_carried: false, ..recipient };
+        if let Some(news) = guard.record_verified(key, taken, decision.view) {
             decision.tell_guard(news);
         }
     }
-}
-
-fn step(decision: &mut Decision<'_, '_>, step: VerificationStep, channel: Channel, checked: &Checked) {
-    let (recipient, gateway) = (decision.key, checked.accepted_by);
-    decision.count(Fact::Verification { recipient, channel, gateway, step });
+    if let Some(end) = end {
+        decision.tell(end, log);
+    }
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
@@ -236,16 +235,11 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     let policy = decision.rules.policy;
     let summary = ended.map(|v| VerificationSummary::of(&v, &policy));
     if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {
-        match ending {
-            Ending::Approved => {
-                steps(decision, channel, checked, true);
-                decision.tell(CodeEnd::Used, log.as_ref());
-            }
-            Ending::Canceled => {
-                step(decision, VerificationStep::Canceled, channel, &checked);
-                decision.tell(CodeEnd::Canceled, log.as_ref());
-            }
-            Ending::Cleared | Ending::Erased => decision.tell(CodeEnd::Canceled, log.as_ref()),
+        let end = if *ending == Ending::Approved { CodeEnd::Used } else { CodeEnd::Canceled };
+        goes_on(decision, channel, checked, Some(end), log.as_ref());
+        if *ending == Ending::Canceled {
+            let (recipient, step) = (decision.key, VerificationStep::Canceled);
+            decision.count(Fact::Verification { recipient, channel, gateway: None, step });
         }
     }
     Ok(Next::Ended(Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) }))

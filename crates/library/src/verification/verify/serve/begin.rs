@@ -168,9 +168,8 @@ impl Verifier {
                     "a value for a rate limit is longer than {LONGEST_VALUE} characters"
                 )));
             }
-            let Some(guard) = self.guard() else { continue };
             charges.extend(limit.buckets.iter().map(|bucket| {
-                let id = guard.digester.count(service.id, &limit.sid, &bucket.sid, value);
+                let id = self.guard.digester.count(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
                 Charge { id, amount: 1, most: bucket.max.into(), window: Window::FromFirst(length) }
             }));

@@ -51,6 +51,8 @@ pub struct VerifierDeps {
     pub attempts: Attempts,
     /// Sends messages.
     pub delivery: Arc<Delivery>,
+    /// Decides about messages.
+    pub guard: PumpingGuard,
     pub registry: Registry,
     /// The rules of every service.
     pub policies: Policies,
@@ -69,6 +71,7 @@ pub struct Verifier(Arc<Inner>);
 pub struct Inner {
     shards: Shards,
     deps: Arc<NumberDeps>,
+    guard: PumpingGuard,
     registry: Registry,
     sealer: Sealer,
     pub attempts: Attempts,
@@ -105,6 +108,7 @@ impl Verifier {
             numbers,
             attempts,
             delivery,
+            guard,
             registry,
             policies,
             server_key,
@@ -125,14 +129,15 @@ impl Verifier {
             attempt_log: attempts.settings,
             tells_ends: delivery.wants_code_ends(),
             events: Some(events),
-            guard: delivery.guard().cloned(),
+            guard: Some(guard.clone()),
             metrics: Arc::clone(shards.metrics()),
             outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
         });
         let limit = CommandLimit::new(bounds.commands);
         let messages = Messages::new(bounds.commands_per_number);
         let room = Arc::new(Semaphore::new(bounds.sends.max(1)));
-        let inner = Inner { shards, deps, registry, sealer, attempts, delivery, limit, messages, room };
+        let inner =
+            Inner { shards, deps, guard, registry, sealer, attempts, delivery, limit, messages, room };
         let verifier = Self(Arc::new(inner));
         let weak = Arc::downgrade(&verifier.0);
         verifier.attempts.on_due(move |log| drop(tokio::spawn(follow(Weak::clone(&weak), log))));
@@ -144,11 +149,6 @@ impl Verifier {
     pub async fn stop(&self) {
         self.room.close();
         self.limit.stop().await;
-    }
-
-    /// Decides about messages; `None` if all are sent.
-    pub fn guard(&self) -> Option<&PumpingGuard> {
-        self.delivery.guard()
     }
 
     /// The key from which codes are derived.
@@ -263,20 +263,20 @@ impl Verifier {
         let key = attempt.key;
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
-            if let (ReceiptOutcome::Recorded(row), Some((log, _))) = (&outcome, &log)
-                && let Some(events) = &deps.events
+            if let (ReceiptOutcome::Recorded(row, _), Some(log), Some(events)) =
+                (&outcome, &log, &deps.events)
             {
                 let number = NumberKey::new(key.service, log.number);
                 events.tell(number, key.verification, None, view, |events| {
                     events.reported(key, row, log.verify, &receipt);
                 });
             }
-            Ok((outcome, log.filter(|(_, has_arrived)| *has_arrived).map(|(log, _)| log.number)))
+            Ok((outcome, log.map(|log| log.number)))
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         let recorded = self.shards.decide(subject, record);
-        let (outcome, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        if let (ReceiptOutcome::Recorded(row), Some(number)) = (&outcome, arrived) {
+        let (outcome, number) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        if let (ReceiptOutcome::Recorded(row, true), Some(number)) = (&outcome, number) {
             let recipient = NumberKey::new(key.service, number);
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
             let (channel, gateway) = (row.channel, row.gateway);
@@ -502,8 +502,7 @@ impl Verifier {
     pub async fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<(), Refused> {
         match self.lockout(service, number).await {
             // The guard may refuse its messages all the same.
-            Err(Refused::NotFound) if self.guard().is_some_and(|guard| guard.can_unlock(service, number)) => {
-            }
+            Err(Refused::NotFound) if self.guard.can_unlock(service, number) => {}
             found => {
                 found?;
             }

@@ -64,7 +64,7 @@ impl Verifier {
             .as_ref()
             .map(|of| AuditEntry::new(by, Action::NumberUnlocked, Some(of.sid), number.to_string()));
         self.end_of(End { audited, ..End::new(key, Ending::Cleared) }).await?;
-        let was_counted = self.guard().is_some_and(|guard| guard.unlock(service, number));
+        let was_counted = self.guard.unlock(service, number);
         let cleared = match before {
             None if !was_counted => Cleared::Unknown,
             Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
@@ -109,16 +109,11 @@ impl Verifier {
             self.shards.flush().await;
             self.services_of(number).await?
         };
-        if let Some(guard) = self.guard() {
-            // The tickets of attempts say what a budget may have been charged since the last write.
-            guard.flush().await;
-        }
+        // The tickets of attempts say what a budget may have been charged since the last write.
+        self.guard.flush().await;
         for service in services {
-            let mut was_erased = false;
-            if let Some(guard) = self.guard() {
-                let erased = guard.erase(Some(service.id), number).await;
-                was_erased |= erased.map_err(|_| Refusal::OutcomeUnknown)?;
-            }
+            let erased = self.guard.erase(Some(service.id), number).await;
+            let mut was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
             for key in NumberKey::all(service.id, number) {
                 all.has_erased |= was_erased;
                 // The last request writes the entry of the audit log.
@@ -138,9 +133,9 @@ impl Verifier {
         }
         // The cache of lookups knows the number too.
         number.forget_lookup();
-        if let Some(guard) = self.guard().filter(|_| of.is_none()) {
-            all.has_erased |= guard.remove_safe_number(number, by).await?;
-            all.has_erased |= guard.erase(None, number).await?;
+        if of.is_none() {
+            all.has_erased |= self.guard.remove_safe_number(number, by).await?;
+            all.has_erased |= self.guard.erase(None, number).await?;
         }
         Ok(())
     }
@@ -160,16 +155,14 @@ impl Verifier {
                 RecordKey { slot, kind: NumberState::KIND, id }
             });
             // In any mode of the guard: it may have been on when the number was verified.
-            stored.into_iter().chain(self.guard().map(|guard| guard.verified_key(service.id, number)))
+            stored.into_iter().chain([self.guard.verified_key(service.id, number)])
         });
         found.extend(shards.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
         let page = |key: RecordKey, events: EventRecord| {
             found.extend(events.is_about(number).then(|| service_of(&key.id)));
         };
         shards.for_each(PAGE, page).await?;
-        services.retain(|service| {
-            found.contains(&service.id) || self.guard().is_some_and(|guard| guard.knows(service.id, number))
-        });
+        services.retain(|service| found.contains(&service.id) || self.guard.knows(service.id, number));
         Ok(services)
     }
 
@@ -199,7 +192,7 @@ impl Verifier {
     pub fn without_budget(&self) -> Vec<String> {
         let keys = self.registry.keys(None).into_iter();
         let keys = keys.filter(|key| key.revoked.is_none() && key.scopes.contains(&Scope::Messages));
-        let is_unlimited = |of: &Option<ServiceId>| self.guard().is_some_and(|guard| !guard.has_budget(*of));
+        let is_unlimited = |of: &Option<ServiceId>| !self.guard.has_budget(*of);
         let services: BTreeSet<_> = keys.map(|key| key.service).filter(is_unlimited).collect();
         let all = || "all services".to_owned();
         services.into_iter().map(|of| of.map_or_else(all, |id| self.registry.title_of(id))).collect()
