@@ -136,7 +136,7 @@ impl<'a> PageContext<'a> {
     /// Whether the browser already has the session of this address.
     pub async fn has_session(&self, address: &SessionSecret) -> bool {
         match self.cookie().filter(|cookie| cookie.sid() == address.sid()) {
-            Some(cookie) => self.running.hosted.by_cookie(&cookie).await.is_ok(),
+            Some(cookie) => self.running.hosted.find(&cookie, true).await.is_ok(),
             None => false,
         }
     }

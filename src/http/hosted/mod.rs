@@ -75,12 +75,7 @@ impl PageContext<'_> {
             SessionSecret::parse(self.call.param("Token").unwrap_or_default())
         };
         let Some(secret) = &secret else { return Ok(self.gone()) };
-        let found = if is_begun {
-            self.running.hosted.by_cookie(secret).await
-        } else {
-            self.running.hosted.by_address(secret).await
-        };
-        let (service, session) = match found {
+        let (service, session) = match self.running.hosted.find(secret, is_begun).await {
             Ok(found) => found,
             // The form was sent twice.
             Err(Denied::NoSession) if !is_begun && self.has_session(secret).await => {

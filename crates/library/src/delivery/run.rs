@@ -182,7 +182,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             };
             if failure.unreachable {
                 if let Some(channel) = self.stand_in_channel() {
-                    self.go_to(self.workflow.step_on(self.step, channel), channel);
+                    (self.step, self.channel) = (self.workflow.step_on(self.step, channel), channel);
                     continue;
                 }
                 // No step of a workflow follows: its owner wants no messages.
@@ -214,7 +214,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             if self.take_allowance(channel).await.is_err() {
                 return End::Failed { error, dropped };
             }
-            self.go_to(step, channel);
+            (self.step, self.channel) = (step, channel);
         }
     }
 
@@ -567,10 +567,6 @@ impl<'a, O> DeliveryRun<'a, O> {
             let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
             is_new && !self.candidates(*channel).is_empty()
         })
-    }
-
-    fn go_to(&mut self, step: u8, channel: Channel) {
-        (self.step, self.channel) = (step, channel);
     }
 
     pub(super) fn now(&self) -> Timestamp {

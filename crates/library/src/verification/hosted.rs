@@ -411,17 +411,13 @@ impl HostedSessions {
         Ok((secret, expires))
     }
 
-    /// Finds the session, and its service, by an address that no browser has opened yet. Its time may be over.
-    pub async fn by_address(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
-        self.find(secret, false).await
-    }
-
-    /// Finds the session, and its service, by a cookie. Its time may be over.
-    pub async fn by_cookie(&self, secret: &SessionSecret) -> Result<(ServiceId, HostedSession), Denied> {
-        self.find(secret, true).await
-    }
-
-    async fn find(&self, of: &SessionSecret, is_open: bool) -> Result<(ServiceId, HostedSession), Denied> {
+    /// Finds the session, and its service, by a cookie, or by an address that no browser has opened yet. Its time may be
+    /// over.
+    pub async fn find(
+        &self,
+        of: &SessionSecret,
+        is_open: bool,
+    ) -> Result<(ServiceId, HostedSession), Denied> {
         let secret = of.clone();
         let find = move |session: &mut Option<HostedSession>, _| {
             session.clone().filter(|session| session.is_of(&secret, is_open)).ok_or(Denied::NoSession)
@@ -708,7 +704,8 @@ mod tests {
         assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
 
         let (cookie, _) = verified(sessions).await;
-        let is_over = async || Some(sessions.by_cookie(&cookie).await.ok()?.1.is_over(world.verifying.now()));
+        let is_over =
+            async || Some(sessions.find(&cookie, true).await.ok()?.1.is_over(world.verifying.now()));
         for (seconds, expected) in [(899, Some(false)), (1, Some(true)), (45 * 60 - 1, Some(true)), (1, None)]
         {
             world.advance(Duration::from_secs(seconds));
@@ -744,7 +741,7 @@ mod tests {
         let world = world.crashes().await;
         let after = &world.hosted;
         assert!(after.begin(&address).await.is_err());
-        assert!(after.by_cookie(&cookie).await.is_ok());
+        assert!(after.find(&cookie, true).await.is_ok());
         assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());
         assert!(after.redeem(ServiceId::new(2), &code.sid(), code.expose()).await.is_err());
         assert!(after.redeem(SERVICE, &cookie.sid(), code.expose()).await.is_err());

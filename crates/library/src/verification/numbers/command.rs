@@ -67,47 +67,36 @@ impl NumberCommand {
 
     /// Hands the request on, or answers it.
     fn go_on(self, next: Next, view: &Transaction<'_>) -> Option<Command> {
-        let Self { key, request, deps, subject, span, .. } = self;
+        let Self { key, request, deps, span, .. } = self;
         drop(span);
-        let further = match (request, next) {
+        let again = |request| Some(Self::new(key, request, Arc::clone(&deps)).into());
+        match (request, next) {
             (Request::Send(outgoing, responder), Next::Deliver(None, permitted))
             | (Request::Resume(_, responder), Next::Deliver(Some(outgoing), permitted)) => {
-                deliver_if_live(Sending { outgoing, permitted, responder }, subject, &deps, view)
+                return again(deliver_if_live(Sending { outgoing, permitted, responder }, &deps, view)?);
             }
             (Request::Check(check, responder), Next::AskGateway(permit)) => {
-                ask_if_in_time(Asking { check, permit, responder }, subject, &deps, view)
+                return again(ask_if_in_time(Asking { check, permit, responder }, &deps, view)?);
             }
             (Request::Settle(Sending { mut outgoing, responder, .. }, delivered), Next::SendAgain) => {
                 outgoing.allowance = delivered.allowance;
-                Some(Request::Send(outgoing, responder))
+                return again(Request::Send(outgoing, responder));
             }
             (
                 Request::Send(_, responder)
                 | Request::Resume(_, responder)
                 | Request::Settle(Sending { responder, .. }, _),
                 Next::Sent(reply),
-            ) => {
-                responder.send(reply);
-                None
-            }
+            ) => responder.send(reply),
             (
                 Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
                 Next::Checked(reply),
-            ) => {
-                responder.send(reply);
-                None
-            }
-            (Request::End(_, responder), Next::Ended(reply)) => {
-                responder.send(Ok(reply));
-                None
-            }
+            ) => responder.send(reply),
+            (Request::End(_, responder), Next::Ended(reply)) => responder.send(Ok(reply)),
             // A defect of this program. Without its responder the caller gets the answer of a decision that panicked.
-            _ => {
-                tracing::error!("decision not performed");
-                None
-            }
-        };
-        further.map(|request| Self::new(key, request, deps).into())
+            _ => tracing::error!("decision not performed"),
+        }
+        None
     }
 
     fn decide(mut self, view: Result<&mut Transaction<'_>, Refusal>) -> Option<Then> {
@@ -189,15 +178,10 @@ impl From<NumberCommand> for Command {
 
 /// Hands the message to delivery, unless its commit took longer than the send may, or a later command made its code
 /// useless: then it is settled.
-fn deliver_if_live(
-    sending: Sending,
-    subject: Subject,
-    deps: &Arc<NumberDeps>,
-    view: &Transaction<'_>,
-) -> Option<Request> {
+fn deliver_if_live(sending: Sending, deps: &Arc<NumberDeps>, view: &Transaction<'_>) -> Option<Request> {
     let Sending { outgoing, permitted, .. } = &sending;
     let (permit, now) = (&permitted.permit, view.now());
-    let present = present(outgoing.key, subject, deps, view);
+    let present = present(outgoing.key, deps, view);
     // A carried code that a newer one replaces may still be the first to leave.
     let is_live = outgoing.carried.is_some() || present.is_some_and(|v| v.is_live(now) && permit.is_for(&v));
     if is_live && permit.verification.is_sending(now) {
@@ -209,13 +193,8 @@ fn deliver_if_live(
 }
 
 /// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
-fn ask_if_in_time(
-    asking: Asking,
-    subject: Subject,
-    deps: &Arc<NumberDeps>,
-    view: &Transaction<'_>,
-) -> Option<Request> {
-    let asked = present(asking.check.key, subject, deps, view);
+fn ask_if_in_time(asking: Asking, deps: &Arc<NumberDeps>, view: &Transaction<'_>) -> Option<Request> {
+    let asked = present(asking.check.key, deps, view);
     if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(view.now())) {
         (deps.outside)(deps, Task::AskGateway(asking));
         return None;
@@ -224,12 +203,7 @@ fn ask_if_in_time(
 }
 
 /// The verification of a number as it is now.
-fn present(
-    key: NumberKey,
-    subject: Subject,
-    deps: &NumberDeps,
-    view: &Transaction<'_>,
-) -> Option<Verification> {
-    let state: NumberState = view.get(subject.id)?;
+fn present(key: NumberKey, deps: &NumberDeps, view: &Transaction<'_>) -> Option<Verification> {
+    let state: NumberState = view.get(key.id())?;
     state.at(&deps.policies.of(key.service), view.now()).verification()
 }
