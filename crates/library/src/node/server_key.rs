@@ -129,10 +129,11 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8], replaces: bool) -> io::Res
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     if replaces {
-        file.persist(path)?
+        file.persist(path)?;
     } else {
-        file.persist_noclobber(path)?
-    };
+        fs::hard_link(file.path(), path)?;
+        file.close()?;
+    }
     File::open(directory)?.sync_all()
 }
 
