@@ -328,12 +328,6 @@ impl Core {
         }
     }
 
-    /// Whether no command waits.
-    #[cfg(test)]
-    pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.held.is_empty()
-    }
-
     /// Returns the later of `clock` and the last time seen.
     fn tick(&mut self, clock: Timestamp) -> Timestamp {
         self.last_seen = self.last_seen.max(clock);

@@ -132,7 +132,7 @@ impl List {
     /// The oldest records, if there are too many, or else those that are too old. A service with more than half of the
     /// records loses its own first. Records that may never be forgotten do not count as too many.
     pub fn surplus(&mut self, table: &Table, now: Timestamp) -> Vec<RecordKey> {
-        let too_many = self.dated.len().saturating_sub(self.needed + self.keep_at_most);
+        let too_many = self.dated.len().saturating_sub(self.keep_at_most.saturating_add(self.needed));
         let (oldest, half) = (now.minus(self.keep_for), self.keep_at_most / 2);
         let large = self.services.larger_than(half).filter(|_| too_many > 0);
         let looked_at = self.dated.range((Excluded(self.looked_at), Unbounded)).take(LOOKS);

@@ -1,15 +1,14 @@
 //! The share of each service in a bounded table.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use super::record::Hasher;
 use crate::domain::ServiceId;
 
 /// The places of a bounded table by service. No service gets a place beyond half of the table while another one has any.
 #[derive(Debug, Default)]
 pub struct Shares {
     held: usize,
-    by_service: HashMap<ServiceId, usize, Hasher>,
+    by_service: BTreeMap<ServiceId, usize>,
 }
 
 impl Shares {
@@ -48,9 +47,10 @@ impl Shares {
         }
     }
 
-    /// The service with more than this number of places.
+    /// The service with the most places, if these are more than so many.
     pub fn larger_than(&self, places: usize) -> Option<ServiceId> {
-        self.by_service.iter().find(|(_, held)| **held > places).map(|(service, _)| *service)
+        let (service, held) = self.by_service.iter().max_by_key(|(_, held)| **held)?;
+        (*held > places).then_some(*service)
     }
 }
 

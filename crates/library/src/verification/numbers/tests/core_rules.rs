@@ -149,15 +149,6 @@ fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
 }
 
 #[test]
-fn a_number_counts_no_command_that_has_its_answer() {
-    let mut world = World::new();
-    let (_sent, dispatch) = world.sends_out(number(1));
-    world.settles(dispatch, accepted());
-    world.commits();
-    assert!(world.core.is_idle());
-}
-
-#[test]
 fn while_a_commit_takes_too_long_only_the_end_of_a_send_is_decided() {
     let mut world = World::new();
     let (mut sent, dispatch) = world.sends_out(number(1));
