@@ -7,10 +7,8 @@
 
 use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use rand::Rng as _;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,8 +34,8 @@ impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
     /// outcome is as certain as it will get: at the latest when the send time limit is used up.
     ///
-    /// Failures are logged here, panics too: a send that is never settled would count against its number until it expires.
-    /// The caller records the attempts and the plan. Dropping the future abandons the message, whether it was sent or not.
+    /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
+    /// whether it was sent or not.
     pub async fn deliver(
         &self,
         outgoing: &Outgoing,
@@ -45,20 +43,9 @@ impl Delivery {
         code: &Code,
         liveness: &impl CodeLiveness,
     ) -> Delivered {
-        let delivering = async {
-            let mut run = DeliveryRun::new(self, outgoing, permitted, code, liveness);
-            let end = run.run().await;
-            run.delivered(end)
-        };
-        AssertUnwindSafe(delivering).catch_unwind().await.unwrap_or_else(|_panic| {
-            let (request_id, number) = (outgoing.request_id.as_deref(), outgoing.key.number);
-            tracing::error!(request_id, %number, "delivery panicked; the message may have been sent");
-            // A panic may come after the message has left: its code stays right, and the guard keeps what it took.
-            let result = SendResult::Failed { may_have_been_sent: Some(PossiblySent { held: None }) };
-            let allowance = TakenAllowance { tickets: None, ..outgoing.allowance };
-            let plan = PlanChange::Keep;
-            Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 }
-        })
+        let mut run = DeliveryRun::new(self, outgoing, permitted, code, liveness);
+        let end = run.run().await;
+        run.delivered(end)
     }
 }
 
@@ -81,6 +68,8 @@ pub(super) struct DeliveryRun<'a, O> {
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     tried: Vec<Channel>,
+    /// Of the present channel.
+    failure: ChannelFailure,
     /// Of its last text message.
     pub(super) parts: u8,
 }
@@ -160,6 +149,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             allowance: outgoing.allowance.clone(),
             time_has_passed: false,
             tried: Vec::new(),
+            failure: ChannelFailure::default(),
             parts: 1,
         }
     }
@@ -176,10 +166,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return failure.into();
         }
         loop {
-            let failure = match self.try_channel().await {
-                Break(end) => return end,
-                Continue(failure) => failure,
-            };
+            if let Break(end) = self.try_channel().await {
+                return end;
+            }
+            let failure = std::mem::take(&mut self.failure);
             if failure.unreachable {
                 if let Some(channel) = self.stand_in_channel() {
                     (self.step, self.channel) = (self.workflow.step_on(self.step, channel), channel);
@@ -242,18 +232,16 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await
     }
 
-    /// Asks each gateway of the present channel once, in their order. Breaks when the run is over.
-    async fn try_channel(&mut self) -> ControlFlow<End, ChannelFailure> {
+    /// Asks each gateway of the present channel once, in their order. Breaks when the run is over, else notes why none of
+    /// them accepted the message.
+    async fn try_channel(&mut self) -> ControlFlow<End> {
         self.tried.push(self.channel);
         let candidates = self.candidates(self.channel);
-        let (mut failure, mut further) = (ChannelFailure::default(), candidates.iter());
-        while let Some(candidate) = further.next() {
-            self.try_gateway(*candidate, self.deadline(further.as_slice()), &mut failure).await?;
-            if failure.unreachable {
-                break;
-            }
+        let mut further = candidates.iter();
+        while let Some(candidate) = further.next().filter(|_| !self.failure.unreachable) {
+            self.try_gateway(*candidate, self.deadline(further.as_slice())).await?;
         }
-        Continue(failure)
+        Continue(())
     }
 
     /// When the time of a gateway ends: at most half of the remaining time while one of `further` can be asked, and all of
@@ -263,16 +251,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if open.next().is_some() { half_until(self.time.end) } else { self.time.end }
     }
 
-    /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else
-    /// notes in `failure` why the gateway did not accept the message.
-    async fn try_gateway(
-        &mut self,
-        candidate: Candidate<'a>,
-        deadline: Instant,
-        failure: &mut ChannelFailure,
-    ) -> ControlFlow<End> {
+    /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else notes why the gateway did
+    /// not accept the message.
+    async fn try_gateway(&mut self, candidate: Candidate<'a>, deadline: Instant) -> ControlFlow<End> {
         let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, deadline, failure).await? else { return Continue(()) };
+        let Some(admitted) = self.admit(gateway, deadline).await? else { return Continue(()) };
         let (_permit, message) = admitted;
         // The last look before the request: a node that has lost its lease may still hold the code for live.
         if !self.liveness.may_send() {
@@ -309,7 +292,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // A time without a report says that the message certainly did not leave: the record has no field for that.
         attempt.receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
         self.attempts.push(attempt);
-        self.refused(error, class, gateway, failure)
+        self.refused(error, class, gateway)
     }
 
     /// Settles everything before a gateway may be asked: a permit of its limiter, a live code, and a permit of its circuit
@@ -318,17 +301,16 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         &mut self,
         gateway: &'a GuardedGateway,
         deadline: Instant,
-        failure: &mut ChannelFailure,
     ) -> ControlFlow<End, Option<Admitted<'a>>> {
         let time = self.time;
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
-            failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
+            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         }
         if self.time_has_passed && time.left() < time.least {
-            failure.skipped = Some(Failure::TimedOutWaiting);
-            failure.may_work_at(self.now());
+            self.failure.skipped = Some(Failure::TimedOutWaiting);
+            self.failure.may_work_at(self.now());
             return Continue(None);
         }
         // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
@@ -336,10 +318,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
-                failure.error = Some(error);
+                self.failure.error = Some(error);
                 // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
                 if self.permitted.follow_up.is_some() {
-                    failure.may_work_at(self.now());
+                    self.failure.may_work_at(self.now());
                 }
                 return Continue(None);
             }
@@ -362,7 +344,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // The circuit comes last: in an outage a message that enters uses up the only probe of its span, even if it
         // does not leave.
         if !gateway.circuit.enter(self.now()) {
-            failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
+            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
             return Continue(None);
         }
         Continue(Some((permit, message)))
@@ -389,13 +371,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// The gateway did not accept the message.
-    fn refused(
-        &mut self,
-        error: Failure,
-        class: ErrorClass,
-        gateway: &GuardedGateway,
-        failure: &mut ChannelFailure,
-    ) -> ControlFlow<End> {
+    fn refused(&mut self, error: Failure, class: ErrorClass, gateway: &GuardedGateway) -> ControlFlow<End> {
         if class.may_have_been_sent() {
             self.allowance.tickets = None;
         }
@@ -406,14 +382,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     // The answer itself may have opened the circuit.
                     let asked_again = gateway.circuit.asked_again_at(now);
                     let not_before = now.plus(wait).max(asked_again);
-                    failure.may_work_at(not_before);
+                    self.failure.may_work_at(not_before);
                 }
-                failure.error = Some(error);
+                self.failure.error = Some(error);
                 Continue(())
             }
             // Another gateway would accept a text for a landline too, and charge for it.
             AfterError::OtherChannel => {
-                *failure =
+                self.failure =
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }

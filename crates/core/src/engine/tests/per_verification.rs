@@ -1,10 +1,10 @@
 //! What each lockout rule allows: codes count for one verification, the default of new services, or for the number.
 
 use super::world::{ACCEPTED, FAILED, World, mins, name_of, no_live_code, permitted, secs, wrong};
-use crate::domain::Code;
+use crate::domain::{Code, CodeLength};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep::Decided, EndOutcome, Ending, FailureCount,
-    LockoutRule, NumberState, ResumeOutcome, SendLimit, Verification, resume,
+    LockoutRule, NumberState, ResumeOutcome, SendLimit, Verification, VerificationOptions, resume,
 };
 
 const DAY: u64 = 24 * 60;
@@ -203,17 +203,34 @@ fn of_two_messages_at_once_the_wait_of_the_one_that_was_sent_stays() {
     }
 }
 
+fn supplied(code: &Code) -> VerificationOptions<'_> {
+    VerificationOptions { supplied_code: Some(code), ..VerificationOptions::default() }
+}
+
 #[test]
 fn another_supplied_code_waits_for_the_message_that_is_on_its_way() {
     let mut number = World::of_a_new_service();
-    let (first, second) = (Code::parse("111111").expect("a code"), Code::parse("222222").expect("a code"));
-    let permit = permitted(number.ask_for(Some(&first), false));
-    assert!(matches!(
-        number.ask_for(Some(&second), false),
-        BeginOutcome::Limited(SendLimit::StillSending { .. })
-    ));
+    let [first, second] = ["111111", "222222"].map(|code| Code::parse(code).expect("a code"));
+    let permit = permitted(number.ask_for(supplied(&first)));
+    let refused = number.ask_for(supplied(&second));
+    assert!(matches!(refused, BeginOutcome::Limited(SendLimit::StillSending { .. })));
     number.settles(&permit, &ACCEPTED);
-    permitted(number.ask_for(Some(&second), false));
+    permitted(number.ask_for(supplied(&second)));
+}
+
+#[test]
+fn each_carried_code_is_a_verification_of_its_own_without_limits() {
+    let mut number = World::of_a_new_service();
+    let mut last = None;
+    for code in (0..40).map(|n| Code::from_value(n, CodeLength::SIX)) {
+        let options = VerificationOptions { is_carried: true, ..supplied(&code) };
+        let permit = permitted(number.ask_for(options));
+        assert!(number.code_of(&permit).matches(&code));
+        assert_eq!(permit.replaced.map(|v| v.salt), last, "the one before, also while it is sent");
+        last = Some(permit.verification.salt);
+    }
+    number.ends(Ending::Approved);
+    assert_eq!(number.state, NumberState::Fresh);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::domain::{Code, CodeLength};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome, Ending,
     LockoutRule, Policy, PossiblySent, ResumeOutcome, SendOptions, SendPermit, SendResult, SendRules,
-    VerificationName,
+    VerificationName, VerificationOptions,
 };
 
 proptest! {
@@ -88,7 +88,11 @@ impl Run {
         let (policy, now) = (self.number.policy, self.number.now);
         let brings = which.map(|which| Code::parse(BROUGHT[which]).expect("a code"));
         let expected = self.model.begin(&policy, now, brings.as_ref());
-        let outcome = self.number.ask_for(brings.as_ref(), silent);
+        let outcome = self.number.ask_for(VerificationOptions {
+            supplied_code: brings.as_ref(),
+            is_test: silent,
+            is_carried: false,
+        });
         let BeginOutcome::Permitted(permit) = outcome else {
             prop_assert_eq!(Some(outcome), expected);
             return Ok(());

@@ -112,11 +112,11 @@ impl World {
 
     /// Requests a send, without an answer of the gateway.
     pub fn ask(&mut self) -> BeginOutcome {
-        self.ask_for(None, false)
+        self.ask_for(VerificationOptions::default())
     }
 
-    /// The same with a code that the caller supplies, or for a test number.
-    pub fn ask_for(&mut self, supplied_code: Option<&Code>, is_test: bool) -> BeginOutcome {
+    /// The same with options, which only a verification with an id has.
+    pub fn ask_for(&mut self, options: VerificationOptions<'_>) -> BeginOutcome {
         self.salts += 1;
         // Both halves differ between salts.
         let salt = Salt(self.salts.wrapping_mul(0x9E37_79B9_7F4A_7C15_0000_0000_0000_0001).to_be_bytes());
@@ -125,11 +125,7 @@ impl World {
             number: self.number,
             options: self.policy.code,
             channel: Channel::Sms,
-            verification: self.has_ids.then_some(VerificationOptions {
-                supplied_code,
-                is_test,
-                is_carried: false,
-            }),
+            verification: self.has_ids.then_some(options),
         };
         self.goes_on(begin(self.state, &self.rules(), request, salt, self.now))
     }

@@ -1,10 +1,8 @@
 //! What happens outside of the shards. Tasks that durable decisions leave: messages for gateways, and submitted codes for
 //! the gateways that hold the code, whose results come back as commands; and what gateways and the guard are told.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task};
@@ -70,14 +68,7 @@ async fn ask(
     if left.is_zero() {
         return Ok(CheckResult::NotAsked);
     }
-    let asking = timeout(left, delivery.check(check, permit.held));
-    // A check that is never settled would hold up its number until its time has passed.
-    let answer = AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_panic| {
-        let (request_id, number) = (check.request_id.as_deref(), check.key.number);
-        tracing::error!(request_id, %number, "gateway check panicked; the attempt counts");
-        Ok(CheckResult::Unknown)
-    });
-    Ok(answer.unwrap_or(CheckResult::Unknown))
+    Ok(timeout(left, delivery.check(check, permit.held)).await.unwrap_or(CheckResult::Unknown))
 }
 
 impl NumberDeps {
