@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
 use serde_json::Value;
-use tokio::sync::oneshot;
 
 use super::error::Result;
 use super::service::{SLOT, ServiceRecord, service_id};
@@ -95,32 +94,18 @@ fn changes(before: &Service, after: &Service, webhook: &str) -> String {
     names.into_iter().filter_map(change).collect::<Vec<_>>().join("; ")
 }
 
-/// The subject of changes that create records: they wait for each other.
-pub(super) const NEW: Id = [0xff; 12];
-
 impl Registry {
-    /// Decides a change about the record `id` of kind `R`, and answers when it is durable. After an error nothing has changed.
-    pub(super) async fn decide<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
+    /// Decides a change in slot 0, also if nobody waits. The answer comes when it is durable. After an error nothing has
+    /// changed.
+    pub(super) fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
-        id: Id,
         decide: impl FnOnce(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E> {
-        self.submit::<R, T, E>(id, decide).await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown.into()))
-    }
-
-    /// The same without waiting.
-    pub(super) fn submit<R: Record, T: Send + 'static, E: From<Refusal> + Send + 'static>(
-        &self,
-        mut id: Id,
-        decide: impl FnOnce(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,
-    ) -> oneshot::Receiver<Result<T, E>> {
-        // Ids of services have 24 bits: no subject of another kind has this byte.
-        id[0] = 0x80 | R::KIND;
+    ) -> impl Future<Output = Result<T, E>> {
         let (now, author) = (self.wall(), self.author.clone());
         let audited = (Action::ServiceChanged, String::new());
-        self.inner
-            .shards
-            .decide(Subject { slot: SLOT, id }, move |view| decide(&mut Draft { view, now, author, audited }))
+        let decide = move |view: &mut Transaction<'_>| decide(&mut Draft { view, now, author, audited });
+        let decided = self.inner.shards.decide(Subject { slot: SLOT, id: [0; 12] }, decide);
+        async { decided.await.unwrap_or_else(|_| Err(Refusal::OutcomeUnknown.into())) }
     }
 
     /// Changes a service and what belongs to it.
@@ -130,7 +115,7 @@ impl Registry {
         decide: impl FnOnce(&mut Service, &mut Draft<'_, '_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let id = service_id(self.service(&sid)?.id);
-        self.decide::<ServiceRecord, _, _>(id, move |draft| {
+        self.decide(move |draft| {
             let before = draft.service(id)?;
             let mut service = before.clone();
             let answer = decide(&mut service, draft)?;

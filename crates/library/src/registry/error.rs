@@ -28,7 +28,7 @@ pub enum RegistryError {
     TooMany { item: Item, limit: usize },
     /// The shard or its store refused it.
     #[error(transparent)]
-    Store(Refusal),
+    Store(#[from] Refusal),
 }
 
 crate::named! {
@@ -84,13 +84,6 @@ impl From<SettingError> for RegistryError {
         let SettingError { key, why } = error;
         let parameter = service_parameters().iter().find(|parameter| parameter.key == key);
         Self::Invalid { field: parameter.map_or("service", |parameter| &parameter.field), why }
-    }
-}
-
-impl From<Refusal> for RegistryError {
-    fn from(refusal: Refusal) -> Self {
-        // Too many changes wait for the disk.
-        Self::Store(if refusal == Refusal::NumberBusy { Refusal::Overloaded } else { refusal })
     }
 }
 

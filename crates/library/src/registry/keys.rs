@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-use super::command::{Draft, NEW};
+use super::command::Draft;
 use super::credential::hash;
 use super::error::{Result, check_room};
 use super::service::{credential_id, service_id};
@@ -44,7 +44,7 @@ impl Registry {
         name: Option<String>,
     ) -> Result<NewApiKey> {
         let service_sid = service.and_then(|id| Some(self.service_by_id(id)?.sid));
-        self.decide::<Credential, _, _>(NEW, move |draft| {
+        self.decide(move |draft| {
             let name = name.as_deref().map(|name| note(name, NAME_LONGEST)).transpose();
             let name = name.map_err(RegistryError::invalid("name"))?;
             if scopes.is_empty() {
@@ -96,10 +96,8 @@ impl Registry {
     /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
     /// stays unchanged.
     pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation> {
-        let found = self.snapshot().keys.get(&sid).map(|key| key.number);
-        let id = credential_id(found.ok_or(RegistryError::NotFound(Item::ApiKey))?);
         let this = self.clone();
-        self.decide::<Credential, _, _>(id, move |draft| {
+        self.decide(move |draft| {
             let keys = keys(draft.view);
             let key = keys.iter().find(|key| key.sid == sid).cloned();
             let key = key.ok_or(RegistryError::NotFound(Item::ApiKey))?;
@@ -134,7 +132,7 @@ impl Registry {
         if key.last_used >= used {
             return;
         }
-        self.submit::<Credential, (), Refusal>(id, move |draft| {
+        drop(self.decide::<(), Refusal>(move |draft| {
             // An earlier request may have written it since the caller read the key.
             if let Some(Credential::Key(mut key)) = draft.view.get(id)
                 && key.last_used < used
@@ -143,7 +141,7 @@ impl Registry {
                 draft.view.put(id, Some(&Credential::Key(key)));
             }
             Ok(())
-        });
+        }));
     }
 
     /// Draws a new auth token for the account, and its id if it has none. Nothing changes before
@@ -157,7 +155,7 @@ impl Registry {
             return Err(RegistryError::ReadOnly(why.to_owned()));
         }
         let id = credential_id(ROOT);
-        self.decide::<Credential, _, _>(id, move |draft| {
+        self.decide(move |draft| {
             let sid = match draft.view.get(id) {
                 Some(Credential::Root(root)) => root.sid,
                 _ => draft.sid(SidKind::Account),
@@ -172,7 +170,7 @@ impl Registry {
     /// Makes these the account's credentials, durably. The server then refuses the old auth token.
     pub async fn keep_account(&self, root: &AccountCredentials) -> Result<()> {
         let (id, root) = (credential_id(ROOT), Credential::Root(root.hashed()));
-        self.decide::<Credential, _, _>(id, move |draft| {
+        self.decide(move |draft| {
             draft.put(id, &root);
             draft.record(Action::AccountTokenReplaced, None, String::new(), String::new());
             Ok(())

@@ -27,7 +27,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::audit::AuditLog;
-use self::command::NEW;
 use self::credential::hash;
 use self::handle::Inner;
 use self::service::unnamed_default;
@@ -96,9 +95,8 @@ impl Registry {
         };
         let registry = Self { inner: Arc::new(inner), author: None };
         // Decided after the shard has passed all records to the indexes.
-        let synced = registry.decide::<ServiceRecord, _, OpenError>(NEW, move |draft| {
-            sync_with_configuration(draft, &services, &default)
-        });
+        let synced =
+            registry.decide::<_, OpenError>(move |draft| sync_with_configuration(draft, &services, &default));
         synced.await?;
         Ok(registry)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::command::{Draft, NEW};
+use super::command::Draft;
 use super::error::{Result, check_room};
 use super::service::{ServiceRecord, blank, service_id, unnamed_default};
 use super::{Item, OpenError, Origin, Registry, RegistryError, Service, ServiceSettings, Template};
@@ -29,7 +29,7 @@ impl Registry {
     /// Makes a service with these members of its settings, by their keys in config.json, and the default of every other.
     pub async fn create_service(&self, given: Map<String, Value>) -> Result<Arc<Service>> {
         let this = self.clone();
-        self.decide::<ServiceRecord, _, _>(NEW, move |draft| {
+        self.decide(move |draft| {
             if !given.contains_key("friendly-name") {
                 return Err(RegistryError::missing("friendly_name"));
             }
@@ -80,7 +80,7 @@ impl Registry {
     /// from then on.
     pub async fn delete_service(&self, sid: Sid) -> Result<()> {
         let id = service_id(self.service(&sid)?.id);
-        self.decide::<ServiceRecord, _, _>(id, move |draft| {
+        self.decide(move |draft| {
             is_changeable(&*draft.service(id)?)?;
             draft.put(id, &ServiceRecord::Removed);
             draft.record(Action::ServiceDeleted, Some(sid), String::new(), String::new());

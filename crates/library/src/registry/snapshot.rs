@@ -9,7 +9,7 @@ use super::service::{ServiceRecord, unnamed_default};
 use super::{ApiKey, Credential, CredentialFingerprint, Origin, Service, ServiceSettings};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::engine::Policy;
-use crate::shard::{Record, Shards, Stored};
+use crate::shard::{Change, Record, Shards, Stored};
 
 /// The present snapshot.
 pub(super) type Current = Arc<ArcSwap<Snapshot>>;
@@ -18,26 +18,26 @@ pub(super) type Current = Arc<ArcSwap<Snapshot>>;
 pub(super) fn follow(shards: &Shards, configured: HashSet<String>) -> Current {
     let configured = Arc::new(configured);
     let current = Current::new(ArcSwap::from_pointee(Snapshot { configured, ..Snapshot::default() }));
-    follow_kind::<ServiceRecord>(shards, &current, Snapshot::change_services);
-    follow_kind::<Credential>(shards, &current, Snapshot::change_credentials);
+    follow_kind::<ServiceRecord>(shards, &current, Snapshot::change_service);
+    follow_kind::<Credential>(shards, &current, Snapshot::change_credential);
     current
 }
 
-fn follow_kind<R: Record>(shards: &Shards, current: &Current, change: fn(&mut Snapshot, Vec<Change<R>>)) {
+fn follow_kind<R: Record>(
+    shards: &Shards,
+    current: &Current,
+    change: fn(&mut Snapshot, Option<R>, Option<R>),
+) {
     let current = Arc::clone(current);
     shards.follow::<R>(move |changes| {
-        let record = |stored: &Option<Stored>| stored.as_ref().and_then(Stored::record);
         let mut next = Snapshot::clone(&current.load());
-        change(
-            &mut next,
-            changes.iter().map(|change| (record(&change.before), record(&change.after))).collect(),
-        );
+        for Change { before, after, .. } in changes {
+            let record = |stored: &Option<Stored>| stored.as_ref().and_then(Stored::record);
+            change(&mut next, record(before), record(after));
+        }
         current.store(Arc::new(next));
     });
 }
-
-/// A record before and after a change.
-type Change<R> = (Option<R>, Option<R>);
 
 /// Services and credentials as readers see them.
 #[derive(Clone, Default)]
@@ -55,33 +55,29 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    fn change_services(&mut self, changes: Vec<Change<ServiceRecord>>) {
-        for change in changes {
-            match change {
-                (_, Some(ServiceRecord::Present(service))) => {
-                    if !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name)) {
-                        self.ids.insert(service.sid, service.id);
-                        self.by_id.insert(service.id, Arc::from(service));
-                    }
+    fn change_service(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) {
+        match (before, after) {
+            (_, Some(ServiceRecord::Present(service))) => {
+                if !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name)) {
+                    self.ids.insert(service.sid, service.id);
+                    self.by_id.insert(service.id, Arc::from(service));
                 }
-                (Some(ServiceRecord::Present(service)), _) => {
-                    self.ids.remove(&service.sid);
-                    self.by_id.remove(&service.id);
-                }
-                (_, _) => {}
             }
+            (Some(ServiceRecord::Present(service)), _) => {
+                self.ids.remove(&service.sid);
+                self.by_id.remove(&service.id);
+            }
+            (_, _) => {}
         }
     }
 
-    fn change_credentials(&mut self, changes: Vec<Change<Credential>>) {
-        for change in changes {
-            match change {
-                (_, Some(Credential::Key(key))) => drop(self.keys.insert(key.sid, Arc::new(key))),
-                (_, Some(Credential::Root(root))) => self.root = Some(root),
-                (_, Some(Credential::HadKey)) => self.had_key = true,
-                (Some(Credential::Key(key)), None) => drop(self.keys.remove(&key.sid)),
-                (_, None) => {}
-            }
+    fn change_credential(&mut self, before: Option<Credential>, after: Option<Credential>) {
+        match (before, after) {
+            (_, Some(Credential::Key(key))) => drop(self.keys.insert(key.sid, Arc::new(key))),
+            (_, Some(Credential::Root(root))) => self.root = Some(root),
+            (_, Some(Credential::HadKey)) => self.had_key = true,
+            (Some(Credential::Key(key)), None) => drop(self.keys.remove(&key.sid)),
+            (_, None) => {}
         }
     }
 

@@ -92,13 +92,6 @@ pub(super) struct Line {
     load: Mutex<WebhookLoad>,
 }
 
-impl Line {
-    fn count(&self, by: isize) {
-        let pending = &mut self.load.lock().pending;
-        *pending = pending.saturating_add_signed(by);
-    }
-}
-
 /// What is under way to a webhook, and how it answers.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookLoad {
@@ -138,7 +131,9 @@ impl Lines {
     fn count(&self, service: ServiceId, record: Option<&Stored>, by: isize) {
         let record: Option<EventRecord> = record.and_then(Stored::record);
         for delivery in record.iter().flat_map(EventRecord::pending) {
-            self.get((service, delivery.webhook)).count(by);
+            let line = self.get((service, delivery.webhook));
+            let mut load = line.load.lock();
+            load.pending = load.pending.saturating_add_signed(by);
         }
     }
 }

@@ -110,7 +110,7 @@ impl Registry {
     pub async fn put_service(&self, service: Service) {
         let id = service_id(service.id);
         let record = ServiceRecord::Present(Box::new(service));
-        let put = self.decide::<ServiceRecord, _, Refusal>(id, move |draft| {
+        let put = self.decide::<_, Refusal>(move |draft| {
             draft.put(id, &record);
             Ok(())
         });
