@@ -68,7 +68,7 @@ impl CommandError {
             Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Cluster(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Open(
-                StoreError::Damaged(_) | StoreError::FormatNewer { .. } | StoreError::WrongKey { .. },
+                StoreError::Damaged { .. } | StoreError::FormatNewer { .. } | StoreError::WrongKey { .. },
             )
             | Self::Export(ExportError::Record { .. })
             | Self::Key(KeyError::Missing(_) | KeyError::Unreadable(_)) => EXIT_DAMAGED,

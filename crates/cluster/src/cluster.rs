@@ -16,8 +16,7 @@ use crate::etcd::{Client, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, ver
 use crate::lease::{self, Lease};
 use crate::messages::{KeyValue, TxnRequest};
 use crate::sealed::{Sealing, record_range, system_key};
-use crate::store::EtcdStore;
-use crate::writer::sequence_key;
+use crate::store::{EtcdStore, sequence_key};
 
 /// Time between two readings of the owner: a standby notices so late that there is none.
 const POLL: Duration = Duration::from_millis(100);
@@ -163,16 +162,12 @@ impl Cluster {
     pub async fn begin_import(&self) -> Result<EtcdStore, Error> {
         let client = &self.member.client;
         let store = self.member.try_to_win(false).await?.ok_or(Error::Owned)?;
-        if client.read(import_key()).await?.is_none() {
-            for slot in 0..=Slot::MAX {
-                let (first, end) = record_range(slot, slot);
-                if !client.page(first, end).await?.0.is_empty() {
-                    let _ = store.release().await;
-                    return Err(Error::NotEmpty);
-                }
-            }
-        }
         let (first, end) = record_range(0, Slot::MAX);
+        let has_records = async || Ok(!client.page(first.clone(), end.clone()).await?.0.is_empty());
+        if client.read(import_key()).await?.is_none() && has_records().await? {
+            let _ = store.release().await;
+            return Err(Error::NotEmpty);
+        }
         let success = vec![put(import_key(), Vec::new(), 0), delete(first, end)];
         client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
         Ok(store)

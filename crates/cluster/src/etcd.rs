@@ -109,11 +109,8 @@ impl Client {
                     Ok(Err(status)) if is_refusal(&status) => {
                         let why = with_remedy(status.message());
                         // An earlier attempt may have been carried out: this refusal says nothing about that.
-                        return Err(if unknown.is_some() {
-                            Error::Unknown(why)
-                        } else {
-                            Error::Refused(why)
-                        });
+                        let error = if unknown.is_some() { Error::Unknown } else { Error::Refused };
+                        return Err(error(why));
                     }
                     Ok(Err(status)) => with_causes(&status),
                     Err(_) => {
@@ -218,30 +215,19 @@ fn with_causes(status: &Status) -> String {
 
 /// A refusal, with the remedy of the one that no repetition heals: an etcd whose quota is used up.
 fn with_remedy(refusal: &str) -> String {
-    let remedy = if refusal.contains("database space exceeded") {
-        ": its database is full (alarm NOSPACE); run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\""
-    } else {
-        ""
-    };
-    format!("{refusal}{remedy}")
+    if !refusal.contains("database space exceeded") {
+        return refusal.to_owned();
+    }
+    let remedy = "run \"etcdctl defrag\" for each member, then once \"etcdctl alarm disarm\"";
+    format!("{refusal}: its database is full (alarm NOSPACE); {remedy}")
 }
 
 /// Whether the request was certainly not carried out, and another member would say the same. An error with a source is
 /// one of the connection: etcd may have carried the request out.
 fn is_refusal(status: &Status) -> bool {
-    let is_refused = matches!(
-        status.code(),
-        Code::InvalidArgument
-            | Code::NotFound
-            | Code::AlreadyExists
-            | Code::PermissionDenied
-            | Code::ResourceExhausted
-            | Code::FailedPrecondition
-            | Code::OutOfRange
-            | Code::Unimplemented
-            | Code::Unauthenticated
-    );
-    is_refused && status.source().is_none()
+    use Code::{Aborted, Cancelled, DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
+    let unsure = [Aborted, Cancelled, DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown];
+    !unsure.contains(&status.code()) && status.source().is_none()
 }
 
 /// Holds if the key exists in this version; 0 if it does not exist.

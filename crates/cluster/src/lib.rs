@@ -13,7 +13,6 @@ mod sealed;
 mod store;
 #[cfg(test)]
 mod tests;
-mod writer;
 
 pub use cluster::{Cluster, ClusterOptions, Owner, release};
 pub use etcd::EtcdTls;

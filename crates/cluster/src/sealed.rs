@@ -4,7 +4,7 @@
 //! values; therefore no nonce repeats. The value's key in etcd is authenticated with it: a value that was
 //! moved to another key is refused.
 
-use bytes::{BufMut as _, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -39,11 +39,6 @@ fn records_of(slot: u16) -> Vec<u8> {
 pub fn record_range(first: Slot, last: Slot) -> (Vec<u8>, Vec<u8>) {
     (records_of(u16::from(first)), records_of(u16::from(last) + 1))
 }
-
-/// A value cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a record in etcd cannot be read: it was not written with this server key, or it was changed")]
-pub struct Unreadable;
 
 /// Derives everything from the server key, which the nodes share.
 pub struct Sealing {
@@ -121,12 +116,12 @@ impl Sealer {
         value.put_u8(VERSION);
         value.put_slice(&self.salt);
         value.put_slice(&counter);
-        let mut contents = Vec::with_capacity(20 + record.len() + AES_256_GCM.tag_len());
-        contents.put_u64(expires.as_millis());
-        contents.put_slice(id);
-        contents.put_slice(record);
-        self.key.seal_in_place_append_tag(nonce(counter), Aad::from(key), &mut contents)?;
-        value.append(&mut contents);
+        value.put_u64(expires.as_millis());
+        value.put_slice(id);
+        value.put_slice(record);
+        let contents = &mut value[HEAD..];
+        let tag = self.key.seal_in_place_separate_tag(nonce(counter), Aad::from(key), contents)?;
+        value.put_slice(tag.as_ref());
         Ok(value)
     }
 }
@@ -140,32 +135,29 @@ fn nonce(counter: [u8; COUNTER_BYTES]) -> Nonce {
 /// Decrypts values.
 pub struct Opener<'a> {
     sealing: &'a Sealing,
-    last: Option<(Bytes, LessSafeKey)>,
+    last: Option<(Vec<u8>, LessSafeKey)>,
 }
 
 impl Opener<'_> {
-    /// The record under a key of etcd, which begins with its slot and kind.
-    pub fn open(&mut self, key: &[u8], value: &Bytes) -> Result<(Key, Timestamp, Bytes), Unreadable> {
+    /// The record under a key of etcd, which begins with its slot and kind. `None` if the value was not written with this
+    /// server key, or was changed.
+    pub fn open(&mut self, key: &[u8], value: &Bytes) -> Option<(Key, Timestamp, Bytes)> {
         let at = PREFIX.len() + "record/".len() + 1;
-        let (Some(slot), Some(kind)) = (key.get(at), key.get(at + 1)) else { return Err(Unreadable) };
-        if value.len() < HEAD || value.first() != Some(&VERSION) {
-            return Err(Unreadable);
+        let (slot, kind) = (*key.get(at)?, *key.get(at + 1)?);
+        let (head, contents) = value.split_at_checked(HEAD).filter(|(head, _)| head[0] == VERSION)?;
+        let (salt, counter) = head[1..].split_at(SALT_BYTES);
+        if self.last.as_ref().is_none_or(|(last, _)| last != salt) {
+            self.last = Some((salt.to_vec(), self.sealing.value_key(salt).ok()?));
         }
-        let salt = value.slice(1..=SALT_BYTES);
-        if self.last.as_ref().is_none_or(|(last, _)| *last != salt) {
-            self.last = Some((salt.clone(), self.sealing.value_key(&salt).map_err(|_| Unreadable)?));
-        }
-        let Some((_, value_key)) = &self.last else { return Err(Unreadable) };
-        let counter = value[1 + SALT_BYTES..HEAD].try_into().map_err(|_| Unreadable)?;
-        let mut contents = value[HEAD..].to_vec();
-        let opened = value_key.open_in_place(nonce(counter), Aad::from(key), &mut contents);
-        let length = opened.map_err(|_| Unreadable)?.len();
+        let (_, value_key) = self.last.as_ref()?;
+        let mut contents = contents.to_vec();
+        let nonce = nonce(counter.try_into().ok()?);
+        let length = value_key.open_in_place(nonce, Aad::from(key), &mut contents).ok()?.len();
         contents.truncate(length);
-        let contents = Bytes::from(contents);
-        let (expires, rest) = contents.split_first_chunk::<8>().ok_or(Unreadable)?;
-        let (id, _) = rest.split_first_chunk::<12>().ok_or(Unreadable)?;
-        let expires = Timestamp::from_millis(u64::from_be_bytes(*expires));
-        Ok((Key { slot: *slot, kind: *kind, id: *id }, expires, contents.slice(20..)))
+        let (mut contents, mut id) = (Bytes::from(contents), [0; 12]);
+        let expires = Timestamp::from_millis(contents.try_get_u64().ok()?);
+        contents.try_copy_to_slice(&mut id).ok()?;
+        Some((Key { slot, kind, id }, expires, contents))
     }
 }
 
@@ -198,13 +190,13 @@ mod tests {
         let value = ours.sealer().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
         let other_key = ours.key(&Key { kind: 4, ..KEY });
         let value = Bytes::from(value);
-        assert_eq!(sealing(2).opener().open(&key, &value), Err(Unreadable));
-        assert_eq!(ours.opener().open(&other_key, &value), Err(Unreadable));
+        assert_eq!(sealing(2).opener().open(&key, &value), None);
+        assert_eq!(ours.opener().open(&other_key, &value), None);
         for at in 0..value.len() {
             let mut changed = value.to_vec();
             changed[at] ^= 1;
-            assert_eq!(ours.opener().open(&key, &Bytes::from(changed)), Err(Unreadable), "byte {at}");
-            assert_eq!(ours.opener().open(&key, &value.slice(..at)), Err(Unreadable), "{at} bytes");
+            assert_eq!(ours.opener().open(&key, &Bytes::from(changed)), None, "byte {at}");
+            assert_eq!(ours.opener().open(&key, &value.slice(..at)), None, "{at} bytes");
         }
     }
 }

@@ -1,46 +1,82 @@
-//! The store of one term: batches become fenced transactions of etcd.
+//! The store of one term: batches become fenced transactions of etcd, one after the other, each applied at most once.
+//!
+//! A term has a key in etcd, the sequence, which is attached to the node's lease. Each transaction compares the key's
+//! version and writes the key. A transaction that arrives late, a second time, or after the end of the lease changes
+//! nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use onceward_core::clock::{Clock, LastingCondition};
 use onceward_core::domain::Timestamp;
-use onceward_store::{BoxFuture, Done, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write};
+use onceward_store::{
+    BoxFuture, Done, Key, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write,
+};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::Error;
-use crate::etcd::{Client, DEADLINE};
+use crate::etcd::{Client, DEADLINE, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::Lease;
-use crate::messages::KeyValue;
-use crate::sealed::{Sealing, Unreadable, record_range};
-use crate::writer::{Batch, Writer, time_key};
+use crate::messages::{KeyValue, Operation, TxnRequest};
+use crate::sealed::{Sealer, Sealing, record_range, system_key};
 
-/// The stored decision time is at most this old.
+/// Age at which the stored decision time is replaced.
 const TIME_STEP: Duration = Duration::from_secs(1);
 
 /// Records after which a batch takes no further decision.
 const MOST_RECORDS: usize = 1_000;
 
 /// The most bytes of a batch's records. With what 1,000 of them take beside their bytes, 114 each, they fit one transaction:
-/// `MOST_BYTES` of the writer.
+/// etcd's default limit is 1.5 MiB.
 const MOST_RECORD_BYTES: usize = 1_200_000;
+
+/// Operations of one transaction; etcd's default limit is 128.
+const MOST_OPERATIONS: usize = 120;
+
+/// Operations of each part of a larger one, which is a transaction within it. etcd allows a part what its parent leaves
+/// of the limit.
+const PART: usize = 60;
 
 /// Slots that are read at the same time.
 const SLOTS_AT_ONCE: usize = 8;
 
-/// The records of a cluster, while this node owns them.
-pub struct EtcdStore {
+/// A batch to apply. One without writes only makes sure that no earlier transaction can arrive later.
+struct Batch {
+    writes: Vec<Write>,
+    done: Done,
+    /// By the clock of the lease.
+    deadline: Timestamp,
+}
+
+/// What a store and its writer share.
+struct Term {
     client: Arc<Client>,
     sealing: Arc<Sealing>,
     lease: Arc<Lease>,
+    /// Why commits fail, if they do.
+    failing: Mutex<Option<LastingCondition>>,
+}
+
+/// The records of a cluster, while this node owns them.
+pub struct EtcdStore {
+    term: Arc<Term>,
     /// `None` when the store is closed.
     queue: Mutex<Option<mpsc::UnboundedSender<Batch>>>,
     newest: Timestamp,
-    /// Why commits fail, if they do.
-    failing: Arc<Mutex<Option<LastingCondition>>>,
+}
+
+/// The key of a term's sequence.
+pub fn sequence_key(lease: i64) -> Vec<u8> {
+    system_key(&format!("sequence/{lease:016x}"))
+}
+
+/// The key of the last stored decision time.
+fn time_key() -> Vec<u8> {
+    system_key("time")
 }
 
 impl EtcdStore {
@@ -57,50 +93,42 @@ impl EtcdStore {
         let newest = stored.map_or(Timestamp::EPOCH, later);
         let sealer = sealing.sealer();
         let sealer = sealer.map_err(|_| Error::Local("the system gave no random bytes".to_owned()))?;
-        let failing = Arc::<Mutex<_>>::default();
-        let writer = Writer {
-            client: Arc::clone(&client),
-            sealing: Arc::clone(&sealing),
-            sealer,
-            clock,
-            lease: Arc::clone(&lease),
-            failing: Arc::clone(&failing),
-            version: 1,
-            stored_time: Timestamp::EPOCH,
-        };
+        let term = Arc::new(Term { client, sealing, lease, failing: Mutex::default() });
+        let writer =
+            Writer { term: Arc::clone(&term), sealer, clock, version: 1, stored_time: Timestamp::EPOCH };
         let (to, queue) = mpsc::unbounded_channel();
         tokio::spawn(writer.run(queue));
-        Ok(Self { client, sealing, lease, queue: Mutex::new(Some(to)), newest, failing })
+        Ok(Self { term, queue: Mutex::new(Some(to)), newest })
     }
 
     /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
     /// then: memory is worth nothing, and no commit succeeds any more.
     pub async fn wait_until_lease_ended(&self) {
-        self.lease.wait_until_ended().await;
+        self.term.lease.wait_until_ended().await;
     }
 
     /// etcd's id of the lease of this term.
     pub fn lease_id(&self) -> i64 {
-        self.lease.id
+        self.term.lease.id
     }
 
     /// Ends the lease. No batch is accepted any more.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
-        if self.queue.lock().take().is_none() || self.lease.has_ended() {
+        if self.queue.lock().take().is_none() || self.term.lease.has_ended() {
             return Ok(());
         }
-        self.lease.end();
-        self.client.revoke(self.lease.id).await.map_err(|error| unavailable(&error))
+        self.term.lease.end();
+        self.term.client.revoke(self.term.lease.id).await.map_err(|error| unavailable(&error))
     }
 
     #[cfg(test)]
     pub(crate) fn lease(&self) -> &Lease {
-        &self.lease
+        &self.term.lease
     }
 
     fn enqueue(&self, writes: Vec<Write>, done: Done) {
         // The deadline counts from here: time in the queue is time of the caller.
-        let batch = Batch { writes, done, deadline: self.lease.now().plus(DEADLINE) };
+        let batch = Batch { writes, done, deadline: self.term.lease.now().plus(DEADLINE) };
         let queue = self.queue.lock().clone();
         let refused = match queue {
             Some(queue) => queue.send(batch).err().map(|error| error.0),
@@ -114,14 +142,14 @@ impl EtcdStore {
     /// Visits the records of the slots, several slots at the same time.
     async fn read(&self, slots: Slots, mut visit: Visitor) -> Result<(), StoreError> {
         let (to, mut pages) = mpsc::channel::<Vec<KeyValue>>(SLOTS_AT_ONCE);
-        let sealing = Arc::clone(&self.sealing);
+        let sealing = Arc::clone(&self.term.sealing);
         // The visitor may wait.
         let visited = spawn_blocking(move || {
             let mut opener = sealing.opener();
             while let Some(records) = pages.blocking_recv() {
                 for KeyValue { key, value, .. } in records {
-                    let found: Result<_, Unreadable> = opener.open(&key, &value);
-                    let (key, expires, record) = found.map_err(|error| unavailable(&error))?;
+                    let (key, expires, record) =
+                        opener.open(&key, &value).ok_or_else(|| unavailable(&UNREADABLE))?;
                     visit(key, expires, &record)?;
                 }
             }
@@ -141,7 +169,7 @@ impl EtcdStore {
         let (from, end) = record_range(slot, slot);
         let mut next = Some(from);
         while let Some(from) = next {
-            let page = self.client.page(from, end.clone()).await;
+            let page = self.term.client.page(from, end.clone()).await;
             let (records, after) = page.map_err(|error| unavailable(&error))?;
             next = after;
             to.send(records).await.map_err(|_| StoreError::Closed)?;
@@ -149,6 +177,9 @@ impl EtcdStore {
         Ok(())
     }
 }
+
+const UNREADABLE: &str =
+    "a record in etcd cannot be read: it was not written with this server key, or it was changed";
 
 fn unavailable(error: &impl ToString) -> StoreError {
     StoreError::Unavailable(error.to_string())
@@ -178,17 +209,17 @@ impl Store for EtcdStore {
     fn attach(&self, _owners: Vec<Owner>) {}
 
     fn health(&self) -> Result<(), String> {
-        if self.lease.has_ended() {
+        if self.term.lease.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
-        if let Some(failing) = &*self.failing.lock() {
+        if let Some(failing) = &*self.term.failing.lock() {
             return Err(failing.reason.clone());
         }
         if self.owns_records() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
     }
 
     fn owns_records(&self) -> bool {
-        self.lease.is_valid()
+        self.term.lease.is_valid()
     }
 
     fn limits(&self) -> StoreLimits {
@@ -206,9 +237,122 @@ impl Store for EtcdStore {
 
     /// Gives up the ownership at once.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        if !self.lease.has_ended() {
-            tracing::info!(term = format!("{:x}", self.lease.id), "ownership released");
+        if !self.term.lease.has_ended() {
+            tracing::info!(term = format!("{:x}", self.term.lease.id), "ownership released");
         }
         Box::pin(self.release())
     }
+}
+
+/// Applies the batches.
+struct Writer {
+    term: Arc<Term>,
+    sealer: Sealer,
+    clock: Arc<dyn Clock>,
+    /// The version of the sequence as the last known transaction left it.
+    version: i64,
+    /// The decision time that etcd has.
+    stored_time: Timestamp,
+}
+
+impl Writer {
+    /// Ends with the store.
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Batch>) {
+        while let Some(Batch { writes, done, deadline }) = queue.recv().await {
+            let result = self.commit(&writes, deadline).await;
+            // The end of the lease has its own reason.
+            if !self.term.lease.has_ended() {
+                self.report(&result);
+            }
+            done(result);
+        }
+    }
+
+    /// Logs the first failure, then one every 10 minutes, and the first success.
+    fn report(&self, result: &Result<(), StoreError>) {
+        let mut failing = self.term.failing.lock();
+        match result {
+            Ok(()) if failing.take().is_some() => tracing::info!("commits to etcd succeed again"),
+            Ok(()) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                if LastingCondition::report(&mut failing, &reason, self.clock.now()) {
+                    tracing::error!(reason, "commit to etcd failed");
+                }
+            }
+        }
+    }
+
+    async fn commit(&mut self, writes: &[Write], deadline: Timestamp) -> Result<(), StoreError> {
+        let Term { client, sealing, lease, .. } = &*self.term;
+        let left = deadline.since(lease.now());
+        if lease.has_ended() || left.is_zero() {
+            let why = if lease.has_ended() {
+                "this node has lost its lease"
+            } else {
+                "etcd did not answer in time"
+            };
+            return Err(unavailable(&why));
+        }
+        // A key may occur once in a transaction.
+        let last: BTreeMap<Key, &Write> = writes.iter().map(|write| (write.key, write)).collect();
+        let mut operations = Vec::with_capacity(last.len() + 1);
+        for (key, Write { put: record, expires, .. }) in last {
+            let name = sealing.key(&key);
+            operations.push(match record {
+                Some(record) => {
+                    let sealed = self.sealer.seal(&name, &key.id, *expires, record);
+                    put(name, sealed.map_err(|_| unavailable(&"a record cannot be encrypted"))?, 0)
+                }
+                None => delete(name, Vec::new()),
+            });
+        }
+        let now = self.clock.now();
+        let is_time_due = !writes.is_empty() && now.since(self.stored_time) >= TIME_STEP;
+        if is_time_due {
+            operations.push(put(time_key(), now.as_millis().to_be_bytes().to_vec(), 0));
+        }
+        let without_lease = || StoreError::Unknown("this node has lost its lease".to_owned());
+        let answer = tokio::select! {
+            biased;
+            answer = client.txn_within(transaction(lease.id, self.version, operations), left) => answer,
+            // The clients get their answer before the node starts again.
+            () = lease.wait_until_ended() => return Err(without_lease()),
+        };
+        let failed = match answer {
+            Ok(response) => {
+                let next = self.version + 1;
+                // A repeated transaction finds the version that its first copy has written.
+                if response.succeeded || found(response).next().is_some_and(|found| found.version == next) {
+                    self.version = next;
+                    self.stored_time = if is_time_due { now } else { self.stored_time };
+                    return Ok(());
+                }
+                // A first copy may have been applied before the lease, and with it the sequence, ended.
+                without_lease()
+            }
+            // It was asked again until now. What etcd has is found by the next owner.
+            Err(error @ Error::Unknown(_)) => StoreError::Unknown(error.to_string()),
+            Err(Error::Refused(why)) if !why.contains(LEASE_NOT_FOUND) => return Err(unavailable(&why)),
+            Err(error) => unavailable(&error),
+        };
+        lease.end();
+        Err(failed)
+    }
+}
+
+/// The transaction that carries out the operations if the sequence still has this version. If not, it reads the
+/// sequence.
+pub fn transaction(lease: i64, version: i64, operations: Vec<Operation>) -> TxnRequest {
+    let key = sequence_key(lease);
+    let mut success = vec![put(key.clone(), Vec::new(), lease)];
+    if operations.len() < MOST_OPERATIONS {
+        success.extend(operations);
+    } else {
+        success.extend(operations.chunks(PART).map(|part| {
+            let txn = TxnRequest { success: part.to_vec(), ..TxnRequest::default() };
+            Operation { txn: Some(txn), ..Operation::default() }
+        }));
+    }
+    TxnRequest { compare: vec![version_is(key.clone(), version)], failure: vec![get(key)], success }
 }

@@ -44,48 +44,18 @@ pub enum StoreError {
         path.display(), env!("CARGO_PKG_VERSION")
     )]
     FormatNewer { path: PathBuf, found: u32, program: String, known: u32 },
-    /// A part of the data is damaged or gone.
-    #[error("{0}")]
-    Damaged(Damage),
+    /// A part of the data is damaged or gone: `at` this byte of a file, if that is known.
+    #[error(
+        "{} {what}; restore the data directory from a backup, or see \"When a start is refused\" in \
+         docs/operate/data-directory.md",
+        path.display()
+    )]
+    Damaged { path: PathBuf, at: Option<u64>, what: String },
 
     // Everywhere.
     /// The system refused something.
     #[error("{}{}", self.reason(), advice(reason))]
     Io { action: String, path: PathBuf, kind: io::ErrorKind, reason: String },
-}
-
-/// What is wrong with a file or a directory of the data.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} {}; {advice}", path.display(), self.what())]
-pub struct Damage {
-    pub path: PathBuf,
-    /// Where in the file, in bytes from its beginning.
-    pub at: Option<u64>,
-    /// What was found there; else what is said about the file, such as "is missing".
-    pub what: String,
-    pub advice: &'static str,
-}
-
-/// The remedy for a damaged snapshot or segment.
-pub const RESTORE: &str = "restore the data directory from a backup, or see \"When a start is refused\" in docs/operate/data-directory.md";
-
-/// The remedy for `FORMAT` when there is data.
-pub(crate) const NO_FORMAT: &str = "after an import that did not end, remove everything in the directory but server.key, and \
-                         import again; else put the file back, or restore the whole directory from a backup; see \"When \
-                         a start is refused\" in docs/operate/data-directory.md";
-
-/// The remedy for a file that could be put back.
-pub(crate) const PUT_BACK: &str = "put the file back, or restore the whole directory from a backup; see \"When a start is \
-                        refused\" in docs/operate/data-directory.md";
-
-/// The remedy when the journal does not continue where the snapshot ends.
-const TELL_APART: &str = "restore the whole directory from a backup, and move no later segments away: \"When a \
-                          start is refused\" in docs/operate/data-directory.md says how to tell the two apart";
-
-impl Damage {
-    fn what(&self) -> String {
-        self.at.map_or_else(|| self.what.clone(), |at| format!("is damaged at byte {at}: {}", self.what))
-    }
 }
 
 impl StoreError {
@@ -98,28 +68,18 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn damaged(
-        path: &Path,
-        at: Option<u64>,
-        what: impl Into<String>,
-        advice: &'static str,
-    ) -> Self {
-        Self::Damaged(Damage { path: path.to_owned(), at, what: what.into(), advice })
+    /// `what` is said about the file or directory, such as "is missing".
+    pub(crate) fn damaged(path: &Path, what: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), at: None, what: what.into() }
     }
 
-    pub(crate) fn format_damaged(path: &Path) -> Self {
-        Self::damaged(path, None, "is damaged: it is not as a start writes it", PUT_BACK)
-    }
-
-    /// A part of the journal is gone, or the snapshot went back to an older state.
-    pub(crate) fn segment_missing(path: &Path) -> Self {
-        let what = "is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it \
-                    is older than it should be";
-        Self::damaged(path, None, what, TELL_APART)
+    pub(crate) fn damaged_at(path: &Path, at: usize, what: &str) -> Self {
+        let what = format!("is damaged at byte {at}: {what}");
+        Self::Damaged { path: path.to_owned(), at: Some(at as u64), what }
     }
 
     pub(crate) fn snapshot_damaged(path: &Path, detail: &str) -> Self {
-        Self::damaged(path, None, format!("cannot be used: {detail}"), RESTORE)
+        Self::damaged(path, format!("cannot be used: {detail}"))
     }
 
     /// The text without advice, for a server that goes on.
@@ -154,17 +114,11 @@ const REFUSALS: [(&str, &str); 6] = [
     ("quota exceeded", "; raise the quota of the server's user or free space, and start again"),
     (
         "Permission denied",
-        "; let the user that the server runs as own, read and write it (chown -R, chmod -R u+rwX) and start again",
+        "; let the server's user own and write it (chown -R, chmod -R u+rwX), and start again",
     ),
-    (
-        "Read-only file system",
-        "; mount it writable, name it in ReadWritePaths of the unit, or choose another data directory",
-    ),
+    ("Read-only file system", "; mount it writable, name it in the unit's ReadWritePaths, or use another"),
     ("Too many open files", "; raise the limit of open files (ulimit -n) and start again"),
-    (
-        "Input/output error",
-        "; the disk does not work, its errors are in the system's log (dmesg); replace it and start again",
-    ),
+    ("Input/output error", "; the disk fails: see the system's log (dmesg), replace it and start again"),
 ];
 
 /// The remedy for an error of the system, as a continuation of its message; empty if there is no simple one.

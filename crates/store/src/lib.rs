@@ -18,7 +18,7 @@ pub use futures_util::future::BoxFuture;
 pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
-pub use error::{Damage, StoreError, advice};
+pub use error::{StoreError, advice};
 pub use record::{CopiedRecord, Key, LONGEST_RECORD, RecordRef, Slot, Slots, Write};
 pub use stream::{Chunk, Collector, Owner, RecordStream, SLICE_RECORDS, StreamTurn};
 

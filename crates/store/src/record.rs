@@ -42,12 +42,6 @@ impl Slots {
         self.0[(slot >> 7) as usize] >> (slot & 127) & 1 == 1
     }
 
-    /// Adds all slots of `other`.
-    pub const fn extend(&mut self, other: Self) {
-        self.0[0] |= other.0[0];
-        self.0[1] |= other.0[1];
-    }
-
     pub const fn insert(&mut self, slot: Slot) {
         self.0[(slot >> 7) as usize] |= 1 << (slot & 127);
     }

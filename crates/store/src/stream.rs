@@ -1,9 +1,9 @@
 //! Carries the records of their owners to a checkpoint.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use onceward_core::domain::Timestamp;
-use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, OwnedPermit, Receiver, Sender};
 
 use crate::record::{Key, RecordRef, Slots};
@@ -38,21 +38,22 @@ pub type StreamTurn = OwnedPermit<Vec<Chunk>>;
 #[derive(Debug)]
 pub struct RecordStream {
     to: Sender<Vec<Chunk>>,
-    given: Arc<Mutex<Slots>>,
+    /// The number of slots whose records were given.
+    given: Arc<AtomicUsize>,
 }
 
 /// Receives the records of one checkpoint from all owners. Dropping it ends their streams.
 #[derive(Debug)]
 pub struct Collector {
     slices: Receiver<Vec<Chunk>>,
-    given: Arc<Mutex<Slots>>,
+    given: Arc<AtomicUsize>,
 }
 
 impl Collector {
     /// Makes a stream for each owner.
     pub fn new(owners: usize) -> (Self, Vec<RecordStream>) {
         let (to, slices) = mpsc::channel(WAITING_SLICES);
-        let given = Arc::<Mutex<Slots>>::default();
+        let given = Arc::<AtomicUsize>::default();
         let stream = |_| RecordStream { to: to.clone(), given: given.clone() };
         let streams = (0..owners).map(stream).collect();
         (Self { slices, given }, streams)
@@ -65,7 +66,7 @@ impl Collector {
 
     /// Whether the owners have given the records of every slot.
     pub fn is_complete(&self) -> bool {
-        *self.given.lock() == Slots::all()
+        self.given.load(Ordering::Acquire) == Slots::all().iter().count()
     }
 }
 
@@ -95,6 +96,6 @@ impl RecordStream {
     /// Ends the stream: it had all records of these slots, and every change that the owner made in them
     /// before is committed. A checkpoint needs every slot.
     pub fn finish(self, slots: Slots) {
-        self.given.lock().extend(slots);
+        self.given.fetch_add(slots.iter().count(), Ordering::Release);
     }
 }

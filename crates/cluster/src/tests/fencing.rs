@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::etcd_process::Etcd;
 use super::node::{START, commit, join, key, options, put, remove, restore};
 use crate::etcd::PAGE;
-use crate::writer::{sequence_key, transaction};
+use crate::store::{sequence_key, transaction};
 use crate::{Cluster, Error};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +62,7 @@ async fn a_batch_of_many_records_is_one_transaction() {
         assert_eq!(transactions().await, before + 1, "{records} records");
         assert_eq!(restore(&a, Slots::from_iter([4])).await.unwrap().len(), records as usize);
     }
-    let too_many = commit(&a, (0..3_601).map(|id| put(4, id, "x")).collect()).await;
+    let too_many = commit(&a, (0..5_000).map(|id| put(4, id, "x")).collect()).await;
     assert!(matches!(too_many, Err(StoreError::Unavailable(_))), "{too_many:?}");
     commit(&a, vec![put(4, 0, "after"), put(4, 0, "last")]).await.unwrap();
     assert_eq!(restore(&a, Slots::from_iter([4])).await.unwrap()[&key(4, 0)], Bytes::from("last"));

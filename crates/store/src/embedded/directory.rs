@@ -1,20 +1,20 @@
-//! The data directory: its paths, its lock and the file `FORMAT`.
+//! The data directory: how to open it, its paths, its lock and the file `FORMAT`.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
+use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 
 use super::disk::{Disk, create_durably, create_private, names};
-use super::journal::Segment;
 use super::replay::{self, Covered, segment_path};
 use super::snapshot::{self, Manifest, Snapshot};
 use crate::StoreError;
-use crate::error::NO_FORMAT;
 
 /// The format of data directories and exports. From the first release on it rises with each change of what is in them: a
 /// layout of the journal or the manifest, a line of an export, a kind of record or the layout of one. Therefore a program
@@ -29,6 +29,53 @@ const LONGEST_FORMAT_FILE: u64 = 4096;
 
 /// Names that an empty directory may contain: the server key, and a file of the file system.
 const NOT_DATA: [&str; 2] = ["server.key", "lost+found"];
+
+/// The options for opening a store.
+#[derive(Clone)]
+pub struct OpenOptions {
+    /// The data directory. It is created if it is not there.
+    pub dir: PathBuf,
+    /// Identifies the server key. Data that was written with another key is not opened: its codes could not be checked.
+    pub key_fingerprint: [u8; 16],
+    /// The clock of decisions.
+    pub clock: Arc<dyn Clock>,
+    /// Imports into an empty directory ([`check_importable`]). No server starts on it before the store is closed
+    /// in order.
+    pub importing: bool,
+
+    // Sizes and times that only tests change.
+    /// Bytes reserved for one journal segment.
+    pub segment_bytes: u64,
+    /// A snapshot's database ends when it has so many bytes: a reader keeps one of them in memory.
+    pub database_bytes: usize,
+    /// A checkpoint begins when the journal has grown by so much, or by half the size of the last snapshot if that is
+    /// more.
+    pub checkpoint_bytes: u64,
+    /// The pause after each 256 KiB of a snapshot, so that commits do not wait for it.
+    pub pause: Duration,
+    /// The interval at which the store looks at what may hang, is due, or works again.
+    pub tick: Duration,
+}
+
+const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+impl OpenOptions {
+    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
+        Self {
+            dir: dir.into(),
+            key_fingerprint,
+            clock,
+            importing: false,
+            segment_bytes: SEGMENT_BYTES,
+            database_bytes: 16 * 1024 * 1024,
+            // A checkpoint closes the current segment. If it began only when a segment is full, it would close the next
+            // one almost empty.
+            checkpoint_bytes: SEGMENT_BYTES - 1024 * 1024,
+            pause: Duration::from_millis(2),
+            tick: Duration::from_secs(1),
+        }
+    }
+}
 
 /// The paths within one data directory.
 #[derive(Debug, Clone)]
@@ -83,8 +130,9 @@ impl Directory {
     pub(super) fn key(&self) -> Result<Option<String>, StoreError> {
         match self.read_format() {
             Err(error) if error.is_not_found() && self.has_data()? => {
-                let what = "is missing, but there is data beside it";
-                Err(StoreError::damaged(&self.format, None, what, NO_FORMAT))
+                let what = "is missing, but there is data beside it: after an import that did not end, remove \
+                            everything in the directory but server.key, and import again";
+                Err(StoreError::damaged(&self.format, what))
             }
             Err(error) if error.is_not_found() => Ok(None),
             read => read.map(Some),
@@ -109,7 +157,7 @@ impl Directory {
                 known: FORMAT,
             }),
             Some(FORMAT) if text == format_text(program, key) => Ok(key.to_owned()),
-            _ => Err(StoreError::format_damaged(path)),
+            _ => Err(StoreError::damaged(path, "is damaged: it is not as a start writes it")),
         }
     }
 
@@ -139,7 +187,7 @@ impl Directory {
         create_private(&new).map_err(StoreError::io("create", &new))?;
         Snapshot::seal(disk, &self.snapshot, &new, Manifest::empty(Covered::default(), now))?;
         // Every complete directory has a segment; therefore a journal without segments always means a loss.
-        Segment::create(disk, segment_path(&self.journal, 1), 0)?;
+        disk.write_file(&segment_path(&self.journal, 1), &[])?;
         disk.sync_dir(&self.journal)
     }
 }

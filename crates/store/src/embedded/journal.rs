@@ -127,23 +127,17 @@ pub(super) struct Segment {
 
 impl Segment {
     /// An empty segment, whose space is reserved. What an interrupted first write left in the file goes.
-    pub(super) fn create(disk: &Disk, path: PathBuf, capacity: u64) -> Result<Self, StoreError> {
+    fn create(disk: &Disk, path: PathBuf, capacity: u64) -> Result<Self, StoreError> {
         let action = format!("reserve {capacity} bytes for the journal segment");
         let create = || {
             let file = create_file(&path)?;
-            let reserved = match capacity {
-                0 => Ok(()),
-                _ => fallocate(&file, FallocateFlags::empty(), 0, capacity),
-            };
-            match reserved {
-                // A file system that cannot reserve space lets the file grow as it is written. The journal then
-                // notices a full disk when it writes, and cuts back what did not fit.
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                Err(errno) => {
-                    // Frees the partial reservation, otherwise a full disk would stay full.
-                    let _ = file.set_len(0);
-                    return Err(errno.into());
-                }
+            let reserved = fallocate(&file, FallocateFlags::empty(), 0, capacity);
+            // A file system that cannot reserve space lets the file grow as it is written. The journal then notices a full
+            // disk when it writes, and cuts back what did not fit.
+            if !matches!(reserved, Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS)) {
+                // Frees the partial reservation, otherwise a full disk would stay full.
+                let _ = file.set_len(0);
+                reserved?;
             }
             file.sync_all().map(|()| file)
         };

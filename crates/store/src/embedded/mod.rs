@@ -12,7 +12,6 @@ mod frame;
 mod health;
 mod journal;
 mod live;
-mod options;
 mod replay;
 mod snapshot;
 mod store;
@@ -20,8 +19,7 @@ mod store;
 mod tests;
 mod writer;
 
-pub use directory::{FORMAT, check_importable, key_fingerprint_in};
+pub use directory::{FORMAT, OpenOptions, check_importable, key_fingerprint_in};
 pub use disk::create_durably;
 pub use live::LiveRecords;
-pub use options::OpenOptions;
 pub use store::EmbeddedStore;

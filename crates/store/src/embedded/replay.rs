@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::names;
 use super::frame::{self, FrameKind, HEADER_BYTES};
-use crate::error::{PUT_BACK, RESTORE};
 use crate::record::RECORD_HEAD;
 use crate::{LONGEST_RECORD, RecordRef, StoreError};
 
@@ -78,15 +77,19 @@ pub(super) fn numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
 /// Opens the segments in `journal` after the covered ones, in order.
 pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>, StoreError> {
     if !journal.exists() {
-        let what = "is missing, and with it changes that were acknowledged";
-        return Err(StoreError::damaged(journal, None, what, PUT_BACK));
+        return Err(StoreError::damaged(journal, "is missing, and with it changes that were acknowledged"));
     }
+    let missing = |number| {
+        let what = "is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it is \
+                    older than it should be";
+        StoreError::damaged(&segment_path(journal, number), what)
+    };
     // A checkpoint that could not remove every covered segment leaves some behind.
     let numbers = numbers(journal)?.into_iter().filter(|number| *number > covered.segment);
     let open = |(next, number)| {
         // Each has to follow the one before.
         if number != next {
-            return Err(StoreError::segment_missing(&segment_path(journal, next)));
+            return Err(missing(next));
         }
         let path = segment_path(journal, number);
         let file = File::open(&path).map_err(StoreError::io("read", &path))?;
@@ -94,7 +97,7 @@ pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>,
     };
     let segments: Vec<_> = (covered.segment + 1..).zip(numbers).map(open).collect::<Result<_, _>>()?;
     if segments.is_empty() {
-        return Err(StoreError::segment_missing(&segment_path(journal, covered.segment + 1)));
+        return Err(missing(covered.segment + 1));
     }
     Ok(segments)
 }
@@ -118,7 +121,7 @@ pub(super) fn read<E: From<StoreError>>(
         }
         bytes.clear();
         read_written_part(file, &mut bytes).map_err(StoreError::io("read", path))?;
-        let damaged = |at, what| Err(damage(path, at, what).into());
+        let damaged = |at, what: String| Err(StoreError::damaged_at(path, at, &what).into());
         let Some((found, first)) = frame::header(&bytes) else {
             if let Some((offset, _)) = frame::find(&bytes, 0, 0) {
                 return damaged(
@@ -133,9 +136,8 @@ pub(super) fn read<E: From<StoreError>>(
             continue;
         };
         if let Some((path, at, _)) = broken {
-            return Err(
-                damage(path, at, "it cannot be read on from there, and a later segment was used").into()
-            );
+            let what = "it cannot be read on from there, and a later segment was used";
+            return Err(StoreError::damaged_at(path, at, what).into());
         }
         let next = replayed.last.sequence + 1;
         if (found, first) != (*number, next) {
@@ -176,10 +178,6 @@ pub(super) fn read<E: From<StoreError>>(
     let torn = broken.filter(|(.., has_content)| *has_content);
     replayed.torn = torn.map(|(path, at, _)| (path.to_owned(), at as u64));
     Ok(replayed)
-}
-
-fn damage(path: &Path, at: usize, what: impl Into<String>) -> StoreError {
-    StoreError::damaged(path, Some(at as u64), what, RESTORE)
 }
 
 fn has_content(bytes: &[u8]) -> bool {

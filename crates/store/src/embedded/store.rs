@@ -14,13 +14,12 @@ use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
-use super::directory::{Directory, check_importable};
+use super::directory::{Directory, OpenOptions, check_importable};
 use super::disk::{Disk, Operation};
 use super::frame::{FRAME_HEAD, MAX_FRAME_BYTES};
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::live::{LiveRecords, State};
-use super::options::OpenOptions;
 use super::replay::Replayed;
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
@@ -42,12 +41,6 @@ pub struct EmbeddedStore {
     closed: OnceCell<Result<(), StoreError>>,
 }
 
-impl std::fmt::Debug for EmbeddedStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EmbeddedStore").finish_non_exhaustive()
-    }
-}
-
 impl EmbeddedStore {
     /// Opens the data directory, or creates it. Copies the snapshot and reads the whole journal; therefore this blocks
     /// for as long as that takes: call it where blocking is allowed.
@@ -61,7 +54,6 @@ impl EmbeddedStore {
 
     /// The same with a disk that tests can make fail.
     pub(super) fn open_on(options: &OpenOptions, disk: Disk) -> Result<Self, StoreError> {
-        let began = options.clock.now();
         let directory = Directory::at(&options.dir)?;
         let lock = directory.lock()?;
         if options.importing {
@@ -72,7 +64,7 @@ impl EmbeddedStore {
         if is_new {
             // An interrupted creation begins again: `FORMAT` comes last, with an import at its end. The directory has an
             // empty snapshot from the beginning. Therefore a missing snapshot is always a lost one.
-            directory.create_first_files(began, &disk)?;
+            directory.create_first_files(options.clock.now(), &disk)?;
             if !options.importing {
                 directory.write_format(options.key_fingerprint, &disk)?;
                 tracing::info!(directory = %options.dir.display(), "data directory created");
@@ -83,12 +75,10 @@ impl EmbeddedStore {
         // First of all, because a full disk may need the room.
         remove_leftovers(&disk, &directory.snapshot)?;
         let found = LiveRecords::newest(&directory)?;
-        let milliseconds = options.clock.now().since(began).as_millis();
         tracing::info!(
             in_snapshot = found.snapshot().manifest.records,
             records = found.replayed.records,
             segments = found.replayed.used.len(),
-            milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX),
             "data directory opened"
         );
         tidy(&directory, &found.replayed, &disk)?;

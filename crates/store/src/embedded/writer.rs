@@ -12,10 +12,9 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::checkpoint::{Attempt, discard};
-use super::directory::Directory;
+use super::directory::{Directory, OpenOptions};
 use super::health::{Health, Part};
 use super::journal::Journal;
-use super::options::OpenOptions;
 use super::snapshot::Snapshot;
 use crate::stream::{Collector, Owner};
 use crate::{Done, StoreError, StoreSizes, Write};
@@ -132,7 +131,10 @@ impl Shared {
 
     /// The thread has ended.
     pub(super) fn close(&self) {
-        self.waiting.lock().refusal = Some(StoreError::Closed);
+        {
+            let mut waiting = self.waiting.lock();
+            (waiting.refusal, waiting.busy) = (Some(StoreError::Closed), None);
+        }
         self.refuse(&StoreError::Closed, &StoreError::Closed);
         let asks = take(&mut self.waiting.lock().asks);
         drop(asks);

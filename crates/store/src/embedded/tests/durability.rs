@@ -31,7 +31,7 @@ fn replayed_segments_that_cannot_be_synced_refuse_the_start() {
     let world = World::with_one_record();
     let copy = world.copy();
     world.disk.fail(Operation::SyncFile, rustix::io::Errno::IO);
-    let refused = EmbeddedStore::open_on(&world.options(copy.path()), world.disk.disk()).unwrap_err();
+    let refused = EmbeddedStore::open_on(&world.options(copy.path()), world.disk.disk()).err().unwrap();
     assert!(refused.to_string().starts_with("cannot sync "), "{refused}");
 }
 

@@ -29,7 +29,7 @@ use tempfile::{NamedTempFile, TempDir};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{EmbeddedStore, OpenOptions};
-use crate::{Damage, Key, RecordStream, Slots, Store, StoreError, Write};
+use crate::{Key, RecordStream, Slots, Store, StoreError, Write};
 use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
 
 /// Longer than any test waits, unless something hangs.
@@ -382,9 +382,16 @@ fn sorted(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The damage that refused a start.
+#[derive(Debug, PartialEq)]
+struct Damage {
+    path: PathBuf,
+    at: Option<u64>,
+    what: String,
+}
+
 fn damage<T>(refused: Result<T, StoreError>) -> Damage {
     match refused {
-        Err(StoreError::Damaged(damage)) => damage,
+        Err(StoreError::Damaged { path, at, what }) => Damage { path, at, what },
         other => panic!("{:?}", other.err()),
     }
 }

@@ -101,17 +101,17 @@ fn an_import_that_was_interrupted_is_refused_until_its_remains_are_removed() {
     let dir = copy.path();
     drop(interrupted);
     for refused in [EmbeddedStore::open(&world.options(dir)).map(drop), read(dir).map(drop)] {
-        assert!(damage(refused).advice.contains("after an import that did not end, remove everything"));
+        assert!(damage(refused).what.contains("after an import that did not end, remove everything"));
     }
     let two = Contents::from([(2, "two".to_owned())]);
-    let refused = world.import(dir, &two).unwrap_err();
+    let refused = world.import(dir, &two).err().unwrap();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
     for part in ["journal", "snapshot"] {
         fs::remove_dir_all(dir.join(part)).unwrap();
     }
     let import = world.import(dir, &two).unwrap();
     world.runtime.block_on(import.close()).unwrap();
-    let refused = world.import(dir, &two).unwrap_err();
+    let refused = world.import(dir, &two).err().unwrap();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
     let store = EmbeddedStore::open(&world.options(dir)).unwrap();
     assert_eq!((store.newest_time(), world.contents_of(&store)), (START, two));

@@ -9,7 +9,7 @@ fn another_server_key_refuses_the_start() {
     let copy = world.copy();
     let mut options = world.options(copy.path());
     options.key_fingerprint = [8; 16];
-    let error = EmbeddedStore::open(&options).unwrap_err();
+    let error = EmbeddedStore::open(&options).err().unwrap();
     assert!(matches!(error, StoreError::WrongKey { .. }), "{error}");
     assert_eq!(world.contents_after_crash(&copy).unwrap(), world.expected, "the right key still opens it");
 }
@@ -58,7 +58,7 @@ fn a_damaged_or_newer_format_refuses_the_start() {
         fs::write(&path, &right[..length]).unwrap();
         let found = world.contents_after_crash(&copy);
         let refused = match &found {
-            Err(StoreError::Damaged(damage)) => damage.what.starts_with("is damaged: "),
+            Err(StoreError::Damaged { what, .. }) => what.starts_with("is damaged: "),
             other => matches!(other, Err(StoreError::WrongKey { .. })),
         };
         assert!(refused, "cut at {length}: {found:?}");
@@ -100,7 +100,7 @@ fn an_interrupted_first_start_begins_again() {
 #[test]
 fn a_directory_admits_no_second_server() {
     let mut world = World::new();
-    let error = EmbeddedStore::open(&world.options(&world.dir())).unwrap_err();
+    let error = EmbeddedStore::open(&world.options(&world.dir())).err().unwrap();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     assert!(error.to_string().contains(world.dir().to_str().unwrap()), "{error}");
     world.put(1, "the first one goes on");
@@ -139,7 +139,7 @@ fn a_first_start_on_a_full_disk_and_denied_access_are_refused_with_advice() {
         let open_copy = |copy: &TempDir, operation| {
             let disk = FaultyDisk::default();
             disk.fail(operation, errno);
-            EmbeddedStore::open_on(&world.options(copy.path()), disk.disk()).unwrap_err()
+            EmbeddedStore::open_on(&world.options(copy.path()), disk.disk()).err().unwrap()
         };
         let copy = world.copy();
         if errno != Errno::NOSPC {
@@ -233,6 +233,7 @@ fn in_the_place_of_a_damaged_snapshot_an_older_one_needs_all_later_segments() {
 }
 
 fn is_refused<T: std::fmt::Debug>(refused: Result<T, StoreError>, says: &str) {
-    let text = damage(refused).to_string();
+    let Damage { path, what, .. } = damage(refused);
+    let text = format!("{} {what}", path.display());
     assert!(text.contains(says), "{says}: {text}");
 }

@@ -64,7 +64,7 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
                 assert!(bit / 8 >= last, "bit {bit} flipped and was not noticed");
                 assert_eq!(found, history.states[5], "bit {bit}");
             }
-            Err(StoreError::Damaged(Damage { at: Some(offset), .. })) => {
+            Err(StoreError::Damaged { at: Some(offset), .. }) => {
                 assert!(bit / 8 < last);
                 assert!(offset <= bit as u64 / 8, "bit {bit} reported at {offset}");
             }
@@ -250,7 +250,7 @@ fn write_first(copy: &TempDir, segment: &[u8]) {
 
 /// Fails unless the journal is refused as damaged in one place.
 fn is_refused(found: &Result<Contents, StoreError>, what: &str) {
-    let is_damaged = matches!(found, Err(StoreError::Damaged(Damage { at: Some(_), .. })));
+    let is_damaged = matches!(found, Err(StoreError::Damaged { at: Some(_), .. }));
     assert!(is_damaged, "{what}: {found:?}");
 }
 
