@@ -51,9 +51,8 @@ pub struct Shared {
 pub struct List {
     dated: BTreeSet<Dated>,
     agenda: BTreeSet<Dated>,
-    services: Shares,
-    /// The records that may never be forgotten.
-    needed: usize,
+    /// The records that may be forgotten, now or later.
+    forgettable: Shares,
     keep_at_most: usize,
     keep_for: Duration,
     /// Those up to here are looked at when no later one may be forgotten.
@@ -70,9 +69,8 @@ impl List {
         places: fn(&[u8]) -> Option<Places>,
         shared: Arc<Shared>,
     ) -> Self {
-        let (dated, agenda, services, needed, looked_at) =
-            (BTreeSet::new(), BTreeSet::new(), Shares::default(), 0, FIRST);
-        Self { dated, agenda, services, needed, keep_at_most, keep_for, looked_at, places, shared }
+        let (dated, agenda, forgettable) = (BTreeSet::new(), BTreeSet::new(), Shares::default());
+        Self { dated, agenda, forgettable, keep_at_most, keep_for, looked_at: FIRST, places, shared }
     }
 
     /// Follows a change of a record.
@@ -81,25 +79,25 @@ impl List {
         let (service, was) = (service_of(&key.id), self.dated.len());
         if let Some(Places { at, due, needed_until }) = before {
             self.dated.remove(&(at, *key));
-            self.services.remove(service, 1);
-            if needed_until == Timestamp::MAX {
-                self.needed -= 1;
-                self.shared.needed.lock().remove(service, 1);
-            }
+            self.count(needed_until, |shares| shares.remove(service, 1));
             for due in due {
                 self.agenda.remove(&(due, *key));
             }
         }
         if let Some(Places { at, due, needed_until }) = after {
             self.dated.insert((at, *key));
-            self.services.add(service, 1);
-            if needed_until == Timestamp::MAX {
-                self.needed += 1;
-                self.shared.needed.lock().add(service, 1);
-            }
+            self.count(needed_until, |shares| shares.add(service, 1));
             self.agenda.extend(due.into_iter().map(|due| (due, *key)));
         }
         self.shared.count.fetch_add(self.dated.len().wrapping_sub(was), Ordering::Relaxed);
+    }
+
+    fn count(&mut self, needed_until: Timestamp, change: impl FnOnce(&mut Shares)) {
+        if needed_until == Timestamp::MAX {
+            change(&mut self.shared.needed.lock());
+        } else {
+            change(&mut self.forgettable);
+        }
     }
 
     /// At most so many wanted records before a place, the newest first, and the place before which to go on.
@@ -132,9 +130,9 @@ impl List {
     /// The oldest records, if there are too many, or else those that are too old. A service with more than half of the
     /// records loses its own first. Records that may never be forgotten do not count as too many.
     pub fn surplus(&mut self, table: &Table, now: Timestamp) -> Vec<RecordKey> {
-        let too_many = self.dated.len().saturating_sub(self.keep_at_most.saturating_add(self.needed));
+        let too_many = self.forgettable.held().saturating_sub(self.keep_at_most);
         let (oldest, half) = (now.minus(self.keep_for), self.keep_at_most / 2);
-        let large = self.services.larger_than(half).filter(|_| too_many > 0);
+        let large = self.forgettable.larger_than(half).filter(|_| too_many > 0);
         let looked_at = self.dated.range((Excluded(self.looked_at), Unbounded)).take(LOOKS);
         let looked_at: Vec<Dated> =
             looked_at.take_while(|(at, _)| too_many > 0 || *at <= oldest).copied().collect();

@@ -35,19 +35,16 @@ pub struct Change {
 #[derive(Default)]
 pub struct Tables {
     table: Table,
-    kinds: BTreeMap<u8, OfKind>,
+    /// The number of records of each kind.
+    lens: BTreeMap<u8, usize>,
+    /// These follow records as they are changed or undone.
+    counted: BTreeMap<u8, Counted>,
+    lists: BTreeMap<u8, List>,
+    /// These follow what is durable.
     followers: Vec<(u8, Follower)>,
     /// The record at which the sweep continues.
     sweep_at: Option<RecordKey>,
     added_since_sweep: usize,
-}
-
-/// What follows the records of one kind, as they are changed or undone.
-#[derive(Default)]
-struct OfKind {
-    len: usize,
-    counted: Option<Counted>,
-    list: Option<List>,
 }
 
 /// Additional records that a sweep examines for each one added since the last sweep. Therefore the sweep keeps up with a
@@ -70,7 +67,7 @@ impl Tables {
 
     /// The number of records of a kind, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
-        self.kinds.get(&kind).map_or(0, |of_kind| of_kind.len)
+        self.lens.get(&kind).copied().unwrap_or_default()
     }
 
     /// The records of the kind and slot of this key that are alive at `now`, from it on.
@@ -106,16 +103,16 @@ impl Tables {
     /// Sets or removes a record.
     pub fn set(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
         let change = Change { key, before: self.table.set(key, after.as_ref()), after };
-        let OfKind { len, counted, list, .. } = self.kinds.entry(key.kind).or_default();
         let (was, is) = (change.before.is_some(), change.after.is_some());
         if was != is {
+            let len = self.lens.entry(key.kind).or_default();
             *len = if is { *len + 1 } else { *len - 1 };
             self.added_since_sweep += usize::from(is);
-            if let Some(counted) = counted {
+            if let Some(counted) = self.counted.get(&key.kind) {
                 counted(&key, is);
             }
         }
-        if let Some(list) = list {
+        if let Some(list) = self.lists.get_mut(&key.kind) {
             list.changed(&key, change.before.as_ref(), change.after.as_ref());
         }
         change
@@ -153,13 +150,13 @@ impl Tables {
     /// Keeps a list of the records of a kind.
     pub(super) fn list(&mut self, kind: u8, mut list: List) {
         self.all_of(kind).for_each(|change| list.changed(&change.key, None, change.after.as_ref()));
-        self.kinds.entry(kind).or_default().list = Some(list);
+        self.lists.insert(kind, list);
     }
 
     /// Counts the records of a kind against limits.
     pub(super) fn count(&mut self, kind: u8, counted: Counted) {
         self.all_of(kind).for_each(|change| counted(&change.key, true));
-        self.kinds.entry(kind).or_default().counted = Some(counted);
+        self.counted.insert(kind, counted);
     }
 
     /// Of the list of a kind, at most so many wanted records before a place, the newest first, and the place behind which to go on.
@@ -171,9 +168,7 @@ impl Tables {
         is_wanted: impl Fn(&RecordKey) -> bool,
         now: Timestamp,
     ) -> (Vec<(Dated, Stored)>, Option<Dated>) {
-        let Some(list) = self.kinds.get(&kind).and_then(|of_kind| of_kind.list.as_ref()) else {
-            return (Vec::new(), None);
-        };
+        let Some(list) = self.lists.get(&kind) else { return (Vec::new(), None) };
         let (dated, next) = list.page(before, most, is_wanted);
         let live = |dated: Dated| Some((dated, self.stored(&dated.1).filter(|stored| now < stored.expires)?));
         (dated.into_iter().filter_map(live).collect(), next)
@@ -181,18 +176,13 @@ impl Tables {
 
     /// Hands over what is due.
     pub fn hand_over_due(&mut self, now: Timestamp) {
-        self.kinds
-            .values_mut()
-            .filter_map(|of_kind| of_kind.list.as_mut())
-            .for_each(|list| list.hand_over_due(now));
+        self.lists.values_mut().for_each(|list| list.hand_over_due(now));
     }
 
     /// Removes some records of lists that have too many, or too old ones.
     pub fn forget(&mut self, now: Timestamp) -> Vec<Change> {
-        let (table, mut gone) = (&self.table, Vec::new());
-        for list in self.kinds.values_mut().filter_map(|of_kind| of_kind.list.as_mut()) {
-            gone.extend(list.surplus(table, now));
-        }
+        let surplus = self.lists.values_mut().flat_map(|list| list.surplus(&self.table, now));
+        let gone: Vec<RecordKey> = surplus.collect();
         gone.into_iter().map(|key| self.set(key, None)).collect()
     }
 
