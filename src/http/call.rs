@@ -88,7 +88,7 @@ impl Origin {
     pub fn sender(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let running = self.app.running()?;
         if let Some(user) = self.connection.user {
-            return Ok(Caller::User(user.0));
+            return Ok(Caller::User(user));
         }
         let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
         running.registry.authenticate(credential.user(), credential.password()).map_err(|_| {

@@ -35,7 +35,7 @@ use tracing::debug;
 use super::app::{App, ServedRoutes};
 use super::error::Error;
 use super::logs::Logs;
-use super::request::{self, LocalUser};
+use super::request;
 use super::response::{ErrorFormat, NeedsMethods};
 use super::tls::HTTP2;
 
@@ -100,7 +100,7 @@ pub struct Connection {
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
     /// At the control socket, the administrator of this machine at the other end.
-    pub user: Option<LocalUser>,
+    pub user: Option<u32>,
     /// Requests that have begun, and those that were answered or given up.
     begun: AtomicU64,
     ended: AtomicU64,
@@ -108,7 +108,7 @@ pub struct Connection {
 
 impl Connection {
     /// The next connection, from the address `peer`. `user` is at the other end of one to the control socket.
-    pub fn new(server: Arc<Server>, peer: IpAddr, user: Option<LocalUser>) -> Arc<Self> {
+    pub fn new(server: Arc<Server>, peer: IpAddr, user: Option<u32>) -> Arc<Self> {
         let number = server.accepted.fetch_add(1, Relaxed) + 1;
         Arc::new(Self { server, number, peer, user, begun: AtomicU64::new(0), ended: AtomicU64::new(0) })
     }

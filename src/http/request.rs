@@ -70,10 +70,6 @@ pub fn network_of(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The user id of an administrator of this machine, at the control socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocalUser(pub u32);
-
 /// The header that carries the id, in requests and answers.
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

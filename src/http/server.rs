@@ -20,7 +20,7 @@ use tracing::{error, warn};
 use super::app::{App, ServedRoutes};
 use super::connection::{self, Connection, Server};
 use super::logs::Logs;
-use super::request::{LocalUser, network_of};
+use super::request::network_of;
 use super::response::NotServed;
 use super::routes;
 use super::tls::Tls;
@@ -111,7 +111,7 @@ pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output =
             warn!(uid, "connection to the control socket refused; it is of another user");
             return Poll::Ready(Ok(None));
         }
-        let connection = Connection::new(Arc::clone(&server), LOCAL, Some(LocalUser(uid)));
+        let connection = Connection::new(Arc::clone(&server), LOCAL, Some(uid));
         Poll::Ready(Ok(Some((None, connection::serve(stream, None, connection)))))
     };
     accept_until(shutdown, accept, LOCAL_CONNECTIONS, &server).await;

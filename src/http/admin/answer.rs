@@ -151,14 +151,10 @@ const NOT_ARRIVED: &str = "Check the number with the person, and whether the pho
 
 /// The class and the description of the error, if they are known.
 fn described_error(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
-    let is_of_twilio = matches!(
-        row.gateway,
-        // The numbers with faults have Twilio's codes.
-        GatewayName::Simulator
-            | GatewayName::TwilioMessages
-            | GatewayName::TwilioVoice
-            | GatewayName::TwilioVerify
-    );
+    use GatewayName::{Simulator, TwilioMessages, TwilioVerify, TwilioVoice};
+
+    // The numbers with faults have Twilio's codes.
+    let is_of_twilio = matches!(row.gateway, Simulator | TwilioMessages | TwilioVoice | TwilioVerify);
     row.error_code.filter(|_| is_of_twilio).and_then(describe_twilio_code)
 }
 

@@ -3,7 +3,8 @@
 use tracing::info;
 
 use super::prelude::*;
-use crate::registry::{ApiKey, Revocation, Scope, Scopes};
+use crate::http::local::Keys;
+use crate::registry::{ApiKey, Revocation, Scope};
 
 const PATH: &str = "/admin/keys";
 
@@ -85,18 +86,14 @@ pub async fn act(request: AdminRequest) -> PageResult {
 }
 
 async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
-    let service = match request.field("service") {
-        "" => None,
-        sid => Some(request.service(sid).ok_or("the service does not exist")?.id),
-    };
-    let given = request.form.field::<Option<Vec<String>>>("scope").ok().flatten().unwrap_or_default();
-    let scopes: Option<Scopes> = given.iter().map(|scope| Scope::parse(scope)).collect();
-    let scopes = scopes.filter(|_| !given.is_empty()).ok_or("choose what it may do")?;
-    let name = Some(request.field("name").to_owned()).filter(|name| !name.is_empty());
-    let made =
-        request.registry().create_key(service, scopes, name).await.map_err(|error| error.to_string())?;
-    info!(key = %made.key.sid, name = made.key.name, scopes = given.join(","), "API key created");
-    Ok((made.key.sid, made.secret.expose().to_owned()))
+    let given = |name| Some(request.field(name).to_owned()).filter(|text| !text.is_empty());
+    let scopes: Vec<String> = request.form.field("scope").unwrap_or_default();
+    if scopes.is_empty() {
+        return Err("choose what it may do".to_owned());
+    }
+    let keys = Keys { registry: request.registry(), account: &request.running.account };
+    let key = keys.create(given("service"), scopes, given("name")).await?;
+    Ok((key.sid, key.secret.unwrap_or_default()))
 }
 
 async fn revoke(request: &AdminRequest) -> Notice {

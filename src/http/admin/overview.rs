@@ -368,31 +368,16 @@ fn breakdowns(request: &AdminRequest, view: &View, rows: &[Row]) -> Vec<Breakdow
     }
     let failed = if has_gateway { "Failed attempts" } else { "Failed" };
     by_gateway.retain(|name, counts| name.is_some() || counts.accepted + counts.failed.total() > 0);
+    let by_service = totals(rows, |series| Some(series.service));
+    let by_country = totals(rows, |series| series.group.country);
+    let by_channel = totals(rows, |series| Some(series.group.channel));
+    let (country, channel) = (|name| view.row("country", name), |name| view.row("channel", name));
+    let (gateway, taken) = (|name| view.row("gateway", name), |counts: &Counts| counts.accepted);
     vec![
-        Breakdown::new(
-            ("services", "By service", failed),
-            totals(rows, |series| Some(series.service)),
-            service,
-            begun,
-        ),
-        Breakdown::new(
-            ("countries", "By country", failed),
-            totals(rows, |series| series.group.country),
-            |country| view.row("country", country),
-            begun,
-        ),
-        Breakdown::new(
-            ("channels", "By channel", failed),
-            totals(rows, |series| Some(series.group.channel)),
-            |channel| view.row("channel", channel),
-            begun,
-        ),
-        Breakdown::new(
-            ("by-gateway", "By gateway", "Failed attempts"),
-            by_gateway,
-            |gateway| view.row("gateway", gateway),
-            |counts| counts.accepted,
-        ),
+        Breakdown::new(("services", "By service", failed), by_service, service, begun),
+        Breakdown::new(("countries", "By country", failed), by_country, country, begun),
+        Breakdown::new(("channels", "By channel", failed), by_channel, channel, begun),
+        Breakdown::new(("by-gateway", "By gateway", "Failed attempts"), by_gateway, gateway, taken),
     ]
 }
 

@@ -56,34 +56,24 @@ pub struct Template {
 
 impl Template {
     pub fn new(frame: &Frame, template: &registry::Template) -> Self {
+        let name = |channel: &Channel| if *channel == Channel::Call { "voice" } else { channel.as_str() };
+        let translations = template.translations.iter().map(|translation| {
+            let view = TranslationView {
+                is_default_translation: Some(translation.locale) == template.default_locale(),
+                status: "approved",
+                locale: translation.locale.to_string(),
+                text: translation.text.clone(),
+                date_updated: template.created.into(),
+                date_created: template.created.into(),
+            };
+            (translation.locale.to_string(), view)
+        });
         Self {
             sid: Id(template.sid),
             account_sid: Id(frame.account),
             friendly_name: template.friendly_name.clone(),
-            channels: template
-                .channels
-                .iter()
-                .map(|channel| match channel {
-                    Channel::Call => "voice",
-                    other => other.as_str(),
-                })
-                .collect(),
-            translations: template
-                .translations
-                .iter()
-                .map(|translation| {
-                    let is_default = Some(translation.locale) == template.default_locale();
-                    let view = TranslationView {
-                        is_default_translation: is_default,
-                        status: "approved",
-                        locale: translation.locale.to_string(),
-                        text: translation.text.clone(),
-                        date_updated: template.created.into(),
-                        date_created: template.created.into(),
-                    };
-                    (translation.locale.to_string(), view)
-                })
-                .collect(),
+            channels: template.channels.iter().map(name).collect(),
+            translations: translations.collect(),
         }
     }
 }

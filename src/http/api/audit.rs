@@ -59,9 +59,7 @@ impl AuditEntry {
             actor_uid: entry.actor.id.as_ref().and_then(|id| id.parse().ok()),
             service_sid: entry.service.map(Id),
             resource_sid: entry.resource().map(|sid| sid.to_string()),
-            number: Some(&entry.subject)
-                .filter(|subject| !subject.is_empty() && entry.resource().is_none())
-                .cloned(),
+            number: (!entry.subject.is_empty() && entry.resource().is_none()).then(|| entry.subject.clone()),
             request_id: entry.request_id.clone(),
         }
     }

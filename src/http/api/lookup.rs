@@ -137,13 +137,13 @@ async fn fetch(
 ) -> Answer<Lookup> {
     let number = number(&text.0, wanted.country_code.as_ref())?;
     let line = number.line_type.filter(|_| has(&wanted.fields, "line_type_intelligence"));
+    let line = line.map(|line| LineTypeIntelligence { line: line.as_str(), ..Default::default() });
     Ok(Json(Lookup {
         calling_country_code: number.calling_code.map(|code| code.to_string()),
         country_code: number.region.map(|region| region.to_string()),
         valid: number.problem.is_none(),
         validation_errors: number.problem.into_iter().collect(),
-        line_type_intelligence: line
-            .map(|line| LineTypeIntelligence { line: line.as_str(), ..LineTypeIntelligence::default() }),
+        line_type_intelligence: line,
         url: caller.frame().url(format_args!("/PhoneNumbers/{}", in_path(&number.number))),
         phone_number: number.number.clone(),
         national_format: number.national_format,

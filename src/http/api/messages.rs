@@ -90,13 +90,11 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
         })?,
         _ => return Err(Error::invalid("Give either `Code` or `Text`")),
     };
+    let network = new.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
         channel,
         style: MessageStyle { locale: new.locale.map(|locale| locale.0), ..MessageStyle::default() },
-        client: ClientSignals {
-            network: new.device_ip.map(|address| ClientNet::from(address.0)),
-            ..ClientSignals::default()
-        },
+        client: ClientSignals { network, ..ClientSignals::default() },
         supplied_code: Some(code),
         carried: Some(Carried::default()),
         request_id: Some(caller.origin.traced_id()),

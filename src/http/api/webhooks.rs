@@ -157,20 +157,17 @@ pub struct Delivery {
 
 impl Delivery {
     pub fn new(frame: &Frame, service: Sid, delivery: &webhook::Delivery) -> Self {
+        let sid = delivery.event.verification;
         Self {
             account_sid: Id(frame.account),
             service_sid: Id(service),
             webhook_sid: Id(delivery.webhook),
             event_id: delivery.event.id.to_string(),
             event_type: delivery.event.kind.as_str(),
-            verification_sid: Some(delivery.event.verification)
-                .filter(|sid| sid.kind() == SidKind::Verification)
-                .map(Id),
+            verification_sid: (sid.kind() == SidKind::Verification).then_some(Id(sid)),
             status: delivery.state,
             date_created: delivery.event.at.into(),
-            next_attempt: Some(delivery.due)
-                .filter(|_| delivery.state == DeliveryState::Pending)
-                .map(Date::from),
+            next_attempt: (delivery.state == DeliveryState::Pending).then(|| delivery.due.into()),
             attempts: delivery.attempts.iter().map(DeliveryAttempt::new).collect(),
         }
     }
