@@ -8,6 +8,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::prelude::*;
 use crate::domain::{LineType, NumberLookup, NumberProblem};
 
+/// The values of `Fields` that Twilio has, and of the older `Type`.
+const PACKAGES: &str = "validation line_type_intelligence caller_name sim_swap call_forwarding line_status identity_match \
+                        reassigned_number sms_pumping_risk phone_number_quality_score pre_fill";
+const TYPES: &str = "carrier caller-name";
+
 /// Bytes of the longest text in a path that is read: a number with generous punctuation.
 const LONGEST: usize = 64;
 
@@ -16,7 +21,7 @@ const LONGEST: usize = 64;
 pub struct Wanted {
     /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
     #[serde(default)]
-    #[schemars(with = "String", example = &"line_type_intelligence")]
+    #[schemars(with = "String", extend("pattern" = pattern(PACKAGES)), example = &"line_type_intelligence")]
     pub fields: Vec<String>,
     /// The country of a number in national form, two letters of ISO 3166-1.
     pub country_code: Option<values::Region>,
@@ -27,15 +32,25 @@ pub struct Wanted {
 pub struct OlderWanted {
     /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
     #[serde(default)]
-    #[schemars(with = "String", example = &"carrier")]
+    #[schemars(with = "String", extend("pattern" = pattern(TYPES)), example = &"carrier")]
     pub r#type: Vec<String>,
     /// The country of a number in national form, two letters of ISO 3166-1.
     pub country_code: Option<values::Region>,
 }
 
-/// Whether a name is among these, which may be repeated or have commas between.
-fn has(names: &[String], name: &str) -> bool {
-    names.iter().flat_map(|text| text.split(',')).any(|given| given.trim_matches(' ') == name)
+fn pattern(known: &str) -> String {
+    let names = known.replace(' ', "|");
+    format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?")
+}
+
+/// Whether the one that has data here is among the names of a parameter, which may be repeated or have commas between.
+fn has(served: &str, parameter: &str, given: &[String], known: &str) -> Result<bool, Error> {
+    let names = || given.iter().flat_map(|text| text.split(',')).map(|name| name.trim_matches(' '));
+    if names().any(|name| !name.is_empty() && !known.split(' ').any(|known| known == name)) {
+        let known = known.replace(' ', ", ");
+        return Err(Error::parameter(parameter, format_args!("each must be one of {known}")));
+    }
+    Ok(names().any(|name| name == served))
 }
 
 /// What the numbering plans tell about a number.
@@ -135,8 +150,9 @@ async fn fetch(
     Segments(text): Segments<values::NumberText<64>>,
     Params(wanted): Params<Wanted>,
 ) -> Answer<Lookup> {
+    let is_wanted = has("line_type_intelligence", "Fields", &wanted.fields, PACKAGES)?;
     let number = number(&text.0, wanted.country_code.as_ref())?;
-    let line = number.line_type.filter(|_| has(&wanted.fields, "line_type_intelligence"));
+    let line = number.line_type.filter(|_| is_wanted);
     let line = line.map(|line| LineTypeIntelligence { line: line.as_str(), ..Default::default() });
     Ok(Json(Lookup {
         calling_country_code: number.calling_code.map(|code| code.to_string()),
@@ -157,6 +173,7 @@ async fn fetch_older(
     Segments(text): Segments<values::NumberText<64>>,
     Params(wanted): Params<OlderWanted>,
 ) -> Answer<OlderLookup> {
+    let is_wanted = has("carrier", "Type", &wanted.r#type, TYPES)?;
     let number = number(&text.0, wanted.country_code.as_ref())?;
     if number.problem.is_some() {
         return Err(Error::NO_RESOURCE);
@@ -166,7 +183,7 @@ async fn fetch_older(
         phone_number: number.number.clone(),
         national_format: number.national_format.clone(),
         caller_name: (),
-        carrier: has(&wanted.r#type, "carrier")
+        carrier: is_wanted
             .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
         add_ons: (),
         url: Url(format!(
