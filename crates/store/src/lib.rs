@@ -67,9 +67,9 @@ pub trait Store: Send + Sync + 'static {
     /// time-out: a batch is in flight until `done` is called.
     fn commit(&self, writes: Vec<Write>, done: Done);
 
-    /// Visits each live record in `slots` once, in a state that contains every batch that was acknowledged before the
-    /// call, and of every other batch all or nothing. Used at start, for all slots at once, and when an owner restarts.
-    /// Drops the visitor before it returns.
+    /// Visits each live record in `slots` once. The first call comes before the first commit, with all slots: it visits
+    /// what the start has found. A later one visits a state that contains every batch that was acknowledged before it, and
+    /// of every other batch all or nothing. Drops the visitor before it returns.
     fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.

@@ -1,5 +1,5 @@
-//! Every live record, once: those of the snapshot and of the journal after it. A start, a shard that restarts, `onceward
-//! export` and `onceward check-data` all read with this, the last two also beside a running server.
+//! Every live record, once: those of the snapshot and of the journal after it. A start, `onceward export` and `onceward
+//! check-data` all read with this, the last two also beside a running server.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,12 +14,6 @@ use crate::{Key, RecordRef, StoreError};
 
 /// Readings of a state until an error counts.
 const TRIES: usize = 3;
-
-/// What is read: a snapshot, and the journal after it up to a sequence, or all of it.
-pub(super) type State = (Arc<Snapshot>, Option<u64>);
-
-/// Where a running store copies its snapshot if it cannot do so in the data directory.
-const IN_MEMORY: &str = "/dev/shm";
 
 /// Receives live records. An error ends the reading.
 pub type VisitLive<'a, E> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), E>;
@@ -46,47 +40,34 @@ impl LiveRecords {
         Ok(Some((key, Self::newest(&directory)?)))
     }
 
-    /// Finds the newest state on the disk.
+    /// Finds the newest records on the disk. Beside a running store a file can go away, and the end of the journal grow,
+    /// while they are read: only an error that comes again counts.
     pub(super) fn newest(directory: &Directory) -> Result<Self, StoreError> {
-        Self::find(directory, || {
-            let sealed = snapshot::sealed(&directory.snapshot)?;
-            let missing = || StoreError::snapshot_damaged(&directory.snapshot, "there is no snapshot in it");
-            let newest = *sealed.last().ok_or_else(missing)?;
-            Ok((Arc::new(Snapshot::load(&directory.snapshot, newest)?), None))
-        })
-    }
-
-    /// Finds the records of a state. Beside a running store a file can go away, and the end of the journal grow, while
-    /// they are read: only an error that comes again counts.
-    pub(super) fn find(
-        directory: &Directory,
-        state: impl Fn() -> Result<State, StoreError>,
-    ) -> Result<Self, StoreError> {
         let mut errors = Vec::new();
         loop {
-            match state().and_then(|state| Self::open(directory, state)) {
+            match Self::find(directory) {
                 Err(error) if errors.len() + 1 < TRIES && errors.last() != Some(&error) => errors.push(error),
                 found => return found,
             }
         }
     }
 
-    fn open(directory: &Directory, (snapshot, until): State) -> Result<Self, StoreError> {
+    fn find(directory: &Directory) -> Result<Self, StoreError> {
+        let sealed = snapshot::sealed(&directory.snapshot)?;
+        let missing = || StoreError::snapshot_damaged(&directory.snapshot, "there is no snapshot in it");
+        let newest = *sealed.last().ok_or_else(missing)?;
+        let snapshot = Arc::new(Snapshot::load(&directory.snapshot, newest)?);
         let covered = snapshot.manifest.covered;
         // Before the copy, which takes time: what is open stays.
         let segments = replay::open(&directory.journal, covered)?;
-        let copy = snapshot.copy(&directory.snapshot).or_else(|error| match until {
-            // A shard that has failed comes back also while the disk is full.
-            Some(_) => snapshot.copy(Path::new(IN_MEMORY)).map_err(|_| error),
-            None => Err(error),
-        })?;
+        let copy = snapshot.copy(&directory.snapshot)?;
         let (mut latest, mut count) = (HashMap::new(), 0);
         let mut note = |record: RecordRef<'_>| {
             count += 1;
             latest.insert(record.key, count);
             Ok::<_, StoreError>(())
         };
-        let replayed = replay::read(&segments, covered, until, &mut note)?;
+        let replayed = replay::read(&segments, covered, None, &mut note)?;
         Ok(Self { copy, segments, latest, replayed })
     }
 
@@ -97,11 +78,6 @@ impl LiveRecords {
     /// The newest time in the snapshot and the journal.
     pub fn newest_time(&self) -> Timestamp {
         self.replayed.newest.max(self.snapshot().manifest.time)
-    }
-
-    /// Whether these are the records of a state of the store.
-    pub(super) fn is_of(&self, (snapshot, until): &State) -> bool {
-        Arc::ptr_eq(self.snapshot(), snapshot) && Some(self.replayed.last.sequence) == *until
     }
 
     /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock

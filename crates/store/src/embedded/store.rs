@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::Builder;
 
 use base16ct::lower::encode_string;
@@ -19,7 +19,7 @@ use super::disk::{Disk, Operation};
 use super::frame::{FRAME_HEAD, MAX_FRAME_BYTES};
 use super::health::{Health, Part};
 use super::journal::Journal;
-use super::live::{LiveRecords, State};
+use super::live::LiveRecords;
 use super::replay::Replayed;
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
@@ -33,7 +33,7 @@ use crate::{
 /// journal.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
-    pub(super) directory: Directory,
+    directory: Directory,
     clock: Arc<dyn Clock>,
     /// What the start has found, for the first restore.
     found_at_start: Mutex<Option<LiveRecords>>,
@@ -206,24 +206,11 @@ impl Store for EmbeddedStore {
     }
 
     fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (found, shared) = (self.found_at_start.lock().take(), Arc::clone(&self.shared));
-        let (directory, clock) = (self.directory.clone(), self.clock.clone());
+        let (found, directory) = (self.found_at_start.lock().take(), self.directory.clone());
+        let now = self.clock.now();
         let read = move || {
-            let state = || {
-                shared.health.failure().map_or(Ok(()), |reason| Err(StoreError::Unavailable(reason)))?;
-                let (reply, state) = mpsc::sync_channel(1);
-                shared.ask(move |writer| {
-                    let state = (writer.snapshot.clone(), Some(writer.journal.last.sequence));
-                    let _ = reply.send(state);
-                });
-                state.recv().map_err(|_| StoreError::Closed)
-            };
-            let now: State = state()?;
-            let found = match found.filter(|found| found.is_of(&now)) {
-                Some(found) => found,
-                None => LiveRecords::find(&directory, state)?,
-            };
-            found.each(clock.now(), &mut |key, expires, record| {
+            let found = found.map_or_else(|| LiveRecords::newest(&directory), Ok)?;
+            found.each(now, &mut |key, expires, record| {
                 if slots.contains(key.slot) { visit(key, expires, record) } else { Ok(()) }
             })
         };

@@ -238,7 +238,6 @@ impl Writer {
                 self.write(batches);
             }
             if self.asked.end.is_some() || self.asked.is_abandoned {
-                // A reader must not wait for an answer while the removal of files waits for the reader.
                 shared.close();
                 // The thread would go on to write into the directory.
                 self.running.take().map(|running| running.thread.join());
@@ -363,7 +362,7 @@ impl Writer {
                 if let Some(attempt) = attempt {
                     let snapshot = attempt.make()?;
                     covered = snapshot.manifest.covered.segment;
-                    // Before the removal: from then on readers get the new snapshot.
+                    // Also if the removal fails.
                     shared.ask(move |writer| writer.sealed(snapshot));
                 }
                 discard(&disk, &directory.snapshot, &directory.journal, covered)

@@ -85,7 +85,6 @@ fn a_closed_store_refuses_writes_and_leaves_nothing_to_replay() {
         assert_eq!((first, second, store.close().await), (Ok(()), Ok(()), Ok(())));
     });
     assert_eq!(world.submit(&[(3, Some("c"))]).recv().unwrap(), Err(StoreError::Closed));
-    assert!(world.try_contents_of(world.store()).is_err());
     // The store releases reserved space, and has no records to read.
     let journal = segments(&world.dir()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
     assert!(journal < 100, "{journal} bytes");

@@ -30,19 +30,6 @@ fn a_batch_refused_by_a_full_disk_never_returns_and_later_ones_succeed() {
 }
 
 #[test]
-fn a_shard_is_restored_where_the_disk_takes_no_copy_of_the_snapshot() {
-    let mut world = World::with_one_record();
-    world.checkpoint().unwrap();
-    world.put(2, "two");
-    // Nothing can be written into it.
-    world.store.as_mut().unwrap().directory.snapshot = "/dev/full".into();
-    world.assert_as_expected();
-    let own = format!("onceward-{}-", std::process::id());
-    let left = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().file_name());
-    assert!(!left.into_iter().any(|name| name.to_string_lossy().starts_with(&own)), "a copy was left");
-}
-
-#[test]
 fn an_unknown_outcome_ends_the_store_and_the_next_start_finds_what_the_disk_has() {
     for faults in [&[Operation::Sync][..], &[Operation::Write, Operation::Cut]] {
         let mut world = World::with_one_record();
@@ -60,7 +47,6 @@ fn an_unknown_outcome_ends_the_store_and_the_next_start_finds_what_the_disk_has(
             assert_unavailable(&world.batch(&[(3, Some("lost"))]));
         }
         assert!(world.store().health().unwrap_err().contains(&reason) && !world.store().owns_records());
-        assert!(world.try_contents_of(world.store()).is_err());
         let found = world.contents_after_crash(&world.copy()).unwrap();
         let perhaps = Contents::from([(1, "perhaps".to_owned()), (2, "perhaps".to_owned())]);
         assert!(found == world.expected || found == perhaps, "{faults:?}: {found:?}");
