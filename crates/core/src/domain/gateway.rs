@@ -5,13 +5,14 @@ use std::fmt;
 use parking_lot::RwLock;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strum::IntoStaticStr;
 
 use super::is_name;
 use crate::values;
 
 /// Names one gateway. There is at most one of each. Records contain the position of a built-in one in this order, and the
 /// name of any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(remote = "Self")]
 pub enum GatewayName {
     /// Messages stay on this machine, in an inbox page.
@@ -75,19 +76,8 @@ impl GatewayName {
 
     /// The text of the name in settings, lists, logs and ids, and on the wire.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Simulator => "Simulator",
-            Self::TwilioMessages => "TwilioMessages",
-            Self::TwilioVoice => "TwilioVoice",
-            Self::TwilioVerify => "TwilioVerify",
-            Self::Sinch => "Sinch",
-            Self::Mada => "Mada",
-            Self::Http => "Http",
-            Self::Named(NamedGateway(index)) => {
-                let named = NAMED.read();
-                named.get(usize::from(index)).copied().unwrap_or_default()
-            }
-        }
+        let Self::Named(NamedGateway(index)) = self else { return self.into() };
+        NAMED.read().get(usize::from(index)).copied().unwrap_or_default()
     }
 }
 

@@ -224,19 +224,6 @@ impl PhoneNumber {
         self.0
     }
 
-    /// The digits, written at the end of `buffer`.
-    pub(super) fn spelled(self, buffer: &mut [u8; DIGITS_MAX]) -> &[u8] {
-        let mut rest = self.0;
-        let mut first = DIGITS_MAX;
-        while rest > 0 && first > 0 {
-            first -= 1;
-            // A remainder below ten always fits.
-            buffer[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
-        &buffer[first..]
-    }
-
     /// Returns `true` if the numbering plan of its country has the number, that is, if a person may own it.
     pub fn is_in_a_plan(self) -> bool {
         self.known().is_in_a_plan

@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use super::phone::DIGITS_MAX;
 use super::{NumberError, PhoneNumber};
 
 /// The rows of `plans.txt`.
@@ -24,11 +23,10 @@ const UNDER_ANOTHER_CODE: [&str; 4] = ["5995######", "37744######", "37745######
 /// # Errors
 /// [`NumberError::Renumbered`] where only its owner knows it.
 pub(super) fn today(number: PhoneNumber) -> Result<PhoneNumber, NumberError> {
-    let mut buffer = [0; DIGITS_MAX];
-    let digits = number.spelled(&mut buffer);
+    let digits = number.as_u64().to_string();
     let changed = TABLE.iter().find_map(|(old, today)| match today {
-        Ok(today) => rewritten(digits, old, today).map(Ok),
-        Err(change) => rewritten(digits, old, old).map(|_| Err(NumberError::Renumbered(change))),
+        Ok(today) => rewritten(&digits, old, today).map(Ok),
+        Err(change) => rewritten(&digits, old, old).map(|_| Err(NumberError::Renumbered(change))),
     });
     changed.unwrap_or(Ok(number))
 }
@@ -48,25 +46,23 @@ impl PhoneNumber {
 }
 
 fn in_old_forms(number: PhoneNumber, is_meant: fn(&str) -> bool) -> impl Iterator<Item = PhoneNumber> {
-    TABLE.iter().filter(move |(old, _)| is_meant(old)).filter_map(move |(old, today)| {
-        let mut buffer = [0; DIGITS_MAX];
-        rewritten(number.spelled(&mut buffer), today.ok()?, old)
-    })
+    let digits = number.as_u64().to_string();
+    let meant = TABLE.iter().filter(move |(old, _)| is_meant(old));
+    meant.filter_map(move |(old, today)| rewritten(&digits, today.ok()?, old))
 }
 
-/// A number of the form `from` in the form `to`. Allocates nothing: routes with prefixes ask it for each message.
-fn rewritten(digits: &[u8], from: &str, to: &str) -> Option<PhoneNumber> {
-    let (mut free, mut count, mut digits) = ([0; DIGITS_MAX], 0, digits.iter());
+/// A number of the form `from` in the form `to`.
+fn rewritten(digits: &str, from: &str, to: &str) -> Option<PhoneNumber> {
+    let (mut digits, mut free) = (digits.bytes(), Vec::new());
     for place in places(from) {
-        let digit = *digits.next().filter(|digit| place == "#" || place.as_bytes().contains(digit))?;
+        let digit = digits.next().filter(|digit| place == "#" || place.as_bytes().contains(digit))?;
         if is_free(place) {
-            free[count] = digit;
-            count += 1;
+            free.push(digit);
         }
     }
-    let mut free = free.iter();
+    let mut free = free.into_iter();
     let rewritten = places(to).try_fold(0, |number, place| {
-        let digit = if is_free(place) { free.next()? } else { place.as_bytes().first()? };
+        let digit = if is_free(place) { free.next()? } else { *place.as_bytes().first()? };
         Some(number * 10 + u64::from(digit - b'0'))
     });
     rewritten.filter(|_| digits.next().is_none()).and_then(PhoneNumber::from_u64)

@@ -89,19 +89,16 @@ impl Routing {
     /// The entry with the longest prefix of a number, in its form of today or an old one; of two equally long ones, the one
     /// written first.
     fn by_prefix(&self, number: PhoneNumber) -> Option<&RoutingEntry> {
-        // Every message passes here; therefore nothing is allocated.
-        let longest_of = |entry: &RoutingEntry, form: PhoneNumber| {
-            let mut buffer = [0; DIGITS_MAX];
-            let digits = form.spelled(&mut buffer);
-            let fitting = entry.prefixes.iter().filter(|prefix| digits.starts_with(prefix.as_bytes()));
-            fitting.map(String::len).max()
-        };
+        if self.entries.iter().all(|entry| entry.prefixes.is_empty()) {
+            return None;
+        }
+        let forms = std::iter::once(number).chain(plans::old_forms(number));
+        let forms: Vec<_> = forms.map(|form| form.as_u64().to_string()).collect();
         let longest = |entry: &RoutingEntry| {
-            let entry = Some(entry).filter(|entry| !entry.prefixes.is_empty())?;
-            let forms = std::iter::once(number).chain(plans::old_forms(number));
-            forms.filter_map(|form| longest_of(entry, form)).max()
+            let fits = |prefix: &&String| forms.iter().any(|form| form.starts_with(*prefix));
+            entry.prefixes.iter().filter(fits).map(String::len).max()
         };
-        let fitting = self.entries.iter().filter_map(|entry| longest(entry).map(|length| (length, entry)));
+        let fitting = self.entries.iter().filter_map(|entry| Some((longest(entry)?, entry)));
         // Of equals the last one counts as the largest.
         fitting.rev().max_by_key(|(length, _)| *length).map(|(_, entry)| entry)
     }

@@ -25,18 +25,10 @@ pub struct Templates {
 }
 
 impl Templates {
-    /// One text for each wording, unchecked, without a brand.
-    pub fn new(api: &str, tutorial: &str) -> Self {
-        let context = Context { brand: "".into(), domain: None, life: Duration::ZERO };
-        let text = |written| Text::new(written, "", None).0;
-        let api = Texts {
-            message: text(api),
-            standard: Arc::default(),
-            local: Arc::default(),
-            default_locale: None,
-            by_country: false,
-        };
-        Self { api, tutorial: text(tutorial), context }
+    /// One text for every wording, unchecked, without a brand.
+    pub fn new(text: &str) -> Self {
+        let (text, context) = (Text::new(text, "", None).0, Context::default());
+        Self { api: Texts { message: text.clone(), ..Texts::default() }, tutorial: text, context }
     }
 
     /// Checks a text that a caller supplies: [`Wording::Custom`]. The error is a sentence that says what to correct. An
@@ -110,7 +102,7 @@ impl Templates {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Texts {
     pub(super) message: Text,
     /// The message in other languages, unless the operator wrote one.

@@ -16,7 +16,7 @@ pub const CODE_PLACES: [&str; 2] = ["{code}", "_CODE_"];
 /// The longest message that Twilio accepts, in characters.
 pub const LONGEST: usize = 1_600;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Text {
     /// As it was written, for those who show it.
     pub(super) source: Arc<str>,
@@ -84,7 +84,7 @@ impl Text {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Context {
     pub(super) brand: Arc<str>,
     /// The web site that text messages name in their last line.

@@ -192,7 +192,7 @@ pub fn templates(inputs: &Inputs, brand: &str, c: &mut Config) -> Templates {
             c.wrong(path, words);
         }
     }
-    checked.map_or_else(|_| Templates::new("", ""), |(templates, _)| templates)
+    checked.map_or_else(|_| Templates::new(""), |(templates, _)| templates)
 }
 
 /// The texts of `otp-messages`. Wrong ones are reported and omitted, and the rest is still checked.

@@ -47,7 +47,7 @@ impl Offline {
             settings: registry,
             default: ServiceSettings::of_policy(brand, &policy),
             // No message is sent from here.
-            templates: Templates::new("", ""),
+            templates: Templates::new(""),
             gateways: Vec::new(),
             twilio_messaging_service: None,
         })

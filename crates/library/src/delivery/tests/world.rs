@@ -116,7 +116,7 @@ impl Setup {
             routing,
             settings,
             services: None,
-            templates: Templates::new("{code}", "{code}"),
+            templates: Templates::new("{code}"),
             clock: clock.clone(),
             rng: Mutex::new(StdRng::seed_from_u64(7)),
             bounds,

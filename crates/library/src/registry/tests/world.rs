@@ -88,7 +88,7 @@ impl World {
             shards: self.shards().await.expect("shards"),
             settings: self.settings.clone(),
             default: self.default.clone(),
-            templates: Templates::new("{code}", "{code}"),
+            templates: Templates::new("{code}"),
             gateways: self.gateways.clone(),
             twilio_messaging_service: Sid::parse(SidKind::MessagingService, TWILIOS),
         })
