@@ -60,6 +60,9 @@ impl ApiKey {
     }
 }
 
+/// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
+pub const KEYS_PER_SERVICE: usize = 20;
+
 /// A key that was just made, with its secret: shown once, and kept nowhere.
 #[derive(Debug)]
 pub struct NewApiKey {

@@ -1,6 +1,6 @@
 //! Errors of the registry.
 
-use super::keys::KEYS_PER_SERVICE;
+use super::credential::KEYS_PER_SERVICE;
 use crate::config::services::{SettingError, TestNumber, service_parameters};
 use crate::shard::Refusal;
 

@@ -20,9 +20,6 @@ use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::audit::{Action, Actor};
 use crate::shard::{Refusal, Transaction};
 
-/// Live keys for one service, or for all: enough for every program to have its own, and two while it changes to a new one.
-pub const KEYS_PER_SERVICE: usize = 20;
-
 const NAME_LONGEST: usize = 64;
 
 /// The number of the account's record among credentials.

@@ -41,12 +41,12 @@ pub use crate::config::template_sid;
 pub use crate::config::templates::{Template, Translation};
 pub use belongings::gateway_sid;
 pub use credential::{
-    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, NewApiKey, Scope, Scopes,
-    Unauthenticated,
+    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey,
+    Scope, Scopes, Unauthenticated,
 };
 pub use error::{Item, OpenError, RegistryError};
 pub use handle::Registry;
-pub use keys::{KEYS_PER_SERVICE, Revocation};
+pub use keys::Revocation;
 pub use service::{
     Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook, WebhookStatus,
 };
