@@ -88,7 +88,7 @@ impl Actor for ShardActor {
                 }
             }
         }
-        shard.core.tables_mut().hand_over_due(now);
+        shard.core.tables.hand_over_due(now);
         shard.commit(&myself);
         Ok(())
     }

@@ -92,7 +92,7 @@ pub enum Load {
 
 /// One shard's state.
 pub struct Core {
-    tables: Tables,
+    pub(super) tables: Tables,
     rng: StdRng,
     settings: ShardSettings,
     limits: StoreLimits,
@@ -302,11 +302,6 @@ impl Core {
     /// The records in memory.
     pub const fn tables(&self) -> &Tables {
         &self.tables
-    }
-
-    /// The records in memory, for what is due.
-    pub const fn tables_mut(&mut self) -> &mut Tables {
-        &mut self.tables
     }
 
     /// Frees some expired records, and forgets some that lists have too many of.

@@ -47,6 +47,9 @@ pub struct Tables {
     added_since_sweep: usize,
 }
 
+/// Present records that a follower is told at once: more copies of records are never in memory.
+const TOLD_AT_ONCE: usize = 1024;
+
 /// Additional records that a sweep examines for each one added since the last sweep. Therefore the sweep keeps up with a
 /// flood of short-lived records: at most a quarter of the table is expired.
 const LOOKS_PER_NEW_RECORD: usize = 4;
@@ -142,9 +145,14 @@ impl Tables {
     }
 
     /// Tells `follower` the present records of a kind, and all changes from now on. A kind has one follower.
-    pub(super) fn follow(&mut self, kind: u8, follower: Follower) {
+    pub(super) fn follow(&mut self, kind: u8, mut follower: Follower) {
+        let mut present = self.all_of(kind).peekable();
+        while present.peek().is_some() {
+            let part: Vec<Change> = present.by_ref().take(TOLD_AT_ONCE).collect();
+            follower(&part.iter().collect::<Vec<_>>());
+        }
+        drop(present);
         self.followers.push((kind, follower));
-        self.tell(&self.all_of(kind).collect::<Vec<_>>());
     }
 
     /// Keeps a list of the records of a kind.
