@@ -3,6 +3,7 @@
 use crate::domain::Timestamp;
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{ErrorClass, GatewayError};
+use crate::limits::guard::{GuardRefusal, Rule};
 
 /// Twilio's codes for a country that the account may not send to: `docs/reference/gateways.md`.
 const COUNTRY: [u32; 4] = [21_408, 21_215, 13_227, 60_605];
@@ -91,6 +92,15 @@ impl Failure {
             | ErrorClass::Configuration
             | ErrorClass::Refused
             | ErrorClass::Ambiguous => Self::Gateway,
+        }
+    }
+
+    /// What the guard's refusal of a further step says, or of a message that costs more than was known.
+    pub(super) const fn of_guard(refusal: GuardRefusal) -> Self {
+        match refusal {
+            GuardRefusal { rule: Rule::Budget, until: Some(until) } => Self::BudgetSpent { until },
+            GuardRefusal { rule: Rule::Price, .. } => Self::TooDear,
+            _ => Self::RefusedByGuard,
         }
     }
 

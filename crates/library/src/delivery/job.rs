@@ -138,21 +138,11 @@ pub struct Trial {
     pub answer: Arc<OnceLock<(AttemptLogKey, Option<String>)>>,
 }
 
-/// Whether a code is still live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeState {
-    /// The code works.
-    Live,
-    /// It was used, replaced or locked since the send was decided.
-    Ended,
-    /// The shard does not answer, or this process may not own the number any more.
-    Unknown,
-}
-
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.
 pub trait CodeLiveness: Sync {
-    /// A run asks when time has passed: after a wait for a permit, and before every gateway but the first.
-    fn code_state(&self) -> impl Future<Output = CodeState> + Send;
+    /// Why the code must not be sent any more: it has ended since the send was decided, or that is not known. A run asks when
+    /// time has passed: after a wait for a permit, and before every gateway but the first.
+    fn code_is_live(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run
     /// asks right before each gateway.

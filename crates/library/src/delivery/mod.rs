@@ -50,8 +50,8 @@ pub use checks::Check;
 pub use error::Failure;
 pub use guarded::Routed;
 pub use job::{
-    Attempt, Carried, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
-    SendStatus, TakenAllowance, Trial,
+    Attempt, Carried, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
+    TakenAllowance, Trial,
 };
 
 use guarded::GuardedGateway;

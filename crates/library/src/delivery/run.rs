@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::GuardedGateway;
 use super::job::{
-    Attempt, CodeLiveness, CodeState, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason,
-    SendStatus, TakenAllowance,
+    Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
+    TakenAllowance,
 };
 use super::limiter::GatewayPermit;
 use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
@@ -25,7 +25,7 @@ use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
-use crate::limits::guard::{ClientSignals, GuardRefusal, Message, Rule, Ticket};
+use crate::limits::guard::{ClientSignals, Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 use crate::template::Rendered;
@@ -219,10 +219,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let is_known = guard.is_known(signals.service, signals.number).await;
         let is_known = is_known.map_err(|_| Failure::StateUnknown)?;
         let taken = guard.assess_step(&signals, is_known, self.outgoing.request_id.as_deref());
-        let ticket = taken.map_err(|refusal| match refusal {
-            GuardRefusal { rule: Rule::Budget, until: Some(until) } => Failure::BudgetSpent { until },
-            _ => Failure::RefusedByGuard,
-        })?;
+        let ticket = taken.map_err(Failure::of_guard)?;
         if self.note(ticket).await { Ok(()) } else { Err(Failure::StateUnknown) }
     }
 
@@ -328,11 +325,9 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
         if permit.waited || self.time_has_passed {
-            match timeout_at(time.end, self.liveness.code_state()).await {
-                Ok(CodeState::Live) => {}
-                Ok(CodeState::Ended) => return Break(Failure::NoLongerUsable.into()),
-                Ok(CodeState::Unknown) => return Break(Failure::StateUnknown.into()),
-                Err(_) => return Break(Failure::TimedOutWaiting.into()),
+            let live = timeout_at(time.end, self.liveness.code_is_live()).await;
+            if let Err(failure) = live.unwrap_or(Err(Failure::TimedOutWaiting)) {
+                return Break(failure.into());
             }
         }
         let Some(message) = self.message(gateway.name) else {
@@ -360,10 +355,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
         let charged =
             guard.charge(message, parts.into(), self.allowance.tickets.as_deref().unwrap_or_default());
-        let ticket = charged.map_err(|refusal| match refusal {
-            GuardRefusal { rule: Rule::Budget, until: Some(until) } => Failure::BudgetSpent { until },
-            _ => Failure::TooDear,
-        })?;
+        let ticket = charged.map_err(Failure::of_guard)?;
         let Some(ticket) = ticket else { return Ok(()) };
         // With too little time for an answer the message would leave, and its fate would be unknown.
         let (end, noting) = (self.time.end - self.time.least, self.note(ticket));

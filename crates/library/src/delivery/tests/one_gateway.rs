@@ -1,7 +1,6 @@
 //! Rules for one gateway: the budget, the concurrency limit, the log.
 
 use super::*;
-use crate::delivery::CodeState;
 use crate::engine::PossiblySent;
 
 #[tokio::test(start_paused = true)]
@@ -41,8 +40,8 @@ async fn every_error_ends_it_at_once() {
 async fn after_a_wait_only_a_code_that_is_known_to_be_good_is_sent() {
     for (happens, reason) in [
         ((|_| {}) as fn(&World), None),
-        (|world| world.code_is(Some(CodeState::Ended)), Some(Failure::NoLongerUsable)),
-        (|world| world.code_is(Some(CodeState::Unknown)), Some(Failure::StateUnknown)),
+        (|world| world.code_is(Some(Err(Failure::NoLongerUsable))), Some(Failure::NoLongerUsable)),
+        (|world| world.code_is(Some(Err(Failure::StateUnknown))), Some(Failure::StateUnknown)),
         (World::loses_lease, Some(Failure::StateUnknown)),
     ] {
         let world = World::with_places(1, 10, [accepted("SM1").after_ms(2_000), accepted("SM2")]);

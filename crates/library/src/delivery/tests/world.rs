@@ -15,8 +15,8 @@ use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySetting
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Attempt, Check, CodeLiveness, CodeState, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing,
-    Permitted, Routed, TakenAllowance,
+    Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing, Permitted, Routed,
+    TakenAllowance,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
@@ -123,7 +123,7 @@ impl Setup {
             guard: None,
             metrics: Arc::default(),
         });
-        let (code, has_lease) = (Mutex::new(Some(CodeState::Live)), AtomicBool::new(true));
+        let (code, has_lease) = (Mutex::new(Some(Ok(()))), AtomicBool::new(true));
         World { delivery, provider, log, clock, code, has_lease, asked: AtomicUsize::new(0) }
     }
 }
@@ -135,7 +135,7 @@ pub struct World {
     log: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
     /// `None` while the number's shard does not answer.
-    code: Mutex<Option<CodeState>>,
+    code: Mutex<Option<Result<(), Failure>>>,
     has_lease: AtomicBool,
     asked: AtomicUsize,
 }
@@ -261,7 +261,7 @@ impl World {
     }
 
     /// From now on the number's shard says this about the code; with `None` it does not answer.
-    pub fn code_is(&self, state: Option<CodeState>) {
+    pub fn code_is(&self, state: Option<Result<(), Failure>>) {
         *self.code.lock() = state;
     }
 
@@ -330,7 +330,7 @@ impl Clock for TokioClock {
 }
 
 impl CodeLiveness for World {
-    async fn code_state(&self) -> CodeState {
+    async fn code_is_live(&self) -> Result<(), Failure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let state = *self.code.lock();
         if let Some(state) = state { state } else { std::future::pending().await }

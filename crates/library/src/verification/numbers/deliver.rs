@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task};
 use crate::delivery::attempts::AttemptLog;
-use crate::delivery::{CodeLiveness, CodeState, Delivery};
+use crate::delivery::{CodeLiveness, Delivery, Failure};
 use crate::domain::{AttemptLogKey, NumberKey, Timestamp};
 use crate::engine::{CheckResult, NumberState, Salt};
 use crate::limits::guard::Ticket;
@@ -97,16 +97,11 @@ struct Liveness<'a> {
 }
 
 impl CodeLiveness for Liveness<'_> {
-    async fn code_state(&self) -> CodeState {
-        match self.deps.state(self.shards, self.key).await {
-            Ok((state, now))
-                if state.verification().is_some_and(|v| v.salt == self.salt && v.is_live(now)) =>
-            {
-                CodeState::Live
-            }
-            Ok(_) => CodeState::Ended,
-            Err(_) => CodeState::Unknown,
-        }
+    async fn code_is_live(&self) -> Result<(), Failure> {
+        let state = self.deps.state(self.shards, self.key).await;
+        let (state, now) = state.map_err(|_| Failure::StateUnknown)?;
+        let live = state.verification().filter(|v| v.salt == self.salt && v.is_live(now));
+        live.map(drop).ok_or(Failure::NoLongerUsable)
     }
 
     fn may_send(&self) -> bool {

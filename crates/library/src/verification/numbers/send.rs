@@ -302,6 +302,7 @@ pub(super) fn facts<'a>(
 }
 
 fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
+    let by_guard = |rule, until| Ok(SendOutcome::GuardRefused(GuardRefusal { rule, until }));
     match (&delivered.result, outcome) {
         (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
         (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
@@ -314,20 +315,14 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
             Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed })
         }
         (SendResult::NoLongerUsable, _) => Ok(SendOutcome::GatewayFailed),
-        (SendResult::Failed { may_have_been_sent }, _) => {
-            failed(delivered.reason, may_have_been_sent.is_some())
-        }
-    }
-}
-
-fn failed(reason: Option<Failure>, may_have_been_sent: bool) -> Result<SendOutcome, Refusal> {
-    let by_guard = |rule, until| Ok(SendOutcome::GuardRefused(GuardRefusal { rule, until }));
-    match reason {
-        Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),
-        // Another gateway may have sent the message before; its code stays good.
-        Some(Failure::BudgetSpent { until }) if !may_have_been_sent => by_guard(Rule::Budget, Some(until)),
-        Some(Failure::TooDear) if !may_have_been_sent => by_guard(Rule::Price, None),
-        Some(reason) if reason.is_about_the_number() => Ok(SendOutcome::NumberRefused),
-        _ => Ok(SendOutcome::GatewayFailed),
+        (SendResult::Failed { may_have_been_sent }, _) => match delivered.reason {
+            Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),
+            Some(reason) if reason.is_about_the_number() => Ok(SendOutcome::NumberRefused),
+            // Another gateway may have sent the message before; its code stays good.
+            _ if may_have_been_sent.is_some() => Ok(SendOutcome::GatewayFailed),
+            Some(Failure::BudgetSpent { until }) => by_guard(Rule::Budget, Some(until)),
+            Some(Failure::TooDear) => by_guard(Rule::Price, None),
+            _ => Ok(SendOutcome::GatewayFailed),
+        },
     }
 }
