@@ -24,11 +24,11 @@ pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
         Err(errors) => {
             let is_denied = config::env_file_is_denied(&cx.sources.working_dir);
             let remedy = if is_denied { AS_ROOT } else { CONFIGURATION };
-            for warning in errors.warnings() {
+            for warning in &errors.warnings {
                 findings.add("configuration", warn(warning, remedy));
             }
-            for error in errors.iter() {
-                findings.add("configuration", fail(error.to_string(), remedy));
+            for error in &errors.errors {
+                findings.add("configuration", fail(error, remedy));
             }
         }
     }

@@ -82,7 +82,7 @@ impl CommandError {
 
     pub fn answer(&self) -> CommandOutput {
         let warnings = match self {
-            Self::Configuration(errors) => listed(errors.warnings()),
+            Self::Configuration(errors) => listed(&errors.warnings),
             Self::NotValid { warnings, .. } => listed(warnings),
             _ => String::new(),
         };

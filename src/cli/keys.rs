@@ -146,7 +146,7 @@ fn has_live_on_disk(storage: &StorageSettings) -> Result<bool, CommandError> {
 
 /// The warning that no API key was found which the start requires.
 pub fn missing_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
-    let exposed = exposed.one_line();
+    let exposed = exposed.errors.join("; ");
     if settings.cluster.is_some() {
         return format!(
             "this node can own the records only if etcd holds an API key (run onceward keys list on the owner); without one: {exposed}"

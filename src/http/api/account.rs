@@ -57,16 +57,16 @@ pub struct Template {
 impl Template {
     pub fn new(frame: &Frame, template: &registry::Template) -> Self {
         let name = |channel: &Channel| if *channel == Channel::Call { "voice" } else { channel.as_str() };
-        let translations = template.translations.iter().map(|translation| {
+        let translations = template.translations.iter().map(|(locale, text)| {
             let view = TranslationView {
-                is_default_translation: Some(translation.locale) == template.default_locale(),
+                is_default_translation: Some(*locale) == template.default_locale(),
                 status: "approved",
-                locale: translation.locale.to_string(),
-                text: translation.text.clone(),
+                locale: locale.to_string(),
+                text: text.clone(),
                 date_updated: template.created.into(),
                 date_created: template.created.into(),
             };
-            (translation.locale.to_string(), view)
+            (locale.to_string(), view)
         });
         Self {
             sid: Id(template.sid),

@@ -14,7 +14,7 @@ use crate::values;
 const LIKELY: LocaleExpander = LocaleExpander::new_extended();
 
 /// A language, perhaps in a script and of a region: `de`, `pt-BR`, `zh-Hant` (BCP 47).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Locale {
     language: Language,
     script: Option<Script>,

@@ -4,36 +4,14 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration has {} error{}\n  {}", errors.len(), if errors.len() == 1 { "" } else { "s" }, errors.join("\n  "))]
 pub struct ConfigErrors {
-    errors: Vec<String>,
-    warnings: Vec<String>,
+    /// In the order in which they were found: the key or variable, its value unless that may be a secret, what is accepted, and
+    /// where the value came from.
+    pub errors: Vec<String>,
+    /// Often they name the reason of an error, such as a misspelled key.
+    pub warnings: Vec<String>,
 }
 
 impl ConfigErrors {
-    /// Each of them, in the order in which they were found: the key or variable, its value unless that may be a secret, what
-    /// is accepted, and where the value came from.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.errors.iter().map(String::as_str)
-    }
-
-    /// All of them in one line, without their count.
-    pub fn one_line(&self) -> String {
-        self.errors.join("; ")
-    }
-
-    /// Warnings beside the errors; often they name the reason, such as a misspelled key.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
-    pub(super) fn count(&self) -> usize {
-        self.errors.len()
-    }
-
-    /// Forgets the errors after the first ones.
-    pub(super) fn truncate(&mut self, count: usize) {
-        self.errors.truncate(count);
-    }
-
     /// Adds that `subject`, perhaps with its value, is wrong, and where it came from.
     pub(super) fn wrong(&mut self, subject: &str, problem: &str, origin: Option<&str>) {
         let origin = origin.map(|origin| format!("\n    given by {origin}")).unwrap_or_default();

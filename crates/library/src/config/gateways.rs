@@ -222,7 +222,7 @@ pub fn assemble(
     calls: bool,
     c: &mut Config,
 ) -> Option<(GatewaySettings, String)> {
-    let before = c.found.count();
+    let before = c.found.errors.len();
     let mut providers = variables.twilio(inputs, c);
     providers.extend(older(inputs, c));
     let named = named_gateways::read(std::mem::take(&mut inputs.gateways), c);
@@ -237,7 +237,7 @@ pub fn assemble(
         }
     }
     // Of a gateway that is wrong nothing else follows.
-    if c.found.count() > before {
+    if c.found.errors.len() > before {
         return None;
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;

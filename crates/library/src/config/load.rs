@@ -174,7 +174,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     }
     proxies.validate(c);
     delivery.voice_fallback &= delivery.voice;
-    let errors = c.found.count();
+    let errors = c.found.errors.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
@@ -182,7 +182,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         gateways
     });
     if !c.credentials {
-        c.found.truncate(errors);
+        c.found.errors.truncate(errors);
     }
     let gateways = gateways.unwrap_or_else(GatewaySettings::simulator);
     checks::delivery(&delivery, &inputs, &gateways, c);

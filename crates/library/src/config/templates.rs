@@ -47,9 +47,8 @@ pub struct Template {
     #[default(vec![Channel::Sms])]
     pub channels: Vec<Channel>,
     /// Its text in each language, with `{code}`, `{friendly_name}` and {{places}} of its own.
-    #[serde(deserialize_with = "translations")]
     #[schemars(with = "BTreeMap<String, String>", extend("default" = {}))]
-    pub translations: Vec<Translation>,
+    pub translations: BTreeMap<Locale, String>,
     /// Language where no other fits. Needed where there are several.
     pub default_locale: Option<Locale>,
     #[serde(skip)]
@@ -65,23 +64,16 @@ fn channels<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Channel>, D::Error
     Ok(Channel::ALL.into_iter().filter(|channel| given.contains(channel)).collect())
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Translation {
-    pub locale: Locale,
-    pub text: String,
-}
-
 impl Template {
     pub fn built_in() -> impl Iterator<Item = Self> {
-        BUILT_IN.into_iter().filter_map(|(name, friendly_name, text)| {
-            let translation = Translation { locale: Locale::parse("en")?, text: text.to_owned() };
+        BUILT_IN.into_iter().map(|(name, friendly_name, text)| {
             let template = Self {
                 friendly_name: friendly_name.to_owned(),
                 channels: Channel::ALL.to_vec(),
-                translations: vec![translation],
+                translations: [(Locale::ENGLISH, text.to_owned())].into(),
                 ..Self::default()
             };
-            Some(template.named(name))
+            template.named(name)
         })
     }
 
@@ -93,13 +85,12 @@ impl Template {
 
     /// The language where no other fits.
     pub fn default_locale(&self) -> Option<Locale> {
-        let only = || self.translations.first().map(|translation| translation.locale);
-        self.default_locale.or_else(only)
+        self.default_locale.or_else(|| self.translations.keys().next().copied())
     }
 
     /// Whether it has a text under this tag.
     pub fn has(&self, locale: Locale) -> bool {
-        self.translations.iter().any(|text| text.locale == locale)
+        self.translations.contains_key(&locale)
     }
 }
 
@@ -120,7 +111,7 @@ pub(super) fn check(
         if let Err(why) = note(&template.friendly_name, NAME_LONGEST) {
             wrong("friendly-name", &format!("it {why}"));
         }
-        for Translation { locale, text } in &template.translations {
+        for (locale, text) in &template.translations {
             if let Err(why) = checks.check_custom(&shortest(text, "x")) {
                 wrong(&format!("translations.{locale}"), &why);
             }
@@ -143,19 +134,6 @@ pub(super) fn check(
 /// The text with the shortest values in its own places: for longer ones each request is checked.
 pub fn shortest(text: &str, friendly_name: &str) -> String {
     filled(text, friendly_name, |_| Some("x")).unwrap_or_default()
-}
-
-fn translations<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Translation>, D::Error> {
-    let texts = BTreeMap::<String, String>::deserialize(from)?;
-    let translation = |(tag, text): (String, String)| {
-        let why = "has a name that is no language. Name it by a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)";
-        let locale = Locale::parse(&tag).ok_or_else(|| D::Error::custom(why))?;
-        Ok(Translation { locale, text })
-    };
-    let mut translations: Vec<Translation> = texts.into_iter().map(translation).collect::<Result<_, _>>()?;
-    translations.sort_by_key(|translation| translation.locale.to_string());
-    translations.dedup_by_key(|translation| translation.locale);
-    Ok(translations)
 }
 
 /// The text with everything in its places but the code and those of every text, such as `{minutes}`: in `{friendly_name}`

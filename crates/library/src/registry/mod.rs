@@ -38,7 +38,7 @@ use crate::template::Templates;
 
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
 pub use crate::config::template_sid;
-pub use crate::config::templates::{Template, Translation};
+pub use crate::config::templates::Template;
 pub use belongings::gateway_sid;
 pub use credential::{
     AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey,

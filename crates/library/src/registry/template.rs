@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::Result;
-use super::{Item, Origin, Registry, RegistryError, Service, Template, Translation};
+use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{filled, shortest};
 use crate::config::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
@@ -112,8 +112,8 @@ impl Registry {
         }
         let name = options.friendly_name.unwrap_or(&service.settings.friendly_name);
         let chosen = template.and_then(|template| choose(template, service, options));
-        let (written, locale) = if let Some(chosen) = chosen {
-            (Cow::Borrowed(&*chosen.text), chosen.locale)
+        let (written, locale) = if let Some((locale, text)) = chosen {
+            (Cow::Borrowed(&**text), *locale)
         } else {
             let message =
                 checks.standard(options.locale, service.settings.locale, (options.channel, options.to));
@@ -158,8 +158,8 @@ fn choose<'a>(
     template: &'a Template,
     service: &Service,
     options: &TextOptions<'_>,
-) -> Option<&'a Translation> {
-    let in_locale = |locale: Locale| template.translations.iter().find(|text| text.locale == locale);
+) -> Option<(&'a Locale, &'a String)> {
+    let in_locale = |locale: Locale| template.translations.get_key_value(&locale);
     let nearest = |locale: Locale| locale.lookup().find_map(in_locale);
     options
         .locale
@@ -170,7 +170,7 @@ fn choose<'a>(
         })
         .or_else(|| service.settings.locale.and_then(nearest))
         .or_else(|| template.default_locale().and_then(in_locale))
-        .or_else(|| template.translations.first())
+        .or_else(|| template.translations.first_key_value())
 }
 
 /// Refuses values that would become a place, or a line, of their own in our text.

@@ -66,7 +66,7 @@ fn said_about(folder: &Path) -> String {
         }
         Err(errors) => {
             let _ = writeln!(text, "{errors}");
-            errors.warnings().to_vec()
+            errors.warnings
         }
     };
     for warning in warnings {

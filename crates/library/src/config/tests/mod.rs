@@ -116,8 +116,8 @@ impl World {
     /// The only error.
     fn error(&self) -> String {
         let errors = self.load().expect_err("an error");
-        assert_eq!(errors.iter().count(), 1, "{errors}");
-        errors.one_line()
+        assert_eq!(errors.errors.len(), 1, "{errors}");
+        errors.errors.join("; ")
     }
 
     fn twilio(&self) -> TwilioSettings {

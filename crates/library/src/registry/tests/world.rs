@@ -19,7 +19,7 @@ use crate::node::kinds;
 use crate::registry::service::service_id;
 use crate::registry::{
     OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
-    ServiceSettings, Template, Translation,
+    ServiceSettings, Template,
 };
 use crate::shard::faulty_store::FaultyStore;
 use crate::shard::{Refusal, ShardDeps, Shards};
@@ -170,12 +170,10 @@ pub fn configured(name: &str) -> ConfiguredService {
 
 /// A template for text messages in these languages; the first is the default.
 pub fn template(name: &str, texts: &[(&str, &str)]) -> Template {
-    let translation =
-        |(tag, text): &(&str, &str)| Translation { locale: locale(tag), text: (*text).to_owned() };
     let template = Template {
         friendly_name: name.to_owned(),
         default_locale: texts.first().map(|(tag, _)| locale(tag)),
-        translations: texts.iter().map(translation).collect(),
+        translations: texts.iter().map(|(tag, text)| (locale(tag), (*text).to_owned())).collect(),
         ..Template::default()
     };
     template.named(name)
