@@ -1,12 +1,10 @@
 //! `onceward check-data`: reads a data directory as a start does, and every record in it.
 
-use serde_json::json;
-
-use super::answer::{CommandOutput, json_line};
+use super::answer::CommandOutput;
 use super::backup::check;
 use super::context::Context;
 use super::error::CommandError;
-use super::source::{Source, in_three, in_words, is_of};
+use super::source::{Source, is_of, said};
 use crate::config::StorageSettings;
 use crate::node::kinds;
 use crate::node::{KeyError, server_key};
@@ -17,14 +15,8 @@ pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> 
     let (source, kinds) = (Source::open(settings)?, kinds::all());
     check_key(settings, &source.key)?;
     let counts = source.each(&mut |entry| Ok(check(&entry, &kinds)?))?;
-    let (numbers, sends, others) = in_three(&counts);
-    Ok(CommandOutput::of(if cx.json {
-        json_line(&json!({ "numbers": numbers, "sends": sends, "others": others }))
-    } else if is_quiet {
-        String::new()
-    } else {
-        format!("no damage found: {}\n", in_words(&counts))
-    }))
+    let words = |records| format!("no damage found: {records}\n");
+    Ok(CommandOutput::of(said(&counts, &[], (cx.json, is_quiet), words)))
 }
 
 /// Refuses a key with which a start is refused.

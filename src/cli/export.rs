@@ -5,14 +5,13 @@ use std::io::{BufWriter, IsTerminal as _, stdout};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
 use tempfile::NamedTempFile;
 
-use super::answer::{CommandOutput, json_line};
+use super::answer::CommandOutput;
 use super::backup::{ExportError, Header, Writer};
 use super::context::Context;
 use super::error::CommandError;
-use super::source::{Source, in_three, in_words};
+use super::source::{Source, said};
 use crate::node::kinds;
 
 #[derive(Debug, clap::Args)]
@@ -43,18 +42,12 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let counts = source.each(&mut |entry| Ok(writer.write(&entry, &kinds)?))?;
     writer.finish()?;
     out.complete()?;
-    let (numbers, sends, others) = in_three(&counts);
-    let said = if cx.json {
-        json_line(&json!({"numbers": numbers, "sends": sends, "others": others}))
-    } else if args.quiet {
-        String::new()
-    } else {
+    let said = said(&counts, &[], (cx.json, args.quiet), |records| {
         format!(
-            "exported {}\nkeep it secret: it contains whole phone numbers, webhook secrets and the codes of test numbers, \
-             and no other codes\n",
-            in_words(&counts)
+            "exported {records}\nkeep it secret: it contains whole phone numbers, webhook secrets and the codes of test numbers, \
+             and no other codes\n"
         )
-    };
+    });
     Ok(if is_stdout {
         CommandOutput { err: said, ..CommandOutput::default() }
     } else {

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use onceward_cluster::{Cluster, EtcdStore};
-use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-use super::answer::{CommandOutput, json_line};
+use super::answer::CommandOutput;
 use super::backup::{Header, Reader, without_codes};
 use super::context::{Context, refuse_root};
 use super::error::CommandError;
-use super::source::{RecordCounts, in_three, in_words, is_of};
+use super::source::{RecordCounts, is_of, said};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
@@ -182,23 +181,16 @@ impl Import {
 
 fn summary(imported: &Imported, is_quiet: bool, json: bool, place: &str) -> CommandOutput {
     let Imported { counts, ended, codes_dropped } = imported;
-    let out = if json {
-        let (numbers, sends, others) = in_three(counts);
-        json_line(
-            &json!({"numbers": numbers, "sends": sends, "others": others, "ended": ended, "codes_dropped": codes_dropped}),
-        )
-    } else if is_quiet {
-        String::new()
-    } else {
+    let more = [("ended", *ended), ("codes_dropped", *codes_dropped)];
+    CommandOutput::of(said(counts, &more, (json, is_quiet), |records| {
         let ended =
             if *ended > 0 { format!("left out {ended} that have ended since\n") } else { String::new() };
         let dropped = match codes_dropped {
             0 => String::new(),
             codes => format!("dropped {codes} codes and messages that were still to be sent\n"),
         };
-        format!("imported {} into {place}\n{ended}{dropped}", in_words(counts))
-    };
-    CommandOutput::of(out)
+        format!("imported {records} into {place}\n{ended}{dropped}")
+    }))
 }
 
 fn open(file: &Path) -> Result<Box<dyn BufRead>, CommandError> {

@@ -1,5 +1,6 @@
 //! The records of a data directory, on which a server may run.
 
+use super::answer::json_line;
 use super::error::CommandError;
 use crate::config::StorageSettings;
 use crate::delivery::attempts::AttemptLog;
@@ -44,17 +45,24 @@ impl Source {
     }
 }
 
-/// Numbers, sends, and records of every other kind.
-pub fn in_three(counts: &RecordCounts) -> (u64, u64, u64) {
+/// What a command prints about so many records: words with their numbers, or JSON with `more` figures.
+pub fn said(
+    counts: &RecordCounts,
+    more: &[(&str, u64)],
+    (json, is_quiet): (bool, bool),
+    words: impl FnOnce(String) -> String,
+) -> String {
     let of = |kind| counts.get(&kind).copied().unwrap_or_default();
     let (numbers, sends) = (of(NumberState::KIND), of(AttemptLog::KIND));
-    (numbers, sends, counts.values().sum::<u64>() - numbers - sends)
-}
-
-/// The same in words.
-pub fn in_words(counts: &RecordCounts) -> String {
-    let (numbers, sends, others) = in_three(counts);
-    format!("{numbers} numbers, the sends of {sends} verifications and {others} other records")
+    let others = counts.values().sum::<u64>() - numbers - sends;
+    if json {
+        let figures = [("numbers", numbers), ("sends", sends), ("others", others)];
+        json_line(&figures.iter().chain(more).copied().collect::<BTreeMap<_, _>>())
+    } else if is_quiet {
+        String::new()
+    } else {
+        words(format!("{numbers} numbers, the sends of {sends} verifications and {others} other records"))
+    }
 }
 
 /// Whether this is the key with a fingerprint in hexadecimal digits.

@@ -78,20 +78,20 @@ impl GuardedGateway {
         let stopwatch = Stopwatch::start();
         let answer = timeout_at(end, request).await.ok();
         let outcome = match &answer {
-            Some(Ok(_)) => GatewayEnd::Answered,
-            Some(Err(error)) => GatewayEnd::Refused(error.class),
-            None => GatewayEnd::Silent,
+            Some(Ok(_)) => GatewayEnd::Ok,
+            Some(Err(error)) => error.class.into(),
+            None => GatewayEnd::NoAnswer,
         };
         if let Some(mut span) = span {
             span.text("onceward.gateway", gateway.as_str());
             span.text("onceward.outcome", outcome.as_str());
-            if outcome != GatewayEnd::Answered {
+            if outcome != GatewayEnd::Ok {
                 span.text("error.type", outcome.as_str());
                 span.fail();
             }
         }
         self.metrics.gateway(gateway, operation, outcome, stopwatch.elapsed());
-        if outcome != GatewayEnd::Answered {
+        if outcome != GatewayEnd::Ok {
             let cause = match &answer {
                 Some(Err(error)) => format!("{}: {}", outcome.as_str(), error.detail),
                 _ => NO_ANSWER.to_owned(),

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
 
-use super::GatewayEnd;
 use crate::engine::CheckOutcome;
-use crate::gateway::ErrorClass;
 
 /// The value for everything beyond a bound.
 pub(super) const OTHER: &str = "other";
@@ -40,35 +38,5 @@ pub(super) const fn check_outcome(outcome: CheckOutcome) -> &'static str {
         CheckOutcome::NoChecksLeft { .. } => "no_checks_left",
         CheckOutcome::NotFound => "not_found",
         CheckOutcome::GatewayFailed => "gateway_failed",
-    }
-}
-
-pub(super) const GATEWAY_OUTCOMES: [&str; 10] = [
-    "ok",
-    "bad_number",
-    "not_reachable",
-    "opted_out",
-    "retry",
-    "configuration",
-    "fraud",
-    "refused",
-    "ambiguous",
-    "no_answer",
-];
-
-impl GatewayEnd {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answered => "ok",
-            Self::Refused(ErrorClass::BadNumber) => "bad_number",
-            Self::Refused(ErrorClass::NotReachableHere) => "not_reachable",
-            Self::Refused(ErrorClass::OptedOut) => "opted_out",
-            Self::Refused(ErrorClass::Retry { .. }) => "retry",
-            Self::Refused(ErrorClass::Configuration) => "configuration",
-            Self::Refused(ErrorClass::Fraud) => "fraud",
-            Self::Refused(ErrorClass::Refused) => "refused",
-            Self::Refused(ErrorClass::Ambiguous) => "ambiguous",
-            Self::Silent => "no_answer",
-        }
     }
 }

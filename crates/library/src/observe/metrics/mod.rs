@@ -26,9 +26,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use self::labels::{
-    CHECK_OUTCOMES, GATEWAY_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome,
-};
+use self::labels::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
 use crate::domain::{Channel, GatewayName, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
@@ -220,8 +218,8 @@ impl Metrics {
     /// Creates the outcomes of a gateway's sends at zero.
     pub fn create_outcomes_at_zero(&self, gateway: GatewayName) {
         let send = ("operation", GatewayOperation::Send.as_str());
-        let labels = |outcome| [("gateway", gateway.as_str()), send, ("outcome", outcome)];
-        zeros(&self.families.gateway_requests, GATEWAY_OUTCOMES.map(labels));
+        let labels = |end: GatewayEnd| [("gateway", gateway.as_str()), send, ("outcome", end.as_str())];
+        zeros(&self.families.gateway_requests, GatewayEnd::ALL.map(labels));
     }
 
     /// Creates the counters of a service's text messages at zero.

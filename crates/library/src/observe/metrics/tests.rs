@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::*;
 use crate::domain::{GatewayName, NumberKey, PhoneNumber};
 use crate::engine::CheckOutcome;
-use crate::gateway::ErrorClass;
 
 fn recipient(service: u32) -> NumberKey {
     let number = PhoneNumber::parse("+14155552671", None).expect("a number");
@@ -48,7 +47,7 @@ fn every_fact_is_counted_under_its_labels() {
     let outcome = CheckOutcome::Wrong { attempts_left: 3, live: true };
     metrics.count(&Fact::Check { recipient: recipient(0), channel: Some(channel), outcome });
     metrics.count(&Fact::Check { recipient: recipient(0), channel: None, outcome: CheckOutcome::NotFound });
-    let refused = GatewayEnd::Refused(ErrorClass::Ambiguous);
+    let refused = GatewayEnd::Ambiguous;
     metrics.gateway(GatewayName::Sinch, GatewayOperation::Check, refused, Duration::from_millis(30));
     metrics.commit(3, false, Duration::from_millis(2));
     metrics.refused("overloaded");
