@@ -22,7 +22,6 @@ use crate::observe::trace::{RequestId, SpanContext};
 use crate::registry::{Caller, Scope};
 
 /// What the server knows of a request beside the request: an extension, which the handler's extractor takes.
-#[derive(Clone)]
 pub struct Origin {
     pub app: App,
     pub connection: Arc<Connection>,
@@ -44,7 +43,7 @@ pub struct Origin {
 pub struct Call {
     pub head: Parts,
     pub body: Bytes,
-    origin: Origin,
+    origin: Arc<Origin>,
     /// The variable segments of the path. `None` without any, and for one that is not UTF-8.
     params: Option<RawPathParams>,
 }

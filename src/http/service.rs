@@ -76,13 +76,17 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     let method = method_name(&head.method);
     // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
     let in_progress = app.in_progress.try_read();
-    let mut response = if stands_by() || is_of_owner && in_progress.is_err() {
-        Error::STANDS_BY.answer(group.errors)
-    } else {
+    let is_here = !(stands_by() || is_of_owner && in_progress.is_err());
+    let mut span = if is_here { origin.begin_span(&head) } else { None };
+    origin.span = span.as_ref().map(|span| span.context().clone());
+    let origin = Arc::new(origin);
+    let mut response = if is_here {
         let is_cut =
             |error: &Error| *error == Error::BODY_TOO_SLOW || error.cause == Cause::Body(BROKEN_OFF.into());
         breaks_off = body.as_ref().is_err_and(is_cut);
-        origin.answer(head, body, next).await
+        origin.answer(head, body, next, span.as_mut()).await
+    } else {
+        Error::STANDS_BY.answer(group.errors)
     };
     if let Some(start) = start {
         let (status, route, request_id) = (response.status().as_u16(), origin.route(), origin.request_id());
@@ -153,9 +157,13 @@ impl Origin {
     }
 
     /// The answer of the handler, or why there is none; then what metrics and traces tell of it.
-    async fn answer(&mut self, head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
-        let mut span = self.begin_span(&head);
-        self.span = span.as_ref().map(|span| span.context().clone());
+    async fn answer(
+        self: &Arc<Self>,
+        head: Parts,
+        body: Result<Bytes, Error>,
+        next: Next,
+        span: Option<&mut Span>,
+    ) -> Response {
         let answer = AssertUnwindSafe(self.checked(head, body, next)).catch_unwind().await;
         let response = answer.unwrap_or_else(|_| {
             // The panic hook has printed what and where; its payload may repeat input.
@@ -173,7 +181,7 @@ impl Origin {
         } else if let Some(reason) = told.get::<NotServed>() {
             self.app.metrics.refused(reason.as_str());
         }
-        if let Some(span) = &mut span {
+        if let Some(span) = span {
             span.number("http.response.status_code", status.as_u16());
             if status.is_server_error() {
                 span.fail();
@@ -182,7 +190,7 @@ impl Origin {
         response
     }
 
-    async fn checked(&self, mut head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
+    async fn checked(self: &Arc<Self>, mut head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
         let (group, origins) = (self.group, &self.app.settings.cors_origins);
         let depends_on_origin = !group.is_closed_to_pages && !origins.is_empty();
         let page = if depends_on_origin { cors::allowed_origin(origins, &head.headers) } else { None };
@@ -199,7 +207,7 @@ impl Origin {
             // A preflight asks by OPTIONS, which no route has.
             Ok(_) if page.is_some() && cors::is_preflight(&head) => cors::preflight(),
             Ok(body) => {
-                head.extensions.insert(self.clone());
+                head.extensions.insert(Arc::clone(self));
                 next.run(Request::from_parts(head, Body::from(body))).await
             }
         };

@@ -27,7 +27,7 @@ use crate::verification::verify::Refused;
 
 /// A sender who is known, and may use the route.
 pub struct Caller {
-    pub origin: Origin,
+    pub origin: Arc<Origin>,
     pub running: Arc<Running>,
     pub who: registry::Caller,
     host: Option<HeaderValue>,
@@ -78,7 +78,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
         // The layer around each route has put it there.
-        let origin: Origin = parts.extensions.remove().ok_or(Error::PANICKED)?;
+        let origin: Arc<Origin> = parts.extensions.remove().ok_or(Error::PANICKED)?;
         let running = Arc::clone(running(&origin)?);
         let who = origin.sender(&parts.headers)?;
         check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
