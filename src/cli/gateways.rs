@@ -30,6 +30,15 @@ enum GatewaysCommand {
     ///
     /// The code in the message verifies nothing. The server must run on the data directory.
     Try(TryArgs),
+
+    /// Show what came of the messages of each gateway in each country, and what an order by results saves.
+    ///
+    /// The server must run on the data directory.
+    Results {
+        /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
+        #[arg(long, value_name = "NAME|VA..")]
+        service: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -62,8 +71,15 @@ pub fn run(args: GatewaysArgs, cx: &Context) -> Result<CommandOutput, CommandErr
     match args.command {
         None => Ok(list_all(cx.json)),
         Some(GatewaysCommand::Try(args)) => try_one(&args, cx),
+        Some(GatewaysCommand::Results { service }) => {
+            let rows: Vec<Value> = cx.client()?.get("/local/Results", &[("Service", service)])?;
+            Ok(list(&rows, cx.json, "no messages", RESULTS))
+        }
     }
 }
+
+const RESULTS: &str =
+    "service country channel gateway messages verified_percent median_seconds sender results_percent";
 
 const COLUMNS: &str = "name channels needs may_have receipts about";
 

@@ -52,6 +52,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("keys revoke", vec!["keys", "revoke", key], None),
         ("keys revoke", vec!["keys", "revoke", key], None),
         ("gateways", vec!["gateways"], None),
+        ("gateways results", vec!["gateways", "results"], None),
         ("export", vec!["export", "--out", "all.jsonl"], None),
         ("health", vec!["health", "--listen", &address], Some("message")),
         ("cluster release", vec!["cluster", "release"], None),

@@ -85,7 +85,8 @@ impl AdminRequest {
     /// The estimated price of a message that was taken, in millionths of the currency.
     fn price(&self, ListedAttempt { number, attempt, parts, .. }: &ListedAttempt) -> Option<u64> {
         let is_paid = attempt.status == SendStatus::Sent && attempt.gateway != GatewayName::Simulator;
-        is_paid.then(|| self.running.history.price(number.region(), attempt.channel) * u64::from(*parts))
+        let price = || self.running.history.price(attempt.gateway, number.region(), attempt.channel);
+        is_paid.then(|| price() * u64::from(*parts))
     }
 
     /// An attempt in the file.

@@ -5,12 +5,13 @@
 //! * `overview`: counts over time, gateways, lockouts; `span`: that time; `figures`, `plot`, in SVG, and `words`.
 //! * `search`: the box of every page. `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
 //! * `list`: lists with filters in the address; `messages`, `webhooks`, `services`, `keys`, and `audit`, the audit log.
-//! * `guard`: blocks and manual entries of the pumping guard; `refusals`: the numbers that were refused messages.
+//! * `delivery`: results of gateways. `guard`: blocks and manual entries of the pumping guard; `refusals`: the numbers that were refused messages.
 //!
 //! No URL and no log line has a number: each session gives a number its own URL.
 
 mod answer;
 mod audit;
+mod delivery;
 mod figures;
 mod guard;
 mod keys;
@@ -45,6 +46,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/admin/search", post(search::search))
         .route("/admin/numbers/{Id}", get(number::page).post(number::act))
         .route("/admin/messages", get(messages::page))
+        .route("/admin/delivery", get(delivery::page))
         .route("/admin/refusals", get(refusals::page))
         .route("/admin/webhooks", get(webhooks::page).post(webhooks::create))
         .route("/admin/webhooks/{Sid}", get(webhooks::one).post(webhooks::act))

@@ -18,10 +18,9 @@ use crate::verification::verify::LockedNumber;
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 8;
 
-/// Lockouts and spent budgets that are listed, and gateways with a plot of their own.
+/// Lockouts and spent budgets that are listed.
 const LOCKOUTS: usize = 5;
 const SPENT: usize = 3;
-const PLOTTED: usize = 4;
 
 /// What the overview shows.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -323,30 +322,12 @@ fn plots(span: &Span, rows: &[Row], failed: &str) -> Plots {
     let verified = ("verified", of(&by_time, |counts| counts.verified));
     let failures = ("failed", of(&by_time, |counts| counts.failed.total()));
     let mut all = vec![
-        Plot::new(("messages", "Messages sent, numbers verified", ""), [sent, verified]),
-        Plot::new(("failures", failed, ""), [failures]),
+        Plot::new("messages", "Messages sent, numbers verified", [sent, verified]),
+        Plot::new("failures", failed, [failures]),
     ];
     let refused = of(&by_time, |counts| counts.refused.total());
     if refused.iter().any(|count| *count > 0) {
-        all.push(Plot::new(("refusals", "Refused messages", ""), [("refused", refused)]));
-    }
-    // What one gateway failed, another one took.
-    let attempts = |counts: &Counts| counts.accepted + counts.failed_attempts.total();
-    let gateways = totals(rows, |series| series.group.gateway).into_iter();
-    let mut gateways: Vec<_> =
-        gateways.filter_map(|(name, counts)| Some((attempts(&counts), name?))).collect();
-    gateways.retain(|(attempts, _)| *attempts > 0);
-    gateways.sort_by_key(|(attempts, _)| std::cmp::Reverse(*attempts));
-    if gateways.len() > 1 {
-        for (_, gateway) in gateways.into_iter().take(PLOTTED) {
-            let is_of = |row: &&Row| row.series.group.gateway == Some(gateway);
-            let rows: Vec<_> = rows.iter().filter(is_of).copied().collect();
-            let (by_time, name) = (totals(&rows, |series| series.start), gateway.as_str());
-            let sent = ("sent", of(&by_time, |counts| counts.accepted));
-            let failed = ("failed", of(&by_time, |counts| counts.failed_attempts.total()));
-            let (id, title) = (format!("of-{name}"), format!("Attempts of {name}"));
-            all.push(Plot::new((&id, &title, name), [sent, failed]));
-        }
+        all.push(Plot::new("refusals", "Refused messages", [("refused", refused)]));
     }
     Plots { all, times, costs, bucket: span.resolution.as_str() }
 }

@@ -39,6 +39,7 @@ use crate::verification::numbers::Refusal;
 pub const PAGES: &[(&str, &str)] = &[
     ("/admin", "Overview"),
     ("/admin/messages", "Messages"),
+    ("/admin/delivery", "Delivery"),
     ("/admin/refusals", "Refusals"),
     ("/admin/webhooks", "Webhooks"),
     ("/admin/services", "Services"),

@@ -15,10 +15,8 @@ pub struct Plots {
 
 pub struct Plot {
     /// The element's id.
-    pub id: String,
+    pub id: &'static str,
     pub title: String,
-    /// What its series are about, in the table.
-    pub of: &'static str,
     pub series: Vec<Series>,
     /// The value at the top.
     pub top: u64,
@@ -52,13 +50,10 @@ impl Plots {
 }
 
 impl Plot {
-    pub fn new<const N: usize>(
-        (id, title, of): (&str, &str, &'static str),
-        series: [(&'static str, Vec<u64>); N],
-    ) -> Self {
+    pub fn new<const N: usize>(id: &'static str, title: &str, series: [(&'static str, Vec<u64>); N]) -> Self {
         let series: Vec<_> = series.map(|(name, values)| Series { name, values }).into();
         let top = top_of(series.iter().flat_map(|series| &series.values).max().copied().unwrap_or(0));
-        Self { id: id.to_owned(), title: title.to_owned(), of, series, top }
+        Self { id, title: title.to_owned(), series, top }
     }
 
     /// Where a bar ends: 0 is the top, 100 the bottom. A count is never invisible.
@@ -99,7 +94,7 @@ mod tests {
     #[test]
     fn a_bar_has_the_height_of_its_count_and_is_never_invisible() {
         let ends = |values: &[u64]| {
-            let plot = Plot::new(("sends", "Messages", ""), [("sent", values.to_vec())]);
+            let plot = Plot::new("sends", "Messages", [("sent", values.to_vec())]);
             values.iter().map(|value| plot.end(value)).collect::<Vec<_>>()
         };
         assert_eq!(ends(&[0, 4, 1]), [100, 0, 75]);
@@ -109,7 +104,7 @@ mod tests {
     fn the_table_has_the_buckets_with_counts_and_three_times_are_marked() {
         let times: Vec<_> = (0..3).map(|hour| format!("{hour:02}:00")).collect();
         let series = [("sent", vec![0, 4, 0]), ("verified", vec![0, 2, 0])];
-        let all = vec![Plot::new(("sends", "Messages", ""), series)];
+        let all = vec![Plot::new("sends", "Messages", series)];
         let plots = Plots { all, costs: times.clone(), times, bucket: "hour" };
         assert_eq!(plots.rows().collect::<Vec<_>>(), [("01:00", vec![4, 2], "01:00")]);
         assert_eq!(plots.marks(), ["00:00", "01:00", "02:00"]);

@@ -38,7 +38,10 @@ static GROUPS: [(&str, &str); 4] = [
         "Codes and checks",
         "friendly-name code-length code-life max-checks max-sends lockout resend cooling-down custom-code",
     ),
-    ("Messages", "locale default-template do-not-share-warning workflow send-budget skip-sms-to-landlines"),
+    (
+        "Messages",
+        "locale default-template do-not-share-warning workflow send-budget sender skip-sms-to-landlines",
+    ),
     ("Hosted page", "return-urls embed-origins logo-url accent-color privacy-url terms-url"),
     (WITHOUT_EFFECT, ""),
 ];

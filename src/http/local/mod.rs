@@ -193,6 +193,12 @@ async fn guard(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     Ok(Json(caller.running.guard.overview(service, limit(&form)?, masked)))
 }
 
+/// `GET /local/Results`: what came of each gateway's messages.
+async fn results(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
+    let service = service(&caller, &form)?.map(|service| service.id);
+    Ok(Json(caller.running.results(service).await?))
+}
+
 /// `GET /local/Services/{Name}`: the id of a service.
 async fn service_id(caller: Caller, Segments(name): Segments<String>) -> Result<impl IntoResponse, Error> {
     let service = caller.running.registry.find_service(&name).map_err(Error::invalid)?;
@@ -269,6 +275,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/local/Numbers/{To}", get(status).delete(erase))
         .route("/local/Numbers/{To}/Lockout", delete(unlock))
         .route("/local/Guard", get(guard))
+        .route("/local/Results", get(results))
         .route("/local/Webhooks", get(webhooks))
         .route("/local/Keys", get(list_keys).post(create_key))
         .route("/local/Keys/{Sid}", delete(revoke_key))

@@ -80,6 +80,11 @@ impl Routing {
         self.entries.iter().any(|entry| entry.gateway == gateway)
     }
 
+    /// Returns `true` if a gateway takes any number.
+    pub fn takes_any(&self, gateway: GatewayName) -> bool {
+        self.entries.iter().any(|entry| entry.gateway == gateway && entry.prefixes.is_empty())
+    }
+
     /// The gateways to try for a number, the first one first.
     pub fn order(&self, number: PhoneNumber) -> impl Iterator<Item = GatewayName> + '_ {
         let any = self.entries.iter().filter(|entry| entry.prefixes.is_empty());

@@ -56,7 +56,7 @@ pub use load::{Loaded, load, load_beside, load_storage};
 pub use prices::{Prices, Pricing};
 pub use read::{Pairs, Spelling, Wrong, members, read_members, read_one, read_whole, text_of};
 pub use schema::json_schema;
-pub use services::RegistrySettings;
+pub use services::{RegistrySettings, Sender};
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
     LogLevel, LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,

@@ -9,13 +9,13 @@ use serde_json::Value;
 use smart_default::SmartDefault;
 
 use super::read::text_of;
-use crate::domain::{Channel, Region};
+use crate::domain::{Channel, GatewayName, Region, Whole};
 
 /// What messages cost, for budgets of money and the estimated cost in the history.
 #[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct Pricing {
-    /// Price of a message by country (`*` for all others) and channel.
+    /// Price of a message by country (`*` for all others) and channel, such as `sms`, or `sms:acme` by a gateway.
     ///
     /// Without it, list prices in US dollars; a country or channel without one has the highest.
     #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
@@ -23,6 +23,10 @@ pub struct Pricing {
     /// Currency of `prices`, in three letters. Change both together.
     #[default = "USD"]
     pub currency: String,
+    /// With `sender` `results`: points of conversion by which the dearest gateway must be better than one for nothing.
+    #[serde(rename = "price-weight", with = "Whole::<0, 100>")]
+    #[default = 25]
+    pub price_weight: u8,
 }
 
 impl Pricing {
@@ -34,9 +38,9 @@ impl Pricing {
     }
 }
 
-/// The price of a message by country and channel, in millionths of the currency.
+/// The price of a message by country, channel and perhaps gateway, in millionths of the currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prices(BTreeMap<(Option<Region>, Channel), u64>);
+pub struct Prices(BTreeMap<(Option<Region>, Channel, Option<GatewayName>), u64>);
 
 /// Stands for every other country.
 const OTHERS: &str = "*";
@@ -57,9 +61,9 @@ impl Default for Prices {
     fn default() -> Self {
         let of_country = TEXT_MESSAGES.lines().filter_map(|line| {
             let (country, price) = line.split_once(',')?;
-            Some(((Some(Region::parse(country)?), Channel::Sms), micros(price)?))
+            Some(((Some(Region::parse(country)?), Channel::Sms, None), micros(price)?))
         });
-        let other_channels = OTHER_CHANNELS.map(|(channel, price)| ((None, channel), price));
+        let other_channels = OTHER_CHANNELS.map(|(channel, price)| ((None, channel, None), price));
         Self(of_country.chain(other_channels).collect())
     }
 }
@@ -74,18 +78,32 @@ impl Prices {
 
     /// The price of a message, if the table has one for its country or for all others.
     pub fn known(&self, country: Option<Region>, channel: Channel) -> Option<u64> {
-        self.0.get(&(country, channel)).or_else(|| self.0.get(&(None, channel))).copied()
+        self.by(None, country, channel)
+    }
+
+    /// The price of a message by a gateway, where it has its own.
+    pub fn of_gateway(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> u64 {
+        let own = gateway.and_then(|_| self.by(gateway, country, channel));
+        own.unwrap_or_else(|| self.of(country, channel))
+    }
+
+    fn by(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> Option<u64> {
+        let of = |country| self.0.get(&(country, channel, gateway));
+        of(country).or_else(|| of(None)).copied()
     }
 }
 
-/// Reads `{"DE": {"sms": 0.08}, "*": {"sms": "0.05"}}`.
+/// Reads `{"DE": {"sms": 0.08, "sms:acme": 0.06}, "*": {"sms": "0.05"}}`.
 impl<'de> Deserialize<'de> for Prices {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let mut prices = BTreeMap::new();
         for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
             let country = Region::parse(&name);
             for (channel, given) in channels {
-                let known = Channel::parse(&channel).filter(|_| country.is_some() || name == OTHERS);
+                let (known, gateway) = channel.split_once(':').unwrap_or((&channel, ""));
+                let by = GatewayName::of(gateway);
+                let is_named = (country.is_some() || name == OTHERS) && by.is_some() != gateway.is_empty();
+                let known = Channel::parse(known).filter(|_| is_named);
                 let Some((channel, price)) = known.zip(text_of(&given).as_deref().and_then(micros)) else {
                     return Err(D::Error::custom(format_args!(
                         "must have prices by the two letters of a country (ISO 3166-1), or * for all others, and by channel ({}): \
@@ -93,7 +111,7 @@ impl<'de> Deserialize<'de> for Prices {
                         Channel::names(", ")
                     )));
                 };
-                prices.insert((country, channel), price);
+                prices.insert((country, channel, by), price);
             }
         }
         Ok(Self(prices))
@@ -102,10 +120,11 @@ impl<'de> Deserialize<'de> for Prices {
 
 impl Serialize for Prices {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut shown = BTreeMap::<String, BTreeMap<&str, String>>::new();
-        for ((country, channel), micros) in &self.0 {
+        let mut shown = BTreeMap::<String, BTreeMap<String, String>>::new();
+        for ((country, channel, gateway), micros) in &self.0 {
             let country = country.map_or_else(|| OTHERS.to_owned(), |country| country.to_string());
-            shown.entry(country).or_default().insert(channel.as_str(), money_text(*micros));
+            let gateway = gateway.map_or_else(String::new, |name| format!(":{name}"));
+            shown.entry(country).or_default().insert(format!("{channel}{gateway}"), money_text(*micros));
         }
         shown.serialize(to)
     }
@@ -164,6 +183,21 @@ mod tests {
         let shown = serde_json::to_value(&prices).expect("JSON");
         assert_eq!(shown, json!({ "DE": { "sms": "0.08" }, "*": { "sms": "0.05", "call": "1" } }));
         assert_eq!(Prices::deserialize(&shown).expect("prices"), prices);
+    }
+
+    #[test]
+    fn a_gateway_may_have_prices_of_its_own() {
+        let given = json!({ "DE": { "sms": "0.08", "sms:acme": "0.05" }, "*": { "sms:Sinch": "0.04" } });
+        let prices = Prices::deserialize(&given).expect("prices");
+        let price =
+            |name, country| prices.of_gateway(GatewayName::of(name), Region::parse(country), Channel::Sms);
+        assert_eq!(
+            [price("acme", "DE"), price("Sinch", "DE"), price("Mada", "DE")],
+            [50_000, 40_000, 80_000]
+        );
+        assert_eq!(price("acme", "FR"), 80_000, "the highest");
+        assert_eq!(prices.of(Region::parse("DE"), Channel::Sms), 80_000);
+        assert_eq!(serde_json::to_value(&prices).expect("JSON"), given);
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub struct ServiceSettings {
     #[serde(with = "Time::<SECOND, MINUTE>")]
     #[schemars(with = "u32", range(min = 1, max = 60))]
     pub send_budget: Option<Duration>,
+    /// How the gateways of a number are ordered: order or results, by default as the key `sender` says.
+    #[schemars(with = "String", extend("enum" = ["", "order", "results"]))]
+    pub sender: Option<Sender>,
     /// Whether a request may bring its own code.
     pub custom_code: bool,
     /// Whether text messages warn that the code is not to be shared, where that needs no further message.
@@ -536,6 +539,17 @@ pub enum Resend {
     Keep,
     // It sends a new code with a new life.
     New,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Sender {
+    // As `otp-sms-provider` has them.
+    #[default]
+    Order,
+    // By what came of their messages, and by price.
+    Results,
 }
 
 /// A service in config.json, as the schema describes it.

@@ -22,7 +22,7 @@ use super::guard::GuardSettings;
 use super::hooks::HookSettings;
 use super::prices::Pricing;
 pub use super::services::NumberRule;
-use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, ServiceObject};
+use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, Sender, ServiceObject};
 use super::sources::{Config, OwnGateway};
 use super::templates::Template;
 use super::traces::TraceSettings;
@@ -416,6 +416,8 @@ pub struct DeliverySettings {
     #[serde(rename = "workflow-max-sends", with = "Whole::<1, 20>")]
     #[default = 5]
     pub workflow_sends: u8,
+    /// Order of the gateways that take a number without a prefix: as in `otp-sms-provider`, or by their results.
+    pub sender: Sender,
     #[serde(skip)]
     pub breaker: BreakerSettings,
     /// URL at which gateways reach this server (receipts, call gates).

@@ -236,6 +236,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// Whether it is not certain that no message has left.
+    pub fn may_have_left(&self) -> bool {
+        self.status == SendStatus::Sent || (self.status != SendStatus::New && self.receipt_at.is_none())
+    }
+
     /// An attempt at `at` with the first gateway of its number, without an answer so far.
     pub const fn new(
         number: u8,

@@ -6,7 +6,7 @@
 //! that every message of one verification carries the same code. The exception are gateways that make codes of their
 //! own: before and after one of them a new code begins.
 //!
-//! `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
+//! `results` learns what came of messages. `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
 //! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `plan` and
 //! `breaker`.
 
@@ -19,6 +19,7 @@ mod job;
 mod limiter;
 mod log;
 mod plan;
+mod results;
 mod run;
 mod time_limit;
 
@@ -32,9 +33,9 @@ use rand::rngs::StdRng;
 use serde::{Serialize, Serializer};
 
 use crate::clock::Clock;
-use crate::config::{Bounds, DeliverySettings};
+use crate::config::{Bounds, DeliverySettings, Sender};
 use crate::domain::{
-    Channel, Code, GatewayName, Locale, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up,
+    Channel, Code, GatewayName, Locale, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up,
     workflow_steps,
 };
 use crate::gateway::ErrorClass;
@@ -53,6 +54,7 @@ pub use job::{
     Attempt, Carried, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
     TakenAllowance, Trial,
 };
+pub use results::{Fall, FallConsumer, Key, Lane, Offer, Results, percent};
 
 use guarded::GuardedGateway;
 use plan::Workflow;
@@ -81,6 +83,8 @@ pub struct DeliveryDeps {
     pub metrics: Arc<Metrics>,
     /// Takes the allowances of further steps, and charges messages to budgets.
     pub guard: Option<PumpingGuard>,
+    /// What came of messages, for the order by results.
+    pub results: Arc<Results>,
 }
 
 /// Delivers through every gateway.
@@ -218,8 +222,9 @@ impl Delivery {
             let (circuit, _) = gateway.circuit.shown(now);
             let (in_flight, waiting) = gateway.limiter.load();
             let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
+            let conversions = self.deps.results.conversions(gateway.name);
             let (name, last_error) = (gateway.name, gateway.last_error());
-            GatewayReading { name, circuit, in_flight, waiting, last_error }
+            GatewayReading { name, circuit, conversions, in_flight, waiting, last_error }
         };
         self.senders().map(reading).collect()
     }
@@ -246,9 +251,8 @@ impl Delivery {
     /// those count that take any number on the channel that verifications begin with; if there is none, all that send.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
         let takes_any = |gateway: &&GuardedGateway| {
-            let entries = self.deps.routing.entries().iter();
-            let mut own = entries.filter(|entry| entry.gateway == gateway.routed_as);
-            own.any(|entry| entry.prefixes.is_empty()) && gateway.serves(self.workflow.first_channel())
+            let routing = &self.deps.routing;
+            routing.takes_any(gateway.routed_as) && gateway.serves(self.workflow.first_channel())
         };
         let gateways = self.gateways.iter();
         let mut reasons: Vec<_> = gateways.filter(takes_any).map(|gateway| self.unready(gateway)).collect();
@@ -304,7 +308,11 @@ impl Delivery {
         let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
         // A trial has its own order.
         if outgoing.trial().is_none() {
-            self.turn(&mut found, permitted);
+            let is_drawn = self.sender_of(outgoing.key.service) == Sender::Results;
+            if is_drawn {
+                self.draw(&mut found, outgoing.key, permitted, channel);
+            }
+            self.turn(&mut found, permitted, is_drawn);
         }
         if let Some(held) = verification.held {
             found.sort_by_key(|candidate| candidate.gateway.name != held.by);
@@ -314,26 +322,56 @@ impl Delivery {
 
     /// Puts the gateways behind that were asked for this verification before, the last one at the end, and behind all of
     /// them those that would begin another code while ours may have arrived.
-    fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted) {
+    fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted, is_drawn: bool) {
         let asked: Vec<_> =
             asked.iter().filter_map(|name| self.gateways.iter().find(|other| other.name == *name)).collect();
         let ours_is_out = permit.verification.sent || asked.iter().any(|other| other.carries_our_code());
         let place = |of: &Candidate<'_>| asked.iter().rposition(|g| g.routed_as == of.gateway.routed_as);
-        // Of those that were not asked, the one after the last comes first.
+        // Of those that were not asked, the one after the last comes first, unless the order is drawn.
         let last = found.iter().position(|of| place(of).is_some_and(|place| place + 1 == asked.len()));
-        found.rotate_left(last.filter(|_| ours_is_out).map_or(0, |last| last + 1));
+        found.rotate_left(last.filter(|_| ours_is_out && !is_drawn).map_or(0, |last| last + 1));
         found.sort_by_key(|of| {
             if of.gateway.carries_our_code() { (false, place(of)) } else { (ours_is_out, None) }
         });
     }
 
+    /// Puts the gateways that no rule names for the number in the order that their results draw. Each message draws anew,
+    /// from the random salt of its verification.
+    fn draw(&self, found: &mut [Candidate<'_>], key: NumberKey, permitted: &Permitted, channel: Channel) {
+        let own = self.own_gateway(key.service, key.number);
+        let is_ruled = |name| Some(name) == own || !self.deps.routing.takes_any(name);
+        let ruled = found.partition_point(|of| is_ruled(of.gateway.routed_as));
+        let (drawn, results, lane) = (&mut found[ruled..], &self.deps.results, results::lane(key, channel));
+        let offers = results.offers(lane, drawn.iter().map(|of| of.gateway.name));
+        let random = permitted.permit.verification.salt.id().wrapping_add(permitted.first_attempt.into());
+        let order = results.rates().order(lane, &offers, random, self.now());
+        drawn.sort_by_key(|of| order.iter().position(|name| *name == of.gateway.name));
+    }
+
+    /// The gateways that the order by results is about, with what their prices count.
+    pub fn offers(&self, lane: Lane) -> Vec<Offer> {
+        let takes_any = |of: &&GuardedGateway| self.deps.routing.takes_any(of.routed_as);
+        let all = self.gateways.iter().filter(takes_any).filter(|of| of.serves(lane.channel));
+        self.deps.results.offers(lane, all.map(|of| of.name))
+    }
+
+    /// How the gateways of a service are ordered.
+    pub fn sender_of(&self, service: ServiceId) -> Sender {
+        let own = self.settings_of(service).and_then(|own| own.settings.sender);
+        own.unwrap_or(self.deps.settings.sender)
+    }
+
     /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's
     /// country comes first.
     fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
-        let own = self.settings_of(service).filter(|service| !service.messaging.is_empty());
-        let own = own.and_then(|own| self.deps.services.as_ref()?.gateway_for(&own, number.region()?));
+        let own = self.own_gateway(service, number);
         let others = self.deps.routing.order(number).filter(move |name| Some(*name) != own);
         own.into_iter().chain(others)
+    }
+
+    fn own_gateway(&self, service: ServiceId, number: PhoneNumber) -> Option<GatewayName> {
+        let own = self.settings_of(service).filter(|service| !service.messaging.is_empty())?;
+        self.deps.services.as_ref()?.gateway_for(&own, number.region()?)
     }
 
     /// The workflow of a service.

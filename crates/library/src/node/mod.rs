@@ -10,6 +10,7 @@ pub mod kinds;
 mod offline;
 pub mod process;
 mod reports;
+mod results;
 mod running;
 pub mod server_key;
 
@@ -21,6 +22,7 @@ pub use account::{AccountError, AccountFile};
 pub use configured::{Gateways, build_gateways};
 pub use offline::Offline;
 pub use reports::{CHALLENGE, ReportReceiver, TWIML};
+pub use results::GatewayResults;
 pub use running::{Running, StartOptions, Unready, seeded_rng};
 pub use server_key::{KeyError, load_or_create};
 

@@ -127,7 +127,7 @@ impl Running {
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
-        let history = History::start(&shards, &server_key, settings.history);
+        let history = History::start(&shards, &server_key, settings.history, &outbox).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
@@ -141,6 +141,7 @@ impl Running {
             bounds: bounds.clone(),
             metrics: Arc::clone(shards.metrics()),
             guard: Some(guard.clone()),
+            results: history.results(),
         }));
         let verifying = Verifier::new(VerifierDeps {
             shards: shards.clone(),

@@ -147,6 +147,8 @@ crate::named! {
         GuardBlocked = "guard.blocked",
         /// A budget of the pumping guard is spent.
         GuardBudgetSpent = "guard.budget_spent",
+        /// The conversion of a gateway in a country is less than half of what it was.
+        ConversionFell = "gateway.conversion_fell",
     }
 }
 

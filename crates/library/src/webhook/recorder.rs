@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::{Rng as _, RngExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::outbox::Outbox;
 use super::record::{Delivery, EventRecord, ExpectedEnd};
 use super::{Event, EventId, EventType};
-use crate::delivery::Attempt;
 use crate::delivery::attempts::VerifyStatus;
+use crate::delivery::{Attempt, Fall, FallConsumer, percent};
 use crate::domain::{
     AttemptId, AttemptLogKey, Channel, NumberKey, ServerKey, ServiceId, Timestamp, record_id,
 };
@@ -20,7 +20,7 @@ use crate::engine::{
     VerificationName,
 };
 use crate::gateway::{Receipt, ReceiptStatus};
-use crate::limits::guard::{AlertConsumer, GuardAbout};
+use crate::limits::guard::AlertConsumer;
 use crate::observe::trace::SpanContext;
 use crate::registry::{Service, WebhookStatus};
 use crate::shard::{Id, LogRecord as _, RecordKey, Transaction, service_of};
@@ -99,18 +99,47 @@ impl Outbox {
     pub fn guard_alerts(self: &Arc<Self>, key: &ServerKey) -> AlertConsumer {
         let (slots, outbox) = (SlotHash::new(key), Arc::clone(self));
         Box::new(move |message, about| {
-            let (outbox, channel) = (Arc::clone(&outbox), message.channel);
+            let is_budget = about.subject.is_none();
+            let kind = if is_budget { EventType::GuardBudgetSpent } else { EventType::GuardBlocked };
             let key = NumberKey::new(message.service, message.number);
-            let id = record_id(key.service, slots.of_number(key.service, key.number).into());
-            tokio::spawn(async move {
-                let told = outbox.change(id, move |outbox, view| {
-                    outbox.tell(key, 0, None, view, |events| events.alerted(channel, &about));
-                });
-                if let Err(error) = told.await {
-                    tracing::warn!(%error, "event of the guard lost");
-                }
-            });
+            outbox.announce(&slots, key, message.channel, (kind, "blocked", json!(about)));
         })
+    }
+
+    /// Hands gateways whose conversion in a country has fallen to the webhooks of the service, and to the log. Needs a tokio
+    /// runtime.
+    pub fn fall_alerts(self: &Arc<Self>, key: &ServerKey) -> FallConsumer {
+        let (slots, outbox) = (SlotHash::new(key), Arc::clone(self));
+        Box::new(move |Fall { of: (lane, gateway), number, from_to }| {
+            let [before, now] = from_to.map(percent);
+            let country = lane.country.map(|country| country.to_string());
+            tracing::warn!(%gateway, country, before, now, "gateway conversion fell");
+            let detail = json!({
+                "gateway": gateway, "country": country, "conversion_percent": now, "before_percent": before,
+            });
+            let key = NumberKey::new(lane.service.unwrap_or(ServiceId::DEFAULT), number);
+            outbox.announce(&slots, key, lane.channel, (EventType::ConversionFell, "fallen", detail));
+        })
+    }
+
+    /// Tells of something that concerns no verification: its type, its status and further data.
+    fn announce(
+        self: &Arc<Self>,
+        slots: &SlotHash,
+        key: NumberKey,
+        channel: Channel,
+        about: (EventType, &'static str, Value),
+    ) {
+        let outbox = Arc::clone(self);
+        let id = record_id(key.service, slots.of_number(key.service, key.number).into());
+        tokio::spawn(async move {
+            let told = outbox.change(id, move |outbox, view| {
+                outbox.tell(key, 0, None, view, |events| events.alerted(channel, about));
+            });
+            if let Err(error) = told.await {
+                tracing::warn!(%error, "event lost");
+            }
+        });
     }
 }
 
@@ -223,13 +252,11 @@ impl NumberEvents<'_, '_> {
         self.emit(Event { channel: row.channel, detail: detail.to_string(), ..event });
     }
 
-    /// An allowance of the service is empty, or a budget is spent.
-    fn alerted(&mut self, channel: Channel, about: &GuardAbout) {
-        let is_budget = about.subject.is_none();
-        let kind = if is_budget { EventType::GuardBudgetSpent } else { EventType::GuardBlocked };
+    /// An allowance is empty, a budget is spent, or a gateway has fallen.
+    fn alerted(&mut self, channel: Channel, (kind, status, detail): (EventType, &str, Value)) {
         let event = self.new_end(channel).event(kind, self.view.now());
-        let (verification, detail) = (self.service.sid, json!(about).to_string());
-        self.emit(Event { verification, status: "blocked".to_owned(), detail, ..event });
+        let (verification, detail) = (self.service.sid, detail.to_string());
+        self.emit(Event { verification, status: status.to_owned(), detail, ..event });
     }
 
     /// The end that is expected, or that of a verification whose end is recorded.

@@ -94,8 +94,8 @@ crate::named! {
 /// What a check finds in the record of its verification.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
-    /// The gateway that accepted the last message.
-    pub accepted_by: Option<GatewayName>,
+    /// The channel and the gateway of the last message that may have left, and when.
+    pub last: Option<(Channel, GatewayName, Timestamp)>,
     /// Whether it is the first check, or an approval without one.
     pub is_first: bool,
     /// What the guard has taken for its messages, and gives back if the code was right.
@@ -440,8 +440,9 @@ impl AttemptLog {
         let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
         log.taken.extend(taken.iter().cloned().filter_map(Ticket::verified));
         view.put(key.id(), Some(&log));
-        let accepted_by = log.rows.iter().rfind(|row| row.status == SendStatus::Sent).map(|row| row.gateway);
-        Some((log, Checked { accepted_by, is_first, taken }))
+        let last = log.rows.iter().rfind(|row| row.may_have_left());
+        let last = last.map(|row| (row.channel, row.gateway, row.at));
+        Some((log, Checked { last, is_first, taken }))
     }
 
     /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::config::Sender;
+use crate::delivery::results::lane;
+use crate::domain::NumberKey;
 use crate::gateway::ReceiptStatus;
 
 #[tokio::test(start_paused = true)]
@@ -152,4 +155,27 @@ async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
     assert_eq!(world.sent()[0].callback, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_results_most_messages_go_to_the_gateway_whose_codes_are_entered() {
+    for (routing, most) in [("Mada;Http", Http), ("Http;Mada", Http), ("Mada:+1415;Http", Mada)] {
+        let mut setup = Setup::routing(routing);
+        setup.settings.sender = Sender::Results;
+        let mut world = setup.build();
+        for name in [Mada, Http] {
+            world = world.and(name, vec![accepted("S1"); 20]);
+        }
+        let results = &world.delivery.deps.results;
+        let lane = lane(NumberKey::new(ServiceId::DEFAULT, number()), Sms);
+        for (name, verified) in [(Mada, 10.0), (Http, 90.0)] {
+            results.restore((lane, name), [100.0, verified], world.delivery.now());
+        }
+        results.publish();
+        for _ in 0..20 {
+            assert_eq!(world.requests().await, taken("S1"));
+        }
+        let asked = gateways(&world).into_iter().filter(|name| *name == most).count();
+        assert!(asked >= 15, "{routing}: {asked}");
+    }
 }

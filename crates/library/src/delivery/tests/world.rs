@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::provider::{Answer, FakeProvider, Handed};
 use crate::clock::Clock;
-use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings};
+use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, Pricing};
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing, Permitted, Routed,
-    TakenAllowance,
+    Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing, Permitted, Results,
+    Routed, TakenAllowance,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
@@ -111,6 +111,7 @@ impl Setup {
         });
         let routed = routed.collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
+        let results = Arc::new(Results::new(clock.clone(), Pricing::default(), Box::new(|_| ())));
         let delivery = Delivery::new(DeliveryDeps {
             gateways: routed,
             routing,
@@ -122,6 +123,7 @@ impl Setup {
             bounds,
             guard: None,
             metrics: Arc::default(),
+            results,
         });
         let (code, has_lease) = (Mutex::new(Some(Ok(()))), AtomicBool::new(true));
         World { delivery, provider, log, clock, code, has_lease, asked: AtomicUsize::new(0) }

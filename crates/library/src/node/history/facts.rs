@@ -13,13 +13,15 @@ use crate::observe::metrics::{Fact, SendEnd, VerificationStep};
 pub(super) fn counts_of(fact: &Fact, pricing: &Pricing) -> Option<(ServiceId, Group, Counts)> {
     let (mut counts, mut parts) = (Counts::default(), 0);
     let (recipient, channel, gateway) = match *fact {
-        Fact::Verification { recipient, channel, gateway, step } => {
+        Fact::Left { .. } => return None,
+        Fact::Verification { recipient, channel, gateway, step, took } => {
             *match step {
                 VerificationStep::Begun => &mut counts.begun,
                 VerificationStep::Tried => &mut counts.tried,
                 VerificationStep::Approved => &mut counts.verified,
                 VerificationStep::Canceled => return None,
             } = 1;
+            counts.entered = took.filter(|_| counts.verified > 0).map(Delays::of).unwrap_or_default();
             (recipient, channel, gateway)
         }
         Fact::Send(send) => {
@@ -65,7 +67,7 @@ pub(super) fn counts_of(fact: &Fact, pricing: &Pricing) -> Option<(ServiceId, Gr
     };
     let country = recipient.number.region();
     if gateway != Some(GatewayName::Simulator) && parts + counts.refused.guard > 0 {
-        let price = pricing.list().of(country, channel);
+        let price = pricing.list().of_gateway(gateway, country, channel);
         counts.cost_micros = price.saturating_mul(parts);
         counts.saved_micros = price.saturating_mul(counts.refused.guard);
     }

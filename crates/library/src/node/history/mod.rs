@@ -16,16 +16,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use onceward_core::results::float;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::Pricing;
-use crate::domain::{Channel, Region, ServerKey, Timestamp};
+use crate::delivery::{Lane, Results};
+use crate::domain::{Channel, GatewayName, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::Fact;
 use crate::shard::{Record, Refusal, Shards, Subject, Transaction};
+use crate::webhook::Outbox;
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
 
@@ -56,7 +59,8 @@ struct Inner {
     shards: Shards,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
-    pricing: Pricing,
+    /// Learns from the same facts.
+    results: Arc<Results>,
     most_records: usize,
     /// Counts that no flush has taken.
     counted: Mutex<Pending>,
@@ -69,9 +73,21 @@ struct Inner {
 }
 
 impl History {
-    /// Counts what happens in these shards from now on. Needs a tokio runtime.
-    pub fn start(shards: &Shards, server_key: &ServerKey, pricing: Pricing) -> Self {
-        let this = Self::of(shards, server_key, pricing, MOST_RECORDS);
+    /// Counts what happens in these shards from now on, and teaches the results of gateways what was counted before. Falls go
+    /// to the outbox. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of [`Self::between`].
+    pub async fn start(
+        shards: &Shards,
+        server_key: &ServerKey,
+        pricing: Pricing,
+        outbox: &Arc<Outbox>,
+    ) -> Result<Self, Refusal> {
+        let on_fall = outbox.fall_alerts(server_key);
+        let results = Results::new(Arc::clone(shards.clock()), pricing, on_fall);
+        let this = Self::of(shards, server_key, results, MOST_RECORDS);
+        this.restore_results().await?;
         let inner = Arc::downgrade(&this.inner);
         tokio::spawn(async move {
             loop {
@@ -80,17 +96,17 @@ impl History {
                 inner.flush().await;
             }
         });
-        this
+        Ok(this)
     }
 
     /// The same without the task.
-    fn of(shards: &Shards, server_key: &ServerKey, pricing: Pricing, most_records: usize) -> Self {
+    fn of(shards: &Shards, server_key: &ServerKey, results: Results, most_records: usize) -> Self {
         let inner = Arc::new(Inner {
             most_records: most_records.div_ceil(shards.count()),
             shards: shards.clone(),
             clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
-            pricing,
+            results: Arc::new(results),
             counted: Mutex::default(),
             pending: tokio::sync::Mutex::default(),
             facts: AtomicU64::new(0),
@@ -100,6 +116,7 @@ impl History {
         let counts = Arc::downgrade(&inner);
         shards.metrics().pass_on_to(move |fact| {
             if let Some(inner) = counts.upgrade() {
+                inner.results.learn(fact);
                 inner.count(fact);
             }
         });
@@ -108,12 +125,33 @@ impl History {
 
     /// The currency of the estimated cost, by its three letters.
     pub fn currency(&self) -> &str {
-        &self.inner.pricing.currency
+        &self.inner.results.pricing.currency
     }
 
-    /// The estimated price of a message, in millionths of the currency.
-    pub fn price(&self, country: Option<Region>, channel: Channel) -> u64 {
-        self.inner.pricing.list().of(country, channel)
+    /// The estimated price of a message by a gateway, in millionths of the currency.
+    pub fn price(&self, gateway: GatewayName, country: Option<Region>, channel: Channel) -> u64 {
+        self.inner.results.pricing.list().of_gateway(Some(gateway), country, channel)
+    }
+
+    /// What came of messages by each gateway.
+    pub fn results(&self) -> Arc<Results> {
+        Arc::clone(&self.inner.results)
+    }
+
+    /// The days, and the last ones by the hour.
+    async fn restore_results(&self) -> Result<(), Refusal> {
+        let hours_from = Resolution::Day.bucket(self.inner.clock.now()).minus(Resolution::Day.length());
+        let days = self.between(Resolution::Day, Timestamp::EPOCH, hours_from).await?;
+        let hours = self.between(Resolution::Hour, hours_from, Timestamp::MAX).await?;
+        for Row { series: Series { service, group, start, .. }, counts } in days.into_iter().chain(hours) {
+            let Group { country, channel, gateway: Some(gateway) } = group else { continue };
+            let messages = counts.accepted + counts.failed_attempts.unknown;
+            let ended = [messages, counts.verified.min(messages)].map(float);
+            let lane = Lane { service: Some(service), country, channel };
+            self.inner.results.restore((lane, gateway), ended, start);
+        }
+        self.inner.results.publish();
+        Ok(())
     }
 
     /// The number of facts since the start.
@@ -165,7 +203,7 @@ pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Co
 impl Inner {
     /// Counts a fact in its series of this hour and this day.
     fn count(&self, fact: &Fact) {
-        let Some((service, group, counts)) = facts::counts_of(fact, &self.pricing) else { return };
+        let Some((service, group, counts)) = facts::counts_of(fact, &self.results.pricing) else { return };
         self.facts.fetch_add(1, Ordering::Relaxed);
         let (now, mut counted) = (self.clock.now(), self.counted.lock());
         for resolution in Resolution::ALL {
@@ -180,6 +218,7 @@ impl Inner {
     }
 
     async fn flush(&self) {
+        self.results.publish();
         let mut pending = self.pending.lock().await;
         let counted = std::mem::take(&mut *self.counted.lock());
         for (series, counts) in counted {
@@ -190,7 +229,7 @@ impl Inner {
             let some: Vec<Series> = pending.keys().take(AT_ONCE).copied().collect();
             let added = some.into_iter().filter_map(|series| {
                 let row = Row { series, counts: pending.remove(&series)? };
-                Some((row, self.add(row)))
+                Some((row, self.add(&row)))
             });
             for (row, added) in added.collect::<Vec<_>>() {
                 // Without an answer the shard has failed, and the row may be counted.
@@ -204,8 +243,8 @@ impl Inner {
 
     /// Adds counts to the record of their series. After a refusal they are not counted, unless the outcome of a commit is
     /// unknown.
-    fn add(&self, row: Row) -> oneshot::Receiver<Result<(), Refusal>> {
-        let id = row.series.id();
+    fn add(&self, row: &Row) -> oneshot::Receiver<Result<(), Refusal>> {
+        let (row, id) = (*row, row.series.id());
         let (most_records, refused) = (self.most_records, Arc::clone(&self.refused));
         let add = move |view: &mut Transaction<'_>| {
             if view.now() >= row.expires() {

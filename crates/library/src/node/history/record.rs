@@ -81,6 +81,8 @@ pub struct Counts {
     pub tried: u64,
     /// Verifications that were approved.
     pub verified: u64,
+    /// These by the time from the message to the code.
+    pub entered: Delays,
     /// Messages that a gateway accepted.
     pub accepted: u64,
     /// Messages that arrived, by the time that they took.
@@ -112,10 +114,10 @@ pub struct RefusedBy {
     pub verification: u64,
 }
 
-/// Bounds of the times that messages took to arrive, in seconds. Longer ones are in a last class.
+/// Bounds of times, in seconds. Longer ones are in a last class.
 const BOUNDS: [u64; 7] = [2, 4, 8, 16, 32, 64, 128];
 
-/// Messages that arrived, by the time from the gateway's answer until the provider's report.
+/// Counts of messages by a time: from the gateway's answer until the provider's report, or until the code was entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Delays([u32; BOUNDS.len() + 1]);
@@ -191,7 +193,7 @@ macro_rules! sums {
 }
 
 sums! {
-    Counts: begun tried verified accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
+    Counts: begun tried verified entered accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
     RefusedBy: guard budget rate_limit lockout verification;
     Failures: number configuration refused unavailable unknown;
 }

@@ -206,7 +206,8 @@ impl World {
         let clock = Arc::new(ManualClock::starting_at(START));
         let shards = start_shards(2, &store, &(Arc::clone(&clock) as _), 1).await.expect("shards");
         let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
-        let history = History::of(&shards, &ServerKey::from_bytes([7; 32]), prices, most_records);
+        let results = Results::new(Arc::clone(&clock) as _, prices, Box::new(|_| ()));
+        let history = History::of(&shards, &ServerKey::from_bytes([7; 32]), results, most_records);
         Self { store, clock, shards, history }
     }
 
@@ -228,7 +229,7 @@ impl World {
 
     fn step(&self, recipient: NumberKey, gateway: Option<GatewayName>, step: VerificationStep) {
         let channel = Channel::Sms;
-        self.counts(&Fact::Verification { recipient, channel, gateway, step });
+        self.counts(&Fact::Verification { recipient, channel, gateway, step, took: None });
     }
 
     fn counts(&self, fact: &Fact) {

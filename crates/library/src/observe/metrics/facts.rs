@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onceward_core::guard::Rule;
 
-use crate::domain::{Channel, GatewayName, NumberKey};
+use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 
@@ -15,11 +15,20 @@ pub enum Fact {
         recipient: NumberKey,
         /// The channel of its last message.
         channel: Channel,
-        /// The gateway that accepted the last message of one that was tried or approved, if it is known.
+        /// The gateway of the last message of one that was tried or approved, if it is known.
         gateway: Option<GatewayName>,
         step: VerificationStep,
+        /// The time since that message, if it is known.
+        took: Option<Duration>,
     },
     Send(SendFacts),
+    /// A message of a verification has left, or may have. Its code can be entered until `ends`.
+    Left {
+        recipient: NumberKey,
+        channel: Channel,
+        gateway: GatewayName,
+        ends: Timestamp,
+    },
     /// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
     FailedAttempt {
         recipient: NumberKey,

@@ -170,7 +170,7 @@ impl Metrics {
             history(fact);
         }
         match fact {
-            Fact::Verification { recipient, channel, step, gateway: _ } if !recipient.is_test => {
+            Fact::Verification { recipient, channel, step, .. } if !recipient.is_test => {
                 let family = match step {
                     VerificationStep::Begun => &self.families.begun,
                     VerificationStep::Tried => return,
@@ -193,6 +193,7 @@ impl Metrics {
             }
             // Requests to gateways, and what the guard finds, are counted where they are made.
             Fact::Verification { .. }
+            | Fact::Left { .. }
             | Fact::FailedAttempt { .. }
             | Fact::Delivered { .. }
             | Fact::Refused(..) => {}

@@ -61,6 +61,8 @@ pub struct GatewayReading {
     pub name: GatewayName,
     /// Every state of a circuit breaker, and whether it is the present one.
     pub circuit: Vec<(&'static str, bool)>,
+    /// Its channels with results, and the percentage of the last messages whose code was entered.
+    pub conversions: Vec<(&'static str, u8)>,
     /// Messages and checks at the gateway.
     pub in_flight: usize,
     /// Those that wait for a permit.
@@ -103,6 +105,10 @@ impl Reading {
             let labels = |state| [("gateway", gateway.name.as_str()), ("state", state)];
             gateway.circuit.iter().map(move |(state, is)| (labels(*state), u64::from(*is)))
         });
+        let conversions = gateways.iter().flat_map(|gateway| {
+            let labels = |channel| [("gateway", gateway.name.as_str()), ("channel", channel)];
+            gateway.conversions.iter().map(move |(channel, percent)| (labels(*channel), u64::from(*percent)))
+        });
         let of_gateways = |value: fn(&GatewayReading) -> usize| {
             each(gateways.iter().map(|gateway| ([("gateway", gateway.name.as_str())], count(value(gateway)))))
         };
@@ -118,6 +124,7 @@ impl Reading {
         register! { all:
             "onceward_ready": "1 while /readyz answers 200, else 0" => one(usize::from(*is_ready));
             "onceward_gateway_circuit": "1 for the state of the gateway's circuit breaker, else 0" => each(circuits);
+            "onceward_gateway_conversion_percent": "Percentage of the gateway's last messages whose code was entered" => each(conversions);
             "onceward_gateway_in_flight": "Requests that the gateway has not answered yet" => of_gateways(|gateway| gateway.in_flight);
             "onceward_gateway_waiting": "Requests that wait because too many are in flight to the gateway" => of_gateways(|gateway| gateway.waiting);
             "onceward_table_records": "Records in a table with a limit" => of_tables(|table| table.held);

@@ -41,7 +41,7 @@ fn every_fact_is_counted_under_its_labels() {
         (recipient(0), VerificationStep::Approved),
         (recipient(0), VerificationStep::Canceled),
     ] {
-        metrics.count(&Fact::Verification { recipient, channel, gateway: None, step });
+        metrics.count(&Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
     metrics.count(&Fact::Send(sent(0)));
     let outcome = CheckOutcome::Wrong { attempts_left: 3, live: true };

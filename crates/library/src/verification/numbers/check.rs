@@ -175,14 +175,16 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
 fn goes_on(
     decision: &mut Decision<'_, '_>,
     channel: Channel,
-    Checked { accepted_by: gateway, is_first, taken }: Checked,
+    Checked { last, is_first, taken }: Checked,
     end: Option<CodeEnd>,
     log: Option<&AttemptLog>,
 ) {
     let (recipient, is_approved) = (decision.key, end == Some(CodeEnd::Used));
+    let took = last.map(|(.., at)| decision.now.since(at));
+    let (channel, gateway) = last.map_or((channel, None), |(channel, gateway, _)| (channel, Some(gateway)));
     for (is_made, step) in [(is_first, VerificationStep::Tried), (is_approved, VerificationStep::Approved)] {
         if is_made {
-            decision.count(Fact::Verification { recipient, channel, gateway, step });
+            decision.count(Fact::Verification { recipient, channel, gateway, step, took });
         }
     }
     if let Some(guard) = decision.deps.guard.as_ref().filter(|_| is_approved) {
@@ -239,7 +241,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         goes_on(decision, channel, checked, Some(end), log.as_ref());
         if *ending == Ending::Canceled {
             let (recipient, step) = (decision.key, VerificationStep::Canceled);
-            decision.count(Fact::Verification { recipient, channel, gateway: None, step });
+            decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
         }
     }
     Ok(Next::Ended(Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) }))

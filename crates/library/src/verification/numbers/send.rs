@@ -215,6 +215,9 @@ pub(super) fn settle(
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(unused));
     facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
+    for &Attempt { channel, gateway, .. } in delivered.attempts.iter().filter(|of| of.may_have_left()) {
+        decision.count(Fact::Left { recipient: decision.key, channel, gateway, ends: permitted.expires() });
+    }
     if begins_again {
         return Next::SendAgain;
     }
@@ -289,6 +292,7 @@ pub(super) fn facts<'a>(
         channel,
         gateway: None,
         step: VerificationStep::Begun,
+        took: None,
     });
     let ended = Fact::Send(SendFacts {
         recipient,

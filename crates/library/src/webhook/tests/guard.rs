@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::GuardSettings;
+use crate::delivery::{Fall, Lane};
+use crate::domain::{GatewayName, Region};
 use crate::limits::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, ServerGuard};
 
 #[tokio::test(start_paused = true)]
@@ -38,4 +40,19 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let data = &asked[0].body["data"];
     assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"all_services".into()));
     assert_eq!((&data["limit"], &data["subject"]), (&40.into(), &serde_json::Value::Null));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_falls_is_announced_with_its_country() {
+    let world = World::new().await;
+    let tell = world.outbox.fall_alerts(&ServerKey::from_bytes([7; 32]));
+    let lane = Lane { service: Some(SERVICE), country: Region::parse("DE"), channel: Channel::Sms };
+    let number = PhoneNumber::from_u64(491_711_234_567).expect("a number");
+    tell(Fall { of: (lane, GatewayName::Sinch), number, from_to: [0.9, 0.4] });
+    world.settle().await;
+    let asked = world.asked();
+    assert_eq!(kinds(&asked), ["gateway.conversion_fell"]);
+    let data = &asked[0].body["data"];
+    assert_eq!((&data["gateway"], &data["country"]), (&"Sinch".into(), &"DE".into()), "{data}");
+    assert_eq!((&data["before_percent"], &data["conversion_percent"]), (&90.into(), &40.into()), "{data}");
 }

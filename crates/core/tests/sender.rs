@@ -1,0 +1,161 @@
+//! The order of gateways by results, over a world of people who enter codes or get none. Each row of the table in
+//! `docs/internals/sender.md` is measured with three seeds.
+//!
+//! `cargo test --release -p onceward-core --test sender -- --nocapture` prints the rows.
+
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a test may fail, and prints its table")]
+#![expect(clippy::cast_precision_loss, reason = "counts are small")]
+
+use std::time::Duration;
+
+use onceward_core::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Timestamp};
+use onceward_core::results::{Key, Lane, Results};
+
+const SEEDS: [u64; 3] = [1, 2, 3];
+const LIFE: Duration = Duration::from_secs(600);
+/// The default of `price-weight`.
+const PRICE_WEIGHT: f64 = 0.25;
+const GATEWAYS: [GatewayName; 3] = [GatewayName::Http, GatewayName::Mada, GatewayName::Sinch];
+const MINUTES: u64 = 60;
+/// A message in two minutes from midnight on: noon comes after 360.
+const EVERY: Duration = Duration::from_secs(2 * MINUTES);
+const UNTIL_NOON: usize = 360;
+const COUNTRIES: [&str; 10] = ["AT", "BE", "CH", "DK", "FI", "IE", "IS", "LU", "NO", "PT"];
+
+#[test]
+fn after_200_messages_the_best_of_three_gets_four_of_five() {
+    hold("messages 201 to 360 that the gateway of 0.90 gets", 80.0..=100.0, |seed| {
+        let sent = World::new(seed).sends(&WORST_FIRST, &EQUAL, UNTIL_NOON);
+        share_of(2, &sent[200..])
+    });
+}
+
+#[test]
+fn within_60_messages_of_its_fall_it_gets_less_than_a_third() {
+    hold("messages 61 to 120 after noon that it still gets at 0.20", 0.0..=30.0, |seed| {
+        let mut world = World::new(seed);
+        world.sends(&WORST_FIRST, &EQUAL, UNTIL_NOON);
+        let sent = world.sends(&[0.2, 0.7, 0.2], &EQUAL, 120);
+        share_of(2, &sent[60..])
+    });
+}
+
+#[test]
+fn a_gateway_that_accepts_and_delivers_nothing_gets_its_least_share() {
+    hold("messages 31 to 1,030 that a gateway of 0 gets", 0.0..=4.0, |seed| {
+        let sent = World::new(seed).sends(&[0.0, 0.9, 0.9], &EQUAL, 1_030);
+        share_of(0, &sent[30..])
+    });
+}
+
+#[test]
+fn of_equal_gateways_the_cheaper_one_gets_three_of_four() {
+    for conversion in [0.9, 0.7] {
+        let row = format!("messages 201 to 1,200 that the cheaper one of {conversion:.2} gets");
+        hold(&row, 75.0..=100.0, |seed| {
+            let sent = World::new(seed).sends(&[conversion; 2], &[PRICE_WEIGHT, PRICE_WEIGHT / 2.0], 1_200);
+            share_of(1, &sent[200..])
+        });
+    }
+}
+
+#[test]
+fn small_countries_lose_little_against_an_order_that_was_right() {
+    hold("points of conversion below the best first in the worst of ten countries", 0.0..=5.0, |seed| {
+        let (mut world, best_first) = (World::new(seed), [0.9, 0.7, 0.2]);
+        let mut lost = [0.0; COUNTRIES.len()];
+        let messages = 60 * 5 * COUNTRIES.len();
+        for message in 0..messages {
+            let country = message % COUNTRIES.len();
+            world.now = world.now.plus(Duration::from_secs(86_400 / 50));
+            let place = world.send(Region::parse(COUNTRIES[country]), &best_first, &EQUAL);
+            lost[country] += best_first[0] - best_first[place];
+        }
+        lost.into_iter().fold(0.0, f64::max) * 100.0 / 300.0
+    });
+}
+
+/// Three gateways, the worst first.
+const WORST_FIRST: [f64; 3] = [0.2, 0.7, 0.9];
+const EQUAL: [f64; 3] = [PRICE_WEIGHT; 3];
+
+/// Measures a row with each seed, and compares it with the document.
+fn hold(row: &str, bounds: std::ops::RangeInclusive<f64>, measure: impl Fn(u64) -> f64) {
+    let measured = SEEDS.map(measure);
+    let [a, b, c] = measured;
+    let (least, most) = (bounds.start(), bounds.end());
+    let demanded = if *least > 0.0 { format!("at least {least:.0}") } else { format!("at most {most:.0}") };
+    let line = format!("| {row} | {demanded} | {a:.1}, {b:.1}, {c:.1} |");
+    println!("{line}");
+    assert!(measured.iter().all(|figure| bounds.contains(figure)), "{line}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/internals/sender.md");
+    let document = std::fs::read_to_string(path).expect("sender.md");
+    assert!(document.contains(&line), "docs/internals/sender.md lacks {line}");
+}
+
+fn share_of(place: usize, sent: &[usize]) -> f64 {
+    sent.iter().filter(|sent| **sent == place).count() as f64 * 100.0 / sent.len() as f64
+}
+
+struct World {
+    results: Results,
+    dice: u64,
+    now: Timestamp,
+    /// Codes that will be entered, and when.
+    entered: Vec<(Timestamp, Key)>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            results: Results::default(),
+            dice: seed,
+            now: Timestamp::from_millis(1_700_000_000_000),
+            entered: Vec::new(),
+        }
+    }
+
+    /// `SplitMix64`.
+    fn bits(&mut self) -> u64 {
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// From 0 to 1.
+    fn unit(&mut self) -> f64 {
+        (self.bits() >> 12) as f64 / (1_u64 << 52) as f64
+    }
+
+    fn sends(&mut self, conversions: &[f64], costs: &[f64], messages: usize) -> Vec<usize> {
+        let one = |_| {
+            self.now = self.now.plus(EVERY);
+            self.send(None, conversions, costs)
+        };
+        (0..messages).map(one).collect()
+    }
+
+    /// Sends a message by the first gateway of the order, and returns its place.
+    fn send(&mut self, country: Option<Region>, conversions: &[f64], costs: &[f64]) -> usize {
+        let (service, channel, now) = (Some(ServiceId::DEFAULT), Channel::Sms, self.now);
+        let lane = Lane { service, country, channel };
+        self.entered.sort_unstable_by_key(|entered| entered.0);
+        let due = self.entered.partition_point(|entered| entered.0 <= now);
+        for (at, key) in self.entered.drain(..due) {
+            self.results.verified(key, at);
+        }
+        self.results.expire(now);
+        let offers: Vec<_> = std::iter::zip(GATEWAYS, costs.iter().copied()).collect();
+        let random = self.bits();
+        let first = self.results.rates.order(lane, &offers, random, now)[0];
+        let number = PhoneNumber::from_u64(14_155_550_123).expect("a number");
+        self.results.sent((lane, first), number, now.plus(LIFE));
+        let place = GATEWAYS.iter().position(|gateway| *gateway == first).expect("an offer");
+        if self.unit() < conversions[place] {
+            let took = Duration::from_secs_f64(10.0 + 20.0 * self.unit());
+            self.entered.push((now.plus(took), (lane, first)));
+        }
+        place
+    }
+}
