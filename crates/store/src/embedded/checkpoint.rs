@@ -17,7 +17,7 @@ use sled::Db;
 
 use super::disk::{Disk, Operation, create_private};
 use super::replay::{self, Covered, segment_path};
-use super::snapshot::{self, Manifest, SYNC_BYTES, Snapshot};
+use super::snapshot::{self, Manifest, SYNC_BYTES};
 use crate::StoreError;
 use crate::stream::Collector;
 
@@ -38,7 +38,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// Writes the owners' records, proves the databases, and seals them.
-    pub(super) fn make(mut self) -> Result<Snapshot, StoreError> {
+    pub(super) fn make(mut self) -> Result<Manifest, StoreError> {
         // A stop waits for its checkpoint and serves nothing beside it: at the lowest priority the checkpoint may miss
         // the deadline.
         if !self.pause.is_zero() {
@@ -49,7 +49,8 @@ impl Attempt {
         let made = catch_unwind(AssertUnwindSafe(|| {
             let mut manifest = self.write(&new, &mut database)?;
             self.sync_and_prove(&mut manifest, &new, &copy)?;
-            Snapshot::seal(&self.disk, &self.directory, &new, manifest)
+            manifest.seal(&self.disk, &self.directory, &new)?;
+            Ok(manifest)
         }));
         let made = made.unwrap_or_else(|_| Err(StoreError::Unavailable("sled panicked".into())));
         if let Some(failed) = database {

@@ -13,7 +13,7 @@ use onceward_core::domain::Timestamp;
 
 use super::disk::{Disk, create_durably, create_private, names};
 use super::replay::{self, Covered, segment_path};
-use super::snapshot::{self, Manifest, Snapshot};
+use super::snapshot::{self, Manifest};
 use crate::StoreError;
 
 /// The format of data directories and exports. From the first release on it rises with each change of what is in them: a
@@ -185,7 +185,7 @@ impl Directory {
         disk.sync_dir(&self.root)?;
         let [new, _] = snapshot::attempt_paths(&self.snapshot, 0, 0);
         create_private(&new).map_err(StoreError::io("create", &new))?;
-        Snapshot::seal(disk, &self.snapshot, &new, Manifest::empty(Covered::default(), now))?;
+        Manifest::empty(Covered::default(), now).seal(disk, &self.snapshot, &new)?;
         // Every complete directory has a segment; therefore a journal without segments always means a loss.
         disk.write_file(&segment_path(&self.journal, 1), &[])?;
         disk.sync_dir(&self.journal)

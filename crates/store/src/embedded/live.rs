@@ -3,13 +3,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use onceward_core::domain::Timestamp;
 
 use super::directory::Directory;
 use super::replay::{self, OpenSegment, Replayed};
-use super::snapshot::{self, Snapshot, SnapshotCopy};
+use super::snapshot::{self, Manifest, SnapshotCopy};
 use crate::{Key, RecordRef, StoreError};
 
 /// Readings of a state until an error counts.
@@ -21,7 +20,7 @@ pub type VisitLive<'a, E> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> Result<(
 /// The live records of a directory whose journal was verified. Keeps the keys of the journal in memory, not the records. A
 /// checkpoint takes nothing away from it.
 pub struct LiveRecords {
-    copy: SnapshotCopy,
+    pub(super) copy: SnapshotCopy,
     segments: Vec<OpenSegment>,
     /// Which record of the journal, counted from the first, is the latest of its key.
     latest: HashMap<Key, u64>,
@@ -56,11 +55,11 @@ impl LiveRecords {
         let sealed = snapshot::sealed(&directory.snapshot)?;
         let missing = || StoreError::snapshot_damaged(&directory.snapshot, "there is no snapshot in it");
         let newest = *sealed.last().ok_or_else(missing)?;
-        let snapshot = Arc::new(Snapshot::load(&directory.snapshot, newest)?);
-        let covered = snapshot.manifest.covered;
+        let manifest = Manifest::load(&directory.snapshot, newest)?;
+        let covered = manifest.covered;
         // Before the copy, which takes time: what is open stays.
         let segments = replay::open(&directory.journal, covered)?;
-        let copy = snapshot.copy(&directory.snapshot)?;
+        let copy = manifest.copy(&directory.snapshot)?;
         let (mut latest, mut count) = (HashMap::new(), 0);
         let mut note = |record: RecordRef<'_>| {
             count += 1;
@@ -71,13 +70,9 @@ impl LiveRecords {
         Ok(Self { copy, segments, latest, replayed })
     }
 
-    pub(super) fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.copy.snapshot
-    }
-
     /// The newest time in the snapshot and the journal.
     pub fn newest_time(&self) -> Timestamp {
-        self.replayed.newest.max(self.snapshot().manifest.time)
+        self.replayed.newest.max(self.copy.manifest.time)
     }
 
     /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock
@@ -95,7 +90,7 @@ impl LiveRecords {
             if latest.get(&record.key) == Some(&count) { give(record) } else { Ok(()) }
         };
         // Beside a running writer the journal has grown since, perhaps by a part of a frame.
-        let (covered, until) = (copy.snapshot.manifest.covered, Some(replayed.last.sequence));
+        let (covered, until) = (copy.manifest.covered, Some(replayed.last.sequence));
         replay::read(&segments, covered, until, &mut give_latest).map(drop)
     }
 }

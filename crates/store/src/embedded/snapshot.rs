@@ -19,7 +19,6 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -182,18 +181,10 @@ pub(super) fn read<E: From<StoreError>>(
     Ok(())
 }
 
-/// A sealed snapshot.
-#[derive(Debug)]
-pub(super) struct Snapshot {
-    path: PathBuf,
-    pub(super) manifest: Manifest,
-}
-
-impl Snapshot {
+impl Manifest {
     /// Reads the manifest of a sealed snapshot.
     pub(super) fn load(directory: &Path, segment: u64) -> Result<Self, StoreError> {
-        let path = sealed_path(directory, segment);
-        let file = path.join(MANIFEST);
+        let file = sealed_path(directory, segment).join(MANIFEST);
         let damaged = |detail: &str| StoreError::snapshot_damaged(&file, detail);
         let text = fs::read_to_string(&file).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => damaged("it is missing"),
@@ -201,27 +192,22 @@ impl Snapshot {
             _ => StoreError::io("read", &file)(error),
         })?;
         let content = text.split_once('\n').filter(|(content, sum)| **sum == checksum_line(content));
-        let manifest = content.and_then(|(content, _)| serde_json::from_str::<Manifest>(content).ok());
+        let manifest = content.and_then(|(content, _)| serde_json::from_str::<Self>(content).ok());
         let manifest = manifest.ok_or_else(|| damaged("it is not a manifest, or not as it was written"))?;
         if manifest.covered.segment != segment || manifest.version != VERSION {
             return Err(damaged("it is the manifest of another snapshot"));
         }
-        Ok(Self { path, manifest })
+        Ok(manifest)
     }
 
     /// Writes the manifest into the directory of an attempt, gives that its name, and returns when all is on the disk.
-    pub(super) fn seal(
-        disk: &Disk,
-        directory: &Path,
-        attempt: &Path,
-        manifest: Manifest,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn seal(&self, disk: &Disk, directory: &Path, attempt: &Path) -> Result<(), StoreError> {
         let content =
-            serde_json::to_string(&manifest).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            serde_json::to_string(self).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let text = format!("{content}\n{}", checksum_line(&content));
         disk.write_file(&attempt.join(MANIFEST), text.as_bytes())?;
         disk.sync_dir(attempt)?;
-        let path = sealed_path(directory, manifest.covered.segment);
+        let path = sealed_path(directory, self.covered.segment);
         if path.exists() {
             // An earlier attempt completed the rename, although the system reported an error. The journal still has what
             // it replaces.
@@ -229,25 +215,25 @@ impl Snapshot {
             disk.sync_dir(directory)?;
         }
         disk.rename(attempt, &path)?;
-        disk.sync_dir(directory)?;
-        Ok(Self { path, manifest })
+        disk.sync_dir(directory)
     }
 
-    /// Copies the files into a new directory in `place`, and verifies each on the way.
-    pub(super) fn copy(self: &Arc<Self>, place: &Path) -> Result<SnapshotCopy, StoreError> {
+    /// Copies the files into a new directory, and verifies each on the way.
+    pub(super) fn copy(self, snapshots: &Path) -> Result<SnapshotCopy, StoreError> {
         static COPIES: AtomicU64 = AtomicU64::new(0);
         let (process, number) = (std::process::id(), COPIES.fetch_add(1, Ordering::Relaxed));
-        let directory = place.join(format!("onceward-{process}-{number}.{COPY}"));
+        let directory = snapshots.join(format!("onceward-{process}-{number}.{COPY}"));
         let lock = || {
             create_private(&directory)?;
             let locked = File::open(&directory)?;
             locked.lock().map(|()| locked)
         };
         let lock = lock().map_err(StoreError::io("create", &directory))?;
-        let copy = SnapshotCopy { snapshot: self.clone(), directory, _lock: lock };
-        let action = format!("write a copy of the snapshot, which takes {} bytes, to", self.manifest.bytes());
-        for (name, written) in &self.manifest.files {
-            let from = self.path.join(name);
+        let sealed = sealed_path(snapshots, self.covered.segment);
+        let copy = SnapshotCopy { manifest: self, sealed, directory, _lock: lock };
+        let action = format!("write a copy of the snapshot, which takes {} bytes, to", copy.manifest.bytes());
+        for (name, written) in &copy.manifest.files {
+            let from = copy.sealed.join(name);
             let found = copy_file(&from, &copy.directory.join(name), &action, None)?;
             if found != *written {
                 let detail =
@@ -265,7 +251,9 @@ fn checksum_line(content: &str) -> String {
 
 /// A copy of a snapshot. Dropping it removes the copy.
 pub(super) struct SnapshotCopy {
-    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) manifest: Manifest,
+    /// What it is a copy of.
+    sealed: PathBuf,
     directory: PathBuf,
     /// Tells the copy from what a crash has left, for other processes too.
     _lock: File,
@@ -277,8 +265,8 @@ impl SnapshotCopy {
         &self,
         visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let damaged = |detail: &str| StoreError::snapshot_damaged(&self.snapshot.path, detail);
-        read(&self.directory, &self.snapshot.manifest, &damaged, visit)
+        let damaged = |detail: &str| StoreError::snapshot_damaged(&self.sealed, detail);
+        read(&self.directory, &self.manifest, &damaged, visit)
     }
 }
 

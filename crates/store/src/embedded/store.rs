@@ -76,7 +76,7 @@ impl EmbeddedStore {
         remove_leftovers(&disk, &directory.snapshot)?;
         let found = LiveRecords::newest(&directory)?;
         tracing::info!(
-            in_snapshot = found.snapshot().manifest.records,
+            in_snapshot = found.copy.manifest.records,
             records = found.replayed.records,
             segments = found.replayed.used.len(),
             "data directory opened"
@@ -109,7 +109,7 @@ impl EmbeddedStore {
             directory: directory.clone(),
             shared: shared.clone(),
             journal,
-            snapshot: Arc::clone(found.snapshot()),
+            snapshot: found.copy.manifest.clone(),
             grown: if found.replayed.records > 0 { found.replayed.bytes } else { 0 },
             asked: Asked::default(),
             checkpoints: 0,

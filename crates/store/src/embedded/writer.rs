@@ -15,7 +15,7 @@ use super::checkpoint::{Attempt, discard};
 use super::directory::{Directory, OpenOptions};
 use super::health::{Health, Part};
 use super::journal::Journal;
-use super::snapshot::Snapshot;
+use super::snapshot::Manifest;
 use crate::stream::{Collector, Owner};
 use crate::{Done, StoreError, StoreSizes, Write};
 
@@ -190,7 +190,7 @@ pub(super) struct Writer {
     pub(super) directory: Directory,
     pub(super) shared: Arc<Shared>,
     pub(super) journal: Journal,
-    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) snapshot: Manifest,
     /// The bytes of the journal after the snapshot; 0 if it has no records.
     pub(super) grown: u64,
     pub(super) asked: Asked,
@@ -219,11 +219,10 @@ impl Writer {
     pub(super) fn run(mut self) -> Option<(Reply, Result<(), StoreError>)> {
         let shared = Arc::clone(&self.shared);
         loop {
-            let manifest = &self.snapshot.manifest;
             shared.health.set_sizes(StoreSizes {
                 journal_bytes: self.grown,
-                snapshot_bytes: manifest.bytes(),
-                snapshot_time: manifest.time,
+                snapshot_bytes: self.snapshot.bytes(),
+                snapshot_time: self.snapshot.time,
             });
             let (batches, asks) = shared.next(self.options.tick);
             if batches.is_empty() && asks.is_empty() {
@@ -294,7 +293,7 @@ impl Writer {
     fn checkpoint_threshold(&self) -> u64 {
         // No server waits for a checkpoint of an import: the next start makes one.
         let least = if self.options.importing { u64::MAX } else { self.options.checkpoint_bytes };
-        least.max(self.snapshot.manifest.bytes() / 2)
+        least.max(self.snapshot.bytes() / 2)
     }
 
     /// The size of the journal at which commits are refused. The changes that a running checkpoint waits for must have
@@ -314,7 +313,7 @@ impl Writer {
             return;
         }
         let now = self.options.clock.now();
-        let is_old = now.since(self.snapshot.manifest.time) >= CHECKPOINT_EVERY;
+        let is_old = now.since(self.snapshot.time) >= CHECKPOINT_EVERY;
         let is_wanted = self.grown >= self.checkpoint_threshold() || is_old && self.grown > 0;
         let is_due = self.repeat_at.map_or(is_wanted, |repeat_at| now >= repeat_at) && !self.asked.is_last;
         let may_begin = !self.asked.owners.is_empty() && !self.shared.health.has_failed();
@@ -356,12 +355,12 @@ impl Writer {
                 pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
             });
         }
-        let (makes_snapshot, mut covered) = (attempt.is_some(), self.snapshot.manifest.covered.segment);
+        let (makes_snapshot, mut covered) = (attempt.is_some(), self.snapshot.covered.segment);
         let run = move || {
             let make = || {
                 if let Some(attempt) = attempt {
                     let snapshot = attempt.make()?;
-                    covered = snapshot.manifest.covered.segment;
+                    covered = snapshot.covered.segment;
                     // Also if the removal fails.
                     shared.ask(move |writer| writer.sealed(snapshot));
                 }
@@ -383,10 +382,10 @@ impl Writer {
         Ok(thread)
     }
 
-    fn sealed(&mut self, snapshot: Snapshot) {
+    fn sealed(&mut self, snapshot: Manifest) {
         if let Some(running) = &mut self.running {
             self.grown -= take(&mut running.range);
-            self.snapshot = Arc::new(snapshot);
+            self.snapshot = snapshot;
         }
     }
 
