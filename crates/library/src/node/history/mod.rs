@@ -141,10 +141,15 @@ impl History {
     /// The days, and the last ones by the hour.
     async fn restore_results(&self) -> Result<(), Refusal> {
         let hours_from = Resolution::Day.bucket(self.inner.clock.now()).minus(Resolution::Day.length());
-        let days = self.between(Resolution::Day, Timestamp::EPOCH, hours_from).await?;
-        let hours = self.between(Resolution::Hour, hours_from, Timestamp::MAX).await?;
-        for Row { series: Series { service, group, start, .. }, counts } in days.into_iter().chain(hours) {
+        let mut rows = self.between(Resolution::Day, Timestamp::EPOCH, hours_from).await?;
+        rows.extend(self.between(Resolution::Hour, hours_from, Timestamp::MAX).await?);
+        // Of a service whose codes are all checked elsewhere nothing is known.
+        let tried = totals(&rows, |of| of.service);
+        for Row { series: Series { service, group, start, .. }, counts } in rows {
             let Group { country, channel, gateway: Some(gateway) } = group else { continue };
+            if tried[&service].tried == 0 {
+                continue;
+            }
             let messages = counts.accepted + counts.failed_attempts.unknown;
             let ended = [messages, counts.verified.min(messages)].map(float);
             let lane = Lane { service: Some(service), country, channel };

@@ -190,6 +190,24 @@ async fn a_region_without_a_country_is_kept_in_records_and_exports() {
     assert_eq!(serde_json::from_value::<Row>(text).expect("a row"), row);
 }
 
+#[tokio::test]
+async fn a_start_learns_the_results_of_services_whose_codes_are_checked() {
+    let world = World::new().await;
+    let (german, gateway) = (recipient(GERMANY), GatewayName::TwilioMessages);
+    let ended = async || {
+        world.history.restore_results().await.expect("rows");
+        let lane =
+            Lane { service: Some(german.service), country: Region::parse("DE"), channel: Channel::Sms };
+        let rates = world.history.results().rates();
+        rates.of((lane, gateway), START).long.map(|count| format!("{count:.1}"))
+    };
+    (0..10).for_each(|_| world.accepted());
+    assert_eq!(ended().await, ["0.0", "0.0"]);
+    world.step(german, Some(gateway), VerificationStep::Tried);
+    (0..4).for_each(|_| world.step(german, Some(gateway), VerificationStep::Approved));
+    assert_eq!(ended().await, ["10.0", "4.0"]);
+}
+
 struct World {
     store: FaultyStore,
     clock: Arc<ManualClock>,
