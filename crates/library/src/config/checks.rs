@@ -11,7 +11,7 @@ use super::prices::Pricing;
 use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};
 use super::values::{ListenAddress, is_exposed};
-use crate::domain::{Channel, CodeLength, Locale};
+use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::template::{Finding, LocalText, TemplateSettings, Templates};
 
@@ -57,13 +57,16 @@ pub fn warn_of_redis(c: &mut Config) {
     }
 }
 
-/// Warns of `money-per-day` without `prices`; `max-price` needs them.
+/// Refuses a currency that is none. Warns of `money-per-day` without `prices`; `max-price` needs them.
 pub fn prices<'a>(
     mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
     pricing: &Pricing,
     c: &mut Config,
 ) {
-    if pricing.prices.is_none() {
+    let Pricing { prices, currency, .. } = pricing;
+    let is_code = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_alphabetic());
+    c.wrong_if(!is_code, "currency", "it must be three letters of ISO 4217, such as EUR");
+    if prices.is_none() {
         let is_bounded = rules.clone().any(|rules| rules.max_price.is_some());
         c.wrong_if(
             is_bounded,
@@ -107,6 +110,16 @@ pub fn delivery(delivery: &DeliverySettings, inputs: &Inputs, gateways: &Gateway
     let blind = "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of \
                  its time";
     c.warn_if(!delivery.workflow.is_empty() && is_unknown, blind);
+    // Providers that hold the code let it live for minutes, and people see messages that they were sent 20 s ago.
+    let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
+    let life = Some(inputs.otp_timeout).filter(|life| *life < Duration::from_secs(60));
+    if let (Some(holder), Some(life)) = (holders.iter().find(|name| gateways.routing.names(**name)), life) {
+        c.found.warn(format!(
+            "{holder} makes codes that live for minutes, and after {} (otp-timeout) they are wrong here; otp-timeout = \
+             \"10m\" lets both end together",
+            humantime::format_duration(life)
+        ));
+    }
     // A call that no gateway makes is an error of `voice`.
     let serves = |channel| if channel == Channel::Call { delivery.voice } else { gateways.serves(channel) };
     if let Some(step) = delivery.workflow.iter().find(|step| !serves(step.channel)) {

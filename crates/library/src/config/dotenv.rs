@@ -13,7 +13,8 @@
 //! * A value without quotes is the text up to the comment, trimmed. A quote (`"`, `'`, a backtick) ends on the same line: a
 //!   forgotten one must not cost the settings below it. In `"..."` `\n`, `\r`, `\"`, `\\` and `\$` are escapes.
 //! * `$` is a `$` everywhere: a password with one is more frequent than a reference.
-//! * An unreadable line is ignored with a warning, which does not repeat it: the file may be shared with other programs.
+//! * An unreadable line is an error if it could be about a variable of ours, else a warning: the file may be shared with other
+//!   programs. Neither repeats the value.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -58,14 +59,24 @@ fn parse(text: &str, file: &str, found: &mut ConfigErrors) -> BTreeMap<String, S
         }
         match read_line(line) {
             Some((name, value)) => drop(variables.insert(name.to_owned(), value)),
-            None => found.warn(format!("{file}, line {number}: {IGNORED}")),
+            None if is_ours(line) => {
+                found.wrong(&format!("{file}, line {number}"), &format!("it must be {PAIR}"), None);
+            }
+            None => found.warn(format!("{file}, line {number}: it is ignored, for it is not {PAIR}")),
         }
     }
     variables
 }
 
-const IGNORED: &str = "it is ignored, for it is not NAME=value, with letters, digits, _, . and - in the name and perhaps quotes that \
-                       end on that line around the value (a line break in \"...\" is written \\n)";
+const PAIR: &str = "NAME=value, with letters, digits, _, . and - in the name and perhaps quotes that end on that line around the \
+                    value (a line break in \"...\" is written \\n)";
+
+/// Whether a line has the name of a variable of ours where a name could be.
+fn is_ours(line: &str) -> bool {
+    let mut words = line.split(['=', ':']).next().unwrap_or_default().split_whitespace();
+    let is_ours = |word: &str| word.starts_with(PREFIX) || ["HOST", "PORT"].contains(&word);
+    words.any(|word| is_ours(word) || SHARED_PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
+}
 
 /// Whether users other than the owner and the group of a file can read it.
 pub fn is_readable_by_others(path: &Path) -> bool {

@@ -14,8 +14,8 @@ use super::read::text_of;
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::{Config, OwnGateway};
 use super::values::{
-    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, own_number,
-    read_number, shortened_id, shown, token, twilio_sid, url_part,
+    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, is_twilio_sid,
+    own_number, read_number, shortened_id, shown, token, url_part,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional};
 use crate::gateway::{
@@ -43,7 +43,7 @@ pub struct Variables {
     #[serde(deserialize_with = "token", serialize_with = "hidden")]
     pub captcha_secret: Option<SecretString>,
     /// The account's SID.
-    #[serde(deserialize_with = "twilio_sid::<'A', 'C', _>", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
     twilio_account_sid: Option<String>,
     /// The account's auth token.
     #[serde(deserialize_with = "token", serialize_with = "hidden")]
@@ -52,7 +52,7 @@ pub struct Variables {
     #[serde(deserialize_with = "sender", serialize_with = "shown_sender")]
     twilio_phone_number: Option<String>,
     /// A messaging service instead of a number.
-    #[serde(deserialize_with = "twilio_sid::<'M', 'G', _>", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
     twilio_messaging_service_sid: Option<String>,
     /// The SID of a Verify service.
     #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
@@ -107,6 +107,11 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
+    /// Whether Twilio itself answers, whose ids have forms that those of a private gateway need not have.
+    fn is_twilio(&self) -> bool {
+        self.twilio_base_url.as_deref().is_none_or(is_twilio_host)
+    }
+
     fn twilio(&self, inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
         let has_sender = ["PHONE_NUMBER", "MESSAGING_SERVICE_SID", "SERVICES_ID", "VOICE_NUMBER"];
         let has_sender = has_sender.into_iter().any(|name| c.is_given(&format!("TWILIO_{name}")));
@@ -119,10 +124,15 @@ impl Variables {
         let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
         let is_usable = is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c);
         let (true, Some(sid), Some(token)) = (is_usable, sid, token) else { return Vec::new() };
+        if self.is_twilio() {
+            check_sid("AC", "TWILIO_ACCOUNT_SID", Some(sid), c);
+            check_sid("MG", "TWILIO_MESSAGING_SERVICE_SID", self.twilio_messaging_service_sid.as_ref(), c);
+            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_ref(), c);
+        }
         let api = self.twilio_base_url.as_deref().unwrap_or("https://api.twilio.com");
         warn_if_exposed("TWILIO_BASE_URL", api, c);
         // Twilio's own APIs have different hosts; a replacement of Twilio has one for all.
-        let host = if is_twilio_host(api) { "://verify." } else { "://api." };
+        let host = if self.is_twilio() { "://verify." } else { "://api." };
         let of_verify = api.replacen("://api.", host, 1);
         // A messaging service comes before a number.
         let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
@@ -150,6 +160,11 @@ impl Variables {
         });
         [messages, voice, verify].into_iter().flatten().collect()
     }
+}
+
+fn check_sid(prefix: &str, variable: &str, sid: Option<&String>, c: &mut Config) {
+    let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
+    c.wrong_if(sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)), variable, problem);
 }
 
 fn warn_if_exposed(variable: &str, url: &str, c: &mut Config) {
@@ -242,6 +257,10 @@ pub fn assemble(
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
     gateways.leave_out_unused(calls, c);
+    // Files of the Redis version have an id that nothing uses.
+    if variables.is_twilio() && gateways.routing.names(GatewayName::TwilioVerify) {
+        check_sid("VA", "TWILIO_SERVICES_ID", variables.twilio_services_id.as_ref(), c);
+    }
     check_channels(&gateways, calls, c);
     Some((gateways, origin))
 }

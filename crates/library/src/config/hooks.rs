@@ -5,8 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::errors::hint;
+use super::services::ConfiguredService;
+use super::sources::Config;
 use super::values::hidden;
-use crate::domain::{ServiceId, checked};
+use crate::domain::{ServiceId, Sid, SidKind, checked};
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -66,4 +69,24 @@ fn hook_keys(text: &str, decode: fn(&str) -> Option<Vec<u8>>) -> Option<Vec<Hook
     };
     let keys = entries.map(key).collect::<Option<Vec<_>>>()?;
     (!keys.is_empty()).then_some(keys)
+}
+
+impl HookSettings {
+    /// Notes keys whose service cannot exist. One made over the API is known only to the data directory. What is before the colon
+    /// is not repeated: it may be a part of a key.
+    pub fn validate(&self, services: &[ConfiguredService], c: &mut Config) {
+        let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
+        let is_known =
+            |name: &str| known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some();
+        for (variable, keys) in [
+            ("SUPABASE_HOOK_SECRETS", &self.supabase),
+            ("ZITADEL_HOOK_KEYS", &self.zitadel),
+            ("LOGTO_HOOK_KEYS", &self.logto),
+        ] {
+            for key in keys.iter().filter(|key| !is_known(&key.service)) {
+                let what = "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...)";
+                c.wrong(variable, format!("{what}{}", hint(&key.service, known())));
+            }
+        }
+    }
 }

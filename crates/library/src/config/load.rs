@@ -195,6 +195,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let account = account_of(&variables, c);
     let guards = services.iter().map(|service| &service.guard).chain([&inputs.guard]);
     checks::prices(guards, &pricing, c);
+    hooks.validate(&services, c);
     // Without an address there was an error.
     let (listen, origin) = listen.unwrap_or_default();
     c.row("listen address", listen.to_string(), &origin);

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use super::errors::hint;
 use super::read::text_of;
 use super::sources::{Config, GATEWAYS_PREFIX as PREFIX};
 use super::values::{NOT_SHOWN, is_exposed};
 use crate::domain::{Channel, GatewayName};
-use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe};
+use crate::gateway::{CodeClass, HttpGatewaySettings, Recipe, RecipeSetting};
 
 const KEY: &str = "gateways";
 
@@ -50,7 +51,7 @@ fn read_gateway(
     let mut shown = Map::from_iter([("recipe".to_owned(), "its own".into())]);
     match &given_recipe {
         Some(Value::Object(recipe)) => {
-            for member in ["headers", "json", "form", "account"] {
+            for member in ["headers", "json", "form", "url", "account"] {
                 let value = recipe.get(member).unwrap_or(&Value::Null);
                 check_request((&format!("{path}.{member}"), member), value, c);
             }
@@ -147,7 +148,9 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Config) -> Option<Recip
                 members.into_iter().partition(|(name, _)| OF_RECIPE.contains(&name.as_str()));
             let recipe: Option<Recipe> = c.object(&path, own.into());
             let gateway = c.object(&path, request.into());
-            Some(Recipe { gateway: gateway?, ..recipe? })
+            let recipe = Recipe { gateway: gateway?, ..recipe? };
+            check_settings(&path, &recipe, c);
+            Some(recipe)
         }
         _ => {
             let problem = "it must be the name of a recipe, such as \"vonage\", or an object; `onceward gateways` lists them";
@@ -157,7 +160,19 @@ fn read_recipe(path: &str, given: Option<Value>, c: &mut Config) -> Option<Recip
     }
 }
 
-/// Refuses credentials that are written out in the request of a recipe: texts without a placeholder.
+/// Refuses settings of a recipe in the configuration that are credentials in clear, or could be.
+fn check_settings(path: &str, recipe: &Recipe, c: &mut Config) {
+    for (name, RecipeSetting { default, secret, .. }) in &recipe.settings {
+        let path = format!("{path}.settings.{name}");
+        if *secret && default.as_ref().is_some_and(|default| !default.is_empty()) {
+            c.wrong(&path, "it is a credential with a default, and credentials do not belong in a configuration. Remove the default");
+        } else if !*secret && is_named_as_secret(name) {
+            c.wrong(&path, "it looks like a credential: add \"secret\": true");
+        }
+    }
+}
+
+/// Refuses credentials that are written out in the request of a recipe: texts, and queries of URLs, without a placeholder.
 fn check_request((path, name): (&str, &str), value: &Value, c: &mut Config) {
     match value {
         Value::Object(members) => {
@@ -170,7 +185,12 @@ fn check_request((path, name): (&str, &str), value: &Value, c: &mut Config) {
             let text = text_of(leaf).unwrap_or_default();
             let problem = "this looks like a credential, and credentials do not belong in a configuration. Give the recipe a \
                            setting with \"secret\": true, such as token, and put {token} in its place";
-            c.wrong_if(is_named_as_secret(name) && !text.is_empty() && !text.contains('{'), path, problem);
+            let query = text.split_once('?').filter(|_| text.contains("://")).map_or("", |(_, query)| query);
+            let mut pairs =
+                form_urlencoded::parse(query.as_bytes()).chain([(name.into(), text.as_str().into())]);
+            let is_clear = |text: &str| !text.is_empty() && !text.contains('{');
+            let has_secret = pairs.any(|(name, text)| is_named_as_secret(&name) && is_clear(&text));
+            c.wrong_if(has_secret, path, problem);
         }
     }
 }

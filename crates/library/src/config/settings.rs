@@ -27,7 +27,7 @@ use super::sources::{Config, OwnGateway};
 use super::templates::Template;
 use super::traces::TraceSettings;
 use super::values::{
-    ListenAddress, base_url, header, host, networks, origins, region, shown, twilio_sid, web_domain,
+    ListenAddress, base_url, header, host, networks, origins, region, shown, url_part, web_domain,
 };
 use crate::domain::{
     Channel, CodeLength, DAY, GatewayName, Locale, LockoutTime, MINUTE, Region, Routing, SECOND, Time, Whole,
@@ -179,7 +179,7 @@ pub struct Inputs {
     /// Approved WhatsApp template of Twilio (HX...), whose first variable is the code.
     ///
     /// Without it WhatsApp delivers only to people who have written within the last day.
-    #[serde(deserialize_with = "twilio_sid::<'H', 'X', _>")]
+    #[serde(deserialize_with = "url_part")]
     pub whatsapp_content_sid: Option<String>,
     /// Rules of all services, except those that a service sets, and budgets of all services together.
     pub guard: GuardSettings,

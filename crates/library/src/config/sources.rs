@@ -329,10 +329,16 @@ impl Config {
                 }
             } else if let Some(meant) = self.meant(&name) {
                 self.put(&meant, text.into(), origin);
-            } else if name.starts_with(PREFIX) {
+            } else if name.starts_with(PREFIX) || self.is_slip(&name) {
                 self.note_unknown(&name, &origin);
             }
         }
+    }
+
+    /// Other programs have variables of gateways too: only a likely slip is worth a word.
+    fn is_slip(&self, name: &str) -> bool {
+        let is_shared = SHARED_PREFIXES.iter().any(|prefix| name.starts_with(&prefix[..prefix.len() - 1]));
+        is_shared && self.known.keys().any(|known| strsim::damerau_levenshtein(name, known) <= 2)
     }
 
     /// `HOST`, as the tutorial's project sets it.

@@ -172,18 +172,7 @@ pub fn page_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Er
     optional(from, must_be, |text| Url::parse(text).ok().filter(is_page_url))
 }
 
-/// An id at Twilio, which begins with these two letters. No secret, but a token is easily pasted into the wrong variable.
-pub fn twilio_sid<'de, const A: char, const B: char, D: Deserializer<'de>>(
-    from: D,
-) -> Result<Option<String>, D::Error> {
-    let must_be = format!("{A}{B} and 32 hexadecimal digits, as Twilio's console shows it");
-    optional(from, &must_be, |text| {
-        let digits = text.strip_prefix(A)?.strip_prefix(B)?;
-        (digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_owned())
-    })
-}
-
-/// An id that becomes part of a URL, and must not be able to change the path. Files of the Redis version have any.
+/// An id that becomes part of a URL, and must not be able to change the path. A private gateway may have any.
 pub fn url_part<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     optional(from, "1 to 64 letters, digits, hyphens and underscores", |text| {
         is_name(text).then(|| text.to_owned())
@@ -236,6 +225,13 @@ fn is_word(text: &str, least: usize, most: usize) -> bool {
 /// The id of a template of config.json, or of one that is built in.
 pub fn template_sid(name: &str) -> Sid {
     Sid::of_name(SidKind::Template, "template", name)
+}
+
+/// Whether a text looks as Twilio's ids with these two letters do. No secret, but a token is easily pasted into the wrong
+/// variable.
+pub fn is_twilio_sid(prefix: &str, sid: &str) -> bool {
+    let digits = sid.strip_prefix(prefix).filter(|digits| digits.len() == 32);
+    digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Whether Twilio itself answers there.
