@@ -263,24 +263,29 @@ fn log_send(request_id: &str, number: PhoneNumber, outcome: &SendOutcome) {
         SendOutcome::Sent { postponed: false, .. } => {
             return debug!(request_id, %number, outcome = "sent", "code sent");
         }
-        SendOutcome::Sent { .. } => "postponed",
-        SendOutcome::NumberRefused => "number-refused",
-        SendOutcome::GatewayFailed => "gateway-failed",
+        SendOutcome::Sent { .. } => {
+            let words = "code not sent yet, retried in the background";
+            return debug!(request_id, %number, outcome = "postponed", "{words}");
+        }
+        SendOutcome::NumberRefused => {
+            return info!(request_id, %number, outcome = "number-refused", "code not sent");
+        }
+        SendOutcome::GatewayFailed => {
+            let outcome = "gateway-failed";
+            return info!(request_id, %number, outcome, "code not sent, as far as is known");
+        }
         SendOutcome::Locked { .. } => "locked",
         SendOutcome::Limited(_) => "limited",
         SendOutcome::GuardRefused(_) => "refused-by-guard",
     };
-    if matches!(outcome, "number-refused" | "gateway-failed") {
-        return info!(request_id, %number, outcome, "code not sent");
-    }
     debug!(request_id, %number, outcome, "code not sent");
 }
 
 /// Logs a new lockout at info level: many of them are a sign of guessing.
 fn log_check(request_id: &str, number: PhoneNumber, outcome: CheckOutcome) {
-    let outcome = match outcome {
-        CheckOutcome::Approved => "approved",
-        CheckOutcome::Wrong { .. } => "wrong",
+    let (outcome, words) = match outcome {
+        CheckOutcome::Approved => ("approved", "code checked"),
+        CheckOutcome::Wrong { .. } => ("wrong", "code checked"),
         CheckOutcome::LockedNow { live, .. } => {
             let outcome = "locked-now";
             return info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
@@ -289,10 +294,10 @@ fn log_check(request_id: &str, number: PhoneNumber, outcome: CheckOutcome) {
             let outcome = "gateway-failed";
             return info!(request_id, %number, outcome, "code not checked by the provider");
         }
-        CheckOutcome::Locked { .. } => "locked",
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => "limited",
+        CheckOutcome::Locked { .. } => ("locked", "code not checked"),
+        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => ("limited", "code not checked"),
     };
-    debug!(request_id, %number, outcome, "code checked");
+    debug!(request_id, %number, outcome, "{words}");
 }
 
 /// What an outcome is answered as documented, as built, and by the tutorial's routes. Spelling and spacing are meant to be

@@ -50,13 +50,16 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
             all.merge(around(routes.group, app, routes.router))
         })
     };
-    // A proxy may leave the path of the public address in front of the paths of reports. Some characters mean variables.
+    // A proxy may leave the path of the public address in front of the paths of reports. A URL has no { there.
     let prefix = app.reports.as_ref().map_or("", ReportReceiver::path_prefix);
-    let reports = around(Group::CLOSED_TO_PAGES, app, callbacks::routes().router);
-    let is_left = !prefix.is_empty() && !prefix.contains(['{', '}', ':', '*']);
-    let reports = if is_left { Router::new().nest(prefix, reports) } else { Router::new() };
+    let routes = if served == ServedRoutes::All && !prefix.is_empty() {
+        let reports = around(Group::CLOSED_TO_PAGES, app, callbacks::routes().router);
+        routes.without_v07_checks().nest(prefix, reports)
+    } else {
+        routes
+    };
     let local = if served == ServedRoutes::Local { local::routes(app) } else { Router::new() };
-    routes.merge(reports).merge(local).merge(unknown).with_state(App::clone(app))
+    routes.merge(local).merge(unknown).with_state(App::clone(app))
 }
 
 /// The descriptions of all routes.

@@ -85,6 +85,7 @@ fn keyed(call: &Call, registry: &Registry) -> Result<Arc<Service>, Error> {
     if !caller.may(Scope::Messages, service.id) {
         return Err(Error {
             status: StatusCode::FORBIDDEN,
+            code: 20403,
             ..Error::hook("The API key lacks the scope messages.")
         });
     }
