@@ -202,7 +202,7 @@ impl App {
 /// Records what the simulator reports about its messages.
 async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifier) {
     while let Some(receipt) = receipts.recv().await {
-        // A report that comes while the number's shard restarts is lost, as a provider's may be.
+        // A report whose decision panics is lost, as a provider's may be.
         let _ = verifying.receive(receipt).await;
     }
 }

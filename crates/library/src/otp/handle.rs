@@ -207,7 +207,7 @@ impl Otp {
     /// ```
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] after [`Otp::stop`], and while a shard restarts; [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::Stopping`] after [`Otp::stop`], and once a shard has ended; [`Refusal::StoreUnavailable`] and
     /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
     pub async fn attempts(&self, query: &AttemptQuery) -> Result<Vec<ListedAttempt>, Refusal> {
         if self.engine.is_stopping() {

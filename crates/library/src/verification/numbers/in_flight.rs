@@ -100,7 +100,7 @@ pub struct Responder<T> {
     sender: oneshot::Sender<Result<T, Refusal>>,
 }
 
-/// Receives the reply. An error means that the shard dropped the command: it has failed and restarts.
+/// Receives the reply. An error means that the shard dropped the command: its decision has panicked.
 pub type PendingReply<T> = oneshot::Receiver<Result<T, Refusal>>;
 
 impl<T> Responder<T> {

@@ -200,7 +200,7 @@ impl Verifier {
         let Some(found) = self.attempts.log(log).await? else { return Ok(()) };
         let (responder, pending) = Responder::new(self.limit.acquire(log.service, true)?);
         self.submit(NumberKey::new(log.service, found.number), Request::Resume(log, responder));
-        // If the shard fails, it is due again after the restart, unless the send had begun.
+        // If the decision panics, it is due again after a restart, unless the send had begun.
         match pending.await {
             Ok(Err(refusal @ (Refusal::NumberBusy | Refusal::StoreUnavailable | Refusal::Stopping))) => {
                 Err(refusal)
