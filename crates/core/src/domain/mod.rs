@@ -61,7 +61,7 @@ pub use names::{friendly_name, is_name, note, one_line, short_name};
 pub use number_key::NumberKey;
 pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number};
-pub use routing::{Routing, RoutingEntry};
+pub use routing::{Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{Timestamp, minutes_up, seconds_up};
 pub use typed::meant;

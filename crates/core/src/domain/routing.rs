@@ -8,6 +8,7 @@
 //! a mistake, because it is the rest of a forgotten name or prefix.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::phone::DIGITS_MAX;
 use super::{GatewayName, PhoneNumber, plans};
@@ -53,14 +54,15 @@ impl Routing {
     /// there is none, such as missing credentials.
     ///
     /// # Errors
-    /// What is wrong, with the part that it is about.
+    /// [`RoutingError`] points at the part that is wrong.
     pub fn parse(
         setting: &str,
         gateway_of: impl Fn(Option<GatewayName>) -> Result<GatewayName, String>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, RoutingError> {
         let mut entries: Vec<RoutingEntry> = Vec::new();
         for part in setting.split(';') {
-            entries.push(entry(part, &entries, &gateway_of)?);
+            let entry = entry(part, &entries, &gateway_of);
+            entries.push(entry.map_err(|(part, words)| RoutingError::at(part, setting, words))?);
         }
         Ok(Self { entries })
     }
@@ -112,37 +114,47 @@ impl Routing {
 /// Twilio's Messages or Verify, as configured.
 const TWILIO: &str = "Twilio";
 
-fn entry(
-    part: &str,
+/// Reads one part. An error has the part of it that is wrong.
+fn entry<'a>(
+    part: &'a str,
     earlier: &[RoutingEntry],
     gateway_of: &impl Fn(Option<GatewayName>) -> Result<GatewayName, String>,
-) -> Result<RoutingEntry, String> {
+) -> Result<RoutingEntry, (&'a str, String)> {
     let (name, list) = part.split_once(':').map_or((part, None), |(name, list)| (name, Some(list)));
-    let name = name.trim();
+    let name = trimmed(name);
+    let fail = |words| Err((name, words));
     if name.is_empty() {
-        return Err("a provider is missing; write its name, or remove the separator".to_owned());
+        return fail("a provider is missing here; write its name, or remove the separator".to_owned());
     }
     let known = GatewayName::known().find(|known| known.as_str() == name);
     if known.is_none() && name != TWILIO {
-        return Err(unknown(name));
+        return fail(unknown(name));
     }
-    let gateway = gateway_of(known)?;
+    let gateway = gateway_of(known).map_err(|words| (name, words))?;
     if earlier.iter().any(|entry| entry.gateway == gateway) {
-        return Err(format!("{gateway} is listed already; give all of its prefixes in one place"));
+        return fail(format!("{gateway} is listed already; give all of its prefixes in one place"));
     }
     let mut prefixes: Vec<String> = Vec::new();
-    for part in list.into_iter().flat_map(|list| list.split(',')) {
-        let digits = prefix(part.trim())?;
+    for part in list.into_iter().flat_map(|list| list.split(',')).map(trimmed) {
+        let digits = prefix(part).map_err(|words| (part, words))?;
         let owner = earlier.iter().find(|entry| entry.prefixes.contains(&digits)).map(|entry| entry.gateway);
         if let Some(owner) = owner.or_else(|| prefixes.contains(&digits).then_some(gateway)) {
-            return Err(format!("the prefix +{digits} belongs to {owner} already"));
+            return Err((part, format!("the prefix +{digits} belongs to {owner} already")));
         }
         prefixes.push(digits);
     }
     Ok(RoutingEntry { gateway, prefixes })
 }
 
+/// Without the spaces at its ends. Of spaces alone, their end.
+fn trimmed(text: &str) -> &str {
+    text.trim_start().trim_end()
+}
+
 fn prefix(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("a prefix is missing here; write one such as +35987, or remove the separator".to_owned());
+    }
     let digits = text.strip_prefix('+').unwrap_or_default();
     let fits = (1..=DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     // No country code begins with a zero; therefore no number does.
@@ -166,6 +178,41 @@ fn unknown(text: &str) -> String {
     }
     let known: Vec<_> = names().collect();
     format!("there is no provider {text:?}; there are {}", known.join(", "))
+}
+
+/// The setting cannot be used. Printed with the setting and a line that points at the part:
+///
+/// ```text
+/// there is no provider "Twillio"; did you mean Twilio?
+///   Mada:+35987;Twillio
+///               ^^^^^^^
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutingError {
+    setting: String,
+    range: Range<usize>,
+    words: String,
+}
+
+impl RoutingError {
+    /// About `part`, a slice of the setting. It is empty where something is missing.
+    fn at(part: &str, setting: &str, words: String) -> Self {
+        let start = part.as_ptr().addr() - setting.as_ptr().addr();
+        Self { setting: setting.to_owned(), range: start..start + part.len(), words }
+    }
+}
+
+impl std::error::Error for RoutingError {}
+
+impl fmt::Display for RoutingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A line break or a tab in the setting would put the pointer under something else.
+        let shown: String = self.setting.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let width = |range: Range<usize>| self.setting.get(range).unwrap_or_default().chars().count();
+        let before = width(0..self.range.start);
+        let pointer = "^".repeat(width(self.range.clone()).max(1));
+        write!(f, "{}\n  {shown}\n  {:before$}{pointer}", self.words, "")
+    }
 }
 
 #[cfg(test)]
@@ -220,38 +267,54 @@ mod tests {
         }
     }
 
+    /// The setting, the part that the error points at (between `[` and `]`), and some of the words.
     const MISTAKES: &[(&str, &str)] = &[
-        ("", "a provider is missing"),
-        ("Twilio;", "a provider is missing"),
-        (":+359;Sinch", "a provider is missing"),
-        ("Twillio;Sinch", "did you mean Twilio?"),
-        ("Sinch;TwilioMesages", "did you mean TwilioMessages?"),
+        ("[]", "a provider is missing"),
+        ("Twilio;[]", "a provider is missing"),
+        ("[]:+359;Sinch", "a provider is missing"),
+        ("[Twillio];Sinch", "did you mean Twilio?"),
+        ("Sinch;[TwilioMesages]", "did you mean TwilioMessages?"),
         (
-            "Vonage",
+            "[Vonage]",
             "there are Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
         ),
-        ("ß∂ƒ;Sinch", "there is no provider"),
-        ("Twilio;Sinch;Twilio", "listed already"),
-        ("Mada:+1;Mada:+2", "listed already; give all of its prefixes in one place"),
-        ("Mada:", "\"\" is not a prefix"),
-        ("Mada: ;Twilio", "\"\" is not a prefix"),
-        ("Mada:35987", "is not a prefix"),
-        ("Mada:+", "is not a prefix"),
-        ("Mada:+0359", "the country code first"),
-        ("Mada:+1234567890123456", "1 to 15 digits"),
-        ("Mada:+359:+360", "is not a prefix"),
-        ("Mada:+٣٥٩", "is not a prefix"),
-        ("Mada:+359,+359", "belongs to Mada already"),
-        ("Mada:+359;Sinch:+1, +359", "the prefix +359 belongs to Mada already"),
-        ("TwilioMessages; Twilio :+1", "TwilioMessages is listed already"),
-        ("Twilio;Simulator", "the simulator is not wanted here"),
+        ("[ß∂ƒ];Sinch", "there is no provider"),
+        ("Twilio;Sinch;[Twilio]", "listed already"),
+        ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
+        ("Mada:[]", "a prefix is missing"),
+        ("Mada: [];Twilio", "a prefix is missing"),
+        ("Mada:[35987]", "is not a prefix"),
+        ("Mada:[+]", "is not a prefix"),
+        ("Mada:[+0359]", "the country code first"),
+        ("Mada:[+1234567890123456]", "1 to 15 digits"),
+        ("Mada:[+359:+360]", "is not a prefix"),
+        ("Mada:[+٣٥٩]", "is not a prefix"),
+        ("Mada:+359,[+359]", "belongs to Mada already"),
+        ("Mada:+359;Sinch:+1, [+359]", "the prefix +359 belongs to Mada already"),
+        ("TwilioMessages; [Twilio] :+1", "TwilioMessages is listed already"),
+        ("Twilio;[Simulator]", "the simulator is not wanted here"),
     ];
 
     #[test]
-    fn a_mistake_is_named() {
-        for (setting, words) in MISTAKES {
-            let error = Routing::parse(setting, resolver).expect_err(setting);
-            assert!(error.contains(words), "{setting}: {error}");
+    fn a_mistake_is_pointed_at() {
+        for (marked, words) in MISTAKES {
+            let (start, end) = (marked.find('[').expect("["), marked.find(']').expect("]") - 1);
+            let setting = marked.replace(['[', ']'], "");
+            let error = Routing::parse(&setting, resolver).expect_err(marked);
+            assert_eq!(error.range, start..end, "{marked}: {error}");
+            assert!(error.words.contains(words), "{marked}: {error}");
+            assert!(!error.words.contains('\n'), "{marked}: {error}");
         }
+    }
+
+    #[test]
+    fn an_error_quotes_the_setting_with_a_pointer_below_the_part() {
+        let shown = |setting| Routing::parse(setting, resolver).expect_err("a mistake").to_string();
+        assert_eq!(
+            shown("Mada:+35987;Twillio"),
+            "there is no provider \"Twillio\"; did you mean Twilio?\n  Mada:+35987;Twillio\n              ^^^^^^^"
+        );
+        assert!(shown("Twilio;").ends_with("\n  Twilio;\n         ^"));
+        assert!(shown("Twilio;\tßeta;\nMada").ends_with("\n  Twilio; ßeta; Mada\n          ^^^^"));
     }
 }

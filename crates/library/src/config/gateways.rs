@@ -274,7 +274,9 @@ impl GatewaySettings {
         let twilio = [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
         let (routing, origin) = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
             let read = Routing::parse(text, |name| self.stands_for(name, calls));
-            let noted = read.map_err(|problem| c.wrong("otp-sms-provider", problem));
+            let noted = read.map_err(|problem| {
+                c.wrong("otp-sms-provider", problem.to_string().replace('\n', "\n    "));
+            });
             (noted.ok()?, c.origin("otp-sms-provider"))
         } else if !self.own.is_empty() {
             let entry = |own: &OwnGateway| RoutingEntry { gateway: own.name, prefixes: Vec::new() };

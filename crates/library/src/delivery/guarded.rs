@@ -1,8 +1,10 @@
 //! One gateway behind its concurrency limiter and its circuit breaker.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -62,8 +64,8 @@ impl GuardedGateway {
         }
     }
 
-    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time. Its span is a
-    /// child of `parent`.
+    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time, or for a panic: the
+    /// number of a message or check that is never settled would stay busy. Its span is a child of `parent`.
     pub async fn request<T>(
         &self,
         operation: GatewayOperation,
@@ -76,7 +78,12 @@ impl GuardedGateway {
             |parent: &SpanContext| parent.child(format!("{name} {}", gateway.as_str()), SpanKind::Client);
         let span = parent.and_then(child);
         let stopwatch = Stopwatch::start();
-        let answer = timeout_at(end, request).await.ok();
+        let answered = timeout_at(end, AssertUnwindSafe(request).catch_unwind()).await;
+        let answer = answered.ok().and_then(|answer| {
+            answer
+                .inspect_err(|_panic| tracing::error!(gateway = gateway.as_str(), name, "gateway panicked"))
+                .ok()
+        });
         let outcome = match &answer {
             Some(Ok(_)) => GatewayEnd::Ok,
             Some(Err(error)) => error.class.into(),

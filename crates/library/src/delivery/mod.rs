@@ -6,9 +6,9 @@
 //! that every message of one verification carries the same code. The exception are gateways that make codes of their
 //! own: before and after one of them a new code begins.
 //!
-//! `results` learns what came of messages. `run` is one message's way over the gateways of a channel, the channels that stand in for it and the steps of the
-//! workflow, with its end; `log` has its log lines. The decisions are in files without I/O: `plan` and
-//! `breaker`.
+//! `results` learns what came of messages. `run` is one message's way over the gateways of a channel, the channels that
+//! stand in for it and the steps of the workflow, with its end; `log` has its log lines. The decisions are in files
+//! without I/O: `plan` and `breaker`.
 
 pub mod attempts;
 mod breaker;

@@ -15,6 +15,9 @@ use crate::store::{advice, create_durably};
 /// The key's file in the data directory: 64 hex digits and a line end.
 const FILE_NAME: &str = "server.key";
 
+/// Files with a secret whose write is under way begin so.
+const UNFINISHED: &str = ".unfinished-secret-";
+
 /// Longest key file that is read: the digits and some white space.
 const FILE_MAX: u64 = 256;
 
@@ -125,7 +128,13 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
 /// Writes a file that only its owner can read, durably and as a whole. It may take the place of another.
 pub(super) fn write_secret(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
     let directory = path.parent().unwrap_or(path);
-    let mut file = NamedTempFile::new_in(directory)?;
+    // Only the owner of the data replaces: a crash has left the others.
+    for file in fs::read_dir(directory)?.flatten().filter(|_| replaces) {
+        if file.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
+            fs::remove_file(file.path())?;
+        }
+    }
+    let mut file = NamedTempFile::with_prefix_in(UNFINISHED, directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     // By calls of libc, which the test of power losses notes; those of tempfile are none.
@@ -167,6 +176,14 @@ mod tests {
         let found = load_or_create(&data, None).expect("a key");
         assert_eq!(made.expose(), found.expose());
         assert_eq!(fs::read_dir(&data).expect("the directory").count(), 1, "nothing else is left behind");
+    }
+
+    #[test]
+    fn what_a_crash_has_left_of_a_secret_goes_with_the_next_that_is_replaced() {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join(format!("{UNFINISHED}1")), "half").expect("a file");
+        write_secret(&dir.path().join("account.env"), b"whole", true).expect("written");
+        assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1);
     }
 
     #[test]

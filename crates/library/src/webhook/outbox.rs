@@ -6,9 +6,11 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use rand::Rng as _;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
@@ -397,7 +399,14 @@ async fn attempt(weak: &Weak<Outbox>, endpoint: Endpoint, line: &Line, key: Reco
     let Some(delivery) = due.into_iter().find(|delivery| delivery.webhook == endpoint.1) else {
         return Some(());
     };
-    let posted = weak.upgrade()?.deliver(&delivery, at).await;
+    let outbox = weak.upgrade()?;
+    // One without an end would keep the verification busy until a restart.
+    let posted = AssertUnwindSafe(outbox.deliver(&delivery, at)).catch_unwind().await;
+    drop(outbox);
+    let posted = posted.unwrap_or_else(|_panic| {
+        tracing::error!(event = %delivery.event.id, "webhook attempt panicked");
+        Posted::not_answered((AttemptError::Broken, "a defect of this server, which its log has"))
+    });
     let (id, webhook, result) = (delivery.event.id, delivery.webhook, posted.clone());
     let conclude = move |_: &Arc<Outbox>, view: &mut Transaction<'_>| {
         let mut record = view.get::<EventRecord>(key.id)?;

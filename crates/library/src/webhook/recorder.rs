@@ -279,7 +279,8 @@ impl NumberEvents<'_, '_> {
             detail: String::new(),
             tags: BTreeMap::new(),
         };
-        let is_announced = self.record.deliveries.iter().any(|of| of.event.kind == EventType::Created);
+        let is_first = |of: &Delivery| matches!(of.event.kind, EventType::Created | EventType::Sent);
+        let is_announced = self.record.deliveries.iter().any(is_first);
         ExpectedEnd { event, expires: now, is_announced }
     }
 
@@ -312,11 +313,12 @@ impl NumberEvents<'_, '_> {
     }
 
     /// The verification has ended. The events of its beginning come first: a check may be faster than the gateway's answer
-    /// to the send, and there may have been no room for them then.
+    /// to the send, and there may have been no room for them then. After an end that is recorded they do not come again.
     fn ended(&mut self, kind: EventType, verification: &Verification) {
         let (now, channel) = (self.view.now(), verification.counted.map_or(Channel::Sms, |of| of.channel));
+        let may_begin = self.record.end.is_some() || self.before.deliveries.is_empty();
         let end = self.record.end.take().unwrap_or_else(|| self.new_end(channel));
-        if !end.is_announced {
+        if may_begin && !end.is_announced {
             self.emit(end.event(EventType::Created, now));
             // Only a right code proves that the message was sent.
             if kind == EventType::Approved {

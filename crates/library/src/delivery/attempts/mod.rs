@@ -1,8 +1,8 @@
 //! Delivery attempts: the status of each message, and planned messages.
 //!
-//! One record for each verification, with a row for each attempt, in the slot of its number. It is written in the
-//! commit of the decision about the number. `numbers` makes the planned
-//! sends when their shard says that they are due. This module reads, lists and removes records.
+//! One record for each verification, with a row for each attempt, in the slot of its number, and in no other: an erasure
+//! and the attempts of one verification rest on that. It is written in the commit of the decision about the number.
+//! `numbers` makes the planned sends when their shard says that they are due. This module reads, lists and removes records.
 
 mod list;
 mod log;
@@ -117,8 +117,7 @@ impl Attempts {
             let Some(VerificationAddress { service, number, name }) = address.filter(is_visible) else {
                 return Ok(());
             };
-            // The slot of the record is unknown, because an import under another server key moves the number to another
-            // slot.
+            // The name leaves the slot open.
             let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
             let found = self.read(keys).await?;
             found.filter(|row| row.number == number && query.fits(row)).for_each(visit);

@@ -32,6 +32,9 @@ async fn the_holder_says_whether_a_code_is_right_or_may_have_been_looked_at() {
         assert_eq!(world.checks(TwilioVerify).await, result, "{answer:?}");
     }
     let world = world();
+    // A gateway without an answer to give panics.
+    assert_eq!(world.checks(TwilioVerify).await, CheckResult::Unknown);
+    let world = self::world();
     world.provider.says(TwilioVerify, 3_600_000, Ok(Verdict::Approved));
     assert_eq!(world.checks(TwilioVerify).await, CheckResult::Unknown);
     assert_eq!(world.elapsed_ms(), 10_000);

@@ -59,6 +59,21 @@ async fn a_webhook_that_is_made_is_told_with_its_fields() {
 }
 
 #[tokio::test]
+async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
+    let registry = World::new().open().await;
+    let service = registry.create_service(named("Shop")).await.expect("a service").sid;
+    let by = registry.on_behalf_of(registry.author(Actor::new("account", None, None), None));
+    for _ in 0..500 {
+        let made = by.create_webhook(service, webhook(&["*"])).await.expect("created");
+        by.delete_webhook(service, made.sid).await.expect("deleted");
+    }
+    let entries = everything(&registry).await.records;
+    assert_eq!(entries.iter().map(|entry| entry.times).sum::<u32>(), 1_000);
+    assert_eq!(entries.iter().filter(|entry| entry.resource().is_some()).count(), 255);
+    assert!(entries.len() <= 256, "{}", entries.len());
+}
+
+#[tokio::test]
 async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
     let registry = World::new().open().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
