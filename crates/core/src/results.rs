@@ -1,6 +1,6 @@
 //! What came of messages, by service, country, channel and gateway, and the order of gateways that follows from it.
 //!
-//! A message ends when its code is entered, or when it can be no more. The order is drawn: each gateway from the Beta
+//! A message ends when its code can be entered no more. The order is drawn: each gateway from the Beta
 //! distribution of its conversion (Thompson sampling), less what its price counts. Therefore a gateway of which little is
 //! known is tried, and one that is known to be worse is not.
 
@@ -178,8 +178,8 @@ impl Rates {
 pub struct Results {
     /// What is known.
     pub rates: Rates,
-    /// Messages that have not ended, the next one to end first.
-    pending: BTreeMap<Key, VecDeque<(Timestamp, PhoneNumber)>>,
+    /// Messages that have not ended, the next one to end first, and whether their code was entered.
+    pending: BTreeMap<Key, VecDeque<(Timestamp, PhoneNumber, bool)>>,
 }
 
 impl Results {
@@ -191,25 +191,30 @@ impl Results {
     /// A message has left, or may have. Its code can be entered until `ends`.
     pub fn sent(&mut self, key: Key, number: PhoneNumber, ends: Timestamp) {
         let pending = self.pending.entry(key).or_default();
-        if pending.len() < MOST {
-            pending.push_back((ends, number));
+        // Of too many the oldest is not known.
+        if pending.len() >= MOST {
+            pending.pop_front();
+        }
+        pending.push_back((ends, number, false));
+    }
+
+    /// The code of a message was entered: it counts when it ends, like the others, or a young one would count for more.
+    /// Which of the messages that have not ended that was makes no difference.
+    pub fn verified(&mut self, key: Key) {
+        let pending = self.pending.get_mut(&key).into_iter().flatten();
+        if let Some((.., is_verified)) = pending.rev().find(|(.., is_verified)| !is_verified) {
+            *is_verified = true;
         }
     }
 
-    /// The code of a message was entered. Which of the messages that have not ended that was makes no difference.
-    pub fn verified(&mut self, key: Key, now: Timestamp) {
-        if self.pending.get_mut(&key).and_then(VecDeque::pop_back).is_some() {
-            self.rates.add(key, [1.0, 1.0], now);
-        }
-    }
-
-    /// Ends the messages whose code cannot be entered any more. Returns the gateways that have fallen by them.
+    /// Ends the messages whose time is over. Returns the gateways that have fallen by them.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Fall> {
         let (mut falls, rates) = (Vec::new(), &mut self.rates);
         self.pending.retain(|key, pending| {
-            while let Some((ends, number)) = pending.front().copied().filter(|(ends, _)| *ends <= now) {
+            while let Some((ends, number, is_verified)) = pending.front().copied().filter(|of| of.0 <= now) {
                 pending.pop_front();
-                let Some(rate) = rates.add(*key, [1.0, 0.0], ends) else { continue };
+                let ended = [1.0, f64::from(u8::from(is_verified))];
+                let Some(rate) = rates.add(*key, ended, ends) else { continue };
                 let fall = rate.fall().map(|was| [was, conversion(rate.recent)]);
                 falls.extend(fall.map(|from_to| Fall { of: *key, number, from_to }));
             }
@@ -351,21 +356,21 @@ mod tests {
     }
 
     #[test]
-    fn a_message_counts_once_when_its_code_is_entered_or_ends() {
+    fn a_message_counts_once_when_its_code_ends() {
         let mut results = Results::default();
         let life = Duration::from_secs(600);
         for last in 0..3 {
             results.sent((LANE, A), number(last), NOW.plus(life));
         }
-        results.verified((LANE, A), NOW);
+        results.verified((LANE, A));
         // Of a message that is not known, such as one of before a start.
-        results.verified((LANE, B), NOW);
+        results.verified((LANE, B));
         let counts = |results: &Results| {
             let [messages, verified] = results.rates.of((LANE, A), NOW).long;
             format!("{verified:.0} of {messages:.0}")
         };
         assert!(results.expire(NOW).is_empty());
-        assert_eq!(counts(&results), "1 of 1");
+        assert_eq!(counts(&results), "0 of 0");
         assert!(results.expire(NOW.plus(life)).is_empty());
         assert_eq!(counts(&results), "1 of 3");
         assert_eq!(results.rates.of((LANE, B), NOW).long[0].to_bits(), 0);

@@ -1,13 +1,6 @@
 //! What came of the messages of each gateway in each country, and what an order by results saves.
 
-use askama::Template;
-use schemars::JsonSchema;
-use serde::Deserialize;
-
-use super::list::{self, List};
-use super::page::{AdminRequest, PageResult};
-use super::words::{grouped, money};
-use crate::http::values;
+use super::prelude::*;
 use crate::node::GatewayResults;
 
 /// The filters of the list.

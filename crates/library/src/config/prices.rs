@@ -76,15 +76,19 @@ impl Prices {
         price.or_else(|| self.0.values().max().copied()).unwrap_or(0)
     }
 
-    /// The price of a message, if the table has one for its country or for all others.
+    /// The price of a message, if the table has one for its country or for all others: the highest of all gateways.
     pub fn known(&self, country: Option<Region>, channel: Channel) -> Option<u64> {
-        self.by(None, country, channel)
+        let own = self
+            .0
+            .iter()
+            .filter(|((of, on, by), _)| by.is_some() && *on == channel && (of.is_none() || *of == country));
+        self.by(None, country, channel).max(own.map(|(_, price)| *price).max())
     }
 
     /// The price of a message by a gateway, where it has its own.
     pub fn of_gateway(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> u64 {
         let own = gateway.and_then(|_| self.by(gateway, country, channel));
-        own.unwrap_or_else(|| self.of(country, channel))
+        own.or_else(|| self.by(None, country, channel)).unwrap_or_else(|| self.of(country, channel))
     }
 
     fn by(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> Option<u64> {
@@ -197,6 +201,8 @@ mod tests {
         );
         assert_eq!(price("acme", "FR"), 80_000, "the highest");
         assert_eq!(prices.of(Region::parse("DE"), Channel::Sms), 80_000);
+        let dear = Prices::deserialize(&json!({ "*": { "sms": "0.01", "sms:acme": 1 } })).expect("prices");
+        assert_eq!(dear.of(None, Channel::Sms), 1_000_000, "a budget counts the highest");
         assert_eq!(serde_json::to_value(&prices).expect("JSON"), given);
     }
 

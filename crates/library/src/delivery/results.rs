@@ -55,19 +55,22 @@ impl Results {
 
     /// Learns of a message that has left, or of a code that was entered. Codes that other systems check do not count.
     pub fn learn(&self, fact: &Fact) {
-        let (now, mut learned) = (self.clock.now(), self.learned.lock());
-        match *fact {
-            Fact::Left { recipient: of, channel, gateway, ends } if !of.is_carried => {
-                learned.0.sent((lane(of, channel), gateway), of.number, ends);
-            }
-            Fact::Verification { recipient: of, channel, gateway: Some(gateway), step: Approved, .. }
-                if !of.is_carried =>
-            {
-                learned.0.verified((lane(of, channel), gateway), now);
+        let (of, channel, gateway, ends) = match *fact {
+            Fact::Left { recipient, channel, gateway, ends } => (recipient, channel, gateway, Some(ends)),
+            Fact::Verification { recipient, channel, gateway: Some(gateway), step: Approved, .. } => {
+                (recipient, channel, gateway, None)
             }
             _ => return,
+        };
+        if of.is_carried {
+            return;
         }
-        let is_old = now.since(learned.1) >= PUBLISHED_EVERY;
+        let (key, mut learned) = ((lane(of, channel), gateway), self.learned.lock());
+        match ends {
+            Some(ends) => learned.0.sent(key, of.number, ends),
+            None => learned.0.verified(key),
+        }
+        let is_old = self.clock.now().since(learned.1) >= PUBLISHED_EVERY;
         drop(learned);
         if is_old {
             self.publish();

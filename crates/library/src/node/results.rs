@@ -56,6 +56,8 @@ impl Running {
             }
         }
         for ((of, country, channel), mut names) in lanes {
+            // The draws of many lanes would hold up others.
+            tokio::task::yield_now().await;
             let lane = Lane { service: Some(of), country, channel };
             let offers = self.delivery.offers(lane);
             let shares = rates.shares(lane, &offers, now);

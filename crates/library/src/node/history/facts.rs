@@ -13,7 +13,10 @@ use crate::observe::metrics::{Fact, SendEnd, VerificationStep};
 pub(super) fn counts_of(fact: &Fact, pricing: &Pricing) -> Option<(ServiceId, Group, Counts)> {
     let (mut counts, mut parts) = (Counts::default(), 0);
     let (recipient, channel, gateway) = match *fact {
-        Fact::Left { .. } => return None,
+        Fact::Left { recipient, channel, gateway, .. } => {
+            counts.left = u64::from(!recipient.is_carried);
+            (recipient, channel, Some(gateway))
+        }
         Fact::Verification { recipient, channel, gateway, step, took } => {
             *match step {
                 VerificationStep::Begun => &mut counts.begun,
@@ -21,7 +24,8 @@ pub(super) fn counts_of(fact: &Fact, pricing: &Pricing) -> Option<(ServiceId, Gr
                 VerificationStep::Approved => &mut counts.verified,
                 VerificationStep::Canceled => return None,
             } = 1;
-            counts.entered = took.filter(|_| counts.verified > 0).map(Delays::of).unwrap_or_default();
+            let took = took.filter(|_| counts.verified > 0 && !recipient.is_carried);
+            counts.entered = took.map(Delays::of).unwrap_or_default();
             (recipient, channel, gateway)
         }
         Fact::Send(send) => {

@@ -143,15 +143,12 @@ impl History {
         let hours_from = Resolution::Day.bucket(self.inner.clock.now()).minus(Resolution::Day.length());
         let mut rows = self.between(Resolution::Day, Timestamp::EPOCH, hours_from).await?;
         rows.extend(self.between(Resolution::Hour, hours_from, Timestamp::MAX).await?);
-        // Of a service whose codes are all checked elsewhere nothing is known.
-        let tried = totals(&rows, |of| of.service);
-        for Row { series: Series { service, group, start, .. }, counts } in rows {
-            let Group { country, channel, gateway: Some(gateway) } = group else { continue };
-            if tried[&service].tried == 0 {
-                continue;
-            }
-            let messages = counts.accepted + counts.failed_attempts.unknown;
-            let ended = [messages, counts.verified.min(messages)].map(float);
+        // The codes of this hour may be entered yet: it is one with the hour before.
+        let last = Resolution::Hour.bucket(self.inner.clock.now()).minus(Resolution::Hour.length());
+        let counted = totals(&rows, |of| (of.start.min(last), of.service, of.group));
+        for ((start, service, Group { country, channel, gateway }), counts) in counted {
+            let Some(gateway) = gateway.filter(|_| counts.left > 0) else { continue };
+            let ended = [counts.left, counts.entered.total().min(counts.left)].map(float);
             let lane = Lane { service: Some(service), country, channel };
             self.inner.results.restore((lane, gateway), ended, start);
         }

@@ -81,8 +81,10 @@ pub struct Counts {
     pub tried: u64,
     /// Verifications that were approved.
     pub verified: u64,
-    /// These by the time from the message to the code.
+    /// These by the time from the message to the code, without codes that other systems check.
     pub entered: Delays,
+    /// Messages that have left, or may have, without such codes.
+    pub left: u64,
     /// Messages that a gateway accepted.
     pub accepted: u64,
     /// Messages that arrived, by the time that they took.
@@ -193,7 +195,7 @@ macro_rules! sums {
 }
 
 sums! {
-    Counts: begun tried verified entered accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
+    Counts: begun tried verified entered left accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
     RefusedBy: guard budget rate_limit lockout verification;
     Failures: number configuration refused unavailable unknown;
 }

@@ -191,21 +191,23 @@ async fn a_region_without_a_country_is_kept_in_records_and_exports() {
 }
 
 #[tokio::test]
-async fn a_start_learns_the_results_of_services_whose_codes_are_checked() {
+async fn a_start_learns_results_without_codes_that_other_systems_check() {
     let world = World::new().await;
-    let (german, gateway) = (recipient(GERMANY), GatewayName::TwilioMessages);
-    let ended = async || {
-        world.history.restore_results().await.expect("rows");
-        let lane =
-            Lane { service: Some(german.service), country: Region::parse("DE"), channel: Channel::Sms };
-        let rates = world.history.results().rates();
-        rates.of((lane, gateway), START).long.map(|count| format!("{count:.1}"))
-    };
-    (0..10).for_each(|_| world.accepted());
-    assert_eq!(ended().await, ["0.0", "0.0"]);
-    world.step(german, Some(gateway), VerificationStep::Tried);
-    (0..4).for_each(|_| world.step(german, Some(gateway), VerificationStep::Approved));
-    assert_eq!(ended().await, ["10.0", "4.0"]);
+    let (german, gateway, channel) = (recipient(GERMANY), GatewayName::TwilioMessages, Channel::Sms);
+    for recipient in [german, NumberKey { is_carried: true, ..german }] {
+        for _ in 0..10 {
+            world.counts(&Fact::Left { recipient, channel, gateway, ends: START.plus(HOUR) });
+        }
+    }
+    let (recipient, took) = (german, Some(12 * SECOND));
+    for step in [VerificationStep::Tried, VerificationStep::Approved] {
+        let gateway = Some(gateway);
+        world.counts(&Fact::Verification { recipient, channel, gateway, step, took });
+    }
+    world.history.restore_results().await.expect("rows");
+    let lane = Lane { service: Some(german.service), country: Region::parse("DE"), channel };
+    let ended = world.history.results().rates().of((lane, gateway), START).long;
+    assert_eq!(ended.map(|count| format!("{count:.1}")), ["10.0", "1.0"]);
 }
 
 struct World {
