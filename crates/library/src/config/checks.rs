@@ -5,15 +5,30 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::errors::{ConfigErrors, quoted};
+use super::errors::{ConfigErrors, hint, quoted};
 use super::guard::GuardSettings;
-use super::prices::Pricing;
+use super::prices::{Prices, Pricing};
 use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};
 use super::values::{ListenAddress, is_exposed};
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
+use crate::gateway::ProviderSettings;
 use crate::template::{Finding, LocalText, TemplateSettings, Templates};
+
+/// Refuses prices of gateways that do not exist.
+pub fn prices_of_gateways(gateways: &GatewaySettings, pricing: &Pricing, c: &mut Config) {
+    let configured = gateways.providers.iter().map(ProviderSettings::name);
+    let configured: Vec<_> = configured.chain(gateways.own.iter().map(|own| own.name)).collect();
+    for name in pricing.prices.iter().flat_map(Prices::gateways) {
+        if !configured.contains(&name) && !GatewayName::ALL.contains(&name) {
+            let hint = hint(name.as_str(), configured.iter().map(|known| known.as_str()));
+            let known = configured.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", ");
+            let problem = format!("it has prices of {name}, which is no configured gateway ({known}){hint}");
+            c.wrong("prices", problem);
+        }
+    }
+}
 
 /// Refuses the simulator where other machines reach the server, unless the operator allows it: after the loss of a
 /// provider's variable it would show them codes. `origin` is that of the gateways, and `listen` the address with its own.

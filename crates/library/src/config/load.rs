@@ -178,6 +178,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
+        checks::prices_of_gateways(&gateways, &pricing, c);
         c.row("gateways", gateways.routing.to_string(), &origin);
         gateways
     });

@@ -85,6 +85,11 @@ impl Prices {
         self.by(None, country, channel).max(own.map(|(_, price)| *price).max())
     }
 
+    /// The gateways with prices of their own.
+    pub fn gateways(&self) -> impl Iterator<Item = GatewayName> {
+        self.0.keys().filter_map(|(.., gateway)| *gateway)
+    }
+
     /// The price of a message by a gateway, where it has its own.
     pub fn of_gateway(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> u64 {
         let own = gateway.and_then(|_| self.by(gateway, country, channel));

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::config::Pricing;
-use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
+use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Timestamp};
 use crate::observe::metrics::Fact;
 use crate::observe::metrics::VerificationStep::Approved;
 
@@ -55,10 +55,12 @@ impl Results {
 
     /// Learns of a message that has left, or of a code that was entered. Codes that other systems check do not count.
     pub fn learn(&self, fact: &Fact) {
-        let (of, channel, gateway, ends) = match *fact {
-            Fact::Left { recipient, channel, gateway, ends } => (recipient, channel, gateway, Some(ends)),
+        let (of, channel, gateway, ends, is_verified) = match *fact {
+            Fact::Left { recipient, channel, gateway, ends, is_verified } => {
+                (recipient, channel, gateway, Some(ends), is_verified)
+            }
             Fact::Verification { recipient, channel, gateway: Some(gateway), step: Approved, .. } => {
-                (recipient, channel, gateway, None)
+                (recipient, channel, gateway, None, true)
             }
             _ => return,
         };
@@ -66,9 +68,13 @@ impl Results {
             return;
         }
         let (key, mut learned) = ((lane(of, channel), gateway), self.learned.lock());
-        match ends {
-            Some(ends) => learned.0.sent(key, of.number, ends),
-            None => learned.0.verified(key),
+        if let Some(ends) = ends {
+            // Without the last digits: the number may be erased before it is told of.
+            let number = PhoneNumber::from_u64(of.number.as_u64() / 10_000 * 10_000);
+            learned.0.sent(key, number.unwrap_or(of.number), ends);
+        }
+        if is_verified {
+            learned.0.verified(key);
         }
         let is_old = self.clock.now().since(learned.1) >= PUBLISHED_EVERY;
         drop(learned);

@@ -196,7 +196,13 @@ async fn a_start_learns_results_without_codes_that_other_systems_check() {
     let (german, gateway, channel) = (recipient(GERMANY), GatewayName::TwilioMessages, Channel::Sms);
     for recipient in [german, NumberKey { is_carried: true, ..german }] {
         for _ in 0..10 {
-            world.counts(&Fact::Left { recipient, channel, gateway, ends: START.plus(HOUR) });
+            world.counts(&Fact::Left {
+                recipient,
+                channel,
+                gateway,
+                ends: START.plus(HOUR),
+                is_verified: false,
+            });
         }
     }
     let (recipient, took) = (german, Some(12 * SECOND));

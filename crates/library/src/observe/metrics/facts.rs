@@ -28,6 +28,8 @@ pub enum Fact {
         channel: Channel,
         gateway: GatewayName,
         ends: Timestamp,
+        /// Whether it was entered before the gateway had answered.
+        is_verified: bool,
     },
     /// A request for a message that a gateway did not accept, whether another gateway accepted the message or not.
     FailedAttempt {

@@ -4,7 +4,7 @@ use rand::Rng as _;
 
 use super::decision::{Decision, Next};
 use super::reply::{Reply, SendOutcome, VerificationSummary};
-use crate::delivery::attempts::{AttemptLog, PlannedSend};
+use crate::delivery::attempts::{AttemptLog, PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
@@ -215,8 +215,12 @@ pub(super) fn settle(
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(unused));
     facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
-    for &Attempt { channel, gateway, .. } in delivered.attempts.iter().filter(|of| of.may_have_left()) {
-        decision.count(Fact::Left { recipient: decision.key, channel, gateway, ends: permitted.expires() });
+    // A check may be faster than the gateway's answer: the code of the last message was entered.
+    let mut is_verified = log.as_ref().is_some_and(|log| log.verify == VerifyStatus::Success);
+    let (recipient, ends) = (decision.key, permitted.expires());
+    for &Attempt { channel, gateway, .. } in delivered.attempts.iter().rev().filter(|of| of.may_have_left()) {
+        decision.count(Fact::Left { recipient, channel, gateway, ends, is_verified });
+        is_verified = false;
     }
     if begins_again {
         return Next::SendAgain;
