@@ -91,13 +91,17 @@ impl Capacity {
         Usage { held: self.counts.lock().held.held(), limit: self.limit }
     }
 
-    /// Makes sure that a service may add a record, and frees expired ones if there is no room.
+    /// Makes sure that a service may add a record of the kind `R`, and frees expired ones if there is no room.
     ///
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
-    pub fn make_room(&self, service: ServiceId, view: &mut Transaction<'_>) -> Result<(), Refusal> {
+    pub fn make_room<R: Record>(
+        &self,
+        service: ServiceId,
+        view: &mut Transaction<'_>,
+    ) -> Result<(), Refusal> {
         if !self.has_room(service) {
-            view.sweep();
+            view.sweep::<R>();
         }
         if self.has_room(service) { Ok(()) } else { Err(self.full(service)) }
     }

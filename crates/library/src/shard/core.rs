@@ -311,8 +311,8 @@ impl Core {
             return;
         }
         let mut gone = self.tables.sweep(looks, now);
-        if !self.limits.keeps_expired {
-            // The store drops them by itself.
+        if !self.limits.keeps_expired && self.held.is_empty() {
+            // The store drops them by itself, and no earlier change of them is still to be told.
             self.tables.tell(&take(&mut gone));
         }
         gone.extend(self.tables.forget(now));

@@ -30,7 +30,7 @@ pub enum Refusal {
     /// The store is still being loaded.
     #[error("the server is starting")]
     Starting,
-    /// The server is stopping, or the shard that owns the subject is being restored.
+    /// The server is stopping, or a shard has ended, and the server with it.
     #[error("the server is stopping or restarting")]
     Stopping,
 }

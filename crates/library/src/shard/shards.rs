@@ -110,18 +110,23 @@ impl Shards {
         }
     }
 
-    /// Returns `false` if the checkpoint was aborted.
+    /// Returns `false` if the checkpoint was aborted, or the shard or the store has ended.
     async fn stream_slot(&self, slot: u8, to: &RecordStream) -> bool {
         let mut next = Some(first(slot, 0));
         while let Some(from) = next {
             let Some(turn) = to.turn().await else { return false };
             let read = move |view: &Transaction<'_>| view.tables.slice(from, SLICE_RECORDS, view.now());
-            if let Ok((slice, behind)) = self.read(slot, read).await {
-                to.give(turn, &slice);
-                next = behind;
-            } else {
+            match self.read(slot, read).await {
+                Ok((slice, behind)) => {
+                    to.give(turn, &slice);
+                    next = behind;
+                }
                 // It was behind a change that is undone.
-                tokio::time::sleep(STREAM_RETRY).await;
+                Err(Refusal::StoreUnavailable) if self.owns_records() => {
+                    tokio::time::sleep(STREAM_RETRY).await;
+                }
+                // It would be refused for good.
+                Err(_) => return false,
             }
         }
         true
@@ -323,13 +328,13 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
     let loaded = Arc::clone(&restored);
     let visit = move |key: RecordKey, _, record: &[u8]| {
         let (tables, result) = &mut *loaded.lock();
-        if result.is_ok() {
-            *result = tables[usize::from(key.slot) % shards].load(key, record, &kinds);
-        }
-        Ok(())
+        *result = tables[usize::from(key.slot) % shards].load(key, record, &kinds);
+        // It only ends the reading: the start fails with `result`.
+        result.clone().map_err(|error| StoreError::Unavailable(error.to_string()))
     };
-    store.restore(Slots::all(), Box::new(visit)).await?;
+    let read = store.restore(Slots::all(), Box::new(visit)).await;
     let (tables, result) = std::mem::replace(&mut *restored.lock(), (Vec::new(), Ok(())));
     result?;
+    read?;
     Ok(tables)
 }

@@ -44,6 +44,8 @@ pub struct Tables {
     followers: Vec<(u8, Follower)>,
     /// The record at which the sweep continues.
     sweep_at: Option<RecordKey>,
+    /// The same for the sweep of each kind alone.
+    sweeps_at: BTreeMap<u8, RecordKey>,
     added_since_sweep: usize,
 }
 
@@ -73,22 +75,27 @@ impl Tables {
         self.lens.get(&kind).copied().unwrap_or_default()
     }
 
-    /// The records of the kind and slot of this key that are alive at `now`, from it on.
-    fn live_from(&self, key: RecordKey, now: Timestamp) -> impl Iterator<Item = &Entry> {
+    /// The records of the kind and slot of this key, from it on.
+    fn of_one_slot(&self, key: RecordKey) -> impl Iterator<Item = &Entry> {
         let is_it = move |entry: &&Entry| (entry.key.slot, entry.key.kind) == (key.slot, key.kind);
-        self.table.starting_at(key).take_while(is_it).filter(move |entry| now < entry.expires)
+        self.table.starting_at(key).take_while(is_it)
+    }
+
+    /// The records of the kind of this key, from it on.
+    fn of_kind(&self, from: RecordKey) -> impl Iterator<Item = &Entry> {
+        let slots = (from.slot..=u8::MAX).map(move |slot| from.max(first(slot, from.kind)));
+        slots.flat_map(|key| self.of_one_slot(key))
     }
 
     /// The records of a kind in a slot.
     pub fn of_slot<R: Record>(&self, slot: u8, now: Timestamp) -> impl Iterator<Item = (RecordKey, R)> {
-        let records = self.live_from(first(slot, R::KIND), now);
+        let records = self.of_one_slot(first(slot, R::KIND)).filter(move |entry| now < entry.expires);
         records.filter_map(|entry| Some((entry.key, decode_own(entry.bytes())?)))
     }
 
     /// At most so many records of the kind of this key, from it on, and the one at which the next page begins.
     pub fn page(&self, from: RecordKey, most: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
-        let slots = (from.slot..=u8::MAX).map(|slot| from.max(first(slot, from.kind)));
-        let mut records = slots.flat_map(|key| self.live_from(key, now));
+        let mut records = self.of_kind(from).filter(|entry| now < entry.expires);
         let page = records.by_ref().take(most).map(|entry| (entry.key, entry.stored())).collect();
         (page, records.next().map(|entry| entry.key))
     }
@@ -99,18 +106,23 @@ impl Tables {
     /// [`RecordError`] if its kind is unknown, or it cannot be decoded.
     pub fn load(&mut self, key: RecordKey, record: &[u8], kinds: &Kinds) -> Result<(), RecordError> {
         let expires = (kinds.get(key.kind).ok_or_else(|| RecordError::unknown(key.kind))?.expires)(record)?;
-        self.set(key, Some(Stored { bytes: Bytes::copy_from_slice(record), expires }));
+        self.replace(key, Some(Stored { bytes: Bytes::copy_from_slice(record), expires }));
         Ok(())
     }
 
     /// Sets or removes a record.
     pub fn set(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
+        let change = self.replace(key, after);
+        self.added_since_sweep += usize::from(change.before.is_none() && change.after.is_some());
+        change
+    }
+
+    fn replace(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
         let change = Change { key, before: self.table.set(key, after.as_ref()), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
         if was != is {
             let len = self.lens.entry(key.kind).or_default();
             *len = if is { *len + 1 } else { *len - 1 };
-            self.added_since_sweep += usize::from(is);
             if let Some(counted) = self.counted.get(&key.kind) {
                 counted(&key, is);
             }
@@ -124,7 +136,7 @@ impl Tables {
     /// Brings back what was before these changes, the last of all.
     pub fn undo(&mut self, changes: &[Change]) {
         for Change { key, before, .. } in changes.iter().rev() {
-            self.set(*key, before.clone());
+            self.replace(*key, before.clone());
         }
     }
 
@@ -140,7 +152,7 @@ impl Tables {
 
     /// All records of a kind, as changes.
     fn all_of(&self, kind: u8) -> impl Iterator<Item = Change> {
-        let records = self.table.starting_at(FIRST).filter(move |entry| entry.key.kind == kind);
+        let records = self.of_kind(first(0, kind));
         records.map(|entry| Change { key: entry.key, before: None, after: Some(entry.stored()) })
     }
 
@@ -190,21 +202,30 @@ impl Tables {
     /// Removes some records of lists that have too many, or too old ones.
     pub fn forget(&mut self, now: Timestamp) -> Vec<Change> {
         let surplus = self.lists.values_mut().flat_map(|list| list.surplus(&self.table, now));
-        let gone: Vec<RecordKey> = surplus.collect();
-        gone.into_iter().map(|key| self.set(key, None)).collect()
+        let gone = surplus.collect();
+        self.remove(gone)
+    }
+
+    fn remove(&mut self, keys: Vec<RecordKey>) -> Vec<Change> {
+        keys.into_iter().map(|key| self.set(key, None)).collect()
     }
 
     /// Frees expired records. Examines `looks` records, and more after a flood. Returns the freed records.
     pub fn sweep(&mut self, looks: usize, now: Timestamp) -> Vec<Change> {
         let further = (std::mem::take(&mut self.added_since_sweep) * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
-        let expired: Vec<RecordKey> = {
-            let mut records = self.table.starting_at(self.sweep_at.unwrap_or(FIRST));
-            let looked_at = records.by_ref().take(looks + further);
-            let expired = looked_at.filter(|entry| entry.expires <= now).map(|entry| entry.key).collect();
-            self.sweep_at = records.next().map(|entry| entry.key);
-            expired
-        };
-        expired.into_iter().map(|key| self.set(key, None)).collect()
+        let records = self.table.starting_at(self.sweep_at.unwrap_or(first(0, 0)));
+        let (expired, next) = expired(records, looks + further, now);
+        self.sweep_at = next;
+        self.remove(expired)
+    }
+
+    /// The same for `looks` records of one kind.
+    pub(super) fn sweep_kind(&mut self, kind: u8, looks: usize, now: Timestamp) -> Vec<Change> {
+        let start = first(0, kind);
+        let from = self.sweeps_at.get(&kind).copied().unwrap_or(start);
+        let (expired, next) = expired(self.of_kind(from), looks, now);
+        self.sweeps_at.insert(kind, next.unwrap_or(start));
+        self.remove(expired)
     }
 
     /// At most so many live records of the slot of this key, from it on, and the one at which to go on.
@@ -217,7 +238,16 @@ impl Tables {
     }
 }
 
-const FIRST: RecordKey = first(0, 0);
+/// Those of at most so many records that have ended, and the one at which to go on.
+fn expired<'a>(
+    mut records: impl Iterator<Item = &'a Entry>,
+    looks: usize,
+    now: Timestamp,
+) -> (Vec<RecordKey>, Option<RecordKey>) {
+    let looked_at = records.by_ref().take(looks);
+    let expired = looked_at.filter(|entry| entry.expires <= now).map(|entry| entry.key).collect();
+    (expired, records.next().map(|entry| entry.key))
+}
 
 /// In front of the records of a kind in a slot.
 pub(super) const fn first(slot: u8, kind: u8) -> RecordKey {

@@ -460,6 +460,42 @@ fn a_sweep_looks_further_after_a_flood() {
 }
 
 #[test]
+fn a_sweep_looks_no_further_after_a_start_or_an_undo() {
+    let (mut tables, kinds) = (Tables::default(), kinds());
+    let expired = Stored::of(&Voucher { left: 1, ends: START });
+    for number in 0..100 {
+        tables.load(key(Voucher::KIND, number), &expired.bytes, &kinds).expect("a voucher");
+    }
+    let gone = tables.sweep(10, START);
+    tables.undo(&gone);
+    assert_eq!([gone.len(), tables.sweep(10, START).len()], [10, 10]);
+    tables.set(key(Voucher::KIND, 100), Some(expired));
+    assert_eq!(tables.sweep_kind(Voucher::KIND, 1, START).len(), 1, "it alone");
+    assert_eq!(tables.sweep(10, START).len(), 14, "it left the rest to this one");
+}
+
+#[test]
+fn a_kind_is_told_and_swept_alone_in_every_slot() {
+    let mut tables = Tables::default();
+    let key = |slot, kind| RecordKey { slot, kind, id: [1; 12] };
+    let expired = Stored::of(&Voucher { left: 1, ends: START });
+    for slot in [0, 5, 6, u8::MAX] {
+        (199..202).for_each(|kind| drop(tables.set(key(slot, kind), Some(expired.clone()))));
+    }
+    let (to, told) = std::sync::mpsc::channel();
+    let follower = move |changes: &[&Change]| {
+        for change in changes {
+            to.send(change.key).expect("the test reads");
+        }
+    };
+    tables.follow(200, Box::new(follower));
+    let all = [0, 5, 6, u8::MAX].map(|slot| key(slot, 200));
+    assert!(told.try_iter().eq(all));
+    let swept = [3, 3, 3].map(|looks| tables.sweep_kind(200, looks, START).len());
+    assert_eq!((swept, [199, 200, 201].map(|kind| tables.len_of(kind))), ([3, 1, 0], [4, 0, 4]));
+}
+
+#[test]
 fn a_walk_between_changes_gives_every_record_that_stays_once() {
     let key = |number| key(Voucher::KIND, number);
     let stored = Stored::of(&Voucher { left: 1, ends: Timestamp::MAX });

@@ -6,7 +6,8 @@ use super::record::{Id, Record, RecordKey, Stored};
 use super::tables::{Change, Tables};
 use crate::domain::Timestamp;
 
-/// Expired records are looked for among so many before a new record is refused: some 5 us.
+/// Expired records are looked for among so many of its kind before a new record is refused: some
+/// 10 us.
 const SWEEP_BEFORE_REFUSAL: usize = 256;
 
 /// Reads and writes the records of one decision. A write holds in memory at once; the shard undoes it if the store refuses
@@ -72,9 +73,9 @@ impl<'a> Transaction<'a> {
         self.tables.len_of(R::KIND) < most
     }
 
-    /// Frees some expired records.
-    pub(super) fn sweep(&mut self) {
-        self.changes.extend(self.tables.sweep(SWEEP_BEFORE_REFUSAL, self.now));
+    /// Frees some expired records of this kind.
+    pub(super) fn sweep<R: Record>(&mut self) {
+        self.changes.extend(self.tables.sweep_kind(R::KIND, SWEEP_BEFORE_REFUSAL, self.now));
     }
 
     /// The live records of this kind in the slot of the decision.

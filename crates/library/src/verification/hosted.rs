@@ -402,7 +402,7 @@ impl HostedSessions {
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
         let subject = Subject::of(service, subject, &self.0.slots);
         let created = self.0.shards.decide(subject, move |view| {
-            capacity.make_room(service, view)?;
+            capacity.make_room::<HostedSession>(service, view)?;
             let session = HostedSession::new(request, hash, view.now());
             view.put(subject.id, Some(&session));
             Ok(view.now().plus(SESSION_LIFE))

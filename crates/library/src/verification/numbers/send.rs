@@ -12,7 +12,7 @@ use crate::engine::{
     SettleOutcome, Verification, VerificationOptions,
 };
 use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule, VerifiedNumber};
-use crate::limits::keys::KEPT_BEYOND;
+use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
 
@@ -77,10 +77,10 @@ fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(),
     let NumberKey { service, is_test, .. } = decision.key;
     let Decision { deps, view, .. } = decision;
     if outgoing.keyed.is_some() {
-        deps.keys.capacity.make_room(service, view)?;
+        deps.keys.capacity.make_room::<KeyedRequest>(service, view)?;
     }
     if view.get::<NumberState>(decision.key.id()).is_none() {
-        deps.numbers[usize::from(is_test)].make_room(service, view)?;
+        deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
     }
     deps.guard.as_ref().map_or(Ok(()), |guard| guard.make_room(service, &outgoing.limits))
 }

@@ -6,7 +6,7 @@ use super::Verifier;
 use crate::domain::{Channel, Code, NumberKey, NumberType};
 use crate::engine::SendOptions;
 use crate::limits::guard::{GuardRefusal, Rule};
-use crate::limits::keys::{Earlier, KEPT_BEYOND};
+use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::{Service, TestNumber};
 use crate::verification::numbers::command::Request;
@@ -68,7 +68,7 @@ impl Verifier {
             // Without room the request is refused now: later its message would have left.
             let has_room = shards.decide(subject, move |view| match request.earlier(view) {
                 Some(_) => Ok(()),
-                None => capacity.make_room(service, view),
+                None => capacity.make_room::<KeyedRequest>(service, view),
             });
             has_room.await.unwrap_or(Err(Refusal::Stopping))?;
         }
