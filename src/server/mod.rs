@@ -160,10 +160,13 @@ impl App {
         }
     }
 
-    /// Returns when the store has failed for good.
+    /// Returns when the store, or a shard, has failed for good.
     pub async fn store_failed(&self) {
         match self.running() {
-            Some(running) => drop(running.store.failed().await),
+            Some(running) => tokio::select! {
+                _ = running.store.failed() => {}
+                () = running.shards.failed() => {}
+            },
             None => std::future::pending().await,
         }
     }

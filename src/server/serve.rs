@@ -29,7 +29,7 @@ use crate::store::{Store as _, StoreError};
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
-/// The store has failed: it is unknown what the disk, or etcd, has of a change (`EX_IOERR` of sysexits).
+/// It is unknown what the disk, or etcd, has of a change, or a shard has panicked (`EX_IOERR` of sysexits).
 pub const EXIT_STORE_FAILED: u8 = 74;
 /// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
 pub const EXIT_LEASE_LOST: u8 = 75;
@@ -205,7 +205,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             return Ok(EXIT_LEASE_LOST);
         }
         () = app.store_failed() => {
-            // The store has logged why, and refuses everything.
+            // It has logged why, and everything is refused.
             step_down(&app, stop_serving, serving).await;
             return Ok(EXIT_STORE_FAILED);
         }

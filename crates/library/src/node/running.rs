@@ -164,7 +164,7 @@ impl Running {
         let mut reasons: Vec<Unready> = Vec::new();
         reasons.extend(self.store.health().err().map(|why| Unready { part: "store", why }));
         if !self.verifying.is_ready() {
-            let why = "a shard has ended".to_owned();
+            let why = "a shard has ended; restart the server".to_owned();
             reasons.push(Unready { part: "store", why });
         }
         let gateways = self.delivery.readiness().err().into_iter().flatten();

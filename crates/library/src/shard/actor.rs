@@ -1,9 +1,11 @@
 //! A shard as an actor, which passes messages to a [`Core`] and the core's commits to the store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::watch;
 
 use super::core::{Command, Core};
 use crate::clock::{Clock, Stopwatch};
@@ -35,6 +37,15 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
+    /// Whether a shard has panicked: then all of them refuse everything, and only a new process helps.
+    pub has_failed: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Whether this process certainly owns the records, and its memory is right.
+    pub fn owns_records(&self) -> bool {
+        self.store.owns_records() && !*self.has_failed.borrow()
+    }
 }
 
 pub struct ShardActor;
@@ -66,35 +77,43 @@ impl Actor for ShardActor {
         message: ShardMessage,
         shard: &mut Shard,
     ) -> Result<(), ActorProcessingErr> {
-        let (core, now) = (&mut shard.core, shard.shared.clock.now());
-        core.set_owns_records(shard.shared.store.owns_records());
+        catch_unwind(AssertUnwindSafe(|| shard.handle(&myself, message))).unwrap_or_else(|_| {
+            shard.shared.has_failed.send_replace(true);
+            tracing::error!("shard failed, everything is refused until a restart");
+            Err("it panicked".into())
+        })
+    }
+}
+
+impl Shard {
+    fn handle(&mut self, myself: &Mailbox, message: ShardMessage) -> Result<(), ActorProcessingErr> {
+        let (core, now) = (&mut self.core, self.shared.clock.now());
+        core.set_owns_records(self.shared.owns_records());
         match message {
             ShardMessage::Command(command) => {
                 core.submit(command, now);
                 // Those that came together are one batch.
-                if core.wants_commit() && !shard.hands_over {
-                    shard.hands_over = true;
+                if core.wants_commit() && !self.hands_over {
+                    self.hands_over = true;
                     myself.cast(ShardMessage::HandOver)?;
                 }
                 return Ok(());
             }
-            ShardMessage::HandOver => shard.hands_over = false,
+            ShardMessage::HandOver => self.hands_over = false,
             ShardMessage::Committed(result) => core.committed(&result, now),
             ShardMessage::Sweep => {
                 core.sweep(SWEEP_STEP, now);
                 if core.is_late() {
                     // The store logs its trouble when its health is read; `/readyz` may not be polled.
-                    let _ = shard.shared.store.health();
+                    let _ = self.shared.store.health();
                 }
             }
         }
-        shard.core.tables.hand_over_due(now);
-        shard.commit(&myself);
+        self.core.tables.hand_over_due(now);
+        self.commit(myself);
         Ok(())
     }
-}
 
-impl Shard {
     /// Hands the store a batch, if the core has one.
     fn commit(&mut self, myself: &Mailbox) {
         if let Some(writes) = self.core.take_commit() {

@@ -10,7 +10,7 @@ use ractor::{Actor as _, ActorStatus, MessagingErr};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::runtime::Handle;
-use tokio::sync::{MutexGuard, oneshot};
+use tokio::sync::{MutexGuard, oneshot, watch};
 
 use super::actor::{Mailbox, ShardActor, ShardMessage, Shared};
 use super::core::{Command, Core, Decide, Load, ShardSettings, Subject};
@@ -83,7 +83,7 @@ impl Shards {
         let count = shards.min(store.limits().owners).clamp(1, SLOTS);
         let tables = restore(&*store, kinds, count).await?;
         let limits = store.limits();
-        let shared = Arc::new(Shared { store, clock, metrics });
+        let shared = Arc::new(Shared { store, clock, metrics, has_failed: watch::Sender::default() });
         let mut mailboxes = Vec::with_capacity(count);
         for tables in tables {
             let core = Core::new(tables, StdRng::from_rng(&mut rng), settings, limits);
@@ -312,7 +312,14 @@ impl Shards {
 
     /// Whether this process certainly owns the records now. While it does not, no message may be sent.
     pub fn owns_records(&self) -> bool {
-        self.0.shared.store.owns_records()
+        self.0.shared.owns_records()
+    }
+
+    /// Returns when a shard has failed: all of them refuse everything, and only a new process helps.
+    pub async fn failed(&self) {
+        let mut has_failed = self.0.shared.has_failed.subscribe();
+        // The sender lives as long as `self`.
+        let _ = has_failed.wait_for(|has_failed| *has_failed).await;
     }
 
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.

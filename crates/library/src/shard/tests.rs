@@ -414,6 +414,17 @@ async fn a_decision_that_panics_is_undone_and_costs_no_other() {
     assert_eq!(world.durable(ONE), (Some(9), Some(1)));
 }
 
+#[tokio::test]
+async fn a_shard_that_panics_outside_a_decision_ends_all() {
+    let world = World::new().await;
+    world.shards.follow::<Voucher>(|_| panic!("a defect"));
+    assert!(world.ask(ONE, VoucherAction::Issue(10)).await.is_err(), "it answered");
+    world.shards.failed().await;
+    let other = world.shards.read(ONE.slot + 1, |_| ()).await;
+    assert_eq!((other, world.shards.owns_records()), (Err(Refusal::StoreUnavailable), false));
+    assert_eq!(world.shards.read(ONE.slot, |_| ()).await, Err(Refusal::Stopping));
+}
+
 #[test]
 fn the_digest_of_a_name_never_changes() {
     assert_eq!(name_digest(&"abc"), 0x1a60_c38b_bdf0_4315);
