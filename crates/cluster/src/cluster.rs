@@ -162,15 +162,27 @@ impl Cluster {
     pub async fn begin_import(&self) -> Result<EtcdStore, Error> {
         let client = &self.member.client;
         let store = self.member.try_to_win(false).await?.ok_or(Error::Owned)?;
-        let (first, end) = record_range(0, Slot::MAX);
-        let has_records = async || Ok(!client.page(first.clone(), end.clone()).await?.0.is_empty());
-        if client.read(import_key()).await?.is_none() && has_records().await? {
-            let _ = store.release().await;
-            return Err(Error::NotEmpty);
+        let begin = async || {
+            if client.read(import_key()).await?.is_none() {
+                // One at a time, because etcd counts all keys of a range.
+                for slot in 0..=Slot::MAX {
+                    let (first, end) = record_range(slot, slot);
+                    if !client.page(first, end).await?.0.is_empty() {
+                        return Err(Error::NotEmpty);
+                    }
+                }
+            }
+            let (first, end) = record_range(0, Slot::MAX);
+            let success = vec![put(import_key(), Vec::new(), 0), delete(first, end)];
+            client.txn(TxnRequest { success, ..TxnRequest::default() }).await
+        };
+        match begin().await {
+            Ok(_) => Ok(store),
+            Err(error) => {
+                let _ = store.release().await;
+                Err(error)
+            }
         }
-        let success = vec![put(import_key(), Vec::new(), 0), delete(first, end)];
-        client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
-        Ok(store)
     }
 
     /// Ends an import, all of whose batches have been committed.
