@@ -1,12 +1,14 @@
 //! Making a snapshot: the owners' records go into new databases, which are proved on copies and only then sealed.
 //!
-//! Everything that calls sled runs on a thread of its own. If sled panics, fails or loses a record, the attempt is
-//! discarded; if it hangs, the next start discards it. The journal still has every record.
+//! Everything that calls sled runs on a thread of its own, which the journal's thread gives up if it makes no progress. If
+//! sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +23,34 @@ use super::snapshot::{self, Manifest, SYNC_BYTES};
 use crate::StoreError;
 use crate::stream::Collector;
 
+/// The bit of [`Progress`] of an attempt that was stopped.
+const STOPPED: u64 = 1 << 63;
+
+/// Counts the steps of an attempt.
+#[derive(Default)]
+pub(super) struct Progress(AtomicU64);
+
+impl Progress {
+    /// Fails once the attempt is not wanted any more.
+    pub(super) fn step(&self) -> Result<(), StoreError> {
+        let is_stopped = self.0.fetch_add(1, Ordering::AcqRel) & STOPPED != 0;
+        if is_stopped { Err(stopped()) } else { Ok(()) }
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Returns `false` if it was stopped before.
+    pub(super) fn stop(&self) -> bool {
+        self.0.fetch_or(STOPPED, Ordering::AcqRel) & STOPPED == 0
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the checkpoint was stopped".into())
+}
+
 /// One attempt to write a snapshot.
 pub(super) struct Attempt {
     pub(super) disk: Disk,
@@ -31,6 +61,7 @@ pub(super) struct Attempt {
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
     pub(super) records: Collector,
+    pub(super) progress: Arc<Progress>,
     pub(super) database_bytes: usize,
     /// The pause after each 256 KiB, so that commits do not wait; none while a stop waits for the snapshot.
     pub(super) pause: Duration,
@@ -53,6 +84,8 @@ impl Attempt {
             Ok(manifest)
         }));
         let made = made.unwrap_or_else(|_| Err(StoreError::Unavailable("sled panicked".into())));
+        // The journal's thread, which may have given the attempt up, does not know the snapshot then.
+        let made = made.and_then(|sealed| if self.progress.stop() { Ok(sealed) } else { Err(stopped()) });
         if let Some(failed) = database {
             // sled may hang when it is closed.
             let _ = thread::Builder::new().name("snapshot-close".into()).spawn(move || drop(failed));
@@ -82,6 +115,7 @@ impl Attempt {
                 let (key, value) = manifest.add(&chunk);
                 written += value.len();
                 database.as_ref().map(|database| database.insert(key, value)).transpose()?;
+                self.progress.step()?;
             }
             // A sync of the journal waits for all unwritten data of the file system, including other files.
             if written - synced >= SYNC_BYTES {
@@ -107,6 +141,7 @@ impl Attempt {
             // sled makes its files and directories readable by other users.
             restrict(path, 0o600)?;
             self.disk.sync_file(path)?;
+            self.progress.step()?;
         }
         for path in &directories {
             restrict(path, 0o700)?;
@@ -117,7 +152,12 @@ impl Attempt {
             // The proof has to read what is on the disk, not what the page cache still holds.
             forget_cached(path)?;
             let name = path.strip_prefix(new).unwrap_or(path);
-            let sum = snapshot::copy_file(path, &copy.join(name), "write", Some(self.pause))?;
+            let to = copy.join(name);
+            let sum = snapshot::copy_file(path, &to, "write", &mut |piece| {
+                piece.sync_data().map_err(StoreError::io("write", &to))?;
+                thread::sleep(self.pause);
+                self.progress.step()
+            })?;
             manifest.files.insert(name.to_string_lossy().into_owned(), sum);
             // It is not read again before the next start.
             forget_cached(path)?;
@@ -125,14 +165,15 @@ impl Attempt {
         self.reached("Copied")?;
         // sled truncates its log after one failed read: it must never open the files that are sealed.
         let lost = |detail: &str| StoreError::Unavailable(format!("sled lost records: {detail}"));
-        snapshot::read(copy, manifest, &lost, &mut |_| Ok::<_, StoreError>(()))?;
+        snapshot::read(copy, manifest, &lost, &mut |_| self.progress.step())?;
         // What stays is removed with the snapshots that this one replaces.
         let _ = self.disk.remove_dir(copy);
         self.reached("Proved")
     }
 
     fn reached(&self, step: &'static str) -> Result<(), StoreError> {
-        self.disk.run(Operation::Step(step), "make a snapshot in", &self.directory, || Ok(()))
+        self.disk.run(Operation::Step(step), "make a snapshot in", &self.directory, || Ok(()))?;
+        self.progress.step()
     }
 }
 

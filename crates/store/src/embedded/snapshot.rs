@@ -20,6 +20,7 @@ use std::io::{self, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Cached pages of an open database, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The time that sled has to open a database.
+const OPENS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The content of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -137,9 +141,36 @@ pub(super) fn create(directory: &Path) -> Result<Db, StoreError> {
 
 /// Opens a copy of a database.
 pub(super) fn open(directory: &Path) -> Result<Db, StoreError> {
-    let open = AssertUnwindSafe(|| config(directory).open());
-    Ok(catch_unwind(open)
-        .map_err(|_| StoreError::Unavailable("sled panicked when it opened it".into()))??)
+    let config = config(directory);
+    open_within(OPENS_WITHIN, directory, move || config.open())
+}
+
+/// Opens a copy on a thread that is abandoned if it does not end.
+fn open_within(
+    deadline: Duration,
+    directory: &Path,
+    open: impl FnOnce() -> sled::Result<Db> + Send + 'static,
+) -> Result<Db, StoreError> {
+    let (to, opened) = mpsc::sync_channel(0);
+    let late = directory.to_owned();
+    let run = move || {
+        if to.send(open()).is_err() {
+            // Nobody waits any more. Removes the files that sled has created.
+            let _ = fs::remove_dir_all(late);
+        }
+    };
+    let spawned = thread::Builder::new().name("snapshot-open".into()).spawn(run);
+    spawned.map_err(StoreError::io("start a thread for", directory))?;
+    match opened.recv_timeout(deadline) {
+        Ok(opened) => Ok(opened?),
+        Err(RecvTimeoutError::Timeout) => {
+            let reason = format!("sled did not open it within {} s", deadline.as_secs());
+            Err(StoreError::Unavailable(reason))
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(StoreError::Unavailable("sled panicked when it opened it".into()))
+        }
+    }
 }
 
 /// Opens copies of the databases of a manifest, one after the other, and gives every record to `visit`. An error, made by
@@ -234,7 +265,7 @@ impl Manifest {
         let action = format!("write a copy of the snapshot, which takes {} bytes, to", copy.manifest.bytes());
         for (name, written) in &copy.manifest.files {
             let from = copy.sealed.join(name);
-            let found = copy_file(&from, &copy.directory.join(name), &action, None)?;
+            let found = copy_file(&from, &copy.directory.join(name), &action, &mut |_| Ok(()))?;
             if found != *written {
                 let detail =
                     format!("it has {found:?} as length and checksum, and was written with {written:?}");
@@ -277,13 +308,13 @@ impl Drop for SnapshotCopy {
     }
 }
 
-/// Copies a file into a directory that is made if it is not there; returns its length and its checksum. With a `pause` it
-/// syncs each piece, and pauses. `action` names the writing in an error.
+/// Copies a file into a directory that is made if it is not there; returns its length and its checksum. `piece` is
+/// called with it after each piece, and `action` names the writing in an error.
 pub(super) fn copy_file(
     from: &Path,
     to: &Path,
     action: &str,
-    pause: Option<Duration>,
+    piece: &mut dyn FnMut(&File) -> Result<(), StoreError>,
 ) -> Result<(u64, u32), StoreError> {
     let mut source = File::open(from).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => StoreError::snapshot_damaged(from, "it is missing"),
@@ -302,10 +333,7 @@ pub(super) fn copy_file(
         checksum = crc32c::crc32c_append(checksum, &buffer);
         bytes += buffer.len() as u64;
         target.write_all(&buffer).map_err(StoreError::io(action, to))?;
-        if let Some(pause) = pause {
-            target.sync_data().map_err(StoreError::io(action, to))?;
-            thread::sleep(pause);
-        }
+        piece(&target)?;
     }
 }
 
@@ -323,4 +351,27 @@ pub(super) fn files_below(directory: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf
     }
     directories.push(directory.to_owned());
     Ok((files, directories))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_sled_does_not_open_is_abandoned() {
+        let home = tempfile::TempDir::new().unwrap();
+        let directory = home.path().join("0");
+        let (release, released) = mpsc::channel::<()>();
+        let config = config(&directory);
+        let hangs = move || {
+            let _ = released.recv();
+            config.open()
+        };
+        let error = open_within(Duration::ZERO, &directory, hangs).unwrap_err().to_string();
+        assert!(error.contains("sled did not open it within 0 s"), "{error}");
+        drop(release);
+        let error = open_within(OPENS_WITHIN, &directory, || panic!("on request")).unwrap_err().to_string();
+        assert!(error.contains("sled panicked when it opened it"), "{error}");
+        assert!(open(&home.path().join("1")).is_ok());
+    }
 }

@@ -1,7 +1,7 @@
 //! The journal's thread: joins the batches that wait into one frame, makes it durable, answers. It also begins the
 //! checkpoints, since only it knows which commits are older than one.
 
-use std::mem::take;
+use std::mem::{replace, take};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::{self, Builder, JoinHandle};
@@ -11,7 +11,7 @@ use onceward_core::domain::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::checkpoint::{Attempt, discard};
+use super::checkpoint::{Attempt, Progress, discard};
 use super::directory::{Directory, OpenOptions};
 use super::health::{Health, Part};
 use super::journal::Journal;
@@ -28,8 +28,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20 * 60);
 /// The time until a failed checkpoint is repeated.
 const REPEATED_AFTER: Duration = Duration::from_secs(60);
 
-/// The age at which a checkpoint hangs: then a full journal fails the store, since no other begins beside it.
-const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(10 * 60);
+/// The time without a step after which a checkpoint hangs. Then a full journal fails the store, since no other begins
+/// beside it.
+const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(120);
 
 /// The interval at which an idle store records the time.
 const TIME_EVERY: Duration = Duration::from_secs(60);
@@ -58,7 +59,7 @@ pub(super) struct Shared {
 struct Waiting {
     batches: Vec<Batch>,
     asks: Vec<Ask>,
-    /// The answers of the frame that is being written.
+    /// The answers of the turn, or of the frame that is being written.
     in_flight: Vec<Done>,
     /// Why every further batch is refused.
     refusal: Option<StoreError>,
@@ -92,22 +93,24 @@ impl Shared {
         self.arrived.notify_one();
     }
 
-    /// Everything that came since the last call; waits for the first, for so long at most.
-    fn next(&self, longest: Duration) -> (Vec<Batch>, Vec<Ask>) {
+    /// Everything that came since the last call; waits for the first, for so long at most. From now on a failure answers the
+    /// callers, wherever the disk hangs.
+    fn next(&self, longest: Duration) -> (Vec<Vec<Write>>, Vec<Ask>) {
         let mut waiting = self.waiting.lock();
         if waiting.batches.is_empty() && waiting.asks.is_empty() {
             waiting.busy = None;
             let _ = self.arrived.wait_for(&mut waiting, longest);
         }
         waiting.busy = Some(0);
-        (take(&mut waiting.batches), take(&mut waiting.asks))
+        let (batches, callers) = take(&mut waiting.batches).into_iter().unzip();
+        waiting.in_flight = callers;
+        (batches, take(&mut waiting.asks))
     }
 
-    /// A frame for these callers is going to be written, unless the store has failed.
-    fn frame_begins(&self, callers: Vec<Done>) -> Result<(), StoreError> {
+    /// A frame is going to be written, unless the store has failed.
+    fn frame_begins(&self) -> Result<(), StoreError> {
         let mut waiting = self.waiting.lock();
         waiting.busy = Some(0);
-        waiting.in_flight = callers;
         waiting.refusal.clone().map_or(Ok(()), Err)
     }
 
@@ -180,7 +183,11 @@ pub(super) struct Running {
     range: u64,
     /// The size of the journal at its beginning.
     began_at: u64,
-    began: Timestamp,
+    progress: Arc<Progress>,
+    /// Its last known progress, and when that was seen first.
+    steps: (u64, Timestamp),
+    /// Whether it was given up. The next one begins when its thread has ended.
+    hangs: bool,
     thread: JoinHandle<()>,
 }
 
@@ -231,6 +238,7 @@ impl Writer {
             for ask in asks {
                 ask(&mut self);
             }
+            self.give_up_hanging_checkpoint();
             // Before a commit that the journal is too long for without one.
             self.checkpoint_if_due();
             if !batches.is_empty() {
@@ -238,20 +246,21 @@ impl Writer {
             }
             if self.asked.end.is_some() || self.asked.is_abandoned {
                 shared.close();
-                // The thread would go on to write into the directory.
-                self.running.take().map(|running| running.thread.join());
+                // The thread would go on to write into the directory. One that hangs seals nothing any more.
+                let running = self.running.take().filter(|running| !running.hangs);
+                running.map(|running| running.thread.join());
                 return self.asked.end.take().map(|reply| (reply, self.finish()));
             }
         }
     }
 
     /// Makes these batches durable in one frame, and answers them. Without one the frame only has the time.
-    fn write(&mut self, batches: Vec<Batch>) {
-        let (writes, callers): (Vec<_>, Vec<_>) = batches.into_iter().unzip();
-        let writes: Vec<Write> = writes.into_iter().flatten().collect();
+    fn write(&mut self, batches: Vec<Vec<Write>>) {
+        let only_has_time = batches.is_empty();
+        let writes: Vec<Write> = batches.into_iter().flatten().collect();
         // Batches without a write do not need the disk.
-        let needs_disk = !writes.is_empty() || callers.is_empty();
-        let mut appended = self.shared.frame_begins(callers);
+        let needs_disk = !writes.is_empty() || only_has_time;
+        let mut appended = self.shared.frame_begins();
         if needs_disk && appended.is_ok() {
             appended = self.append(&writes);
             if !matches!(appended, Err(StoreError::Unknown(_))) {
@@ -268,8 +277,7 @@ impl Writer {
             let why = self.shared.health.trouble(Part::Checkpoint);
             let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
             let reason = format!("the journal is full, because no checkpoint has emptied it: {why}");
-            let hangs = |running: &Running| now.since(running.began) >= CHECKPOINT_HANGS_AFTER;
-            let hangs = self.running.as_ref().is_some_and(hangs);
+            let hangs = self.running.as_ref().is_some_and(|running| running.hangs);
             return Err(if hangs { StoreError::Unknown(reason) } else { StoreError::Unavailable(reason) });
         }
         let length = self.journal.append(now, writes)?;
@@ -329,16 +337,18 @@ impl Writer {
     /// owners hold it when they get their streams. Without a new record, only removes what the last one replaces.
     fn begin_checkpoint(&mut self, replies: Vec<Reply>) {
         self.checkpoints += 1;
-        match self.start_checkpoint() {
+        let progress = Arc::<Progress>::default();
+        match self.start_checkpoint(&progress) {
             Ok(thread) => {
-                let (began, began_at) = (self.options.clock.now(), self.grown);
-                self.running = Some(Running { replies, range: began_at, began_at, began, thread });
+                let (range, began_at, steps) = (self.grown, self.grown, (0, self.options.clock.now()));
+                let hangs = false;
+                self.running = Some(Running { replies, range, began_at, progress, steps, hangs, thread });
             }
             Err(error) => self.checkpoint_ended(replies, &Err(error)),
         }
     }
 
-    fn start_checkpoint(&mut self) -> Result<JoinHandle<()>, StoreError> {
+    fn start_checkpoint(&mut self, progress: &Arc<Progress>) -> Result<JoinHandle<()>, StoreError> {
         let (records, streams) = Collector::new(self.asked.owners.len());
         let (shared, disk, directory) =
             (self.shared.clone(), self.journal.disk.clone(), self.directory.clone());
@@ -351,6 +361,7 @@ impl Writer {
                 number: self.checkpoints,
                 time: self.journal.last_time,
                 records,
+                progress: progress.clone(),
                 database_bytes: self.options.database_bytes,
                 pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
             });
@@ -380,6 +391,28 @@ impl Writer {
             self.asked.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
         }
         Ok(thread)
+    }
+
+    /// Gives up a checkpoint in which sled, the disk or an owner of records does nothing, and refuses others meanwhile.
+    fn give_up_hanging_checkpoint(&mut self) {
+        let now = self.options.clock.now();
+        let Some(running) = &mut self.running else { return };
+        let steps = running.progress.steps();
+        if running.steps.0 != steps {
+            running.steps = (steps, now);
+        }
+        if !running.hangs && now.since(running.steps.1) < CHECKPOINT_HANGS_AFTER {
+            return;
+        }
+        let seconds = CHECKPOINT_HANGS_AFTER.as_secs();
+        let reason = format!("it hangs: neither sled nor an owner of records did anything for {seconds} s");
+        let given_up = Err(StoreError::Unavailable(reason));
+        if !replace(&mut running.hangs, true) {
+            running.progress.stop();
+            let replies = take(&mut running.replies);
+            self.checkpoint_ended(replies, &given_up);
+        }
+        answer(take(&mut self.asked.checkpoints), &given_up);
     }
 
     fn sealed(&mut self, snapshot: Manifest) {

@@ -90,6 +90,34 @@ fn a_write_that_hangs_is_reported_and_then_has_an_unknown_outcome() {
 }
 
 #[test]
+fn a_batch_behind_a_segment_that_hangs_is_answered() {
+    let mut world = World::new();
+    world.close().unwrap();
+    let mut options = world.options(&world.dir());
+    options.tick = Duration::from_millis(100);
+    world.open_with(&options).unwrap();
+    let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    world.disk.on_operation(move |operation, _| {
+        if matches!(operation, Operation::Sync | Operation::Cut) {
+            let _ = arrived.send(());
+            let _ = released.recv();
+        }
+    });
+    let first = world.submit(&[(1, Some("one"))]);
+    arrivals.recv_timeout(HANGS_AFTER).unwrap();
+    // The turn that takes the second begins a checkpoint, which cuts the first segment.
+    world.clock.advance(Duration::from_secs(20 * 60));
+    let second = world.submit(&[(2, Some("two"))]);
+    release.send(()).unwrap();
+    assert_eq!(first.recv().unwrap(), Ok(()));
+    let answer = second.recv_timeout(HANGS_AFTER).expect("an answer");
+    assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
+    drop(release);
+    assert_unavailable(&world.close());
+    wait_until_free(&world.dir());
+}
+
+#[test]
 fn a_write_that_ends_late_is_durable_and_health_recovers() {
     let mut world = World::new();
     world.close().unwrap();

@@ -21,6 +21,13 @@ impl World {
         release
     }
 
+    /// Begins a checkpoint that hangs at this step, and lets the store see its last progress.
+    fn begin_checkpoint_up_to(&mut self, step: &str) {
+        self.begin_checkpoint();
+        until(|| self.disk.take_events().iter().any(|event| event == step).then_some(()));
+        self.put(2, "goes on");
+    }
+
     /// Begins a checkpoint that hangs.
     fn begin_checkpoint(&self) {
         let ended =
@@ -84,6 +91,65 @@ fn an_attempt_that_hangs_delays_no_write_and_loses_nothing() {
 }
 
 #[test]
+fn an_attempt_that_hangs_is_given_up_and_stops_no_close() {
+    for step in STEPS {
+        let mut world = World::with_one_record();
+        let hang = world.hangs_at(step);
+        world.begin_checkpoint_up_to(step);
+        world.clock.advance(Duration::from_secs(120));
+        for _ in 0..2 {
+            let error = world.checkpoint().unwrap_err().to_string();
+            assert!(error.contains("did anything for 120 s"), "{step}: {error}");
+        }
+        let error = world.close().unwrap_err().to_string();
+        assert!(error.contains("the snapshot is not up to date (it hangs"), "{step}: {error}");
+        world.open();
+        world.assert_as_expected();
+        drop(hang);
+        world.checkpoint().unwrap();
+        assert_eq!(snapshots(&world.dir()).len(), 1, "{step}");
+        world.crash_and_check();
+    }
+}
+
+#[test]
+fn after_an_attempt_that_was_given_up_and_ends_another_begins() {
+    let mut world = World::with_one_record();
+    let hang = world.hangs_at("Proved");
+    world.begin_checkpoint_up_to("Proved");
+    world.clock.advance(Duration::from_secs(120));
+    assert!(world.checkpoint().is_err());
+    drop(hang);
+    until(|| world.checkpoint().ok());
+    assert_eq!(world.store().health(), Ok(()));
+    world.crash_and_check();
+}
+
+#[test]
+fn an_attempt_that_goes_on_slowly_is_not_given_up() {
+    let world = World::with_one_record();
+    let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    world.disk.on_step(move |_| {
+        let _ = arrived.send(());
+        let _ = released.recv();
+    });
+    let (store, clock) = (world.store(), &world.clock);
+    thread::scope(|scope| {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let ended = scope.spawn(move || runtime.block_on(store.checkpoint()));
+        for _ in STEPS {
+            arrivals.recv_timeout(HANGS_AFTER).unwrap();
+            // When each is durable, the store has looked at the attempt.
+            commit(store, vec![write(2, Some("goes on"))]);
+            clock.advance(Duration::from_secs(100));
+            commit(store, vec![write(3, Some("goes on"))]);
+            release.send(()).unwrap();
+        }
+        ended.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn a_failed_attempt_is_repeated_after_a_wait() {
     let mut world = World::with_one_record();
     world.disk.fail_step("Written", StepFault::Fail);
@@ -106,8 +172,8 @@ fn an_attempt_that_hangs_fails_the_store_once_the_journal_is_full() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     world.put(1, "one");
     let _hang = world.hangs_at("Written");
-    world.begin_checkpoint();
-    world.clock.advance(Duration::from_secs(10 * 60));
+    world.begin_checkpoint_up_to("Written");
+    world.clock.advance(Duration::from_secs(120));
     let text = "x".repeat(1000);
     let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!(taken > 40, "{taken} batches were taken");
