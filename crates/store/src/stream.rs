@@ -19,8 +19,7 @@ const CHUNK_BYTES: usize = 7 * 1024;
 const WAITING_SLICES: usize = 16;
 
 /// Begins an owner's part of a checkpoint. The journal's thread calls this after `done` of every older batch and before
-/// `done` of every newer one. The function must only put the stream into the owner's mailbox. The owner then sends its
-/// records from there.
+/// `done` of every newer one. The function must not block: the owner sends its records from elsewhere.
 pub type Owner = Box<dyn Fn(RecordStream) + Send>;
 
 /// Records that a snapshot keeps together.
