@@ -69,10 +69,10 @@ impl Default for Prices {
 }
 
 impl Prices {
-    /// The price of a message. Without a price for the channel it is the highest of the table: a budget must bound
-    /// messages to countries that the operator did not think of.
+    /// The price of a message, by the dearest gateway. Without a price for every gateway it is the highest of the table: a
+    /// budget must bound messages that the operator did not think of.
     pub fn of(&self, country: Option<Region>, channel: Channel) -> u64 {
-        let price = self.known(country, channel);
+        let price = self.by(None, country, channel).and_then(|_| self.known(country, channel));
         price.or_else(|| self.0.values().max().copied()).unwrap_or(0)
     }
 
