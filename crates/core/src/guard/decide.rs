@@ -166,11 +166,16 @@ impl Guard {
         self.latest
     }
 
-    /// The second of rows that are stored as they are now. Messages from now on are of this second or a later one. It stays at
-    /// most a second ahead of the clock: where it does not end, a start after a crash takes its messages twice.
-    pub fn close_second(&mut self, now: Timestamp) -> u32 {
-        self.latest = self.latest.saturating_add(u32::from(self.latest <= seconds(now)));
+    /// The second of rows that are stored as they are now. Messages from now on are of this second or a later one.
+    pub fn close_second(&mut self) -> u32 {
+        self.latest = self.latest.saturating_add(1);
         self.latest
+    }
+
+    /// The same for further rows of one write. It stays at most a second ahead of the clock: where it does not end, a start
+    /// after a crash takes its messages twice.
+    pub fn close_second_by(&mut self, now: Timestamp) -> u32 {
+        if self.latest <= seconds(now) { self.close_second() } else { self.latest }
     }
 
     /// The second from which on messages may not be in the rows that were restored.

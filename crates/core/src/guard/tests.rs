@@ -352,7 +352,7 @@ fn with_known_numbers_only_others_are_refused_until_it_ends() {
 fn a_start_after_a_crash_takes_again_just_what_the_stored_rows_lack() {
     let mut world = World::new();
     (0..4).for_each(|n| world.send_from(TJ + n, &fresh(n)).expect("sent"));
-    let written = world.guard.close_second(world.now);
+    let written = world.guard.close_second();
     let stored = world.guard.clone();
     // In the same second.
     (4..8).for_each(|n| world.send_from(TJ + n, &fresh(n)).expect("sent"));

@@ -573,7 +573,10 @@ impl ServerGuard {
                 {
                     return Ok(());
                 }
-                let second = guard.close_second(self.clock.now());
+                let second = match written {
+                    None => guard.close_second(),
+                    Some(_) => guard.close_second_by(self.clock.now()),
+                };
                 written = written.or(Some(second));
                 let buckets =
                     guard.rows.take_changed(AT_ONCE, second).into_iter().map(|((service, of), row)| {
