@@ -226,7 +226,7 @@ async function walk(width, height, scheme) {
   await press("form[action='/admin'] button");
   assert.match(await text(".times"), /^\d\d-\d\d/, "one bar a day");
   await page.goto(`${server}/admin/refusals?rule=lockout`);
-  await says("by the lockout of the number");
+  await says("the lockout of the number");
   await shown("dashboard-refusals");
   const cut = await page.$$eval(".wide", (all) => all.filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.id));
   assert.deepEqual(cut, [], "tables that are cut");
