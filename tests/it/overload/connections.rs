@@ -38,9 +38,10 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     let slow = open_slow(&world, limit - GOOD).await;
     assert!(slow.len() > limit / 2, "{} were opened", slow.len());
 
-    // While there is room the server serves others.
+    // While there is room the server serves others. On a slow machine the connection from before has reached its end.
+    let others = Client::new(world.address());
     for (number, code) in known.drain(..10) {
-        world.verify(&number, &code).await.expects(verified(&number));
+        others.verify(&number, &code).await.expects(verified(&number));
     }
     let with_all = world.server.resident_mib();
     let allowed = before + 200 + limit as u64 * KIB_EACH / 1024;
