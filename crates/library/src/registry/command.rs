@@ -95,8 +95,8 @@ fn changes(before: &Service, after: &Service, webhook: &str) -> String {
 }
 
 impl Registry {
-    /// Decides a change in slot 0, also if nobody waits. The answer comes when it is durable. After an error nothing has
-    /// changed.
+    /// Decides a change in slot 0, also if the caller does not wait. The answer comes when it is durable. After an error
+    /// nothing has changed.
     pub(super) fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         decide: impl FnOnce(&mut Draft<'_, '_>) -> Result<T, E> + Send + 'static,

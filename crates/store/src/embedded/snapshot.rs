@@ -155,7 +155,7 @@ fn open_within(
     let late = directory.to_owned();
     let run = move || {
         if to.send(open()).is_err() {
-            // Nobody waits any more. Removes the files that sled has created.
+            // The caller has given up. Removes the files that sled has created.
             let _ = fs::remove_dir_all(late);
         }
     };

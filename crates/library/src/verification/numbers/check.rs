@@ -31,7 +31,7 @@ pub struct End {
 }
 
 impl End {
-    /// A request of nobody who is named, about the verification that is under way.
+    /// A request without an entry of the audit log, about the verification that is under way.
     pub const fn new(key: NumberKey, ending: Ending) -> Self {
         Self { key, ending, named: None, audited: None, was_erased: false }
     }
