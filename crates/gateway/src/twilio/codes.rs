@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use reqwest::StatusCode;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Account, BASE_URL};
@@ -45,6 +46,15 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
+/// What is read of a created resource. An answer has about 17 members more.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Created {
+    sid: Value,
+    status: Value,
+    error_code: Value,
+}
+
 impl Account {
     /// The id of the created resource. If `has_failed` accepts its status, nothing arrives although Twilio answers with a
     /// success.
@@ -53,13 +63,13 @@ impl Account {
         response: &GatewayResponse,
         has_failed: impl Fn(&str) -> bool,
     ) -> Result<Accepted, GatewayError> {
-        let made = self.read(response, "id", "/sid")?;
-        let sid = made["sid"].as_str().filter(|sid| is_id(sid));
+        let Created { sid, status, error_code } = self.read(response, "id")?;
+        let sid = sid.as_str().filter(|sid| is_id(sid));
         let message_id = sid.ok_or_else(|| self.unreadable(response, "id"))?.to_owned();
-        if !made["status"].as_str().is_some_and(has_failed) {
+        if !status.as_str().is_some_and(has_failed) {
             return Ok(Accepted { message_id });
         }
-        let code = as_text(&made["error_code"]).and_then(|code| code_in(&code));
+        let code = as_text(&error_code).and_then(|code| code_in(&code));
         let (class, words) = code.and_then(known_code).unwrap_or((CodeClass::Refused, "unknown reason"));
         let detail =
             format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
@@ -68,7 +78,7 @@ impl Account {
 
     /// Whether the account may send, by `GET /2010-04-01/Accounts/{Sid}.json`.
     pub(super) fn account_state(&self, response: &GatewayResponse) -> Result<String, GatewayError> {
-        let account = self.read(response, "account", "/status")?;
+        let account: Value = self.read(response, "account")?;
         let state = match account["status"].as_str() {
             Some("active") if account["type"] == "Trial" => {
                 return Ok(
@@ -78,6 +88,7 @@ impl Account {
             }
             Some("active") => return Ok("the credentials are right, and the account is active".to_owned()),
             Some(known @ ("suspended" | "closed")) => known,
+            None if account.get("status").is_none() => return Err(self.unreadable(response, "account")),
             _ => "not active",
         };
         Err(self.misconfigured(None, format!("says that the account is {state}; see the Twilio console")))
@@ -90,10 +101,12 @@ impl Account {
         setting: &str,
         response: &GatewayResponse,
     ) -> Result<String, GatewayError> {
-        let numbers = self.read(response, "list of numbers", "/incoming_phone_numbers")?;
+        let what = "list of numbers";
+        let numbers: Value = self.read(response, what)?;
+        let numbers = numbers.get("incoming_phone_numbers").ok_or_else(|| self.unreadable(response, what))?;
         let calls = self.name == GatewayName::TwilioVoice;
         let (capability, what) = if calls { ("voice", "call") } else { ("sms", "send text messages") };
-        let problem = match numbers["incoming_phone_numbers"].get(0) {
+        let problem = match numbers.get(0) {
             Some(own) if own["capabilities"][capability] == true => {
                 return Ok("the sender is a number of the account".to_owned());
             }
@@ -122,13 +135,16 @@ impl Account {
         self.created(response, |_| false).map(|_| "the service exists in the account".to_owned())
     }
 
-    /// Reads the body of a success, which has something at `member`; `what` names it in an error.
-    fn read(&self, response: &GatewayResponse, what: &str, member: &str) -> Result<Value, GatewayError> {
+    /// Reads the body of a success; `what` names it in an error.
+    fn read<'a, T: Deserialize<'a>>(
+        &self,
+        response: &'a GatewayResponse,
+        what: &str,
+    ) -> Result<T, GatewayError> {
         if !response.status.is_success() {
             return Err(self.refused(response));
         }
-        let answer = response.json().filter(|answer: &Value| answer.pointer(member).is_some());
-        answer.ok_or_else(|| self.unreadable(response, what))
+        response.json().ok_or_else(|| self.unreadable(response, what))
     }
 
     fn misconfigured(&self, code: Option<u32>, detail: String) -> GatewayError {

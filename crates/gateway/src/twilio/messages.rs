@@ -20,13 +20,15 @@ const VALIDITY_SECONDS: (u64, u64) = (6, 36_000);
 
 pub struct Messages {
     account: Account,
+    url: Url,
     settings: TwilioSettings,
 }
 
 impl Messages {
     pub fn new(settings: &TwilioSettings, base: Url) -> Self {
         let account = Account::new(GatewayName::TwilioMessages, &settings.account, base);
-        Self { account, settings: settings.clone() }
+        let url = account.resource("Messages.json");
+        Self { account, url, settings: settings.clone() }
     }
 
     /// Twilio has messaging services on a host of their own.
@@ -70,7 +72,7 @@ impl Provider for Messages {
         if let Some(callback) = &message.callback {
             form.append_pair("StatusCallback", &CallbackKind::Message.address(callback));
         }
-        Ok(self.account.post(&self.account.resource("Messages.json"), &mut form))
+        Ok(self.account.post(&self.url, &mut form))
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
