@@ -20,13 +20,12 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
     let sent = otp.send_sms(NUMBER).await?;
     tell(&format!(
         "sent to the inbox as {}; {} wrong codes are allowed",
-        sent.message_id(),
-        sent.attempts_left()
+        sent.message_id, sent.attempts_left
     ));
     let code = otp.inbox_code(NUMBER).ok_or("nothing is in the inbox")?;
     let wrong = otp.verify(NUMBER, &other_than(&code)).await;
     show("a wrong code", &wrong);
-    assert_eq!(wrong.attempts_left(), Some(4));
+    assert_eq!(wrong.attempts_left, Some(4));
 
     tell("stopped, and started again on the same directory");
     otp.stop().await?;
@@ -34,13 +33,13 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
 
     let wrong = otp.verify(NUMBER, &other_than(&code)).await;
     show("a wrong code", &wrong);
-    assert_eq!(wrong.attempts_left(), Some(3), "the first one still counts");
+    assert_eq!(wrong.attempts_left, Some(3), "the first one still counts");
     let right = otp.verify(NUMBER, &code).await;
     show("the right code", &right);
-    assert!(right.code_valid(), "it was sent before the restart, and is still good");
+    assert!(right.code_valid, "it was sent before the restart, and is still good");
     let again = otp.verify(NUMBER, &code).await;
     show("the same code again", &again);
-    assert!(!again.code_valid(), "a code works once");
+    assert!(!again.code_valid, "a code works once");
 
     for row in otp.attempts(&AttemptQuery::newest(10)).await? {
         let (sent, verified) = (row.attempt.status.as_str(), row.verify_status.as_str());
@@ -62,10 +61,7 @@ async fn start(directory: &Path) -> Result<Otp, StartError> {
 fn show(what: &str, verified: &Verified) {
     tell(&format!(
         "{what}: request valid {}, code valid {}, attempts left {:?}, error {:?}",
-        verified.request_valid(),
-        verified.code_valid(),
-        verified.attempts_left(),
-        verified.error()
+        verified.request_valid, verified.code_valid, verified.attempts_left, verified.error
     ));
 }
 

@@ -15,7 +15,7 @@
 //! otp.send_sms("+14155550123").await?;
 //!
 //! let submitted = otp.inbox_code("+14155550123").unwrap_or_default();
-//! assert!(otp.verify("+14155550123", &submitted).await.code_valid());
+//! assert!(otp.verify("+14155550123", &submitted).await.code_valid);
 //! otp.stop().await?;
 //! # Ok(())
 //! # }

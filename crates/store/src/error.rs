@@ -19,8 +19,8 @@ pub enum StoreError {
 
     // Refuse to open a data directory, in no case to begin empty over data that cannot be read.
     #[error(
-        "the data directory {} is in use by another process; stop that one, or give this one a data directory of \
-         its own",
+        "the data directory {} is in use by another process, or by another handle in this one; stop that one, or use \
+         another directory",
         directory.display()
     )]
     InUse { directory: PathBuf },

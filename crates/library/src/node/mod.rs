@@ -28,7 +28,13 @@ pub use server_key::{KeyError, load_or_create};
 
 /// Why the services did not start. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
+    /// Settings cannot be used. All errors are in it.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    #[error("there is no tokio runtime here; call it in one with time and I/O, such as #[tokio::main]")]
+    NoRuntime,
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
@@ -62,7 +68,7 @@ impl StartError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
         use crate::registry::OpenError;
-        matches!(self, Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
+        matches!(self, Self::Config(_) | Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
     }
 
     /// Returns `true` if another program has the data directory open.

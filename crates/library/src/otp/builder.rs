@@ -58,19 +58,7 @@ pub struct OtpBuilder {
 }
 
 impl OtpBuilder {
-    /// Starts from the server's configuration: the file `config_file`, the environment of the process and `.env` in its
-    /// working directory, as `docs/reference/configuration.md` describes them. Paths in them are relative to the
-    /// working directory. The settings of HTTP are checked but ignored; warnings go to the log.
-    pub fn from_config(config_file: impl Into<PathBuf>) -> Self {
-        Self::from_sources(Sources {
-            config_file: Some(config_file.into()),
-            environment: process::environment(),
-            parallelism: process::parallelism(),
-            ..Sources::default()
-        })
-    }
-
-    pub(super) const fn from_sources(sources: Sources) -> Self {
+    pub(super) const fn of(sources: Sources) -> Self {
         Self { sources, data_dir: None, gateways: Vec::new(), clock: None }
     }
 
@@ -105,8 +93,8 @@ impl OtpBuilder {
     ///
     /// # Errors
     /// [`StartError::Config`] and [`StartError::Gateway`] name values that cannot be used; nothing was opened then.
-    /// [`StartError::InUse`] says that the data directory is open elsewhere, [`StartError::Engine`] that it cannot be
-    /// read or written. After any error nothing is left running.
+    /// [`StoreError::InUse`](super::StoreError) in [`StartError::Store`] says that the data directory is open elsewhere.
+    /// After any error nothing is left running.
     pub async fn start(self) -> Result<Otp, StartError> {
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let loaded = config::load(&self.sources)?;
@@ -160,22 +148,23 @@ impl Otp {
         let program = Program { alone: true, ..Program::default() };
         let overrides = Overrides { program, ..Overrides::default() };
         let sources = Sources { overrides, parallelism: process::parallelism(), ..Sources::default() };
-        let builder = OtpBuilder::from_sources(sources).set("otp-timeout", "5m");
+        let builder = OtpBuilder::of(sources).set("otp-timeout", "5m");
         match data_dir.into().into_os_string().into_string() {
             Ok(path) => builder.set("data-dir", path),
             Err(path) => OtpBuilder { data_dir: Some(path.into()), ..builder },
         }
     }
 
-    /// Begins with the server's configuration: [`OtpBuilder::from_config`]. Also accepts the settings of the Go
-    /// framework's component: `docs/guides/older-servers.md`.
+    /// Begins with the server's configuration: the file `config_file`, the environment of the process and `.env` in its
+    /// working directory, as `docs/reference/configuration.md` describes them. Paths in them are relative to the
+    /// working directory. The settings of HTTP are checked but ignored; warnings go to the log. Also accepts the settings
+    /// of the Go framework's component: `docs/guides/older-servers.md`.
     pub fn from_config(config_file: impl Into<PathBuf>) -> OtpBuilder {
-        OtpBuilder::from_config(config_file)
-    }
-}
-
-impl std::fmt::Debug for OtpBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OtpBuilder").finish_non_exhaustive()
+        OtpBuilder::of(Sources {
+            config_file: Some(config_file.into()),
+            environment: process::environment(),
+            parallelism: process::parallelism(),
+            ..Sources::default()
+        })
     }
 }

@@ -148,7 +148,7 @@ impl Otp {
         let reply = verifying.send(outgoing).await?;
         match reply.outcome {
             SendOutcome::Sent { attempts_left, message_id, postponed } => {
-                Ok(Sent { message_id, attempts_left, postponed })
+                Ok(Sent { message_id, attempts_left, is_postponed: postponed })
             }
             SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
             SendOutcome::Limited(_) => Err(OtpError::Refused(Refusal::NumberBusy)),

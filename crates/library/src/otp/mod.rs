@@ -15,10 +15,10 @@
 //!
 //! let code = otp.inbox_code("+14155550123").ok_or("the inbox is empty")?;
 //! let verified = otp.verify("+14155550123", &code).await;
-//! assert!(verified.request_valid() && verified.code_valid() && verified.error().is_none());
+//! assert!(verified.request_valid && verified.code_valid && verified.error.is_none());
 //!
 //! // A code works once.
-//! assert!(!otp.verify("+14155550123", &code).await.code_valid());
+//! assert!(!otp.verify("+14155550123", &code).await.code_valid);
 //! # otp.stop().await?;
 //! # Ok(())
 //! # }
@@ -87,7 +87,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let directory = tempfile::tempdir()?;
 //! let otp = Otp::builder(directory.path()).gateway(Arc::new(Printer)).start().await?;
-//! assert_eq!(otp.send_sms("+14155550123").await?.message_id(), "1");
+//! assert_eq!(otp.send_sms("+14155550123").await?.message_id, "1");
 //! # otp.stop().await?;
 //! # Ok(())
 //! # }
@@ -96,16 +96,15 @@
 //! # What it does with the process
 //!
 //! It speaks to `tracing` and prints nothing, installs no signal handlers, reads the environment only in
-//! [`OtpBuilder::from_config`], and opens no port. Its tasks run on the tokio runtime that it is started in; a few
+//! [`Otp::from_config`], and opens no port. Its tasks run on the tokio runtime that it is started in; a few
 //! threads of its own write to the disk. `docs/guides/embedding.md` has more.
 
 mod builder;
 mod callback;
-mod error;
 mod handle;
+mod outcome;
 #[cfg(test)]
 mod tests;
-mod verified;
 
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::config::ConfigErrors;
@@ -120,12 +119,10 @@ pub use crate::gateway::{
     Accepted, BoxFuture, Callback, ErrorClass, Gateway, GatewayError, GatewaySettingsError, OutgoingMessage,
     Receipt, ReceiptStatus, Verdict,
 };
-pub use crate::node::StartError as EngineError;
+pub use crate::node::StartError;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};
 pub use crate::verification::numbers::Refusal;
 pub use builder::OtpBuilder;
-pub use callback::CallbackReply;
-pub use error::{OtpError, StartError};
 pub use handle::Otp;
-pub use verified::{Sent, Verified};
+pub use outcome::{OtpError, Sent, Verified};

@@ -29,9 +29,9 @@ async fn a_gateway_of_ones_own_joins_those_of_the_go_frameworks_settings() {
     let working_dir = world.directory.path().to_owned();
     std::fs::write(working_dir.join("config.json"), GO_FRAMEWORK).expect("a file");
     let sources = Sources { working_dir, parallelism: 2, ..Sources::default() };
-    let builder = OtpBuilder::from_sources(sources).gateway(world.provider.gateway(GatewayName::Http));
+    let builder = OtpBuilder::of(sources).gateway(world.provider.gateway(GatewayName::Http));
     let otp = builder.set("otp-sms-provider", "Http;Twilio").start().await.expect("an engine");
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id, "Http-1");
     assert_eq!(world.provider.handed()[0].code.len(), 5);
 }
 

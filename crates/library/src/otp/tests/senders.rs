@@ -7,11 +7,11 @@ use crate::otp::{Channel, ErrorClass, GatewayName, MessageStyle, OtpBuilder, Otp
 async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox() {
     let world = World::new();
     let otp = world.with_own().start().await.expect("an engine");
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-1");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id, "Http-1");
     assert_eq!(otp.inbox_code(ANNA), None);
     let sent = world.provider.handed();
     assert_eq!((&*sent[0].to.e164(), sent[0].channel), (ANNA, Channel::Sms));
-    assert!(otp.verify(ANNA, &sent[0].code).await.code_valid());
+    assert!(otp.verify(ANNA, &sent[0].code).await.code_valid);
     let states = otp.gateways();
     assert_eq!(states.len(), 1);
     assert_eq!((states[0].name, states[0].circuit.as_str()), (GatewayName::Http, "closed"));
@@ -24,8 +24,8 @@ async fn several_are_tried_in_the_order_in_which_they_were_added() {
     let builder = world.builder().gateway(world.provider.gateway(GatewayName::Mada));
     let otp = builder.gateway(world.provider.gateway(GatewayName::Http)).start().await.expect("an engine");
     world.provider.fails_with(ErrorClass::Configuration);
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Http-2");
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id(), "Mada-3");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id, "Http-2");
+    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id, "Mada-3");
 }
 
 #[tokio::test]
