@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
+use onceward::config::Bounds;
 use onceward::domain::Timestamp;
 use onceward::engine::SlotHash;
 use onceward::limits::keys::IdempotencyKeys;
 use onceward::observe::metrics::ServiceNames;
-use onceward::shard::{Capacity, Core, LimitedTable, Records, ShardSettings, Tables, Write};
+use onceward::shard::{Capacity, Core, LimitedTable, Records, Tables, Write};
 use onceward::store::StoreLimits;
 use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
 use parking_lot::Mutex;
@@ -65,10 +66,10 @@ impl Shard {
         for (key, stored) in records {
             tables.set(key, Some(stored));
         }
-        let commands_per_subject = setup.commands_per_number;
-        let settings = ShardSettings { commands_per_subject, commit_timeout: COMMIT_TIMEOUT };
+        let commands_per_number = setup.commands_per_number;
+        let bounds = Bounds { commands_per_number, commit_timeout: COMMIT_TIMEOUT, ..Bounds::default() };
         let rng = StdRng::seed_from_u64(rng.random());
-        let core = Core::new(tables, rng, settings, StoreLimits::NONE);
+        let core = Core::new(tables, rng, bounds, StoreLimits::NONE);
         Self { core, life: 0, seen: 0, commit: None }
     }
 

@@ -105,11 +105,12 @@ impl AccountFile {
         let _change = self.change.lock().await;
         let made = registry.draw_account().await?;
         let before = self.text()?;
-        self.write(&file_text(&made))
-            .map_err(|source| self.io("write the account's credentials to", source))?;
+        // The change is rare, and the disk that holds it up holds up everything.
+        let write = |text: &str| write_secret(&self.path, text.as_bytes(), true);
+        write(&file_text(&made)).map_err(|source| self.io("write the account's credentials to", source))?;
         if let Err(error) = registry.keep_account(&made).await {
             let put_back = match before {
-                Some(text) => self.write(&text),
+                Some(text) => write(&text),
                 None => fs::remove_file(&self.path),
             };
             if let Err(error) = put_back {
@@ -145,11 +146,6 @@ impl AccountFile {
 
     fn io(&self, what: &'static str, source: io::Error) -> AccountError {
         AccountError::Io { what, path: self.path.clone(), source }
-    }
-
-    /// Replaces the file durably and as a whole. The change is rare, and the disk that holds it up holds up everything.
-    fn write(&self, text: &str) -> io::Result<()> {
-        write_secret(&self.path, text.as_bytes(), true)
     }
 }
 

@@ -1,11 +1,10 @@
 //! What the settings ask for: gateways, services and credentials.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{AccountFile, StartError};
 use crate::clock::Clock;
-use crate::config::{GatewaySettings, GuardSettings, RegistrySettings};
+use crate::config::{GatewaySettings, RegistrySettings};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::gateway::{Gateway, Simulator, TwilioSender};
@@ -35,11 +34,6 @@ pub fn build_gateways(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Res
         routed.push(Routed { routed_as: GatewayName::Simulator, gateway });
     }
     Ok(Gateways { routed, simulator })
-}
-
-/// The rules of the pumping guard of the services in config.json, by their names there.
-pub(super) fn guards(settings: &RegistrySettings) -> HashMap<String, GuardSettings> {
-    settings.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect()
 }
 
 /// Refuses the first start of a server that [`open_registry`] would refuse after files were made.

@@ -1,6 +1,5 @@
 //! The list of every kind of record.
 
-use crate::config::Bounds;
 use crate::delivery::attempts::AttemptLog;
 use crate::engine::NumberState;
 use crate::limits::guard::{GuardRow, VerifiedNumber};
@@ -8,7 +7,7 @@ use crate::limits::keys::KeyedRequest;
 use crate::node::history;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, ServiceRecord};
-use crate::shard::{Kinds, ShardSettings};
+use crate::shard::Kinds;
 use crate::verification::hosted::HostedSession;
 use crate::webhook::EventRecord;
 
@@ -26,9 +25,4 @@ pub fn all() -> Kinds {
         .with::<GuardRow>()
         .with::<HostedSession>()
         .with::<VerifiedNumber>()
-}
-
-/// The limits of a shard.
-pub const fn shard_settings(bounds: &Bounds) -> ShardSettings {
-    ShardSettings { commands_per_subject: bounds.commands_per_number, commit_timeout: bounds.commit_timeout }
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::running::{close, go_on_from, open_store, seeded_rng};
-use super::{AccountFile, StartError, kinds};
+use super::running::{close, open_store, start_shards};
+use super::{AccountFile, StartError};
 use crate::clock::{EngineClock, SystemClock};
-use crate::config::{Bounds, Settings};
+use crate::config::Settings;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
-use crate::shard::{ShardDeps, Shards};
+use crate::shard::Shards;
 use crate::store::{Store, StoreError};
 use crate::template::Templates;
 
@@ -28,20 +28,9 @@ impl Offline {
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock)).await?;
-        go_on_from(store.newest_time(), &clock);
+        let (shards, _) = start_shards(&store, clock, 1, &settings.bounds, Arc::default()).await?;
         let Settings { storage, registry, brand, policy, .. } = settings;
         let account = AccountFile::of(&storage.data_dir, false);
-        let bounds = Bounds::default();
-        let shards = Shards::start(ShardDeps {
-            store: Arc::clone(&store),
-            clock,
-            kinds: kinds::all(),
-            shards: 1,
-            settings: kinds::shard_settings(&bounds),
-            rng: seeded_rng()?,
-            metrics: Arc::default(),
-        })
-        .await?;
         let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
             settings: registry,

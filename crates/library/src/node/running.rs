@@ -11,10 +11,10 @@ use scopeguard::ScopeGuard;
 
 use super::{AccountFile, StartError, configured, kinds, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
-use crate::config::{Settings, StorageSettings};
+use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Routed};
-use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
+use crate::domain::{GatewayName, ServerKey, ServiceId};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
@@ -85,24 +85,15 @@ impl Running {
             }
             open_store(storage, Arc::clone(&clock)).await?
         };
-        go_on_from(store.newest_time(), &clock);
+        let (shards, mut seeder) =
+            start_shards(&store, Arc::clone(&clock), settings.shards, &bounds, metrics).await?;
         let clock: Arc<dyn Clock> = clock;
-        let mut seeder = seeded_rng()?;
-        let shards = Shards::start(ShardDeps {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            kinds: kinds::all(),
-            shards: settings.shards,
-            settings: kinds::shard_settings(&bounds),
-            rng: StdRng::from_rng(&mut seeder),
-            metrics,
-        })
-        .await?;
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
         let numbers = record::capacities(&shards, bounds.numbers);
-        let guards = configured::guards(&services);
+        let guards =
+            services.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect();
         let deps = RegistryDeps {
             shards: shards.clone(),
             settings: services,
@@ -252,17 +243,27 @@ pub async fn close(shards: &Shards, store: &dyn Store) -> Result<(), StoreError>
     closed
 }
 
-/// Brings `clock` up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs
-/// a lockout or revives a code.
-pub(super) fn go_on_from(newest: Timestamp, clock: &EngineClock) {
-    let behind = newest.since(clock.now());
-    clock.at_least(newest);
+/// Starts shards, and makes a generator of random numbers. Brings `clock` up to the newest time in the data directory: neither
+/// a restart nor a clock that was set back prolongs a lockout or revives a code.
+pub(super) async fn start_shards(
+    store: &Arc<dyn Store>,
+    clock: Arc<EngineClock>,
+    shards: usize,
+    bounds: &Bounds,
+    metrics: Arc<Metrics>,
+) -> Result<(Shards, StdRng), StartError> {
+    let behind = store.newest_time().since(clock.now());
+    clock.at_least(store.newest_time());
     if behind > TOLERANCE {
         tracing::warn!(
             seconds = behind.as_secs(),
             "wall clock behind the data directory; if it is wrong, correct it and restart the server"
         );
     }
+    let (store, kinds, bounds, mut seeder) = (Arc::clone(store), kinds::all(), bounds.clone(), seeded_rng()?);
+    let rng = StdRng::from_rng(&mut seeder);
+    let shards = Shards::start(ShardDeps { store, clock, shards, kinds, bounds, rng, metrics }).await?;
+    Ok((shards, seeder))
 }
 
 const fn reading(name: &'static str, Usage { held, limit }: Usage) -> TableReading {

@@ -43,9 +43,6 @@ pub enum KeyError {
          \"Without server.key\" in docs/operate/backup.md"
     )]
     Missing(PathBuf),
-    /// The system has no randomness to give.
-    #[error("the system gave no random bytes for a new server key: {0}")]
-    NoRandomness(rand::rngs::SysError),
 }
 
 /// Reads the key from `file` if one is named, else from the data directory, where it is made at
@@ -53,7 +50,6 @@ pub enum KeyError {
 pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey, KeyError> {
     // Absolute, so that an error names a place and not only "data".
     let data_dir = &std::path::absolute(data_dir).map_err(io_error("find", data_dir))?;
-    let path = data_dir.join(FILE_NAME);
     let named = place(data_dir, file);
     if is_readable_by_others(&named) {
         tracing::warn!(file = %named.display(), "server key readable by every user; run chmod o= on it");
@@ -64,7 +60,7 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     if !is_unused(data_dir) {
         return Err(KeyError::Missing(data_dir.to_owned()));
     }
-    create(data_dir, &path)
+    create(data_dir, &named)
 }
 
 /// Returns `true` if no server has kept data in this directory.
@@ -99,13 +95,11 @@ fn read(path: &Path) -> Result<ServerKey, KeyError> {
     let file = File::open(path).map_err(io_error("read the server key", path))?;
     file.take(FILE_MAX).read_to_string(&mut text).map_err(io_error("read the server key", path))?;
     let text = zeroize::Zeroizing::new(text);
-    parse(text.trim()).ok_or_else(|| KeyError::Unreadable(path.to_owned()))
-}
-
-fn parse(hex: &str) -> Option<ServerKey> {
     let mut bytes = [0; ServerKey::LEN];
-    let whole = base16ct::mixed::decode(hex, &mut bytes).ok()?.len() == ServerKey::LEN;
-    whole.then(|| ServerKey::from_bytes(bytes))
+    match base16ct::mixed::decode(text.trim(), &mut bytes) {
+        Ok(decoded) if decoded.len() == ServerKey::LEN => Ok(ServerKey::from_bytes(bytes)),
+        _ => Err(KeyError::Unreadable(path.to_owned())),
+    }
 }
 
 /// The file appears whole or not at all: two first starts at once end up with one key.
@@ -113,7 +107,8 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
     // One that was there before keeps its mode: it may be a volume that is not ours to change.
     create_durably(data_dir).map_err(io_error("create the data directory", data_dir))?;
     let mut bytes = [0; ServerKey::LEN];
-    SysRng.try_fill_bytes(&mut bytes).map_err(KeyError::NoRandomness)?;
+    let drawn = SysRng.try_fill_bytes(&mut bytes);
+    drawn.map_err(|error| io_error("draw the server key", path)(io::Error::other(error)))?;
     let key = ServerKey::from_bytes(bytes);
     let hex = zeroize::Zeroizing::new(base16ct::lower::encode_string(key.expose()) + "\n");
     match write_secret(path, hex.as_bytes(), false) {

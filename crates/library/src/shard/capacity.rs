@@ -9,7 +9,7 @@ use super::record::{Id, Record, RecordKey, service_of};
 use super::refusal::{LimitedTable, Refusal};
 use super::shards::Shards;
 use super::shares::Shares;
-use super::transaction::Transaction;
+use super::tables::Transaction;
 use crate::domain::ServiceId;
 use crate::observe::metrics::ServiceNames;
 
@@ -55,30 +55,26 @@ impl Capacity {
         Arc::new(Self { table, limit, counts: Mutex::default(), names: names.clone() })
     }
 
-    /// The capacity for records of the kind `R`, counted as the shards decide about them.
-    pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
-        let [capacity] = Self::following_each::<R, 1>(shards, [(table, limit)], |_| 0);
-        capacity
-    }
-
-    /// The same for records in several capacities: `which` says in which of them the record with an id counts.
-    pub fn following_each<R: Record, const N: usize>(
+    /// The capacity for those records of the kind `R` whose id is counted, as the shards decide about them.
+    pub fn following<R: Record>(
         shards: &Shards,
-        limits: [(LimitedTable, usize); N],
-        which: fn(&Id) -> usize,
-    ) -> [Arc<Self>; N] {
-        let names = shards.metrics().service_names();
-        let capacities = limits.map(|(table, limit)| Self::new(table, limit, names));
-        let counted = capacities.clone();
+        table: LimitedTable,
+        limit: usize,
+        is_counted: fn(&Id) -> bool,
+    ) -> Arc<Self> {
+        let capacity = Self::new(table, limit, shards.metrics().service_names());
+        let counting = Arc::clone(&capacity);
         shards.set_up(move |tables| {
-            let counted = counted.clone();
+            let counting = Arc::clone(&counting);
             let count = move |RecordKey { id, .. }: &RecordKey, is_added| {
                 let change = if is_added { Shares::add } else { Shares::remove };
-                counted[which(id)].count(|held| change(held, service_of(id), 1));
+                if is_counted(id) {
+                    counting.count(|held| change(held, service_of(id), 1));
+                }
             };
             tables.count(R::KIND, Box::new(count));
         });
-        capacities
+        capacity
     }
 
     /// The table whose records it counts.

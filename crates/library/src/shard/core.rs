@@ -8,7 +8,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use indexmap::IndexMap;
 use rand::rngs::StdRng;
@@ -17,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::record::{Hasher, Id, RecordKey};
 use super::refusal::Refusal;
-use super::tables::{Change, Tables};
-use super::transaction::Transaction;
+use super::tables::{Change, Tables, Transaction};
+use crate::config::Bounds;
 use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::store::{StoreError, StoreLimits, Write};
@@ -94,7 +93,7 @@ pub enum Load {
 pub struct Core {
     pub(super) tables: Tables,
     rng: StdRng,
-    settings: ShardSettings,
+    bounds: Bounds,
     limits: StoreLimits,
     /// The bounded commands that wait for the store.
     waiting: HashMap<Subject, usize, Hasher>,
@@ -106,15 +105,6 @@ pub struct Core {
     owns_records: bool,
     /// Whether the outcome of a batch is unknown.
     has_failed: bool,
-}
-
-/// Limits of a shard.
-#[derive(Debug, Clone, Copy)]
-pub struct ShardSettings {
-    /// Commands of one subject that may wait.
-    pub commands_per_subject: usize,
-    /// The longest duration of a commit. While one takes longer, commands are answered 503.
-    pub commit_timeout: Duration,
 }
 
 /// A decision whose changes, or what it has read, may not be durable.
@@ -141,11 +131,11 @@ struct InFlight {
 
 impl Core {
     /// A shard that owns the records in `tables`.
-    pub fn new(tables: Tables, rng: StdRng, settings: ShardSettings, limits: StoreLimits) -> Self {
+    pub fn new(tables: Tables, rng: StdRng, bounds: Bounds, limits: StoreLimits) -> Self {
         Self {
             tables,
             rng,
-            settings,
+            bounds,
             limits,
             waiting: HashMap::default(),
             held: VecDeque::new(),
@@ -175,7 +165,7 @@ impl Core {
     fn decide(&mut self, Command { subject, load, decide }: Command, now: Timestamp) -> Option<Command> {
         let is_bounded = load == Load::Bounded;
         let waiting = self.waiting.get(&subject).copied().unwrap_or_default();
-        let is_busy = is_bounded && waiting >= self.settings.commands_per_subject;
+        let is_busy = is_bounded && waiting >= self.bounds.commands_per_number;
         if let Some(refusal) = is_busy.then_some(Refusal::NumberBusy).or_else(|| self.refusal(load)) {
             decide(Err(refusal));
             return None;
@@ -208,7 +198,7 @@ impl Core {
 
     /// Whether the commit in flight takes too long.
     pub fn is_late(&self) -> bool {
-        let is_late = |batch: &InFlight| self.last_seen >= batch.began.plus(self.settings.commit_timeout);
+        let is_late = |batch: &InFlight| self.last_seen >= batch.began.plus(self.bounds.commit_timeout);
         self.in_flight.as_ref().is_some_and(is_late)
     }
 

@@ -7,7 +7,6 @@
 //!
 //! [`Core`] is that logic without the actor, for the simulation.
 
-mod actor;
 mod capacity;
 pub mod core;
 #[cfg(any(test, feature = "testing"))]
@@ -23,10 +22,9 @@ mod table;
 mod tables;
 #[cfg(test)]
 pub mod tests;
-mod transaction;
 
 pub use self::capacity::{Capacity, Usage};
-pub use self::core::{Command, Core, Decide, Fate, Load, ShardSettings, Subject, Then, name_digest};
+pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};
 pub use self::record::{
     Id, Kinds, Record, RecordError, RecordKey, RecordKind, Stored, VERSION, decode, encode, service_of,
 };
@@ -36,6 +34,5 @@ pub use self::shards::{ShardDeps, ShardStartError, Shards};
 pub use self::shares::Shares;
 #[cfg(test)]
 pub use self::table::INLINE;
-pub use self::tables::{Change, Records, Tables};
-pub use self::transaction::Transaction;
+pub use self::tables::{Change, Records, Tables, Transaction};
 pub use crate::store::{Slots, Write};

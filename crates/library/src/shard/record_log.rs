@@ -12,7 +12,7 @@ use super::list::{FIRST, LAST, List, Places, Shared};
 use super::record::{Record, RecordKey, decode_own, service_of};
 use super::refusal::Refusal;
 use super::shards::Shards;
-use super::transaction::Transaction;
+use super::tables::Transaction;
 use crate::domain::{ServiceId, Timestamp};
 
 /// Records that are read at once: the shards copy them in some 50 us.

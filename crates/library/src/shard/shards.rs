@@ -1,24 +1,25 @@
-//! The start of the shards, and the handle on all of them.
+//! The start of the shards, the handle on all of them, and the actor that passes messages to a [`Core`] and the core's
+//! commits to the store.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
-use ractor::{Actor as _, ActorStatus, MessagingErr};
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, MessagingErr};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::runtime::Handle;
 use tokio::sync::{MutexGuard, oneshot, watch};
 
-use super::actor::{Mailbox, ShardActor, ShardMessage, Shared};
-use super::core::{Command, Core, Decide, Load, ShardSettings, Subject};
+use super::core::{Command, Core, Decide, Load, Subject};
 use super::record::{Kinds, Record, RecordError, RecordKey};
 use super::refusal::Refusal;
-use super::tables::{Change, Records, Tables, first};
-use super::transaction::Transaction;
-use crate::clock::Clock;
+use super::tables::{Change, Records, Tables, Transaction, first};
+use crate::clock::{Clock, Stopwatch};
+use crate::config::Bounds;
 use crate::engine::SLOTS;
 use crate::observe::metrics::Metrics;
 use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError};
@@ -53,8 +54,8 @@ pub struct ShardDeps {
     pub shards: usize,
     /// The kinds of record that they keep.
     pub kinds: Kinds,
-    /// Bounds.
-    pub settings: ShardSettings,
+    /// The most commands of a number, and the longest duration of a commit.
+    pub bounds: Bounds,
     /// Seeds the random source of each shard.
     pub rng: StdRng,
     /// Counts commits.
@@ -79,14 +80,14 @@ impl Shards {
     /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode: a shard never
     /// starts empty over unreadable data.
     pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
-        let ShardDeps { store, clock, shards, kinds, settings, mut rng, metrics } = deps;
+        let ShardDeps { store, clock, shards, kinds, bounds, mut rng, metrics } = deps;
         let count = shards.min(store.limits().owners).clamp(1, SLOTS);
         let tables = restore(&*store, kinds, count).await?;
         let limits = store.limits();
         let shared = Arc::new(Shared { store, clock, metrics, has_failed: watch::Sender::default() });
         let mut mailboxes = Vec::with_capacity(count);
         for tables in tables {
-            let core = Core::new(tables, StdRng::from_rng(&mut rng), settings, limits);
+            let core = Core::new(tables, StdRng::from_rng(&mut rng), bounds.clone(), limits);
             let arguments = (core, Arc::clone(&shared));
             mailboxes.push(ShardActor::spawn(None, ShardActor, arguments).await?.0);
         }
@@ -118,7 +119,8 @@ impl Shards {
             let read = move |view: &Transaction<'_>| view.tables.slice(from, SLICE_RECORDS, view.now());
             match self.read(slot, read).await {
                 Ok((slice, behind)) => {
-                    to.give(turn, &slice);
+                    let slice = slice.into_iter().map(|(key, of)| (key, of.bytes, of.expires));
+                    to.give(turn, &slice.collect::<Vec<_>>());
                     next = behind;
                 }
                 // It was behind a change that is undone.
@@ -325,6 +327,122 @@ impl Shards {
     /// Stops the shards. The caller must first wait for all commands in flight and close the store.
     pub fn stop(&self) {
         self.0.mailboxes.iter().for_each(|shard| shard.stop(None));
+    }
+}
+
+/// Records that one step of the sweep looks at.
+const SWEEP_STEP: usize = 2_000;
+
+/// Time between two steps: a million records are seen in 75 s.
+const SWEEP_EVERY: Duration = Duration::from_millis(150);
+
+/// Where a shard takes messages. The limit on commands in flight bounds them.
+type Mailbox = ActorRef<ShardMessage>;
+
+/// The messages of a shard.
+enum ShardMessage {
+    Command(Command),
+    /// Hands the store what was decided. The shard sends it to itself behind the commands that came together.
+    HandOver,
+    /// The result of the commit in flight.
+    Committed(Result<(), StoreError>),
+    /// Time for a step of the sweep.
+    Sweep,
+}
+
+/// State that all shards share.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    /// Whether a shard has panicked: then all of them refuse everything, and only a new process helps.
+    has_failed: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// Whether this process certainly owns the records, and its memory is right.
+    fn owns_records(&self) -> bool {
+        self.store.owns_records() && !*self.has_failed.borrow()
+    }
+}
+
+struct ShardActor;
+
+struct Shard {
+    core: Core,
+    /// Whether [`ShardMessage::HandOver`] is on its way.
+    hands_over: bool,
+    shared: Arc<Shared>,
+}
+
+impl Actor for ShardActor {
+    type Msg = ShardMessage;
+    type State = Shard;
+    type Arguments = (Core, Arc<Shared>);
+
+    async fn pre_start(
+        &self,
+        myself: Mailbox,
+        (core, shared): Self::Arguments,
+    ) -> Result<Shard, ActorProcessingErr> {
+        myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
+        Ok(Shard { core, hands_over: false, shared })
+    }
+
+    async fn handle(
+        &self,
+        myself: Mailbox,
+        message: ShardMessage,
+        shard: &mut Shard,
+    ) -> Result<(), ActorProcessingErr> {
+        catch_unwind(AssertUnwindSafe(|| shard.handle(&myself, message))).unwrap_or_else(|_| {
+            shard.shared.has_failed.send_replace(true);
+            tracing::error!("shard failed, everything is refused until a restart");
+            Err("it panicked".into())
+        })
+    }
+}
+
+impl Shard {
+    fn handle(&mut self, myself: &Mailbox, message: ShardMessage) -> Result<(), ActorProcessingErr> {
+        let (core, now) = (&mut self.core, self.shared.clock.now());
+        core.set_owns_records(self.shared.owns_records());
+        match message {
+            ShardMessage::Command(command) => {
+                core.submit(command, now);
+                // Those that came together are one batch.
+                if core.wants_commit() && !self.hands_over {
+                    self.hands_over = true;
+                    myself.cast(ShardMessage::HandOver)?;
+                }
+                return Ok(());
+            }
+            ShardMessage::HandOver => self.hands_over = false,
+            ShardMessage::Committed(result) => core.committed(&result, now),
+            ShardMessage::Sweep => {
+                core.sweep(SWEEP_STEP, now);
+                if core.is_late() {
+                    // The store logs its trouble when its health is read; `/readyz` may not be polled.
+                    let _ = self.shared.store.health();
+                }
+            }
+        }
+        self.core.tables.hand_over_due(now);
+        self.commit(myself);
+        Ok(())
+    }
+
+    /// Hands the store a batch, if the core has one.
+    fn commit(&mut self, myself: &Mailbox) {
+        if let Some(writes) = self.core.take_commit() {
+            let (shard, metrics) = (myself.clone(), Arc::clone(&self.shared.metrics));
+            let (records, stopwatch) = (writes.len(), Stopwatch::start());
+            let done = move |result: Result<(), StoreError>| {
+                metrics.commit(records, result.is_ok(), stopwatch.elapsed());
+                let _ = shard.cast(ShardMessage::Committed(result));
+            };
+            self.shared.store.commit(writes, Box::new(done));
+        }
     }
 }
 

@@ -1,19 +1,17 @@
-//! The records that a shard holds in memory, and what is derived from them.
+//! The records that a shard holds in memory, what is derived from them, and one decision's view of them.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use rand::rngs::StdRng;
 
 use super::list::{Dated, List};
-use super::record::{Kinds, Record, RecordError, RecordKey, Stored, decode_own};
+use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own};
 use super::table::{Entry, Table};
 use crate::domain::Timestamp;
 
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;
-
-/// Records on their way to a checkpoint.
-pub type Slice = Vec<(RecordKey, Bytes, Timestamp)>;
 
 /// Is told each record of a kind that was added (`true`) or removed.
 pub type Counted = Box<dyn Fn(&RecordKey, bool) + Send>;
@@ -35,10 +33,8 @@ pub struct Change {
 #[derive(Default)]
 pub struct Tables {
     table: Table,
-    /// The number of records of each kind.
-    lens: BTreeMap<u8, usize>,
     /// These follow records as they are changed or undone.
-    counted: BTreeMap<u8, Counted>,
+    counted: Vec<(u8, Counted)>,
     lists: BTreeMap<u8, List>,
     /// These follow what is durable.
     followers: Vec<(u8, Follower)>,
@@ -72,7 +68,7 @@ impl Tables {
 
     /// The number of records of a kind, ended ones included.
     pub fn len_of(&self, kind: u8) -> usize {
-        self.lens.get(&kind).copied().unwrap_or_default()
+        self.of_kind(first(0, kind)).count()
     }
 
     /// The records of the kind and slot of this key, from it on.
@@ -93,11 +89,20 @@ impl Tables {
         records.filter_map(|entry| Some((entry.key, decode_own(entry.bytes())?)))
     }
 
-    /// At most so many records of the kind of this key, from it on, and the one at which the next page begins.
-    pub fn page(&self, from: RecordKey, most: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
-        let mut records = self.of_kind(from).filter(|entry| now < entry.expires);
-        let page = records.by_ref().take(most).map(|entry| (entry.key, entry.stored())).collect();
-        (page, records.next().map(|entry| entry.key))
+    /// The live ones of so many records of the kind of this key, from it on, and the one at which to go on.
+    pub fn page(&self, from: RecordKey, looks: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
+        part(self.of_kind(from), looks, now)
+    }
+
+    /// The same of all records of its slot.
+    pub(super) fn slice(
+        &self,
+        from: RecordKey,
+        looks: usize,
+        now: Timestamp,
+    ) -> (Records, Option<RecordKey>) {
+        let is_in_slot = move |entry: &&Entry| entry.key.slot == from.slot;
+        part(self.table.starting_at(from).take_while(is_in_slot), looks, now)
     }
 
     /// Adds a record of a restore.
@@ -120,12 +125,8 @@ impl Tables {
     fn replace(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
         let change = Change { key, before: self.table.set(key, after.as_ref()), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
-        if was != is {
-            let len = self.lens.entry(key.kind).or_default();
-            *len = if is { *len + 1 } else { *len - 1 };
-            if let Some(counted) = self.counted.get(&key.kind) {
-                counted(&key, is);
-            }
+        for (_, counted) in self.counted.iter().filter(|(kind, _)| was != is && *kind == key.kind) {
+            counted(&key, is);
         }
         if let Some(list) = self.lists.get_mut(&key.kind) {
             list.changed(&key, change.before.as_ref(), change.after.as_ref());
@@ -175,8 +176,8 @@ impl Tables {
 
     /// Counts the records of a kind against limits.
     pub(super) fn count(&mut self, kind: u8, counted: Counted) {
-        self.all_of(kind).for_each(|change| counted(&change.key, true));
-        self.counted.insert(kind, counted);
+        self.of_kind(first(0, kind)).for_each(|entry| counted(&entry.key, true));
+        self.counted.push((kind, counted));
     }
 
     /// Of the list of a kind, at most so many wanted records before a place, the newest first, and the place behind which to go on.
@@ -227,15 +228,17 @@ impl Tables {
         self.sweeps_at.insert(kind, next.unwrap_or(start));
         self.remove(expired)
     }
+}
 
-    /// At most so many live records of the slot of this key, from it on, and the one at which to go on.
-    pub(super) fn slice(&self, from: RecordKey, most: usize, now: Timestamp) -> (Slice, Option<RecordKey>) {
-        let mut records = self.table.starting_at(from).take_while(|entry| entry.key.slot == from.slot);
-        let live = records.by_ref().take(most).filter(|entry| now < entry.expires);
-        let slice =
-            live.map(|entry| (entry.key, Bytes::copy_from_slice(entry.bytes()), entry.expires)).collect();
-        (slice, records.next().map(|entry| entry.key))
-    }
+/// The live ones of so many records, and the one at which to go on.
+fn part<'a>(
+    mut records: impl Iterator<Item = &'a Entry>,
+    looks: usize,
+    now: Timestamp,
+) -> (Records, Option<RecordKey>) {
+    let live = records.by_ref().take(looks).filter(|entry| now < entry.expires);
+    let part = live.map(|entry| (entry.key, entry.stored())).collect();
+    (part, records.next().map(|entry| entry.key))
 }
 
 /// Those of at most so many records that have ended, and the one at which to go on.
@@ -252,4 +255,81 @@ fn expired<'a>(
 /// In front of the records of a kind in a slot.
 pub(super) const fn first(slot: u8, kind: u8) -> RecordKey {
     RecordKey { slot, kind, id: [0; 12] }
+}
+
+/// Expired records are looked for among so many of its kind before a new record is refused: some
+/// 10 us.
+const SWEEP_BEFORE_REFUSAL: usize = 256;
+
+/// Reads and writes the records of one decision. A write holds in memory at once; the shard undoes it if the store refuses
+/// it, or if the command is refused.
+pub struct Transaction<'a> {
+    pub(super) tables: &'a mut Tables,
+    rng: &'a mut StdRng,
+    changes: Vec<Change>,
+    slot: u8,
+    now: Timestamp,
+}
+
+impl<'a> Transaction<'a> {
+    pub(super) const fn new(tables: &'a mut Tables, rng: &'a mut StdRng, slot: u8, now: Timestamp) -> Self {
+        Self { tables, rng, changes: Vec::new(), slot, now }
+    }
+
+    pub(super) fn into_changes(self) -> Vec<Change> {
+        self.changes
+    }
+
+    /// The moment of the decision.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The slot that all records of the decision belong to.
+    pub const fn slot(&self) -> u8 {
+        self.slot
+    }
+
+    /// The random source of the shard.
+    pub const fn rng(&mut self) -> &mut StdRng {
+        self.rng
+    }
+
+    /// The record of this kind about `id`; `None` if there is none or it has ended.
+    pub fn get<R: Record>(&self, id: Id) -> Option<R> {
+        self.tables.get(&self.key::<R>(id), self.now)
+    }
+
+    /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
+    pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>) {
+        let (key, after) = (self.key::<R>(id), record.map(Stored::of));
+        let is_ignored = match (self.tables.stored(&key), &after) {
+            (Some(present), Some(after)) => present == *after,
+            (Some(present), None) => present.expires <= self.now,
+            (None, after) => after.is_none(),
+        };
+        if !is_ignored {
+            self.changes.push(self.tables.set(key, after));
+        }
+    }
+
+    /// Undoes what the decision has written.
+    pub(super) fn discard(&mut self) {
+        self.tables.undo(&self.changes);
+        self.changes.clear();
+    }
+
+    /// Frees some expired records of this kind.
+    pub(super) fn sweep<R: Record>(&mut self) {
+        self.changes.extend(self.tables.sweep_kind(R::KIND, SWEEP_BEFORE_REFUSAL, self.now));
+    }
+
+    /// The live records of this kind in the slot of the decision.
+    pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
+        self.tables.of_slot(self.slot, self.now)
+    }
+
+    const fn key<R: Record>(&self, id: Id) -> RecordKey {
+        RecordKey { slot: self.slot, kind: R::KIND, id }
+    }
 }

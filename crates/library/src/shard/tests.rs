@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::clock::ManualClock;
+use crate::config::Bounds;
 use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::store::{Store as _, StoreLimits};
 
@@ -183,7 +184,7 @@ async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, 
         clock: Arc::clone(clock) as _,
         shards: 2,
         kinds: kinds(),
-        settings: ShardSettings { commands_per_subject: 8, commit_timeout: 5 * SECOND },
+        bounds: Bounds::default(),
         rng: StdRng::seed_from_u64(1),
         metrics: Arc::default(),
     })
@@ -400,8 +401,8 @@ async fn a_record_is_absent_from_its_end_on_and_then_swept() {
     assert_eq!(world.reply_to(ONE, VoucherAction::Show).await, Ok(Some(0)));
     let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
     assert_eq!(Subject { slot, id }, ONE);
-    let has_one = |view: &Transaction<'_>| !view.has_room::<Voucher>(1) && view.has_room::<Voucher>(2);
-    assert_eq!(world.shards.read(ONE.slot, has_one).await, Ok(true));
+    let count = |view: &Transaction<'_>| view.tables.len_of(Voucher::KIND);
+    assert_eq!(world.shards.read(ONE.slot, count).await, Ok(1));
     assert_eq!(world.seen(TWO).await, (Some(20), None));
 }
 
@@ -428,21 +429,6 @@ async fn a_shard_that_panics_outside_a_decision_ends_all() {
 #[test]
 fn the_digest_of_a_name_never_changes() {
     assert_eq!(name_digest(&"abc"), 0x1a60_c38b_bdf0_4315);
-}
-
-#[tokio::test]
-async fn two_kinds_in_one_decision_are_written_together_or_not_at_all() {
-    let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.store.hold();
-    let answer = world.ask(ONE, VoucherAction::Spend(3));
-    world.store.waiting(1).await;
-    let world = world.restarted().await;
-    assert!(answer.await.is_err(), "an answer although the program died");
-    assert_eq!(world.seen(ONE).await, (Some(10), None));
-    let before = world.store.commits();
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(3)).await, Ok(Some(7)));
-    assert_eq!((world.durable(ONE), world.store.commits()), ((Some(7), Some(1)), before + 1));
 }
 
 #[tokio::test]
@@ -552,22 +538,6 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
         let refused = start(&store, &clock).await.err().expect("refused").to_string();
         assert!(refused.contains(says), "{refused}");
     }
-}
-
-#[test]
-fn a_kind_has_room_for_so_many_records() {
-    let mut tables = Tables::default();
-    let (mut rng, [old, new, gone, other]) = (StdRng::seed_from_u64(1), [1, 2, 3, 4].map(|n| [n; 12]));
-    let voucher = |left| Voucher { left, ends: START.plus(LIFE) };
-    let key = RecordKey { slot: ONE.slot, kind: Voucher::KIND, id: old };
-    tables.set(key, Some(Stored::of(&voucher(1))));
-    let mut view = Transaction::new(&mut tables, &mut rng, ONE.slot, START);
-    for id in [old, new, gone] {
-        view.put(id, Some(&voucher(2)));
-    }
-    view.put::<Voucher>(gone, None);
-    view.put(other, Some(&Uses { count: 1, ends: START.plus(LIFE) }));
-    assert_eq!([2, 3].map(|most| view.has_room::<Voucher>(most)), [false, true]);
 }
 
 fn key(kind: u8, number: u64) -> RecordKey {

@@ -379,7 +379,8 @@ struct Inner {
 impl HostedSessions {
     /// Over shards that keep [`HostedSession`]s, at most `limit`. `rng` must be seeded by the system.
     pub fn new(shards: &Shards, server_key: &ServerKey, limit: usize, rng: StdRng) -> Self {
-        let capacity = Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit);
+        let capacity =
+            Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit, |_| true);
         let (sealer, slots) = (Sealer::new(server_key), SlotHash::new(server_key));
         Self(Arc::new(Inner { shards: shards.clone(), sealer, slots, capacity, rng: Mutex::new(rng) }))
     }

@@ -17,7 +17,7 @@ use super::{AT, fill, key, read, write, written};
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
 use crate::engine::key_fingerprint;
-use crate::node::kinds::{self, shard_settings};
+use crate::node::kinds;
 use crate::observe::metrics::Metrics;
 use crate::shard::{ShardDeps, Shards};
 use crate::store::{EmbeddedStore, FORMAT, LiveRecords, OpenOptions, Store, StoreError};
@@ -75,7 +75,7 @@ async fn open_and_close(data: &Path) {
         clock: clock(),
         shards: 2,
         kinds: kinds::all(),
-        settings: shard_settings(&Bounds::default()),
+        bounds: Bounds::default(),
         rng: StdRng::seed_from_u64(7),
         metrics: Arc::new(Metrics::default()),
     };

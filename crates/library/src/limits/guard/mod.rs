@@ -219,7 +219,8 @@ impl ServerGuard {
         let (seed, names) = (hash_seed(server_key), metrics.service_names());
         let capacity = Capacity::new(LimitedTable::Counters, MOST_RECORDS, names);
         // Before the rows are read: behind them every shard has counted its numbers.
-        let verified = Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified);
+        let verified =
+            Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified, |_| true);
         let mut guard = Guard::new(MOST_BUCKETS, seed);
         let mut counts = Counts::new(Arc::clone(&capacity), seed);
         let restore = |_, row| {

@@ -6,12 +6,12 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod facts;
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::domain::{Channel, GatewayName, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::Fact;
-use crate::shard::{Record, Refusal, Shards, Subject, Transaction};
+use crate::shard::{Record, RecordKey, RecordLog, Refusal, Shards, Subject, Transaction};
 use crate::webhook::Outbox;
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
@@ -38,10 +38,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Records that are changed at once: less than half a millisecond of work.
 const AT_ONCE: usize = 128;
 
-/// Records per page. Reading one blocks a shard for some 50 us.
-const PAGE: usize = 512;
-
-/// Records of all shards.
+/// Records of all shards. With more the oldest are forgotten.
 const MOST_RECORDS: usize = 200_000;
 
 /// Series that wait to be added. Facts of further ones are not counted.
@@ -57,19 +54,18 @@ pub struct History {
 
 struct Inner {
     shards: Shards,
+    log: RecordLog<Row>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
     /// Learns from the same facts.
     results: Arc<Results>,
-    most_records: usize,
-    /// Counts that no flush has taken.
+    /// Counts that no record has.
     counted: Mutex<Pending>,
-    /// Counts on their way to the records.
-    pending: tokio::sync::Mutex<Pending>,
+    /// Held while counts are on their way to the records.
+    flushing: tokio::sync::Mutex<()>,
     /// The number of facts since the start.
     facts: AtomicU64,
     uncounted: OncePerSecond,
-    refused: Arc<OncePerSecond>,
 }
 
 impl History {
@@ -86,7 +82,7 @@ impl History {
     ) -> Result<Self, Refusal> {
         let on_fall = outbox.fall_alerts(server_key);
         let results = Results::new(Arc::clone(shards.clock()), pricing, on_fall);
-        let this = Self::of(shards, server_key, results, MOST_RECORDS);
+        let this = Self::of(shards, server_key, results);
         this.restore_results().await?;
         let inner = Arc::downgrade(&this.inner);
         tokio::spawn(async move {
@@ -100,18 +96,17 @@ impl History {
     }
 
     /// The same without the task.
-    fn of(shards: &Shards, server_key: &ServerKey, results: Results, most_records: usize) -> Self {
+    fn of(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
         let inner = Arc::new(Inner {
-            most_records: most_records.div_ceil(shards.count()),
             shards: shards.clone(),
+            log: RecordLog::follow(shards, MOST_RECORDS, Duration::MAX),
             clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
             results: Arc::new(results),
             counted: Mutex::default(),
-            pending: tokio::sync::Mutex::default(),
+            flushing: tokio::sync::Mutex::default(),
             facts: AtomicU64::new(0),
             uncounted: OncePerSecond::default(),
-            refused: Arc::default(),
         });
         let counts = Arc::downgrade(&inner);
         shards.metrics().pass_on_to(move |fact| {
@@ -178,16 +173,14 @@ impl History {
         to: Timestamp,
     ) -> Result<Vec<Row>, Refusal> {
         self.flush().await;
-        // A record may come twice.
-        let mut found = HashMap::new();
-        let visit = |_, row: Row| {
-            let Series { resolution: known, start, .. } = row.series;
-            if known == resolution && from <= start && start < to {
-                found.insert(row.series, row);
-            }
+        let mut rows = Vec::new();
+        let page = |records: Vec<(RecordKey, Row)>, latest_to_come: Timestamp| {
+            let is_wanted =
+                |row: &Row| row.series.resolution == resolution && (from..to).contains(&row.series.start);
+            rows.extend(records.into_iter().map(|(_, row)| row).filter(is_wanted));
+            if latest_to_come < from { Break(()) } else { Continue(()) }
         };
-        self.inner.shards.for_each(PAGE, visit).await?;
-        let mut rows: Vec<Row> = found.into_values().collect();
+        self.inner.log.for_each_page(None, Some(to), page).await?;
         rows.sort_unstable_by_key(|row| row.series);
         Ok(rows)
     }
@@ -205,60 +198,53 @@ pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Co
 impl Inner {
     /// Counts a fact in its series of this hour and this day.
     fn count(&self, fact: &Fact) {
-        let Some((service, group, counts)) = facts::counts_of(fact, &self.results.pricing) else { return };
+        let Some((service, group, counts)) = record::counts_of(fact, &self.results.pricing) else { return };
         self.facts.fetch_add(1, Ordering::Relaxed);
-        let (now, mut counted) = (self.clock.now(), self.counted.lock());
+        let now = self.clock.now();
         for resolution in Resolution::ALL {
             let series = Series { resolution, start: resolution.bucket(now), service, group };
-            if counted.len() < MOST_PENDING || counted.contains_key(&series) {
-                *counted.entry(series).or_default() += counts;
-            } else {
-                let incomplete = |count| tracing::warn!(count, "history incomplete; too many series wait");
-                self.uncounted.note(incomplete);
-            }
+            self.keep(Row { series, counts });
+        }
+    }
+
+    /// Keeps counts until the next flush.
+    fn keep(&self, Row { series, counts }: Row) {
+        let mut counted = self.counted.lock();
+        if counted.len() < MOST_PENDING || counted.contains_key(&series) {
+            *counted.entry(series).or_default() += counts;
+        } else {
+            self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
         }
     }
 
     async fn flush(&self) {
         self.results.publish();
-        let mut pending = self.pending.lock().await;
-        let counted = std::mem::take(&mut *self.counted.lock());
-        for (series, counts) in counted {
-            *pending.entry(series).or_default() += counts;
-        }
-        let mut refused = Vec::new();
-        while !pending.is_empty() {
-            let some: Vec<Series> = pending.keys().take(AT_ONCE).copied().collect();
-            let added = some.into_iter().filter_map(|series| {
-                let row = Row { series, counts: pending.remove(&series)? };
-                Some((row, self.add(&row)))
-            });
-            for (row, added) in added.collect::<Vec<_>>() {
+        // A reader waits for what another flush is adding.
+        let _turn = self.flushing.lock().await;
+        let turns = self.counted.lock().len().div_ceil(AT_ONCE);
+        for _ in 0..turns {
+            // The rest stays where it is, even if the caller goes away.
+            let some: Vec<_> = self.counted.lock().extract_if(|_, _| true).take(AT_ONCE).collect();
+            let rows = some.into_iter().map(|(series, counts)| Row { series, counts });
+            let added: Vec<_> = rows.map(|row| (row, self.add(&row))).collect();
+            for (row, added) in added {
                 // Without an answer the shard has failed, and the row may be counted.
                 if let Ok(Err(_)) = added.await {
-                    refused.push(row);
+                    self.keep(row);
                 }
             }
         }
-        pending.extend(refused.into_iter().map(|row| (row.series, row.counts)));
     }
 
     /// Adds counts to the record of their series. After a refusal they are not counted, unless the outcome of a commit is
     /// unknown.
     fn add(&self, row: &Row) -> oneshot::Receiver<Result<(), Refusal>> {
         let (row, id) = (*row, row.series.id());
-        let (most_records, refused) = (self.most_records, Arc::clone(&self.refused));
         let add = move |view: &mut Transaction<'_>| {
-            if view.now() >= row.expires() {
-                return Ok(());
-            }
-            if let Some(mut known) = view.get::<Row>(id) {
-                known.counts += row.counts;
-                view.put(id, Some(&known));
-            } else if view.has_room::<Row>(most_records) {
-                view.put(id, Some(&row));
-            } else {
-                refused.note(|count| tracing::warn!(count, "history incomplete; too many records"));
+            if view.now() < row.expires() {
+                let mut counts = view.get::<Row>(id).map(|known| known.counts).unwrap_or_default();
+                counts += row.counts;
+                view.put(id, Some(&Row { counts, ..row }));
             }
             Ok(())
         };

@@ -127,7 +127,7 @@ async fn counts_that_were_added_survive_a_crash_and_go_on() {
     world.accepted();
     // The program dies: changes that no commit carried are lost.
     world.shards.stop();
-    let world = World::over(world.store.reopen(), MOST_RECORDS).await;
+    let world = World::over(world.store.reopen()).await;
     world.accepted();
     let rows = world.rows(Resolution::Hour).await;
     assert_eq!(rows.len(), 1);
@@ -152,25 +152,6 @@ async fn each_resolution_is_forgotten_after_its_time() {
             assert_eq!(world.rows(resolution).await.len(), kept, "{resolution:?} at {at:?}");
         }
     }
-}
-
-#[tokio::test]
-async fn the_number_of_records_is_limited_and_known_ones_are_counted() {
-    let world = World::over(FaultyStore::new(), 2).await;
-    let all = async || {
-        let mut rows = Vec::new();
-        for resolution in Resolution::ALL {
-            rows.extend(world.rows(resolution).await);
-        }
-        rows
-    };
-    world.accepted();
-    let before = all().await.len();
-    assert!(before < 3, "two shards keep one record each");
-    world.accepted();
-    world.clock.advance(SECOND);
-    let rows = all().await;
-    assert!(rows.len() == before && rows.iter().all(|row| row.counts.accepted == 2), "{rows:?}");
 }
 
 #[tokio::test]
@@ -225,15 +206,15 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        Self::over(FaultyStore::new(), MOST_RECORDS).await
+        Self::over(FaultyStore::new()).await
     }
 
-    async fn over(store: FaultyStore, most_records: usize) -> Self {
+    async fn over(store: FaultyStore) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
         let shards = start_shards(2, &store, &(Arc::clone(&clock) as _), 1).await.expect("shards");
         let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
         let results = Results::new(Arc::clone(&clock) as _, prices, Box::new(|_| ()));
-        let history = History::of(&shards, &ServerKey::from_bytes([7; 32]), results, most_records);
+        let history = History::of(&shards, &ServerKey::from_bytes([7; 32]), results);
         Self { store, clock, shards, history }
     }
 

@@ -143,13 +143,12 @@ pub async fn start_shards(
     clock: &Arc<dyn Clock>,
     seed: u64,
 ) -> Result<Shards, ShardStartError> {
-    let bounds = Bounds::default();
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
         kinds: kinds::all(),
         shards,
-        settings: kinds::shard_settings(&bounds),
+        bounds: Bounds::default(),
         rng: StdRng::seed_from_u64(seed),
         metrics: Arc::default(),
     })

@@ -18,9 +18,12 @@ const TEST_NUMBERS: usize = 10_000;
 /// The limits on the stored numbers of all shards, and on test numbers: these cost no message and take no room of the
 /// others.
 pub fn capacities(shards: &Shards, limit: usize) -> [Arc<Capacity>; 2] {
-    let limits = [(LimitedTable::Numbers, limit), (LimitedTable::TestNumbers, limit.min(TEST_NUMBERS))];
-    let which = |id: &Id| usize::from(NumberKey::from_id(id).is_some_and(|key| key.is_test));
-    Capacity::following_each::<NumberState, 2>(shards, limits, which)
+    fn is_test(id: &Id) -> bool {
+        NumberKey::from_id(id).is_some_and(|key| key.is_test)
+    }
+    let (table, most) = (LimitedTable::TestNumbers, limit.min(TEST_NUMBERS));
+    let numbers = Capacity::following::<NumberState>(shards, LimitedTable::Numbers, limit, |id| !is_test(id));
+    [numbers, Capacity::following::<NumberState>(shards, table, most, is_test)]
 }
 
 /// A fresh number has no record.

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::config::AttemptLogSettings;
+use crate::config::{AttemptLogSettings, Bounds};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
 use crate::delivery::{Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance};
 use crate::domain::{
@@ -23,8 +23,7 @@ use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
-    Capacity, Command, Core, Decide, LimitedTable, Load, Record, RecordKey, ShardSettings, Stored, Subject,
-    Tables, Write,
+    Capacity, Command, Core, Decide, LimitedTable, Load, Record, RecordKey, Stored, Subject, Tables, Write,
 };
 use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
@@ -104,9 +103,8 @@ fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
     for (key, stored) in disk {
         tables.set(*key, Some(stored.clone()));
     }
-    let settings =
-        ShardSettings { commands_per_subject: COMMANDS_PER_NUMBER, commit_timeout: Duration::from_secs(5) };
-    Core::new(tables, StdRng::seed_from_u64(1), settings, StoreLimits::NONE)
+    let bounds = Bounds { commands_per_number: COMMANDS_PER_NUMBER, ..Bounds::default() };
+    Core::new(tables, StdRng::seed_from_u64(1), bounds, StoreLimits::NONE)
 }
 
 pub fn number(last_digits: u64) -> NumberKey {
