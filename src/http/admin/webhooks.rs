@@ -183,8 +183,8 @@ pub async fn one(request: AdminRequest) -> PageResult {
     list.filters.retain(|field| field.name != "id" || is_one);
     let shown = |delivery: Delivery| {
         let to = delivery.event.to;
-        let payload = is_one.then(|| outbox.payload(service.sid, &delivery.event));
-        (delivery, payload.map(|payload| payload.replace(&to.e164(), &to.to_string())))
+        let payload = is_one.then(|| delivery.event.body.replace(&to.e164(), &to.to_string()));
+        (delivery, payload)
     };
     let deliveries = deliveries.into_iter().map(shown).collect();
     let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));

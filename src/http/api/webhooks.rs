@@ -157,14 +157,13 @@ pub struct Delivery {
 
 impl Delivery {
     pub fn new(frame: &Frame, service: Sid, delivery: &webhook::Delivery) -> Self {
-        let sid = delivery.event.verification;
         Self {
             account_sid: Id(frame.account),
             service_sid: Id(service),
             webhook_sid: Id(delivery.webhook),
             event_id: delivery.event.id.to_string(),
             event_type: delivery.event.kind.as_str(),
-            verification_sid: (sid.kind() == SidKind::Verification).then_some(Id(sid)),
+            verification_sid: delivery.event.verification.map(Id),
             status: delivery.state,
             date_created: delivery.event.at.into(),
             next_attempt: (delivery.state == DeliveryState::Pending).then(|| delivery.due.into()),
@@ -334,7 +333,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::{Channel, PhoneNumber, ServiceId, Timestamp};
+    use crate::domain::{PhoneNumber, ServiceId, Timestamp};
     use crate::webhook::{Event, EventId, EventType};
 
     #[test]
@@ -342,16 +341,13 @@ mod tests {
         let sid = |kind, byte| Sid::new(kind, [byte; 16]);
         let at = Timestamp::from_millis(1_700_000_000_000);
         let event = Event {
-            id: EventId::new([0xa7; 16]),
+            id: EventId([0xa7; 16]),
             kind: EventType::Created,
             service: ServiceId::DEFAULT,
-            verification: sid(SidKind::Verification, 1),
-            at,
+            verification: Some(sid(SidKind::Verification, 1)),
             to: PhoneNumber::parse("+14155550123", None).expect("a number"),
-            channel: Channel::Sms,
-            status: "pending".to_owned(),
-            detail: String::new(),
-            tags: std::collections::BTreeMap::new(),
+            at,
+            body: String::new(),
         };
         let took = std::time::Duration::from_secs(15);
         let (error, detail) = (Some(AttemptError::TimedOut), Some("no answer in time".to_owned()));

@@ -112,7 +112,7 @@ impl Running {
             services: registry.ids_of_configured(guards),
             pricing: settings.history.clone(),
             is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
-            on_alert: Some(outbox.guard_alerts(&server_key)),
+            on_alert: Some(outbox.guard_alerts()),
         };
         let guard = ServerGuard::start(&shards, &server_key, bounds.numbers, registry.clone(), guard).await?;
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);

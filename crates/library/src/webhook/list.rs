@@ -5,10 +5,12 @@
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
 
-use super::record::{Delivery, DeliveryState, EventRecord, KEPT_FOR};
-use super::{Event, EventId, Outbox, Post, Posted, request};
+use super::Outbox;
+use super::record::{Delivery, DeliveryState, EventId, EventRecord, KEPT_FOR};
+use super::request::{Posted, post};
 use crate::domain::{ServiceId, Sid, Timestamp};
 use crate::registry::{Service, Webhook};
 use crate::shard::{Id, LogPart, LogRange, RecordKey, Refusal};
@@ -62,18 +64,14 @@ impl Outbox {
         self.log.list_parts(services, range, KEPT_FOR, parts).await
     }
 
-    /// What was or will be posted of an event.
-    pub fn payload(&self, service: Sid, event: &Event) -> String {
-        request::body(self.registry.account_sid(), service, event)
-    }
-
     /// Posts a test to a webhook once, and says how it was answered. No log has it.
     pub async fn test(&self, service: &Service, webhook: &Webhook) -> Posted {
         let now = self.shards.clock().wall();
-        let body = request::test_body(self.registry.account_sid(), service.sid, now);
+        let account_sid = self.registry.account_sid();
+        let data = json!({ "account_sid": account_sid, "service_sid": service.sid, "status": "test" });
+        let body = json!({ "type": "webhook.test", "timestamp": now, "data": data }).to_string();
         let id = u128::from_be_bytes(*webhook.sid.bytes()) ^ u128::from(now.as_millis());
-        let headers = request::headers(&webhook.secret, EventId::new(id.to_be_bytes()), now, body.as_bytes());
-        (self.transport)(Post { url: webhook.url.clone(), headers, body: body.into() }).await
+        (self.transport)(post(webhook, EventId(id.to_be_bytes()), now, body)).await
     }
 
     /// Makes deliveries due again, with the same ids, from the first attempt on, behind those of their verification that are
@@ -85,10 +83,11 @@ impl Outbox {
         what: Replay,
     ) -> Result<usize, ReplayError> {
         let is_wanted = move |delivery: &Delivery| delivery.webhook == webhook && what.wants(delivery);
+        let is_added = |of: &&Delivery| of.state != DeliveryState::Pending && is_wanted(of);
         let mut wanted = Vec::new();
         let find = |records: Vec<(RecordKey, EventRecord)>, latest_to_come: Timestamp| {
             let found = records.iter().filter(|(_, record)| record.deliveries.iter().any(is_wanted));
-            wanted.extend(found.map(|(key, record)| (*key, record.ended(is_wanted).count())));
+            wanted.extend(found.map(|(key, of)| (key.id, of.deliveries.iter().filter(is_added).count())));
             let is_all = match what {
                 Replay::Event(_) => !wanted.is_empty(),
                 Replay::FailedSince(since) | Replay::AllSince(since) => latest_to_come < since,
@@ -99,26 +98,21 @@ impl Outbox {
         if wanted.is_empty() && matches!(what, Replay::Event(_)) {
             return Err(ReplayError::NotFound);
         }
-        let mut room = Some(self.room((service, webhook)).min(self.places_of(service)));
-        let fitting = wanted.iter().map_while(|(key, added)| {
-            room = room?.checked_sub(*added);
-            room.map(|_| key.id)
-        });
-        let fitting: Vec<Id> = fitting.collect();
-        let mut count = 0;
-        for ids in fitting.chunks(REPLAYED_AT_ONCE) {
-            let replay = |id: &Id| {
-                let id = *id;
-                self.change(id, move |_, view| {
-                    let Some(mut record) = view.get::<EventRecord>(id) else { return 0 };
-                    let count = record.replay(is_wanted, view.now());
-                    view.put(id, Some(&record));
-                    count
-                })
-            };
-            count += try_join_all(ids.iter().map(replay)).await?.into_iter().sum::<usize>();
-        }
-        if fitting.len() < wanted.len() { Err(ReplayError::NoRoom(count)) } else { Ok(count) }
+        let mut room = self.room((service, webhook)).min(self.places_of(service));
+        let fits = |(_, added): &&(Id, usize)| room.checked_sub(*added).map(|left| room = left).is_some();
+        let fitting: Vec<Id> = wanted.iter().take_while(fits).map(|(id, _)| *id).collect();
+        let is_cut = fitting.len() < wanted.len();
+        let replay = |id| {
+            self.change(id, move |_, view| {
+                let Some(mut record) = view.get::<EventRecord>(id) else { return 0 };
+                let count = record.replay(is_wanted, view.now());
+                view.put(id, Some(&record));
+                count
+            })
+        };
+        let replayed = stream::iter(fitting).map(replay).buffer_unordered(REPLAYED_AT_ONCE);
+        let count = replayed.try_collect::<Vec<usize>>().await?.into_iter().sum();
+        if is_cut { Err(ReplayError::NoRoom(count)) } else { Ok(count) }
     }
 }
 

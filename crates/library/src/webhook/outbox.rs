@@ -6,23 +6,21 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::{HashMap, HashSet};
-use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use rand::Rng as _;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt, is_too_old, slot_of};
-use super::request::{self, AttemptError, Post, Posted, Transport};
+use super::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt, slot_of};
+use super::request::{AttemptError, Post, Posted, Transport, post};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::Sealer;
+use crate::engine::{Sealer, SlotHash};
 use crate::observe::metrics::WebhookEnd;
 use crate::observe::trace::Tracer;
-use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
+use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::shard::{
     Change, Id, RecordKey, RecordLog, Refusal, Shards, Stored, Subject, Transaction, Usage, service_of,
 };
@@ -61,18 +59,19 @@ impl Default for OutboxBounds {
     }
 }
 
-/// Delivers pending events until it is dropped or closed.
+/// Delivers pending events until it is closed or the shards stop.
 pub struct Outbox {
     pub(super) shards: Shards,
     pub(super) registry: Registry,
     pub(super) sealer: Sealer,
+    pub(super) slots: SlotHash,
     pub(super) log: RecordLog<EventRecord>,
-    pub(super) lines: Arc<Lines>,
     pub(super) transport: Transport,
+    pub(super) lines: Arc<Lines>,
     tracer: Option<Arc<Tracer>>,
     bounds: OutboxBounds,
     /// An attempt holds one of them. Closed when none begins any more.
-    places: Arc<Semaphore>,
+    places: Semaphore,
 }
 
 /// A service and its webhook.
@@ -98,7 +97,7 @@ pub(super) struct Line {
 #[derive(Debug, Clone, Default)]
 pub struct WebhookLoad {
     pub pending: usize,
-    /// Failures in a row.
+    /// Failures in a row. One that is told nothing more does not fail any more.
     pub failures: u32,
     /// No attempt begins before this moment.
     pub not_before: Timestamp,
@@ -113,7 +112,11 @@ impl Lines {
     fn get(&self, endpoint: Endpoint) -> Arc<Line> {
         let mut lines = self.of.lock();
         if !lines.contains_key(&endpoint) {
-            lines.retain(|of, line| line.load.lock().pending > 0 || self.webhook(*of).is_some());
+            let is_there = |(service, webhook): &Endpoint| {
+                let found = self.registry.service_by_id(*service);
+                found.is_some_and(|found| found.webhook(webhook).is_ok())
+            };
+            lines.retain(|of, line| line.load.lock().pending > 0 || is_there(of));
         }
         let new = || Line {
             turns: Semaphore::new(AT_ONCE),
@@ -122,11 +125,6 @@ impl Lines {
             load: Mutex::default(),
         };
         Arc::clone(lines.entry(endpoint).or_insert_with(|| Arc::new(new())))
-    }
-
-    fn webhook(&self, (service, webhook): Endpoint) -> Option<(Sid, Webhook)> {
-        let service = self.registry.service_by_id(service)?;
-        Some((service.sid, service.webhook(&webhook).ok()?.clone()))
     }
 
     /// Counts what is pending in a record.
@@ -152,16 +150,11 @@ impl WebhookLoad {
         } else if now >= self.not_before {
             // Attempts that were under way together fail together: that is one failure.
             self.failures = before.saturating_add(1);
-            self.not_before = now.plus(pause(self.failures, posted.retry_after));
+            let pause = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(before));
+            self.not_before = now.plus(pause.max(posted.retry_after.unwrap_or_default()).min(PAUSE_MAX));
         }
         (before > 0) != (self.failures > 0)
     }
-}
-
-/// The pause of a webhook after this number of failures in a row.
-fn pause(failures: u32, retry_after: Option<Duration>) -> Duration {
-    let doubled = Duration::from_secs(1).saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1)));
-    doubled.max(retry_after.unwrap_or_default()).min(PAUSE_MAX)
 }
 
 impl Outbox {
@@ -184,11 +177,12 @@ impl Outbox {
             }
         });
         let log = RecordLog::follow(&shards, bounds.kept, Duration::MAX);
-        let (sealer, places) = (Sealer::new(key), Arc::new(Semaphore::new(bounds.at_once)));
-        let outbox =
-            Arc::new(Self { shards, registry, sealer, log, lines, transport, tracer, bounds, places });
+        let (sealer, slots, places) = (Sealer::new(key), SlotHash::new(key), Semaphore::new(bounds.at_once));
+        let outbox = Self { shards, registry, sealer, slots, log, transport, lines, tracer, bounds, places };
+        let outbox = Arc::new(outbox);
+        // The shards must not keep it alive.
         let weak = Arc::downgrade(&outbox);
-        outbox.log.on_due(move |key| offer(Weak::clone(&weak), key));
+        outbox.log.on_due(move |key| weak.upgrade().into_iter().for_each(|outbox| outbox.offer(key)));
         outbox
     }
 
@@ -219,7 +213,6 @@ impl Outbox {
         endpoints.into_iter().filter(|(service, webhook)| self.load(*service, *webhook).failures > 0).count()
     }
 
-    /// What is under way to a webhook, and how it answers. One that is told nothing more does not fail any more.
     pub fn load(&self, service: ServiceId, webhook: Sid) -> WebhookLoad {
         let line = self.lines.of.lock().get(&(service, webhook)).cloned();
         let load = line.map(|line| line.load.lock().clone()).unwrap_or_default();
@@ -233,8 +226,7 @@ impl Outbox {
         let mut load = line.load.lock();
         (load.dropped, load.last_dropped) = (load.dropped + 1, Some(now));
         if load.dropped.is_power_of_two() {
-            let WebhookLoad { dropped, pending, .. } = *load;
-            let service = service.name();
+            let (service, dropped, pending) = (service.name(), load.dropped, load.pending);
             tracing::warn!(service, %webhook, dropped, pending, "webhook events dropped; too many are pending");
         }
     }
@@ -250,39 +242,131 @@ impl Outbox {
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         id: Id,
-        change: impl FnOnce(&Arc<Self>, &mut Transaction<'_>) -> T + Send + 'static,
+        change: impl FnOnce(&Self, &mut Transaction<'_>) -> T + Send + 'static,
     ) -> Result<T, Refusal> {
         let (outbox, subject) = (Arc::clone(self), Subject { slot: slot_of(&id), id });
-        let decide = move |view: &mut Transaction<'_>| Ok(change(&outbox, view));
-        self.shards.decide(subject, decide).await.unwrap_or(Err(Refusal::OutcomeUnknown))
+        let decided = self.shards.decide(subject, move |view| Ok(change(&outbox, view)));
+        decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    /// Carries out a change until it is durable; `None` after a stop.
+    async fn insist<T: Send + 'static>(
+        self: &Arc<Self>,
+        RecordKey { id, .. }: RecordKey,
+        change: impl Fn(&Self, &mut Transaction<'_>) -> T + Clone + Send + 'static,
+    ) -> Option<T> {
+        loop {
+            match self.change(id, change.clone()).await {
+                Ok(made) => return Some(made),
+                Err(Refusal::Stopping) => return None,
+                Err(_) if self.places.is_closed() => return None,
+                Err(_) => {}
+            }
+            // What was refused together is not decided again together.
+            let [.., random, _] = id;
+            sleep(RETRY + Duration::from_millis(4 * u64::from(random))).await;
+        }
+    }
+
+    /// The deliveries of a verification that are due, and the moment. Records its end, if that is due.
+    async fn due(self: &Arc<Self>, key: RecordKey) -> Option<(Vec<Delivery>, Timestamp)> {
+        let read = move |outbox: &Self, view: &mut Transaction<'_>| {
+            outbox.expire(key.id, view);
+            let (record, now) = (view.get::<EventRecord>(key.id), view.now());
+            let next = record.iter().flat_map(EventRecord::next);
+            (next.filter(|delivery| delivery.due <= now).cloned().collect(), now)
+        };
+        self.insist(key, read).await
+    }
+
+    /// Offers what is due of a verification to the webhooks.
+    fn offer(self: Arc<Self>, key: RecordKey) {
+        tokio::spawn(async move {
+            for Delivery { webhook, .. } in self.due(key).await.unwrap_or_default().0 {
+                let endpoint = (service_of(&key.id), webhook);
+                let line = self.lines.get(endpoint);
+                if line.busy.lock().insert(key) {
+                    tokio::spawn(Arc::clone(&self).take_turn(webhook, line, key));
+                }
+            }
+        });
+    }
+
+    /// Waits until it is a verification's turn with a webhook; `None` after a stop. Many may wait: this takes little memory
+    /// until then.
+    async fn take_turn(self: Arc<Self>, webhook: Sid, line: Arc<Line>, key: RecordKey) -> Option<()> {
+        let turn = line.turns.acquire().await.ok()?;
+        let alone = line.alone.lock().await;
+        loop {
+            let left = line.load.lock().not_before.since(self.shards.clock().now());
+            if left.is_zero() {
+                break;
+            }
+            sleep(left.min(LOOK_AT_CLOCK)).await;
+        }
+        let alone = (line.load.lock().failures > 0).then_some(alone);
+        Box::pin(self.attempt(webhook, &line, key)).await?;
+        drop((turn, alone));
+        line.busy.lock().remove(&key);
+        // Maybe the next event of the verification is due.
+        self.offer(key);
+        Some(())
+    }
+
+    /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop.
+    async fn attempt(self: &Arc<Self>, webhook: Sid, line: &Line, key: RecordKey) -> Option<()> {
+        let _place = self.places.acquire().await.ok()?;
+        let (due, at) = self.due(key).await?;
+        let Some(delivery) = due.into_iter().find(|delivery| delivery.webhook == webhook) else {
+            return Some(());
+        };
+        let posted = match self.request(&delivery, at) {
+            Ok(post) => self.post(&delivery, post).await,
+            Err(reason) => Posted::not_answered(reason),
+        };
+        let (id, result) = (delivery.event.id, posted.clone());
+        let conclude = move |_: &Self, view: &mut Transaction<'_>| {
+            let mut record = view.get::<EventRecord>(key.id)?;
+            let is_it = |of: &&mut Delivery| {
+                (of.event.id, of.webhook, of.state) == (id, webhook, DeliveryState::Pending)
+            };
+            let delivery = record.deliveries.iter_mut().find(is_it)?;
+            let random = view.rng().next_u32();
+            delivery.conclude(at, view.now(), result.clone(), random);
+            let concluded = delivery.clone();
+            view.put(key.id, Some(&record));
+            Some(concluded)
+        };
+        if let Some(delivery) = self.insist(key, conclude).await? {
+            self.concluded(line, &delivery, &posted).await;
+        }
+        Some(())
     }
 
     /// The request, or why the receiver is not asked.
     fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, (AttemptError, &'static str)> {
-        let found = self.lines.webhook((delivery.event.service, delivery.webhook));
-        let (service, webhook) = found.ok_or((AttemptError::Removed, "the webhook was removed"))?;
+        let service = self.registry.service_by_id(delivery.event.service);
+        let webhook = service.as_ref().and_then(|service| service.webhook(&delivery.webhook).ok());
+        let webhook = webhook.ok_or((AttemptError::Removed, "the webhook was removed"))?;
         if webhook.status == WebhookStatus::Disabled {
             return Err((AttemptError::Disabled, "the webhook is disabled"));
         }
-        if is_too_old(now, delivery.since) {
+        if delivery.is_too_old(now) {
             return Err((AttemptError::TooOld, "its turn did not come in time"));
         }
-        let body = self.payload(service, &delivery.event);
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
         let wall = self.shards.clock().wall();
-        let headers = request::headers(&webhook.secret, delivery.event.id, wall, body.as_bytes());
-        Ok(Post { url: webhook.url, headers, body: body.into() })
+        Ok(post(webhook, delivery.event.id, wall, delivery.event.body.clone()))
     }
 
-    async fn deliver(&self, delivery: &Delivery, now: Timestamp) -> Posted {
-        let post = match self.request(delivery, now) {
-            Ok(post) => post,
-            Err(reason) => return Posted::not_answered(reason),
-        };
-        let span = self.tracer.as_ref().and_then(|tracer| tracer.delivery(delivery.event.id.to_bytes()));
-        let posted = (self.transport)(post).await;
+    async fn post(&self, Delivery { event, .. }: &Delivery, post: Post) -> Posted {
+        let span = self.tracer.as_ref().and_then(|tracer| tracer.delivery(event.id.0));
+        // In a task of its own: after a panic the verification would be busy until a restart.
+        let posted = tokio::spawn((self.transport)(post)).await;
+        let defect = (AttemptError::Broken, "a defect of this server, which its log has");
+        let posted = posted.unwrap_or_else(|_panic| Posted::not_answered(defect));
         if let Some(mut span) = span {
-            span.text("onceward.event", delivery.event.kind.as_str());
+            span.text("onceward.event", event.kind.as_str());
             posted.answer.into_iter().for_each(|status| span.number("http.response.status_code", status));
             if !posted.is_taken() {
                 span.fail();
@@ -321,118 +405,5 @@ impl Outbox {
         if end == WebhookEnd::Failed && is_asked {
             tracing::warn!(service, %webhook, %event, result, "webhook event failed for good");
         }
-    }
-}
-
-/// Makes a decision about a record until it is durable; `None` if the outbox ends before. While the store refuses it, this
-/// must not keep a dropped outbox alive.
-async fn decide<T: Send + 'static>(
-    weak: &Weak<Outbox>,
-    key: RecordKey,
-    decide: impl Fn(&Arc<Outbox>, &mut Transaction<'_>) -> T + Clone + Send + 'static,
-) -> Option<T> {
-    loop {
-        let outbox = weak.upgrade()?;
-        let decide = decide.clone();
-        let decided = outbox.change(key.id, decide).await;
-        if decided.is_ok() || outbox.places.is_closed() {
-            return decided.ok();
-        }
-        drop(outbox);
-        // What was refused together is not decided again together.
-        let [.., random, _] = key.id;
-        sleep(RETRY + Duration::from_millis(4 * u64::from(random))).await;
-    }
-}
-
-/// The deliveries of a verification that are due, and the moment. Records its end, if that is due.
-async fn due(weak: &Weak<Outbox>, key: RecordKey) -> Option<(Vec<Delivery>, Timestamp)> {
-    let read = move |outbox: &Arc<Outbox>, view: &mut Transaction<'_>| {
-        outbox.expire(key.id, view);
-        let (record, now) = (view.get::<EventRecord>(key.id).unwrap_or_default(), view.now());
-        (record.next().filter(|delivery| delivery.due <= now).cloned().collect(), now)
-    };
-    decide(weak, key, read).await
-}
-
-/// Offers what is due of a verification to the webhooks.
-fn offer(weak: Weak<Outbox>, key: RecordKey) {
-    tokio::spawn(async move {
-        let (due, _) = due(&weak, key).await?;
-        for delivery in due {
-            let endpoint = (delivery.event.service, delivery.webhook);
-            let line = weak.upgrade()?.lines.get(endpoint);
-            if line.busy.lock().insert(key) {
-                tokio::spawn(take_turn(Weak::clone(&weak), endpoint, line, key));
-            }
-        }
-        Some(())
-    });
-}
-
-/// Waits until it is a verification's turn with a webhook. Many may wait: this takes little memory until then.
-async fn take_turn(weak: Weak<Outbox>, endpoint: Endpoint, line: Arc<Line>, key: RecordKey) -> Option<()> {
-    let turn = line.turns.acquire().await.ok()?;
-    let alone = line.alone.lock().await;
-    loop {
-        let now = weak.upgrade()?.shards.clock().now();
-        let left = line.load.lock().not_before.since(now);
-        if left.is_zero() {
-            break;
-        }
-        sleep(left.min(LOOK_AT_CLOCK)).await;
-    }
-    let alone = (line.load.lock().failures > 0).then_some(alone);
-    Box::pin(attempt(&weak, endpoint, &line, key)).await?;
-    drop((turn, alone));
-    line.busy.lock().remove(&key);
-    // Maybe the next event of the verification is due.
-    offer(weak, key);
-    Some(())
-}
-
-/// Posts the next event of a verification to a webhook, and records what came of it. `None` if the outbox ends before.
-async fn attempt(weak: &Weak<Outbox>, endpoint: Endpoint, line: &Line, key: RecordKey) -> Option<()> {
-    let places = Arc::clone(&weak.upgrade()?.places);
-    let _place = places.acquire().await.ok()?;
-    let (due, at) = due(weak, key).await?;
-    let Some(delivery) = due.into_iter().find(|delivery| delivery.webhook == endpoint.1) else {
-        return Some(());
-    };
-    let outbox = weak.upgrade()?;
-    // One without an end would keep the verification busy until a restart.
-    let posted = AssertUnwindSafe(outbox.deliver(&delivery, at)).catch_unwind().await;
-    drop(outbox);
-    let posted = posted.unwrap_or_else(|_panic| {
-        tracing::error!(event = %delivery.event.id, "webhook attempt panicked");
-        Posted::not_answered((AttemptError::Broken, "a defect of this server, which its log has"))
-    });
-    let (id, webhook, result) = (delivery.event.id, delivery.webhook, posted.clone());
-    let conclude = move |_: &Arc<Outbox>, view: &mut Transaction<'_>| {
-        let mut record = view.get::<EventRecord>(key.id)?;
-        let is_it =
-            |of: &&mut Delivery| (of.event.id, of.webhook, of.state) == (id, webhook, DeliveryState::Pending);
-        let delivery = record.deliveries.iter_mut().find(is_it)?;
-        let random = view.rng().next_u32();
-        delivery.conclude(at, view.now(), result.clone(), random);
-        let concluded = delivery.clone();
-        view.put(key.id, Some(&record));
-        Some(concluded)
-    };
-    if let Some(delivery) = decide(weak, key, conclude).await? {
-        weak.upgrade()?.concluded(line, &delivery, &posted).await;
-    }
-    Some(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_webhook_that_keeps_failing_is_asked_once_a_minute() {
-        let pause = |failures| pause(failures, None).as_secs();
-        assert_eq!([1, 2, 3, 6, 7, u32::MAX].map(pause), [1, 2, 4, 32, 60, 60]);
-        assert_eq!(super::pause(1, Some(Duration::from_secs(7))).as_secs(), 7);
     }
 }

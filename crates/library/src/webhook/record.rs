@@ -1,20 +1,21 @@
-//! The record of what webhooks are told of one verification, in the slot of its number.
+//! Events, and the record of what webhooks are told of one verification, in the slot of its number.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::EventType;
 use super::request::{AttemptError, Posted};
-use super::{Event, EventType};
-use crate::domain::{PhoneNumber, Sid, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::shard::{Id, LogRecord, Record};
 
 /// Retention of a delivery after its end, counted from its event.
-pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
 
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
 const GRACE: Duration = Duration::from_secs(10);
@@ -25,12 +26,19 @@ const ATTEMPTS_KEPT: usize = 24;
 const MOST_DELIVERIES: usize = 128;
 
 /// What webhooks are told of one verification. An event that belongs to none has a record of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRecord {
+    pub number: PhoneNumber,
+    /// Of the last message.
+    pub channel: Channel,
+    /// Those of the request that began the verification.
+    pub tags: BTreeMap<String, String>,
+    /// When the verification ends; `None` after its end. Then it emits its expiry event, unless it ends before.
+    pub expires: Option<Timestamp>,
+    /// Its beginning was recorded: a gateway took its first message.
+    pub is_announced: bool,
     /// In the order in which each webhook gets them.
     pub deliveries: Vec<Delivery>,
-    /// While the verification has not ended.
-    pub end: Option<ExpectedEnd>,
 }
 
 impl Record for EventRecord {
@@ -43,35 +51,39 @@ impl Record for EventRecord {
 
     fn expires(&self) -> Timestamp {
         let of_deliveries = self.deliveries.iter().map(|of| of.event.at.max(of.since));
-        let latest = of_deliveries.chain(self.end.as_ref().map(|end| end.expires)).max();
         let kept_for = if self.may_forget() { KEPT_FOR } else { LIFE + KEPT_FOR };
-        latest.unwrap_or(Timestamp::EPOCH).plus(kept_for)
+        of_deliveries.chain(self.expires).max().unwrap_or_default().plus(kept_for)
     }
 }
 
 impl LogRecord for EventRecord {
     fn at(&self) -> Timestamp {
         let newest = self.deliveries.iter().map(|delivery| delivery.event.at).max();
-        newest.or_else(|| Some(self.end.as_ref()?.expires)).unwrap_or(Timestamp::EPOCH)
+        newest.or(self.expires).unwrap_or_default()
     }
 
     fn may_forget(&self) -> bool {
-        self.end.is_none() && self.pending().next().is_none()
+        self.expires.is_none() && self.pending().next().is_none()
     }
 
     fn due(&self) -> Vec<Timestamp> {
-        self.next().map(|delivery| delivery.due).chain(self.end.as_ref().map(ExpectedEnd::due)).collect()
+        self.next().map(|delivery| delivery.due).chain(self.end_due()).collect()
     }
 }
 
 impl EventRecord {
-    pub(super) fn pending(&self) -> impl Iterator<Item = &Delivery> {
-        self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Pending)
+    /// Whether it has something to say yet.
+    pub(super) const fn is_needed(&self) -> bool {
+        self.expires.is_some() || !self.deliveries.is_empty()
     }
 
-    /// The number of pending deliveries to a webhook.
-    pub(super) fn pending_to(&self, webhook: Sid) -> usize {
-        self.pending().filter(|delivery| delivery.webhook == webhook).count()
+    /// When its expiry event is due.
+    pub(super) fn end_due(&self) -> Option<Timestamp> {
+        self.expires.map(|expires| expires.plus(GRACE))
+    }
+
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Delivery> {
+        self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Pending)
     }
 
     /// The first pending delivery to each webhook: the others wait for it.
@@ -81,19 +93,15 @@ impl EventRecord {
     }
 
     /// Adds a delivery; `false` without room for it.
-    pub(super) fn add(&mut self, delivery: Delivery) -> bool {
+    pub(super) fn add(&mut self, event: Event, webhook: Sid, now: Timestamp) -> bool {
         if self.deliveries.len() >= MOST_DELIVERIES {
             let ended = self.deliveries.iter().position(|kept| kept.state != DeliveryState::Pending);
             let Some(oldest) = ended else { return false };
             self.deliveries.remove(oldest);
         }
-        self.deliveries.push(delivery);
+        let (state, attempts) = (DeliveryState::Pending, Vec::new());
+        self.deliveries.push(Delivery { event, webhook, state, due: now, since: now, tries: 0, attempts });
         true
-    }
-
-    /// The deliveries that have ended, of these.
-    pub(super) fn ended(&self, wanted: impl Fn(&Delivery) -> bool) -> impl Iterator<Item = &Delivery> {
-        self.deliveries.iter().filter(move |of| of.state != DeliveryState::Pending && wanted(of))
     }
 
     /// Makes these deliveries due again, behind those that are pending. Returns how many.
@@ -106,12 +114,6 @@ impl EventRecord {
         }
         count
     }
-
-    /// Whether it is about this number.
-    pub fn is_about(&self, number: PhoneNumber) -> bool {
-        let end = self.end.as_ref().map(|end| end.event.to);
-        self.deliveries.first().map(|delivery| delivery.event.to).or(end) == Some(number)
-    }
 }
 
 /// The slot is the last byte of the id of each record.
@@ -120,33 +122,37 @@ pub(super) const fn slot_of(id: &Id) -> u8 {
     slot
 }
 
-/// A verification that emits its expiry event, unless it ends before.
+/// Something that happened to a verification. It never has the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExpectedEnd {
-    /// The expiry event, with the channel of the last message and the tags of the request that began the verification. It
-    /// gets its id and its moment when it happens.
-    pub event: Event,
-    pub expires: Timestamp,
-    /// Its beginning was recorded: a gateway took its first message.
-    pub is_announced: bool,
+pub struct Event {
+    pub id: EventId,
+    pub kind: EventType,
+    pub service: ServiceId,
+    /// `None` for an event of the pumping guard or of a gateway.
+    pub verification: Option<Sid>,
+    /// An event of the pumping guard has the number of the message that was refused.
+    pub to: PhoneNumber,
+    pub at: Timestamp,
+    /// What is posted, the same in each attempt.
+    pub body: String,
 }
 
-impl ExpectedEnd {
-    pub(super) fn due(&self) -> Timestamp {
-        self.expires.plus(GRACE)
-    }
+/// Names an event: `evt_` and 32 hexadecimal digits. It is the `webhook-id` of each of its deliveries, and of each time
+/// that one is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventId(pub [u8; 16]);
 
-    /// Another event of the verification.
-    pub(super) fn event(&self, kind: EventType, at: Timestamp) -> Event {
-        let status = match kind {
-            EventType::Approved => "approved",
-            EventType::Canceled => "canceled",
-            EventType::MaxAttemptsReached | EventType::NumberLocked => "max_attempts_reached",
-            EventType::Failed => "failed",
-            EventType::Expired => "expired",
-            _ => "pending",
-        };
-        Event { kind, at, status: status.to_owned(), ..self.event.clone() }
+impl EventId {
+    /// Reads what `Display` wrote. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let read = u128::from_str_radix(text.strip_prefix("evt_")?, 16).ok()?;
+        Some(Self(read.to_be_bytes())).filter(|id| id.to_string() == text)
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "evt_{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -193,31 +199,35 @@ impl WebhookAttempt {
 }
 
 impl Delivery {
-    pub(super) const fn new(event: Event, webhook: Sid, now: Timestamp) -> Self {
-        let state = DeliveryState::Pending;
-        Self { event, webhook, state, due: now, since: now, tries: 0, attempts: Vec::new() }
-    }
-
-    /// Records an attempt that began at `at` and has ended, or could not be made.
+    /// Records an attempt that began at `at` and has ended, or could not be made. `random` is any number.
     pub(super) fn conclude(&mut self, at: Timestamp, now: Timestamp, posted: Posted, random: u32) {
         let is_over = !posted.is_of_receiver() || posted.answer == Ok(410);
         let is_taken = posted.is_taken();
         let Posted { answer, detail, retry_after } = posted;
-        let (status, error) = (answer.ok(), answer.err());
         let detail = Some(detail).filter(|detail| !detail.is_empty());
         // Of one delivery one answer is enough to keep.
         self.attempts.iter_mut().filter(|of| of.status.is_some()).for_each(|of| of.detail = None);
         if self.attempts.len() >= ATTEMPTS_KEPT {
             self.attempts.remove(0);
         }
+        let (status, error) = (answer.ok(), answer.err());
         self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
+        let wait = WAITS.get(usize::from(self.tries)).map(|wait| Duration::from_secs(*wait));
         self.tries = self.tries.saturating_add(1);
-        let next = next_attempt(now, self.since, self.tries, retry_after, random);
+        // A fifth of the wait is random: events that failed together are not retried together.
+        let wait = wait.map(|wait| wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX)));
+        let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| !self.is_too_old(*due));
         (self.state, self.due) = match next.filter(|_| !is_over) {
             _ if is_taken => (DeliveryState::Delivered, self.due),
             Some(due) => (DeliveryState::Pending, due),
             None => (DeliveryState::Failed, self.due),
         };
+    }
+
+    /// Whether it has ended by `now`, even with attempts left.
+    pub(super) fn is_too_old(&self, now: Timestamp) -> bool {
+        now.since(self.since) >= LIFE
     }
 }
 
@@ -232,53 +242,3 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
 /// Lifetime of a delivery, from its event or its last replay.
 const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
-
-/// When to try again after the failure of attempt `tries`; `None` if that was the last. A fifth of the wait is random:
-/// events that failed together are not retried together. `random` is any number.
-fn next_attempt(
-    now: Timestamp,
-    since: Timestamp,
-    tries: u8,
-    retry_after: Option<Duration>,
-    random: u32,
-) -> Option<Timestamp> {
-    let wait = Duration::from_secs(*WAITS.get(usize::from(tries).checked_sub(1)?)?);
-    let wait = wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX));
-    let due = now.plus(wait.max(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX)));
-    (!is_too_old(due, since)).then_some(due)
-}
-
-/// Returns `true` if a delivery has ended by `now`, even with attempts left.
-pub(super) fn is_too_old(now: Timestamp, since: Timestamp) -> bool {
-    now.since(since) >= LIFE
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    fn wait(tries: u8, random: u32) -> Option<u64> {
-        next_attempt(NOW, NOW, tries, None, random).map(|due| due.since(NOW).as_secs())
-    }
-
-    #[test]
-    fn waits_grow_from_seconds_to_a_day_with_jitter_and_end_after_3_days() {
-        let waits: Vec<_> = (1..=11).map(|tries| wait(tries, 0)).collect();
-        let expected = [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400].map(Some);
-        assert_eq!(waits[..10], expected);
-        assert_eq!(waits[10], None);
-        assert_eq!((wait(1, u32::MAX), wait(10, u32::MAX)), (Some(6), Some(103_680)));
-        let in_all: u64 = waits.iter().flatten().sum();
-        assert_eq!(in_all / 3_600, 70);
-    }
-
-    #[test]
-    fn nothing_is_planned_behind_the_end() {
-        let since = NOW.minus(LIFE).plus(Duration::from_secs(30));
-        assert!(next_attempt(NOW, since, 1, None, 0).is_some());
-        assert_eq!(next_attempt(NOW, since, 2, None, 0), None);
-        assert!(is_too_old(since.plus(LIFE), since) && !is_too_old(NOW, since));
-    }
-}

@@ -1,4 +1,4 @@
-//! One request to a webhook: its body and headers, as Standard Webhooks has them (<https://www.standardwebhooks.com>), and
+//! One request to a webhook: its headers, as Standard Webhooks has them (<https://www.standardwebhooks.com>), and
 //! its way over the network.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
@@ -12,46 +12,21 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::{Method, Request, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sha2::Sha256;
 use url::Url;
 
-use super::{Event, EventId};
-use crate::domain::{Sid, SidKind, Timestamp};
+use super::EventId;
+use crate::domain::Timestamp;
 use crate::gateway::{EgressClients, NoResponse, retry_after};
+use crate::registry::Webhook;
 use crate::store::BoxFuture;
 
-/// The body. The same for each attempt, so that it can be compared.
-pub(super) fn body(account_sid: Sid, service_sid: Sid, event: &Event) -> String {
-    let mut data = json!({
-        "account_sid": account_sid,
-        "service_sid": service_sid,
-        "to": event.to.e164(),
-        "channel": event.channel.as_str(),
-        "status": event.status,
-        "tags": event.tags,
-    });
-    if event.verification.kind() == SidKind::Verification {
-        data["verification_sid"] = json!(event.verification);
-    }
-    if let (Some(data), Ok(mut detail)) = (data.as_object_mut(), serde_json::from_str(&event.detail)) {
-        data.append(&mut detail);
-    }
-    json!({ "type": event.kind.as_str(), "timestamp": event.at, "data": data }).to_string()
-}
-
-/// The body of a test, which no event has.
-pub(super) fn test_body(account_sid: Sid, service_sid: Sid, at: Timestamp) -> String {
-    let data = json!({ "account_sid": account_sid, "service_sid": service_sid, "status": "test" });
-    json!({ "type": "webhook.test", "timestamp": at, "data": data }).to_string()
-}
-
-/// The headers of one attempt. The moment is that of the attempt, not of the event: receivers refuse what is older than a
-/// few minutes.
-pub(super) fn headers(secret: &[u8], id: EventId, at: Timestamp, body: &[u8]) -> [(&'static str, String); 3] {
+/// The request of one attempt. `at` is its moment, not that of the event: receivers refuse what is older than a few minutes.
+pub(super) fn post(webhook: &Webhook, id: EventId, at: Timestamp, body: String) -> Post {
     let (id, seconds) = (id.to_string(), (at.as_millis() / 1000).to_string());
-    let signature = signature(secret, &id, &seconds, body);
-    [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", signature)]
+    let signature = signature(&webhook.secret, &id, &seconds, body.as_bytes());
+    let headers = [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", signature)];
+    Post { url: webhook.url.clone(), headers, body: body.into() }
 }
 
 fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
@@ -127,15 +102,22 @@ pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
     Arc::new(move |post| {
         let clients = Arc::clone(&clients);
         Box::pin(async move {
-            let (error, words) = match request_of(post) {
-                None => (AttemptError::Address, "its URL is not one of http or https".to_owned()),
-                Some(request) => match tokio::time::timeout(time_limit, clients.begin(request)).await {
-                    Ok(Ok(response)) => return answered(response).await,
-                    Ok(Err(no_response)) => reason(no_response),
-                    Err(_) => (AttemptError::TimedOut, "no answer in time".to_owned()),
-                },
+            let address = |words: &str| Posted::not_answered((AttemptError::Address, words));
+            let Some(request) = request_of(post) else {
+                return address("its URL is not one of http or https");
             };
-            Posted::not_answered((error, words))
+            match tokio::time::timeout(time_limit, clients.begin(request)).await {
+                Ok(Ok(response)) => answered(response).await,
+                Ok(Err(NoResponse::OutOfReach)) => {
+                    address("its address is none that events are sent to: see \"Allowed URLs\" of the events")
+                }
+                Ok(Err(NoResponse::Unsendable)) => address("its URL is too long"),
+                Ok(Err(NoResponse::NotConnected(words))) => {
+                    Posted::not_answered((AttemptError::NotConnected, words))
+                }
+                Ok(Err(NoResponse::Broken(words))) => Posted::not_answered((AttemptError::Broken, words)),
+                Err(_) => Posted::not_answered((AttemptError::TimedOut, "no answer in time")),
+            }
         })
     })
 }
@@ -148,18 +130,6 @@ fn request_of(Post { url, headers, body }: Post) -> Option<Request> {
     }
     *request.body_mut() = Some(body.into());
     Some(request)
-}
-
-fn reason(no_response: NoResponse) -> (AttemptError, String) {
-    match no_response {
-        NoResponse::OutOfReach => {
-            let words = "its address is none that events are sent to: see \"Allowed URLs\" of the events";
-            (AttemptError::Address, words.to_owned())
-        }
-        NoResponse::Unsendable => (AttemptError::Address, "its URL is too long".to_owned()),
-        NoResponse::NotConnected(words) => (AttemptError::NotConnected, words),
-        NoResponse::Broken(words) => (AttemptError::Broken, words.to_owned()),
-    }
 }
 
 /// The answer with the beginning of its body. The status is known; the rest may be lost.

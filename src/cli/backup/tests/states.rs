@@ -168,21 +168,25 @@ fn keyed() -> KeyedRequest {
 fn delivery(service: ServiceId) -> EventRecord {
     let at = AT;
     let event = Event {
-        id: EventId::new([9; 16]),
+        id: EventId([9; 16]),
         kind: EventType::Created,
         service,
-        verification: Sid::new(SidKind::Verification, [7; 16]),
-        at,
+        verification: Some(Sid::new(SidKind::Verification, [7; 16])),
         to: number("+14155552671"),
-        channel: Channel::Sms,
-        status: "pending".to_owned(),
-        detail: String::new(),
-        tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
+        at,
+        body: "{}".to_owned(),
     };
     let webhook = Sid::new(SidKind::Webhook, [8; 16]);
     let (state, attempts) = (DeliveryState::Pending, Vec::new());
     let delivery = Delivery { event, webhook, state, due: at, since: at, tries: 0, attempts };
-    EventRecord { deliveries: vec![delivery], end: None }
+    EventRecord {
+        number: number("+14155552671"),
+        channel: Channel::Sms,
+        tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
+        expires: Some(at),
+        is_announced: true,
+        deliveries: vec![delivery],
+    }
 }
 
 fn hour(service: ServiceId) -> Row {

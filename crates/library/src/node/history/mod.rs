@@ -80,7 +80,7 @@ impl History {
         pricing: Pricing,
         outbox: &Arc<Outbox>,
     ) -> Result<Self, Refusal> {
-        let on_fall = outbox.fall_alerts(server_key);
+        let on_fall = outbox.fall_alerts();
         let results = Results::new(Arc::clone(shards.clock()), pricing, on_fall);
         let this = Self::of(shards, server_key, results);
         this.restore_results().await?;

@@ -133,7 +133,7 @@ impl World {
     /// The number of verifications whose end the webhook will receive.
     pub async fn expected_ends(&self) -> usize {
         let mut count = 0;
-        let add = |_, events: EventRecord| count += usize::from(events.end.is_some());
+        let add = |_, events: EventRecord| count += usize::from(events.expires.is_some());
         self.shards.for_each(64, add).await.expect("the records");
         count
     }

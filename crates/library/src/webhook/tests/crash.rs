@@ -83,15 +83,6 @@ async fn an_old_failed_delivery_delays_no_new_event_after_a_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_was_kept_survives_a_crash_in_the_same_moment() {
-    let mut world = World::new().await;
-    keep(Arc::clone(&world.outbox), 1, world.event(SERVICE, 1, EventType::Sent)).await.expect("kept");
-    world.crash().await;
-    world.settle().await;
-    assert_eq!(world.states(1).await, [DeliveryState::Delivered]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
     for (secs, repeated) in [(2, 0), (14, 1)] {
         let mut world = World::new().await;

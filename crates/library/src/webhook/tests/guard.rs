@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::GuardSettings;
 use crate::delivery::{Fall, Lane};
-use crate::domain::{GatewayName, Region};
+use crate::domain::{Channel, GatewayName, Region};
 use crate::limits::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, ServerGuard};
 
 #[tokio::test(start_paused = true)]
@@ -11,7 +11,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
     let world = World::new().await;
     let settings = GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() };
     let key = ServerKey::from_bytes([7; 32]);
-    let on_alert = Some(world.outbox.guard_alerts(&key));
+    let on_alert = Some(world.outbox.guard_alerts());
     let config = GuardConfig { settings, on_alert, ..GuardConfig::default() };
     let guard = ServerGuard::start(&world.shards, &key, 10, world.registry.clone(), config);
     let guard = guard.await.expect("a guard");
@@ -45,7 +45,7 @@ async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_falls_is_announced_with_its_country() {
     let world = World::new().await;
-    let tell = world.outbox.fall_alerts(&ServerKey::from_bytes([7; 32]));
+    let tell = world.outbox.fall_alerts();
     let lane = Lane { service: Some(SERVICE), country: Region::parse("DE"), channel: Channel::Sms };
     let number = PhoneNumber::from_u64(491_711_234_567).expect("a number");
     tell(Fall { of: (lane, GatewayName::Sinch), number, from_to: [0.9, 0.4] });

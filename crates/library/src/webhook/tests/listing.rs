@@ -13,7 +13,8 @@ async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
     }
     world.emits(3, EventType::Approved).await;
     let (created, approved) = (EventType::Created, EventType::Approved);
-    let all = [(3, approved), (3, created), (2, created), (1, created)].map(|(of, kind)| (ve(of), kind));
+    let all =
+        [(3, approved), (3, created), (2, created), (1, created)].map(|(of, kind)| (Some(ve(of)), kind));
     let (zero, second, end) = (Timestamp::EPOCH, START.plus(SECOND), None);
     for (since, until, kind, skip, limit, expected) in [
         (zero, end, None, 0, 4, &all[..]),
@@ -66,7 +67,7 @@ async fn an_event_is_delivered_once_more_with_the_same_id() {
     let again = world.asked().remove(0);
     assert_eq!((again.id(), again.body), (id, first.body));
     assert_eq!(world.listed(1).await[0].attempts.len(), 2);
-    let unknown = Replay::Event(EventId::new([9; 16]));
+    let unknown = Replay::Event(EventId([9; 16]));
     assert_eq!(world.outbox.replay(SERVICE, yw(1), unknown).await, Err(ReplayError::NotFound));
     assert_eq!(world.outbox.replay(SERVICE, yw(2), Replay::Event(id)).await, Err(ReplayError::NotFound));
 }

@@ -11,11 +11,12 @@ mod retries;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
+
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::domain::{
-    AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
-};
+use crate::domain::{AttemptLogKey, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::engine::{Sealer, VerificationAddress, VerificationName};
 use crate::registry::world::{World as Services, blank, start};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
 use crate::shard::tests::FaultyStore;
@@ -73,10 +74,6 @@ impl World {
         (self.shards, self.outbox) = open(store, clock.clone(), registry, receivers, bounds).await;
     }
 
-    fn event(&self, service: ServiceId, verification: u8, kind: EventType) -> Event {
-        Event { kind, service, verification: ve(verification), at: self.clock.now(), ..event() }
-    }
-
     fn emit(&self, verification: u8, kind: EventType) {
         self.emit_in(SERVICE, verification, kind);
     }
@@ -88,9 +85,9 @@ impl World {
     }
 
     fn emit_in(&self, service: ServiceId, verification: u8, kind: EventType) {
-        let (event, outbox) = (self.event(service, verification, kind), Arc::clone(&self.outbox));
+        let outbox = Arc::clone(&self.outbox);
         // An event that the store does not accept is lost, as its decision would be.
-        tokio::spawn(keep(outbox, verification, event));
+        tokio::spawn(async move { keep(&outbox, service, verification, &[kind]).await });
     }
 
     /// Lets both times pass, in steps that are shorter than any wait.
@@ -153,21 +150,28 @@ async fn open(
     (shards, outbox)
 }
 
-/// Records an event of a verification.
-async fn keep(outbox: Arc<Outbox>, verification: u8, event: Event) -> Result<(), Refusal> {
-    keep_all(outbox, verification, vec![event]).await
-}
-
 /// Records events of a verification in one decision.
-async fn keep_all(outbox: Arc<Outbox>, verification: u8, events: Vec<Event>) -> Result<(), Refusal> {
-    // 0 would be none.
-    let verification = (u64::from(verification) + 1) << 8;
-    let key = NumberKey::new(events[0].service, events[0].to);
-    let id = AttemptLogKey::new(key.service, verification, SLOT).id();
-    let tell = move |outbox: &Arc<Outbox>, view: &mut Transaction<'_>| {
-        outbox.tell(key, verification, None, view, |told| events.into_iter().for_each(|of| told.emit(of)));
+async fn keep(
+    outbox: &Arc<Outbox>,
+    service: ServiceId,
+    verification: u8,
+    events: &[EventType],
+) -> Result<(), Refusal> {
+    let (verification, events) = (id_of(verification), events.to_vec());
+    let id = AttemptLogKey::new(service, verification, SLOT).id();
+    let tell = move |outbox: &Outbox, view: &mut Transaction<'_>| {
+        outbox.tell(NumberKey::new(service, number()), verification, None, view, |told| {
+            for kind in events {
+                told.emit(kind, Value::Null);
+            }
+        });
     };
     outbox.change(id, tell).await
+}
+
+/// 0 would be none.
+const fn id_of(verification: u8) -> u64 {
+    (verification as u64 + 1) << 16
 }
 
 /// A request that a receiver got.
@@ -274,22 +278,13 @@ fn yw(webhook: u8) -> Sid {
 }
 
 fn ve(verification: u8) -> Sid {
-    Sid::new(SidKind::Verification, [verification; 16])
+    let name = VerificationName::of(id_of(verification));
+    let address = VerificationAddress { service: SERVICE, number: number(), name };
+    Sealer::new(&ServerKey::from_bytes([7; 32])).verification(&address)
 }
 
-fn event() -> Event {
-    Event {
-        id: EventId::new([1; 16]),
-        kind: EventType::Created,
-        service: SERVICE,
-        verification: ve(1),
-        at: START,
-        to: PhoneNumber::parse("+14155550123", None).expect("a number"),
-        channel: Channel::Sms,
-        status: "pending".to_owned(),
-        detail: String::new(),
-        tags: BTreeMap::from([("order".to_owned(), "17".to_owned())]),
-    }
+fn number() -> PhoneNumber {
+    PhoneNumber::parse("+14155550123", None).expect("a number")
 }
 
 /// The kinds of the requests, in their order.

@@ -3,11 +3,42 @@
 use super::*;
 use crate::shard::tests::StoreFault;
 
+fn delivery() -> Delivery {
+    let (id, kind, service, verification, at) = (EventId([1; 16]), EventType::Created, SERVICE, None, START);
+    let event = Event { id, kind, service, verification, to: number(), at, body: String::new() };
+    let (webhook, state, attempts) = (yw(1), DeliveryState::Pending, Vec::new());
+    Delivery { event, webhook, state, due: START, since: START, tries: 0, attempts }
+}
+
+fn posted(status: u16, retry_after: Option<Duration>) -> Posted {
+    Posted { answer: Ok(status), detail: String::new(), retry_after }
+}
+
 /// A delivery whose first attempt was answered so.
 fn answered(status: u16, retry_after: Option<Duration>) -> Delivery {
-    let mut delivery = Delivery::new(event(), yw(1), START);
-    delivery.conclude(START, START, Posted { answer: Ok(status), detail: String::new(), retry_after }, 0);
+    let mut delivery = delivery();
+    delivery.conclude(START, START, posted(status, retry_after), 0);
     delivery
+}
+
+#[test]
+fn waits_grow_from_seconds_to_a_day_with_jitter_and_end_after_3_days() {
+    for (random, waits) in [
+        (0, [5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400, 86_400]),
+        (u32::MAX, [6, 36, 144, 720, 4_320, 12_960, 25_920, 51_840, 103_680, 103_680]),
+    ] {
+        let mut delivery = delivery();
+        for wait in waits {
+            delivery.conclude(START, START, posted(500, None), random);
+            assert_eq!((delivery.state, delivery.due.since(START).as_secs()), (DeliveryState::Pending, wait));
+        }
+        delivery.conclude(START, START, posted(500, None), random);
+        assert_eq!(delivery.state, DeliveryState::Failed);
+    }
+    let mut late = delivery();
+    let near_the_end = START.plus(5 * 24 * HOUR);
+    late.conclude(near_the_end, near_the_end, posted(500, None), 0);
+    assert_eq!(late.state, DeliveryState::Failed, "nothing is planned behind the end");
 }
 
 #[test]

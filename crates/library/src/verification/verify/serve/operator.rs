@@ -159,7 +159,7 @@ impl Verifier {
         });
         found.extend(shards.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
         let page = |key: RecordKey, events: EventRecord| {
-            found.extend(events.is_about(number).then(|| service_of(&key.id)));
+            found.extend((events.number == number).then(|| service_of(&key.id)));
         };
         shards.for_each(PAGE, page).await?;
         services.retain(|service| found.contains(&service.id) || self.guard.knows(service.id, number));

@@ -12,7 +12,7 @@ use crate::shard::Record as _;
 use crate::verification::numbers::{Check, NumberKey, Outgoing};
 use crate::verification::verify::{Ending, Status, VerificationTarget};
 use crate::verification::world::{World, asking, asking_with, number};
-use crate::webhook::EventRecord;
+use crate::webhook::{Event, EventRecord};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -32,7 +32,8 @@ async fn a_verification_tells_its_life_in_order_and_everything_once() {
     let expected =
         ["verification.created", "verification.sent", "verification.sent", "verification.approved"];
     assert_eq!(world.told().await, expected);
-    assert!(world.events().await.iter().all(|event| event.tags == tags), "those of its beginning");
+    let is_tagged = |event: &Event| event.body.contains("\"tags\":{\"order\":\"17\"}");
+    assert!(world.events().await.iter().all(is_tagged), "those of its beginning");
 }
 
 #[tokio::test]
