@@ -36,8 +36,8 @@ pub fn without_codes(entry: CopiedRecord) -> Result<(Option<CopiedRecord>, bool)
             Ok((Some(restored(entry.key, &log)), had_plan))
         }
         GuardRow::KIND => {
-            let is_count = matches!(decode(&entry.record)?, GuardRow::Count(..));
-            Ok(((!is_count).then_some(entry), false))
+            let is_window = matches!(decode(&entry.record)?, GuardRow::Row(key, _) if key.is_window());
+            Ok(((!is_window).then_some(entry), false))
         }
         KeyedRequest::KIND | EventRecord::KIND | HostedSession::KIND => Ok((None, false)),
         _ => Ok((Some(entry), false)),

@@ -1,13 +1,12 @@
 //! A bucket of unverified messages: how it empties and fills.
 
 use std::cmp::Reverse;
-
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use super::rows::Row;
 use super::rules::{GuardRules, Rule};
-use super::signals::Dimension;
-use crate::domain::{ServiceId, Timestamp};
+use super::signals::{Dimension, Key};
+use crate::domain::Timestamp;
 
 const DAY: f64 = 86_400.0;
 
@@ -26,20 +25,19 @@ const KEPT: f64 = 0.2;
 /// A subject that usually verifies less than this a day is taken for one without users. One number is above it for a week.
 pub(super) const NO_USERS: f64 = 0.05;
 
-/// Whole seconds since the epoch; the last one is in 2106.
-pub(super) fn seconds(at: Timestamp) -> u32 {
-    u32::try_from(at.as_millis() / 1_000).unwrap_or(u32::MAX)
-}
-
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-const fn whole(messages: f64) -> u32 {
+pub(super) const fn whole(messages: f64) -> u32 {
     messages as u32
 }
 
+/// The whole seconds of a moment.
+pub(super) const fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis() / 1_000 * 1_000)
+}
+
 /// The moment a part of a day after `at`.
-fn after(at: u32, days: f64) -> Timestamp {
-    let seconds = u64::from(at) + u64::from(whole((days * DAY).ceil()));
-    Timestamp::from_millis(seconds * 1_000)
+fn after(at: Timestamp, days: f64) -> Timestamp {
+    at.plus(Duration::from_secs(whole((days * DAY).ceil()).into()))
 }
 
 /// What a bucket of one kind holds and gets.
@@ -60,11 +58,9 @@ pub(super) struct Terms {
 
 impl Terms {
     /// The table in `docs/concepts/guard.md`, `How it decides`.
-    pub(super) fn of(dimension: Dimension, GuardRules { floors, tolerance, .. }: &GuardRules) -> Self {
+    fn of(dimension: Dimension, GuardRules { floors, tolerance, .. }: &GuardRules) -> Self {
         let tolerance = f64::from(*tolerance);
         let (rule, [floor, of_users, gives_back, gains, kept]) = match dimension {
-            // An owner who enters each code would else get any number of messages, and so would the owner of a range.
-            Dimension::Number(_) | Dimension::Total => (Rule::Number, [floors.number, 0.0, 0.5, 0.5, 0.0]),
             Dimension::Prefix(_) => (Rule::Prefix, [floors.prefix, tolerance, 0.5, 0.0, KEPT]),
             Dimension::Network(_) => (Rule::Network, [floors.network, tolerance, 1.0, 2.0 * tolerance, 0.0]),
             Dimension::Country(Some(_)) => {
@@ -73,70 +69,33 @@ impl Terms {
             // Without it each of 200 countries would give an attacker its floor (`tests/pumping`).
             Dimension::Country(None) => (Rule::Country, [floors.others, 0.0, 1.0, 0.5 * tolerance, KEPT]),
             Dimension::Known(_) => (Rule::Number, [4.0, 0.0, 1.0, 0.0, 0.0]),
+            // An owner who enters each code would else get any number of messages, and so would the owner of a range.
+            _ => (Rule::Number, [floors.number, 0.0, 0.5, 0.5, 0.0]),
         };
         Self { rule, floor, of_users, gives_back, gains, kept }
     }
 }
 
-/// Messages that a subject may still get before one is verified.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// A bucket as it is at a moment.
+#[derive(Debug, Clone, Copy)]
 pub struct Bucket {
-    pub(super) level: f64,
-    /// Numbers that are verified in a day, a mean that decays over 7 days.
-    pub(super) usual: f64,
-    /// Seconds since the epoch.
-    pub(super) at: u32,
-    /// [`Row::written`].
-    pub(super) written: u32,
-}
-
-impl Row for Bucket {
-    /// When it is full, and no number is usual.
-    fn expires(&self) -> Timestamp {
-        let until_unusual = USUAL_DAYS * (self.usual / NO_USERS).max(1.0).ln();
-        after(self.at, until_unusual.max(2.0))
-    }
-
-    fn written(&mut self) -> &mut u32 {
-        &mut self.written
-    }
+    pub key: Key,
+    pub(super) terms: Terms,
+    pub(super) row: Row,
+    /// The last part of it, which the message in question may not use.
+    reserve: f64,
 }
 
 impl Bucket {
-    /// What would be lost with it, in hundredths of messages; and its age. One with users is worth more than one without.
-    pub(super) fn worth(&self) -> (u32, u32) {
-        let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
-        (whole((1e6 + users - self.level) * 100.0), self.at)
-    }
-}
-
-/// A bucket as it is at a moment.
-#[derive(Debug, Clone, Copy)]
-pub struct BucketNow {
-    pub service: ServiceId,
-    pub dimension: Dimension,
-    pub(super) terms: Terms,
-    pub(super) bucket: Bucket,
-    /// The last part of it, which the message in question may not use.
-    pub(super) reserve: f64,
-}
-
-impl BucketNow {
     /// One that is not stored is full. With a clock that was set back nothing changes.
-    pub fn new(
-        service: ServiceId,
-        dimension: Dimension,
-        stored: Option<Bucket>,
-        rules: &GuardRules,
-        now: Timestamp,
-    ) -> Self {
-        let (terms, now) = (Terms::of(dimension, rules), seconds(now));
-        let bucket = stored.unwrap_or(Bucket { level: f64::INFINITY, at: now, ..Bucket::default() });
-        let mut current = Self { service, dimension, terms, bucket, reserve: 0.0 };
-        let days = f64::from(now.saturating_sub(bucket.at)) / DAY;
-        current.bucket.at = now.max(bucket.at);
-        current.bucket.usual *= (-days / USUAL_DAYS).exp();
-        current.bucket.level += days * (terms.floor + terms.of_users * bucket.usual);
+    pub fn new(key: Key, stored: Option<Row>, rules: &GuardRules, now: Timestamp) -> Self {
+        let (terms, now) = (Terms::of(key.dimension, rules), second(now));
+        let row = stored.unwrap_or(Row { level: f64::INFINITY, at: now, ..Row::default() });
+        let mut current = Self { key, terms, row, reserve: 0.0 };
+        let days = now.since(row.at).as_secs_f64() / DAY;
+        current.row.at = now.max(row.at);
+        current.row.usual *= (-days / USUAL_DAYS).exp();
+        current.row.level += days * current.refill();
         current.take(0.0);
         current
     }
@@ -147,35 +106,43 @@ impl BucketNow {
     }
 
     fn most(&self) -> f64 {
-        self.terms.floor + STORED * self.terms.of_users * self.bucket.usual
+        self.terms.floor + STORED * self.terms.of_users * self.row.usual
+    }
+
+    fn refill(&self) -> f64 {
+        self.terms.floor + self.terms.of_users * self.row.usual
     }
 
     /// Takes messages, or with less than none gives them back.
     pub(super) fn take(&mut self, messages: f64) {
-        self.bucket.level = (self.bucket.level - messages).clamp(0.0, self.most());
+        self.row.level = (self.row.level - messages).clamp(0.0, self.most());
+    }
+
+    /// To be stored until it is full, and no number is usual.
+    pub(super) fn stored(self) -> Row {
+        let until_unusual = USUAL_DAYS * (self.row.usual / NO_USERS).max(1.0).ln();
+        Row { ends: after(self.row.at, until_unusual.max(2.0)), ..self.row }
     }
 
     /// When the next message passes; `None` for now.
     pub fn next_pass_at(&self) -> Option<Timestamp> {
-        let missing = self.reserve + 1.0 - self.bucket.level;
-        let refill = self.terms.floor + self.terms.of_users * self.bucket.usual;
-        (missing > 0.0).then(|| after(self.bucket.at, missing / refill))
+        let missing = self.reserve + 1.0 - self.row.level;
+        (missing > 0.0).then(|| after(self.row.at, missing / self.refill()))
     }
 
-    /// Messages that it still has, those of the full one, and the numbers that are verified in a day.
     pub fn figures(&self) -> Figures {
-        let [level, most, usual] = [self.bucket.level, self.most(), self.bucket.usual.round()].map(whole);
+        let [level, most, usual] = [self.row.level, self.most(), self.row.usual.round()].map(whole);
         Figures { level, most, usual }
     }
 
     /// Whether it has less than half of its messages.
     pub fn is_low(&self) -> bool {
-        self.bucket.level * 2.0 < self.most()
+        self.row.level * 2.0 < self.most()
     }
 
     /// Sort key: the smallest share left first, then the largest bucket.
     pub fn rank(&self) -> (u32, Reverse<u32>) {
-        (whole(self.bucket.level * 1_000.0 / self.most()), Reverse(whole(self.most())))
+        (whole(self.row.level * 1_000.0 / self.most()), Reverse(whole(self.most())))
     }
 }
 

@@ -1,50 +1,34 @@
 //! The guard: buckets and manual entries, and the decision about a send.
 
-use std::cmp::Reverse;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Bucket, BucketNow, Figures, NO_USERS, Terms, USUAL_DAYS, seconds};
+use super::bucket::{Bucket, Figures, NO_USERS, Terms, USUAL_DAYS, second};
 use super::entries::{Entries, Entry, EntryAction};
-use super::rows::Rows;
+use super::rows::{Charge, Counted, Row, Rows, SPENT};
 use super::rules::{GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
-use super::ticket::{Count, CountId, Ticket, Took, VerifiedChange};
+use super::ticket::{Charged, Ticket, Took, VerifiedChange};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
-
-/// Tickets older than this are full again.
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// Verified numbers a day from which a country is one with users.
 const PROVEN: f64 = 10.0;
 
-/// Rows that are compared when one is dropped. Each is a miss of the processor's cache.
-const COMPARED: usize = 16;
-
-/// Buckets in memory: about 80 bytes each.
-pub const MOST_BUCKETS: usize = 700_000;
-
 /// A record of the guard, whole: the last one written under a name wins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum GuardRow {
-    Bucket(ServiceId, Dimension, Bucket),
+    Row(Key, Row),
     Entry(Key, Entry),
-    Count(CountId, Count),
-    /// The stored rows contain every message whose [`Ticket`] is of an earlier second since the epoch.
-    Written(u32),
+    /// The stored rows contain each [`Ticket`] from before this moment, and from before so many writes.
+    Written(Timestamp, u64),
 }
 
 /// The state of the guard, of all services.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Guard {
-    pub rows: Rows<(ServiceId, Dimension), Bucket>,
+    pub rows: Rows,
     pub entries: Entries,
-    most: usize,
-    /// The second of the last message, or a later one if the rows were written since; it never goes back.
-    latest: u32,
     /// [`GuardRow::Written`] before the start.
-    written: u32,
+    pub written: (Timestamp, u64),
 }
 
 /// The service that a message is of, its rules, and the time.
@@ -53,6 +37,12 @@ pub struct Scope<'a> {
     pub service: ServiceId,
     pub rules: &'a GuardRules,
     pub now: Timestamp,
+}
+
+impl Scope<'_> {
+    const fn key(&self, of: Dimension) -> Key {
+        Key::new(Some(self.service), of)
+    }
 }
 
 /// A rule that a send broke.
@@ -66,8 +56,8 @@ pub struct Finding {
     pub figures: Option<Figures>,
     /// When a message passes the rule; `None` for lists and types.
     pub until: Option<Timestamp>,
-    /// A budget that is spent for the first time in its hour or day: its key in the settings, and its limit.
-    pub newly_spent: Option<(&'static str, u64)>,
+    /// The limit of a budget that is spent for the first time in its hour or day.
+    pub newly_spent: Option<u64>,
 }
 
 /// Why a send is refused.
@@ -93,8 +83,6 @@ struct Message {
     is_carried: bool,
     /// The number was verified in the last 30 days.
     is_known: bool,
-    /// Without a client: whether it is taken for one without users.
-    is_stranger: bool,
 }
 
 impl Message {
@@ -114,7 +102,7 @@ pub struct Explained {
     /// The manual entry that holds.
     pub entry: Option<(Key, Entry)>,
     /// The narrowest first.
-    pub buckets: Vec<BucketNow>,
+    pub buckets: Vec<Bucket>,
 }
 
 fn subjects(number: PhoneNumber, client: Option<ClientNet>, country: Option<Region>) -> Vec<Dimension> {
@@ -126,12 +114,14 @@ fn subjects(number: PhoneNumber, client: Option<ClientNet>, country: Option<Regi
 
 impl Guard {
     /// With room for so many buckets. `seed` is random and secret: it decides which keys collide in the table.
-    pub fn new(most: usize, seed: u64) -> Self {
-        Self { rows: Rows::new(seed), entries: Entries::default(), most: most.max(1), latest: 0, written: 0 }
+    pub fn new(most: usize, seed: u64, counted: Counted) -> Self {
+        let (rows, written) = (Rows::new(most, seed, counted), (Timestamp::EPOCH, 0));
+        Self { rows, entries: Entries::default(), written }
     }
 
-    /// Decides about a send, and takes one of its buckets if it may pass; then the finding is one that is only recorded.
-    /// `is_known`: the number was verified in the last 30 days. What [`Rule::Landline`] refuses can be repeated as a call.
+    /// Decides about a send, and takes one of its buckets and its charges if it may pass; then the finding is one that is only
+    /// recorded. `is_known`: the number was verified in the last 30 days. What [`Rule::Landline`] refuses can be repeated as
+    /// a call.
     ///
     /// # Errors
     /// The rule that refuses it.
@@ -140,59 +130,56 @@ impl Guard {
         signals: &Signals,
         scope: Scope<'_>,
         is_known: bool,
+        charges: &[Charge],
     ) -> Result<(Ticket, Option<Finding>), Finding> {
         let Signals { number, country, client, exemption, is_carried, .. } = *signals;
+        let fitting = self.fit(charges, scope.now)?;
         let subjects = subjects(number, client, country);
-        let message = Message { subjects, exemption, is_carried, is_known, is_stranger: false };
+        let message = Message { subjects, exemption, is_carried, is_known };
         let broken = scope.rules.fixed(country, signals.number_type, signals.channel, signals.price);
         let (finding, took) = self.decide(scope, &message, broken);
         if let Some(refused) = finding.filter(|finding| finding.is_refused) {
             return Err(refused);
         }
-        let ticket = Ticket::new(self.second(scope.now), signals, took);
+        let ticket = Ticket { client, country, took, is_carried, ..fitting };
         self.take(scope, number, &ticket);
         Ok((ticket, finding))
     }
 
-    fn take(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
-        for of in ticket.taken(number) {
-            self.change(scope, of, |bucket| bucket.take(1.0));
+    /// The ticket of these charges, if all fit. Nothing is taken yet.
+    ///
+    /// # Errors
+    /// The budget or rate limit that has too little left.
+    pub fn fit(&mut self, charges: &[Charge], now: Timestamp) -> Result<Ticket, Finding> {
+        if let Some((charge, ends)) = self.rows.full(charges, now) {
+            let (rule, key, until) = (charge.rule(), charge.key, Some(ends));
+            let is_new = rule == Rule::Budget && self.rows.tell(charge, SPENT, now);
+            let newly_spent = is_new.then_some(charge.most);
+            return Err(Finding { rule, key, is_refused: true, figures: None, until, newly_spent });
         }
+        let in_window = |of: &Charge| {
+            let Row { at: since, ends, .. } = self.rows.window(of, now);
+            Charged { key: of.key, since, ends, amount: of.amount }
+        };
+        let counted = charges.iter().map(in_window).collect();
+        Ok(Ticket { at: second(now), writes: self.rows.writes, counted, ..Ticket::default() })
     }
 
-    /// The second of a ticket.
-    pub fn second(&mut self, now: Timestamp) -> u32 {
-        self.latest = self.latest.max(seconds(now));
-        self.latest
-    }
-
-    /// The second of rows that are stored as they are now. Messages from now on are of this second or a later one.
-    pub fn close_second(&mut self) -> u32 {
-        self.latest = self.latest.saturating_add(1);
-        self.latest
-    }
-
-    /// The same for further rows of one write. It stays at most a second ahead of the clock: where it does not end, a start
-    /// after a crash takes its messages twice.
-    pub fn close_second_by(&mut self, now: Timestamp) -> u32 {
-        if self.latest <= seconds(now) { self.close_second() } else { self.latest }
-    }
-
-    /// The second from which on messages may not be in the rows that were restored.
-    pub const fn unwritten_since(&self) -> u32 {
-        self.written
-    }
-
-    /// A message that left shortly before a crash: takes again what it took, of each row that may not contain it.
-    pub fn take_again(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
-        self.latest = self.latest.max(ticket.second);
-        if scope.now >= ticket.at().plus(DAY) {
-            return;
+    /// Takes what a ticket says, of each row that may not contain it: of a message that leaves now, all. At a start, of those
+    /// that left shortly before a crash.
+    pub fn take(&mut self, scope: Scope<'_>, number: PhoneNumber, ticket: &Ticket) {
+        self.rows.writes = self.rows.writes.max(ticket.writes);
+        let written = self.written.1;
+        let lacks =
+            |rows: &Rows, key: &Key| ticket.writes >= rows.get(key).map_or(0, |row| row.written).max(written);
+        for key in ticket.taken(number).into_iter().map(|of| scope.key(of)) {
+            if lacks(&self.rows, &key) {
+                self.change(scope, key, |bucket| bucket.take(1.0));
+            }
         }
-        for of in ticket.taken(number) {
-            let written = self.rows.get(&(scope.service, of)).map_or(0, |row| row.written);
-            if ticket.second >= written.max(self.written) {
-                self.change(scope, of, |bucket| bucket.take(1.0));
+        for charged in &ticket.counted {
+            if lacks(&self.rows, &charged.key) {
+                self.rows.charge(charged);
             }
         }
     }
@@ -202,6 +189,7 @@ impl Guard {
         for of in ticket.taken(number) {
             self.give(scope, of, |_| 1.0);
         }
+        ticket.counted.iter().for_each(|charged| self.rows.give_back(charged));
     }
 
     /// A number was verified: gives back what the messages of its verification took, and more if it was not known.
@@ -217,7 +205,9 @@ impl Guard {
         }
         // Some were only charged to counts.
         let tickets: Vec<_> = tickets.iter().filter(|ticket| ticket.took != Took::Nothing).collect();
-        let assumed = [&Ticket::assumed(number, scope.now)];
+        // Of a verification without a message: that of one.
+        let assumed = Ticket { country: number.region(), took: Took::Places, ..Ticket::default() };
+        let assumed = [&assumed];
         let Some((last, earlier)) = tickets.split_last().or_else(|| assumed.split_last()) else { return };
         // The owner of a number who enters one code of many would else get any number of messages.
         let earlier = earlier.iter().flat_map(|ticket| ticket.taken(number));
@@ -225,9 +215,9 @@ impl Guard {
         for of in last.taken(number).into_iter().chain(earlier) {
             self.give(scope, of, |terms| terms.gives_back);
         }
-        let counts = |bucket: &mut BucketNow| bucket.bucket.usual += 1.0 / USUAL_DAYS;
+        let counts = |bucket: &mut Bucket| bucket.row.usual += 1.0 / USUAL_DAYS;
         if last.is_carried {
-            self.change(scope, Dimension::Total, counts);
+            self.change(scope, scope.key(Dimension::Total), counts);
         }
         let VerifiedChange { before, after: Some(after) } = change else { return };
         let places = last.places(number);
@@ -236,14 +226,14 @@ impl Guard {
             self.give(scope, *of, |terms| terms.gains);
         }
         for of in places.into_iter().filter(|_| after.counts_after(before)) {
-            self.change(scope, of, counts);
+            self.change(scope, scope.key(of), counts);
         }
     }
 
     /// Ends the refusals of one number, and forgets its messages.
     pub fn unlock(&mut self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.rows.remove((service, Dimension::Known(number)));
-        self.rows.remove((service, Dimension::Number(number)))
+        self.rows.remove(Key::new(Some(service), Dimension::Known(number)));
+        self.rows.remove(Key::new(Some(service), Dimension::Number(number)))
     }
 
     /// What the guard knows of a subject, and what it would decide about the next text message to or from it. Country, type and
@@ -260,8 +250,7 @@ impl Guard {
             Dimension::Prefix(_) => vec![dimension, Dimension::Country(country)],
             only => vec![only],
         };
-        let (exemption, is_carried, is_stranger) = (Exemption::None, false, true);
-        let mut message = Message { subjects, exemption, is_carried, is_known, is_stranger };
+        let mut message = Message { subjects, exemption: Exemption::None, is_carried: false, is_known };
         let is_from = matches!(dimension, Dimension::Network(_));
         let broken = scope.rules.fixed(country, number_type, Channel::Sms, price).filter(|_| !is_from);
         let refused = self.decide(scope, &message, broken).0.filter(|finding| finding.is_refused);
@@ -269,34 +258,27 @@ impl Guard {
         let known = message.known();
         let (took, _) = self.needed(scope, &message);
         message.subjects.extend(known.into_iter().chain(took.shares()));
-        let buckets = message.subjects.into_iter().map(|of| self.bucket(scope, of)).collect();
+        let buckets = message.subjects.into_iter().map(|of| self.bucket(scope, scope.key(of))).collect();
         Explained { refused, entry, buckets }
-    }
-
-    /// Whether a number had messages lately.
-    pub fn counts(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.rows.get(&(service, Dimension::Number(number))).is_some()
     }
 
     /// Takes a stored record, before the first send.
     pub fn restore(&mut self, row: &GuardRow) {
-        let written = match *row {
-            GuardRow::Bucket(service, dimension, bucket) => {
-                self.rows.restore((service, dimension), bucket);
-                bucket.written
+        let writes = match *row {
+            GuardRow::Row(key, row) => {
+                self.rows.restore(key, row);
+                row.written
             }
             GuardRow::Entry(key, entry) => {
                 self.entries.set(key, Some(entry));
                 0
             }
-            // The server keeps counts.
-            GuardRow::Count(_, count) => count.written,
-            GuardRow::Written(before) => {
-                self.written = before;
-                before
+            GuardRow::Written(at, writes) => {
+                self.written = (at, writes);
+                writes
             }
         };
-        self.latest = self.latest.max(written);
+        self.rows.writes = self.rows.writes.max(writes);
     }
 
     /// Decides about a message, and what it takes if it passes; takes nothing yet. The finding is the first that refuses, or
@@ -339,12 +321,11 @@ impl Guard {
             return (fixed, Took::Nothing);
         }
         let (took, needed) = self.needed(scope, message);
-        let free_at = message.known().and_then(|known| self.bucket(scope, known).next_pass_at());
+        let free_at = message.known().and_then(|of| self.bucket(scope, scope.key(of)).next_pass_at());
         let lacking = needed.iter().filter_map(|bucket| {
-            let free_at = free_at.filter(|_| !matches!(bucket.dimension, Dimension::Number(_)));
+            let free_at = free_at.filter(|_| !matches!(bucket.key.dimension, Dimension::Number(_)));
             let until = bucket.next_pass_at().map(|at| free_at.map_or(at, |free_at| at.min(free_at)))?;
-            let key = Key::new(Some(service), bucket.dimension);
-            let finding = found(bucket.terms.rule, key, rules.mode, Some(until));
+            let finding = found(bucket.terms.rule, bucket.key, rules.mode, Some(until));
             Some(Finding { figures: Some(bucket.figures()), ..finding })
         });
         let lacking = lacking.reduce(|first, other| Finding { until: first.until.max(other.until), ..first });
@@ -352,27 +333,27 @@ impl Guard {
     }
 
     /// The buckets that the next message takes one of, as they are now, and what it may not use of them.
-    fn needed(&self, scope: Scope<'_>, message: &Message) -> (Took, Vec<BucketNow>) {
-        let usual = |of| self.bucket(scope, of).bucket.usual;
-        let mut needed: Vec<_> = message.subjects.iter().map(|of| self.bucket(scope, *of)).collect();
-        let lacks_outcomes = message.is_carried && usual(Dimension::Total) < NO_USERS;
+    fn needed(&self, scope: Scope<'_>, message: &Message) -> (Took, Vec<Bucket>) {
+        let bucket = |of| self.bucket(scope, scope.key(of));
+        let mut needed: Vec<_> = message.subjects.iter().copied().map(bucket).collect();
+        let lacks_outcomes = message.is_carried && bucket(Dimension::Total).row.usual < NO_USERS;
         let is_exempt = message.exemption != Exemption::None || lacks_outcomes;
-        let has_room = |known| self.bucket(scope, known).next_pass_at().is_none();
+        let has_room = |known| bucket(known).next_pass_at().is_none();
         if is_exempt || message.known().is_some_and(has_room) {
             needed.truncate(1);
             return (if is_exempt { Took::Own } else { Took::Known }, needed);
         }
-        let (mut took, mut is_stranger) = (Took::Places, message.is_stranger);
+        let (mut took, mut is_stranger) = (Took::Places, false);
         for bucket in &needed {
-            match bucket.dimension {
-                Dimension::Country(Some(_)) if bucket.bucket.usual < PROVEN => took = Took::Shared,
-                Dimension::Network(_) => is_stranger = bucket.bucket.usual < NO_USERS,
+            match bucket.key.dimension {
+                Dimension::Country(Some(_)) if bucket.row.usual < PROVEN => took = Took::Shared,
+                Dimension::Network(_) => is_stranger = bucket.row.usual < NO_USERS,
                 _ => {}
             }
         }
-        needed.extend(took.shares().map(|of| self.bucket(scope, of)));
+        needed.extend(took.shares().map(bucket));
         if is_stranger {
-            needed.iter_mut().for_each(BucketNow::keep);
+            needed.iter_mut().for_each(Bucket::keep);
         }
         (took, needed)
     }
@@ -388,36 +369,21 @@ impl Guard {
         keys.into_iter().find_map(|key| Some((key, self.entries.get(&key, now)?)))
     }
 
-    fn bucket(&self, Scope { service, rules, now }: Scope<'_>, of: Dimension) -> BucketNow {
-        BucketNow::new(service, of, self.rows.get(&(service, of)).copied(), rules, now)
+    fn bucket(&self, Scope { rules, now, .. }: Scope<'_>, key: Key) -> Bucket {
+        Bucket::new(key, self.rows.get(&key), rules, now)
     }
 
-    fn change(&mut self, scope: Scope<'_>, of: Dimension, change: impl FnOnce(&mut BucketNow)) {
-        let (name, mut bucket) = ((scope.service, of), self.bucket(scope, of));
+    fn change(&mut self, scope: Scope<'_>, key: Key, change: impl FnOnce(&mut Bucket)) {
+        let mut bucket = self.bucket(scope, key);
         change(&mut bucket);
-        if self.rows.held() >= self.most && self.rows.get(&name).is_none() {
-            self.drop_one();
-        }
-        self.rows.set(name, bucket.bucket);
-    }
-
-    /// Of rows from all over a full table, drops the one of the service with most of them that is worth least.
-    fn drop_one(&mut self) {
-        let (len, hand) = (self.rows.held(), usize::try_from(self.rows.dropped).unwrap_or_default());
-        let places = (0..COMPARED).filter_map(|step| self.rows.at((hand + step * len / COMPARED) % len));
-        let compared: Vec<_> = places.map(|(name, row)| (row.worth(), *name)).collect();
-        let held = |service| compared.iter().filter(|(_, of)| of.0 == service).count();
-        let least = compared.iter().min_by_key(|(worth, name)| (Reverse(held(name.0)), *worth, *name));
-        if let Some((_, name)) = least {
-            self.rows.remove(*name);
-            self.rows.dropped += 1;
-        }
+        self.rows.set(key, bucket.stored());
     }
 
     /// One without a row is full.
     fn give(&mut self, scope: Scope<'_>, of: Dimension, messages: impl FnOnce(&Terms) -> f64) {
-        if self.rows.get(&(scope.service, of)).is_some() {
-            self.change(scope, of, |bucket| bucket.take(-messages(&bucket.terms)));
+        let key = scope.key(of);
+        if self.rows.get(&key).is_some() {
+            self.change(scope, key, |bucket| bucket.take(-messages(&bucket.terms)));
         }
     }
 }

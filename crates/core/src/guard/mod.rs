@@ -1,7 +1,7 @@
 //! The pumping guard: refuses messages that lead to no verification, before a bot spends the operator's money.
 //!
 //! `docs/concepts/guard.md` has the rules. A [`Bucket`] of messages empties with each one, and fills with time and with the numbers
-//! that are verified. Exact budgets are the bound beside it, if the operator sets them.
+//! that are verified. Budgets and rate limits are exact windows in the same table.
 //!
 //! Pure: the caller passes the time and the seed of the tables' hashes, and stores [`GuardRow`]s.
 
@@ -17,10 +17,10 @@ mod signals;
 mod tests;
 mod ticket;
 
-pub use bucket::{Bucket, BucketNow, Figures};
-pub use decide::{Explained, Finding, Guard, GuardRow, MOST_BUCKETS, Refused, Scope};
+pub use bucket::{Bucket, Figures};
+pub use decide::{Explained, Finding, Guard, GuardRow, Refused, Scope};
 pub use entries::{Entries, Entry, EntryAction};
-pub use rows::{Row, Rows};
+pub use rows::{Charge, Counted, MOST_BUCKETS, NEARLY, Row, Rows, SPENT};
 pub use rules::{Floors, GuardRules, Mode, Rule};
-pub use signals::{ClientNet, Dimension, Exemption, Key, Signals};
-pub use ticket::{Charged, Count, CountId, Ticket, VerifiedChange, VerifiedNumber};
+pub use signals::{Budget, ClientNet, Dimension, Exemption, Key, Signals};
+pub use ticket::{Charged, Ticket, VerifiedChange, VerifiedNumber};

@@ -1,119 +1,254 @@
-//! Rows in memory, and which of them the store lacks as they are.
+//! The table of buckets and windows, and which of its rows the store lacks as they are.
 
-use std::hash::Hash;
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
 
 use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
+use serde::{Deserialize, Serialize};
 
-use crate::domain::Timestamp;
+use super::bucket::NO_USERS;
+use super::rules::Rule;
+use super::signals::{Dimension, Key};
+use super::ticket::Charged;
+use crate::domain::{ServiceId, Timestamp};
 
 /// Fewer changes than this are kept whatever rows there are.
 const FEW: usize = 16;
 
-/// A row in memory and in the store.
-pub trait Row: Copy {
-    /// When it says nothing any more.
-    fn expires(&self) -> Timestamp;
+/// Rows that are compared when one is dropped. Each is a miss of the processor's cache.
+const COMPARED: usize = 16;
 
-    /// It contains all of each [`Ticket`](super::Ticket) of an earlier second since the epoch.
-    fn written(&mut self) -> &mut u32;
+/// Buckets in memory: about 100 bytes each.
+pub const MOST_BUCKETS: usize = 700_000;
+
+/// Messages that a subject may still get before one is verified, or what was charged in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Row {
+    pub(super) level: f64,
+    /// Numbers that are verified in a day, a mean that decays over 7 days.
+    pub(super) usual: f64,
+    /// The whole second in which a bucket was so, or the begin of a window.
+    pub(super) at: Timestamp,
+    /// When it says nothing any more.
+    pub ends: Timestamp,
+    /// What was charged in a window.
+    pub amount: u64,
+    /// The limits of which the operator was told that they are [`SPENT`], and [`NEARLY`]; 0 for none.
+    pub(super) told: [u64; 2],
+    /// It contains all of each [`Ticket`](super::Ticket) that was taken before this write.
+    pub(super) written: u64,
 }
 
-/// The rows of one kind.
-#[derive(Debug, Clone)]
-pub struct Rows<K, V> {
-    map: IndexMap<K, V, FixedState>,
+/// Positions in [`Row::told`].
+pub const SPENT: usize = 0;
+pub const NEARLY: usize = 1;
+
+impl Row {
+    /// What would be lost with a bucket, in hundredths of messages; and its age. One with users is worth more than one
+    /// without.
+    fn worth(&self) -> (u32, Timestamp) {
+        let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
+        (super::bucket::whole((1e6 + users - self.level) * 100.0), self.at)
+    }
+}
+
+/// What is to be charged in a window, and the most that it may have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charge {
+    pub key: Key,
+    pub amount: u64,
+    pub most: u64,
+    /// Of the window: that of a budget is an hour or a day of UTC, that of a rate limit begins with its first charge.
+    pub length: Duration,
+}
+
+impl Charge {
+    pub(super) const fn rule(&self) -> Rule {
+        if matches!(self.key.dimension, Dimension::Budget(_)) { Rule::Budget } else { Rule::RateLimit }
+    }
+}
+
+/// Called for each window that the table gets or loses, with its service.
+pub type Counted = Arc<dyn Fn(ServiceId, bool) + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Rows {
+    map: IndexMap<Key, Row, FixedState>,
     /// Rows that have changed or were removed since they were last taken. Of too many, the removed ones are forgotten: their
     /// records then stay until they expire.
-    changed: IndexSet<K, FixedState>,
+    changed: IndexSet<Key, FixedState>,
     /// The row that a sweep looks at next.
     swept: usize,
-    /// Rows that were dropped to make room.
+    /// Bound on buckets.
+    most: usize,
+    windows: usize,
+    counted: Counted,
+    /// Buckets that were dropped to make room.
     pub dropped: u64,
+    /// How often rows were taken to be written.
+    pub writes: u64,
 }
 
-impl<K: Copy + Eq + Hash, V: Row> Rows<K, V> {
+impl Rows {
     /// `seed` is secret: it decides which keys collide.
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(most: usize, seed: u64, counted: Counted) -> Self {
         let hasher = FixedState::with_seed(seed);
         let (map, changed) = (IndexMap::with_hasher(hasher.clone()), IndexSet::with_hasher(hasher));
-        Self { map, changed, swept: 0, dropped: 0 }
+        Self { map, changed, swept: 0, most: most.max(1), windows: 0, counted, dropped: 0, writes: 0 }
     }
 
-    pub fn get(&self, name: &K) -> Option<&V> {
-        self.map.get(name)
+    pub fn get(&self, key: &Key) -> Option<Row> {
+        self.map.get(key).copied()
     }
 
     pub fn held(&self) -> usize {
         self.map.len()
     }
 
-    pub(super) fn at(&self, index: usize) -> Option<(&K, &V)> {
-        self.map.get_index(index)
+    pub fn buckets(&self) -> usize {
+        self.map.len() - self.windows
     }
 
     /// Those among `most` rows from the index `start` on. A row that moves meanwhile may be missed.
-    pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (K, V)> {
-        self.map.iter().skip(start).take(most).map(|(name, row)| (*name, *row))
+    pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (Key, Row)> {
+        self.map.iter().skip(start).take(most).map(|(key, row)| (*key, *row))
     }
 
-    /// Returns whether it is new. It is not to be stored yet.
-    pub fn restore(&mut self, name: K, row: V) -> bool {
-        self.map.insert(name, row).is_none()
+    /// It is not to be stored yet.
+    pub(super) fn restore(&mut self, key: Key, row: Row) {
+        if self.map.insert(key, row).is_none() {
+            self.count(key, true);
+        }
     }
 
-    pub fn set(&mut self, name: K, row: V) -> bool {
-        self.mark_changed(name);
-        self.restore(name, row)
+    pub(super) fn set(&mut self, key: Key, row: Row) {
+        if self.buckets() >= self.most && !key.is_window() && !self.map.contains_key(&key) {
+            self.drop_one();
+        }
+        self.mark_changed(key);
+        self.restore(key, row);
     }
 
     /// Removes a row, also from the store.
-    pub fn remove(&mut self, name: K) -> bool {
-        let is_known = self.map.swap_remove(&name).is_some();
+    pub(super) fn remove(&mut self, key: Key) -> bool {
+        let is_known = self.map.swap_remove(&key).is_some();
         if is_known {
-            self.mark_changed(name);
+            self.count(key, false);
+            self.mark_changed(key);
         }
         is_known
     }
 
-    /// The row is to be stored, or the record of one that is gone to be removed.
-    pub fn mark_changed(&mut self, name: K) {
-        if self.changed.len() >= 2 * self.map.len().max(FEW) {
-            self.changed.retain(|name| self.map.contains_key(name));
+    fn count(&mut self, key: Key, is_added: bool) {
+        if key.is_window() {
+            self.windows = if is_added { self.windows + 1 } else { self.windows - 1 };
+            (self.counted)(key.service.unwrap_or(ServiceId::DEFAULT), is_added);
         }
-        self.changed.insert(name);
     }
 
-    /// At most `most` changed rows, which contain what was taken before this second, to store; `None` removes one.
-    pub fn take_changed(&mut self, most: usize, written: u32) -> Vec<(K, Option<V>)> {
-        let stored = |row: &mut V| {
-            *row.written() = written;
-            *row
-        };
-        let taken = std::iter::from_fn(|| self.changed.pop()).take(most);
-        taken.map(|name| (name, self.map.get_mut(&name).map(stored))).collect()
+    /// The row is to be stored, or the record of one that is gone to be removed.
+    pub fn mark_changed(&mut self, key: Key) {
+        if self.changed.len() >= 2 * self.map.len().max(FEW) {
+            self.changed.retain(|key| self.map.contains_key(key));
+        }
+        self.changed.insert(key);
     }
 
     pub fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// Drops the expired ones among the next `looks` rows, and returns them. Their records expire by themselves.
-    pub fn sweep(&mut self, looks: usize, now: Timestamp) -> Vec<K> {
-        let mut dropped = Vec::new();
+    /// At most `most` changed rows to store; `None` removes one. They contain all tickets from before this write.
+    pub fn take_changed(&mut self, most: usize) -> Vec<(Key, Option<Row>)> {
+        self.writes += 1;
+        let stored = |row: &mut Row| {
+            row.written = self.writes;
+            *row
+        };
+        let taken = std::iter::from_fn(|| self.changed.pop()).take(most);
+        taken.map(|key| (key, self.map.get_mut(&key).map(stored))).collect()
+    }
+
+    /// Drops the expired ones among the next `looks` rows. Their records expire by themselves.
+    pub fn sweep(&mut self, looks: usize, now: Timestamp) {
         for _ in 0..looks {
             match self.map.get_index(self.swept) {
-                Some((name, row)) if row.expires() <= now => {
-                    dropped.push(*name);
+                Some((&key, row)) if row.ends <= now => {
                     self.map.swap_remove_index(self.swept);
+                    self.count(key, false);
                 }
                 Some(_) => self.swept += 1,
-                None => {
-                    self.swept = 0;
-                    break;
-                }
+                None => return self.swept = 0,
             }
         }
-        dropped
+    }
+
+    /// Of buckets from all over a full table, drops the one of the service with most of them that is worth least.
+    fn drop_one(&mut self) {
+        let (len, hand) = (self.map.len(), usize::try_from(self.dropped).unwrap_or_default());
+        let rows = (0..COMPARED).filter_map(|step| self.map.get_index((hand + step * len / COMPARED) % len));
+        let compared: Vec<_> = rows.filter(|(key, _)| !key.is_window()).collect();
+        let held = |of: &Key| compared.iter().filter(|(key, _)| key.service == of.service).count();
+        let least = compared.iter().min_by_key(|(key, row)| (Reverse(held(key)), row.worth(), **key));
+        if let Some(key) = least.map(|(key, _)| **key) {
+            self.remove(key);
+            self.dropped += 1;
+        }
+    }
+
+    /// The present window of a charge.
+    pub fn window(&self, Charge { key, length, .. }: &Charge, now: Timestamp) -> Row {
+        // A window that was made shorter has ended early. A clock that was set back stays in the later one.
+        let known = self.get(key).map(|row| Row { ends: row.ends.min(row.at.plus(*length)), ..row });
+        known.filter(|row| now < row.ends).unwrap_or_else(|| {
+            let millis = length.as_secs().max(1) * 1_000;
+            let is_of_utc = matches!(key.dimension, Dimension::Budget(_));
+            let past = if is_of_utc { now.as_millis() % millis } else { 0 };
+            let at = now.minus(Duration::from_millis(past));
+            Row { at, ends: at.plus(*length), ..Row::default() }
+        })
+    }
+
+    /// Of the charges that do not fit, the one whose window ends last, of a rate limit before one of a budget; and the end.
+    pub fn full<'a>(&self, charges: &'a [Charge], now: Timestamp) -> Option<(&'a Charge, Timestamp)> {
+        let full = charges.iter().rev().filter_map(|charge| {
+            let Row { amount, ends, .. } = self.window(charge, now);
+            (amount.saturating_add(charge.amount) > charge.most).then_some((charge, ends))
+        });
+        full.max_by_key(|(charge, ends)| (charge.rule(), *ends))
+    }
+
+    /// Whether the operator was told of this limit in the present window.
+    pub fn is_told(&self, charge: &Charge, which: usize, now: Timestamp) -> bool {
+        self.window(charge, now).told[which] == charge.most
+    }
+
+    /// The operator is told. Returns whether it is new.
+    pub fn tell(&mut self, charge: &Charge, which: usize, now: Timestamp) -> bool {
+        let mut row = self.window(charge, now);
+        let is_new = std::mem::replace(&mut row.told[which], charge.most) != charge.most;
+        self.set(charge.key, row);
+        is_new
+    }
+
+    /// Adds to a window, unless a later one has begun.
+    pub(super) fn charge(&mut self, &Charged { key, since, ends, amount }: &Charged) {
+        let row = self.get(&key).filter(|row| row.at >= since);
+        let row = row.unwrap_or(Row { at: since, ends, ..Row::default() });
+        if row.at == since {
+            self.set(key, Row { amount: row.amount.saturating_add(amount), ..row });
+        }
+    }
+
+    pub(super) fn give_back(&mut self, &Charged { key, since, amount, .. }: &Charged) {
+        let Some(row) = self.get(&key).filter(|row| row.at == since) else { return };
+        let row = Row { amount: row.amount.saturating_sub(amount), ..row };
+        if row.amount > 0 || row.told != [0; 2] {
+            self.set(key, row);
+        } else {
+            self.remove(key);
+        }
     }
 }

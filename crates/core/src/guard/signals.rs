@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId};
+use crate::named;
 
 /// The facts about a send.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +80,20 @@ pub enum Dimension {
     Number(PhoneNumber),
     /// What a number that was verified in the last 30 days gets without prefix, country and client.
     Known(PhoneNumber),
+    Budget(Budget),
+    /// A value of a rate limit: its digest.
+    Limit(u64),
+}
+
+named! {
+    /// What an operator limits, by its key in the settings.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub enum Budget {
+        MessagesPerHour = "messages-per-hour",
+        MessagesPerDay = "messages-per-day",
+        /// In millionths of the currency.
+        MoneyPerDay = "money-per-day",
+    }
 }
 
 impl Dimension {
@@ -98,11 +113,13 @@ impl fmt::Display for Dimension {
             Self::Network(net) => write!(f, "{net}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Known(number) => write!(f, "{number} as a known number"),
+            Self::Budget(budget) => write!(f, "{budget}"),
+            Self::Limit(_) => f.write_str("a value of a rate limit"),
         }
     }
 }
 
-/// The key of an entry or a finding.
+/// The key of a row, an entry or a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     /// `None` for all services.
@@ -113,5 +130,10 @@ pub struct Key {
 impl Key {
     pub const fn new(service: Option<ServiceId>, dimension: Dimension) -> Self {
         Self { service, dimension }
+    }
+
+    /// Whether its row is a window.
+    pub const fn is_window(&self) -> bool {
+        matches!(self.dimension, Dimension::Budget(_) | Dimension::Limit(_))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -19,17 +20,6 @@ const US: u64 = 14_150_000_000;
 
 /// The number and the address of the n-th request.
 type Asks = dyn Fn(u64) -> (u64, Option<String>);
-
-#[test]
-fn a_ticket_of_counts_alone_changes_nothing_of_a_verification() {
-    let mut world = World::new();
-    world.send(DE).expect("sent");
-    let mut other = world.clone();
-    other.tickets.entry(number(DE)).or_default().push(Ticket::default().counting(1, Vec::new()));
-    world.verify(DE);
-    other.verify(DE);
-    assert_eq!(format!("{:?}", world.guard.rows), format!("{:?}", other.guard.rows));
-}
 
 #[test]
 fn each_bucket_gives_its_floor_and_regains_it_in_a_day() {
@@ -352,18 +342,24 @@ fn with_known_numbers_only_others_are_refused_until_it_ends() {
 fn a_start_after_a_crash_takes_again_just_what_the_stored_rows_lack() {
     let mut world = World::new();
     (0..4).for_each(|n| world.send_from(TJ + n, &fresh(n)).expect("sent"));
-    let written = world.guard.close_second();
-    let stored = world.guard.clone();
+    let rows = world.guard.rows.take_changed(usize::MAX);
+    let written = (world.now, world.guard.rows.writes);
     // In the same second.
     (4..8).for_each(|n| world.send_from(TJ + n, &fresh(n)).expect("sent"));
     let levels = |world: &World| {
         [Dimension::Prefix(TJ / 10_000), country("TJ"), Dimension::Country(None)].map(|of| world.level(of))
     };
-    for (written, stored) in [(written, stored), (0, Guard::new(MOST_BUCKETS, 1))] {
-        let mut restarted = World { guard: stored, ..world.clone() };
-        restarted.guard.restore(&GuardRow::Written(written));
+    // A crash before the last record of the write, and one before all of them.
+    for (rows, is_written) in [(&rows[..], true), (&rows[..], false), (&[], false)] {
+        let mut restarted = World { guard: guard(MOST_BUCKETS), ..world.clone() };
+        for (key, row) in rows {
+            restarted.guard.restore(&GuardRow::Row(*key, row.expect("a row")));
+        }
+        if is_written {
+            restarted.guard.restore(&GuardRow::Written(written.0, written.1));
+        }
         for (to, tickets) in &world.tickets {
-            restarted.guard.take_again(scope(&world.rules, world.now), *to, &tickets[0]);
+            restarted.guard.take(scope(&world.rules, world.now), *to, &tickets[0]);
         }
         assert_eq!(levels(&restarted), levels(&world));
         assert_eq!(restarted.send_from(TJ + 20, &fresh(20)), Err(Rule::Prefix));
@@ -379,9 +375,9 @@ fn a_restored_guard_decides_as_the_stored_one() {
     world.set(Key::new(None, country("GB")), EntryAction::Block, DAY);
     let entries = world.guard.entries.list(world.now).map(|(key, entry)| GuardRow::Entry(key, entry));
     let mut rows: Vec<_> = entries.collect();
-    let changed = world.guard.rows.take_changed(usize::MAX, 1).into_iter();
-    rows.extend(changed.filter_map(|((service, of), bucket)| Some(GuardRow::Bucket(service, of, bucket?))));
-    let mut restored = Guard::new(MOST_BUCKETS, 2);
+    let changed = world.guard.rows.take_changed(usize::MAX).into_iter();
+    rows.extend(changed.filter_map(|(key, row)| Some(GuardRow::Row(key, row?))));
+    let mut restored = guard(MOST_BUCKETS);
     for row in rows {
         let bytes = postcard::to_extend(&row, Vec::new()).expect("bytes");
         restored.restore(&postcard::from_bytes(&bytes).expect("a row"));
@@ -397,9 +393,40 @@ fn a_restored_guard_decides_as_the_stored_one() {
 }
 
 #[test]
+fn the_operator_is_told_of_each_limit_once_in_its_window() {
+    let mut world = World::new();
+    let [low, high] = [1, 2].map(|most| Charge { most, ..charges()[0].clone() });
+    let newly_spent =
+        |world: &mut World, charge| world.charge(charge).map_err(|full| full.newly_spent).err();
+    assert_eq!(newly_spent(&mut world, &low), None);
+    assert_eq!([(); 2].map(|()| newly_spent(&mut world, &low)), [Some(Some(1)), Some(None)]);
+    assert_eq!([(); 2].map(|()| newly_spent(&mut world, &high)), [None, Some(Some(2))], "another limit");
+    world.pass(HOUR);
+    assert_eq!([(); 2].map(|()| newly_spent(&mut world, &low)), [None, Some(Some(1))]);
+}
+
+#[test]
+fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() {
+    let mut world = World { now: Timestamp::from_millis(1_700_000_000_500), ..World::new() };
+    let key = Key::new(Some(ServiceId::new(7)), Dimension::Limit(1));
+    let of = |seconds| Charge { key, amount: 1, most: 1, length: Duration::from_secs(seconds) };
+    world.charge(&of(60)).expect("room");
+    let end = world.now.plus(MINUTE);
+    world.pass(Duration::from_millis(59_999));
+    assert_eq!(world.charge(&of(60)).expect_err("full").until, Some(end));
+    assert!(world.clone().charge(&of(30)).is_ok());
+    world.guard.rows.sweep(2, world.now);
+    assert_eq!(world.guard.rows.held(), 1);
+    world.pass(Duration::from_millis(1));
+    world.guard.rows.sweep(2, world.now);
+    assert_eq!(world.guard.rows.held(), 0);
+    assert!(world.charge(&of(60)).is_ok());
+}
+
+#[test]
 fn a_full_table_drops_what_is_full_and_old_first() {
     let mut world = World::new();
-    world.guard = Guard::new(500, 1);
+    world.guard = guard(500);
     // One prefix is used up, and has the oldest bucket.
     assert_eq!(world.send_while(|n| (TJ + n, None)), (10, Rule::Prefix));
     for n in 1..2_000 {
@@ -407,7 +434,7 @@ fn a_full_table_drops_what_is_full_and_old_first() {
         let to = DE + 10_000 * (n % 1_000) + n;
         world.send_from(to, &fresh(n)).expect("sent");
         world.verify(to);
-        assert!(world.guard.rows.held() <= 500);
+        assert!(world.guard.rows.buckets() <= 500);
         if n == 120 {
             assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 0);
         }
@@ -419,7 +446,7 @@ fn a_full_table_drops_what_is_full_and_old_first() {
 #[test]
 fn a_full_table_drops_rows_of_the_service_with_the_most() {
     let mut world = World::new();
-    world.guard = Guard::new(1_000, 1);
+    world.guard = guard(1_000);
     world.rules = roomy();
     let of = |service, n| {
         let to = DE + 10_000 * n;
@@ -432,8 +459,8 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
     world.pass(MINUTE);
     (0..2_000).for_each(|n| assert_eq!(world.assess(&of(99, n)), Ok(())));
     for service in 1..=30 {
-        let of = ServiceId::new(service);
-        let rows = world.guard.rows.page(0, usize::MAX).filter(|((service, _), _)| *service == of).count();
+        let of = Some(ServiceId::new(service));
+        let rows = world.guard.rows.page(0, usize::MAX).filter(|(key, _)| key.service == of).count();
         assert_eq!(rows, 3 * 3 + 2, "service {service}");
     }
 }
@@ -441,13 +468,13 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
 #[test]
 fn while_nothing_is_stored_the_changes_are_bounded() {
     let mut world = World::new();
-    world.guard = Guard::new(500, 1);
+    world.guard = guard(500);
     world.rules = roomy();
     for n in 0..5_000 {
         // Some places come back.
         assert_eq!(world.send_from(elsewhere(n), &fresh(n % 700)), Ok(()));
     }
-    let changed = world.guard.rows.take_changed(usize::MAX, 1);
+    let changed = world.guard.rows.take_changed(usize::MAX);
     assert!(changed.len() <= 2 * 500, "{}", changed.len());
     let kept = changed.iter().filter(|(_, row)| row.is_some()).count();
     assert_eq!(kept, world.guard.rows.held(), "each row is there");
@@ -457,7 +484,7 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
 fn rows_that_say_nothing_are_swept() {
     let mut world = World::new();
     world.send_from(TJ, "192.0.2.7").expect("sent");
-    while !world.guard.rows.take_changed(100, 1).is_empty() {}
+    while !world.guard.rows.take_changed(100).is_empty() {}
     world.guard.rows.sweep(100, world.now.plus(DAY));
     assert_eq!(world.guard.rows.held(), 5);
     world.guard.rows.sweep(100, world.now.plus(2 * DAY));
@@ -473,6 +500,48 @@ fn a_clock_that_was_set_back_changes_nothing() {
 }
 
 proptest! {
+    /// A crash after each charge leaves the rows as they were written last, and the tickets of all messages.
+    #[test]
+    fn no_window_is_exceeded_also_across_crashes(
+        most in 1_u64..60,
+        steps in prop::collection::vec((0..2_usize, 0_u64..20, 0_u32..900, 0..4_u8), 1..200),
+    ) {
+        let (mut world, mut tickets) = (World { now: Timestamp::from_millis(7_200_000), ..World::new() }, Vec::new());
+        let (mut rows, mut written) = (BTreeMap::new(), None);
+        let mut spent = BTreeMap::<(usize, u64), u64>::new();
+        for (which, amount, later, event) in steps {
+            world.pass(Duration::from_secs(later.into()));
+            let (hour, now) = (world.now.as_millis() / 3_600_000, world.now);
+            let charge = Charge { amount, most, ..charges()[which].clone() };
+            let own = spent.entry((which, hour)).or_default();
+            match world.charge(&charge) {
+                Ok(ticket) if event == 0 => world.guard.give_back(scope(&world.rules, now), number(TJ), &ticket),
+                Ok(ticket) => {
+                    tickets.push(ticket);
+                    *own += amount;
+                }
+                Err(full) => {
+                    prop_assert!(*own + amount > most);
+                    prop_assert_eq!(full.until, Some(Timestamp::from_millis((hour + 1) * 3_600_000)));
+                }
+            }
+            prop_assert_eq!(world.guard.rows.window(&charge, now).amount, *own);
+            if event == 1 {
+                rows.extend(world.guard.rows.take_changed(usize::MAX));
+                written = Some(GuardRow::Written(now, world.guard.rows.writes));
+            }
+            if event == 2 {
+                world.guard = guard(MOST_BUCKETS);
+                let stored = rows.iter().filter_map(|(key, row)| Some(GuardRow::Row(*key, (*row)?)));
+                stored.chain(written.clone()).for_each(|row| world.guard.restore(&row));
+                for ticket in &tickets {
+                    world.guard.take(scope(&world.rules, now), number(TJ), ticket);
+                }
+                prop_assert_eq!(world.guard.rows.window(&charge, now).amount, spent[&(which, hour)]);
+            }
+        }
+    }
+
     /// A refused message passes when its refusal says, and hardly earlier, if nothing else happens. The usual numbers decay
     /// in the meantime, which may let it pass earlier by a thousandth of the wait. An explanation says the same.
     #[test]
@@ -535,7 +604,7 @@ impl World {
     /// At midnight of UTC.
     fn new() -> Self {
         Self {
-            guard: Guard::new(MOST_BUCKETS, 1),
+            guard: guard(MOST_BUCKETS),
             rules: GuardRules::default(),
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: BTreeMap::new(),
@@ -585,7 +654,7 @@ impl World {
     fn assess(&mut self, signals: &Signals) -> Result<(), Rule> {
         let is_known = self.is_known(signals.number).is_some();
         let scope = Scope { service: signals.service, ..scope(&self.rules, self.now) };
-        let assessed = self.guard.assess(signals, scope, is_known);
+        let assessed = self.guard.assess(signals, scope, is_known, &[]);
         self.finding = assessed.as_ref().map_or_else(|refused| Some(*refused), |(_, recorded)| *recorded);
         let (ticket, _) = assessed.map_err(|refused| refused.rule)?;
         self.tickets.entry(signals.number).or_default().push(ticket);
@@ -629,10 +698,16 @@ impl World {
         }
     }
 
+    fn charge(&mut self, charge: &Charge) -> Result<Ticket, Finding> {
+        let ticket = self.guard.fit(std::slice::from_ref(charge), self.now)?;
+        self.guard.take(scope(&self.rules, self.now), number(TJ), &ticket);
+        Ok(ticket)
+    }
+
     /// Until when a message is refused.
     fn until(&mut self, signals: &Signals) -> Timestamp {
         let is_known = self.is_known(signals.number).is_some();
-        let assessed = self.guard.assess(signals, scope(&self.rules, self.now), is_known);
+        let assessed = self.guard.assess(signals, scope(&self.rules, self.now), is_known, &[]);
         assessed.expect_err("refused").until.expect("a time")
     }
 
@@ -653,9 +728,23 @@ impl World {
     }
 
     fn figures(&self, of: Dimension) -> Figures {
-        let stored = self.guard.rows.get(&(ServiceId::DEFAULT, of)).copied();
-        BucketNow::new(ServiceId::DEFAULT, of, stored, &self.rules, self.now).figures()
+        let key = Key::new(Some(ServiceId::DEFAULT), of);
+        Bucket::new(key, self.guard.rows.get(&key), &self.rules, self.now).figures()
     }
+}
+
+/// Of two budgets of an hour, of one message each.
+fn charges() -> [Charge; 2] {
+    [1, 2].map(|service| Charge {
+        key: Key::new(Some(ServiceId::new(service)), Dimension::Budget(Budget::MessagesPerHour)),
+        amount: 1,
+        most: 1,
+        length: HOUR,
+    })
+}
+
+fn guard(most: usize) -> Guard {
+    Guard::new(most, 1, Arc::new(|_, _| {}))
 }
 
 const fn scope(rules: &GuardRules, now: Timestamp) -> Scope<'_> {

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bucket::seconds;
-use super::rows::Row;
-use super::signals::{ClientNet, Dimension, Signals};
+use super::signals::{ClientNet, Dimension, Key};
 use crate::domain::{PhoneNumber, Region, Timestamp};
 
 /// The buckets of which a message took one.
@@ -32,80 +30,35 @@ impl Took {
 /// What one message took. It stays with the verification, which gives it back.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ticket {
-    /// Since the epoch.
-    #[serde(rename = "at")]
-    pub second: u32,
+    /// In whole seconds.
+    pub at: Timestamp,
+    /// Rows that were written more often contain it.
+    pub(super) writes: u64,
     pub client: Option<ClientNet>,
-    country: Option<Region>,
+    pub(super) country: Option<Region>,
     pub(super) took: Took,
     pub(super) is_carried: bool,
     /// What it was charged to budgets and rate limits, which a verification does not give back.
     pub counted: Vec<Charged>,
 }
 
-/// The name of a count: a digest.
-pub type CountId = [u8; 12];
-
-/// What was charged in a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Count {
-    pub since: Timestamp,
-    pub ends: Timestamp,
-    pub amount: u64,
-    /// The limits of which the operator was told that they are spent, and that they nearly are.
-    pub told: [Option<u64>; 2],
-    /// [`Row::written`].
-    pub written: u32,
-}
-
-impl Row for Count {
-    fn expires(&self) -> Timestamp {
-        self.ends
-    }
-
-    fn written(&mut self) -> &mut u32 {
-        &mut self.written
-    }
-}
-
-/// What a message was charged to one count, in the window of that time.
+/// What a message was charged in one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charged {
-    pub id: CountId,
+    pub key: Key,
     pub since: Timestamp,
     pub ends: Timestamp,
     pub amount: u64,
 }
 
 impl Ticket {
-    pub(super) fn new(at: u32, signals: &Signals, took: Took) -> Self {
-        let Signals { client, country, is_carried, .. } = *signals;
-        Self { second: at, client, country, took, is_carried, ..Self::default() }
-    }
-
-    /// With what the message was charged in this second.
-    #[must_use]
-    pub fn counting(self, second: u32, counted: Vec<Charged>) -> Self {
-        Self { second, counted, ..self }
-    }
-
-    /// What is left of it when its number is verified: it stays charged to counts.
+    /// What is left of it when its number is verified: it stays charged.
     pub fn verified(self) -> Option<Self> {
         (!self.counted.is_empty()).then_some(Self { took: Took::Nothing, ..self })
     }
 
-    /// For a verification that has none: that of one message.
-    pub(super) fn assumed(number: PhoneNumber, now: Timestamp) -> Self {
-        let (second, country) = (seconds(now), number.region());
-        Self { second, country, took: Took::Places, ..Self::default() }
-    }
-
     pub fn is_empty(&self) -> bool {
         self.took == Took::Nothing && self.counted.is_empty()
-    }
-
-    pub fn at(&self) -> Timestamp {
-        Timestamp::from_millis(u64::from(self.second) * 1_000)
     }
 
     /// The buckets that it took one of.

@@ -1,6 +1,7 @@
 //! One service with its honest users on a manual clock, and a guard that attackers meet, too.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
@@ -131,9 +132,9 @@ impl Guarded {
         self.guard.rows.sweep(2, at);
         let is_known = self.known(signals.service, signals.number, at).is_some();
         let scope = Scope { service: signals.service, rules: &self.rules, now: at };
-        let (ticket, _) = self.guard.assess(signals, scope, is_known)?;
+        let (ticket, _) = self.guard.assess(signals, scope, is_known, &[])?;
         let taken = self.taken.entry((signals.service, signals.number)).or_default();
-        taken.retain(|earlier| at < earlier.at().plus(VERIFICATION));
+        taken.retain(|earlier| at < earlier.at.plus(VERIFICATION));
         taken.push(ticket.clone());
         Ok(ticket)
     }
@@ -181,7 +182,8 @@ pub struct World {
 impl World {
     /// A service without a past.
     pub fn new(seed: u64, honest: Honest) -> Self {
-        let (guard, rules) = (Guard::new(MOST_BUCKETS, seed), GuardRules::default());
+        let guard = Guard::new(MOST_BUCKETS, seed, Arc::new(|_, _| {}));
+        let rules = GuardRules::default();
         Self {
             guarded: Guarded { guard, rules, verified: HashMap::new(), taken: HashMap::new() },
             service: ServiceId::DEFAULT,

@@ -5,33 +5,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
-use onceward_core::guard::{Dimension, Finding, Key, Rule};
+use onceward_core::guard::{Budget, Charge, Dimension, Key, NEARLY, Row, Rows, SPENT};
 
-use super::counts::{Charge, Charged, Counts, Full, Window};
 use crate::config::{GuardSettings, Pricing};
-use crate::domain::{Channel, Region, ServiceId, Timestamp, record_id};
+use crate::domain::{Channel, Region, ServiceId, Timestamp};
 use crate::observe::metrics::{BudgetView, ServiceNames};
-use crate::shard::name_digest;
-
-/// The budget of money. It counts millionths of the currency, the others messages.
-const MONEY: &str = "money-per-day";
-
-/// Positions in what the operator was told.
-const SPENT: usize = 0;
-const NEARLY: usize = 1;
 
 /// The part of a budget, in per cent, at which the log says so.
 const NEARLY_SPENT: u64 = 80;
 
-struct Account {
-    /// `None` for all services.
-    service: Option<ServiceId>,
-    /// Its key in the settings.
-    key: &'static str,
-    /// One message, or no money.
-    charge: Charge,
-}
+const MONEY: Dimension = Dimension::Budget(Budget::MoneyPerDay);
 
 impl fmt::Display for BudgetView {
     /// `12 of 500`, or `9.30 of 50.00 USD`.
@@ -55,7 +40,8 @@ fn amount(micros: u64) -> String {
 pub struct Budgets {
     pricing: Pricing,
     names: ServiceNames,
-    accounts: HashMap<Option<ServiceId>, Vec<Account>>,
+    /// Those of each service, and of all, with one message or no money.
+    limits: HashMap<Option<ServiceId>, Vec<Charge>>,
 }
 
 impl Budgets {
@@ -64,42 +50,30 @@ impl Budgets {
         names: ServiceNames,
         settings: impl IntoIterator<Item = (Option<ServiceId>, GuardSettings)>,
     ) -> Self {
-        let mut accounts = HashMap::<_, Vec<_>>::new();
+        let [hour, day] = [3_600, 86_400].map(Duration::from_secs);
+        let mut limits = HashMap::<_, Vec<_>>::new();
         for (service, settings) in settings {
-            for (key, window, limit) in [
-                ("messages-per-hour", Window::Hour, settings.messages_per_hour),
-                ("messages-per-day", Window::Day, settings.messages_per_day),
-                (MONEY, Window::Day, settings.money_per_day),
+            for (budget, amount, length, limit) in [
+                (Budget::MessagesPerHour, 1, hour, settings.messages_per_hour),
+                (Budget::MessagesPerDay, 1, day, settings.messages_per_day),
+                (Budget::MoneyPerDay, 0, day, settings.money_per_day),
             ] {
                 // `off` in a service's settings means none, as no limit does.
                 let Some(most) = limit.filter(|limit| *limit != u64::MAX) else { continue };
-                let id = record_id(ServiceId::DEFAULT, name_digest(&(service, key)));
-                let charge = Charge { id, amount: u64::from(key != MONEY), most, window };
-                accounts.entry(service).or_default().push(Account { service, key, charge });
+                let key = Key::new(service, Dimension::Budget(budget));
+                limits.entry(service).or_default().push(Charge { key, amount, most, length });
             }
         }
-        Self { pricing, names, accounts }
+        Self { pricing, names, limits }
     }
 
     /// Every budget with a limit, of a service or of all; those of all services first.
-    pub fn list(&self, service: Option<ServiceId>, counts: &Counts, now: Timestamp) -> Vec<BudgetView> {
-        let accounts = self.accounts.values().flatten();
-        let accounts = accounts.filter(|account| service.is_none() || account.service == service);
-        let mut budgets: Vec<_> = accounts.map(|account| self.usage(account, counts, now)).collect();
+    pub fn list(&self, service: Option<ServiceId>, rows: &Rows, now: Timestamp) -> Vec<BudgetView> {
+        let limits = self.limits.values().flatten();
+        let limits = limits.filter(|limit| service.is_none() || limit.key.service == service);
+        let mut budgets: Vec<_> = limits.map(|limit| self.usage(limit, rows, now)).collect();
         budgets.sort_by(|a, b| (a.service_id, &a.name).cmp(&(b.service_id, &b.name)));
         budgets
-    }
-
-    /// A budget that has too little left for a text message of a service to a country, and the end of its hour or day.
-    pub fn used_up(
-        &self,
-        service: ServiceId,
-        country: Option<Region>,
-        counts: &Counts,
-        now: Timestamp,
-    ) -> Option<(String, Timestamp)> {
-        let Full { id, until } = counts.fit(&self.charges(service, country, Channel::Sms, 1), now).err()?;
-        Some((self.of(service).find(|account| account.charge.id == id)?.key.to_owned(), until))
     }
 
     /// What a message is charged. `parts` are those that the provider asks money for: none by the simulator.
@@ -111,11 +85,12 @@ impl Budgets {
         parts: u32,
     ) -> Vec<Charge> {
         let cost = || self.pricing.list().of(country, channel).saturating_mul(parts.into());
-        let charge = |Account { key, charge, .. }: &Account| Charge {
-            amount: if *key == MONEY && parts > 0 { cost() } else { charge.amount },
-            ..charge.clone()
+        let charge = |limit: &Charge| Charge {
+            amount: if limit.key.dimension == MONEY && parts > 0 { cost() } else { limit.amount },
+            ..limit.clone()
         };
-        self.of(service).map(charge).collect()
+        let limits = [None, Some(service)].into_iter().filter_map(|scope| self.limits.get(&scope));
+        limits.flatten().map(charge).collect()
     }
 
     /// The price of a message, if the operator has given one for its country.
@@ -123,107 +98,46 @@ impl Budgets {
         self.pricing.prices.as_ref()?.known(country, channel)
     }
 
-    fn usage(
-        &self,
-        Account { service, key, charge }: &Account,
-        counts: &Counts,
-        now: Timestamp,
-    ) -> BudgetView {
-        let spent = counts.spent(charge, now);
+    fn usage(&self, limit: &Charge, rows: &Rows, now: Timestamp) -> BudgetView {
+        let Key { service, dimension } = limit.key;
+        let (spent, is_money) = (rows.window(limit, now).amount, dimension == MONEY);
         BudgetView {
-            service_id: *service,
+            service_id: service,
             service_sid: None,
             service: service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned()),
-            name: (*key).to_owned(),
+            name: dimension.to_string(),
             spent,
-            limit: charge.most,
+            limit: limit.most,
             // The rest of the money may be too little for any message.
-            is_spent: spent >= charge.most || (*key == MONEY && counts.told(charge, SPENT, now)),
-            currency: (*key == MONEY).then(|| self.pricing.currency.clone()),
+            is_spent: spent >= limit.most || (is_money && rows.is_told(limit, SPENT, now)),
+            currency: is_money.then(|| self.pricing.currency.clone()),
         }
-    }
-
-    fn of(&self, service: ServiceId) -> impl Iterator<Item = &Account> {
-        [None, Some(service)].into_iter().filter_map(|scope| self.accounts.get(&scope)).flatten()
     }
 
     /// Whether a budget limits messages of the service, or of all services.
     pub fn hold(&self, service: Option<ServiceId>) -> bool {
-        [None, service].iter().any(|scope| self.accounts.contains_key(scope))
+        [None, service].iter().any(|scope| self.limits.contains_key(scope))
     }
 
-    /// What a message is charged, if all of it fits. Else the budget that has too little left is told.
-    pub fn fit(
-        &self,
-        service: ServiceId,
-        charges: &[Charge],
-        counts: &mut Counts,
-        now: Timestamp,
-    ) -> Result<Vec<Charged>, Finding> {
-        counts.fit(charges, now).map_err(|Full { id, until }| {
-            let account = self.of(service).find(|account| account.charge.id == id);
-            let newly_spent = account.and_then(|Account { key, charge, .. }| {
-                counts.tell(charge, SPENT, now).then_some((*key, charge.most))
-            });
-            let key = Key::new(account.and_then(|account| account.service), Dimension::Total);
-            let (rule, is_refused, until) = (Rule::Budget, true, Some(until));
-            Finding { rule, key, is_refused, figures: None, until, newly_spent }
-        })
-    }
-
-    /// Charges a message, and logs the budgets that are nearly spent.
-    pub fn take(&self, service: ServiceId, charged: &[Charged], counts: &mut Counts, now: Timestamp) {
-        counts.take(charged);
-        for Account { service, key: budget, charge } in self.of(service) {
-            let Some(Charged { ends, .. }) = charged.iter().find(|of| of.id == charge.id) else { continue };
-            let (spent, limit) = (counts.spent(charge, now), charge.most);
-            if u128::from(spent) * 100 >= u128::from(limit) * u128::from(NEARLY_SPENT)
-                && counts.tell(charge, NEARLY, now)
+    /// Logs which of these budgets are nearly spent, once in an hour or day.
+    pub fn warn(&self, charges: &[Charge], rows: &mut Rows, now: Timestamp) {
+        for charge in charges {
+            let Row { amount, ends, .. } = rows.window(charge, now);
+            let Charge { key: Key { service, dimension }, most, .. } = *charge;
+            if matches!(dimension, Dimension::Budget(_))
+                && u128::from(amount) * 100 >= u128::from(most) * u128::from(NEARLY_SPENT)
+                && rows.tell(charge, NEARLY, now)
             {
                 let service = service.and_then(|service| self.names.of(service));
-                let (spent, limit) = (self.shown(budget, spent), self.shown(budget, limit));
-                tracing::warn!(budget, spent, limit, service, until = %ends.rfc3339_seconds(), "budget nearly spent");
+                let (spent, limit) = (self.shown(dimension, amount), self.shown(dimension, most));
+                let until = ends.rfc3339_seconds();
+                tracing::warn!(budget = %dimension, spent, limit, service, %until, "budget nearly spent");
             }
         }
     }
 
     /// An amount of a budget, for a person.
-    pub fn shown(&self, key: &str, of: u64) -> String {
-        if key == MONEY { format!("{} {}", amount(of), self.pricing.currency) } else { of.to_string() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::shard::{Capacity, LimitedTable};
-
-    #[test]
-    fn a_spent_budget_is_told_of_the_window_of_its_decision() {
-        let names = ServiceNames::default();
-        let mut counts = Counts::new(Capacity::new(LimitedTable::Counters, 10, &names), 1);
-        let limited = |most| {
-            let settings = GuardSettings { messages_per_hour: Some(most), ..GuardSettings::default() };
-            Budgets::new(Pricing::default(), ServiceNames::default(), [(None, settings)])
-        };
-        let (budgets, of, last) = (limited(1), ServiceId::DEFAULT, Timestamp::from_millis(7_199_999));
-        let mut fit = |budgets: &Budgets, now| {
-            let charges = budgets.charges(of, None, Channel::Sms, 1);
-            let fitting = budgets.fit(of, &charges, &mut counts, now);
-            fitting
-                .map(|charged| budgets.take(of, &charged, &mut counts, now))
-                .map_err(|refused| refused.newly_spent)
-        };
-        assert_eq!(fit(&budgets, last), Ok(()));
-        assert_eq!(fit(&budgets, last), Err(Some(("messages-per-hour", 1))));
-        assert_eq!(fit(&budgets, last), Err(None), "told before");
-        let raised = limited(2);
-        assert_eq!(fit(&raised, last), Ok(()));
-        assert_eq!(fit(&raised, last), Err(Some(("messages-per-hour", 2))), "another limit");
-        let next = last.plus(Duration::from_millis(1));
-        assert_eq!(fit(&budgets, next), Ok(()));
-        assert_eq!(fit(&budgets, next), Err(Some(("messages-per-hour", 1))));
+    pub fn shown(&self, budget: Dimension, of: u64) -> String {
+        if budget == MONEY { format!("{} {}", amount(of), self.pricing.currency) } else { of.to_string() }
     }
 }

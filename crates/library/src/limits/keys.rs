@@ -1,4 +1,4 @@
-//! Idempotency keys, and the names of the counts of rate limits. Neither stores or prints the values and keys that it is
+//! Idempotency keys, and the names of the windows of rate limits. Neither stores or prints the values and keys that it is
 //! given, which can be personal data, but keyed hashes of them. What is counted how: `docs/guides/rate-limits.md`; why:
 //! `docs/internals/records.md`.
 //!
@@ -17,14 +17,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::domain::{
-    AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp, record_id,
-};
+use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash};
-use crate::limits::counts::CountId;
+use crate::limits::guard::{Dimension, Key};
 use crate::shard::{Capacity, Id, LimitedTable, Record, Shards, Transaction};
 
-/// The most counts, and the most idempotency keys.
+/// The most windows of rate limits and budgets, and the most idempotency keys.
 pub const MOST_RECORDS: usize = 1_000_000;
 
 /// Bytes of an idempotency key.
@@ -181,10 +179,11 @@ impl Digester {
         Self { mac, slots: SlotHash::new(server_key) }
     }
 
-    /// The count of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
+    /// The window of a value by a bucket of a limit. Two values with one, one pair among 10^19, are counted together: too
     /// strict, and never too loose.
-    pub fn count(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> CountId {
-        record_id(service, self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]))
+    pub fn limit(&self, service: ServiceId, limit: &Sid, bucket: &Sid, value: &str) -> Key {
+        let digest = self.digest(service, &[COUNTER, limit.bytes(), bucket.bytes(), value.as_bytes()]);
+        Key::new(Some(service), Dimension::Limit(digest))
     }
 
     /// The id of a text that is about a number, in the slot of the number. Two texts have one with a chance of 1 to 10^16.

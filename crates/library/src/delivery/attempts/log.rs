@@ -130,7 +130,7 @@ impl Record for AttemptLog {
 
 impl LogRecord for AttemptLog {
     fn at(&self) -> Timestamp {
-        self.taken.iter().map(Ticket::at).fold(self.last_attempt_at(), Timestamp::max)
+        self.taken.iter().map(|ticket| ticket.at).fold(self.last_attempt_at(), Timestamp::max)
     }
 
     fn may_forget(&self) -> bool {
@@ -140,7 +140,7 @@ impl LogRecord for AttemptLog {
     /// The guard has written by then what its messages were charged.
     fn kept_until(&self) -> Timestamp {
         let charged = self.taken.iter().filter(|ticket| !ticket.counted.is_empty());
-        charged.map(|ticket| ticket.at().plus(CHARGES_WRITTEN)).max().unwrap_or_default()
+        charged.map(|ticket| ticket.at.plus(CHARGES_WRITTEN)).max().unwrap_or_default()
     }
 
     fn due(&self) -> Vec<Timestamp> {

@@ -23,7 +23,6 @@ use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
 use crate::engine::{SlotHash, hash_seed};
 use crate::limits::budgets::Budgets;
-use crate::limits::counts::{Charge, CountId, Counts, Full};
 use crate::limits::keys::{Digester, MOST_RECORDS};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
@@ -34,34 +33,35 @@ use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, S
 use self::refused::Refused;
 pub use self::refused::RefusedNumber;
 pub use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key, Mode,
-    Refused as GuardRefusal, Rule, Signals, Ticket, VerifiedChange, VerifiedNumber,
+    Charge, ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key,
+    Mode, Refused as GuardRefusal, Rule, Signals, Ticket, VerifiedChange, VerifiedNumber,
 };
-use onceward_core::guard::{Guard, MOST_BUCKETS, Row as _, Scope};
+use onceward_core::guard::{Guard, MOST_BUCKETS, Row, Scope};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Rows that are looked at in each interval, to free those that say nothing.
+/// Rows that are looked at in each interval, to free those that say nothing, or this part of all; and before a new one is
+/// refused: some 10 us.
 const LOOKS: usize = 256;
+const SWEPT: usize = 64;
 
-/// Rows of each kind that are taken under one lock: some 200 us.
-const AT_ONCE: usize = 1_024;
+/// Rows that are taken under one lock: some 200 us.
+const AT_ONCE: usize = 2_048;
 
 /// Records per page of the start. Reading one blocks a shard for some 50 us.
 const PAGE: usize = 64;
 
-/// A row of the guard: a bucket, a manual entry, or a count of a budget or a rate limit.
+/// A row of the guard: a bucket, a manual entry, or what was charged to a budget or a rate limit.
 impl Record for GuardRow {
     const KIND: u8 = 11;
     const PLURAL: &'static str = "guard records";
 
     fn expires(&self) -> Timestamp {
         match self {
-            Self::Bucket(.., bucket) => bucket.expires(),
+            Self::Row(_, row) => row.ends,
             Self::Entry(_, entry) => entry.until,
-            Self::Count(_, count) => count.ends,
-            Self::Written(_) => Timestamp::MAX,
+            Self::Written(..) => Timestamp::MAX,
         }
     }
 }
@@ -158,7 +158,6 @@ pub type PumpingGuard = Arc<ServerGuard>;
 /// What is in memory.
 struct Tables {
     guard: Guard,
-    counts: Counts,
     refused: Refused,
 }
 
@@ -169,9 +168,9 @@ pub struct ServerGuard {
     is_free: bool,
     /// The limit on verified numbers: beyond it a number counts as no user.
     verified: Arc<Capacity>,
-    /// Names counts of rate limits.
+    /// Names values of rate limits.
     pub digester: Digester,
-    /// The limit on counts.
+    /// The limit on windows.
     pub capacity: Arc<Capacity>,
     default_rules: GuardRules,
     /// Rules of services with their own.
@@ -188,8 +187,8 @@ pub struct ServerGuard {
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
-    /// Held while records are written, which keeps their order. Whether [`GuardRow::Written`] may lack what was written.
-    writing: Arc<tokio::sync::Mutex<bool>>,
+    /// Held while records are written, which keeps their order. The writes of the last [`GuardRow::Written`].
+    writing: Arc<tokio::sync::Mutex<u64>>,
 }
 
 impl ServerGuard {
@@ -221,19 +220,17 @@ impl ServerGuard {
         // Before the rows are read: behind them every shard has counted its numbers.
         let verified =
             Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified, |_| true);
-        let mut guard = Guard::new(MOST_BUCKETS, seed);
-        let mut counts = Counts::new(Arc::clone(&capacity), seed);
-        let restore = |_, row| {
-            guard.restore(&row);
-            if let GuardRow::Count(id, count) = row {
-                counts.restore(id, count);
-            }
+        let held = Arc::clone(&capacity);
+        let counted = move |service, is_added| {
+            held.count(|held| if is_added { held.add(service, 1) } else { held.remove(service, 1) });
         };
-        shards.for_each(PAGE, restore).await?;
+        let mut guard = Guard::new(MOST_BUCKETS, seed, Arc::new(counted));
+        shards.for_each(PAGE, |_, row| guard.restore(&row)).await?;
+        let writing = Arc::new(tokio::sync::Mutex::new(guard.written.1));
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
-            tables: Mutex::new(Tables { guard, counts, refused: Refused::default() }),
+            tables: Mutex::new(Tables { guard, refused: Refused::default() }),
             is_free,
             verified,
             digester: Digester::new(server_key),
@@ -249,7 +246,7 @@ impl ServerGuard {
             metrics: Arc::clone(&metrics),
             on_alert,
             refusals: Default::default(),
-            writing: Arc::default(),
+            writing,
         });
         tokio::spawn(run(Arc::downgrade(&guard)));
         Ok(guard)
@@ -257,23 +254,25 @@ impl ServerGuard {
 
     /// The moment from which on messages may not be in the records that a start has read.
     pub fn unwritten_since(&self) -> Timestamp {
-        Timestamp::from_millis(u64::from(self.tables.lock().guard.unwritten_since()) * 1_000)
+        self.tables.lock().guard.written.0
     }
 
     /// Before the first send: takes again what a message took, if the records may not contain it.
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
-        let Tables { guard, counts, .. } = &mut *self.tables.lock();
-        guard.take_again(self.scope(service), number, ticket);
-        counts.again(&ticket.counted, ticket.second, guard.unwritten_since());
+        self.tables.lock().guard.take(self.scope(service), number, ticket);
     }
 
-    /// Makes sure that there is room for the counts of these charges.
+    /// Makes sure that there is room for the windows of these rate limits, perhaps in place of some that have ended.
     ///
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
     pub fn make_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
-        let has_room = self.tables.lock().counts.have_room(charges, self.clock.now());
-        if has_room { Ok(()) } else { Err(self.capacity.full(service)) }
+        let rows = &mut self.tables.lock().guard.rows;
+        if charges.iter().all(|charge| rows.get(&charge.key).is_some()) || self.capacity.has_room(service) {
+            return Ok(());
+        }
+        rows.sweep(LOOKS, self.clock.now());
+        if self.capacity.has_room(service) { Ok(()) } else { Err(self.capacity.full(service)) }
     }
 
     /// Whether the parts of a message matter.
@@ -327,32 +326,21 @@ impl ServerGuard {
         request_id: Option<&str>,
     ) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, country, .. } = *signals;
-        let scope = self.scope(service);
-        let (now, budgets) = (scope.now, &self.budgets);
+        let (scope, budgets) = (self.scope(service), &self.budgets);
         let price = budgets.price(country, channel).map(|price| price.saturating_mul(parts.max(1).into()));
-        let charges = budgets.charges(service, country, channel, parts);
-        let mut tables = self.tables.lock();
-        let Tables { guard, counts, .. } = &mut *tables;
-        let by_limits = counts.fit(limits, now);
-        let by_limits = by_limits
-            .map_err(|Full { until, .. }| GuardRefusal { rule: Rule::RateLimit, until: Some(until) })?;
-        let decided = budgets.fit(service, &charges, counts, now).and_then(|by_budgets| {
-            let (ticket, recorded) = guard.assess(&Signals { price, ..*signals }, scope, is_known)?;
-            let counted = [by_limits, by_budgets].concat();
-            budgets.take(service, &counted, counts, now);
-            Ok((ticket.counting(guard.second(now), counted), recorded))
-        });
-        drop(tables);
-        let message = Message { service, number, channel, request_id };
-        match decided {
-            Ok((ticket, recorded)) => {
-                if let Some(finding) = recorded {
-                    self.count(message, finding);
-                }
-                Ok(ticket)
+        let charges = [limits, &budgets.charges(service, country, channel, parts)].concat();
+        let assessed = {
+            let guard = &mut self.tables.lock().guard;
+            let assessed = guard.assess(&Signals { price, ..*signals }, scope, is_known, &charges);
+            if assessed.is_ok() {
+                budgets.warn(&charges, &mut guard.rows, scope.now);
             }
-            Err(refused) => Err(self.count(message, refused)),
-        }
+            assessed
+        };
+        let message = Message { service, number, channel, request_id };
+        let (ticket, recorded) = assessed.map_err(|refused| self.count(message, refused))?;
+        recorded.map(|finding| self.count(message, finding));
+        Ok(ticket)
     }
 
     /// Counts a refused message, and notes why the number got none.
@@ -386,11 +374,7 @@ impl ServerGuard {
     pub fn learn(&self, key: NumberKey, news: GuardNews) {
         let scope = self.scope(key.service);
         match news {
-            GuardNews::NotSent(ticket) => {
-                let Tables { guard, counts, .. } = &mut *self.tables.lock();
-                guard.give_back(scope, key.number, &ticket);
-                counts.give_back(&ticket.counted);
-            }
+            GuardNews::NotSent(ticket) => self.tables.lock().guard.give_back(scope, key.number, &ticket),
             GuardNews::Refused(channel, refusal) => self.refused(key, channel, refusal),
             GuardNews::Verified(change, tickets) => {
                 self.tables.lock().guard.verified(scope, key.number, &tickets, change);
@@ -422,9 +406,9 @@ impl ServerGuard {
         before: &[Ticket],
     ) -> Result<Option<Ticket>, GuardRefusal> {
         let Message { service, number, channel, .. } = message;
-        let (country, now) = (number.region(), self.clock.now());
+        let (country, scope) = (number.region(), self.scope(service));
         let refused = |refusal| self.refused(NumberKey::new(service, number), channel, refusal);
-        if let Some(most) = self.rules(service).max_price.filter(|_| parts > 1) {
+        if let Some(most) = scope.rules.max_price.filter(|_| parts > 1) {
             let price = self.budgets.price(country, channel);
             if price.is_none_or(|price| price.saturating_mul(parts.into()) > most) {
                 let refusal = GuardRefusal { rule: Rule::Price, until: None };
@@ -435,23 +419,25 @@ impl ServerGuard {
         let mut charges = self.budgets.charges(service, country, channel, parts);
         for charge in &mut charges {
             let counted = before.iter().flat_map(|ticket| &ticket.counted);
-            let counted = counted.filter(|of| of.id == charge.id && now < of.ends);
+            let counted = counted.filter(|of| of.key == charge.key && scope.now < of.ends);
             charge.amount = charge.amount.saturating_sub(counted.map(|counted| counted.amount).sum());
         }
         charges.retain(|charge| charge.amount > 0);
         if charges.is_empty() {
             return Ok(None);
         }
-        let decided = {
-            let Tables { guard, counts, .. } = &mut *self.tables.lock();
-            self.budgets.fit(service, &charges, counts, now).map(|counted| {
-                self.budgets.take(service, &counted, counts, now);
-                Ticket::default().counting(guard.second(now), counted)
-            })
+        let fitting = {
+            let guard = &mut self.tables.lock().guard;
+            let fitting = guard.fit(&charges, scope.now);
+            if let Ok(ticket) = &fitting {
+                guard.take(scope, number, ticket);
+                self.budgets.warn(&charges, &mut guard.rows, scope.now);
+            }
+            fitting
         };
-        decided
+        fitting
             .map(Some)
-            .map_err(|refused| self.count(message, refused))
+            .map_err(|finding| self.count(message, finding))
             .inspect_err(|refusal| refused(*refusal))
     }
 
@@ -462,7 +448,7 @@ impl ServerGuard {
 
     /// Whether [`unlock`](Self::unlock) has something to end.
     pub fn can_unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.tables.lock().guard.counts(service, number)
+        self.tables.lock().guard.rows.get(&Key::new(Some(service), Dimension::Number(number))).is_some()
     }
 
     /// Whether a number was verified in the last 30 days.
@@ -483,8 +469,8 @@ impl ServerGuard {
     /// Whether [`erase`](Self::erase) has something to forget in this service, beside that the number was verified.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let key = Key::new(Some(service), Dimension::Number(number));
-        let Tables { guard, refused, .. } = &*self.tables.lock();
-        guard.counts(service, number)
+        let Tables { guard, refused } = &*self.tables.lock();
+        guard.rows.get(&key).is_some()
             || guard.entries.get(&key, self.clock.now()).is_some()
             || refused.of(service, number).is_some()
     }
@@ -503,7 +489,7 @@ impl ServerGuard {
         }
         let Some(service) = service else { return Ok(is_known) };
         {
-            let Tables { guard, refused, .. } = &mut *self.tables.lock();
+            let Tables { guard, refused } = &mut *self.tables.lock();
             is_known |= guard.unlock(service, number) | refused.forget(service, number);
         }
         self.write().await?;
@@ -527,19 +513,12 @@ impl ServerGuard {
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let Self { verified, budgets, tables, clock, .. } = self;
         let Usage { held, limit } = verified.usage();
-        let Tables { guard, counts, .. } = &*tables.lock();
+        let rows = &tables.lock().guard.rows;
         let read =
-            [("guard allowances", guard.rows.held(), MOST_BUCKETS), (verified.table().as_str(), held, limit)];
+            [("guard allowances", rows.buckets(), MOST_BUCKETS), (verified.table().as_str(), held, limit)];
         let read = read.map(|(name, held, limit)| TableReading { name, held, limit });
-        (read.into(), guard.rows.dropped, budgets.list(None, counts, clock.now()))
+        (read.into(), rows.dropped, budgets.list(None, rows, clock.now()))
     }
-}
-
-/// The name of a row that was taken to be stored.
-#[derive(Clone, Copy)]
-enum Name {
-    Bucket(ServiceId, Dimension),
-    Count(CountId),
 }
 
 /// Writes the changes until the last handle is gone.
@@ -548,9 +527,8 @@ async fn run(guard: Weak<ServerGuard>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(all) = guard.upgrade() else { return };
         let _ = all.write().await;
-        let (now, Tables { guard, counts, .. }) = (all.clock.now(), &mut *all.tables.lock());
-        counts.sweep(LOOKS, now);
-        guard.rows.sweep(LOOKS, now);
+        let (now, rows) = (all.clock.now(), &mut all.tables.lock().guard.rows);
+        rows.sweep(LOOKS.max(rows.held() / SWEPT), now);
     }
 }
 
@@ -563,71 +541,47 @@ impl ServerGuard {
         Scope { service, rules: self.rules(service), now: self.clock.now() }
     }
 
-    /// Writes the changed rows, and then up to which message they are; each says so itself too. After a refusal, what was
-    /// not written waits for the next time.
+    /// Writes the changed rows, and then which tickets they contain; each says so itself too. After a refusal, what was not
+    /// written waits for the next time.
     async fn write(&self) -> Result<(), Refusal> {
-        let (mut is_behind, mut written) = (self.writing.lock().await, None);
+        let mut written = self.writing.lock().await;
         loop {
-            let rows: Vec<_> = {
-                let Tables { guard, counts, .. } = &mut *self.tables.lock();
-                if written.is_none() && !*is_behind && !guard.rows.has_changed() && !counts.rows.has_changed()
-                {
+            let (rows, now, writes) = {
+                let rows = &mut self.tables.lock().guard.rows;
+                if !rows.has_changed() && rows.writes == *written {
                     return Ok(());
                 }
-                let second = match written {
-                    None => guard.close_second(),
-                    Some(_) => guard.close_second_by(self.clock.now()),
-                };
-                written = written.or(Some(second));
-                let buckets =
-                    guard.rows.take_changed(AT_ONCE, second).into_iter().map(|((service, of), row)| {
-                        (Name::Bucket(service, of), row.map(|row| GuardRow::Bucket(service, of, row)))
-                    });
-                let counts = counts.rows.take_changed(AT_ONCE, second).into_iter();
-                let counts =
-                    counts.map(|(id, row)| (Name::Count(id), row.map(|row| GuardRow::Count(id, row))));
-                buckets.chain(counts).collect()
+                (rows.take_changed(AT_ONCE), self.clock.now(), rows.writes)
             };
-            *is_behind = true;
             // While many messages are sent, there may always be further changes.
             let is_rest = rows.len() < AT_ONCE;
             self.write_rows(rows).await?;
             if is_rest {
-                break;
+                let subject = Subject::of_name(&"guard rows", &self.slots);
+                let row = GuardRow::Written(now.minus(2 * INTERVAL), writes);
+                self.decide(subject, move |view| view.put(subject.id, Some(&row))).await?;
+                *written = writes;
+                return Ok(());
             }
         }
-        let (subject, written) =
-            (Subject::of_name(&"guard rows", &self.slots), written.map(GuardRow::Written));
-        self.decide(subject, move |view| view.put(subject.id, written.as_ref())).await?;
-        *is_behind = false;
-        Ok(())
     }
 
     /// Writes rows, which are changed again after a refusal.
-    async fn write_rows(&self, rows: Vec<(Name, Option<GuardRow>)>) -> Result<(), Refusal> {
-        let names: Vec<_> = rows.iter().map(|(name, _)| *name).collect();
+    async fn write_rows(&self, rows: Vec<(Key, Option<Row>)>) -> Result<(), Refusal> {
         // A decision is about one slot.
         let mut slots = BTreeMap::<u8, Vec<_>>::new();
-        for (name, row) in rows {
-            let Subject { slot, id } = match name {
-                Name::Bucket(service, of) => {
-                    Subject::of_name(&(Key::new(Some(service), of), false), &self.slots)
-                }
-                Name::Count(id) => Subject { slot: self.slots.of(id), id },
-            };
-            slots.entry(slot).or_default().push((id, row));
+        for &(key, row) in &rows {
+            let Subject { slot, id } = Subject::of_name(&(key, false), &self.slots);
+            slots.entry(slot).or_default().push((id, row.map(|row| GuardRow::Row(key, row))));
         }
         let written = join_all(slots.into_iter().map(|(slot, rows)| {
             let subject = Subject { slot, id: rows[0].0 };
             self.decide(subject, move |view| rows.iter().for_each(|(id, row)| view.put(*id, row.as_ref())))
         }));
         written.await.into_iter().collect::<Result<(), _>>().inspect_err(|_| {
-            let Tables { guard, counts, .. } = &mut *self.tables.lock();
-            for name in names {
-                match name {
-                    Name::Bucket(service, of) => guard.rows.mark_changed((service, of)),
-                    Name::Count(id) => counts.rows.mark_changed(id),
-                }
+            let changed = &mut self.tables.lock().guard.rows;
+            for (key, _) in &rows {
+                changed.mark_changed(*key);
             }
         })
     }
@@ -679,32 +633,28 @@ impl ServerGuard {
         decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
-    /// Counts and logs a broken rule.
+    /// Counts and logs a broken rule, but for a rate limit.
     fn count(&self, message: Message<'_>, finding: Finding) -> GuardRefusal {
         let Message { service, number, request_id, .. } = message;
-        let Finding {
-            rule,
-            key: Key { service: scope, dimension: subject },
-            is_refused,
-            figures,
-            until,
-            newly_spent,
-        } = finding;
-        let (refusal, log, rule) =
-            (GuardRefusal { rule, until }, &self.refusals[rule as usize], rule.as_str());
+        let Finding { rule, key: Key { service: scope, dimension: subject }, .. } = finding;
+        let Finding { is_refused, figures, until, newly_spent, .. } = finding;
+        let refusal = GuardRefusal { rule, until };
+        if rule == Rule::RateLimit {
+            return refusal;
+        }
         let effect = if is_refused { REFUSED } else { "recorded" };
-        self.metrics.guard_finding(rule, effect);
+        self.metrics.guard_finding(rule.as_str(), effect);
         let is_empty =
             figures.is_some() && self.tables.lock().refused.is_first(service, &finding, self.clock.now());
-        let names = self.metrics.service_names();
+        let (names, rule) = (self.metrics.service_names(), rule.as_str());
         let name = names.of(service);
-        let (level, most) = (figures.map(|figures| figures.level), figures.map(|figures| figures.most));
-        let usual = figures.map(|figures| figures.usual);
+        let [level, most, usual] =
+            [|of: Figures| of.level, |of: Figures| of.most, |of: Figures| of.usual].map(|of| figures.map(of));
         let shown = until.map(|until| until.rfc3339_seconds().to_string());
-        if let Some((budget, limit)) = newly_spent {
-            let service = scope.and_then(|scope| names.of(scope));
-            let limit = self.budgets.shown(budget, limit);
-            tracing::warn!(budget, limit, service, until = shown, "budget spent");
+        if let Some(limit) = newly_spent {
+            let (limit, service) =
+                (self.budgets.shown(subject, limit), scope.and_then(|scope| names.of(scope)));
+            tracing::warn!(budget = %subject, limit, service, until = shown, "budget spent");
         }
         if is_empty {
             tracing::warn!(
@@ -717,18 +667,21 @@ impl ServerGuard {
         if (is_empty || newly_spent.is_some())
             && let Some(alert) = &self.on_alert
         {
+            let subject = subject.to_string();
+            let (rule, subject) =
+                if newly_spent.is_some() { (subject, None) } else { (rule.to_owned(), Some(subject)) };
             let about = GuardAbout {
-                rule: newly_spent.map_or(rule, |(budget, _)| budget).to_owned(),
+                rule,
                 scope: if scope.is_some() { "service" } else { "all_services" }.to_owned(),
-                subject: newly_spent.is_none().then(|| subject.to_string()),
+                subject,
                 until: until.unwrap_or(Timestamp::EPOCH),
-                limit: newly_spent.map_or(most.unwrap_or(0).into(), |(_, limit)| limit),
+                limit: newly_spent.unwrap_or(most.unwrap_or(0).into()),
                 usual,
             };
             alert(message, about);
         }
         let request_id = request_id.map(str::to_owned);
-        log.note(move |count| {
+        self.refusals[refusal.rule as usize].note(move |count| {
             // A line that covers several numbers names none.
             if count > 1 {
                 return tracing::info!(rule, count, "send refused by guard");

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_core::guard::{BucketNow, Explained};
+use onceward_core::guard::{Bucket, Explained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -100,8 +100,7 @@ pub struct Item {
     pub currency: Option<String>,
     /// Numbers that are usually verified in a day. Null for what has no allowance.
     pub usual: Option<u32>,
-    /// When the next message from a network without verified numbers passes, or when an entry ends; null for now, and for a
-    /// number on the safe list.
+    /// When the next message passes, or when an entry ends; null for now, and for a number on the safe list.
     #[schemars(extend("format" = "date-time"))]
     pub date_until: Option<String>,
 }
@@ -191,12 +190,13 @@ impl ServerGuard {
         let scope = self.scope(service);
         let (country, number_type) = country_and_type(dimension);
         let about = (country, number_type, self.budgets.price(country, Channel::Sms));
+        let charges = self.budgets.charges(service, country, Channel::Sms, 1);
         let (spent, Explained { refused, entry, buckets }) = {
             let tables = self.tables.lock();
-            let spent = self.budgets.used_up(service, country, &tables.counts, scope.now);
+            let spent = tables.guard.rows.full(&charges, scope.now);
             (spent, tables.guard.explain(scope, dimension, about, known))
         };
-        let by_budget = spent.map(|(budget, until)| (budget, Some(until)));
+        let by_budget = spent.map(|(budget, until)| (budget.key.dimension.to_string(), Some(until)));
         let refused = by_budget.or_else(|| refused.map(|refused| (refused.rule.to_string(), refused.until)));
         let (rule, until) = refused.unzip();
         let entry = entry.map(|(key, entry)| self.entry(key, entry, exact));
@@ -239,10 +239,10 @@ impl ServerGuard {
     }
 
     /// `named` is [`masked`] or [`exact`], here and below.
-    fn bucket(&self, bucket: BucketNow, named: fn(Dimension) -> String) -> Item {
+    fn bucket(&self, bucket: Bucket, named: fn(Dimension) -> String) -> Item {
         let Figures { level, most, usual } = bucket.figures();
         let left = format!("{level} of {most} messages left, usually {usual} verified a day");
-        let item = self.item("allowance", Some(bucket.service), named(bucket.dimension), left);
+        let item = self.item("allowance", bucket.key.service, named(bucket.key.dimension), left);
         let (messages, most, usual) = (Some(level.into()), Some(most.into()), Some(usual));
         Item { messages, most, usual, date_until: bucket.next_pass_at().map(shown), ..item }
     }
@@ -374,7 +374,7 @@ impl ServerGuard {
 
     /// The budgets of a service, or of all.
     pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
-        let mut budgets = self.budgets.list(service, &self.tables.lock().counts, self.now());
+        let mut budgets = self.budgets.list(service, &self.tables.lock().guard.rows, self.now());
         for budget in &mut budgets {
             (budget.service_sid, budget.service) = self.named(budget.service_id);
         }
@@ -414,16 +414,18 @@ impl ServerGuard {
         for start in (0..held).step_by(BUCKETS_AT_ONCE) {
             let page: Vec<_> = self.tables.lock().guard.rows.page(start, BUCKETS_AT_ONCE).collect();
             // No send waits for this: the lock is free.
-            low.extend(page.into_iter().filter_map(|((of, dimension), stored)| {
-                let is_place =
-                    !matches!(dimension, Dimension::Number(_) | Dimension::Known(_) | Dimension::Total);
+            low.extend(page.into_iter().filter_map(|(key, row)| {
+                let of = key.service.filter(|of| service.is_none_or(|service| service == *of))?;
+                let is_place = matches!(
+                    key.dimension,
+                    Dimension::Prefix(_) | Dimension::Network(_) | Dimension::Country(_)
+                );
                 let rules = self.rules(of);
-                let bucket = BucketNow::new(of, dimension, Some(stored), rules, now);
-                let is_meant = is_place && service.is_none_or(|service| of == service);
-                (is_meant && rules.mode != Mode::Off && bucket.is_low()).then_some(bucket)
+                let bucket = Bucket::new(key, Some(row), rules, now);
+                (is_place && rules.mode != Mode::Off && bucket.is_low()).then_some(bucket)
             }));
         }
-        low.sort_by_cached_key(|bucket| (bucket.rank(), bucket.service, bucket.dimension));
+        low.sort_by_cached_key(|bucket| (bucket.rank(), bucket.key));
         low.truncate(limit);
         low.into_iter().map(|bucket| self.bucket(bucket, named)).collect()
     }

@@ -14,8 +14,7 @@ use super::reply::{Reply, SendOutcome};
 use crate::delivery::Outgoing;
 use crate::domain::{Channel, NumberKey, ServiceId};
 use crate::engine::SendOptions;
-use crate::limits::counts::Charge;
-use crate::limits::guard::Exemption;
+use crate::limits::guard::{Charge, Exemption};
 use crate::shard::{Refusal, Shares};
 use crate::template::MessageStyle;
 

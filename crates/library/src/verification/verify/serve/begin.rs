@@ -7,8 +7,7 @@ use crate::delivery::SendStatus;
 use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::domain::{AttemptId, Channel, PhoneNumber, mask_number};
 use crate::engine::SendOptions;
-use crate::limits::counts::{Charge, Window};
-use crate::limits::guard::{ClientSignals, Rule};
+use crate::limits::guard::{Charge, ClientSignals, Rule};
 use crate::limits::keys::{Earlier, KeyedRequest};
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
@@ -169,9 +168,9 @@ impl Verifier {
                 )));
             }
             charges.extend(limit.buckets.iter().map(|bucket| {
-                let id = self.guard.digester.count(service.id, &limit.sid, &bucket.sid, value);
+                let key = self.guard.digester.limit(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
-                Charge { id, amount: 1, most: bucket.max.into(), window: Window::FromFirst(length) }
+                Charge { key, amount: 1, most: bucket.max.into(), length }
             }));
         }
         Ok(charges)
