@@ -23,8 +23,6 @@ pub enum CommandError {
     /// A wrong value on the command line.
     #[error("{0}")]
     Usage(String),
-    #[error("the configuration is not valid: {error}")]
-    NotValid { error: Box<server::AppStartError>, warnings: Vec<String> },
     #[error("there is no data in {0} yet; name the server's data directory with --data-dir or --config")]
     NoData(String),
     #[error(
@@ -64,7 +62,7 @@ impl CommandError {
 
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) | Self::Usage(_) | Self::NotValid { .. } => EXIT_CONFIGURATION,
+            Self::Configuration(_) | Self::Usage(_) => EXIT_CONFIGURATION,
             Self::Start(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Cluster(error) if error.is_about_the_configuration() => EXIT_CONFIGURATION,
             Self::Open(
@@ -83,7 +81,6 @@ impl CommandError {
     pub fn answer(&self) -> CommandOutput {
         let warnings = match self {
             Self::Configuration(errors) => listed(&errors.warnings),
-            Self::NotValid { warnings, .. } => listed(warnings),
             _ => String::new(),
         };
         CommandOutput {

@@ -32,7 +32,7 @@ use std::sync::LazyLock;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::json;
 
-use crate::config::{self, Effective, Loaded, Sources, variable_prefixes};
+use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, variable_prefixes};
 use crate::node::process;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use answer::{CommandOutput, json_line};
@@ -282,12 +282,17 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
         let why = "--json is for an answer, and serve gives none; for the log there is --log-format json";
         return Err(CommandError::Usage(why.to_owned()));
     }
-    let loaded = config::load(&cx.sources)?;
-    let of_certificate = match server::check(&loaded.settings) {
-        Ok(warnings) => warnings,
-        Err(error) => {
-            return Err(CommandError::NotValid { error: Box::new(error), warnings: loaded.warnings });
+    let checked = config::load(&cx.sources).and_then(|loaded| match server::check(&loaded.settings) {
+        Ok(of_certificate) => Ok((loaded, of_certificate)),
+        Err(error) => Err(ConfigErrors { errors: vec![error.to_string()], warnings: loaded.warnings }),
+    });
+    let (loaded, of_certificate) = match checked {
+        Err(ConfigErrors { errors, warnings }) if args.check && json => {
+            let out = json_line(&json!({ "valid": false, "errors": errors, "warnings": warnings }));
+            let output = CommandOutput { code: EXIT_CONFIGURATION, ..CommandOutput::of(out) };
+            return Ok(CommandOutcome::Output(output));
         }
+        checked => checked?,
     };
     if serves {
         // The start logs problems of the certificate.

@@ -7,7 +7,7 @@ use crate::registry::audit::AuditEntry;
 const PATH: &str = "/admin/audit";
 
 /// The filters of the list.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct Filters {
     /// Since, UTC
     pub since: Option<values::UtcTime>,
@@ -47,20 +47,17 @@ struct Row {
 /// `GET /admin/audit`.
 pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
+    let Filters { since, until, service, action, actor, of } = filters;
     (list.has_file, list.rows) = (true, 30);
-    let mut entries = Vec::new();
-    if let Some(Filters { since, until, service, action, actor, of }) = filters {
-        // A deleted service has entries too.
-        let fits = |entry: &AuditEntry| {
-            service.is_none_or(|service| entry.service == Some(service.0))
-                && action.as_ref().is_none_or(|action| entry.action == action.0)
-                && actor.as_ref().is_none_or(|actor| entry.actor.is(&actor.0))
-                && of.as_ref().is_none_or(|of| entry.actor.is(&of.0) || entry.subject == of.0)
-        };
-        let range = list.range(since, until, fits);
-        entries = list.take(request.running.registry.audit().list(None, range).await?);
-    }
+    // A deleted service has entries too.
+    let fits = |entry: &AuditEntry| {
+        service.is_none_or(|service| entry.service == Some(service.0))
+            && action.as_ref().is_none_or(|action| entry.action == action.0)
+            && actor.as_ref().is_none_or(|actor| entry.actor.is(&actor.0))
+            && of.as_ref().is_none_or(|of| entry.actor.is(&of.0) || entry.subject == of.0)
+    };
     let registry = &request.running.registry;
+    let entries = list.take(registry.audit().list(None, list.range(since, until, fits)).await?);
     let keys = registry.keys(None);
     let account = registry.account_sid();
     let entries = entries.into_iter().map(|entry| {

@@ -4,7 +4,7 @@ use super::prelude::*;
 use crate::node::GatewayResults;
 
 /// The filters of the list.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct Filters {
     /// Service
     pub service: Option<values::ServiceSid>,
@@ -21,12 +21,8 @@ struct DeliveryPage<'a> {
 /// `GET /admin/delivery`.
 pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, "/admin/delivery");
-    let mut rows = Vec::new();
-    if let Some(Filters { service }) = filters
-        && let Ok(service) = list.service(&request, service)
-    {
-        let found = request.running.results(service.map(|service| service.id)).await?;
-        rows = list.take_of_all(found);
-    }
+    let service = list.service(&request, filters.service);
+    let found = request.running.results(service.map(|service| service.id)).await?;
+    let rows = list.take_of_all(found);
     Ok(list::html(&list, &DeliveryPage { request: &request, list: &list, rows }))
 }

@@ -107,8 +107,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
 /// blocked after a second request, with `confirmed`.
 pub async fn act(request: AdminRequest) -> PageResult {
     let entry = EntryForm::of(&request);
-    let unchanged =
-        |why: &str| Ok(request.redirect_with_form(PATH, Some(format!("Nothing was changed: {why}."))));
+    let unchanged = |why: &str| request.ask_again(PATH, Some(format!("Nothing was changed: {why}.")));
     let Some(dimension) = subject(&entry.subject, request.call.app.settings.storage.default_region) else {
         return unchanged(&format!("the subject is none of these: {SUBJECTS}"));
     };
@@ -117,22 +116,22 @@ pub async fn act(request: AdminRequest) -> PageResult {
     };
     let is_country = matches!(dimension, Dimension::Country(Some(_)));
     let (action, done) = match entry.action.as_str() {
-        "explain" => return Ok(request.redirect_with_form(PATH, None)),
+        "explain" => return request.ask_again(PATH, None),
         "block" if is_country && request.field("confirmed").is_empty() => {
-            return Ok(request.redirect_with_form(PATH, None));
+            return request.ask_again(PATH, None);
         }
         "allow" => (Some(EntryAction::Allow), "needs no allowance"),
         "block" => (Some(EntryAction::Block), "is blocked"),
         "known-only" => (Some(EntryAction::KnownOnly), "messages go to known numbers only"),
         "remove" => (None, "has no manual entry any more"),
-        _ => return Ok(request.redirect_with_form(PATH, Some(NO_ACTION.to_owned()))),
+        _ => return request.ask_again(PATH, Some(NO_ACTION.to_owned())),
     };
     let key = Key::new(service.map(|service| service.id), dimension);
     match request.running.guard.set_entry(key, action, entry.minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
             let of = if service == "all" { "all services" } else { &format!("the service {service}") };
             let text = format!("{} {done}, in {of}.", masked(dimension));
-            Ok(request.redirect_with_notice(PATH, Notice::success(text)))
+            request.tell(PATH, Ok(text))
         }
         Ok(None) => unchanged("there is no such entry"),
         Err(EntryError::Refused(refusal)) => Err(refusal.into()),

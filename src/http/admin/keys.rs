@@ -17,7 +17,7 @@ const SCOPES: [(Scope, &str); 4] = [
 ];
 
 /// The filters of the list.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct Filters {
     /// For one service
     pub service: Option<values::ServiceSid>,
@@ -59,30 +59,26 @@ fn scopes_of(key: &ApiKey) -> String {
 /// `GET /admin/keys`.
 /// Reads no record: keys are in memory.
 pub async fn page(request: AdminRequest) -> Response {
-    let (mut list, filters) = List::read::<Filters>(&request, PATH);
+    let (mut list, Filters { service, state }) = List::read(&request, PATH);
     // Each has a form.
     list.rows = 15;
-    let mut rows = Vec::new();
-    if let Some(Filters { service, state }) = filters
-        && let Ok(service) = list.service(&request, service)
-    {
-        let mut keys = request.running.registry.keys(service.map(|service| service.id));
-        keys.retain(|key| state.as_ref().is_none_or(|is_live| is_live.0 == key.revoked.is_none()));
-        rows = list.take_of_all(keys);
-    }
+    let service = list.service(&request, service);
+    let mut keys = request.running.registry.keys(service.map(|service| service.id));
+    keys.retain(|key| state.as_ref().is_none_or(|is_live| is_live.0 == key.revoked.is_none()));
+    let rows = list.take_of_all(keys);
     list::html(&list, &KeysPage { request: &request, list: &list, rows })
 }
 
 /// `POST /admin/keys`: makes a key, or revokes one. The page after the first is the only one with the secret.
 pub async fn act(request: AdminRequest) -> PageResult {
-    Ok(match request.field("action") {
+    match request.field("action") {
         "create" => match create(&request).await {
-            Ok((sid, secret)) => request.redirect_with_secret(PATH, sid, secret),
-            Err(why) => request.redirect_with_form(PATH, Some(format!("No key was created: {why}."))),
+            Ok((sid, secret)) => request.show_made(PATH, sid, secret),
+            Err(why) => request.ask_again(PATH, Some(format!("No key was created: {why}."))),
         },
-        "revoke" => request.redirect_with_notice(PATH, revoke(&request).await),
-        _ => request.redirect_with_notice(PATH, Notice::failure(NO_ACTION)),
-    })
+        "revoke" => request.tell(PATH, revoke(&request).await),
+        _ => request.tell(PATH, Err(NO_ACTION.to_owned())),
+    }
 }
 
 async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
@@ -97,22 +93,19 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
 }
 
 async fn revoke(request: &AdminRequest) -> Notice {
-    let Some(sid) = Sid::parse(SidKind::ApiKey, request.field("key")) else {
-        return Notice::failure("Nothing was revoked: there is no such key.");
-    };
-    match request.registry().revoke_key(sid, request.form.has("with-created", "yes")).await {
-        Ok(Revocation { key, already_revoked, created }) => {
-            let refused: Vec<String> =
-                created.iter().filter(|key| key.revoked.is_some()).map(|key| key.sid.to_string()).collect();
-            for key in refused.iter().chain((!already_revoked).then_some(&key.sid.to_string())) {
-                info!(key, "API key revoked");
-            }
-            let with = match refused.as_slice() {
-                [] => String::new(),
-                refused => format!(" So are those created with it: {}.", refused.join(", ")),
-            };
-            Notice::success(format!("The key {sid} is revoked: the server refuses it.{with}"))
-        }
-        Err(error) => Notice::failure(format!("{sid} may still work: {error}. Revoke it again.")),
+    let sid = Sid::parse(SidKind::ApiKey, request.field("key"));
+    let sid = sid.ok_or("Nothing was revoked: there is no such key.")?;
+    let revoked = request.registry().revoke_key(sid, request.form.has("with-created", "yes")).await;
+    let Revocation { key, already_revoked, created } =
+        revoked.map_err(|error| format!("{sid} may still work: {error}. Revoke it again."))?;
+    let refused: Vec<String> =
+        created.iter().filter(|key| key.revoked.is_some()).map(|key| key.sid.to_string()).collect();
+    for key in refused.iter().chain((!already_revoked).then_some(&key.sid.to_string())) {
+        info!(key, "API key revoked");
     }
+    let with = match refused.as_slice() {
+        [] => String::new(),
+        refused => format!(" So are those created with it: {}.", refused.join(", ")),
+    };
+    Ok(format!("The key {sid} is revoked: the server refuses it.{with}"))
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::page::{self, AdminRequest, moment, words_of};
+use super::page::{self, AdminRequest, moment};
 use crate::config::members;
 use crate::domain::Timestamp;
 use crate::http::form::Form;
@@ -121,12 +121,12 @@ pub fn text_of(value: &Value) -> String {
 pub const ALL: Option<&str> = Some("all");
 
 impl List {
-    /// The list that the address of this page asks for, and its filters; `None` if one of them is wrong. The doc comments
-    /// of the fields of `F` are the labels of the form.
-    pub fn read<F: DeserializeOwned + JsonSchema>(
+    /// The list that the address of this page asks for, and its filters. If one of them is wrong, the list has no rows. The
+    /// doc comments of the fields of `F` are the labels of the form.
+    pub fn read<F: DeserializeOwned + Default + JsonSchema>(
         request: &AdminRequest,
         path: impl Into<String>,
-    ) -> (Self, Option<F>) {
+    ) -> (Self, F) {
         let form = Form::of_text(request.call.query().as_bytes());
         let now = request.now().plus(Duration::from_millis(1));
         let read = form.read().and_then(|filters| Ok((filters, form.read()?)));
@@ -148,23 +148,23 @@ impl List {
             Ok((filters, Place { page, began })) => {
                 (list.number, list.began) =
                     (page.map_or(0, |page| page.0 as usize), began.map_or(now, |began| began.0));
-                (list, Some(filters))
+                (list, filters)
             }
             Err(error) => {
-                list.problem = Some(words_of(error));
-                (list, None)
+                list.problem = Some(error.to_string());
+                (list, F::default())
             }
         }
     }
 
-    /// The service of a filter. `Err` if there is none, which the page says.
+    /// The service of a filter. If there is none, the page says so and has no rows.
     pub fn service(
         &mut self,
         request: &AdminRequest,
         asked: Option<values::ServiceSid>,
-    ) -> Result<Option<Arc<Service>>, ()> {
-        let found = asked.map(|sid| request.running.registry.service(&sid.0)).transpose();
-        found.map_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}")))
+    ) -> Option<Arc<Service>> {
+        let found = request.running.registry.service(&asked?.0);
+        found.map_err(|error| self.problem = Some(format!("Invalid parameter `service`: {error}"))).ok()
     }
 
     /// The value in the address.
@@ -194,12 +194,19 @@ impl List {
     }
 
     pub const fn limit(&self) -> usize {
-        if self.is_file() { CSV_ROWS } else { self.rows }
+        match self.problem {
+            Some(_) => 0,
+            None if self.is_file() => CSV_ROWS,
+            None => self.rows,
+        }
     }
 
     /// The records of this page, which were read from its first one on.
     pub fn take<T>(&mut self, mut found: LogPart<T>) -> Vec<T> {
-        (self.has_more, self.stopped) = (found.has_more || found.records.len() > self.limit(), found.stopped);
+        if self.problem.is_none() {
+            (self.has_more, self.stopped) =
+                (found.has_more || found.records.len() > self.limit(), found.stopped);
+        }
         found.records.truncate(self.limit());
         found.records
     }

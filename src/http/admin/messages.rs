@@ -11,7 +11,7 @@ use crate::verification::verify::{AttemptQuery, SealedAttempt};
 const PATH: &str = "/admin/messages";
 
 /// The filters of the list.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct Filters {
     /// Since, UTC
     pub since: Option<values::UtcTime>,
@@ -124,29 +124,24 @@ const COLUMNS: &str =
 pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     list.has_file = true;
-    let mut rows = Vec::new();
-    if let Some(filters) = filters
-        && let Ok(service) = list.service(&request, filters.service)
-    {
-        let query = AttemptQuery {
-            services: service.map(|service| vec![service.id]),
-            after: filters.since.map(|since| since.0),
-            before: Some(list.until(filters.until.map(|until| until.0))),
-            country: filters.country.map(|country| country.0),
-            channel: filters.channel.map(|channel| channel.0),
-            gateway: filters.gateway.map(|gateway| gateway.0),
-            status: filters.status.map(|status| status.0),
-            error: filters.error.map(|code| code.0),
-            ending: filters.ending.map(|ending| ending.0),
-            verification: filters.verification.map(|sid| sid.0),
-            message: filters.message.map(|id| id.0),
-            read: Some(list::READ),
-            skip: list.skip(),
-            limit: list.limit() + 1,
-            ..AttemptQuery::default()
-        };
-        rows = list.take(request.running.verifying.messages(query).await?);
-    }
+    let query = AttemptQuery {
+        services: list.service(&request, filters.service).map(|service| vec![service.id]),
+        after: filters.since.map(|since| since.0),
+        before: Some(list.until(filters.until.map(|until| until.0))),
+        country: filters.country.map(|country| country.0),
+        channel: filters.channel.map(|channel| channel.0),
+        gateway: filters.gateway.map(|gateway| gateway.0),
+        status: filters.status.map(|status| status.0),
+        error: filters.error.map(|code| code.0),
+        ending: filters.ending.map(|ending| ending.0),
+        verification: filters.verification.map(|sid| sid.0),
+        message: filters.message.map(|id| id.0),
+        read: Some(list::READ),
+        skip: list.skip(),
+        limit: list.limit() + 1,
+        ..AttemptQuery::default()
+    };
+    let rows = list.take(request.running.verifying.messages(query).await?);
     // The account's own credentials are those of the owner of the data.
     let exports_numbers = request.caller.key().is_none();
     if list.is_file() {

@@ -192,7 +192,7 @@ impl Entry {
 
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: AdminRequest) -> PageResult {
-    let Some(number) = number(&request) else { return Ok(unknown(&request)) };
+    let Some(number) = number(&request) else { return unknown(&request) };
     let (mut states, mut answers) = (Vec::new(), Vec::new());
     let of_number = |of: &Delivery| of.event.to == number;
     let deliveries = request.running.outbox.deliveries_that(of_number, EVENTS).await?;
@@ -249,7 +249,7 @@ fn plan(number: PhoneNumber) -> String {
 
 /// `POST /admin/numbers/{Id}`: carries out an action, and leads to the page that shows the result.
 pub async fn act(request: AdminRequest) -> PageResult {
-    let Some(number) = number(&request) else { return Ok(unknown(&request)) };
+    let Some(number) = number(&request) else { return unknown(&request) };
     let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(&request, number).await,
         ("unlock", Some(service)) => {
@@ -263,22 +263,22 @@ pub async fn act(request: AdminRequest) -> PageResult {
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
             let text = format!("{number} {text}, in {}.", request.running.registry.title(&service));
-            if cleared == Cleared::Unknown { Notice::failure(text) } else { Notice::success(text) }
+            if cleared == Cleared::Unknown { Err(text) } else { Ok(text) }
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
             let ended = request.running.verifying.end(service.id, target, Ending::Canceled, by).await;
             let title = request.running.registry.title(&service);
             match ended {
-                Ok(_) => Notice::success(format!("The verification of {number} in {title} is canceled.")),
+                Ok(_) => Ok(format!("The verification of {number} in {title} is canceled.")),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
-                Err(_) => Notice::failure(format!("{number} has no verification under way in {title}.")),
+                Err(_) => Err(format!("{number} has no verification under way in {title}.")),
             }
         }
-        ("unlock" | "cancel", None) => Notice::failure("Nothing was changed: the service does not exist."),
-        _ => Notice::failure(NO_ACTION),
+        ("unlock" | "cancel", None) => Err("Nothing was changed: the service does not exist.".to_owned()),
+        _ => Err(NO_ACTION.to_owned()),
     };
-    Ok(request.redirect_with_notice(&request.path_of(number), notice))
+    request.tell(&request.path_of(number), notice)
 }
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
@@ -292,11 +292,11 @@ async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
             let lockout = lockout.unwrap_or_default();
             let done = if has_erased { "is erased in every service" } else { "had nothing to erase" };
             request.call.app.sessions.erase(number);
-            Ok(request.redirect_with_notice("/admin", Notice::success(format!("{number} {done}.{lockout}"))))
+            request.tell("/admin", Ok(format!("{number} {done}.{lockout}")))
         }
         Err(error) => {
             let text = format!("Some data of {number} may be left: {error}. Erase it again.");
-            Ok(request.redirect_with_notice(&request.path_of(number), Notice::failure(text)))
+            request.tell(&request.path_of(number), Err(text))
         }
     }
 }
@@ -307,7 +307,7 @@ fn number(request: &AdminRequest) -> Option<PhoneNumber> {
     request.session(|session| session.number(id)).flatten()
 }
 
-fn unknown(request: &AdminRequest) -> Response {
+fn unknown(request: &AdminRequest) -> PageResult {
     let text = "This link belongs to another session, or the number was erased. Look the number up.";
-    request.redirect_with_notice("/admin", Notice::failure(text))
+    request.tell("/admin", Err(text.to_owned()))
 }

@@ -55,10 +55,9 @@ struct View {
 impl View {
     /// What the address asks for, or everything if something is wrong with it.
     fn of(request: &AdminRequest) -> Self {
-        let (mut list, filters) = List::read::<Filters>(request, "/admin");
-        let (mut filters, now) = (filters.unwrap_or_default(), request.now());
-        let mut service =
-            list.service(request, filters.service).unwrap_or_default().map(|service| service.id);
+        let (mut list, mut filters) = List::read::<Filters>(request, "/admin");
+        let now = request.now();
+        let mut service = list.service(request, filters.service).map(|service| service.id);
         let last_day = list.given("until").len() == "2027-01-31".len();
         let since = filters.since.as_ref().map(|since| since.0);
         let until = filters.until.as_ref().map(|until| until.0);

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::session::{Kept, Notice, Session, SessionId};
+use super::session::{Kept, Made, Notice, Session, SessionId};
 use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::app::App;
 use crate::http::call::Call;
@@ -94,7 +94,7 @@ pub struct AdminRequest {
     /// The fields of its form; of a page, those of the form that led to it.
     pub form: Form,
     /// What that form made, with its secret.
-    pub made: Option<(Sid, Zeroizing<String>)>,
+    pub made: Option<Made>,
     pub id: SessionId,
     /// For the forms of the session.
     pub token: String,
@@ -155,33 +155,28 @@ impl AdminRequest {
         self.running.registry.author(self.caller.session(), Some(self.call.request_id()))
     }
 
-    /// Leads to the page at `path`, which shows the result of what the person did.
-    pub fn redirect_with_notice(&self, path: &str, notice: Notice) -> Response {
+    /// Leads to the page at `path`, which shows once what became of what the person did.
+    #[expect(clippy::unnecessary_wraps, reason = "it is the answer of a form")]
+    pub fn tell(&self, path: &str, notice: Notice) -> PageResult {
         self.notify(notice);
-        redirect(path)
+        Ok(redirect(path))
     }
 
     /// Leads to the page at `path`, which shows once what was typed, and why it was not done.
-    pub fn redirect_with_form(&self, path: &str, problem: Option<String>) -> Response {
-        let kept = Kept { path: path.to_owned(), form: self.form.clone(), made: None };
-        self.keep(problem.map(Notice::failure), kept)
-    }
-
-    /// The same, with why the API would refuse the form.
-    pub fn redirect_with_error(&self, path: &str, undone: &str, error: impl Into<Error>) -> Response {
-        self.redirect_with_form(path, Some(format!("{undone} {}", words_of(error))))
+    pub fn ask_again(&self, path: &str, problem: Option<String>) -> PageResult {
+        self.keep(path, problem, self.form.clone(), None)
     }
 
     /// Leads to the page at `path`, which shows once what was made.
-    pub fn redirect_with_secret(&self, path: &str, sid: Sid, secret: String) -> Response {
-        let made = Some((sid, Zeroizing::new(secret)));
-        self.keep(None, Kept { path: path.to_owned(), form: Form::default(), made })
+    pub fn show_made(&self, path: &str, sid: Sid, secret: String) -> PageResult {
+        self.keep(path, None, Form::default(), Some((sid, Zeroizing::new(secret))))
     }
 
-    fn keep(&self, notice: Option<Notice>, kept: Kept) -> Response {
-        let response = redirect(&kept.path);
-        self.session(|session| (session.notice, session.kept) = (notice, Some(kept)));
-        response
+    #[expect(clippy::unnecessary_wraps, reason = "it is the answer of a form")]
+    fn keep(&self, path: &str, problem: Option<String>, form: Form, made: Option<Made>) -> PageResult {
+        let kept = Kept { path: path.to_owned(), form, made };
+        self.session(|session| (session.notice, session.kept) = (problem.map(Err), Some(kept)));
+        Ok(redirect(path))
     }
 
     /// Leaves a notice for the page that is rendered next.
@@ -353,11 +348,6 @@ fn counted(response: Response) -> Response {
     response.because(reason)
 }
 
-/// Why a form was not carried out, in the words of the API.
-pub fn words_of(error: impl Into<Error>) -> String {
-    error.into().to_string()
-}
-
 /// `GET /admin/sign-in`.
 pub async fn sign_in_page(call: Call) -> Result<Response, Response> {
     enter(&call)?;
@@ -453,39 +443,7 @@ pub fn moment(at: impl Borrow<Timestamp>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hyper::http::request::Parts;
-
     use super::*;
-
-    fn head(headers: &[(&'static str, &'static str)]) -> Parts {
-        let mut request = hyper::Request::post("/admin/lookup");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(()).expect("a request").into_parts().0
-    }
-
-    #[test]
-    fn a_form_of_another_site_is_told_apart() {
-        let host = ("host", "codes.example:8443");
-        for own in [
-            &[host][..],
-            &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "same-origin")],
-            &[host, ("sec-fetch-site", "none")],
-        ] {
-            assert!(request::is_own_form(&head(own)), "{own:?}");
-        }
-        for other in [
-            &[host, ("origin", "https://codes.example")][..],
-            &[host, ("origin", "null")],
-            &[host, ("origin", "https://evil.example")],
-            &[host, ("sec-fetch-site", "same-site")],
-            &[host, ("sec-fetch-site", "cross-site")],
-            &[host, ("origin", "https://codes.example:8443"), ("sec-fetch-site", "cross-site")],
-        ] {
-            assert!(!request::is_own_form(&head(other)), "{other:?}");
-        }
-    }
 
     #[test]
     fn a_sign_in_leads_only_to_pages_of_the_dashboard() {

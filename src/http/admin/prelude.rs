@@ -7,7 +7,7 @@ pub use serde::Deserialize;
 
 pub(super) use super::list;
 pub use super::list::List;
-pub use super::page::{AdminRequest, PageResult, html, moment, words_of};
+pub use super::page::{AdminRequest, PageResult, html, moment};
 pub use super::session::{NO_ACTION, Notice};
 pub use super::words::{grouped, money, share, time_left};
 pub use crate::domain::{GatewayName, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};

@@ -7,7 +7,7 @@ use crate::limits::guard::operator::by;
 const PATH: &str = "/admin/refusals";
 
 /// The filters of the list.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct Filters {
     /// Since, UTC
     pub since: Option<values::UtcTime>,
@@ -34,20 +34,17 @@ struct RefusalsPage<'a> {
 /// `GET /admin/refusals`.
 pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
-    let (mut rows, guard) = (Vec::new(), &request.running.guard);
-    if let Some(Filters { since, until, service, country, rule, ending }) = filters
-        && let Ok(service) = list.service(&request, service)
-    {
-        let since = since.map_or(Timestamp::EPOCH, |since| since.0);
-        let until = list.until(until.map(|until| until.0));
-        let fits = |refused: &RefusedNumber| {
-            (since..until).contains(&refused.last)
-                && service.as_ref().is_none_or(|service| refused.service == service.id)
-                && (country.as_ref().is_none_or(|country| refused.number.region() == Some(country.0)))
-                && rule.as_ref().is_none_or(|rule| refused.rule == rule.0)
-                && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(&ending.0))
-        };
-        rows = list.take_of_all(guard.refused_numbers().into_iter().filter(fits));
-    }
+    let Filters { since, until, service, country, rule, ending } = filters;
+    let service = list.service(&request, service);
+    let since = since.map_or(Timestamp::EPOCH, |since| since.0);
+    let until = list.until(until.map(|until| until.0));
+    let fits = |refused: &RefusedNumber| {
+        (since..until).contains(&refused.last)
+            && service.as_ref().is_none_or(|service| refused.service == service.id)
+            && (country.as_ref().is_none_or(|country| refused.number.region() == Some(country.0)))
+            && rule.as_ref().is_none_or(|rule| refused.rule == rule.0)
+            && ending.as_ref().is_none_or(|ending| refused.number.e164().ends_with(&ending.0))
+    };
+    let rows = list.take_of_all(request.running.guard.refused_numbers().into_iter().filter(fits));
     Ok(list::html(&list, &RefusalsPage { request: &request, list: &list, rows }))
 }

@@ -40,7 +40,7 @@ pub async fn search(request: AdminRequest) -> PageResult {
     if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) && !has_number(words) {
         return Ok(redirect(&address(MESSAGES, "message", words)));
     }
-    Ok(not_found(&request, "This is no number, no part of one and no id."))
+    not_found(&request, "This is no number, no part of one and no id.")
 }
 
 /// Leads to what has this id.
@@ -50,7 +50,7 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> PageResult {
         SidKind::Attempt => match request.running.verifying.attempt(sid).await {
             Ok(attempt) => attempt.verification,
             Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
-            Err(_) => return Ok(not_found(request, "No message has this id.")),
+            Err(_) => return not_found(request, "No message has this id."),
         },
         SidKind::Service => return Ok(redirect(&format!("/admin/services/{sid}"))),
         SidKind::Webhook => return Ok(redirect(&format!("/admin/webhooks/{sid}"))),
@@ -63,7 +63,7 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> PageResult {
 async fn of_event(request: &AdminRequest, id: EventId) -> PageResult {
     let found = request.running.outbox.deliveries_that(|delivery| delivery.event.id == id, 1).await?;
     let Some(Delivery { webhook, .. }) = found.first() else {
-        return Ok(not_found(request, "No event has this id, or it is no longer kept."));
+        return not_found(request, "No event has this id, or it is no longer kept.");
     };
     Ok(redirect(&format!("/admin/webhooks/{webhook}?id={id}")))
 }
@@ -84,7 +84,7 @@ async fn of_digits(request: &AdminRequest, words: &str) -> PageResult {
     let digits = if is_end { &digits } else { digits.trim_start_matches('0') };
     let ending = &digits[digits.len().saturating_sub(ENDING)..];
     if ending.is_empty() {
-        return Ok(not_found(request, "This is no number, no part of one and no id."));
+        return not_found(request, "This is no number, no part of one and no id.");
     }
     let query =
         AttemptQuery { ending: Some(digits.to_owned()), read: Some(READ), ..AttemptQuery::newest(READ) };
@@ -106,7 +106,7 @@ async fn of_digits(request: &AdminRequest, words: &str) -> PageResult {
             return Ok(redirect(&request.path_of(number)));
         }
         let text = format!("The numbers of these messages have the last {ENDING} of these digits.");
-        request.notify(Notice::success(text));
+        request.notify(Ok(text));
     }
     let list = if messages.is_empty() && !refused.is_empty() { REFUSALS } else { MESSAGES };
     Ok(redirect(&address(list, "ending", ending)))
@@ -117,6 +117,6 @@ fn address(path: &str, name: &str, value: &str) -> String {
     format!("{path}?{query}")
 }
 
-fn not_found(request: &AdminRequest, why: &str) -> Response {
-    request.redirect_with_notice(MESSAGES, Notice::failure(why))
+fn not_found(request: &AdminRequest, why: &str) -> PageResult {
+    request.tell(MESSAGES, Err(why.to_owned()))
 }

@@ -72,24 +72,22 @@ fn is_changeable(service: &Service) -> bool {
 
 /// `GET /admin/services`.
 pub async fn page(request: AdminRequest) -> Response {
-    let (mut list, _) = List::read::<()>(&request, PATH);
+    let (mut list, ()) = List::read(&request, PATH);
     let rows = list.take_of_all(request.running.registry.services(0, usize::MAX));
     list::html(&list, &ServicesPage { request: &request, list: &list, rows })
 }
 
 /// `POST /admin/services`: makes a service, and leads to its page.
 pub async fn create(request: AdminRequest) -> PageResult {
-    let made = match new_settings(&request.form) {
-        Ok(settings) => request.registry().create_service(settings).await.map_err(Error::from),
-        Err(error) => Err(error),
-    };
-    Ok(match made {
+    let made =
+        async { Ok::<_, Error>(request.registry().create_service(new_settings(&request.form)?).await?) };
+    match made.await {
         Ok(service) => {
             let text = format!("The service {} is created.", service.settings.friendly_name);
-            request.redirect_with_notice(&format!("{PATH}/{}", service.sid), Notice::success(text))
+            request.tell(&format!("{PATH}/{}", service.sid), Ok(text))
         }
-        Err(error) => request.redirect_with_error(PATH, "No service was created.", error),
-    })
+        Err(error) => request.ask_again(PATH, Some(format!("No service was created. {error}"))),
+    }
 }
 
 /// The service that the path names.
@@ -98,8 +96,8 @@ fn named(request: &AdminRequest) -> Option<Arc<Service>> {
 }
 
 /// `GET /admin/services/{Sid}`.
-pub async fn one(request: AdminRequest) -> Response {
-    named(&request).map_or_else(|| unknown(&request), |service| settings_page(&request, service))
+pub async fn one(request: AdminRequest) -> PageResult {
+    named(&request).map_or_else(|| unknown(&request), |service| Ok(settings_page(&request, service)))
 }
 
 /// The page of a service, with what a person typed.
@@ -131,27 +129,25 @@ fn settings_page(request: &AdminRequest, service: Arc<Service>) -> Response {
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.
 pub async fn act(request: AdminRequest) -> PageResult {
-    let Some(service) = named(&request) else { return Ok(unknown(&request)) };
+    let Some(service) = named(&request) else { return unknown(&request) };
     let path = format!("{PATH}/{}", service.sid);
+    let name = &service.settings.friendly_name;
     let notice = match request.field("action") {
-        "delete" if request.field("confirmed") != service.settings.friendly_name => {
-            Notice::failure("Nothing was deleted: type the name of the service.")
+        "delete" if request.field("confirmed") != name => {
+            Err("Nothing was deleted: type the name of the service.".to_owned())
         }
         "delete" => match request.registry().delete_service(service.sid).await {
-            Ok(()) => {
-                let text = format!("The service {} is deleted.", service.settings.friendly_name);
-                return Ok(request.redirect_with_notice(PATH, Notice::success(text)));
-            }
-            Err(error) => Notice::failure(format!("Nothing was deleted: {error}.")),
+            Ok(()) => return request.tell(PATH, Ok(format!("The service {name} is deleted."))),
+            Err(error) => Err(format!("Nothing was deleted: {error}.")),
         },
         "preview" => return preview(&request, &service).await,
         "update" => match update(&request, &service).await {
             Ok(notice) => notice,
-            Err(error) => return Ok(request.redirect_with_error(&path, "Nothing was changed.", error)),
+            Err(error) => return request.ask_again(&path, Some(format!("Nothing was changed. {error}"))),
         },
-        _ => Notice::failure(NO_ACTION),
+        _ => Err(NO_ACTION.to_owned()),
     };
-    Ok(request.redirect_with_notice(&path, notice))
+    request.tell(&path, notice)
 }
 
 /// The address that the hosted page of a service returns to first.
@@ -161,7 +157,7 @@ fn return_url(service: &Service) -> Option<&str> {
 
 /// Begins a session of the hosted page, as the application does.
 async fn preview(request: &AdminRequest, service: &Service) -> PageResult {
-    let Some(url) = return_url(service) else { return Ok(unknown(request)) };
+    let Some(url) = return_url(service) else { return unknown(request) };
     let asked = SessionRequest::back_to(url.to_owned());
     let (secret, _) = request.running.hosted.create(service.id, asked).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
@@ -172,12 +168,12 @@ async fn update(request: &AdminRequest, service: &Service) -> Result<Notice, Err
     let mut given = settings(&request.form)?;
     given.retain(|key, value| current.get(key).unwrap_or(&Value::Null) != value);
     if given.is_empty() {
-        return Ok(Notice::failure("Nothing was changed: every value is as before."));
+        return Ok(Err("Nothing was changed: every value is as before.".to_owned()));
     }
     request.registry().update_service(service.sid, given).await?;
-    Ok(Notice::success("The service is changed."))
+    Ok(Ok("The service is changed.".to_owned()))
 }
 
-fn unknown(request: &AdminRequest) -> Response {
-    request.redirect_with_notice(PATH, Notice::failure("There is no such service."))
+fn unknown(request: &AdminRequest) -> PageResult {
+    request.tell(PATH, Err("There is no such service.".to_owned()))
 }

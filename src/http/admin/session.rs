@@ -68,30 +68,18 @@ impl SessionId {
 /// The notice of a form without a known action.
 pub const NO_ACTION: &str = "Nothing was changed: the form names no action.";
 
-/// The result of what a person did, for the next page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
-    pub is_success: bool,
-    pub text: String,
-}
-
-impl Notice {
-    pub fn success(text: impl Into<String>) -> Self {
-        Self { is_success: true, text: text.into() }
-    }
-
-    pub fn failure(text: impl Into<String>) -> Self {
-        Self { is_success: false, text: text.into() }
-    }
-}
+/// What became of what a person did, for the next page.
+pub type Notice = Result<String, String>;
 
 /// What a form said, and what its answer shows once: for the page that the answer leads to.
 pub struct Kept {
     pub path: String,
     pub form: Form,
-    /// What was made, with its secret.
-    pub made: Option<(Sid, Zeroizing<String>)>,
+    pub made: Option<Made>,
 }
+
+/// What was made, with its secret.
+pub type Made = (Sid, Zeroizing<String>);
 
 /// What a session remembers.
 pub struct Session {

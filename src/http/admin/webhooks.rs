@@ -17,14 +17,14 @@ fn events() -> impl Iterator<Item = &'static str> {
 }
 
 /// The filters of the list of webhooks.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct Filters {
     /// Service
     pub service: Option<values::ServiceSid>,
 }
 
 /// The filters of the deliveries.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 pub struct DeliveryFilters {
     /// Since, UTC
     pub since: Option<values::UtcTime>,
@@ -112,16 +112,11 @@ pub async fn page(request: AdminRequest) -> Response {
     // Each may have a long address.
     list.rows = 20;
     let mut all = Vec::new();
-    if let Some(Filters { service }) = filters
-        && let Ok(only) = list.service(&request, service)
-    {
-        let services =
-            only.map_or_else(|| request.running.registry.services(0, usize::MAX), |only| vec![only]);
-        for service in services {
-            let load =
-                |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(service.id, webhook.sid));
-            all.extend(service.webhooks.iter().map(load));
-        }
+    let only = list.service(&request, filters.service);
+    for service in only.map_or_else(|| request.running.registry.services(0, usize::MAX), |only| vec![only]) {
+        let load =
+            |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(service.id, webhook.sid));
+        all.extend(service.webhooks.iter().map(load));
     }
     all.sort_by_key(|(_, _, load)| Reverse((load.failures > 0, load.pending)));
     let rows = list.take_of_all(all).into_iter().filter_map(|(service, sid, load)| {
@@ -133,17 +128,16 @@ pub async fn page(request: AdminRequest) -> Response {
 
 /// `POST /admin/webhooks`: makes a webhook. The page after it is the only one with its secret.
 pub async fn create(request: AdminRequest) -> PageResult {
-    let made = match (request.service(request.field("service")), request.form.read::<Fields>()) {
-        (None, _) => Err(Error::invalid("Choose the service.")),
-        (_, Err(error)) => Err(error),
-        (Some(service), Ok(new)) => {
-            request.registry().create_webhook(service.sid, new.into()).await.map_err(Error::from)
-        }
+    let made = async {
+        let service = request.service(request.field("service"));
+        let service = service.ok_or_else(|| Error::invalid("Choose the service."))?;
+        let new = request.form.read::<Fields>()?;
+        Ok::<_, Error>(request.registry().create_webhook(service.sid, new.into()).await?)
     };
-    Ok(match made {
-        Ok(webhook) => request.redirect_with_secret(PATH, webhook.sid, webhook.secret_text()),
-        Err(error) => request.redirect_with_error(PATH, "No webhook was created.", error),
-    })
+    match made.await {
+        Ok(webhook) => request.show_made(PATH, webhook.sid, webhook.secret_text()),
+        Err(error) => request.ask_again(PATH, Some(format!("No webhook was created. {error}"))),
+    }
 }
 
 /// The webhook that the path names.
@@ -158,27 +152,24 @@ fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
 
 /// `GET /admin/webhooks/{Sid}`.
 pub async fn one(request: AdminRequest) -> PageResult {
-    let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
+    let Some((service, webhook)) = named(&request) else { return unknown(&request) };
     let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
-    let (outbox, mut deliveries) = (&request.running.outbox, Vec::new());
+    let DeliveryFilters { since, until, state, event: kind, id } = filters;
     // Each has a form.
     list.rows = 15;
-    let mut is_one = false;
-    if let Some(DeliveryFilters { since, until, state, event: kind, id }) = filters {
-        is_one = id.is_some();
-        let fits = |delivery: &Delivery| {
-            delivery.webhook == webhook.sid
-                && state.as_ref().is_none_or(|state| state.0 == delivery.state)
-                && kind.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
-        };
-        deliveries = match id.map(|id| EventId::parse(&id.0)) {
-            None => list.take(outbox.list(Some(&[service.id]), list.range(since, until, fits)).await?),
-            Some(id) => {
-                let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.event.id) == id;
-                outbox.deliveries_that(is_it, 1).await?
-            }
-        };
-    }
+    let (outbox, is_one) = (&request.running.outbox, id.is_some());
+    let fits = |delivery: &Delivery| {
+        delivery.webhook == webhook.sid
+            && state.as_ref().is_none_or(|state| state.0 == delivery.state)
+            && kind.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
+    };
+    let deliveries = match id.map(|id| EventId::parse(&id.0)) {
+        None => list.take(outbox.list(Some(&[service.id]), list.range(since, until, fits)).await?),
+        Some(id) => {
+            let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.event.id) == id;
+            outbox.deliveries_that(is_it, 1).await?
+        }
+    };
     // The search and the rows lead to it.
     list.filters.retain(|field| field.name != "id" || is_one);
     let shown = |delivery: Delivery| {
@@ -193,26 +184,23 @@ pub async fn one(request: AdminRequest) -> PageResult {
 
 /// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.
 pub async fn act(request: AdminRequest) -> PageResult {
-    let Some((service, webhook)) = named(&request) else { return Ok(unknown(&request)) };
-    let path = format!("{PATH}/{}", webhook.sid);
-    let to = |notice| Ok(request.redirect_with_notice(&path, notice));
+    let Some((service, webhook)) = named(&request) else { return unknown(&request) };
+    let (path, outbox) = (format!("{PATH}/{}", webhook.sid), &request.running.outbox);
+    let to = |notice| request.tell(&path, notice);
     let what = match request.field("action") {
         "update" => {
-            return to(match update(&request, service.sid, webhook.sid).await {
-                Ok(()) => Notice::success("The webhook is changed."),
-                Err(error) => Notice::failure(format!("Nothing was changed. {}", words_of(error))),
-            });
+            let changed = update(&request, service.sid, webhook.sid).await;
+            return to(changed.map_err(|error| format!("Nothing was changed. {error}")));
         }
         "delete" => {
             return match request.registry().delete_webhook(service.sid, webhook.sid).await {
                 Ok(()) => {
-                    let text = format!("The webhook {} is deleted.", webhook.friendly_name);
-                    Ok(request.redirect_with_notice(PATH, Notice::success(text)))
+                    request.tell(PATH, Ok(format!("The webhook {} is deleted.", webhook.friendly_name)))
                 }
-                Err(error) => to(Notice::failure(format!("Nothing was changed: {error}."))),
+                Err(error) => to(Err(format!("Nothing was changed: {error}."))),
             };
         }
-        "test" => return to(tested(&request.running.outbox.test(&service, &webhook).await)),
+        "test" => return to(tested(&outbox.test(&service, &webhook).await)),
         "replay" => EventId::parse(request.field("event")).map(Replay::Event),
         "replay-failed" => {
             let hours = request.field("hours").parse::<u64>().ok();
@@ -221,33 +209,27 @@ pub async fn act(request: AdminRequest) -> PageResult {
         }
         _ => None,
     };
-    let Some(what) = what else {
-        return to(Notice::failure(NO_ACTION));
-    };
-    match request.running.outbox.replay(service.id, webhook.sid, what).await {
-        Ok(count) => to(Notice::success(format!("Events that are delivered again: {count}."))),
+    let Some(what) = what else { return to(Err(NO_ACTION.to_owned())) };
+    match outbox.replay(service.id, webhook.sid, what).await {
+        Ok(count) => to(Ok(format!("Events that are delivered again: {count}."))),
         Err(ReplayError::Refused(refusal)) => Err(refusal.into()),
-        Err(error) => to(Notice::failure(format!("Not delivered again: {error}."))),
+        Err(error) => to(Err(format!("Not delivered again: {error}."))),
     }
 }
 
-async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<(), Error> {
+async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<String, Error> {
     let changed = request.form.read::<Fields>()?;
     request.registry().update_webhook(service, webhook, changed.into()).await?;
-    Ok(())
+    Ok("The webhook is changed.".to_owned())
 }
 
 /// How a test was answered.
 fn tested(posted: &Posted) -> Notice {
-    match posted.answer {
-        Ok(status) => {
-            let text = format!("The test was answered with status {status}. {}", posted.detail);
-            if posted.is_taken() { Notice::success(text) } else { Notice::failure(text) }
-        }
-        Err(_) => Notice::failure(format!("The test had no answer: {}.", posted.detail)),
-    }
+    let Ok(status) = posted.answer else { return Err(format!("The test had no answer: {}.", posted.detail)) };
+    let text = format!("The test was answered with status {status}. {}", posted.detail);
+    if posted.is_taken() { Ok(text) } else { Err(text) }
 }
 
-fn unknown(request: &AdminRequest) -> Response {
-    request.redirect_with_notice(PATH, Notice::failure("There is no such webhook."))
+fn unknown(request: &AdminRequest) -> PageResult {
+    request.tell(PATH, Err("There is no such webhook.".to_owned()))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::texts::Texts;
-use crate::domain::{NumberError, PhoneNumber, Region, Timestamp, seconds_up};
+use crate::domain::{NumberError, PhoneNumber, Region, Timestamp, seconds_up, sign_in_words};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
@@ -42,7 +42,7 @@ impl Notice {
             Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
                 NumberError::Unreadable(_) | NumberError::Impossible(..) => texts.bad_number,
                 NumberError::Sign(sign) => {
-                    return Some(format!("{} (U+{:04X})", texts.bad_number, u32::from(sign)));
+                    return Some(format!("{} ({})", texts.bad_number, sign_in_words(sign)));
                 }
                 NumberError::Renumbered(change) => return Some(format!("{} ({change})", texts.bad_number)),
             },

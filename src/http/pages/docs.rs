@@ -9,35 +9,13 @@ use bytes::Bytes;
 
 use super::{Frame, STYLE_ONLY};
 use crate::http::group::Access;
-use crate::http::openapi::{self, ACCESS, Doc, ERRORS, INTRODUCTION, Property, Routes, Row};
+use crate::http::openapi::{ACCESS, ERRORS, INTRODUCTION, Routes, schema_text};
 
 #[derive(Template)]
 #[template(path = "docs.html")]
 struct DocsPage {
     frame: Frame,
-    introduction: &'static str,
-    access: &'static str,
-    errors: &'static str,
-    groups: Vec<DocsGroup>,
-}
-
-struct DocsGroup {
-    name: &'static str,
-    about: &'static str,
-    anchor: String,
-    routes: Vec<DocsRoute>,
-}
-
-/// A route, and what follows from its entry in the table.
-struct DocsRoute {
-    verb: &'static str,
-    path: &'static str,
-    doc: &'static Doc,
-    access: &'static str,
-    /// Each with its place: `path`, `header`, `query` or `body`.
-    params: Vec<(&'static str, Property)>,
-    /// The schema of a good response; empty if it has no JSON.
-    schema: String,
+    groups: Vec<&'static Routes>,
 }
 
 /// The page for `GET /docs`.
@@ -49,31 +27,23 @@ pub fn page(docs: &'static [Routes], has_inbox: bool) -> Response {
 }
 
 fn text(docs: &'static [Routes], has_inbox: bool) -> String {
-    let groups = docs.iter().filter(|docs| !docs.rows.is_empty()).map(docs_group).collect();
-    let frame = Frame::new("/docs", has_inbox);
-    let page = DocsPage { frame, introduction: INTRODUCTION, access: ACCESS, errors: ERRORS, groups };
+    let groups = docs.iter().filter(|docs| !docs.rows.is_empty()).collect();
     // A template of texts does not fail.
-    page.render().unwrap_or_default()
+    DocsPage { frame: Frame::new("/docs", has_inbox), groups }.render().unwrap_or_default()
 }
 
-fn docs_group(docs: &'static Routes) -> DocsGroup {
-    let access = match docs.group.access {
+fn anchor(group: &Routes) -> String {
+    group.name.to_lowercase().replace(' ', "-")
+}
+
+const fn access(group: &Routes) -> &'static str {
+    match group.group.access {
         Access::Open => "No credential is needed.",
         Access::Compatible => "Needs an API key if the server requires one.",
         Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
             "Needs the account's token or an API key."
         }
-    };
-    let route = |(verb, path, doc): &'static Row| DocsRoute {
-        verb,
-        path,
-        doc,
-        access,
-        params: doc.params(verb, path),
-        schema: openapi::schema_text(doc),
-    };
-    let (name, about, anchor) = (docs.name, docs.about, docs.name.to_lowercase().replace(' ', "-"));
-    DocsGroup { name, about, anchor, routes: docs.rows.iter().map(route).collect() }
+    }
 }
 
 #[cfg(test)]
@@ -95,11 +65,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part} is missing in\n{page}");
         }
-    }
-
-    #[test]
-    fn the_page_loads_one_style_sheet_of_this_server_and_runs_nothing() {
-        let page = text(&DOCS, true);
+        // It loads one style sheet of this server, and runs nothing.
         for part in ["<script", "http-equiv", "<img", "@import", "url("] {
             assert!(!page.contains(part), "{part}");
         }

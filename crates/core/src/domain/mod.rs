@@ -60,7 +60,7 @@ pub use lookup::{LineType, NumberLookup};
 pub use names::{friendly_name, is_name, note, one_line, short_name};
 pub use number_key::NumberKey;
 pub use number_pattern::{NumberPattern, PatternError};
-pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number};
+pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number, sign_in_words};
 pub use routing::{Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{Timestamp, minutes_up, seconds_up};

@@ -113,11 +113,16 @@ pub enum NumberError {
     #[error("no number with the country code +{0} has this length")]
     Impossible(i32, NumberProblem),
     /// It has a sign that no number has.
-    #[error("not a phone number: it has the sign U+{:04X}", u32::from(*.0))]
+    #[error("not a phone number: it has the sign {}", sign_in_words(*.0))]
     Sign(char),
     /// Its country has renumbered, and the old number does not tell the new one.
     #[error("{0}")]
     Renumbered(&'static str),
+}
+
+/// A letter as it is typed, and any other sign by its code point: it may be invisible.
+pub fn sign_in_words(sign: char) -> String {
+    if sign.is_ascii_graphic() { format!("{sign:?}") } else { format!("U+{:04X}", u32::from(sign)) }
 }
 
 /// Why a text is no number of a plan, in Twilio's words.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::errors::{ConfigErrors, hint, quoted};
 use super::guard::GuardSettings;
 use super::prices::{Prices, Pricing};
+use super::services::Sender;
 use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};
 use super::values::{ListenAddress, is_exposed};
@@ -125,6 +126,9 @@ pub fn delivery(delivery: &DeliverySettings, inputs: &Inputs, gateways: &Gateway
     let blind = "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of \
                  its time";
     c.warn_if(!delivery.workflow.is_empty() && is_unknown, blind);
+    let any = gateways.routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
+    let alone = "sender is \"results\", which chooses between two or more gateways without prefixes, and otp-sms-provider has fewer";
+    c.warn_if(delivery.sender == Sender::Results && any < 2, alone);
     // Providers that hold the code let it live for minutes, and people see messages that they were sent 20 s ago.
     let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
     let life = Some(inputs.otp_timeout).filter(|life| *life < Duration::from_secs(60));

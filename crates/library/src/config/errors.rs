@@ -1,5 +1,8 @@
 //! What is found while the settings are read: errors, which stop the start, and warnings.
 
+/// The prefix of this server's variables.
+pub const PREFIX: &str = "ONCEWARD_";
+
 /// All errors that stop the start, and the warnings beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration has {} error{}\n  {}", errors.len(), if errors.len() == 1 { "" } else { "s" }, errors.join("\n  "))]
@@ -33,7 +36,9 @@ impl ConfigErrors {
 pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     /// Below this, most of the letters differ and a suggestion would confuse.
     const SIMILAR: f64 = 0.5;
-    let plain = |name: &str| name.replace('_', "-").to_ascii_lowercase();
+    // What all variables begin with makes none of them alike.
+    let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).replace('_', "-").to_ascii_lowercase();
+    let plain = |name: &str| own(name).trim_start_matches("gateways-").to_owned();
     let likeness = |known| (strsim::normalized_damerau_levenshtein(&plain(name), &plain(known)), known);
     let similar = known.into_iter().map(likeness).filter(|(likeness, _)| *likeness >= SIMILAR);
     let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));

@@ -29,8 +29,10 @@ pub fn read(objects: BTreeMap<String, Value>, c: &mut Config) -> Vec<HttpGateway
         .collect();
     let given = c.names().filter(|name| name.starts_with(PREFIX) && !variables.contains(*name));
     for variable in given.map(str::to_owned).collect::<Vec<_>>() {
-        let words = "it is unknown; the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
-        c.ignored(&variable, words);
+        let words =
+            "the name of a gateway of gateways and of a setting of its recipe follow ONCEWARD_GATEWAYS_";
+        let hint = hint(&variable, variables.iter().map(String::as_str));
+        c.ignored(&variable, &format!("it is unknown; {words}{hint}"));
     }
     gateways
 }

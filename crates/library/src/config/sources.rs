@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::dotenv::{self, PREFIX, SHARED_PREFIXES, is_readable_by_others, read_text};
-use super::errors::{ConfigErrors, hint, quoted};
+use super::dotenv::{self, SHARED_PREFIXES, is_readable_by_others, read_text};
+use super::errors::{ConfigErrors, PREFIX, hint, quoted};
 use super::read::{NO_OBJECT, Pairs, joined, members, read, text_of};
 use super::values::{NOT_SHOWN, host_variable};
 use crate::domain::{Channel, GatewayName, ServerKey, is_name};
@@ -379,8 +379,16 @@ impl Config {
 
     /// Misspelt names would otherwise look as if they worked.
     fn note_unknown(&mut self, name: &str, origin: &str) {
-        let words = format!("it is unknown{}", hint(name, self.known.keys().map(String::as_str)));
-        self.ignored(origin, &words);
+        let known =
+            self.known.keys().map(String::as_str).filter(|known| is_variable(known) == is_variable(name));
+        let hint = match name.trim_start_matches(PREFIX).to_ascii_lowercase().as_str() {
+            "listen" | "host" | "port" | "address" | "bind" if is_variable(name) => {
+                "; did you mean HOST and PORT?"
+            }
+            "listen" | "host" | "port" | "address" | "bind" => "; did you mean test-hostname and test-port?",
+            _ => &hint(name, known),
+        };
+        self.ignored(origin, &format!("it is unknown{hint}"));
     }
 
     /// Notes a name or a value that has no effect, and the remedy.

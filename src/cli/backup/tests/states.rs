@@ -1,11 +1,9 @@
-//! Arbitrary states of numbers and their attempts, and a record of every kind.
+//! Arbitrary states of numbers, and a record of every kind.
 
 use std::collections::BTreeMap;
 
-use proptest::collection::{btree_map, vec};
-use proptest::option;
+use proptest::collection::btree_map;
 use proptest::prelude::*;
-use proptest::sample::select;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
@@ -26,21 +24,17 @@ use crate::registry::Scope;
 use crate::registry::audit::Actor;
 use crate::registry::world::{World, given, number};
 use crate::shard::{Id, Refusal, Subject};
-use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
+use crate::template::MessageStyle;
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
 use crate::verification::numbers::NumberKey;
-use crate::verification::numbers::record::states::{kept_state, moment};
+use crate::verification::numbers::record::states::kept_state;
 use crate::webhook::{Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
     let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), kept_state(), 0..12);
-    let logs = btree_map((0..3_u32, any::<u64>()), log(), 0..6);
-    (numbers, logs).prop_map(|(numbers, logs)| {
-        let numbers =
-            numbers.into_iter().map(|((service, digits), state)| of_number(service, digits, &state));
-        let logs = logs.into_iter().map(|((service, id), content)| of_log(service, id, &content));
-        numbers.chain(logs).collect()
+    numbers.prop_map(|numbers| {
+        numbers.into_iter().map(|((service, digits), state)| of_number(service, digits, &state)).collect()
     })
 }
 
@@ -147,7 +141,13 @@ fn planned() -> AttemptLog {
         verify: VerifyStatus::New,
         verify_at: at,
         next_attempt: 4,
-        rows: Vec::new(),
+        rows: vec![Attempt {
+            message_id: Some("SM1".to_owned()),
+            error_code: Some(30_003),
+            receipt: Some(ReceiptStatus::Failed),
+            receipt_at: Some(at),
+            ..Attempt::new(0, Channel::Sms, GatewayName::Http, SendStatus::Sent, at)
+        }],
         plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
         taken: vec![Ticket::default()],
         parts: 2,
@@ -199,67 +199,4 @@ fn hour(service: ServiceId) -> Row {
     let series = Series { resolution, start: resolution.bucket(AT), service, group };
     let counts = Counts { begun: 3, verified: 1, accepted: 2, cost_micros: 20_000, ..Counts::default() };
     Row { series, counts }
-}
-
-prop_compose! {
-    fn log()(
-        digits in 1..999_999_999_999_999_u64,
-        [created, keep_until, verify_at] in [moment(), moment(), moment()],
-        verify in select(VerifyStatus::ALL.to_vec()),
-        next_attempt: u8,
-        rows in vec(row(), 0..4),
-        plan in option::of(plan().prop_map(Box::new)),
-    ) -> AttemptLog {
-        let (number, taken) = (PhoneNumber::from_u64(digits).expect("a number"), Vec::new());
-        AttemptLog { number, created, keep_until, verify, verify_at, next_attempt, rows, plan, taken, parts: 1 }
-    }
-}
-
-prop_compose! {
-    fn row()(
-        channel in select(Channel::ALL.to_vec()),
-        gateway in select(GatewayName::ALL.to_vec()),
-        status in select(SendStatus::ALL.to_vec()),
-        at in moment(),
-        receipt in option::of(select(ReceiptStatus::ALL.to_vec())),
-        [number, priority]: [u8; 2],
-        retries: u32,
-        max_retries_reached: bool,
-        message_id: Option<String>,
-        error_code: Option<u32>,
-    ) -> Attempt {
-        let receipt_at = receipt.map(|_| at);
-        Attempt {
-            number, channel, gateway, priority, status, retries, max_retries_reached, at, message_id, error_code,
-            receipt, receipt_at, class: None,
-        }
-    }
-}
-
-prop_compose! {
-    fn plan()(
-        wording in prop_oneof![
-            Just(Wording::Api),
-            Just(Wording::Tutorial),
-            any::<String>().prop_map(|text| Wording::Custom(Box::from(text))),
-        ],
-        locale in option::of(select(vec!["de", "pt-BR", "zh-Hant"])),
-        app_hash in option::of("[A-Za-z0-9+/]{11}"),
-        salt: [u8; 16],
-        [expires, due] in [moment(), moment()],
-        channel in select(Channel::ALL.to_vec()),
-        retry: Option<(u8, u32)>,
-        [step, sent]: [u8; 2],
-    ) -> PlannedSend {
-        let style = MessageStyle {
-            wording,
-            locale: locale.and_then(Locale::parse),
-            sender_name: app_hash.is_some().then(|| "Owl Bank".into()),
-            send_digits: app_hash.is_some().then(|| SendDigits::parse("ww12#")).flatten(),
-            app_hash: app_hash.as_deref().and_then(AppHash::parse),
-        };
-        let reason = retry.map_or(Reason::NextStep, |(attempt, retries)| Reason::Retry { attempt, retries });
-        let follow_up = FollowUp { due, channel, reason, step, sent, allowance: TakenAllowance { tickets: None, ..TakenAllowance::default() } };
-        PlannedSend { salt: Salt(salt), style, expires, follow_up }
-    }
 }
