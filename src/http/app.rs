@@ -22,7 +22,7 @@ use crate::gateway::{ClientError, Simulator};
 use crate::node::{ReportReceiver, Running, Unready};
 use crate::observe::metrics::{Metrics, NodeState, Reading};
 use crate::observe::trace::Tracer;
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// The state of axum's router.
 pub type App = Arc<FrontEnd>;

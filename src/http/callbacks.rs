@@ -13,7 +13,7 @@ use super::group::Group;
 use super::openapi::{Content, Doc, Routes};
 use crate::gateway::CallbackKind;
 use crate::node::{CHALLENGE, TWIML};
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// `POST /callbacks/..`, and `GET` for gateways with a recipe: passes a report on unchanged. Its signature covers the path, the
 /// query and the body.

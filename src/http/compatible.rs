@@ -33,7 +33,7 @@ use crate::domain::{
 };
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::template::{AppHash, MessageStyle, Wording};
-use crate::verification::numbers::{
+use crate::verification::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome,
 };
 

@@ -13,8 +13,8 @@ use super::response::{self, ErrorFormat, NotServed, ResponseExt as _};
 use crate::config::services::parameter_name;
 use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::registry::{Item, RegistryError, TextError};
-use crate::verification::numbers::{LimitedTable, Refusal};
-use crate::verification::verify::Refused;
+use crate::verification::Refused;
+use crate::verification::{LimitedTable, Refusal};
 
 /// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
 /// restart) ends within a second or lasts much longer.

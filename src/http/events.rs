@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// Streams that may be open. Further ones are refused with 503.
 pub const STREAMS: usize = 64;

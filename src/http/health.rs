@@ -20,7 +20,7 @@ use crate::delivery::GatewayState;
 use crate::domain::{Sid, SidKind};
 use crate::observe::metrics::{MEDIA_TYPE, TableReading};
 use crate::registry::Scope;
-use crate::verification::numbers::Usage;
+use crate::verification::Usage;
 
 async fn hello_world() -> Response {
     response::envelope(StatusCode::OK, 200, "Successful Response", Some("Hello world"))

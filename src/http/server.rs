@@ -25,7 +25,7 @@ use super::response::NotServed;
 use super::routes;
 use super::tls::Tls;
 use crate::observe::log_limit::OncePerSecond;
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// Pause after the system failed to accept a connection, usually for lack of file descriptors: the next attempt would
 /// fail too until one is closed.

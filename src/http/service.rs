@@ -32,7 +32,7 @@ use crate::clock::Stopwatch;
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::observe::trace::Span;
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// The routes of a group, with what they have in common.
 pub fn around(group: Group, app: &App, routes: Router<App>) -> Router<App> {

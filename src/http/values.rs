@@ -19,7 +19,7 @@ use crate::limits::guard::{self, Dimension};
 use crate::registry;
 use crate::registry::audit::Action;
 use crate::template;
-use crate::verification::verify::{self, VerificationTarget};
+use crate::verification::{self as verify, VerificationTarget};
 use crate::webhook;
 
 const NUMBER: &str = r"\+[1-9][0-9]{6,14}";

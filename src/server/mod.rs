@@ -34,7 +34,7 @@ use crate::node::{
 };
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError, create_durably};
-use crate::verification::verify::Verifier;
+use crate::verification::Verifier;
 use control::Control;
 use telemetry::Exporter;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::{CheckOutcome, Refusal, SendOutcome};
 
 use crate::codes::{Codes, Maker};
 use crate::count::{Memories, Memory, Rules};

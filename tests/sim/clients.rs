@@ -10,9 +10,9 @@ use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
 use onceward::engine::SendOptions;
 use onceward::shard::Command;
-use onceward::verification::numbers::command::{NumberCommand, Request};
-use onceward::verification::numbers::in_flight::{CommandPermit, Responder};
-use onceward::verification::numbers::{Refusal, Reply, SendOutcome};
+use onceward::verification::command::{NumberCommand, Request};
+use onceward::verification::in_flight::{CommandPermit, Responder};
+use onceward::verification::{Refusal, Reply, SendOutcome};
 use rand::RngExt;
 use tokio::sync::oneshot::error::RecvError;
 
@@ -102,7 +102,7 @@ impl World {
             Ok((Some(_), _)) if same.is_some() => Err("a request does not join the same one".to_owned()),
             Ok((Some(first), answer)) => {
                 self.first.insert(self.next_command, asked);
-                let request = Request::Send(Box::new(outgoing), responder.of(first));
+                let request = Request::Send(Box::new(outgoing), None, responder.of(first));
                 self.submits(
                     owner,
                     number,
@@ -147,7 +147,8 @@ impl World {
         self.tally.count("command resume");
         let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
-        let request = Request::Resume(log, responder);
+        let planned = Box::new(Outgoing::new(self.setup.numbers[number]));
+        let request = Request::Send(planned, Some(log), responder);
         let owner = self.asks(number);
         self.submits(owner, number, intent, told(answer, |_| Outcome::Followed), request)?;
         // It is alone in its batch.
@@ -206,12 +207,12 @@ impl World {
         let waiting = open.answer.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);
-        self.hands_over(owner, number, request)
+        self.hands_over(owner, request)
     }
 
     /// Passes a command to the owner of its number; without one it is refused, as by the shards.
-    pub fn hands_over(&mut self, owner: Option<usize>, number: usize, request: Request) -> Checked {
-        let command = NumberCommand::new(self.setup.numbers[number], request, Arc::clone(&self.deps));
+    pub fn hands_over(&mut self, owner: Option<usize>, request: Request) -> Checked {
+        let command = NumberCommand::new(request, Arc::clone(&self.deps));
         let command = Command::from(command);
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");

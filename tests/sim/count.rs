@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use onceward::domain::Timestamp;
 use onceward::engine::CheckResult;
-use onceward::verification::numbers::{CheckOutcome, SendOutcome};
+use onceward::verification::{CheckOutcome, SendOutcome};
 
 use crate::facts::End;
 

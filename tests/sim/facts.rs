@@ -1,7 +1,7 @@
 //! Facts that an observer of clients, gateways and the disk sees. The checker uses nothing else.
 
 use onceward::engine::CheckResult;
-use onceward::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::{CheckOutcome, Refusal, SendOutcome};
 
 pub type CommandId = u64;
 

@@ -3,8 +3,8 @@
 use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
-use onceward::verification::numbers::Refusal;
-use onceward::verification::numbers::command::Request;
+use onceward::verification::Refusal;
+use onceward::verification::command::Request;
 use rand::RngExt;
 
 use crate::facts::{Checked, End, Fact, Salted, Stage, What};
@@ -53,7 +53,7 @@ impl World {
         let allowance = TakenAllowance::default();
         let delivered =
             Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
-        self.hands_over(Some(owner), number, Request::Settle(dispatch, delivered))
+        self.hands_over(Some(owner), Request::Settle(dispatch, delivered))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
@@ -106,7 +106,7 @@ impl World {
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
         let answer = if is_withheld { Err(Refusal::StoreUnavailable) } else { Ok(result) };
-        self.hands_over(Some(owner), number, Request::SettleCheck(check, answer))
+        self.hands_over(Some(owner), Request::SettleCheck(check, answer))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.

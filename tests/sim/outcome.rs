@@ -8,8 +8,8 @@ use onceward::delivery::{FollowUp, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::engine::{NumberState, Salt};
 use onceward::shard::{Record as _, Write};
-use onceward::verification::numbers::command::{Asking, Sending};
-use onceward::verification::numbers::{CheckOutcome, NumberKey, Refusal, SendOutcome};
+use onceward::verification::command::{Asking, Sending};
+use onceward::verification::{CheckOutcome, NumberKey, Refusal, SendOutcome};
 
 use crate::clients::command_of;
 use crate::disk::log_of;

@@ -1,6 +1,6 @@
 //! The memories of one number after each fact.
 
-use onceward::verification::numbers::{Refusal, SendOutcome};
+use onceward::verification::{Refusal, SendOutcome};
 
 use crate::checker::NumberModel;
 use crate::count::{self, Decision, Memories};

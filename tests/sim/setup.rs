@@ -6,7 +6,7 @@ use onceward::config::AttemptLogSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use onceward::shard::Slots;
-use onceward::verification::numbers::{NumberKey, Policies};
+use onceward::verification::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

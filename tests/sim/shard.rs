@@ -11,7 +11,7 @@ use onceward::limits::keys::IdempotencyKeys;
 use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{Capacity, Core, LimitedTable, Records, Tables, Write};
 use onceward::store::StoreLimits;
-use onceward::verification::numbers::command::{Asking, NumberDeps, Sending, Task};
+use onceward::verification::command::{Asking, NumberDeps, Sending, Task};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::engine::NumberState;
 use onceward::shard::Record as _;
-use onceward::verification::numbers::in_flight::CommandLimit;
-use onceward::verification::numbers::{CheckOutcome, SendOutcome};
+use onceward::verification::in_flight::CommandLimit;
+use onceward::verification::{CheckOutcome, SendOutcome};
 use rand::RngExt;
 
 use crate::disk::MOST_DELAYED;

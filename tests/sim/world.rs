@@ -9,9 +9,9 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::{AttemptLogKey, Channel};
 use onceward::engine::{NumberState, SendOptions};
 use onceward::shard::{Record as _, RecordKey};
-use onceward::verification::numbers::command::{Asking, NumberDeps, Sending};
-use onceward::verification::numbers::in_flight::{CommandLimit, Responder};
-use onceward::verification::numbers::{Messages, Reply, SendOutcome};
+use onceward::verification::command::{Asking, NumberDeps, Sending};
+use onceward::verification::in_flight::{CommandLimit, Responder};
+use onceward::verification::{Messages, Reply, SendOutcome};
 use rand::RngExt;
 use rand::rngs::StdRng;
 

@@ -10,7 +10,7 @@ use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_part
 use crate::engine::{NumberState, SlotHash};
 use crate::shard::{Kinds, Record as _, RecordError, VERSION};
 use crate::store::{CopiedRecord, FORMAT, Key};
-use crate::verification::numbers::NumberKey;
+use crate::verification::NumberKey;
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
 const LONGEST_LINE: u64 = 1024 * 1024;

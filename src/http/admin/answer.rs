@@ -7,7 +7,7 @@ use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
 use crate::limits::guard::operator::refusal_in_words;
 use crate::limits::guard::{RefusedNumber, Rule};
-use crate::verification::verify::{NumberStatus, Status};
+use crate::verification::{NumberStatus, Status};
 
 /// The class of a gateway's error code, and what it says.
 pub type Described<'a> = dyn Fn(GatewayName, u32) -> Option<(ErrorClass, &'static str)> + 'a;
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use crate::domain::{AttemptId, AttemptLogKey, Channel, PhoneNumber, ServiceId, Sid, SidKind};
     use crate::engine::LockoutState;
-    use crate::verification::verify::VerificationStatus;
+    use crate::verification::VerificationStatus;
 
     const NOON: Timestamp = Timestamp::from_millis(1_800_014_400_000);
 

@@ -6,8 +6,8 @@ use tokio::sync::Mutex;
 
 use crate::clock::Stopwatch;
 use crate::domain::Timestamp;
-use crate::verification::numbers::Refusal;
-use crate::verification::verify::{LockedNumber, Verifier};
+use crate::verification::Refusal;
+use crate::verification::{LockedNumber, Verifier};
 
 /// Lockouts that are kept: more than a page lists, which may be about one service or country.
 const LOCKOUTS: usize = 10_000;

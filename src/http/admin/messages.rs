@@ -6,7 +6,7 @@ use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::http::api::attempts::message_status;
-use crate::verification::verify::{AttemptQuery, SealedAttempt};
+use crate::verification::{AttemptQuery, SealedAttempt};
 
 const PATH: &str = "/admin/messages";
 

@@ -16,7 +16,7 @@ use crate::engine::LockoutState;
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::limits::guard::{RefusedNumber, Rule};
-use crate::verification::verify::{
+use crate::verification::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
 use crate::webhook::{Delivery, EventId};

@@ -13,7 +13,7 @@ use crate::domain::seconds_up;
 use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
-use crate::verification::verify::LockedNumber;
+use crate::verification::LockedNumber;
 
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 8;

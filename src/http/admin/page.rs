@@ -33,7 +33,7 @@ use crate::net::form_field;
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{Caller, Registry, Scope, Service};
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// The pages that each page leads to, and their names.
 pub const PAGES: &[(&str, &str)] = &[

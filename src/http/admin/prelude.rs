@@ -15,4 +15,4 @@ pub use crate::http::error::Error;
 pub use crate::http::pages::redirect;
 pub(in crate::http) use crate::http::values;
 pub use crate::registry::Service;
-pub use crate::verification::numbers::Refusal;
+pub use crate::verification::Refusal;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::prelude::*;
 use crate::domain::meant;
 use crate::limits::guard::RefusedNumber;
-use crate::verification::verify::{AttemptQuery, Refused};
+use crate::verification::{AttemptQuery, Refused};
 use crate::webhook::{Delivery, EventId};
 
 const MESSAGES: &str = "/admin/messages";

@@ -23,7 +23,7 @@ use crate::http::values::{self, AskedChannel, Frame};
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{self, Registry, Scope, Service};
-use crate::verification::verify::Refused;
+use crate::verification::Refused;
 
 /// A sender who is known, and may use the route.
 pub struct Caller {

@@ -4,7 +4,7 @@ use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
 use crate::gateway::ReceiptStatus;
-use crate::verification::verify::{AttemptQuery, SealedAttempt};
+use crate::verification::{AttemptQuery, SealedAttempt};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -210,12 +210,12 @@ async fn summary(
         limit: usize::MAX,
         ..AttemptQuery::default()
     };
-    let summary = caller.done(caller.running.verifying.summary(wanted).await)?;
+    let [total, converted] = caller.done(caller.running.verifying.summary(wanted).await)?;
     Ok(Json(AttemptsSummary {
-        total_attempts: summary.total,
-        total_converted: summary.converted,
-        total_unconverted: summary.total.saturating_sub(summary.converted),
-        conversion_rate_percentage: percentage(summary.converted, summary.total),
+        total_attempts: total,
+        total_converted: converted,
+        total_unconverted: total.saturating_sub(converted),
+        conversion_rate_percentage: percentage(converted, total),
         url: caller.frame().url("/Attempts/Summary"),
     }))
 }

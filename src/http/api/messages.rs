@@ -8,8 +8,8 @@ use super::prelude::*;
 use crate::delivery::Carried;
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
-use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::BeginRequest;
+use crate::verification::BeginRequest;
+use crate::verification::{NumberKey, Outgoing};
 
 /// The lives that a code may have, in seconds.
 pub const LIFE: (u32, u32) = (30, 86_400);

@@ -25,7 +25,7 @@ use crate::http::error::Error;
 use crate::http::form::Form;
 use crate::http::request;
 use crate::http::values::{self, Url};
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 /// Items on a page if the request does not say.
 const USUAL_SIZE: u32 = 50;

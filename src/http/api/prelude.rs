@@ -19,4 +19,4 @@ pub use crate::http::values::{
 };
 pub use crate::registry::{self, Scope, Service};
 pub use crate::shard::LogRange;
-pub use crate::verification::numbers::Refusal;
+pub use crate::verification::Refusal;

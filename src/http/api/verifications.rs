@@ -7,8 +7,10 @@ use super::prelude::*;
 use crate::http::call::Origin;
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
 use crate::template::MessageStyle;
-use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{self, BeginRequest, CheckCode, SealedAttempt, Status, VerificationTarget};
+use crate::verification::{
+    self as verify, BeginRequest, CheckCode, SealedAttempt, Status, VerificationTarget,
+};
+use crate::verification::{NumberKey, Outgoing};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]

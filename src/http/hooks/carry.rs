@@ -13,8 +13,8 @@ use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::node::Running;
 use crate::registry::{Service, TextError};
 use crate::template::MessageStyle;
-use crate::verification::numbers::Outgoing;
-use crate::verification::verify::{self, BeginRequest};
+use crate::verification::Outgoing;
+use crate::verification::{self as verify, BeginRequest};
 
 /// The largest difference between the time of a signature and the clock, either way.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);

@@ -27,8 +27,8 @@ use super::pages::redirect;
 use super::request;
 use super::response::ResponseExt as _;
 use super::transport::Transport;
+use crate::verification::Refusal;
 use crate::verification::hosted::{Denied, SessionSecret};
-use crate::verification::numbers::Refusal;
 
 /// What a request below `/verify` asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -23,8 +23,8 @@ use crate::template::MessageStyle;
 use crate::verification::hosted::{
     Denied, HostedSession, MessageEnd, ReturnTarget, SESSION_LIFE, SessionSecret,
 };
-use crate::verification::numbers::{Outgoing, Refusal};
-use crate::verification::verify::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
+use crate::verification::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
+use crate::verification::{Outgoing, Refusal};
 
 /// A request from the browser that has the session.
 #[derive(Clone, Copy)]

@@ -18,8 +18,8 @@ use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, Servi
 use crate::limits::guard::operator::{masked, refusal_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
-use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{BeginRequest, Cleared, Erasure, NumberStatus};
+use crate::verification::{BeginRequest, Cleared, Erasure, NumberStatus};
+use crate::verification::{NumberKey, Outgoing};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};

@@ -23,7 +23,7 @@ use crate::http::response::{self, ResponseExt as _};
 use crate::http::{events, request, values};
 use crate::net::form_field;
 use crate::registry::Scope;
-use crate::verification::numbers::{Check, NumberKey};
+use crate::verification::{Check, NumberKey};
 
 /// Messages in one JSON answer.
 const IN_JSON: usize = 100;

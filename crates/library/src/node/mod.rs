@@ -42,7 +42,7 @@ pub enum StartError {
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
     #[error(transparent)]
-    Shards(#[from] crate::verification::numbers::ShardStartError),
+    Shards(#[from] crate::verification::ShardStartError),
     #[error(transparent)]
     Registry(#[from] crate::registry::OpenError),
     /// The account's credentials could not be read or kept.

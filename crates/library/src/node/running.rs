@@ -24,8 +24,8 @@ use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{Capacity, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
-use crate::verification::numbers::{Usage, record};
-use crate::verification::verify::{Verifier, VerifierDeps};
+use crate::verification::{Usage, record};
+use crate::verification::{Verifier, VerifierDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, network_transport};
 
 /// A wall clock that is behind the data directory by less than this is not reported: clocks of different machines, and
@@ -154,7 +154,7 @@ impl Running {
     pub fn reasons_against(&self) -> Vec<Unready> {
         let mut reasons: Vec<Unready> = Vec::new();
         reasons.extend(self.store.health().err().map(|why| Unready { part: "store", why }));
-        if !self.verifying.is_ready() {
+        if !self.shards.is_complete() {
             let why = "a shard has ended; restart the server".to_owned();
             reasons.push(Unready { part: "store", why });
         }
@@ -195,7 +195,7 @@ impl Running {
             is_ready: self.reasons_against().is_empty(),
             gateways: self.delivery.readings(),
             tables,
-            commands: self.verifying.commands(),
+            commands: self.verifying.limit.in_flight(),
             webhook_backlog: self.outbox.backlog(),
             store: self.store.sizes(),
             budgets,

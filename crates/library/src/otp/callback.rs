@@ -6,7 +6,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 
 use super::Otp;
 use crate::gateway::{CallbackKind, Receipt};
-use crate::verification::numbers::Refusal;
+use crate::verification::Refusal;
 
 impl Otp {
     /// Takes what Twilio reports of messages and calls, and answers what to reply. Mount it for `POST` of

@@ -15,7 +15,7 @@ use crate::limits::guard::Rule;
 use crate::node::{ReportReceiver, Running};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
-use crate::verification::numbers::{Check, NumberKey, Outgoing, Refusal, SendOutcome};
+use crate::verification::{Check, NumberKey, Outgoing, Refusal, SendOutcome};
 
 /// A handle on a running engine. Cheap to clone; all clones are one engine.
 ///

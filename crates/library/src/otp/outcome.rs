@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{Channel, NumberError, Timestamp, seconds_up};
-use crate::verification::numbers::{CheckOutcome, Refusal, Reply};
+use crate::verification::{CheckOutcome, Refusal, Reply};
 
 /// Why a send or a check did not end as hoped. The number is never in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

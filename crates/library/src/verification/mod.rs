@@ -1,12 +1,37 @@
-//! Verifications: a number proves that it belongs to the person who typed it.
+//! Verifications: a number proves that it belongs to the person who typed it. Twilio Verify's API knows them, the compatible
+//! routes, and the embedding program. This module is below the HTTP front end, and knows no HTTP statuses.
 //!
-//! * [`numbers`] decides whether a code may be sent and whether a submitted code is right.
-//! * [`verify`] knows verifications as Twilio Verify's API does: who may ask for what, and what is shown.
+//! * [`Verifier`] is the handle. `begin` has the ways to a message, `operator` what operators ask for.
+//! * [`command`] is one request about a number in its shard; [`send`] and [`check`] make its decisions with the engine.
+//! * [`in_flight`] bounds what is under way, and joins requests for one message.
 //! * [`hosted`] has the sessions of the hosted page.
 
+mod begin;
+pub mod check;
+pub mod command;
 pub mod hosted;
-pub mod numbers;
-pub mod verify;
+pub mod in_flight;
+mod model;
+mod operator;
+pub mod record;
+pub mod send;
 #[cfg(test)]
-#[path = "tests/world.rs"]
-pub(crate) mod world;
+mod tests;
+mod verifier;
+
+pub use self::check::End;
+pub use self::in_flight::Messages;
+pub use self::model::{
+    BeginRequest, CarriedMessage, CheckCode, CheckOutcome, Cleared, Erasure, LockedNumber, NumberStatus,
+    Refused, Reply, SealedAttempt, SendLimit, SendOutcome, Status, Verification, VerificationStatus,
+    VerificationSummary, VerificationTarget,
+};
+#[cfg(test)]
+pub(crate) use self::tests::world;
+pub use self::verifier::{Verifier, VerifierDeps};
+pub use crate::delivery::attempts::AttemptQuery;
+pub use crate::delivery::{Check, Failure, Outgoing};
+pub use crate::domain::NumberKey;
+pub use crate::engine::{Ending, SendOptions};
+pub use crate::registry::Policies;
+pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};

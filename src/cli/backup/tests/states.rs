@@ -25,9 +25,9 @@ use crate::registry::audit::Actor;
 use crate::registry::world::{World, given, number};
 use crate::shard::{Id, Refusal, Subject};
 use crate::template::MessageStyle;
+use crate::verification::NumberKey;
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
-use crate::verification::numbers::NumberKey;
-use crate::verification::numbers::record::states::kept_state;
+use crate::verification::record::states::kept_state;
 use crate::webhook::{Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.

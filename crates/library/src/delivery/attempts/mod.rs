@@ -2,7 +2,7 @@
 //!
 //! One record for each verification, with a row for each attempt, in the slot of its number, and in no other: an erasure
 //! and the attempts of one verification rest on that. It is written in the commit of the decision about the number.
-//! `numbers` makes the planned sends when their shard says that they are due. This module reads, lists and removes records.
+//! `verification` makes the planned sends when their shard says that they are due. This module reads, lists and removes records.
 
 mod list;
 mod log;

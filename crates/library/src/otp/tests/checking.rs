@@ -4,7 +4,7 @@ use super::world::{ANNA, World, secs};
 use crate::engine::CheckOutcome;
 use crate::otp::{NumberError, NumberProblem, Otp, OtpError, Refusal, Timestamp, Verified};
 use crate::registry::TestNumber;
-use crate::verification::numbers::Reply;
+use crate::verification::Reply;
 
 #[test]
 fn a_check_has_three_answers_and_the_reason_why_a_code_was_not_judged() {

@@ -24,7 +24,7 @@ use crate::registry::{
 use crate::shard::faulty_store::FaultyStore;
 use crate::shard::{Refusal, ShardDeps, Shards};
 use crate::template::Templates;
-use crate::verification::numbers::ShardStartError;
+use crate::verification::ShardStartError;
 
 #[cfg(test)]
 pub(crate) use crate::registry::service::blank;

@@ -19,10 +19,8 @@ use crate::registry::audit::{Actor, Author};
 use crate::registry::world::given;
 use crate::registry::{Service, WebhookFields};
 use crate::shard::tests::FaultyStore;
-use crate::verification::numbers::{NumberKey, Outgoing};
-use crate::verification::verify::{
-    BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget,
-};
+use crate::verification::{BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget};
+use crate::verification::{NumberKey, Outgoing};
 use crate::webhook::{Event, EventRecord};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);

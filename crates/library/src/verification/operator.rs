@@ -3,48 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use super::Verifier;
-use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
+use super::model::{Cleared, Erasure, LockedNumber, NumberStatus, Status, VerificationStatus};
+use super::{AttemptQuery, End, Ending, NumberKey, Refusal, Verifier};
+use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
-use crate::domain::{PhoneNumber, ServiceId, Timestamp};
-use crate::engine::{Ending, LockoutState, NumberState};
+use crate::domain::{PhoneNumber, ServiceId};
+use crate::engine::{LockoutState, NumberState};
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Scope, Service};
 use crate::shard::{Record as _, RecordKey, Subject, service_of};
-use crate::verification::numbers::{End, NumberKey, Refusal};
-use crate::verification::verify::{Erasure, NumberStatus, Status, VerificationStatus};
 use crate::webhook::EventRecord;
 
 /// Records that are read at once.
 const PAGE: usize = 512;
-
-/// A number that is locked out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LockedNumber {
-    /// Until when.
-    pub until: Timestamp,
-    /// Where it is locked out.
-    pub service: ServiceId,
-    pub number: PhoneNumber,
-    /// Consecutive wrong codes.
-    pub wrong_codes: u8,
-}
-
-crate::named! {
-    /// The state of a number before an operator cleared it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    pub enum Cleared {
-        /// The server had no record of it.
-        Unknown = "unknown",
-        /// There was a record, and no lockout.
-        NotLocked = "not locked",
-        /// A lockout or a wait after wrong codes has ended.
-        Locked = "locked",
-    }
-}
 
 impl Verifier {
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
@@ -87,55 +58,59 @@ impl Verifier {
         number: PhoneNumber,
         by: Author,
     ) -> Result<Erasure, Refusal> {
-        let mut erasure = Erasure::default();
-        match self.erase_into(of, number, by, &mut erasure).await {
+        let mut all = Erasure::default();
+        let erases = async {
+            let services = if let Some(of) = of {
+                self.registry.service_by_id(of).into_iter().collect()
+            } else {
+                // A batch in flight may bring the first record of the number.
+                self.shards.flush().await;
+                self.services_of(number).await?
+            };
+            // The tickets of attempts say what a budget may have been charged since the last write.
+            self.guard.flush().await;
+            for service in services {
+                self.erase_in(&service, number, &by, &mut all).await?;
+            }
+            // The cache of lookups knows the number too.
+            number.forget_lookup();
+            if of.is_none() {
+                all.has_erased |= self.guard.remove_safe_number(number, by).await?;
+                all.has_erased |= self.guard.erase(None, number).await?;
+            }
+            Ok(())
+        };
+        match erases.await {
             // A refusal says that nothing has happened.
-            Err(_) if erasure.has_erased => Err(Refusal::OutcomeUnknown),
-            end => end.map(|()| erasure),
+            Err(_) if all.has_erased => Err(Refusal::OutcomeUnknown),
+            end => end.map(|()| all),
         }
     }
 
-    async fn erase_into(
+    async fn erase_in(
         &self,
-        of: Option<ServiceId>,
+        service: &Service,
         number: PhoneNumber,
-        by: Author,
+        by: &Author,
         all: &mut Erasure,
     ) -> Result<(), Refusal> {
-        let services = if let Some(of) = of {
-            self.registry.service_by_id(of).into_iter().collect()
-        } else {
-            // A batch in flight may bring the first record of the number.
-            self.shards.flush().await;
-            self.services_of(number).await?
-        };
-        // The tickets of attempts say what a budget may have been charged since the last write.
-        self.guard.flush().await;
-        for service in services {
-            let erased = self.guard.erase(Some(service.id), number).await;
-            let mut was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
-            for key in NumberKey::all(service.id, number) {
-                all.has_erased |= was_erased;
-                // The last request writes the entry of the audit log.
-                let audited = (key == NumberKey::new(service.id, number)).then(|| {
-                    AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string())
-                });
-                let end = End { audited, was_erased, ..End::new(key, Ending::Erased) };
-                was_erased |= self.end_of(end).await?.outcome;
-                all.has_erased |= was_erased;
-                let lockout = self.lockout_of(key).await?;
-                all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
-            }
-            if was_erased {
-                all.services += 1;
-                tracing::info!(%number, service = service.name(), "number erased by operator");
-            }
+        let erased = self.guard.erase(Some(service.id), number).await;
+        let mut was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
+        for key in NumberKey::all(service.id, number) {
+            all.has_erased |= was_erased;
+            // The last request writes the entry of the audit log.
+            let audited = (key == NumberKey::new(service.id, number)).then(|| {
+                AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string())
+            });
+            let end = End { audited, was_erased, ..End::new(key, Ending::Erased) };
+            was_erased |= self.end_of(end).await?.outcome;
+            all.has_erased |= was_erased;
+            let lockout = self.lockout_of(key).await?;
+            all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
-        // The cache of lookups knows the number too.
-        number.forget_lookup();
-        if of.is_none() {
-            all.has_erased |= self.guard.remove_safe_number(number, by).await?;
-            all.has_erased |= self.guard.erase(None, number).await?;
+        if was_erased {
+            all.services += 1;
+            tracing::info!(%number, service = service.name(), "number erased by operator");
         }
         Ok(())
     }

@@ -9,9 +9,9 @@ use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
 use crate::domain::{AttemptId, Code, CodeLength, ServiceId};
 use crate::gateway::{CodeEnd, ErrorClass, Receipt, ReceiptStatus};
 use crate::shard::Record as _;
-use crate::verification::numbers::{Check, NumberKey, Outgoing};
-use crate::verification::verify::{Ending, Status, VerificationTarget};
 use crate::verification::world::{World, asking, asking_with, number};
+use crate::verification::{Check, NumberKey, Outgoing};
+use crate::verification::{Ending, Status, VerificationTarget};
 use crate::webhook::{Event, EventRecord};
 
 const SECOND: Duration = Duration::from_secs(1);

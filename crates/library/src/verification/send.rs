@@ -2,8 +2,8 @@
 
 use rand::Rng as _;
 
-use super::decision::{Decision, Next};
-use super::reply::{Reply, SendOutcome, VerificationSummary};
+use super::command::{Decision, Next};
+use super::model::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
@@ -11,7 +11,7 @@ use crate::engine::{
     self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendPermit, SendResult,
     SettleOutcome, Verification, VerificationOptions,
 };
-use crate::limits::guard::{ClientSignals, GuardNews, GuardRefusal, Rule, VerifiedNumber};
+use crate::limits::guard::{GuardNews, GuardRefusal, Rule, VerifiedNumber};
 use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
@@ -130,11 +130,15 @@ fn permitted(
     }
     let (begins, repeated) = (begins(&permit, now), Vec::new());
     let permitted = Permitted { permit, begins, log, first_attempt, repeated, follow_up: None, asked };
-    Next::Deliver(None, permitted)
+    Next::Deliver(permitted)
 }
 
-/// Decides a planned message that is due.
-pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Result<Next, Refusal> {
+/// Decides a planned message that is due, and makes it of its plan.
+pub(super) fn resume(
+    decision: &mut Decision<'_, '_>,
+    log: AttemptLogKey,
+    outgoing: &mut Outgoing,
+) -> Result<Next, Refusal> {
     let nothing_due = Next::Sent(Ok(Reply::new(SendOutcome::GatewayFailed, decision.now, None)));
     let record: Option<AttemptLog> = decision.view.get(log.id());
     let due = record.and_then(|record| Some((record.plan.clone()?, record)));
@@ -163,16 +167,10 @@ pub(super) fn resume(decision: &mut Decision<'_, '_>, log: AttemptLogKey) -> Res
     let repeated = record.repeated_by(&follow_up);
     let network = record.taken.iter().rev().find_map(|ticket| ticket.client);
     let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
-    let outgoing = Outgoing {
-        channel: Some(follow_up.channel),
-        client: ClientSignals { network, ..ClientSignals::default() },
-        allowance: follow_up.allowance.clone(),
-        style,
-        ..Outgoing::new(decision.key)
-    };
+    (outgoing.channel, outgoing.style) = (Some(follow_up.channel), style);
+    (outgoing.client.network, outgoing.allowance) = (network, follow_up.allowance.clone());
     let follow_up = Some(follow_up);
-    let permitted = Permitted { permit, begins: false, log, first_attempt, repeated, follow_up, asked };
-    Ok(Next::Deliver(Some(Box::new(outgoing)), permitted))
+    Ok(Next::Deliver(Permitted { permit, begins: false, log, first_attempt, repeated, follow_up, asked }))
 }
 
 /// Settles a send with its result.

@@ -17,9 +17,9 @@ use crate::limits::guard::{
 use crate::shard::tests::StoreFault;
 use crate::shard::{Record as _, Subject};
 use crate::store::StoreLimits;
-use crate::verification::numbers::{NumberKey, Outgoing, SendOutcome};
-use crate::verification::verify::{Ending, Refused, Verification, VerificationTarget};
 use crate::verification::world::{START, World, asking, asking_with, number};
+use crate::verification::{Ending, Refused, Verification, VerificationTarget};
+use crate::verification::{NumberKey, Outgoing, SendOutcome};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -331,7 +331,7 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
 async fn an_entry_does_not_fail_with_changes_of_other_records() {
     let world = paid(GuardSettings::default()).await;
     world.store.limit(StoreLimits { records_per_batch: 1, ..StoreLimits::NONE });
-    let slots = SlotHash::new(world.verifying.server_key());
+    let slots = SlotHash::new(&world.verifying.deps.key);
     let slot_of = |key: &Key| Subject::of_name(&(*key, true), &slots).slot;
     let countries = ["DE", "FR", "IT", "ES", "GB", "US", "CA", "BR"].into_iter().filter_map(Region::parse);
     let keys = countries.map(|country| Key::new(None, Dimension::Country(Some(country))));

@@ -10,10 +10,10 @@ use crate::gateway::ErrorClass;
 use crate::limits::keys::MOST_RECORDS;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Refusal};
-use crate::verification::verify::{
+use crate::verification::world::{World, asking, asking_once, number};
+use crate::verification::{
     BeginRequest, CheckCode, Ending, Refused, Status, Verification, VerificationTarget,
 };
-use crate::verification::world::{World, asking, asking_once, number};
 
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {

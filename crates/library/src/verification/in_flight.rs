@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use zeroize::Zeroizing;
 
-use super::reply::{Reply, SendOutcome};
+use super::model::{Reply, SendOutcome};
 use crate::delivery::Outgoing;
 use crate::domain::{Channel, NumberKey, ServiceId};
 use crate::engine::SendOptions;
@@ -129,13 +129,7 @@ impl<T> Responder<T> {
 pub struct Messages {
     /// Requests for messages to one number that may wait for answers.
     most: usize,
-    sending: Mutex<HashMap<NumberKey, Vec<Arc<Message>>>>,
-}
-
-struct Message {
-    key: NumberKey,
-    content: Content,
-    answer: Answer,
+    sending: Mutex<HashMap<NumberKey, Vec<(Content, Answer)>>>,
 }
 
 /// Everything about a message that its recipient can notice, whether the guard may refuse it, and the rate limits that it
@@ -151,7 +145,8 @@ pub type Answer = Shared<PendingReply<Reply<SendOutcome>>>;
 /// The first request for a message. When it is dropped, a further one sends another message.
 pub struct FirstRequest {
     messages: Arc<Messages>,
-    message: Arc<Message>,
+    key: NumberKey,
+    answer: Answer,
 }
 
 fn content_of(outgoing: &Outgoing) -> Content {
@@ -180,30 +175,29 @@ impl Messages {
         let (key, content) = (outgoing.key, content_of(outgoing));
         let mut sending = self.sending.lock();
         let messages = sending.entry(key).or_default();
-        // The message itself holds its answer, and each request that waits for it.
-        let asked = messages.iter().map(|message| message.answer.strong_count().unwrap_or(1));
-        if asked.sum::<usize>().saturating_sub(messages.len()) >= self.most {
+        // The list and the first request hold an answer, and each request that waits for it.
+        let asked = messages.iter().map(|(_, answer)| answer.strong_count().unwrap_or(2).saturating_sub(2));
+        if asked.sum::<usize>() >= self.most {
             return Err(Refusal::NumberBusy);
         }
-        let is_same = |message: &&Arc<Message>| content.is_some() && message.content == content;
-        if let Some(message) = messages.iter().find(is_same) {
-            return Ok((None, message.answer.clone()));
+        let same = messages.iter().find(|(other, _)| content.is_some() && *other == content);
+        if let Some((_, answer)) = same {
+            return Ok((None, answer.clone()));
         }
-        let message = Arc::new(Message { key, content, answer: answer.shared() });
-        messages.push(Arc::clone(&message));
-        let answer = message.answer.clone();
-        Ok((Some(FirstRequest { messages: Arc::clone(self), message }), answer))
+        let answer = answer.shared();
+        messages.push((content, answer.clone()));
+        let first = FirstRequest { messages: Arc::clone(self), key, answer: answer.clone() };
+        Ok((Some(first), answer))
     }
 }
 
 impl Drop for FirstRequest {
     fn drop(&mut self) {
-        let Self { messages, message } = self;
-        let mut sending = messages.sending.lock();
-        if let Some(messages) = sending.get_mut(&message.key) {
-            messages.retain(|other| !Arc::ptr_eq(other, message));
+        let mut sending = self.messages.sending.lock();
+        if let Some(messages) = sending.get_mut(&self.key) {
+            messages.retain(|(_, answer)| !answer.ptr_eq(&self.answer));
             if messages.is_empty() {
-                sending.remove(&message.key);
+                sending.remove(&self.key);
             }
         }
     }

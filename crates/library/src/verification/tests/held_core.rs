@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::world::{CHECK_BUDGET, World, accepted, held, number, wrong};
+use super::shard::{CHECK_BUDGET, World, accepted, held, number, wrong};
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{Channel, GatewayName, Held};
 use crate::engine::{CheckResult, Ending, PossiblySent, SendResult};
-use crate::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
+use crate::verification::{CheckOutcome, Refusal, SendOutcome};
 
 #[test]
 fn no_gateway_is_asked_before_the_attempt_is_durable() {

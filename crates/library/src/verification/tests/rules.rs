@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::domain::{Channel, Code, NumberKey, ServiceId};
 use crate::registry::world::given;
-use crate::verification::numbers::{Check, Outgoing};
-use crate::verification::verify::{CheckCode, Ending, Refused, Status, VerificationTarget};
 use crate::verification::world::{START, World, asking, number};
+use crate::verification::{Check, Outgoing};
+use crate::verification::{CheckCode, Ending, Refused, Status, VerificationTarget};
 
 async fn change(world: &World, members: Value) {
     world.registry.update_service(world.service.sid, given(members)).await.expect("changed");

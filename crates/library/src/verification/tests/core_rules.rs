@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::world::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
+use super::shard::{COMMANDS_PER_NUMBER, World, accepted, number, wrong};
 use crate::delivery::Failure;
 use crate::domain::{Code, CodeLength, Timestamp};
 use crate::engine::{Ending, PossiblySent, SendResult};
 use crate::limits::guard::{GuardRefusal, Rule};
 use crate::store::StoreError;
-use crate::verification::numbers::{CheckOutcome, Refusal, Reply, SendOutcome};
+use crate::verification::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 #[test]
 fn commands_of_one_number_are_decided_in_order_and_written_once() {

@@ -27,10 +27,10 @@ use crate::shard::{
 };
 use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
-use crate::verification::numbers::check::End;
-use crate::verification::numbers::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task};
-use crate::verification::numbers::in_flight::{CommandLimit, PendingReply, Responder};
-use crate::verification::numbers::{CheckOutcome, Policies, Refusal, Reply, SendOutcome};
+use crate::verification::End;
+use crate::verification::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task};
+use crate::verification::in_flight::{CommandLimit, PendingReply, Responder};
+use crate::verification::{CheckOutcome, Policies, Refusal, Reply, SendOutcome};
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
 /// The longest duration of a check at a gateway.
@@ -157,15 +157,15 @@ impl World {
         (responder, Awaited(pending))
     }
 
-    fn submit(&mut self, key: NumberKey, request: Request) {
-        let command = NumberCommand::new(key, request, Arc::clone(&self.deps));
+    fn submit(&mut self, request: Request) {
+        let command = NumberCommand::new(request, Arc::clone(&self.deps));
         self.core.submit(command.into(), self.now);
     }
 
     pub fn sends(&mut self, key: NumberKey) -> Awaited<Reply<SendOutcome>> {
         let (responder, awaited) = self.responder();
         let outgoing = Box::new(Outgoing { allowance: taken(), ..Outgoing::new(key) });
-        self.submit(key, Request::Send(outgoing, responder));
+        self.submit(Request::Send(outgoing, None, responder));
         awaited
     }
 
@@ -179,7 +179,7 @@ impl World {
     pub fn checks(&mut self, key: NumberKey, code: Option<Code>) -> Awaited<Reply<CheckOutcome>> {
         let (responder, awaited) = self.responder();
         let check = Check::new(key, code);
-        self.submit(key, Request::Check(check, responder));
+        self.submit(Request::Check(check, responder));
         awaited
     }
 
@@ -194,7 +194,7 @@ impl World {
 
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::End(End::new(key, ending), responder));
+        self.submit(Request::End(End::new(key, ending), responder));
         awaited
     }
 
@@ -260,7 +260,6 @@ impl World {
     }
 
     pub fn settles_with(&mut self, sending: Sending, result: SendResult, reason: Option<Failure>) {
-        let key = sending.outgoing.key;
         let allowance = if result.may_still_arrive() {
             TakenAllowance { tickets: None, ..TakenAllowance::default() }
         } else {
@@ -268,16 +267,16 @@ impl World {
         };
         let delivered =
             Delivered { result, attempts: Vec::new(), plan: PlanChange::Keep, reason, allowance, parts: 1 };
-        self.submit(key, Request::Settle(sending, delivered));
+        self.submit(Request::Settle(sending, delivered));
     }
 
     /// No gateway has taken the message, which is to be sent later.
     pub fn postpones(&mut self, sending: Sending) {
-        let (key, follow_up) = (sending.outgoing.key, self.follow_up());
+        let follow_up = self.follow_up();
         let result = SendResult::Postponed { message_id: "later".to_owned(), may_have_been_sent: None };
         let (allowance, plan) = (follow_up.allowance.clone(), PlanChange::Set(follow_up));
         let delivered = Delivered { result, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
-        self.submit(key, Request::Settle(sending, delivered));
+        self.submit(Request::Settle(sending, delivered));
     }
 
     /// A retry that is due.
@@ -352,7 +351,7 @@ impl World {
     }
 
     fn settles_check(&mut self, asking: Asking, result: Result<CheckResult, Refusal>) {
-        self.submit(asking.check.key, Request::SettleCheck(asking, result));
+        self.submit(Request::SettleCheck(asking, result));
     }
 
     /// A whole check, with its commits. With an error this node may not ask the gateway.
@@ -388,7 +387,8 @@ impl World {
     pub fn resumes(&mut self, key: NumberKey, salt: Salt) -> Awaited<Reply<SendOutcome>> {
         self.plans(key, salt);
         let (responder, awaited) = self.responder();
-        self.submit(key, Request::Resume(self.log_key(key, salt), responder));
+        let planned = Box::new(Outgoing::new(key));
+        self.submit(Request::Send(planned, Some(self.log_key(key, salt)), responder));
         awaited
     }
 

@@ -1,8 +1,8 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
-use super::world::{World, accepted, held, number};
+use super::shard::{World, accepted, held, number};
 use crate::engine::{Ending, Salt, SendResult};
-use crate::verification::numbers::{CheckOutcome, Refusal, SendOutcome};
+use crate::verification::{CheckOutcome, Refusal, SendOutcome};
 
 #[test]
 fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {

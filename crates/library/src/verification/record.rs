@@ -1,9 +1,10 @@
 //! The record of a number, its key, and the limits on such records.
 
 #[cfg(any(test, feature = "testing"))]
-#[path = "record/tests/states.rs"]
+#[path = "tests/states.rs"]
 pub mod states;
 #[cfg(test)]
+#[path = "tests/record.rs"]
 mod tests;
 
 use std::sync::Arc;

@@ -11,9 +11,9 @@ use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Mode;
 use crate::registry::{TestNumber, gateway_sid};
-use crate::verification::numbers::Refusal;
-use crate::verification::verify::{AttemptQuery, Refused, Status, VerificationTarget};
+use crate::verification::Refusal;
 use crate::verification::world::{START, World, asking, asking_with, number};
+use crate::verification::{AttemptQuery, Refused, Status, VerificationTarget};
 
 #[tokio::test]
 async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {

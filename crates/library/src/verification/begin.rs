@@ -1,27 +1,26 @@
-//! Beginnings of verifications, and their further messages.
+//! Ways to a message: a verification begins or goes on, and a code of another system is carried. What is being sent already
+//! answers further requests for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Verifier;
+use super::command::Request;
+use super::in_flight::{Answer, Responder};
+use super::model::{
+    BeginRequest, CarriedMessage, Refused, Reply, SendLimit, SendOutcome, Status, Verification,
+    VerificationSummary, VerificationTarget,
+};
+use super::send::unsent;
+use super::{Failure, NumberKey, Outgoing, Refusal, Verifier};
 use crate::delivery::SendStatus;
-use crate::delivery::attempts::{AttemptLog, VerifyStatus};
-use crate::domain::{AttemptId, Channel, PhoneNumber, mask_number};
+use crate::delivery::attempts::VerifyStatus;
+use crate::domain::{AttemptId, Channel, Code, NumberType, PhoneNumber, mask_number};
 use crate::engine::SendOptions;
-use crate::limits::guard::{Charge, ClientSignals, Rule};
-use crate::limits::keys::{Earlier, KeyedRequest};
+use crate::limits::guard::{Charge, GuardRefusal, Rule};
+use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest};
+use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::{Service, TextOptions};
 use crate::template::Wording;
-use crate::verification::numbers::{
-    Failure, NumberKey, Outgoing, Refusal, Reply, SendLimit, SendOutcome, VerificationSummary,
-};
-use crate::verification::verify::{
-    BeginRequest, CarriedMessage, Refused, Status, Verification, VerificationTarget,
-};
-
-/// Characters of a value for a rate limit.
-const LONGEST_VALUE: usize = 255;
-/// Rate limits that one request may name.
-const MOST_LIMITS: usize = 10;
 
 impl Verifier {
     /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
@@ -31,7 +30,7 @@ impl Verifier {
         let service = &*self.service(service)?;
         let code = begin.message.supplied_code.clone();
         let (key, id) = (self.key(service, number), begin.idempotency_key.as_deref());
-        let keyed = id.map(|id| self.keyed(key, id, begin.fingerprint, code.as_ref())).transpose()?;
+        let keyed = id.map(|id| self.keyed(key, id, begin.fingerprint, code.as_ref()));
         let limits = self.charges(service, &begin)?;
         if !key.is_test && !self.registry.accepts(number) {
             return Err(unknown_number());
@@ -73,27 +72,23 @@ impl Verifier {
         outgoing.keyed = Some(self.deps.keys.of_carried(service.id, to, &code));
         (outgoing.options, outgoing.has_limits) = (Some(SendOptions { life, length }), true);
         outgoing.key.is_carried = true;
-        // The attempt that a gateway accepted.
-        let accepted = |verification, log: Option<AttemptLog>| {
-            let rows = log.map(|log| log.rows).unwrap_or_default();
-            let row = rows.into_iter().rfind(|row| row.status == SendStatus::Sent)?;
-            let key = self.log_key(service.id, to, verification);
-            Some(self.sealer.attempt(&AttemptId { key, attempt: row.number }))
-        };
         let mut reply = self.send(Box::new(outgoing)).await?;
-        match (reply.earlier.take(), &reply.outcome, reply.reason) {
-            (Some(Earlier::Same(KeyedRequest { verification, at, .. })), ..) => {
-                let log = self.log_of(key, verification).await?;
-                Ok(carried(accepted(verification, log), at, true))
+        let (verification, log, at, is_repeated) = match reply.earlier.take() {
+            Some(Earlier::Same(KeyedRequest { verification, at, .. })) => {
+                (verification, self.log_of(key, verification).await?, at, true)
             }
-            (Some(Earlier::Other), ..) => Err(Refused::Concurrent),
-            (None, SendOutcome::Sent { .. }, _) => {
-                let id = reply.verification.map_or(0, |verification| verification.id);
-                Ok(carried(accepted(id, reply.attempts), reply.at, false))
+            Some(Earlier::Other) => return Err(Refused::Concurrent),
+            None if reply.reason == Some(Failure::NoLongerUsable) => return Err(Refused::Replaced),
+            None => {
+                let (log, at) = (reply.attempts.take(), reply.at);
+                (begun(reply, to, true)?.id, log, at, false)
             }
-            (None, _, Some(Failure::NoLongerUsable)) => Err(Refused::Replaced),
-            (None, ..) => Err(begun(reply, to, true).err().unwrap_or(Refused::GatewayFailed)),
-        }
+        };
+        // The attempt that a gateway accepted.
+        let row = log.and_then(|log| log.rows.into_iter().rfind(|row| row.status == SendStatus::Sent));
+        let key = self.log_key(service.id, to, verification);
+        let sid = row.map(|row| self.sealer.attempt(&AttemptId { key, attempt: row.number }));
+        Ok(carried(sid, at, is_repeated))
     }
 
     /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
@@ -146,27 +141,19 @@ impl Verifier {
         };
         style.locale = locale;
         message.channel = Some(channel);
-        message.client =
-            ClientSignals { refuses_landlines: service.settings.skip_sms_to_landlines, ..message.client };
+        message.client.refuses_landlines = service.settings.skip_sms_to_landlines;
         Ok(message)
     }
 
     /// What the request is charged by the rate limits that it names.
     fn charges(&self, service: &Service, begin: &BeginRequest) -> Result<Vec<Charge>, Refused> {
-        let invalid = |why: String| Refused::Invalid(format!("RateLimits: {why}"));
-        if begin.rate_limits.len() > MOST_LIMITS {
-            return Err(invalid(format!("a request names more than {MOST_LIMITS} rate limits")));
-        }
         let mut charges = Vec::new();
         for (name, value) in &begin.rate_limits {
             let limit = service.rate_limits.iter().find(|limit| limit.unique_name == *name);
-            let limit = limit
-                .ok_or_else(|| invalid(format!("this service has no rate limit {:?}", mask_number(name))))?;
-            if value.chars().count() > LONGEST_VALUE {
-                return Err(invalid(format!(
-                    "a value for a rate limit is longer than {LONGEST_VALUE} characters"
-                )));
-            }
+            let limit = limit.ok_or_else(|| {
+                let name = mask_number(name);
+                Refused::Invalid(format!("RateLimits: this service has no rate limit {name:?}"))
+            })?;
             charges.extend(limit.buckets.iter().map(|bucket| {
                 let key = self.guard.digester.limit(service.id, &limit.sid, &bucket.sid, value);
                 let length = Duration::from_secs(u64::from(bucket.interval.max(1)));
@@ -174,6 +161,115 @@ impl Verifier {
             }));
         }
         Ok(charges)
+    }
+}
+
+impl Verifier {
+    /// Sends a code and waits until a gateway has accepted it. The command is carried out even if the caller goes away. While
+    /// the same message is being sent, nothing more is: the caller gets the answer to the first request.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn send(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
+        self.set_test(&mut outgoing);
+        let key = outgoing.key;
+        let (responder, pending) = Responder::new(self.limit.acquire(key.service, true)?);
+        let channel = *outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
+        let (first, answer) = self.messages.ask(&outgoing, pending)?;
+        let Some(first) = first else {
+            let answer = self.join(&outgoing, answer).await;
+            drop(responder);
+            return answer;
+        };
+        let responder = responder.of(first);
+        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
+            responder.send(Err(Refusal::SendsOverloaded));
+        } else if let Err(refusal) = self.asks(&mut outgoing) {
+            responder.send(Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)));
+        } else {
+            self.submit(Request::Send(outgoing, None, responder));
+        }
+        answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    /// A test number gets no message, and counts for no rate limit. Its code is known, and expires with the test number at
+    /// the latest.
+    fn set_test(&self, outgoing: &mut Outgoing) {
+        let service = self.registry.service_by_id(outgoing.key.service);
+        let test = service.as_deref().and_then(|of| Some((of, self.test(of, outgoing.key.number)?)));
+        let Some((service, test)) = test else { return };
+        let SendOptions { life, length } = service.settings.policy().code;
+        let life = life.min(test.expires.since(self.now()));
+        outgoing.options = Some(SendOptions { life, length });
+        outgoing.supplied_code = Code::parse(&test.code);
+        (outgoing.has_limits, outgoing.key.is_test) = (true, true);
+        outgoing.limits.clear();
+    }
+
+    /// Waits for the answer to the first request for a message, and remembers the key of this one.
+    async fn join(&self, outgoing: &Outgoing, answer: Answer) -> Result<Reply<SendOutcome>, Refusal> {
+        let (recipient, shards) = (outgoing.key, &self.shards);
+        let joined = unsent(recipient, outgoing.channel(), SendEnd::Joined);
+        self.deps.metrics.count(&Fact::Send(joined));
+        let (subject, service) = (self.deps.subject(&recipient), recipient.service);
+        if let Some(request) = outgoing.keyed {
+            let capacity = Arc::clone(&self.deps.keys.capacity);
+            // Without room the request is refused now: later its message would have left.
+            let has_room = shards.decide(subject, move |view| match request.earlier(view) {
+                Some(_) => Ok(()),
+                None => capacity.make_room::<KeyedRequest>(service, view),
+            });
+            has_room.await.unwrap_or(Err(Refusal::Stopping))?;
+        }
+        let mut reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        let is_sent = matches!(reply.outcome, SendOutcome::Sent { .. });
+        let is_known = is_sent || reply.may_have_been_sent && outgoing.carried.is_none();
+        if let Some((request, of)) = outgoing.keyed.zip(reply.verification.filter(|_| is_known)) {
+            let until = of.expires.plus(KEPT_BEYOND);
+            let remembered = shards.decide(subject, move |view| {
+                let earlier = request.earlier(view);
+                if earlier.is_none() {
+                    request.remember((of.id, of.details.channel), until, None, view);
+                }
+                // A repetition of the first request.
+                Ok::<_, Refusal>(earlier.filter(|earlier| *earlier == Earlier::Other))
+            });
+            // The message has left.
+            reply.earlier = remembered.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
+        }
+        Ok(reply)
+    }
+
+    /// Prepares what the decision asks the guard. A call may replace a text message to a landline.
+    fn asks(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
+        let (NumberKey { service, number, is_test, .. }, client) = (outgoing.key, outgoing.client);
+        outgoing.allowance.exemption = client.exemption;
+        if is_test {
+            return Ok(());
+        }
+        let guard = &self.guard;
+        let mut signals = guard.signals(client, service, number, outgoing.channel());
+        let is_landline = signals.number_type == NumberType::Landline;
+        if is_landline && client.refuses_landlines && signals.channel == Channel::Sms {
+            let refusal = GuardRefusal { rule: Rule::Landline, until: None };
+            guard.refused(outgoing.key, signals.channel, refusal);
+            return Err(refusal);
+        }
+        if guard.refuses_landline(&signals) && self.delivery.calls_instead(service, number) {
+            signals.channel = Channel::Call;
+        }
+        outgoing.channel = Some(signals.channel);
+        let parts = if guard.counts_parts(service) { self.parts(outgoing, signals.channel) } else { 1 };
+        outgoing.asks = Some((signals, parts));
+        Ok(())
+    }
+
+    /// The parts of a message that its provider asks money for. All codes of one length make the same number of them.
+    fn parts(&self, outgoing: &Outgoing, channel: Channel) -> u32 {
+        let options = outgoing.options.unwrap_or_else(|| self.deps.policies.of(outgoing.key.service).code);
+        let any_code = Code::from_value(0, options.length);
+        let code = outgoing.supplied_code.as_ref().unwrap_or(&any_code);
+        self.delivery.parts(outgoing, channel, code, options.life)
     }
 }
 

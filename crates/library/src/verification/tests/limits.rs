@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::domain::PhoneNumber;
 use crate::gateway::ErrorClass;
-use crate::verification::verify::{BeginRequest, Refused};
 use crate::verification::world::{World, asking, number};
+use crate::verification::{BeginRequest, Refused};
 
 async fn limited(settings: Value) -> World {
     let world = World::with(settings).await;

@@ -1,7 +1,7 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::decision::{Asking, Decision, Next};
-use super::reply::{Reply, VerificationSummary};
+use super::command::{Asking, Decision, Next};
+use super::model::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};
 use crate::domain::{Channel, NumberKey};
@@ -10,7 +10,7 @@ use crate::engine::{
     Verification, VerificationDetails, VerificationName,
 };
 use crate::gateway::CodeEnd;
-use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer};
+use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer, Earlier, KeyedRequest};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
 use crate::shard::Refusal;
@@ -40,8 +40,16 @@ impl End {
 /// Decides a submitted code.
 pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Next, Refusal> {
     if let Some(earlier) = check.keyed.and_then(|keyed| keyed.earlier(decision.view)) {
-        let reply = Reply::new(CheckOutcome::NotFound, decision.now, None);
-        return Ok(Next::Checked(Ok(Reply { earlier: Some(earlier), ..reply })));
+        let reply = match &earlier {
+            Earlier::Same(
+                known @ KeyedRequest { answer: Some(CheckAnswer { outcome, begun, last_send }), .. },
+            ) => {
+                let summary = VerificationSummary::remembered(known, *begun, *last_send, known.at);
+                Reply::new(*outcome, known.at, Some(summary))
+            }
+            _ => Reply { earlier: Some(earlier), ..Reply::new(CheckOutcome::NotFound, decision.now, None) },
+        };
+        return Ok(Next::Checked(Ok(reply)));
     }
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };

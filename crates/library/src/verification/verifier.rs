@@ -1,10 +1,6 @@
-//! Serves verifications: brings the services' rules, the rate limits, the shards and the webhooks together.
+//! The handle on verifications: brings the services' rules, the rate limits, the shards and the webhooks together.
 
-mod begin;
-mod operator;
-mod send;
-#[cfg(test)]
-mod tests;
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
@@ -13,33 +9,28 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::{
-    AttemptQuery, CheckCode, Refused, SealedAttempt, Status, Summary, Verification, VerificationTarget,
+use super::command::{NumberCommand, NumberDeps, Request, with_gateways};
+use super::in_flight::{CommandLimit, Messages, Responder};
+use super::model::{
+    CheckCode, CheckOutcome, Refused, Reply, SealedAttempt, Status, Verification, VerificationSummary,
+    VerificationTarget,
 };
+use super::{AttemptQuery, Check, End, Ending, NumberKey, Outgoing, Policies, Refusal};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{
-    Ending, LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName,
-    request_fingerprint,
+    LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName, request_fingerprint,
 };
 use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
-use crate::limits::keys::{CheckAnswer, Earlier, IdempotencyKeys, KeyedRequest, LONGEST_KEY, RequestKey};
+use crate::limits::keys::{IdempotencyKeys, RequestKey};
 use crate::observe::metrics::Fact;
 use crate::registry::audit::{Action, AuditEntry, Author};
-use crate::registry::{Policies, Registry, Service, TestNumber};
+use crate::registry::{Registry, Service, TestNumber};
 use crate::shard::{Capacity, LogPart, Shards, Subject, Transaction};
-use crate::verification::numbers::command::{NumberCommand, NumberDeps, Request};
-use crate::verification::numbers::deliver::with_gateways;
-use crate::verification::numbers::in_flight::{CommandLimit, Responder};
-use crate::verification::numbers::{
-    Check, CheckOutcome, End, Messages, NumberKey, Refusal, Reply, VerificationSummary,
-};
 use crate::webhook::Outbox;
-
-pub use operator::{Cleared, LockedNumber};
 
 /// The dependencies of a [`Verifier`].
 pub struct VerifierDeps {
@@ -69,15 +60,16 @@ pub struct VerifierDeps {
 pub struct Verifier(Arc<Inner>);
 
 pub struct Inner {
-    shards: Shards,
-    deps: Arc<NumberDeps>,
-    guard: PumpingGuard,
-    registry: Registry,
-    sealer: Sealer,
+    pub(super) shards: Shards,
+    pub(super) deps: Arc<NumberDeps>,
+    pub(super) guard: PumpingGuard,
+    pub(super) registry: Registry,
+    pub(super) sealer: Sealer,
     pub attempts: Attempts,
     pub delivery: Arc<Delivery>,
-    limit: Arc<CommandLimit>,
-    messages: Arc<Messages>,
+    /// The commands that have no reply yet.
+    pub limit: Arc<CommandLimit>,
+    pub(super) messages: Arc<Messages>,
     /// For planned sends at once.
     room: Arc<Semaphore>,
 }
@@ -102,33 +94,22 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Verifier {
     /// Makes planned sends until it is stopped, or the last handle is dropped. Needs a tokio runtime.
-    pub fn new(deps: VerifierDeps) -> Self {
-        let VerifierDeps {
-            shards,
-            numbers,
-            attempts,
-            delivery,
-            guard,
-            registry,
-            policies,
-            server_key,
-            bounds,
-            events,
-        } = deps;
+    pub fn new(given: VerifierDeps) -> Self {
+        let VerifierDeps { shards, attempts, delivery, guard, registry, server_key, bounds, .. } = given;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
         let sealer = Sealer::new(&server_key);
         let deps = Arc::new(NumberDeps {
-            policies,
+            policies: given.policies,
             slots: SlotHash::new(&server_key),
             keys: IdempotencyKeys::following(&shards, &server_key),
             key: server_key,
-            numbers,
+            numbers: given.numbers,
             send_budget,
             check_budget: send_budget,
             attempt_log: attempts.settings,
             tells_ends: delivery.wants_code_ends(),
-            events: Some(events),
+            events: Some(given.events),
             guard: Some(guard.clone()),
             metrics: Arc::clone(shards.metrics()),
             outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
@@ -151,11 +132,6 @@ impl Verifier {
         self.limit.stop().await;
     }
 
-    /// The key from which codes are derived.
-    pub fn server_key(&self) -> &ServerKey {
-        &self.deps.key
-    }
-
     /// The time of decisions.
     pub fn now(&self) -> Timestamp {
         self.shards.clock().now()
@@ -167,29 +143,20 @@ impl Verifier {
         [numbers, test_numbers, &self.deps.keys.capacity]
     }
 
-    /// Commands that have no reply yet.
-    pub fn commands(&self) -> usize {
-        self.limit.in_flight()
-    }
-
-    /// Returns `true` if every shard is running, for `/readyz`.
-    pub fn is_ready(&self) -> bool {
-        self.shards.is_complete()
-    }
-
     /// Submits a command to the number's shard and waits for the reply. It is carried out even if the caller goes away.
     async fn command<T>(
         &self,
-        key: NumberKey,
+        service: ServiceId,
+        is_send: bool,
         request: impl FnOnce(Responder<T>) -> Request,
     ) -> Result<T, Refusal> {
-        let (responder, pending) = Responder::new(self.limit.acquire(key.service, false)?);
-        self.submit(key, request(responder));
+        let (responder, pending) = Responder::new(self.limit.acquire(service, is_send)?);
+        self.submit(request(responder));
         pending.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
-    fn submit(&self, key: NumberKey, request: Request) {
-        self.shards.submit(NumberCommand::new(key, request, Arc::clone(&self.deps)));
+    pub(super) fn submit(&self, request: Request) {
+        self.shards.submit(NumberCommand::new(request, Arc::clone(&self.deps)));
     }
 
     /// Makes the planned send of a record, unless it is not due any more.
@@ -198,14 +165,12 @@ impl Verifier {
     /// [`Refusal`]: nothing was sent, and the code may still be usable.
     async fn resume(&self, log: AttemptLogKey) -> Result<(), Refusal> {
         let Some(found) = self.attempts.log(log).await? else { return Ok(()) };
-        let (responder, pending) = Responder::new(self.limit.acquire(log.service, true)?);
-        self.submit(NumberKey::new(log.service, found.number), Request::Resume(log, responder));
+        let planned = Box::new(Outgoing::new(NumberKey::new(log.service, found.number)));
+        let request = |responder| Request::Send(planned, Some(log), responder);
         // If the decision panics, it is due again after a restart, unless the send had begun.
-        match pending.await {
-            Ok(Err(refusal @ (Refusal::NumberBusy | Refusal::StoreUnavailable | Refusal::Stopping))) => {
-                Err(refusal)
-            }
-            _ => Ok(()),
+        match self.command(log.service, true, request).await {
+            Ok(_) | Err(Refusal::OutcomeUnknown | Refusal::SendsOverloaded) => Ok(()),
+            Err(refusal) => Err(refusal),
         }
     }
 }
@@ -289,12 +254,12 @@ impl Verifier {
         Ok(outcome == ReceiptOutcome::Early)
     }
 
-    fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
+    pub(super) fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {
         self.registry.service_by_id(id).ok_or(Refused::NotFound)
     }
 
     /// The number of a request, and the verification that it names, if any.
-    fn resolve(
+    pub(super) fn resolve(
         &self,
         service: &Service,
         target: VerificationTarget,
@@ -310,24 +275,24 @@ impl Verifier {
     }
 
     /// The key of a number's record.
-    fn key(&self, service: &Service, number: PhoneNumber) -> NumberKey {
+    pub(super) fn key(&self, service: &Service, number: PhoneNumber) -> NumberKey {
         let is_test = self.test(service, number).is_some();
         NumberKey { is_test, ..NumberKey::new(service.id, number) }
     }
 
-    fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
+    pub(super) fn test<'a>(&self, service: &'a Service, number: PhoneNumber) -> Option<&'a TestNumber> {
         service.test_numbers.iter().find(|test| test.is(number, self.now()))
     }
 
     /// The latest verification of a number until it expires, also a canceled one.
-    async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
+    pub(super) async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
         let (state, now) = self.deps.state(&self.shards, key).await?;
         let verification = state.verification().filter(|v| now < v.expires);
         Ok(verification.map(|v| VerificationSummary::of(&v, &self.deps.policies.of(key.service))))
     }
 
     /// The lockout and the counts of a number; `None` without a record.
-    async fn lockout_of(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
+    pub(super) async fn lockout_of(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
         let (state, now) = self.deps.state(&self.shards, key).await?;
         let policy = self.deps.policies.of(key.service);
         Ok((state != NumberState::Fresh).then(|| state.lockout(&policy, now)))
@@ -344,15 +309,24 @@ impl Verifier {
     }
 
     /// The key of the record of a verification's attempts.
-    fn log_key(&self, service: ServiceId, number: PhoneNumber, verification: u64) -> AttemptLogKey {
+    pub(super) fn log_key(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        verification: u64,
+    ) -> AttemptLogKey {
         AttemptLogKey::new(service, verification, self.deps.slots.of_number(service, number))
     }
 
-    async fn log_of(&self, key: NumberKey, verification: u64) -> Result<Option<AttemptLog>, Refusal> {
+    pub(super) async fn log_of(
+        &self,
+        key: NumberKey,
+        verification: u64,
+    ) -> Result<Option<AttemptLog>, Refusal> {
         self.attempts.log(self.log_key(key.service, key.number, verification)).await
     }
 
-    fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
+    pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
         let name = VerificationName::of(id);
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
@@ -367,7 +341,7 @@ impl Verifier {
     }
 
     /// A verification as callers see it. `ended` is the moment of the request that ended it.
-    fn shown(
+    pub(super) fn shown(
         &self,
         NumberKey { service, number: to, .. }: NumberKey,
         summary: &VerificationSummary,
@@ -393,18 +367,14 @@ impl Verifier {
     }
 
     /// A request with an idempotency key.
-    fn keyed(
+    pub(super) fn keyed(
         &self,
         NumberKey { service, number, .. }: NumberKey,
         key: &str,
         parameters: [u8; 32],
         code: Option<&Code>,
-    ) -> Result<RequestKey, Refused> {
-        if key.is_empty() || key.len() > LONGEST_KEY {
-            let why = format!("Idempotency-Key: an idempotency key has 1 to {LONGEST_KEY} bytes");
-            return Err(Refused::Invalid(why));
-        }
-        Ok(self.deps.keys.of(service, number, key, request_fingerprint(&self.deps.key, &parameters, code)))
+    ) -> RequestKey {
+        self.deps.keys.of(service, number, key, request_fingerprint(&self.deps.key, &parameters, code))
     }
 }
 
@@ -417,12 +387,11 @@ impl Verifier {
         if given.is_some_and(|given| given != key.number) {
             return Err(Refused::NotFound);
         }
-        let keyed = idempotency_key.map(|id| self.keyed(key, &id, fingerprint, code.as_ref())).transpose()?;
-        let reply = match self.check_code(Check { named, request_id, keyed, ..Check::new(key, code) }).await?
-        {
-            Reply { earlier: Some(earlier), .. } => answered_before(&earlier)?,
-            reply => reply,
-        };
+        let keyed = idempotency_key.map(|id| self.keyed(key, &id, fingerprint, code.as_ref()));
+        let reply = self.check_code(Check { named, request_id, keyed, ..Check::new(key, code) }).await?;
+        if reply.earlier.is_some() {
+            return Err(Refused::OtherRequest);
+        }
         let status = status_after(reply.outcome)?;
         let ended = (status != Status::Pending).then_some(reply.at);
         let summary = reply.verification.ok_or(Refused::NotFound)?;
@@ -437,7 +406,7 @@ impl Verifier {
         if let Some(service) = self.registry.service_by_id(check.key.service) {
             check.key = self.key(&service, check.key.number);
         }
-        self.command(check.key, |responder| Request::Check(check, responder)).await
+        self.command(check.key.service, false, |responder| Request::Check(check, responder)).await
     }
 
     /// The verification that is under way: pending, or with no attempts left. A canceled one is shown to those who name
@@ -488,8 +457,8 @@ impl Verifier {
 
     /// Ends a verification, or clears the counts of a number. Returns the verification that ended, if there was one, and
     /// whether the request had an effect.
-    async fn end_of(&self, end: End) -> Result<Reply<bool>, Refusal> {
-        self.command(end.key, |responder| Request::End(end, responder)).await
+    pub(super) async fn end_of(&self, end: End) -> Result<Reply<bool>, Refusal> {
+        self.command(end.key.service, false, |responder| Request::End(end, responder)).await
     }
 
     pub async fn lockout(&self, service: ServiceId, number: PhoneNumber) -> Result<LockoutState, Refused> {
@@ -520,25 +489,15 @@ impl Verifier {
     }
 
     /// The number of attempts that a query asks for, and of those that led to a verified number.
-    pub async fn summary(&self, query: AttemptQuery) -> Result<Summary, Refused> {
-        let mut summary = Summary { total: 0, converted: 0 };
+    pub async fn summary(&self, query: AttemptQuery) -> Result<[u64; 2], Refused> {
+        let mut counts = [0; 2];
         let count = |listed: ListedAttempt| {
-            summary.total += 1;
-            summary.converted += u64::from(listed.converted);
+            counts[0] += 1;
+            counts[1] += u64::from(listed.converted);
         };
         self.attempts.each(&query, count).await?;
-        Ok(summary)
+        Ok(counts)
     }
-}
-
-/// The answer to an earlier request with the same idempotency key.
-fn answered_before(earlier: &Earlier) -> Result<Reply<CheckOutcome>, Refused> {
-    let Earlier::Same(known @ KeyedRequest { answer: Some(answer), .. }) = earlier else {
-        return Err(Refused::OtherRequest);
-    };
-    let CheckAnswer { outcome, begun, last_send } = *answer;
-    let summary = VerificationSummary::remembered(known, begun, last_send, known.at);
-    Ok(Reply::new(outcome, known.at, Some(summary)))
 }
 
 /// The verification's status after a check, or the API's refusal.
