@@ -203,7 +203,7 @@ impl App {
 }
 
 /// Records what the simulator reports about its messages.
-async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Verifier) {
+async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Arc<Verifier>) {
     while let Some(receipt) = receipts.recv().await {
         // A report whose decision panics is lost, as a provider's may be.
         let _ = verifying.receive(receipt).await;

@@ -1,4 +1,4 @@
-//! `kill -9` while a gateway holds the codes: Twilio Verify. `verification::tests::held_core` has the rules.
+//! `kill -9` while a gateway holds the codes: Twilio Verify. The simulation has the rules.
 
 use crate::support::prelude::*;
 

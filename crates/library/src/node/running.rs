@@ -61,7 +61,7 @@ pub struct Running {
     pub delivery: Arc<Delivery>,
     pub registry: Registry,
     pub account: AccountFile,
-    pub verifying: Verifier,
+    pub verifying: Arc<Verifier>,
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
     pub outbox: Arc<Outbox>,
@@ -174,7 +174,7 @@ impl Running {
     /// The tables that refuse new records of a service at its limit.
     fn tables(&self) -> [&Capacity; 5] {
         let [numbers, test_numbers, keys] = self.verifying.capacities();
-        [numbers, test_numbers, &self.guard.capacity, keys, self.hosted.capacity()]
+        [numbers, test_numbers, &self.guard.capacity, keys, &self.hosted.capacity]
     }
 
     /// Those of which more than 80 % are used.

@@ -231,10 +231,16 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         Ending::Cleared => has_changed,
         Ending::Erased => {
             let NumberKey { service, number, .. } = decision.key;
+            // A test number, and what was carried: an effect, too.
+            let mut had_others = false;
+            for other in NumberKey::all(service, number).iter().filter(|other| **other != decision.key) {
+                had_others |= decision.view.get::<NumberState>(other.id()).is_some();
+                decision.view.put::<NumberState>(other.id(), None);
+            }
             let attempts = AttemptLog::erase(service, number, decision.view);
             let events = decision.deps.events.as_ref();
             let had_events = events.is_some_and(|events| events.erase(decision.key, decision.view));
-            let has_effect = has_changed || attempts.is_some() || had_events || *was_erased;
+            let has_effect = has_changed || had_others || attempts.is_some() || had_events || *was_erased;
             decision.give_back(attempts.into_iter().flatten());
             has_effect
         }

@@ -364,15 +364,12 @@ impl SessionSecret {
     }
 }
 
-/// The hosted sessions. Clones share them.
-#[derive(Clone)]
-pub struct HostedSessions(Arc<Inner>);
-
-struct Inner {
+/// The hosted sessions.
+pub struct HostedSessions {
     shards: Shards,
     sealer: Sealer,
     slots: SlotHash,
-    capacity: Arc<Capacity>,
+    pub capacity: Arc<Capacity>,
     rng: Mutex<StdRng>,
 }
 
@@ -382,11 +379,7 @@ impl HostedSessions {
         let capacity =
             Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit, |_| true);
         let (sealer, slots) = (Sealer::new(server_key), SlotHash::new(server_key));
-        Self(Arc::new(Inner { shards: shards.clone(), sealer, slots, capacity, rng: Mutex::new(rng) }))
-    }
-
-    pub fn capacity(&self) -> &Capacity {
-        &self.0.capacity
+        Self { shards: shards.clone(), sealer, slots, capacity, rng: Mutex::new(rng) }
     }
 
     /// Creates a session. Returns the secret of its address, and when it ends.
@@ -398,11 +391,11 @@ impl HostedSessions {
         service: ServiceId,
         request: SessionRequest,
     ) -> Result<(SessionSecret, Timestamp), Refusal> {
-        let subject: u64 = self.0.rng.lock().random();
-        let secret = self.secret(self.0.sealer.session(service, subject));
-        let (hash, capacity) = (secret.hash(), Arc::clone(&self.0.capacity));
-        let subject = Subject::of(service, subject, &self.0.slots);
-        let created = self.0.shards.decide(subject, move |view| {
+        let subject: u64 = self.rng.lock().random();
+        let secret = self.secret(self.sealer.session(service, subject));
+        let (hash, capacity) = (secret.hash(), Arc::clone(&self.capacity));
+        let subject = Subject::of(service, subject, &self.slots);
+        let created = self.shards.decide(subject, move |view| {
             capacity.make_room::<HostedSession>(service, view)?;
             let session = HostedSession::new(request, hash, view.now());
             view.put(subject.id, Some(&session));
@@ -522,7 +515,7 @@ impl HostedSessions {
         decide: impl FnOnce(&mut Option<HostedSession>, Timestamp) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Denied> {
         let (_, subject) = self.open(sid)?;
-        let decided = self.0.shards.decide(subject, move |view| {
+        let decided = self.shards.decide(subject, move |view| {
             let mut session = view.get(subject.id);
             let done = decide(&mut session, view.now())?;
             view.put(subject.id, session.as_ref());
@@ -532,12 +525,12 @@ impl HostedSessions {
     }
 
     fn open(&self, sid: &Sid) -> Result<(ServiceId, Subject), Denied> {
-        let (service, subject) = self.0.sealer.open_session(sid).ok_or(Denied::NoSession)?;
-        Ok((service, Subject::of(service, subject, &self.0.slots)))
+        let (service, subject) = self.sealer.open_session(sid).ok_or(Denied::NoSession)?;
+        Ok((service, Subject::of(service, subject, &self.slots)))
     }
 
     fn secret(&self, sid: Sid) -> SessionSecret {
-        SessionSecret::new(sid, self.0.rng.lock().random())
+        SessionSecret::new(sid, self.rng.lock().random())
     }
 }
 

@@ -28,13 +28,11 @@ impl Verifier {
         number: PhoneNumber,
         by: Author,
     ) -> Result<Cleared, Refusal> {
-        let known = self.registry.service_by_id(service);
-        let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
+        let Some(known) = self.registry.service_by_id(service) else { return Ok(Cleared::Unknown) };
+        let key = self.key(&known, number);
         let before = self.lockout_of(key).await?;
-        let audited = known
-            .as_ref()
-            .map(|of| AuditEntry::new(by, Action::NumberUnlocked, Some(of.sid), number.to_string()));
-        self.end_of(End { audited, ..End::new(key, Ending::Cleared) }).await?;
+        let entry = AuditEntry::new(by, Action::NumberUnlocked, Some(known.sid), number.to_string());
+        self.end_of(End { audited: Some(entry), ..End::new(key, Ending::Cleared) }).await?;
         let was_counted = self.guard.unlock(service, number);
         let cleared = match before {
             None if !was_counted => Cleared::Unknown,
@@ -42,8 +40,7 @@ impl Verifier {
             Some(LockoutState { until: None, .. }) | None => Cleared::NotLocked,
         };
         if cleared != Cleared::Unknown {
-            let service = known.map(|known| known.name());
-            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
+            tracing::info!(%number, service = known.name(), was = cleared.as_str(), "number cleared by operator");
         }
         Ok(cleared)
     }
@@ -95,23 +92,17 @@ impl Verifier {
         all: &mut Erasure,
     ) -> Result<(), Refusal> {
         let erased = self.guard.erase(Some(service.id), number).await;
-        let mut was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
-        for key in NumberKey::all(service.id, number) {
-            all.has_erased |= was_erased;
-            // The last request writes the entry of the audit log.
-            let audited = (key == NumberKey::new(service.id, number)).then(|| {
-                AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string())
-            });
-            let end = End { audited, was_erased, ..End::new(key, Ending::Erased) };
-            was_erased |= self.end_of(end).await?.outcome;
-            all.has_erased |= was_erased;
-            let lockout = self.lockout_of(key).await?;
-            all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
-        }
-        if was_erased {
-            all.services += 1;
+        let was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
+        all.has_erased |= was_erased;
+        let key = NumberKey::new(service.id, number);
+        let entry = AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string());
+        let end = End { audited: Some(entry), was_erased, ..End::new(key, Ending::Erased) };
+        if self.end_of(end).await?.outcome {
+            (all.has_erased, all.services) = (true, all.services + 1);
             tracing::info!(%number, service = service.name(), "number erased by operator");
         }
+        let lockout = self.lockout_of(key).await?;
+        all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use crate::delivery::attempts::{AttemptLog, PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
-    self, Begin, BeginOutcome, NumberState, Policy, ResumeOutcome, Salt, SendPermit, SendResult,
-    SettleOutcome, Verification, VerificationOptions,
+    self, Begin, BeginOutcome, NumberState, ResumeOutcome, Salt, SendPermit, SendResult, SettleOutcome,
+    Verification, VerificationOptions,
 };
 use crate::limits::guard::{GuardNews, GuardRefusal, Rule, VerifiedNumber};
 use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
@@ -118,12 +118,10 @@ fn permitted(
     }
     decision.emit_lockout(&next);
     if is_test {
-        let policy = decision.rules.policy;
-        let outcome = SendOutcome::Sent {
-            attempts_left: attempts_left(&next, &policy),
-            message_id: format!("test-{:016x}", verification.salt.id()),
-            postponed: false,
-        };
+        let (policy, message_id) = (decision.rules.policy, format!("test-{:016x}", verification.salt.id()));
+        let wrong = if let NumberState::Open(open) = next { open.failures.in_a_row } else { 0 };
+        let attempts_left = policy.attempts_left(wrong);
+        let outcome = SendOutcome::Sent { attempts_left, message_id, postponed: false };
         let summary = VerificationSummary::of(&verification, &policy);
         decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
         return Next::Sent(Ok(Reply::new(outcome, now, Some(summary))));
@@ -246,14 +244,6 @@ fn begins(SendPermit { verification, replaced, before }: &SendPermit, now: Times
     }
 }
 
-/// The wrong codes that a number is still allowed.
-const fn attempts_left(state: &NumberState, policy: &Policy) -> u8 {
-    match state {
-        NumberState::Open(open) => policy.attempts_left(open.failures.in_a_row),
-        NumberState::Fresh | NumberState::Locked { .. } => policy.max_attempts,
-    }
-}
-
 /// What the end of a request counts that leads to no message.
 pub const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) -> SendFacts {
     SendFacts { recipient, channel, gateway: None, outcome, error: None, parts: 1 }
@@ -277,15 +267,12 @@ pub(super) fn facts<'a>(
         SendResult::Postponed { .. } => SendEnd::Postponed,
         SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
-        SendResult::Failed { may_have_been_sent: None }
-            if matches!(
-                delivered.reason,
-                Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard | Failure::TooDear)
-            ) =>
-        {
-            SendEnd::Limited
-        }
-        SendResult::Failed { may_have_been_sent: None } => SendEnd::Failed,
+        SendResult::Failed { may_have_been_sent: None } => match delivered.reason {
+            Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard | Failure::TooDear) => {
+                SendEnd::Limited
+            }
+            _ => SendEnd::Failed,
+        },
         SendResult::NoLongerUsable => SendEnd::Obsolete,
         SendResult::Overloaded => SendEnd::Overloaded,
     };

@@ -2,7 +2,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::ops::Deref;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -55,11 +54,8 @@ pub struct VerifierDeps {
     pub events: Arc<Outbox>,
 }
 
-/// Sends and checks codes, and serves what is known of them. Clones share it.
-#[derive(Clone)]
-pub struct Verifier(Arc<Inner>);
-
-pub struct Inner {
+/// Sends and checks codes, and serves what is known of them.
+pub struct Verifier {
     pub(super) shards: Shards,
     pub(super) deps: Arc<NumberDeps>,
     pub(super) guard: PumpingGuard,
@@ -74,14 +70,6 @@ pub struct Inner {
     room: Arc<Semaphore>,
 }
 
-impl Deref for Verifier {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
-}
-
 /// Tries to record a receipt that comes before its gateway has answered. A send takes hardly longer than all of them.
 const EARLY_TRIES: u32 = 60;
 /// The wait between two tries.
@@ -94,7 +82,7 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Verifier {
     /// Makes planned sends until it is stopped, or the last handle is dropped. Needs a tokio runtime.
-    pub fn new(given: VerifierDeps) -> Self {
+    pub fn new(given: VerifierDeps) -> Arc<Self> {
         let VerifierDeps { shards, attempts, delivery, guard, registry, server_key, bounds, .. } = given;
         // Delivery's own budget begins when the decision is durable.
         let send_budget = bounds.send_budget + bounds.commit_timeout;
@@ -117,10 +105,10 @@ impl Verifier {
         let limit = CommandLimit::new(bounds.commands);
         let messages = Messages::new(bounds.commands_per_number);
         let room = Arc::new(Semaphore::new(bounds.sends.max(1)));
-        let inner =
-            Inner { shards, deps, guard, registry, sealer, attempts, delivery, limit, messages, room };
-        let verifier = Self(Arc::new(inner));
-        let weak = Arc::downgrade(&verifier.0);
+        let verifier =
+            Self { shards, deps, guard, registry, sealer, attempts, delivery, limit, messages, room };
+        let verifier = Arc::new(verifier);
+        let weak = Arc::downgrade(&verifier);
         verifier.attempts.on_due(move |log| drop(tokio::spawn(follow(Weak::clone(&weak), log))));
         verifier
     }
@@ -176,11 +164,11 @@ impl Verifier {
 }
 
 /// Makes a planned send that is due. It is tried again while it is refused.
-async fn follow(verifier: Weak<Inner>, log: AttemptLogKey) -> Option<()> {
+async fn follow(verifier: Weak<Verifier>, log: AttemptLogKey) -> Option<()> {
     loop {
         let room = Arc::clone(&verifier.upgrade()?.room);
         let place = room.acquire_owned().await.ok()?;
-        let made = Verifier(verifier.upgrade()?).resume(log).await;
+        let made = verifier.upgrade()?.resume(log).await;
         drop(place);
         if made.is_ok() {
             return None;
@@ -206,8 +194,8 @@ impl Verifier {
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
-        let this = self.clone();
+    pub async fn receive(self: &Arc<Self>, receipt: Receipt) -> Result<(), Refusal> {
+        let this = Arc::clone(self);
         let recorded = tokio::spawn(async move {
             for _ in 0..EARLY_TRIES {
                 if !this.is_early(receipt.clone()).await? {

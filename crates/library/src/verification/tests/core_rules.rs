@@ -7,7 +7,6 @@ use crate::delivery::Failure;
 use crate::domain::{Code, CodeLength, Timestamp};
 use crate::engine::{Ending, PossiblySent, SendResult};
 use crate::limits::guard::{GuardRefusal, Rule};
-use crate::store::StoreError;
 use crate::verification::{CheckOutcome, Refusal, Reply, SendOutcome};
 
 #[test]
@@ -15,11 +14,11 @@ fn commands_of_one_number_are_decided_in_order_and_written_once() {
     let mut world = World::new();
     let code = world.has_code(number(1));
     let first = world.checks_wrong(number(1));
-    let writes = world.takes_commit();
+    world.takes_commit();
     let second = world.checks_wrong(number(1));
     let right = world.checks(number(1), Some(code.clone()));
     let again = world.checks(number(1), Some(code));
-    world.applied(&writes);
+    world.applied();
     let writes = world.commits();
     assert_eq!(writes.len(), 1);
     assert!(writes[0].put.is_none(), "a verified number leaves no record");
@@ -40,32 +39,6 @@ fn what_a_locked_number_is_answered_waits_for_what_was_decided_before() {
     world.is_refused_a_commit();
     assert_eq!(check.answer(), Err(Refusal::StoreUnavailable));
     assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
-}
-
-#[test]
-fn a_refusal_that_rests_on_a_lockout_in_flight_waits_for_it() {
-    let mut world = World::new();
-    world.nearly_locks(number(1));
-    let last = world.checks_wrong(number(1));
-    let writes = world.takes_commit();
-    let mut refused = world.checks_wrong(number(1));
-    assert!(refused.is_unanswered());
-    world.applied(&writes);
-    assert!(matches!(last.answer(), Ok(CheckOutcome::LockedNow { live: true, .. })));
-    assert!(matches!(refused.answer(), Ok(CheckOutcome::Locked { .. })));
-    assert!(world.wants_no_commit(), "a refusal of a locked number costs no commit");
-}
-
-#[test]
-fn a_send_that_failed_is_withdrawn_durably_before_it_is_answered() {
-    let mut world = World::new();
-    let (mut answer, dispatch) = world.sends_out(number(1));
-    world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
-    assert!(answer.is_unanswered());
-    let writes = world.commits();
-    assert!(writes[0].put.is_none());
-    assert_eq!(answer.answer(), Ok(SendOutcome::GatewayFailed));
-    assert_eq!(world.numbers(), 0);
 }
 
 #[test]
@@ -112,38 +85,15 @@ fn what_the_store_refused_has_no_effect() {
 }
 
 #[test]
-fn after_an_unknown_outcome_nothing_is_answered_from_memory() {
-    let mut world = World::new();
-    let (mut at_gateway, dispatch) = world.sends_out(number(2));
-    let code = world.has_code(number(1));
-    let in_flight = world.checks_wrong(number(1));
-    let writes = world.takes_commit();
-    let gathered = world.checks(number(1), Some(code.clone()));
-    world.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), world.now);
-    assert_eq!([in_flight.answer(), gathered.answer()], [Err(Refusal::OutcomeUnknown); 2]);
-    assert_eq!(world.checks(number(1), Some(code.clone())).answer(), Err(Refusal::StoreUnavailable));
-    assert!(at_gateway.is_unanswered());
-    world.settles(dispatch, accepted());
-    assert_eq!(at_gateway.answer(), Err(Refusal::OutcomeUnknown), "its message has left");
-    assert!(world.wants_no_commit());
-    // The next start finds what the disk has.
-    world.crashes();
-    world.applied(&writes);
-    let answer = world.checks_wrong(number(1));
-    world.commits();
-    assert_eq!(answer.answer(), Ok(wrong(4)));
-}
-
-#[test]
 fn commands_for_one_number_are_bounded_and_others_are_not_held_up() {
     let mut world = World::new();
     world.has_code(number(1));
     let _in_flight = world.checks_wrong(number(1));
-    let writes = world.takes_commit();
+    world.takes_commit();
     let _waiting: Vec<_> = (1..COMMANDS_PER_NUMBER).map(|_| world.checks_wrong(number(1))).collect();
     assert_eq!(world.checks_wrong(number(1)).answer(), Err(Refusal::NumberBusy));
     assert!(world.sends(number(2)).is_unanswered());
-    world.applied(&writes);
+    world.applied();
     world.commits();
     assert!(matches!(world.checks_wrong(number(1)).answer(), Ok(CheckOutcome::Locked { .. })));
 }
@@ -153,12 +103,12 @@ fn while_a_commit_takes_too_long_only_the_end_of_a_send_is_decided() {
     let mut world = World::new();
     let (mut sent, dispatch) = world.sends_out(number(1));
     let mut hangs = world.sends(number(2));
-    let writes = world.takes_commit();
+    world.takes_commit();
     world.now = world.now.plus(Duration::from_secs(5));
     world.settles(dispatch, SendResult::Failed { may_have_been_sent: None });
     assert_eq!(world.sends(number(3)).answer(), Err(Refusal::StoreUnavailable));
     assert!(hangs.is_unanswered() && sent.is_unanswered());
-    world.applied(&writes);
+    world.applied();
     world.commits();
     assert_eq!(sent.answer(), Ok(SendOutcome::GatewayFailed));
     assert_eq!(world.dispatched().outgoing.key, number(2));
@@ -178,28 +128,15 @@ fn a_message_whose_commit_took_longer_than_a_send_may_is_decided_again() {
 }
 
 #[test]
-fn hanging_sends_hold_up_no_check() {
-    let mut world = World::new();
-    for _ in 0..COMMANDS_PER_NUMBER {
-        let _answer = world.sends(number(1));
-        world.commits();
-        world.dispatched();
-    }
-    let check = world.checks_wrong(number(1));
-    world.commits();
-    assert_eq!(check.answer(), Ok(wrong(4)));
-}
-
-#[test]
 fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
     for ending in [Ending::Canceled, Ending::Approved] {
         let mut world = World::new();
         world.has_code(number(9));
         let blocker = world.checks_wrong(number(9));
-        let writes = world.takes_commit();
+        world.takes_commit();
         let sent = world.sends(number(1));
         let ended = world.ends(number(1), ending);
-        world.applied(&writes);
+        world.applied();
         drop(blocker);
         world.commits_if_any();
         assert!(world.dispatches_nothing(), "the code could not be used");

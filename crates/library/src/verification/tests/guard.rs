@@ -285,21 +285,6 @@ async fn a_carried_code_is_counted_before_it_leaves() {
 }
 
 #[tokio::test]
-async fn a_service_that_reports_outcomes_is_guarded_as_others() {
-    let world = paid(GuardSettings::default()).await;
-    let carry = async |to| world.verifying.carry(world.carry_code(phone(to), "271828")).await;
-    for n in 0..30 {
-        carry(TJ + n).await.expect("nothing says which of them are of users");
-    }
-    assert_eq!(world.verifying.outcome(world.service.id, phone(TJ)).await, Ok(true));
-    let mut passed = 0;
-    while carry(TJ + 100 + passed).await.is_ok() {
-        passed += 1;
-    }
-    assert_eq!(passed, 10);
-}
-
-#[tokio::test]
 async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     let workflow = json!({ "workflow": "sms:30s,call" });
     let world = World::guarded(GuardSettings::default(), "Mada", workflow).await;

@@ -4,7 +4,6 @@
 mod core_rules;
 mod events;
 mod guard;
-mod held_core;
 mod idempotency;
 mod limits;
 mod planned_core;

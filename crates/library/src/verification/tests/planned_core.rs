@@ -1,6 +1,6 @@
 //! Planned sends: the behaviour of a shard, one test each.
 
-use super::shard::{World, accepted, held, number};
+use super::shard::{World, accepted, number};
 use crate::engine::{Ending, Salt, SendResult};
 use crate::verification::{CheckOutcome, Refusal, SendOutcome};
 
@@ -17,9 +17,9 @@ fn a_planned_send_of_the_live_code_leaves_once_durable_and_is_settled() {
     let sent = SendOutcome::Sent { attempts_left: 5, message_id: "later".to_owned(), postponed: true };
     assert_eq!(answer.answer(), Ok(sent));
     let mut followed = world.resumes(number(1), salt);
-    let writes = world.takes_commit();
+    world.takes_commit();
     assert!(world.dispatches_nothing());
-    world.applied(&writes);
+    world.applied();
     assert!(!world.has_plan(number(1), salt), "after a crash it is not made again");
     let again = world.dispatched();
     assert_eq!(again.permitted.permit.verification.salt, salt);
@@ -108,7 +108,7 @@ fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
         SendResult::NoLongerUsable,
         SendResult::NumberRefused,
         SendResult::Failed { may_have_been_sent: None },
-        held(),
+        accepted(),
     ] {
         for store_fails in [false, true] {
             let mut world = World::new();

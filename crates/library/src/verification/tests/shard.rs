@@ -1,6 +1,5 @@
-//! One shard without its actor, a disk that commits on demand, and a clock.
+//! One shard without its actor, a disk that commits on demand, and a clock. The simulation asks the same code at random.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,28 +13,24 @@ use crate::config::{AttemptLogSettings, Bounds};
 use crate::delivery::attempts::{AttemptLog, PlannedSend};
 use crate::delivery::{Check, Delivered, Failure, FollowUp, Outgoing, PlanChange, Reason, TakenAllowance};
 use crate::domain::{
-    AttemptLogKey, Channel, Code, CodeLength, GatewayName, Held, NumberKey, PhoneNumber, ServerKey,
-    ServiceId, Timestamp,
+    AttemptLogKey, Channel, Code, CodeLength, NumberKey, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
-use crate::engine::{CheckResult, Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
+use crate::engine::{Ending, NumberState, Salt, SendPermit, SendResult, SlotHash};
 use crate::limits::guard::{GuardNews, Ticket};
 use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::ServiceNames;
 use crate::registry::world::contract;
 use crate::shard::{
-    Capacity, Command, Core, Decide, LimitedTable, Load, Record, RecordKey, Stored, Subject, Tables, Write,
+    Capacity, Command, Core, Decide, LimitedTable, Load, Record, RecordKey, Subject, Tables, Write,
 };
 use crate::store::{StoreError, StoreLimits};
 use crate::template::MessageStyle;
 use crate::verification::End;
-use crate::verification::command::{Asking, NumberCommand, NumberDeps, Request, Sending, Task};
+use crate::verification::command::{NumberCommand, NumberDeps, Request, Sending, Task};
 use crate::verification::in_flight::{CommandLimit, PendingReply, Responder};
 use crate::verification::{CheckOutcome, Policies, Refusal, Reply, SendOutcome};
 
 pub const COMMANDS_PER_NUMBER: usize = 8;
-/// The longest duration of a check at a gateway.
-pub const CHECK_BUDGET: Duration = Duration::from_secs(15);
-
 const KEEPS_NO_ATTEMPTS: AttemptLogSettings =
     AttemptLogSettings { keep_for: Duration::from_secs(3600), keep_at_most: 0 };
 
@@ -44,12 +39,8 @@ pub struct World {
     pub now: Timestamp,
     limit: Arc<CommandLimit>,
     deps: Arc<NumberDeps>,
-    /// The state that survives a crash.
-    disk: HashMap<RecordKey, Stored>,
     /// The messages that left the shard.
     messages: UnboundedReceiver<Sending>,
-    /// The questions to gateways.
-    questions: UnboundedReceiver<Asking>,
     /// The messages that the guard let pass and that were certainly not sent.
     not_sent: Arc<AtomicUsize>,
 }
@@ -98,13 +89,9 @@ fn unlimited(table: LimitedTable) -> Arc<Capacity> {
     Capacity::new(table, usize::MAX, &ServiceNames::default())
 }
 
-fn core(disk: &HashMap<RecordKey, Stored>) -> Core {
-    let mut tables = Tables::default();
-    for (key, stored) in disk {
-        tables.set(*key, Some(stored.clone()));
-    }
+fn core() -> Core {
     let bounds = Bounds { commands_per_number: COMMANDS_PER_NUMBER, ..Bounds::default() };
-    Core::new(tables, StdRng::seed_from_u64(1), bounds, StoreLimits::NONE)
+    Core::new(Tables::default(), StdRng::seed_from_u64(1), bounds, StoreLimits::NONE)
 }
 
 pub fn number(last_digits: u64) -> NumberKey {
@@ -114,7 +101,7 @@ pub fn number(last_digits: u64) -> NumberKey {
 
 impl World {
     pub fn new() -> Self {
-        let ((deliver, messages), (ask, questions)) = (unbounded_channel(), unbounded_channel());
+        let (deliver, messages) = unbounded_channel();
         let (key, not_sent) = (ServerKey::from_bytes([5; 32]), Arc::<AtomicUsize>::default());
         let count = Arc::clone(&not_sent);
         let deps = Arc::new(NumberDeps {
@@ -123,7 +110,7 @@ impl World {
             key,
             numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited),
             send_budget: Duration::from_secs(10),
-            check_budget: CHECK_BUDGET,
+            check_budget: Duration::from_secs(15),
             keys: IdempotencyKeys::new(
                 &ServerKey::from_bytes([5; 32]),
                 unlimited(LimitedTable::IdempotencyKeys),
@@ -136,19 +123,12 @@ impl World {
             metrics: Arc::default(),
             outside: Box::new(move |_, task| match task {
                 Task::Deliver(sending) => deliver.send(sending).expect("the world is there"),
-                Task::AskGateway(asking) => ask.send(asking).expect("the world is there"),
                 Task::TellGuard(_, GuardNews::NotSent(_)) => drop(count.fetch_add(1, Ordering::Relaxed)),
-                Task::TellGuard(..) | Task::TellGateway(..) => {}
+                Task::AskGateway(_) | Task::TellGuard(..) | Task::TellGateway(..) => {}
             }),
         });
-        let disk = HashMap::new();
-        let (core, now) = (core(&disk), Timestamp::from_millis(1_700_000_000_000));
-        Self { core, now, limit: CommandLimit::new(1_000), deps, disk, messages, questions, not_sent }
-    }
-
-    /// The program dies and starts again from the durable state.
-    pub fn crashes(&mut self) {
-        self.core = core(&self.disk);
+        let (core, now) = (core(), Timestamp::from_millis(1_700_000_000_000));
+        Self { core, now, limit: CommandLimit::new(1_000), deps, messages, not_sent }
     }
 
     fn responder<T>(&self) -> (Responder<T>, Awaited<T>) {
@@ -187,11 +167,6 @@ impl World {
         self.checks(key, Code::submitted("guess", CodeLength::SIX, true))
     }
 
-    /// Submits a code that only the gateway can check.
-    pub fn checks_held(&mut self, key: NumberKey) -> Awaited<Reply<CheckOutcome>> {
-        self.checks(key, Some(Code::parse("0000000000").expect("a code")))
-    }
-
     pub fn ends(&mut self, key: NumberKey, ending: Ending) -> Awaited<Reply<bool>> {
         let (responder, awaited) = self.responder();
         self.submit(Request::End(End::new(key, ending), responder));
@@ -210,25 +185,17 @@ impl World {
     /// Commits the shard's writes and returns them.
     pub fn commits(&mut self) -> Vec<Write> {
         let writes = self.takes_commit();
-        self.applied(&writes);
+        self.applied();
         writes
     }
 
     /// Commits the shard's writes, if it has any.
     pub fn commits_if_any(&mut self) -> bool {
         let writes = self.core.take_commit();
-        writes.inspect(|writes| self.applied(writes)).is_some()
+        writes.inspect(|_| self.applied()).is_some()
     }
 
-    pub fn applied(&mut self, writes: &[Write]) {
-        for Write { key, put, expires } in writes {
-            match put {
-                None => drop(self.disk.remove(key)),
-                Some(bytes) => {
-                    drop(self.disk.insert(*key, Stored { bytes: bytes.clone(), expires: *expires }));
-                }
-            }
-        }
+    pub fn applied(&mut self) {
         self.core.committed(&Ok(()), self.now);
     }
 
@@ -307,11 +274,6 @@ impl World {
         permit.verification.code_seed(key.service, key.number).code(&self.deps.key)
     }
 
-    /// Sends a code that the gateway makes and holds.
-    pub fn has_held_code(&mut self, key: NumberKey) -> SendPermit {
-        self.has_sent(key, held())
-    }
-
     /// Checks wrong codes until one is left before the lockout.
     pub fn nearly_locks(&mut self, key: NumberKey) {
         self.has_code(key);
@@ -325,45 +287,6 @@ impl World {
         self.nearly_locks(key);
         self.checks_wrong(key);
         self.commits();
-    }
-
-    /// The only check that a gateway was asked for.
-    pub fn asked(&mut self) -> Asking {
-        let asking = self.questions.try_recv().expect("a check for a gateway");
-        assert!(self.questions.is_empty(), "another check");
-        asking
-    }
-
-    pub fn asks_no_gateway(&self) -> bool {
-        self.questions.is_empty()
-    }
-
-    /// Submits a code that only the gateway can check, and that gets it.
-    pub fn asks_about(&mut self, key: NumberKey) -> (Awaited<Reply<CheckOutcome>>, Asking) {
-        let answer = self.checks_held(key);
-        self.commits();
-        (answer, self.asked())
-    }
-
-    /// The gateway answers a check.
-    pub fn check_reported(&mut self, asking: Asking, result: CheckResult) {
-        self.settles_check(asking, Ok(result));
-    }
-
-    fn settles_check(&mut self, asking: Asking, result: Result<CheckResult, Refusal>) {
-        self.submit(Request::SettleCheck(asking, result));
-    }
-
-    /// A whole check, with its commits. With an error this node may not ask the gateway.
-    pub fn checks_and_hears(
-        &mut self,
-        key: NumberKey,
-        result: Result<CheckResult, Refusal>,
-    ) -> Result<CheckOutcome, Refusal> {
-        let (answer, asking) = self.asks_about(key);
-        self.settles_check(asking, result);
-        self.commits_if_any();
-        answer.answer()
     }
 
     fn log_key(&self, key: NumberKey, salt: Salt) -> AttemptLogKey {
@@ -408,11 +331,6 @@ impl World {
         self.log(key, salt).is_some_and(|log| log.plan.is_some())
     }
 
-    /// The number of numbers in memory.
-    pub fn numbers(&self) -> usize {
-        self.core.tables().len_of(NumberState::KIND)
-    }
-
     /// The seed of the number's live code.
     pub fn live_salt(&self, key: NumberKey) -> Option<Salt> {
         let Subject { slot, id } = self.deps.subject(&key);
@@ -425,12 +343,6 @@ impl World {
 
 pub fn accepted() -> SendResult {
     SendResult::Accepted { message_id: "SM1".to_owned(), held: None }
-}
-
-/// The result of a message that a gateway with its own code accepted.
-pub fn held() -> SendResult {
-    let held = Some(Held { by: GatewayName::TwilioVerify, channel: Channel::Sms });
-    SendResult::Accepted { message_id: "VE1".to_owned(), held }
 }
 
 pub const fn wrong(attempts_left: u8) -> CheckOutcome {

@@ -81,15 +81,6 @@ async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
 }
 
 #[tokio::test]
-async fn with_auto_a_service_begins_with_the_first_channel_of_its_workflow() {
-    let fields = json!({ "workflow": "whatsapp:30s,sms" });
-    let world = World::with(fields).await;
-    let begun = world.begins(asking_with(number(1), |message| message.channel = None)).await.expect("begun");
-    assert_eq!(begun.channel, Channel::WhatsApp);
-    assert_eq!(world.provider.handed().first().map(|handed| handed.channel), Some(Channel::WhatsApp));
-}
-
-#[tokio::test]
 async fn a_service_keeps_texts_from_landlines_whatever_the_guard_says() {
     let off = Some(Mode::Off);
     let guard = GuardSettings { number_types: off, landlines: off, ..GuardSettings::default() };
