@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use hyper::Uri;
+use hyper::header::HeaderValue;
 use hyper::http::uri::Authority;
 use onceward_cluster::Owner;
 use rand::rngs::StdRng;
@@ -165,9 +166,10 @@ impl FrontEnd {
         Some(NodeStatus { node: node.name.clone(), state, owner })
     }
 
-    /// The prefix of addresses in the answer to a request for this address and host, up to and with `/v2`.
-    pub fn base(&self, uri: &Uri, host: Option<&str>) -> String {
+    /// The prefix of addresses in the answer to a request for this address and host.
+    pub fn base(&self, uri: &Uri, host: Option<&HeaderValue>) -> String {
         let Settings { delivery, tls, listen, .. } = &self.settings;
+        let host = host.and_then(|host| host.to_str().ok());
         base(delivery.public_url.as_deref(), tls.is_some(), listen, request::host_of(uri, host))
     }
 
@@ -206,11 +208,11 @@ impl FrontEnd {
 /// Longest name and port that are repeated.
 const LONGEST_HOST: usize = 262;
 
-/// The prefix of addresses in the answer to a request, up to and with `/v2`. Begins with `public-url`, else with the
-/// address that the client asked, else with the one that the server listens on.
+/// The prefix of addresses in the answer to a request: `public-url`, else the address that the client asked, else the one
+/// that the server listens on.
 fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, host: Option<Authority>) -> String {
     if let Some(url) = public_url {
-        return format!("{}/v2", url.trim_end_matches('/'));
+        return url.trim_end_matches('/').to_owned();
     }
     let scheme = if is_tls { "https" } else { "http" };
     // Anything else may be valid, but is no address that a client can use again.
@@ -221,7 +223,7 @@ fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, host: Op
             && host.as_str().chars().all(is_plain)
     });
     let host = host.map_or_else(|| listen.to_string(), |host| host.to_string());
-    format!("{scheme}://{host}/v2")
+    format!("{scheme}://{host}")
 }
 
 #[cfg(test)]
@@ -242,12 +244,12 @@ mod tests {
     fn addresses_begin_with_the_public_url_else_with_what_the_client_asked() {
         assert_eq!(
             base_of(Some("https://codes.example/verify/"), "evil.example"),
-            "https://codes.example/verify/v2"
+            "https://codes.example/verify"
         );
-        assert_eq!(base_of(None, "codes.example:8080"), "http://codes.example:8080/v2");
-        assert_eq!(base_of(None, "[::1]:3000"), "http://[::1]:3000/v2");
+        assert_eq!(base_of(None, "codes.example:8080"), "http://codes.example:8080");
+        assert_eq!(base_of(None, "[::1]:3000"), "http://[::1]:3000");
         for no_address in ["a!b", &"a".repeat(300)] {
-            assert_eq!(base_of(None, no_address), "http://127.0.0.1:3000/v2");
+            assert_eq!(base_of(None, no_address), "http://127.0.0.1:3000");
         }
     }
 }

@@ -1,23 +1,27 @@
-//! One request, and what the server knows of its sender.
+//! One request: what it has in common with others of its routes, and what the server knows of its sender.
 
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts as _, MatchedPath, RawPathParams, Request};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, HeaderValue, USER_AGENT, VIA};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Uri};
+use hyper::{HeaderMap, Uri, Version};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use zeroize::Zeroizing;
 
 use super::app::App;
 use super::connection::Connection;
-use super::credential::{self, Credential};
 use super::error::Error;
-use super::group::Group;
-use super::response;
+use super::request::{self, SEC_FETCH_SITE};
+use super::response::{self, ErrorFormat};
+use crate::domain::ServiceId;
+use crate::net::is_loopback_host;
 use crate::observe::trace::{RequestId, SpanContext};
 use crate::registry::{Caller, Scope};
 
@@ -91,7 +95,7 @@ impl Origin {
         }
         let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
         running.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
-            let user = credential::masked_user(credential.user());
+            let user = masked_user(credential.user());
             self.connection.server.logs.unauthenticated.note(move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });
@@ -135,5 +139,238 @@ impl FromRequest<App> for Call {
         let origin = head.extensions.remove().ok_or(Error::PANICKED)?;
         let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
         Ok(Self { head, body: response::whole(body).unwrap_or_default(), origin, params })
+    }
+}
+
+/// What routes have in common that belong together: they read and refuse alike.
+#[derive(Clone, Copy)]
+pub struct Group {
+    /// The form of its errors: those of the tutorial's API are `{"message"}` in every case, so that its clients find it
+    /// in a 404, 413 or 503 too.
+    pub errors: ErrorFormat,
+    pub access: Access,
+    /// Also a node of a cluster that stands by answers: its own state, and documents.
+    pub is_of_this_node: bool,
+    /// Pages of other origins may not read the answers, whatever `cors-origins` says: they have codes, or are for a session.
+    pub is_closed_to_pages: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The routes check access themselves.
+    Open,
+    /// Everyone, unless the server asks for a key with the scope `verify`.
+    Compatible,
+    /// A key with this scope, and the account.
+    Scope(Scope),
+    /// A key with the scope `admin` or `verify`, and the account.
+    AnyScope,
+    /// The account, or a key for all services with the scope `admin`. The words name what needs it.
+    Account(&'static str),
+}
+
+impl Group {
+    pub const OPEN: Self = Self {
+        errors: ErrorFormat::Envelope,
+        access: Access::Open,
+        is_of_this_node: false,
+        is_closed_to_pages: false,
+    };
+    pub const OF_THIS_NODE: Self = Self { is_of_this_node: true, ..Self::OPEN };
+    pub const CLOSED_TO_PAGES: Self = Self { is_closed_to_pages: true, ..Self::OPEN };
+    /// Paths where nothing is.
+    pub const UNKNOWN: Self = Self { is_of_this_node: true, ..Self::CLOSED_TO_PAGES };
+
+    /// Routes that speak as Twilio's do.
+    pub const fn twilio(access: Access) -> Self {
+        Self { errors: ErrorFormat::Twilio, access, ..Self::OPEN }
+    }
+
+    /// Routes for clients of older servers.
+    pub const fn compatible(errors: ErrorFormat) -> Self {
+        Self { errors, access: Access::Compatible, ..Self::OPEN }
+    }
+
+    pub const fn is_compatible(self) -> bool {
+        matches!(self.access, Access::Compatible)
+    }
+}
+
+/// Longest value of the header that is read: ids and secrets are far shorter.
+const LONGEST_CREDENTIAL: usize = 1_024;
+
+/// The user and the password of basic authentication, as they were sent. Has no `Debug`.
+pub struct Credential {
+    both: Zeroizing<String>,
+    colon: usize,
+}
+
+impl Credential {
+    /// Reads the header. `None` when it is absent, given twice, or none of this scheme.
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        let (scheme, encoded) = request::only(headers, &AUTHORIZATION)?.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > LONGEST_CREDENTIAL {
+            return None;
+        }
+        let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
+        let both = Zeroizing::new(std::str::from_utf8(&decoded).ok()?.to_owned());
+        let colon = both.find(':')?;
+        Some(Self { both, colon })
+    }
+
+    /// The account's sid, or a key's.
+    pub fn user(&self) -> &str {
+        &self.both[..self.colon]
+    }
+
+    /// The auth token, or a key's secret.
+    pub fn password(&self) -> &str {
+        &self.both[self.colon + 1..]
+    }
+}
+
+/// A user for the log: the beginning of what looks like an id, and nothing of anything else, which could be a password in
+/// the wrong place.
+pub fn masked_user(user: &str) -> String {
+    let looks_like_an_id = user.len() == 34
+        && ["AC", "SK"].iter().any(|prefix| user.starts_with(prefix))
+        && user.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if looks_like_an_id { format!("{}...", &user[..6]) } else { "no id".to_owned() }
+}
+
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// How the browser reaches the server, which decides whether a secret may travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// By TLS, to this server or to a trusted proxy.
+    Encrypted,
+    /// In cleartext to the browser's own machine: this one, or the near end of a tunnel.
+    Loopback,
+    Cleartext,
+}
+
+impl Transport {
+    /// How the browser reached the server for this request. A proxy may write any `Host`, such as its own address of this
+    /// server. Only a trusted one says how the browser reached it.
+    pub fn of(call: &Call) -> Self {
+        let (head, is_from_proxy) = (&call.head, call.app.settings.proxies.trusts(call.connection.peer));
+        // No browser speaks HTTP/1.0, and nginx does, with its own address as `Host` and no header that tells.
+        let is_forwarded =
+            head.version == Version::HTTP_10 || has_header_of_proxy(head) || crossed_network(head);
+        if call.app.tls.is_some() {
+            Self::Encrypted
+        } else if is_from_proxy && is_forwarded {
+            let scheme = request::only(&head.headers, &X_FORWARDED_PROTO);
+            if scheme == Some("https") { Self::Encrypted } else { Self::Cleartext }
+        } else if names_own_address(call, head) && !is_forwarded {
+            Self::Loopback
+        } else {
+            Self::Cleartext
+        }
+    }
+}
+
+impl Origin {
+    /// Whether a request may use the compatible routes. Where only this machine reaches them and they need no key, the
+    /// request must be for the address that the server listens on: a page of another site cannot have it, and a proxy that
+    /// was not declared seldom passes it on.
+    ///
+    /// # Errors
+    /// 401 or 403, where they ask for a key, and 403 for another host.
+    pub fn admit_compatible(&self, head: &Parts) -> Result<(), Error> {
+        let Ok(running) = self.app.running() else { return Ok(()) };
+        if !running.registry.compatible_routes_need_key() {
+            let is_ours = running.registry.allows_unauthenticated() || is_for_this_address(self, head);
+            return if is_ours { Ok(()) } else { Err(Error::FOREIGN_HOST_WITHOUT_KEY) };
+        }
+        let caller = self.sender(&head.headers)?;
+        if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Error::FORBIDDEN) }
+    }
+}
+
+/// Whether a request was sent to the address that the server listens on, as far as it says. Over TLS the certificate says so.
+fn is_for_this_address(origin: &Origin, head: &Parts) -> bool {
+    if origin.app.tls.is_some() {
+        return request::names_this_server(head, Some(&origin.app.settings.listen.host));
+    }
+    names_own_address(origin, head) && !has_header_of_proxy(head)
+}
+
+/// Whether the request has a header that only proxies add.
+fn has_header_of_proxy(head: &Parts) -> bool {
+    head.headers.keys().any(|name| {
+        [FORWARDED, VIA].contains(name) || name == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
+    })
+}
+
+/// Whether a browser sent the request over a network in cleartext: only there it does not say which site caused it.
+fn crossed_network(head: &Parts) -> bool {
+    let is_browser =
+        request::only(&head.headers, &USER_AGENT).is_some_and(|name| name.starts_with("Mozilla/"));
+    is_browser && !head.headers.contains_key(&SEC_FETCH_SITE)
+}
+
+/// Whether the request is for this machine, by its name or number and with the port that it came to, or for `public-url` if
+/// that leads to this machine, such as the port of a container or of a tunnel.
+fn names_own_address(origin: &Origin, head: &Parts) -> bool {
+    let header = request::only(&head.headers, &HOST);
+    let Some(host) = request::host_of(&head.uri, header) else {
+        // Some clients of HTTP/1.0 name none.
+        return !head.headers.contains_key(HOST);
+    };
+    let is_public = || {
+        let url: Uri = origin.app.settings.delivery.public_url.as_deref()?.parse().ok()?;
+        Some(url.authority() == Some(&host))
+    };
+    let port = host.port_u16().unwrap_or(HTTP_PORT);
+    let is_own = origin.connection.server.port.is_none_or(|own| own == port) || is_public() == Some(true);
+    is_own && is_loopback_host(host.host())
+}
+
+/// The port of an address without one.
+const HTTP_PORT: u16 = 80;
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn read(value: &str) -> Option<(String, String)> {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_str(value).expect("a value"));
+        let credential = Credential::of(&headers)?;
+        Some((credential.user().to_owned(), credential.password().to_owned()))
+    }
+
+    fn basic(both: &str) -> String {
+        format!("Basic {}", STANDARD.encode(both))
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_read_and_the_password_may_have_colons() {
+        assert_eq!(read(&basic("AC1:se:cret")), Some(("AC1".to_owned(), "se:cret".to_owned())));
+        assert_eq!(read(&basic("AC1:").replace("Basic", "bASIC")), Some(("AC1".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn what_is_no_credential_is_not_read() {
+        for value in
+            ["", "Basic", "Basic !", "Bearer QUMxOng=", &basic("no colon"), &basic(&"x:".repeat(2_000))]
+        {
+            assert_eq!(read(value), None, "{value:?}");
+        }
+        let mut twice = HeaderMap::new();
+        for _ in 0..2 {
+            twice.append(AUTHORIZATION, HeaderValue::from_str(&basic("a:b")).expect("a value"));
+        }
+        assert!(Credential::of(&twice).is_none());
+    }
+
+    #[test]
+    fn the_log_shows_the_beginning_of_an_id_and_nothing_else() {
+        assert_eq!(masked_user(&format!("SK12345{}", "0".repeat(27))), "SK1234...");
+        assert_eq!(masked_user("hunter2"), "no id");
     }
 }

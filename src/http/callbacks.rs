@@ -7,9 +7,8 @@ use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::http::uri::PathAndQuery;
 
-use super::call::Call;
+use super::call::{Call, Group};
 use super::error::Error;
-use super::group::Group;
 use super::openapi::{Content, Doc, Routes};
 use crate::gateway::CallbackKind;
 use crate::node::{CHALLENGE, TWIML};

@@ -21,10 +21,9 @@ use serde_json::{Value, json};
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
-use super::call::{Call, Origin};
+use super::call::{Call, Group, Origin};
 use super::error::{Error, reason_of};
-use super::group::Group;
-use super::openapi::{Content, Doc, Routes, properties};
+use super::openapi::{Doc, Routes, ok};
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
 use super::values;
 use crate::config::AnswerSet::{self, AsBuilt, Documented};
@@ -258,46 +257,32 @@ impl Origin {
 
 /// Logs a failed send at info level. The lines of the gateway, which has the provider's id, and of the guard have the same
 /// request id.
-fn log_send(request_id: &str, number: PhoneNumber, outcome: &SendOutcome) {
-    let outcome = match outcome {
-        SendOutcome::Sent { postponed: false, .. } => {
-            return debug!(request_id, %number, outcome = "sent", "code sent");
-        }
+fn log_send(request_id: &str, number: PhoneNumber, sent: &SendOutcome) {
+    let outcome: &str = sent.into();
+    match sent {
+        SendOutcome::Sent { postponed: false, .. } => debug!(request_id, %number, outcome, "code sent"),
         SendOutcome::Sent { .. } => {
-            let words = "code not sent yet, retried in the background";
-            return debug!(request_id, %number, outcome = "postponed", "{words}");
+            debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
         }
-        SendOutcome::NumberRefused => {
-            return info!(request_id, %number, outcome = "number-refused", "code not sent");
+        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => {
+            info!(request_id, %number, outcome, "code not sent, as far as is known");
         }
-        SendOutcome::GatewayFailed => {
-            let outcome = "gateway-failed";
-            return info!(request_id, %number, outcome, "code not sent, as far as is known");
-        }
-        SendOutcome::Locked { .. } => "locked",
-        SendOutcome::Limited(_) => "limited",
-        SendOutcome::GuardRefused(_) => "refused-by-guard",
-    };
-    debug!(request_id, %number, outcome, "code not sent");
+        _ => debug!(request_id, %number, outcome, "code not sent"),
+    }
 }
 
 /// Logs a new lockout at info level: many of them are a sign of guessing.
-fn log_check(request_id: &str, number: PhoneNumber, outcome: CheckOutcome) {
-    let (outcome, words) = match outcome {
-        CheckOutcome::Approved => ("approved", "code checked"),
-        CheckOutcome::Wrong { .. } => ("wrong", "code checked"),
+fn log_check(request_id: &str, number: PhoneNumber, checked: CheckOutcome) {
+    let outcome: &str = checked.into();
+    match checked {
         CheckOutcome::LockedNow { live, .. } => {
-            let outcome = "locked-now";
-            return info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
+            info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
         }
         CheckOutcome::GatewayFailed => {
-            let outcome = "gateway-failed";
-            return info!(request_id, %number, outcome, "code not checked by the provider");
+            info!(request_id, %number, outcome, "code not checked by the provider");
         }
-        CheckOutcome::Locked { .. } => ("locked", "code not checked"),
-        CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => ("limited", "code not checked"),
-    };
-    debug!(request_id, %number, outcome, "{words}");
+        _ => debug!(request_id, %number, outcome, "code checked"),
+    }
 }
 
 /// What an outcome is answered as documented, as built, and by the tutorial's routes. Spelling and spacing are meant to be
@@ -514,7 +499,14 @@ impl Serialize for Data<'_> {
     }
 }
 
-const ANSWERS: &str = "docs/reference/errors.md lists every response.";
+const fn doc<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
+    id: &'static str,
+    summary: &'static str,
+    success: &'static str,
+) -> Doc {
+    let about = "docs/reference/errors.md lists every response.";
+    Doc { about, success, ..ok::<P, V>(id, summary) }
+}
 
 const SENT: &str = "The provider accepted the message.";
 const RIGHT: &str = "The code is right.";
@@ -522,25 +514,19 @@ const RIGHT: &str = "The code is right.";
 #[rustfmt::skip] // A table.
 pub fn redis_version() -> Routes {
     Routes::new("Clients of the Redis version", "Codes of the service `default`, whose rules are the top-level settings.", Group::compatible(ErrorFormat::Envelope))
-        .post("/api/send-otp", send_otp, Doc::new("SendOtp", "Send a code", SENT, Content::json::<Envelope>())
-                .reads(properties::<SendBody<'static>>).about(ANSWERS))
-        .post("/api/verify-otp", verify_otp, Doc::new("VerifyOtp", "Check a code", RIGHT, Content::json::<Envelope>())
-                .reads(properties::<VerifyOtp<'static>>).about(ANSWERS))
+        .post("/api/send-otp", send_otp, doc::<SendBody<'static>, Envelope<'static>>("SendOtp", "Send a code", SENT))
+        .post("/api/verify-otp", verify_otp, doc::<VerifyOtp<'static>, Envelope<'static>>("VerifyOtp", "Check a code", RIGHT))
 }
 
 #[rustfmt::skip] // A table.
 pub fn tutorial() -> Routes {
     Routes::new("Clients of the tutorial", "The same with the tutorial's answers.", Group::compatible(ErrorFormat::Message))
-        .post("/send-code", send_code, Doc::new("SendCode", "Send a code", SENT, Content::json::<Message>())
-                .reads(properties::<SendBody<'static>>).about(ANSWERS))
-        .post("/verify-code", verify_code, Doc::new("VerifyCode", "Check a code", RIGHT, Content::json::<Message>())
-                .reads(properties::<VerifyCode<'static>>).about(ANSWERS))
+        .post("/send-code", send_code, doc::<SendBody<'static>, Message<'static>>("SendCode", "Send a code", SENT))
+        .post("/verify-code", verify_code, doc::<VerifyCode<'static>, Message<'static>>("VerifyCode", "Check a code", RIGHT))
 }
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::RETRY_AFTER;
-
     use super::*;
 
     const BAD_BODY: &str = r#"{"code":400,"message":"Invalid request body"}"#;
@@ -676,24 +662,6 @@ mod tests {
             let body = response::whole(answer.into_body()).expect("no stream");
             let body = std::str::from_utf8(&body).expect("text");
             assert!(body.starts_with(r#"{"message":""#) && body.contains(words), "{body}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_503_and_a_busy_number_429_both_with_retry_after() {
-        use Refusal::{NumberBusy, Overloaded, SendsOverloaded, Stopping, StoreUnavailable};
-        for refusal in [Overloaded, SendsOverloaded, StoreUnavailable, Stopping, NumberBusy] {
-            let status = if refusal == NumberBusy { 429 } else { 503 };
-            for (format, beginning) in [
-                (ErrorFormat::Envelope, format!(r#"{{"code":{status},"message":""#)),
-                (ErrorFormat::Message, r#"{"message":""#.to_owned()),
-            ] {
-                let answer = Error::from(refusal).answer(format);
-                assert_eq!(answer.status().as_u16(), status);
-                assert_eq!(answer.headers()[RETRY_AFTER], "1");
-                let body = response::whole(answer.into_body()).expect("no stream");
-                assert!(body.starts_with(beginning.as_bytes()), "{refusal:?}");
-            }
         }
     }
 }

@@ -1,12 +1,13 @@
 //! One connection: TLS, its protocol, its time limits and its end.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::{self, Future};
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,12 +15,16 @@ use axum::body::Body;
 use axum::response::Response;
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
-use hyper::header::{ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ALLOW, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderValue,
+};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
+use parking_lot::Mutex;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
@@ -33,11 +38,9 @@ use tower_service::Service as _;
 use tracing::debug;
 
 use super::app::{App, ServedRoutes};
-use super::error::Error;
-use super::logs::Logs;
 use super::request;
-use super::response::{ErrorFormat, NeedsMethods};
 use super::tls::HTTP2;
+use crate::observe::log_limit::OncePerSecond;
 
 /// A client that takes no bytes for this long loses its connection. hyper alone would wait until the last ones can be
 /// written.
@@ -93,6 +96,39 @@ pub struct Server {
     pub logs: Logs,
 }
 
+/// The limits on log lines about requests that are refused, which all requests share.
+#[derive(Default)]
+pub struct Logs {
+    /// Refusals of services, bad bodies at the compatible routes, and refused hooks.
+    pub by_kind: ByKind,
+    /// Requests that were refused because every circuit is open.
+    pub out_of_service: OncePerSecond,
+    /// Requests with a wrong credential.
+    pub unauthenticated: OncePerSecond,
+    /// A proxy named no address that can be read. It writes all of its headers in one way: the first one is logged.
+    pub unread_address: OnceLock<()>,
+    /// The same for a proxy that vouched for a person in words that are not known.
+    pub unread_risk_check: OnceLock<()>,
+    pub failed_handshakes: OncePerSecond,
+    /// Connections of clients that hold their share of all.
+    pub large_client: OncePerSecond,
+    /// The limit of connections was reached.
+    pub full: OncePerSecond,
+}
+
+/// Limits on lines by what they are about and their reason: no kind hides another one, under overload too.
+#[derive(Default)]
+pub struct ByKind(Mutex<HashMap<(String, String), OncePerSecond>>);
+
+impl ByKind {
+    /// `log` is told the number of events, and whether they are the first ones.
+    pub fn note(&self, about: &str, reason: &str, log: impl FnOnce(u64, bool) + Send + 'static) {
+        let (mut limits, kind) = (self.0.lock(), (about.to_owned(), reason.to_owned()));
+        let is_first = !limits.contains_key(&kind);
+        limits.entry(kind).or_default().note(move |count| log(count, is_first));
+    }
+}
+
 /// The state that the requests of one connection share.
 pub struct Connection {
     pub server: Arc<Server>,
@@ -144,13 +180,9 @@ impl Drop for ActiveRequest {
     }
 }
 
-/// What the connection tells the router of a request.
+/// What the connection tells the router of a request, which is counted from 1.
 #[derive(Clone)]
-pub struct Arrived {
-    pub connection: Arc<Connection>,
-    /// Counted from 1 on its connection.
-    pub number: u64,
-}
+pub struct Arrived(pub Arc<Connection>, pub u64);
 
 /// A stream whose writes fail after `WRITE_TIMEOUT`. It is below TLS: rustls has a buffer of its own, and each frame
 /// that fits into it, such as a ping, would begin the time anew.
@@ -263,34 +295,25 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     let number = connection.begun.fetch_add(1, Relaxed) + 1;
     let active = ActiveRequest(connection);
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(Arrived { connection: Arc::clone(&active.0), number });
+    request.extensions_mut().insert(Arrived(Arc::clone(&active.0), number));
     let Ok(mut response) = active.0.server.router.clone().call(request).await;
-    // The router adds it to every answer to a method that the path does not have.
-    let allow = response.headers_mut().remove(ALLOW);
-    if let Some(NeedsMethods(form)) = response.extensions_mut().remove() {
-        response = with_methods(response, form, allow.as_ref().map_or(&[], HeaderValue::as_bytes));
-    }
     let (status, headers) = (response.status(), response.headers_mut());
+    // The router adds it to every answer to a method that the path does not have.
+    if let Some(allow) = headers.remove(ALLOW) {
+        let is_preflight = headers.contains_key(ACCESS_CONTROL_ALLOW_HEADERS);
+        if is_preflight || status == StatusCode::METHOD_NOT_ALLOWED {
+            let has = |method: &&str| {
+                allow.as_bytes().split(|byte| *byte == b',').any(|one| one == method.as_bytes())
+            };
+            let known = ["GET", "HEAD", "POST", "DELETE"].into_iter().filter(has);
+            let methods = HeaderValue::try_from(known.collect::<Vec<_>>().join(", "));
+            let name = if is_preflight { ACCESS_CONTROL_ALLOW_METHODS } else { ALLOW };
+            headers.extend(methods.ok().map(|methods| (name, methods)));
+        }
+    }
     if status == StatusCode::NO_CONTENT {
         headers.remove(CONTENT_TYPE);
         headers.remove(CONTENT_LENGTH);
     }
     Ok(response)
-}
-
-/// Tells the methods of the path, as the router knows them: in the answer to another one, or to a preflight.
-fn with_methods(response: Response, form: Option<ErrorFormat>, allow: &[u8]) -> Response {
-    let known = ["GET", "HEAD", "POST", "DELETE"].into_iter();
-    let has = |method: &&str| allow.split(|byte| *byte == b',').any(|one| one == method.as_bytes());
-    let methods = known.filter(has).collect::<Vec<_>>().join(", ");
-    let (mut head, mut body) = response.into_parts();
-    let mut name = ACCESS_CONTROL_ALLOW_METHODS;
-    if let Some(form) = form {
-        let (error, said) = Error::wrong_method(&methods).answer(form).into_parts();
-        head.headers.remove(CONTENT_LENGTH);
-        head.headers.extend(error.headers);
-        (body, name) = (said, ALLOW);
-    }
-    head.headers.extend(HeaderValue::try_from(methods).ok().map(|methods| (name, methods)));
-    Response::from_parts(head, body)
 }

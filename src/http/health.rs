@@ -9,10 +9,8 @@ use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
 use super::app::{App, NodeStatus, ServedRoutes};
-use super::call::Call;
-use super::credential::Credential;
+use super::call::{Call, Credential, Group};
 use super::error::{Error, REFUSED_SECONDS};
-use super::group::Group;
 use super::openapi::{Content, Doc, Routes};
 use super::response::{self, ALIVE, Envelope, ResponseExt as _};
 use super::tls::{CertificateHealth, Tls};

@@ -23,17 +23,13 @@ mod call;
 mod callbacks;
 mod compatible;
 mod connection;
-mod cors;
-mod credential;
 mod error;
 mod events;
 mod form;
-mod group;
 mod health;
 mod hooks;
 mod hosted;
 mod local;
-mod logs;
 mod openapi;
 mod pages;
 mod request;
@@ -42,7 +38,6 @@ mod routes;
 mod server;
 mod service;
 pub mod tls;
-mod transport;
 mod values;
 
 /// Connections over any stream, for tests in memory.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::api::paging::{ListMeta, Paging};
 use super::app::{App, FrontEnd};
+use super::call::{Access, Group};
 use super::form::{FORM, JSON};
-use super::group::{Access, Group};
 use super::response::{Envelope, ErrorFormat, Message, TwilioError};
 use super::values;
 use crate::config::members;
@@ -52,9 +52,9 @@ pub struct Doc {
     pub id: &'static str,
     pub summary: &'static str,
     pub about: &'static str,
-    /// The parameters that its handler reads: in the body of a `POST`, else in the query.
-    pub reads: fn() -> Vec<Property>,
-    /// Those of them that it requires, beside the fields that are no options.
+    /// The parameters that its handler reads, in the body of a `POST`, else in the query; those that it requires, beside
+    /// the fields that are no options, are its argument.
+    pub reads: fn(&[&str]) -> Vec<Property>,
     pub requires: &'static [&'static str],
     /// Whether it takes the header `Idempotency-Key`.
     pub has_key: bool,
@@ -128,7 +128,7 @@ pub const fn ok<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
     id: &'static str,
     summary: &'static str,
 ) -> Doc {
-    Doc::new(id, summary, "The resource.", Content::json::<V>()).reads(properties::<P>)
+    Doc { reads: properties::<P>, ..Doc::new(id, summary, "The resource.", Content::json::<V>()) }
 }
 
 /// The same for a resource that is made.
@@ -136,13 +136,12 @@ pub const fn made<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
     id: &'static str,
     summary: &'static str,
 ) -> Doc {
-    let doc = Doc::new(id, summary, "Created.", Content::json::<V>()).reads(properties::<P>);
-    Doc { status: 201, ..doc }
+    Doc { status: 201, success: "Created.", ..ok::<P, V>(id, summary) }
 }
 
 /// The same for a deletion.
 pub const fn gone<P: Deserialize<'static> + JsonSchema>(id: &'static str, summary: &'static str) -> Doc {
-    Doc { status: 204, ..Doc::new(id, summary, "Deleted.", Content::Nothing).reads(properties::<P>) }
+    Doc { status: 204, success: "Deleted.", content: Content::Nothing, ..ok::<P, ()>(id, summary) }
 }
 
 /// The same for pages of a list under `key`.
@@ -151,8 +150,8 @@ pub const fn list_of<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
     id: &'static str,
     summary: &'static str,
 ) -> Doc {
-    let pages = Content::List(schema::<V>, key, None);
-    Doc::new(id, summary, "A page of the list.", pages).reads(properties::<P>)
+    let content = Content::List(schema::<V>, key, None);
+    Doc { success: "A page of the list.", content, ..ok::<P, V>(id, summary) }
 }
 
 impl Doc {
@@ -163,44 +162,23 @@ impl Doc {
         success: &'static str,
         content: Content,
     ) -> Self {
-        let (about, reads, requires) = ("", Vec::new as fn() -> _, &[]);
-        let (has_key, status, access) = (false, 200, None);
-        Self { id, summary, about, reads, requires, has_key, status, success, content, access }
+        let (reads, has_key, status, access) = (properties::<()>, false, 200, None);
+        Self { id, summary, about: "", reads, requires: &[], has_key, status, success, content, access }
     }
 
     pub const fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
-    pub const fn reads(self, reads: fn() -> Vec<Property>) -> Self {
-        Self { reads, ..self }
-    }
-
-    pub const fn requires(self, requires: &'static [&'static str]) -> Self {
-        Self { requires, ..self }
-    }
-
-    pub const fn with_key(self) -> Self {
-        Self { has_key: true, ..self }
-    }
-
-    pub const fn access(self, access: Access) -> Self {
-        Self { access: Some(access), ..self }
-    }
-
     /// Its parameters, with their places: `path`, `header`, and `query` or `body`.
     pub fn params(&self, verb: &str, path: &str) -> Vec<(&'static str, Property)> {
         const ABOUT: &str = "Visible ASCII characters that the client chooses, such as a UUID.";
         let key = || property::<values::IdempotencyKey>("Idempotency-Key", ABOUT, false);
-        let of_list = matches!(self.content, Content::List(..)).then(properties::<Paging>);
+        let of_list = matches!(self.content, Content::List(..)).then(|| properties::<Paging>(&[]));
         let place = if verb == "POST" { "body" } else { "query" };
         let in_path = path_params(path).into_iter().map(|property| ("path", property));
         let in_head = self.has_key.then(|| ("header", key()));
-        let others = (self.reads)().into_iter().chain(of_list.into_iter().flatten());
-        let others = others.map(|param| Property {
-            required: param.required || self.requires.contains(&param.name.as_str()),
-            ..param
-        });
+        let others = (self.reads)(self.requires).into_iter().chain(of_list.into_iter().flatten());
         in_path.chain(in_head).chain(others.map(|property| (place, property))).collect()
     }
 }
@@ -226,20 +204,19 @@ pub struct Property {
     pub required: bool,
     pub about: String,
     pub example: Value,
-    /// Its values in a path, a query, a header or a form, which are not empty.
+    /// Its values in a path, a query, a header or a form.
     pub schema: Value,
-    /// Its values in a JSON body, where they are others.
-    pub in_json: Option<Value>,
+    /// Its values in a JSON body.
+    pub in_json: Value,
 }
 
-/// The fields of a struct of parameters, in their order.
-pub fn properties<P: Deserialize<'static> + JsonSchema>() -> Vec<Property> {
+/// The fields of a struct of parameters, in their order. It may require more than those that are no options.
+pub fn properties<P: Deserialize<'static> + JsonSchema>(requires: &[&str]) -> Vec<Property> {
     let whole = schemas(Contract::Deserialize, true).into_root_schema_for::<P>().to_value();
-    let is_required =
-        |name: &&str| whole["required"].as_array().is_some_and(|names| names.contains(&json!(name)));
+    let usual: Vec<_> = whole["required"].as_array().into_iter().flatten().collect();
     let property = |name: &&str| {
-        let schema = whole.pointer(&format!("/properties/{name}"))?;
-        Some(Property::of(name, schema.clone(), is_required(name)))
+        let is_required = requires.contains(name) || usual.iter().any(|known| known.as_str() == Some(name));
+        Some(Property::new(name, whole.pointer(&format!("/properties/{name}"))?.clone(), is_required))
     };
     members::<P>().iter().filter_map(property).collect()
 }
@@ -247,55 +224,46 @@ pub fn properties<P: Deserialize<'static> + JsonSchema>() -> Vec<Property> {
 /// A value of this type elsewhere.
 pub fn property<V: JsonSchema>(name: &str, about: &str, required: bool) -> Property {
     let schema = schemas(Contract::Deserialize, true).into_root_schema_for::<V>().to_value();
-    Property { about: about.to_owned(), ..Property::of(name, schema, required) }
+    Property { about: about.to_owned(), ..Property::new(name, schema, required) }
 }
 
 impl Property {
-    /// From the schema of a value, which may be null if it is not required.
-    fn of(name: &str, mut schema: Value, required: bool) -> Self {
+    /// From the schema of a value, which may be null and empty if it is not required.
+    pub fn new(name: &str, mut schema: Value, required: bool) -> Self {
         let about = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
-        let example = schema.pointer("/examples/0").cloned().unwrap_or_default();
+        let example = schema.pointer("/examples/0").or(schema.get("example")).cloned().unwrap_or_default();
         if let Some(members) = schema.as_object_mut() {
-            for name in ["$schema", "title", "default", "description", "examples"] {
-                members.remove(name);
-            }
-            for (_, member) in members {
-                if let Some(list) = member.as_array_mut() {
-                    list.retain(|item| !item.is_null() && *item != "null");
-                }
+            let others = ["$schema", "title", "default", "format", "description", "example", "examples"];
+            members.retain(|name, _| !others.contains(&name.as_str()));
+            for list in members.values_mut().filter_map(Value::as_array_mut) {
+                list.retain(|item| !item.is_null() && *item != "null");
             }
             if let Some([one]) = schema["type"].as_array().map(Vec::as_slice) {
                 schema["type"] = one.clone();
             }
         }
-        // An object in a text may also be an object there.
-        let in_json = (schema["contentMediaType"] == JSON).then(|| {
-            let values = json!({ "type": ["string", "number", "boolean"] });
-            json!({ "oneOf": [schema, { "type": "object", "additionalProperties": values }] })
-        });
-        Self { name: name.to_owned(), required, about, example, schema, in_json }
-    }
-
-    /// The schema with what depends on its place: whether it may be empty or null, and its meaning.
-    fn in_place(&self, is_json: bool) -> Value {
-        let mut schema = self.in_json.as_ref().filter(|_| is_json).unwrap_or(&self.schema).clone();
         if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !pattern.starts_with('^')) {
-            let absent = if self.required { "" } else { "?" };
+            let absent = if required { "" } else { "?" };
             schema["pattern"] = format!("^({pattern}){absent}$").into();
         }
         let is_list = schema["type"] == "array";
-        let is_any = schema["type"].is_null() && schema["oneOf"].is_null();
-        if self.required && is_list {
+        if required && is_list {
             schema["minItems"] = 1.into();
-        } else if self.required && schema["maxLength"].is_u64() {
+        } else if required && schema["maxLength"].is_u64() {
             schema["minLength"] = 1.into();
-        } else if is_json && !self.required && !is_list && !is_any {
-            schema = json!({ "oneOf": [schema, { "type": "null" }] });
         }
-        if !self.about.is_empty() {
-            schema["description"] = self.about.as_str().into();
+        let mut in_json = vec![schema.clone()];
+        // An object in a text may also be an object there.
+        if schema["contentMediaType"] == JSON {
+            let values = json!({ "type": ["string", "number", "boolean"] });
+            in_json.push(json!({ "type": "object", "additionalProperties": values }));
         }
-        schema
+        let is_any = schema["type"].is_null() && schema["oneOf"].is_null();
+        if !required && !is_list && !is_any {
+            in_json.push(json!({ "type": "null" }));
+        }
+        let in_json = if in_json.len() > 1 { json!({ "oneOf": in_json }) } else { schema.clone() };
+        Self { name: name.to_owned(), required, about, example, schema, in_json }
     }
 
     /// Its values, in a few words.
@@ -419,7 +387,7 @@ fn parameter(param: &Property, place: &str) -> Value {
         "required": param.required,
         "description": param.about,
         "example": param.example,
-        "schema": param.in_place(false),
+        "schema": param.schema,
     })
 }
 
@@ -429,7 +397,11 @@ fn body(docs: &Routes, params: &[(&str, Property)]) -> Value {
     let names: Vec<&String> = required().map(|param| &param.name).collect();
     let examples: Map<_, _> = required().map(|param| (param.name.clone(), param.example.clone())).collect();
     let content = |media_type: &&str| {
-        let schema = |param: &Property| (param.name.clone(), param.in_place(*media_type == JSON));
+        let schema = |param: &Property| {
+            let mut schema = if *media_type == JSON { param.in_json.clone() } else { param.schema.clone() };
+            schema["description"] = param.about.as_str().into();
+            (param.name.clone(), schema)
+        };
         let properties: Map<_, _> = params().map(schema).collect();
         let schema = json!({ "type": "object", "properties": properties, "required": names });
         ((*media_type).to_owned(), json!({ "schema": schema, "example": examples }))

@@ -100,10 +100,6 @@ pub fn whole(mut body: Body) -> Result<Bytes, Body> {
     }
 }
 
-/// An answer to a method that the path does not have, or to a preflight. The router knows the methods of the path.
-#[derive(Clone, Copy)]
-pub struct NeedsMethods(pub Option<ErrorFormat>);
-
 /// What the front end adds to responses.
 pub trait ResponseExt: Sized {
     fn with(self, name: HeaderName, value: HeaderValue) -> Self;

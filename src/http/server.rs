@@ -18,8 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::app::{App, ServedRoutes};
-use super::connection::{self, Connection, Server};
-use super::logs::Logs;
+use super::connection::{self, Connection, Logs, Server};
 use super::request::network_of;
 use super::response::NotServed;
 use super::routes;

@@ -14,20 +14,23 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderName, HeaderValue};
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, HeaderName,
+    HeaderValue, ORIGIN, VARY,
+};
 use hyper::http::request::Parts;
-use hyper::{Method, StatusCode, Version};
+use hyper::{HeaderMap, Method, StatusCode, Version};
 use tokio::time::timeout;
 use tracing::{Level, debug, enabled, error, info, warn};
 
 use super::app::{App, ServedRoutes};
-use super::call::Origin;
+use super::call::{Group, Origin};
 use super::connection::{Arrived, Connection};
 use super::error::{BROKEN_OFF, Cause, Error};
-use super::group::Group;
+use super::pages;
 use super::request::{self, X_REQUEST_ID};
-use super::response::{ErrorFormat, NeedsMethods, NotServed, ResponseExt as _};
-use super::{cors, pages};
+use super::response::{ErrorFormat, NotServed, ResponseExt as _};
 use crate::clock::Stopwatch;
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Sid, SidKind};
@@ -43,7 +46,7 @@ pub fn around(group: Group, app: &App, routes: Router<App>) -> Router<App> {
 async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     let (mut head, body) = request.into_parts();
-    let Some(Arrived { connection, number }) = head.extensions.remove() else {
+    let Some(Arrived(connection, number)) = head.extensions.remove() else {
         return Error::PANICKED.answer(group.errors);
     };
     let matched: Option<MatchedPath> = head.extensions.get().cloned();
@@ -193,7 +196,7 @@ impl Origin {
     async fn checked(self: &Arc<Self>, mut head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
         let (group, origins) = (self.group, &self.app.settings.cors_origins);
         let depends_on_origin = !group.is_closed_to_pages && !origins.is_empty();
-        let page = if depends_on_origin { cors::allowed_origin(origins, &head.headers) } else { None };
+        let page = if depends_on_origin { allowed_origin(origins, &head.headers) } else { None };
         let is_for_people = group.errors == ErrorFormat::Envelope
             && [Method::GET, Method::HEAD].contains(&head.method)
             && self.connection.server.routes != ServedRoutes::MetricsOnly
@@ -205,20 +208,19 @@ impl Origin {
         let mut answer = match admitted {
             Err(error) => error.into_response(),
             // A preflight asks by OPTIONS, which no route has.
-            Ok(_) if page.is_some() && cors::is_preflight(&head) => cors::preflight(),
+            Ok(_) if page.is_some() && is_preflight(&head) => preflight(),
             Ok(body) => {
                 head.extensions.insert(Arc::clone(self));
                 next.run(Request::from_parts(head, Body::from(body))).await
             }
         };
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            answer.extensions_mut().insert(NeedsMethods(Some(group.errors)));
-            answer = answer.because(NotServed::Invalid);
+            answer = Error::WRONG_METHOD.answer(group.errors);
         } else if let Some(error) = answer.extensions_mut().remove() {
             answer = self.told(error, is_for_people);
         }
         if depends_on_origin {
-            cors::add_headers(&mut answer, page);
+            add_cors_headers(&mut answer, page);
         }
         answer
     }
@@ -319,4 +321,41 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 fn method_name(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
+}
+
+/// The headers that a page may send.
+const REQUEST_HEADERS: HeaderValue =
+    HeaderValue::from_static("authorization, content-type, idempotency-key, x-request-id");
+
+/// The headers of answers that a page may read, besides those that browsers always show.
+const RESPONSE_HEADERS: HeaderValue =
+    HeaderValue::from_static("retry-after, x-onceward-reason, x-onceward-retry-after, x-request-id");
+
+/// Seconds for which a browser may remember a preflight.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
+
+/// The origin of the page that sends the request, if the operator allows it.
+fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = request::only(headers, &ORIGIN)?;
+    let is_allowed = origins.iter().any(|allowed| allowed == origin);
+    HeaderValue::from_str(origin).ok().filter(|_| is_allowed)
+}
+
+fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The answer to a preflight, to which the connection adds the methods of the path.
+fn preflight() -> Response {
+    let headers = [(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS), (ACCESS_CONTROL_MAX_AGE, MAX_AGE)];
+    (StatusCode::NO_CONTENT, headers).into_response()
+}
+
+/// Lets the page of an allowed origin read an answer, and tells caches that other origins get another one.
+fn add_cors_headers(answer: &mut Response, allowed_origin: Option<HeaderValue>) {
+    answer.headers_mut().append(VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = allowed_origin {
+        let page = [(ACCESS_CONTROL_ALLOW_ORIGIN, origin), (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS)];
+        answer.headers_mut().extend(page);
+    }
 }

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -106,7 +105,9 @@ texts! {
     Address(IpAddr): "an IP address", read_address, at_most(45), "192.0.2.7";
     Channel(domain::Channel): format_args!("one of {}", domain::Channel::names(", ")), domain::Channel::parse,
         one_of(domain::Channel::ALL.map(domain::Channel::as_str)), "sms";
-    BeginChannel(AskedChannel): format_args!("one of {}, {AUTO}", domain::Channel::names(", ")), asked_channel,
+    /// The channel that a request asks for, or `auto` for the one that the service begins with.
+    BeginChannel(Option<domain::Channel>): format_args!("one of {}, {AUTO}", domain::Channel::names(", ")),
+        |text| if text == AUTO { Some(None) } else { domain::Channel::parse(text).map(Some) },
         one_of(domain::Channel::ALL.map(domain::Channel::as_str).into_iter().chain([AUTO])), "sms";
     Code(domain::Code): format_args!("{} to {} letters or digits", CodeLength::MIN, CodeLength::MAX),
         domain::Code::parse_alphanumeric, matching(digits("[A-Za-z0-9]")), "123456";
@@ -174,61 +175,45 @@ texts! {
         matching(format!("[!-~]{{1,{LONGEST_KEY}}}")), "7d5f4c7e-54a6-4b0e-8f6e-2f1f8c1b7a10";
     /// A text that the registry checks: the code of a test number.
     TestCode(String): "digits", |text| Some(text.to_owned()), matching(digits("[0-9]")), "123456";
+    Ending(verify::Ending): "canceled or approved",
+        |text| word(text, [("canceled", verify::Ending::Canceled), ("approved", verify::Ending::Approved)]),
+        one_of(["canceled", "approved"]), "canceled";
+    DeliveryState(webhook::DeliveryState): "pending or delivered or failed", |text| word(text, [
+        ("pending", webhook::DeliveryState::Pending), ("delivered", webhook::DeliveryState::Delivered),
+        ("failed", webhook::DeliveryState::Failed),
+    ]), one_of(["pending", "delivered", "failed"]), "pending";
+    WebhookStatus(registry::WebhookStatus): "enabled or disabled",
+        |text| registry::WebhookStatus::ALL.into_iter().find(|known| known.as_str() == text),
+        one_of(registry::WebhookStatus::ALL.map(registry::WebhookStatus::as_str)), "enabled";
+    EntryAction(guard::EntryAction): "allow or block or known-only",
+        |text| guard::EntryAction::ALL.into_iter().find(|known| known.as_str() == text),
+        one_of(guard::EntryAction::ALL.map(guard::EntryAction::as_str)), "allow";
+    /// The form of a webhook's events: there is one.
+    WebhookVersion(()): "v2", |text| word(text, [("v2", ())]), one_of(["v2"]), "v2";
+    /// Whether to check a request for fraud.
+    RiskCheck(bool): "enable or disable", |text| word(text, [("enable", true), ("disable", false)]),
+        one_of(["enable", "disable"]), "enable";
+    /// Whether an API key is live.
+    IsLive(bool): "live or revoked", |text| word(text, [("live", true), ("revoked", false)]),
+        one_of(["live", "revoked"]), "live";
+    /// A time span of the dashboard, by its place among them.
+    RangeName(usize): RANGES.join(" or "), |text| RANGES.iter().position(|name| *name == text), one_of(RANGES), "today";
+    /// Whether an attempt led to a verified number.
+    Converted(bool): CONVERTED.join(" or "), |text| CONVERTED.iter().position(|name| *name == text).map(|at| at % 2 == 0),
+        one_of(CONVERTED), "converted";
     /// A submitted code as it was sent: [`domain::Code::submitted`] reads it by the rules of the service.
     SubmittedCode(Zeroizing<String>): format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX),
         |text| Some(Zeroizing::new(text.to_owned())), matching(digits(".")), "123456";
 }
 
-/// The same for types with a few values, each with its word; the first is the example.
-macro_rules! words {
-    ($($(#[$doc:meta])* $name:ident($inner:ty): $first:literal => $is:expr $(, $word:literal => $value:expr)*;)+) => {
-        texts! {$(
-            $(#[$doc])*
-            $name($inner): [$first $(, $word)*].join(" or "), |text| match text {
-                $first => Some($is),
-                $($word => Some($value),)*
-                _ => None,
-            }, one_of([$first $(, $word)*]), $first;
-        )+}
-    };
+/// The value of a word.
+fn word<T, const COUNT: usize>(text: &str, words: [(&str, T); COUNT]) -> Option<T> {
+    words.into_iter().find(|(word, _)| *word == text).map(|(_, value)| value)
 }
 
-words! {
-    Ending(verify::Ending): "canceled" => verify::Ending::Canceled, "approved" => verify::Ending::Approved;
-    DeliveryState(webhook::DeliveryState): "pending" => webhook::DeliveryState::Pending,
-        "delivered" => webhook::DeliveryState::Delivered, "failed" => webhook::DeliveryState::Failed;
-    WebhookStatus(registry::WebhookStatus): "enabled" => registry::WebhookStatus::Enabled,
-        "disabled" => registry::WebhookStatus::Disabled;
-    EntryAction(guard::EntryAction): "allow" => guard::EntryAction::Allow, "block" => guard::EntryAction::Block,
-        "known-only" => guard::EntryAction::KnownOnly;
-    /// The form of a webhook's events: there is one.
-    WebhookVersion(()): "v2" => ();
-    /// Whether to check a request for fraud.
-    RiskCheck(bool): "enable" => true, "disable" => false;
-    /// Whether an API key is live.
-    IsLive(bool): "live" => true, "revoked" => false;
-    /// A time span of the dashboard, by its place among them.
-    RangeName(usize): "today" => 0, "day" => 1, "14d" => 2, "30d" => 3;
-    /// Whether an attempt led to a verified number.
-    Converted(bool): "converted" => true, "unconverted" => false, "CONVERTED" => true, "UNCONVERTED" => false;
-}
-
-/// The channel that a request asks for.
-#[derive(Clone, Copy)]
-pub enum AskedChannel {
-    /// The one that the service begins with.
-    Auto,
-    One(domain::Channel),
-}
-
+const RANGES: [&str; 4] = ["today", "day", "14d", "30d"];
+const CONVERTED: [&str; 4] = ["converted", "unconverted", "CONVERTED", "UNCONVERTED"];
 const AUTO: &str = "auto";
-
-fn asked_channel(text: &str) -> Option<AskedChannel> {
-    match text {
-        AUTO => Some(AskedChannel::Auto),
-        text => domain::Channel::parse(text).map(AskedChannel::One),
-    }
-}
 
 fn id_or_number(text: &str) -> Option<VerificationTarget> {
     let sid = Sid::parse(SidKind::Verification, text).map(VerificationTarget::Sid);
@@ -301,26 +286,10 @@ pub struct Whole<const LEAST: u32, const MOST: u32>(pub u32);
 
 impl<'de, const LEAST: u32, const MOST: u32> Deserialize<'de> for Whole<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Between<const LEAST: u32, const MOST: u32>;
-
-        impl<const LEAST: u32, const MOST: u32> Visitor<'_> for Between<LEAST, MOST> {
-            type Value = u32;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match MOST {
-                    u32::MAX => write!(f, "a whole number from {LEAST}"),
-                    _ => write!(f, "a whole number from {LEAST} to {MOST}"),
-                }
-            }
-
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<u32, E> {
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
-                let wrong = || E::invalid_value(de::Unexpected::Unsigned(0), &self);
-                (LEAST..=MOST).contains(&number).then_some(number).ok_or_else(wrong)
-            }
-        }
-
-        from.deserialize_u64(Between::<LEAST, MOST>).map(Self)
+        let number = u32::try_from(u64::deserialize(from)?).unwrap_or(u32::MAX);
+        let most = if MOST < u32::MAX { format!(" to {MOST}") } else { String::new() };
+        let wrong = || de::Error::custom(format_args!("must be a whole number from {LEAST}{most}"));
+        (LEAST..=MOST).contains(&number).then_some(Self(number)).ok_or_else(wrong)
     }
 }
 
@@ -432,16 +401,3 @@ impl From<domain::Timestamp> for Date {
 #[derive(Clone, Default, Serialize, JsonSchema)]
 #[schemars(extend("format" = "uri"))]
 pub struct Url(pub String);
-
-/// The addresses and ids that answers are made with.
-pub struct Frame {
-    /// The beginning of every address, up to and with `/v2`.
-    pub base: String,
-    pub account: Sid,
-}
-
-impl Frame {
-    pub fn url(&self, path: impl Display) -> Url {
-        Url(format!("{}{path}", self.base))
-    }
-}

@@ -132,7 +132,7 @@ impl List {
         let read = form.read().and_then(|filters| Ok((filters, form.read()?)));
         let mut list = Self {
             path: path.into(),
-            filters: properties::<F>().iter().map(|property| filter(request, &form, property)).collect(),
+            filters: properties::<F>(&[]).iter().map(|property| filter(request, &form, property)).collect(),
             problem: None,
             has_file: false,
             rows: ROWS,

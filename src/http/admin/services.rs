@@ -103,17 +103,21 @@ pub async fn one(request: AdminRequest) -> PageResult {
 /// The page of a service, with what a person typed.
 fn settings_page(request: &AdminRequest, service: Arc<Service>) -> Response {
     let current = service.settings.members();
-    let field = |ServiceParameter { name, key, schema, description, .. }: &ServiceParameter| {
+    let about = |of: &ServiceParameter| {
+        of.schema["description"].as_str().unwrap_or_default().replace('`', "").replace('\n', " ")
+    };
+    let field = |of: &ServiceParameter| {
+        let ServiceParameter { name, key, schema, .. } = of;
         let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
         let value = typed.unwrap_or_else(|| text_of(current.get(key).unwrap_or(&Value::Null)));
-        let about = format!("{} ({name})", description.replace('`', ""));
+        let about = format!("{} ({name})", about(of));
         Field { about, ..Field::new(name, &label_of(key), schema, value, None) }
     };
     let place = |keys: &str, of: &ServiceParameter| keys.split(' ').position(|key| key == of.key);
     let groups = GROUPS.map(|(title, keys)| {
         let is_in = |of: &&ServiceParameter| {
             let own = GROUPS.iter().find(|(_, keys)| place(keys, of).is_some()).unwrap_or(&GROUPS[0]);
-            let has_effect = !of.description.starts_with("Kept and shown without effect");
+            let has_effect = !about(of).starts_with("Kept and shown without effect");
             title == if has_effect { own.0 } else { WITHOUT_EFFECT }
         };
         let mut own: Vec<_> = service_parameters().iter().filter(is_in).collect();

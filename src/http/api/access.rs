@@ -1,12 +1,14 @@
 //! One request below `/v2`: who sent it, the service in its path, and what its handler needs.
 
-use std::sync::{Arc, OnceLock};
+use std::fmt::Display;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use hyper::StatusCode;
 use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, StatusCode};
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde::de::value::{BorrowedStrDeserializer, Error as ValueError, SeqDeserializer, UnitDeserializer};
@@ -14,12 +16,11 @@ use tracing::{debug, info};
 
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::app::App;
-use crate::http::call::Origin;
+use crate::http::call::{Access, Origin};
 use crate::http::error::Error;
 use crate::http::form::Form;
-use crate::http::group::Access;
 use crate::http::request::{self, IDEMPOTENCY_KEY};
-use crate::http::values::{self, AskedChannel, Frame};
+use crate::http::values::{self, AccountSid, Id, Url};
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{self, Registry, Scope, Service};
@@ -31,11 +32,22 @@ pub struct Caller {
     pub running: Arc<Running>,
     pub who: registry::Caller,
     host: Option<HeaderValue>,
-    frame: OnceLock<Frame>,
 }
 
-/// The same below a service, which the caller may know, with the variable segments of the path behind it.
-pub struct InService<P = ()>(pub Caller, pub Arc<Service>, pub P);
+/// A caller below a service, which it may know, with the variable segments of the path behind the service.
+pub struct InService<P = ()> {
+    caller: Caller,
+    pub service: Arc<Service>,
+    pub path: P,
+}
+
+impl<P> Deref for InService<P> {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
+}
 
 /// The variable segments of the path but a service: the last one, or a tuple of all. 404 if they cannot be read.
 pub struct Segments<P>(pub P);
@@ -62,28 +74,22 @@ pub fn created<T>(view: T) -> Made<T> {
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// The server behind the routes below `/v2`.
-///
-/// # Errors
-/// It is not loaded. The command line is told why.
-fn running(origin: &Origin) -> Result<&Arc<Running>, Error> {
-    origin.app.running().map_err(|refusal| match origin.connection.user {
-        None => refusal.into(),
-        Some(_) => Error::stands_by(&origin.app.why_not_ready()),
-    })
-}
-
 impl FromRequestParts<App> for Caller {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         // The layer around each route has put it there.
         let origin: Arc<Origin> = parts.extensions.remove().ok_or(Error::PANICKED)?;
-        let running = Arc::clone(running(&origin)?);
+        let running = app.running().map_err(|refusal| match origin.connection.user {
+            None => refusal.into(),
+            // The command line is told why.
+            Some(_) => Error::stands_by(&app.why_not_ready()),
+        })?;
+        let running = Arc::clone(running);
         let who = origin.sender(&parts.headers)?;
         check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
         let host = parts.headers.get(HOST).cloned();
-        Ok(Self { origin, running, who, host, frame: OnceLock::new() })
+        Ok(Self { origin, running, who, host })
     }
 }
 
@@ -96,8 +102,7 @@ impl<P: DeserializeOwned> FromRequestParts<App> for InService<P> {
         let sid = params.iter().find(|(name, _)| *name == SERVICE);
         let sid = sid.and_then(|(_, text)| Sid::parse(SidKind::Service, text));
         let service = caller.service(sid.ok_or(Error::NO_RESOURCE)?)?;
-        let segments = segments(&params)?;
-        Ok(Self(caller, service, segments))
+        Ok(Self { caller, service, path: segments(&params)? })
     }
 }
 
@@ -126,24 +131,22 @@ impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Error> {
-        let (key, uri) = (idempotency_key(request.headers()), request.uri().clone());
+        let (headers, uri) = (request.headers(), request.uri().clone());
+        let key = headers.contains_key(&IDEMPOTENCY_KEY).then(|| {
+            let text = request::only(headers, &IDEMPOTENCY_KEY).unwrap_or_default();
+            values::IdempotencyKey::deserialize(BorrowedStrDeserializer::<ValueError>::new(text))
+        });
         let form = Form::from_request(request, app).await?;
-        let (params, key) = (form.read()?, key?);
-        let hash = |_: &String| form.fingerprint(uri.path(), &["Code", "CustomCode"]);
+        let params = form.read()?;
+        let key = key.transpose().map_err(|_| {
+            Error::invalid(
+                "Invalid header `Idempotency-Key`: it must be given once, with 1 to 255 visible ASCII characters",
+            )
+        })?;
+        let hash = |_: &_| form.fingerprint(uri.path(), &["Code", "CustomCode"]);
         let fingerprint = key.as_ref().map_or([0; 32], hash);
-        Ok(Self { params, key, fingerprint })
+        Ok(Self { params, key: key.map(|key| key.0), fingerprint })
     }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    if !headers.contains_key(&IDEMPOTENCY_KEY) {
-        return Ok(None);
-    }
-    let text = request::only(headers, &IDEMPOTENCY_KEY).map(BorrowedStrDeserializer::<ValueError>::new);
-    let key = text.and_then(|text| values::IdempotencyKey::deserialize(text).ok());
-    let wrong =
-        "Invalid header `Idempotency-Key`: it must be given once, with 1 to 255 visible ASCII characters";
-    key.map(|key| Some(key.0)).ok_or_else(|| Error::invalid(wrong))
 }
 
 fn check_access(caller: &registry::Caller, access: Access) -> Result<(), Error> {
@@ -159,9 +162,7 @@ fn check_access(caller: &registry::Caller, access: Access) -> Result<(), Error> 
         Access::Account(what) if !caller.may_everywhere(Scope::Admin) => {
             format!("{what} needs the account's credentials, or a key for all services with the scope admin")
         }
-        Access::Open | Access::Compatible | Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
-            return Ok(());
-        }
+        _ => return Ok(()),
     };
     Err(Error::forbidden(lacks))
 }
@@ -171,21 +172,13 @@ impl Caller {
         self.running.verifying.now()
     }
 
-    /// What answers are made with.
-    pub fn frame(&self) -> &Frame {
-        self.frame.get_or_init(|| {
-            let host = self.host.as_ref().and_then(|host| host.to_str().ok());
-            let base = self.origin.app.base(&self.origin.uri, host);
-            Frame { base, account: self.running.registry.account_sid() }
-        })
+    /// The address of this path.
+    pub fn url(&self, path: impl Display) -> Url {
+        Url(format!("{}{path}", self.origin.app.base(&self.origin.uri, self.host.as_ref())))
     }
 
-    /// The channel that the parameter `Channel` asks for; `None` for the one that the service begins with.
-    pub fn channel(&self, asked: AskedChannel) -> Result<Option<Channel>, Error> {
-        match asked {
-            AskedChannel::Auto => Ok(None),
-            AskedChannel::One(channel) => self.check_served("Channel", &[channel]).map(|()| Some(channel)),
-        }
+    pub fn account(&self) -> AccountSid {
+        Id(self.running.registry.account_sid())
     }
 
     /// Checks that the server sends by these channels, which the parameter names.
@@ -208,20 +201,17 @@ impl Caller {
     /// The outcome, or why a verification was not served. A provider's failure is logged at info level: the id that a user reports then
     /// leads to the lines about the provider.
     pub fn done<T>(&self, done: Result<T, Refused>) -> Result<T, Error> {
-        done.map_err(|refused| self.refused(&refused))
-    }
-
-    fn refused(&self, refused: &Refused) -> Error {
-        let request_id = self.origin.request_id();
-        if *refused == Refused::GatewayFailed {
-            info!(request_id, "verification failed at the provider");
-        }
-        if let Refused::OutOfService { .. } = refused {
-            self.origin.log_out_of_service();
-        }
-        let error = Error::refused(refused, self.now());
-        debug!(request_id, code = error.code, "verification not served");
-        error
+        done.map_err(|refused| {
+            let request_id = self.origin.request_id();
+            match refused {
+                Refused::GatewayFailed => info!(request_id, "verification failed at the provider"),
+                Refused::OutOfService { .. } => self.origin.log_out_of_service(),
+                _ => {}
+            }
+            let error = Error::refused(&refused, self.now());
+            debug!(request_id, code = error.code, "verification not served");
+            error
+        })
     }
 
     /// The registry, for changes on behalf of the caller.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::guard::not_entered;
 use super::prelude::*;
 use crate::domain::PhoneNumber;
+use crate::http::openapi::Doc;
 
 /// The default lifetime of a test number: long enough for a test, and it expires by itself.
 const LASTS: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -55,7 +56,7 @@ pub struct Template {
 }
 
 impl Template {
-    pub fn new(frame: &Frame, template: &registry::Template) -> Self {
+    fn new(caller: &Caller, template: &registry::Template) -> Self {
         let name = |channel: &Channel| if *channel == Channel::Call { "voice" } else { channel.as_str() };
         let translations = template.translations.iter().map(|(locale, text)| {
             let view = TranslationView {
@@ -70,7 +71,7 @@ impl Template {
         });
         Self {
             sid: Id(template.sid),
-            account_sid: Id(frame.account),
+            account_sid: caller.account(),
             friendly_name: template.friendly_name.clone(),
             channels: template.channels.iter().map(name).collect(),
             translations: translations.collect(),
@@ -107,7 +108,7 @@ impl SafeNumberView {
         Self {
             sid: Id(caller.running.guard.safe_sid(number)),
             phone_number: number.e164(),
-            url: caller.frame().url(format_args!("/SafeList/Numbers/{}", number.e164())),
+            url: caller.url(format_args!("/v2/SafeList/Numbers/{}", number.e164())),
         }
     }
 }
@@ -127,14 +128,15 @@ pub struct TestNumber {
 }
 
 impl TestNumber {
-    pub fn new(frame: &Frame, service: Sid, number: &registry::TestNumber) -> Self {
+    fn new(of: &InService<impl Sized>, number: &registry::TestNumber) -> Self {
+        let service = of.service.sid;
         Self {
             service_sid: Id(service),
-            account_sid: Id(frame.account),
+            account_sid: of.account(),
             pattern: number.pattern.clone(),
             code: number.code.clone(),
             date_expires: number.expires.into(),
-            url: frame.url(format_args!("/Services/{service}/TestNumbers/{}", number.pattern)),
+            url: of.url(format_args!("/v2/Services/{service}/TestNumbers/{}", number.pattern)),
         }
     }
 }
@@ -147,7 +149,7 @@ async fn list_templates(
     let is_listed = |name: &str| friendly_name.as_ref().is_none_or(|wanted| wanted.0 == *name);
     let templates = caller.running.registry.templates().iter();
     let listed = templates.filter(|template| is_listed(&template.friendly_name));
-    page.of_all("templates", listed, |template| Template::new(caller.frame(), template))
+    page.of_all("templates", listed, |template| Template::new(&caller, template))
 }
 
 async fn create_safe_number(
@@ -176,32 +178,25 @@ async fn delete_safe_number(caller: Caller, Segments(number): Segments<values::P
     if was_on_it { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NO_RESOURCE) }
 }
 
-async fn list_test_numbers(
-    InService(caller, service, ()): InService,
-    Listing((), page): Listing,
-) -> Result<Listed<TestNumber>, Error> {
-    let view = |number| TestNumber::new(caller.frame(), service.sid, number);
-    page.of_all("test_numbers", &service.test_numbers, view)
+async fn list_test_numbers(of: InService, Listing((), page): Listing) -> Result<Listed<TestNumber>, Error> {
+    page.of_all("test_numbers", &of.service.test_numbers, |number| TestNumber::new(&of, number))
 }
 
 /// `POST` of a test number. One with the same pattern is replaced.
-async fn create_test_number(
-    InService(caller, service, ()): InService,
-    Params(new): Params<NewTestNumber>,
-) -> Made<TestNumber> {
+async fn create_test_number(of: InService, Params(new): Params<NewTestNumber>) -> Made<TestNumber> {
     let (pattern, code, force) = (new.pattern.0, new.code.0, new.force.unwrap_or(false));
-    if force && !caller.who.may_everywhere(Scope::Admin) {
+    if force && !of.who.may_everywhere(Scope::Admin) {
         return Err(Error::forbidden("Force needs the account's credentials, or a key for all services"));
     }
-    let expires = new.date_expires.map_or_else(|| caller.now().plus(LASTS), |at| at.0);
+    let expires = new.date_expires.map_or_else(|| of.now().plus(LASTS), |at| at.0);
     let number = registry::TestNumber { pattern, code, expires, force };
-    let number = caller.registry().put_test_number(service.sid, number).await?;
-    created(TestNumber::new(caller.frame(), service.sid, &number))
+    let number = of.registry().put_test_number(of.service.sid, number).await?;
+    created(TestNumber::new(&of, &number))
 }
 
 /// `DELETE` of a test number, by its pattern.
-async fn delete_test_number(InService(caller, service, pattern): InService<String>) -> Gone {
-    caller.registry().delete_test_number(service.sid, pattern).await?;
+async fn delete_test_number(of: InService<String>) -> Gone {
+    of.registry().delete_test_number(of.service.sid, of.path.clone()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -218,8 +213,8 @@ pub fn routes() -> Routes {
 pub fn account_routes() -> Routes {
     Routes::new("Templates and the safe list", "Texts of messages, and numbers to which the pumping guard refuses no message. The safe list is for \
             the account itself.", Group::twilio(Access::Account("the safe list")))
-        .get("/v2/Templates", list_templates, list_of::<TemplateFilters, Template>("templates", "ListVerificationTemplate", "List templates")
-                .about("Templates are built in or come from the configuration.").access(Access::AnyScope))
+        .get("/v2/Templates", list_templates, Doc { access: Some(Access::AnyScope), ..list_of::<TemplateFilters, Template>("templates", "ListVerificationTemplate", "List templates") }
+                .about("Templates are built in or come from the configuration."))
         .post("/v2/SafeList/Numbers", create_safe_number, made::<SafeNumber, SafeNumberView>("CreateSafelist", "Add a number to the safe list"))
         .get("/v2/SafeList/Numbers/{PhoneNumber}", fetch_safe_number, ok::<(), SafeNumberView>("FetchSafelist", "Fetch a number of the safe list"))
         .delete("/v2/SafeList/Numbers/{PhoneNumber}", delete_safe_number, gone::<()>("DeleteSafelist", "Remove a number from the safe list"))

@@ -26,23 +26,25 @@ pub struct Filters {
     pub verification_sid: Option<values::VerificationSid>,
     /// Whether the attempt led to a verified number.
     pub status: Option<values::Converted>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "PascalCase")]
-pub struct SummaryFilters {
-    /// Of this service.
-    pub verify_service_sid: Option<values::ServiceSid>,
-    /// Created at or after this time.
-    pub date_created_after: Option<values::Timestamp>,
-    /// Created before this time.
-    pub date_created_before: Option<values::Timestamp>,
-    /// To this country, two letters of ISO 3166-1.
-    pub country: Option<values::Region>,
-    /// By this channel.
-    pub channel: Option<values::Channel>,
     /// To numbers with this prefix.
     pub destination_prefix: Option<values::NumberPrefix>,
+}
+
+impl Filters {
+    fn query(self, caller: &Caller) -> AttemptQuery {
+        AttemptQuery {
+            services: services(caller, self.verify_service_sid),
+            after: self.date_created_after.map(|after| after.0),
+            before: self.date_created_before.map(|before| before.0),
+            to: self.to.map(|number| number.0),
+            country: self.country.map(|country| country.0),
+            channel: self.channel.map(|channel| channel.0),
+            verification: self.verification_sid.map(|sid| sid.0),
+            converted: self.status.map(|status| status.0),
+            prefix: self.destination_prefix.map(|prefix| prefix.0),
+            ..AttemptQuery::newest(usize::MAX)
+        }
+    }
 }
 
 /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
@@ -65,32 +67,33 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub fn new(frame: &Frame, service: Option<Sid>, attempt: &SealedAttempt) -> Self {
+    fn new(caller: &Caller, SealedAttempt { sid, verification, listed }: &SealedAttempt) -> Self {
+        let (verification_sid, is_converted) = (Id(*verification), listed.converted);
         Self {
-            sid: Id(attempt.sid),
-            account_sid: Id(frame.account),
-            service_sid: service.map(Id),
-            verification_sid: Id(attempt.verification),
-            date_created: attempt.listed.attempt.at.into(),
-            date_updated: attempt.listed.updated().into(),
-            conversion_status: if attempt.listed.converted { "converted" } else { "unconverted" },
-            channel: attempt.listed.attempt.channel,
+            sid: Id(*sid),
+            account_sid: caller.account(),
+            service_sid: caller.service_sid(listed.id.key.service).map(Id),
+            verification_sid,
+            date_created: listed.attempt.at.into(),
+            date_updated: listed.updated().into(),
+            conversion_status: if is_converted { "converted" } else { "unconverted" },
+            channel: listed.attempt.channel,
             price: Price::default(),
             channel_data: ChannelData {
-                verification_sid: Id(attempt.verification),
-                to: attempt.listed.number.e164(),
-                status: if attempt.listed.converted { "confirmed" } else { "unconfirmed" },
-                message_status: Some(message_status(&attempt.listed).to_owned()),
-                error_code: attempt.listed.attempt.error_code.map(|code| code.to_string()),
-                country: attempt.listed.number.region().map(|country: Region| country.to_string()),
-                parts: attempt.listed.parts,
+                verification_sid,
+                to: listed.number.e164(),
+                status: if is_converted { "confirmed" } else { "unconfirmed" },
+                message_status: Some(message_status(listed)),
+                error_code: listed.attempt.error_code.map(|code| code.to_string()),
+                country: listed.number.region().map(|country| country.to_string()),
+                parts: listed.parts,
                 code_length: (),
                 locale: (),
                 mcc: (),
                 mnc: (),
                 carrier: (),
             },
-            url: frame.url(format_args!("/Attempts/{}", attempt.sid)),
+            url: caller.url(format_args!("/v2/Attempts/{sid}")),
         }
     }
 }
@@ -111,7 +114,7 @@ pub struct ChannelData {
     #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
     pub status: &'static str,
     /// The provider's latest report, in its words.
-    pub message_status: Option<String>,
+    pub message_status: Option<&'static str>,
     /// The provider's error code.
     pub error_code: Option<String>,
     /// The number's country, two letters of ISO 3166-1.
@@ -166,57 +169,29 @@ async fn list(
     caller: Caller,
     Listing(filters, mut page): Listing<Filters>,
 ) -> Result<Listed<Attempt>, Error> {
-    let wanted = AttemptQuery {
-        services: services(&caller, filters.verify_service_sid),
-        after: filters.date_created_after.map(|after| after.0),
-        before: Some(page.until(filters.date_created_before.map(|before| before.0))),
-        to: filters.to.map(|number| number.0),
-        country: filters.country.map(|country| country.0),
-        channel: filters.channel.map(|channel| channel.0),
-        verification: filters.verification_sid.map(|sid| sid.0),
-        converted: filters.status.map(|status| status.0),
-        skip: page.skip(),
-        limit: page.limit(),
-        ..AttemptQuery::default()
-    };
-    let found = caller.running.verifying.messages(wanted).await?.records;
-    let view = |attempt: &SealedAttempt| {
-        Attempt::new(caller.frame(), caller.service_sid(attempt.listed.id.key.service), attempt)
-    };
-    Ok(page.of("attempts", &found, view))
+    let query = filters.query(&caller);
+    let (skip, limit, before) = (page.skip(), page.limit(), Some(page.until(query.before)));
+    let found =
+        caller.running.verifying.messages(AttemptQuery { skip, limit, before, ..query }).await?.records;
+    Ok(page.of("attempts", &found, |attempt| Attempt::new(&caller, attempt)))
 }
 
 async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answer<Attempt> {
     let attempt = caller.done(caller.running.verifying.attempt(sid).await)?;
-    let service = attempt.listed.id.key.service;
-    if caller.who.service().is_some_and(|own| own != service) {
+    if caller.who.service().is_some_and(|own| own != attempt.listed.id.key.service) {
         return Err(Error::NO_RESOURCE);
     }
-    Ok(Json(Attempt::new(caller.frame(), caller.service_sid(service), &attempt)))
+    Ok(Json(Attempt::new(&caller, &attempt)))
 }
 
-async fn summary(
-    caller: Caller,
-    _turn: Turn,
-    Params(filters): Params<SummaryFilters>,
-) -> Answer<AttemptsSummary> {
-    let wanted = AttemptQuery {
-        services: services(&caller, filters.verify_service_sid),
-        after: filters.date_created_after.map(|after| after.0),
-        before: filters.date_created_before.map(|before| before.0),
-        country: filters.country.map(|country| country.0),
-        channel: filters.channel.map(|channel| channel.0),
-        prefix: filters.destination_prefix.map(|prefix| prefix.0),
-        limit: usize::MAX,
-        ..AttemptQuery::default()
-    };
-    let [total, converted] = caller.done(caller.running.verifying.summary(wanted).await)?;
+async fn summary(caller: Caller, _turn: Turn, Params(filters): Params<Filters>) -> Answer<AttemptsSummary> {
+    let [total, converted] = caller.done(caller.running.verifying.summary(filters.query(&caller)).await)?;
     Ok(Json(AttemptsSummary {
         total_attempts: total,
         total_converted: converted,
         total_unconverted: total.saturating_sub(converted),
         conversion_rate_percentage: percentage(converted, total),
-        url: caller.frame().url("/Attempts/Summary"),
+        url: caller.url("/v2/Attempts/Summary"),
     }))
 }
 
@@ -234,7 +209,7 @@ pub fn with_routes(verifications: Routes) -> Routes {
         .get("/v2/Attempts", list, list_of::<Filters, Attempt>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
                 .about("Newest first."))
         .get("/v2/Attempts/{Sid}", fetch, ok::<(), Attempt>("FetchVerificationAttempt", "Fetch an attempt"))
-        .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
+        .get("/v2/Attempts/Summary", summary, ok::<Filters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
 }
 
 #[cfg(test)]

@@ -59,12 +59,9 @@ pub struct HostedSessionResult {
     pub date_verified: Date,
 }
 
-async fn create(
-    InService(caller, service, ()): InService,
-    Params(params): Params<NewSession>,
-) -> Made<HostedSession> {
+async fn create(of: InService, Params(params): Params<NewSession>) -> Made<HostedSession> {
     let channels = params.channels.map(|channels| channels.0).unwrap_or_default();
-    caller.check_served("Channels", &channels)?;
+    of.check_served("Channels", &channels)?;
     if params.to.is_some() && params.to_hint.is_some() {
         return Err(Error::parameter("ToHint", "leave it out, or `To`"));
     }
@@ -74,7 +71,7 @@ async fn create(
         (None, Some(origin)) => (ReturnTarget::Embed { origin: origin.0, state }, "EmbedOrigin"),
         _ => return Err(Error::invalid("Give either `ReturnUrl` or `EmbedOrigin`")),
     };
-    if !returns_to.is_listed(&service.settings) {
+    if !returns_to.is_listed(&of.service.settings) {
         let problem = format_args!("it must be one of the service's `{name}s`, letter by letter");
         return Err(Error::parameter(name, problem));
     }
@@ -85,33 +82,30 @@ async fn create(
         locale: params.locale.map(|locale| locale.0),
         returns_to,
     };
-    let (secret, expires) = caller.running.hosted.create(service.id, session).await?;
-    let frame = caller.frame();
-    let address = Url(format!("{}/verify/{}", frame.base.trim_end_matches("/v2"), secret.expose()));
+    let (secret, expires) = of.running.hosted.create(of.service.id, session).await?;
     created(HostedSession {
         sid: Id(secret.sid()),
-        service_sid: Id(service.sid),
-        account_sid: Id(frame.account),
-        url: address,
+        service_sid: Id(of.service.sid),
+        account_sid: of.account(),
+        url: of.url(format_args!("/verify/{}", secret.expose())),
         date_expires: expires.into(),
     })
 }
 
 /// `POST` of `Result`: exchanges the code for the result.
 async fn result(
-    InService(caller, service, Id(sid)): InService<HostedSessionSid>,
+    of: InService<HostedSessionSid>,
     Params(Redeemed { code }): Params<Redeemed>,
 ) -> Answer<HostedSessionResult> {
-    let result =
-        caller.running.hosted.redeem(service.id, &sid, &code.0).await.map_err(|denied| match denied {
-            Denied::Refused(refusal) => refusal.into(),
-            _ => Error::NO_RESOURCE,
-        })?;
-    let frame = caller.frame();
+    let redeemed = of.running.hosted.redeem(of.service.id, &of.path.0, &code.0).await;
+    let result = redeemed.map_err(|denied| match denied {
+        Denied::Refused(refusal) => refusal.into(),
+        _ => Error::NO_RESOURCE,
+    })?;
     Ok(Json(HostedSessionResult {
-        sid: Id(sid),
-        service_sid: Id(service.sid),
-        account_sid: Id(frame.account),
+        sid: of.path,
+        service_sid: Id(of.service.sid),
+        account_sid: of.account(),
         status: "approved",
         to: result.to.e164(),
         channel: result.channel,

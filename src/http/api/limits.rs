@@ -1,6 +1,7 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
 use super::prelude::*;
+use crate::http::openapi::Doc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -48,19 +49,18 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    pub fn new(frame: &Frame, service: Sid, limit: &registry::RateLimit) -> Self {
+    fn new(caller: &Caller, service: Sid, limit: &registry::RateLimit) -> Self {
+        let below = |path| caller.url(format_args!("/v2/Services/{service}/RateLimits/{}{path}", limit.sid));
         Self {
             sid: Id(limit.sid),
             service_sid: Id(service),
-            account_sid: Id(frame.account),
+            account_sid: caller.account(),
             unique_name: limit.unique_name.clone(),
             description: limit.description.clone(),
             date_created: limit.created.into(),
             date_updated: limit.updated.into(),
-            url: frame.url(format_args!("/Services/{service}/RateLimits/{}", limit.sid)),
-            links: RateLimitLinks {
-                buckets: frame.url(format_args!("/Services/{service}/RateLimits/{}/Buckets", limit.sid)),
-            },
+            url: below(""),
+            links: RateLimitLinks { buckets: below("/Buckets") },
         }
     }
 }
@@ -87,109 +87,90 @@ pub struct Bucket {
 }
 
 impl Bucket {
-    pub fn new(frame: &Frame, service: Sid, limit: Sid, bucket: &registry::Bucket) -> Self {
+    fn new(caller: &Caller, service: Sid, limit: Sid, bucket: &registry::Bucket) -> Self {
+        let path = format!("/v2/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid);
         Self {
             sid: Id(bucket.sid),
             rate_limit_sid: Id(limit),
             service_sid: Id(service),
-            account_sid: Id(frame.account),
+            account_sid: caller.account(),
             max: bucket.max,
             interval: bucket.interval,
             date_created: bucket.created.into(),
             date_updated: bucket.updated.into(),
-            url: frame.url(format_args!("/Services/{service}/RateLimits/{limit}/Buckets/{}", bucket.sid)),
+            url: caller.url(path),
         }
     }
 }
 
-async fn list(
-    InService(caller, service, ()): InService,
-    Listing((), page): Listing,
-) -> Result<Listed<RateLimit>, Error> {
-    let view = |limit| RateLimit::new(caller.frame(), service.sid, limit);
-    page.of_all("rate_limits", &service.rate_limits, view)
+async fn list(of: InService, Listing((), page): Listing) -> Result<Listed<RateLimit>, Error> {
+    page.of_all("rate_limits", &of.service.rate_limits, |limit| RateLimit::new(&of, of.service.sid, limit))
 }
 
-async fn create(
-    InService(caller, service, ()): InService,
-    Params(new): Params<NewRateLimit>,
-) -> Made<RateLimit> {
-    let description = new.description.map(|text| text.0);
-    let limit = caller.registry().create_rate_limit(service.sid, new.unique_name.0, description).await?;
-    created(RateLimit::new(caller.frame(), service.sid, &limit))
+async fn create(of: InService, Params(new): Params<NewRateLimit>) -> Made<RateLimit> {
+    let (service, description) = (of.service.sid, new.description.map(|text| text.0));
+    let limit = of.registry().create_rate_limit(service, new.unique_name.0, description).await?;
+    created(RateLimit::new(&of, service, &limit))
 }
 
-async fn fetch(InService(caller, service, key): InService<String>) -> Answer<RateLimit> {
-    Ok(Json(RateLimit::new(caller.frame(), service.sid, limit(&service, &key)?)))
+async fn fetch(of: InService<String>) -> Answer<RateLimit> {
+    Ok(Json(RateLimit::new(&of, of.service.sid, of.limit(&of.path)?)))
 }
 
-async fn update(InService(caller, service, key): InService<String>, form: Form) -> Answer<RateLimit> {
-    let limit = limit(&service, &key)?;
+async fn update(of: InService<String>, form: Form) -> Answer<RateLimit> {
+    let limit = of.limit(&of.path)?;
     let is_removed = form.has("Description", "");
     let given = form.read::<ChangedRateLimit>()?.description.map(|text| text.0);
     let description = given.or_else(|| limit.description.clone()).filter(|_| !is_removed);
-    let changed = caller.registry().update_rate_limit(service.sid, limit.sid, description).await?;
-    Ok(Json(RateLimit::new(caller.frame(), service.sid, &changed)))
+    let changed = of.registry().update_rate_limit(of.service.sid, limit.sid, description).await?;
+    Ok(Json(RateLimit::new(&of, of.service.sid, &changed)))
 }
 
-async fn delete_limit(InService(caller, service, key): InService<String>) -> Gone {
-    let limit = limit(&service, &key)?;
-    caller.registry().delete_rate_limit(service.sid, limit.sid).await?;
+async fn delete_limit(of: InService<String>) -> Gone {
+    of.registry().delete_rate_limit(of.service.sid, of.limit(&of.path)?.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn list_buckets(
-    InService(caller, service, key): InService<String>,
-    Listing((), page): Listing,
-) -> Result<Listed<Bucket>, Error> {
-    let limit = limit(&service, &key)?;
-    let view = |bucket| Bucket::new(caller.frame(), service.sid, limit.sid, bucket);
-    page.of_all("buckets", &limit.buckets, view)
+async fn list_buckets(of: InService<String>, Listing((), page): Listing) -> Result<Listed<Bucket>, Error> {
+    let limit = of.limit(&of.path)?;
+    page.of_all("buckets", &limit.buckets, |bucket| Bucket::new(&of, of.service.sid, limit.sid, bucket))
 }
 
-async fn create_bucket(
-    InService(caller, service, key): InService<String>,
-    Params(BucketFields { max, interval }): Params<BucketFields>,
-) -> Made<Bucket> {
-    let limit = limit(&service, &key)?.sid;
-    let max = max.ok_or_else(|| Error::missing("Max"))?.0;
-    let interval = interval.ok_or_else(|| Error::missing("Interval"))?.0;
-    let bucket = caller.registry().create_bucket(service.sid, limit, max, interval).await?;
-    created(Bucket::new(caller.frame(), service.sid, limit, &bucket))
+async fn create_bucket(of: InService<String>, Params(new): Params<BucketFields>) -> Made<Bucket> {
+    let (service, limit) = (of.service.sid, of.limit(&of.path)?.sid);
+    let max = new.max.ok_or_else(|| Error::missing("Max"))?.0;
+    let interval = new.interval.ok_or_else(|| Error::missing("Interval"))?.0;
+    let bucket = of.registry().create_bucket(service, limit, max, interval).await?;
+    created(Bucket::new(&of, service, limit, &bucket))
 }
 
-async fn fetch_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Answer<Bucket> {
-    let limit = limit(&service, &key)?;
-    let bucket = limit.bucket(&bucket.0)?;
-    Ok(Json(Bucket::new(caller.frame(), service.sid, limit.sid, bucket)))
+async fn fetch_bucket(of: InService<OfBucket>) -> Answer<Bucket> {
+    let limit = of.limit(&of.path.0)?;
+    Ok(Json(Bucket::new(&of, of.service.sid, limit.sid, limit.bucket(&of.path.1.0)?)))
 }
 
-async fn update_bucket(
-    InService(caller, service, (key, bucket)): InService<OfBucket>,
-    Params(BucketFields { max, interval }): Params<BucketFields>,
-) -> Answer<Bucket> {
-    let limit = limit(&service, &key)?.sid;
-    let (max, interval) = (max.map(|max| max.0), interval.map(|seconds| seconds.0));
-    let changed = caller.registry().update_bucket(service.sid, limit, bucket.0, max, interval).await?;
-    Ok(Json(Bucket::new(caller.frame(), service.sid, limit, &changed)))
+async fn update_bucket(of: InService<OfBucket>, Params(new): Params<BucketFields>) -> Answer<Bucket> {
+    let (service, limit) = (of.service.sid, of.limit(&of.path.0)?.sid);
+    let (max, interval) = (new.max.map(|max| max.0), new.interval.map(|seconds| seconds.0));
+    let changed = of.registry().update_bucket(service, limit, of.path.1.0, max, interval).await?;
+    Ok(Json(Bucket::new(&of, service, limit, &changed)))
 }
 
-async fn delete_bucket(InService(caller, service, (key, bucket)): InService<OfBucket>) -> Gone {
-    let limit = limit(&service, &key)?;
-    caller.registry().delete_bucket(service.sid, limit.sid, bucket.0).await?;
+async fn delete_bucket(of: InService<OfBucket>) -> Gone {
+    of.registry().delete_bucket(of.service.sid, of.limit(&of.path.0)?.sid, of.path.1.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The segments of a bucket's path: its limit, and its id.
 type OfBucket = (String, BucketSid);
 
-/// The limit with this id or unique name.
-fn limit<'a>(service: &'a Service, segment: &str) -> Result<&'a registry::RateLimit, Error> {
-    if let Some(sid) = Sid::parse(SidKind::RateLimit, segment) {
-        return Ok(service.rate_limit(&sid)?);
+impl<P> InService<P> {
+    /// The limit with this id or unique name.
+    fn limit(&self, segment: &str) -> Result<&registry::RateLimit, Error> {
+        let sid = Sid::parse(SidKind::RateLimit, segment);
+        let is_it = |of: &&registry::RateLimit| sid.map_or(of.unique_name == *segment, |sid| of.sid == sid);
+        self.service.rate_limits.iter().find(is_it).ok_or(Error::NO_RESOURCE)
     }
-    let named = service.rate_limits.iter().find(|limit| limit.unique_name == *segment);
-    named.ok_or(Error::NO_RESOURCE)
 }
 
 #[rustfmt::skip] // A table.
@@ -206,8 +187,7 @@ pub fn routes() -> Routes {
 #[rustfmt::skip] // A table.
 pub fn bucket_routes() -> Routes {
     Routes::new("Buckets", "The number of requests with one value that are allowed within an interval.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, made::<BucketFields, Bucket>("CreateBucket", "Create a bucket")
-                .requires(&["Max", "Interval"])
+        .post("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", create_bucket, Doc { requires: &["Max", "Interval"], ..made::<BucketFields, Bucket>("CreateBucket", "Create a bucket") }
                 .about("Counts from now on."))
         .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets", list_buckets, list_of::<(), Bucket>("buckets", "ListBucket", "List buckets"))
         .get("/v2/Services/{ServiceSid}/RateLimits/{RateLimitSid}/Buckets/{Sid}", fetch_bucket, ok::<(), Bucket>("FetchBucket", "Fetch a bucket"))

@@ -30,43 +30,41 @@ pub struct Erasure {
     pub date_locked_until: Option<Date>,
 }
 
-async fn fetch(InService(caller, service, number): InService<values::PhoneNumber>) -> Answer<Lockout> {
-    let number = number.0;
-    let state = caller.done(caller.running.verifying.lockout(service.id, number).await)?;
-    let frame = caller.frame();
+async fn fetch(of: InService<values::PhoneNumber>) -> Answer<Lockout> {
+    let (service, number) = (&of.service, of.path.0);
+    let state = of.done(of.running.verifying.lockout(service.id, number).await)?;
     Ok(Json(Lockout {
         service_sid: Id(service.sid),
-        account_sid: Id(frame.account),
+        account_sid: of.account(),
         to: number.e164(),
         wrong_codes: state.wrong_codes,
         date_locked_until: state.until.map(Date::from),
-        url: frame.url(format_args!("/Services/{}/Lockouts/{}", service.sid, number.e164())),
+        url: of.url(format_args!("/v2/Services/{}/Lockouts/{}", service.sid, number.e164())),
     }))
 }
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
-async fn unlock(InService(caller, service, number): InService<values::PhoneNumber>) -> Gone {
-    caller.done(caller.running.verifying.unlock(service.id, number.0, caller.author()).await)?;
+async fn unlock(of: InService<values::PhoneNumber>) -> Gone {
+    of.done(of.running.verifying.unlock(of.service.id, of.path.0, of.author()).await)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this
 /// service also removes it from the safe list.
-async fn erase(InService(caller, service, number): InService<values::PhoneNumber>) -> Answer<Erasure> {
-    let (number, id) = (number.0, service.id);
-    let (verifying, by) = (caller.running.verifying.clone(), caller.author());
+async fn erase(of: InService<values::PhoneNumber>) -> Answer<Erasure> {
+    let (number, id) = (of.path.0, of.service.id);
+    let (verifying, by) = (of.running.verifying.clone(), of.author());
     // In a task of its own: a client that hangs up cannot stop the work half way.
     let work = tokio::spawn(async move { verifying.erase(Some(id), number, by).await });
     let mut erasure = work.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-    if caller.who.may_everywhere(Scope::Admin) {
-        let was_safe = caller.running.guard.remove_safe_number(number, caller.author()).await;
+    if of.who.may_everywhere(Scope::Admin) {
+        let was_safe = of.running.guard.remove_safe_number(number, of.author()).await;
         // An earlier commit has erased the rest.
         erasure.has_erased |= was_safe.map_err(|_| Refusal::OutcomeUnknown)?;
     }
-    let frame = caller.frame();
     Ok(Json(Erasure {
-        service_sid: Id(service.sid),
-        account_sid: Id(frame.account),
+        service_sid: Id(of.service.sid),
+        account_sid: of.account(),
         to: number.e164(),
         erased: erasure.has_erased,
         date_locked_until: erasure.locked_until.map(Date::from),

@@ -160,7 +160,7 @@ async fn fetch(
         valid: number.problem.is_none(),
         validation_errors: number.problem.into_iter().collect(),
         line_type_intelligence: line,
-        url: caller.frame().url(format_args!("/PhoneNumbers/{}", in_path(&number.number))),
+        url: caller.url(format_args!("/v2/PhoneNumbers/{}", in_path(&number.number))),
         phone_number: number.number.clone(),
         national_format: number.national_format,
         ..Lookup::default()
@@ -186,11 +186,7 @@ async fn fetch_older(
         carrier: is_wanted
             .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
         add_ons: (),
-        url: Url(format!(
-            "{}/v1/PhoneNumbers/{}",
-            caller.frame().base.trim_end_matches("/v2"),
-            in_path(&number.number)
-        )),
+        url: caller.url(format_args!("/v1/PhoneNumbers/{}", in_path(&number.number))),
     }))
 }
 

@@ -78,8 +78,9 @@ pub struct Outcome {
 }
 
 /// `POST` of `Messages`.
-async fn create(InService(caller, service, ()): InService, Params(new): Params<New>) -> Made<CarriedMessage> {
-    let channel = new.channel.map(|asked| caller.channel(asked.0)).transpose()?.flatten();
+async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage> {
+    let channel = new.channel.and_then(|asked| asked.0);
+    of.check_served("Channel", channel.as_slice())?;
     let code = match (new.code, new.text) {
         (Some(code), None) => code.0,
         (None, Some(text)) => code_in(&text.0).ok_or_else(|| {
@@ -97,8 +98,8 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
         client: ClientSignals { network, ..ClientSignals::default() },
         supplied_code: Some(code),
         carried: Some(Carried::default()),
-        request_id: Some(caller.origin.traced_id()),
-        ..Outgoing::new(NumberKey::new(service.id, new.to.0))
+        request_id: Some(of.origin.traced_id()),
+        ..Outgoing::new(NumberKey::new(of.service.id, new.to.0))
     };
     let begin = BeginRequest {
         template: new.template_sid.map(|sid| sid.0),
@@ -106,32 +107,27 @@ async fn create(InService(caller, service, ()): InService, Params(new): Params<N
         life: new.ttl.map(|seconds| Duration::from_secs(seconds.0.into())),
         ..BeginRequest::new(message)
     };
-    let message = caller.done(caller.running.verifying.carry(begin).await)?;
-    debug!(request_id = caller.origin.request_id(), number = %message.to, "code carried");
-    let frame = caller.frame();
+    let message = of.done(of.running.verifying.carry(begin).await)?;
+    debug!(request_id = of.origin.request_id(), number = %message.to, "code carried");
     created(CarriedMessage {
         sid: message.sid.map(Id),
-        account_sid: Id(frame.account),
-        service_sid: Id(service.sid),
+        account_sid: of.account(),
+        service_sid: Id(of.service.sid),
         to: message.to.e164(),
         channel: message.channel,
         status: if message.is_repeated { "repeated" } else { "accepted" },
         date_created: message.at.into(),
-        url: message.sid.map(|sid| frame.url(format_args!("/Attempts/{sid}"))),
+        url: message.sid.map(|sid| of.url(format_args!("/v2/Attempts/{sid}"))),
     })
 }
 
 /// `POST` of `Outcomes`.
-async fn outcome(
-    InService(caller, service, ()): InService,
-    Params(NewOutcome { to }): Params<NewOutcome>,
-) -> Answer<Outcome> {
-    let to = to.0;
-    let is_counted = caller.done(caller.running.verifying.outcome(service.id, to).await)?;
-    let frame = caller.frame();
+async fn outcome(of: InService, Params(new): Params<NewOutcome>) -> Answer<Outcome> {
+    let to = new.to.0;
+    let is_counted = of.done(of.running.verifying.outcome(of.service.id, to).await)?;
     Ok(Json(Outcome {
-        account_sid: Id(frame.account),
-        service_sid: Id(service.sid),
+        account_sid: of.account(),
+        service_sid: Id(of.service.sid),
         to: to.e164(),
         status: if is_counted { "counted" } else { "unknown" },
     }))

@@ -28,8 +28,8 @@ use axum::Router;
 use axum::routing::get;
 
 use self::access::Caller;
+use super::call::{Access, Group};
 use super::error::Error;
-use super::group::{Access, Group};
 use super::openapi::Routes;
 
 /// The groups, in the order in which a reader wants them.

@@ -1,7 +1,6 @@
 //! Lists in pages.
 
 use std::collections::BTreeMap;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +22,6 @@ use crate::domain::Timestamp;
 use crate::http::app::App;
 use crate::http::error::Error;
 use crate::http::form::Form;
-use crate::http::request;
 use crate::http::values::{self, Url};
 use crate::verification::Refusal;
 
@@ -60,7 +58,7 @@ pub struct Page {
     /// The address of the list with the filters, to which the page is added.
     address: String,
     /// Held until the client has taken the page: lists that clients do not take would fill the memory.
-    turn: Arc<Turn>,
+    turn: Turn,
 }
 
 /// The place of a page in its list.
@@ -90,7 +88,7 @@ pub struct Listed<T> {
     #[serde(flatten)]
     more: BTreeMap<&'static str, Value>,
     #[serde(skip)]
-    turn: Arc<Turn>,
+    turn: Option<Turn>,
 }
 
 impl<T: Serialize> Listed<T> {
@@ -100,8 +98,8 @@ impl<T: Serialize> Listed<T> {
 }
 
 impl<T: Serialize> IntoResponse for Listed<T> {
-    fn into_response(self) -> Response {
-        let turn = Arc::clone(&self.turn);
+    fn into_response(mut self) -> Response {
+        let turn = self.turn.take();
         Json(self).into_response().map(|body| {
             Body::new(body.inspect_frame(move |_| {
                 let _held = &turn;
@@ -111,16 +109,14 @@ impl<T: Serialize> IntoResponse for Listed<T> {
 }
 
 /// A place among those who make or read what takes much work or memory.
-pub struct Turn {
-    _permit: OwnedSemaphorePermit,
-}
+pub struct Turn(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 impl FromRequestParts<App> for Turn {
     type Rejection = Error;
 
     async fn from_request_parts(_: &mut Parts, app: &App) -> Result<Self, Error> {
         let permit = Arc::clone(&app.lists).try_acquire_owned();
-        permit.map(|permit| Self { _permit: permit }).map_err(|_| Refusal::Overloaded.into())
+        permit.map(Self).map_err(|_| Refusal::Overloaded.into())
     }
 }
 
@@ -132,8 +128,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
         let form = Form::of_text(parts.uri.query().unwrap_or_default().as_bytes());
         let filters = form.read()?;
         let Paging { page_size, page, page_token } = form.read()?;
-        let (path, host) = (parts.uri.path(), request::only(&parts.headers, &HOST));
-        let path = format!("{}{}", app.base(&parts.uri, host), path.strip_prefix("/v2").unwrap_or(path));
+        let path = format!("{}{}", app.base(&parts.uri, parts.headers.get(HOST)), parts.uri.path());
         // Addresses of pages repeat the filters.
         let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         address.extend_pairs(form.given(members::<T>()));
@@ -144,7 +139,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
             // All that is made within this millisecond is before its end.
             now: app.running()?.verifying.now().plus(Duration::from_millis(1)),
             address: address.finish(),
-            turn: Arc::new(turn),
+            turn,
         };
         Ok(Self(filters, page))
     }
@@ -169,7 +164,7 @@ impl Page {
 
     /// This page of items that begin with its first one.
     pub fn of<T, V>(
-        &self,
+        self,
         key: &'static str,
         items: impl IntoIterator<Item = T>,
         view: impl FnMut(T) -> V,
@@ -187,18 +182,19 @@ impl Page {
             key,
         };
         let (items, more) = (BTreeMap::from([(key, items)]), BTreeMap::new());
-        Listed { items, meta, more, turn: Arc::clone(&self.turn) }
+        Listed { items, meta, more, turn: Some(self.turn) }
     }
 
     /// This page of all items.
     #[expect(clippy::unnecessary_wraps, reason = "handlers end with it")]
     pub fn of_all<T, V>(
-        &self,
+        self,
         key: &'static str,
         all: impl IntoIterator<Item = T>,
         view: impl FnMut(T) -> V,
     ) -> Result<Listed<V>, Error> {
-        Ok(self.of(key, all.into_iter().skip(self.skip()), view))
+        let first = self.skip();
+        Ok(self.of(key, all.into_iter().skip(first), view))
     }
 
     fn url(&self, number: u32) -> Url {

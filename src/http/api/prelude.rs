@@ -8,13 +8,13 @@ pub use serde::{Deserialize, Serialize};
 pub use super::access::{Answer, Caller, Gone, InService, Keyed, Made, Segments, created};
 pub use super::paging::{Listed, Listing, Turn};
 pub use crate::domain::{Channel, Code, CodeLength, Region, ServiceId, Sid, SidKind};
+pub use crate::http::call::{Access, Group};
 pub use crate::http::error::Error;
 pub use crate::http::form::{Form, Params};
-pub use crate::http::group::{Access, Group};
 pub use crate::http::openapi::{Routes, gone, list_of, made, ok};
 pub(in crate::http) use crate::http::values;
 pub use crate::http::values::{
-    AccountSid, AttemptSid, BucketSid, Date, Frame, HostedSessionSid, Id, MessagingServiceSid, RateLimitSid,
+    AccountSid, AttemptSid, BucketSid, Date, HostedSessionSid, Id, MessagingServiceSid, RateLimitSid,
     SafeNumberSid, ServiceSid, TemplateSid, Url, VerificationSid, WebhookSid,
 };
 pub use crate::registry::{self, Scope, Service};

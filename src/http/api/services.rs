@@ -8,30 +8,33 @@ use serde_json::{Map, Value, json};
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::config::text_of;
-use crate::http::openapi::Property;
+use crate::http::openapi::{Doc, Property};
 
 /// The key of the one setting that a new service needs.
 const NAME: &str = "friendly-name";
 
 /// The settings that a request gives, the name first.
-fn described() -> Vec<Property> {
-    let described: Vec<Property> = service_parameters().iter().map(describe).collect();
-    let (name, others): (Vec<_>, _) = described.into_iter().partition(|param| param.name == "FriendlyName");
-    [name, others].into_iter().flatten().collect()
+fn described(requires: &[&str]) -> Vec<Property> {
+    let parameters = service_parameters().iter();
+    let mut described: Vec<_> = parameters.map(|parameter| describe(parameter, requires)).collect();
+    described.sort_by_key(|param| param.name != "FriendlyName");
+    described
 }
 
-fn describe(parameter: &ServiceParameter) -> Property {
-    let mut schema = parameter.schema.clone();
-    let example = schema.as_object_mut().and_then(|members| members.remove("example")).unwrap_or_default();
-    let in_json = parameter.is_time.then(|| {
-        let mut in_json = schema.clone();
+fn describe(ServiceParameter { key, name, schema, .. }: &ServiceParameter, requires: &[&str]) -> Property {
+    let mut property = Property::new(name, schema.clone(), requires.contains(&name.as_str()));
+    if is_time(key) {
+        let in_json = &mut property.in_json["oneOf"][0];
         in_json["type"] = json!(["string", "integer"]);
         in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
         in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
-        in_json
-    });
-    let (name, about) = (parameter.name.clone(), parameter.description.clone());
-    Property { name, required: false, about, example, schema, in_json }
+    }
+    property
+}
+
+/// Whether a bare number is seconds in a request.
+fn is_time(key: &str) -> bool {
+    matches!(key, "code-life" | "send-budget" | "lockout")
 }
 
 /// A service: a namespace with its own rules, of which these are Twilio's.
@@ -74,23 +77,24 @@ pub struct Service {
 }
 
 impl Service {
-    pub fn new(frame: &Frame, service: &registry::Service) -> Self {
-        let below = |path| frame.url(format_args!("/Services/{}{path}", service.sid));
+    fn new(caller: &Caller, service: &registry::Service) -> Self {
+        let below = |path| caller.url(format_args!("/v2/Services/{}{path}", service.sid));
+        let settings = &service.settings;
         Self {
             sid: Id(service.sid),
-            account_sid: Id(frame.account),
-            friendly_name: service.settings.friendly_name.clone(),
-            code_length: service.settings.code_length.get(),
-            lookup_enabled: service.settings.lookup_enabled,
+            account_sid: caller.account(),
+            friendly_name: settings.friendly_name.clone(),
+            code_length: settings.code_length.get(),
+            lookup_enabled: settings.lookup_enabled,
             psd2_enabled: false,
-            skip_sms_to_landlines: service.settings.skip_sms_to_landlines,
-            dtmf_input_required: service.settings.dtmf_input_required,
-            tts_name: service.settings.tts_name.clone(),
-            do_not_share_warning_enabled: service.settings.do_not_share_warning,
-            custom_code_enabled: service.settings.custom_code,
+            skip_sms_to_landlines: settings.skip_sms_to_landlines,
+            dtmf_input_required: settings.dtmf_input_required,
+            tts_name: settings.tts_name.clone(),
+            do_not_share_warning_enabled: settings.do_not_share_warning,
+            custom_code_enabled: settings.custom_code,
             push: ServicePush { include_date: false, apn_credential_sid: (), fcm_credential_sid: () },
             totp: Nulls(&["issuer", "time_step", "code_length", "skew"]),
-            default_template_sid: service.settings.default_template.map(|sid| sid.to_string()),
+            default_template_sid: settings.default_template.map(|sid| sid.to_string()),
             whatsapp: Nulls(&["msg_service_sid", "from"]),
             passkeys: ServicePasskeys {
                 relying_party: Nulls(&["id", "name", "origins"]),
@@ -98,7 +102,7 @@ impl Service {
                 discoverable_credentials: (),
                 user_verification: (),
             },
-            verify_event_subscription_enabled: service.settings.verify_event_subscription_enabled,
+            verify_event_subscription_enabled: settings.verify_event_subscription_enabled,
             date_created: service.created.into(),
             date_updated: service.updated.into(),
             url: below(""),
@@ -161,22 +165,22 @@ async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<Servi
         Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
         None => registry.services(page.skip(), page.limit()),
     };
-    Ok(page.of("services", &services, |service| Service::new(caller.frame(), service)))
+    Ok(page.of("services", &services, |service| Service::new(&caller, service)))
 }
 
 async fn create(caller: Caller, form: Form) -> Made<Service> {
     let service = caller.registry().create_service(new_settings(&form)?).await?;
-    created(Service::new(caller.frame(), &service))
+    created(Service::new(&caller, &service))
 }
 
 async fn fetch(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Answer<Service> {
-    Ok(Json(Service::new(caller.frame(), &*caller.service(sid)?)))
+    Ok(Json(Service::new(&caller, &*caller.service(sid)?)))
 }
 
 async fn update(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>, form: Form) -> Answer<Service> {
     let service = caller.service(sid)?;
     let changed = caller.registry().update_service(service.sid, settings(&form)?).await?;
-    Ok(Json(Service::new(caller.frame(), &changed)))
+    Ok(Json(Service::new(&caller, &changed)))
 }
 
 async fn delete_service(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Gone {
@@ -196,12 +200,15 @@ fn in_seconds(time: Value) -> Value {
 /// The settings that a request gives, by their keys.
 pub fn settings(form: &Form) -> Result<Map<String, Value>, Error> {
     let mut given = Map::new();
-    for ServiceParameter { name, key, accepted, schema, is_time, is_removable, .. } in service_parameters() {
+    for ServiceParameter { name, key, schema, .. } in service_parameters() {
         let value = match schema["type"].as_str() {
-            _ if *is_time => form.field::<Option<Value>>(name)?.map(in_seconds),
+            _ if is_time(key) => form.field::<Option<Value>>(name)?.map(in_seconds),
             Some("boolean") => form.field::<Option<bool>>(name)?.map(Value::from),
-            Some("integer") => form.whole(name, accepted)?.map(Value::from),
-            _ if form.has(name, "") => is_removable.then_some(Value::Null),
+            Some("integer") => {
+                let accepted = format!("a whole number from {} to {}", schema["minimum"], schema["maximum"]);
+                form.whole(name, &accepted)?.map(Value::from)
+            }
+            _ if form.has(name, "") => schema["default"].is_null().then_some(Value::Null),
             _ => form.field::<Option<String>>(name)?.map(Value::from),
         };
         given.extend(value.map(|value| (key.clone(), value)));
@@ -245,56 +252,49 @@ pub struct MessagingConfiguration {
 }
 
 impl MessagingConfiguration {
-    pub fn new(frame: &Frame, service: Sid, configuration: &registry::MessagingConfiguration) -> Self {
+    fn new(of: &InService<impl Sized>, found: &registry::MessagingConfiguration) -> Self {
+        let service = of.service.sid;
         Self {
-            account_sid: Id(frame.account),
+            account_sid: of.account(),
             service_sid: Id(service),
-            country: configuration.country.clone(),
-            messaging_service_sid: Id(configuration.messaging_service),
-            date_created: configuration.created.into(),
-            date_updated: configuration.updated.into(),
-            url: frame
-                .url(format_args!("/Services/{service}/MessagingConfigurations/{}", configuration.country)),
+            country: found.country.clone(),
+            messaging_service_sid: Id(found.messaging_service),
+            date_created: found.created.into(),
+            date_updated: found.updated.into(),
+            url: of.url(format_args!("/v2/Services/{service}/MessagingConfigurations/{}", found.country)),
         }
     }
 }
 
 async fn list_messaging(
-    InService(caller, service, ()): InService,
+    of: InService,
     Listing((), page): Listing,
 ) -> Result<Listed<MessagingConfiguration>, Error> {
-    page.of_all("messaging_configurations", &service.messaging, |configuration| {
-        MessagingConfiguration::new(caller.frame(), service.sid, configuration)
-    })
+    let view = |found| MessagingConfiguration::new(&of, found);
+    page.of_all("messaging_configurations", &of.service.messaging, view)
 }
 
-async fn create_messaging(
-    InService(caller, service, ()): InService,
-    Params(new): Params<NewMessaging>,
-) -> Made<MessagingConfiguration> {
+async fn create_messaging(of: InService, Params(new): Params<NewMessaging>) -> Made<MessagingConfiguration> {
     let (country, gateway) = (new.country.0, new.messaging_service_sid.0);
-    let configuration = caller.registry().create_messaging(service.sid, country, gateway).await?;
-    created(MessagingConfiguration::new(caller.frame(), service.sid, &configuration))
+    let made = of.registry().create_messaging(of.service.sid, country, gateway).await?;
+    created(MessagingConfiguration::new(&of, &made))
 }
 
-async fn fetch_messaging(
-    InService(caller, service, country): InService<String>,
-) -> Answer<MessagingConfiguration> {
-    let found = service.messaging(&country)?;
-    Ok(Json(MessagingConfiguration::new(caller.frame(), service.sid, found)))
+async fn fetch_messaging(of: InService<String>) -> Answer<MessagingConfiguration> {
+    Ok(Json(MessagingConfiguration::new(&of, of.service.messaging(&of.path)?)))
 }
 
 async fn update_messaging(
-    InService(caller, service, country): InService<String>,
+    of: InService<String>,
     Params(changed): Params<ChangedMessaging>,
 ) -> Answer<MessagingConfiguration> {
     let gateway = changed.messaging_service_sid.0;
-    let changed = caller.registry().update_messaging(service.sid, country, gateway).await?;
-    Ok(Json(MessagingConfiguration::new(caller.frame(), service.sid, &changed)))
+    let changed = of.registry().update_messaging(of.service.sid, of.path.clone(), gateway).await?;
+    Ok(Json(MessagingConfiguration::new(&of, &changed)))
 }
 
-async fn delete_messaging(InService(caller, service, country): InService<String>) -> Gone {
-    caller.registry().delete_messaging(service.sid, country).await?;
+async fn delete_messaging(of: InService<String>) -> Gone {
+    of.registry().delete_messaging(of.service.sid, of.path.clone()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -302,15 +302,15 @@ async fn delete_messaging(InService(caller, service, country): InService<String>
 pub fn routes() -> Routes {
     Routes::new("Services", "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
             key must be for all services.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services", create, made::<(), Service>("CreateService", "Create a service")
-                .reads(described).requires(&["FriendlyName"]).access(Access::Account("creating services")))
+        .post("/v2/Services", create, Doc { reads: described, requires: &["FriendlyName"], access: Some(Access::Account("creating services")),
+                ..made::<(), Service>("CreateService", "Create a service") })
         .get("/v2/Services", list, list_of::<(), Service>("services", "ListService", "List services")
                 .about("Newest first. A key for one service sees that service."))
         .get("/v2/Services/{Sid}", fetch, ok::<(), Service>("FetchService", "Fetch a service"))
-        .post("/v2/Services/{Sid}", update, ok::<(), Service>("UpdateService", "Update a service")
-                .reads(described).about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
-        .delete("/v2/Services/{Sid}", delete_service, gone::<()>("DeleteService", "Delete a service")
-                .about("Deletes everything that belongs to the service, including keys for it alone.").access(Access::Account("deleting services")))
+        .post("/v2/Services/{Sid}", update, Doc { reads: described, ..ok::<(), Service>("UpdateService", "Update a service") }
+                .about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
+        .delete("/v2/Services/{Sid}", delete_service, Doc { access: Some(Access::Account("deleting services")), ..gone::<()>("DeleteService", "Delete a service") }
+                .about("Deletes everything that belongs to the service, including keys for it alone."))
 }
 
 #[rustfmt::skip] // A table.

@@ -5,6 +5,7 @@ use tracing::{debug, info};
 
 use super::prelude::*;
 use crate::http::call::Origin;
+use crate::http::openapi::Doc;
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
 use crate::template::MessageStyle;
 use crate::verification::{
@@ -93,11 +94,12 @@ pub struct Verification {
 }
 
 impl Verification {
-    pub fn new(frame: &Frame, service: Sid, verification: &verify::Verification) -> Self {
+    fn new(of: &InService<impl Sized>, verification: &verify::Verification) -> Self {
+        let service = of.service.sid;
         Self {
             sid: Id(verification.sid),
             service_sid: Id(service),
-            account_sid: Id(frame.account),
+            account_sid: of.account(),
             to: verification.to.e164(),
             channel: verification.channel,
             status: verification.status.as_str(),
@@ -109,7 +111,7 @@ impl Verification {
             date_created: verification.created.into(),
             date_updated: verification.updated.into(),
             sna: (),
-            url: frame.url(format_args!("/Services/{service}/Verifications/{}", verification.sid)),
+            url: of.url(format_args!("/v2/Services/{service}/Verifications/{}", verification.sid)),
         }
     }
 }
@@ -173,10 +175,11 @@ const fn in_attempts(channel: Channel) -> &'static str {
 
 /// `POST`: begins a verification, or sends its code again.
 async fn create(
-    InService(caller, service, ()): InService,
+    of: InService,
     Keyed { params: begin, key, fingerprint }: Keyed<Begin>,
 ) -> Made<Verification> {
-    let channel = caller.channel(begin.channel.0)?;
+    let channel = begin.channel.0;
+    of.check_served("Channel", channel.as_slice())?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
         return Err(Error::APP_HASH.with("leave out `AppHash`, or use `Channel=sms`"));
     }
@@ -198,8 +201,8 @@ async fn create(
         supplied_code: begin.custom_code.map(|code| code.0),
         tags: begin.tags.map(|pairs| pairs.0).unwrap_or_default(),
         client: ClientSignals { network, exemption, ..ClientSignals::default() },
-        request_id: Some(caller.origin.traced_id()),
-        ..Outgoing::new(NumberKey::new(service.id, begin.to.0))
+        request_id: Some(of.origin.traced_id()),
+        ..Outgoing::new(NumberKey::new(of.service.id, begin.to.0))
     };
     let begin = BeginRequest {
         template: begin.template_sid.map(|sid| sid.0),
@@ -210,33 +213,33 @@ async fn create(
         idempotency_key: key,
         ..BeginRequest::new(message)
     };
-    let verification = caller.done(caller.running.verifying.begin(begin).await)?;
-    debug!(request_id = caller.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");
-    created(Verification::new(caller.frame(), service.sid, &verification))
+    let verification = of.done(of.running.verifying.begin(begin).await)?;
+    debug!(request_id = of.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");
+    created(Verification::new(&of, &verification))
 }
 
-async fn fetch(InService(caller, service, target): InService<values::IdOrNumber>) -> Answer<Verification> {
-    let found = caller.done(caller.running.verifying.fetch(service.id, target.0).await)?;
-    Ok(Json(Verification::new(caller.frame(), service.sid, &found)))
+async fn fetch(of: InService<values::IdOrNumber>) -> Answer<Verification> {
+    let found = of.done(of.running.verifying.fetch(of.service.id, of.path.0).await)?;
+    Ok(Json(Verification::new(&of, &found)))
 }
 
 /// `POST` of one: ends it.
 async fn update(
-    InService(caller, service, target): InService<values::IdOrNumber>,
+    of: InService<values::IdOrNumber>,
     Params(End { status }): Params<End>,
 ) -> Answer<Verification> {
     // What others do there is ordinary traffic.
-    let author = caller.who.may(Scope::Admin, service.id).then(|| caller.author());
-    let ended = caller.done(caller.running.verifying.end(service.id, target.0, status.0, author).await)?;
-    Ok(Json(Verification::new(caller.frame(), service.sid, &ended)))
+    let author = of.who.may(Scope::Admin, of.service.id).then(|| of.author());
+    let ended = of.done(of.running.verifying.end(of.service.id, of.path.0, status.0, author).await)?;
+    Ok(Json(Verification::new(&of, &ended)))
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
 async fn check(
-    InService(caller, service, ()): InService,
+    of: InService,
     Keyed { params, key: idempotency_key, fingerprint }: Keyed<Check>,
 ) -> Answer<VerificationCheck> {
-    let code = service.settings.submitted(&params.code.0);
+    let code = of.service.settings.submitted(&params.code.0);
     let must_be = "it must be 4 to 10 characters, or a text with one such code";
     let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);
     let number = params.to.map(|number| number.0);
@@ -245,15 +248,15 @@ async fn check(
         (None, Some(number)) => VerificationTarget::Number(number),
         (None, None) => return Err(Error::NO_TARGET.with("give `To` or `VerificationSid`")),
     };
-    let request_id = Some(caller.origin.traced_id());
+    let request_id = Some(of.origin.traced_id());
     let check =
         CheckCode { number, fingerprint, idempotency_key, request_id, ..CheckCode::new(target, code) };
-    let verification = caller.done(caller.running.verifying.check(service.id, check).await)?;
-    log_check(&caller.origin, &verification);
+    let verification = of.done(of.running.verifying.check(of.service.id, check).await)?;
+    log_check(&of.origin, &verification);
     Ok(Json(VerificationCheck {
         sid: Id(verification.sid),
-        service_sid: Id(service.sid),
-        account_sid: Id(caller.running.registry.account_sid()),
+        service_sid: Id(of.service.sid),
+        account_sid: of.account(),
         to: verification.to.e164(),
         channel: verification.channel,
         status: verification.status.as_str(),
@@ -278,55 +281,10 @@ pub fn log_check(origin: &Origin, verification: &verify::Verification) {
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Verifications", "Send codes, check them, and read the delivery of messages. API keys need the scope verify.", Group::twilio(Access::Scope(Scope::Verify)))
-        .post("/v2/Services/{ServiceSid}/Verifications", create, made::<Begin, Verification>("CreateVerification", "Send a code")
-                .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request sends nothing again until ten minutes after the end of the verification, and gets the verification's present state.").with_key())
-        .post("/v2/Services/{ServiceSid}/VerificationCheck", check, ok::<Check, VerificationCheck>("CreateVerificationCheck", "Check a code")
-                .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds.").with_key())
+        .post("/v2/Services/{ServiceSid}/Verifications", create, Doc { has_key: true, ..made::<Begin, Verification>("CreateVerification", "Send a code") }
+                .about("Begins a verification, or sends its code again. With the header Idempotency-Key a repetition of the request sends nothing again until ten minutes after the end of the verification, and gets the verification's present state."))
+        .post("/v2/Services/{ServiceSid}/VerificationCheck", check, Doc { has_key: true, ..ok::<Check, VerificationCheck>("CreateVerificationCheck", "Check a code") }
+                .about("A wrong code is no error: the response has the status pending. An expired or used verification is 404. With the header Idempotency-Key a repetition of the request gets the same response for 60 seconds."))
         .get("/v2/Services/{ServiceSid}/Verifications/{Sid}", fetch, ok::<(), Verification>("FetchVerification", "Fetch a verification"))
         .post("/v2/Services/{ServiceSid}/Verifications/{Sid}", update, ok::<End, Verification>("UpdateVerification", "End a verification"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::attempts::{ListedAttempt, MOST_ROWS, VerifyStatus};
-    use crate::delivery::{Attempt, SendStatus};
-    use crate::domain::{AttemptId, AttemptLogKey, GatewayName};
-    use crate::domain::{PhoneNumber, Timestamp};
-
-    /// A longer one needs a permit, and an answer to a change gets none.
-    #[test]
-    fn the_answer_with_the_most_messages_is_not_long() {
-        let (service, at) = (ServiceId::DEFAULT, Timestamp::from_millis(1_438_286_400_000));
-        let sid = |kind| Sid::new(kind, [0xaa; 16]);
-        let to = PhoneNumber::parse("+573003003030", None).expect("a number");
-        let attempt = Attempt::new(1, Channel::WhatsApp, GatewayName::TwilioMessages, SendStatus::Sent, at);
-        let listed = ListedAttempt {
-            parts: 1,
-            id: AttemptId { key: AttemptLogKey { service, verification: 0 }, attempt: 1 },
-            number: to,
-            attempt,
-            verify_status: VerifyStatus::New,
-            checked_at: None,
-            converted: false,
-        };
-        let verification = sid(SidKind::Verification);
-        let message = SealedAttempt { sid: sid(SidKind::Attempt), verification, listed };
-        let verification = verify::Verification {
-            sid: verification,
-            service,
-            to,
-            channel: Channel::WhatsApp,
-            status: Status::Pending,
-            created: at,
-            updated: at,
-            attempts: vec![message; MOST_ROWS],
-        };
-        // The longest host that is repeated.
-        let base = format!("https://{}/v2", "h".repeat(262));
-        let frame = Frame { base, account: sid(SidKind::Account) };
-        let view = Verification::new(&frame, sid(SidKind::Service), &verification);
-        let length = serde_json::to_vec(&view).expect("JSON").len();
-        assert!((2_048..=4_096).contains(&length), "{length}");
-    }
 }

@@ -1,8 +1,6 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
 //! which delivers events again. The last two are not in Twilio's API; its console does this.
 
-use tracing::error;
-
 use super::prelude::*;
 use crate::http::openapi::{Content, Doc, schema};
 use crate::registry::WebhookFields;
@@ -100,11 +98,11 @@ pub struct WebhookView {
 }
 
 impl WebhookView {
-    pub fn new(frame: &Frame, service: Sid, webhook: &registry::Webhook) -> Self {
+    pub fn new(caller: &Caller, service: Sid, webhook: &registry::Webhook) -> Self {
         Self {
             sid: Id(webhook.sid),
             service_sid: Id(service),
-            account_sid: Id(frame.account),
+            account_sid: caller.account(),
             friendly_name: webhook.friendly_name.clone(),
             event_types: webhook.event_types.clone(),
             status: webhook.status.as_str(),
@@ -113,7 +111,7 @@ impl WebhookView {
             webhook_method: "POST",
             date_created: webhook.created.into(),
             date_updated: webhook.updated.into(),
-            url: frame.url(format_args!("/Services/{service}/Webhooks/{}", webhook.sid)),
+            url: caller.url(format_args!("/v2/Services/{service}/Webhooks/{}", webhook.sid)),
             secret: None,
         }
     }
@@ -156,10 +154,10 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub fn new(frame: &Frame, service: Sid, delivery: &webhook::Delivery) -> Self {
+    fn new(of: &InService<impl Sized>, delivery: &webhook::Delivery) -> Self {
         Self {
-            account_sid: Id(frame.account),
-            service_sid: Id(service),
+            account_sid: of.account(),
+            service_sid: Id(of.service.sid),
             webhook_sid: Id(delivery.webhook),
             event_id: delivery.event.id.to_string(),
             event_type: delivery.event.kind.as_str(),
@@ -209,106 +207,93 @@ pub struct DroppedEvents {
     pub date_last: Option<Date>,
 }
 
-async fn list(
-    InService(caller, service, ()): InService,
-    Listing((), page): Listing,
-) -> Result<Listed<WebhookView>, Error> {
-    let view = |webhook| WebhookView::new(caller.frame(), service.sid, webhook);
-    page.of_all("webhooks", &service.webhooks, view)
+async fn list(of: InService, Listing((), page): Listing) -> Result<Listed<WebhookView>, Error> {
+    page.of_all("webhooks", &of.service.webhooks, |webhook| WebhookView::new(&of, of.service.sid, webhook))
 }
 
 /// `POST`: the response has the secret.
-async fn create(InService(caller, service, ()): InService, Params(new): Params<Fields>) -> Made<WebhookView> {
-    let webhook = caller.registry().create_webhook(service.sid, new.into()).await?;
+async fn create(of: InService, Params(new): Params<Fields>) -> Made<WebhookView> {
+    let webhook = of.registry().create_webhook(of.service.sid, new.into()).await?;
     let secret = Some(webhook.secret_text());
-    created(WebhookView { secret, ..WebhookView::new(caller.frame(), service.sid, &webhook) })
+    created(WebhookView { secret, ..WebhookView::new(&of, of.service.sid, &webhook) })
 }
 
-async fn fetch(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookView> {
-    Ok(Json(WebhookView::new(caller.frame(), service.sid, service.webhook(&sid)?)))
+async fn fetch(of: InService<WebhookSid>) -> Answer<WebhookView> {
+    Ok(Json(WebhookView::new(&of, of.service.sid, of.service.webhook(&of.path.0)?)))
 }
 
 /// `GET .../Secret`. Twilio's libraries drop the field of the response to the creation.
-async fn secret(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Answer<WebhookSecret> {
-    let frame = caller.frame();
+async fn secret(of: InService<WebhookSid>) -> Answer<WebhookSecret> {
+    let (service, Id(sid)) = (&of.service, of.path);
     Ok(Json(WebhookSecret {
-        webhook_sid: Id(sid),
+        webhook_sid: of.path,
         service_sid: Id(service.sid),
-        account_sid: Id(frame.account),
+        account_sid: of.account(),
         secret: service.webhook(&sid)?.secret_text(),
-        url: frame.url(format_args!("/Services/{}/Webhooks/{sid}/Secret", service.sid)),
+        url: of.url(format_args!("/v2/Services/{}/Webhooks/{sid}/Secret", service.sid)),
     }))
 }
 
-async fn update(
-    InService(caller, service, Id(sid)): InService<WebhookSid>,
-    Params(changed): Params<Fields>,
-) -> Answer<WebhookView> {
-    let changed = caller.registry().update_webhook(service.sid, sid, changed.into()).await?;
-    Ok(Json(WebhookView::new(caller.frame(), service.sid, &changed)))
+async fn update(of: InService<WebhookSid>, Params(changed): Params<Fields>) -> Answer<WebhookView> {
+    let changed = of.registry().update_webhook(of.service.sid, of.path.0, changed.into()).await?;
+    Ok(Json(WebhookView::new(&of, of.service.sid, &changed)))
 }
 
-async fn delete_webhook(InService(caller, service, Id(sid)): InService<WebhookSid>) -> Gone {
-    caller.registry().delete_webhook(service.sid, sid).await?;
+async fn delete_webhook(of: InService<WebhookSid>) -> Gone {
+    of.registry().delete_webhook(of.service.sid, of.path.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET .../Deliveries`: the newest event first.
 async fn deliveries(
-    InService(caller, service, Id(sid)): InService<WebhookSid>,
+    of: InService<WebhookSid>,
     Listing(filters, mut page): Listing<DeliveryFilters>,
 ) -> Result<Listed<Delivery>, Error> {
-    let webhook = service.webhook(&sid)?;
+    let DeliveryFilters { status, event_type, date_created_after, date_created_before } = filters;
+    let webhook = of.service.webhook(&of.path.0)?.sid;
     let fits = |delivery: &webhook::Delivery| {
-        delivery.webhook == webhook.sid
-            && filters.status.as_ref().is_none_or(|status| status.0 == delivery.state)
-            && filters.event_type.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
+        delivery.webhook == webhook
+            && status.as_ref().is_none_or(|status| status.0 == delivery.state)
+            && event_type.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
     };
-    let since = filters.date_created_after.as_ref().map(|after| after.0).unwrap_or_default();
-    let until = Some(page.until(filters.date_created_before.as_ref().map(|before| before.0)));
-    let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
-    let range = LogRange { since, until, fits, skip, limit, read };
-    let found = caller.running.outbox.list(Some(&[service.id]), range).await;
-    let found = found.map_err(|refusal| unavailable(&caller, refusal))?;
-    let load = caller.running.outbox.load(service.id, webhook.sid);
+    let since = date_created_after.map(|after| after.0).unwrap_or_default();
+    let until = Some(page.until(date_created_before.map(|before| before.0)));
+    let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit(), read: usize::MAX };
+    let found = of.running.outbox.list(Some(&[of.service.id]), range).await?;
+    let load = of.running.outbox.load(of.service.id, webhook);
     let dropped = DroppedEvents { count: load.dropped, date_last: load.last_dropped.map(Date::from) };
-    let page = page.of("deliveries", &found.records, |one| Delivery::new(caller.frame(), service.sid, one));
+    let page = page.of("deliveries", &found.records, |delivery| Delivery::new(&of, delivery));
     Ok(page.with("dropped_events", dropped))
 }
 
 /// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
 async fn replay(
-    InService(caller, service, Id(sid)): InService<WebhookSid>,
+    of: InService<WebhookSid>,
     Params(Replayed { since, event_id, failed_only }): Params<Replayed>,
 ) -> Answer<Replay> {
-    let webhook = service.webhook(&sid)?;
+    let webhook = of.service.webhook(&of.path.0)?.sid;
     let what = match (event_id, since) {
         (Some(event), None) => webhook::Replay::Event(event.0),
         (None, Some(since)) if failed_only.unwrap_or(true) => webhook::Replay::FailedSince(since.0),
         (None, Some(since)) => webhook::Replay::AllSince(since.0),
         _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
     };
-    match caller.running.outbox.replay(service.id, webhook.sid, what).await {
-        Ok(replayed) => Ok(Json(Replay { replayed })),
-        Err(ReplayError::NotFound) => Err(Error::NO_RESOURCE),
-        Err(error @ ReplayError::NoRoom(_)) => Err(Error::too_many(error.to_string())),
-        Err(ReplayError::Refused(refusal)) => Err(unavailable(&caller, refusal)),
-    }
+    let replayed = of.running.outbox.replay(of.service.id, webhook, what).await;
+    replayed.map(|replayed| Json(Replay { replayed })).map_err(|error| match error {
+        ReplayError::NotFound => Error::NO_RESOURCE,
+        ReplayError::NoRoom(_) => Error::too_many(error.to_string()),
+        ReplayError::Refused(refusal) => refusal.into(),
+    })
 }
 
 const LOG: Content =
     Content::List(schema::<Delivery>, "deliveries", Some(("dropped_events", schema::<DroppedEvents>)));
 
-fn unavailable(caller: &Caller, refusal: Refusal) -> Error {
-    error!(request_id = caller.origin.request_id(), %refusal, "webhook deliveries unavailable");
-    refusal.into()
-}
-
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
     Routes::new("Webhooks", "Receivers of events, which are signed according to Standard Webhooks.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services/{ServiceSid}/Webhooks", create, made::<Fields, WebhookView>("CreateWebhook", "Create a webhook")
-                .requires(&["FriendlyName", "EventTypes", "WebhookUrl"])
+        .post("/v2/Services/{ServiceSid}/Webhooks", create, Doc { requires: &["FriendlyName", "EventTypes", "WebhookUrl"],
+                ..made::<Fields, WebhookView>("CreateWebhook", "Create a webhook") }
                 .about("The response has one more field than Twilio's: the secret that signs events."))
         .get("/v2/Services/{ServiceSid}/Webhooks", list, list_of::<(), WebhookView>("webhooks", "ListWebhook", "List webhooks"))
         .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}", fetch, ok::<(), WebhookView>("FetchWebhook", "Fetch a webhook"))
@@ -326,60 +311,4 @@ pub fn delivery_routes() -> Routes {
                 .about("Newest event first."))
         .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay, ok::<Replayed, Replay>("CreateReplay", "Deliver events again")
                 .about("The events keep their ids and the order of their verification."))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::domain::{PhoneNumber, ServiceId, Timestamp};
-    use crate::webhook::{Event, EventId, EventType};
-
-    #[test]
-    fn a_delivery_is_shown_with_its_attempts() {
-        let sid = |kind, byte| Sid::new(kind, [byte; 16]);
-        let at = Timestamp::from_millis(1_700_000_000_000);
-        let event = Event {
-            id: EventId([0xa7; 16]),
-            kind: EventType::Created,
-            service: ServiceId::DEFAULT,
-            verification: Some(sid(SidKind::Verification, 1)),
-            to: PhoneNumber::parse("+14155550123", None).expect("a number"),
-            at,
-            body: String::new(),
-        };
-        let took = std::time::Duration::from_secs(15);
-        let (error, detail) = (Some(AttemptError::TimedOut), Some("no answer in time".to_owned()));
-        let delivery = webhook::Delivery {
-            event,
-            webhook: sid(SidKind::Webhook, 2),
-            state: DeliveryState::Pending,
-            due: at,
-            since: at,
-            tries: 1,
-            attempts: vec![WebhookAttempt { at, took, status: None, error, detail }],
-        };
-        let frame = Frame { base: String::new(), account: sid(SidKind::Account, 3) };
-        let shown = json!(Delivery::new(&frame, sid(SidKind::Service, 4), &delivery));
-        let expected = json!({
-            "account_sid": "AC03030303030303030303030303030303",
-            "service_sid": "VA04040404040404040404040404040404",
-            "webhook_sid": "YW02020202020202020202020202020202",
-            "event_id": "evt_a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7",
-            "event_type": "verification.created",
-            "verification_sid": "VE01010101010101010101010101010101",
-            "status": "pending",
-            "date_created": "2023-11-14T22:13:20Z",
-            "next_attempt": "2023-11-14T22:13:20Z",
-            "attempts": [{
-                "date": "2023-11-14T22:13:20Z",
-                "duration_ms": 15_000,
-                "status_code": null,
-                "error": "timed_out",
-                "error_message": "no answer in time",
-            }],
-        });
-        assert_eq!(shown, expected);
-    }
 }

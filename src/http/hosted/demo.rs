@@ -11,7 +11,6 @@ use crate::domain::ServiceId;
 use crate::http::call::Call;
 use crate::http::error::Error;
 use crate::http::pages::redirect;
-use crate::http::request;
 use crate::verification::hosted::{SessionRequest, SessionSecret};
 
 /// `GET /verify/demo`: makes a session and leads to its page; with the session's result, shows it.
@@ -44,8 +43,7 @@ pub async fn show(call: Call) -> Result<Response, Error> {
 
 async fn begin(context: &PageContext<'_>) -> Result<Response, Error> {
     let head = &context.call.head;
-    let base = context.call.app.base(&head.uri, request::only(&head.headers, &HOST));
-    let url = format!("{}/verify/demo", base.trim_end_matches("/v2"));
+    let url = format!("{}/verify/demo", context.call.app.base(&head.uri, head.headers.get(HOST)));
     let (secret, _) = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

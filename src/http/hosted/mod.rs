@@ -21,12 +21,11 @@ use zeroize::Zeroizing;
 use self::context::{PageContext, field};
 use self::open::OpenSession;
 use super::app::App;
-use super::call::Call;
+use super::call::{Call, Transport};
 use super::error::{Cause, Error, REFUSED_SECONDS};
 use super::pages::redirect;
 use super::request;
 use super::response::ResponseExt as _;
-use super::transport::Transport;
 use crate::verification::Refusal;
 use crate::verification::hosted::{Denied, SessionSecret};
 

@@ -7,9 +7,9 @@ mod keys;
 use super::api::access::{Caller, Segments};
 use super::api::webhooks::WebhookView;
 use super::app::App;
+use super::call::{Access, Group};
 use super::error::Error;
 use super::form::Form;
-use super::group::{Access, Group};
 use super::service::around;
 use super::values;
 use crate::delivery::attempts::AttemptQuery;
@@ -179,7 +179,7 @@ async fn webhooks(caller: Caller, form: Form) -> Result<impl IntoResponse, Error
     let mut webhooks = Vec::new();
     for service in services {
         for webhook in &service.webhooks {
-            let mut view = json!(WebhookView::new(caller.frame(), service.sid, webhook));
+            let mut view = json!(WebhookView::new(&caller, service.sid, webhook));
             view["service_name"] = caller.running.registry.title(&service).into();
             webhooks.push(view);
         }

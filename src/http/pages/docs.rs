@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use bytes::Bytes;
 
 use super::{Frame, STYLE_ONLY};
-use crate::http::group::Access;
+use crate::http::call::Access;
 use crate::http::openapi::{ACCESS, ERRORS, INTRODUCTION, Routes, schema_text};
 
 #[derive(Template)]

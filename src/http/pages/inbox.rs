@@ -14,10 +14,9 @@ use serde_json::Value;
 use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect, span};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{CodeStatus, InboxMessage, Simulator};
-use crate::http::call::Call;
+use crate::http::call::{Call, Group};
 use crate::http::compatible::{Older, checked, plain_send, sent};
 use crate::http::error::Error;
-use crate::http::group::Group;
 use crate::http::openapi::{Content, Doc, Property, Routes, property};
 use crate::http::response::{self, ResponseExt as _};
 use crate::http::{events, request, values};
@@ -68,7 +67,7 @@ async fn messages(call: Call) -> Result<Response, Error> {
 }
 
 /// The filter of `/inbox/messages`.
-fn filter() -> Vec<Property> {
+fn filter(_: &[&str]) -> Vec<Property> {
     vec![property::<values::NumberText<40>>("to", "Only messages to this number.", false)]
 }
 
@@ -174,12 +173,9 @@ impl<'a> InboxView<'a> {
 
     /// The address of the default service, for commands to try.
     fn service_url(&self) -> Option<String> {
-        let app = &self.call.app;
+        let (app, head) = (&self.call.app, &self.call.head);
         let sid = app.running().ok()?.registry.service_by_id(ServiceId::DEFAULT)?.sid;
-        Some(format!(
-            "{}/Services/{sid}",
-            app.base(&self.call.head.uri, request::only(&self.call.head.headers, &HOST))
-        ))
+        Some(format!("{}/v2/Services/{sid}", app.base(&head.uri, head.headers.get(HOST))))
     }
 
     /// The page with the messages that the query asks for, and with a form that failed.
@@ -319,6 +315,6 @@ pub fn routes() -> Routes {
         .route("/inbox/{*Path}", get(unknown));
     Routes::new("The simulator", about, Group::CLOSED_TO_PAGES)
         .served_if(|app| app.inbox.is_some())
-        .get("/inbox/messages", messages, described.reads(filter))
+        .get("/inbox/messages", messages, Doc { reads: filter, ..described })
         .and(pages)
 }

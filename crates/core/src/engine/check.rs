@@ -1,6 +1,7 @@
 //! Decides whether a submitted code is right.
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use super::{NumberState, OpenNumber, Rules, Salt, Verification, VerificationName};
 use crate::domain::{Code, Held, PhoneNumber, ServiceId, Timestamp};
@@ -35,7 +36,8 @@ impl Submitted<'_> {
 }
 
 /// The result of a check. The caller must make the new state durable before it answers the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum CheckOutcome {
     /// The code is right. It cannot be used again.
     Approved,

@@ -396,8 +396,7 @@ fn a_restored_guard_decides_as_the_stored_one() {
 fn the_operator_is_told_of_each_limit_once_in_its_window() {
     let mut world = World::new();
     let [low, high] = [1, 2].map(|most| Charge { most, ..charges()[0].clone() });
-    let newly_spent =
-        |world: &mut World, charge| world.charge(charge).map_err(|full| full.newly_spent).err();
+    let newly_spent = |world: &mut World, charge| world.charge(charge).map_err(|full| full.newly_spent).err();
     assert_eq!(newly_spent(&mut world, &low), None);
     assert_eq!([(); 2].map(|()| newly_spent(&mut world, &low)), [Some(Some(1)), Some(None)]);
     assert_eq!([(); 2].map(|()| newly_spent(&mut world, &high)), [None, Some(Some(2))], "another limit");

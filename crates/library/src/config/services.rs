@@ -371,23 +371,22 @@ pub struct ServiceParameter {
     pub field: String,
     /// Its name in requests: `CodeLength`.
     pub name: String,
-    pub description: String,
-    /// The numbers that requests may give: the end of a sentence that begins with "must be".
-    pub accepted: String,
-    /// The JSON Schema of a value in a request: a boolean, an integer or a string.
+    /// The JSON Schema of a value in a request: a boolean, an integer or a string. Without a default, an empty text removes
+    /// the value: max-sends has one, and may not be without a value.
     pub schema: Value,
-    /// A bare number is seconds.
-    pub is_time: bool,
-    /// An empty text removes the value.
-    pub is_removable: bool,
 }
 
 /// Every setting of services, in the order of their keys.
 pub fn service_parameters() -> &'static [ServiceParameter] {
     static PARAMETERS: LazyLock<Vec<ServiceParameter>> = LazyLock::new(|| {
         let properties = schemars::schema_for!(ServiceSettings).remove("properties");
-        let properties = properties.as_ref().and_then(Value::as_object).into_iter().flatten();
-        properties.map(|(key, property)| parameter(key, property)).collect()
+        let properties = properties.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        let parameter = |(key, schema): (String, Value)| {
+            let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
+            let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
+            ServiceParameter { key, name: parameter_name(&field), field, schema }
+        };
+        properties.into_iter().map(parameter).collect()
     });
     &PARAMETERS
 }
@@ -396,27 +395,6 @@ pub fn service_parameters() -> &'static [ServiceParameter] {
 pub fn parameter_name(field: &str) -> String {
     let capital = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
     field.split('_').map(capital).collect()
-}
-
-fn parameter(key: &str, property: &Value) -> ServiceParameter {
-    let twilio = TWILIO_NAMES.iter().find(|(own, _)| *own == key);
-    let field = twilio.map_or_else(|| key.replace('-', "_"), |(_, name)| (*name).to_owned());
-    let mut schema = property.clone();
-    if let Some(members) = schema.as_object_mut() {
-        members.retain(|name, _| !matches!(name.as_str(), "description" | "default" | "format"));
-    }
-    let accepted = format!("a whole number from {} to {}", schema["minimum"], schema["maximum"]);
-    ServiceParameter {
-        key: key.to_owned(),
-        name: parameter_name(&field),
-        field,
-        description: property["description"].as_str().unwrap_or_default().replace('\n', " "),
-        accepted,
-        schema,
-        is_time: matches!(key, "code-life" | "send-budget" | "lockout"),
-        // max-sends has a default, and may not be without a value.
-        is_removable: property.get("default").is_none_or(Value::is_null),
-    }
 }
 
 /// Numbers that are never sent anything, and whose code is known.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::delivery::attempts::{AttemptLog, ListedAttempt};
 use crate::delivery::{Failure, Outgoing};
@@ -110,7 +111,8 @@ impl<O> Reply<O> {
 }
 
 /// The outcome of a send.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum SendOutcome {
     /// A gateway accepted the message, or it will be tried again until one does.
     Sent {
