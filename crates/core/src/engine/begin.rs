@@ -125,13 +125,9 @@ pub fn begin(
     now: Timestamp,
 ) -> (NumberState, BeginOutcome) {
     let policy = &rules.policy;
-    let (before, state) = (state, state.at(policy, now));
-    let open = match state {
-        NumberState::Locked { until } => {
-            return (NumberState::keep_count_of_hard_stop(before, state), BeginOutcome::Locked { until });
-        }
-        NumberState::Fresh => OpenNumber::EMPTY,
-        NumberState::Open(open) => open,
+    let (state, open) = match state.opened(policy, now) {
+        Ok(opened) => opened,
+        Err((locked, until)) => return (locked, BeginOutcome::Locked { until }),
     };
     let current = open.verification;
     if current.is_some_and(|v| v.is_checking(now)) {
@@ -239,9 +235,9 @@ pub fn resume(
     salt: Salt,
     now: Timestamp,
 ) -> (NumberState, ResumeOutcome) {
-    let (before, state) = (state, state.at(&rules.policy, now));
-    let NumberState::Open(open) = state else {
-        return (NumberState::keep_count_of_hard_stop(before, state), ResumeOutcome::NotUsable);
+    let (state, open) = match state.opened(&rules.policy, now) {
+        Ok(opened) => opened,
+        Err((locked, _)) => return (locked, ResumeOutcome::NotUsable),
     };
     let Some(current) = open.verification.filter(|v| v.salt == salt && v.is_live(now)) else {
         return (state, ResumeOutcome::NotUsable);
@@ -298,22 +294,24 @@ pub fn end(
     named: Option<VerificationName>,
     now: Timestamp,
 ) -> (NumberState, EndOutcome) {
-    let (before, state) = (state, state.at(&rules.policy, now));
-    if state.verification().is_some_and(|v| v.is_checking(now)) {
+    let policy = &rules.policy;
+    let (state, open) = match (state.opened(policy, now), ending) {
+        (Ok(opened), _) => opened,
+        (Err(_), Ending::Cleared) => return (NumberState::Fresh, EndOutcome::Ended(None)),
+        (Err((_, until)), Ending::Erased) => return (NumberState::Locked { until }, EndOutcome::Ended(None)),
+        (Err((locked, _)), Ending::Canceled | Ending::Approved) => return (locked, EndOutcome::NotFound),
+    };
+    if open.verification.is_some_and(|v| v.is_checking(now)) {
         return (state, EndOutcome::Busy);
     }
     let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(named);
-    let under_way = state.verification().filter(is_meant);
-    let next = match (ending, state, under_way) {
-        (Ending::Erased, NumberState::Locked { .. }, _) => state,
-        (Ending::Erased, NumberState::Open(open), _) => open.erased(&rules.policy, now),
-        (Ending::Cleared | Ending::Erased, ..) => NumberState::Fresh,
-        (_, _, None) => return (NumberState::keep_count_of_hard_stop(before, state), EndOutcome::NotFound),
-        (Ending::Canceled, NumberState::Open(open), Some(canceled)) => {
-            open.with(Some(canceled.canceled(&rules.policy))).with_end_by(&rules.policy)
-        }
-        (Ending::Approved, NumberState::Open(open), _) => open.succeeded(&rules.policy),
-        _ => NumberState::Fresh,
+    let under_way = open.verification.filter(is_meant);
+    let next = match (ending, under_way) {
+        (Ending::Cleared, _) => NumberState::Fresh,
+        (Ending::Erased, _) => open.erased(policy, now),
+        (_, None) => return (state, EndOutcome::NotFound),
+        (Ending::Canceled, Some(v)) => open.with(Some(v.canceled(policy))).with_end_by(policy),
+        (Ending::Approved, Some(_)) => open.succeeded(policy),
     };
     (next, EndOutcome::Ended(under_way))
 }

@@ -19,10 +19,6 @@ pub struct Submitted<'a> {
 }
 
 impl Submitted<'_> {
-    const fn is_named(&self) -> bool {
-        self.named.is_some()
-    }
-
     /// Whether a gateway can have made the code. Gateways make codes of digits.
     fn may_be_held(&self) -> bool {
         self.code.is_some_and(Code::is_decimal)
@@ -114,30 +110,23 @@ pub fn check(
     now: Timestamp,
 ) -> (NumberState, CheckStep) {
     let policy = &rules.policy;
-    let (before, state) = (state, state.at(policy, now));
     let decided = |state, outcome| (state, CheckStep::Decided(outcome));
-    let open = match state {
-        NumberState::Locked { until } => {
-            return decided(
-                NumberState::keep_count_of_hard_stop(before, state),
-                CheckOutcome::Locked { until },
-            );
-        }
-        NumberState::Open(open) if !open.is_canceled() => open,
-        NumberState::Fresh | NumberState::Open(_) if !policy.is_fixed() || submitted.is_named() => {
-            return decided(state, CheckOutcome::NotFound);
-        }
-        NumberState::Fresh | NumberState::Open(_) => {
-            return decided(state, CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false });
-        }
+    let (state, open) = match state.opened(policy, now) {
+        Ok(opened) => opened,
+        Err((locked, until)) => return decided(locked, CheckOutcome::Locked { until }),
     };
+    let is_about_the_number = policy.is_fixed() && submitted.named.is_none();
+    if state == NumberState::Fresh || open.is_canceled() {
+        let unknown = CheckOutcome::Wrong { attempts_left: policy.max_attempts, live: false };
+        return decided(state, if is_about_the_number { unknown } else { CheckOutcome::NotFound });
+    }
     if open.verification.is_some_and(|v| v.is_checking(now)) {
         return (state, CheckStep::Busy);
     }
     // A fixed lockout counts a late code, too.
     let is_meant = |v: &Verification| v.is_active(now) && v.matches_name(submitted.named);
     let meant = open.verification.filter(is_meant).filter(|v| !policy.is_fixed() || v.is_live(now));
-    if meant.is_none() && (!policy.is_fixed() || submitted.is_named()) {
+    if meant.is_none() && !is_about_the_number {
         return decided(state, CheckOutcome::NotFound);
     }
     if let Some(until) = open.refused_until(policy, now).filter(|_| !policy.is_fixed()) {
@@ -180,13 +169,9 @@ pub fn settle_check(
     now: Timestamp,
 ) -> (NumberState, CheckOutcome) {
     let policy = &rules.policy;
-    let (before, state) = (state, state.at(policy, now));
-    let open = match state {
-        NumberState::Locked { until } => {
-            return (NumberState::keep_count_of_hard_stop(before, state), CheckOutcome::Locked { until });
-        }
-        NumberState::Fresh => OpenNumber::EMPTY,
-        NumberState::Open(open) => open,
+    let (state, open) = match state.opened(policy, now) {
+        Ok(opened) => opened,
+        Err((locked, until)) => return (locked, CheckOutcome::Locked { until }),
     };
     let Some(checked) = open.verification.filter(|v| v.is_checked_by(permit)) else {
         return (state, too_late(result, policy.attempts_left(open.failures.in_a_row)));

@@ -24,15 +24,10 @@ pub enum SendResult {
 impl SendResult {
     /// Returns `false` if certainly no message was sent and none will be.
     pub const fn may_still_arrive(&self) -> bool {
-        match self {
-            Self::Accepted { .. } | Self::Postponed { .. } | Self::Failed { may_have_been_sent: Some(_) } => {
-                true
-            }
-            Self::NumberRefused
-            | Self::Failed { may_have_been_sent: None }
-            | Self::NoLongerUsable
-            | Self::Overloaded => false,
-        }
+        matches!(
+            self,
+            Self::Accepted { .. } | Self::Postponed { .. } | Self::Failed { may_have_been_sent: Some(_) }
+        )
     }
 }
 
@@ -66,15 +61,9 @@ pub fn settle(
     now: Timestamp,
 ) -> (NumberState, SettleOutcome) {
     let policy = &rules.policy;
-    let (before, state) = (state, state.at(policy, now));
-    let open = match state {
-        NumberState::Locked { until } => {
-            return (NumberState::keep_count_of_hard_stop(before, state), SettleOutcome::Locked { until });
-        }
-        NumberState::Fresh => {
-            return (state, SettleOutcome::Open { attempts_left: policy.max_attempts });
-        }
-        NumberState::Open(open) => open,
+    let (state, open) = match state.opened(policy, now) {
+        Ok(opened) => opened,
+        Err((locked, until)) => return (locked, SettleOutcome::Locked { until }),
     };
     let outcome = SettleOutcome::Open { attempts_left: policy.attempts_left(open.failures.in_a_row) };
     let Some(sent) = open.verification.filter(|v| permit.is_for(v) && !v.is_canceled()) else {
@@ -105,11 +94,7 @@ const fn after(sent: Verification, result: &SendResult) -> Verification {
         {
             next.sent_with(held)
         }
-        SendResult::NumberRefused
-        | SendResult::Postponed { .. }
-        | SendResult::Failed { .. }
-        | SendResult::NoLongerUsable
-        | SendResult::Overloaded => next,
+        _ => next,
     }
 }
 

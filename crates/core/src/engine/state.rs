@@ -365,13 +365,24 @@ impl NumberState {
         open.with(Some(Verification { checking_until: Timestamp::EPOCH, ..v }))
     }
 
-    /// The state to store after a refusal: `refused`, or the state `before` it if only a hard stop locks a number with a
-    /// fixed lockout, because the next rule needs its count.
-    #[must_use]
-    pub(super) fn keep_count_of_hard_stop(before: Self, refused: Self) -> Self {
-        match (before, refused) {
-            (Self::Open(_), Self::Locked { until }) if before.locked_until() == Some(until) => before,
-            _ => refused,
+    /// The state at `now` with its open record, which a decision begins with.
+    ///
+    /// # Errors
+    /// The number is locked: the state to store, and the end of the lockout. If only a hard stop locks a number with a
+    /// fixed lockout, it is the state before, because the next rule needs its count.
+    #[expect(clippy::result_large_err, reason = "it is matched at once")]
+    pub(super) fn opened(
+        self,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(Self, OpenNumber), (Self, Timestamp)> {
+        match self.at(policy, now) {
+            Self::Locked { until } => {
+                let is_stopped = matches!(self, Self::Open(_)) && self.locked_until() == Some(until);
+                Err((if is_stopped { self } else { Self::Locked { until } }, until))
+            }
+            Self::Fresh => Ok((Self::Fresh, OpenNumber::EMPTY)),
+            Self::Open(open) => Ok((Self::Open(open), open)),
         }
     }
 
