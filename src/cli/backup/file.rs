@@ -109,7 +109,7 @@ impl<W: Write> Writer<W> {
     }
 
     pub fn write(&mut self, entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
-        let kind = kinds.get(entry.key.kind).ok_or_else(|| RecordError::unknown(entry.key.kind));
+        let kind = kinds.get(entry.key.kind);
         let json = kind.and_then(|kind| Ok((kind, (kind.to_json)(&entry.record)?)));
         let (kind, record) =
             json.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })?;
@@ -286,7 +286,7 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedReco
 
 /// Checks that a stored record can be decoded and that its expiry matches its content.
 pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
-    let kind = kinds.get(entry.key.kind).ok_or_else(|| RecordError::unknown(entry.key.kind));
+    let kind = kinds.get(entry.key.kind);
     let checked = kind.and_then(|kind| match (kind.expires)(&entry.record)? {
         expires if expires == entry.expires => Ok(()),
         _ => Err(RecordError::contents(kind.plural, "its expiry is not the stored one")),

@@ -161,19 +161,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_start_makes_a_private_key_file_and_later_starts_find_it() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let data = dir.path().join("data");
-        let made = load_or_create(&data, None).expect("a key");
-        let access = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
-        assert_eq!(access(&data.join(FILE_NAME)), 0o600);
-        assert_eq!(access(&data), 0o700);
-        let found = load_or_create(&data, None).expect("a key");
-        assert_eq!(made.expose(), found.expose());
-        assert_eq!(fs::read_dir(&data).expect("the directory").count(), 1, "nothing else is left behind");
-    }
-
-    #[test]
     fn what_a_crash_has_left_of_a_secret_goes_with_the_next_that_is_replaced() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::write(dir.path().join(format!("{UNFINISHED}1")), "half").expect("a file");
@@ -188,17 +175,6 @@ mod tests {
         load_or_create(dir.path(), None).expect("a key");
         let mode = fs::metadata(dir.path()).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o750);
-    }
-
-    #[test]
-    fn data_without_its_key_is_not_given_a_new_one() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join("FORMAT"), "1").expect("a file");
-        let error = load_or_create(dir.path(), None).expect_err("no key");
-        assert!(matches!(error, KeyError::Missing(_)), "{error}");
-        let advice = ["from a backup", "ONCEWARD_KEY_FILE", "docs/operate/backup.md"];
-        assert!(advice.iter().all(|words| error.to_string().contains(words)), "{error}");
-        assert!(!dir.path().join(FILE_NAME).exists());
     }
 
     #[test]

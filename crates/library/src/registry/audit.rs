@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, LogRecord, Record, RecordLog, Transaction, name_digest};
+use crate::shard::{Id, LogRecord, Places, Record, RecordLog, Transaction, name_digest};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -197,7 +197,7 @@ pub fn changed(name: &str, was: &str, is: &str) -> String {
 pub type AuditLog = RecordLog<AuditEntry>;
 
 impl LogRecord for AuditEntry {
-    fn at(&self) -> Timestamp {
-        self.at
+    fn places(&self) -> Places {
+        Places { at: self.at, ..Places::default() }
     }
 }

@@ -29,12 +29,13 @@ pub const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0
 pub const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] });
 
 /// What a record says of its places.
+#[derive(Default)]
 pub struct Places {
     /// Its place in lists.
     pub at: Timestamp,
-    /// Its places in the agenda.
+    /// Its places in the agenda: when it is handed to [`RecordLog::on_due`](super::RecordLog::on_due).
     pub due: Vec<Timestamp>,
-    /// Until when it may not be forgotten.
+    /// Until when it may not be forgotten although there are too many. [`Timestamp::MAX`] if not before its end.
     pub needed_until: Timestamp,
 }
 

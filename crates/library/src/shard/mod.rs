@@ -25,6 +25,7 @@ pub mod tests;
 
 pub use self::capacity::{Capacity, Usage};
 pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};
+pub use self::list::Places;
 pub use self::record::{
     Id, Kinds, Record, RecordError, RecordKey, RecordKind, Stored, VERSION, decode, encode, service_of,
 };

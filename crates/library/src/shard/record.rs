@@ -47,30 +47,25 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
 
 /// A stored record cannot be decoded. Says what the operator can do.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{why}; {remedy}")]
-pub struct RecordError {
-    why: String,
-    remedy: &'static str,
+pub enum RecordError {
+    /// What only a newer version knows.
+    #[error(
+        "{0}: a newer version of onceward wrote it; install that version or a later one; see \"Downgrade\" in \
+         docs/operate/deploy.md"
+    )]
+    Newer(String),
+    /// A record of a kind with this [`Record::PLURAL`], and what is wrong with it.
+    #[error(
+        "a record of {0} cannot be decoded: {1}; restore the data directory from a backup; see \"When a start is \
+         refused\" in docs/operate/data-directory.md"
+    )]
+    Contents(&'static str, String),
 }
 
 impl RecordError {
-    /// The kind is not known.
-    pub fn unknown(kind: u8) -> Self {
-        Self::newer(&format!("a record has kind {kind}, which this program does not know"))
-    }
-
-    fn newer(what: &str) -> Self {
-        let why = format!("{what}: a newer version of onceward wrote it");
-        let remedy = "install that version or a later one; see \"Downgrade\" in docs/operate/deploy.md";
-        Self { why, remedy }
-    }
-
     /// The bytes are not a record of a kind with this [`Record::PLURAL`].
-    pub fn contents(plural: &str, why: impl fmt::Display) -> Self {
-        let why = format!("a record of {plural} cannot be decoded: {why}");
-        let remedy = "restore the data directory from a backup; see \"When a start is refused\" in \
-                      docs/operate/data-directory.md";
-        Self { why, remedy }
+    pub fn contents(plural: &'static str, why: impl fmt::Display) -> Self {
+        Self::Contents(plural, why.to_string())
     }
 }
 
@@ -79,7 +74,7 @@ fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {
     match found {
         VERSION => Ok(()),
         0 => Err(RecordError::contents(what, "it has version 0, and versions begin with 1")),
-        _ => Err(RecordError::newer(&format!(
+        _ => Err(RecordError::Newer(format!(
             "a record of {what} has version {found}, and this program reads version {VERSION}"
         ))),
     }
@@ -159,7 +154,7 @@ impl Kinds {
     /// One more kind.
     #[must_use]
     pub fn with<R: Record>(mut self) -> Self {
-        debug_assert!(self.get(R::KIND).is_none(), "kind {} is registered twice", R::KIND);
+        debug_assert!(self.get(R::KIND).is_err(), "kind {} is registered twice", R::KIND);
         self.0.push(RecordKind {
             kind: R::KIND,
             plural: R::PLURAL,
@@ -184,7 +179,12 @@ impl Kinds {
     }
 
     /// The kind with this number.
-    pub fn get(&self, kind: u8) -> Option<&RecordKind> {
-        self.iter().find(|known| known.kind == kind)
+    ///
+    /// # Errors
+    /// [`RecordError::Newer`] if it is not known.
+    pub fn get(&self, kind: u8) -> Result<&RecordKind, RecordError> {
+        let unknown =
+            || RecordError::Newer(format!("a record has kind {kind}, which this program does not know"));
+        self.0.iter().find(|known| known.kind == kind).ok_or_else(unknown)
     }
 }

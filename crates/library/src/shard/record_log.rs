@@ -21,29 +21,8 @@ const PAGE: usize = 512;
 /// A record with a time. It belongs to the service with which its id begins: a service with more than half of the records
 /// loses its oldest ones first, if there are too many in all.
 pub trait LogRecord: Record {
-    /// Its place in lists.
-    fn at(&self) -> Timestamp;
-
-    /// Whether it may be forgotten before its end.
-    fn may_forget(&self) -> bool {
-        true
-    }
-
-    /// Until when it may not be forgotten although there are too many.
-    fn kept_until(&self) -> Timestamp {
-        Timestamp::EPOCH
-    }
-
-    /// The moments at which it is handed to [`RecordLog::on_due`].
-    fn due(&self) -> Vec<Timestamp> {
-        Vec::new()
-    }
-}
-
-fn places<R: LogRecord>(record: &[u8]) -> Option<Places> {
-    let record: R = decode_own(record)?;
-    let needed_until = if record.may_forget() { record.kept_until() } else { Timestamp::MAX };
-    Some(Places { at: record.at(), due: record.due(), needed_until })
+    /// Its places now.
+    fn places(&self) -> Places;
 }
 
 /// The records that a list is about.
@@ -94,7 +73,8 @@ impl<R: LogRecord> RecordLog<R> {
         let (shared, keep_at_most) = (Arc::<Shared>::default(), keep_at_most.div_ceil(shards.count()));
         let of_shards = Arc::clone(&shared);
         shards.set_up(move |tables| {
-            let list = List::new(keep_at_most, keep_for, places::<R>, Arc::clone(&of_shards));
+            let places = |record: &[u8]| decode_own::<R>(record).map(|record| record.places());
+            let list = List::new(keep_at_most, keep_for, places, Arc::clone(&of_shards));
             tables.list(R::KIND, list);
         });
         Self { shards: shards.clone(), shared, kind: PhantomData }
@@ -115,7 +95,7 @@ impl<R: LogRecord> RecordLog<R> {
         self.shared.needed.lock().room(service, limit)
     }
 
-    /// Calls `on_due` in a record's shard at each moment of [`LogRecord::due`], and after a change for each that has passed.
+    /// Calls `on_due` in a record's shard at each moment of [`Places::due`], and after a change for each that has passed.
     /// Must not block. Only the first one counts.
     pub fn on_due(&self, on_due: impl Fn(RecordKey) + Send + Sync + 'static) {
         let _ = self.shared.on_due.set(Box::new(on_due));
@@ -174,8 +154,10 @@ impl<R: LogRecord> RecordLog<R> {
         services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&R) -> bool>,
     ) -> Result<LogPart<R>, Refusal> {
-        self.list_parts(services, range, Duration::ZERO, |key, record| vec![(record.at(), *key, record)])
-            .await
+        self.list_parts(services, range, Duration::ZERO, |key, record| {
+            vec![(record.places().at, *key, record)]
+        })
+        .await
     }
 
     /// The parts of records that fit, the newest first, and of one moment those with the greatest `K`. No part is newer than

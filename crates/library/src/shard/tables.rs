@@ -110,21 +110,16 @@ impl Tables {
     /// # Errors
     /// [`RecordError`] if its kind is unknown, or it cannot be decoded.
     pub fn load(&mut self, key: RecordKey, record: &[u8], kinds: &Kinds) -> Result<(), RecordError> {
-        let expires = (kinds.get(key.kind).ok_or_else(|| RecordError::unknown(key.kind))?.expires)(record)?;
-        self.replace(key, Some(Stored { bytes: Bytes::copy_from_slice(record), expires }));
+        let expires = (kinds.get(key.kind)?.expires)(record)?;
+        self.set(key, Some(Stored { bytes: Bytes::copy_from_slice(record), expires }));
         Ok(())
     }
 
     /// Sets or removes a record.
     pub fn set(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
-        let change = self.replace(key, after);
-        self.added_since_sweep += usize::from(change.before.is_none() && change.after.is_some());
-        change
-    }
-
-    fn replace(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
         let change = Change { key, before: self.table.set(key, after.as_ref()), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
+        self.added_since_sweep += usize::from(is && !was);
         for (_, counted) in self.counted.iter().filter(|(kind, _)| was != is && *kind == key.kind) {
             counted(&key, is);
         }
@@ -137,7 +132,7 @@ impl Tables {
     /// Brings back what was before these changes, the last of all.
     pub fn undo(&mut self, changes: &[Change]) {
         for Change { key, before, .. } in changes.iter().rev() {
-            self.replace(*key, before.clone());
+            self.set(*key, before.clone());
         }
     }
 

@@ -12,7 +12,7 @@ use super::EventType;
 use super::request::{AttemptError, Posted};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
-use crate::shard::{Id, LogRecord, Record};
+use crate::shard::{Id, LogRecord, Places, Record};
 
 /// Retention of a delivery after its end, counted from its event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
@@ -57,21 +57,23 @@ impl Record for EventRecord {
 }
 
 impl LogRecord for EventRecord {
-    fn at(&self) -> Timestamp {
+    fn places(&self) -> Places {
         let newest = self.deliveries.iter().map(|delivery| delivery.event.at).max();
-        newest.or(self.expires).unwrap_or_default()
-    }
-
-    fn may_forget(&self) -> bool {
-        self.expires.is_none() && self.pending().next().is_none()
-    }
-
-    fn due(&self) -> Vec<Timestamp> {
-        self.next().map(|delivery| delivery.due).chain(self.end_due()).collect()
+        let due = self.next().map(|delivery| delivery.due).chain(self.end_due());
+        Places {
+            at: newest.or(self.expires).unwrap_or_default(),
+            due: due.collect(),
+            needed_until: if self.may_forget() { Timestamp::EPOCH } else { Timestamp::MAX },
+        }
     }
 }
 
 impl EventRecord {
+    /// Whether nothing is left to be told.
+    pub(super) fn may_forget(&self) -> bool {
+        self.expires.is_none() && self.pending().next().is_none()
+    }
+
     /// Whether it has something to say yet.
     pub(super) const fn is_needed(&self) -> bool {
         self.expires.is_some() || !self.deliveries.is_empty()

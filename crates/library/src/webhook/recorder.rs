@@ -20,7 +20,7 @@ use crate::gateway::{Receipt, ReceiptStatus};
 use crate::limits::guard::AlertConsumer;
 use crate::observe::trace::SpanContext;
 use crate::registry::{Service, WebhookStatus};
-use crate::shard::{Id, LogRecord as _, RecordKey, Transaction, service_of};
+use crate::shard::{Id, RecordKey, Transaction, service_of};
 
 /// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {

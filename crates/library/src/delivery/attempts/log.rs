@@ -10,7 +10,7 @@ use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, S
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{Id, LogRecord, Record, RecordKey, Transaction, service_of};
+use crate::shard::{Id, LogRecord, Places, Record, RecordKey, Transaction, service_of};
 use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
@@ -129,22 +129,15 @@ impl Record for AttemptLog {
 }
 
 impl LogRecord for AttemptLog {
-    fn at(&self) -> Timestamp {
-        self.taken.iter().map(|ticket| ticket.at).fold(self.last_attempt_at(), Timestamp::max)
-    }
-
-    fn may_forget(&self) -> bool {
-        self.plan.is_none()
-    }
-
-    /// The guard has written by then what its messages were charged.
-    fn kept_until(&self) -> Timestamp {
+    fn places(&self) -> Places {
         let charged = self.taken.iter().filter(|ticket| !ticket.counted.is_empty());
-        charged.map(|ticket| ticket.at.plus(CHARGES_WRITTEN)).max().unwrap_or_default()
-    }
-
-    fn due(&self) -> Vec<Timestamp> {
-        self.plan.iter().map(|plan| plan.follow_up.due).collect()
+        // The guard has written by then what its messages were charged.
+        let written = charged.map(|ticket| ticket.at.plus(CHARGES_WRITTEN)).max().unwrap_or_default();
+        Places {
+            at: self.taken.iter().map(|ticket| ticket.at).fold(self.last_attempt_at(), Timestamp::max),
+            due: self.plan.iter().map(|plan| plan.follow_up.due).collect(),
+            needed_until: if self.plan.is_some() { Timestamp::MAX } else { written },
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Rule;
 use crate::observe::metrics::{Fact, SendEnd, VerificationStep};
-use crate::shard::{Id, LogRecord, Record, name_digest};
+use crate::shard::{Id, LogRecord, Places, Record, name_digest};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -246,8 +246,8 @@ impl Record for Row {
 }
 
 impl LogRecord for Row {
-    fn at(&self) -> Timestamp {
-        self.series.start
+    fn places(&self) -> Places {
+        Places { at: self.series.start, ..Places::default() }
     }
 }
 
