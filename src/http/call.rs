@@ -94,7 +94,7 @@ impl Origin {
             return Ok(Caller::User(user));
         }
         let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
-        running.registry.authenticate(credential.user(), credential.password()).map_err(|_| {
+        running.registry.authenticate(credential.user(), credential.password()).ok_or_else(|| {
             let user = masked_user(credential.user());
             self.connection.server.logs.unauthenticated.note(move |count| {
                 info!(user, count, "requests with a wrong credential refused");

@@ -380,7 +380,7 @@ pub async fn sign_in(call: Call) -> PageResult {
         limit.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
         return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
     }
-    let Ok(caller) = running.registry.authenticate(&user, &secret) else {
+    let Some(caller) = running.registry.authenticate(&user, &secret) else {
         failed();
         return Ok(refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."));
     };

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::rows::Row;
+use super::rows::{NO_USERS, Row, whole};
 use super::rules::{GuardRules, Rule};
 use super::signals::{Dimension, Key};
 use crate::domain::Timestamp;
@@ -21,14 +21,6 @@ const STORED: f64 = 1.0 / 3.0;
 // Without it a bot with fresh addresses refuses nine of ten new users of a country that it attacks, with it one of three
 // (`tests/pumping`, half of the users in known networks).
 const KEPT: f64 = 0.2;
-
-/// A subject that usually verifies less than this a day is taken for one without users. One number is above it for a week.
-pub(super) const NO_USERS: f64 = 0.05;
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
-pub(super) const fn whole(messages: f64) -> u32 {
-    messages as u32
-}
 
 /// The whole seconds of a moment.
 pub(super) const fn second(at: Timestamp) -> Timestamp {
@@ -94,8 +86,8 @@ impl Bucket {
         let mut current = Self { key, terms, row, reserve: 0.0 };
         let days = now.since(row.at).as_secs_f64() / DAY;
         current.row.at = now.max(row.at);
-        current.row.usual *= (-days / USUAL_DAYS).exp();
         current.row.level += days * current.refill();
+        current.row.usual *= (-days / USUAL_DAYS).exp();
         current.take(0.0);
         current
     }

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::bucket::{Bucket, Figures, NO_USERS, Terms, USUAL_DAYS, second};
+use super::bucket::{Bucket, Figures, Terms, USUAL_DAYS, second};
 use super::entries::{Entries, Entry, EntryAction};
-use super::rows::{Charge, Counted, Row, Rows, SPENT};
+use super::rows::{Charge, Counted, NO_USERS, Row, Rows, SPENT};
 use super::rules::{GuardRules, Mode, Rule};
 use super::signals::{ClientNet, Dimension, Exemption, Key, Signals};
-use super::ticket::{Charged, Ticket, Took, VerifiedChange};
+use super::ticket::{Charged, Ticket, Took, Verified};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Verified numbers a day from which a country is one with users.
@@ -198,7 +198,7 @@ impl Guard {
         scope: Scope<'_>,
         number: PhoneNumber,
         tickets: &[Ticket],
-        change: VerifiedChange,
+        Verified { is_new, is_usual }: Verified,
     ) {
         if scope.rules.mode == Mode::Off {
             return;
@@ -219,13 +219,12 @@ impl Guard {
         if last.is_carried {
             self.change(scope, scope.key(Dimension::Total), counts);
         }
-        let VerifiedChange { before, after: Some(after) } = change else { return };
         let places = last.places(number);
         // A known number of the attacker's own would pay for messages to others for ever.
-        for of in [Dimension::Number(number)].iter().chain(&places).filter(|_| before.is_none()) {
+        for of in [Dimension::Number(number)].iter().chain(&places).filter(|_| is_new) {
             self.give(scope, *of, |terms| terms.gains);
         }
-        for of in places.into_iter().filter(|_| after.counts_after(before)) {
+        for of in places.into_iter().filter(|_| is_usual) {
             self.change(scope, scope.key(of), counts);
         }
     }
@@ -289,7 +288,7 @@ impl Guard {
         message: &Message,
         broken: impl Iterator<Item = (Rule, Mode)>,
     ) -> (Option<Finding>, Took) {
-        let Scope { service, rules, .. } = scope;
+        let rules = scope.rules;
         let (narrowest, widest) = (message.subjects.first(), message.subjects.last());
         let is_safe = message.exemption == Exemption::AllowancesAndTypes
             || matches!(narrowest, Some(Dimension::Number(of)) if self.entries.is_safe(*of));
@@ -304,18 +303,16 @@ impl Guard {
         if let Some((rule, (key, Entry { until, .. }))) = manual {
             return (Some(found(rule, key, Mode::Block, Some(until))), Took::Nothing);
         }
-        let mut findings: Vec<_> = broken
-            .filter_map(|(rule, mode)| {
-                let of = match rule {
-                    Rule::CountryList | Rule::Price => widest,
-                    _ if is_safe => None,
-                    _ => narrowest,
-                };
-                Some(found(rule, Key::new(Some(service), *of?), mode, None))
-            })
-            .collect();
-        findings.sort_by_key(|finding| !finding.is_refused);
-        let fixed = findings.first().copied();
+        let broken = broken.filter_map(|(rule, mode)| {
+            let of = match rule {
+                Rule::CountryList | Rule::Price => widest,
+                _ if is_safe => None,
+                _ => narrowest,
+            };
+            Some(found(rule, scope.key(*of?), mode, None))
+        });
+        // The first that refuses, or the first.
+        let fixed = broken.min_by_key(|finding| !finding.is_refused);
         let is_refused = fixed.is_some_and(|finding| finding.is_refused);
         if is_refused || is_safe || entry.is_some() || rules.mode == Mode::Off {
             return (fixed, Took::Nothing);

@@ -23,4 +23,4 @@ pub use entries::{Entries, Entry, EntryAction};
 pub use rows::{Charge, Counted, MOST_BUCKETS, NEARLY, Row, Rows, SPENT};
 pub use rules::{Floors, GuardRules, Mode, Rule};
 pub use signals::{Budget, ClientNet, Dimension, Exemption, Key, Signals};
-pub use ticket::{Charged, Ticket, VerifiedChange, VerifiedNumber};
+pub use ticket::{Charged, Ticket, Verified, VerifiedNumber};

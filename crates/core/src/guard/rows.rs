@@ -8,7 +8,6 @@ use foldhash::fast::FixedState;
 use indexmap::{IndexMap, IndexSet};
 use serde::{Deserialize, Serialize};
 
-use super::bucket::NO_USERS;
 use super::rules::Rule;
 use super::signals::{Dimension, Key};
 use super::ticket::Charged;
@@ -22,6 +21,14 @@ const COMPARED: usize = 16;
 
 /// Buckets in memory: about 100 bytes each.
 pub const MOST_BUCKETS: usize = 700_000;
+
+/// A subject that usually verifies less than this a day is taken for one without users. One number is above it for a week.
+pub(super) const NO_USERS: f64 = 0.05;
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+pub(super) const fn whole(messages: f64) -> u32 {
+    messages as u32
+}
 
 /// Messages that a subject may still get before one is verified, or what was charged in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -50,7 +57,7 @@ impl Row {
     /// without.
     fn worth(&self) -> (u32, Timestamp) {
         let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
-        (super::bucket::whole((1e6 + users - self.level) * 100.0), self.at)
+        (whole((1e6 + users - self.level) * 100.0), self.at)
     }
 }
 

@@ -105,6 +105,11 @@ impl GuardRules {
         !is_in(&self.blocked_countries) && self.allowed_countries.as_ref().is_none_or(is_in)
     }
 
+    /// Whether a message costs too much, or may.
+    pub fn is_too_dear(&self, price: Option<u64>) -> bool {
+        self.max_price.is_some_and(|most| price.is_none_or(|price| price > most))
+    }
+
     /// Whether the type of a number matters.
     pub fn reads_types(&self) -> bool {
         self.number_types != Mode::Off || self.landlines != Mode::Off
@@ -119,10 +124,9 @@ impl GuardRules {
         price: Option<u64>,
     ) -> impl Iterator<Item = (Rule, Mode)> {
         let is_text_to_landline = number_type == NumberType::Landline && channel != Channel::Call;
-        let is_too_dear = self.max_price.is_some_and(|most| price.is_none_or(|price| price > most));
         let rules = [
             (Rule::CountryList, Mode::Block, !self.permits(country)),
-            (Rule::Price, Mode::Block, is_too_dear),
+            (Rule::Price, Mode::Block, self.is_too_dear(price)),
             (Rule::NumberType, self.number_types, number_type == NumberType::Special),
             (Rule::Landline, self.landlines, is_text_to_landline),
         ];

@@ -99,16 +99,12 @@ const KNOWN_DAYS: u16 = 30;
 const COUNTED_DAYS: u16 = 7;
 
 impl VerifiedNumber {
-    /// The record after a verification, from the one before.
-    pub fn after(earlier: Option<Self>, now: Timestamp) -> Self {
+    /// The record after a verification, from the one before; and what the verification says.
+    pub fn after(earlier: Option<Self>, now: Timestamp) -> (Self, Verified) {
         let day = u16::try_from(now.as_millis() / 86_400_000).unwrap_or(u16::MAX);
         let counted = earlier.map(|earlier| earlier.counted).filter(|counted| day < counted + COUNTED_DAYS);
-        Self { day, counted: counted.unwrap_or(day) }
-    }
-
-    /// Whether the verification between the two records counts as usual.
-    pub(super) fn counts_after(self, earlier: Option<Self>) -> bool {
-        earlier.is_none_or(|earlier| earlier.counted != self.counted)
+        let verified = Verified { is_new: earlier.is_none(), is_usual: counted.is_none() };
+        (Self { day, counted: counted.unwrap_or(day) }, verified)
     }
 
     /// When it is known no longer.
@@ -117,10 +113,11 @@ impl VerifiedNumber {
     }
 }
 
-/// The record of a number before and after a verification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerifiedChange {
-    pub before: Option<VerifiedNumber>,
-    /// `None` if there is no room for a new record: the number counts as no user, or it would count again each time.
-    pub after: Option<VerifiedNumber>,
+/// What the verification of a number says. Nothing if there was no room for its record, or it would say so each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// The number was not known.
+    pub is_new: bool,
+    /// It counts as usual.
+    pub is_usual: bool,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
     ClientNet, Dimension, Entry, EntryAction, Exemption, Finding, Guard, GuardRules, Key, MOST_BUCKETS,
-    Scope, Signals, Ticket, VerifiedChange, VerifiedNumber,
+    Scope, Signals, Ticket, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -148,10 +148,9 @@ impl Guarded {
 
     fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
         let before = self.known(service, number, at);
-        let after = VerifiedNumber::after(before, at);
-        let change = VerifiedChange { before, after: Some(after) };
+        let (after, verified) = VerifiedNumber::after(before, at);
         let taken = self.taken.remove(&(service, number)).unwrap_or_default();
-        self.guard.verified(Scope { service, rules: &self.rules, now: at }, number, &taken, change);
+        self.guard.verified(Scope { service, rules: &self.rules, now: at }, number, &taken, verified);
         self.verified.insert((service, number), after);
     }
 

@@ -169,7 +169,7 @@ const CARRIED: &[u8] = b"onceward/carried-code/1";
 /// Makes digests of values and keys, which say nothing about them. Has no `Debug`: it knows the server key.
 pub struct Digester {
     mac: Hmac<Sha256>,
-    slots: SlotHash,
+    pub slots: SlotHash,
 }
 
 impl Digester {

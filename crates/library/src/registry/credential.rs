@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::AccountCredentials;
 use super::audit::Actor;
 use crate::domain::{ApiSecret, ServiceId, Sid, Timestamp};
 
@@ -70,18 +71,6 @@ pub struct NewApiKey {
     pub secret: ApiSecret,
 }
 
-#[derive(Debug)]
-pub struct AccountCredentials {
-    pub sid: Sid,
-    pub token: ApiSecret,
-}
-
-impl AccountCredentials {
-    pub(super) fn hashed(&self) -> CredentialFingerprint {
-        CredentialFingerprint { sid: self.sid, hash: hash(self.token.expose()) }
-    }
-}
-
 /// The record of the account's credentials or of an API key. It has the SHA-256 of a secret, never the secret. A slow hash
 /// is for secrets that people choose; these are at least 128 random bits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +94,12 @@ pub struct CredentialFingerprint {
     pub hash: [u8; 32],
 }
 
+impl From<&AccountCredentials> for CredentialFingerprint {
+    fn from(AccountCredentials { sid, token }: &AccountCredentials) -> Self {
+        Self { sid: *sid, hash: hash(token.expose()) }
+    }
+}
+
 /// A client that has proved who it is.
 #[derive(Debug, Clone)]
 pub enum Caller {
@@ -114,11 +109,6 @@ pub enum Caller {
     /// An administrator of the server's machine, by user id. May do everything.
     User(u32),
 }
-
-/// Neither the account nor a live key, or the wrong secret. Which of these is not said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the user name is no known id, or the password is not its secret")]
-pub struct Unauthenticated;
 
 impl Caller {
     fn used_key(&self) -> Option<&ApiKey> {

@@ -13,7 +13,7 @@ use super::error::{Result, check_room};
 use super::service::{credential_id, service_id};
 use super::{
     AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, Item, NewApiKey, Registry,
-    RegistryError, Scopes, Unauthenticated,
+    RegistryError, Scopes,
 };
 use crate::config::note;
 use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
@@ -166,7 +166,7 @@ impl Registry {
 
     /// Makes these the account's credentials, durably. The server then refuses the old auth token.
     pub async fn keep_account(&self, root: &AccountCredentials) -> Result<()> {
-        let (id, root) = (credential_id(ROOT), Credential::Root(root.hashed()));
+        let (id, root) = (credential_id(ROOT), Credential::Root(root.into()));
         self.decide(move |draft| {
             draft.put(id, &root);
             draft.record(Action::AccountTokenReplaced, None, String::new(), String::new());
@@ -187,25 +187,25 @@ impl Registry {
 
     /// Returns `true` if these are the account's credentials.
     pub fn is_account(&self, root: &AccountCredentials) -> bool {
-        self.root() == Some(root.hashed())
+        self.root() == Some(root.into())
     }
 
-    /// The caller with these credentials: the account's sid and auth token, or a key's sid and secret. Takes the same
+    /// The caller with these credentials: the account's sid and auth token, or a live key's sid and secret. Takes the same
     /// time for unknown ids. Never waits: the use becomes durable later.
-    pub fn authenticate(&self, user: &str, password: &str) -> Result<Caller, Unauthenticated> {
+    pub fn authenticate(&self, user: &str, password: &str) -> Option<Caller> {
         let snapshot = self.snapshot();
         let root = self.root().filter(|root| Sid::parse(SidKind::Account, user) == Some(root.sid));
         let key = Sid::parse(SidKind::ApiKey, user).and_then(|sid| snapshot.live_key(&sid));
         let expected = root.as_ref().map(|root| root.hash).or_else(|| key.map(|key| key.hash));
         let right: bool = hash(password).ct_eq(&expected.unwrap_or(NO_SECRET)).into();
         match (root, key) {
-            _ if !right => Err(Unauthenticated),
-            (Some(_), _) => Ok(Caller::Root),
+            _ if !right => None,
+            (Some(_), _) => Some(Caller::Root),
             (None, Some(key)) => {
                 self.note_use(key);
-                Ok(Caller::Key(Arc::clone(key)))
+                Some(Caller::Key(Arc::clone(key)))
             }
-            (None, None) => Err(Unauthenticated),
+            (None, None) => None,
         }
     }
 

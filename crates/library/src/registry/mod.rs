@@ -27,22 +27,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::audit::AuditLog;
-use self::credential::hash;
 use self::handle::Inner;
 use self::service::unnamed_default;
 use self::services::{checked_services, sync_with_configuration};
-use crate::config::services::AccountSettings;
 use crate::domain::{GatewayName, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
 
+pub use crate::config::services::AccountSettings as AccountCredentials;
 pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, TestNumber};
 pub use crate::config::template_sid;
 pub use crate::config::templates::Template;
 pub use belongings::gateway_sid;
 pub use credential::{
-    AccountCredentials, ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey,
-    Scope, Scopes, Unauthenticated,
+    ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes,
 };
 pub use error::{Item, OpenError, RegistryError};
 pub use handle::Registry;
@@ -81,13 +79,12 @@ impl Registry {
             gateways.extend(parts.twilio_messaging_service.map(|sid| (sid, GatewayName::TwilioMessages)));
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
-        let root = |AccountSettings { sid, token }| CredentialFingerprint { sid, hash: hash(token.expose()) };
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST, Duration::MAX),
             current: snapshot::follow(&shards, served),
             default: Arc::new(unnamed_default(&default, now)),
             shards,
-            given_root: settings.account.take().map(root),
+            given_root: settings.account.take().map(|account| (&account).into()),
             templates: template::catalog(std::mem::take(&mut settings.templates), now),
             checks: templates,
             gateways,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::service::{ServiceRecord, unnamed_default};
-use super::{ApiKey, Credential, CredentialFingerprint, Origin, Service, ServiceSettings};
-use crate::domain::{ServiceId, Sid, Timestamp};
+use super::service::ServiceRecord;
+use super::{ApiKey, Credential, CredentialFingerprint, Origin, Service};
+use crate::domain::{ServiceId, Sid};
 use crate::engine::Policy;
 use crate::shard::{Change, Record, Shards, Stored};
 
@@ -109,20 +109,6 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// The rules of the default service, which also hold for services that have none of their own.
-    pub fn new(default: Policy) -> Self {
-        Self { default, current: Current::default() }
-    }
-
-    /// Adds a service with these rules.
-    pub fn set(&self, id: ServiceId, policy: &Policy) {
-        let mut next = Snapshot::clone(&self.current.load());
-        let settings = ServiceSettings::of_policy(id.get().to_string(), policy);
-        let service = Service { id, ..unnamed_default(&settings, Timestamp::EPOCH) };
-        next.by_id.insert(id, Arc::new(service));
-        self.current.store(Arc::new(next));
-    }
-
     /// Returns `true` if the service exists. The server sends no messages for a removed service.
     pub fn serves(&self, service: ServiceId) -> bool {
         service == ServiceId::DEFAULT || self.current.load().by_id.contains_key(&service)

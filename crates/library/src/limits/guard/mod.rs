@@ -18,14 +18,13 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::clock::Clock;
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
-use crate::engine::{SlotHash, hash_seed};
+use crate::engine::hash_seed;
 use crate::limits::budgets::Budgets;
 use crate::limits::keys::{Digester, MOST_RECORDS};
 use crate::observe::log_limit::OncePerSecond;
-use crate::observe::metrics::{BudgetView, Fact, Metrics, TableReading};
+use crate::observe::metrics::{BudgetView, Fact, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
 use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction, Usage};
@@ -34,7 +33,7 @@ use self::refused::Refused;
 pub use self::refused::RefusedNumber;
 pub use onceward_core::guard::{
     Charge, ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key,
-    Mode, Refused as GuardRefusal, Rule, Signals, Ticket, VerifiedChange, VerifiedNumber,
+    Mode, Refused as GuardRefusal, Rule, Signals, Ticket, Verified, VerifiedNumber,
 };
 use onceward_core::guard::{Guard, MOST_BUCKETS, Row, Scope};
 
@@ -80,7 +79,7 @@ impl Record for VerifiedNumber {
 #[derive(Debug, Clone, PartialEq)]
 pub enum GuardNews {
     /// The number was verified, and this is what the messages of the verification took.
-    Verified(VerifiedChange, Vec<Ticket>),
+    Verified(Verified, Vec<Ticket>),
     /// A message that the guard let pass was certainly not sent: it gets back what it took.
     NotSent(Ticket),
     /// A message was refused.
@@ -179,11 +178,8 @@ pub struct ServerGuard {
     /// Names the services in lists.
     registry: Registry,
     shards: Shards,
-    clock: Arc<dyn Clock>,
-    slots: SlotHash,
     /// Makes ids of safe numbers.
     seed: u64,
-    metrics: Arc<Metrics>,
     on_alert: Option<AlertConsumer>,
     /// One log limiter per rule.
     refusals: [OncePerSecond; Rule::ALL.len()],
@@ -204,7 +200,7 @@ impl ServerGuard {
         registry: Registry,
         GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
     ) -> Result<PumpingGuard, Refusal> {
-        let metrics = Arc::clone(shards.metrics());
+        let metrics = shards.metrics();
         let rules_of = |own: &GuardSettings, base: &GuardRules| {
             let rules = own.rules(base);
             // The simulator's messages cost no money.
@@ -240,10 +236,7 @@ impl ServerGuard {
             budgets: Budgets::new(pricing, names.clone(), limits),
             registry,
             shards: shards.clone(),
-            clock: Arc::clone(shards.clock()),
-            slots: SlotHash::new(server_key),
             seed,
-            metrics: Arc::clone(&metrics),
             on_alert,
             refusals: Default::default(),
             writing,
@@ -271,7 +264,7 @@ impl ServerGuard {
         if charges.iter().all(|charge| rows.get(&charge.key).is_some()) || self.capacity.has_room(service) {
             return Ok(());
         }
-        rows.sweep(LOOKS, self.clock.now());
+        rows.sweep(LOOKS, self.now());
         if self.capacity.has_room(service) { Ok(()) } else { Err(self.capacity.full(service)) }
     }
 
@@ -326,29 +319,41 @@ impl ServerGuard {
         request_id: Option<&str>,
     ) -> Result<Ticket, GuardRefusal> {
         let Signals { service, number, channel, country, .. } = *signals;
-        let (scope, budgets) = (self.scope(service), &self.budgets);
-        let price = budgets.price(country, channel).map(|price| price.saturating_mul(parts.max(1).into()));
-        let charges = [limits, &budgets.charges(service, country, channel, parts)].concat();
-        let assessed = {
-            let guard = &mut self.tables.lock().guard;
-            let assessed = guard.assess(&Signals { price, ..*signals }, scope, is_known, &charges);
-            if assessed.is_ok() {
-                budgets.warn(&charges, &mut guard.rows, scope.now);
-            }
-            assessed
-        };
+        let scope = self.scope(service);
+        let signals = Signals { price: self.price(country, channel, parts.max(1)), ..*signals };
+        let charges = [limits, &self.budgets.charges(service, country, channel, parts)].concat();
+        let assessed =
+            self.charged(&charges, scope.now, |guard| guard.assess(&signals, scope, is_known, &charges));
         let message = Message { service, number, channel, request_id };
         let (ticket, recorded) = assessed.map_err(|refused| self.count(message, refused))?;
         recorded.map(|finding| self.count(message, finding));
         Ok(ticket)
     }
 
+    /// Decides in the table, and logs which budgets are nearly spent then.
+    fn charged<T>(
+        &self,
+        charges: &[Charge],
+        now: Timestamp,
+        decide: impl FnOnce(&mut Guard) -> Result<T, Finding>,
+    ) -> Result<T, Finding> {
+        let guard = &mut self.tables.lock().guard;
+        let decided = decide(guard)?;
+        self.budgets.warn(charges, &mut guard.rows, now);
+        Ok(decided)
+    }
+
+    /// The price of a message, if it is known.
+    fn price(&self, country: Option<Region>, channel: Channel, parts: u32) -> Option<u64> {
+        Some(self.budgets.price(country, channel)?.saturating_mul(parts.into()))
+    }
+
     /// Counts a refused message, and notes why the number got none.
     pub fn refused(&self, key: NumberKey, channel: Channel, GuardRefusal { rule, until }: GuardRefusal) {
         let NumberKey { service, number, is_test, .. } = key;
-        self.metrics.count(&Fact::Refused(key, channel, rule));
+        self.shards.metrics().count(&Fact::Refused(key, channel, rule));
         if !is_test {
-            let last = self.clock.now();
+            let last = self.now();
             let refused = RefusedNumber { service, number, rule, last, until };
             self.tables.lock().refused.add(refused);
         }
@@ -376,8 +381,8 @@ impl ServerGuard {
         match news {
             GuardNews::NotSent(ticket) => self.tables.lock().guard.give_back(scope, key.number, &ticket),
             GuardNews::Refused(channel, refusal) => self.refused(key, channel, refusal),
-            GuardNews::Verified(change, tickets) => {
-                self.tables.lock().guard.verified(scope, key.number, &tickets, change);
+            GuardNews::Verified(verified, tickets) => {
+                self.tables.lock().guard.verified(scope, key.number, &tickets, verified);
             }
         }
     }
@@ -393,9 +398,9 @@ impl ServerGuard {
         let NumberKey { service, is_test: false, .. } = key else { return None };
         let before = view.get::<VerifiedNumber>(key.id());
         let has_room = before.is_some() || self.verified.has_room(service);
-        let after = has_room.then(|| VerifiedNumber::after(before, view.now()));
+        let (after, verified) = has_room.then(|| VerifiedNumber::after(before, view.now())).unzip();
         view.put(key.id(), after.as_ref());
-        Some(GuardNews::Verified(VerifiedChange { before, after }, tickets))
+        Some(GuardNews::Verified(verified.unwrap_or_default(), tickets))
     }
 
     /// Charges a message to the budgets, as far as it costs more than its tickets say.
@@ -408,33 +413,26 @@ impl ServerGuard {
         let Message { service, number, channel, .. } = message;
         let (country, scope) = (number.region(), self.scope(service));
         let refused = |refusal| self.refused(NumberKey::new(service, number), channel, refusal);
-        if let Some(most) = scope.rules.max_price.filter(|_| parts > 1) {
-            let price = self.budgets.price(country, channel);
-            if price.is_none_or(|price| price.saturating_mul(parts.into()) > most) {
-                let refusal = GuardRefusal { rule: Rule::Price, until: None };
-                refused(refusal);
-                return Err(refusal);
-            }
+        if parts > 1 && scope.rules.is_too_dear(self.price(country, channel, parts)) {
+            let refusal = GuardRefusal { rule: Rule::Price, until: None };
+            refused(refusal);
+            return Err(refusal);
         }
         let mut charges = self.budgets.charges(service, country, channel, parts);
-        for charge in &mut charges {
+        charges.retain_mut(|charge| {
             let counted = before.iter().flat_map(|ticket| &ticket.counted);
             let counted = counted.filter(|of| of.key == charge.key && scope.now < of.ends);
             charge.amount = charge.amount.saturating_sub(counted.map(|counted| counted.amount).sum());
-        }
-        charges.retain(|charge| charge.amount > 0);
+            charge.amount > 0
+        });
         if charges.is_empty() {
             return Ok(None);
         }
-        let fitting = {
-            let guard = &mut self.tables.lock().guard;
-            let fitting = guard.fit(&charges, scope.now);
-            if let Ok(ticket) = &fitting {
-                guard.take(scope, number, ticket);
-                self.budgets.warn(&charges, &mut guard.rows, scope.now);
-            }
-            fitting
-        };
+        let fitting = self.charged(&charges, scope.now, |guard| {
+            let ticket = guard.fit(&charges, scope.now)?;
+            guard.take(scope, number, &ticket);
+            Ok(ticket)
+        });
         fitting
             .map(Some)
             .map_err(|finding| self.count(message, finding))
@@ -462,7 +460,7 @@ impl ServerGuard {
 
     /// The key of the record of a verified number.
     pub fn verified_key(&self, service: ServiceId, number: PhoneNumber) -> RecordKey {
-        let Subject { slot, id } = Subject::of(service, number.as_u64(), &self.slots);
+        let Subject { slot, id } = Subject::of(service, number.as_u64(), &self.digester.slots);
         RecordKey { slot, kind: VerifiedNumber::KIND, id }
     }
 
@@ -471,7 +469,7 @@ impl ServerGuard {
         let key = Key::new(Some(service), Dimension::Number(number));
         let Tables { guard, refused } = &*self.tables.lock();
         guard.rows.get(&key).is_some()
-            || guard.entries.get(&key, self.clock.now()).is_some()
+            || guard.entries.get(&key, self.now()).is_some()
             || refused.of(service, number).is_some()
     }
 
@@ -482,7 +480,7 @@ impl ServerGuard {
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
         let key = Key::new(service, Dimension::Number(number));
-        let mut is_known = self.tables.lock().guard.entries.get(&key, self.clock.now()).is_some();
+        let mut is_known = self.tables.lock().guard.entries.get(&key, self.now()).is_some();
         if is_known {
             let _writing = self.writing.lock().await;
             self.store_entry(key, None, None).await?;
@@ -511,13 +509,13 @@ impl ServerGuard {
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
-        let Self { verified, budgets, tables, clock, .. } = self;
+        let Self { verified, budgets, tables, .. } = self;
         let Usage { held, limit } = verified.usage();
         let rows = &tables.lock().guard.rows;
         let read =
             [("guard allowances", rows.buckets(), MOST_BUCKETS), (verified.table().as_str(), held, limit)];
         let read = read.map(|(name, held, limit)| TableReading { name, held, limit });
-        (read.into(), rows.dropped, budgets.list(None, rows, clock.now()))
+        (read.into(), rows.dropped, budgets.list(None, rows, self.now()))
     }
 }
 
@@ -527,18 +525,22 @@ async fn run(guard: Weak<ServerGuard>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(all) = guard.upgrade() else { return };
         let _ = all.write().await;
-        let (now, rows) = (all.clock.now(), &mut all.tables.lock().guard.rows);
+        let (now, rows) = (all.now(), &mut all.tables.lock().guard.rows);
         rows.sweep(LOOKS.max(rows.held() / SWEPT), now);
     }
 }
 
 impl ServerGuard {
+    fn now(&self) -> Timestamp {
+        self.shards.clock().now()
+    }
+
     fn rules(&self, service: ServiceId) -> &GuardRules {
         self.rules.get(&service).unwrap_or(&self.default_rules)
     }
 
     fn scope(&self, service: ServiceId) -> Scope<'_> {
-        Scope { service, rules: self.rules(service), now: self.clock.now() }
+        Scope { service, rules: self.rules(service), now: self.now() }
     }
 
     /// Writes the changed rows, and then which tickets they contain; each says so itself too. After a refusal, what was not
@@ -551,13 +553,13 @@ impl ServerGuard {
                 if !rows.has_changed() && rows.writes == *written {
                     return Ok(());
                 }
-                (rows.take_changed(AT_ONCE), self.clock.now(), rows.writes)
+                (rows.take_changed(AT_ONCE), self.now(), rows.writes)
             };
             // While many messages are sent, there may always be further changes.
             let is_rest = rows.len() < AT_ONCE;
             self.write_rows(rows).await?;
             if is_rest {
-                let subject = Subject::of_name(&"guard rows", &self.slots);
+                let subject = Subject::of_name(&"guard rows", &self.digester.slots);
                 let row = GuardRow::Written(now.minus(2 * INTERVAL), writes);
                 self.decide(subject, move |view| view.put(subject.id, Some(&row))).await?;
                 *written = writes;
@@ -571,7 +573,7 @@ impl ServerGuard {
         // A decision is about one slot.
         let mut slots = BTreeMap::<u8, Vec<_>>::new();
         for &(key, row) in &rows {
-            let Subject { slot, id } = Subject::of_name(&(key, false), &self.slots);
+            let Subject { slot, id } = Subject::of_name(&(key, false), &self.digester.slots);
             slots.entry(slot).or_default().push((id, row.map(|row| GuardRow::Row(key, row))));
         }
         let written = join_all(slots.into_iter().map(|(slot, rows)| {
@@ -593,8 +595,10 @@ impl ServerGuard {
         entry: Option<Entry>,
         audited: Option<AuditEntry>,
     ) -> Result<(), Refusal> {
-        let (subject, row) =
-            (Subject::of_name(&(key, true), &self.slots), entry.map(|entry| GuardRow::Entry(key, entry)));
+        let (subject, row) = (
+            Subject::of_name(&(key, true), &self.digester.slots),
+            entry.map(|entry| GuardRow::Entry(key, entry)),
+        );
         let stored = self.decide(subject, move |view| {
             view.put(subject.id, row.as_ref());
             if let Some(line) = &audited {
@@ -636,20 +640,19 @@ impl ServerGuard {
     /// Counts and logs a broken rule, but for a rate limit.
     fn count(&self, message: Message<'_>, finding: Finding) -> GuardRefusal {
         let Message { service, number, request_id, .. } = message;
-        let Finding { rule, key: Key { service: scope, dimension: subject }, .. } = finding;
-        let Finding { is_refused, figures, until, newly_spent, .. } = finding;
-        let refusal = GuardRefusal { rule, until };
+        let Finding { rule, key, is_refused, figures, until, newly_spent } = finding;
+        let (refusal, Key { service: scope, dimension: subject }) = (GuardRefusal { rule, until }, key);
         if rule == Rule::RateLimit {
             return refusal;
         }
-        let effect = if is_refused { REFUSED } else { "recorded" };
-        self.metrics.guard_finding(rule.as_str(), effect);
+        let (rule, effect) = (rule.as_str(), if is_refused { REFUSED } else { "recorded" });
+        self.shards.metrics().guard_finding(rule, effect);
         let is_empty =
-            figures.is_some() && self.tables.lock().refused.is_first(service, &finding, self.clock.now());
-        let (names, rule) = (self.metrics.service_names(), rule.as_str());
+            figures.is_some() && self.tables.lock().refused.is_first(service, &finding, self.now());
+        let names = self.shards.metrics().service_names();
         let name = names.of(service);
-        let [level, most, usual] =
-            [|of: Figures| of.level, |of: Figures| of.most, |of: Figures| of.usual].map(|of| figures.map(of));
+        let (level, most) = figures.map(|Figures { level, most, .. }| (level, most)).unzip();
+        let usual = figures.map(|figures| figures.usual);
         let shown = until.map(|until| until.rfc3339_seconds().to_string());
         if let Some(limit) = newly_spent {
             let (limit, service) =

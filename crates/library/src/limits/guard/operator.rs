@@ -281,7 +281,7 @@ impl ServerGuard {
     ) -> Result<(), EntryError> {
         let key = Key::new(None, Dimension::Number(number));
         self.make_room_for(&key)?;
-        self.change_entry(key, Some(Entry::SAFE), Action::SafeNumberAdded, by).await?;
+        self.change_entry(key, Some(Entry::SAFE), by).await?;
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl ServerGuard {
     ) -> Result<bool, Refusal> {
         let key = Key::new(None, Dimension::Number(number));
         let is_safe = self.is_safe(number);
-        Ok(is_safe && self.change_entry(key, None, Action::SafeNumberRemoved, by).await?.is_some())
+        Ok(is_safe && self.change_entry(key, None, by).await?.is_some())
     }
 
     /// Adds or replaces a manual entry, durably; with no action removes it. Returns the entry that was added or removed.
@@ -317,15 +317,9 @@ impl ServerGuard {
             }
             self.make_room_for(&key)?;
         }
-        let audited = match action {
-            Some(EntryAction::Allow) => Action::GuardAllowed,
-            Some(EntryAction::Block) => Action::GuardBlocked,
-            Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
-            None => Action::GuardEntryRemoved,
-        };
         let until = self.now().plus(Duration::from_secs(u64::from(minutes) * 60));
         let entry = action.map(|action| Entry { action, until });
-        let changed = self.change_entry(key, entry, audited, by).await?;
+        let changed = self.change_entry(key, entry, by).await?;
         Ok(changed.map(|changed| self.entry(key, changed, exact)))
     }
 
@@ -345,7 +339,6 @@ impl ServerGuard {
         self: &Arc<Self>,
         key: Key,
         entry: Option<Entry>,
-        action: Action,
         by: Author,
     ) -> Result<Option<Entry>, Refusal> {
         let now = self.now();
@@ -356,6 +349,14 @@ impl ServerGuard {
             return Ok(None);
         };
         let service = key.service.and_then(|service| self.registry.service_by_id(service));
+        let action = match entry.map(|entry| entry.action) {
+            _ if entry == Some(Entry::SAFE) => Action::SafeNumberAdded,
+            None if before == Some(Entry::SAFE) => Action::SafeNumberRemoved,
+            None => Action::GuardEntryRemoved,
+            Some(EntryAction::Allow) => Action::GuardAllowed,
+            Some(EntryAction::Block) => Action::GuardBlocked,
+            Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
+        };
         let [was, is] = [before, entry].map(|entry| {
             entry.filter(|entry| *entry != Entry::SAFE).map(|entry| shown(entry.until)).unwrap_or_default()
         });
@@ -449,10 +450,6 @@ impl ServerGuard {
         let (low, entries) =
             (self.low_allowances(service, limit, named), self.entries(service, limit, named));
         budgets.take(limit).chain(low).chain(entries).collect()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 }
 

@@ -1,9 +1,7 @@
 //! Authentication of callers, and their scopes.
 
 use super::*;
-use crate::registry::{
-    AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes, Unauthenticated,
-};
+use crate::registry::{AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
 const TOKEN: &str = "a token of twenty.."; // as long as one must be
@@ -29,8 +27,8 @@ async fn the_environments_credentials_win_and_are_changed_there() {
     let world = world.restarted().with_account(ACCOUNT, TOKEN);
     let registry = world.open().await;
     assert!(registry.account_is_given());
-    assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Ok(Caller::Root)));
-    assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose()).is_err());
+    assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Some(Caller::Root)));
+    assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose()).is_none());
     assert!(matches!(registry.draw_account().await, Err(RegistryError::ReadOnly(_))));
     assert_eq!(registry.account_sid().to_string(), ACCOUNT);
 }
@@ -40,7 +38,7 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
     let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
     let (made, other) = (key_for(&registry, None).await, key_for(&registry, None).await);
     let (sid, secret) = (made.key.sid.to_string(), made.secret.expose());
-    assert!(registry.authenticate(&sid.to_uppercase(), secret).is_ok(), "as ids are read");
+    assert!(registry.authenticate(&sid.to_uppercase(), secret).is_some(), "as ids are read");
     let unknown = Sid::new(SidKind::ApiKey, [9; 16]).to_string();
     for (user, password) in [
         (sid.as_str(), other.secret.expose()),
@@ -52,12 +50,12 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
         ("", ""),
         ("root", TOKEN),
     ] {
-        assert!(matches!(registry.authenticate(user, password), Err(Unauthenticated)), "{user}");
+        assert!(registry.authenticate(user, password).is_none(), "{user}");
     }
     let without_account = World::new().open().await;
     let unknown = without_account.account_sid().to_string();
     for password in ["", "\0", "0"] {
-        assert!(without_account.authenticate(&unknown, password).is_err());
+        assert!(without_account.authenticate(&unknown, password).is_none());
     }
 }
 
@@ -96,20 +94,10 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
     let shop = registry.made("Shop").await;
     let made = key_for(&registry, Some(shop.id)).await;
     registry.delete_service(shop.sid).await.expect("removed");
-    assert!(caller(&registry, &made).is_err());
+    assert!(caller(&registry, &made).is_none());
     assert_eq!(registry.live_keys(), 0);
     let refused = registry.create_key(Some(shop.id), verify(), None).await;
     assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound(Item::Service)));
-}
-
-#[tokio::test]
-async fn what_a_key_may_not_be_is_refused_by_name() {
-    let registry = World::new().open().await;
-    assert_eq!(refused_field(registry.create_key(None, Scopes::default(), None).await), "scopes");
-    for name in ["", " ", "a\nb", &"x".repeat(65)] {
-        let refused = registry.create_key(None, verify(), Some(name.to_owned())).await;
-        assert_eq!(refused_field(refused), "name", "{name:?}");
-    }
 }
 
 #[tokio::test]
@@ -220,6 +208,6 @@ pub(super) async fn key_for(registry: &Registry, service: Option<ServiceId>) -> 
     registry.create_key(service, verify(), None).await.expect("a key")
 }
 
-pub(super) fn caller(registry: &Registry, made: &NewApiKey) -> Result<Caller, Unauthenticated> {
+pub(super) fn caller(registry: &Registry, made: &NewApiKey) -> Option<Caller> {
     registry.authenticate(&made.key.sid.to_string(), made.secret.expose())
 }

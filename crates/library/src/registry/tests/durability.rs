@@ -52,14 +52,14 @@ async fn what_the_store_refuses_changes_nothing() {
     assert!(registry.create_service(named("Club")).await.is_err());
     unavailable();
     assert!(matches!(registry.revoke_key(made.key.sid, false).await, Err(RegistryError::Store(_))));
-    assert!(caller(&registry, &made).is_ok(), "a revocation holds when it is durable");
+    assert!(caller(&registry, &made).is_some(), "a revocation holds when it is durable");
     registry.revoke_key(made.key.sid, false).await.expect("revoked");
-    assert!(caller(&registry, &made).is_err());
+    assert!(caller(&registry, &made).is_none());
     let changed = registry.update_service(shop.sid, named("Team")).await.expect("the store works again");
     assert_eq!((changed.settings.friendly_name.as_str(), registry.count()), ("Team", 2));
     let registry = world.restarted().open().await;
     assert_eq!(registry.service(&shop.sid).expect("it").settings.friendly_name, "Team");
-    assert!(caller(&registry, &made).is_err() && registry.compatible_routes_need_key());
+    assert!(caller(&registry, &made).is_none() && registry.compatible_routes_need_key());
 }
 
 #[tokio::test]

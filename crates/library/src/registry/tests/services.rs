@@ -7,16 +7,6 @@ use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
-async fn a_change_that_changes_nothing_writes_nothing() {
-    let (world, registry) = World::opened().await;
-    let service = registry.made("Shop").await;
-    let commits = world.store.commits();
-    world.clock.advance(Duration::from_secs(9));
-    let same = registry.update_service(service.sid, named("Shop")).await.expect("no change");
-    assert_eq!((same, world.store.commits()), (service, commits));
-}
-
-#[tokio::test]
 async fn values_that_cannot_be_are_refused_by_name() {
     let registry = World::new().open().await;
     for name in ["x", &"ü".repeat(30), "Shop 2024"] {

@@ -221,15 +221,3 @@ async fn a_template_is_for_its_channels() {
     let refused = shop.refuses(&TextOptions { template: Some(&unknown), ..plain() });
     assert_eq!(refused, TextError::UnknownTemplate(unknown));
 }
-
-#[tokio::test]
-async fn templates_are_listed_the_built_in_ones_first() {
-    let shop = Shop::new(json!({})).await;
-    let sids: Vec<Sid> = shop.registry.templates().iter().map(|template| template.sid).collect();
-    assert_eq!(sids, ["onceward-plain", "onceward-minutes", "login"].map(template_sid));
-    for sid in &sids {
-        assert!(shop.says(&TextOptions { template: Some(sid), ..plain() }).contains("{code}"));
-    }
-    let unknown = shop.registry.template(&Sid::new(SidKind::Template, [9; 16]));
-    assert_eq!(unknown.map(|_| ()), Err(RegistryError::NotFound(Item::Template)));
-}

@@ -13,12 +13,15 @@ use serde_json::{Map, json};
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, ConfiguredService};
 use crate::config::{Bounds, GuardSettings};
-use crate::domain::{ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, Sid, SidKind, Timestamp};
+use crate::domain::{
+    ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
+};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
-use crate::registry::service::service_id;
+use crate::registry::service::{service_id, unnamed_default};
+use crate::registry::snapshot::Current;
 use crate::registry::{
-    OpenError, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
+    OpenError, Policies, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
     ServiceSettings, Template,
 };
 use crate::shard::faulty_store::FaultyStore;
@@ -33,6 +36,22 @@ pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// Twilio's own id of a messaging service.
 pub const TWILIOS: &str = "MG0123456789abcdef0123456789abcdef";
+
+impl Policies {
+    /// The rules of the default service, which also hold for services that have none of their own.
+    pub fn new(default: Policy) -> Self {
+        Self { default, current: Current::default() }
+    }
+
+    /// Adds a service with these rules.
+    pub fn set(&self, id: ServiceId, policy: &Policy) {
+        let mut next = (**self.current.load()).clone();
+        let settings = ServiceSettings::of_policy(id.get().to_string(), policy);
+        let service = Service { id, ..unnamed_default(&settings, Timestamp::EPOCH) };
+        next.by_id.insert(id, Arc::new(service));
+        self.current.store(Arc::new(next));
+    }
+}
 
 /// The inputs of a registry.
 pub struct World {
