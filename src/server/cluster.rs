@@ -41,8 +41,8 @@ pub enum ClusterError {
 impl ClusterError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
-        use onceward_cluster::Error::{OtherKey, Settings};
-        matches!(self, Self::NoKey(_) | Self::Etcd(Settings(_) | OtherKey))
+        use onceward_cluster::Error::Settings;
+        matches!(self, Self::NoKey(_) | Self::Etcd(Settings(_)))
     }
 }
 

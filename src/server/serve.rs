@@ -146,7 +146,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         None => None,
     };
 
-    let (mut store, mut lease, mut member) = (None, None, None);
+    let (mut store, mut lease) = (None, None);
     let starting = async {
         if let Some(cluster) = &settings.cluster {
             tracing::info!(node = cluster.node, %address, "standing by");
@@ -155,7 +155,6 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             tasks.spawn(service_manager::keep_watchdog(Arc::clone(&app)));
             let (key, joined) = app.join(&settings, cluster).await?;
             let owned = Arc::new(joined.campaign().await);
-            member = Some(joined);
             store = Some(Arc::clone(&owned));
             // Loading may take seconds: a kill meanwhile must leave the lease to `onceward cluster release` too.
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
@@ -228,7 +227,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         exporter.stop().await;
     }
     // Until here a command must not end the lease.
-    drop((lease, member));
+    drop(lease);
     Ok(code)
 }
 

@@ -1,12 +1,12 @@
 //! The disk of a world: a map of records, with atomic batches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
-use onceward::shard::{Record as _, RecordKey, Records, Slots, Stored, Write, decode};
+use onceward::shard::{Record as _, RecordKey, Records, Stored, Write, decode};
 use onceward::store::StoreError;
 
 pub type Committed = Result<(), StoreError>;
@@ -117,9 +117,9 @@ impl Disk {
     }
 
     /// The records of these slots, as a shard restores them.
-    pub fn load(&mut self, slots: &Slots) -> Records {
+    pub fn load(&mut self, slots: &BTreeSet<u8>) -> Records {
         self.advance_sequence();
-        let of_slots = self.records.iter().filter(|(key, _)| slots.contains(key.slot));
+        let of_slots = self.records.iter().filter(|(key, _)| slots.contains(&key.slot));
         let stored = |(key, bytes): (&RecordKey, &Bytes)| {
             (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })
         };

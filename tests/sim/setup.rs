@@ -1,11 +1,11 @@
 //! The settings of a world, which its seed decides first.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use onceward::config::AttemptLogSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
-use onceward::shard::Slots;
 use onceward::verification::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -83,7 +83,7 @@ impl Setup {
         (setup, rng)
     }
 
-    pub fn slots_of(&self, shard: usize) -> Slots {
+    pub fn slots_of(&self, shard: usize) -> BTreeSet<u8> {
         (0..=u8::MAX).filter(|slot| usize::from(*slot) % self.shards == shard % self.shards).collect()
     }
 

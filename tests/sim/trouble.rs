@@ -161,7 +161,7 @@ impl World {
         let (life, records) = (self.shards[shard].life, self.disk.load(&slots));
         self.shards[shard] = Shard { life: life + 1, ..Shard::new(&self.setup, records, &mut self.rng) };
         for number in 0..self.setup.numbers.len() {
-            if slots.contains(self.slot(number)) {
+            if slots.contains(&self.slot(number)) {
                 self.notes_now(shard, number, What::Reloaded { latest: self.latest.max(self.clock) });
             }
         }

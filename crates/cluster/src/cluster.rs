@@ -6,16 +6,14 @@ use std::time::Duration;
 use onceward_core::clock::Clock;
 use onceward_core::domain::ServerKey;
 use onceward_store::Slot;
-use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Error;
 use crate::etcd::{Client, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
 use crate::messages::{KeyValue, TxnRequest};
-use crate::sealed::{Sealing, record_range, system_key};
+use crate::sealed::{record_range, system_key};
 use crate::store::{EtcdStore, sequence_key};
 
 /// Time between two readings of the owner: a standby notices so late that there is none.
@@ -39,8 +37,8 @@ pub struct ClusterOptions {
     pub clock: Arc<dyn Clock>,
     /// Counts time since the machine booted, suspension included. It never jumps.
     pub uptime: Arc<dyn Clock>,
-    /// Receives the owner, as far as this node knows, and why etcd refuses the join. A node that has lost its lease is not told
-    /// so here first: see [`EtcdStore::wait_until_lease_ended`].
+    /// Receives the owner, as far as this node knows, until the node is the owner; and why etcd refuses the join. The end of
+    /// a term is not told here: see [`EtcdStore::wait_until_lease_ended`].
     pub owner: watch::Sender<Owner>,
 }
 
@@ -69,19 +67,8 @@ pub enum Owner {
 
 /// A member of the cluster.
 pub struct Cluster {
-    member: Arc<Member>,
-    /// Aborted when the [`Cluster`] is dropped.
-    _task: JoinSet<()>,
-}
-
-struct Member {
-    options: ClusterOptions,
+    pub(crate) options: ClusterOptions,
     client: Arc<Client>,
-    sealing: Arc<Sealing>,
-    /// Why etcd refused the last attempt to own the records.
-    refusal: Mutex<Option<String>>,
-    /// The lease of this node's last term.
-    term: Mutex<Option<Arc<Lease>>>,
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -95,7 +82,7 @@ pub fn owner_key() -> Vec<u8> {
 }
 
 impl Cluster {
-    /// Connects to etcd, compares the server key, and follows the owner from then on. Needs a runtime.
+    /// Connects to etcd, and compares the server key. Needs a runtime.
     ///
     /// # Errors
     /// [`Error`].
@@ -112,45 +99,44 @@ impl Cluster {
         })?;
         // Nothing is found if the key is written now.
         if found(response).any(|found| found.value[..] != options.key_fingerprint) {
-            return Err(Error::OtherKey);
+            let why = "the records in etcd were written with another server key; give every node the same file \
+                       (\"key-file\")";
+            return Err(Error::Settings(why.to_owned()));
         }
-        let member = Arc::new(Member {
-            sealing: Arc::new(Sealing::new(&options.key)),
-            options,
-            client: Arc::new(client),
-            refusal: Mutex::default(),
-            term: Mutex::default(),
-        });
-        let mut task = JoinSet::new();
-        task.spawn(Arc::clone(&member).follow_owner());
-        Ok(Self { member, _task: task })
+        Ok(Self { options, client: Arc::new(client) })
     }
 
-    #[cfg(test)]
-    pub(crate) fn owner(&self) -> watch::Receiver<Owner> {
-        self.member.options.owner.subscribe()
-    }
-
-    /// Returns when this node owns the records, with the store of its term. Failures of etcd are logged once, and the
-    /// campaign goes on.
+    /// Follows the owner. Returns when this node owns the records, with the store of its term. Failures of etcd are logged
+    /// once, and the campaign goes on.
     pub async fn campaign(&self) -> EtcdStore {
-        let mut owner = self.member.options.owner.subscribe();
-        let mut is_reported = false;
+        let (mut has_seen_an_owner, mut failed) = (false, None);
         loop {
-            // The sender lives as long as `self`.
-            let _ = owner.wait_for(|owner| !matches!(owner, Owner::Peer(_) | Owner::Importing)).await;
-            let won = self.member.try_to_win(true).await;
-            *self.member.refusal.lock() = won.as_ref().err().and_then(Error::refusal);
-            match won {
-                Ok(Some(store)) => return store,
-                Ok(None) => is_reported = false,
-                Err(error) if std::mem::replace(&mut is_reported, true) => {
-                    tracing::debug!(%error, "campaign failed");
-                }
-                Err(error) => tracing::warn!(%error, "campaign failed, retrying"),
+            let found = self.read_owner().await;
+            // An etcd that does not answer a reading answers no claim either.
+            let is_free = matches!(found, Ok(Owner::Vacant));
+            let owner = match &failed {
+                Some(error @ Error::Refused(_)) if is_free => Owner::after(error),
+                _ => found.unwrap_or_else(|error| Owner::after(&error)),
+            };
+            if *self.options.owner.borrow() != owner {
+                log_change(&owner, has_seen_an_owner);
+                has_seen_an_owner |= matches!(owner, Owner::Peer(_));
+                self.options.owner.send_replace(owner);
             }
-            // Meanwhile the owner is read, which spares etcd a lease that would only end again.
-            sleep(TRY_AGAIN).await;
+            if is_free {
+                let won = self.try_to_win(true).await;
+                if let Ok(Some(store)) = won {
+                    return store;
+                }
+                let error = won.err();
+                match &error {
+                    Some(error) if failed.is_some() => tracing::debug!(%error, "campaign failed"),
+                    Some(error) => tracing::warn!(%error, "campaign failed, retrying"),
+                    None => {}
+                }
+                failed = error;
+            }
+            sleep(if is_free && failed.is_some() { TRY_AGAIN } else { POLL }).await;
         }
     }
 
@@ -160,21 +146,21 @@ impl Cluster {
     /// # Errors
     /// [`Error`].
     pub async fn begin_import(&self) -> Result<EtcdStore, Error> {
-        let client = &self.member.client;
-        let store = self.member.try_to_win(false).await?.ok_or(Error::Owned)?;
+        let client = &self.client;
+        let owned = "a node owns the records of the cluster; stop all nodes before an import";
+        let store = self.try_to_win(false).await?.ok_or_else(|| Error::Other(owned.to_owned()))?;
         let begin = async || {
             if client.read(import_key()).await?.is_none() {
-                // One at a time, because etcd counts all keys of a range.
                 for slot in 0..=Slot::MAX {
-                    let (first, end) = record_range(slot, slot);
-                    if !client.page(first, end).await?.0.is_empty() {
-                        return Err(Error::NotEmpty);
+                    if !client.slot(slot).await?.is_empty() {
+                        let why =
+                            "etcd has records of the cluster already; an import needs an etcd without any";
+                        return Err(Error::Other(why.to_owned()));
                     }
                 }
             }
             let (first, end) = record_range(0, Slot::MAX);
-            let success = vec![put(import_key(), Vec::new(), 0), delete(first, end)];
-            client.txn(TxnRequest { success, ..TxnRequest::default() }).await
+            client.apply(vec![put(import_key(), Vec::new(), 0), delete(first, end)]).await
         };
         match begin().await {
             Ok(_) => Ok(store),
@@ -190,11 +176,65 @@ impl Cluster {
     /// # Errors
     /// [`Error`].
     pub async fn finish_import(&self, store: EtcdStore) -> Result<(), Error> {
-        let success = vec![delete(import_key(), Vec::new())];
-        self.member.client.txn(TxnRequest { success, ..TxnRequest::default() }).await?;
+        self.client.apply(vec![delete(import_key(), Vec::new())]).await?;
         // The lease ends by itself in any case.
         let _ = store.release().await;
         Ok(())
+    }
+
+    /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
+    /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
+    async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, Error> {
+        let ClusterOptions { name, uptime, .. } = &self.options;
+        // The time is read before the request: etcd may count the lease from the moment at which it arrives.
+        let sent = uptime.now();
+        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
+        let won = self.claim(&lease, serves).await;
+        if matches!(won, Ok(Some(_))) {
+            if serves {
+                tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
+            }
+            self.options.owner.send_replace(Owner::Here);
+        } else {
+            lease.end();
+            // If it is not revoked it ends by itself, with the key of a claim that arrives late.
+            let _ = self.client.revoke(lease.id).await;
+        }
+        won
+    }
+
+    async fn claim(&self, lease: &Arc<Lease>, serves: bool) -> Result<Option<EtcdStore>, Error> {
+        let ClusterOptions { name, etcd, tls, key, clock, .. } = &self.options;
+        let absent = [Some(owner_key()), serves.then(import_key)].into_iter().flatten();
+        let txn = TxnRequest {
+            compare: absent.map(|absent| version_is(absent, 0)).collect(),
+            success: vec![
+                put(owner_key(), name.clone().into_bytes(), lease.id),
+                put(sequence_key(lease.id), Vec::new(), lease.id),
+            ],
+            failure: vec![get(owner_key())],
+        };
+        let response = self.client.txn(txn).await?;
+        // A repeated claim finds its own key.
+        if !response.succeeded && !found(response).any(|holder| holder.lease == lease.id) {
+            return Ok(None);
+        }
+        lease::keep_alive(lease, etcd.clone(), tls.clone()).map_err(|error| {
+            Error::Other(format!("the thread that keeps the lease alive cannot start: {error}"))
+        })?;
+        let store = EtcdStore::open(Arc::clone(&self.client), key, Arc::clone(clock), Arc::clone(lease));
+        store.await.map(Some)
+    }
+
+    async fn read_owner(&self) -> Result<Owner, Error> {
+        let response = self.client.apply(vec![get(owner_key()), get(import_key())]).await?;
+        let found: Vec<KeyValue> = found(response).collect();
+        // The importer owns the records too.
+        if found.iter().any(|found| found.key == import_key()) {
+            return Ok(Owner::Importing);
+        }
+        let name = |holder: &KeyValue| String::from_utf8_lossy(&holder.value).into_owned();
+        Ok(found.first().map_or(Owner::Vacant, |holder| Owner::Peer(name(holder))))
     }
 }
 
@@ -218,106 +258,11 @@ impl Owner {
 
     /// The owner after a request that failed.
     fn after(error: &Error) -> Self {
-        error.refusal().map_or(Self::Unknown, Self::Refused)
+        if let Error::Refused(why) = error { Self::Refused(why.clone()) } else { Self::Unknown }
     }
 }
 
-impl Error {
-    /// Why a member refused the request; `None` if none did.
-    fn refusal(&self) -> Option<String> {
-        if let Self::Refused(why) = self { Some(why.clone()) } else { None }
-    }
-}
-
-impl Member {
-    /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
-    /// the term's sequence; therefore no transaction of an earlier term is applied from then on.
-    async fn try_to_win(&self, serves: bool) -> Result<Option<EtcdStore>, Error> {
-        let ClusterOptions { name, uptime, .. } = &self.options;
-        // The time is read before the request: etcd may count the lease from the moment at which it arrives.
-        let sent = uptime.now();
-        let lease = Arc::new(Lease::new(self.client.grant(lease::TTL).await?, Arc::clone(uptime), sent));
-        let won = self.claim(&lease, serves).await;
-        if matches!(won, Ok(Some(_))) {
-            if serves {
-                tracing::info!(node = name, term = format!("{:x}", lease.id), "ownership acquired");
-            }
-            *self.term.lock() = Some(lease);
-            self.options.owner.send_replace(Owner::Here);
-        } else {
-            lease.end();
-            // If it is not revoked it ends by itself, with the key of a claim that arrives late.
-            let _ = self.client.revoke(lease.id).await;
-        }
-        won
-    }
-
-    async fn claim(&self, lease: &Arc<Lease>, serves: bool) -> Result<Option<EtcdStore>, Error> {
-        let ClusterOptions { name, etcd, tls, clock, .. } = &self.options;
-        let absent = [Some(owner_key()), serves.then(import_key)].into_iter().flatten();
-        let txn = TxnRequest {
-            compare: absent.map(|absent| version_is(absent, 0)).collect(),
-            success: vec![
-                put(owner_key(), name.clone().into_bytes(), lease.id),
-                put(sequence_key(lease.id), Vec::new(), lease.id),
-            ],
-            failure: vec![get(owner_key())],
-        };
-        let response = self.client.txn(txn).await?;
-        // A repeated claim finds its own key.
-        if !response.succeeded && !found(response).any(|holder| holder.lease == lease.id) {
-            return Ok(None);
-        }
-        lease::keep_alive(lease, etcd.clone(), tls.clone()).map_err(|error| {
-            Error::Local(format!("the thread that keeps the lease alive cannot start: {error}"))
-        })?;
-        let (client, sealing) = (Arc::clone(&self.client), Arc::clone(&self.sealing));
-        EtcdStore::open(client, sealing, Arc::clone(clock), Arc::clone(lease)).await.map(Some)
-    }
-
-    /// Reads the owner again and again, and tells of changes.
-    async fn follow_owner(self: Arc<Self>) {
-        let term = || self.term.lock().as_ref().map(|term| term.id);
-        let mut has_seen_an_owner = false;
-        loop {
-            let before = term();
-            let owner = self.read_owner().await;
-            let is_news = self.options.owner.send_if_modified(|known| {
-                // What was read before this node won is no news any more.
-                let is_news = *known != owner && term() == before;
-                if is_news {
-                    known.clone_from(&owner);
-                }
-                is_news
-            });
-            if is_news {
-                log_change(&owner, has_seen_an_owner);
-            }
-            has_seen_an_owner |= matches!(owner, Owner::Here | Owner::Peer(_));
-            sleep(POLL).await;
-        }
-    }
-
-    async fn read_owner(&self) -> Owner {
-        let reads = vec![get(owner_key()), get(import_key())];
-        let found: Vec<KeyValue> =
-            match self.client.txn(TxnRequest { success: reads, ..TxnRequest::default() }).await {
-                Ok(response) => found(response).collect(),
-                Err(error) => return Owner::after(&error),
-            };
-        let holder = found.iter().find(|found| found.key == owner_key());
-        match (holder, &*self.term.lock()) {
-            // A term that this node has given up stands in etcd until its lease ends there.
-            (Some(holder), Some(term)) if holder.lease == term.id && term.has_ended() => Owner::Vacant,
-            (Some(holder), Some(term)) if holder.lease == term.id => Owner::Here,
-            _ if found.iter().any(|found| found.key == import_key()) => Owner::Importing,
-            (Some(holder), _) => Owner::Peer(String::from_utf8_lossy(&holder.value).into_owned()),
-            (None, _) => self.refusal.lock().clone().map_or(Owner::Vacant, Owner::Refused),
-        }
-    }
-}
-
-/// Logs a change of the owner. [`Member::try_to_win`] logs that this node became the owner.
+/// Logs a change of the owner. [`Cluster::try_to_win`] logs that this node became the owner.
 fn log_change(owner: &Owner, has_seen_an_owner: bool) {
     match owner {
         Owner::Here => {}

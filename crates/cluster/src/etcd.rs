@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use onceward_store::Slot;
 use prost::Message;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
@@ -17,6 +18,7 @@ use crate::Error;
 use crate::messages::{
     Compare, KeyValue, Keys, LeaseResponse, Operation, Put, RangeResponse, TxnRequest, TxnResponse,
 };
+use crate::sealed::record_range;
 
 /// The longest duration of a call, over all members.
 pub const DEADLINE: Duration = Duration::from_secs(2);
@@ -134,6 +136,11 @@ impl Client {
         answered.unwrap_or_else(|_| Err(unknown()))
     }
 
+    /// Carries out operations as one transaction, possibly several times.
+    pub async fn apply(&self, success: Vec<Operation>) -> Result<TxnResponse, Error> {
+        self.txn(TxnRequest { success, ..TxnRequest::default() }).await
+    }
+
     /// Carries out a transaction, possibly several times: its comparisons must hold only once.
     pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, Error> {
         self.txn_within(txn, DEADLINE).await
@@ -159,6 +166,19 @@ impl Client {
         // A zero byte behind a key makes the next possible key.
         let next = last.map(|last| [&last.key[..], &[0]].concat());
         Ok((kvs, next))
+    }
+
+    /// The records of a slot. etcd counts all keys from the beginning of a page to the end of its range: with one range
+    /// for all slots, the time would grow with the square of the records.
+    pub async fn slot(&self, slot: Slot) -> Result<Vec<KeyValue>, Error> {
+        let (first, end) = record_range(slot, slot);
+        let (mut records, mut next) = (Vec::new(), Some(first));
+        while let Some(from) = next {
+            let page;
+            (page, next) = self.page(from, end.clone()).await?;
+            records.extend(page);
+        }
+        Ok(records)
     }
 
     /// A new lease.

@@ -23,14 +23,6 @@ pub use store::EtcdStore;
 pub enum Error {
     #[error("\"cluster\" cannot be used: {0}")]
     Settings(String),
-    #[error(
-        "the records in etcd were written with another server key; give every node the same file (\"key-file\")"
-    )]
-    OtherKey,
-    #[error("a node owns the records of the cluster; stop all nodes before an import")]
-    Owned,
-    #[error("etcd has records of the cluster already; an import needs an etcd without any")]
-    NotEmpty,
     /// A member refused the request. It was not carried out.
     #[error("etcd refuses the request: {0}")]
     Refused(String),
@@ -40,7 +32,7 @@ pub enum Error {
          names them"
     )]
     Unknown(String),
-    /// This machine failed: no thread, no random bytes.
+    /// An import cannot begin, or this machine has no thread.
     #[error("{0}")]
-    Local(String),
+    Other(String),
 }

@@ -1,13 +1,13 @@
 //! Keys and values as etcd holds them. A key shows the slot and the kind of a record, and neither shows a number.
 //!
-//! A value is encrypted with AES-256-GCM. Each term has a random salt and a key derived from it, and numbers its
-//! values; therefore no nonce repeats. The value's key in etcd is authenticated with it: a value that was
-//! moved to another key is refused.
+//! A value is encrypted with AES-256-GCM, under a key of its own that is derived from a random salt; therefore no nonce
+//! repeats. The value's key in etcd is authenticated with it: a value that was moved to another key is refused.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, BufMut as _};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::error::Unspecified;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -15,11 +15,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 const PREFIX: &str = "onceward/1/";
 const ID_BYTES: usize = 16;
 const SALT_BYTES: usize = 16;
-const COUNTER_BYTES: usize = 8;
 /// Layout of values.
 const VERSION: u8 = 1;
 /// Bytes in front of the encrypted part.
-const HEAD: usize = 1 + SALT_BYTES + COUNTER_BYTES;
+const HEAD: usize = 1 + SALT_BYTES;
 
 /// A key in etcd that is no record, such as that of the owner.
 pub fn system_key(name: &str) -> Vec<u8> {
@@ -68,97 +67,54 @@ impl Sealing {
         key
     }
 
-    /// Encrypts the values of one term.
-    ///
-    /// # Errors
-    /// If the system gives no random bytes.
-    pub fn sealer(&self) -> Result<Sealer, ring::error::Unspecified> {
-        let mut salt = [0; SALT_BYTES];
-        SystemRandom::new().fill(&mut salt)?;
-        Ok(Sealer { key: self.value_key(&salt)?, salt, sealed: 0 })
-    }
-
-    fn value_key(&self, salt: &[u8]) -> Result<LessSafeKey, ring::error::Unspecified> {
-        let derived = hmac::sign(&self.values, salt);
-        UnboundKey::new(&AES_256_GCM, derived.as_ref()).map(LessSafeKey::new)
-    }
-
-    /// Decrypts values, with the key of the last value at hand.
-    pub const fn opener(&self) -> Opener<'_> {
-        Opener { sealing: self, last: None }
-    }
-}
-
-/// Encrypts the values of one term.
-pub struct Sealer {
-    key: LessSafeKey,
-    salt: [u8; SALT_BYTES],
-    /// Values sealed so far.
-    sealed: u64,
-}
-
-impl Sealer {
     /// The value under `key` of a record with this id.
     ///
     /// # Errors
-    /// If the record is too long for the cipher, 64 GiB.
+    /// If the system gives no random bytes.
     pub fn seal(
-        &mut self,
+        &self,
         key: &[u8],
         id: &[u8; 12],
         expires: Timestamp,
         record: &[u8],
-    ) -> Result<Vec<u8>, ring::error::Unspecified> {
-        let counter = self.sealed.to_be_bytes();
-        // The number is used up even if the encryption fails: a nonce must never repeat under one key.
-        self.sealed += 1;
+    ) -> Result<Vec<u8>, Unspecified> {
+        let mut salt = [0; SALT_BYTES];
+        SystemRandom::new().fill(&mut salt)?;
         let mut value = Vec::with_capacity(HEAD + 20 + record.len() + AES_256_GCM.tag_len());
         value.put_u8(VERSION);
-        value.put_slice(&self.salt);
-        value.put_slice(&counter);
+        value.put_slice(&salt);
         value.put_u64(expires.as_millis());
         value.put_slice(id);
         value.put_slice(record);
         let contents = &mut value[HEAD..];
-        let tag = self.key.seal_in_place_separate_tag(nonce(counter), Aad::from(key), contents)?;
+        let tag = self.value_key(&salt)?.seal_in_place_separate_tag(nonce(), Aad::from(key), contents)?;
         value.put_slice(tag.as_ref());
         Ok(value)
     }
-}
 
-fn nonce(counter: [u8; COUNTER_BYTES]) -> Nonce {
-    let mut nonce = [0; NONCE_LEN];
-    nonce[NONCE_LEN - COUNTER_BYTES..].copy_from_slice(&counter);
-    Nonce::assume_unique_for_key(nonce)
-}
-
-/// Decrypts values.
-pub struct Opener<'a> {
-    sealing: &'a Sealing,
-    last: Option<(Vec<u8>, LessSafeKey)>,
-}
-
-impl Opener<'_> {
     /// The record under a key of etcd, which begins with its slot and kind. `None` if the value was not written with this
     /// server key, or was changed.
-    pub fn open(&mut self, key: &[u8], value: &Bytes) -> Option<(Key, Timestamp, Bytes)> {
+    pub fn open(&self, key: &[u8], value: &[u8]) -> Option<(Key, Timestamp, Vec<u8>)> {
         let at = PREFIX.len() + "record/".len() + 1;
         let (slot, kind) = (*key.get(at)?, *key.get(at + 1)?);
         let (head, contents) = value.split_at_checked(HEAD).filter(|(head, _)| head[0] == VERSION)?;
-        let (salt, counter) = head[1..].split_at(SALT_BYTES);
-        if self.last.as_ref().is_none_or(|(last, _)| last != salt) {
-            self.last = Some((salt.to_vec(), self.sealing.value_key(salt).ok()?));
-        }
-        let (_, value_key) = self.last.as_ref()?;
         let mut contents = contents.to_vec();
-        let nonce = nonce(counter.try_into().ok()?);
-        let length = value_key.open_in_place(nonce, Aad::from(key), &mut contents).ok()?.len();
-        contents.truncate(length);
-        let (mut contents, mut id) = (Bytes::from(contents), [0; 12]);
-        let expires = Timestamp::from_millis(contents.try_get_u64().ok()?);
+        let value_key = self.value_key(&head[1..]).ok()?;
+        let mut contents = &*value_key.open_in_place(nonce(), Aad::from(key), &mut contents).ok()?;
+        let (expires, mut id) = (Timestamp::from_millis(contents.try_get_u64().ok()?), [0; 12]);
         contents.try_copy_to_slice(&mut id).ok()?;
-        Some((Key { slot, kind, id }, expires, contents))
+        Some((Key { slot, kind, id }, expires, contents.to_vec()))
     }
+
+    fn value_key(&self, salt: &[u8]) -> Result<LessSafeKey, Unspecified> {
+        let derived = hmac::sign(&self.values, salt);
+        UnboundKey::new(&AES_256_GCM, derived.as_ref()).map(LessSafeKey::new)
+    }
+}
+
+/// A key encrypts one value.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
 #[cfg(test)]
@@ -175,8 +131,8 @@ mod tests {
     #[test]
     fn neither_key_nor_value_shows_the_number_and_equal_records_differ() {
         let sealing = sealing(1);
-        let (key, mut sealer) = (sealing.key(&KEY), sealing.sealer().unwrap());
-        let [a, b] = [(), ()].map(|()| sealer.seal(&key, &KEY.id, EXPIRES, &KEY.id).unwrap());
+        let key = sealing.key(&KEY);
+        let [a, b] = [(), ()].map(|()| sealing.seal(&key, &KEY.id, EXPIRES, &KEY.id).unwrap());
         assert_ne!(a, b);
         for shown in [&key, &a] {
             assert!(!shown.windows(12).any(|window| window == KEY.id));
@@ -187,16 +143,15 @@ mod tests {
     fn another_server_key_a_moved_and_a_changed_value_are_refused() {
         let ours = sealing(1);
         let key = ours.key(&KEY);
-        let value = ours.sealer().unwrap().seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
+        let value = ours.seal(&key, &KEY.id, EXPIRES, b"record").unwrap();
         let other_key = ours.key(&Key { kind: 4, ..KEY });
-        let value = Bytes::from(value);
-        assert_eq!(sealing(2).opener().open(&key, &value), None);
-        assert_eq!(ours.opener().open(&other_key, &value), None);
+        assert_eq!(sealing(2).open(&key, &value), None);
+        assert_eq!(ours.open(&other_key, &value), None);
         for at in 0..value.len() {
-            let mut changed = value.to_vec();
+            let mut changed = value.clone();
             changed[at] ^= 1;
-            assert_eq!(ours.opener().open(&key, &Bytes::from(changed)), None, "byte {at}");
-            assert_eq!(ours.opener().open(&key, &value.slice(..at)), None, "{at} bytes");
+            assert_eq!(ours.open(&key, &changed), None, "byte {at}");
+            assert_eq!(ours.open(&key, &value[..at]), None, "{at} bytes");
         }
     }
 }

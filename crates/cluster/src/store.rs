@@ -8,21 +8,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use onceward_core::clock::{Clock, LastingCondition};
-use onceward_core::domain::Timestamp;
-use onceward_store::{
-    BoxFuture, Done, Key, Owner, Slot, Slots, Store, StoreError, StoreLimits, Visitor, Write,
-};
+use onceward_core::domain::{ServerKey, Timestamp};
+use onceward_store::{BoxFuture, Done, Key, Owner, Slot, Store, StoreError, StoreLimits, Visitor, Write};
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::spawn_blocking;
+use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::etcd::{Client, DEADLINE, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::Lease;
 use crate::messages::{KeyValue, Operation, TxnRequest};
-use crate::sealed::{Sealer, Sealing, record_range, system_key};
+use crate::sealed::{Sealing, system_key};
 
 /// Age at which the stored decision time is replaced.
 const TIME_STEP: Duration = Duration::from_secs(1);
@@ -44,7 +41,7 @@ const PART: usize = 60;
 /// Slots that are read at the same time.
 const SLOTS_AT_ONCE: usize = 8;
 
-/// A batch to apply. One without writes only makes sure that no earlier transaction can arrive later.
+/// A batch to apply.
 struct Batch {
     writes: Vec<Write>,
     done: Done,
@@ -55,7 +52,7 @@ struct Batch {
 /// What a store and its writer share.
 struct Term {
     client: Arc<Client>,
-    sealing: Arc<Sealing>,
+    sealing: Sealing,
     lease: Arc<Lease>,
     /// Why commits fail, if they do.
     failing: Mutex<Option<LastingCondition>>,
@@ -64,8 +61,7 @@ struct Term {
 /// The records of a cluster, while this node owns them.
 pub struct EtcdStore {
     term: Arc<Term>,
-    /// `None` when the store is closed.
-    queue: Mutex<Option<mpsc::UnboundedSender<Batch>>>,
+    queue: mpsc::UnboundedSender<Batch>,
     newest: Timestamp,
 }
 
@@ -82,7 +78,7 @@ fn time_key() -> Vec<u8> {
 impl EtcdStore {
     pub(crate) async fn open(
         client: Arc<Client>,
-        sealing: Arc<Sealing>,
+        key: &ServerKey,
         clock: Arc<dyn Clock>,
         lease: Arc<Lease>,
     ) -> Result<Self, Error> {
@@ -91,14 +87,11 @@ impl EtcdStore {
         // The owner before this one may have decided for that long after the time that it stored last.
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
         let newest = stored.map_or(Timestamp::EPOCH, later);
-        let sealer = sealing.sealer();
-        let sealer = sealer.map_err(|_| Error::Local("the system gave no random bytes".to_owned()))?;
-        let term = Arc::new(Term { client, sealing, lease, failing: Mutex::default() });
-        let writer =
-            Writer { term: Arc::clone(&term), sealer, clock, version: 1, stored_time: Timestamp::EPOCH };
-        let (to, queue) = mpsc::unbounded_channel();
-        tokio::spawn(writer.run(queue));
-        Ok(Self { term, queue: Mutex::new(Some(to)), newest })
+        let term = Arc::new(Term { client, sealing: Sealing::new(key), lease, failing: Mutex::default() });
+        let writer = Writer { term: Arc::clone(&term), clock, version: 1, stored_time: Timestamp::EPOCH };
+        let (queue, batches) = mpsc::unbounded_channel();
+        tokio::spawn(writer.run(batches));
+        Ok(Self { term, queue, newest })
     }
 
     /// Returns when the lease has ended, also by [`close`](onceward_store::Store::close). Another node may own the records
@@ -114,67 +107,11 @@ impl EtcdStore {
 
     /// Ends the lease. No batch is accepted any more.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
-        if self.queue.lock().take().is_none() || self.term.lease.has_ended() {
+        if self.term.lease.has_ended() {
             return Ok(());
         }
         self.term.lease.end();
         self.term.client.revoke(self.term.lease.id).await.map_err(|error| unavailable(&error))
-    }
-
-    #[cfg(test)]
-    pub(crate) fn lease(&self) -> &Lease {
-        &self.term.lease
-    }
-
-    fn enqueue(&self, writes: Vec<Write>, done: Done) {
-        // The deadline counts from here: time in the queue is time of the caller.
-        let batch = Batch { writes, done, deadline: self.term.lease.now().plus(DEADLINE) };
-        let queue = self.queue.lock().clone();
-        let refused = match queue {
-            Some(queue) => queue.send(batch).err().map(|error| error.0),
-            None => Some(batch),
-        };
-        if let Some(batch) = refused {
-            (batch.done)(Err(StoreError::Closed));
-        }
-    }
-
-    /// Visits the records of the slots, several slots at the same time.
-    async fn read(&self, slots: Slots, mut visit: Visitor) -> Result<(), StoreError> {
-        let (to, mut pages) = mpsc::channel::<Vec<KeyValue>>(SLOTS_AT_ONCE);
-        let sealing = Arc::clone(&self.term.sealing);
-        // The visitor may wait.
-        let visited = spawn_blocking(move || {
-            let mut opener = sealing.opener();
-            while let Some(records) = pages.blocking_recv() {
-                for KeyValue { key, value, .. } in records {
-                    let (key, expires, record) =
-                        opener.open(&key, &value).ok_or_else(|| unavailable(&UNREADABLE))?;
-                    visit(key, expires, &record)?;
-                }
-            }
-            Ok::<_, StoreError>(())
-        });
-        let slots = stream::iter(slots.iter()).map(Ok);
-        let read = slots.try_for_each_concurrent(SLOTS_AT_ONCE, |slot| self.read_slot(slot, &to)).await;
-        drop(to);
-        // A visitor that fails ends the reading too: its error tells why, that of the closed channel does not.
-        visited.await.map_err(|_| StoreError::Closed)??;
-        read
-    }
-
-    /// Reads the pages of a slot. etcd counts all keys from the beginning of a page to the end of its range: with one
-    /// range for all slots, the time would grow with the square of the records.
-    async fn read_slot(&self, slot: Slot, to: &mpsc::Sender<Vec<KeyValue>>) -> Result<(), StoreError> {
-        let (from, end) = record_range(slot, slot);
-        let mut next = Some(from);
-        while let Some(from) = next {
-            let page = self.term.client.page(from, end.clone()).await;
-            let (records, after) = page.map_err(|error| unavailable(&error))?;
-            next = after;
-            to.send(records).await.map_err(|_| StoreError::Closed)?;
-        }
-        Ok(())
     }
 }
 
@@ -187,26 +124,35 @@ fn unavailable(error: &impl ToString) -> StoreError {
 
 impl Store for EtcdStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
+        let lease = &self.term.lease;
         if writes.is_empty() {
-            let is_closed = self.queue.lock().is_none();
-            return done(if is_closed { Err(StoreError::Closed) } else { Ok(()) });
+            return done(if lease.has_ended() { Err(StoreError::Closed) } else { Ok(()) });
         }
-        self.enqueue(writes, done);
+        // The deadline counts from here: time in the queue is time of the caller.
+        let batch = Batch { writes, done, deadline: lease.now().plus(DEADLINE) };
+        // The writer ends with this store.
+        let _ = self.queue.send(batch);
     }
 
-    fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+    /// Reads several slots at the same time.
+    fn restore(&self, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            // An earlier transaction cannot arrive after what is read here.
-            let (done, fenced) = oneshot::channel();
-            let done = Box::new(|result| drop(done.send(result)));
-            self.enqueue(Vec::new(), done);
-            fenced.await.unwrap_or(Err(StoreError::Closed))?;
-            self.read(slots, visit).await
+            let Term { client, sealing, .. } = &*self.term;
+            let slots = stream::iter(0..=Slot::MAX).map(|slot| client.slot(slot));
+            let mut slots = slots.buffer_unordered(SLOTS_AT_ONCE);
+            while let Some(records) = slots.next().await {
+                for KeyValue { key, value, .. } in records.map_err(|error| unavailable(&error))? {
+                    let opened = sealing.open(&key, &value);
+                    let (key, expires, record) = opened.ok_or_else(|| unavailable(&UNREADABLE))?;
+                    visit(key, expires, &record)?;
+                }
+            }
+            Ok(())
         })
     }
 
     /// Nothing: etcd makes its own snapshots.
-    fn attach(&self, _owners: Vec<Owner>) {}
+    fn attach(&self, _owner: Owner) {}
 
     fn health(&self) -> Result<(), String> {
         if self.term.lease.has_ended() {
@@ -247,7 +193,6 @@ impl Store for EtcdStore {
 /// Applies the batches.
 struct Writer {
     term: Arc<Term>,
-    sealer: Sealer,
     clock: Arc<dyn Clock>,
     /// The version of the sequence as the last known transaction left it.
     version: i64,
@@ -301,14 +246,14 @@ impl Writer {
             let name = sealing.key(&key);
             operations.push(match record {
                 Some(record) => {
-                    let sealed = self.sealer.seal(&name, &key.id, *expires, record);
+                    let sealed = sealing.seal(&name, &key.id, *expires, record);
                     put(name, sealed.map_err(|_| unavailable(&"a record cannot be encrypted"))?, 0)
                 }
                 None => delete(name, Vec::new()),
             });
         }
         let now = self.clock.now();
-        let is_time_due = !writes.is_empty() && now.since(self.stored_time) >= TIME_STEP;
+        let is_time_due = now.since(self.stored_time) >= TIME_STEP;
         if is_time_due {
             operations.push(put(time_key(), now.as_millis().to_be_bytes().to_vec(), 0));
         }

@@ -19,8 +19,8 @@ pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{StoreError, advice};
-pub use record::{CopiedRecord, Key, LONGEST_RECORD, RecordRef, Slot, Slots, Write};
-pub use stream::{Chunk, Collector, Owner, RecordStream, SLICE_RECORDS, StreamTurn};
+pub use record::{CopiedRecord, Key, LONGEST_RECORD, Slot, Write};
+pub use stream::{Owner, RecordStream, SLICE_RECORDS, Slice};
 
 /// The sizes of a store's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,13 +67,11 @@ pub trait Store: Send + Sync + 'static {
     /// time-out: a batch is in flight until `done` is called.
     fn commit(&self, writes: Vec<Write>, done: Done);
 
-    /// Visits each live record in `slots` once. The first call comes before the first commit, with all slots: it visits
-    /// what the start has found. A later one visits a state that contains every batch that was acknowledged before it, and
-    /// of every other batch all or nothing. Drops the visitor before it returns.
-    fn restore(&self, slots: Slots, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Visits each live record once, as the start has found it. Called at most once, before the first commit.
+    fn restore(&self, visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Registers the owners that checkpoints read. Together they hold every slot. The caller has restored all of them.
-    fn attach(&self, owners: Vec<Owner>);
+    /// Registers the owner that checkpoints read. It holds all records, and has restored them.
+    fn attach(&self, owner: Owner);
 
     /// `Ok` while the store accepts writes, else the reason, for `/readyz`.
     fn health(&self) -> Result<(), String>;

@@ -28,80 +28,37 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A set of slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Slots([u128; 2]);
-
-impl Slots {
-    /// Every slot.
-    pub const fn all() -> Self {
-        Self([u128::MAX; 2])
-    }
-
-    pub const fn contains(&self, slot: Slot) -> bool {
-        self.0[(slot >> 7) as usize] >> (slot & 127) & 1 == 1
-    }
-
-    pub const fn insert(&mut self, slot: Slot) {
-        self.0[(slot >> 7) as usize] |= 1 << (slot & 127);
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = Slot> + use<> {
-        let slots = *self;
-        (0..=Slot::MAX).filter(move |slot| slots.contains(*slot))
-    }
-}
-
-impl FromIterator<Slot> for Slots {
-    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
-        let mut all = Self::default();
-        slots.into_iter().for_each(|slot| all.insert(slot));
-        all
-    }
-}
-
-/// One record to write or to remove.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Write {
-    pub key: Key,
-    /// The whole new record; `None` removes the key.
-    pub put: Option<Bytes>,
-    /// Expiry time. The store uses it only to free space.
-    pub expires: Timestamp,
-}
-
 /// Bytes of an encoded record before its content.
 pub(crate) const RECORD_HEAD: usize = 26;
 
 /// The length of a removal.
 const REMOVED: u32 = u32::MAX;
 
-/// A write, or a record, as the journal and snapshots have it:
+/// One record to write or to remove. The journal and snapshots have it as
 /// ```text
 /// slot 1 | kind 1 | id 12 | expires 8 | length 4 | content
 /// ```
 /// Integers are big-endian. A length of all ones removes the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecordRef<'a> {
+pub struct Write<B = Bytes> {
     pub key: Key,
-    pub put: Option<&'a [u8]>,
+    /// The whole new record; `None` removes the key.
+    pub put: Option<B>,
+    /// Expiry time. The store uses it only to free space.
     pub expires: Timestamp,
 }
 
-impl<'a> From<&'a Write> for RecordRef<'a> {
-    fn from(Write { key, put, expires }: &'a Write) -> Self {
-        Self { key: *key, put: put.as_deref(), expires: *expires }
-    }
-}
+/// One that is read.
+pub(crate) type RecordRef<'a> = Write<&'a [u8]>;
 
-impl<'a> RecordRef<'a> {
+impl<B: AsRef<[u8]>> Write<B> {
     /// Its length when encoded.
     pub(crate) fn encoded_bytes(&self) -> usize {
-        RECORD_HEAD + self.put.map_or(0, <[u8]>::len)
+        RECORD_HEAD + self.put.as_ref().map_or(0, |put| put.as_ref().len())
     }
 
     pub(crate) fn encode(&self, to: &mut Vec<u8>) {
-        let content = self.put.unwrap_or_default();
+        let content = self.put.as_ref().map_or(&[][..], AsRef::as_ref);
         // A longer record would become a removal; the caller refuses it.
         let length = u32::try_from(content.len()).unwrap_or(REMOVED);
         to.put_slice(&[self.key.slot, self.key.kind]);
@@ -110,9 +67,11 @@ impl<'a> RecordRef<'a> {
         to.put_u32(if self.put.is_some() { length } else { REMOVED });
         to.put_slice(content);
     }
+}
 
+impl<'a> RecordRef<'a> {
     /// Takes the first record off `from`; `None` if there is no whole one.
-    pub fn decode(from: &mut &'a [u8]) -> Option<Self> {
+    pub(crate) fn decode(from: &mut &'a [u8]) -> Option<Self> {
         let (head, mut rest) = from.split_first_chunk::<RECORD_HEAD>()?;
         let (mut head, mut id) = (&head[..], [0; 12]);
         let (slot, kind) = (head.get_u8(), head.get_u8());
@@ -163,15 +122,6 @@ mod tests {
             let mut rest = &bytes[..];
             while RecordRef::decode(&mut rest).is_some() {}
         }
-    }
-
-    #[test]
-    fn a_set_of_slots_has_what_was_inserted() {
-        let slots: Slots = [0, 1, 127, 128, 255].into_iter().collect();
-        assert_eq!(slots.iter().collect::<Vec<_>>(), [0, 1, 127, 128, 255]);
-        assert!(!slots.contains(2) && !slots.contains(129));
-        assert_eq!(Slots::all().iter().count(), 256);
-        assert_eq!(Slots::default().iter().count(), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use onceward::domain::Timestamp;
-use onceward::store::{BoxFuture, Done, Key, Owner, Slots, Store, StoreError, Visitor, Write};
+use onceward::store::{BoxFuture, Done, Key, Owner, Store, StoreError, Visitor, Write};
 
 type Contents = BTreeMap<Key, (Bytes, Timestamp)>;
 
@@ -25,13 +25,14 @@ impl Store for MemoryStore {
         done(Ok(()));
     }
 
-    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn restore(&self, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         let records = self.0.lock().expect("no panic").clone();
-        let mut records = records.into_iter().filter(|(key, _)| slots.contains(key.slot));
-        Box::pin(ready(records.try_for_each(|(key, (record, expires))| visit(key, expires, &record))))
+        Box::pin(ready(
+            records.into_iter().try_for_each(|(key, (record, expires))| visit(key, expires, &record)),
+        ))
     }
 
-    fn attach(&self, _: Vec<Owner>) {}
+    fn attach(&self, _: Owner) {}
 
     fn health(&self) -> Result<(), String> {
         Ok(())

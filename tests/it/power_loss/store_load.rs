@@ -83,12 +83,15 @@ pub fn open(data_dir: &Path) -> Result<EmbeddedStore, StoreError> {
 }
 
 pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
-    let held = HeldRecords::restored_from(store).await?;
+    Ok(versions(&*HeldRecords::restored_from(store).await?))
+}
+
+fn versions(held: &HeldRecords) -> Vec<Version> {
     let version = |(key, record, _): (Key, Bytes, Timestamp)| {
         let name = subject_of(&key);
         (name, Some(version_in(name, &record)))
     };
-    Ok(held.all().into_iter().map(version).collect())
+    held.all().into_iter().map(version).collect()
 }
 
 fn value(key: u64, version: u64) -> Bytes {
@@ -125,10 +128,10 @@ async fn write(seed: u64, commits: u64, killed: bool) {
     let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
     let (traces, notes) = (path("POWER_TRACE"), Notes::append_to(&path("POWER_NOTES")));
     let store = open(&path("POWER_ROOT").join("data")).expect("the store opens");
-    let there = contents(&store).await.expect("the store can be read");
+    let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
+    let there = versions(&records);
     let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
     notes.add(&Note::Shown { at: Place::now(&traces), versions: there });
-    let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
     // Versions above `highest` may have been written and have ended.
     let next = AtomicU64::new(highest + 10_000);
     let clock = SystemClock::start();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, RecordStream, Slots, Store, StoreError, Write};
+use onceward::store::{EmbeddedStore, Key, RecordStream, Store, StoreError, Write};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
@@ -18,7 +18,7 @@ impl HeldRecords {
     pub async fn attached_to(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
         let held = Self::restored_from(store).await?;
         let owner = held.clone();
-        store.attach(vec![Box::new(move |to| owner.stream(to))]);
+        store.attach(Box::new(move |to| owner.stream(to)));
         Ok(held)
     }
 
@@ -29,7 +29,7 @@ impl HeldRecords {
             visited.apply([Write { key, put: Some(Bytes::copy_from_slice(record)), expires }]);
             Ok(())
         });
-        store.restore(Slots::all(), visit).await.map_err(|error| error.to_string())?;
+        store.restore(visit).await.map_err(|error| error.to_string())?;
         Ok(held)
     }
 
@@ -54,10 +54,11 @@ impl HeldRecords {
         let records = self.all();
         let give = async move {
             for slice in records.chunks(200) {
-                let Some(turn) = to.turn().await else { return };
-                to.give(turn, slice);
+                if !to.give(slice.to_vec()).await {
+                    return;
+                }
             }
-            to.finish(Slots::all());
+            to.finish().await;
         };
         // If no thread starts, the stream is dropped and the checkpoint fails.
         let run = || Builder::new_current_thread().build().expect("a runtime").block_on(give);

@@ -1,7 +1,7 @@
 //! Members of etcd fail.
 
 use bytes::Bytes;
-use onceward_store::{Slots, Store as _, StoreError};
+use onceward_store::{Store as _, StoreError};
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
@@ -22,7 +22,7 @@ async fn without_a_majority_nothing_is_committed_until_it_is_back() {
     let a = cluster.campaign().await;
     commit(&a, vec![put(0, 1, "after")]).await.unwrap();
     assert!(a.owns_records() && a.health().is_ok());
-    let kept = restore(&a, Slots::from_iter([0])).await.unwrap();
+    let kept = restore(&a).await.unwrap();
     assert_eq!(kept[&key(0, 1)], Bytes::from("after"));
 }
 

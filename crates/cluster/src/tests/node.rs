@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use onceward_core::clock::{Clock, ManualClock};
 use onceward_core::domain::{ServerKey, Timestamp};
-use onceward_store::{Key, Slot, Slots, Store as _, StoreError, Write};
+use onceward_store::{Key, Slot, Store as _, StoreError, Write};
 use tempfile::NamedTempFile;
 use tokio::sync::{oneshot, watch};
 use tracing::Dispatch;
@@ -70,11 +70,6 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
     }
 }
 
-/// Ends the owner as SIGKILL does: its lease is neither prolonged nor revoked.
-pub fn kill(cluster: Cluster, store: EtcdStore) {
-    drop((cluster, store));
-}
-
 /// The file that the log of this thread goes to until the guard is dropped. The tasks of a test with one thread run on it.
 pub fn log_of_this_thread() -> (NamedTempFile, DefaultGuard) {
     // With a single subscriber, tracing remembers whether the first thread that came wanted an event: one without a
@@ -93,14 +88,14 @@ pub async fn commit(store: &EtcdStore, writes: Vec<Write>) -> Result<(), StoreEr
     committed.await.expect("an answer")
 }
 
-pub async fn restore(store: &EtcdStore, slots: Slots) -> Result<BTreeMap<Key, Bytes>, StoreError> {
+pub async fn restore(store: &EtcdStore) -> Result<BTreeMap<Key, Bytes>, StoreError> {
     let read = Arc::new(Mutex::new(BTreeMap::new()));
     let to = Arc::clone(&read);
     let visit = move |key, _, record: &[u8]| {
         to.lock().unwrap().insert(key, Bytes::copy_from_slice(record));
         Ok(())
     };
-    store.restore(slots, Box::new(visit)).await?;
+    store.restore(Box::new(visit)).await?;
     let read = std::mem::take(&mut *read.lock().unwrap());
     Ok(read)
 }

@@ -1,6 +1,6 @@
 //! A node is cut off from etcd and comes back.
 
-use onceward_store::{Slots, Store as _};
+use onceward_store::Store as _;
 use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
@@ -32,7 +32,7 @@ async fn what_a_cut_off_owner_wrote_arrives_too_late_and_changes_nothing() {
     link.restore();
     timeout(PATIENCE, a.wait_until_lease_ended()).await.expect("a learns it");
     assert!(commit(&a, vec![put(0, 2, "of a")]).await.is_err());
-    let records = restore(&b, Slots::all()).await.unwrap();
+    let records = restore(&b).await.unwrap();
     assert_eq!((&records[&key(0, 1)][..], &records[&key(0, 2)][..]), (&b"before"[..], &b"of b"[..]));
 }
 
@@ -44,5 +44,5 @@ async fn an_owner_that_etcd_hears_and_that_hears_nothing_gives_up() {
     let b = timeout(PATIENCE, b.campaign()).await.expect("another node takes over");
     timeout(PATIENCE, a.wait_until_lease_ended()).await.expect("the owner has given up");
     assert!(commit(&a, vec![put(0, 1, "of a")]).await.is_err());
-    assert_eq!(restore(&b, Slots::all()).await.unwrap()[&key(0, 1)][..], b"before"[..]);
+    assert_eq!(restore(&b).await.unwrap()[&key(0, 1)][..], b"before"[..]);
 }

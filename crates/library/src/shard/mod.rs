@@ -36,4 +36,4 @@ pub use self::shares::Shares;
 #[cfg(test)]
 pub use self::table::INLINE;
 pub use self::tables::{Change, Records, Tables, Transaction};
-pub use crate::store::{Slots, Write};
+pub use crate::store::Write;

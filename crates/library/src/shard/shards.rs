@@ -22,7 +22,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::Bounds;
 use crate::engine::SLOTS;
 use crate::observe::metrics::Metrics;
-use crate::store::{RecordStream, SLICE_RECORDS, Slots, Store, StoreError};
+use crate::store::{RecordStream, SLICE_RECORDS, Store, StoreError};
 
 /// Slots that a checkpoint reads at once: each slice waits for the commit in flight.
 const STREAMED_AT_ONCE: usize = 8;
@@ -99,7 +99,7 @@ impl Shards {
                 runtime.spawn(Self(inner).stream(to));
             }
         };
-        shards.0.shared.store.attach(vec![Box::new(stream)]);
+        shards.0.shared.store.attach(Box::new(stream));
         Ok(shards)
     }
 
@@ -107,7 +107,7 @@ impl Shards {
     async fn stream(self, to: RecordStream) {
         let slots = stream::iter(0..=u8::MAX).map(|slot| self.stream_slot(slot, &to));
         if slots.buffer_unordered(STREAMED_AT_ONCE).all(std::future::ready).await {
-            to.finish(Slots::all());
+            to.finish().await;
         }
     }
 
@@ -115,12 +115,13 @@ impl Shards {
     async fn stream_slot(&self, slot: u8, to: &RecordStream) -> bool {
         let mut next = Some(first(slot, 0));
         while let Some(from) = next {
-            let Some(turn) = to.turn().await else { return false };
             let read = move |view: &Transaction<'_>| view.tables.slice(from, SLICE_RECORDS, view.now());
             match self.read(slot, read).await {
                 Ok((slice, behind)) => {
-                    let slice = slice.into_iter().map(|(key, of)| (key, of.bytes, of.expires));
-                    to.give(turn, &slice.collect::<Vec<_>>());
+                    let slice = slice.into_iter().map(|(key, of)| (key, of.bytes, of.expires)).collect();
+                    if !to.give(slice).await {
+                        return false;
+                    }
                     next = behind;
                 }
                 // It was behind a change that is undone.
@@ -457,7 +458,7 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
         // It only ends the reading: the start fails with `result`.
         result.clone().map_err(|error| StoreError::Unavailable(error.to_string()))
     };
-    let read = store.restore(Slots::all(), Box::new(visit)).await;
+    let read = store.restore(Box::new(visit)).await;
     let (tables, result) = std::mem::replace(&mut *restored.lock(), (Vec::new(), Ok(())));
     result?;
     read?;

@@ -3,47 +3,62 @@
 //! Everything that calls sled runs on a thread of its own, which the journal's thread gives up if it makes no progress. If
 //! sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
+use parking_lot::Mutex;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use sled::Db;
+use tokio::sync::mpsc::Receiver;
 
 use super::disk::{Disk, Operation, create_private};
 use super::replay::{self, Covered, segment_path};
 use super::snapshot::{self, Manifest, SYNC_BYTES};
-use crate::StoreError;
-use crate::stream::Collector;
+use crate::{Slice, StoreError, Write};
 
-/// The bit of [`Progress`] of an attempt that was stopped.
-const STOPPED: u64 = 1 << 63;
+/// A chunk takes no further record when it has so many bytes. A leaf of sled has up to 16 chunks, and becomes a file of its
+/// own above 128 KiB.
+const CHUNK_BYTES: usize = 6 * 1024;
 
-/// Counts the steps of an attempt.
-#[derive(Default)]
-pub(super) struct Progress(AtomicU64);
+/// The time without a step after which a checkpoint hangs.
+pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
+
+/// When an attempt made its last step, and whether it is still wanted.
+pub(super) struct Progress {
+    clock: Arc<dyn Clock>,
+    last: Mutex<Timestamp>,
+    is_stopped: AtomicBool,
+}
 
 impl Progress {
-    /// Fails once the attempt is not wanted any more.
-    pub(super) fn step(&self) -> Result<(), StoreError> {
-        let is_stopped = self.0.fetch_add(1, Ordering::AcqRel) & STOPPED != 0;
-        if is_stopped { Err(stopped()) } else { Ok(()) }
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { last: Mutex::new(clock.now()), clock, is_stopped: AtomicBool::new(false) }
     }
 
-    pub(super) fn steps(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+    /// Fails once the attempt is not wanted any more.
+    fn step(&self) -> Result<(), StoreError> {
+        if self.is_stopped.load(Ordering::Acquire) {
+            return Err(stopped());
+        }
+        *self.last.lock() = self.clock.now();
+        Ok(())
+    }
+
+    pub(super) fn hangs(&self) -> bool {
+        self.clock.now().since(*self.last.lock()) >= HANGS_AFTER
     }
 
     /// Returns `false` if it was stopped before.
     pub(super) fn stop(&self) -> bool {
-        self.0.fetch_or(STOPPED, Ordering::AcqRel) & STOPPED == 0
+        !self.is_stopped.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -60,7 +75,7 @@ pub(super) struct Attempt {
     pub(super) number: u64,
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
-    pub(super) records: Collector,
+    pub(super) records: Receiver<Option<Slice>>,
     pub(super) progress: Arc<Progress>,
     pub(super) database_bytes: usize,
     /// The pause after each 256 KiB, so that commits do not wait; none while a stop waits for the snapshot.
@@ -102,17 +117,28 @@ impl Attempt {
     fn write(&mut self, new: &Path, database: &mut Option<Db>) -> Result<Manifest, StoreError> {
         create_private(new).map_err(StoreError::io("create", new))?;
         let mut manifest = Manifest::empty(self.covered, self.time);
-        let mut log = begin(database, new, &mut manifest)?;
         self.reached("Created")?;
-        let (mut written, mut synced) = (0, 0);
-        while let Some(slice) = self.records.next_slice() {
-            for chunk in slice {
+        // The first record begins the first database.
+        let (mut written, mut synced) = (self.database_bytes, self.database_bytes);
+        let (mut log, mut is_complete) = (PathBuf::new(), false);
+        while let Some(slice) = self.records.blocking_recv() {
+            is_complete = slice.is_none();
+            let mut records = slice.iter().flatten().peekable();
+            while records.peek().is_some() {
+                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+                while let Some((key, record, expires)) = records.next_if(|_| chunk.len() < CHUNK_BYTES) {
+                    Write { key: *key, put: Some(record), expires: *expires }.encode(&mut chunk);
+                    manifest.records += 1;
+                }
                 if written >= self.database_bytes {
                     close(database)?;
-                    log = begin(database, new, &mut manifest)?;
+                    let directory = new.join(manifest.databases.to_string());
+                    *database = Some(snapshot::create(&directory)?);
+                    manifest.databases += 1;
+                    log = directory.join("db");
                     (written, synced) = (0, 0);
                 }
-                let (key, value) = manifest.add(&chunk);
+                let (key, value) = manifest.next_chunk(&chunk);
                 written += value.len();
                 database.as_ref().map(|database| database.insert(key, value)).transpose()?;
                 self.progress.step()?;
@@ -124,8 +150,8 @@ impl Attempt {
                 thread::sleep(self.pause);
             }
         }
-        if !self.records.is_complete() {
-            let why = "an owner of records went away before it had given all of them";
+        if !is_complete {
+            let why = "the owner of the records went away before it had given all of them";
             return Err(StoreError::Unavailable(why.into()));
         }
         close(database)?;
@@ -138,13 +164,10 @@ impl Attempt {
     fn sync_and_prove(&self, manifest: &mut Manifest, new: &Path, copy: &Path) -> Result<(), StoreError> {
         let (files, directories) = snapshot::files_below(new)?;
         for path in &files {
-            // sled makes its files and directories readable by other users.
-            restrict(path, 0o600)?;
             self.disk.sync_file(path)?;
             self.progress.step()?;
         }
         for path in &directories {
-            restrict(path, 0o700)?;
             self.disk.sync_dir(path)?;
         }
         self.reached("Synced")?;
@@ -177,14 +200,6 @@ impl Attempt {
     }
 }
 
-/// Begins the next database, and returns the path of its log.
-fn begin(database: &mut Option<Db>, new: &Path, manifest: &mut Manifest) -> Result<PathBuf, StoreError> {
-    let directory = new.join(manifest.databases.to_string());
-    *database = Some(snapshot::create(&directory)?);
-    manifest.databases += 1;
-    Ok(directory.join("db"))
-}
-
 fn close(database: &mut Option<Db>) -> Result<(), StoreError> {
     database.as_ref().map(|database| database.flush()).transpose()?;
     *database = None;
@@ -214,10 +229,6 @@ fn yield_to_other_threads() {
     // Elsewhere the priority is that of the whole process.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 19);
-}
-
-fn restrict(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(StoreError::io("restrict", path))
 }
 
 /// Has the next reader of a synced file read it from the disk.

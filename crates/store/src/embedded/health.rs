@@ -26,6 +26,7 @@ pub(super) enum Part {
 pub(super) struct Health {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    pub(super) sizes: Mutex<StoreSizes>,
     /// Why the store has failed for good.
     failed: watch::Sender<Option<String>>,
 }
@@ -36,12 +37,11 @@ struct State {
     troubles: [Option<LastingCondition>; 3],
     /// The number of consecutive failed checkpoints.
     failed_checkpoints: u32,
-    sizes: StoreSizes,
 }
 
 impl Health {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), failed: watch::Sender::default() }
+        Self { clock, state: Mutex::default(), sizes: Mutex::default(), failed: watch::Sender::default() }
     }
 
     /// The result of the last attempt: why it failed, if it did. Logged when that changes, and every 10 minutes while it is
@@ -74,7 +74,7 @@ impl Health {
     /// The store fails for good: only a restart helps.
     pub(super) fn fail(&self, reason: &str) {
         let fail = |failed: &mut Option<String>| failed.replace(reason.to_owned()).is_none();
-        if !self.has_failed() && self.failed.send_if_modified(fail) {
+        if self.failure().is_none() && self.failed.send_if_modified(fail) {
             tracing::error!(reason, "store failed, everything is refused until a restart");
         }
     }
@@ -84,24 +84,12 @@ impl Health {
         self.failed.borrow().clone()
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.borrow().is_some()
-    }
-
     /// Returns why the store has failed, when it has.
     pub(super) async fn failed(&self) -> String {
         let mut failed = self.failed.subscribe();
         // The sender lives as long as `self`.
         let reason = failed.wait_for(Option::is_some).await;
         reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
-    }
-
-    pub(super) fn sizes(&self) -> StoreSizes {
-        self.state.lock().sizes
-    }
-
-    pub(super) fn set_sizes(&self, sizes: StoreSizes) {
-        self.state.lock().sizes = sizes;
     }
 
     /// `Ok` while writes can be expected to succeed.

@@ -1,7 +1,4 @@
 //! The journal of its only writer: a sequence of segments, each a file with frames and reserved space after them.
-//!
-//! The header is written together with the first frame, in one write that one sync makes durable. Until then the file
-//! contains no data.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -12,12 +9,9 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::disk::{Disk, Operation, create_file};
-use super::frame::{self, FRAME_HEAD, FrameKind, HEADER_BYTES};
+use super::frame;
 use super::replay::{Covered, segment_path};
-use crate::{RecordRef, StoreError, Write};
-
-/// A buffer larger than this is given back after the frame that needed it.
-const KEPT_BUFFER_BYTES: usize = 1024 * 1024;
+use crate::{StoreError, Write};
 
 /// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
 const WRITTEN_AHEAD: usize = 256 * 1024;
@@ -35,7 +29,6 @@ pub(super) struct Journal {
     pub(super) last: Covered,
     /// The time of the last frame.
     pub(super) last_time: Timestamp,
-    pub(super) buffer: Vec<u8>,
 }
 
 impl Journal {
@@ -73,8 +66,9 @@ impl Journal {
     /// # Errors
     /// [`StoreError::Unknown`] if a part of the frame may be, or come, on the disk; else nothing of it is there.
     pub(super) fn append(&mut self, now: Timestamp, writes: &[Write]) -> Result<usize, StoreError> {
-        let bytes: usize = writes.iter().map(|write| RecordRef::from(write).encoded_bytes()).sum();
-        if !self.active.as_ref().is_some_and(|segment| segment.fits(HEADER_BYTES + FRAME_HEAD + bytes)) {
+        let (sequence, time) = (self.last.sequence + 1, self.last_time.max(now));
+        let frame = frame::encode(sequence, time, writes);
+        if !self.active.as_ref().is_some_and(|segment| segment.fits(frame.len())) {
             self.begin_segment().map_err(|error| StoreError::Unavailable(error.reason()))?;
             // The one that was begun has room.
             let _ = self.reserve();
@@ -82,23 +76,10 @@ impl Journal {
         let Some(segment) = &mut self.active else {
             return Err(StoreError::Unavailable("no segment is ready".into()));
         };
-        let (sequence, time) = (self.last.sequence + 1, self.last_time.max(now));
-        self.buffer.clear();
-        if segment.end == 0 {
-            let number = self.last.segment.to_be_bytes();
-            let body = |to: &mut Vec<u8>| to.extend_from_slice(&number);
-            frame::encode(&mut self.buffer, FrameKind::Header, sequence, time, body);
-        }
-        let body = |to: &mut Vec<u8>| writes.iter().for_each(|write| RecordRef::from(write).encode(to));
-        frame::encode(&mut self.buffer, FrameKind::Records, sequence, time, body);
-        let written = self.buffer.len();
-        let appended = segment.append(&self.disk, &self.buffer);
-        self.buffer.clear();
-        self.buffer.shrink_to(KEPT_BUFFER_BYTES);
-        appended?;
+        segment.append(&self.disk, &frame)?;
         // A frame that was cut off leaves its sequence to the next one, because replay takes a gap for damage.
         (self.last.sequence, self.last_time) = (sequence, time);
-        Ok(written)
+        Ok(frame.len())
     }
 
     /// Ends the journal with an empty frame, behind which damage of the one before is found, and frees the reserved
@@ -119,7 +100,7 @@ pub(super) struct Segment {
     file: File,
     /// Maximum length in bytes.
     capacity: u64,
-    /// The offset of the next frame. 0 until the header is written.
+    /// The offset of the next frame.
     end: u64,
     /// The end of the written part, zeros included.
     written_to: u64,

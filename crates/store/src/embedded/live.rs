@@ -9,7 +9,8 @@ use onceward_core::domain::Timestamp;
 use super::directory::Directory;
 use super::replay::{self, OpenSegment, Replayed};
 use super::snapshot::{self, Manifest, SnapshotCopy};
-use crate::{Key, RecordRef, StoreError};
+use crate::record::RecordRef;
+use crate::{Key, StoreError};
 
 /// Readings of a state until an error counts.
 const TRIES: usize = 3;

@@ -12,9 +12,9 @@ use onceward_core::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::disk::names;
-use super::frame::{self, FrameKind, HEADER_BYTES};
-use crate::record::RECORD_HEAD;
-use crate::{LONGEST_RECORD, RecordRef, StoreError};
+use super::frame;
+use crate::record::{RECORD_HEAD, RecordRef};
+use crate::{LONGEST_RECORD, StoreError};
 
 /// The most zeros that a frame can end with: those of its last record, whose length may also be zero.
 pub(super) const MOST_ZEROS: usize = RECORD_HEAD + LONGEST_RECORD;
@@ -28,12 +28,8 @@ pub(super) struct Covered {
     pub(super) sequence: u64,
 }
 
-/// A segment that is being read. It can be read although a checkpoint has removed it.
-pub(super) struct OpenSegment {
-    number: u64,
-    path: PathBuf,
-    file: File,
-}
+/// A segment that is being read: its number, path and file. It can be read although a checkpoint has removed it.
+pub(super) type OpenSegment = (u64, PathBuf, File);
 
 /// The result of a replay, without the records.
 #[derive(Debug, Default)]
@@ -93,7 +89,7 @@ pub(super) fn open(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>,
         }
         let path = segment_path(journal, number);
         let file = File::open(&path).map_err(StoreError::io("read", &path))?;
-        Ok(OpenSegment { number, path, file })
+        Ok((number, path, file))
     };
     let segments: Vec<_> = (covered.segment + 1..).zip(numbers).map(open).collect::<Result<_, _>>()?;
     if segments.is_empty() {
@@ -112,71 +108,53 @@ pub(super) fn read<E: From<StoreError>>(
 ) -> Result<Replayed, E> {
     let mut replayed = Replayed { last: covered, ..Replayed::default() };
     let is_done = |replayed: &Replayed| until.is_some_and(|until| replayed.last.sequence >= until);
-    // The place that nothing may follow, and whether it has more than zeros.
-    let mut broken: Option<(&Path, usize, bool)> = None;
+    // The place that no frame may follow.
+    let mut broken: Option<(&Path, usize)> = None;
     let mut bytes = Vec::new();
-    for OpenSegment { number, path, file } in segments {
+    for (number, path, file) in segments {
         if is_done(&replayed) {
             break;
         }
         bytes.clear();
         read_written_part(file, &mut bytes).map_err(StoreError::io("read", path))?;
-        let damaged = |at, what: String| Err(StoreError::damaged_at(path, at, &what).into());
-        let Some((found, first)) = frame::header(&bytes) else {
-            if let Some((offset, _)) = frame::find(&bytes, 0, 0) {
-                return damaged(
-                    0,
-                    format!("its header cannot be read, but there is a frame at byte {offset}"),
-                );
-            }
-            // An empty file is what remains of a first write that failed and was taken back.
-            if !bytes.is_empty() {
-                broken.get_or_insert((path, 0, has_content(&bytes)));
-            }
-            continue;
-        };
-        if let Some((path, at, _)) = broken {
-            let what = "it cannot be read on from there, and a later segment was used";
-            return Err(StoreError::damaged_at(path, at, what).into());
-        }
-        let next = replayed.last.sequence + 1;
-        if (found, first) != (*number, next) {
-            let what = format!("segment {found} begins with frame {first} there, not {number} with {next}");
-            return damaged(0, what);
-        }
-        replayed.last.segment = *number;
-        replayed.used.push(path.clone());
-        let mut at = HEADER_BYTES;
+        let mut at = 0;
         while !is_done(&replayed) {
             let next = replayed.last.sequence + 1;
-            let is_next =
-                |frame: &frame::Frame<'_>| (frame.kind, frame.sequence) == (FrameKind::Records, next);
-            let Some(frame) = frame::decode(&bytes[at..]).filter(is_next) else {
-                if let Some((offset, found)) = frame::find(&bytes, at, next) {
-                    let what =
-                        format!("frame {next} cannot be read, but frame {found} is there at byte {offset}");
-                    return damaged(at, what);
-                }
-                broken = has_content(&bytes[at..]).then_some((path, at, true));
+            let frame = frame::decode(&bytes[at..]).filter(|frame| frame.sequence == next);
+            let later = if frame.is_none() { frame::find(&bytes, at, next) } else { None };
+            if let Some((path, at)) = broken.filter(|_| frame.is_some() || later.is_some()) {
+                let what = "it cannot be read on from there, and a later segment was used";
+                return Err(StoreError::damaged_at(path, at, what).into());
+            }
+            if let Some((offset, found)) = later {
+                let what =
+                    format!("frame {next} cannot be read, but frame {found} is there at byte {offset}");
+                return Err(StoreError::damaged_at(path, at, &what).into());
+            }
+            let Some(frame) = frame else {
+                broken = broken.or_else(|| has_content(&bytes[at..]).then_some((path, at)));
                 break;
             };
             let mut rest = frame.body;
             while !rest.is_empty() {
                 let Some(record) = RecordRef::decode(&mut rest) else {
-                    return damaged(at, format!("frame {next} has records that this program cannot read"));
+                    let what = format!("frame {next} has records that this program cannot read");
+                    return Err(StoreError::damaged_at(path, at, &what).into());
                 };
                 replayed.records += 1;
                 visit(record)?;
             }
-            replayed.last.sequence = next;
+            replayed.last = Covered { segment: *number, sequence: next };
             replayed.newest = replayed.newest.max(frame.time);
             at += frame::FRAME_HEAD + frame.body.len();
         }
-        replayed.bytes += at as u64;
-        replayed.end = at as u64;
+        if at > 0 {
+            replayed.used.push(path.clone());
+            replayed.bytes += at as u64;
+            replayed.end = at as u64;
+        }
     }
-    let torn = broken.filter(|(.., has_content)| *has_content);
-    replayed.torn = torn.map(|(path, at, _)| (path.to_owned(), at as u64));
+    replayed.torn = broken.map(|(path, at)| (path.to_owned(), at as u64));
     Ok(replayed)
 }
 

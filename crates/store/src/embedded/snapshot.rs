@@ -10,7 +10,7 @@
 //! caches everything that it reads until a database is closed; therefore a snapshot has several of them. They have chunks
 //! of records under consecutive numbers:
 //! ```text
-//! chunk: checksum 4 | number of records 4 | records, as in RecordRef
+//! chunk: checksum 4 | records, as in RecordRef
 //! ```
 //! The checksum is the CRC-32C of the chunk's number and everything behind it. Integers are big-endian.
 
@@ -20,9 +20,6 @@ use std::io::{self, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,7 +27,8 @@ use sled::{Config, Db, IVec, Mode};
 
 use super::disk::{Disk, create_file, create_private, names};
 use super::replay::{Covered, parse_number};
-use crate::{Chunk, RecordRef, StoreError};
+use crate::StoreError;
+use crate::record::RecordRef;
 
 const MANIFEST: &str = "MANIFEST";
 const NEW: &str = "new";
@@ -44,9 +42,6 @@ pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Cached pages of an open database, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The time that sled has to open a database.
-const OPENS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The content of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -73,13 +68,11 @@ impl Manifest {
         self.files.values().map(|(bytes, _)| bytes).sum()
     }
 
-    /// Counts a chunk, and returns what a database has for it.
-    pub(super) fn add(&mut self, chunk: &Chunk) -> ([u8; 8], Vec<u8>) {
+    /// The key of the next chunk, which has these records, and its value.
+    pub(super) fn next_chunk(&mut self, records: &[u8]) -> ([u8; 8], Vec<u8>) {
         let key = self.chunks.to_be_bytes();
         self.chunks += 1;
-        self.records += u64::from(chunk.count);
-        let content = [&chunk.count.to_be_bytes(), &*chunk.records].concat();
-        (key, [&checksum_of(&key, &content), &*content].concat())
+        (key, [&checksum_of(&key, records), records].concat())
     }
 }
 
@@ -141,36 +134,7 @@ pub(super) fn create(directory: &Path) -> Result<Db, StoreError> {
 
 /// Opens a copy of a database.
 pub(super) fn open(directory: &Path) -> Result<Db, StoreError> {
-    let config = config(directory);
-    open_within(OPENS_WITHIN, directory, move || config.open())
-}
-
-/// Opens a copy on a thread that is abandoned if it does not end.
-fn open_within(
-    deadline: Duration,
-    directory: &Path,
-    open: impl FnOnce() -> sled::Result<Db> + Send + 'static,
-) -> Result<Db, StoreError> {
-    let (to, opened) = mpsc::sync_channel(0);
-    let late = directory.to_owned();
-    let run = move || {
-        if to.send(open()).is_err() {
-            // The caller has given up. Removes the files that sled has created.
-            let _ = fs::remove_dir_all(late);
-        }
-    };
-    let spawned = thread::Builder::new().name("snapshot-open".into()).spawn(run);
-    spawned.map_err(StoreError::io("start a thread for", directory))?;
-    match opened.recv_timeout(deadline) {
-        Ok(opened) => Ok(opened?),
-        Err(RecvTimeoutError::Timeout) => {
-            let reason = format!("sled did not open it within {} s", deadline.as_secs());
-            Err(StoreError::Unavailable(reason))
-        }
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(StoreError::Unavailable("sled panicked when it opened it".into()))
-        }
-    }
+    Ok(config(directory).open()?)
 }
 
 /// Opens copies of the databases of a manifest, one after the other, and gives every record to `visit`. An error, made by
@@ -188,20 +152,22 @@ pub(super) fn read<E: From<StoreError>>(
             if key[..] != chunks.to_be_bytes() {
                 return Err(damaged(&format!("chunk {chunks} is missing")).into());
             }
-            let (checksum, content) = chunk.split_at_checked(4).unwrap_or_default();
-            if checksum != checksum_of(&key, content) {
+            let (checksum, mut rest) = chunk.split_at_checked(4).unwrap_or_default();
+            if checksum != checksum_of(&key, rest) {
                 return Err(damaged(&format!("chunk {chunks} is damaged")).into());
             }
             chunks += 1;
-            let mut rest = content.get(4..).unwrap_or_default();
             while let Some(record) = RecordRef::decode(&mut rest) {
                 records += 1;
                 visit(record)?;
             }
             Ok::<(), E>(())
         };
-        let database = open(&copy.join(number.to_string())).map_err(|error| damaged(&error.reason()))?;
-        let read = catch_unwind(AssertUnwindSafe(|| database.iter().try_for_each(&mut read_one)));
+        let mut database = None;
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let opened = open(&copy.join(number.to_string())).map_err(|error| damaged(&error.reason()))?;
+            database.insert(opened).iter().try_for_each(&mut read_one)
+        }));
         // sled also panics if it cannot sync what it closes.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
         read.map_err(|_| damaged("sled panicked when it was read"))??;
@@ -351,27 +317,4 @@ pub(super) fn files_below(directory: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf
     }
     directories.push(directory.to_owned());
     Ok((files, directories))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_that_sled_does_not_open_is_abandoned() {
-        let home = tempfile::TempDir::new().unwrap();
-        let directory = home.path().join("0");
-        let (release, released) = mpsc::channel::<()>();
-        let config = config(&directory);
-        let hangs = move || {
-            let _ = released.recv();
-            config.open()
-        };
-        let error = open_within(Duration::ZERO, &directory, hangs).unwrap_err().to_string();
-        assert!(error.contains("sled did not open it within 0 s"), "{error}");
-        drop(release);
-        let error = open_within(OPENS_WITHIN, &directory, || panic!("on request")).unwrap_err().to_string();
-        assert!(error.contains("sled panicked when it opened it"), "{error}");
-        assert!(open(&home.path().join("1")).is_ok());
-    }
 }

@@ -24,18 +24,15 @@ use super::replay::Replayed;
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
 use crate::record::RECORD_HEAD;
-use crate::{
-    BoxFuture, Done, LONGEST_RECORD, Owner, RecordRef, Slots, Store, StoreError, StoreSizes, Visitor, Write,
-};
+use crate::{BoxFuture, Done, LONGEST_RECORD, Owner, Store, StoreError, StoreSizes, Visitor, Write};
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
 /// journal.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
-    directory: Directory,
     clock: Arc<dyn Clock>,
-    /// What the start has found, for the first restore.
+    /// What the start has found, for the restore.
     found_at_start: Mutex<Option<LiveRecords>>,
     newest_time: Timestamp,
     closed: OnceCell<Result<(), StoreError>>,
@@ -91,7 +88,6 @@ impl EmbeddedStore {
             spare: None,
             last: found.replayed.last,
             last_time: found.newest_time(),
-            buffer: Vec::new(),
         };
         if let Err(error) = journal.begin_segment().and_then(|_| journal.reserve()) {
             if is_new || !error.lacks_space() {
@@ -106,7 +102,7 @@ impl EmbeddedStore {
         let shared = Arc::new(Shared::new(health));
         let writer = Writer {
             options: options.clone(),
-            directory: directory.clone(),
+            directory,
             shared: shared.clone(),
             journal,
             snapshot: found.copy.manifest.clone(),
@@ -119,7 +115,6 @@ impl EmbeddedStore {
         start(writer, lock, shared.clone())?;
         Ok(Self {
             shared,
-            directory,
             clock: options.clock.clone(),
             newest_time: found.newest_time(),
             found_at_start: Mutex::new(Some(found)),
@@ -196,7 +191,7 @@ fn start(writer: Writer, lock: File, shared: Arc<Shared>) -> Result<(), StoreErr
 
 impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
-        let lengths = || writes.iter().map(|write| RecordRef::from(write).encoded_bytes());
+        let lengths = || writes.iter().map(Write::encoded_bytes);
         let (bytes, longest): (usize, _) = (lengths().sum(), lengths().max().unwrap_or_default());
         if longest > RECORD_HEAD + LONGEST_RECORD || bytes > MAX_FRAME_BYTES - FRAME_HEAD {
             let reason = format!("a batch of {bytes} bytes, {longest} in one record, is too large");
@@ -205,23 +200,17 @@ impl Store for EmbeddedStore {
         self.shared.commit(writes, done);
     }
 
-    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
-        let (found, directory) = (self.found_at_start.lock().take(), self.directory.clone());
-        let now = self.clock.now();
-        let read = move || {
-            let found = found.map_or_else(|| LiveRecords::newest(&directory), Ok)?;
-            found.each(now, &mut |key, expires, record| {
-                if slots.contains(key.slot) { visit(key, expires, record) } else { Ok(()) }
-            })
-        };
+    fn restore(&self, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (found, now) = (self.found_at_start.lock().take(), self.clock.now());
+        let read = move || found.map_or(Err(StoreError::Closed), |found| found.each(now, &mut *visit));
         Box::pin(async move {
             let read = tokio::task::spawn_blocking(read).await;
             read.map_err(|_| StoreError::Unavailable("reading was interrupted".into()))?
         })
     }
 
-    fn attach(&self, owners: Vec<Owner>) {
-        self.shared.ask(move |writer| writer.asked.owners = owners);
+    fn attach(&self, owner: Owner) {
+        self.shared.ask(move |writer| writer.asked.owner = Some(owner));
     }
 
     fn health(&self) -> Result<(), String> {
@@ -234,11 +223,11 @@ impl Store for EmbeddedStore {
 
     /// Memory may differ from what the disk has once the store has failed.
     fn owns_records(&self) -> bool {
-        !self.shared.health.has_failed()
+        self.shared.health.failure().is_none()
     }
 
     fn sizes(&self) -> Option<StoreSizes> {
-        Some(self.shared.health.sizes())
+        Some(*self.shared.health.sizes.lock())
     }
 
     fn newest_time(&self) -> Timestamp {

@@ -11,13 +11,12 @@ use onceward_core::domain::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::checkpoint::{Attempt, Progress, discard};
+use super::checkpoint::{Attempt, HANGS_AFTER, Progress, discard};
 use super::directory::{Directory, OpenOptions};
 use super::health::{Health, Part};
 use super::journal::Journal;
 use super::snapshot::Manifest;
-use crate::stream::{Collector, Owner};
-use crate::{Done, StoreError, StoreSizes, Write};
+use crate::{Done, Owner, RecordStream, StoreError, StoreSizes, Write};
 
 /// Commits are refused once the journal has grown to this multiple of [`Writer::checkpoint_threshold`].
 const MAX_THRESHOLDS: u64 = 4;
@@ -28,15 +27,11 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20 * 60);
 /// The time until a failed checkpoint is repeated.
 const REPEATED_AFTER: Duration = Duration::from_secs(60);
 
-/// The time without a step after which a checkpoint hangs. Then a full journal fails the store, since no other begins
-/// beside it.
-const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(120);
-
 /// The interval at which an idle store records the time.
 const TIME_EVERY: Duration = Duration::from_secs(60);
 
 /// Ticks without a step after which the disk is reported to hang, and after which the store gives up.
-const HANGS_AFTER: u32 = 5;
+const IS_REPORTED_AFTER: u32 = 5;
 const GIVES_UP_AFTER: u32 = 30;
 
 /// Receives the result of a checkpoint or of the close.
@@ -107,24 +102,6 @@ impl Shared {
         (batches, take(&mut waiting.asks))
     }
 
-    /// A frame is going to be written, unless the store has failed.
-    fn frame_begins(&self) -> Result<(), StoreError> {
-        let mut waiting = self.waiting.lock();
-        waiting.busy = Some(0);
-        waiting.refusal.clone().map_or(Ok(()), Err)
-    }
-
-    /// Answers the callers of the frame. One with an unknown outcome ends the store.
-    fn frame_ended(&self, answer: &Result<(), StoreError>) {
-        if let Err(StoreError::Unknown(reason)) = answer {
-            return self.fail(reason);
-        }
-        let callers = take(&mut self.waiting.lock().in_flight);
-        for done in callers {
-            done(answer.clone());
-        }
-    }
-
     /// The outcome of the frame that was being written is unknown: everything is refused from now on.
     pub(super) fn fail(&self, reason: &str) {
         self.refuse(&StoreError::Unavailable(reason.to_owned()), &StoreError::Unknown(reason.to_owned()));
@@ -171,7 +148,7 @@ impl Shared {
             if ticks >= GIVES_UP_AFTER {
                 return shared.fail(&reason);
             }
-            shared.health.report(Part::Disk, (ticks > HANGS_AFTER).then_some(reason));
+            shared.health.report(Part::Disk, (ticks > IS_REPORTED_AFTER).then_some(reason));
         }
     }
 }
@@ -179,14 +156,10 @@ impl Shared {
 /// The checkpoint that is being made.
 pub(super) struct Running {
     replies: Vec<Reply>,
-    /// The part of the journal that it replaces; 0 once it is sealed, or if it only removes what is replaced.
-    range: u64,
-    /// The size of the journal at its beginning.
+    /// The size of the journal at its beginning: the part that it replaces.
     began_at: u64,
     progress: Arc<Progress>,
-    /// Its last known progress, and when that was seen first.
-    steps: (u64, Timestamp),
-    /// Whether it was given up. The next one begins when its thread has ended.
+    /// Whether it was given up. The next one begins when its thread has ended; until then a full journal fails the store.
     hangs: bool,
     thread: JoinHandle<()>,
 }
@@ -211,7 +184,7 @@ pub(super) struct Writer {
 /// What the owners and the store's handle want.
 #[derive(Default)]
 pub(super) struct Asked {
-    pub(super) owners: Vec<Owner>,
+    pub(super) owner: Option<Owner>,
     /// Callers that wait for the next checkpoint to begin.
     pub(super) checkpoints: Vec<Reply>,
     /// Whether that is the last one.
@@ -226,11 +199,11 @@ impl Writer {
     pub(super) fn run(mut self) -> Option<(Reply, Result<(), StoreError>)> {
         let shared = Arc::clone(&self.shared);
         loop {
-            shared.health.set_sizes(StoreSizes {
+            *shared.health.sizes.lock() = StoreSizes {
                 journal_bytes: self.grown,
                 snapshot_bytes: self.snapshot.bytes(),
                 snapshot_time: self.snapshot.time,
-            });
+            };
             let (batches, asks) = shared.next(self.options.tick);
             if batches.is_empty() && asks.is_empty() {
                 self.idle();
@@ -260,15 +233,19 @@ impl Writer {
         let writes: Vec<Write> = batches.into_iter().flatten().collect();
         // Batches without a write do not need the disk.
         let needs_disk = !writes.is_empty() || only_has_time;
-        let mut appended = self.shared.frame_begins();
+        let mut appended =
+            self.shared.health.failure().map_or(Ok(()), |why| Err(StoreError::Unavailable(why)));
         if needs_disk && appended.is_ok() {
             appended = self.append(&writes);
-            if !matches!(appended, Err(StoreError::Unknown(_))) {
-                let trouble = appended.as_ref().err().map(StoreError::reason);
-                self.shared.health.report(Part::Journal, trouble);
+            if let Err(StoreError::Unknown(reason)) = &appended {
+                return self.shared.fail(reason);
             }
+            self.shared.health.report(Part::Journal, appended.as_ref().err().map(StoreError::reason));
         }
-        self.shared.frame_ended(&appended);
+        let callers = take(&mut self.shared.waiting.lock().in_flight);
+        for done in callers {
+            done(appended.clone());
+        }
     }
 
     fn append(&mut self, writes: &[Write]) -> Result<(), StoreError> {
@@ -324,7 +301,7 @@ impl Writer {
         let is_old = now.since(self.snapshot.time) >= CHECKPOINT_EVERY;
         let is_wanted = self.grown >= self.checkpoint_threshold() || is_old && self.grown > 0;
         let is_due = self.repeat_at.map_or(is_wanted, |repeat_at| now >= repeat_at) && !self.asked.is_last;
-        let may_begin = !self.asked.owners.is_empty() && !self.shared.health.has_failed();
+        let may_begin = self.asked.owner.is_some() && self.shared.health.failure().is_none();
         let replies = take(&mut self.asked.checkpoints);
         if may_begin && (is_due || !replies.is_empty()) {
             self.begin_checkpoint(replies);
@@ -337,19 +314,18 @@ impl Writer {
     /// owners hold it when they get their streams. Without a new record, only removes what the last one replaces.
     fn begin_checkpoint(&mut self, replies: Vec<Reply>) {
         self.checkpoints += 1;
-        let progress = Arc::<Progress>::default();
+        let progress = Arc::new(Progress::new(self.options.clock.clone()));
         match self.start_checkpoint(&progress) {
             Ok(thread) => {
-                let (range, began_at, steps) = (self.grown, self.grown, (0, self.options.clock.now()));
-                let hangs = false;
-                self.running = Some(Running { replies, range, began_at, progress, steps, hangs, thread });
+                let (began_at, hangs) = (self.grown, false);
+                self.running = Some(Running { replies, began_at, progress, hangs, thread });
             }
             Err(error) => self.checkpoint_ended(replies, &Err(error)),
         }
     }
 
     fn start_checkpoint(&mut self, progress: &Arc<Progress>) -> Result<JoinHandle<()>, StoreError> {
-        let (records, streams) = Collector::new(self.asked.owners.len());
+        let (stream, records) = RecordStream::new();
         let (shared, disk, directory) =
             (self.shared.clone(), self.journal.disk.clone(), self.directory.clone());
         let mut attempt = None;
@@ -387,25 +363,18 @@ impl Writer {
         let thread = Builder::new().name("snapshot".into()).spawn(run);
         let failed = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
         let thread = thread.map_err(failed)?;
-        if makes_snapshot {
-            self.asked.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
+        if let Some(owner) = self.asked.owner.as_ref().filter(|_| makes_snapshot) {
+            owner(stream);
         }
         Ok(thread)
     }
 
     /// Gives up a checkpoint in which sled, the disk or an owner of records does nothing, and refuses others meanwhile.
     fn give_up_hanging_checkpoint(&mut self) {
-        let now = self.options.clock.now();
-        let Some(running) = &mut self.running else { return };
-        let steps = running.progress.steps();
-        if running.steps.0 != steps {
-            running.steps = (steps, now);
-        }
-        if !running.hangs && now.since(running.steps.1) < CHECKPOINT_HANGS_AFTER {
-            return;
-        }
-        let seconds = CHECKPOINT_HANGS_AFTER.as_secs();
-        let reason = format!("it hangs: neither sled nor an owner of records did anything for {seconds} s");
+        let Some(running) = self.running.as_mut().filter(|running| running.progress.hangs()) else { return };
+        let seconds = HANGS_AFTER.as_secs();
+        let reason =
+            format!("it hangs: neither sled nor the owner of the records did anything for {seconds} s");
         let given_up = Err(StoreError::Unavailable(reason));
         if !replace(&mut running.hangs, true) {
             running.progress.stop();
@@ -416,8 +385,8 @@ impl Writer {
     }
 
     fn sealed(&mut self, snapshot: Manifest) {
-        if let Some(running) = &mut self.running {
-            self.grown -= take(&mut running.range);
+        if let Some(running) = &self.running {
+            self.grown -= running.began_at;
             self.snapshot = snapshot;
         }
     }

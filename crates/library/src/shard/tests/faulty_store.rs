@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::domain::Timestamp;
 use crate::store::{
-    BoxFuture, Collector, Done, Key, Owner, RecordRef, Slots, Store, StoreError, StoreLimits, Visitor, Write,
+    BoxFuture, Done, Key, Owner, RecordStream, Store, StoreError, StoreLimits, Visitor, Write,
 };
 
 /// The fault of one commit.
@@ -76,7 +76,7 @@ struct MemoryState {
     held: bool,
     limits: Option<StoreLimits>,
     waiting: VecDeque<(Vec<Write>, Option<StoreFault>, Done)>,
-    owners: Vec<Owner>,
+    owner: Option<Owner>,
 }
 
 impl FaultyStore {
@@ -138,26 +138,15 @@ impl FaultyStore {
         self.contents.lock().records.clone()
     }
 
-    /// Makes a checkpoint. Returns the records that the owners give to it; `None` unless they give every slot.
+    /// Makes a checkpoint. Returns the records that the owner gives to it; `None` unless it gives all.
     pub async fn checkpoint(&self) -> Option<BTreeMap<Key, Kept>> {
-        let mut collector = {
-            let state = self.control.state.lock();
-            let (collector, streams) = Collector::new(state.owners.len());
-            state.owners.iter().zip(streams).for_each(|(owner, stream)| owner(stream));
-            collector
-        };
-        let collect = move || {
-            let mut all = BTreeMap::new();
-            while let Some(slice) = collector.next_slice() {
-                let records: Vec<u8> = slice.into_iter().flat_map(|chunk| chunk.records).collect();
-                let mut rest = records.as_slice();
-                while let Some(RecordRef { key, put: Some(record), expires }) = RecordRef::decode(&mut rest) {
-                    all.insert(key, Kept { record: Bytes::copy_from_slice(record), expires });
-                }
-            }
-            Some(all).filter(|_| collector.is_complete())
-        };
-        tokio::task::spawn_blocking(collect).await.ok().flatten()
+        let (stream, mut slices) = RecordStream::new();
+        self.control.state.lock().owner.as_ref()?(stream);
+        let mut all = BTreeMap::new();
+        while let Some(slice) = slices.recv().await? {
+            all.extend(slice.into_iter().map(|(key, record, expires)| (key, Kept { record, expires })));
+        }
+        Some(all)
     }
 
     /// The store after a crash and a restart: the same contents, no faults, nothing held. Commits
@@ -231,18 +220,18 @@ impl Store for FaultyStore {
         done(self.apply(&writes, fault));
     }
 
-    fn restore(&self, slots: Slots, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn restore(&self, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let records = self.open()?.records.clone();
-            for (key, kept) in records.iter().filter(|(key, _)| slots.contains(key.slot)) {
+            for (key, kept) in &records {
                 visit(*key, kept.expires, &kept.record)?;
             }
             Ok(())
         })
     }
 
-    fn attach(&self, owners: Vec<Owner>) {
-        self.control.state.lock().owners = owners;
+    fn attach(&self, owner: Owner) {
+        self.control.state.lock().owner = Some(owner);
     }
 
     fn health(&self) -> Result<(), String> {
@@ -264,8 +253,8 @@ impl Store for FaultyStore {
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             self.control.state.lock().closed = true;
-            // The owners have no further part in it; and their handles may lead back to this store.
-            self.control.state.lock().owners.clear();
+            // The owner has no further part in it; and its handle may lead back to this store.
+            self.control.state.lock().owner = None;
             Ok(())
         })
     }

@@ -42,23 +42,6 @@ fn a_batch_that_is_too_large_is_refused_and_the_others_keep_their_order() {
 }
 
 #[test]
-fn a_restore_of_some_slots_visits_these_only() {
-    let mut world = World::new();
-    world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();
-    world.checkpoint().unwrap();
-    world.batch(&[(3, Some("c")), (258, Some("d"))]).unwrap();
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let visitor = seen.clone();
-    let visit = Box::new(move |key, _, _: &[u8]| {
-        visitor.lock().push(number(key));
-        Ok(())
-    });
-    let slots = [2, 3].into_iter().collect();
-    world.runtime.block_on(world.store().restore(slots, visit)).unwrap();
-    assert_eq!(*seen.lock(), [2, 3, 258]);
-}
-
-#[test]
 fn an_expired_record_does_not_bring_back_an_older_one() {
     let world = World::with_one_record();
     world.checkpoint().unwrap();
@@ -136,5 +119,5 @@ fn an_idle_store_notes_the_time() {
     world.open();
     assert_eq!(world.store().newest_time(), START.plus(in_an_hour));
     // What had expired by then is not restored, although the clock is behind.
-    assert_eq!(world.contents_of(world.store()), Contents::new());
+    assert_eq!(world.contents(), Contents::new());
 }

@@ -21,15 +21,15 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward_core::clock::ManualClock;
+use onceward_core::clock::{Clock as _, ManualClock};
 use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use rustix::io::Errno;
 use tempfile::{NamedTempFile, TempDir};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{EmbeddedStore, OpenOptions};
-use crate::{Key, RecordStream, Slots, Store, StoreError, Write};
+use super::{EmbeddedStore, LiveRecords, OpenOptions};
+use crate::{Key, RecordStream, Slice, Store, StoreError, Write};
 use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
 
 /// Longer than any test waits, unless something hangs.
@@ -105,9 +105,9 @@ impl World {
     /// Opens the store, restores the owner, and attaches it.
     fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
         let store = EmbeddedStore::open_on(options, self.disk.disk())?;
-        *self.owner.records.lock() = self.contents_of(&store);
+        *self.owner.records.lock() = self.restored(&store);
         let owner = self.owner.clone();
-        store.attach(vec![Box::new(move |to| owner.stream(to))]);
+        store.attach(Box::new(move |to| owner.stream(to)));
         self.store = Some(store);
         Ok(())
     }
@@ -191,15 +191,19 @@ impl World {
         copy_of(&self.dir())
     }
 
+    /// What a reader of the directory finds.
     fn contents(&self) -> Contents {
-        self.contents_of(self.store())
+        let (_, records) = LiveRecords::read(&self.dir()).unwrap().unwrap();
+        let mut contents = Contents::new();
+        let see = &mut |key, _, record: &[u8]| {
+            contents.insert(number(key), String::from_utf8(record.to_vec()).unwrap());
+            Ok::<_, StoreError>(())
+        };
+        records.each(self.clock.now(), see).unwrap();
+        contents
     }
 
-    fn contents_of(&self, store: &EmbeddedStore) -> Contents {
-        self.try_contents_of(store).unwrap()
-    }
-
-    fn try_contents_of(&self, store: &EmbeddedStore) -> Result<Contents, StoreError> {
+    fn restored(&self, store: &EmbeddedStore) -> Contents {
         let seen = Arc::new(Mutex::new(Contents::new()));
         let visitor = seen.clone();
         let visit = Box::new(move |key: Key, _, record: &[u8]| {
@@ -207,15 +211,15 @@ impl World {
             assert_eq!(visitor.lock().insert(number(key), text), None, "a record was visited twice");
             Ok(())
         });
-        self.runtime.block_on(store.restore(Slots::all(), visit))?;
+        self.runtime.block_on(store.restore(visit)).unwrap();
         let seen = seen.lock();
-        Ok(seen.clone())
+        seen.clone()
     }
 
     /// The content that a start with a copy of the data directory finds.
     fn contents_after_crash(&self, copy: &TempDir) -> Result<Contents, StoreError> {
         let store = EmbeddedStore::open(&self.options(copy.path()))?;
-        let contents = self.contents_of(&store);
+        let contents = self.restored(&store);
         self.runtime.block_on(store.close()).unwrap();
         Ok(contents)
     }
@@ -261,11 +265,11 @@ impl TestOwner {
         let (to, answer) = tokio::sync::oneshot::channel();
         store.commit(vec![write(number, Some("lazy"))], Box::new(move |result| drop(to.send(result))));
         assert_eq!(answer.await.unwrap(), Ok(()));
-        assert!(push(&stream, &self.copies()).await);
-        stream.finish(Slots::all());
+        assert!(stream.give(self.copies()).await);
+        stream.finish().await;
     }
 
-    fn copies(&self) -> Vec<(Key, Bytes, Timestamp)> {
+    fn copies(&self) -> Slice {
         let records = self.records.lock().clone().into_iter();
         records.map(|(number, text)| (key(number), text.into(), START.plus(LONG))).collect()
     }
@@ -277,18 +281,12 @@ impl TestOwner {
         let records = self.copies();
         let stream = async move {
             for slice in records.chunks(100) {
-                push(&to, slice).await;
+                to.give(slice.to_vec()).await;
             }
-            to.finish(Slots::all());
+            to.finish().await;
         };
         thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
     }
-}
-
-/// Waits for room and gives these records. Returns `false` if the checkpoint was aborted.
-async fn push<R: AsRef<[u8]>>(to: &RecordStream, records: &[(Key, R, Timestamp)]) -> bool {
-    let turn = to.turn().await;
-    turn.map(|turn| to.give(turn, records)).is_some()
 }
 
 fn apply<'a>(contents: &mut Contents, changes: impl IntoIterator<Item = (u64, Option<&'a str>)>) {

@@ -1,7 +1,6 @@
 //! Reading a data directory, also beside a running store; filling an empty one.
 
 use super::*;
-use crate::LiveRecords;
 
 #[test]
 fn a_reader_has_every_record_that_is_alive_once_and_leaves_nothing() {
@@ -85,11 +84,11 @@ fn a_reader_stops_at_the_first_damage_as_a_start_does() {
     let copy = world.copy();
     let path = segments(copy.path())[0].clone();
     let mut bytes = fs::read(&path).unwrap();
-    bytes[super::super::frame::HEADER_BYTES + 40] ^= 1;
+    bytes[40] ^= 1;
     fs::write(&path, bytes).unwrap();
     let found = damage(read(copy.path()));
     assert_eq!(found, damage(world.contents_after_crash(&copy)));
-    assert_eq!((found.path, found.at), (path, Some(super::super::frame::HEADER_BYTES as u64)));
+    assert_eq!((found.path, found.at), (path, Some(0)));
 }
 
 #[test]
@@ -114,7 +113,7 @@ fn an_import_that_was_interrupted_is_refused_until_its_remains_are_removed() {
     let refused = world.import(dir, &two).err().unwrap();
     assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
     let store = EmbeddedStore::open(&world.options(dir)).unwrap();
-    assert_eq!((store.newest_time(), world.contents_of(&store)), (START, two));
+    assert_eq!((store.newest_time(), world.restored(&store)), (START, two));
 }
 
 #[test]
@@ -126,12 +125,12 @@ fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     let import = world.import(&dir, &expected).unwrap();
     world.runtime.block_on(import.close()).unwrap();
     let store = EmbeddedStore::open(&world.options(&dir)).unwrap();
-    *world.owner.records.lock() = world.contents_of(&store);
+    *world.owner.records.lock() = world.restored(&store);
     let owner = world.owner.clone();
-    store.attach(vec![Box::new(move |to| owner.stream(to))]);
+    store.attach(Box::new(move |to| owner.stream(to)));
     commit(&store, vec![write(20, Some("one more"))]);
     expected.insert(20, "one more".to_owned());
-    assert_eq!(world.contents_of(&store), expected);
+    assert_eq!(read(&dir).unwrap().unwrap(), expected);
 }
 
 /// What a reader finds; `None` where nothing was ever written.

@@ -206,16 +206,3 @@ fn an_entry_that_sled_loses_is_missed() {
     world.checkpoint().unwrap();
     world.crash_and_check();
 }
-
-#[test]
-fn a_restore_from_a_damaged_snapshot_fails() {
-    let world = World::with_one_record();
-    world.checkpoint().unwrap();
-    let database = world.dir().join("snapshot/0000000001/0/db");
-    let right = fs::read(&database).unwrap();
-    fs::write(&database, "damaged").unwrap();
-    let refused = damage(world.try_contents_of(world.store()));
-    assert_eq!(refused.path, database);
-    fs::write(&database, right).unwrap();
-    world.assert_as_expected();
-}
