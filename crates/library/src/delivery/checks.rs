@@ -51,7 +51,7 @@ impl Delivery {
         let gateway = held.by.as_str();
         let mut holders = self.gateways.iter().filter(|gateway| gateway.gateway.holds_codes());
         let Some(holder) = holders.find(|gateway| gateway.name == held.by) else {
-            self.log_unknown_holder(held.by);
+            error!(gateway, "gateway with live codes not configured; configure it until they have expired");
             return CheckResult::NotAsked;
         };
         let admitted = self.admit_check(holder, time.end).await;
@@ -89,16 +89,6 @@ impl Delivery {
         let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?) };
         let entered = permit.filter(|_| holder.circuit.enter(self.now()));
         entered.ok_or_else(|| Failure::OutOfService { until: holder.circuit.asked_again_at(self.now()) })
-    }
-
-    /// Logged once per gateway, because it is the same for every code that the gateway still holds.
-    fn log_unknown_holder(&self, name: GatewayName) {
-        if self.unknown_holders.lock().insert(name) {
-            error!(
-                gateway = name.as_str(),
-                "gateway with live codes not configured; configure it until they have expired"
-            );
-        }
     }
 
     /// Tells the gateway how the code of its message ended, where the gateway wants to know. Best effort: not while it

@@ -93,8 +93,6 @@ pub struct Delivery {
     deps: DeliveryDeps,
     /// The workflow of every service that has none of its own.
     workflow: Workflow,
-    /// Gateways that hold codes and are not configured, as far as that was logged.
-    unknown_holders: Mutex<HashSet<GatewayName>>,
     /// Services with the languages of their text messages of several parts, as far as that was logged.
     long_texts: Mutex<HashSet<(ServiceId, Option<Locale>)>>,
     /// Messages for which every circuit was open.
@@ -147,7 +145,6 @@ impl Delivery {
             gateways,
             workflow: Workflow::of(deps.settings.workflow.clone(), deps.settings.workflow_sends),
             deps,
-            unknown_holders: Mutex::default(),
             long_texts: Mutex::default(),
             out_of_service: OncePerSecond::default(),
         }
@@ -182,8 +179,7 @@ impl Delivery {
     /// time.
     pub fn is_overloaded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
         let now = self.now();
-        let order: Vec<_> = self.order_of(service, number).collect();
-        let all = self.gateways.iter().filter(|g| order.contains(&g.routed_as) && g.serves(channel));
+        let all = self.of_number(service, number).filter(|of| of.serves(channel));
         let (out, working): (Vec<_>, Vec<_>) = all.partition(|gateway| gateway.circuit.keeps_out(now));
         !working.is_empty()
             && (out.is_empty() || !self.deps.settings.sms_retry)
@@ -193,18 +189,16 @@ impl Delivery {
 
     /// Whether a call stands in for a text message that does not reach this number.
     pub fn calls_instead(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        let order: Vec<_> = self.order_of(service, number).collect();
-        let mut gateways = self.gateways.iter().filter(|g| order.contains(&g.routed_as));
+        let mut gateways = self.of_number(service, number);
         self.deps.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
     }
 
     /// The parts of a message with such a code that the first gateway of its number asks money for.
     pub fn parts(&self, outgoing: &Outgoing, channel: Channel, code: &Code, life: Duration) -> u32 {
-        let mut order = self.order_of(outgoing.key.service, outgoing.key.number);
-        let first = |name| self.gateways.iter().find(|of| of.routed_as == name && of.serves(channel));
-        order.find_map(first).map_or(1, |gateway| {
-            let text =
-                || self.templates().render(&outgoing.style, channel, outgoing.key.number, code, life).text;
+        let NumberKey { service, number, .. } = outgoing.key;
+        let first = self.of_number(service, number).find(|of| of.serves(channel));
+        first.map_or(1, |gateway| {
+            let text = || self.templates().render(&outgoing.style, channel, number, code, life).text;
             gateway.parts(channel, text).into()
         })
     }
@@ -212,7 +206,15 @@ impl Delivery {
     /// The states of the gateways that may send, in the order of the configuration. A gateway that only checks codes
     /// that it holds is left out.
     pub fn states(&self) -> Vec<GatewayState> {
-        self.senders().map(|gateway| self.state(gateway)).collect()
+        let now = self.now();
+        let state = |gateway: &GuardedGateway| {
+            let (circuit, until) = gateway.circuit.shown(now);
+            let outage = gateway.circuit.outage().filter(|_| circuit != Circuit::Closed);
+            let problem = gateway.gateway.readiness().err().or_else(|| Some(outage?.reason));
+            let tries_again_in = until.map(|until| until.since(now));
+            GatewayState { name: gateway.name, circuit, tries_again_in, problem }
+        };
+        self.senders().map(state).collect()
     }
 
     /// The circuit and the queue of every gateway that may send.
@@ -261,15 +263,6 @@ impl Delivery {
         }
         // One gateway that works is enough.
         reasons.into_iter().collect::<Option<Vec<_>>>().map_or(Ok(()), Err)
-    }
-
-    fn state(&self, gateway: &GuardedGateway) -> GatewayState {
-        let now = self.now();
-        let (circuit, until) = gateway.circuit.shown(now);
-        let outage = gateway.circuit.outage().filter(|_| circuit != Circuit::Closed);
-        let problem = gateway.gateway.readiness().err().or_else(|| Some(outage?.reason));
-        let tries_again_in = until.map(|until| until.since(now));
-        GatewayState { name: gateway.name, circuit, tries_again_in, problem }
     }
 
     /// Why a gateway cannot be expected to work. One that may be tried again can: behind a load balancer
@@ -367,6 +360,12 @@ impl Delivery {
         let own = self.own_gateway(service, number);
         let others = self.deps.routing.order(number).filter(move |name| Some(*name) != own);
         own.into_iter().chain(others)
+    }
+
+    /// The gateways of a number in that order.
+    fn of_number(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = &GuardedGateway> {
+        let of_name = |name| self.gateways.iter().filter(move |of| of.routed_as == name);
+        self.order_of(service, number).flat_map(of_name)
     }
 
     fn own_gateway(&self, service: ServiceId, number: PhoneNumber) -> Option<GatewayName> {

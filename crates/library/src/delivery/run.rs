@@ -18,7 +18,6 @@ use super::job::{
     Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
     TakenAllowance,
 };
-use super::limiter::GatewayPermit;
 use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
 use super::time_limit::{TimeLimit, half_until};
 use super::{Candidate, Delivery};
@@ -43,9 +42,40 @@ impl Delivery {
         code: &Code,
         liveness: &impl CodeLiveness,
     ) -> Delivered {
-        let mut run = DeliveryRun::new(self, outgoing, permitted, code, liveness);
-        let end = run.run().await;
-        run.delivered(end)
+        let service = outgoing.key.service;
+        let (workflow, waits) = match &outgoing.carried {
+            Some(carried) => (Cow::Owned(Workflow::of(Vec::new(), 0)), carried.within),
+            None => (self.workflow_of(service), None),
+        };
+        let mut within = self.time_limit_of(service).min(waits.unwrap_or(Duration::MAX));
+        let verification = &permitted.permit.verification;
+        if verification.sending > 0 {
+            // Its commit may have taken long. From then on another message may replace the code.
+            within = within.min(verification.sending_until.since(self.now()));
+        }
+        let channel = outgoing.channel();
+        let planned = permitted.follow_up.as_ref();
+        let mut run = DeliveryRun {
+            delivery: self,
+            outgoing,
+            permitted,
+            code,
+            liveness,
+            time: TimeLimit::starting_now(within),
+            channel,
+            step: planned.map_or_else(|| workflow.step_of(channel), |planned| planned.step),
+            workflow,
+            // Most messages are accepted by the first gateway.
+            attempts: Vec::with_capacity(1),
+            allowance: outgoing.allowance.clone(),
+            time_has_passed: false,
+            tried: Vec::new(),
+            failure: ChannelFailure::default(),
+            parts: 1,
+        };
+        let (result, plan, reason) = run.run().await;
+        let DeliveryRun { attempts, allowance, parts, .. } = run;
+        Delivered { result, attempts, plan, reason, allowance, parts }
     }
 }
 
@@ -74,21 +104,8 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) parts: u8,
 }
 
-/// How a run ends.
-enum End {
-    /// A gateway has the message.
-    Accepted { message_id: String, held: Option<Held> },
-    /// The message is sent later. The answer names the attempt.
-    Postponed { attempt: u8, follow_up: FollowUp, error: Failure },
-    /// No gateway accepted the message. `dropped` is recorded for a planned message.
-    Failed { error: Failure, dropped: Failure },
-}
-
-impl From<Failure> for End {
-    fn from(error: Failure) -> Self {
-        Self::Failed { error, dropped: error }
-    }
-}
+/// How a run ends: what the caller learns, what becomes of the plan, and why no gateway accepted the message.
+type End = (SendResult, PlanChange, Option<Failure>);
 
 /// Why the gateways of one channel have not accepted the message so far.
 #[derive(Default)]
@@ -103,67 +120,20 @@ struct ChannelFailure {
     unreachable: bool,
 }
 
-/// Everything that one request to a gateway needs.
-type Admitted<'a> = (GatewayPermit<'a>, OutgoingMessage);
-
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
 
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
-    fn new(
-        delivery: &'a Delivery,
-        outgoing: &'a Outgoing,
-        permitted: &'a Permitted,
-        code: &'a Code,
-        liveness: &'a O,
-    ) -> Self {
-        let service = outgoing.key.service;
-        let workflow = match outgoing.carried {
-            Some(_) => Cow::Owned(Workflow::of(Vec::new(), 0)),
-            None => delivery.workflow_of(service),
-        };
-        let limit = delivery.time_limit_of(service);
-        let waits = outgoing.carried.as_ref().and_then(|carried| carried.within);
-        let mut within = waits.map_or(limit, |waits| waits.min(limit));
-        let verification = &permitted.permit.verification;
-        if verification.sending > 0 {
-            // Its commit may have taken long. From then on another message may replace the code.
-            within = within.min(verification.sending_until.since(delivery.now()));
-        }
-        let (channel, step) = match &permitted.follow_up {
-            None => (outgoing.channel(), workflow.step_of(outgoing.channel())),
-            Some(FollowUp { channel, step, .. }) => (*channel, *step),
-        };
-        Self {
-            delivery,
-            outgoing,
-            permitted,
-            code,
-            liveness,
-            workflow,
-            time: TimeLimit::starting_now(within),
-            channel,
-            step,
-            // Most messages are accepted by the first gateway.
-            attempts: Vec::with_capacity(1),
-            allowance: outgoing.allowance.clone(),
-            time_has_passed: false,
-            tried: Vec::new(),
-            failure: ChannelFailure::default(),
-            parts: 1,
-        }
-    }
-
     /// Goes from channel to channel until the message is accepted or postponed, or no way is left.
     async fn run(&mut self) -> End {
         if !self.workflow.allows_after(self.permitted.sent()) {
-            return Failure::TooManyMessages.into();
+            return self.failed(Failure::TooManyMessages);
         }
         // Each step takes an allowance of its own: one request would otherwise be several messages for one allowance.
         if self.permitted.is_next_step()
             && let Err(failure) = self.take_allowance(self.channel).await
         {
-            return failure.into();
+            return self.failed(failure);
         }
         loop {
             if let Break(end) = self.try_channel().await {
@@ -177,32 +147,33 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 }
                 // No step of a workflow follows: its owner wants no messages.
                 if failure.error == Some(Failure::OptedOut) {
-                    return Failure::OptedOut.into();
+                    return self.failed(Failure::OptedOut);
                 }
             }
             let error = failure.error.or(failure.skipped).unwrap_or(Failure::NotServed);
             let mut dropped = error;
             if let Some(later) = failure.later {
-                match self.plan_retry(later) {
-                    Ok(due) => return self.retry_at(due, error),
+                match self.retry_time(later) {
+                    Ok(due) => return self.retried_at(due, error),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
                         if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
-                            self.give_up();
+                            let of_channel = self.attempts.iter_mut().filter(|of| of.channel == self.channel);
+                            of_channel.for_each(|attempt| attempt.status = SendStatus::Unsendable);
                             dropped = reason;
                         }
                     }
                 }
             }
             let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
-            let Some((step, channel)) = next else { return End::Failed { error, dropped } };
+            let Some((step, channel)) = next else { return self.dropped(error, dropped) };
             // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.time.left() < self.time.least {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
-                return End::Postponed { attempt: self.fresh_number(), follow_up, error };
+                return self.postponed(self.fresh_number(), follow_up, error);
             }
             if self.take_allowance(channel).await.is_err() {
-                return End::Failed { error, dropped };
+                return self.dropped(error, dropped);
             }
             (self.step, self.channel) = (step, channel);
         }
@@ -236,27 +207,64 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let candidates = self.candidates(self.channel);
         let mut further = candidates.iter();
         while let Some(candidate) = further.next().filter(|_| !self.failure.unreachable) {
-            self.try_gateway(*candidate, self.deadline(further.as_slice())).await?;
+            // At most half of the remaining time while another one can be asked, and all of it otherwise.
+            let mut open = further.as_slice().iter().filter(|of| !of.gateway.circuit.keeps_out(self.now()));
+            let is_last = open.next().is_none();
+            let deadline = if is_last { self.time.end } else { half_until(self.time.end) };
+            self.try_gateway(*candidate, deadline).await?;
         }
         Continue(())
     }
 
-    /// When the time of a gateway ends: at most half of the remaining time while one of `further` can be asked, and all of
-    /// it otherwise.
-    fn deadline(&self, further: &[Candidate<'a>]) -> Instant {
-        let mut open = further.iter().filter(|candidate| !candidate.gateway.circuit.keeps_out(self.now()));
-        if open.next().is_some() { half_until(self.time.end) } else { self.time.end }
-    }
-
-    /// Waits for a permit, and asks one gateway, until `deadline`. Breaks when the run is over, else notes why the gateway did
-    /// not accept the message.
+    /// Asks one gateway until `deadline`, once there is a permit of its limiter, a live code, and a permit of its circuit
+    /// breaker. Breaks when the run is over, else notes why the gateway did not accept the message.
     async fn try_gateway(&mut self, candidate: Candidate<'a>, deadline: Instant) -> ControlFlow<End> {
-        let gateway = candidate.gateway;
-        let Some(admitted) = self.admit(gateway, deadline).await? else { return Continue(()) };
-        let (_permit, message) = admitted;
+        let (gateway, time) = (candidate.gateway, self.time);
+        // Before the wait, so that an open circuit costs nothing.
+        if gateway.circuit.keeps_out(self.now()) {
+            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
+            return Continue(());
+        }
+        if self.time_has_passed && time.left() < time.least {
+            self.failure.skipped = Some(Failure::TimedOutWaiting);
+            self.failure.may_work_at(self.now());
+            return Continue(());
+        }
+        // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
+        let permit = match gateway.limiter.acquire(half_until(deadline)).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.time_has_passed = true;
+                self.failure.error = Some(error);
+                // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
+                if self.permitted.follow_up.is_some() {
+                    self.failure.may_work_at(self.now());
+                }
+                return Continue(());
+            }
+        };
+        // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
+        if permit.waited || self.time_has_passed {
+            let live = timeout_at(time.end, self.liveness.code_is_live()).await;
+            if let Err(failure) = live.unwrap_or(Err(Failure::TimedOutWaiting)) {
+                return Break(self.failed(failure));
+            }
+        }
+        let Some(message) = self.message(gateway.name) else {
+            return Break(self.failed(Failure::NoLongerUsable));
+        };
+        if let Err(error) = self.charge(gateway, &message).await {
+            return Break(self.failed(error));
+        }
+        // The circuit comes last: in an outage a message that enters uses up the only probe of its span, even if it
+        // does not leave.
+        if !gateway.circuit.enter(self.now()) {
+            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
+            return Continue(());
+        }
         // The last look before the request: a node that has lost its lease may still hold the code for live.
         if !self.liveness.may_send() {
-            return Break(Failure::StateUnknown.into());
+            return Break(self.failed(Failure::StateUnknown));
         }
         let span = self.outgoing.request_id.as_ref().and_then(RequestId::span);
         let sending = gateway.gateway.send(&message);
@@ -270,79 +278,21 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             // The first answer stays.
             let _ = trial.answer.set((self.permitted.log, answer.as_ref().map_or_else(silence, of_answer)));
         }
-        let mut attempt = self.attempt(candidate, SendStatus::GatewayError);
-        let (error, class) = match answer {
+        let attempt = self.attempt(candidate, SendStatus::GatewayError);
+        let (error, class, error_code) = match answer {
             Some(Ok(Accepted { message_id })) => {
-                (attempt.status, attempt.message_id) = (SendStatus::Sent, Some(message_id.clone()));
-                self.attempts.push(attempt);
+                let (status, id) = (SendStatus::Sent, Some(message_id.clone()));
+                self.attempts.push(Attempt { status, message_id: id, ..attempt });
                 self.allowance.tickets = None;
-                return Break(End::Accepted { message_id, held: gateway.holding(self.channel) });
+                return Break(self.accepted(message_id, gateway.holding(self.channel)));
             }
-            Some(Err(error)) => {
-                attempt.error_code = error.code;
-                let class = error.class;
-                (Failure::of(&error), class)
-            }
-            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous),
+            Some(Err(error)) => (Failure::of(&error), error.class, error.code),
+            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous, None),
         };
-        attempt.class = Some(class);
         // A time without a report says that the message certainly did not leave: the record has no field for that.
-        attempt.receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
-        self.attempts.push(attempt);
+        let receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
+        self.attempts.push(Attempt { error_code, class: Some(class), receipt_at, ..attempt });
         self.refused(error, class, gateway)
-    }
-
-    /// Settles everything before a gateway may be asked: a permit of its limiter, a live code, and a permit of its circuit
-    /// breaker. `None` when this gateway is not asked.
-    async fn admit(
-        &mut self,
-        gateway: &'a GuardedGateway,
-        deadline: Instant,
-    ) -> ControlFlow<End, Option<Admitted<'a>>> {
-        let time = self.time;
-        // Before the wait, so that an open circuit costs nothing.
-        if gateway.circuit.keeps_out(self.now()) {
-            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
-            return Continue(None);
-        }
-        if self.time_has_passed && time.left() < time.least {
-            self.failure.skipped = Some(Failure::TimedOutWaiting);
-            self.failure.may_work_at(self.now());
-            return Continue(None);
-        }
-        // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
-        let permit = match gateway.limiter.acquire(half_until(deadline)).await {
-            Ok(permit) => permit,
-            Err(error) => {
-                self.time_has_passed = true;
-                self.failure.error = Some(error);
-                // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
-                if self.permitted.follow_up.is_some() {
-                    self.failure.may_work_at(self.now());
-                }
-                return Continue(None);
-            }
-        };
-        // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
-        if permit.waited || self.time_has_passed {
-            let live = timeout_at(time.end, self.liveness.code_is_live()).await;
-            if let Err(failure) = live.unwrap_or(Err(Failure::TimedOutWaiting)) {
-                return Break(failure.into());
-            }
-        }
-        let Some(message) = self.message(gateway.name) else {
-            return Break(Failure::NoLongerUsable.into());
-        };
-        if let Err(error) = self.charge(gateway, &message).await {
-            return Break(error.into());
-        }
-        // The circuit comes last: in an outage a message that enters uses up the only probe of its span, even if it
-        // does not leave.
-        if !gateway.circuit.enter(self.now()) {
-            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
-            return Continue(None);
-        }
-        Continue(Some((permit, message)))
     }
 
     /// Charges a message to the budgets, unless that was done when it was permitted.
@@ -385,51 +335,51 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
                 Continue(())
             }
-            AfterError::Stop => Break(error.into()),
+            AfterError::Stop => Break(self.failed(error)),
         }
     }
 }
 
 impl<'a, O> DeliveryRun<'a, O> {
-    /// What the caller learns, and what has to be recorded.
-    fn delivered(mut self, end: End) -> Delivered {
+    fn accepted(&self, message_id: String, held: Option<Held>) -> End {
+        let sent = self.permitted.sent().saturating_add(1);
+        let next = self.workflow.plan(self.step, sent, self.now(), self.permitted.expires());
+        let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
+            PlanChange::Set(FollowUp { sent, ..self.follow_up(due, channel, Reason::NextStep, step) })
+        });
+        (SendResult::Accepted { message_id, held }, plan, None)
+    }
+
+    /// The message is sent later. The answer names the attempt.
+    fn postponed(&self, attempt: u8, follow_up: FollowUp, error: Failure) -> End {
+        self.log_postponed(error);
+        let message_id = format!("postponed-{}", AttemptId { key: self.permitted.log, attempt });
         let may_have_been_sent = self.may_have_been_sent();
-        let (result, plan, reason) = match end {
-            End::Accepted { message_id, held } => {
-                let sent = self.permitted.sent().saturating_add(1);
-                let next = self.workflow.plan(self.step, sent, self.now(), self.permitted.expires());
-                let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
-                    let follow_up = self.follow_up(due, channel, Reason::NextStep, step);
-                    PlanChange::Set(FollowUp { sent, ..follow_up })
-                });
-                (SendResult::Accepted { message_id, held }, plan, None)
+        (SendResult::Postponed { message_id, may_have_been_sent }, PlanChange::Set(follow_up), None)
+    }
+
+    fn failed(&mut self, error: Failure) -> End {
+        self.dropped(error, error)
+    }
+
+    /// No gateway accepted the message. `dropped` is recorded for a planned message.
+    fn dropped(&mut self, error: Failure, dropped: Failure) -> End {
+        self.log_failure(error, dropped);
+        let result = error.result(self.may_have_been_sent());
+        let plan = match &self.permitted.follow_up {
+            // Nothing was sent, and the code may still be valid.
+            Some(planned) if error.is_passing() => {
+                // A row without a request would say that the message was given up.
+                self.attempts.retain(|attempt| attempt.class.is_some());
+                let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance.clone());
+                PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
             }
-            End::Postponed { attempt, follow_up, error } => {
-                self.log_postponed(error);
-                let message_id = format!("postponed-{}", AttemptId { key: self.permitted.log, attempt });
-                let result = SendResult::Postponed { message_id, may_have_been_sent };
-                (result, PlanChange::Set(follow_up), None)
-            }
-            End::Failed { error, dropped } => {
-                self.log_failure(error, dropped);
-                let plan = match &self.permitted.follow_up {
-                    // Nothing was sent, and the code may still be valid.
-                    Some(planned) if error.is_passing() => {
-                        // A row without a request would say that the message was given up.
-                        self.attempts.retain(|attempt| attempt.class.is_some());
-                        let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance.clone());
-                        PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
-                    }
-                    Some(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
-                    // No gateway was asked: what an earlier message has planned still holds.
-                    None if self.attempts.is_empty() => PlanChange::Keep,
-                    None => PlanChange::End(None),
-                };
-                (error.result(may_have_been_sent), plan, Some(error))
-            }
+            Some(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
+            // No gateway was asked: what an earlier message has planned still holds.
+            None if self.attempts.is_empty() => PlanChange::Keep,
+            None => PlanChange::End(None),
         };
-        let Self { attempts, allowance, parts, .. } = self;
-        Delivered { result, attempts, plan, reason, allowance, parts }
+        (result, plan, Some(error))
     }
 
     /// The last message of this run that may have left although its gateway did not accept it.
@@ -487,7 +437,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
-    fn plan_retry(&self, not_before: Timestamp) -> Result<Timestamp, Option<Failure>> {
+    fn retry_time(&self, not_before: Timestamp) -> Result<Timestamp, Option<Failure>> {
         if !self.delivery.deps.settings.sms_retry || self.outgoing.carried.is_some() {
             return Err(None);
         }
@@ -503,25 +453,18 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     /// The message is retried on the present channel.
-    fn retry_at(&mut self, due: Timestamp, error: Failure) -> End {
+    fn retried_at(&mut self, due: Timestamp, error: Failure) -> End {
         self.note_unasked(SendStatus::New);
         let first = self.retried().map(|(first, _)| first).or_else(|| self.first_on_channel());
         let attempt = first.unwrap_or_else(|| self.fresh_number());
         let reason = Reason::Retry { attempt, retries: self.retries() };
-        End::Postponed { attempt, follow_up: self.follow_up(due, self.channel, reason, self.step), error }
+        self.postponed(attempt, self.follow_up(due, self.channel, reason, self.step), error)
     }
 
     /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
     /// gateway's error until its retries are used up.
     fn is_unsendable(&self, dropped: Failure) -> bool {
         self.may_have_been_sent().is_none() || dropped == Failure::RetriesUsedUp
-    }
-
-    /// The attempts on the present channel are not repeated.
-    fn give_up(&mut self) {
-        for attempt in self.attempts.iter_mut().filter(|attempt| attempt.channel == self.channel) {
-            attempt.status = SendStatus::Unsendable;
-        }
     }
 
     fn candidates(&self, channel: Channel) -> Vec<Candidate<'a>> {
@@ -552,11 +495,8 @@ impl<'a, O> DeliveryRun<'a, O> {
         let Rendered { text, locale } =
             self.delivery.templates().render(style, channel, to, &code, valid_for);
         let pressed = style.send_digits.as_ref().filter(|_| channel == Channel::Call);
-        let send_digits = pressed.map(|digits| digits.as_str().into());
         let attempt = AttemptId { key: self.permitted.log, attempt: self.number_by(gateway) };
-        let public_url = self.delivery.deps.settings.public_url.as_ref();
-        let callback = public_url.map(|public_url| Callback { public_url: public_url.clone(), attempt });
-        let sender_name = style.sender_name.clone();
+        let public_url = self.delivery.deps.settings.public_url.clone();
         Some(OutgoingMessage {
             to,
             channel,
@@ -564,11 +504,11 @@ impl<'a, O> DeliveryRun<'a, O> {
             locale,
             wording: style.wording.clone(),
             code,
-            send_digits,
-            sender_name,
+            send_digits: pressed.map(|digits| digits.as_str().into()),
+            sender_name: style.sender_name.clone(),
             valid_for,
             attempt,
-            callback,
+            callback: public_url.map(|public_url| Callback { public_url, attempt }),
         })
     }
 

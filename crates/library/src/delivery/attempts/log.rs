@@ -224,8 +224,14 @@ impl AttemptLog {
         };
         // A send may have been under way when the right code came.
         let next = next.filter(|_| self.verify != VerifyStatus::Success);
-        let before = std::mem::replace(&mut self.plan, next);
-        before.map(|plan| plan.follow_up.allowance.refundable()).unwrap_or_default()
+        let held = self.held();
+        self.plan = next;
+        held
+    }
+
+    /// What the guard gets back if the planned message does not leave.
+    fn held(&self) -> Vec<Ticket> {
+        self.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable()).unwrap_or_default()
     }
 
     fn add(&mut self, attempt: &Attempt) {
@@ -373,8 +379,7 @@ impl AttemptLog {
         for (RecordKey { id, .. }, _) in &about {
             view.put::<Self>(*id, None);
         }
-        let held = |log: &Self| log.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
-        (!about.is_empty()).then(|| about.iter().filter_map(|(_, log)| held(log)).flatten().collect())
+        (!about.is_empty()).then(|| about.iter().flat_map(|(_, log)| log.held()).collect())
     }
 
     /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
@@ -454,8 +459,7 @@ impl AttemptLog {
 
     /// The code of the planned send cannot be used any more.
     pub fn end_follow_up(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
-        let held = self.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable());
-        held.iter().flatten().for_each(|ticket| self.give_back(ticket));
+        self.held().iter().for_each(|ticket| self.give_back(ticket));
         self.drop_follow_up();
         view.put(key.id(), Some(&self));
     }

@@ -24,20 +24,6 @@ async fn a_dead_gateway_costs_its_callers_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_message_tries_whether_it_works_again() {
-    let world = pair().and(Mada, [down(DOUBT), down(DOUBT), accepted("M3").after_ms(100), accepted("M4")]);
-    let world = world.and(Http, vec![accepted("H1"); 3]);
-    world.requests().await;
-    world.requests().await;
-    world.waits(secs(10)).await;
-    assert_eq!(circuits(&world)[0], (Circuit::HalfOpen, None));
-    let (probe, other) = tokio::join!(world.requests(), world.requests());
-    assert_eq!((probe.result, other.result), (taken("M3"), taken("H1")));
-    assert_eq!(circuits(&world)[0], (Circuit::Closed, None));
-    assert_eq!(world.requests().await, taken("M4"));
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_that_waited_do_not_ask_a_gateway_that_died_meanwhile() {
     let world = Setup::routing("Mada").with_breaker(1).with_places(1, 10).build();
     let world = world.and(Mada, [down(DOUBT).after_ms(3_000)]);

@@ -66,18 +66,11 @@ async fn a_check_that_gets_no_place_is_surely_not_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_holder_that_is_not_configured_any_more_is_an_error_once() {
+async fn a_holder_that_is_not_configured_any_more_is_an_error() {
     // A missing gateway, and one without codes of its own.
     for by in [Sinch, Mada] {
-        let text = log_of(async || {
-            let world = world();
-            for _ in 0..3 {
-                assert_eq!(world.checks(by).await, CheckResult::NotAsked);
-            }
-        });
-        let text = text.await;
-        assert_eq!(text.matches("ERROR").count(), 1, "{text}");
-        assert!(text.contains(by.as_str()), "{text}");
+        let text = log_of(async || assert_eq!(world().checks(by).await, CheckResult::NotAsked)).await;
+        assert!(text.contains("ERROR") && text.contains(by.as_str()), "{text}");
     }
 }
 

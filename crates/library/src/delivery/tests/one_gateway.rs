@@ -4,19 +4,6 @@ use super::*;
 use crate::engine::PossiblySent;
 
 #[tokio::test(start_paused = true)]
-async fn a_message_carries_the_code_and_its_remaining_life() {
-    let world = World::answering([accepted("SM1").after_ms(250)]);
-    assert_eq!(world.requests().await, taken("SM1"));
-    let sent = world.sent();
-    assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].text, "Secret code: 012345");
-    assert_eq!(sent[0].code, "012345");
-    assert_eq!(sent[0].to, number());
-    assert_eq!(sent[0].valid_for, World::LIFE);
-    assert_eq!(world.times_asked(), 0, "nothing was waited for, so there was nothing to ask");
-}
-
-#[tokio::test(start_paused = true)]
 async fn every_error_ends_it_at_once() {
     let failed = |may_have_been_sent| SendResult::Failed { may_have_been_sent };
     for (class, result) in [

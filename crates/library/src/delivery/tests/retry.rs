@@ -9,17 +9,6 @@ fn one() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_no_gateway_took_is_planned_and_its_request_accepted() {
-    let world = one().and(Mada, [error(RETRY)]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.sent_at(), [0], "in the background, not within the budget");
-    let plan = world.takes_plan().expect("a plan");
-    let wait = plan.due.since(TokioClock::EPOCH).as_millis();
-    assert!((500..=750).contains(&wait), "{wait}");
-    assert_eq!((plan.channel, plan.step, plan.sent, plan.reason.retried()), (Sms, 0, 0, Some((0, 0))));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_retry_after_doubt_never_gives_its_allowance_back() {
     let may_have_left = Some(PossiblySent { held: None });
     for (first, may_have_been_sent, allowance) in [

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{GatewayName, Region};
-use crate::registry::{WebhookFields, WebhookStatus, gateway_sid};
+use crate::registry::{WebhookFields, gateway_sid};
 
 #[tokio::test]
 async fn a_limit_has_a_name_of_its_own_in_its_service() {
@@ -64,21 +64,6 @@ async fn without_its_configured_gateway_the_servers_routing_decides() {
     assert_eq!(registry.gateway_for(&registry.service(&shop).expect("it"), germany), None);
     let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
     assert_eq!(registry.gateway_of(&twilios), None, "Twilio is gone too");
-}
-
-#[tokio::test]
-async fn a_webhook_has_a_secret_of_its_own_and_keeps_it_when_it_is_changed() {
-    let (registry, shop) = shop().await;
-    let made = registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("made");
-    let other = registry.create_webhook(shop, webhook(&["*"])).await.expect("made");
-    assert!(made.secret.len() == 32 && other.secret != made.secret);
-    let off = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
-    let changed = registry.update_webhook(shop, other.sid, off).await.expect("changed");
-    assert_eq!((changed.status, &changed.secret), (WebhookStatus::Disabled, &other.secret));
-    registry.delete_webhook(shop, made.sid).await.expect("removed");
-    assert_eq!(registry.service(&shop).expect("it").webhooks, [changed]);
-    let gone = registry.delete_webhook(shop, made.sid).await;
-    assert_eq!(gone, Err(RegistryError::NotFound(Item::Webhook)));
 }
 
 #[tokio::test]

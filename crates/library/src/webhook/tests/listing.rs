@@ -1,40 +1,7 @@
 //! Lists of deliveries, and repeated deliveries.
 
 use super::*;
-use crate::shard::LogRange;
 use crate::shard::tests::StoreFault;
-
-#[tokio::test(start_paused = true)]
-async fn a_list_has_the_newest_event_first_and_can_be_narrowed_and_paged() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Answer(200), Behaviour::Answer(200), Behaviour::Refuse]);
-    for verification in 1..=3 {
-        world.emits(verification, EventType::Created).await;
-    }
-    world.emits(3, EventType::Approved).await;
-    let (created, approved) = (EventType::Created, EventType::Approved);
-    let all =
-        [(3, approved), (3, created), (2, created), (1, created)].map(|(of, kind)| (Some(ve(of)), kind));
-    let (zero, second, end) = (Timestamp::EPOCH, START.plus(SECOND), None);
-    for (since, until, kind, skip, limit, expected) in [
-        (zero, end, None, 0, 4, &all[..]),
-        (zero, end, None, 0, 2, &all[..2]),
-        (zero, end, None, 3, 4, &all[3..]),
-        (zero, end, Some(approved), 0, 4, &all[..1]),
-        (second, end, None, 0, 4, &all[..3]),
-        (zero, Some(second), None, 0, 4, &all[3..]),
-    ] {
-        let fits = |delivery: &Delivery| kind.is_none_or(|kind| delivery.event.kind == kind);
-        let range = LogRange { since, until, fits, skip, limit, read: usize::MAX };
-        let part = world.outbox.list(Some(&[SERVICE]), range).await.expect("a list");
-        let page: Vec<_> = part.records.iter().map(|d| (d.event.verification, d.event.kind)).collect();
-        assert_eq!(page, expected, "{since:?} {until:?} {kind:?} {skip} {limit}");
-        assert_eq!(part.has_more, limit == 2);
-    }
-    let fits = |_: &Delivery| true;
-    let range = LogRange { since: zero, until: None, fits, skip: 0, limit: 4, read: usize::MAX };
-    assert_eq!(world.outbox.list(Some(&[ServiceId::DEFAULT]), range).await.expect("a list").records, []);
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_delivery_has_its_attempts() {

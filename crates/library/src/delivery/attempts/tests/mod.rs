@@ -5,8 +5,6 @@ mod rules;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
@@ -23,24 +21,15 @@ const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 struct World {
     shards: Shards,
     attempts: Attempts,
-    clock: Arc<ManualClock>,
-    due: UnboundedReceiver<AttemptLogKey>,
 }
 
 impl World {
-    async fn over(store: &FaultyStore, settings: AttemptLogSettings) -> Self {
-        let clock = Arc::new(ManualClock::starting_at(START));
-        let shards = start_shards(3, store, &(clock.clone() as Arc<dyn Clock>), 1).await.expect("shards");
-        let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
-        let (to, due) = unbounded_channel();
-        attempts.on_due(move |key| {
-            let _ = to.send(key);
-        });
-        Self { shards, attempts, clock, due }
-    }
-
     async fn new() -> Self {
-        Self::over(&FaultyStore::new(), AttemptLogSettings::default()).await
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
+        let shards = start_shards(3, &FaultyStore::new(), &clock, 1).await.expect("shards");
+        let settings = AttemptLogSettings::default();
+        let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
+        Self { shards, attempts }
     }
 
     /// Keeps a record, as a decision about its number would.
@@ -51,19 +40,6 @@ impl World {
         };
         let subject = Subject { slot: key.slot(), id: key.id() };
         self.shards.decide(subject, keep).await.expect("an answer").expect("kept");
-    }
-
-    /// The verifications whose planned send is due so many seconds after the start.
-    async fn due(&mut self, seconds: u64) -> BTreeSet<u64> {
-        self.clock.advance(second(seconds).since(self.clock.now()));
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        std::iter::from_fn(|| self.due.try_recv().ok()).map(|key| key.verification).collect()
-    }
-
-    /// The verifications of the newest attempts.
-    async fn listed(&self, limit: usize) -> Vec<u64> {
-        let rows = self.attempts.list(&AttemptQuery::newest(limit)).await.expect("a list").records;
-        rows.iter().map(|row| row.id.key.verification).collect()
     }
 }
 
@@ -167,49 +143,4 @@ async fn a_verification_is_found_in_every_slot() {
     let query = AttemptQuery { verification, ..AttemptQuery::newest(10) };
     let listed = world.attempts.list(&query).await.expect("a list").records;
     assert!(listed.len() > 2 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_oldest_records_go_when_there_are_too_many_unless_a_send_is_planned() {
-    let settings = AttemptLogSettings { keep_at_most: 3, ..AttemptLogSettings::default() };
-    let store = FaultyStore::new();
-    let world = World::over(&store, settings).await;
-    world.keeps(key(1), planned(1, second(60))).await;
-    for id in 2..=8 {
-        world.keeps(key(id), sent(id, second(id))).await;
-    }
-    // A minute of sweeps.
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(world.listed(10).await, [8, 7, 6, 1]);
-    world.shards.flush().await;
-    assert_eq!(store.snapshot().len(), 4, "the others are gone from the disk");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_follow_up_is_handed_out_once_when_its_time_has_come() {
-    let mut world = World::new().await;
-    for (id, seconds) in [(1, 3), (2, 1), (3, 9), (4, 9)] {
-        world.keeps(key(id), planned(id, second(seconds))).await;
-    }
-    assert_eq!(world.due(0).await, [].into());
-    // A receipt has said that the next step need not wait.
-    world.keeps(key(3), planned(3, second(2))).await;
-    assert_eq!(world.due(3).await, [1, 2, 3].into());
-    assert_eq!(world.due(8).await, [].into());
-    assert_eq!(world.due(9).await, [4].into());
-}
-
-#[tokio::test(start_paused = true)]
-async fn after_a_restart_what_is_planned_is_due_and_all_is_listed() {
-    let store = FaultyStore::new();
-    let world = World::over(&store, AttemptLogSettings::default()).await;
-    world.keeps(key(1), planned(1, second(1))).await;
-    world.keeps(key(2), sent(2, START)).await;
-    let mut again = World::over(&store.reopen(), AttemptLogSettings::default()).await;
-    let mut listed = again.listed(10).await;
-    listed.sort_unstable();
-    assert_eq!(listed, [1, 2]);
-    assert_eq!(again.due(1).await, [key(1).verification].into());
-    let log = again.attempts.log(key(1)).await.expect("an answer").expect("a record");
-    assert_eq!(log, planned(1, second(1)));
 }
