@@ -71,7 +71,7 @@ impl Outbox {
         let data = json!({ "account_sid": account_sid, "service_sid": service.sid, "status": "test" });
         let body = json!({ "type": "webhook.test", "timestamp": now, "data": data }).to_string();
         let id = u128::from_be_bytes(*webhook.sid.bytes()) ^ u128::from(now.as_millis());
-        (self.transport)(post(webhook, EventId(id.to_be_bytes()), now, body)).await
+        (self.transport)(post(webhook, EventId(id.to_be_bytes()).to_string(), now, body)).await
     }
 
     /// Makes deliveries due again, with the same ids, from the first attempt on, behind those of their verification that are

@@ -356,7 +356,7 @@ impl Outbox {
         }
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
         let wall = self.shards.clock().wall();
-        Ok(post(webhook, delivery.event.id, wall, delivery.event.body.clone()))
+        Ok(post(webhook, delivery.event.id.to_string(), wall, delivery.event.body.clone()))
     }
 
     async fn post(&self, Delivery { event, .. }: &Delivery, post: Post) -> Posted {

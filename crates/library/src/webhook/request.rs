@@ -15,15 +15,14 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use url::Url;
 
-use super::EventId;
 use crate::domain::Timestamp;
 use crate::gateway::{EgressClients, NoResponse, retry_after};
 use crate::registry::Webhook;
 use crate::store::BoxFuture;
 
 /// The request of one attempt. `at` is its moment, not that of the event: receivers refuse what is older than a few minutes.
-pub(super) fn post(webhook: &Webhook, id: EventId, at: Timestamp, body: String) -> Post {
-    let (id, seconds) = (id.to_string(), (at.as_millis() / 1000).to_string());
+pub(super) fn post(webhook: &Webhook, id: String, at: Timestamp, body: String) -> Post {
+    let seconds = (at.as_millis() / 1000).to_string();
     let signature = signature(&webhook.secret, &id, &seconds, body.as_bytes());
     let headers = [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", signature)];
     Post { url: webhook.url.clone(), headers, body: body.into() }

@@ -46,7 +46,10 @@ async fn each_attempt_is_signed_at_its_time_with_the_webhooks_secret() {
     for received in &asked {
         assert_eq!(received.id(), first.id(), "one event, one id");
         let to = hook(if received.is_to(1) { 1 } else { 2 });
-        assert_eq!(received.post, request::post(&to, first.id(), received.at, received.body.to_string()));
+        assert_eq!(
+            received.post,
+            request::post(&to, first.id().to_string(), received.at, received.body.to_string())
+        );
     }
 }
 
