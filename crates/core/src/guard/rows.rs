@@ -43,7 +43,7 @@ pub struct Row {
     /// What was charged in a window.
     pub amount: u64,
     /// The limits of which the operator was told that they are [`SPENT`], and [`NEARLY`]; 0 for none.
-    pub(super) told: [u64; 2],
+    pub told: [u64; 2],
     /// It contains all of each [`Ticket`](super::Ticket) that was taken before this write.
     pub(super) written: u64,
 }
@@ -225,11 +225,6 @@ impl Rows {
             (amount.saturating_add(charge.amount) > charge.most).then_some((charge, ends))
         });
         full.max_by_key(|(charge, ends)| (charge.rule(), *ends))
-    }
-
-    /// Whether the operator was told of this limit in the present window.
-    pub fn is_told(&self, charge: &Charge, which: usize, now: Timestamp) -> bool {
-        self.window(charge, now).told[which] == charge.most
     }
 
     /// The operator is told. Returns whether it is new.

@@ -100,7 +100,8 @@ impl Budgets {
 
     fn usage(&self, limit: &Charge, rows: &Rows, now: Timestamp) -> BudgetView {
         let Key { service, dimension } = limit.key;
-        let (spent, is_money) = (rows.window(limit, now).amount, dimension == MONEY);
+        let Row { amount: spent, told, .. } = rows.window(limit, now);
+        let is_money = dimension == MONEY;
         BudgetView {
             service_id: service,
             service_sid: None,
@@ -109,7 +110,7 @@ impl Budgets {
             spent,
             limit: limit.most,
             // The rest of the money may be too little for any message.
-            is_spent: spent >= limit.most || (is_money && rows.is_told(limit, SPENT, now)),
+            is_spent: spent >= limit.most || (is_money && told[SPENT] == limit.most),
             currency: is_money.then(|| self.pricing.currency.clone()),
         }
     }

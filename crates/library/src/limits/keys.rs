@@ -148,17 +148,6 @@ impl IdempotencyKeys {
         let id = self.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
         RequestKey { id, fingerprint: [0; 32] }
     }
-
-    /// Whether there is room for the answer to a check. Without it the check is carried out all the same, and a repetition is
-    /// another check: to refuse it would lock out a person with the right code.
-    pub fn has_room_for_check(&self, service: ServiceId) -> bool {
-        let has_room = self.capacity.has_room(service);
-        if !has_room {
-            // Logs it.
-            let _ = self.capacity.full(service);
-        }
-        has_room
-    }
 }
 
 /// Keeps these digests apart from everything else that the server key is used for.

@@ -166,7 +166,9 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
         }
         outcome => outcome,
     };
-    if !decision.deps.keys.has_room_for_check(decision.key.service) {
+    // Without room a repetition is another check: to refuse this one would lock out a person with the right code.
+    let room = decision.deps.keys.capacity.make_room::<KeyedRequest>(decision.key.service, decision.view);
+    if room.is_err() {
         return;
     }
     let (id, channel, begun, last_send) = match &reply.verification {
