@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::server_key::{remedy, write_secret};
+use super::server_key::{KeyError, io_error, write_secret};
 use crate::config::is_readable_by_others;
 use crate::domain::{ApiSecret, Sid, SidKind};
 use crate::registry::{AccountCredentials, Registry, RegistryError};
@@ -26,8 +26,8 @@ const TOKEN: &str = "ONCEWARD_AUTH_TOKEN=";
 /// Why the account's credentials are not known or not kept. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    #[error("cannot {what} {}: {source}{}", path.display(), remedy(source, path))]
-    Io { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] KeyError),
     #[error(
         "{} does not hold the account's credentials: it must have a line ONCEWARD_ACCOUNT_SID=AC... and a line \
          ONCEWARD_AUTH_TOKEN=...; put the right lines back, or remove the file",
@@ -107,7 +107,7 @@ impl AccountFile {
         let before = self.text()?;
         // The change is rare, and the disk that holds it up holds up everything.
         let write = |text: &str| write_secret(&self.path, text.as_bytes(), true);
-        write(&file_text(&made)).map_err(|source| self.io("write the account's credentials to", source))?;
+        write(&file_text(&made)).map_err(io_error("write the account's credentials to", &self.path))?;
         if let Err(error) = registry.keep_account(&made).await {
             let put_back = match before {
                 Some(text) => write(&text),
@@ -140,12 +140,8 @@ impl AccountFile {
         match fs::read_to_string(&self.path) {
             Ok(text) => Ok(Some(Zeroizing::new(text))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.io("read the account's credentials in", source)),
+            Err(error) => Err(io_error("read the account's credentials in", &self.path)(error).into()),
         }
-    }
-
-    fn io(&self, what: &'static str, source: io::Error) -> AccountError {
-        AccountError::Io { what, path: self.path.clone(), source }
     }
 }
 
@@ -179,7 +175,7 @@ mod tests {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
         let registry = world.open().await;
         let refused = AccountFile::of(&home.path().join("none"), false).renew(&registry).await;
-        assert!(matches!(refused, Err(AccountError::Io { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(AccountError::File(_))), "{refused:?}");
         assert!(!registry.has_account());
     }
 

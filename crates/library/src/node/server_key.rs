@@ -24,7 +24,7 @@ const FILE_MAX: u64 = 256;
 /// File names that a used data directory contains.
 const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 
-/// Why there is no server key.
+/// Why there is no server key, or why the file system refused another secret.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system said no.
@@ -54,13 +54,13 @@ pub fn load_or_create(data_dir: &Path, file: Option<&Path>) -> Result<ServerKey,
     if is_readable_by_others(&named) {
         tracing::warn!(file = %named.display(), "server key readable by every user; run chmod o= on it");
     }
-    if let Some(key) = find(data_dir, file)? {
-        return Ok(key);
+    // Asked first: another first start may make the key, and then its data, meanwhile.
+    let is_unused = is_unused(data_dir);
+    match find(data_dir, file)? {
+        Some(key) => Ok(key),
+        None if is_unused => create(data_dir, &named),
+        None => Err(KeyError::Missing(data_dir.to_owned())),
     }
-    if !is_unused(data_dir) {
-        return Err(KeyError::Missing(data_dir.to_owned()));
-    }
-    create(data_dir, &named)
 }
 
 /// Returns `true` if no server has kept data in this directory.
@@ -139,7 +139,7 @@ pub(super) fn write_secret(path: &Path, bytes: &[u8], replaces: bool) -> io::Res
 }
 
 /// The remedy for a file. [`advice`] is for directories.
-pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
+fn remedy(error: &io::Error, path: &Path) -> &'static str {
     if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() {
         "; make the server's user its owner (chown) with read and write permission (chmod u+rw), and start again"
     } else if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
@@ -149,7 +149,7 @@ pub(super) fn remedy(error: &io::Error, path: &Path) -> &'static str {
     }
 }
 
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
+pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
     let path = path.to_owned();
     move |source| KeyError::Io { what, path, source }
 }

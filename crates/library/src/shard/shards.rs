@@ -178,23 +178,18 @@ impl Shards {
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        let decide: Decide = Box::new(move |view| {
-            let is_refused = view.is_err();
-            let made = view.map_err(E::from).and_then(|view| {
-                let made = decide(view);
-                if made.is_err() {
-                    view.discard();
-                }
-                made
-            });
-            if is_refused {
-                let _ = reply.send(made);
-                return None;
+        let decide: Decide = Box::new(move |view| match view {
+            Ok(view) => {
+                let made = decide(view).inspect_err(|_| view.discard());
+                Some(Box::new(move |fate, _| {
+                    let _ = reply.send(fate.map_err(E::from).and(made));
+                    None
+                }))
             }
-            Some(Box::new(move |fate, _| {
-                let _ = reply.send(fate.map_err(E::from).and(made));
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal.into()));
                 None
-            }))
+            }
         });
         self.submit(Command { subject, load: Load::Unbounded, decide });
         answer

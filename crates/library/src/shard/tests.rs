@@ -252,7 +252,7 @@ async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
 
 #[tokio::test]
 async fn after_an_unknown_outcome_a_shard_refuses_everything() {
-    for fault in [StoreFault::UnknownNotApplied, StoreFault::UnknownApplied, StoreFault::Torn(1)] {
+    for fault in [StoreFault::UnknownNotApplied, StoreFault::UnknownApplied] {
         let world = World::new().await;
         world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
         world.store.fail_next([fault]);

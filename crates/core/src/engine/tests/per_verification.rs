@@ -247,16 +247,6 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
 }
 
 #[test]
-fn the_wait_between_messages_ends_at_its_end() {
-    let mut number = World::of_a_new_service();
-    number.policy.sends.cools_down = true;
-    number.begins();
-    let BeginOutcome::Limited(limit) = number.ask() else { panic!("no wait") };
-    number.now = limit.until().expect("its end");
-    number.permit();
-}
-
-#[test]
 fn a_guess_after_a_cancel_is_not_counted_under_a_fixed_lockout() {
     let mut number = World::of_service(World::new().policy);
     number.begins();

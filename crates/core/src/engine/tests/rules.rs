@@ -1,6 +1,6 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::{ACCEPTED, FAILED, POSTPONED, SEND_BUDGET, World, no_live_code, secs, wrong};
+use super::world::{ACCEPTED, POSTPONED, World, no_live_code, secs, wrong};
 use crate::domain::CodeLength;
 use crate::engine::{CheckOutcome, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome};
 
@@ -43,18 +43,6 @@ fn a_code_can_be_used_before_the_gateway_has_answered() {
 }
 
 #[test]
-fn of_two_sends_on_their_way_one_that_arrives_keeps_the_code_good() {
-    for (a, b) in [(&ACCEPTED, &FAILED), (&FAILED, &ACCEPTED)] {
-        let mut world = World::new();
-        let first = world.permit();
-        let second = world.permit();
-        world.settles(&first, a);
-        world.settles(&second, b);
-        assert_eq!(world.checks(&world.code_of(&second)), Decided(CheckOutcome::Approved));
-    }
-}
-
-#[test]
 fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
     let mut world = World::new();
     let first = world.permit();
@@ -74,33 +62,6 @@ fn a_send_of_another_length_repeats_the_code_that_is_on_its_way() {
 }
 
 #[test]
-fn a_client_who_asks_again_meanwhile_gets_the_same_code() {
-    let mut world = World::new();
-    let first = world.permit();
-    world.settles(&first, &POSTPONED);
-    world.advance(SEND_BUDGET);
-    assert!(matches!(world.resumes(first.verification.salt), ResumeOutcome::Permitted(_)));
-    assert_eq!(world.permit().verification.salt, first.verification.salt);
-}
-
-#[test]
-fn when_a_resend_and_its_repetition_fail_their_code_is_withdrawn() {
-    for resend_fails_first in [true, false] {
-        let mut world = World::new();
-        let earlier = world.sends();
-        let (resend, repetition) = (world.permit(), world.permit());
-        let (one, other) = if resend_fails_first { (resend, repetition) } else { (repetition, resend) };
-        world.settles(&one, &FAILED);
-        world.settles(&other, &FAILED);
-        assert!(matches!(world.checks(&world.code_of(&resend)), Decided(CheckOutcome::Wrong { .. })));
-        // The resend knows the code before it.
-        if !resend_fails_first {
-            assert_eq!(world.checks(&earlier), Decided(CheckOutcome::Approved));
-        }
-    }
-}
-
-#[test]
 fn an_erasure_keeps_a_lockout_until_its_end() {
     let mut world = World::new();
     world.sends();
@@ -112,20 +73,6 @@ fn an_erasure_keeps_a_lockout_until_its_end() {
     assert_eq!(world.state, NumberState::Locked { until });
     world.now = until;
     assert_eq!(world.state.at(&world.policy, world.now), NumberState::Fresh);
-}
-
-#[test]
-fn the_result_of_a_send_whose_code_was_replaced_changes_nothing() {
-    let mut world = World::new();
-    let first = world.permit();
-    world.advance(SEND_BUDGET);
-    let second = world.permit();
-    assert_ne!(first.verification.salt, second.verification.salt);
-    for result in [&ACCEPTED, &FAILED] {
-        let before = world.state;
-        world.settles(&first, result);
-        assert_eq!(world.state, before);
-    }
 }
 
 #[test]

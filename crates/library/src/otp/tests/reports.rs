@@ -37,18 +37,7 @@ fn path(world: &World) -> String {
 
 async fn report(otp: &Otp, path: &str, form: &str) -> Response<String> {
     let signature = twilio_signature(TOKEN, &format!("{PUBLIC_URL}{path}"), form);
-    post(
-        otp,
-        path,
-        &[("Content-Type", FORM), ("Host", "example.com"), ("X-Twilio-Signature", &signature)],
-        form,
-    )
-    .await
-}
-
-async fn post(otp: &Otp, path: &str, headers: &[(&str, &str)], form: &str) -> Response<String> {
-    let request =
-        headers.iter().fold(Request::post(path), |request, (name, value)| request.header(*name, *value));
+    let request = Request::post(path).header("Content-Type", FORM).header("X-Twilio-Signature", signature);
     otp.provider_callback(&request.body(form).expect("a request")).await
 }
 
@@ -58,38 +47,31 @@ async fn receipt(otp: &Otp) -> Option<ReceiptStatus> {
 }
 
 #[tokio::test]
-async fn a_report_that_is_twilios_is_noted() {
+async fn a_report_is_noted_and_what_is_none_has_a_status_of_its_own() {
     let world = World::new();
     let otp = sent(&world).await;
     let path = path(&world);
     let reply = report(&otp, &path, "MessageSid=Http-1&MessageStatus=delivered").await;
     assert_eq!((reply.status().as_u16(), reply.headers().len(), &**reply.body()), (204, 0, ""));
     assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Delivered));
-}
-
-#[tokio::test]
-async fn what_is_no_report_has_a_status_of_its_own() {
-    let world = World::new();
-    let otp = sent(&world).await;
-    let path = path(&world);
-    assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=lost").await.status(), 400);
-    assert_eq!(report(&otp, "/callbacks/twilio/other", "").await.status(), 404);
-    assert_eq!(report(&otp, "/callbacks/twilio/message/x", "").await.status(), 404);
     let large = "x".repeat(16 * 1024 + 1);
-    assert_eq!(report(&otp, &path, &large).await.status(), 413);
-    otp.stop().await.expect("stopped");
-    assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=sent").await.status(), 503);
-}
-
-#[tokio::test]
-async fn the_provider_of_ones_own_gateway_reports_too() {
-    let world = World::new();
-    let otp = sent(&world).await;
+    for (path, form, status) in [
+        (&*path, "MessageSid=Http-1&MessageStatus=lost", 400),
+        ("/callbacks/twilio/other", "", 404),
+        ("/callbacks/twilio/message/x", "", 404),
+        (&path, &large, 413),
+    ] {
+        assert_eq!(report(&otp, path, form).await.status(), status, "{path}");
+    }
+    let unsigned =
+        Request::post(&*path).header("Content-Type", FORM).body("MessageSid=Http-1&MessageStatus=read");
+    assert_eq!(otp.provider_callback(&unsigned.expect("a request")).await.status(), 403);
     let attempt = callback(&world).attempt;
     let (gateway, message_id) = (Some(GatewayName::Http), "Http-1".to_owned());
     let read = Receipt { attempt, gateway, message_id, status: ReceiptStatus::Read, code: None, class: None };
-    otp.note_receipt(&read).await.expect("noted");
+    otp.note_receipt(&read).await.expect("noted, of a gateway of one's own");
     assert_eq!(receipt(&otp).await, Some(ReceiptStatus::Read));
     otp.stop().await.expect("stopped");
+    assert_eq!(report(&otp, &path, "MessageSid=Http-1&MessageStatus=sent").await.status(), 503);
     assert_eq!(otp.note_receipt(&read).await, Err(Refusal::Stopping));
 }

@@ -26,9 +26,6 @@ pub enum StoreFault {
     UnknownApplied,
     /// The write is not applied, but the caller does not learn that.
     UnknownNotApplied,
-    /// Applies only the writes whose bit is set in the mask, the first being the lowest bit; the 65th has that of the
-    /// first. The caller learns nothing.
-    Torn(u64),
     /// It hangs until the next [`FaultyStore::release`] and then succeeds. Later commits overtake it.
     Hang,
 }
@@ -174,16 +171,16 @@ impl FaultyStore {
         }
         state.largest = state.largest.max(writes.len());
         let unknown = || Err(StoreError::Unknown("an injected fault".into()));
-        let (mask, answer) = match fault {
-            Some(StoreFault::Unavailable) => (0, Err(StoreError::Unavailable("an injected fault".into()))),
-            Some(StoreFault::UnknownNotApplied) => (0, unknown()),
-            Some(StoreFault::UnknownApplied) => (u64::MAX, unknown()),
-            Some(StoreFault::Torn(mask)) => (mask, unknown()),
-            Some(StoreFault::Hang) | None => (u64::MAX, Ok(())),
+        let (is_applied, answer) = match fault {
+            Some(StoreFault::Unavailable) => {
+                (false, Err(StoreError::Unavailable("an injected fault".into())))
+            }
+            Some(StoreFault::UnknownNotApplied) => (false, unknown()),
+            Some(StoreFault::UnknownApplied) => (true, unknown()),
+            Some(StoreFault::Hang) | None => (true, Ok(())),
         };
-        let applied = writes.iter().enumerate().filter(|(index, _)| mask >> (index % 64) & 1 == 1);
-        applied.for_each(|(_, write)| contents.apply(write));
-        state.commits += u64::from(mask > 0);
+        writes.iter().filter(|_| is_applied).for_each(|write| contents.apply(write));
+        state.commits += u64::from(is_applied);
         answer
     }
 
