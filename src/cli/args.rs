@@ -3,7 +3,7 @@
 use clap::ArgGroup;
 
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{LISTEN_FLAG, Overrides};
+use crate::config::{LISTEN_FLAG, Sources};
 use crate::domain::Timestamp;
 
 /// Options of the server stand after `serve`, or without a command.
@@ -43,11 +43,11 @@ pub struct ServeArgs {
 
 impl ServeArgs {
     /// What the options say wins over files and variables.
-    pub fn add_to(&self, overrides: &mut Overrides) {
+    pub fn add_to(&self, sources: &mut Sources) {
         let flags =
             [(LISTEN_FLAG, &self.listen), ("log-level", &self.log_level), ("log-format", &self.log_format)];
-        overrides.flags.extend(flags.into_iter().filter_map(|(key, given)| Some((key, given.clone()?))));
-        overrides.strict = self.strict;
+        sources.flags.extend(flags.into_iter().filter_map(|(key, given)| Some((key, given.clone()?))));
+        sources.strict = self.strict;
     }
 }
 

@@ -13,7 +13,6 @@ use super::error::CommandError;
 use super::source::Source;
 use crate::config::{ConfigErrors, Settings, StorageSettings};
 use crate::http::Keys;
-use crate::http::answers::Key;
 use crate::http::tls::absolute;
 use crate::node::Offline;
 use crate::registry::audit::Actor;
@@ -84,7 +83,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             let key = answer(settings, true, ask, async |keys| keys.create(service, scopes, name).await)?;
             let if_lost = format!(
                 "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
-                key.sid
+                text(&key, "sid")
             );
             let made = format!(
                 "created the data directory {} for this key; a server with another data directory does not know the key\n",
@@ -109,7 +108,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
     })
 }
 
-fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Key>, CommandError> {
+fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Value>, CommandError> {
     let fields = [("Service", service.map(str::to_owned))];
     let ask = |client: &Client| client.get("/local/Keys", &fields);
     answer(settings, false, ask, async |keys| keys.list(service))
@@ -119,9 +118,10 @@ fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Key>, Command
 pub fn has_live(cx: &Context) -> bool {
     let Ok(storage) = cx.storage() else { return false };
     // A key of a removed service has no name of the service.
-    let is_live =
-        |key: &Key| key.revoked.is_none() && key.service_sid.is_none() == key.service_name.is_none();
-    match Client::of(&storage.data_dir).and_then(|client| client.get::<Vec<Key>>("/local/Keys", &[])) {
+    let is_live = |key: &Value| {
+        key["revoked"].is_null() && key["service_sid"].is_null() == key["service_name"].is_null()
+    };
+    match Client::of(&storage.data_dir).and_then(|client| client.get::<Vec<Value>>("/local/Keys", &[])) {
         Ok(keys) => keys.iter().any(is_live),
         Err(error) if error.has_no_socket() => has_live_on_disk(&storage).unwrap_or_default(),
         Err(_) => false,
@@ -199,19 +199,24 @@ fn answer<T>(
     })
 }
 
-fn revoked(key: &Key, is_with_created: bool) -> String {
-    let Key { sid, revoked, already_revoked, created_keys, .. } = key;
-    let before = if *already_revoked { "was revoked before: it " } else { "" };
-    let created: Vec<String> = created_keys.iter().map(ToString::to_string).collect();
-    let created = match (created.join(", "), is_with_created) {
-        (none, _) if none.is_empty() => String::new(),
-        (created, true) => format!("Keys that were created with it are refused too: {created}\n"),
+fn revoked(key: &Value, is_with_created: bool) -> String {
+    let sid = text(key, "sid");
+    let before = if key["already_revoked"] == true { "was revoked before: it " } else { "" };
+    let created = match (&key["created_keys"], is_with_created) {
+        (Value::Null, _) => String::new(),
+        (created, true) => format!("Keys that were created with it are refused too: {}\n", spaced(created)),
         (created, false) => format!(
-            "Keys that were created with it still work: {created}\nRevoke them with `onceward keys revoke {sid} \
-             --with-created`.\n"
+            "Keys that were created with it still work: {}\nRevoke them with `onceward keys revoke {sid} \
+             --with-created`.\n",
+            spaced(created)
         ),
     };
-    format!("{sid} {before}is refused since {}\n{created}", cell(revoked))
+    format!("{sid} {before}is refused since {}\n{created}", cell(&key["revoked"]))
+}
+
+/// The items of a list, as a person writes them.
+fn spaced(list: &Value) -> String {
+    cell(list).replace(',', ", ")
 }
 
 fn replaced(made: &Value) -> String {
@@ -219,23 +224,23 @@ fn replaced(made: &Value) -> String {
     format!("account sid: {sid}\nauth token:  {token}\nBoth are in {file}. The old token is refused.\n")
 }
 
-fn created(key: &Key) -> String {
-    let whose = match (&key.service_sid, &key.service_name) {
+fn created(key: &Value) -> String {
+    let whose = match (key["service_sid"].as_str(), key["service_name"].as_str()) {
         // The title of a name that several services share contains the id.
         (Some(sid), Some(name)) if name.contains(sid) => format!("service {name}"),
         (Some(sid), Some(name)) => format!("service {name} ({sid})"),
-        (Some(sid), None) => sid.clone(),
+        (Some(sid), None) => sid.to_owned(),
         (None, _) => "all services".to_owned(),
     };
-    let closes = if key.closes_routes {
+    let closes = if key["closes_routes"] == true {
         "From now on /api/*, /send-code and /verify-code need a key, also when this one is revoked.\n"
     } else {
         ""
     };
     format!(
         "id:     {}\nsecret: {}\nfor:    {whose}; {}\nKeep the secret now: it is not shown again.\n{closes}",
-        key.sid,
-        key.secret.as_deref().unwrap_or_default(),
-        key.scopes.join(", ")
+        text(key, "sid"),
+        text(key, "secret"),
+        spaced(&key["scopes"])
     )
 }

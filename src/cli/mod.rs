@@ -105,12 +105,11 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
     }
     let command = command.unwrap_or(Command::Serve(serve));
     sources.config_file = config;
-    let overrides = &mut sources.overrides;
-    overrides.flags.extend(data_dir.map(|given| ("data-dir", given)));
+    sources.flags.extend(data_dir.map(|given| ("data-dir", given)));
     match &command {
-        Command::Serve(args) => args.add_to(overrides),
+        Command::Serve(args) => args.add_to(&mut sources),
         Command::Health { listen } => {
-            overrides.flags.extend(listen.clone().map(|given| (config::LISTEN_FLAG, given)));
+            sources.flags.extend(listen.clone().map(|given| (config::LISTEN_FLAG, given)));
         }
         _ => {}
     }

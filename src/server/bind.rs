@@ -66,12 +66,6 @@ mod tests {
         ListenAddress { host: host.to_owned(), port }
     }
 
-    #[tokio::test]
-    async fn localhost_is_bound_on_ipv4() {
-        let listener = bind(&at("localhost", 0), EXAMPLE).await.expect("a listener");
-        assert_eq!(listener.local_addr().expect("an address").ip(), Ipv4Addr::LOCALHOST);
-    }
-
     #[test]
     fn a_name_of_this_machine_means_no_address_of_a_network() {
         let (near, far) = (([127, 0, 0, 1], 3000).into(), ([192, 0, 2, 2], 3000).into());

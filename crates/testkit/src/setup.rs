@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use onceward::clock::{Clock, EngineClock, ManualClock};
 use onceward::config::services::AccountSettings;
-use onceward::config::{self, Overrides, OwnGateway, Program, Settings, Sources};
+use onceward::config::{self, OwnGateway, Settings, Sources};
 use onceward::delivery::Routed;
 use onceward::domain::{ApiSecret, ServerKey, Sid, SidKind, Timestamp};
 use onceward::gateway::{Gateway, Simulator};
@@ -71,9 +71,8 @@ impl Setup {
         let mut values = given(values);
         // Tests send more messages than people do.
         values.entry("guard").or_insert(json!({ "mode": "off" }));
-        let program = Program { values, alone: true, gateways };
-        let overrides = Overrides { program, ..Overrides::default() };
-        let sources = Sources { overrides, parallelism: 1, ..Sources::default() };
+        let sources =
+            Sources { program: values, alone: true, gateways, parallelism: 1, ..Sources::default() };
         let mut settings = Box::new(config::load(&sources).expect("settings").settings);
         let token = ApiSecret::new(TOKEN.to_owned());
         settings.registry.account = Some(AccountSettings { sid: account(), token });

@@ -89,7 +89,8 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
     }
     let keys = Keys { registry: request.registry(), account: &request.running.account };
     let key = keys.create(given("service"), scopes, given("name")).await?;
-    Ok((key.sid, key.secret.unwrap_or_default()))
+    let [sid, secret] = ["sid", "secret"].map(|name| key[name].as_str().unwrap_or_default());
+    Ok((Sid::parse(SidKind::ApiKey, sid).ok_or("its id cannot be read")?, secret.to_owned()))
 }
 
 async fn revoke(request: &AdminRequest) -> Notice {

@@ -17,6 +17,7 @@ use crate::config::members;
 use crate::domain::Timestamp;
 use crate::http::form::Form;
 use crate::http::openapi::{Property, properties};
+use crate::http::pages::address;
 use crate::http::values::{self, utc_time};
 use crate::registry::Service;
 use crate::shard::{LogPart, LogRange};
@@ -219,11 +220,9 @@ impl List {
 
     /// The same filters with these in place of their values; an empty one is none.
     pub fn address(&self, changed: &[(&str, &str)]) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let is_kept = |name: &str| !changed.iter().any(|(other, _)| *other == name);
-        query.extend_pairs(self.chosen().filter(|(name, _)| is_kept(name)));
-        query.extend_pairs(changed.iter().filter(|(_, value)| !value.is_empty()));
-        format!("{}?{}", self.path, query.finish())
+        let is_changed = |name: &str| changed.iter().any(|(other, _)| *other == name);
+        let kept = self.chosen().filter(|(name, _)| !is_changed(name));
+        address(&self.path, kept.chain(changed.iter().copied().filter(|(_, value)| !value.is_empty())))
     }
 
     fn page(&self, number: usize) -> String {

@@ -1,9 +1,6 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
-
-use futures_util::{StreamExt as _, stream};
 
 use super::answer::Answer;
 use super::messages::checked;
@@ -49,9 +46,6 @@ struct State {
 
 /// Deliveries of events that are shown. A number has seldom more.
 const EVENTS: usize = 200;
-
-/// Services that are asked about a number at the same time.
-const AT_ONCE: usize = 64;
 
 /// Something that happened.
 struct Entry {
@@ -204,15 +198,11 @@ pub async fn page(request: AdminRequest) -> PageResult {
     } else {
         registry.services(0, usize::MAX)
     };
-    let asked = stream::iter(services).map(|service| async move {
-        let known = verifying.status(service.id, number).await;
-        (service, known)
-    });
     let known_only: Vec<_> = guard.known_only().into_iter().map(|entry| entry.service_sid).collect();
     let described = |gateway, code| verifying.delivery.described(gateway, code);
-    let mut found = pin!(asked.buffered(AT_ONCE));
-    while let Some((service, known)) = found.next().await {
-        let (known, refused) = (known?, guard.refusal(service.id, number));
+    for service in services {
+        let known = verifying.status(service.id, number).await?;
+        let refused = guard.refusal(service.id, number);
         let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
         let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
         if known.is_none() && refused.is_none() && events.is_empty() {

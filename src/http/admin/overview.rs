@@ -126,13 +126,10 @@ impl View {
 
     /// The address of a list in this time, with those of the filters.
     fn list(&self, path: &str, filters: &[&str]) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("since", &self.span.from().rfc3339_seconds().to_string());
-        if self.span.range.is_none() {
-            query.append_pair("until", &self.span.to.rfc3339_seconds().to_string());
-        }
-        query.extend_pairs(self.chosen().filter(|(name, _)| filters.contains(name)));
-        format!("{path}?{}", query.finish())
+        let [since, until] = [self.span.from(), self.span.to].map(|at| at.rfc3339_seconds().to_string());
+        let until = self.span.range.is_none().then_some(("until", until.as_str()));
+        let chosen = self.chosen().filter(|(name, _)| filters.contains(name));
+        address(path, [("since", since.as_str())].into_iter().chain(until).chain(chosen))
     }
 
     fn is_of(&self, service: &Sid) -> bool {
@@ -209,23 +206,22 @@ struct BreakdownRow {
 
 struct GatewayLine {
     reading: GatewayReading,
-    health: Option<GatewayState>,
+    health: GatewayState,
 }
 
 impl GatewayLine {
     /// The words of the badge: a closed circuit says nothing about a refused account.
     fn state(&self) -> &'static str {
-        match self.health.as_ref().map(|health| health.circuit) {
-            Some(Circuit::Closed) if self.problem().is_some() => "not working",
-            Some(Circuit::Closed) => "working",
-            Some(Circuit::Open) => "paused",
-            Some(Circuit::HalfOpen) => "probing",
-            None => "unknown",
+        match self.health.circuit {
+            Circuit::Closed if self.problem().is_some() => "not working",
+            Circuit::Closed => "working",
+            Circuit::Open => "paused",
+            Circuit::HalfOpen => "probing",
         }
     }
 
     fn problem(&self) -> Option<&str> {
-        self.health.as_ref()?.problem.as_deref()
+        self.health.problem.as_deref()
     }
 
     /// The problem, unless the last error has the same text.
@@ -236,7 +232,7 @@ impl GatewayLine {
     }
 
     fn next_try(&self) -> Option<u64> {
-        self.health.as_ref()?.tries_again_in.map(seconds_up)
+        self.health.tries_again_in.map(seconds_up)
     }
 }
 
@@ -281,7 +277,8 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let states = request.running.delivery.states().into_iter();
     let mut health: BTreeMap<GatewayName, GatewayState> = states.map(|state| (state.name, state)).collect();
     let reading = app.reading().unwrap_or_default();
-    let line = |reading: GatewayReading| GatewayLine { health: health.remove(&reading.name), reading };
+    let line =
+        |reading: GatewayReading| Some(GatewayLine { health: health.remove(&reading.name)?, reading });
     let (mut spent, known_only) = (request.running.guard.budgets(None), request.running.guard.known_only());
     spent.retain(|budget| budget.is_spent);
     let currency = request.running.history.currency();
@@ -301,7 +298,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         currency,
         plots: plots(&view.span, &rows, failed),
         tables: breakdowns(&request, &view, &rows),
-        gateways: reading.gateways.into_iter().map(line).collect(),
+        gateways: reading.gateways.into_iter().filter_map(line).collect(),
         backlog: reading.webhook_backlog as u64,
         locked,
         view,

@@ -23,7 +23,7 @@ use crate::http::call::{Call, Transport, masked_user};
 use crate::http::error::{Cause, Error, REFUSED_SECONDS};
 use crate::http::events;
 use crate::http::form::Form;
-use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, redirect};
+use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, address, redirect};
 use crate::http::request;
 use crate::http::response::{self, NotServed, ResponseExt as _};
 use crate::limits::guard::operator::readable;
@@ -274,8 +274,7 @@ pub const SIGN_IN: &str = "/admin/sign-in";
 
 /// The address of the sign-in that leads to this page.
 fn sign_in_for(page: &str) -> String {
-    let to = url::form_urlencoded::Serializer::new(String::new()).append_pair("to", page).finish();
-    format!("{SIGN_IN}?{to}")
+    address(SIGN_IN, [("to", page)])
 }
 
 /// The page of the dashboard that a sign-in leads to; empty for another address, and for one that is no page.

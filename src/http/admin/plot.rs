@@ -92,15 +92,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bar_has_the_height_of_its_count_and_is_never_invisible() {
-        let ends = |values: &[u64]| {
-            let plot = Plot::new("sends", "Messages", [("sent", values.to_vec())]);
-            values.iter().map(|value| plot.end(value)).collect::<Vec<_>>()
-        };
-        assert_eq!(ends(&[0, 4, 1]), [100, 0, 75]);
-        assert_eq!(ends(&[1, 1_000]), [99, 0]);
-    }
-    #[test]
     fn the_table_has_the_buckets_with_counts_and_three_times_are_marked() {
         let times: Vec<_> = (0..3).map(|hour| format!("{hour:02}:00")).collect();
         let series = [("sent", vec![0, 4, 0]), ("verified", vec![0, 2, 0])];

@@ -12,7 +12,7 @@ pub use super::session::{NO_ACTION, Notice};
 pub use super::words::{grouped, money, share, time_left};
 pub use crate::domain::{GatewayName, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 pub use crate::http::error::Error;
-pub use crate::http::pages::redirect;
+pub use crate::http::pages::{address, redirect};
 pub(in crate::http) use crate::http::values;
 pub use crate::registry::Service;
 pub use crate::verification::Refusal;

@@ -38,7 +38,7 @@ pub async fn search(request: AdminRequest) -> PageResult {
         return of_digits(&request, words).await;
     }
     if words.len() >= 8 && words.bytes().all(|byte| byte.is_ascii_graphic()) && !has_number(words) {
-        return Ok(redirect(&address(MESSAGES, "message", words)));
+        return Ok(redirect(&address(MESSAGES, [("message", words)])));
     }
     not_found(&request, "This is no number, no part of one and no id.")
 }
@@ -54,9 +54,9 @@ async fn of_id(request: &AdminRequest, sid: Sid) -> PageResult {
         },
         SidKind::Service => return Ok(redirect(&format!("/admin/services/{sid}"))),
         SidKind::Webhook => return Ok(redirect(&format!("/admin/webhooks/{sid}"))),
-        _ => return Ok(redirect(&address("/admin/audit", "of", &sid.to_string()))),
+        _ => return Ok(redirect(&address("/admin/audit", [("of", &*sid.to_string())]))),
     };
-    Ok(redirect(&address(MESSAGES, "verification", &verification.to_string())))
+    Ok(redirect(&address(MESSAGES, [("verification", &*verification.to_string())])))
 }
 
 /// Leads to the newest delivery of an event, with its payload and its answer.
@@ -109,12 +109,7 @@ async fn of_digits(request: &AdminRequest, words: &str) -> PageResult {
         request.notify(Ok(text));
     }
     let list = if messages.is_empty() && !refused.is_empty() { REFUSALS } else { MESSAGES };
-    Ok(redirect(&address(list, "ending", ending)))
-}
-
-fn address(path: &str, name: &str, value: &str) -> String {
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
-    format!("{path}?{query}")
+    Ok(redirect(&address(list, [("ending", ending)])))
 }
 
 fn not_found(request: &AdminRequest, why: &str) -> PageResult {

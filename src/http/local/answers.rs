@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::attempts::ListedAttempt;
-use crate::domain::{Sid, Timestamp};
+use crate::domain::Timestamp;
 use crate::gateway::ReceiptStatus;
 
 /// One message, with the whole number.
@@ -49,33 +49,4 @@ impl From<&ListedAttempt> for Message {
             attempt: listed.id.to_string(),
         }
     }
-}
-
-/// A key. Only the answer that creates it has the secret.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Key {
-    pub sid: Sid,
-    /// `null`: for all services.
-    pub service_sid: Option<String>,
-    /// `null` also if the service was removed.
-    pub service_name: Option<String>,
-    pub scopes: Vec<String>,
-    pub name: Option<String>,
-    pub created: Timestamp,
-    /// Who created it: `session SK.. (anna)`.
-    pub created_by: Option<String>,
-    /// The minute in which it was used last.
-    pub last_used: Option<Timestamp>,
-    pub revoked: Option<Timestamp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
-    /// Of a creation: whether the compatible routes need a key from now on.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub closes_routes: bool,
-    /// Of a revocation: whether it had been revoked before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub already_revoked: bool,
-    /// Of a revocation: the keys that were created with it and were live until now.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub created_keys: Vec<Sid>,
 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::answers::Key;
 use crate::domain::{ServiceId, Sid, SidKind};
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes};
@@ -14,7 +13,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    pub fn list(&self, service: Option<&str>) -> Result<Vec<Key>, String> {
+    pub fn list(&self, service: Option<&str>) -> Result<Vec<Value>, String> {
         let service = self.service(service)?;
         Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
     }
@@ -25,7 +24,7 @@ impl Keys<'_> {
         service: Option<String>,
         scopes: Vec<String>,
         name: Option<String>,
-    ) -> Result<Key, String> {
+    ) -> Result<Value, String> {
         let service = self.service(service.as_deref())?;
         let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
         let scopes =
@@ -33,18 +32,19 @@ impl Keys<'_> {
         let was_open = !self.registry.compatible_routes_need_key();
         let made = self.registry.create_key(service, scopes, name).await;
         let made = made.map_err(|error| words(&error))?;
-        let view = self.view(&made.key);
-        log(&view, "API key created");
-        let closes_routes = was_open && self.registry.compatible_routes_need_key();
-        if closes_routes {
+        let mut view = self.view(&made.key);
+        self.log(&made.key, "API key created");
+        view["secret"] = made.secret.expose().into();
+        if was_open && self.registry.compatible_routes_need_key() {
             tracing::info!("/api/*, /send-code and /verify-code need a key from now on");
+            view["closes_routes"] = true.into();
         }
-        Ok(Key { secret: Some(made.secret.expose().to_owned()), closes_routes, ..view })
+        Ok(view)
     }
 
     /// From now on the server refuses the key.
     /// With `with_created` it also refuses those that were created with it.
-    pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Key, String> {
+    pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Value, String> {
         let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
         let revoked = self.registry.revoke_key(sid, with_created).await;
         let Revocation { key, already_revoked, created } = revoked.map_err(|error| match error {
@@ -53,14 +53,18 @@ impl Keys<'_> {
             ),
             error => words(&error),
         })?;
-        let view = self.view(&key);
-        if !already_revoked {
-            log(&view, "API key revoked");
+        let mut view = self.view(&key);
+        if already_revoked {
+            view["already_revoked"] = true.into();
         }
-        for other in created.iter().filter(|other| other.revoked.is_some()) {
-            log(&self.view(other), "API key revoked");
+        let now = (!already_revoked).then_some(&key).into_iter();
+        for revoked in now.chain(created.iter().filter(|other| other.revoked.is_some())) {
+            self.log(revoked, "API key revoked");
         }
-        Ok(Key { already_revoked, created_keys: created.iter().map(|other| other.sid).collect(), ..view })
+        if !created.is_empty() {
+            view["created_keys"] = created.iter().map(|other| other.sid.to_string()).collect();
+        }
+        Ok(view)
     }
 
     /// Makes a new auth token for the account. The server refuses the old one from then on.
@@ -75,34 +79,31 @@ impl Keys<'_> {
         text.map(|text| self.registry.find_service(text).map(|service| service.id)).transpose()
     }
 
-    /// A key without its secret.
-    fn view(&self, key: &ApiKey) -> Key {
-        let (service_sid, service_name) = match key.service.map(|id| (id, self.registry.service_by_id(id))) {
-            None => (None, None),
-            Some((_, Some(service))) => (Some(service.sid.to_string()), Some(self.registry.title(&service))),
-            Some((id, None)) => (Some(format!("(removed service {})", id.get())), None),
-        };
-        Key {
-            sid: key.sid,
-            service_sid,
-            service_name,
-            scopes: key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
-            name: key.name.clone(),
-            created: key.created,
-            created_by: key.creator.as_ref().map(ToString::to_string),
-            last_used: key.last_used,
-            revoked: key.revoked,
-            secret: None,
-            closes_routes: false,
-            already_revoked: false,
-            created_keys: Vec::new(),
-        }
+    /// A key without its secret. A removed service has no name.
+    fn view(&self, key: &ApiKey) -> Value {
+        let service = key.service.map(|id| (id, self.registry.service_by_id(id)));
+        let service_sid = service.as_ref().map(|(id, service)| match service {
+            Some(service) => service.sid.to_string(),
+            None => format!("(removed service {})", id.get()),
+        });
+        json!({
+            "sid": key.sid,
+            "service_sid": service_sid,
+            "service_name": service.and_then(|(_, service)| Some(self.registry.title(&*service?))),
+            "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+            "name": key.name,
+            "created": key.created,
+            "created_by": key.creator.as_ref().map(ToString::to_string),
+            "last_used": key.last_used,
+            "revoked": key.revoked,
+        })
     }
-}
 
-fn log(key: &Key, event: &str) {
-    let service = key.service_name.as_ref().or(key.service_sid.as_ref()).map_or("all", String::as_str);
-    tracing::info!(key = %key.sid, name = key.name, service, scopes = key.scopes.join(","), "{event}");
+    fn log(&self, key: &ApiKey, event: &str) {
+        let service = key.service.map_or_else(|| "all".to_owned(), |id| self.registry.title_of(id));
+        let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
+        tracing::info!(key = %key.sid, name = key.name, service, scopes, "{event}");
+    }
 }
 
 fn words(error: &RegistryError) -> String {

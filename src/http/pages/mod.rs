@@ -120,6 +120,12 @@ pub fn of_cookie<T: DeserializeOwned>(call: &Call, name: &str) -> Option<T> {
     postcard::from_bytes(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
 }
 
+/// A path with a query.
+pub fn address<'a>(path: &str, query: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    format!("{path}?{query}")
+}
+
 /// Leads to another page of this server.
 pub fn redirect(address: &str) -> Response {
     // Our own addresses are ASCII.

@@ -61,9 +61,7 @@ pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
     LogLevel, LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
-pub use sources::{
-    Effective, LISTEN_FLAG, NOT_THE_KEY, Overrides, OwnGateway, Program, Sources, is_server_key,
-};
+pub use sources::{Effective, LISTEN_FLAG, NOT_THE_KEY, OwnGateway, Sources, is_server_key};
 pub use traces::TraceSettings;
 pub use values::{ListenAddress, template_sid};
 

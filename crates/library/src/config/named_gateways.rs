@@ -65,7 +65,12 @@ fn read_gateway(
     let mut values = BTreeMap::new();
     for (setting, about) in &recipe.settings {
         let variable = format!("{prefix}{}", setting.to_ascii_uppercase());
-        let value = given_setting((&path, setting), members.remove(setting), (&variable, about.secret), c);
+        let in_file = members.remove(setting);
+        let words = "works, but credentials are better kept in the environment or .env, as";
+        let warning = format!("{path}.{setting}: {words} {variable}");
+        c.warn_if(in_file.is_some() && about.secret, warning);
+        let given = c.value(&variable).and_then(text_of).or_else(|| text_of(in_file.as_ref()?));
+        let value = given.filter(|value| !value.is_empty());
         if !variables.insert(variable.clone()) && c.is_given(&variable) {
             let problem =
                 format!("another gateway has the variable {variable} too; give one of them another name");
@@ -114,19 +119,6 @@ fn read_gateway(
     let origin = c.origin(&path);
     c.row(&path, Value::Object(shown), &origin);
     Some(settings)
-}
-
-/// The value of a setting of a recipe: that of its variable, else the one in the file.
-fn given_setting(
-    (path, setting): (&str, &str),
-    in_file: Option<Value>,
-    (variable, is_secret): (&str, bool),
-    c: &mut Config,
-) -> Option<String> {
-    let words = "works, but credentials are better kept in the environment or .env, as";
-    c.warn_if(in_file.is_some() && is_secret, format!("{path}.{setting}: {words} {variable}"));
-    let in_environment = c.value(variable).and_then(text_of);
-    in_environment.or_else(|| text_of(&in_file?)).filter(|value| !value.is_empty())
 }
 
 /// The members of a recipe that are none of its request.

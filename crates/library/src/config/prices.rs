@@ -164,50 +164,25 @@ mod tests {
 
     #[test]
     fn a_price_is_a_decimal_number_with_at_most_six_decimals() {
-        for (text, price) in [
-            ("0.0079", 7_900),
-            ("1", 1_000_000),
-            ("0", 0),
-            ("12.5", 12_500_000),
-            ("0.000001", 1),
-            (" 0.1 ", 100_000),
-        ] {
-            assert_eq!(micros(text), Some(price), "{text}");
-        }
+        assert_eq!(["12.5", "0.000001", " 0.1 "].map(micros), [12_500_000, 1, 100_000].map(Some));
         for text in ["", ".5", "1.", "-1", "1e3", "0.0000001", "1234567", "1,5", "+1", "0.1.2"] {
             assert_eq!(micros(text), None, "{text}");
         }
     }
 
     #[test]
-    fn a_country_without_a_price_has_that_of_all_others_or_the_highest() {
-        let given = json!({ "de": { "sms": 0.08 }, "*": { "sms": "0.05", "call": 1 } });
+    fn a_price_is_that_of_the_gateway_the_country_all_others_or_the_highest() {
+        let given =
+            json!({ "DE": { "sms": "0.08", "sms:acme": "0.05" }, "*": { "sms": "0.04", "call": "1" } });
         let prices = Prices::deserialize(&given).expect("prices");
-        let germany = Region::parse("DE");
-        assert_eq!(prices.of(germany, Channel::Sms), 80_000);
-        assert_eq!(prices.of(germany, Channel::Call), 1_000_000);
-        assert_eq!(prices.of(Region::parse("FR"), Channel::Sms), 50_000);
-        assert_eq!(prices.of(None, Channel::Sms), 50_000);
-        assert_eq!(prices.of(germany, Channel::WhatsApp), 1_000_000, "the highest of the table");
-        let shown = serde_json::to_value(&prices).expect("JSON");
-        assert_eq!(shown, json!({ "DE": { "sms": "0.08" }, "*": { "sms": "0.05", "call": "1" } }));
-        assert_eq!(Prices::deserialize(&shown).expect("prices"), prices);
-    }
-
-    #[test]
-    fn a_gateway_may_have_prices_of_its_own() {
-        let given = json!({ "DE": { "sms": "0.08", "sms:acme": "0.05" }, "*": { "sms:Sinch": "0.04" } });
-        let prices = Prices::deserialize(&given).expect("prices");
+        let of = |country, channel| prices.of(Region::parse(country), channel);
+        assert_eq!([of("DE", Channel::Sms), of("FR", Channel::Sms)], [80_000, 40_000]);
+        assert_eq!([of("DE", Channel::Call), of("DE", Channel::WhatsApp)], [1_000_000; 2], "the highest");
         let price =
             |name, country| prices.of_gateway(GatewayName::of(name), Region::parse(country), Channel::Sms);
-        assert_eq!(
-            [price("acme", "DE"), price("Sinch", "DE"), price("Mada", "DE")],
-            [50_000, 40_000, 80_000]
-        );
-        assert_eq!(price("acme", "FR"), 80_000, "the highest");
-        assert_eq!(prices.of(Region::parse("DE"), Channel::Sms), 80_000);
+        assert_eq!([price("acme", "DE"), price("Mada", "DE"), price("acme", "FR")], [50_000, 80_000, 40_000]);
         let dear = Prices::deserialize(&json!({ "*": { "sms": "0.01", "sms:acme": 1 } })).expect("prices");
-        assert_eq!(dear.of(None, Channel::Sms), 1_000_000, "a budget counts the highest");
+        assert_eq!(dear.of(None, Channel::Sms), 1_000_000, "a budget counts the dearest gateway");
         assert_eq!(serde_json::to_value(&prices).expect("JSON"), given);
     }
 

@@ -23,19 +23,18 @@ pub struct Sources {
     /// Where `config.json`, `.env` and relative paths begin. Empty means that of the process.
     pub working_dir: PathBuf,
     pub environment: BTreeMap<String, String>,
-    pub overrides: Overrides,
-    /// The number of threads that can run at once. The number of shards depends on it.
-    pub parallelism: usize,
-}
-
-/// The settings and gateways of a program that embeds the library.
-#[derive(Clone, Default)]
-pub struct Program {
-    /// Keys of config.json and variables. They win over all other sources.
-    pub values: Map<String, Value>,
+    /// Settings from the command line as they were typed: keys of config.json, and [`LISTEN_FLAG`].
+    pub flags: BTreeMap<&'static str, String>,
+    /// An unknown key or variable is an error.
+    pub strict: bool,
+    /// Keys and variables of a program that embeds the library. They win over all other sources.
+    pub program: Map<String, Value>,
     /// No file and no variable is read: neither config.json nor `.env`, and no file that a variable names.
     pub alone: bool,
+    /// The gateways of that program.
     pub gateways: Vec<OwnGateway>,
+    /// The number of threads that can run at once. The number of shards depends on it.
+    pub parallelism: usize,
 }
 
 /// A gateway that the program brings.
@@ -43,16 +42,6 @@ pub struct Program {
 pub struct OwnGateway {
     pub name: GatewayName,
     pub channels: Vec<Channel>,
-}
-
-/// What wins over files and variables.
-#[derive(Clone, Default)]
-pub struct Overrides {
-    /// Settings from the command line as they were typed: keys of config.json, and [`LISTEN_FLAG`].
-    pub flags: BTreeMap<&'static str, String>,
-    /// An unknown key or variable is an error.
-    pub strict: bool,
-    pub program: Program,
 }
 
 /// One setting in force, for `--print-config`.
@@ -158,10 +147,9 @@ pub struct Config {
 impl Config {
     /// Merges all sources, from the lowest to the highest.
     pub fn of(sources: &Sources, known: BTreeMap<String, String>, credentials: bool) -> Self {
-        let Overrides { flags, strict, program } = &sources.overrides;
-        let own_gateways = program.gateways.clone();
-        let mut c = Self { known, own_gateways, credentials, strict: *strict, ..Self::default() };
-        if !program.alone {
+        let (own_gateways, strict) = (sources.gateways.clone(), sources.strict);
+        let mut c = Self { known, own_gateways, credentials, strict, ..Self::default() };
+        if !sources.alone {
             c.add_file(sources);
             let of_file = c.found.clone();
             c.add_environment(sources);
@@ -169,8 +157,8 @@ impl Config {
                 c.found = of_file;
             }
         }
-        c.add_keys(PROGRAM, program.values.clone());
-        for (key, value) in flags {
+        c.add_keys(PROGRAM, sources.program.clone());
+        for (key, value) in &sources.flags {
             let origin = format!("the command line, --{}", key.trim_start_matches('-'));
             c.put(key, value.as_str().into(), origin);
         }

@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::handle::Engine;
 use super::{Otp, StartError};
 use crate::clock::{Clock, EngineClock, SystemClock};
-use crate::config::{self, Overrides, OwnGateway, Program, Sources};
+use crate::config::{self, OwnGateway, Sources};
 use crate::delivery::Routed;
 use crate::domain::Channel;
 use crate::gateway::Gateway;
@@ -65,7 +65,7 @@ impl OtpBuilder {
     /// Sets a key of `config.json`, or a variable such as `TWILIO_AUTH_TOKEN`, in place of any earlier value. Numbers,
     /// lists and objects may be JSON values, and every value may be a text as in the file.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.sources.overrides.program.values.insert(key.into(), value.into());
+        self.sources.program.insert(key.into(), value.into());
         self
     }
 
@@ -76,7 +76,7 @@ impl OtpBuilder {
     /// Without `otp-sms-provider` your gateways alone are tried, in the order in which you add them.
     pub fn gateway(mut self, gateway: Arc<dyn Gateway>) -> Self {
         let own = OwnGateway { name: gateway.name(), channels: gateway.channels().to_vec() };
-        self.sources.overrides.program.gateways.push(own);
+        self.sources.gateways.push(own);
         self.gateways.push(gateway);
         self
     }
@@ -145,9 +145,7 @@ impl Otp {
     /// Begins to describe an engine whose state is kept in the directory `data_dir`. It is created if need be,
     /// and one engine at a time can use it.
     pub fn builder(data_dir: impl Into<PathBuf>) -> OtpBuilder {
-        let program = Program { alone: true, ..Program::default() };
-        let overrides = Overrides { program, ..Overrides::default() };
-        let sources = Sources { overrides, parallelism: process::parallelism(), ..Sources::default() };
+        let sources = Sources { alone: true, parallelism: process::parallelism(), ..Sources::default() };
         let builder = OtpBuilder::of(sources).set("otp-timeout", "5m");
         match data_dir.into().into_os_string().into_string() {
             Ok(path) => builder.set("data-dir", path),

@@ -8,45 +8,31 @@ use super::*;
 fn a_line_is_read_as_the_replaced_services_read_it() {
     for (line, value) in [
         ("A=1", "1"),
-        ("A=", ""),
         ("  A  =  5  ", "5"),
-        ("export A=x", "x"),
         ("export\tA=x", "x"),
         ("A: x", "x"),
-        ("A=two  words", "two  words"),
         ("A=+1 415 555 2671", "+1 415 555 2671"),
-        ("A={code}", "{code}"),
-        ("A=a=b==", "a=b=="),
         ("A='two words'", "two words"),
         ("A=\"two words\"", "two words"),
         ("A=`two words`", "two words"),
-        ("A=''", ""),
-        ("A= 'x' ", "x"),
         ("A=' x '", " x "),
         // A quote counts only as the first character.
         ("A=Joe's", "Joe's"),
-        ("A=5\" wide", "5\" wide"),
         ("A=x'y' z", "x'y' z"),
         ("A='Joe's'", "Joe's"),
         ("A='say \"x\"'", "say \"x\""),
-        ("A=\"Joe's\"", "Joe's"),
         ("A=`Joe's \"x\"`", "Joe's \"x\""),
         // A dollar sign is one everywhere.
         ("A=Ca$h", "Ca$h"),
-        ("A=\"$5 off\"", "$5 off"),
-        ("A=\"p@ss$x\"", "p@ss$x"),
-        ("A='$HOME'", "$HOME"),
         ("A=${HOME}$$", "${HOME}$$"),
         ("A=\"Ca\\$h\"", "Ca$h"),
         // Backslashes mean something in double quotes only.
         (r#"A="a\nb""#, "a\nb"),
-        (r#"A="a\r\nb""#, "a\r\nb"),
         (r#"A="a\"b""#, "a\"b"),
         (r#"A="a\\nb""#, r"a\nb"),
         (r#"A="C:\\""#, r"C:\"),
         (r#"A="a\tb\d""#, r"a\tb\d"),
         (r"A='a\nb'", r"a\nb"),
-        (r"A=`a\nb`", r"a\nb"),
         (r"A=a\nb", r"a\nb"),
     ] {
         assert_eq!(read_line(line.trim()), Some(("A", value.to_owned())), "{line}");
@@ -61,16 +47,9 @@ fn a_comment_begins_a_line_or_follows_white_space_or_a_closing_quote() {
         let read = parsed(line);
         assert!(read.variables.is_empty() && read.warnings.is_empty(), "{line}");
     }
-    for (line, value) in [
-        ("A=x # y", "x"),
-        ("A=x\t#y", "x"),
-        ("A= # y", ""),
-        ("A=x#y", "x#y"),
-        ("A=#x", "#x"),
-        ("A=x#y #z", "x#y"),
-        ("A='x # y' # z", "x # y"),
-        ("A=\"x\"# z", "x"),
-    ] {
+    for (line, value) in
+        [("A=x # y", "x"), ("A= # y", ""), ("A=x#y", "x#y"), ("A='x # y' # z", "x # y"), ("A=\"x\"# z", "x")]
+    {
         assert_eq!(read_line(line.trim()), Some(("A", value.to_owned())), "{line}");
     }
 }
@@ -88,16 +67,12 @@ fn an_open_quote_swallows_nothing() {
 fn what_does_not_assign_a_variable_of_ours_is_an_error_with_its_line() {
     for line in [
         "PORT=\"hunter2",
-        "HOST='hunter2",
         "TWILIO_AUTH_TOKEN=`hunter2",
-        "ONCEWARD_NEW='",
         r#"ONCEWARD_NEW="hunter2\""#,
         "ONCEWARD_NEW='hunter2' y",
         "TWILIO_AUTH_TOKEN hunter2",
-        "export PORT",
         "ONCEWARD_BRAND",
         "set TWILIO_AUTH_TOKEN=hunter2",
-        "HOST",
     ] {
         let read = parsed(&format!("A=1\n{line}\n"));
         assert_eq!(read.variables.len(), 1, "{line}");
@@ -115,12 +90,6 @@ proptest! {
     fn no_text_makes_it_panic_or_lose_the_last_line(text in "(?s).{0,80}") {
         let read = parsed(&format!("{text}\nPORT=1"));
         prop_assert_eq!(read.variables.get("PORT").map(String::as_str), Some("1"));
-    }
-
-    #[test]
-    fn a_value_in_the_right_quotes_comes_back_as_it_is(value in "[^\n\r']{0,40}") {
-        let read = parsed(&format!("A='{value}' # '{value}"));
-        prop_assert_eq!(read.variables.get("A"), Some(&value));
     }
 
     #[test]

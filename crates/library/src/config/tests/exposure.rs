@@ -53,8 +53,7 @@ fn simulating(world: World) -> World {
 }
 
 fn listening_on(address: &str) -> World {
-    World::empty()
-        .flags(Overrides { flags: [(LISTEN_FLAG, address.to_owned())].into(), ..Overrides::default() })
+    World::empty().flag(LISTEN_FLAG, address)
 }
 
 fn address(host: &str, port: u16) -> ListenAddress {

@@ -25,8 +25,7 @@ fn every_source_beats_those_below_it_and_a_value_says_where_it_came_from() {
     shows(&world, "warn", ".env, ONCEWARD_LOG_LEVEL");
     world = world.variable("ONCEWARD_LOG_LEVEL", "debug");
     shows(&world, "debug", "the environment, ONCEWARD_LOG_LEVEL");
-    world =
-        world.flags(Overrides { flags: [("log-level", "trace".to_owned())].into(), ..Overrides::default() });
+    world = world.flag("log-level", "trace");
     shows(&world, "trace", "the command line, --log-level");
 }
 

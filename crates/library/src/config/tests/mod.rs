@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, Loaded, Overrides, Settings, Sources, load};
+use super::{ConfigErrors, Loaded, Settings, Sources, load};
 use crate::gateway::TwilioSettings;
 
 /// An account id in Twilio's form.
@@ -88,8 +88,8 @@ impl World {
         self
     }
 
-    fn flags(mut self, overrides: Overrides) -> Self {
-        self.sources.overrides = overrides;
+    fn flag(mut self, name: &'static str, value: &str) -> Self {
+        self.sources.flags.insert(name, value.to_owned());
         self
     }
 

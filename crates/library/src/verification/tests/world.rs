@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::clock::{EngineClock, ManualClock};
-use crate::config::{self, GuardSettings, Overrides, Program, Settings, Sources};
+use crate::config::{self, GuardSettings, Settings, Sources};
 use crate::delivery::tests::provider::FakeProvider;
 use crate::delivery::{Carried, Routed};
 use crate::domain::{
@@ -202,9 +202,7 @@ pub fn asking_once(to: PhoneNumber, key: &str) -> BeginRequest {
 
 /// The defaults, with one shard and a circuit that does not open.
 fn settings() -> Box<Settings> {
-    let program = Program { alone: true, ..Program::default() };
-    let overrides = Overrides { program, ..Overrides::default() };
-    let sources = Sources { overrides, parallelism: 1, ..Sources::default() };
+    let sources = Sources { alone: true, parallelism: 1, ..Sources::default() };
     let mut settings = Box::new(config::load(&sources).expect("settings").settings);
     (settings.shards, settings.delivery.breaker.failures) = (1, 100);
     settings
