@@ -25,9 +25,6 @@ use crate::shard::{Capacity, Id, LimitedTable, Record, Shards, Transaction};
 /// The most windows of rate limits and budgets, and the most idempotency keys.
 pub const MOST_RECORDS: usize = 1_000_000;
 
-/// Bytes of an idempotency key.
-pub const LONGEST_KEY: usize = 255;
-
 /// How long a send is remembered after the end of its verification. A program that repeats it later has long shown an
 /// error, and its next message gets another key.
 pub const KEPT_BEYOND: Duration = Duration::from_secs(10 * 60);

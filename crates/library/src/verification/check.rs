@@ -120,7 +120,7 @@ fn decided(
         | CheckOutcome::GatewayFailed => next.verification().or(decision.before),
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
     };
-    let (log, checked) = recorded(decision, looked_at, about);
+    let recorded = recorded(decision, looked_at, about);
     let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
     if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
@@ -128,19 +128,14 @@ fn decided(
         decision.emit(id, |events| events.checked(verification, outcome, is_spent));
     }
     decision.emit_lockout(next);
-    let policy = decision.rules.policy;
-    let summary = about.map(|v| VerificationSummary::of(&v, &policy));
-    let channel = summary.as_ref().map(|summary| summary.details.channel);
+    let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.count(Fact::Check { recipient: decision.key, channel, outcome });
-    if let Some(VerificationDetails { channel, spent, .. }) = summary.map(|summary| summary.details) {
-        let end = match outcome {
-            CheckOutcome::Approved => Some(CodeEnd::Used),
-            CheckOutcome::LockedNow { .. } => Some(CodeEnd::LockedOut),
-            _ => spent.then_some(CodeEnd::LockedOut),
-        };
-        goes_on(decision, channel, checked, end, log.as_ref());
-    }
-    Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) }
+    let end = match outcome {
+        CheckOutcome::Approved => Some(CodeEnd::Used),
+        CheckOutcome::LockedNow { .. } => Some(CodeEnd::LockedOut),
+        _ => None,
+    };
+    reply(decision, outcome, about, recorded, end)
 }
 
 /// Records a check in the log of its verification. Returns that log, or the one of the verification that the reply is about.
@@ -180,33 +175,37 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.remember((id, channel), decision.now.plus(ANSWER_KEPT_FOR), Some(answer), decision.view);
 }
 
-/// Counts the steps of a verification by a check or an approval without one, records a verified number, and tells the
-/// gateway how the code ended.
-fn goes_on(
+/// Counts the steps of the verification that the reply is about, records a verified number, tells the gateway how the code
+/// ended, and replies.
+fn reply<O>(
     decision: &mut Decision<'_, '_>,
-    channel: Channel,
-    Checked { last, is_first, taken }: Checked,
+    outcome: O,
+    about: Option<Verification>,
+    (log, Checked { last, is_first, taken }): (Option<AttemptLog>, Checked),
     end: Option<CodeEnd>,
-    log: Option<&AttemptLog>,
-) {
-    let (recipient, is_approved) = (decision.key, end == Some(CodeEnd::Used));
-    let took = last.map(|(.., at)| decision.now.since(at));
-    let (channel, gateway) = last.map_or((channel, None), |(channel, gateway, _)| (channel, Some(gateway)));
-    for (is_made, step) in [(is_first, VerificationStep::Tried), (is_approved, VerificationStep::Approved)] {
-        if is_made {
+) -> Reply<O> {
+    let summary = about.map(|v| VerificationSummary::of(&v, &decision.rules.policy));
+    if let Some(VerificationDetails { channel, spent, .. }) = summary.map(|summary| summary.details) {
+        let (recipient, is_approved) = (decision.key, end == Some(CodeEnd::Used));
+        let took = last.map(|(.., at)| decision.now.since(at));
+        let (channel, gateway) =
+            last.map_or((channel, None), |(channel, gateway, _)| (channel, Some(gateway)));
+        let steps = [(is_first, VerificationStep::Tried), (is_approved, VerificationStep::Approved)];
+        for (_, step) in steps.into_iter().filter(|(is_made, _)| *is_made) {
             decision.count(Fact::Verification { recipient, channel, gateway, step, took });
         }
-    }
-    if let Some(guard) = decision.deps.guard.as_ref().filter(|_| is_approved) {
-        // A number is verified by a carried code as by another.
-        let key = NumberKey { is_carried: false, ..recipient };
-        if let Some(news) = guard.record_verified(key, taken, decision.view) {
-            decision.tell_guard(news);
+        if let Some(guard) = decision.deps.guard.as_ref().filter(|_| is_approved) {
+            // A number is verified by a carried code as by another.
+            let key = NumberKey { is_carried: false, ..recipient };
+            if let Some(news) = guard.record_verified(key, taken, decision.view) {
+                decision.tell_guard(news);
+            }
+        }
+        if let Some(end) = end.or(spent.then_some(CodeEnd::LockedOut)) {
+            decision.tell(end, log.as_ref());
         }
     }
-    if let Some(end) = end {
-        decision.tell(end, log);
-    }
+    Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) }
 }
 
 /// Ends a verification, or clears the counts of a number. An erasure also erases what other records say of the number.
@@ -220,7 +219,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     };
     decision.put(next);
     let approved = ended.filter(|_| *ending == Ending::Approved);
-    let (log, checked) = recorded(decision, approved.map(|v| (v.salt, VerifyStatus::Success)), ended);
+    let recorded = recorded(decision, approved.map(|v| (v.salt, VerifyStatus::Success)), ended);
     // An event would name the erased number again.
     if let Some(verification) = ended.as_ref().filter(|_| *ending != Ending::Erased) {
         let id = verification.salt.id();
@@ -250,15 +249,11 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     if let Some(entry) = audited.as_ref().filter(|_| has_effect) {
         entry.record(decision.view);
     }
-    let policy = decision.rules.policy;
-    let summary = ended.map(|v| VerificationSummary::of(&v, &policy));
-    if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {
-        let end = if *ending == Ending::Approved { CodeEnd::Used } else { CodeEnd::Canceled };
-        goes_on(decision, channel, checked, Some(end), log.as_ref());
-        if *ending == Ending::Canceled {
-            let (recipient, step) = (decision.key, VerificationStep::Canceled);
-            decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
-        }
+    if let Some(verification) = ended.filter(|_| *ending == Ending::Canceled) {
+        let (recipient, channel) = (decision.key, verification.details(&decision.rules.policy).channel);
+        let step = VerificationStep::Canceled;
+        decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
-    Ok(Next::Ended(Reply { attempts: log, ..Reply::new(has_effect, decision.now, summary) }))
+    let end = if *ending == Ending::Approved { CodeEnd::Used } else { CodeEnd::Canceled };
+    Ok(Next::Ended(reply(decision, has_effect, ended, recorded, Some(end))))
 }

@@ -414,7 +414,18 @@ pub fn with_gateways(
             }
             Task::AskGateway(asking) => {
                 tokio::spawn(async move {
-                    let result = ask(&delivery, &shards, &asking).await;
+                    let Asking { check, permit, .. } = &asking;
+                    // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
+                    let left = permit.until.since(shards.clock().now());
+                    let result = if !shards.owns_records() {
+                        // Another node may own the records.
+                        Err(Refusal::StoreUnavailable)
+                    } else if left.is_zero() {
+                        Ok(CheckResult::NotAsked)
+                    } else {
+                        let asked = timeout(left, delivery.check(check, permit.held)).await;
+                        Ok(asked.unwrap_or(CheckResult::Unknown))
+                    };
                     shards.submit(NumberCommand::new(Request::SettleCheck(asking, result), deps));
                 });
             }
@@ -428,23 +439,6 @@ pub fn with_gateways(
             }
         }
     }
-}
-
-async fn ask(
-    delivery: &Delivery,
-    shards: &Shards,
-    Asking { check, permit, .. }: &Asking,
-) -> Result<CheckResult, Refusal> {
-    // Another node may own the records.
-    if !shards.owns_records() {
-        return Err(Refusal::StoreUnavailable);
-    }
-    // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
-    let left = permit.until.since(shards.clock().now());
-    if left.is_zero() {
-        return Ok(CheckResult::NotAsked);
-    }
-    Ok(timeout(left, delivery.check(check, permit.held)).await.unwrap_or(CheckResult::Unknown))
 }
 
 /// Tells a delivery run whether its code is still live.

@@ -123,11 +123,8 @@ pub enum SendOutcome {
         /// Whether no gateway accepted the message yet: it is tried again in the background.
         postponed: bool,
     },
-    /// The number is locked out.
-    Locked {
-        /// End of the lockout.
-        until: Timestamp,
-    },
+    /// The number is locked out until then.
+    Locked { until: Timestamp },
     /// A rule of the verification forbids the message now.
     Limited(SendLimit),
     /// The pumping guard refuses the message.
@@ -297,25 +294,16 @@ pub enum Refused {
     FeatureOff(&'static str),
     /// No gateway sends to this number on this channel. 60223.
     ChannelOff,
-    /// No check is left. 60202.
-    NoChecksLeft {
-        /// Earliest next check.
-        until: Timestamp,
-    },
-    /// No message is left. 60203.
-    NoSendsLeft {
-        /// Until one may be sent.
-        until: Timestamp,
-    },
+    /// No check is left until then. 60202.
+    NoChecksLeft { until: Timestamp },
+    /// No message is left until then. 60203.
+    NoSendsLeft { until: Timestamp },
     /// A rate limit is reached. 20429.
     TooMany { until: Timestamp },
     /// The next message to this number must wait. 20429.
     TooSoon { until: Timestamp },
-    /// A budget of the operator has nothing left. 20429.
-    BudgetSpent {
-        /// The end of its hour or day.
-        until: Timestamp,
-    },
+    /// A budget of the operator has nothing left until the end of its hour or day. 20429.
+    BudgetSpent { until: Timestamp },
     /// The number is a landline, and was to get a text message; the words say what a mobile number of its country has.
     /// 60205.
     Landline(Option<&'static str>),
@@ -325,11 +313,9 @@ pub enum Refused {
     Concurrent,
     /// The provider blocks this range of numbers. 60410.
     Blocked,
-    /// The pumping guard refuses the message. 60410.
-    ByGuard {
-        /// Whether only an allowance is empty that a request with `RiskCheck=disable` does not need.
-        is_for_an_allowance: bool,
-    },
+    /// The pumping guard refuses the message, perhaps only because an allowance is empty that a request with
+    /// `RiskCheck=disable` does not need. 60410.
+    ByGuard { is_for_an_allowance: bool },
     /// The country is not allowed. 60605.
     Country,
     /// The idempotency key was used with another request. 20422.
@@ -340,11 +326,8 @@ pub enum Refused {
     Replaced,
     /// The provider refused or did not answer. 20502.
     GatewayFailed,
-    /// The circuit of every gateway for the number is open. 20502.
-    OutOfService {
-        /// When the next message may probe one of them.
-        until: Timestamp,
-    },
+    /// The circuit of every gateway for the number is open; then the next message may probe one of them. 20502.
+    OutOfService { until: Timestamp },
     /// The server refused the request.
     Unavailable(Refusal),
 }

@@ -457,12 +457,10 @@ impl Verifier {
 
     /// Ends the lockout and clears the counts, and voids the number's code.
     pub async fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<(), Refused> {
-        match self.lockout(service, number).await {
-            // The guard may refuse its messages all the same.
-            Err(Refused::NotFound) if self.guard.can_unlock(service, number) => {}
-            found => {
-                found?;
-            }
+        let found = self.lockout(service, number).await;
+        // The guard may refuse its messages all the same.
+        if found != Err(Refused::NotFound) || !self.guard.can_unlock(service, number) {
+            found?;
         }
         self.clear(service, number, by).await?;
         Ok(())

@@ -92,22 +92,6 @@ async fn a_prefix_gets_ten_messages_also_across_a_crash() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn crashes_charge_a_message_once() {
-    let mut world = paid(GuardSettings::default()).await;
-    for messages in 1..=3 {
-        sends(&world, TJ + messages).await.expect("sent");
-        for seconds in 0..3 {
-            // In later seconds the guard writes its rows.
-            world.advance(Duration::from_secs(seconds));
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            world = world.crashes().await;
-            let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
-            assert_eq!(prefix.allowances[0].messages, Some(10 - messages));
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn budgets_are_exact_across_crashes_also_of_verified_numbers() {
     let settings = GuardSettings { messages_per_hour: Some(6), ..GuardSettings::default() };
     let mut world = paid(settings).await;
@@ -170,19 +154,6 @@ async fn with_every_budget_a_send_waits_for_the_disk_twice() {
     let before = world.store.commits();
     sends(&world, DE).await.expect("sent");
     assert_eq!(world.store.commits() - before, 2);
-}
-
-#[tokio::test]
-async fn verified_numbers_pay_for_further_ones_also_across_a_crash() {
-    let mut world = paid(GuardSettings::default()).await;
-    for user in 0..80 {
-        if user == 40 {
-            world.guard.flush().await;
-            sends(&world, US).await.expect("the changes are written with the next commit");
-            world = world.crashes().await;
-        }
-        verified(&world, TJ + 10_001 * user).await;
-    }
 }
 
 #[tokio::test]

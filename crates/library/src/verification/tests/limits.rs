@@ -1,7 +1,6 @@
 //! Rate limits: the requests that count, and those that are given back.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -32,22 +31,6 @@ async fn a_send_that_reached_no_recipient_is_given_back() {
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::Invalid(_))));
     world.begins(from_device(number(3), "a")).await.expect("it was not counted so far");
     assert!(matches!(world.begins(from_device(number(4), "a")).await, Err(Refused::TooMany { .. })));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_count_outlives_crashes() {
-    for seconds in 0..3 {
-        let mut world = limited(json!({})).await;
-        world.begins(from_device(number(1), "a")).await.expect("sent");
-        for last in 2..4 {
-            world.advance(Duration::from_secs(seconds));
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
-            world = world.crashes().await;
-            let refused = world.begins(from_device(number(last), "a")).await;
-            assert!(matches!(refused, Err(Refused::TooMany { .. })), "{refused:?}");
-        }
-        world.begins(from_device(number(5), "b")).await.expect("another device");
-    }
 }
 
 #[tokio::test]

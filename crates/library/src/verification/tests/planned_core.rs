@@ -101,29 +101,3 @@ fn the_planned_sends_of_an_erased_number_give_back_what_they_took() {
     assert!(salts.iter().all(|salt| !world.has_plan(number(1), *salt)));
     assert_eq!(world.not_sent(), 2);
 }
-
-#[test]
-fn a_planned_send_ends_for_its_scheduler_even_if_the_store_fails() {
-    for end in [
-        SendResult::NoLongerUsable,
-        SendResult::NumberRefused,
-        SendResult::Failed { may_have_been_sent: None },
-        accepted(),
-    ] {
-        for store_fails in [false, true] {
-            let mut world = World::new();
-            world.has_code(number(1));
-            let salt = world.live_salt(number(1)).expect("a live code");
-            let followed = world.resumes(number(1), salt);
-            world.commits();
-            let dispatch = world.dispatched();
-            world.settles(dispatch, end.clone());
-            if store_fails {
-                world.fails_to_commit();
-            } else {
-                world.commits();
-            }
-            assert!(followed.has_ended(), "{end:?}");
-        }
-    }
-}

@@ -205,12 +205,6 @@ impl World {
         self.core.committed(&Err(StoreError::Unavailable("the disk is full".into())), self.now);
     }
 
-    /// The outcome of the commit is unknown.
-    pub fn fails_to_commit(&mut self) {
-        self.takes_commit();
-        self.core.committed(&Err(StoreError::Unknown("the disk is gone".into())), self.now);
-    }
-
     /// The only message that left the shard.
     pub fn dispatched(&mut self) -> Sending {
         let sending = self.messages.try_recv().expect("a message");
