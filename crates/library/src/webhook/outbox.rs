@@ -15,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::{sleep, timeout};
 
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt, slot_of};
-use super::request::{AttemptError, Post, Posted, Transport, post};
+use super::request::{AttemptError, Posted, Transport, post};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{Sealer, SlotHash};
 use crate::observe::metrics::WebhookEnd;
@@ -320,10 +320,7 @@ impl Outbox {
         let Some(delivery) = due.into_iter().find(|delivery| delivery.webhook == webhook) else {
             return Some(());
         };
-        let posted = match self.request(&delivery, at) {
-            Ok(post) => self.post(&delivery, post).await,
-            Err(reason) => Posted::not_answered(reason),
-        };
+        let posted = self.post(&delivery, at).await;
         let (id, result) = (delivery.event.id, posted.clone());
         let conclude = move |_: &Self, view: &mut Transaction<'_>| {
             let mut record = view.get::<EventRecord>(key.id)?;
@@ -343,28 +340,28 @@ impl Outbox {
         Some(())
     }
 
-    /// The request, or why the receiver is not asked.
-    fn request(&self, delivery: &Delivery, now: Timestamp) -> Result<Post, (AttemptError, &'static str)> {
-        let service = self.registry.service_by_id(delivery.event.service);
-        let webhook = service.as_ref().and_then(|service| service.webhook(&delivery.webhook).ok());
-        let webhook = webhook.ok_or((AttemptError::Removed, "the webhook was removed"))?;
+    /// Posts an event, or says why the receiver is not asked.
+    async fn post(&self, delivery: &Delivery, now: Timestamp) -> Posted {
+        let not_asked = |error, words: &str| Posted::not_answered((error, words));
+        let event = &delivery.event;
+        let service = self.registry.service_by_id(event.service);
+        let found = service.as_ref().and_then(|service| service.webhook(&delivery.webhook).ok());
+        let Some(webhook) = found else {
+            return not_asked(AttemptError::Removed, "the webhook was removed");
+        };
         if webhook.status == WebhookStatus::Disabled {
-            return Err((AttemptError::Disabled, "the webhook is disabled"));
+            return not_asked(AttemptError::Disabled, "the webhook is disabled");
         }
         if delivery.is_too_old(now) {
-            return Err((AttemptError::TooOld, "its turn did not come in time"));
+            return not_asked(AttemptError::TooOld, "its turn did not come in time");
         }
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
-        let wall = self.shards.clock().wall();
-        Ok(post(webhook, delivery.event.id.to_string(), wall, delivery.event.body.clone()))
-    }
-
-    async fn post(&self, Delivery { event, .. }: &Delivery, post: Post) -> Posted {
+        let post = post(webhook, event.id.to_string(), self.shards.clock().wall(), event.body.clone());
         let span = self.tracer.as_ref().and_then(|tracer| tracer.delivery(event.id.0));
         // In a task of its own: after a panic the verification would be busy until a restart.
         let posted = tokio::spawn((self.transport)(post)).await;
-        let defect = (AttemptError::Broken, "a defect of this server, which its log has");
-        let posted = posted.unwrap_or_else(|_panic| Posted::not_answered(defect));
+        let defect = "a defect of this server, which its log has";
+        let posted = posted.unwrap_or_else(|_panic| not_asked(AttemptError::Broken, defect));
         if let Some(mut span) = span {
             span.text("onceward.event", event.kind.as_str());
             posted.answer.into_iter().for_each(|status| span.number("http.response.status_code", status));
