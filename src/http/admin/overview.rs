@@ -277,8 +277,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let states = request.running.delivery.states().into_iter();
     let mut health: BTreeMap<GatewayName, GatewayState> = states.map(|state| (state.name, state)).collect();
     let reading = app.reading().unwrap_or_default();
-    let line =
-        |reading: GatewayReading| Some(GatewayLine { health: health.remove(&reading.name)?, reading });
+    let line = |reading: GatewayReading| Some(GatewayLine { health: health.remove(&reading.name)?, reading });
     let (mut spent, known_only) = (request.running.guard.budgets(None), request.running.guard.known_only());
     spent.retain(|budget| budget.is_spent);
     let currency = request.running.history.currency();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -342,7 +343,19 @@ fn the_operator_is_told_of_each_limit_once_in_its_window() {
 #[test]
 fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() {
     let mut world = World { now: Timestamp::from_millis(1_700_000_000_500), ..World::new() };
-    let key = Key::new(Some(ServiceId::new(7)), Dimension::Limit(1));
+    let service = ServiceId::new(7);
+    let counted = Arc::new(AtomicUsize::new(0));
+    let held = Arc::clone(&counted);
+    let count = move |of, is_added| {
+        assert_eq!(of, service);
+        if is_added {
+            held.fetch_add(1, Relaxed)
+        } else {
+            held.fetch_sub(1, Relaxed)
+        };
+    };
+    world.guard = Guard::new(MOST_BUCKETS, 1, Arc::new(count));
+    let key = Key::new(Some(service), Dimension::Limit(1));
     let of = |seconds| Charge { key, amount: 1, most: 1, length: Duration::from_secs(seconds) };
     world.charge(&of(60)).expect("room");
     let end = world.now.plus(MINUTE);
@@ -350,11 +363,13 @@ fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() 
     assert_eq!(world.charge(&of(60)).expect_err("full").until, Some(end));
     assert!(world.clone().charge(&of(30)).is_ok());
     world.guard.rows.sweep(2, world.now);
-    assert_eq!(world.guard.rows.held(), 1);
+    assert_eq!((world.guard.rows.held(), counted.load(Relaxed)), (1, 1));
     world.pass(Duration::from_millis(1));
     world.guard.rows.sweep(2, world.now);
-    assert_eq!(world.guard.rows.held(), 0);
-    assert!(world.charge(&of(60)).is_ok());
+    assert_eq!((world.guard.rows.held(), counted.load(Relaxed)), (0, 0));
+    let ticket = world.charge(&of(60)).expect("a new window");
+    world.guard.give_back(scope(&world.rules, world.now), number(TJ), &ticket);
+    assert_eq!((world.guard.rows.held(), counted.load(Relaxed)), (0, 0));
 }
 
 #[test]
