@@ -1,14 +1,13 @@
-//! What the settings ask for: gateways, services and credentials.
+//! The gateways that the settings ask for.
 
 use std::sync::Arc;
 
-use super::{AccountFile, StartError};
+use super::StartError;
 use crate::clock::Clock;
-use crate::config::{GatewaySettings, RegistrySettings};
+use crate::config::GatewaySettings;
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::gateway::{Gateway, Simulator, TwilioSender};
-use crate::registry::{Registry, RegistryDeps};
 
 /// Every gateway, and the simulator once more for its inbox page.
 pub struct Gateways {
@@ -36,39 +35,12 @@ pub fn build_gateways(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Res
     Ok(Gateways { routed, simulator })
 }
 
-/// Refuses the first start of a server that [`open_registry`] would refuse after files were made.
-pub(super) fn check_first_start(
-    settings: &RegistrySettings,
-    account: &AccountFile,
-) -> Result<(), StartError> {
-    match &settings.unless_keys {
-        Some(errors) => Err(StartError::Exposed(errors.clone())),
-        None => account.read().map(drop).map_err(StartError::from),
-    }
-}
-
 /// Twilio's id of the messaging service that text messages come from, if they do.
 pub(super) fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
     match &gateways.twilio_messages()?.sender {
         TwilioSender::MessagingService(sid) => Sid::parse(SidKind::MessagingService, sid),
         TwilioSender::Number(_) => None,
     }
-}
-
-/// Opens the registry. With the file of its account it is a server's, which gets an account at its first start, and
-/// does not start on an address that other machines reach without a key.
-pub(super) async fn open_registry(
-    deps: RegistryDeps,
-    account: Option<&AccountFile>,
-) -> Result<Registry, StartError> {
-    let unless_keys = deps.settings.unless_keys.clone();
-    let registry = Registry::open(deps).await?;
-    let Some(account) = account else { return Ok(registry) };
-    if let Some(errors) = unless_keys.filter(|_| registry.live_keys() == 0) {
-        return Err(StartError::Exposed(errors));
-    }
-    account.load_or_create(&registry).await?;
-    Ok(registry)
 }
 
 /// Gateways that a messaging configuration can name: each once, and those that send texts.

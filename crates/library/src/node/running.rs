@@ -80,8 +80,10 @@ impl Running {
         let (server_key, store) = if let Some(opened) = records {
             opened
         } else {
+            // A first start that would be refused below makes no files.
             if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
-                configured::check_first_start(&services, account)?;
+                services.unless_keys.clone().map_or(Ok(()), |errors| Err(StartError::Exposed(errors)))?;
+                account.read()?;
             }
             open_store(storage, Arc::clone(&clock)).await?
         };
@@ -94,15 +96,23 @@ impl Running {
         let numbers = record::capacities(&shards, bounds.numbers);
         let guards =
             services.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect();
-        let deps = RegistryDeps {
+        let unless_keys = services.unless_keys.clone();
+        let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
             settings: services,
             default: ServiceSettings::of_policy(settings.brand, &policy),
             templates: templates.clone(),
             gateways: configured::names_of(&gateways),
             twilio_messaging_service: configured::messaging_service(&settings.gateways),
-        };
-        let registry = configured::open_registry(deps, account_file).await?;
+        })
+        .await?;
+        // A server does not start on an address that other machines reach without a key.
+        if let Some(account) = account_file {
+            if let Some(errors) = unless_keys.filter(|_| registry.live_keys() == 0) {
+                return Err(StartError::Exposed(errors));
+            }
+            account.load_or_create(&registry).await?;
+        }
         registry.provide_names(shards.metrics().service_names());
         let transport = network_transport(settings.private_webhooks, ATTEMPT_TIME);
         let (of, bounds_of_outbox) = (registry.clone(), OutboxBounds::default());
