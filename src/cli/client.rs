@@ -75,12 +75,8 @@ impl Client {
         self.ask(Method::POST, path, fields)
     }
 
-    pub fn delete<T: DeserializeOwned>(&self, path: &str, fields: &Fields<'_>) -> Result<T, ClientError> {
-        self.ask(Method::DELETE, path, fields)
-    }
-
     /// The answer from JSON; one without a body is read as null.
-    fn ask<T: DeserializeOwned>(
+    pub fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,

@@ -14,7 +14,6 @@ use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, built_in_gateways};
 use crate::domain::PhoneNumber;
 use crate::gateway::Recipe;
-use crate::http::answers::Message;
 use crate::server::EXIT_FAILED;
 
 #[derive(Debug, clap::Args)]
@@ -112,13 +111,14 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     let tried: Value = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields)?;
     let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
     let through = |gateway: &str| {
-        let found: Vec<Message> = client.get("/local/Messages", &query)?;
-        let is_own = |message: &Message| message.attempt.starts_with(text(&tried, "attempts"));
-        Ok::<_, CommandError>(found.into_iter().find(|message| message.gateway == gateway && is_own(message)))
+        let found: Vec<Value> = client.get("/local/Messages", &query)?;
+        let is_own = |message: &Value| text(message, "attempt").starts_with(text(&tried, "attempts"));
+        let is_it = |message: &Value| message["gateway"] == gateway && is_own(message);
+        Ok::<_, CommandError>(found.into_iter().find(is_it))
     };
     let mut shown = through(name)?;
     let first = after.as_deref().map(through).transpose()?.flatten();
-    let is_sent = shown.as_ref().is_some_and(|message| message.send_status == "sent");
+    let is_sent = shown.as_ref().is_some_and(|message| message["send_status"] == "sent");
     let stopwatch = Stopwatch::start();
     while is_sent
         && !matches!(receipt(shown.as_ref()), Some("delivered" | "read" | "failed"))
@@ -128,16 +128,16 @@ fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
         shown = through(name)?;
     }
     let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
-    let words = |shown: &Option<Message>| row(args, shown.as_ref(), first.as_ref(), cx);
+    let words = |shown: &Option<Value>| row(args, shown.as_ref(), first.as_ref(), cx);
     let err = tried["error"].as_str().map_or_else(String::new, |error| format!("{error}\n"));
     Ok(CommandOutput { code, err, ..one(&shown, cx.json, words) })
 }
 
 /// A row for the table of tried gateways.
-fn row(args: &TryArgs, message: Option<&Message>, first: Option<&Message>, cx: &Context) -> String {
-    let sent = |message: &Message| match message.error_code {
-        Some(code) => format!("{} ({code})", message.send_status),
-        None => message.send_status.clone(),
+fn row(args: &TryArgs, message: Option<&Value>, first: Option<&Value>, cx: &Context) -> String {
+    let sent = |message: &Value| match &message["error_code"] {
+        Value::Null => text(message, "send_status").to_owned(),
+        code => format!("{} ({code})", text(message, "send_status")),
     };
     let cells = [
         provider(&args.name, cx),
@@ -148,7 +148,7 @@ fn row(args: &TryArgs, message: Option<&Message>, first: Option<&Message>, cx: &
         receipt(message).unwrap_or("none").to_owned(),
         first.map_or_else(
             || "not tried".to_owned(),
-            |first| format!("{}: {}", provider(&first.gateway, cx), sent(first)),
+            |first| format!("{}: {}", provider(text(first, "gateway"), cx), sent(first)),
         ),
     ];
     format!("| {} |\n", cells.join(" | "))
@@ -161,8 +161,8 @@ fn provider(gateway: &str, cx: &Context) -> String {
     recipe.and_then(|row| row.value["recipe"].as_str()).unwrap_or(gateway).to_owned()
 }
 
-fn receipt(message: Option<&Message>) -> Option<&str> {
-    message.and_then(|message| message.receipt_status.as_deref())
+fn receipt(message: Option<&Value>) -> Option<&str> {
+    message?["receipt_status"].as_str()
 }
 
 fn confirmed(question: &str) -> bool {

@@ -1,7 +1,7 @@
 //! `onceward guard`: questions to the guard of the server, and its manual entries.
 
 use clap::{Args, Subcommand};
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use super::answer::{CommandOutput, cell, list, one, table};
@@ -153,7 +153,7 @@ fn set(
 fn remove(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let (client, subject, service) = begin(of, cx)?;
     let path = format!("/v2/Guard/Entries/{}", segment(&subject));
-    let removed = match client.delete::<()>(&path, &[("ServiceSid", service)]) {
+    let removed = match client.ask::<()>(Method::DELETE, &path, &[("ServiceSid", service)]) {
         Err(error) if error.is(StatusCode::NOT_FOUND) => false,
         removed => removed.map(|()| true)?,
     };

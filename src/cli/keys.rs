@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use clap::{Arg, ArgAction, Subcommand};
+use reqwest::Method;
 use serde_json::Value;
 
 use super::answer::{CommandOutput, cell, list, one, text};
@@ -95,7 +96,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
         KeysCommand::Revoke { sid, with_created } => {
             let (path, fields) =
                 (format!("/local/Keys/{}", segment(&sid)), [("WithCreated", Some(with_created.to_string()))]);
-            let ask = |client: &Client| client.delete(&path, &fields);
+            let ask = |client: &Client| client.ask(Method::DELETE, &path, &fields);
             let key = answer(settings, false, ask, async |keys| keys.revoke(&sid, with_created).await)?;
             one(&key, cx.json, |key| revoked(key, with_created))
         }

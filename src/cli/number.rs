@@ -1,10 +1,11 @@
 //! `onceward status`, `onceward unlock` and `onceward erase`: the state of one number, the end of its lockout, and its
 //! erasure.
 
+use reqwest::Method;
 use serde_json::Value;
 
 use super::answer::{CommandOutput, cell, counted, one, table, text};
-use super::client::{Client, ClientError, Fields, segment};
+use super::client::segment;
 use super::context::Context;
 use super::error::CommandError;
 
@@ -21,18 +22,14 @@ pub struct NumberArgs {
 
 impl NumberArgs {
     /// Asks about the number, at a path below its own.
-    fn ask(
-        self,
-        cx: &Context,
-        ask: impl FnOnce(&Client, &str, &Fields<'_>) -> Result<Value, ClientError>,
-    ) -> Result<Value, CommandError> {
-        let path = format!("/local/Numbers/{}", segment(&cx.e164(&self.number, "")?));
-        Ok(ask(&cx.client()?, &path, &[("Service", self.service)])?)
+    fn ask(self, cx: &Context, method: Method, below: &str) -> Result<Value, CommandError> {
+        let path = format!("/local/Numbers/{}{below}", segment(&cx.e164(&self.number, "")?));
+        Ok(cx.client()?.ask(method, &path, &[("Service", self.service)])?)
     }
 }
 
 pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let unlocked = args.ask(cx, |client, path, fields| client.delete(&format!("{path}/Lockout"), fields))?;
+    let unlocked = args.ask(cx, Method::DELETE, "/Lockout")?;
     Ok(one(&unlocked, cx.json, |unlocked: &Value| {
         let [number, service, was] = ["number", "service", "was"].map(|field| text(unlocked, field));
         match was {
@@ -52,7 +49,7 @@ pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandEr
 }
 
 pub fn status(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    Ok(one(&args.ask(cx, Client::get)?, cx.json, described))
+    Ok(one(&args.ask(cx, Method::GET, "")?, cx.json, described))
 }
 
 const COLUMNS: &str = "time type gateway send_status verify_status receipt_status error_code message_id";
@@ -111,7 +108,7 @@ fn begun(verification: &Value) -> String {
 }
 
 pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let erased = args.ask(cx, Client::delete)?;
+    let erased = args.ask(cx, Method::DELETE, "")?;
     Ok(one(&erased, cx.json, |answer: &Value| {
         let (number, until) = (text(answer, "number"), answer["locked_until"].as_str());
         let done = match (answer["erased"] == true, until) {

@@ -1,12 +1,13 @@
 //! `onceward tracker`: what became of messages.
 
+use serde_json::Value;
+
 use super::answer::{CommandOutput, list};
 use super::args::{at_least_one, parse_time};
 use super::context::Context;
 use super::error::CommandError;
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::Timestamp;
-use crate::http::answers::Message;
 
 #[derive(Debug, clap::Args)]
 pub struct TrackerArgs {
@@ -56,6 +57,6 @@ pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandErro
         ("Until", moment(until)),
         ("Limit", Some(limit.to_string())),
     ];
-    let messages: Vec<Message> = cx.client()?.get("/local/Messages", &fields)?;
+    let messages: Vec<Value> = cx.client()?.get("/local/Messages", &fields)?;
     Ok(list(&messages, cx.json, "no sends found", COLUMNS))
 }

@@ -48,7 +48,7 @@ pub mod streams {
 }
 
 pub use app::{App, ClusterNode, FrontEnd, LISTS, ServedRoutes};
-pub use local::{Keys, answers};
+pub use local::Keys;
 pub use onceward_cluster::Owner;
 pub use response::ALIVE;
 pub use routes::openapi_json;

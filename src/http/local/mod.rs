@@ -1,7 +1,6 @@
 //! Routes that exist only at the control socket, beside all others: they are for the administrator of this machine, and the
 //! command line uses them.
 
-pub mod answers;
 mod keys;
 
 use super::api::access::{Caller, Segments};
@@ -12,9 +11,10 @@ use super::error::Error;
 use super::form::Form;
 use super::service::around;
 use super::values;
-use crate::delivery::attempts::AttemptQuery;
+use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
 use crate::delivery::{Carried, Trial};
 use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, ServiceId};
+use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::{masked, refusal_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::registry::{RegistryError, Service};
@@ -28,7 +28,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use self::answers::Message;
 pub use keys::Keys;
 
 /// `GET /local/Server`: which server this is.
@@ -39,7 +38,29 @@ async fn server() -> Json<Value> {
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     let found = caller.running.verifying.attempts.list(&query(&caller, &form)?).await?;
-    Ok(Json(found.records.iter().map(Message::from).collect::<Vec<_>>()))
+    Ok(Json(found.records.iter().map(message).collect::<Vec<_>>()))
+}
+
+/// One message, with the whole number. `attempt` says which one of which verification, as in callback addresses.
+fn message(listed: &ListedAttempt) -> Value {
+    let attempt = &listed.attempt;
+    json!({
+        "time": attempt.at,
+        "type": attempt.channel.as_str(),
+        "to": listed.number.e164(),
+        "gateway": attempt.gateway.as_str(),
+        "priority": attempt.priority,
+        "send_status": attempt.status.as_str(),
+        "verify_status": listed.verify_status.as_str(),
+        "verified_at": listed.verified_at(),
+        "retry_count": attempt.retries,
+        "max_retries_reached": attempt.max_retries_reached,
+        "receipt_status": attempt.receipt.map(ReceiptStatus::as_str),
+        "message_id": attempt.message_id,
+        "error_code": attempt.error_code,
+        "parts": listed.parts,
+        "attempt": listed.id.to_string(),
+    })
 }
 
 fn query(caller: &Caller, form: &Form) -> Result<AttemptQuery, Error> {
@@ -72,8 +93,7 @@ async fn try_gateway(
     };
     let gateways = names.map(known).collect::<Result<_, _>>()?;
     let trial = Trial { gateways, answer: Arc::default() };
-    let to = form.field::<Option<String>>("To")?.unwrap_or_default();
-    let to = PhoneNumber::parse(&to, None).map_err(|error| Error::invalid(error.to_string()))?;
+    let to = number(&form.field::<Option<String>>("To")?.unwrap_or_default())?;
     let channel = form.field::<Option<values::Channel>>("Channel")?.map(|channel| channel.0);
     // A code that was sent before would count as a repetition.
     let code = Code::from_value(caller.running.verifying.now().as_millis() % 1_000_000, CodeLength::SIX);
@@ -118,7 +138,7 @@ async fn status(
             "number": number.e164(), "service_sid": service_sid, "service_name": service_name,
             "verification": verification, "locked_until": lockout.until,
             "wrong_codes_in_a_row": lockout.wrong_codes, "refusals": refusals,
-            "messages": messages.iter().map(Message::from).collect::<Vec<_>>(),
+            "messages": messages.iter().map(message).collect::<Vec<_>>(),
         }),
     }))
 }
