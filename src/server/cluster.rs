@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
 use crate::domain::ServerKey;
-use crate::engine::key_fingerprint;
 use crate::http::tls::{self, TlsError};
 use crate::node::{KeyError, server_key};
 
@@ -137,7 +136,6 @@ fn options(
         etcd,
         tls,
         name,
-        key_fingerprint: key_fingerprint(&key),
         key,
         clock: Arc::clone(clock) as _,
         uptime: Arc::new(SystemClock::start()),

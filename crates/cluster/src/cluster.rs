@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use onceward_core::clock::Clock;
 use onceward_core::domain::ServerKey;
+use onceward_core::engine::key_fingerprint;
 use onceward_store::Slot;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::Error;
-use crate::etcd::{Client, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
+use crate::etcd::{Client, DEADLINE, EtcdTls, LEASE_NOT_FOUND, delete, found, get, put, version_is};
 use crate::lease::{self, Lease};
 use crate::messages::{KeyValue, TxnRequest};
 use crate::sealed::{record_range, system_key};
@@ -31,8 +32,6 @@ pub struct ClusterOptions {
     pub name: String,
     /// The nodes share it.
     pub key: ServerKey,
-    /// Identifies the key without revealing it.
-    pub key_fingerprint: [u8; 16],
     /// The time of decisions.
     pub clock: Arc<dyn Clock>,
     /// Counts time since the machine booted, suspension included. It never jumps.
@@ -88,17 +87,17 @@ impl Cluster {
     /// [`Error`].
     pub async fn join(options: ClusterOptions) -> Result<Self, Error> {
         let client = Client::new(&options.etcd, options.tls.as_ref())?;
-        let key = system_key("server-key");
+        let (key, fingerprint) = (system_key("server-key"), key_fingerprint(&options.key));
         let txn = TxnRequest {
             compare: vec![version_is(key.clone(), 0)],
-            success: vec![put(key.clone(), options.key_fingerprint.to_vec(), 0)],
+            success: vec![put(key.clone(), fingerprint.to_vec(), 0)],
             failure: vec![get(key)],
         };
-        let response = client.txn(txn).await.inspect_err(|error| {
+        let response = client.txn(txn, DEADLINE).await.inspect_err(|error| {
             options.owner.send_replace(Owner::after(error));
         })?;
         // Nothing is found if the key is written now.
-        if found(response).any(|found| found.value[..] != options.key_fingerprint) {
+        if found(response).any(|found| found.value[..] != fingerprint) {
             let why = "the records in etcd were written with another server key; give every node the same file \
                        (\"key-file\")";
             return Err(Error::Settings(why.to_owned()));
@@ -214,7 +213,7 @@ impl Cluster {
             ],
             failure: vec![get(owner_key())],
         };
-        let response = self.client.txn(txn).await?;
+        let response = self.client.txn(txn, DEADLINE).await?;
         // A repeated claim finds its own key.
         if !response.succeeded && !found(response).any(|holder| holder.lease == lease.id) {
             return Ok(None);

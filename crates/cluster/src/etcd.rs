@@ -136,18 +136,8 @@ impl Client {
         answered.unwrap_or_else(|_| Err(unknown()))
     }
 
-    /// Carries out operations as one transaction, possibly several times.
-    pub async fn apply(&self, success: Vec<Operation>) -> Result<TxnResponse, Error> {
-        self.txn(TxnRequest { success, ..TxnRequest::default() }).await
-    }
-
     /// Carries out a transaction, possibly several times: its comparisons must hold only once.
-    pub async fn txn(&self, txn: TxnRequest) -> Result<TxnResponse, Error> {
-        self.txn_within(txn, DEADLINE).await
-    }
-
-    /// The same for this long at most.
-    pub async fn txn_within(&self, txn: TxnRequest, longest: Duration) -> Result<TxnResponse, Error> {
+    pub async fn txn(&self, txn: TxnRequest, longest: Duration) -> Result<TxnResponse, Error> {
         self.call(TXN, txn, longest).await
     }
 
@@ -158,27 +148,24 @@ impl Client {
         Ok(kvs.pop())
     }
 
-    /// The first keys from `key` to `end`, and the key at which the next page begins, if there is one.
-    pub async fn page(&self, key: Vec<u8>, end: Vec<u8>) -> Result<(Vec<KeyValue>, Option<Vec<u8>>), Error> {
-        let request = Keys { key, range_end: end, limit: PAGE };
-        let RangeResponse { kvs, more, .. } = self.call(RANGE, request, DEADLINE).await?;
-        let last = kvs.last().filter(|_| more);
-        // A zero byte behind a key makes the next possible key.
-        let next = last.map(|last| [&last.key[..], &[0]].concat());
-        Ok((kvs, next))
+    /// The records of a slot, read in pages. etcd counts all keys from the beginning of a page to the end of its range: with
+    /// one range for all slots, the time would grow with the square of the records.
+    pub async fn slot(&self, slot: Slot) -> Result<Vec<KeyValue>, Error> {
+        let (mut key, range_end) = record_range(slot, slot);
+        let mut records: Vec<KeyValue> = Vec::new();
+        loop {
+            let request = Keys { key, range_end: range_end.clone(), limit: PAGE };
+            let RangeResponse { kvs, more, .. } = self.call(RANGE, request, DEADLINE).await?;
+            records.extend(kvs);
+            let Some(last) = records.last().filter(|_| more) else { return Ok(records) };
+            // A zero byte behind a key makes the next possible key.
+            key = [&last.key[..], &[0]].concat();
+        }
     }
 
-    /// The records of a slot. etcd counts all keys from the beginning of a page to the end of its range: with one range
-    /// for all slots, the time would grow with the square of the records.
-    pub async fn slot(&self, slot: Slot) -> Result<Vec<KeyValue>, Error> {
-        let (first, end) = record_range(slot, slot);
-        let (mut records, mut next) = (Vec::new(), Some(first));
-        while let Some(from) = next {
-            let page;
-            (page, next) = self.page(from, end.clone()).await?;
-            records.extend(page);
-        }
-        Ok(records)
+    /// Carries out operations as one transaction, possibly several times.
+    pub async fn apply(&self, success: Vec<Operation>) -> Result<TxnResponse, Error> {
+        self.txn(TxnRequest { success, ..TxnRequest::default() }, DEADLINE).await
     }
 
     /// A new lease.

@@ -36,9 +36,8 @@ pub struct Lease {
 impl Lease {
     /// A lease that was requested at `sent`.
     pub fn new(id: i64, uptime: Arc<dyn Clock>, sent: Timestamp) -> Self {
-        let lease = Self { id, uptime, valid_until: AtomicU64::new(0), ended: watch::Sender::new(false) };
-        lease.acknowledged(sent);
-        lease
+        let valid_until = AtomicU64::new(sent.plus(VALID_FOR).as_millis());
+        Self { id, uptime, valid_until, ended: watch::Sender::new(false) }
     }
 
     /// etcd has prolonged the lease, as it was asked at `sent`.

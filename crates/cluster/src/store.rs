@@ -125,7 +125,7 @@ fn unavailable(error: &impl ToString) -> StoreError {
 impl Store for EtcdStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let lease = &self.term.lease;
-        if writes.is_empty() {
+        if writes.is_empty() || lease.has_ended() {
             return done(if lease.has_ended() { Err(StoreError::Closed) } else { Ok(()) });
         }
         // The deadline counts from here: time in the queue is time of the caller.
@@ -231,13 +231,11 @@ impl Writer {
     async fn commit(&mut self, writes: &[Write], deadline: Timestamp) -> Result<(), StoreError> {
         let Term { client, sealing, lease, .. } = &*self.term;
         let left = deadline.since(lease.now());
-        if lease.has_ended() || left.is_zero() {
-            let why = if lease.has_ended() {
-                "this node has lost its lease"
-            } else {
-                "etcd did not answer in time"
-            };
-            return Err(unavailable(&why));
+        if lease.has_ended() {
+            return Err(unavailable(&"this node has lost its lease"));
+        }
+        if left.is_zero() {
+            return Err(unavailable(&"etcd did not answer in time"));
         }
         // A key may occur once in a transaction.
         let last: BTreeMap<Key, &Write> = writes.iter().map(|write| (write.key, write)).collect();
@@ -260,7 +258,7 @@ impl Writer {
         let without_lease = || StoreError::Unknown("this node has lost its lease".to_owned());
         let answer = tokio::select! {
             biased;
-            answer = client.txn_within(transaction(lease.id, self.version, operations), left) => answer,
+            answer = client.txn(transaction(lease.id, self.version, operations), left) => answer,
             // The clients get their answer before the node starts again.
             () = lease.wait_until_ended() => return Err(without_lease()),
         };

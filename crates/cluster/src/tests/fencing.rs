@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::etcd_process::Etcd;
 use super::node::{START, commit, join, key, options, put, remove, restore};
-use crate::etcd::PAGE;
+use crate::etcd::{DEADLINE, PAGE};
 use crate::store::{sequence_key, transaction};
 use crate::{Cluster, Error};
 
@@ -115,10 +115,10 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
         transaction(lease, version, vec![value])
     };
     let first = version().await;
-    assert!(client.txn(batch(first, "code live")).await.unwrap().succeeded);
-    assert!(client.txn(batch(first + 1, "code used")).await.unwrap().succeeded);
+    assert!(client.txn(batch(first, "code live"), DEADLINE).await.unwrap().succeeded);
+    assert!(client.txn(batch(first + 1, "code used"), DEADLINE).await.unwrap().succeeded);
     for _ in 0..3 {
-        assert!(!client.txn(batch(first, "code live")).await.unwrap().succeeded);
+        assert!(!client.txn(batch(first, "code live"), DEADLINE).await.unwrap().succeeded);
     }
     let kept = client.read(name).await.unwrap().unwrap();
     assert_eq!(kept.value, Bytes::from("code used"));

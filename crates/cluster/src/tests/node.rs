@@ -63,7 +63,6 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
         tls: None,
         name: node.to_owned(),
         key: ServerKey::from_bytes([key; 32]),
-        key_fingerprint: [key; 16],
         clock: Arc::new(ManualClock::starting_at(now)),
         uptime: Arc::new(Uptime),
         owner: watch::Sender::default(),
