@@ -19,6 +19,7 @@ use rustix::io::Errno;
 use sled::Db;
 use tokio::sync::mpsc::Receiver;
 
+use super::directory::Directory;
 use super::disk::{Disk, Operation, create_private};
 use super::replay::{self, Covered, segment_path};
 use super::snapshot::{self, Manifest, SYNC_BYTES};
@@ -208,7 +209,8 @@ fn close(database: &mut Option<Db>) -> Result<(), StoreError> {
 
 /// Removes what attempts left, the snapshots before the one that covers the segment `newest`, and then the segments that it
 /// covers, the oldest first.
-pub(super) fn discard(disk: &Disk, snapshots: &Path, journal: &Path, newest: u64) -> Result<(), StoreError> {
+pub(super) fn discard(disk: &Disk, directory: &Directory, newest: u64) -> Result<(), StoreError> {
+    let Directory { snapshot: snapshots, journal, .. } = directory;
     snapshot::remove_leftovers(disk, snapshots)?;
     let older = snapshot::sealed(snapshots)?.into_iter().filter(|number| *number < newest);
     for number in older {

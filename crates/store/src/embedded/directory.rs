@@ -11,7 +11,7 @@ use base16ct::lower::encode_string;
 use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
 
-use super::disk::{Disk, create_durably, create_private, names};
+use super::disk::{Disk, create_private, names};
 use super::replay::{self, Covered, segment_path};
 use super::snapshot::{self, Manifest};
 use crate::StoreError;
@@ -87,16 +87,8 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Creates the directory if it is missing, readable by its owner only.
-    pub(super) fn at(root: &Path) -> Result<Self, StoreError> {
-        let directory = Self::existing(root);
-        let root = &directory.root;
-        create_durably(root).map_err(StoreError::io("create the data directory", root))?;
-        Ok(directory)
-    }
-
     /// The paths within a directory that may or may not be there. Touches nothing.
-    pub(super) fn existing(root: &Path) -> Self {
+    pub(super) fn at(root: &Path) -> Self {
         // The reader of a message does not know where the process was started.
         let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let [journal, snapshot, format] = ["journal", "snapshot", "FORMAT"].map(|name| root.join(name));
@@ -201,7 +193,7 @@ fn format_text(program: &str, key: &str) -> String {
 /// # Errors
 /// [`StoreError::NotEmpty`], and those of reading.
 pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
-    let directory = Directory::existing(dir).root;
+    let directory = Directory::at(dir).root;
     let is_empty = names(&directory)?.iter().all(|name| NOT_DATA.contains(&name.as_str()));
     if is_empty { Ok(()) } else { Err(StoreError::NotEmpty { directory }) }
 }
@@ -211,5 +203,5 @@ pub fn check_importable(dir: &Path) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] if `dir` is not a data directory.
 pub fn key_fingerprint_in(dir: &Path) -> Result<String, StoreError> {
-    Directory::existing(dir).read_format()
+    Directory::at(dir).read_format()
 }

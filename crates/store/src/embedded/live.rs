@@ -35,7 +35,7 @@ impl LiveRecords {
     /// # Errors
     /// Why a start would be refused.
     pub fn read(dir: &Path) -> Result<Option<(String, Self)>, StoreError> {
-        let directory = Directory::existing(dir);
+        let directory = Directory::at(dir);
         let Some(key) = directory.key()? else { return Ok(None) };
         Ok(Some((key, Self::newest(&directory)?)))
     }

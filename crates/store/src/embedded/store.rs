@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
 use super::directory::{Directory, OpenOptions, check_importable};
-use super::disk::{Disk, Operation};
+use super::disk::{Disk, Operation, create_durably};
 use super::frame::{FRAME_HEAD, MAX_FRAME_BYTES};
 use super::health::{Health, Part};
 use super::journal::Journal;
@@ -51,7 +51,9 @@ impl EmbeddedStore {
 
     /// The same with a disk that tests can make fail.
     pub(super) fn open_on(options: &OpenOptions, disk: Disk) -> Result<Self, StoreError> {
-        let directory = Directory::at(&options.dir)?;
+        let directory = Directory::at(&options.dir);
+        let root = &directory.root;
+        create_durably(root).map_err(StoreError::io("create the data directory", root))?;
         let lock = directory.lock()?;
         if options.importing {
             check_importable(&options.dir)?;

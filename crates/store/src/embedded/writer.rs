@@ -299,9 +299,10 @@ impl Writer {
         }
         let now = self.options.clock.now();
         let is_old = now.since(self.snapshot.time) >= CHECKPOINT_EVERY;
-        let is_wanted = self.grown >= self.checkpoint_threshold() || is_old && self.grown > 0;
+        let is_wanted = self.grown >= self.checkpoint_threshold() || is_old;
         let is_due = self.repeat_at.map_or(is_wanted, |repeat_at| now >= repeat_at) && !self.asked.is_last;
-        let may_begin = self.asked.owner.is_some() && self.shared.health.failure().is_none();
+        let may_begin =
+            self.asked.owner.is_some() && self.grown > 0 && self.shared.health.failure().is_none();
         let replies = take(&mut self.asked.checkpoints);
         if may_begin && (is_due || !replies.is_empty()) {
             self.begin_checkpoint(replies);
@@ -311,7 +312,7 @@ impl Writer {
     }
 
     /// Begins a checkpoint of everything that was written so far. Every older batch has been answered; therefore the
-    /// owners hold it when they get their streams. Without a new record, only removes what the last one replaces.
+    /// owner holds it when it gets its stream.
     fn begin_checkpoint(&mut self, replies: Vec<Reply>) {
         self.checkpoints += 1;
         let progress = Arc::new(Progress::new(self.options.clock.clone()));
@@ -325,51 +326,43 @@ impl Writer {
     }
 
     fn start_checkpoint(&mut self, progress: &Arc<Progress>) -> Result<JoinHandle<()>, StoreError> {
+        let Some(owner) = &self.asked.owner else { return Err(StoreError::Closed) };
         let (stream, records) = RecordStream::new();
-        let (shared, disk, directory) =
-            (self.shared.clone(), self.journal.disk.clone(), self.directory.clone());
-        let mut attempt = None;
-        if self.grown > 0 {
-            attempt = Some(Attempt {
-                covered: self.journal.begin_segment()?,
-                disk: disk.clone(),
-                directory: directory.snapshot.clone(),
-                number: self.checkpoints,
-                time: self.journal.last_time,
-                records,
-                progress: progress.clone(),
-                database_bytes: self.options.database_bytes,
-                pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
-            });
-        }
-        let (makes_snapshot, mut covered) = (attempt.is_some(), self.snapshot.covered.segment);
+        let (shared, directory) = (self.shared.clone(), self.directory.clone());
+        let attempt = Attempt {
+            covered: self.journal.begin_segment()?,
+            disk: self.journal.disk.clone(),
+            directory: directory.snapshot.clone(),
+            number: self.checkpoints,
+            time: self.journal.last_time,
+            records,
+            progress: progress.clone(),
+            database_bytes: self.options.database_bytes,
+            pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
+        };
         let run = move || {
-            let make = || {
-                if let Some(attempt) = attempt {
-                    let snapshot = attempt.make()?;
-                    covered = snapshot.covered.segment;
-                    // Also if the removal fails.
-                    shared.ask(move |writer| writer.sealed(snapshot));
-                }
-                discard(&disk, &directory.snapshot, &directory.journal, covered)
-            };
-            let result = make();
+            let disk = attempt.disk.clone();
+            let made = attempt.make();
+            let discard = |made: &Manifest| discard(&disk, &directory, made.covered.segment);
+            let result = made.as_ref().map_err(Clone::clone).and_then(discard);
             shared.ask(move |writer| {
-                if let Some(running) = writer.running.take() {
-                    writer.checkpoint_ended(running.replies, &result);
+                let Some(running) = writer.running.take() else { return };
+                // Also if the removal failed.
+                if let Ok(snapshot) = made {
+                    writer.grown -= running.began_at;
+                    writer.snapshot = snapshot;
                 }
+                writer.checkpoint_ended(running.replies, &result);
             });
         };
         let thread = Builder::new().name("snapshot".into()).spawn(run);
         let failed = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
         let thread = thread.map_err(failed)?;
-        if let Some(owner) = self.asked.owner.as_ref().filter(|_| makes_snapshot) {
-            owner(stream);
-        }
+        owner(stream);
         Ok(thread)
     }
 
-    /// Gives up a checkpoint in which sled, the disk or an owner of records does nothing, and refuses others meanwhile.
+    /// Gives up a checkpoint in which sled, the disk or the owner of the records does nothing, and refuses others meanwhile.
     fn give_up_hanging_checkpoint(&mut self) {
         let Some(running) = self.running.as_mut().filter(|running| running.progress.hangs()) else { return };
         let seconds = HANGS_AFTER.as_secs();
@@ -382,13 +375,6 @@ impl Writer {
             self.checkpoint_ended(replies, &given_up);
         }
         answer(take(&mut self.asked.checkpoints), &given_up);
-    }
-
-    fn sealed(&mut self, snapshot: Manifest) {
-        if let Some(running) = &self.running {
-            self.grown -= running.began_at;
-            self.snapshot = snapshot;
-        }
     }
 
     fn checkpoint_ended(&mut self, replies: Vec<Reply>, result: &Result<(), StoreError>) {
@@ -410,7 +396,7 @@ impl Writer {
         if self.options.importing {
             self.directory.write_format(self.options.key_fingerprint, &self.journal.disk)?;
         }
-        match self.shared.health.trouble(Part::Checkpoint) {
+        match self.shared.health.trouble(Part::Checkpoint).filter(|_| self.grown > 0) {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),

@@ -131,19 +131,6 @@ fn a_snapshot_of_several_databases_is_read_whole() {
 }
 
 #[test]
-fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
-    let mut world = World::new();
-    world.disk.fail_step("Created", StepFault::Fail);
-    for turn in 0..6 {
-        world.put(turn, "text");
-        assert!(world.checkpoint().is_err());
-    }
-    let journal = segments(&world.dir()).into_iter();
-    let bytes: u64 = journal.map(|path| fs::metadata(path).unwrap().len()).sum();
-    assert!(bytes <= 3 * 64 * 1024, "{bytes} bytes");
-}
-
-#[test]
 fn only_the_owner_can_read_the_files_of_the_store() {
     let world = World::with_one_record();
     world.checkpoint().unwrap();
@@ -152,35 +139,6 @@ fn only_the_owner_can_read_the_files_of_the_store() {
         let mode = fs::metadata(world.dir().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
-}
-
-#[test]
-fn sizes_are_those_of_the_journal_and_of_the_snapshot() {
-    let mut world = World::with_one_record();
-    let journal = |world: &World, but: u64| {
-        until(|| world.store().sizes().map(|sizes| sizes.journal_bytes).filter(|bytes| *bytes > but))
-    };
-    let one = journal(&world, 0);
-    world.put(2, "two");
-    let two = journal(&world, one);
-    world.crash_and_open();
-    assert_eq!(journal(&world, 0), two);
-    world.checkpoint().unwrap();
-    let sizes = until(|| world.store().sizes().filter(|sizes| sizes.snapshot_bytes > 0));
-    let snapshot = world.dir().join("snapshot").join(&snapshots(&world.dir())[0]);
-    let files = all_below(&snapshot.join("0")).into_iter();
-    let files = files.map(|path| fs::metadata(path).unwrap()).filter(fs::Metadata::is_file);
-    let expected = (0, files.map(|file| file.len()).sum());
-    assert_eq!((sizes.journal_bytes, sizes.snapshot_bytes), expected);
-}
-
-/// The files and directories below a directory.
-fn all_below(dir: &Path) -> Vec<PathBuf> {
-    let below = |path: PathBuf| {
-        let further = if path.is_dir() { all_below(&path) } else { Vec::new() };
-        std::iter::once(path).chain(further)
-    };
-    sorted(dir).into_iter().flat_map(below).collect()
 }
 
 fn sealed(dir: &Path) -> usize {

@@ -78,45 +78,6 @@ fn checkpoints_take_nothing_away_from_a_reader() {
 }
 
 #[test]
-fn a_reader_stops_at_the_first_damage_as_a_start_does() {
-    let mut world = World::with_one_record();
-    world.put(2, "two");
-    let copy = world.copy();
-    let path = segments(copy.path())[0].clone();
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[40] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let found = damage(read(copy.path()));
-    assert_eq!(found, damage(world.contents_after_crash(&copy)));
-    assert_eq!((found.path, found.at), (path, Some(0)));
-}
-
-#[test]
-fn an_import_that_was_interrupted_is_refused_until_its_remains_are_removed() {
-    let world = World::new();
-    let dir = world.home.path().join("imported");
-    let interrupted = world.import(&dir, &Contents::from([(1, "one".to_owned())])).unwrap();
-    let copy = copy_of(&dir);
-    let dir = copy.path();
-    drop(interrupted);
-    for refused in [EmbeddedStore::open(&world.options(dir)).map(drop), read(dir).map(drop)] {
-        assert!(damage(refused).what.contains("after an import that did not end, remove everything"));
-    }
-    let two = Contents::from([(2, "two".to_owned())]);
-    let refused = world.import(dir, &two).err().unwrap();
-    assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
-    for part in ["journal", "snapshot"] {
-        fs::remove_dir_all(dir.join(part)).unwrap();
-    }
-    let import = world.import(dir, &two).unwrap();
-    world.runtime.block_on(import.close()).unwrap();
-    let refused = world.import(dir, &two).err().unwrap();
-    assert!(matches!(refused, StoreError::NotEmpty { .. }), "{refused}");
-    let store = EmbeddedStore::open(&world.options(dir)).unwrap();
-    assert_eq!((store.newest_time(), world.restored(&store)), (START, two));
-}
-
-#[test]
 fn an_import_longer_than_the_journal_may_be_delays_no_commit() {
     let world = World::with_sizes(64 * 1024, 64 * 1024);
     let dir = world.home.path().join("imported");

@@ -137,29 +137,6 @@ fn the_rest_is_restored_after_an_operator_cuts_off_the_damage() {
 }
 
 #[test]
-fn exchanged_segments_refuse_the_start() {
-    let history = History::of_two_segments();
-    let copy = history.with_segment(&history.segment);
-    let paths = segments(copy.path());
-    let second = fs::read(&paths[1]).unwrap();
-    fs::write(&paths[1], &history.segment).unwrap();
-    fs::write(&paths[0], second).unwrap();
-    is_refused(&history.world.contents_after_crash(&copy), "exchanged");
-}
-
-#[test]
-fn a_missing_segment_refuses_the_start() {
-    let history = History::of_two_segments();
-    for index in 0..2 {
-        let copy = history.copy();
-        let missing = segments(copy.path())[index].clone();
-        fs::remove_file(&missing).unwrap();
-        let Damage { path, at, .. } = damage(history.world.contents_after_crash(&copy));
-        assert_eq!((path, at), (missing, None));
-    }
-}
-
-#[test]
 fn zeros_that_fill_a_segment_take_no_memory() {
     let file = tempfile::tempfile().expect("a file");
     file.write_all_at(&vec![0; 8 * 1024 * 1024], 0).expect("written");
