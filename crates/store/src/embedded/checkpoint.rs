@@ -1,4 +1,4 @@
-//! Making a snapshot: the owners' records go into new databases, which are proved on copies and only then sealed.
+//! Making a snapshot: the owner's records go into new databases, which are proved on copies and only then sealed.
 //!
 //! Everything that calls sled runs on a thread of its own, which the journal's thread gives up if it makes no progress. If
 //! sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
@@ -84,7 +84,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Writes the owners' records, proves the databases, and seals them.
+    /// Writes the owner's records, proves the databases, and seals them.
     pub(super) fn make(mut self) -> Result<Manifest, StoreError> {
         // A stop waits for its checkpoint and serves nothing beside it: at the lowest priority the checkpoint may miss
         // the deadline.
@@ -114,7 +114,7 @@ impl Attempt {
         made
     }
 
-    /// Writes the records that the owners give. After an error a database is still open.
+    /// Writes the records that the owner gives. After an error a database is still open.
     fn write(&mut self, new: &Path, database: &mut Option<Db>) -> Result<Manifest, StoreError> {
         create_private(new).map_err(StoreError::io("create", new))?;
         let mut manifest = Manifest::empty(self.covered, self.time);

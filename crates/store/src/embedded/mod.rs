@@ -1,8 +1,8 @@
 //! The embedded store: a journal that makes batches durable, and snapshots that keep the journal short.
 //!
-//! Memory is the authority: the owners of the records have loaded everything and are the only writers. One thread joins
-//! the batches of all owners into one durable append to the journal, and calls them back. When the journal
-//! has grown, the owners stream their records into a new snapshot, and the segments that it replaces go.
+//! Memory is the authority: the owner of the records has loaded everything and is the only writer. One thread joins
+//! the batches that wait into one durable append to the journal, and calls them back. When the journal
+//! has grown, the owner streams them into a new snapshot, and the segments that it replaces go.
 //! `docs/operate/data-directory.md` describes what is on the disk.
 
 mod checkpoint;

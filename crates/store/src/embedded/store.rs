@@ -1,4 +1,4 @@
-//! The store, as the owners of the records use it: a handle of the journal's thread and of the files.
+//! The store, as the owner of the records uses it: a handle of the journal's thread and of the files.
 //!
 //! Opening a data directory goes lock, format, snapshot, journal, thread. In this order, so that nothing is touched before
 //! it is certain that it is ours and that all of it can be read.
@@ -132,7 +132,7 @@ impl EmbeddedStore {
         ended.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Closes it while owners commit what the last checkpoint waits for.
+    /// Closes it while the owner commits what the last checkpoint waits for.
     async fn end(&self) -> Result<(), StoreError> {
         drop(self.found_at_start.lock().take());
         self.shared.ask(|writer| writer.asked.is_last = true);

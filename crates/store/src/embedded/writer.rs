@@ -181,7 +181,7 @@ pub(super) struct Writer {
     pub(super) repeat_at: Option<Timestamp>,
 }
 
-/// What the owners and the store's handle want.
+/// What the owner and the handle of the store want.
 #[derive(Default)]
 pub(super) struct Asked {
     pub(super) owner: Option<Owner>,
