@@ -175,21 +175,16 @@ impl FrontEnd {
 
     /// Every reason for not being ready.
     pub fn reasons_against(&self) -> Vec<Unready> {
-        let stopping = self
-            .is_stopping
-            .load(Ordering::Relaxed)
-            .then(|| Unready { part: "stopping", why: "the server is stopping".to_owned() });
-        let others = match (self.loaded.get(), &self.node) {
+        let mut reasons = match (self.loaded.get(), &self.node) {
             (Some(running), _) => running.reasons_against(),
             (None, None) => (self.starting)(),
-            (None, Some(node)) => {
-                let owner = node.owner.borrow();
-                let reason =
-                    (!owner.lets_stand_by()).then(|| Unready { part: "cluster", why: owner.to_string() });
-                reason.into_iter().collect()
-            }
+            (None, Some(node)) if node.owner.borrow().lets_stand_by() => Vec::new(),
+            (None, Some(node)) => vec![Unready { part: "cluster", why: node.owner.borrow().to_string() }],
         };
-        stopping.into_iter().chain(others).collect()
+        if self.is_stopping.load(Ordering::Relaxed) {
+            reasons.insert(0, Unready { part: "stopping", why: "the server is stopping".to_owned() });
+        }
+        reasons
     }
 
     /// The state of the server for `/metrics`; `None` until it has started.

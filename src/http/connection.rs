@@ -38,7 +38,6 @@ use tower_service::Service as _;
 use tracing::debug;
 
 use super::app::{App, ServedRoutes};
-use super::request;
 use super::tls::HTTP2;
 use crate::observe::log_limit::OncePerSecond;
 
@@ -149,9 +148,11 @@ impl Connection {
         Arc::new(Self { server, number, peer, user, begun: AtomicU64::new(0), ended: AtomicU64::new(0) })
     }
 
-    /// The id of the `request`, counted from 1.
+    /// The id of the `request`, counted from 1: start of the program, connection and request, such as `9f01c2aa-1c-3`.
     pub fn request_id(&self, request: u64) -> HeaderValue {
-        request::own_id(self.server.request_id_prefix, self.number, request)
+        let id = format!("{:08x}-{:x}-{request:x}", self.server.request_id_prefix, self.number);
+        // Hex digits and hyphens are always a valid value.
+        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
     }
 
     /// Whether a request is being answered.

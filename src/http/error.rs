@@ -9,7 +9,7 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use percent_encoding::percent_decode_str;
 
-use super::response::{self, ErrorFormat, NotServed, ResponseExt as _};
+use super::response::{self, ErrorFormat, NotServed, ResponseExt as _, TwilioError};
 use crate::config::services::parameter_name;
 use crate::domain::{Timestamp, mask_number, seconds_up};
 use crate::registry::{Item, RegistryError, TextError};
@@ -26,17 +26,6 @@ const TABLE_FULL_SECONDS: u64 = 60;
 /// `Retry-After` below `/v2`, and where the path is not known. Twilio sends no `Retry-After`, and clients that obey it
 /// would repeat a request that sends a message.
 const X_ONCEWARD_RETRY_AFTER: HeaderName = HeaderName::from_static("x-onceward-retry-after");
-
-/// The message where nothing is served.
-const NOT_FOUND: &str = "Not found. GET / names what is served here.";
-
-/// The beginnings of Twilio's parameters that are not served here: for push, TOTP, senders of a service's own, passkeys, PSD2
-/// and silent network authentication.
-#[rustfmt::skip] // A table.
-const NOT_SERVED: &[&str] = &[
-    "Push.", "Totp.", "Whatsapp.", "Passkeys.", "Amount", "Payee", "Psd2", "EnableSna", "Sna", "ChannelConfiguration",
-    "CustomMessage",
-];
 
 /// Longest part of a path that an error repeats.
 const LONGEST_PATH: usize = 200;
@@ -109,7 +98,7 @@ impl Error {
     pub const STARTING: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The server is starting. Try again shortly.").shortly();
     pub const STOPPING: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The server is stopping or restarting. Try again shortly.").shortly();
 
-    pub const NOT_SERVED: Self = Self::new(20404, StatusCode::NOT_FOUND, NOT_FOUND);
+    pub const NOT_SERVED: Self = Self::new(20404, StatusCode::NOT_FOUND, "Not found. GET / names what is served here.");
     pub const NO_RESOURCE: Self = Self::caused(20404, StatusCode::NOT_FOUND, "", Cause::NoResource);
     pub const UNAUTHENTICATED: Self = Self::new(20003, StatusCode::UNAUTHORIZED, "Authenticate with the account's sid and auth token, or with an API key's sid and secret.");
     pub const FORBIDDEN: Self = Self::new(20003, StatusCode::FORBIDDEN, "This API key may not do that.");
@@ -123,6 +112,7 @@ impl Error {
     pub const REPORT_NOT_TAKEN: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "The report could not be taken. Try again shortly.").shortly();
     /// Another node of the cluster answers requests, or none.
     pub const STANDS_BY: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "This node does not answer requests now. Another node of the cluster may.").shortly();
+    pub const BODY_TOO_LARGE: Self = Self::new(20413, StatusCode::PAYLOAD_TOO_LARGE, "Request body too large");
     pub const BODY_TOO_SLOW: Self = Self::new(20408, StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time.");
     pub const WRONG_METHOD: Self = Self::new(20004, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed. The header Allow names those that are.");
     /// Our own mistake.
@@ -148,7 +138,8 @@ impl Error {
         self
     }
 
-    fn say(self, message: impl Into<Cow<'static, str>>) -> Self {
+    /// In these words.
+    pub fn say(self, message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), ..self }
     }
 
@@ -159,7 +150,7 @@ impl Error {
     }
 
     /// With the seconds after which to try again, never 0.
-    fn retry_after(self, seconds: u64) -> Self {
+    pub fn retry_after(self, seconds: u64) -> Self {
         let message = format!("{}. Try again in {seconds} s.", self.message.trim_end_matches('.'));
         Self { retry_after: Some(seconds), ..self.say(message) }
     }
@@ -171,15 +162,6 @@ impl Error {
     /// A request that is not what the route reads.
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(60200, StatusCode::BAD_REQUEST, "").say(message)
-    }
-
-    /// The error for a parameter of Twilio's that this server does not serve; `None` for others.
-    pub fn not_served_parameter(name: &str) -> Option<Self> {
-        let is_not_served = NOT_SERVED.iter().any(|beginning| name.starts_with(beginning));
-        is_not_served.then(|| match name {
-            "CustomMessage" => Self::CUSTOM_MESSAGE.with("use `TemplateSid` and `CustomCode`"),
-            name => Self::parameter(name, "it is not served here"),
-        })
     }
 
     /// A parameter that cannot be used. `problem` says what is accepted.
@@ -202,22 +184,12 @@ impl Error {
         Self { cause: Cause::Body(reason.into()), ..Self::invalid("Invalid request body") }
     }
 
-    pub fn body_too_large(limit: usize) -> Self {
-        let error = Self::new(20413, StatusCode::PAYLOAD_TOO_LARGE, "");
-        error.say(format!("Request body too large. At most {limit} bytes are read."))
-    }
-
     /// The same for the resource at this path. The message names it without `/v2`, as Twilio does, and with masked numbers.
     pub fn at(self, path: &str) -> Self {
         let path = path.strip_prefix("/v2").unwrap_or(path);
         let end = path.char_indices().nth(LONGEST_PATH).map_or(path.len(), |(at, _)| at);
         let segments: Vec<_> = path[..end].split('/').map(with_masked_number).collect();
         self.say(format!("The requested resource {} was not found", segments.join("/")))
-    }
-
-    /// A resource of Twilio's that is not served here.
-    pub fn not_served(what: &str) -> Self {
-        Self::NOT_SERVED.say(format!("{what} are not served here"))
     }
 
     /// A credential that may not do this.
@@ -228,16 +200,6 @@ impl Error {
     /// The request conflicts with an existing resource.
     pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(20409, StatusCode::CONFLICT, "").say(message)
-    }
-
-    /// Too much is going on already.
-    pub fn too_many(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::TOO_MANY.say(message).retry_after(1)
-    }
-
-    /// This node of a cluster carries out no command, for this reason.
-    pub fn stands_by(reason: &str) -> Self {
-        Self::STANDS_BY.say(format!("{reason}; run the command on the node that owns them"))
     }
 
     /// Why a verification was not served, at `now`.
@@ -294,7 +256,10 @@ impl Error {
         let mut answer = match form {
             ErrorFormat::Envelope => response::plain(status, message),
             ErrorFormat::Message => response::message(status, message),
-            ErrorFormat::Twilio => response::twilio_error(status, code, message),
+            ErrorFormat::Twilio => {
+                let more_info = format!("https://www.twilio.com/docs/errors/{code}");
+                response::json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
+            }
         };
         let headers = answer.headers_mut();
         if let Some(seconds) = retry_after {

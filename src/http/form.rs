@@ -19,6 +19,14 @@ use crate::config::{Pairs, Spelling, Wrong, read_members, read_one, read_whole};
 pub const FORM: &str = "application/x-www-form-urlencoded";
 pub const JSON: &str = "application/json";
 
+/// The beginnings of Twilio's parameters that are not served here: for push, TOTP, senders of a service's own, passkeys, PSD2
+/// and silent network authentication.
+#[rustfmt::skip] // A table.
+const NOT_SERVED: [&str; 11] = [
+    "Push.", "Totp.", "Whatsapp.", "Passkeys.", "Amount", "Payee", "Psd2", "EnableSna", "Sna", "ChannelConfiguration",
+    "CustomMessage",
+];
+
 /// Parameters as they were sent, in their order. Contain numbers and codes, hence no `Debug`.
 #[derive(Clone)]
 pub struct Form {
@@ -133,8 +141,14 @@ impl Form {
         if self.pairs.iter().any(|(name, value)| name == "Channel" && value == "email") {
             return Err(Error::NO_EMAIL.with("`Channel`: email is not served here"));
         }
-        let mut refused = self.pairs.iter().filter(|(_, value)| !is_off(value));
-        refused.find_map(|(name, _)| Error::not_served_parameter(name)).map_or(Ok(()), Err)
+        let is_not_served = |name: &str| NOT_SERVED.iter().any(|beginning| name.starts_with(beginning));
+        match self.pairs.iter().find(|(name, value)| is_not_served(name) && !is_off(value)) {
+            None => Ok(()),
+            Some((name, _)) if name == "CustomMessage" => {
+                Err(Error::CUSTOM_MESSAGE.with("use `TemplateSid` and `CustomCode`"))
+            }
+            Some((name, _)) => Err(Error::parameter(name, "it is not served here")),
+        }
     }
 
     /// The parameters among `names` that the request has, for an address with the same filters.

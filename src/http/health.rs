@@ -1,14 +1,12 @@
 //! Health, metrics and a greeting: what each node of a cluster answers by itself.
 
-use axum::Router;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
-use super::app::{App, NodeStatus, ServedRoutes};
+use super::app::{NodeStatus, ServedRoutes};
 use super::call::{Call, Credential, Group};
 use super::error::{Error, REFUSED_SECONDS};
 use super::openapi::{Content, Doc, Routes};
@@ -94,7 +92,7 @@ fn may_see_details(call: &Call) -> bool {
 }
 
 /// `GET /metrics`.
-async fn metrics(call: Call) -> Result<Response, Error> {
+pub async fn metrics(call: Call) -> Result<Response, Error> {
     let app = &call.app;
     if call.connection.server.routes != ServedRoutes::MetricsOnly {
         may_read_metrics(&call)?;
@@ -123,10 +121,6 @@ fn may_read_metrics(call: &Call) -> Result<(), Error> {
 
 const METRICS: &str = "In OpenMetrics. Needs the account's credentials or a key for all services with the scope metrics or \
      admin, unless it is read at the address metrics-listen.";
-
-pub fn metrics_route() -> Router<App> {
-    Router::new().route("/metrics", get(metrics))
-}
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {

@@ -83,13 +83,6 @@ pub fn id_of_client(headers: &HeaderMap) -> Option<HeaderValue> {
     (hex && matches!(lengths[..], [8, 4, 4, 4, 12] | [32])).then(|| id.clone())
 }
 
-/// An id of ours: start of the program, connection and request, in hex, such as `9f01c2aa-1c-3`.
-pub fn own_id(prefix: u32, connection: u64, request: u64) -> HeaderValue {
-    let id = format!("{prefix:08x}-{connection:x}-{request:x}");
-    // Hex digits and hyphens are always a valid value.
-    HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
-}
-
 /// The value of a header that occurs once and is visible ASCII.
 pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
@@ -124,19 +117,9 @@ pub fn secret_field(form: &[u8], name: &str, most: usize) -> Zeroizing<String> {
     if text.len() > most { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }
 }
 
-/// Whether a browser says that the request comes from a page of another site. Clients that are no
-/// browsers say nothing.
-pub fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site")
-}
-
 /// The host that a request for this address is for, by its header `Host` if the address does not say.
 pub fn host_of(uri: &Uri, header: Option<&str>) -> Option<Authority> {
     uri.authority().cloned().or_else(|| Authority::try_from(header?).ok())
-}
-
-fn host_of_head(head: &Parts) -> Option<Authority> {
-    host_of(&head.uri, only(&head.headers, &HOST))
 }
 
 /// Whether a form comes from a page of this server, as the browser says. Clients that are no browsers say nothing.
@@ -144,7 +127,8 @@ pub fn is_own_form(head: &Parts) -> bool {
     let site = head.headers.get(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin" || site == "none");
     let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        origin.is_some_and(|origin| origin.authority() == host_of_head(head).as_ref())
+        let host = host_of(&head.uri, only(&head.headers, &HOST));
+        origin.is_some_and(|origin| origin.authority() == host.as_ref())
     });
     site && origin
 }

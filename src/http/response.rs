@@ -81,12 +81,6 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// An error in Twilio's form. `code` is Twilio's number of it, under which its documentation says more.
-pub fn twilio_error(status: StatusCode, code: u32, message: &str) -> Response {
-    let more_info = format!("https://www.twilio.com/docs/errors/{code}");
-    json(status, &TwilioError { code, message, more_info, status: status.as_u16() })
-}
-
 /// The bytes of a body that is not a stream.
 pub fn whole(mut body: Body) -> Result<Bytes, Body> {
     match body.size_hint().exact() {
@@ -157,11 +151,11 @@ pub struct Message<'a> {
 pub struct TwilioError<'a> {
     /// Twilio's number of the error.
     #[schemars(range(min = 20000))]
-    code: u32,
-    message: &'a str,
+    pub code: u32,
+    pub message: &'a str,
     /// Where Twilio says more.
     #[schemars(extend("format" = "uri"))]
-    more_info: String,
+    pub more_info: String,
     #[schemars(range(min = 400, max = 599))]
-    status: u16,
+    pub status: u16,
 }

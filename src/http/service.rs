@@ -29,7 +29,7 @@ use super::call::{Group, Origin};
 use super::connection::{Arrived, Connection};
 use super::error::{BROKEN_OFF, Cause, Error};
 use super::pages;
-use super::request::{self, X_REQUEST_ID};
+use super::request::{self, SEC_FETCH_SITE, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, ResponseExt as _};
 use crate::clock::Stopwatch;
 use crate::config::Bounds;
@@ -126,7 +126,11 @@ async fn read_body(mut body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
                 whole.extend_from_slice(&data);
             }
         }
-        if length > limit { Err(Error::body_too_large(limit)) } else { Ok(whole.into()) }
+        if length > limit {
+            Err(Error::BODY_TOO_LARGE.say(format!("Request body too large. At most {limit} bytes are read.")))
+        } else {
+            Ok(whole.into())
+        }
     };
     timeout(bounds.body_timeout, read).await.unwrap_or(Err(Error::BODY_TOO_SLOW))
 }
@@ -234,7 +238,9 @@ impl Origin {
             return Err(Error::BAD_PATH);
         }
         let changes = head.method == Method::POST || head.method == Method::DELETE;
-        if changes && !is_allowed_origin && request::is_cross_site(&head.headers) {
+        // Clients that are no browsers say nothing.
+        let is_cross_site = || head.headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site");
+        if changes && !is_allowed_origin && is_cross_site() {
             return Err(Error::CROSS_SITE);
         }
         if self.group.is_compatible() && changes { self.admit_compatible(head) } else { Ok(()) }

@@ -80,10 +80,12 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         // The layer around each route has put it there.
         let origin: Arc<Origin> = parts.extensions.remove().ok_or(Error::PANICKED)?;
-        let running = app.running().map_err(|refusal| match origin.connection.user {
-            None => refusal.into(),
-            // The command line is told why.
-            Some(_) => Error::stands_by(&app.why_not_ready()),
+        let running = app.running().map_err(|refusal| {
+            if origin.connection.user.is_none() {
+                return refusal.into();
+            }
+            let why = app.why_not_ready();
+            Error::STANDS_BY.say(format!("{why}; run the command on the node that owns them"))
         })?;
         let running = Arc::clone(running);
         let who = origin.sender(&parts.headers)?;

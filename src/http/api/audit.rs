@@ -63,9 +63,7 @@ impl AuditEntry {
             request_id: entry.request_id.clone(),
         }
     }
-}
 
-impl AuditEntry {
     /// The action, and how often.
     pub fn what(&self) -> String {
         if self.times > 1 {

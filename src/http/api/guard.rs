@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::prelude::*;
 use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
-use crate::limits::guard::{EntryAction, EntryError, Key, PumpingGuard};
+use crate::limits::guard::{EntryAction, EntryError, Key};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -28,26 +28,19 @@ pub struct NewEntry {
 }
 
 /// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
-async fn list_allowances(caller: Caller, list: Listing<OfService>) -> Result<Listed<Item>, Error> {
-    listed(&caller, list, "allowances", |guard, service, most| guard.low_allowances(service, most, masked))
+async fn list_allowances(
+    caller: Caller,
+    Listing(of, page): Listing<OfService>,
+) -> Result<Listed<Item>, Error> {
+    let service = scope(&caller, of.service_sid)?.map(|service| service.id);
+    let most = page.skip().saturating_add(page.limit());
+    page.of_all("allowances", caller.running.guard.low_allowances(service, most, masked), |item| item)
 }
 
 /// `GET` of the manual entries: those that end last first.
-async fn list_entries(caller: Caller, list: Listing<OfService>) -> Result<Listed<Item>, Error> {
-    listed(&caller, list, "entries", |guard, service, _| guard.entries(service, usize::MAX, masked))
-}
-
-/// `read` is told how many items are enough.
-fn listed(
-    caller: &Caller,
-    Listing(OfService { service_sid }, page): Listing<OfService>,
-    key: &'static str,
-    read: impl FnOnce(&PumpingGuard, Option<ServiceId>, usize) -> Vec<Item>,
-) -> Result<Listed<Item>, Error> {
-    let scope = scope(caller, service_sid)?;
-    let most = page.skip().saturating_add(page.limit());
-    let items = read(&caller.running.guard, scope.map(|service| service.id), most);
-    page.of_all(key, items, |item| item)
+async fn list_entries(caller: Caller, Listing(of, page): Listing<OfService>) -> Result<Listed<Item>, Error> {
+    let service = scope(&caller, of.service_sid)?.map(|service| service.id);
+    page.of_all("entries", caller.running.guard.entries(service, usize::MAX, masked), |item| item)
 }
 
 /// `POST` of an entry, which replaces that of the same subject.

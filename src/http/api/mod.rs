@@ -68,7 +68,8 @@ fn not_served() -> Routes {
     ];
     let group = Group { is_of_this_node: true, is_closed_to_pages: true, ..Group::twilio(Access::Open) };
     let routes = ROUTES.into_iter().fold(Router::new(), |router, (path, what)| {
-        let handler = move |_: Caller| async move { Error::not_served(what) };
+        let handler =
+            move |_: Caller| async move { Error::NOT_SERVED.say(format!("{what} are not served here")) };
         router.route(path, get(handler).post(handler).delete(handler))
     });
     Routes::new("", "", group).and(routes)

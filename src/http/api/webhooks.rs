@@ -281,7 +281,7 @@ async fn replay(
     let replayed = of.running.outbox.replay(of.service.id, webhook, what).await;
     replayed.map(|replayed| Json(Replay { replayed })).map_err(|error| match error {
         ReplayError::NotFound => Error::NO_RESOURCE,
-        ReplayError::NoRoom(_) => Error::too_many(error.to_string()),
+        ReplayError::NoRoom(_) => Error::TOO_MANY.say(error.to_string()).retry_after(1),
         ReplayError::Refused(refusal) => refusal.into(),
     })
 }

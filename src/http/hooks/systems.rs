@@ -17,11 +17,14 @@ use crate::http::request;
 pub struct Hook {
     pub path: &'static str,
     pub proof: Proof,
-    pub read: fn(&Value) -> Result<Task<'_>, Error>,
-    pub answer: fn(&Done) -> (StatusCode, Value),
+    pub read: Read,
+    pub answer: Answer,
     /// How long the system waits, less the time on the network.
     pub within: Duration,
 }
+
+type Read = fn(&Value) -> Result<Task<'_>, Error>;
+type Answer = fn(&Done) -> (StatusCode, Value);
 
 /// How a system proves that it sends a request.
 pub enum Proof {
@@ -50,46 +53,20 @@ pub enum Task<'a> {
 }
 
 pub static HOOKS: [Hook; 5] = [
-    Hook {
-        path: "/hooks/supabase",
-        proof: Proof::Signature(supabase_signed),
-        read: supabase,
-        answer: supabase_answer,
-        // Supabase waits 5 s.
-        within: Duration::from_secs(4),
-    },
-    Hook {
-        path: "/hooks/logto",
-        proof: Proof::Key,
-        read: logto,
-        answer,
-        // The connector has no time limit of its own. This is about as long as a person waits.
-        within: Duration::from_secs(10),
-    },
-    Hook {
-        path: "/hooks/logto/events",
-        proof: Proof::Signature(logto_signed),
-        read: logto_event,
-        answer,
-        within: Duration::ZERO,
-    },
-    Hook {
-        path: "/hooks/zitadel",
-        proof: Proof::Signature(zitadel_signed),
-        read: zitadel,
-        answer,
-        // Zitadel waits 5 s.
-        within: Duration::from_secs(4),
-    },
-    Hook {
-        path: "/hooks/okta",
-        proof: Proof::Key,
-        read: okta,
-        answer: okta_answer,
-        // Okta waits 3 s, and tries its own provider after an error.
-        within: Duration::from_millis(2_500),
-    },
+    // Supabase waits 5 s.
+    hook("/hooks/supabase", Proof::Signature(supabase_signed), supabase, supabase_answer, 4_000),
+    // The connector has no time limit of its own. This is about as long as a person waits.
+    hook("/hooks/logto", Proof::Key, logto, answer, 10_000),
+    hook("/hooks/logto/events", Proof::Signature(logto_signed), logto_event, answer, 0),
+    // Zitadel waits 5 s.
+    hook("/hooks/zitadel", Proof::Signature(zitadel_signed), zitadel, answer, 4_000),
+    // Okta waits 3 s, and tries its own provider after an error.
+    hook("/hooks/okta", Proof::Key, okta, okta_answer, 2_500),
 ];
+
+const fn hook(path: &'static str, proof: Proof, read: Read, answer: Answer, within_millis: u64) -> Hook {
+    Hook { path, proof, read, answer, within: Duration::from_millis(within_millis) }
+}
 
 /// Supabase Auth: the Send SMS hook. Its numbers have no +.
 fn supabase(payload: &Value) -> Result<Task<'_>, Error> {
