@@ -12,8 +12,9 @@ use super::context::Context;
 use super::error::CommandError;
 use crate::clock::{Clock as _, Stopwatch, SystemClock};
 use crate::config::{self, built_in_gateways};
-use crate::domain::PhoneNumber;
-use crate::gateway::Recipe;
+use crate::domain::{GatewayName, PhoneNumber};
+use crate::gateway::{ProviderSettings, Recipe};
+use crate::registry::gateway_sid;
 use crate::server::EXIT_FAILED;
 
 #[derive(Debug, clap::Args)]
@@ -30,8 +31,10 @@ enum GatewaysCommand {
     /// The code in the message verifies nothing. The server must run on the data directory.
     Try(TryArgs),
 
-    /// Show what came of the messages of each gateway in each country, and what an order by results saves.
+    /// Show what came of the messages of each gateway in each country in the last seven days, its share of today's, and the
+    /// share that an order by results gives it, unless a rule puts it first.
     ///
+    /// "saved" is what its messages cost, less what as many verified numbers would have cost by the shares of results.
     /// The server must run on the data directory.
     Results {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
@@ -68,24 +71,37 @@ struct TryArgs {
 
 pub fn run(args: GatewaysArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     match args.command {
-        None => Ok(list_all(cx.json)),
+        None => Ok(list_all(cx)),
         Some(GatewaysCommand::Try(args)) => try_one(&args, cx),
         Some(GatewaysCommand::Results { service }) => {
-            let rows: Vec<Value> = cx.client()?.get("/local/Results", &[("Service", service)])?;
+            let mut rows: Vec<Value> = cx.client()?.get("/local/Results", &[("Service", service)])?;
+            for row in rows.iter_mut().filter(|_| !cx.json) {
+                row["share_percent"] = row["share_percent"][6].clone();
+                for (column, micros) in [("each_verified", "micros_each_verified"), ("saved", "saved_micros")]
+                {
+                    row[column] = row[micros].as_u64().map(config::money_text).into();
+                }
+            }
             Ok(list(&rows, cx.json, "no messages", RESULTS))
         }
     }
 }
 
-const RESULTS: &str =
-    "service country channel gateway messages verified_percent median_seconds sender results_percent";
+const RESULTS: &str = "service country channel gateway messages verified_percent median_seconds each_verified \
+     share_percent sender by_rule results_percent saved";
 
-const COLUMNS: &str = "name channels needs may_have receipts about";
+const COLUMNS: &str = "name channels needs may_have receipts messaging_service_sid about";
 
-fn list_all(json: bool) -> CommandOutput {
-    let built_in = built_in_gateways()
-        .into_iter()
-        .map(|(name, needs)| json!({"gateway": name, "name": name, "needs": needs}));
+fn list_all(cx: &Context) -> CommandOutput {
+    let configured = config::load(&cx.sources).map(|loaded| loaded.settings.gateways.providers);
+    let configured = configured.iter().flatten().map(ProviderSettings::name);
+    let named = configured.filter(|name| matches!(name, GatewayName::Named(_)));
+    let named = named.map(|name| (name, "nothing more".to_owned()));
+    let gateway = |(name, needs)| {
+        let sid = gateway_sid(name);
+        json!({"gateway": name, "name": name, "needs": needs, "messaging_service_sid": sid})
+    };
+    let gateways = built_in_gateways().into_iter().chain(named).map(gateway);
     let recipes = Recipe::all().map(|(name, recipe)| {
         let named = |needed: bool| {
             let settings =
@@ -97,7 +113,7 @@ fn list_all(json: bool) -> CommandOutput {
             "needs": named(true), "may_have": named(false), "receipts": recipe.gateway.receipts.is_some(),
             "account": recipe.gateway.account.is_some(), "notes": recipe.notes, "sources": recipe.sources})
     });
-    list(&built_in.chain(recipes).collect::<Vec<_>>(), json, "none", COLUMNS)
+    list(&gateways.chain(recipes).collect::<Vec<_>>(), cx.json, "none", COLUMNS)
 }
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.

@@ -2,17 +2,19 @@
 //!
 //! A message ends when its code can be entered no more. The order is drawn: each gateway from the Beta
 //! distribution of its conversion (Thompson sampling), less what its price counts. Therefore a gateway of which little is
-//! known is tried, and one that is known to be worse is not.
+//! known is tried, and one that is known to be worse is not. A change of a conversion is noticed by Page's test (CUSUM):
+//! then what was before is forgotten.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Timestamp};
 
-/// The mean life of a message in the figures: 7 days.
-const DECAY_SECONDS: f64 = 7.0 * 86_400.0;
+/// After which a message counts half: 7 days.
+const HALF_LIFE_SECONDS: f64 = 7.0 * 86_400.0;
 
-/// Messages of which the present conversion is a mean: after as many a change is seen.
-const RECENT: f64 = 40.0;
+/// The messages that count most: each further one takes the place of an older one.
+const MOST_COUNTED: f64 = 400.0;
 
 /// What a gateway's messages to other countries are worth, in messages, where it has sent few.
 const BORROWED: f64 = 20.0;
@@ -20,14 +22,21 @@ const BORROWED: f64 = 20.0;
 /// The least share of a gateway, for that one which recovers is seen.
 const LEAST_SHARE: f64 = 0.02;
 
-/// Messages from which on a fall of the conversion is told.
-const TOLD_FROM: f64 = 30.0;
+/// Messages from which on a gateway's conversion is known, and a change of it noticed.
+const KNOWN_FROM: f64 = 30.0;
+
+/// A change is noticed when the messages since it began are e^20 times likelier with half as many codes that are entered,
+/// or that are not, than without a change: once in some hundred million messages that is wrong.
+const CERTAIN: f64 = 20.0;
 
 /// Draws for a share that is shown.
 const DRAWS: u8 = 200;
 
-/// Figures that are kept, and messages of one gateway in one country that have not ended.
+/// Figures that are kept.
 const MOST: usize = 16_384;
+
+/// Messages of one gateway in one country that have not ended. Further ones do not count.
+const MOST_OPEN: usize = 4_096;
 
 /// What gateways are compared in. A country implies its calling code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,36 +80,62 @@ pub const fn float(count: u64) -> f64 {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rate {
     at: Timestamp,
-    /// With the decay of 7 days.
-    pub long: Ended,
-    /// The last of them, from which the order is drawn.
-    pub recent: Ended,
-    has_fallen: bool,
+    /// With the decay of 7 days, since the last change.
+    pub ended: Ended,
+    /// That fewer codes are entered than before, and that more are.
+    signs: [Sign; 2],
+    /// It is no longer like other countries.
+    has_changed: bool,
+}
+
+/// A change that may have begun.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sign {
+    certainty: f64,
+    /// The messages since then.
+    since: Ended,
 }
 
 impl Rate {
     fn at(self, now: Timestamp) -> Self {
-        let left = (-now.since(self.at).as_secs_f64() / DECAY_SECONDS).exp();
-        let [long, recent] = [self.long, self.recent].map(|ended| ended.map(|count| count * left));
-        Self { at: self.at.max(now), long, recent, ..self }
+        let left = (-now.since(self.at).as_secs_f64() / HALF_LIFE_SECONDS).exp2();
+        Self { at: self.at.max(now), ..self.times(left) }
     }
 
-    fn add(&mut self, ended: Ended, now: Timestamp) {
-        let then = self.at(now);
-        let [long, recent] = [then.long, then.recent].map(|of| [of[0] + ended[0], of[1] + ended[1]]);
-        let kept = (RECENT / recent[0]).min(1.0);
-        *self = Self { long, recent: recent.map(|count| count * kept), ..then };
+    fn times(mut self, factor: f64) -> Self {
+        let [fall, rise] = &mut self.signs;
+        for counts in [&mut self.ended, &mut fall.since, &mut rise.since] {
+            *counts = counts.map(|count| count * factor);
+        }
+        self
     }
 
-    /// The conversion before, if it was twice as high and that is not told yet.
-    fn fall(&mut self) -> Option<f64> {
-        let before = [self.long[0] - self.recent[0], self.long[1] - self.recent[1]];
-        let (was, is) = (conversion(before), conversion(self.recent));
-        let is_known = self.recent[0].min(before[0]) >= TOLD_FROM;
-        let falls = is_known && is < was / 2.0 && !self.has_fallen;
-        // One that hovers about the half is told once.
-        self.has_fallen = falls || self.has_fallen && is < was * 0.75;
-        falls.then_some(was)
+    /// Counts a message. If the conversion has changed, forgets what was before, and returns the conversion of then.
+    fn add(&mut self, is_verified: bool, now: Timestamp) -> Option<f64> {
+        *self = self.at(now);
+        let with =
+            |[messages, verified]: Ended| [messages + 1.0, verified + f64::from(u8::from(is_verified))];
+        let (ended, mut was) = (self.ended, None);
+        self.ended = with(ended);
+        for (sign, is_rise) in self.signs.iter_mut().zip([false, true]) {
+            let before = [ended[0] - sign.since[0], ended[1] - sign.since[1]];
+            let verified = (before[1] + 1.0) / (before[0] + 2.0);
+            // Of the kind that becomes more frequent, when the other one becomes half as frequent.
+            let share = if is_rise { verified } else { 1.0 - verified };
+            let ratio = if is_verified == is_rise { (1.0 + share) / (2.0 * share) } else { 0.5 };
+            sign.certainty += ratio.ln();
+            sign.since = with(sign.since);
+            if sign.certainty <= 0.0 || before[0] < KNOWN_FROM {
+                *sign = Sign::default();
+            } else if sign.certainty >= CERTAIN {
+                (self.ended, was) = (sign.since, Some(conversion(before)));
+            }
+        }
+        if was.is_some() {
+            (self.signs, self.has_changed) = (Default::default(), true);
+        }
+        *self = self.times((MOST_COUNTED / self.ended[0]).min(1.0));
+        was
     }
 }
 
@@ -111,7 +146,7 @@ pub struct Fall {
     pub of: Key,
     /// The recipient of the message that ended last.
     pub number: PhoneNumber,
-    /// The conversion before, and now.
+    /// The conversion before, and since then.
     pub from_to: [f64; 2],
 }
 
@@ -125,24 +160,27 @@ impl Rates {
         self.0.get(&key).copied().unwrap_or_default().at(now)
     }
 
-    fn add(&mut self, (lane, gateway): Key, ended: Ended, now: Timestamp) -> Option<&mut Rate> {
-        self.0.entry((lane.whole(), gateway)).or_default().add(ended, now);
+    /// Counts a message. Returns the conversion before and after a change.
+    fn add(&mut self, (lane, gateway): Key, is_verified: bool, now: Timestamp) -> Option<[f64; 2]> {
+        self.0.entry((lane.whole(), gateway)).or_default().add(is_verified, now);
         if self.0.len() >= MOST && !self.0.contains_key(&(lane, gateway)) {
             return None;
         }
         let rate = self.0.entry((lane, gateway)).or_default();
-        rate.add(ended, now);
-        Some(rate)
+        let was = rate.add(is_verified, now)?;
+        Some([was, conversion(rate.ended)])
     }
 
-    /// The parameters of the Beta distribution of a gateway's conversion: its last messages, and as many of other countries
-    /// as these are worth.
+    /// The parameters of the Beta distribution of a gateway's conversion: its messages, and as many to other countries and
+    /// of other services as these are worth.
     fn belief(&self, (lane, gateway): Key, now: Timestamp) -> [f64; 2] {
         let (own, all) = (self.of((lane, gateway), now), self.of((lane.whole(), gateway), now));
-        let others = 1.0 - (own.long[0] / all.long[0].max(f64::MIN_POSITIVE)).min(1.0);
-        let borrowed = all.recent[0].min(BORROWED) * others;
-        let verified = own.recent[1] + borrowed * conversion(all.recent);
-        [1.0 + verified, 1.0 + own.recent[0] + borrowed - verified]
+        let others = 1.0 - (own.ended[0] / all.ended[0].max(f64::MIN_POSITIVE)).min(1.0);
+        let borrowed = if own.has_changed { 0.0 } else { all.ended[0].min(BORROWED) * others };
+        let verified = own.ended[1] + borrowed * conversion(all.ended);
+        // Where others know a gateway, trying it again costs more than it tells: the draw is narrower.
+        let narrow = 1.0 + 2.0 * borrowed / BORROWED;
+        [1.0 + verified, 1.0 + own.ended[0] + borrowed - verified].map(|count| count * narrow)
     }
 
     /// The conversion that is expected of a gateway.
@@ -173,38 +211,47 @@ impl Rates {
     }
 }
 
+/// When a message ends, its recipient, and whether its code was entered.
+type Pending = (Timestamp, PhoneNumber, bool);
+
 /// Learns what comes of messages.
 #[derive(Debug, Default)]
 pub struct Results {
     /// What is known.
-    pub rates: Rates,
+    pub rates: Arc<Rates>,
     /// Messages that have not ended, the next one to end first, and whether their code was entered.
-    pending: BTreeMap<Key, VecDeque<(Timestamp, PhoneNumber, bool)>>,
+    pending: BTreeMap<Key, VecDeque<Pending>>,
 }
 
 impl Results {
-    /// Messages that ended before a start.
-    pub fn restore(&mut self, key: Key, ended: Ended, at: Timestamp) {
-        self.rates.add(key, ended, at);
-    }
-
     /// A message has left, or may have. Its code can be entered until `ends`.
-    pub fn sent(&mut self, key: Key, number: PhoneNumber, ends: Timestamp) {
+    pub fn sent(&mut self, key: Key, number: PhoneNumber, ends: Timestamp, is_verified: bool) {
         let pending = self.pending.entry(key).or_default();
-        // Of too many the oldest is not known.
-        if pending.len() >= MOST {
-            pending.pop_front();
+        if pending.len() < MOST_OPEN {
+            pending.push_back((ends, number, is_verified));
         }
-        pending.push_back((ends, number, false));
     }
 
     /// The code of a message was entered: it counts when it ends, like the others, or a young one would count for more.
-    /// Which of the messages that have not ended that was makes no difference.
-    pub fn verified(&mut self, key: Key) {
-        let pending = self.pending.get_mut(&key).into_iter().flatten();
-        if let Some((.., is_verified)) = pending.rev().find(|(.., is_verified)| !is_verified) {
-            *is_verified = true;
+    pub fn verified(&mut self, key: Key, number: PhoneNumber) {
+        if let Some((pending, place)) = self.open(key, number) {
+            pending[place].2 = true;
         }
+    }
+
+    /// The caller withdrew the code of a message: it counts now.
+    pub fn canceled(&mut self, key: Key, number: PhoneNumber, now: Timestamp) {
+        if let Some((pending, place)) = self.open(key, number) {
+            pending.remove(place);
+            pending.push_front((now, number, false));
+        }
+    }
+
+    /// The last message to a number whose code was not entered.
+    fn open(&mut self, key: Key, number: PhoneNumber) -> Option<(&mut VecDeque<Pending>, usize)> {
+        let pending = self.pending.get_mut(&key)?;
+        let place = pending.iter().rposition(|(_, to, is_verified)| *to == number && !is_verified)?;
+        Some((pending, place))
     }
 
     /// Ends the messages whose time is over. Returns the gateways that have fallen by them.
@@ -213,16 +260,15 @@ impl Results {
         self.pending.retain(|key, pending| {
             while let Some((ends, number, is_verified)) = pending.front().copied().filter(|of| of.0 <= now) {
                 pending.pop_front();
-                let ended = [1.0, f64::from(u8::from(is_verified))];
-                let Some(rate) = rates.add(*key, ended, ends) else { continue };
-                let fall = rate.fall().map(|was| [was, conversion(rate.recent)]);
-                falls.extend(fall.map(|from_to| Fall { of: *key, number, from_to }));
+                let changed = Arc::make_mut(rates).add(*key, is_verified, ends);
+                let fallen = changed.filter(|[was, is]| *is < was / 2.0);
+                falls.extend(fallen.map(|from_to| Fall { of: *key, number, from_to }));
             }
             !pending.is_empty()
         });
         if rates.0.len() >= MOST {
             // What has decayed to less than a tenth of a message says nothing.
-            rates.0.retain(|_, rate| rate.at(now).long[0] >= 0.1);
+            Arc::make_mut(rates).0.retain(|_, rate| rate.at(now).ended[0] >= 0.1);
         }
         falls
     }
@@ -292,6 +338,11 @@ mod tests {
         (a - b).abs() <= most
     }
 
+    /// So many messages, of which every tenth fails, or all but every tenth.
+    fn add(rates: &mut Rates, key: Key, messages: u64, works: bool) -> usize {
+        (0..messages).filter_map(|message| rates.add(key, (message % 10 > 0) == works, NOW)).count()
+    }
+
     #[test]
     fn draws_have_the_mean_and_the_variance_of_their_distribution() {
         for [a, b] in [[1.0, 1.0], [1.0, 9.0], [36.0, 4.0], [60.0, 60.0]] {
@@ -306,35 +357,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_decays_over_seven_days_and_the_last_messages_replace_older_ones() {
+    fn what_is_known_decays_and_a_change_makes_it_forgotten() {
         let mut rates = Rates::default();
-        rates.add((LANE, A), [1_000.0, 900.0], NOW);
-        let rate = rates.of((LANE, A), days(7));
-        assert!(is_near(rate.long[0], 1_000.0 / std::f64::consts::E, 0.001));
-        assert!(is_near(rates.of((LANE, A), NOW).recent[0], RECENT, 1e-9));
-        for _ in 0..40 {
-            rates.add((LANE, A), [1.0, 0.0], NOW);
-        }
+        assert_eq!(add(&mut rates, (LANE, A), 1_000, true), 0);
         let rate = rates.of((LANE, A), NOW);
-        assert!(is_near(conversion(rate.recent), 0.9 * (RECENT / (RECENT + 1.0)).powi(40), 0.001));
-        assert!(is_near(conversion(rate.long), 900.0 / 1_040.0, 1e-9));
+        assert!(is_near(rate.ended[0], MOST_COUNTED, 1e-9) && is_near(conversion(rate.ended), 0.9, 0.01));
+        assert!(is_near(rates.of((LANE, A), days(7)).ended[0], MOST_COUNTED / 2.0, 1e-9));
+        assert_eq!(add(&mut rates, (LANE, A), 200, false), 1);
+        assert!(is_near(conversion(rates.of((LANE, A), NOW).ended), 0.1, 0.02));
+        assert_eq!(add(&mut rates, (LANE, A), 200, true), 1, "it recovers");
+        assert!(is_near(conversion(rates.of((LANE, A), NOW).ended), 0.9, 0.02));
     }
 
     #[test]
     fn a_country_with_few_messages_borrows_up_to_twenty_of_the_others() {
         let mut rates = Rates::default();
         let here = Lane { country: Region::parse("IS"), ..LANE };
-        let believes = |rates: &Rates, lane, [verified, others]: [f64; 2]| {
+        let believes = |rates: &Rates, lane, expected: [f64; 2]| {
             let belief = rates.belief((lane, A), NOW);
-            assert!(is_near(belief[0], verified, 1e-9) && is_near(belief[1], others, 1e-9), "{belief:?}");
+            assert!((0..2).all(|of| is_near(belief[of], expected[of], 1e-9)), "{belief:?}");
         };
         believes(&rates, here, [1.0, 1.0]);
-        rates.add((LANE, A), [10.0, 9.0], NOW);
-        believes(&rates, here, [10.0, 2.0]);
-        rates.add((LANE, A), [990.0, 891.0], NOW);
-        believes(&rates, here, [1.0 + 0.9 * BORROWED, 1.0 + 0.1 * BORROWED]);
+        add(&mut rates, (LANE, A), 10, true);
+        believes(&rates, here, [20.0, 4.0]);
+        add(&mut rates, (LANE, A), 190, true);
+        believes(&rates, here, [57.0, 9.0]);
         // All of it is its own.
-        believes(&rates, LANE, [1.0 + 0.9 * RECENT, 1.0 + 0.1 * RECENT]);
+        believes(&rates, LANE, [181.0, 21.0]);
     }
 
     #[test]
@@ -345,8 +394,8 @@ mod tests {
             (0..10_000).filter(is_first).count()
         };
         assert!((4_700..5_300).contains(&first(&rates, &EQUAL)));
-        rates.add((LANE, A), [1_000.0, 0.0], NOW);
-        rates.add((LANE, B), [1_000.0, 900.0], NOW);
+        add(&mut rates, (LANE, A), 1_000, false);
+        add(&mut rates, (LANE, B), 1_000, true);
         let least = first(&rates, &EQUAL);
         assert!((150..250).contains(&least), "{least}");
         let shares = rates.shares(LANE, &EQUAL, NOW);
@@ -356,43 +405,47 @@ mod tests {
     }
 
     #[test]
-    fn a_message_counts_once_when_its_code_ends() {
+    fn a_message_counts_once_when_its_code_ends_or_is_withdrawn() {
         let mut results = Results::default();
         let life = Duration::from_secs(600);
         for last in 0..3 {
-            results.sent((LANE, A), number(last), NOW.plus(life));
+            results.sent((LANE, A), number(last), NOW.plus(life), false);
         }
-        results.verified((LANE, A));
-        // Of a message that is not known, such as one of before a start.
-        results.verified((LANE, B));
+        results.verified((LANE, A), number(1));
+        // Of messages that are not known.
+        results.verified((LANE, A), number(1));
+        results.verified((LANE, B), number(0));
         let counts = |results: &Results| {
-            let [messages, verified] = results.rates.of((LANE, A), NOW).long;
+            let [messages, verified] = results.rates.of((LANE, A), NOW.plus(life)).ended;
             format!("{verified:.0} of {messages:.0}")
         };
         assert!(results.expire(NOW).is_empty());
         assert_eq!(counts(&results), "0 of 0");
+        results.canceled((LANE, A), number(2), NOW);
+        results.canceled((LANE, A), number(1), NOW);
+        assert!(results.expire(NOW).is_empty());
+        assert_eq!(counts(&results), "0 of 1");
         assert!(results.expire(NOW.plus(life)).is_empty());
         assert_eq!(counts(&results), "1 of 3");
-        assert_eq!(results.rates.of((LANE, B), NOW).long[0].to_bits(), 0);
         assert!(results.pending.is_empty());
     }
 
     #[test]
     fn a_fall_to_less_than_half_is_told_once() {
-        let mut results = Results::default();
-        results.restore((LANE, A), [200.0, 180.0], NOW);
-        let mut falls = Vec::new();
-        for message in 0..120 {
-            results.sent((LANE, A), number(message), NOW);
-            falls.extend(results.expire(NOW).into_iter().map(|fall| (message, fall)));
+        for (known, expected) in [(200, 1), (29, 0)] {
+            let (mut results, mut falls) = (Results::default(), Vec::new());
+            for message in 0..known + 120 {
+                results.sent((LANE, A), number(message), NOW, message < known);
+                falls.extend(results.expire(NOW).into_iter().map(|fall| (message, fall)));
+            }
+            assert_eq!(falls.len(), expected, "{falls:?}");
+            for (message, Fall { number: to, from_to, .. }) in falls {
+                assert!((205..230).contains(&message), "{message}");
+                assert_eq!(
+                    (to, from_to.map(|share| format!("{share:.1}"))),
+                    (number(message), ["1.0", "0.0"].map(str::to_owned))
+                );
+            }
         }
-        let [(message, fall)] = falls[..] else { panic!("{falls:?}") };
-        assert!((25..35).contains(&message), "{message}");
-        assert_eq!(fall.number, number(message));
-        assert!(is_near(fall.from_to[0], 0.9, 0.1) && fall.from_to[1] < fall.from_to[0] / 2.0, "{fall:?}");
-        // Too little is known of a new gateway.
-        results.restore((LANE, B), [29.0, 29.0], NOW);
-        (0..29).for_each(|last| results.sent((LANE, B), number(last), NOW));
-        assert!(results.expire(NOW).is_empty());
     }
 }

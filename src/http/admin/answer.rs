@@ -266,6 +266,7 @@ mod tests {
             id: AttemptId { key: AttemptLogKey { service: ServiceId::DEFAULT, verification: 1 }, attempt: 0 },
             number: PhoneNumber::parse("+14155550123", None).expect("a number"),
             attempt: Attempt::new(0, Channel::Sms, GatewayName::TwilioMessages, SendStatus::Sent, NOON),
+            ends: None,
             parts: 1,
             verify_status: VerifyStatus::New,
             checked_at: None,

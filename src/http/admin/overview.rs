@@ -9,10 +9,11 @@ use super::prelude::*;
 use super::span::{DAY, RANGES, Range, Span};
 use crate::config::members;
 use crate::delivery::{Circuit, GatewayState};
-use crate::domain::seconds_up;
+use crate::domain::{Sid, seconds_up};
 use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
+use crate::registry::gateway_sid;
 use crate::verification::LockedNumber;
 
 /// Rows of a table, without the one of all others.
@@ -210,6 +211,11 @@ struct GatewayLine {
 }
 
 impl GatewayLine {
+    /// The gateway's `MessagingServiceSid`.
+    fn id(&self) -> Sid {
+        gateway_sid(self.reading.name)
+    }
+
     /// The words of the badge: a closed circuit says nothing about a refused account.
     fn state(&self) -> &'static str {
         match self.health.circuit {

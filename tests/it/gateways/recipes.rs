@@ -9,6 +9,10 @@ type World = Running<Vec<Vonage>>;
 
 impl World {
     async fn new() -> Self {
+        Self::of(Setup::new()).await
+    }
+
+    async fn of(setup: Setup) -> Self {
         let mut doubles = Vec::new();
         let mut gateways = json!({});
         for name in GATEWAYS {
@@ -16,12 +20,38 @@ impl World {
             gateways[name] = vonage(&double.base_url());
             doubles.push(double);
         }
-        let setup = V2::account(Setup::new())
+        let setup = V2::account(setup)
             .config("gateways", gateways)
             .config("otp-sms-provider", GATEWAYS.join(";"))
             .config("public-url", PUBLIC_URL);
         let server = setup.start().await;
         Self { doubles, setup, server, numbers: Numbers::default() }
+    }
+
+    /// Sends so many codes, of which those of the second gateway are entered, and returns how many it got.
+    async fn only_the_second_delivers(&self, messages: usize) -> usize {
+        let mut entered = 0;
+        for number in (0..messages).map(|_| self.number()) {
+            self.send(&number).await.expects(sent(&number, 5));
+            if let Some(code) = self.doubles[1].last_code_for(&number) {
+                self.verify(&number, &code).await.expects(verified(&number));
+                entered += 1;
+            }
+        }
+        entered
+    }
+
+    /// Waits until results give the second gateway nearly all messages, and returns what the codes of each came to.
+    async fn results(&self) -> [Value; 2] {
+        let results = || async {
+            let rows = self.setup.command(["gateways", "results", "--json"]).await.exits(0).json();
+            GATEWAYS.map(|name| {
+                let is_row = |row: &&Value| row["gateway"] == name && row["messages"].is_u64();
+                rows.iter().find(is_row).cloned().unwrap_or_default()
+            })
+        };
+        let is_seen = |rows: &[Value; 2]| rows[1]["results_percent"].as_u64() >= Some(90);
+        until("the change", results, is_seen).await.map(|row| row["verified_percent"].clone())
     }
 
     fn messages(&self, number: &str) -> usize {
@@ -55,6 +85,23 @@ async fn a_named_gateway_reports_and_is_shown_where_built_in_ones_are() {
     let rows = world.restart_after_kill().await.tracked(&number).await;
     let names: Vec<&str> = rows.iter().map(|row| text(row, "gateway")).collect();
     assert!(GATEWAYS.iter().all(|name| names.contains(name)), "{names:?}");
+}
+
+#[tokio::test]
+async fn by_results_messages_move_to_the_gateway_that_delivers_also_after_kill_9() {
+    let setup = Setup::new().config("sender", "results").config("otp-timeout", "10s");
+    let mut world = World::of(setup).await;
+    // Of unknown gateways each gets its part.
+    let entered = world.only_the_second_delivers(40).await;
+    assert!((5..=35).contains(&entered), "{entered}");
+    for _ in 0..2 {
+        assert_eq!(world.results().await, [0, 100]);
+        let entered = world.only_the_second_delivers(20).await;
+        assert!(entered >= 16, "{entered}");
+        world = world.restart_after_kill().await;
+    }
+    let visitor = Visitor::of(&world).await;
+    visitor.get("/admin/delivery").await.expects_status(200).says(["south", "100 %", "Results save"]);
 }
 
 #[tokio::test]

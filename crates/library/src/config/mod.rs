@@ -53,7 +53,7 @@ pub use gateways::{built_in_gateways, variable_prefixes};
 pub use guard::GuardSettings;
 pub use hooks::{HookKey, HookSettings};
 pub use load::{Loaded, load, load_beside, load_storage};
-pub use prices::{Prices, Pricing};
+pub use prices::{Prices, Pricing, money_text};
 pub use read::{Pairs, Spelling, Wrong, members, read_members, read_one, read_whole, text_of};
 pub use schema::json_schema;
 pub use services::{RegistrySettings, Sender};

@@ -139,7 +139,8 @@ impl Serialize for Prices {
     }
 }
 
-pub(super) fn money_text(micros: u64) -> String {
+/// Millionths as a decimal number.
+pub fn money_text(micros: u64) -> String {
     let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

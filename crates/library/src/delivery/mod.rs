@@ -35,8 +35,8 @@ use serde::{Serialize, Serializer};
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, Sender};
 use crate::domain::{
-    Channel, Code, GatewayName, Locale, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp, seconds_up,
-    workflow_steps,
+    Channel, Code, GatewayName, Locale, NumberKey, PhoneNumber, Region, Routing, ServiceId, Timestamp,
+    seconds_up, workflow_steps,
 };
 use crate::gateway::ErrorClass;
 use crate::limits::guard::PumpingGuard;
@@ -331,9 +331,8 @@ impl Delivery {
     /// Puts the gateways that no rule names for the number in the order that their results draw. Each message draws anew,
     /// from the random salt of its verification.
     fn draw(&self, found: &mut [Candidate<'_>], key: NumberKey, permitted: &Permitted, channel: Channel) {
-        let own = self.own_gateway(key.service, key.number);
-        let is_ruled = |name| Some(name) == own || !self.deps.routing.takes_any(name);
-        let ruled = found.partition_point(|of| is_ruled(of.gateway.routed_as));
+        let own = self.own_gateway(key.service, || key.number.region());
+        let ruled = found.partition_point(|of| self.is_ruled(own, of.gateway));
         let (drawn, results, lane) = (&mut found[ruled..], &self.deps.results, results::lane(key, channel));
         let offers = results.offers(lane, drawn.iter().map(|of| of.gateway.name));
         let random = permitted.permit.verification.salt.id().wrapping_add(permitted.first_attempt.into());
@@ -341,11 +340,19 @@ impl Delivery {
         drawn.sort_by_key(|of| order.iter().position(|name| *name == of.gateway.name));
     }
 
-    /// The gateways that the order by results is about, with what their prices count.
-    pub fn offers(&self, lane: Lane) -> Vec<Offer> {
-        let takes_any = |of: &&GuardedGateway| self.deps.routing.takes_any(of.routed_as);
-        let all = self.gateways.iter().filter(takes_any).filter(|of| of.serves(lane.channel));
-        self.deps.results.offers(lane, all.map(|of| of.name))
+    /// The gateways that a rule puts before the others: a prefix, for its numbers, or the choice of the service for the
+    /// country. And those of which results choose the first, with what their prices count; none after such a choice.
+    pub fn offers(&self, lane: Lane) -> (Vec<GatewayName>, Vec<Offer>) {
+        let own = lane.service.and_then(|service| self.own_gateway(service, || lane.country));
+        let all = || self.gateways.iter().filter(|of| of.serves(lane.channel));
+        let is_ruled = |of: &&GuardedGateway| self.is_ruled(own, of);
+        let drawn = all().filter(|of| !is_ruled(of) && all().all(|of| Some(of.routed_as) != own));
+        let offers = self.deps.results.offers(lane, drawn.map(|of| of.name));
+        (all().filter(is_ruled).map(|of| of.name).collect(), offers)
+    }
+
+    fn is_ruled(&self, own: Option<GatewayName>, gateway: &GuardedGateway) -> bool {
+        own == Some(gateway.routed_as) || !self.deps.routing.takes_any(gateway.routed_as)
     }
 
     /// How the gateways of a service are ordered.
@@ -357,7 +364,7 @@ impl Delivery {
     /// The gateways of a number in the order in which they are tried. A service's own gateway for the number's
     /// country comes first.
     fn order_of(&self, service: ServiceId, number: PhoneNumber) -> impl Iterator<Item = GatewayName> {
-        let own = self.own_gateway(service, number);
+        let own = self.own_gateway(service, || number.region());
         let others = self.deps.routing.order(number).filter(move |name| Some(*name) != own);
         own.into_iter().chain(others)
     }
@@ -368,9 +375,13 @@ impl Delivery {
         self.order_of(service, number).flat_map(of_name)
     }
 
-    fn own_gateway(&self, service: ServiceId, number: PhoneNumber) -> Option<GatewayName> {
+    fn own_gateway(
+        &self,
+        service: ServiceId,
+        country: impl FnOnce() -> Option<Region>,
+    ) -> Option<GatewayName> {
         let own = self.settings_of(service).filter(|service| !service.messaging.is_empty())?;
-        self.deps.services.as_ref()?.gateway_for(&own, number.region()?)
+        self.deps.services.as_ref()?.gateway_for(&own, country()?)
     }
 
     /// The workflow of a service.

@@ -1,22 +1,31 @@
 //! The results of gateways: learns them from facts, and orders gateways by them.
+//!
+//! The records of attempts are written with the decisions that facts are about; a start learns from them again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use onceward_core::results::{Ended, Rates, Results as Learned, conversion, float};
+use onceward_core::results::{Rates, Results as Learned, conversion, float};
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
+use super::Attempt;
+use super::attempts::{AttemptQuery, Attempts, ListedAttempt};
 use crate::clock::Clock;
 use crate::config::Pricing;
-use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Timestamp};
+use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
 use crate::observe::metrics::Fact;
-use crate::observe::metrics::VerificationStep::Approved;
+use crate::observe::metrics::VerificationStep::{Approved, Canceled};
+use crate::shard::Refusal;
 
 pub use onceward_core::results::{Fall, Key, Lane, Offer};
 
 /// A message sees what was known this time before it.
 const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
+
+/// Facts between two publications. Further ones do not count.
+const MOST_FACTS: usize = 65_536;
 
 /// Called for each gateway whose conversion in a country has fallen.
 pub type FallConsumer = Box<dyn Fn(Fall) + Send + Sync>;
@@ -32,12 +41,13 @@ pub fn percent(share: f64) -> u8 {
     (share * 100.0).round() as u8
 }
 
-/// Learned behind a lock, read without one.
+/// Learned by one task, read and told without a lock.
 pub struct Results {
     clock: Arc<dyn Clock>,
     /// What messages cost.
     pub pricing: Pricing,
-    learned: Mutex<(Learned, Timestamp)>,
+    facts: mpsc::Sender<Fact>,
+    learned: Mutex<(Learned, mpsc::Receiver<Fact>)>,
     published: ArcSwap<Rates>,
     on_fall: FallConsumer,
 }
@@ -45,51 +55,63 @@ pub struct Results {
 impl Results {
     /// Knows nothing yet.
     pub fn new(clock: Arc<dyn Clock>, pricing: Pricing, on_fall: FallConsumer) -> Self {
-        Self { clock, pricing, learned: Mutex::default(), published: ArcSwap::default(), on_fall }
+        let (facts, told) = mpsc::channel(MOST_FACTS);
+        let learned = Mutex::new((Learned::default(), told));
+        Self { clock, pricing, facts, learned, published: ArcSwap::default(), on_fall }
     }
 
-    /// Messages that ended before the start.
-    pub fn restore(&self, key: Key, ended: Ended, at: Timestamp) {
-        self.learned.lock().0.restore(key, ended, at);
-    }
-
-    /// Learns of a message that has left, or of a code that was entered. Codes that other systems check do not count.
-    pub fn learn(&self, fact: &Fact) {
-        let (of, channel, gateway, ends, is_verified) = match *fact {
-            Fact::Left { recipient, channel, gateway, ends, is_verified } => {
-                (recipient, channel, gateway, Some(ends), is_verified)
+    /// Learns what came of messages before the start, and publishes what is known from now on. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of [`Attempts::each`].
+    pub async fn start(self: &Arc<Self>, attempts: &Attempts) -> Result<(), Refusal> {
+        let mut left = Vec::new();
+        let visit = |ListedAttempt { id, number, ends, attempt, converted, .. }: ListedAttempt| {
+            if let Some(ends) = ends.filter(|_| attempt.may_have_left()) {
+                let recipient = NumberKey::new(id.key.service, number);
+                let (Attempt { channel, gateway, .. }, is_verified) = (attempt, converted);
+                left.push((ends, Fact::Left { recipient, channel, gateway, ends, is_verified }));
             }
-            Fact::Verification { recipient, channel, gateway: Some(gateway), step: Approved, .. } => {
-                (recipient, channel, gateway, None, true)
-            }
-            _ => return,
         };
-        if of.is_carried {
-            return;
+        attempts.each(&AttemptQuery::default(), visit).await?;
+        left.sort_unstable_by_key(|of| of.0);
+        for some in left.chunks(1_000) {
+            let (mut learned, now) = (self.learned.lock(), self.clock.now());
+            for (_, fact) in some {
+                heed(&mut learned.0, fact, now);
+            }
+            // Their falls were told.
+            learned.0.expire(now);
         }
-        let (key, mut learned) = ((lane(of, channel), gateway), self.learned.lock());
-        if let Some(ends) = ends {
-            // Without the last digits: the number may be erased before it is told of.
-            let number = PhoneNumber::from_u64(of.number.as_u64() / 10_000 * 10_000);
-            learned.0.sent(key, number.unwrap_or(of.number), ends);
-        }
-        if is_verified {
-            learned.0.verified(key);
-        }
-        let is_old = self.clock.now().since(learned.1) >= PUBLISHED_EVERY;
-        drop(learned);
-        if is_old {
-            self.publish();
+        self.publish();
+        let this = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(PUBLISHED_EVERY).await;
+                let Some(this) = this.upgrade() else { return };
+                this.publish();
+            }
+        });
+        Ok(())
+    }
+
+    /// Notes that a message has left, or that its code has ended before its time.
+    pub fn learn(&self, fact: &Fact) {
+        if let Fact::Left { .. } | Fact::Verification { step: Approved | Canceled, .. } = fact {
+            let _ = self.facts.try_send(*fact);
         }
     }
 
-    /// Ends the messages whose time is over. From then on decisions see what is known now.
+    /// Learns what was noted, and ends the messages whose time is over. From then on decisions see what is known now.
     pub fn publish(&self) {
+        let now = self.clock.now();
         let falls = {
-            let (learned, published) = &mut *self.learned.lock();
-            *published = self.clock.now();
-            let falls = learned.expire(*published);
-            self.published.store(Arc::new(learned.rates.clone()));
+            let (learned, facts) = &mut *self.learned.lock();
+            while let Ok(fact) = facts.try_recv() {
+                heed(learned, &fact, now);
+            }
+            let falls = learned.expire(now);
+            self.published.store(Arc::clone(&learned.rates));
             falls
         };
         falls.into_iter().for_each(&self.on_fall);
@@ -104,9 +126,9 @@ impl Results {
     pub fn conversions(&self, gateway: GatewayName) -> Vec<(&'static str, u8)> {
         let (rates, now) = (self.rates(), self.clock.now());
         let whole = |channel| (Lane { service: None, country: None, channel }, gateway);
-        let recent = Channel::ALL.map(|channel| (channel.as_str(), rates.of(whole(channel), now).recent));
-        let known = recent.into_iter().filter(|(_, recent)| recent[0] > 0.0);
-        known.map(|(channel, recent)| (channel, percent(conversion(recent)))).collect()
+        let ended = Channel::ALL.map(|channel| (channel.as_str(), rates.of(whole(channel), now).ended));
+        let known = ended.into_iter().filter(|(_, ended)| ended[0] > 0.0);
+        known.map(|(channel, ended)| (channel, percent(conversion(ended)))).collect()
     }
 
     /// Millionths of the currency.
@@ -123,5 +145,21 @@ impl Results {
             *price *= weight / dearest;
         }
         offers
+    }
+}
+
+/// Codes that other systems check do not count.
+fn heed(learned: &mut Learned, fact: &Fact, now: Timestamp) {
+    let (Fact::Left { recipient: of, channel, gateway, .. }
+    | Fact::Verification { recipient: of, channel, gateway: Some(gateway), .. }) = *fact
+    else {
+        return;
+    };
+    let (key, number) = ((lane(of, channel), gateway), of.number);
+    match *fact {
+        _ if of.is_carried => {}
+        Fact::Left { ends, is_verified, .. } => learned.sent(key, number, ends, is_verified),
+        Fact::Verification { step: Approved, .. } => learned.verified(key, number),
+        _ => learned.canceled(key, number, now),
     }
 }

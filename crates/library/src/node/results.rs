@@ -3,17 +3,19 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use onceward_core::results::{conversion, float};
 use serde::Serialize;
 
 use super::Running;
-use super::history::{Counts, Group, Resolution, totals};
+use super::history::{Counts, Group, Resolution, Row};
 use crate::config::Sender;
 use crate::delivery::{Lane, percent};
 use crate::domain::{Channel, GatewayName, Region, ServiceId, Timestamp};
 use crate::shard::Refusal;
+
+const DAYS: usize = 7;
 
 /// A gateway in a country.
 #[derive(Debug, Serialize)]
@@ -24,18 +26,22 @@ pub struct GatewayResults {
     pub gateway: GatewayName,
     /// Of the last seven days of UTC, with today.
     pub messages: u64,
-    pub verified_percent: u8,
+    /// Of the messages that ended last; `None` before the first.
+    pub verified_percent: Option<u8>,
     /// The upper bound of the class of times that has the median.
     pub median_seconds: Option<u64>,
     /// Millionths of the currency.
     pub micros_each_verified: Option<u64>,
     /// Its share of the messages on each of these days.
-    pub share_percent: Vec<u8>,
+    pub share_percent: [u8; DAYS],
     pub sender: Sender,
-    /// The share that it has, or would have, with `results`.
-    pub results_percent: u8,
-    /// What the messages would have cost less, for as many verified numbers.
-    pub saved_micros: i64,
+    /// A prefix puts it first, or what the service has chosen for the country.
+    pub by_rule: bool,
+    /// The share that it has, or would have, with `results`; `None` if that does not choose.
+    pub results_percent: Option<u8>,
+    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` before one has
+    /// ended.
+    pub saved_micros: Option<i64>,
 }
 
 impl Running {
@@ -46,57 +52,57 @@ impl Running {
     pub async fn results(&self, service: Option<ServiceId>) -> Result<Vec<GatewayResults>, Refusal> {
         let (day, now, results) = (Resolution::Day, self.shards.clock().now(), self.history.results());
         let days: Vec<_> = (0..7).rev().map(|ago| day.bucket(now).minus(day.length() * ago)).collect();
-        let rows = self.history.between(day, days[0], Timestamp::MAX).await?;
-        let counted = totals(&rows, |of| (of.service, of.group, of.start));
-        let (rates, mut shown) = (results.rates(), Vec::new());
-        let mut lanes = BTreeMap::<_, BTreeSet<GatewayName>>::new();
-        for (of, Group { country, channel, gateway }, _) in counted.keys() {
-            if let Some(gateway) = gateway.filter(|_| service.is_none_or(|only| only == *of)) {
-                lanes.entry((*of, *country, *channel)).or_default().insert(gateway);
+        let mut lanes = BTreeMap::<_, BTreeMap<GatewayName, [Counts; DAYS]>>::new();
+        for Row { series, counts } in self.history.between(day, days[0], Timestamp::MAX).await? {
+            let Group { country, channel, gateway } = series.group;
+            if let Some(gateway) = gateway.filter(|_| service.is_none_or(|only| only == series.service))
+                && let Some(place) = days.iter().position(|start| *start == series.start)
+            {
+                let lane = lanes.entry((series.service, country, channel)).or_default();
+                lane.entry(gateway).or_default()[place] += counts;
             }
         }
-        for ((of, country, channel), mut names) in lanes {
+        let (rates, mut shown) = (results.rates(), Vec::new());
+        for ((of, country, channel), mut gateways) in lanes {
             // The draws of many lanes would hold up others.
             tokio::task::yield_now().await;
             let lane = Lane { service: Some(of), country, channel };
-            let offers = self.delivery.offers(lane);
+            let (ruled, offers) = self.delivery.offers(lane);
             let shares = rates.shares(lane, &offers, now);
-            let price = |name| float(results.price((lane, name)));
             let mean = |value: &dyn Fn(GatewayName) -> f64| {
                 offers.iter().zip(&shares).map(|((name, _), share)| share * value(*name)).sum::<f64>()
             };
-            // What a verified number costs with `results`.
-            let expected = |name| rates.expected((lane, name), now);
-            let each = mean(&price) / mean(&expected).max(f64::MIN_POSITIVE);
-            names.extend(offers.iter().map(|(name, _)| *name));
-            let counts = |gateway: GatewayName, start| {
-                let group = Group { country, channel, gateway: Some(gateway) };
-                counted.get(&(of, group, start)).copied().unwrap_or_default()
-            };
-            let share = |gateway, start: &Timestamp| {
-                let all: u64 = names.iter().map(|name| counts(*name, *start).accepted).sum();
-                percent(float(counts(gateway, *start).accepted) / float(all.max(1)))
-            };
-            for &gateway in &names {
+            let expected = mean(&|name| rates.expected((lane, name), now));
+            let each = mean(&|name| float(results.price((lane, name)))) / expected;
+            for (name, _) in &offers {
+                gateways.entry(*name).or_default();
+            }
+            let all: [u64; DAYS] =
+                std::array::from_fn(|day| gateways.values().map(|counts| counts[day].accepted).sum());
+            for (&gateway, counts) in &gateways {
                 let mut week = Counts::default();
-                for start in &days {
-                    week += counts(gateway, *start);
+                for of_day in counts {
+                    week += *of_day;
                 }
+                let ended = Some(rates.of((lane, gateway), now).ended).filter(|ended| ended[0] > 0.0);
                 let place = offers.iter().position(|(name, _)| *name == gateway);
-                let saved = float(week.accepted) * (price(gateway) - expected(gateway) * each);
+                let saved = float(week.cost_micros) - float(week.verified) * each;
                 shown.push(GatewayResults {
                     service: self.registry.title_of(of),
                     country,
                     channel,
                     gateway,
                     messages: week.accepted,
-                    verified_percent: percent(conversion(rates.of((lane, gateway), now).long)),
+                    verified_percent: ended.map(|ended| percent(conversion(ended))),
                     median_seconds: week.entered.within(50).filter(|_| week.entered.total() > 0),
                     micros_each_verified: week.cost_micros.checked_div(week.verified),
-                    share_percent: days.iter().map(|start| share(gateway, start)).collect(),
+                    share_percent: std::array::from_fn(|day| {
+                        percent(float(counts[day].accepted) / float(all[day].max(1)))
+                    }),
                     sender: self.delivery.sender_of(of),
-                    results_percent: place.map_or(0, |place| percent(shares[place])),
-                    saved_micros: place.map_or(0, |_| whole(saved)),
+                    by_rule: ruled.contains(&gateway),
+                    results_percent: place.map(|place| percent(shares[place])),
+                    saved_micros: ended.and(place).map(|_| whole(saved)),
                 });
             }
         }

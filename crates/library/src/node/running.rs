@@ -13,7 +13,7 @@ use super::{AccountFile, StartError, configured, kinds, load_or_create, server_k
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
-use crate::delivery::{Delivery, DeliveryDeps, Routed};
+use crate::delivery::{Delivery, DeliveryDeps, Results, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
@@ -128,7 +128,10 @@ impl Running {
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
-        let history = History::start(&shards, &server_key, settings.history, &outbox).await?;
+        let on_fall = outbox.fall_alerts();
+        let results = Results::new(Arc::clone(&clock), settings.history, on_fall);
+        let history = History::start(&shards, &server_key, results);
+        history.results().start(&attempts).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {

@@ -250,9 +250,11 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         entry.record(decision.view);
     }
     if let Some(verification) = ended.filter(|_| *ending == Ending::Canceled) {
-        let (recipient, channel) = (decision.key, verification.details(&decision.rules.policy).channel);
-        let step = VerificationStep::Canceled;
-        decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
+        let (recipient, step) = (decision.key, VerificationStep::Canceled);
+        let channel = verification.details(&decision.rules.policy).channel;
+        let last = recorded.0.as_ref().and_then(AttemptLog::last);
+        let (channel, gateway) = last.map_or((channel, None), |(channel, by, _)| (channel, Some(by)));
+        decision.count(Fact::Verification { recipient, channel, gateway, step, took: None });
     }
     let end = if *ending == Ending::Approved { CodeEnd::Used } else { CodeEnd::Canceled };
     Ok(Next::Ended(reply(decision, has_effect, ended, recorded, Some(end))))

@@ -194,9 +194,9 @@ pub(super) fn settle(
         (Some(keyed), None) if !result.may_still_arrive() => keyed.withdraw(decision.view),
         _ => {}
     }
-    let (number, settings) = (decision.key.number, decision.deps.attempt_log);
+    let (recipient, settings) = (decision.key, decision.deps.attempt_log);
     let (log, replaced_plan) =
-        AttemptLog::record(number, settings, &outgoing.style, permitted, delivered, decision.view);
+        AttemptLog::record(recipient, settings, &outgoing.style, permitted, delivered, decision.view);
     let verification = next.verification().filter(|v| permit.is_for(v));
     if permitted.follow_up.is_none() {
         let is_sending = verification.is_some_and(|v| v.sending > 0);
@@ -213,7 +213,7 @@ pub(super) fn settle(
     facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
     // A check may be faster than the gateway's answer: the code of the last message was entered.
     let mut is_verified = log.as_ref().is_some_and(|log| log.verify == VerifyStatus::Success);
-    let (recipient, ends) = (decision.key, permitted.expires());
+    let ends = permitted.expires();
     for &Attempt { channel, gateway, .. } in delivered.attempts.iter().rev().filter(|of| of.may_have_left()) {
         decision.count(Fact::Left { recipient, channel, gateway, ends, is_verified });
         is_verified = false;

@@ -12,7 +12,9 @@ use super::outbox::Outbox;
 use super::record::{Event, EventId, EventRecord};
 use crate::delivery::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Fall, FallConsumer, percent};
-use crate::domain::{AttemptId, AttemptLogKey, Channel, NumberKey, ServiceId, Sid, Timestamp, record_id};
+use crate::domain::{
+    AttemptId, AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id,
+};
 use crate::engine::{
     CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
@@ -117,7 +119,9 @@ impl Outbox {
             let detail = json!({
                 "gateway": gateway, "country": country, "conversion_percent": now, "before_percent": before,
             });
-            let key = NumberKey::new(lane.service.unwrap_or(ServiceId::DEFAULT), number);
+            // The number itself may be erased meanwhile.
+            let to = PhoneNumber::from_u64(number.as_u64() / 10_000 * 10_000).unwrap_or(number);
+            let key = NumberKey::new(lane.service.unwrap_or(ServiceId::DEFAULT), to);
             outbox.announce(key, lane.channel, EventType::ConversionFell, "fallen", detail);
         })
     }

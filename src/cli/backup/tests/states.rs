@@ -151,6 +151,7 @@ fn planned() -> AttemptLog {
         plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
         taken: vec![Ticket::default()],
         parts: 2,
+        ends: Some(at),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct ListedAttempt {
     pub id: AttemptId,
     /// The recipient.
     pub number: PhoneNumber,
+    /// When the code ends; `None` for one that another system made.
+    pub ends: Option<Timestamp>,
     /// The attempt itself.
     pub attempt: Attempt,
     /// What its text is paid for, in text messages.
@@ -113,12 +115,13 @@ impl AttemptQuery {
 
 /// The attempts of one verification.
 pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
-    let AttemptLog { number, verify, verify_at, rows, parts, .. } = log;
+    let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
     rows.into_iter().enumerate().map(move |(place, attempt)| ListedAttempt {
         id: AttemptId { key, attempt: attempt.number },
         number,
+        ends,
         parts: if attempt.channel == Channel::Sms { parts } else { 1 },
         attempt,
         verify_status: verify,

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, Delivered, Failure, FollowUp, Permitted, PlanChange, Reason, SendStatus};
-use crate::domain::{AttemptLogKey, Channel, GatewayName, PhoneNumber, Routing, ServiceId, Timestamp};
+use crate::domain::{
+    AttemptLogKey, Channel, GatewayName, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
+};
 use crate::engine::{Salt, SlotHash};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
@@ -59,6 +61,8 @@ pub struct AttemptLog {
     pub taken: Vec<Ticket>,
     /// Parts of its last text message.
     pub parts: u8,
+    /// When its code ends, as of its last message; `None` for one that another system made.
+    pub ends: Option<Timestamp>,
 }
 
 /// A planned message with everything needed to send it. Removing the plan removes the salt.
@@ -94,7 +98,7 @@ crate::named! {
 /// What a check finds in the record of its verification.
 #[derive(Debug, Clone, Default)]
 pub struct Checked {
-    /// The channel and the gateway of the last message that may have left, and when.
+    /// [`AttemptLog::last`].
     pub last: Option<(Channel, GatewayName, Timestamp)>,
     /// Whether it is the first check, or an approval without one.
     pub is_first: bool,
@@ -155,6 +159,7 @@ impl AttemptLog {
             plan: None,
             taken: Vec::new(),
             parts: 1,
+            ends: None,
         }
     }
 
@@ -363,6 +368,12 @@ impl AttemptLog {
         asked
     }
 
+    /// The channel and the gateway of the last message that may have left, and when.
+    pub fn last(&self) -> Option<(Channel, GatewayName, Timestamp)> {
+        let last = self.rows.iter().rfind(|row| row.may_have_left())?;
+        Some((last.channel, last.gateway, last.at))
+    }
+
     /// The last message that a gateway took, if its id is known.
     pub fn accepted(&self) -> Option<(GatewayName, String)> {
         let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
@@ -407,7 +418,7 @@ impl AttemptLog {
     /// Records a send that ended. Returns the record, and what the guard gets back for a planned message whose place it
     /// takes.
     pub fn record(
-        number: PhoneNumber,
+        of: NumberKey,
         settings: AttemptLogSettings,
         style: &MessageStyle,
         permitted: &Permitted,
@@ -417,8 +428,9 @@ impl AttemptLog {
         let (id, now) = (permitted.log.id(), view.now());
         let is_planned = matches!(delivered.plan, PlanChange::Set(_));
         let is_kept = is_planned || (settings.keep_at_most > 0 && !delivered.attempts.is_empty());
-        let new = || is_kept.then(|| Self::new(number, now, settings));
+        let new = || is_kept.then(|| Self::new(of.number, now, settings));
         let Some(mut log) = view.get(id).or_else(new) else { return (None, Vec::new()) };
+        log.ends = (!of.is_carried).then(|| permitted.expires());
         let held = log.settle(style, permitted, delivered);
         held.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
         view.put(id, Some(&log));
@@ -438,8 +450,7 @@ impl AttemptLog {
         let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
         log.taken.extend(taken.iter().cloned().filter_map(Ticket::verified));
         view.put(key.id(), Some(&log));
-        let last = log.rows.iter().rfind(|row| row.may_have_left());
-        let last = last.map(|row| (row.channel, row.gateway, row.at));
+        let last = log.last();
         Some((log, Checked { last, is_first, taken }))
     }
 

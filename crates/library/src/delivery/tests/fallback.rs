@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::Sender;
-use crate::delivery::results::lane;
 use crate::domain::NumberKey;
 use crate::gateway::ReceiptStatus;
+use crate::observe::metrics::Fact;
 
 #[tokio::test(start_paused = true)]
 async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
@@ -167,9 +167,17 @@ async fn by_results_most_messages_go_to_the_gateway_whose_codes_are_entered() {
             world = world.and(name, vec![accepted("S1"); 20]);
         }
         let results = &world.delivery.deps.results;
-        let lane = lane(NumberKey::new(ServiceId::DEFAULT, number()), Sms);
-        for (name, verified) in [(Mada, 10.0), (Http, 90.0)] {
-            results.restore((lane, name), [100.0, verified], world.delivery.now());
+        let recipient = NumberKey::new(ServiceId::DEFAULT, number());
+        for (gateway, verified) in [(Mada, 2), (Http, 18)] {
+            for message in 0..20 {
+                results.learn(&Fact::Left {
+                    recipient,
+                    channel: Sms,
+                    gateway,
+                    ends: world.delivery.now(),
+                    is_verified: message < verified,
+                });
+            }
         }
         results.publish();
         for _ in 0..20 {

@@ -16,19 +16,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use onceward_core::results::float;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
-use crate::config::Pricing;
-use crate::delivery::{Lane, Results};
+use crate::delivery::Results;
 use crate::domain::{Channel, GatewayName, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::Fact;
 use crate::shard::{Record, RecordKey, RecordLog, Refusal, Shards, Subject, Transaction};
-use crate::webhook::Outbox;
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
 
@@ -69,21 +66,9 @@ struct Inner {
 }
 
 impl History {
-    /// Counts what happens in these shards from now on, and teaches the results of gateways what was counted before. Falls go
-    /// to the outbox. Needs a tokio runtime.
-    ///
-    /// # Errors
-    /// Those of [`Self::between`].
-    pub async fn start(
-        shards: &Shards,
-        server_key: &ServerKey,
-        pricing: Pricing,
-        outbox: &Arc<Outbox>,
-    ) -> Result<Self, Refusal> {
-        let on_fall = outbox.fall_alerts();
-        let results = Results::new(Arc::clone(shards.clock()), pricing, on_fall);
+    /// Counts what happens in these shards from now on, and tells it these results. Needs a tokio runtime.
+    pub fn start(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
         let this = Self::of(shards, server_key, results);
-        this.restore_results().await?;
         let inner = Arc::downgrade(&this.inner);
         tokio::spawn(async move {
             loop {
@@ -92,7 +77,7 @@ impl History {
                 inner.flush().await;
             }
         });
-        Ok(this)
+        this
     }
 
     /// The same without the task.
@@ -131,24 +116,6 @@ impl History {
     /// What came of messages by each gateway.
     pub fn results(&self) -> Arc<Results> {
         Arc::clone(&self.inner.results)
-    }
-
-    /// The days, and the last ones by the hour.
-    async fn restore_results(&self) -> Result<(), Refusal> {
-        let hours_from = Resolution::Day.bucket(self.inner.clock.now()).minus(Resolution::Day.length());
-        let mut rows = self.between(Resolution::Day, Timestamp::EPOCH, hours_from).await?;
-        rows.extend(self.between(Resolution::Hour, hours_from, Timestamp::MAX).await?);
-        // The codes of this hour may be entered yet: it is one with the hour before.
-        let last = Resolution::Hour.bucket(self.inner.clock.now()).minus(Resolution::Hour.length());
-        let counted = totals(&rows, |of| (of.start.min(last), of.service, of.group));
-        for ((start, service, Group { country, channel, gateway }), counts) in counted {
-            let Some(gateway) = gateway.filter(|_| counts.left > 0) else { continue };
-            let ended = [counts.left, counts.entered.total().min(counts.left)].map(float);
-            let lane = Lane { service: Some(service), country, channel };
-            self.inner.results.restore((lane, gateway), ended, start);
-        }
-        self.inner.results.publish();
-        Ok(())
     }
 
     /// The number of facts since the start.

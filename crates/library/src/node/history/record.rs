@@ -89,8 +89,6 @@ pub struct Counts {
     pub verified: u64,
     /// These by the time from the message to the code, without codes that other systems check.
     pub entered: Delays,
-    /// Messages that have left, or may have, without such codes.
-    pub left: u64,
     /// Messages that a gateway accepted.
     pub accepted: u64,
     /// Messages that arrived, by the time that they took.
@@ -223,7 +221,7 @@ macro_rules! sums {
 }
 
 sums! {
-    Counts: begun tried verified entered left accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
+    Counts: begun tried verified entered accepted delivery failed failed_attempts cost_micros refused saved_micros wrong_codes lockouts;
     RefusedBy: guard budget rate_limit lockout verification;
     Failures: number configuration refused unavailable unknown;
 }
@@ -256,10 +254,7 @@ impl LogRecord for Row {
 pub(super) fn counts_of(fact: &Fact, pricing: &Pricing) -> Option<(ServiceId, Group, Counts)> {
     let (mut counts, mut parts) = (Counts::default(), 0);
     let (recipient, channel, gateway) = match *fact {
-        Fact::Left { recipient, channel, gateway, .. } => {
-            counts.left = u64::from(!recipient.is_carried);
-            (recipient, channel, Some(gateway))
-        }
+        Fact::Left { .. } => return None,
         Fact::Verification { recipient, channel, gateway, step, took } => {
             *match step {
                 VerificationStep::Begun => &mut counts.begun,

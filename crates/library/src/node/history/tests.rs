@@ -171,32 +171,6 @@ async fn a_region_without_a_country_is_kept_in_records_and_exports() {
     assert_eq!(serde_json::from_value::<Row>(text).expect("a row"), row);
 }
 
-#[tokio::test]
-async fn a_start_learns_results_without_codes_that_other_systems_check() {
-    let world = World::new().await;
-    let (german, gateway, channel) = (recipient(GERMANY), GatewayName::TwilioMessages, Channel::Sms);
-    for recipient in [german, NumberKey { is_carried: true, ..german }] {
-        for _ in 0..10 {
-            world.counts(&Fact::Left {
-                recipient,
-                channel,
-                gateway,
-                ends: START.plus(HOUR),
-                is_verified: false,
-            });
-        }
-    }
-    let (recipient, took) = (german, Some(12 * SECOND));
-    for step in [VerificationStep::Tried, VerificationStep::Approved] {
-        let gateway = Some(gateway);
-        world.counts(&Fact::Verification { recipient, channel, gateway, step, took });
-    }
-    world.history.restore_results().await.expect("rows");
-    let lane = Lane { service: Some(german.service), country: Region::parse("DE"), channel };
-    let ended = world.history.results().rates().of((lane, gateway), START).long;
-    assert_eq!(ended.map(|count| format!("{count:.0}")), ["10", "1"]);
-}
-
 struct World {
     store: FaultyStore,
     clock: Arc<ManualClock>,

@@ -15,7 +15,7 @@ pub enum Fact {
         recipient: NumberKey,
         /// The channel of its last message.
         channel: Channel,
-        /// The gateway of the last message of one that was tried or approved, if it is known.
+        /// The gateway of the last message of one that was tried, approved or canceled, if it is known.
         gateway: Option<GatewayName>,
         step: VerificationStep,
         /// The time since that message, if it is known.

@@ -54,5 +54,6 @@ async fn a_gateway_that_falls_is_announced_with_its_country() {
     assert_eq!(kinds(&asked), ["gateway.conversion_fell"]);
     let data = &asked[0].body["data"];
     assert_eq!((&data["gateway"], &data["country"]), (&"Sinch".into(), &"DE".into()), "{data}");
+    assert_eq!(data["to"], "+491711230000", "{data}");
     assert_eq!((&data["before_percent"], &data["conversion_percent"]), (&90.into(), &40.into()), "{data}");
 }
