@@ -6,7 +6,7 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -71,7 +71,9 @@ pub struct Outbox {
     tracer: Option<Arc<Tracer>>,
     bounds: OutboxBounds,
     /// An attempt holds one of them. Closed when none begins any more.
-    places: Semaphore,
+    places: Arc<Semaphore>,
+    /// The verifications of which it is asked what is due, and whether to ask once more after that.
+    offered: Mutex<HashMap<RecordKey, bool>>,
 }
 
 /// A service and its webhook.
@@ -177,12 +179,22 @@ impl Outbox {
             }
         });
         let log = RecordLog::follow(&shards, bounds.kept, Duration::MAX);
-        let (sealer, slots, places) = (Sealer::new(key), SlotHash::new(key), Semaphore::new(bounds.at_once));
-        let outbox = Self { shards, registry, sealer, slots, log, transport, lines, tracer, bounds, places };
-        let outbox = Arc::new(outbox);
-        // The shards must not keep it alive.
+        let outbox = Arc::new(Self {
+            sealer: Sealer::new(key),
+            slots: SlotHash::new(key),
+            places: Arc::new(Semaphore::new(bounds.at_once)),
+            offered: Mutex::default(),
+            shards,
+            registry,
+            log,
+            transport,
+            lines,
+            tracer,
+            bounds,
+        });
+        // Neither the shards nor a task that waits must keep it alive.
         let weak = Arc::downgrade(&outbox);
-        outbox.log.on_due(move |key| weak.upgrade().into_iter().for_each(|outbox| outbox.offer(key)));
+        outbox.log.on_due(move |key| Self::offer(Weak::clone(&weak), key));
         outbox
     }
 
@@ -251,17 +263,17 @@ impl Outbox {
 
     /// Carries out a change until it is durable; `None` after a stop.
     async fn insist<T: Send + 'static>(
-        self: &Arc<Self>,
+        weak: &Weak<Self>,
         RecordKey { id, .. }: RecordKey,
         change: impl Fn(&Self, &mut Transaction<'_>) -> T + Clone + Send + 'static,
     ) -> Option<T> {
         loop {
-            match self.change(id, change.clone()).await {
-                Ok(made) => return Some(made),
-                Err(Refusal::Stopping) => return None,
-                Err(_) if self.places.is_closed() => return None,
-                Err(_) => {}
+            let outbox = weak.upgrade()?;
+            let made = outbox.change(id, change.clone()).await;
+            if matches!(made, Ok(_) | Err(Refusal::Stopping)) || outbox.places.is_closed() {
+                return made.ok();
             }
+            drop(outbox);
             // What was refused together is not decided again together.
             let [.., random, _] = id;
             sleep(RETRY + Duration::from_millis(4 * u64::from(random))).await;
@@ -269,58 +281,73 @@ impl Outbox {
     }
 
     /// The deliveries of a verification that are due, and the moment. Records its end, if that is due.
-    async fn due(self: &Arc<Self>, key: RecordKey) -> Option<(Vec<Delivery>, Timestamp)> {
+    async fn due(weak: &Weak<Self>, key: RecordKey) -> Option<(Vec<Delivery>, Timestamp)> {
         let read = move |outbox: &Self, view: &mut Transaction<'_>| {
             outbox.expire(key.id, view);
             let (record, now) = (view.get::<EventRecord>(key.id), view.now());
             let next = record.iter().flat_map(EventRecord::next);
             (next.filter(|delivery| delivery.due <= now).cloned().collect(), now)
         };
-        self.insist(key, read).await
+        Self::insist(weak, key, read).await
     }
 
-    /// Offers what is due of a verification to the webhooks.
-    fn offer(self: Arc<Self>, key: RecordKey) {
+    /// Offers what is due of a verification to the webhooks. A store that refuses its end has the shard hand it over again:
+    /// meanwhile one task insists.
+    fn offer(weak: Weak<Self>, key: RecordKey) {
+        let Some(outbox) = weak.upgrade() else { return };
+        if *outbox.offered.lock().entry(key).and_modify(|again| *again = true).or_insert(false) {
+            return;
+        }
+        drop(outbox);
         tokio::spawn(async move {
-            for Delivery { webhook, .. } in self.due(key).await.unwrap_or_default().0 {
-                let endpoint = (service_of(&key.id), webhook);
-                let line = self.lines.get(endpoint);
+            let due = Self::due(&weak, key).await;
+            let outbox = weak.upgrade()?;
+            let again = outbox.offered.lock().remove(&key);
+            let (due, _) = due?;
+            for Delivery { webhook, .. } in due {
+                let line = outbox.lines.get((service_of(&key.id), webhook));
                 if line.busy.lock().insert(key) {
-                    tokio::spawn(Arc::clone(&self).take_turn(webhook, line, key));
+                    tokio::spawn(Self::take_turn(Weak::clone(&weak), webhook, line, key));
                 }
             }
+            if again == Some(true) {
+                Self::offer(weak, key);
+            }
+            Some(())
         });
     }
 
     /// Waits until it is a verification's turn with a webhook; `None` after a stop. Many may wait: this takes little memory
     /// until then.
-    async fn take_turn(self: Arc<Self>, webhook: Sid, line: Arc<Line>, key: RecordKey) -> Option<()> {
+    async fn take_turn(weak: Weak<Self>, webhook: Sid, line: Arc<Line>, key: RecordKey) -> Option<()> {
         let turn = line.turns.acquire().await.ok()?;
         let alone = line.alone.lock().await;
         loop {
-            let left = line.load.lock().not_before.since(self.shards.clock().now());
+            let now = weak.upgrade()?.shards.clock().now();
+            let left = line.load.lock().not_before.since(now);
             if left.is_zero() {
                 break;
             }
             sleep(left.min(LOOK_AT_CLOCK)).await;
         }
         let alone = (line.load.lock().failures > 0).then_some(alone);
-        Box::pin(self.attempt(webhook, &line, key)).await?;
+        Box::pin(Self::attempt(&weak, webhook, &line, key)).await?;
         drop((turn, alone));
         line.busy.lock().remove(&key);
         // Maybe the next event of the verification is due.
-        self.offer(key);
+        Self::offer(weak, key);
         Some(())
     }
 
     /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop.
-    async fn attempt(self: &Arc<Self>, webhook: Sid, line: &Line, key: RecordKey) -> Option<()> {
-        let _place = self.places.acquire().await.ok()?;
-        let (due, at) = self.due(key).await?;
+    async fn attempt(weak: &Weak<Self>, webhook: Sid, line: &Line, key: RecordKey) -> Option<()> {
+        let places = Arc::clone(&weak.upgrade()?.places);
+        let _place = places.acquire().await.ok()?;
+        let (due, at) = Self::due(weak, key).await?;
         let Some(delivery) = due.into_iter().find(|delivery| delivery.webhook == webhook) else {
             return Some(());
         };
-        let posted = self.post(&delivery, at).await;
+        let posted = weak.upgrade()?.post(&delivery, at).await;
         let (id, result) = (delivery.event.id, posted.clone());
         let conclude = move |_: &Self, view: &mut Transaction<'_>| {
             let mut record = view.get::<EventRecord>(key.id)?;
@@ -334,8 +361,8 @@ impl Outbox {
             view.put(key.id, Some(&record));
             Some(concluded)
         };
-        if let Some(delivery) = self.insist(key, conclude).await? {
-            self.concluded(line, &delivery, &posted).await;
+        if let Some(delivery) = Self::insist(weak, key, conclude).await? {
+            weak.upgrade()?.concluded(line, &delivery, &posted).await;
         }
         Some(())
     }
