@@ -368,6 +368,8 @@ struct Shard {
     core: Core,
     /// Whether [`ShardMessage::HandOver`] is on its way.
     hands_over: bool,
+    /// After a refused commit, until the next sweep. What was undone is due again: the store would be asked without a pause.
+    pauses: bool,
     shared: Arc<Shared>,
 }
 
@@ -382,7 +384,7 @@ impl Actor for ShardActor {
         (core, shared): Self::Arguments,
     ) -> Result<Shard, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
-        Ok(Shard { core, hands_over: false, shared })
+        Ok(Shard { core, hands_over: false, pauses: false, shared })
     }
 
     async fn handle(
@@ -414,8 +416,12 @@ impl Shard {
                 return Ok(());
             }
             ShardMessage::HandOver => self.hands_over = false,
-            ShardMessage::Committed(result) => core.committed(&result, now),
+            ShardMessage::Committed(result) => {
+                self.pauses = result.is_err();
+                core.committed(&result, now);
+            }
             ShardMessage::Sweep => {
+                self.pauses = false;
                 core.sweep(SWEEP_STEP, now);
                 if core.is_late() {
                     // The store logs its trouble when its health is read; `/readyz` may not be polled.
@@ -423,7 +429,9 @@ impl Shard {
                 }
             }
         }
-        self.core.tables.hand_over_due(now);
+        if !self.pauses {
+            self.core.tables.hand_over_due(now);
+        }
         self.commit(myself);
         Ok(())
     }
