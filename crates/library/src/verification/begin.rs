@@ -32,8 +32,8 @@ impl Verifier {
         let (key, id) = (self.key(service, number), begin.idempotency_key.as_deref());
         let keyed = id.map(|id| self.keyed(key, id, begin.fingerprint, code.as_ref()));
         let limits = self.charges(service, &begin)?;
-        if !key.is_test && !self.registry.accepts(number) {
-            return Err(unknown_number());
+        if !key.is_test {
+            self.accepts(number)?;
         }
         if !key.is_test && code.is_some() && !service.settings.custom_code {
             return Err(Refused::FeatureOff("`CustomCode` needs a service with CustomCodeEnabled=true"));
@@ -64,9 +64,7 @@ impl Verifier {
         if self.test(service, to).is_some() {
             return Ok(carried(None, self.now(), false));
         }
-        if !self.registry.accepts(to) {
-            return Err(unknown_number());
-        }
+        self.accepts(to)?;
         let mut outgoing = self.worded(service, begin)?;
         outgoing.client.is_carried = true;
         outgoing.keyed = Some(self.deps.keys.of_carried(service.id, to, &code));
@@ -110,6 +108,12 @@ impl Verifier {
         }
         let until = self.lockout_of(key).await?.and_then(|lockout| lockout.until);
         Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
+    }
+
+    /// Whether the key `numbers` permits the number.
+    fn accepts(&self, number: PhoneNumber) -> Result<(), Refused> {
+        let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
+        if self.registry.accepts(number) { Ok(()) } else { Err(Refused::Invalid(why.to_owned())) }
     }
 
     /// The channel that a request asks for, or that its service begins with.
@@ -271,12 +275,6 @@ impl Verifier {
         let code = outgoing.supplied_code.as_ref().unwrap_or(&any_code);
         self.delivery.parts(outgoing, channel, code, options.life)
     }
-}
-
-/// A number that the key `numbers` excludes.
-fn unknown_number() -> Refused {
-    let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
-    Refused::Invalid(why.to_owned())
 }
 
 /// The verification that began, or the API's refusal.
