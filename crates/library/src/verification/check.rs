@@ -1,6 +1,6 @@
 //! Decisions about submitted codes, and about ends that callers decide.
 
-use super::command::{Asking, Decision, Next};
+use super::decision::{Asking, Decision, Next};
 use super::model::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};

@@ -9,6 +9,7 @@
 mod begin;
 pub mod check;
 pub mod command;
+mod decision;
 pub mod hosted;
 pub mod in_flight;
 mod model;

@@ -2,7 +2,7 @@
 
 use rand::Rng as _;
 
-use super::command::{Decision, Next};
+use super::decision::{Decision, Next};
 use super::model::{Reply, SendOutcome, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};

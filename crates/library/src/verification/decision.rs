@@ -1,0 +1,206 @@
+//! One decision about a number: what it needs, how its request goes on, and the tasks that it leaves.
+
+#![expect(missing_docs, reason = "a name that says all needs no comment")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::in_flight::Responder;
+use super::model::{CheckOutcome, Reply, SendOutcome};
+use crate::config::AttemptLogSettings;
+use crate::delivery::attempts::AttemptLog;
+use crate::delivery::{Check, Outgoing, Permitted};
+use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
+use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
+use crate::gateway::CodeEnd;
+use crate::limits::guard::{GuardNews, PumpingGuard, Ticket};
+use crate::limits::keys::IdempotencyKeys;
+use crate::observe::metrics::{Fact, Metrics};
+use crate::observe::trace::SpanContext;
+use crate::registry::Policies;
+use crate::shard::{Capacity, Refusal, Shards, Subject, Transaction};
+use crate::webhook::{NumberEvents, Outbox};
+
+/// What decisions about numbers need.
+pub struct NumberDeps {
+    /// The rules of every service.
+    pub policies: Policies,
+    /// The key from which codes are derived.
+    pub key: ServerKey,
+    /// The slot of a number.
+    pub slots: SlotHash,
+    /// The limits on stored numbers, and on test numbers.
+    pub numbers: [Arc<Capacity>; 2],
+    /// The longest duration of one send's delivery, and of one check at a gateway that holds the code, from the decision on.
+    pub send_budget: Duration,
+    pub check_budget: Duration,
+    /// The limits on attempt logs.
+    pub attempt_log: AttemptLogSettings,
+    /// Whether a gateway wants to know how codes end.
+    pub tells_ends: bool,
+    pub keys: IdempotencyKeys,
+    /// Records events in the commit of each decision.
+    pub events: Option<Arc<Outbox>>,
+    /// Decides about messages, and remembers verified numbers.
+    pub guard: Option<PumpingGuard>,
+    pub metrics: Arc<Metrics>,
+    /// Carries out tasks. Must not block: each result comes back as a command.
+    pub outside: Outside,
+}
+
+/// Carries out a task of a decision with these dependencies.
+pub type Outside = Box<dyn Fn(&Arc<NumberDeps>, Task) + Send + Sync>;
+
+impl NumberDeps {
+    /// The subject of a number's commands.
+    pub fn subject(&self, key: &NumberKey) -> Subject {
+        Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
+    }
+
+    /// The state of a number as it is now; fresh without a record.
+    pub(super) fn state_in(&self, key: NumberKey, view: &Transaction<'_>) -> NumberState {
+        let state = view.get(key.id()).unwrap_or(NumberState::Fresh);
+        state.at(&self.policies.of(key.service), view.now())
+    }
+
+    /// The same, and when that is.
+    ///
+    /// # Errors
+    /// [`Refusal::Stopping`] after a stop, [`Refusal::StoreUnavailable`] and
+    /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
+    pub async fn state(
+        self: &Arc<Self>,
+        shards: &Shards,
+        key: NumberKey,
+    ) -> Result<(NumberState, Timestamp), Refusal> {
+        let (deps, slot) = (Arc::clone(self), self.subject(&key).slot);
+        shards.read(slot, move |view| (deps.state_in(key, view), view.now())).await
+    }
+}
+
+/// What a durable decision asks of the world outside of the shard.
+pub enum Task {
+    /// Hand a message to the gateways.
+    Deliver(Sending),
+    /// Ask the gateway that holds a code. The attempt is already durable.
+    AskGateway(Asking),
+    /// Tell the gateway how the code of the message with this id ended.
+    TellGateway(GatewayName, String, CodeEnd),
+    TellGuard(NumberKey, GuardNews),
+}
+
+/// A message at the gateways.
+pub struct Sending {
+    pub outgoing: Box<Outgoing>,
+    pub permitted: Permitted,
+    pub responder: Responder<Reply<SendOutcome>>,
+}
+
+/// A submitted code at the gateway that holds the right one.
+pub struct Asking {
+    pub check: Check,
+    pub permit: CheckPermit,
+    pub responder: Responder<Reply<CheckOutcome>>,
+}
+
+/// How a durable decision goes on: it hands the request on, or answers it.
+pub(super) enum Next {
+    /// Hand the message of the request to delivery.
+    Deliver(Permitted),
+    /// Ask the gateway that holds the code.
+    AskGateway(CheckPermit),
+    /// Decide the send once more: its verification ended before its message left.
+    SendAgain,
+    Sent(Result<Reply<SendOutcome>, Refusal>),
+    Checked(Result<Reply<CheckOutcome>, Refusal>),
+    /// Whether the request changed something, and the verification that ended.
+    Ended(Reply<bool>),
+}
+
+/// One decision about a number, as far as it has come.
+pub(super) struct Decision<'a, 'b> {
+    pub key: NumberKey,
+    pub deps: &'a NumberDeps,
+    pub view: &'a mut Transaction<'b>,
+    /// The state of the number as it is stored.
+    pub state: NumberState,
+    /// The verification before the decision.
+    pub before: Option<Verification>,
+    pub rules: Rules<'a>,
+    pub now: Timestamp,
+    cause: Option<&'a SpanContext>,
+    /// What is counted when it is durable.
+    pub facts: Vec<Fact>,
+    /// What gateways and the guard are told then.
+    pub told: Vec<Task>,
+}
+
+impl<'a, 'b> Decision<'a, 'b> {
+    pub fn new(
+        key: NumberKey,
+        deps: &'a NumberDeps,
+        cause: Option<&'a SpanContext>,
+        view: &'a mut Transaction<'b>,
+    ) -> Self {
+        let now = view.now();
+        let state = view.get::<NumberState>(key.id()).unwrap_or(NumberState::Fresh);
+        let policy = deps.policies.of(key.service);
+        let before = state.at(&policy, now).verification();
+        let &NumberDeps { send_budget, check_budget, .. } = deps;
+        let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
+        Self { key, deps, view, state, before, rules, now, cause, facts: Vec::new(), told: Vec::new() }
+    }
+
+    pub fn put(&mut self, next: NumberState) {
+        self.view.put(self.key.id(), (next != NumberState::Fresh).then_some(&next));
+    }
+
+    /// The record of the attempts of a verification, which is in the slot of its number.
+    pub fn log_key(&self, salt: &Salt) -> AttemptLogKey {
+        AttemptLogKey::new(self.key.service, salt.id(), self.view.slot())
+    }
+
+    pub fn attempts_of(&self, verification: &Verification) -> Option<AttemptLog> {
+        self.view.get(self.log_key(&verification.salt).id())
+    }
+
+    /// Emits events of the verification with this id. A carried code has none.
+    pub fn emit(&mut self, verification: u64, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
+        if let Some(events) = self.deps.events.as_ref().filter(|_| !self.key.is_carried) {
+            events.tell(self.key, verification, self.cause, self.view, emit);
+        }
+    }
+
+    /// Emits the event of a lockout, if the decision begins one.
+    pub fn emit_lockout(&mut self, next: &NumberState) {
+        let Some(until) = next.locked_until().filter(|until| self.state.locked_until() != Some(*until))
+        else {
+            return;
+        };
+        let verification = self.state.verification();
+        let id = verification.map_or(0, |v| v.salt.id());
+        self.emit(id, |events| events.locked(verification.as_ref(), until));
+    }
+
+    /// Tells the gateway of the last message how the code ended, if one wants to know.
+    pub fn tell(&mut self, end: CodeEnd, log: Option<&AttemptLog>) {
+        if self.deps.tells_ends
+            && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
+        {
+            self.told.push(Task::TellGateway(gateway, message_id, end));
+        }
+    }
+
+    pub fn tell_guard(&mut self, news: GuardNews) {
+        self.told.push(Task::TellGuard(self.key, news));
+    }
+
+    /// The guard gets back what messages took that have not left and will not.
+    pub fn give_back(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
+        tickets.into_iter().for_each(|ticket| self.tell_guard(GuardNews::NotSent(ticket)));
+    }
+
+    pub fn count(&mut self, fact: Fact) {
+        self.facts.push(fact);
+    }
+}
