@@ -130,8 +130,9 @@ impl Store for EtcdStore {
         }
         // The deadline counts from here: time in the queue is time of the caller.
         let batch = Batch { writes, done, deadline: lease.now().plus(DEADLINE) };
-        // The writer ends with this store.
-        let _ = self.queue.send(batch);
+        if let Err(mpsc::error::SendError(Batch { done, .. })) = self.queue.send(batch) {
+            done(Err(StoreError::Closed));
+        }
     }
 
     /// Reads several slots at the same time.
