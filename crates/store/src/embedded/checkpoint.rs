@@ -3,7 +3,8 @@
 //! Everything that calls sled runs on a thread of its own, which the journal's thread gives up if it makes no progress. If
 //! sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -165,10 +166,13 @@ impl Attempt {
     fn sync_and_prove(&self, manifest: &mut Manifest, new: &Path, copy: &Path) -> Result<(), StoreError> {
         let (files, directories) = snapshot::files_below(new)?;
         for path in &files {
+            // sled makes its files and directories readable by other users, and a backup keeps the modes.
+            restrict(path, 0o600)?;
             self.disk.sync_file(path)?;
             self.progress.step()?;
         }
         for path in &directories {
+            restrict(path, 0o700)?;
             self.disk.sync_dir(path)?;
         }
         self.reached("Synced")?;
@@ -231,6 +235,10 @@ fn yield_to_other_threads() {
     // Elsewhere the priority is that of the whole process.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 19);
+}
+
+fn restrict(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(StoreError::io("restrict", path))
 }
 
 /// Has the next reader of a synced file read it from the disk.

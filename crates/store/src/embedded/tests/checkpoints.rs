@@ -1,7 +1,5 @@
 //! Checkpoints: their begin, their content, and crashes during them.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use super::*;
 
 #[test]
@@ -128,17 +126,6 @@ fn a_snapshot_of_several_databases_is_read_whole() {
     world.remove(7);
     world.assert_as_expected();
     world.crash_and_check();
-}
-
-#[test]
-fn only_the_owner_can_read_the_files_of_the_store() {
-    let world = World::with_one_record();
-    world.checkpoint().unwrap();
-    // sled makes its files readable by others; nobody else gets into the directory around them.
-    for name in ["journal", "snapshot", "FORMAT"] {
-        let mode = fs::metadata(world.dir().join(name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
-    }
 }
 
 fn sealed(dir: &Path) -> usize {
