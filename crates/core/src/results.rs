@@ -432,15 +432,15 @@ mod tests {
 
     #[test]
     fn a_fall_to_less_than_half_is_told_once() {
-        for (known, expected) in [(200, 1), (29, 0)] {
+        for (known, expected) in [(200, 1), (9, 0)] {
             let (mut results, mut falls) = (Results::default(), Vec::new());
-            for message in 0..known + 120 {
+            for message in 0..known + 20 {
                 results.sent((LANE, A), number(message), NOW, message < known);
                 falls.extend(results.expire(NOW).into_iter().map(|fall| (message, fall)));
             }
             assert_eq!(falls.len(), expected, "{falls:?}");
             for (message, Fall { number: to, from_to, .. }) in falls {
-                assert!((205..230).contains(&message), "{message}");
+                assert!((203..210).contains(&message), "{message}");
                 assert_eq!(
                     (to, from_to.map(|share| format!("{share:.1}"))),
                     (number(message), ["1.0", "0.0"].map(str::to_owned))
