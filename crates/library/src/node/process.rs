@@ -63,22 +63,3 @@ fn fitting(bounds: &Bounds, files: Option<u64>) -> usize {
     let left = files.saturating_sub(RESERVE).saturating_sub(sends).max(files / 2);
     bounds.connections.min(usize::try_from(left).unwrap_or(usize::MAX))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_leave_room_for_the_store_and_the_gateway() {
-        let bounds = Bounds { connections: 10_000, sends: 512, ..Bounds::default() };
-        for (files, connections) in [
-            (None, 10_000),
-            (Some(1 << 20), 10_000),
-            (Some(4_096), 3_456),
-            (Some(1_024), 512),
-            (Some(256), 128),
-        ] {
-            assert_eq!(fitting(&bounds, files), connections, "{files:?}");
-        }
-    }
-}

@@ -135,30 +135,3 @@ impl Capacity {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    use crate::delivery::tests::log_capture::log_of;
-
-    #[tokio::test]
-    async fn a_table_that_runs_low_is_said_once_until_it_has_room_again() {
-        let log = log_of(async || {
-            let capacity = Capacity::new(LimitedTable::Numbers, 10, &ServiceNames::default());
-            for held in [8_usize, 9, 10, 5, 9, 4, 3, 9] {
-                capacity.count(|shares| match held.checked_sub(shares.held()) {
-                    Some(more) => shares.add(ServiceId::new(1), more),
-                    None => shares.remove(ServiceId::new(1), shares.held() - held),
-                });
-            }
-        });
-        let log = log.await;
-        let low = ("held=9 limit=10", "number capacity low");
-        let said = [low, ("held=4 limit=10", "number capacity available again"), low];
-        assert_eq!(log.lines().count(), 3, "{log}");
-        for (line, (figures, words)) in log.lines().zip(said) {
-            assert!(line.contains(figures) && line.contains(words), "{log}");
-        }
-    }
-}

@@ -46,13 +46,6 @@ impl Record for Voucher {
     }
 }
 
-/// A voucher is listed in the second of its amount.
-impl LogRecord for Voucher {
-    fn places(&self) -> Places {
-        Places { at: START.plus(SECOND * self.left), ..Places::default() }
-    }
-}
-
 /// The number of requests for a voucher.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Uses {
@@ -225,7 +218,6 @@ async fn what_is_answered_or_read_is_durable_first_and_followers_learn_of_it_the
 async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
     let world = World::new().await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
     world.store.hold();
     let in_flight = world.ask(ONE, VoucherAction::Spend(3));
     world.store.waiting(1).await;
@@ -242,10 +234,7 @@ async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
     for answer in gathered {
         assert_eq!(answer.await, refused);
     }
-    assert_eq!(
-        (world.seen(ONE).await, world.seen(TWO).await, log.count()),
-        ((Some(10), None), (None, None), 1)
-    );
+    assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(10), None), (None, None)));
     assert_eq!(world.reply_to(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "nothing was spent");
     assert_eq!(world.durable(ONE), (Some(0), Some(1)));
 }
@@ -415,41 +404,6 @@ fn the_digest_of_a_name_never_changes() {
 }
 
 #[test]
-fn a_sweep_looks_further_after_a_flood() {
-    let mut tables = Tables::default();
-    let adds = |numbers: std::ops::Range<u64>, tables: &mut Tables| {
-        let expired = Stored::of(&Voucher { left: 1, ends: START });
-        numbers.for_each(|number| drop(tables.set(key(Voucher::KIND, number), Some(expired.clone()))));
-    };
-    adds(0..1_000, &mut tables);
-    tables.sweep(0, Timestamp::EPOCH);
-    assert_eq!(tables.sweep(10, START).len(), 10);
-    adds(1_000..1_400, &mut tables);
-    assert_eq!([tables.sweep(10, START).len(), tables.sweep(10, START).len()], [1_390, 0]);
-}
-
-#[test]
-fn a_kind_is_told_and_swept_alone_in_every_slot() {
-    let mut tables = Tables::default();
-    let key = |slot, kind| RecordKey { slot, kind, id: [1; 12] };
-    let expired = Stored::of(&Voucher { left: 1, ends: START });
-    for slot in [0, 5, 6, u8::MAX] {
-        (199..202).for_each(|kind| drop(tables.set(key(slot, kind), Some(expired.clone()))));
-    }
-    let (to, told) = std::sync::mpsc::channel();
-    let follower = move |changes: &[&Change]| {
-        for change in changes {
-            to.send(change.key).expect("the test reads");
-        }
-    };
-    tables.follow(200, Box::new(follower));
-    let all = [0, 5, 6, u8::MAX].map(|slot| key(slot, 200));
-    assert!(told.try_iter().eq(all));
-    let swept = [3, 3, 3].map(|looks| tables.sweep_kind(200, looks, START).len());
-    assert_eq!((swept, [199, 200, 201].map(|kind| tables.len_of(kind))), ([3, 1, 0], [4, 0, 4]));
-}
-
-#[test]
 fn a_walk_between_changes_gives_every_record_that_stays_once() {
     let key = |number| key(Voucher::KIND, number);
     let stored = Stored::of(&Voucher { left: 1, ends: Timestamp::MAX });
@@ -499,60 +453,6 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
 
 fn key(kind: u8, number: u64) -> RecordKey {
     RecordKey { slot: ONE.slot, kind, id: record_id(ServiceId::DEFAULT, number) }
-}
-
-/// A world with this many vouchers, a hundred of each amount, in one slot.
-async fn listed(vouchers: u32) -> World {
-    let world = World::new().await;
-    let issued = world.shards.decide(ONE, move |view| {
-        for number in 0..vouchers {
-            let voucher = Voucher { left: number / 100, ends: START.plus(LIFE) };
-            view.put(record_id(ServiceId::DEFAULT, number.into()), Some(&voucher));
-        }
-        Ok::<_, Refusal>(())
-    });
-    issued.await.expect("an answer").expect("issued");
-    world
-}
-
-#[tokio::test]
-async fn a_log_lists_the_newest_first_in_its_bounds() {
-    let world = listed(1_100).await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, Duration::MAX);
-    let list = async |since, until, skip, limit, read| {
-        let [since, until] = [since, until].map(|seconds| START.plus(SECOND * seconds));
-        let fits = |voucher: &Voucher| voucher.left != 3;
-        let range = LogRange { since, until: Some(until), fits, skip, limit, read };
-        let part = log.list(None, range).await.expect("a list");
-        let amounts: Vec<u32> = part.records.iter().map(|voucher| voucher.left).collect();
-        assert!(amounts.is_sorted_by(|newer, older| newer >= older));
-        (amounts.len(), amounts.first().copied(), amounts.last().copied(), part.has_more, part.stopped)
-    };
-    let all = usize::MAX;
-    assert_eq!(list(0, 11, 0, all, all).await, (1_000, Some(10), Some(0), false, None));
-    // The first page ends in the middle of the last second.
-    assert_eq!(list(2, 8, 0, all, all).await, (500, Some(7), Some(2), false, None));
-    assert_eq!(list(6, 11, 0, all, 512).await, (500, Some(10), Some(6), false, None));
-    assert_eq!(list(0, 11, 750, 200, all).await, (200, Some(2), Some(0), true, None));
-    assert_eq!(list(0, 11, 750, 250, all).await, (250, Some(2), Some(0), false, None));
-    let stopped = Some(START.plus(5 * SECOND));
-    assert_eq!(list(0, 11, 0, all, 512).await, (512, Some(10), Some(5), false, stopped));
-}
-
-/// The amount of the oldest voucher.
-async fn oldest(log: &RecordLog<Voucher>) -> Option<u32> {
-    let (until, fits, limit) = (None, |_: &Voucher| true, usize::MAX);
-    let range = LogRange { since: START, until, fits, skip: 0, limit, read: limit };
-    log.list(None, range).await.expect("a list").records.last().map(|voucher| voucher.left)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_log_forgets_what_is_too_old() {
-    let world = listed(600).await;
-    let log = RecordLog::<Voucher>::follow(&world.shards, usize::MAX, 10 * SECOND);
-    world.clock.advance(12 * SECOND);
-    tokio::time::sleep(61 * SECOND).await;
-    assert_eq!((log.count(), oldest(&log).await), (300, Some(3)));
 }
 
 #[tokio::test(start_paused = true)]

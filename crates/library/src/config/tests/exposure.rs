@@ -36,15 +36,6 @@ fn the_flag_beats_every_other_address() {
     assert_eq!(production.settings().listen, address("::1", 9));
 }
 
-#[test]
-fn the_flag_is_guarded_and_checked_like_any_other() {
-    let every = simulating(listening_on(":3000"));
-    let error = every.settings().registry.unless_keys.expect("it is said");
-    says(&error.to_string(), &["not loopback", "allow-unauthenticated", "--listen"]);
-    says(&listening_on("localhost").error(), &["--listen = \"localhost\"", "host:port"]);
-    says(&listening_on("").error(), &["--listen", "host:port"]);
-}
-
 const PRODUCTION: &str =
     r#"{"production": true, "prod-domain": "127.0.0.1:8443", "simulator-in-production": "true"}"#;
 

@@ -36,12 +36,3 @@ fn a_variable_of_the_process_hides_one_of_the_file_even_when_it_is_empty() {
     let world = world.file("config.json", r#"{"otp-length": 9}"#);
     assert_eq!(world.settings().policy.code.length.get(), 9, "an empty one counts as not given");
 }
-
-#[test]
-fn a_named_file_is_read_instead_of_the_usual_one() {
-    let mut world = World::with_config(r#"{"otp-length": 8}"#).file("other.json", r#"{"otp-length": 9}"#);
-    world.sources.config_file = Some(PathBuf::from("other.json"));
-    assert_eq!(world.settings().policy.code.length.get(), 9);
-    world.sources.config_file = Some(world.path("other.json"));
-    assert_eq!(world.settings().policy.code.length.get(), 9);
-}

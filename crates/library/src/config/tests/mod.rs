@@ -19,8 +19,6 @@ use crate::gateway::TwilioSettings;
 
 /// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
-/// A messaging service id in Twilio's form.
-const SERVICE: &str = "MGfedcba9876543210fedcba9876543210";
 /// A Verify service id in Twilio's form.
 const VERIFY: &str = "VA0123456789abcdef0123456789abcdef";
 /// A token that no output may contain.
@@ -111,13 +109,6 @@ impl World {
 
     fn warnings(&self) -> Vec<String> {
         self.loads().warnings
-    }
-
-    /// The only error.
-    fn error(&self) -> String {
-        let errors = self.load().expect_err("an error");
-        assert_eq!(errors.errors.len(), 1, "{errors}");
-        errors.errors.join("; ")
     }
 
     fn twilio(&self) -> TwilioSettings {

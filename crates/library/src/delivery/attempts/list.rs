@@ -175,22 +175,3 @@ impl std::fmt::Display for StatusFilter {
         f.write_str(&self.0)
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_is_read_as_it_prints_and_nothing_else_is_one() {
-        for text in
-            ["new", "sent", "success", "delivered", "send:gateway_error", "verify:new", "receipt:failed"]
-        {
-            assert_eq!(StatusFilter::parse(text).map(|f| f.to_string()).as_deref(), Some(text));
-        }
-        for text in
-            ["", "SENT", "lost", "send:success", "verify:sent", "receipt:new", "row:sent", "send:", ":"]
-        {
-            assert_eq!(StatusFilter::parse(text), None, "{text:?}");
-        }
-    }
-}

@@ -1,7 +1,6 @@
-//! The rule of the circuit breaker, and its lines in the log.
+//! The rule of the circuit breaker.
 
 use super::*;
-use crate::delivery::tests::log_capture::log_of;
 use crate::gateway::ErrorClass;
 
 const SETTINGS: BreakerSettings =
@@ -85,23 +84,5 @@ fn only_errors_that_every_message_would_have_met_count() {
         let circuit = circuit();
         (0..10).for_each(|_| drop(circuit.answered(Some(error(class, false)), at(0))));
         assert_eq!(circuit.shown(at(0)).0, Circuit::Closed, "{class:?}");
-    }
-}
-
-#[tokio::test]
-async fn the_log_tells_each_change_once() {
-    let text = log_of(async || {
-        let circuit = opened_at(at(0));
-        for now in [10, 20] {
-            assert!(circuit.enter(at(now)));
-            fails(&circuit, at(now));
-        }
-        for now in [30, 31] {
-            circuit.answered(Some(Ok(())), at(now));
-        }
-    })
-    .await;
-    for words in ["WARN", "gateway unavailable", "gateway available again"] {
-        assert_eq!(text.matches(words).count(), 1, "{text}");
     }
 }

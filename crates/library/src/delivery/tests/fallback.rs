@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::config::Sender;
-use crate::domain::NumberKey;
 use crate::gateway::ReceiptStatus;
-use crate::observe::metrics::Fact;
 
 #[tokio::test(start_paused = true)]
 async fn after_an_error_of_one_gateway_the_next_is_asked_at_once() {
@@ -155,35 +152,4 @@ async fn a_callback_names_the_row_of_its_attempt_and_needs_a_public_address() {
     let world = Setup::routing(BOTH).build().and(Mada, [accepted("M1")]);
     world.requests().await;
     assert_eq!(world.sent()[0].callback, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn by_results_most_messages_go_to_the_gateway_whose_codes_are_entered() {
-    for (routing, most) in [("Mada;Http", Http), ("Http;Mada", Http), ("Mada:+1415;Http", Mada)] {
-        let mut setup = Setup::routing(routing);
-        setup.settings.sender = Sender::Results;
-        let mut world = setup.build();
-        for name in [Mada, Http] {
-            world = world.and(name, vec![accepted("S1"); 20]);
-        }
-        let results = &world.delivery.deps.results;
-        let recipient = NumberKey::new(ServiceId::DEFAULT, number());
-        for (gateway, verified) in [(Mada, 2), (Http, 18)] {
-            for message in 0..20 {
-                results.learn(&Fact::Left {
-                    recipient,
-                    channel: Sms,
-                    gateway,
-                    ends: world.delivery.now(),
-                    is_verified: message < verified,
-                });
-            }
-        }
-        results.publish();
-        for _ in 0..20 {
-            assert_eq!(world.requests().await, taken("S1"));
-        }
-        let asked = gateways(&world).into_iter().filter(|name| *name == most).count();
-        assert!(asked >= 15, "{routing}: {asked}");
-    }
 }

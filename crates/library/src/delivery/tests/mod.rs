@@ -3,7 +3,6 @@
 mod circuits;
 mod fallback;
 mod held;
-pub(crate) mod log_capture;
 mod one_gateway;
 mod overload;
 pub(crate) mod provider;
@@ -12,7 +11,6 @@ mod unknown;
 mod workflow;
 mod world;
 
-use self::log_capture::log_of;
 use self::provider::{accepted, down, error, hanging};
 use self::world::{KEY, Setup, TokioClock, World, accepted_by, number, postponed, secs, taken};
 use crate::delivery::error::Failure;

@@ -78,35 +78,3 @@ async fn a_record_does_not_grow_beyond_its_bound() {
     let rows = world.rows();
     assert_eq!((rows.len(), rows[31].number), (32, 100), "the last one is there");
 }
-
-#[tokio::test(start_paused = true)]
-async fn each_failure_is_logged_once_without_code_or_whole_number() {
-    for (script, level, words) in [
-        (vec![error(ErrorClass::Configuration)], "ERROR", "message not sent"),
-        (vec![error(ErrorClass::Fraud)], "WARN", "message not sent"),
-        (vec![error(ErrorClass::Ambiguous)], "WARN", "outcome of a message unknown"),
-        (vec![error(RETRY)], "WARN", "message not sent"),
-        (vec![hanging()], "WARN", "no answer in time"),
-    ] {
-        let text = log_of(async || drop(World::answering(script.clone()).requests().await)).await;
-        let failures: Vec<_> = text.lines().filter(|l| l.contains("WARN") || l.contains("ERROR")).collect();
-        assert_eq!(failures.len(), 1, "{text}");
-        for part in [level, words, "+1415*****71", "id-of-the-request"] {
-            assert!(failures[0].contains(part), "{text}");
-        }
-        for secret in ["012345", "4155552671", "Secret code"] {
-            assert!(!text.contains(secret), "{text}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_overload_is_logged_once_until_it_is_over() {
-    let text = log_of(async || {
-        let world = World::with_places(1, 0, vec![accepted("SM").after_ms(100); 2]);
-        for _ in 0..2 {
-            futures_util::future::join_all((0..5).map(|_| world.requests())).await;
-        }
-    });
-    assert_eq!(text.await.matches("gateway overloaded").count(), 2);
-}

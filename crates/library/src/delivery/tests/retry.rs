@@ -66,35 +66,6 @@ async fn a_retry_asks_every_gateway_again_and_repeats_its_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_gateway_keeps_its_row_while_the_circuit_of_another_is_open() {
-    let setup = Setup::routing(BOTH).with_retry().with_breaker(2);
-    let world = setup.build().and(Mada, vec![down(RETRY); 2]).and(Http, vec![error(RETRY); 4]);
-    world.requests().await;
-    for _ in 0..3 {
-        world.follows_up().await;
-    }
-    assert_eq!(gateways(&world), [Mada, Http, Mada, Http, Http, Http]);
-    let rows = world.rows().into_iter();
-    let rows: Vec<_> =
-        rows.map(|row| (row.gateway, row.status, row.retries, row.max_retries_reached)).collect();
-    let unsendable = SendStatus::Unsendable;
-    assert_eq!(rows, [(Mada, unsendable, 1, true), (Http, unsendable, 3, true)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_row_of_a_message_for_which_no_gateway_was_asked_gets_the_first_one() {
-    let setup = Setup::routing(BOTH).with_retry().with_breaker(1);
-    let world = setup.build().and(Mada, [down(RETRY)]).and(Http, [down(RETRY), accepted("H2")]);
-    world.requests().await;
-    assert_eq!(world.requests().await, postponed(2));
-    assert_eq!((world.rows()[2].gateway, world.rows()[2].status), (Mada, SendStatus::New));
-    world.provider.answers(Mada, [down(RETRY)]);
-    assert_eq!(world.follows_up().await, taken("H2"));
-    let rows: Vec<_> = world.rows().into_iter().skip(2).map(|row| (row.gateway, row.status)).collect();
-    assert_eq!(rows, [(Mada, SendStatus::GatewayError), (Http, SendStatus::Sent)]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
     let setup = Setup::routing("Mada").with_retry().with_breaker(1);
     let world = setup.build().and(Mada, [down(RETRY), accepted("M2"), accepted("M3")]);
@@ -111,31 +82,6 @@ async fn when_every_circuit_is_open_it_is_planned_for_when_one_may_be_tried() {
     assert!(world.sent_at()[1] >= 10_000);
     let row = world.rows().remove(1);
     assert_eq!((row.status, row.retries), (SendStatus::Sent, 1));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_retry_before_an_open_circuit_asks_no_gateway_and_does_not_count() {
-    let setup = Setup::routing("Mada").with_retry().with_breaker(1);
-    let world = setup.build().and(Mada, [error(RETRY), down(RETRY)]);
-    assert_eq!(world.requests().await, postponed(0));
-    let plan = world.takes_plan().expect("a plan");
-    assert_eq!(world.requests().await, postponed(1), "it opens the circuit");
-    assert_eq!(world.run(world.planned(plan)).await, postponed(0));
-    assert_eq!(world.sent_at(), [0, 0]);
-    let plan = world.takes_plan().expect("a plan");
-    assert_eq!(plan.reason.retried(), Some((0, 0)));
-    assert!(plan.due.since(TokioClock::EPOCH) >= secs(10));
-    assert_eq!(world.rows()[0].retries, 0, "it was not tried");
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_retry_an_open_circuit_is_an_error_with_a_row() {
-    let world = Setup::routing("Mada").with_breaker(1).build().and(Mada, [down(ErrorClass::Ambiguous)]);
-    world.requests().await;
-    let until = TokioClock::EPOCH.plus(secs(10));
-    assert_eq!(world.requests().await, Failure::OutOfService { until });
-    let row = world.rows().remove(1);
-    assert_eq!((row.status, row.retries), (SendStatus::Unsendable, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,15 +28,6 @@ async fn each_gateway_but_the_last_gets_half_of_the_remaining_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gateway_before_one_that_is_out_of_service_gets_all_of_the_time() {
-    let world = Setup::routing(BOTH).with_breaker(1).build();
-    let world = world.and(Mada, [error(ErrorClass::Refused), accepted("M2").after_ms(9_000)]);
-    let world = world.and(Http, [down(DOUBT)]);
-    world.requests().await;
-    assert_eq!(world.requests().await, taken("M2"));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_later_refusal_tells_the_reason_and_the_code_stays_good() {
     for (class, reason) in [
         (ErrorClass::BadNumber, Failure::BadNumber),
@@ -82,11 +73,4 @@ async fn the_holder_of_a_code_is_asked_first_and_others_begin_a_new_one() {
     assert_eq!(repeats(&world).await, accepted_by(held, "S1"));
     assert_eq!(repeats(&world).await, taken("M1"));
     assert_eq!(world.asked(), [(Sinch, Sms), (Sinch, Sms), (Mada, Sms)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_may_have_left_is_unsendable_only_after_its_retries() {
-    let world = Setup::routing("Mada").with_retry().build().and(Mada, [error(DOUBT).after_ms(900)]);
-    assert_eq!(world.requests_expiring_in(secs(1)).await.held_by(), None);
-    assert_eq!(world.rows()[0].status, SendStatus::GatewayError, "no retry fits the life of the code");
 }

@@ -154,23 +154,6 @@ async fn each_resolution_is_forgotten_after_its_time() {
     }
 }
 
-#[tokio::test]
-async fn a_region_without_a_country_is_kept_in_records_and_exports() {
-    let number = PhoneNumber::from_e164("+881612345678").expect("a number");
-    let country = number.region();
-    let group = Group { country, channel: Channel::Call, gateway: Some(GatewayName::Http) };
-    let (resolution, service) = (Resolution::Hour, ServiceId::new(7));
-    let row = Row { series: Series { resolution, start: START, service, group }, counts: Counts::default() };
-    assert_eq!(crate::shard::decode::<Row>(&crate::shard::encode(&row)).expect("a row"), row);
-    let text = serde_json::to_value(row).expect("a row as JSON");
-    let expected = json!({
-        "resolution": "hour", "start": "2023-11-14T22:00:00.000Z", "service": 7,
-        "group": { "country": "001", "channel": "call", "gateway": "Http" },
-    });
-    assert_eq!(text["series"], expected);
-    assert_eq!(serde_json::from_value::<Row>(text).expect("a row"), row);
-}
-
 struct World {
     store: FaultyStore,
     clock: Arc<ManualClock>,

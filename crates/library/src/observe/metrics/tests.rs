@@ -53,14 +53,3 @@ fn a_hundred_services_have_a_label_and_the_others_share_one() {
     assert!(lines.iter().any(|line| line.contains("service=\"other\"") && line.ends_with(" 100")));
     assert!(!lines.iter().any(|line| line.contains("shop-7\"")), "an unknown service has no name");
 }
-
-#[test]
-fn a_scrape_names_and_explains_each_family() {
-    let metrics = Metrics::default();
-    metrics.count(&Fact::Send(sent(0)));
-    let text = metrics.text(None);
-    assert!(text.contains("# TYPE onceward_sends counter\n") && text.ends_with("# EOF\n"), "{text}");
-    for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
-        assert!(line.split_once(' ').is_some_and(|(_, help)| help.len() > 10), "{line}");
-    }
-}

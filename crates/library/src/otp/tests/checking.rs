@@ -2,8 +2,7 @@
 
 use super::world::{ANNA, World, secs};
 use crate::engine::CheckOutcome;
-use crate::otp::{NumberError, NumberProblem, Otp, OtpError, Refusal, Timestamp, Verified};
-use crate::registry::TestNumber;
+use crate::otp::{NumberError, NumberProblem, OtpError, Refusal, Timestamp, Verified};
 use crate::verification::Reply;
 
 #[test]
@@ -37,36 +36,6 @@ async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
         assert_eq!(otp.verify(phone, "123456").await, Verified::failed(error));
         assert_eq!(otp.inbox_code(phone), None);
     }
-}
-
-#[test]
-fn a_handle_and_what_it_does_can_move_between_threads() {
-    fn moves<T: Send + Sync>(_: &T) {}
-    fn is_sent<T: Send>(_: &T) {}
-    let check = |otp: &Otp| {
-        moves(otp);
-        is_sent(&otp.send_sms(ANNA));
-        is_sent(&otp.verify(ANNA, ""));
-        is_sent(&otp.stop());
-        is_sent(&otp.provider_callback(&http::Request::new("")));
-    };
-    is_sent(&World::new().builder().start());
-    let _ = check;
-}
-
-#[tokio::test]
-async fn a_test_number_of_the_default_service_is_sent_nothing_and_has_its_code() {
-    let world = World::new();
-    let otp = world.with_own().start().await.expect("an engine");
-    let registry = &otp.engine.running.registry;
-    let expires = otp.engine.running.shards.clock().now().plus(secs(3_600));
-    let (pattern, code) = (ANNA.to_owned(), "471100".to_owned());
-    let number = TestNumber { pattern, code, expires, force: true };
-    registry.put_test_number(registry.default_service().sid, number).await.expect("a test number");
-    otp.send_sms(ANNA).await.expect("sent");
-    assert!(!otp.verify(ANNA, "000000").await.code_valid);
-    assert!(otp.verify(ANNA, "471100").await.code_valid);
-    assert!(world.provider.handed().is_empty(), "a message was sent");
 }
 
 #[tokio::test]

@@ -54,12 +54,6 @@ async fn settings_that_cannot_be_used_are_all_named_and_nothing_is_opened() {
     assert_eq!(left, 0, "nothing was opened");
 }
 
-#[tokio::test]
-async fn an_empty_path_is_no_data_directory() {
-    let refused = Otp::builder("").start().await.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(refused.contains("data-dir"), "{refused}");
-}
-
 #[test]
 fn outside_of_a_runtime_it_is_an_error_and_no_panic() {
     let mut start = std::pin::pin!(World::new().builder().start());

@@ -19,16 +19,6 @@ async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox() {
 }
 
 #[tokio::test]
-async fn several_are_tried_in_the_order_in_which_they_were_added() {
-    let world = World::new();
-    let builder = world.builder().gateway(world.provider.gateway(GatewayName::Mada));
-    let otp = builder.gateway(world.provider.gateway(GatewayName::Http)).start().await.expect("an engine");
-    world.provider.fails_with(ErrorClass::Configuration);
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id, "Http-2");
-    assert_eq!(otp.send_sms(ANNA).await.expect("sent").message_id, "Mada-3");
-}
-
-#[tokio::test]
 async fn two_gateways_of_one_name_are_refused() {
     let world = World::new();
     let own = |name| world.provider.gateway(name);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Clock as _;
-use crate::registry::audit::{Action, AuditEntry};
+use crate::registry::audit::AuditEntry;
 use crate::shard::{LogPart, LogRange};
 
 #[tokio::test]
@@ -41,21 +41,6 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
         (who.to_owned(), times, first, last, request.to_owned(), changes.to_owned())
     });
     assert_eq!(entries.iter().map(of).collect::<Vec<_>>(), expected);
-}
-
-#[tokio::test]
-async fn a_webhook_that_is_made_is_told_with_its_fields() {
-    let registry = World::new().open().await;
-    let service = registry.create_service(named("Shop")).await.expect("a service").sid;
-    let by = registry.on_behalf_of(registry.author(Actor::new("account", None, None), None));
-    let made = by.create_webhook(service, webhook(&["*"])).await.expect("created");
-    by.delete_webhook(service, made.sid).await.expect("deleted");
-    let entries = everything(&registry).await.records;
-    assert!(entries.len() == 2 && entries.iter().all(|entry| entry.resource() == Some(made.sid)));
-    let of_create = "events: none → *; name: none → ours; status: none → enabled; url: none → http";
-    let of =
-        |entry: &AuditEntry| entry.changes.starts_with(of_create) == (entry.action == Action::WebhookCreated);
-    assert!(entries.iter().all(of), "{entries:?}");
 }
 
 #[tokio::test]

@@ -5,28 +5,6 @@ use crate::domain::{GatewayName, Region};
 use crate::registry::{WebhookFields, gateway_sid};
 
 #[tokio::test]
-async fn a_limit_has_a_name_of_its_own_in_its_service() {
-    let registry = World::new().open().await;
-    let (shop, club) = (registry.made("Shop").await.sid, registry.made("Club").await.sid);
-    let made = registry.create_rate_limit(shop, "ip".to_owned(), Some(" by address ".to_owned())).await;
-    let made = made.expect("a limit");
-    assert_eq!(made.description.as_deref(), Some("by address"));
-    let twice = registry.create_rate_limit(shop, "ip".to_owned(), None).await;
-    assert!(matches!(twice, Err(RegistryError::Exists(Item::RateLimit))), "{twice:?}");
-    assert!(registry.create_rate_limit(club, "ip".to_owned(), None).await.is_ok());
-    for name in ["", &"x".repeat(65), "a\nb", "a b", "a/b", "ä"] {
-        let refused = registry.create_rate_limit(shop, name.to_owned(), None).await;
-        assert_eq!(refused_field(refused), "unique_name");
-    }
-    let changed = registry.update_rate_limit(shop, made.sid, None).await.expect("changed");
-    assert_eq!((changed.description, changed.unique_name.as_str()), (None, "ip"));
-    let elsewhere = registry.update_rate_limit(club, made.sid, None).await;
-    assert_eq!(elsewhere, Err(RegistryError::NotFound(Item::RateLimit)));
-    registry.delete_rate_limit(shop, made.sid).await.expect("removed");
-    assert!(registry.service(&shop).expect("it").rate_limits.is_empty());
-}
-
-#[tokio::test]
 async fn a_country_has_one_gateway_that_is_configured() {
     let (registry, shop) = shop().await;
     let by_mada = gateway_sid(GatewayName::Mada);

@@ -2,7 +2,6 @@
 
 use super::credentials::{caller, key_for};
 use super::*;
-use crate::shard::Refusal;
 use crate::shard::tests::StoreFault;
 
 #[tokio::test]
@@ -79,16 +78,4 @@ async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
     world.store.release();
     let next = registry.made("Club").await;
     assert_eq!((registry.count(), next.id.get()), (3, 2));
-}
-
-#[tokio::test]
-async fn the_snapshot_is_whole_after_a_shard_restarts() {
-    let registry = World::new().open().await;
-    let shop = registry.made("Shop").await;
-    let ended = registry.inner.shards.read::<()>(0, |_| panic!("a test")).await;
-    assert_eq!(ended, Err(Refusal::Stopping));
-    while registry.create_service(named("Club")).await.is_err() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!((registry.count(), registry.service(&shop.sid).expect("it")), (3, shop));
 }

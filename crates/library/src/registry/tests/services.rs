@@ -7,31 +7,6 @@ use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
-async fn values_that_cannot_be_are_refused_by_name() {
-    let registry = World::new().open().await;
-    for name in ["x", &"ü".repeat(30), "Shop 2024"] {
-        registry.made(name).await;
-    }
-    let unknown = Sid::new(SidKind::Template, [9; 16]);
-    for (field, fields) in [
-        ("friendly_name", json!({ "friendly-name": "" })),
-        ("friendly_name", json!({ "friendly-name": "x".repeat(31) })),
-        ("friendly_name", json!({ "friendly-name": "two\nlines" })),
-        ("friendly_name", json!({ "friendly-name": "a\u{202e}b" })),
-        ("code_length", json!({ "code-length": 3 })),
-        ("code_life", json!({ "code-life": "29s" })),
-        ("max_checks", json!({ "max-checks": 101 })),
-        ("workflow", json!({ "workflow": "mail" })),
-        ("default_template_sid", json!({ "default-template": unknown })),
-    ] {
-        let fields = named("Shop").into_iter().chain(given(fields)).collect();
-        assert_eq!(refused_field(registry.create_service(fields).await), field);
-    }
-    assert_eq!(refused_field(registry.create_service(given(json!({}))).await), "friendly_name");
-    assert_eq!(registry.count(), 4, "none of them was made");
-}
-
-#[tokio::test]
 async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
     let (world, registry) = World::opened().await;
     let service = registry.made("Shop").await;
@@ -45,26 +20,6 @@ async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
     let registry = world.restarted().open().await;
     let next = registry.made("Shop").await;
     assert!(next.id > service.id, "{:?} after {:?}", next.id, service.id);
-}
-
-#[tokio::test]
-async fn what_comes_from_the_configuration_is_changed_there() {
-    let world = World::new().with_service(configured("shop"));
-    let registry = world.open().await;
-    let shop = registry.find_service("shop").expect("it");
-    for (sid, words) in [(shop.sid, "services.shop"), (registry.default_service().sid, "otp-length")] {
-        for refused in [
-            registry.update_service(sid, named("Other")).await.map(|_| ()),
-            registry.delete_service(sid).await,
-        ] {
-            assert!(
-                matches!(&refused, Err(RegistryError::ReadOnly(why)) if why.contains(words)),
-                "{refused:?}"
-            );
-        }
-    }
-    // Its resources can only be created over the API, and still are.
-    assert!(registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.is_ok());
 }
 
 #[tokio::test]

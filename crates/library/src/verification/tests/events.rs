@@ -8,11 +8,10 @@ use serde_json::json;
 use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
 use crate::domain::{AttemptId, Code, CodeLength, ServiceId};
 use crate::gateway::{CodeEnd, ErrorClass, Receipt, ReceiptStatus};
-use crate::shard::Record as _;
 use crate::verification::world::{World, asking, asking_with, number};
 use crate::verification::{Check, NumberKey, Outgoing};
 use crate::verification::{Ending, Status, VerificationTarget};
-use crate::webhook::{Event, EventRecord};
+use crate::webhook::Event;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -171,16 +170,6 @@ async fn a_further_message_moves_the_end_that_is_told() {
     world.advance(24 * SECOND);
     tokio::time::sleep(15 * SECOND).await;
     assert_eq!(world.told().await[5..], ["verification.expired"; 2]);
-}
-
-#[tokio::test]
-async fn without_a_webhook_nothing_is_kept() {
-    let world = World::new().await;
-    let before = world.store.snapshot().len();
-    world.begun(number(1)).await;
-    assert_eq!(world.expected_ends().await, 0);
-    let kept = world.store.snapshot().keys().filter(|key| key.kind == EventRecord::KIND).count();
-    assert_eq!((kept, world.store.snapshot().len() > before), (0, true));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,22 +1,17 @@
 //! The pumping guard as verifications meet it.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::config::GuardSettings;
-use crate::delivery::tests::log_capture::log_of;
 use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
-use crate::engine::SlotHash;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::{ServiceExplanation, exact};
 use crate::limits::guard::{
-    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, GuardRow, Key, Mode, Rule,
+    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, Key, Mode, Rule,
 };
 use crate::shard::tests::StoreFault;
-use crate::shard::{Record as _, Subject};
-use crate::store::StoreLimits;
 use crate::verification::world::{START, World, asking, asking_with, number};
 use crate::verification::{Ending, Refused, Verification, VerificationTarget};
 use crate::verification::{NumberKey, Outgoing, SendOutcome};
@@ -117,43 +112,6 @@ async fn an_erasure_leaves_what_a_budget_was_charged_also_across_a_crash() {
     world.verifying.erase(Some(world.service.id), phone(TJ), world.author()).await.expect("erased");
     let world = world.crashes().await;
     assert_eq!(world.guard.budgets(None)[0].spent, 1);
-}
-
-#[tokio::test]
-async fn a_budget_is_exact_where_no_attempts_are_kept_and_told_once() {
-    let settings = GuardSettings { messages_per_hour: Some(1), ..GuardSettings::default() };
-    let mut world = paid(settings).await.crashes_with(|all| all.attempt_log.keep_at_most = 0).await;
-    sends(&world, DE).await.expect("sent");
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
-    for is_told in [true, false] {
-        world = world.crashes().await;
-        // The log is that of the second run.
-        let is_second = Cell::new(false);
-        let told = log_of(async || {
-            if is_second.replace(true) {
-                assert!(matches!(sends(&world, US).await, Err(Refused::BudgetSpent { .. })));
-            }
-        });
-        assert_eq!(told.await.contains("budget spent"), is_told);
-        world.guard.flush().await;
-    }
-}
-
-#[tokio::test]
-async fn with_every_budget_a_send_waits_for_the_disk_twice() {
-    let most = Some(1_000_000);
-    let settings = GuardSettings {
-        messages_per_hour: most,
-        messages_per_day: most,
-        money_per_day: most,
-        ..GuardSettings::default()
-    };
-    let world = paid(settings).await;
-    let before = world.store.commits();
-    sends(&world, DE).await.expect("sent");
-    assert_eq!(world.store.commits() - before, 2);
 }
 
 #[tokio::test]
@@ -282,33 +240,6 @@ async fn an_entry_that_the_store_refuses_has_no_effect() {
     sends(&world, TJ).await.expect("sent");
 }
 
-/// The write of the entry comes first, and another one, if it were a part of the same change, second.
-#[tokio::test]
-async fn an_entry_does_not_fail_with_changes_of_other_records() {
-    let world = paid(GuardSettings::default()).await;
-    world.store.limit(StoreLimits { records_per_batch: 1, ..StoreLimits::NONE });
-    let slots = SlotHash::new(&world.verifying.deps.key);
-    let slot_of = |key: &Key| Subject::of_name(&(*key, true), &slots).slot;
-    let countries = ["DE", "FR", "IT", "ES", "GB", "US", "CA", "BR"].into_iter().filter_map(Region::parse);
-    let keys = countries.map(|country| Key::new(None, Dimension::Country(Some(country))));
-    let key = keys.min_by_key(slot_of).expect("a country");
-    for n in 0..5 {
-        let (client, to) = (ClientSignals::default(), phone(TJ + 10_000 * n));
-        let signals = world.guard.signals(client, world.service.id, to, Channel::Sms);
-        world.guard.assess(&signals, 1, &[], false, None).expect("sent");
-    }
-    world.store.fail_next([StoreFault::Hang, StoreFault::Unavailable]);
-    let set = world.guard.set_entry(key, Some(EntryAction::Block), 60, world.author());
-    let (set, ()) = tokio::join!(set, async {
-        world.store.waiting(1).await;
-        world.store.release();
-    });
-    set.expect("stored").expect("an entry");
-    assert_eq!(world.guard.entries(None, usize::MAX, exact).len(), 1);
-    let stored = world.store.snapshot().into_keys().filter(|key| key.kind == GuardRow::KIND);
-    assert_eq!(stored.count(), 1, "the other changes wait for a write of their own");
-}
-
 #[tokio::test]
 async fn an_unlocked_number_gets_messages_again() {
     let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
@@ -376,16 +307,6 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
     assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })), "0.10 dollars are too much");
     sends(&world, US + 1).await.expect("sent");
     assert!(matches!(sends(&world, US + 2).await, Err(Refused::BudgetSpent { .. })));
-}
-
-#[tokio::test]
-async fn a_budget_with_too_little_money_for_a_message_is_explained() {
-    let settings = GuardSettings { money_per_day: Some(40_000), ..GuardSettings::default() };
-    let world = World::guarded(settings, "Mada", json!({})).await;
-    sends(&world, US).await.expect("sent");
-    let refused_by = async |to| explained(&world, Dimension::Number(phone(to))).await.rule;
-    assert_eq!(refused_by(DE).await.as_deref(), Some("money-per-day"));
-    assert_eq!(refused_by(US).await, None, "0.03 dollars are enough");
 }
 
 #[tokio::test]

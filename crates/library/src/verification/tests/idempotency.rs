@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::delivery::tests::log_capture::log_of;
 use crate::domain::{Channel, Code, Sid};
 use crate::gateway::ErrorClass;
 use crate::limits::keys::MOST_RECORDS;
 use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Refusal};
 use crate::verification::world::{World, asking, asking_once, number};
-use crate::verification::{
-    BeginRequest, CheckCode, Ending, Refused, Status, Verification, VerificationTarget,
-};
+use crate::verification::{CheckCode, Refused, Status, Verification, VerificationTarget};
 
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
@@ -36,39 +33,18 @@ async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
 
 #[tokio::test]
 async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
-    let log = log_of(async || {
-        let world = World::new().await;
-        let begun = world.begun(number(1)).await;
-        world.verifying.capacities()[2].count(|held| held.add(world.service.id, MOST_RECORDS));
-        let right = world.provider.code_for(number(1));
-        for (code, status) in [
-            (wrong_of(&right), Ok(Status::Pending)),
-            (right.clone(), Ok(Status::Approved)),
-            (right, Err(Refused::NotFound)),
-        ] {
-            let checked = checks_once(&world, begun.sid, Some(code)).await;
-            assert_eq!(checked.map(|verification| verification.status), status);
-        }
-    })
-    .await;
-    assert!(log.contains("capacity used up"), "{log}");
-}
-
-#[tokio::test]
-async fn a_request_that_joins_another_needs_no_place_for_its_key() {
     let world = World::new().await;
-    world.verifying.capacities()[2].count(|held| held.add(world.service.id, MOST_RECORDS - 1));
-    world.provider.hangs(true);
-    let first = world.begins_meanwhile(asking_once(number(1), "a"));
-    world.provider.arrived(1).await;
-    let joined = world.begins_meanwhile(asking_once(number(1), "a"));
-    let other = world.begins(asking_once(number(1), "bb")).await;
-    let full = Refusal::TableFull { table: LimitedTable::IdempotencyKeys };
-    assert_eq!(other, Err(Refused::Unavailable(full)));
-    world.provider.hangs(false);
-    let begun = first.await.expect("a task").expect("begun");
-    assert_eq!(joined.await.expect("a task"), Ok(begun));
-    assert_eq!(world.provider.handed().len(), 1);
+    let begun = world.begun(number(1)).await;
+    world.verifying.capacities()[2].count(|held| held.add(world.service.id, MOST_RECORDS));
+    let right = world.provider.code_for(number(1));
+    for (code, status) in [
+        (wrong_of(&right), Ok(Status::Pending)),
+        (right.clone(), Ok(Status::Approved)),
+        (right, Err(Refused::NotFound)),
+    ] {
+        let checked = checks_once(&world, begun.sid, Some(code)).await;
+        assert_eq!(checked.map(|verification| verification.status), status);
+    }
 }
 
 /// The program dies while the gateway has the message of the key `a`.
@@ -118,15 +94,6 @@ async fn a_cut_off_request_gets_its_present_state_before_and_after_approval() {
     let later = world.begun(number(1)).await;
     assert_ne!(later.sid, found.sid);
     assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found));
-}
-
-#[tokio::test]
-async fn a_repetition_reports_a_canceled_verification() {
-    let world = cut_off(World::new().await).await;
-    let number = VerificationTarget::Number(number(1));
-    world.ends(number, Ending::Canceled).await.expect("canceled");
-    let (_, found) = repeated(world).await;
-    assert_eq!(found.expect("the earlier request's answer").status, Status::Canceled);
 }
 
 #[tokio::test]
@@ -186,25 +153,6 @@ async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
 }
 
 #[tokio::test]
-async fn a_repetition_waits_for_the_answer_and_a_key_is_of_one_request() {
-    let world = World::new().await;
-    world.provider.hangs(true);
-    let first = world.begins_meanwhile(asking_once(number(1), "a"));
-    world.provider.arrived(1).await;
-    let repeated = world.begins_meanwhile(asking_once(number(1), "a"));
-    let other = world.begins_meanwhile(BeginRequest { fingerprint: [9; 32], ..asking_once(number(1), "a") });
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
-    world.provider.hangs(false);
-    let begun = first.await.expect("a task").expect("begun");
-    assert_eq!(repeated.await.expect("a task"), Ok(begun));
-    assert_eq!(other.await.expect("a task"), Err(Refused::OtherRequest));
-    assert_eq!(world.provider.handed().len(), 1);
-    world.begins(asking_once(number(2), "a")).await.expect("a key is of one number");
-}
-
-#[tokio::test]
 async fn a_request_that_came_to_nothing_keeps_no_answer() {
     let world = World::new().await;
     world.provider.fails_with(ErrorClass::BadNumber);
@@ -215,20 +163,6 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
     world.begins(asking_once(number(2), "bb")).await.expect("begun");
     world.begins(asking(number(3))).await.expect("begun");
     assert_eq!(world.provider.handed().len(), 5);
-}
-
-#[tokio::test]
-async fn a_key_with_another_code_of_the_caller_is_another_request() {
-    let fields = json!({ "custom-code": true });
-    let world = World::with(fields).await;
-    let bringing = |code| {
-        let mut begin = asking_once(number(1), "a");
-        begin.message.supplied_code = Code::parse(code);
-        begin
-    };
-    let first = world.begins(bringing("111111")).await.expect("begun");
-    assert_eq!(world.begins(bringing("111111")).await, Ok(first));
-    assert_eq!(world.begins(bringing("222222")).await, Err(Refused::OtherRequest));
 }
 
 /// Checks with the key `c`.

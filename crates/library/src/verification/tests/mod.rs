@@ -1,13 +1,10 @@
-//! Promises about verifications beyond the engine's decisions: over a real shard without its actor, and over the services of
-//! a process.
+//! Promises about verifications beyond the engine's decisions, over the services of a process. The simulation asks a
+//! shard without its actor at random.
 
-mod core_rules;
 mod events;
 mod guard;
 mod idempotency;
 mod limits;
-mod planned_core;
 mod rules;
-mod shard;
 mod ways;
 pub(crate) mod world;

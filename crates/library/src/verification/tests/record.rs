@@ -1,17 +1,14 @@
-//! A record of a number is small, reads back as it was written, and counts against its limit.
+//! A record of a number is small, and counts against its limit.
 
 use std::time::Duration;
 
-use proptest::prelude::*;
-
-use super::states::kept_state;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::domain::{CodeLength, PhoneNumber, ServiceId};
 use crate::engine::{FailureCount, OpenNumber, Salt, SendOptions, Verification};
 use crate::registry::world::{START, start_shards};
 use crate::shard::faulty_store::FaultyStore;
-use crate::shard::{INLINE, RecordKey, Refusal, Subject, Transaction, Write, decode, encode};
+use crate::shard::{INLINE, RecordKey, Refusal, Subject, Transaction, Write, encode};
 use crate::store::Store as _;
 
 fn key(digits: u64) -> NumberKey {
@@ -68,17 +65,4 @@ async fn numbers_and_test_numbers_count_apart_also_after_a_panic() {
     assert!(shards.decide(subject(key(1)), fails).await.is_err(), "it answered");
     set(key(1), None).await.expect("an answer").expect("removed");
     assert_eq!(held(), [2, 0]);
-}
-
-proptest! {
-    #[test]
-    fn a_record_reads_back_as_it_was_written(state in kept_state()) {
-        let bytes = encode(&state);
-        prop_assert_eq!(decode::<NumberState>(&bytes).expect("a record"), state);
-    }
-
-    #[test]
-    fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-        let _ = decode::<NumberState>(&bytes);
-    }
 }

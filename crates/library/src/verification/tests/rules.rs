@@ -99,3 +99,48 @@ async fn of_many_lockouts_those_that_end_last_are_listed() {
     let listed = world.verifying.lockouts(2).await.expect("a list");
     assert_eq!(listed.iter().map(|locked| locked.number).collect::<Vec<_>>(), [number(2), number(4)]);
 }
+
+#[tokio::test]
+async fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
+    for ending in [Ending::Canceled, Ending::Approved] {
+        let world = World::new().await;
+        let target = VerificationTarget::Number(number(1));
+        // Another number's commit waits, and the next one has both the begin and the end.
+        world.store.hold();
+        let other = world.begins_meanwhile(asking(number(9)));
+        world.store.waiting(1).await;
+        let begins = world.begins_meanwhile(asking(number(1)));
+        let releases = async {
+            settle().await;
+            world.store.release();
+        };
+        settle().await;
+        let (ended, ()) = tokio::join!(world.ends(target, ending), releases);
+        let begun = begins.await.expect("a task").expect("never a fault of the server");
+        other.await.expect("a task").expect("begun");
+        assert_ne!(ended.expect("ended").sid, begun.sid, "the request begins another one");
+        let checked = world.checks(target, Some(world.provider.code_for(number(1)))).await;
+        assert_eq!(checked.expect("checked").status, Status::Approved);
+        assert_eq!(world.provider.handed().len(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_its_gateway_has_at_a_crash_is_not_made_again() {
+    let world = World::with(json!({ "workflow": "sms:30s,call" })).await;
+    world.begun(number(1)).await;
+    world.provider.hangs(true);
+    world.advance(Duration::from_secs(31));
+    world.provider.arrived(2).await;
+    let world = world.crashes().await;
+    world.provider.hangs(false);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(world.provider.handed().len(), 2);
+}
+
+/// Lets all tasks go on until they wait.
+async fn settle() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -33,41 +33,6 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_events_of_one_decision_fill_each_webhook_up_by_itself() {
-    let bounds = OutboxBounds { pending_each: 1, ..OutboxBounds::default() };
-    let world = World::with(bounds, &[hook(1), hook(2)]).await;
-    for webhook in [1, 2] {
-        world.receivers.play(webhook, [Behaviour::Refuse]);
-    }
-    keep(&world.outbox, SERVICE, 1, &[EventType::Created, EventType::Sent]).await.expect("kept");
-    for webhook in [1, 2] {
-        let kinds: Vec<_> = world.listed(webhook).await.iter().map(|of| of.event.kind).collect();
-        assert_eq!((kinds, world.outbox.load(SERVICE, yw(webhook)).dropped), (vec![EventType::Created], 1));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn nothing_is_left_of_a_removed_webhook_once_another_one_is_told() {
-    let world = World::new().await;
-    world.emits(1, EventType::Created).await;
-    world.set_hooks(&[hook(2)]).await;
-    world.emits(2, EventType::Created).await;
-    let known: Vec<_> = world.outbox.lines.of.lock().keys().copied().collect();
-    assert_eq!(known, [(SERVICE, yw(2))]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_webhook_whose_last_event_has_failed_for_good_does_not_fail_any_more() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Refuse]);
-    world.emits(1, EventType::Created).await;
-    assert_eq!(world.outbox.load(SERVICE, yw(1)).failures, 1);
-    world.pass(90 * HOUR).await;
-    let load = world.outbox.load(SERVICE, yw(1));
-    assert_eq!((world.states(1).await, load.failures, load.pending), (vec![DeliveryState::Failed], 0, 0));
-}
-
-#[tokio::test(start_paused = true)]
 async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     let world = World::with(OutboxBounds { kept: 4, ..OutboxBounds::default() }, &[hook(1)]).await;
     for verification in 0..16 {

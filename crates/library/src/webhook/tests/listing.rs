@@ -24,22 +24,6 @@ async fn a_delivery_has_its_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_is_delivered_once_more_with_the_same_id() {
-    let world = World::new().await;
-    world.emits(1, EventType::Created).await;
-    let first = world.asked().remove(0);
-    let id = first.id();
-    assert_eq!(world.outbox.replay(SERVICE, yw(1), Replay::Event(id)).await, Ok(1));
-    world.settle().await;
-    let again = world.asked().remove(0);
-    assert_eq!((again.id(), again.body), (id, first.body));
-    assert_eq!(world.listed(1).await[0].attempts.len(), 2);
-    let unknown = Replay::Event(EventId([9; 16]));
-    assert_eq!(world.outbox.replay(SERVICE, yw(1), unknown).await, Err(ReplayError::NotFound));
-    assert_eq!(world.outbox.replay(SERVICE, yw(2), Replay::Event(id)).await, Err(ReplayError::NotFound));
-}
-
-#[tokio::test(start_paused = true)]
 async fn failures_since_a_moment_are_redelivered_in_order_despite_a_crash() {
     let mut world = World::new().await;
     world.emits(1, EventType::Created).await;

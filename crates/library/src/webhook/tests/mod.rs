@@ -205,7 +205,6 @@ impl Received {
 enum Behaviour {
     Answer(u16),
     Refuse,
-    Panic,
     /// Accepts it after this many seconds.
     AnswerAfter(u64),
     /// Does not answer for this many seconds.
@@ -252,7 +251,6 @@ impl Receivers {
         match does {
             Behaviour::Answer(status) => answered(status),
             Behaviour::AnswerAfter(_) => answered(200),
-            Behaviour::Panic => panic!("as the script says"),
             Behaviour::Refuse => Posted::not_answered((AttemptError::NotConnected, "no connection")),
             Behaviour::Hang(_) => Posted::not_answered((AttemptError::TimedOut, "no answer in time")),
         }

@@ -53,19 +53,6 @@ async fn a_webhook_has_eight_requests_in_flight_and_all_have_a_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_event_delays_no_other_verification() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Answer(500), Behaviour::Answer(200)]);
-    world.emits(1, EventType::Created).await;
-    world.emit(9, EventType::Created);
-    world.emit(1, EventType::Sent);
-    world.pass(2 * SECOND).await;
-    assert_eq!(world.asked().iter().map(|asked| asked.is_about(1)).collect::<Vec<_>>(), [true, false]);
-    world.pass(10 * SECOND).await;
-    assert_eq!(kinds(&world.asked()), ["verification.created", "verification.sent"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn dead_webhooks_do_not_slow_others_down() {
     let hooks: Vec<Webhook> = (1..=250).map(hook).collect();
     let world = World::with(OutboxBounds::default(), &hooks).await;

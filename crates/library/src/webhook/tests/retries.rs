@@ -60,15 +60,6 @@ fn a_receiver_can_ask_for_more_time_within_limits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_panics_is_made_again() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Panic, Behaviour::Answer(200)]);
-    world.emit(1, EventType::Created);
-    world.pass(MINUTE).await;
-    assert_eq!((world.asked().len(), world.states(1).await), (2, vec![DeliveryState::Delivered]));
-}
-
-#[tokio::test(start_paused = true)]
 async fn when_one_has_failed_for_good_the_next_one_goes() {
     let world = World::new().await;
     world.receivers.play(1, [Behaviour::Answer(400)]);
