@@ -182,13 +182,6 @@ mod tests {
     }
 
     #[test]
-    fn an_opt_out_leads_from_text_messages_only_to_a_call() {
-        let steps = [Sms, WhatsApp, Call].map(|channel| after_error(ErrorClass::OptedOut, channel));
-        assert_eq!(steps, [AfterError::OtherChannel, AfterError::Stop, AfterError::Stop]);
-        assert_eq!([Channel::Telegram, WhatsApp].map(|of| of.stand_in(false)), [Some(Sms); 2]);
-    }
-
-    #[test]
     fn the_wait_doubles_up_to_the_cap_and_up_to_half_of_it_comes_on_top() {
         for (retries, shortest, longest) in [
             (0, 500, 750),

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -355,27 +354,6 @@ async fn a_checkpoint_never_has_what_was_undone() {
     let records = checkpoint.await.expect("a task").expect("a checkpoint").into_values();
     let left: Vec<u32> = records.map(|kept| decode::<Voucher>(&kept.record).expect("one").left).collect();
     assert_eq!(left, [10]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_is_absent_from_its_end_on_and_then_swept() {
-    let world = World::new().await;
-    let (to, mut gone) = unbounded_channel();
-    world.shards.follow::<Voucher>(move |changes| {
-        let removed = changes.iter().filter(|change| change.after.is_none());
-        removed.for_each(|change| to.send(change.key).unwrap_or_default());
-    });
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.clock.set(START.plus(LIFE).minus(Duration::from_millis(1)));
-    world.reply_to(TWO, VoucherAction::Issue(20)).await.expect("issued");
-    assert_eq!(world.seen(ONE).await, (Some(10), None));
-    world.clock.set(START.plus(LIFE));
-    assert_eq!(world.reply_to(ONE, VoucherAction::Show).await, Ok(Some(0)));
-    let RecordKey { slot, id, .. } = gone.recv().await.expect("swept");
-    assert_eq!(Subject { slot, id }, ONE);
-    let count = |view: &Transaction<'_>| view.tables.len_of(Voucher::KIND);
-    assert_eq!(world.shards.read(ONE.slot, count).await, Ok(1));
-    assert_eq!(world.seen(TWO).await, (Some(20), None));
 }
 
 #[tokio::test]

@@ -83,13 +83,3 @@ async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
     assert_eq!(world.elapsed_ms(), 10_000);
     assert_eq!(world.delivery.states()[1].circuit, Circuit::Closed, "it says nothing about sends");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_report_of_a_code_end_waits_for_no_permit() {
-    let world = Setup::routing("Mada").with_breaker(1).with_places(1, 0).build();
-    let world = world.and(Mada, [accepted("M1").after_ms(100), down(ErrorClass::Ambiguous)]);
-    tokio::join!(world.requests(), world.delivery.report_code_end(Mada, "M1", CodeEnd::Used));
-    assert_eq!(world.requests().await.failed_by(), Some(ErrorClass::Ambiguous));
-    world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
-    assert_eq!(world.provider.reported(), [], "busy, then out of service");
-}

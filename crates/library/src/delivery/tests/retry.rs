@@ -101,15 +101,3 @@ async fn overload_refuses_a_request_and_puts_a_follow_up_off() {
     };
     tokio::join!(world.requests(), crowded);
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_retried_text_that_turns_out_not_to_reach_the_number_becomes_a_call() {
-    let world = Setup::routing("Twilio").with_voice().with_retry().build();
-    let world = world.and(TwilioMessages, [error(RETRY), error(ErrorClass::NotReachableHere)]);
-    let world = world.and(TwilioVoice, [error(RETRY), accepted("CA2")]);
-    assert_eq!(world.requests().await, postponed(0));
-    assert_eq!(world.follows_up().await, postponed(1));
-    assert_eq!(world.takes_plan().expect("a plan").reason.retried(), Some((1, 0)), "the call begins anew");
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
-    assert_eq!(rows, [(Sms, 1), (Call, 0)]);
-}

@@ -77,34 +77,6 @@ async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_step_falls_back_to_no_channel_of_an_earlier_one() {
-    let with_voice = steps().with_voice();
-    let world =
-        with_voice.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
-    let world = world.and(TwilioVoice, [accepted("CA2")]);
-    world.requests().await;
-    world.follows_up().await;
-    assert_eq!(world.follows_up().await, Failure::NotReachable);
-    assert_eq!(world.asked().last(), Some(&(TwilioMessages, WhatsApp)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_busy_gateway_that_wants_more_time_than_its_step_has_gives_way() {
-    let in_a_minute = || error(ErrorClass::Retry { after: Some(secs(60)) });
-    let world = setup().with_retry().build().and(TwilioMessages, [in_a_minute(), in_a_minute()]);
-    let world = world.and(TwilioVoice, [error(RETRY), in_a_minute()]);
-    // The call is postponed within its own time.
-    assert_eq!(world.requests().await, postponed(1));
-    assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
-    // Then it is replaced by the last step, which has the whole life of the code.
-    assert_eq!(world.follows_up().await, postponed(2));
-    let plan = world.takes_plan().expect("a plan");
-    assert_eq!((plan.channel, plan.step, plan.reason.retried()), (WhatsApp, 2, Some((2, 0))));
-    let rows: Vec<_> = world.rows().into_iter().map(|row| (row.channel, row.retries)).collect();
-    assert_eq!(rows, [(Sms, 0), (Call, 1), (WhatsApp, 0)]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused).after_ms(9_500)]);
     let world = world.and(TwilioVoice, [accepted("CA1")]);

@@ -1,7 +1,7 @@
 //! Gateways from settings, and an embedder's own.
 
 use super::world::{ANNA, World};
-use crate::otp::{Channel, ErrorClass, GatewayName, MessageStyle, OtpBuilder, OtpError};
+use crate::otp::{Channel, GatewayName, MessageStyle, OtpBuilder, OtpError};
 
 #[tokio::test]
 async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox() {
@@ -53,18 +53,6 @@ async fn a_channel_that_no_gateway_serves_is_refused_by_name() {
     assert_eq!(refused_send, Err(OtpError::NoGateway(Channel::WhatsApp)));
     let told = refused(texting(&World::new()).set("workflow", "whatsapp:20s")).await;
     assert!(told.contains("no gateway of otp-sms-provider serves it"), "{told}");
-}
-
-#[tokio::test]
-async fn what_a_gateway_refuses_is_told_by_what_it_means() {
-    for (class, error) in
-        [(ErrorClass::BadNumber, OtpError::NumberRefused), (ErrorClass::Configuration, OtpError::Gateway)]
-    {
-        let world = World::new();
-        let otp = world.with_own().start().await.expect("an engine");
-        world.provider.fails_with(class);
-        assert_eq!(otp.send_sms(ANNA).await, Err(error), "{class:?}");
-    }
 }
 
 /// With a gateway for text messages alone.

@@ -5,31 +5,6 @@ use crate::domain::{GatewayName, Region};
 use crate::registry::{WebhookFields, gateway_sid};
 
 #[tokio::test]
-async fn a_country_has_one_gateway_that_is_configured() {
-    let (registry, shop) = shop().await;
-    let by_mada = gateway_sid(GatewayName::Mada);
-    let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
-    let made = registry.create_messaging(shop, "bg".to_owned(), by_mada).await.expect("made");
-    assert_eq!(made.country, "BG");
-    let twice = registry.create_messaging(shop, "BG".to_owned(), twilios).await;
-    assert!(matches!(twice, Err(RegistryError::Exists(Item::MessagingConfiguration))), "{twice:?}");
-    for country in ["", "XX", "Germany", "001", "all"] {
-        let refused = registry.create_messaging(shop, country.to_owned(), by_mada).await;
-        assert_eq!(refused_field(refused), "country", "{country}");
-    }
-    let bulgaria = Region::parse("BG").expect("a country");
-    let gateway = |service| registry.gateway_for(&registry.service(&service).expect("it"), bulgaria);
-    assert_eq!(gateway(shop), Some(GatewayName::Mada));
-    let changed = registry.update_messaging(shop, "bg".to_owned(), twilios).await.expect("changed");
-    assert_eq!(registry.service(&shop).expect("it").messaging("bG"), Ok(&changed));
-    assert_eq!(gateway(shop), Some(GatewayName::TwilioMessages), "by Twilio's own id");
-    registry.delete_messaging(shop, "BG".to_owned()).await.expect("removed");
-    assert_eq!(gateway(shop), None);
-    let gone = registry.delete_messaging(shop, "BG".to_owned()).await;
-    assert_eq!(gone, Err(RegistryError::NotFound(Item::MessagingConfiguration)));
-}
-
-#[tokio::test]
 async fn without_its_configured_gateway_the_servers_routing_decides() {
     let (world, registry) = World::opened().await;
     let shop = registry.made("Shop").await.sid;

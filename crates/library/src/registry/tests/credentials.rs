@@ -131,32 +131,6 @@ async fn a_key_is_revoked_with_those_that_were_created_with_it() {
     }
 }
 
-#[tokio::test]
-async fn compatible_routes_need_a_key_if_exposed_or_once_they_have_their_own() {
-    let world = World::new().with_service(configured("shop"));
-    let needs = async |world: &World| world.open().await.compatible_routes_need_key();
-    assert!(!needs(&world).await, "on loopback");
-    let registry = world.open().await;
-    key_for(&registry, None).await;
-    key_for(&registry, Some(registry.find_service("shop").expect("it").id)).await;
-    assert!(!registry.compatible_routes_need_key(), "keys for something else");
-    let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
-    assert!(registry.compatible_routes_need_key());
-    registry.revoke_key(made.key.sid, false).await.expect("revoked");
-    assert!(registry.compatible_routes_need_key(), "also when it is revoked");
-    world.clock.advance(Duration::from_secs(31 * 24 * 3_600));
-    let mut world = world.restarted();
-    assert!(needs(&world).await, "and when its record is gone");
-    world.settings.allows_unauthenticated = true;
-    assert!(!needs(&world).await, "until the operator allows it");
-
-    let mut world = World::new();
-    world.settings.local_only = false;
-    assert!(needs(&world).await, "where unauthenticated clients can connect");
-    world.settings.allows_unauthenticated = true;
-    assert!(!needs(&world).await, "and may");
-}
-
 fn admin() -> Scopes {
     [Scope::Admin].into_iter().collect()
 }

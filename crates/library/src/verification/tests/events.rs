@@ -70,20 +70,6 @@ async fn the_end_of_a_verification_whose_beginning_was_not_told_comes_behind_it(
 }
 
 #[tokio::test]
-async fn an_approval_by_request_after_the_last_attempt_tells_no_beginning_again() {
-    for sent in [&["verification.sent"][..], &["verification.max_attempts_reached"]] {
-        let world = World::new().await;
-        world.has_webhook_for(&[sent, &["verification.approved"]].concat()).await;
-        let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
-        for _ in 0..5 {
-            world.checks(target, None).await.expect("checked");
-        }
-        world.ends(target, Ending::Approved).await.expect("approved");
-        assert_eq!(world.told().await, [sent[0], "verification.approved"]);
-    }
-}
-
-#[tokio::test]
 async fn the_gateway_and_the_list_of_messages_learn_how_a_code_ended() {
     let world = World::new().await;
     let ended = async |n: usize| {

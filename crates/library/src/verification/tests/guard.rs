@@ -5,14 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::GuardSettings;
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, PhoneNumber, ServiceId};
 use crate::gateway::ErrorClass;
-use crate::limits::guard::operator::{ServiceExplanation, exact};
-use crate::limits::guard::{
-    ClientSignals, Dimension, EntryAction, EntryError, Exemption, GuardRefusal, Key, Mode, Rule,
-};
+use crate::limits::guard::operator::ServiceExplanation;
+use crate::limits::guard::{ClientSignals, Dimension, EntryAction, Exemption, GuardRefusal, Key, Mode, Rule};
 use crate::shard::tests::StoreFault;
-use crate::verification::world::{START, World, asking, asking_with, number};
+use crate::verification::world::{World, asking, asking_with, number};
 use crate::verification::{Ending, Refused, Verification, VerificationTarget};
 use crate::verification::{NumberKey, Outgoing, SendOutcome};
 
@@ -22,8 +20,6 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DE: u64 = 4_917_112_300_000;
 const US: u64 = 14_155_000_000;
 const TJ: u64 = 992_900_000_000;
-
-const PREMIUM: u64 = 19_002_341_234;
 
 /// Of a request with `RiskCheck=disable`.
 const EXEMPT: ClientSignals = ClientSignals {
@@ -139,24 +135,6 @@ async fn an_approval_that_the_store_refuses_leaves_the_number_unknown() {
 }
 
 #[tokio::test]
-async fn with_every_rule_off_manual_entries_and_budgets_hold() {
-    let off = Some(Mode::Off);
-    let settings = GuardSettings { mode: off, number_types: off, landlines: off, ..GuardSettings::default() };
-    let world = paid(GuardSettings { messages_per_hour: Some(3), ..settings.clone() }).await;
-    assert_eq!(passed(&world, TJ..TJ + 3).await, 3);
-    assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
-
-    let world = paid(settings).await;
-    sends(&world, PREMIUM).await.expect("sent");
-    assert_eq!(passed(&world, TJ..TJ + 30).await, 30);
-    let prefix = Key::new(None, Dimension::prefix_of(phone(TJ)));
-    world.guard.set_entry(prefix, Some(EntryAction::Block), 60, world.author()).await.expect("room");
-    assert_eq!(passed(&world, TJ + 30..TJ + 33).await, 0);
-    world.guard.set_entry(prefix, None, 60, world.author()).await.expect("removed");
-    assert_eq!(passed(&world, TJ + 30..TJ + 34).await, 4);
-}
-
-#[tokio::test]
 async fn what_the_store_refuses_takes_no_allowance() {
     let world = paid(GuardSettings::default()).await;
     sends(&world, DE).await.expect("sent");
@@ -228,19 +206,6 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
 }
 
 #[tokio::test]
-async fn an_entry_that_the_store_refuses_has_no_effect() {
-    let world = paid(GuardSettings::default()).await;
-    let country = Key::new(None, Dimension::Country(Region::parse("TJ")));
-    world.store.fail_next([StoreFault::Unavailable]);
-    let refused = world.guard.set_entry(country, Some(EntryAction::Block), 60, world.author()).await;
-    assert!(matches!(refused, Err(EntryError::Refused(_))), "{refused:?}");
-    assert_eq!(world.guard.entries(None, usize::MAX, exact), []);
-    world.advance(Duration::from_secs(60));
-    while sends(&world, US).await.is_err() {}
-    sends(&world, TJ).await.expect("sent");
-}
-
-#[tokio::test]
 async fn an_unlocked_number_gets_messages_again() {
     let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
     let world = paid(settings).await;
@@ -256,38 +221,6 @@ async fn an_unlocked_number_gets_messages_again() {
     assert!(told <= until && told >= Some(refused.at.plus(11 * HOUR)), "{told:?}");
     world.verifying.clear(ServiceId::DEFAULT, number(1), world.author()).await.expect("cleared");
     assert!(matches!(send().await.outcome, SendOutcome::Sent { .. }));
-}
-
-#[tokio::test]
-async fn to_allow_a_number_ends_its_refusals() {
-    let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
-    assert_eq!(passed(&world, [TJ, TJ]).await, 1);
-    for service in [None, Some(world.service.id)] {
-        let (key, minutes) = (Key::new(service, Dimension::Number(phone(TJ))), 60);
-        let allow = world.guard.set_entry(key, Some(EntryAction::Allow), minutes, world.author()).await;
-        allow.expect("stored").expect("an entry");
-        world.guard.set_entry(key, None, minutes, world.author()).await.expect("removed");
-        assert_eq!(passed(&world, [TJ, TJ]).await, 1);
-    }
-}
-
-#[tokio::test]
-async fn only_a_safe_number_may_be_of_any_type_and_budgets_bind_all() {
-    let settings = GuardSettings { messages_per_hour: Some(3), ..GuardSettings::default() };
-    let world = World::guarded(settings, "Simulator", json!({})).await;
-    assert_eq!(sends(&world, PREMIUM).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
-    let trusting = |to| asking_with(phone(to), |message| message.client = EXEMPT);
-    assert_eq!(world.begins(trusting(PREMIUM)).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
-    world.begins(trusting(TJ)).await.expect("sent");
-    world.guard.add_safe_number(phone(PREMIUM), world.author()).await.expect("a safe number");
-    world.begins(asking(phone(PREMIUM))).await.expect("sent");
-    sends(&world, US).await.expect("sent");
-    let until = Timestamp::from_millis(START.as_millis() / 3_600_000 * 3_600_000).plus(HOUR);
-    for to in [PREMIUM, US, DE] {
-        assert_eq!(world.begins(trusting(to)).await, Err(Refused::BudgetSpent { until }));
-    }
-    world.advance(until.since(START));
-    sends(&world, DE).await.expect("a new hour");
 }
 
 #[tokio::test]

@@ -31,6 +31,10 @@ async fn a_send_that_reached_no_recipient_is_given_back() {
     assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::Invalid(_))));
     world.begins(from_device(number(3), "a")).await.expect("it was not counted so far");
     assert!(matches!(world.begins(from_device(number(4), "a")).await, Err(Refused::TooMany { .. })));
+    // A message that may have left stays counted.
+    world.provider.fails_with(ErrorClass::Ambiguous);
+    let _ = world.begins(from_device(number(5), "b")).await;
+    assert!(matches!(world.begins(from_device(number(6), "b")).await, Err(Refused::TooMany { .. })));
 }
 
 #[tokio::test]
@@ -45,35 +49,4 @@ async fn an_unknown_rate_limit_is_named_unless_its_name_may_be_a_number() {
         };
         assert_eq!(words, format!("RateLimits: this service has no rate limit {told:?}"));
     }
-}
-
-#[tokio::test]
-async fn of_a_message_that_may_have_left_it_stays_counted() {
-    let world = limited(json!({})).await;
-    world.provider.fails_with(ErrorClass::Ambiguous);
-    world.provider.fails_with(ErrorClass::Ambiguous);
-    let _ = world.begins(from_device(number(1), "a")).await;
-    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
-}
-
-#[tokio::test]
-async fn what_a_client_has_taken_that_went_away_is_given_back() {
-    let world = limited(json!({})).await;
-    world.provider.hangs(true);
-    world.provider.fails_with(ErrorClass::Refused);
-    {
-        let going = world.begins(from_device(number(1), "a"));
-        tokio::select! {
-            begun = going => panic!("{begun:?}"),
-            () = world.provider.arrived(1) => {}
-        }
-    }
-    world.provider.hangs(false);
-    for _ in 0..10_000 {
-        if world.begins(from_device(number(2), "a")).await.is_ok() {
-            return;
-        }
-        tokio::task::yield_now().await;
-    }
-    panic!("the limit of the device stays reached");
 }

@@ -1,13 +1,12 @@
-//! Rules of a verification: its service changes or goes, it is named, its approval is dated, its lockout is listed.
+//! Rules of a verification: its service changes or goes, it is named, it ends before its message leaves.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::domain::{Channel, Code, NumberKey, ServiceId};
+use crate::domain::Channel;
 use crate::registry::world::given;
-use crate::verification::world::{START, World, asking, number};
-use crate::verification::{Check, Outgoing};
+use crate::verification::world::{World, asking, number};
 use crate::verification::{CheckCode, Ending, Refused, Status, VerificationTarget};
 
 async fn change(world: &World, members: Value) {
@@ -63,41 +62,6 @@ async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
     assert_eq!(other, Err(Refused::NotFound));
     let right = world.verifying.check(world.service.id, check(number(1), code)).await.expect("checked");
     assert_eq!(right.status, Status::Approved);
-}
-
-#[tokio::test]
-async fn an_approval_is_dated_by_its_decision() {
-    let world = World::new().await;
-    world.begun(number(1)).await;
-    let code = world.provider.code_for(number(1));
-    // What the settlement of the send changed is written later: the commit that waits below is the check's.
-    world.shards.flush().await;
-    world.store.hold();
-    let (verifying, service) = (world.verifying.clone(), world.service.id);
-    let target = VerificationTarget::Number(number(1));
-    let check = CheckCode::new(target, Some(code));
-    let checking = tokio::spawn(async move { verifying.check(service, check).await });
-    world.store.waiting(1).await;
-    world.advance(Duration::from_secs(2));
-    world.store.release();
-    let approved = checking.await.expect("a check").expect("approved");
-    assert_eq!((approved.status, approved.updated), (Status::Approved, START));
-}
-
-#[tokio::test]
-async fn of_many_lockouts_those_that_end_last_are_listed() {
-    let world = World::new().await;
-    for n in [3, 1, 4, 2] {
-        let key = NumberKey::new(ServiceId::DEFAULT, number(n));
-        world.verifying.send(Box::new(Outgoing::new(key))).await.expect("sent");
-        for _ in 0..5 {
-            let check = Check::new(key, Code::parse("00000000"));
-            world.verifying.check_code(check).await.expect("wrong");
-        }
-        world.advance(Duration::from_secs(1));
-    }
-    let listed = world.verifying.lockouts(2).await.expect("a list");
-    assert_eq!(listed.iter().map(|locked| locked.number).collect::<Vec<_>>(), [number(2), number(4)]);
 }
 
 #[tokio::test]

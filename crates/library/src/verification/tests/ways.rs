@@ -5,15 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::config::{Bounds, GuardSettings};
-use crate::delivery::tests::provider::hanging;
+use crate::config::GuardSettings;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
-use crate::gateway::ErrorClass;
 use crate::limits::guard::Mode;
 use crate::registry::{TestNumber, gateway_sid};
-use crate::verification::Refusal;
 use crate::verification::world::{START, World, asking, asking_with, number};
-use crate::verification::{AttemptQuery, Refused, Status, VerificationTarget};
+use crate::verification::{Refused, Status, VerificationTarget};
 
 #[tokio::test]
 async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
@@ -101,25 +98,4 @@ async fn a_second_carried_code_goes_by_another_gateway_while_the_first_lives() {
     }
     let ways: Vec<_> = world.provider.handed().iter().map(|handed| handed.by).collect();
     assert_eq!(ways, [GatewayName::Mada, GatewayName::Http, GatewayName::Mada, GatewayName::Mada]);
-}
-
-#[tokio::test]
-async fn a_refusal_is_listed_also_if_the_next_gateway_has_no_room() {
-    let bounds = Bounds { sends: 1, sends_waiting: 0, ..Bounds::default() };
-    let world = World::routing("Mada;Http", json!({})).await;
-    let world = world.crashes_with(|settings| settings.bounds = bounds).await;
-    world.provider.answers(GatewayName::Http, [hanging()]);
-    for _ in 0..2 {
-        world.provider.fails_with(ErrorClass::Refused);
-    }
-    let (verifying, carried) = (world.verifying.clone(), world.carry_code(number(1), "271828"));
-    let first = tokio::spawn(async move { verifying.carry(carried).await });
-    // Refused by the one, and waiting for the other.
-    world.provider.arrived(2).await;
-    let second = world.verifying.carry(world.carry_code(number(2), "271828")).await;
-    assert_eq!(second, Err(Refused::Unavailable(Refusal::SendsOverloaded)));
-    let query = AttemptQuery { to: Some(number(2)), limit: 10, ..AttemptQuery::default() };
-    let listed = world.verifying.messages(query).await.expect("a list").records;
-    assert_eq!(listed.iter().map(|row| row.listed.attempt.gateway).collect::<Vec<_>>(), [GatewayName::Mada]);
-    first.abort();
 }

@@ -71,18 +71,6 @@ async fn across_crashes_at_any_moment_each_verification_is_told_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_failed_delivery_delays_no_new_event_after_a_start() {
-    let mut world = World::new().await;
-    world.receivers.play(1, [Behaviour::Refuse]);
-    world.emit(1, EventType::Created);
-    world.pass(50 * SECOND).await;
-    assert_eq!(world.asked().len(), 3, "the fourth attempt is due in minutes");
-    world.crash().await;
-    world.emits(2, EventType::Created).await;
-    assert_eq!(world.asked().iter().map(|asked| asked.is_about(2)).collect::<Vec<_>>(), [true]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_orderly_end_waits_for_what_is_under_way_but_not_for_long() {
     for (secs, repeated) in [(2, 0), (14, 1)] {
         let mut world = World::new().await;

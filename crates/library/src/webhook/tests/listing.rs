@@ -4,26 +4,6 @@ use super::*;
 use crate::shard::tests::StoreFault;
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_has_its_attempts() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Hang(15), Behaviour::Answer(500), Behaviour::Answer(200)]);
-    world.emit(1, EventType::Created);
-    world.pass(25 * SECOND).await;
-    let delivery = world.listed(1).await.remove(0);
-    assert_eq!(delivery.state, DeliveryState::Pending);
-    let [late, failed] = &delivery.attempts[..] else { panic!("{:?}", delivery.attempts) };
-    assert_eq!(failed.detail.as_deref(), Some("an answer 500"));
-    assert_eq!((late.status, late.error), (None, Some(AttemptError::TimedOut)));
-    assert_eq!(late.detail.as_deref(), Some("no answer in time"));
-    assert!(late.took >= 15 * SECOND && late.at < failed.at);
-    assert_eq!((failed.status, failed.error, failed.took), (Some(500), None, Duration::ZERO));
-    world.pass(60 * SECOND).await;
-    let details = world.listed(1).await.remove(0).attempts.into_iter().map(|attempt| attempt.detail);
-    let last = Some("an answer 200".to_owned());
-    assert_eq!(details.collect::<Vec<_>>(), [late.detail.clone(), None, last], "one answer is kept");
-}
-
-#[tokio::test(start_paused = true)]
 async fn failures_since_a_moment_are_redelivered_in_order_despite_a_crash() {
     let mut world = World::new().await;
     world.emits(1, EventType::Created).await;
