@@ -8,7 +8,6 @@ use tempfile::TempDir;
 
 use super::error::EXIT_DAMAGED;
 use super::*;
-use crate::config::LogLevel;
 use crate::server::{EXIT_LEASE_LOST, EXIT_STORE_FAILED};
 
 /// A case of `calls.txt` has a title, files and variables, and calls: the exit code, what is printed (`>`), what is not (`!`).
@@ -41,24 +40,6 @@ fn every_call_prints_and_exits_as_expected() {
                 other => panic!("{other} in {case}"),
             }
         }
-    }
-}
-
-#[test]
-fn the_options_of_serve_are_read_with_and_without_its_name() {
-    for arguments in [
-        &["--listen", "127.0.0.1:4", "--log-level", "debug"][..],
-        &["serve", "--listen", "127.0.0.1:4", "--log-level", "debug"],
-    ] {
-        let settings = World::empty().runs(arguments).served.expect("a configuration").settings;
-        assert_eq!(settings.listen.to_string(), "127.0.0.1:4", "{arguments:?}");
-        assert_eq!(settings.log.level, LogLevel::Debug, "{arguments:?}");
-    }
-    let world = World::empty();
-    for option in ["--check", "--print-config", "--print-schema"] {
-        let (before, after) = (world.runs(&[option]), world.runs(&["serve", option]));
-        assert_eq!((before.exit, after.exit), (Some(0), Some(0)));
-        assert_eq!(before.out, after.out);
     }
 }
 
@@ -147,22 +128,6 @@ fn the_help_lists_every_exit_code() {
 }
 
 #[test]
-fn no_help_is_wider_than_a_terminal_of_80_columns() {
-    let helps = commands().into_iter().map(|(path, _)| [path, vec!["--help".to_owned()]].concat());
-    for arguments in helps.chain([vec!["-h".to_owned()]]) {
-        let ran = World::empty().runs(&arguments);
-        assert_eq!((ran.exit, ran.err.as_str()), (Some(0), ""), "{arguments:?}");
-        let wide: Vec<_> = ran.out.lines().filter(|line| line.chars().count() > 80).collect();
-        assert_eq!(wide, <[&str; 0]>::default(), "{arguments:?}");
-    }
-    // A longer line would be broken a second time, and a single word would have its own line.
-    for (arguments, lines) in [(&["--help"][..], MORE.as_str()), (&["keys", "--help"], keys::MORE)] {
-        let ran = World::empty().runs(arguments);
-        assert!(ran.out.contains(lines), "{}", ran.out);
-    }
-}
-
-#[test]
 fn a_check_and_the_doctor_know_whether_the_data_holds_a_key() {
     let world = World::empty();
     let config = r#"{"production": true, "prod-domain": "127.0.0.1:3000", "simulator-in-production": true}"#;
@@ -189,7 +154,6 @@ struct World {
 struct Ran {
     /// `None` if it serves.
     exit: Option<u8>,
-    served: Option<Loaded>,
     out: String,
     err: String,
 }
@@ -208,12 +172,11 @@ impl World {
         let arguments = std::iter::once(OsString::from("onceward")).chain(arguments);
         let (working_dir, environment) = (self.directory.path().to_owned(), self.variables.clone());
         let sources = Sources { working_dir, environment, parallelism: 2, ..Sources::default() };
-        let ran = Ran { exit: None, served: None, out: String::new(), err: String::new() };
         match run(arguments, sources) {
             CommandOutcome::Output(CommandOutput { code, out, err, if_lost: _ }) => {
-                Ran { exit: Some(code), out, err, ..ran }
+                Ran { exit: Some(code), out, err }
             }
-            CommandOutcome::Serve(loaded) => Ran { served: Some(*loaded), ..ran },
+            CommandOutcome::Serve(_) => Ran { exit: None, out: String::new(), err: String::new() },
         }
     }
 }

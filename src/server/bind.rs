@@ -76,17 +76,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_accepted_connection_has_a_bounded_send_buffer() {
-        let listener = bind(&at("127.0.0.1", 0), EXAMPLE).await.expect("a listener");
-        let client = tokio::net::TcpStream::connect(listener.local_addr().expect("an address"));
-        let (client, accepted) = tokio::join!(client, listener.accept());
-        let (_client, (accepted, _)) = (client.expect("a connection"), accepted.expect("a connection"));
-        let socket = TcpSocket::from_std_stream(accepted.into_std().expect("a socket"));
-        let size = socket.send_buffer_size().expect("a size");
-        assert!((SEND_BUFFER..=2 * SEND_BUFFER).contains(&size), "{size}");
-    }
-
-    #[tokio::test]
     async fn an_address_in_use_is_an_error_that_names_it_and_what_to_do() {
         let first = bind(&at("127.0.0.1", 0), EXAMPLE).await.expect("a listener");
         let port = first.local_addr().expect("an address").port();

@@ -54,14 +54,6 @@ async fn the_server_takes_signed_reports_as_sent_with_or_without_public_path() {
 }
 
 #[tokio::test]
-async fn the_public_path_may_have_any_character_of_a_url() {
-    let mut setup = with_twilio();
-    setup.settings.delivery.public_url = Some("https://otp.example.com/:otp/*".into());
-    let world = World::with(setup).await;
-    assert_eq!(world.get("/:otp/*/callbacks/twilio/message").await.status, 405);
-}
-
-#[tokio::test]
 async fn what_cannot_be_taken_is_an_envelope() {
     let (path, form) = REPORTS[0];
     let world = World::with(with_twilio()).await;

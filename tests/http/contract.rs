@@ -1,22 +1,8 @@
-//! What older clients, probes and browsers get: the answers as built, health, and the index.
+//! What older clients, probes and browsers get: health, and the index.
 
-use onceward::config::AnswerSet;
 use onceward::domain::ServiceId;
 use onceward::registry::Scope;
-use onceward_testkit::{Gate, NUMBER, Setup, V2World, World, get, root, verify_body};
-
-#[tokio::test]
-async fn as_built_a_body_and_a_check_are_answered_as_the_settings_say() {
-    let mut setup = Setup::default();
-    setup.settings.answers = AnswerSet::AsBuilt;
-    let world = World::with(setup).await;
-    let bad_body = r#"{"code":400,"message":"Invalid request body"}"#;
-    world.post("/api/verify-otp", "{}").await.is(400, bad_body);
-    let expired = format!(
-        r#"{{"code":401,"message":"OTP Expired, Try Again","data":{{"user":{{"phoneNumber":"{NUMBER}"}},"trials":5}}}}"#
-    );
-    world.post("/api/verify-otp", &verify_body("123456")).await.is(500, &expired);
-}
+use onceward_testkit::{Gate, Setup, V2World, World, get, root};
 
 #[tokio::test]
 async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {

@@ -9,8 +9,6 @@ use onceward::template::Wording;
 use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, World, get, json, root};
 use serde_json::Value;
 
-use super::callbacks::with_twilio;
-
 #[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
     let inbox = Inbox::new().await;
@@ -22,50 +20,6 @@ async fn a_message_with_markup_is_shown_as_it_is_written() {
     );
     let page = inbox.page("").await.body;
     assert!(page.contains("&#60;img src=x onerror=alert(1)&#62; &#34;&#39;&#38;"), "{page}");
-}
-
-#[tokio::test]
-async fn the_rest_of_a_codes_life_is_rounded_up_and_the_age_of_a_message_down() {
-    let inbox = Inbox::new().await;
-    let number = 14_155_552_671;
-    let valid_for = Duration::from_secs(600);
-    inbox.accepts(&OutgoingMessage { valid_for, ..message(number, "Code", "111111") }).await;
-    for (after_ms, age, life) in
-        [(1_900, "1 s ago", "10 min"), (128_100, "2 min ago", "8 min"), (350_500, "8 min ago", "2 min")]
-    {
-        inbox.wait(after_ms);
-        let page = inbox.page("").await.body;
-        for part in [age, &format!("expires in {life}")] {
-            assert!(page.contains(part), "no {part:?} in {page}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_search_finds_parts_of_numbers_texts_services_channels_and_statuses() {
-    let inbox = Inbox::new().await;
-    inbox.receive(14_155_552_671, "Your Acme code 111111", "111111").await;
-    inbox.wait(29_000);
-    inbox.receive(491_711_234_567, "Ihr Code 222222", "222222").await;
-    inbox.wait(1_000);
-    let found = async |query: &str| {
-        let page = inbox.page(query).await.body;
-        ["111111", "222222"].map(|code| page.contains(&format!(">{code}</span>")))
-    };
-    for (query, expected) in [
-        ("q=", [true, true]),
-        ("q=%2B1+%28415%29+555", [true, false]),
-        ("to=+49171", [false, true]),
-        ("q=acme", [true, false]),
-        ("q=default", [true, true]),
-        ("q=SMS", [true, true]),
-        ("q=expired", [true, false]),
-        ("q=live", [false, true]),
-        ("q=222222", [false, true]),
-        ("q=nothing", [false, false]),
-    ] {
-        assert_eq!(found(query).await, expected, "{query}");
-    }
 }
 
 #[tokio::test]
@@ -102,51 +56,6 @@ async fn a_message_is_told_in_full() {
 }
 
 #[tokio::test]
-async fn an_answer_stays_small() {
-    let inbox = Inbox::new().await;
-    // A whole message of signs that take most bytes.
-    let text = format!("Code 111111 {}", "ร".repeat(58));
-    for _ in 0..150 {
-        inbox.receive(14_155_552_671, &text, "111111").await;
-    }
-    assert_eq!(inbox.json("").await["messages"].as_array().map(Vec::len), Some(100));
-    for query in ["", "q=Code"] {
-        let page = inbox.page(query).await.body;
-        assert_eq!(page.matches("<li class=\"card").count(), 30);
-        assert!(page.len() < 30_000, "{}", page.len());
-    }
-}
-
-#[tokio::test]
-async fn a_query_names_a_number_in_several_spellings() {
-    let inbox = Inbox::new().await;
-    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
-    inbox.receive(491_711_234_567, "Code 222222", "222222").await;
-    for (query, codes) in [
-        ("a=b", &["222222", "111111"][..]),
-        ("to=%2B14155552671", &["111111"]),
-        ("to=+1-415-555-2671", &["111111"]),
-        ("to=01711234567", &["222222"]),
-        ("to=%2B442079460000", &[]),
-    ] {
-        let json = inbox.json(query).await;
-        let found: Vec<_> =
-            json["messages"].as_array().expect("messages").iter().map(|m| &m["code"]).collect();
-        assert_eq!(found, codes, "{query}");
-    }
-    assert_eq!(inbox.messages("to=anna").await.status, 400);
-}
-
-#[tokio::test]
-async fn the_form_is_there_only_where_every_message_goes_to_the_simulator() {
-    for (setup, has_form) in [(Setup::default(), true), (with_twilio(), false)] {
-        let page = Inbox::with(setup).await.page("").await.body;
-        let found = ["method=\"post\"", "value=\"+14155550123\""].map(|part| page.contains(part));
-        assert_eq!(found, [has_form; 2], "{page}");
-    }
-}
-
-#[tokio::test]
 async fn the_form_sends_checks_and_repeats_little() {
     let inbox = Inbox::new().await;
     let ask = async |method: &str, cookie: &str, form: &str| {
@@ -179,26 +88,6 @@ async fn the_form_sends_checks_and_repeats_little() {
 }
 
 #[tokio::test]
-async fn a_new_code_is_offered_where_the_form_can_send_it() {
-    let offer = "name=\"number\" value=\"+14155552671\"><button";
-    for (setup, can_renew) in [(Setup::default(), true), (with_twilio(), false)] {
-        let inbox = Inbox::with(setup).await;
-        let of_another = AttemptId { key: AttemptLogKey::new(inbox.world.service.id, 1, 0), attempt: 0 };
-        inbox
-            .accepts(&OutgoingMessage { attempt: of_another, ..message(14_155_552_671, "", "222222") })
-            .await;
-        inbox.receive(14_155_552_671, "Code 111111", "111111").await;
-        for (after, offers) in [(29_999, 0), (1, usize::from(can_renew))] {
-            inbox.wait(after);
-            assert_eq!(inbox.page("").await.body.matches(offer).count(), offers, "{can_renew} {after}");
-        }
-    }
-    let ask = get("/").replacen("\r\n", "\r\naccept: text/html\r\n", 1);
-    let start = Inbox::new().await.world.world.ask(ask).await;
-    assert!(start.body.contains("The code is valid for 30 s"), "{}", start.body);
-}
-
-#[tokio::test]
 async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
     let mut setup = Setup::default();
     "codes.example".clone_into(&mut setup.settings.listen.host);
@@ -222,24 +111,6 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
     world.ask(of_target).await.is(403, &foreign);
     let link = get("/inbox").replacen("\r\n", "\r\nsec-fetch-site: cross-site\r\n", 1);
     assert_eq!(world.ask(link).await.status, 200, "a link on another site may lead to it");
-}
-
-#[tokio::test]
-async fn a_head_of_the_events_ends_at_once_and_holds_no_place() {
-    let inbox = Inbox::new().await;
-    let mut client = inbox.world.world.client().await;
-    let mut heads = Vec::new();
-    // One more than there are places. The connection is free for the next request when an answer has ended.
-    for method in ["HEAD"; 65].into_iter().chain(["GET"]) {
-        client.send(format!("{method} /inbox/events HTTP/1.1\r\nhost: localhost\r\n\r\n")).await;
-        let mut reply = client.reply_without_body().await;
-        let differs = ["date", "x-request-id", "transfer-encoding"];
-        reply.headers.retain(|(name, _)| !differs.contains(&name.as_str()));
-        assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/event-stream")));
-        heads.push(reply.headers);
-    }
-    heads.dedup();
-    assert_eq!(heads.len(), 1, "{heads:?}");
 }
 
 #[tokio::test]

@@ -142,12 +142,6 @@ async fn a_session_ends_at_once_when_its_key_is_revoked() {
     assert_eq!(visitor.get("/admin").await.status(), 303);
     let looked_up = visitor.post("/admin/search", &[("q", "+14155550123")]).await;
     looked_up.expects_status(401).says(["You are signed out"]);
-
-    let visitor = Visitor::of(&world).await;
-    for (state, is_shown) in [("live", false), ("revoked", true)] {
-        let page = visitor.get(&format!("/admin/keys?state={state}")).await.expects_status(200);
-        assert_eq!(page.text().contains(&sid), is_shown, "{state}");
-    }
 }
 
 #[tokio::test]
@@ -217,41 +211,6 @@ async fn world_behind_proxy() -> World {
 }
 
 #[tokio::test]
-async fn every_refusal_is_counted_and_told() {
-    let budget = json!({ "shop": { "friendly-name": "Acme Shop", "guard": { "messages-per-day": 1 } } });
-    let setup = Shifted::to_noon(Setup::new().config("services", budget));
-    let (world, v2) = World::with_account(setup).await;
-    let shop = v2.get("/Services").await.json()["services"][0].clone();
-    let shop = format!("/Services/{}", text(&shop, "sid"));
-    let service = v2.service(&[]).await;
-    v2.rate_limit(&service, "ip", "1", "600").await;
-    let (locked, _) = world.locked_out().await;
-    let [premium, spent, limited] = ["+19002341234".to_owned(), world.number(), world.number()];
-    world.send(&locked).await.expects_status(403);
-    v2.begins(&service, &premium).await.tells(403, "60410");
-    for status in [201, 429] {
-        assert_eq!(v2.begins(&shop, &spent).await.status(), status);
-        let by_limit = v2.begins_with(&service, &limited, &[("RateLimits", "{\"ip\":\"192.0.2.7\"}")]);
-        assert_eq!(by_limit.await.status(), status);
-    }
-    let visitor = Visitor::of(&world).await;
-    let all = "1 by the guard, 1 by budgets, 1 by rate limits, 1 by lockouts";
-    visitor.get("/admin").await.says(["4 messages were refused", all]);
-    for (number, rule, by) in [
-        (locked, "lockout", "the lockout of the number"),
-        (premium, "number_type", "the rule number_type of the guard"),
-        (spent, "budget", "a spent budget, until "),
-        (limited, "rate_limit", "a rate limit of the service, until "),
-    ] {
-        let page = visitor.get(&visitor.look_up(&number).await).await.text();
-        page.says(["A message was refused at ", &format!(", by {by}"), ">refused</span>"]);
-        let listed = visitor.get(&format!("/admin/refusals?rule={rule}")).await.text();
-        assert_eq!((listed.matches("data-name=\"Number\"").count(), listed.contains(&number)), (1, false));
-        listed.says([&*masked(&number)]);
-    }
-}
-
-#[tokio::test]
 async fn blocking_a_country_says_what_it_verified_and_asks_again() {
     let (world, visitor) = signed_in(Setup::new()).await;
     let (number, code) = world.number_with_code().await;
@@ -270,38 +229,6 @@ async fn blocking_a_country_says_what_it_verified_and_asks_again() {
     let confirmed = [&form[..], &[("confirmed", "yes")]].concat();
     assert_eq!(visitor.post("/admin/guard", &confirmed).await.status(), 303);
     assert_eq!(world.send(&world.number()).await.status(), 403);
-}
-
-#[tokio::test]
-async fn a_browser_gets_a_page_for_an_unknown_path() {
-    let world = World::new().await;
-    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
-    let ask = async |path: &str| world.get_with(path, &browser).await;
-    for path in ["/nowhere", "/admin/nowhere", "//evil.example/"] {
-        let answer = ask(path).await;
-        assert_eq!((answer.status(), answer.header("content-type")), (404, "text/html; charset=utf-8"));
-        answer.says(["There is no such page"]);
-    }
-    assert_eq!(ask("/v2/nowhere").await.json()["status"], 404);
-    let answer = ask("/admin/?range=today").await;
-    assert_eq!((answer.status(), answer.header("location")), (303, "/admin?range=today"));
-}
-
-#[tokio::test]
-async fn a_page_of_a_busy_guard_stays_small() {
-    let (world, visitor) = signed_in(Setup::new()).await;
-    let v2 = V2::of(&world);
-    for place in 10..40 {
-        let number = format!("+141555561{place}");
-        v2.post("/Guard/Entries", &[("Subject", &number), ("Action", "block")]).await;
-        world.send(&number).await.expects_status(403);
-    }
-    let page = visitor.get("/admin/guard").await.text();
-    let count = |kind: &str| page.matches(&format!("data-name=\"Type\">{kind}<")).count();
-    assert_eq!(count("entry"), 15);
-    page.says(["at most 15 rows of each type"]);
-    // One of the three types is full.
-    assert!(page.len() < 14_000, "{} bytes", page.len());
 }
 
 #[tokio::test]

@@ -7,13 +7,6 @@ use std::process::Command;
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn check_makes_no_data_directory() {
-    let setup = Setup::bare();
-    setup.command(["--check"]).await.exits(0);
-    assert!(!setup.data_dir().exists());
-}
-
-#[tokio::test]
 async fn a_key_whose_secret_could_not_be_written_is_named_to_be_revoked() {
     let setup = Setup::bare();
     let said = fails_to_print(&setup, &["keys", "create"]);

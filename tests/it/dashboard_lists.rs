@@ -1,6 +1,4 @@
-//! The lists of the dashboard: messages, webhooks, services, keys, the audit log; and the filters of the overview.
-
-use std::collections::BTreeMap;
+//! The lists of the dashboard: messages and webhooks; and the filters of the overview. `tests/browser` walks the others.
 
 use crate::support::prelude::*;
 
@@ -75,28 +73,6 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
 }
 
 #[tokio::test]
-async fn digits_find_numbers_that_were_refused_wherever_the_server_is() {
-    let world = World::of(V2::account(Setup::new().config("default-region", "DE"))).await;
-    let visitor = Visitor::of(&world).await;
-    let find = async |words: &str| {
-        visitor.post("/admin/search", &[("q", words)]).await.header("location").to_owned()
-    };
-    world.setup.command(["guard", "block", "DE"]).await;
-    world.send("+4915223456708").await.expects_status(403);
-    let page = find("+49 1522 3456708").await;
-    for words in ["015223456708", "0049 1522 3456708", "6708", "*****08", "„+4915223456708“", "٠١٥٢٢٣٤٥٦٧٠٨"]
-    {
-        assert_eq!(find(words).await, page, "{words}");
-    }
-    world.send("+4915229996708").await.expects_status(403);
-    assert_eq!(find("6708").await, "/admin/refusals?ending=6708");
-    assert_eq!(rows(&visitor.get("/admin/refusals?ending=6708").await).len(), 2);
-    visitor.get("/admin/refusals?ending=7").await.says(["No refusal fits."]);
-    world.setup.command(["guard", "known-only", "on"]).await;
-    visitor.get("/admin").await.says(["get messages of all services until"]);
-}
-
-#[tokio::test]
 async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     let world = World::of(V2::account(Setup::new())).await;
     let (number, _) = world.number_with_code().await;
@@ -120,132 +96,36 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
 async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let (world, visitor) = signed_in(Setup::new().config("webhook-private-addresses", true)).await;
     let service = default_service(&world).await;
-    let form = |url| {
-        [("service", service.as_str()), ("FriendlyName", "billing"), ("WebhookUrl", url), ("EventTypes", "*")]
-    };
-    let parts = ["No webhook was created", "`WebhookUrl`: it must be", "value=\"billing\"", "\"*\" checked"];
-    visitor.submit("/admin/webhooks", &form("ftp://x")).await.says(parts);
-    let made = visitor.submit("/admin/webhooks", &form("http://127.0.0.1:1/")).await.text();
+    let form = [
+        ("service", service.as_str()),
+        ("FriendlyName", "billing"),
+        ("WebhookUrl", "http://127.0.0.1:1/"),
+        ("EventTypes", "verification.sent"),
+    ];
+    let made = visitor.submit("/admin/webhooks", &form).await.text();
     let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
-    assert!(secret.starts_with("whsec_"), "{made}");
-    let webhook = between(&made, "/admin/webhooks/", "\"").to_owned();
-    let path = format!("/admin/webhooks/{webhook}");
+    let path = format!("/admin/webhooks/{}", between(&made, "/admin/webhooks/", "\""));
     for path in ["/admin/webhooks", &path] {
         assert!(!visitor.get(path).await.text().contains(&secret), "shown once");
     }
-
     world.number_with_code().await;
     let fails = async || visitor.get("/admin/webhooks").await.text();
-    let page = until("the failure", fails, |page| page.contains(">failing<")).await;
-    page.says(["1 in a row, next try in", "data-name=\"Pending\">2<"]);
+    until("the failure", fails, |page| page.contains(">failing<")).await.says(["1 in a row, next try in"]);
     visitor.get("/admin").await.says(["Webhooks that fail: 1."]);
     let page = visitor.get(&path).await.text();
-    page.says(["Last error, ", "verification.created", "verification.sent", ">pending<"]);
-    for (query, found) in [("state=delivered", 0), ("event=verification.sent", 1), ("since=2100-01-01", 0)] {
-        let page = visitor.get(&format!("{path}?{query}")).await.text();
-        assert_eq!(page.matches("Deliver evt_").count(), found, "{query}: {page}");
-    }
-    visitor.get(&format!("{path}?state=lost")).await.expects_status(400);
+    page.says(["Last error, ", "verification.sent", ">pending<"]);
 
     let receiver = Receiver::start().await;
-    let change = [("action", "update"), ("WebhookUrl", &receiver.url()), ("FriendlyName", "other")];
-    assert_eq!(visitor.post(&path, &change).await.header("location"), path);
+    visitor
+        .post(&path, &[("action", "update"), ("FriendlyName", "billing"), ("WebhookUrl", &receiver.url())])
+        .await;
     let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
-    let found = visitor.submit("/admin/search", &[("q", &event.to_uppercase())]).await.text();
-    assert_eq!((found.matches("Deliver evt_").count(), found.contains(&event)), (1, true), "{found}");
+    let found = visitor.submit("/admin/search", &[("q", &event.to_uppercase())]).await;
     found.says(["<summary>Payload", "&#34;verification_sid&#34;:&#34;VE"]);
-    assert!(!page.contains("&#34;verification_sid&#34;"), "a list stays small: {page}");
     visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
-    visitor.get(&path).await.says(["Events that are delivered again: 1.", "other"]);
     receiver.next(&secret).await;
     let answered = async || visitor.get(&path).await.text();
-    let page = until("deliveries", answered, |page| page.matches(">delivered</span>").count() == 2).await;
-    page.says(["status 204, "]);
-    visitor.post(&path, &[("action", "replay-failed"), ("hours", "24")]).await.expects_status(303);
-    visitor.get(&path).await.says(["Events that are delivered again: 0."]);
-    visitor.post(&path, &[("action", "replay"), ("event", "evt_0")]).await;
-    visitor.get(&path).await.says(["Nothing was changed"]);
-    assert_eq!(visitor.post(&path, &[("action", "delete")]).await.header("location"), "/admin/webhooks");
-    assert_eq!(visitor.get(&path).await.header("location"), "/admin/webhooks");
-    for action in ["webhook.created", "webhook.changed", "webhook.deleted"] {
-        assert_eq!(V2::of(&world).audited(action).await["actor"], "session");
-    }
-}
-
-#[tokio::test]
-async fn services_are_made_changed_and_deleted_on_the_dashboard() {
-    let (world, visitor) = signed_in(Setup::new()).await;
-    let wrong_name = visitor.submit("/admin/services", &[("FriendlyName", "{Owl}")]).await;
-    wrong_name.says(["No service was created. Invalid parameter `FriendlyName`: it must", "value=\"{Owl}\""]);
-    let made = visitor.post("/admin/services", &[("FriendlyName", "Owl Bank")]).await;
-    let path = made.header("location").to_owned();
-    let page = visitor.get(&path).await.text();
-    page.says(["The service Owl Bank is created.", "name=\"CodeLength\"", "Digits of a code."]);
-    visitor.get("/admin/services").await.says(["Owl Bank</a>"]);
-
-    // A browser sends every field.
-    let mut fields = form_of(&page);
-    let post = async |fields: &BTreeMap<String, String>| {
-        let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        visitor.post(&path, &fields.chain([("action", "update")]).collect::<Vec<_>>()).await;
-    };
-    post(&fields).await;
-    visitor.get(&path).await.says(["every value is as before"]);
-    fields.insert("CodeLength".to_owned(), "8".to_owned());
-    post(&fields).await;
-    visitor.get(&path).await.says(["The service is changed."]);
-    let sid = &path["/admin/services/".len()..];
-    let log = visitor.get(&format!("/admin/audit?service={sid}&action=service.changed")).await.text();
-    log.says(["code-length: 6 → 8", &format!("<a href=\"{path}\">Owl Bank</a>")]);
-    let v2 = V2::of(&world);
-    let service = path.replace("/admin/services", "/Services");
-    fields.insert("CodeLength".to_owned(), "99".to_owned());
-    post(&fields).await;
-    visitor.get(&path).await.says([
-        "Nothing was changed. Invalid parameter `CodeLength`: it must be",
-        "name=\"CodeLength\" value=\"99\"",
-    ]);
-    assert_eq!(v2.get(&service).await.json()["code_length"], 8);
-
-    let default = format!("/admin/services/{}", default_service(&world).await);
-    let page = visitor.get(&default).await.text();
-    page.says(["<fieldset class=\"filters\" disabled>", "config.json"]);
-    visitor.post(&path, &[("action", "delete"), ("confirmed", "Owl")]).await;
-    visitor.get(&path).await.says(["type the name"]);
-    let deleted = visitor.post(&path, &[("action", "delete"), ("confirmed", "Owl Bank")]).await;
-    assert_eq!(deleted.header("location"), "/admin/services");
-    assert_eq!(v2.get(&service).await.status(), 404);
-    for action in ["service.created", "service.changed", "service.deleted"] {
-        assert_eq!(V2::of(&world).audited(action).await["actor"], "session");
-    }
-}
-
-#[tokio::test]
-async fn the_audit_log_has_filters_and_a_file() {
-    let world = World::of(V2::account(Setup::new())).await;
-    let (visitor, sid) = Visitor::with_new_key(&world, &["--scope", "admin", "--name", "anna"]).await;
-    let service = V2::of(&world).service(&[]).await;
-    visitor.post("/admin/services", &[("FriendlyName", "=Heron")]).await;
-    let service = &service["/Services/".len()..];
-    let listed = async |query: &str| {
-        let page = visitor.get(&format!("/admin/audit?{query}")).await.expects_status(200);
-        page.text().matches("data-name=\"Action\"").count()
-    };
-    for (query, found) in [
-        (String::new(), 3),
-        ("action=service.created".to_owned(), 2),
-        ("action=service.created&actor=anna".to_owned(), 1),
-        (format!("actor={sid}"), 1),
-        (format!("service={service}"), 1),
-        ("until=2000-01-01".to_owned(), 0),
-        ("page=1".to_owned(), 0),
-    ] {
-        assert_eq!(listed(&query).await, found, "{query}");
-    }
-    visitor.get("/admin/audit?action=eat").await.expects_status(400).says(["Invalid parameter"]);
-    let file = visitor.get("/admin/audit?as=csv&actor=anna").await.text();
-    assert_eq!(file.lines().count(), 2, "{file}");
-    assert!(file.contains("\"service.created\",\"session anna\",\"'=Heron\""), "{file}");
+    until("the delivery", answered, |page| page.contains(">delivered</span>")).await.says(["status 204, "]);
 }
 
 #[tokio::test]
@@ -312,19 +192,4 @@ fn rows(page: &HttpResponse) -> Vec<String> {
     let text = page.text();
     let cells = text.split("data-name=\"Number\"").skip(1);
     cells.map(|cell| between(cell, "\">", "<").to_owned()).collect()
-}
-
-/// The fields of the settings of a service, as a browser sends them.
-fn form_of(page: &str) -> BTreeMap<String, String> {
-    let form = between(page, "<fieldset class=\"filters\">", "</fieldset>");
-    let fields = form.split(" name=\"").skip(1).map(|rest| {
-        let name = rest.split('"').next().expect("a name").to_owned();
-        let field = rest.split("</div>").next().expect("a field");
-        let value = match field.split_once("\" selected>") {
-            Some((before, _)) => before.rsplit('"').next(),
-            None => field.split_once(" value=\"").and_then(|(_, rest)| rest.split('"').next()),
-        };
-        (name, value.unwrap_or_default().to_owned())
-    });
-    fields.collect()
 }

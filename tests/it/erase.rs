@@ -43,30 +43,6 @@ async fn an_erased_number_is_in_no_answer_no_export_and_no_file() {
     assert!(!found_below(&data, &number));
 }
 
-#[tokio::test]
-async fn the_command_erases_a_number_in_all_services_or_in_one() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let number = world.number();
-    let begins = async || {
-        world.send(&number).await;
-        v2.begins(&service, &number).await;
-    };
-    let known = async |service: &str| {
-        let status = ["status", &number, "--service", service];
-        !world.setup.command(status).await.output.contains("is unknown in the service")
-    };
-    begins().await;
-    world.setup.command(["erase", &number, "--service", ""]).await.exits(70).says(["no service \"\""]);
-    let one = world.setup.command(["erase", &number, "--service", "Owl Bank"]).await;
-    one.says(["is erased in 1 service.", "next checkpoint"]);
-    assert_eq!((known("default").await, known("Owl Bank").await), (true, false));
-    begins().await;
-    v2.post("/SafeList/Numbers", &[("PhoneNumber", &number)]).await.expects_status(201);
-    world.setup.command(["erase", &number]).await.says(["is erased in 2 services."]);
-    v2.get(&format!("/SafeList/Numbers/{number}")).await.expects_status(404);
-    assert_eq!((known("default").await, known("Owl Bank").await), (false, false));
-}
-
 /// Whether a file has the number as text, as the integer of a record's key, or as that of a record.
 fn found_below(directory: &Path, number: &str) -> bool {
     let value: u64 = number[1..].parse().expect("digits");
@@ -78,17 +54,4 @@ fn found_below(directory: &Path, number: &str) -> bool {
         wanted.iter().any(|wanted| content.windows(wanted.len()).any(|found| found == *wanted))
     };
     files(directory).iter().any(|(_, content)| has(used(content)))
-}
-
-#[tokio::test]
-async fn an_erased_number_stays_locked_without_any_history() {
-    let world = World::new().await;
-    let (number, code) = world.locked_out().await;
-    for words in ["Its lockout stays until", "Nothing but its lockout was known of"] {
-        world.setup.command(["erase", &number]).await.says([words]);
-    }
-    world.verify(&number, &code).await.expects(locked(&number, 30));
-    world.send(&number).await.expects(locked(&number, 30));
-    let status = world.setup.command(["status", &number]).await;
-    status.says(["verification  none is known", "lockout       until", "messages      none are known"]);
 }

@@ -2,8 +2,6 @@
 
 use crate::support::prelude::*;
 
-const PREMIUM: &str = "+19002341234";
-
 async fn guard(world: &World, arguments: &[&str]) -> Finished {
     world.setup.command(["guard"].iter().chain(arguments).copied()).await
 }
@@ -24,52 +22,6 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
         assert_eq!(answer.status(), status, "{value}");
     }
     assert_eq!(world.server.stop().await.output.matches("risk check not read").count(), 1);
-}
-
-#[tokio::test]
-async fn the_operator_blocks_explains_and_removes_at_the_command_line() {
-    let world = World::new().await;
-    let number = world.number();
-    let guard = async |arguments: &[&str]| guard(&world, arguments).await;
-    let explained = guard(&["explain", PREMIUM]).await;
-    explained.says(["messages: refused by number_type\n"]);
-    assert_eq!(world.send(&number).await.status(), 200);
-    guard(&["explain", &number]).await.says(["messages: pass"]);
-
-    guard(&["block", &number, "--for", "2h"]).await.says(["are refused until"]);
-    assert_eq!(world.send(&number).await.status(), 403);
-    assert_eq!(guard(&["explain", &number, "--json"]).await.object()["refused"], true);
-    let listed = guard(&["list"]).await.output;
-    assert!(listed.contains("block") && !listed.contains(&number), "{listed}");
-    guard(&["explain", &number]).await.says(["refused by entry until 20"]);
-    guard(&["remove", &number]).await.says(["is removed"]);
-    assert_eq!(world.send(&number).await.status(), 200);
-    world.setup.command(["audit"]).await.says(["guard.entry_blocked", "guard.entry_removed"]);
-    guard(&["block", "no-subject"]).await.exits(64);
-}
-
-#[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "the server runs on the clock of the machine")]
-async fn a_manual_entry_lasts_as_long_as_the_command_says() {
-    let world = World::new().await;
-    for (length, seconds) in [("90s", 120), ("90m", 5_400), ("2d", 172_800)] {
-        let entry = guard(&world, &["block", "US", "--for", length, "--json"]).await.object();
-        let until = humantime::parse_rfc3339(text(&entry, "date_until")).expect("a time");
-        let left = until.duration_since(std::time::SystemTime::now()).expect("it is ahead").as_secs();
-        assert!((seconds - 60..=seconds).contains(&left), "{length}: {entry}");
-    }
-}
-
-#[tokio::test]
-async fn the_list_names_services_and_the_currency_of_budgets() {
-    let shop = json!({"shop": {"friendly-name": "Acme Shop", "guard": {"money-per-day": 50}}});
-    let world = World::with([("services", shop), ("currency", json!("EUR"))]).await;
-    let listed = guard(&world, &["list"]).await.output;
-    let line = listed.lines().find(|line| line.contains("money-per-day")).unwrap_or_default();
-    line.says(["Acme Shop", "0.00 of 50.00 EUR spent"]);
-    let budget = guard(&world, &["list", "--json"]).await.object();
-    assert_eq!((text(&budget, "type"), text(&budget, "service")), ("budget", "Acme Shop"), "{budget}");
-    assert_eq!((&budget["money"], &budget["currency"]), (&json!(50_000_000), &json!("EUR")), "{budget}");
 }
 
 #[tokio::test]

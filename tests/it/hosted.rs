@@ -218,23 +218,6 @@ async fn a_session_ends_when_its_return_address_is_removed() {
 }
 
 #[tokio::test]
-async fn every_refusal_of_a_number_looks_alike() {
-    let site = Site::new().await;
-    assert_eq!(site.v2.post("/Guard/Entries", &[("Subject", "DE"), ("Action", "block")]).await.status(), 201);
-    let pages = async |number: &str| {
-        let person = site.person().await;
-        let page = person.told("send", &[("number", number), ("country", "US")]).await;
-        let text = page.text();
-        let shown = between(&text, "maxlength=\"40\" value=\"", "\"");
-        text.replace(&person.token, "").replace(shown, "").replace(" selected>", ">")
-    };
-    let denied = pages("+4915123456789").await;
-    denied.says(["We cannot send a code to this number."]);
-    // The recipient has opted out.
-    assert_eq!(pages("+15005550004").await, denied);
-}
-
-#[tokio::test]
 async fn an_empty_allowance_asks_for_the_operators_challenge_or_for_patience() {
     let (twilio, captcha) = (Twilio::start().await, Captcha::start().await);
     let guarded = || {
@@ -460,19 +443,4 @@ impl Visitor {
 /// The code of the newest message to [`NUMBER`].
 async fn code_of(site: &Site) -> String {
     code_in(&inbox(&site.client, NUMBER).await[0])
-}
-
-#[tokio::test]
-async fn the_form_offers_countries_that_get_messages_and_chooses_by_language() {
-    let guard = json!({ "allowed-countries": "DE,AT,FR", "blocked-countries": "FR" });
-    let setup = Setup::new().config("guard", guard).config("default-region", "DE");
-    let site = Site::with(setup).await;
-    let person = site.person().await;
-    for (language, preselected) in [("de-AT", "AT"), ("en-US", "DE"), ("fr-FR", "DE"), ("", "DE")] {
-        let browser = Visitor { headers: vec![("accept-language", language)], ..person.clone() };
-        let page = browser.get("/verify").await.text();
-        let offered = between(&page, "<select id=\"country\"", "</select>");
-        assert!(offered.contains(&format!("value=\"{preselected}\" selected>")), "{language}: {offered}");
-        assert_eq!(offered.matches("<option").count(), 2, "{offered}");
-    }
 }

@@ -32,26 +32,6 @@ async fn keys_are_made_listed_and_revoked_while_a_server_runs() {
     assert_eq!(later[1]["revoked"], revoked[0]["revoked"]);
 }
 
-#[tokio::test]
-async fn what_cannot_be_done_with_keys_is_said_and_exits_with_another_code() {
-    let setup = with_shop();
-    setup.command(["keys", "list"]).await.exits(70).says(["no data directory"]);
-    assert!(!setup.data_dir().exists(), "looking makes nothing");
-    let unknown = format!("SK{}", "0".repeat(32));
-    for (arguments, code, words) in [
-        (&["keys", "create", "--service", "nowhere"][..], 70, "no service \"nowhere\""),
-        (&["keys", "create", "--name", ""], 70, "1 to 64 characters"),
-        (&["keys", "revoke", &unknown], 70, "no such API key"),
-        (&["keys", "create", "--scope", "all"], 64, "verify, admin"),
-        (&["keys", "root"], 64, "--new"),
-        (&["keys"], 64, "create"),
-    ] {
-        setup.command(arguments.iter().copied()).await.exits(code).says([words]);
-    }
-    let wrong = setup.config("services", json!({"shop": {"code-length": 2}}));
-    wrong.command(["keys", "list"]).await.exits(64).says(["services.shop.code-length"]);
-}
-
 fn with_shop() -> Setup {
     Setup::new().config("services", json!({"shop": {"friendly-name": "Acme Shop"}}))
 }

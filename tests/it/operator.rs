@@ -43,34 +43,3 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     shown.says([number.as_str(), "approved VE", "lockout       none", "Twilio", "invalid_code", "success"]);
     assert!(!shown.output.contains(&world.twilio().code_for(&number)), "{}", shown.output);
 }
-
-#[tokio::test]
-async fn the_tracker_narrows_a_list_by_service_and_time_and_counts_it() {
-    let (clock, setup) = Shifted::over(V2::account(Setup::new()));
-    let world = World::of(setup).await;
-    let v2 = V2::of(&world);
-    let service = v2.service(&[]).await;
-    let (first, second) = (world.number(), world.number());
-    world.send(&first).await;
-    v2.begins(&service, &second).await;
-    let setup = world.setup.clone();
-    setup.command(["unlock", &second]).await.says(["unknown in the service default", "it has messages in"]);
-    let list = async |arguments: &[&str]| {
-        let rows = setup.tracked(arguments).await;
-        rows.iter().map(|row| text(row, "to").to_owned()).collect::<Vec<_>>()
-    };
-    // From here on, what was sent was sent two hours ago.
-    clock.by(2 * 60 * 60);
-    assert_eq!(list(&["--service", "default"]).await, [first.as_str()]);
-    assert_eq!(list(&["--service", service.trim_start_matches("/Services/")]).await, [second.as_str()]);
-    for (limits, messages) in [
-        (&["--since", "3h"][..], 2),
-        (&["--since", "1h"], 0),
-        (&["--until", "1h"], 2),
-        (&["--since", "2020-01-31", "--until", "2020-02-01T00:00:00Z"], 0),
-    ] {
-        assert_eq!(list(limits).await.len(), messages, "{limits:?}");
-    }
-    setup.command(["tracker", "--service", "unknown"]).await.exits(70).says(["no service \"unknown\""]);
-    setup.command(["tracker", "--since", "yesterday"]).await.exits(64).says(["such as 2h"]);
-}

@@ -1,6 +1,5 @@
 //! The files of the package below `dist`. `scripts/package-test` installs the package itself.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -77,35 +76,6 @@ async fn the_installed_configuration_is_valid_and_starts_a_simulator() {
     // Its data directory is that of the machine.
     let server = setup.args(["--listen", "127.0.0.1:0", "--data-dir", "data"]).start().await;
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
-}
-
-/// `docker compose` passes a variable on that it finds in `.env` or in the shell.
-#[tokio::test]
-async fn the_container_reads_the_variables_and_the_file_of_the_redis_version() {
-    let old = BTreeMap::from([
-        ("TWILIO_ACCOUNT_SID", "AC0123456789abcdef0123456789abcdef"),
-        ("TWILIO_AUTHTOKEN", "0123456789abcdef0123456789abcdef"),
-        ("TWILIO_SERVICES_ID", "VA0123456789abcdef0123456789abcdef"),
-        ("TWILIO_PHONE_NUMBER", "+14155550100"),
-        ("REDIS_DB_PASSWORD", "hunter2"),
-    ]);
-    let compose = include_str!("../../compose.yaml");
-    let variables = between(compose, "    environment:\n", "    volumes:").lines().map(|line| {
-        let (name, value) = line.trim().split_once(':').expect("a variable");
-        (
-            name,
-            Some(value.trim().trim_matches('"'))
-                .filter(|value| !value.is_empty())
-                .or_else(|| old.get(name).copied()),
-        )
-    });
-    let config = r#"{"service_name": "Acme", "test-hostname": "localhost", "test-port": "3000", "production": "false",
-        "prod-domain": "", "otp-timeout": "30", "redis-db-address": "localhost:6379", "allow-unauthenticated": "true"}"#;
-    let given = variables.filter_map(|(name, value)| Some((name, value?)));
-    let setup =
-        given.fold(Setup::bare().file("config.json", config), |setup, (name, value)| setup.env(name, value));
-    let checked = setup.command(["--check"]).await.exits(0).output;
-    assert!(checked.contains("configuration is valid") && !checked.contains("TWILIO"), "{checked}");
 }
 
 #[tokio::test]

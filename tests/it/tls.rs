@@ -4,14 +4,11 @@ use std::sync::Arc;
 
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::support::prelude::*;
-
-/// A handshake record, of which one byte has arrived.
-const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
 
 #[tokio::test]
 async fn an_ordinary_client_is_served_and_the_log_names_the_certificate() {
@@ -27,25 +24,6 @@ async fn an_ordinary_client_is_served_and_the_log_names_the_certificate() {
     let certificate = server.logs("INFO", "certificate in use; the port speaks TLS only").await;
     assert_eq!(certificate["names"], "localhost, 127.0.0.1");
     assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
-}
-
-#[tokio::test]
-async fn handshakes_count_as_connections_and_end_in_time() {
-    let authority = Authority::new();
-    let setup = authority.issue().configure(Setup::new());
-    let server = setup.config("bounds.header-timeout", 1_000).config("max-connections", 2).start().await;
-    let mut held = Vec::new();
-    for beginning in [&b""[..], BROKEN_OFF] {
-        let mut stream = server.client.connection().await;
-        stream.write_all(beginning).await.expect("written");
-        held.push(stream);
-    }
-    // It waits until one of them has ended.
-    is_served(&mut encrypted(&server, authority.client(&[])).await).await;
-    server.logs("WARN", "max-connections reached").await;
-    for mut stream in held {
-        assert_eq!(soon("the end", stream.read_to_end(&mut Vec::new())).await.expect("an end"), 0);
-    }
 }
 
 /// Sends a request on a connection that stays open, and reads the answer.

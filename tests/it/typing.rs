@@ -1,5 +1,5 @@
 //! Numbers and codes as people type and paste them, at each door. The tests of `domain::code` and `domain::phone` have
-//! every spelling, those of the engine say that a text without a code costs nothing.
+//! every spelling, the simulation says that a text without a code costs nothing.
 
 use onceward::otp::Otp;
 

@@ -7,28 +7,6 @@ use crate::support::prelude::*;
 const ORIGIN: &str = "https://app.example.com";
 
 #[tokio::test]
-async fn a_webhook_secret_is_read_again_by_the_api_and_the_command() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let made = v2.webhook(&service, "*", "https://shop.example/hooks").await;
-    let (id, secret) = (text(&made, "sid"), text(&made, "secret"));
-    let path = format!("{service}/Webhooks/{id}");
-    let shown = v2.get(&format!("{path}/Secret")).await;
-    assert_eq!((shown.status(), text(&shown.json(), "secret")), (200, secret));
-    assert!(v2.get(&path).await.json().get("secret").is_none(), "the resource is as Twilio's");
-    for (scope, status) in [("admin", 200), ("verify", 403)] {
-        let key = world.with_new_key(&["--scope", scope]).await;
-        assert_eq!(key.get(&format!("{path}/Secret")).await.status(), status, "{scope}");
-    }
-
-    let command =
-        async |arguments: &[&str]| world.setup.command(["webhooks"].iter().chain(arguments).copied()).await;
-    assert_eq!(command(&["secret", id]).await.exits(0).output.trim(), secret);
-    let listed = command(&["list"]).await.output;
-    assert!(listed.contains(id) && !listed.contains(secret), "{listed}");
-    command(&["secret", "YW00000000000000000000000000000000"]).await.exits(70);
-}
-
-#[tokio::test]
 async fn pages_of_an_allowed_origin_may_call_the_api_and_no_others() {
     let (world, _) = World::with_account(Setup::new().config("cors-origins", json!([ORIGIN]))).await;
     let authorization = basic(OWN_ACCOUNT, OWN_TOKEN);

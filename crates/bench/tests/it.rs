@@ -152,53 +152,11 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceilings() {
 }
 
 #[test]
-fn another_build_is_a_baseline_with_the_same_live_numbers() {
-    let world = World::new();
-    let program = onceward();
-    let baseline = ["--baseline", program.to_str().unwrap(), "--beside", "none", "--live-numbers", "2000"];
-    let (results, finished) = world.bench("1", &baseline);
-    finished.expect(0, &["2000 live numbers"]);
-    assert_eq!(names(&results), ["onceward", "baseline"]);
-    for server in 0..2 {
-        sound(&results, server, &["send", "check, right code"]);
-    }
-}
-
-#[test]
-fn an_open_loop_asks_as_often_as_it_was_told() {
-    // With a client for each request, none has to wait for an answer.
-    let more = ["--rate", "2", "--beside", "none", "--connections=10"];
-    let finished = World::new().run(&[&["--seconds", "3", "--rounds", "1"][..], &more].concat());
-    finished.expect(0, &["open loop at 2 requests/s"]);
-    let results = finished.results();
-    let window = sound(&results, 0, &["send", "check, right code"]);
-    assert_eq!(window["kinds"]["all answers"]["answers"], 6.0);
-}
-
-#[test]
 fn an_overloaded_open_loop_fails_with_a_sentence() {
     let (results, finished) = World::new().bench("1", &["--rate", "1000000", "--beside", "none"]);
     finished.expect(1, &["error: onceward was overloaded: ", "use a lower --rate"]);
     let window = &results["servers"][0]["windows"][0];
     assert!(window["dropped"].as_u64() > Some(0), "{window}");
-}
-
-#[test]
-fn limits_that_are_not_kept_fail_with_a_sentence() {
-    let (_, finished) = World::new().bench("3", &["--max-cpu-ratio", "0.01", "--min-rate-ratio", "100"]);
-    finished.expect(1, &["at most 0.01 is allowed", "at least 100 is wanted"]);
-}
-
-#[test]
-fn a_slow_gateway_delays_sends_and_no_checks() {
-    // On a busy machine a check can take more than half a second, too.
-    let more = ["--gateway-delay", "3s", "--beside", "none"];
-    let (results, finished) = World::new().bench("4", &more);
-    finished.expect(0, &["provider answers after 3s"]);
-    let kinds = &sound(&results, 0, &["send", "check, right code"])["kinds"];
-    let median = |kind: &str| kinds[kind]["p50_us"].as_f64();
-    let check = median("check, right code");
-    assert!(median("send").unwrap() >= 3e6 && check.is_none_or(|us| us < 3e6), "{kinds}");
 }
 
 #[test]
@@ -286,18 +244,4 @@ fn servers(world: &World) -> Vec<PathBuf> {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let places = processes.filter_map(|entry| fs::read_link(entry.path().join("cwd")).ok());
     places.filter(|place| place.starts_with(&home) && *place != home).collect()
-}
-
-#[test]
-fn wrong_options_are_refused_before_anything_is_started() {
-    for (arguments, wanted) in [
-        (["--beside", "redis"], "redis"),
-        (["--onceward", "no/such/program"], "no/such/program"),
-        (["--disk", "no/such/directory"], "--disk no/such/directory is not a directory"),
-        (["--gateway-delay", "10s"], "less than 9s"),
-    ] {
-        let world = World::new();
-        world.run(&arguments).expect(64, &[wanted]);
-        assert_eq!(fs::read_dir(&world.home).unwrap().count(), 0, "nothing was made");
-    }
 }

@@ -324,11 +324,6 @@ mod tests {
     const LANE: Lane = Lane { service: Some(ServiceId::DEFAULT), country: None, channel: Channel::Sms };
     const A: GatewayName = GatewayName::Mada;
     const B: GatewayName = GatewayName::Sinch;
-    const EQUAL: [Offer; 2] = [(A, 0.25), (B, 0.25)];
-
-    fn days(days: u64) -> Timestamp {
-        NOW.plus(Duration::from_secs(days * 86_400))
-    }
 
     fn number(last: u64) -> PhoneNumber {
         PhoneNumber::from_u64(14_155_550_000 + last).expect("a number")
@@ -336,11 +331,6 @@ mod tests {
 
     fn is_near(a: f64, b: f64, most: f64) -> bool {
         (a - b).abs() <= most
-    }
-
-    /// So many messages, of which every tenth fails, or all but every tenth.
-    fn add(rates: &mut Rates, key: Key, messages: u64, works: bool) -> usize {
-        (0..messages).filter_map(|message| rates.add(key, (message % 10 > 0) == works, NOW)).count()
     }
 
     #[test]
@@ -354,54 +344,6 @@ mod tests {
             assert!(is_near(mean, a / (a + b), 0.005), "{a} {b}: mean {mean}");
             assert!(is_near(variance, expected, expected / 20.0), "{a} {b}: variance {variance}");
         }
-    }
-
-    #[test]
-    fn what_is_known_decays_and_a_change_makes_it_forgotten() {
-        let mut rates = Rates::default();
-        assert_eq!(add(&mut rates, (LANE, A), 1_000, true), 0);
-        let rate = rates.of((LANE, A), NOW);
-        assert!(is_near(rate.ended[0], MOST_COUNTED, 1e-9) && is_near(conversion(rate.ended), 0.9, 0.01));
-        assert!(is_near(rates.of((LANE, A), days(7)).ended[0], MOST_COUNTED / 2.0, 1e-9));
-        assert_eq!(add(&mut rates, (LANE, A), 200, false), 1);
-        assert!(is_near(conversion(rates.of((LANE, A), NOW).ended), 0.1, 0.02));
-        assert_eq!(add(&mut rates, (LANE, A), 200, true), 1, "it recovers");
-        assert!(is_near(conversion(rates.of((LANE, A), NOW).ended), 0.9, 0.02));
-    }
-
-    #[test]
-    fn a_country_with_few_messages_borrows_up_to_twenty_of_the_others() {
-        let mut rates = Rates::default();
-        let here = Lane { country: Region::parse("IS"), ..LANE };
-        let believes = |rates: &Rates, lane, expected: [f64; 2]| {
-            let belief = rates.belief((lane, A), NOW);
-            assert!((0..2).all(|of| is_near(belief[of], expected[of], 1e-9)), "{belief:?}");
-        };
-        believes(&rates, here, [1.0, 1.0]);
-        add(&mut rates, (LANE, A), 10, true);
-        believes(&rates, here, [20.0, 4.0]);
-        add(&mut rates, (LANE, A), 190, true);
-        believes(&rates, here, [57.0, 9.0]);
-        // All of it is its own.
-        believes(&rates, LANE, [181.0, 21.0]);
-    }
-
-    #[test]
-    fn every_gateway_has_its_least_share_and_equal_ones_share_equally() {
-        let mut rates = Rates::default();
-        let first = |rates: &Rates, offers: &[Offer]| {
-            let is_first = |draw: &u64| rates.order(LANE, offers, *draw, NOW)[0] == A;
-            (0..10_000).filter(is_first).count()
-        };
-        assert!((4_700..5_300).contains(&first(&rates, &EQUAL)));
-        add(&mut rates, (LANE, A), 1_000, false);
-        add(&mut rates, (LANE, B), 1_000, true);
-        let least = first(&rates, &EQUAL);
-        assert!((150..250).contains(&least), "{least}");
-        let shares = rates.shares(LANE, &EQUAL, NOW);
-        assert!(shares[0] < 0.05 && is_near(shares.iter().sum(), 1.0, 1e-9), "{shares:?}");
-        assert_eq!(rates.order(LANE, &EQUAL, 1, NOW), rates.order(LANE, &EQUAL, 1, NOW));
-        assert_eq!(rates.order(LANE, &EQUAL[..1], 1, NOW), [A]);
     }
 
     #[test]

@@ -44,6 +44,3 @@ pub fn filled_in(gateway: GatewayName, mut values: BTreeMap<String, String>) -> 
         variables.into_iter().find(|(_, setting)| *setting == "url").map(|(name, _)| (*name).to_owned());
     settings
 }
-
-#[cfg(test)]
-mod tests;

@@ -302,53 +302,6 @@ mod tests {
     const CODE: &str = "Its code works until 2027-01-15 12:10:00.";
 
     #[test]
-    fn a_message_without_a_check_says_how_far_it_came() {
-        let message = "the last message, sms at 2027-01-15 12:00:00";
-        let of = |receipt, error_code| {
-            status(|listed| {
-                (listed.attempt.receipt, listed.attempt.error_code) = (receipt, error_code);
-            })
-        };
-        let what = format!("TwilioMessages took {message}, and has not reported that it arrived. {CODE}");
-        says(&of(None, None), "", &what, "another channel");
-        says(&of(Some(ReceiptStatus::Sending), None), "", &what, "wait a minute");
-        let what = format!(
-            "TwilioMessages took {message}, and reported that it did not arrive (error 30003: the handset is \
-             unreachable). {CODE}"
-        );
-        says(&of(Some(ReceiptStatus::Failed), Some(30_003)), "problem", &what, "Check the number");
-        let what =
-            format!("TwilioMessages reported that {message}, arrived. No code was checked since. {CODE}");
-        says(&of(Some(ReceiptStatus::Delivered), None), "", &what, "look for the message");
-    }
-
-    #[test]
-    fn a_message_that_no_gateway_took_says_why_and_what_helps() {
-        let message = "the last message, sms at 2027-01-15 12:00:00";
-        let failed = |send_status, error_code| {
-            status(|listed| (listed.attempt.status, listed.attempt.error_code) = (send_status, error_code))
-        };
-        let what = format!("No gateway has taken {message} so far. {CODE}");
-        says(&failed(SendStatus::New, None), "problem", &what, "tries again while the code is valid");
-        let what =
-            format!("TwilioMessages did not take {message}: it was not sent, or its fate is unknown. {CODE}");
-        says(&failed(SendStatus::GatewayError, None), "problem", &what, "gateways on the overview");
-        let mut refused = failed(SendStatus::GatewayError, None);
-        refused.messages[0].attempt.receipt_at = Some(NOON);
-        let what = format!("TwilioMessages did not take {message}: it was not sent. {CODE}");
-        says(&refused, "problem", &what, "gateways on the overview");
-        let what = format!(
-            "TwilioMessages did not take {message} (error 21610: the recipient has sent STOP to this sender). {CODE}"
-        );
-        says(&failed(SendStatus::Unsendable, Some(21_610)), "problem", &what, "send START");
-        let mut stopped = failed(SendStatus::Unsendable, Some(40_300));
-        stopped.messages[0].attempt.gateway = GatewayName::Sinch;
-        let what =
-            format!("Sinch did not take {message} (error 40300: the recipient wants no messages). {CODE}");
-        says(&stopped, "problem", &what, "send START");
-    }
-
-    #[test]
     fn a_check_counts_unless_a_newer_message_followed_it() {
         let checked = |verify_status, second: u64| {
             status(|listed| {
@@ -366,25 +319,6 @@ mod tests {
         verified.verification.as_mut().expect("it").status = Status::Approved;
         let what = format!("The number was verified at 2027-01-15 12:01:30, {message}.");
         says(&verified, "good", &what, "nothing to do");
-    }
-
-    #[test]
-    fn a_lockout_and_a_spent_code_need_an_unlock() {
-        let wrong = || {
-            status(|listed| {
-                (listed.verify_status, listed.checked_at) = (VerifyStatus::InvalidCode, Some(after(30)));
-            })
-        };
-        let mut spent = wrong();
-        spent.verification.as_mut().expect("it").status = Status::MaxAttemptsReached;
-        let begin = "A wrong code was checked at 2027-01-15 12:00:30, after the last message, sms at \
-                     2027-01-15 12:00:00.";
-        says(&spent, "problem", &format!("{begin} No check of its code is left."), "Unlock the number");
-        let mut locked = wrong();
-        locked.lockout = LockoutState { wrong_codes: 5, until: Some(after(3_600)) };
-        locked.verification = None;
-        let lockout = "The number is locked until 2027-01-15 13:00:00 after 5 wrong codes";
-        says(&locked, "problem", &format!("{begin} {lockout}: no code works before."), "unlock it below");
     }
 
     #[test]

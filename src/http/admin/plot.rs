@@ -80,24 +80,3 @@ fn top_of(most: u64) -> u64 {
         step = step.saturating_mul(10);
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_top_is_a_round_number_whose_half_is_whole() {
-        let tops = [0, 2, 3, 5, 11, 40, 41, 101, u64::MAX].map(top_of);
-        assert_eq!(tops, [2, 2, 4, 10, 20, 40, 100, 200, u64::MAX]);
-    }
-
-    #[test]
-    fn the_table_has_the_buckets_with_counts_and_three_times_are_marked() {
-        let times: Vec<_> = (0..3).map(|hour| format!("{hour:02}:00")).collect();
-        let series = [("sent", vec![0, 4, 0]), ("verified", vec![0, 2, 0])];
-        let all = vec![Plot::new("sends", "Messages", series)];
-        let plots = Plots { all, costs: times.clone(), times, bucket: "hour" };
-        assert_eq!(plots.rows().collect::<Vec<_>>(), [("01:00", vec![4, 2], "01:00")]);
-        assert_eq!(plots.marks(), ["00:00", "01:00", "02:00"]);
-    }
-}

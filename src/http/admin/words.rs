@@ -46,24 +46,3 @@ pub fn time_left(left: Duration) -> String {
         _ => format!("{} days", minutes.div_ceil(24 * 60)),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_written_for_people() {
-        assert_eq!([0_u64, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(share(0_u64, 0_u64), "–");
-        assert_eq!(
-            [(2_u64, 3_u64), (7, 7), (0, 9)].map(|(part, whole)| share(part, whole)),
-            ["66.7 %", "100.0 %", "0.0 %"]
-        );
-        assert_eq!(money(0_u64), "0.00");
-        assert_eq!([1_u64, 9_999, 10_000, 25_000].map(money), ["< 0.01", "< 0.01", "0.01", "0.03"]);
-        assert_eq!([300_000_u64, 999_996_000, 1_234_567_890].map(money), ["0.30", "1,000.00", "1,234.57"]);
-        let spans =
-            [1, 119, 120, 7_199, 7_200, 30 * 86_400].map(|seconds| time_left(Duration::from_secs(seconds)));
-        assert_eq!(spans, ["1 s", "119 s", "2 min", "120 min", "2 h", "30 days"]);
-    }
-}

@@ -71,17 +71,3 @@ pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String
         None => texts.none_left.to_owned(),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wait_that_is_over_has_no_words() {
-        let (english, at) = (Texts::choose([]), Timestamp::from_millis);
-        let words = |now| Notice::Wait.words(english, None, at(30_000), at(now));
-        assert_eq!(words(29_001).as_deref(), Some("You can ask for another code in 1 s."));
-        assert_eq!(words(30_000), None);
-        assert_eq!(seconds_left(at(30_000), at(30_000)), None);
-    }
-}

@@ -45,31 +45,3 @@ const fn access(group: &Routes) -> &'static str {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::routes::DOCS;
-
-    #[test]
-    fn a_route_is_shown_with_its_parameters_and_its_response() {
-        let page = text(&DOCS, true);
-        for part in [
-            "<h2 id=\"rate-limits\">Rate limits</h2>",
-            "<a href=\"#ListRateLimit\">List rate limits</a>",
-            "<code>/v2/Services/{ServiceSid}/RateLimits/{Sid}</code>",
-            "<code>Max</code> <em>required</em></th><td>body</td><td>1 to 1000000</td><td>5</td><td>Requests.</td>",
-            "<code>DateCreatedAfter</code></th><td>query</td><td>text</td><td>2026-01-31T12:00:00Z</td>",
-            "    &#34;unique_name&#34;: {",
-            "Without buckets it counts nothing yet. Needs the account&#39;s token or an API key.",
-        ] {
-            assert!(page.contains(part), "{part} is missing in\n{page}");
-        }
-        // It loads one style sheet of this server, and runs nothing.
-        for part in ["<script", "http-equiv", "<img", "@import", "url("] {
-            assert!(!page.contains(part), "{part}");
-        }
-        assert_eq!(page.matches("<link rel=\"stylesheet\" href=\"/admin/page.css?").count(), 1);
-        assert!(STYLE_ONLY[0].1.starts_with("default-src 'none'; style-src 'self'; form-action 'none'"));
-    }
-}

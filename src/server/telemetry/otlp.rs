@@ -174,32 +174,3 @@ impl fmt::Debug for BoundedExporter {
         f.write_str("BoundedExporter")
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use opentelemetry_sdk::trace::InMemorySpanExporter;
-
-    use super::*;
-    use crate::observe::trace::MAX_CAUSES;
-
-    #[test]
-    fn a_delivery_is_linked_to_its_cause_while_that_is_remembered() {
-        let ended = InMemorySpanExporter::default();
-        let provider = SdkTracerProvider::builder().with_simple_exporter(ended.clone());
-        let tracer = tracer(provider, true, 0.0).0;
-        assert!(tracer.request("POST /", None).is_none(), "not sampled");
-        let caller = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-        let request = tracer.request("POST /", caller).expect("the caller samples it");
-        for event in 0..=MAX_CAUSES as u128 {
-            request.context().note_cause_of(event.to_be_bytes());
-        }
-        assert!(tracer.delivery(0_u128.to_be_bytes()).is_none(), "the oldest is forgotten");
-        drop(tracer.delivery((MAX_CAUSES as u128).to_be_bytes()).expect("as sampled as its cause"));
-        drop(request);
-        let ended = ended.get_finished_spans().expect("spans");
-        let [delivery, cause] = &ended[..] else { panic!("{} spans", ended.len()) };
-        let links: Vec<_> = delivery.links.iter().map(|link| link.span_context.clone()).collect();
-        assert_eq!(links, std::slice::from_ref(&cause.span_context));
-        assert_ne!(delivery.span_context.trace_id(), cause.span_context.trace_id());
-    }
-}

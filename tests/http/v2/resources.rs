@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use onceward::config::NumberRule;
-use onceward::domain::GatewayName;
 use onceward::engine::LockoutRule;
-use onceward::registry::gateway_sid;
 use onceward_testkit::{Setup, V2World, is_error, json, sid};
 use serde_json::json;
 
@@ -50,15 +48,6 @@ async fn a_webhooks_secret_is_shown_once() {
         is_error(&world.post(&hooks, &[&new[..], &[wrong]].concat()).await, 400, 60200);
     }
     is_error(&world.post(&hooks, &new[1..]).await, 400, 60200);
-}
-
-#[tokio::test]
-async fn a_refusal_names_the_gateways_that_there_are() {
-    let world = V2World::new().await;
-    let unknown = [("Country", "DE"), ("MessagingServiceSid", "MG00000000000000000000000000000000")];
-    let reply = world.post(&world.below("/MessagingConfigurations"), &unknown).await;
-    is_error(&reply, 400, 60200);
-    assert!(reply.body.contains(&gateway_sid(GatewayName::Simulator).to_string()), "{}", reply.body);
 }
 
 #[tokio::test]

@@ -6,22 +6,6 @@ use super::killed;
 use crate::support::prelude::*;
 
 #[tokio::test]
-async fn a_lost_part_is_damage_with_advice_and_refuses_a_start_and_an_export() {
-    let setup = killed(3).await;
-    let journal = setup.data_dir().join("journal");
-    fs::rename(&journal, setup.home().join("aside")).expect("lost");
-    let says = [
-        journal.to_str().expect("a path"),
-        "is missing, and with it changes that were acknowledged",
-        "from a backup",
-    ];
-    setup.command(["check-data"]).await.exits(65).says(says);
-    setup.command(["export", "--out", "no.jsonl"]).await.exits(65).says(says);
-    assert!(!setup.home().join("no.jsonl").exists());
-    setup.run().await.exits(70).says(["from a backup"]);
-}
-
-#[tokio::test]
 async fn a_key_that_would_have_a_start_refused_is_found() {
     let setup = killed(2).await;
     let check = ["check-data"];

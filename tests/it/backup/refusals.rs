@@ -28,16 +28,6 @@ async fn a_damaged_export_is_refused_and_leaves_no_usable_directory() {
 }
 
 #[tokio::test]
-async fn an_import_goes_into_no_directory_with_something_in_it() {
-    let world = serving(1).await;
-    export(&world.setup, "backup.jsonl").await;
-    for into in ["data", "."] {
-        let import = ["import", "backup.jsonl", "--data-dir", into];
-        world.setup.command(import).await.exits(70).says(["is not empty"]);
-    }
-}
-
-#[tokio::test]
 async fn an_import_needs_the_server_key_of_the_export() {
     let world = serving(1).await;
     export(&world.setup, "backup.jsonl").await;

@@ -2,7 +2,6 @@
 
 mod failures;
 mod load;
-mod node;
 mod three_nodes;
 
 use std::net::TcpListener;

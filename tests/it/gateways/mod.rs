@@ -1,6 +1,5 @@
 //! Delivery in the real program, with its log, its tracker and `kill -9`. `delivery::tests` has the rules.
 
-mod held;
 mod privacy;
 mod recipes;
 
@@ -53,20 +52,6 @@ async fn a_step_that_is_due_is_made_after_kill_9() {
 /// Twilio is the only gateway, and what it has no time for is repeated in the background.
 async fn with_retry() -> World {
     World::with([("sms", json!({"retry": true})), ("bounds.breaker-failures", json!(100))]).await
-}
-
-#[tokio::test]
-async fn a_retry_goes_on_after_a_stop_and_after_kill_9_and_its_code_works() {
-    for is_killed in [false, true] {
-        let mut world = with_retry().await;
-        world.twilio().otherwise(Reply::Busy);
-        let number = world.number_with_message().await;
-        world = world.restart_by(is_killed).await;
-        world.twilio().reset();
-        let is_sent = |rows: &[Value]| rows.iter().any(|row| row["send_status"] == "sent");
-        world.until_tracked(&number, "it is sent", is_sent).await;
-        world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
-    }
 }
 
 #[tokio::test]

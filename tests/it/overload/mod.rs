@@ -3,8 +3,6 @@
 
 mod connections;
 
-use futures_util::{StreamExt as _, stream};
-use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
 use crate::support::prelude::*;
@@ -79,36 +77,4 @@ async fn a_flood_at_a_silent_gateway_gets_a_reason_and_delays_no_check() {
     let served = flood.join_all().await.iter().filter(|answer| answer.status() == 200).count();
     assert!((4..=12).contains(&served), "{served} of the 4 at the gateway and the 8 who wait");
     world.number_with_message().await;
-}
-
-/// Verifications whose attempts a summary reads.
-const READ: usize = 1_500;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn summaries_that_their_clients_abandon_end_and_sends_go_on() {
-    let (world, v2, service) = World::with_service(Setup::new()).await;
-    let key = world.setup.new_key(&["--service", "Owl Bank", "--scope", "verify"]).await;
-    let begin = || async { v2.begins(&service, &world.number()).await.expects_status(201) };
-    let actions = stream::iter(std::iter::repeat_with(begin).take(READ));
-    actions.buffer_unordered(16).collect::<Vec<_>>().await;
-    let request = format!(
-        "GET /v2/Attempts/Summary HTTP/1.1\r\nhost: test\r\nauthorization: {}\r\n\r\n",
-        authorization(&key)
-    );
-    for round in 0..300 {
-        let mut connection = world.connection().await;
-        connection.write_all(request.as_bytes()).await.expect("sent");
-        drop(connection);
-        if round % 10 == 0 {
-            assert_eq!(v2.begins(&service, &world.number()).await.status(), 201);
-        }
-    }
-    let (_, finished) = world.restart().await;
-    let is_answered = |event: &Value| {
-        event["message"] == "request answered"
-            && event["route"] == "/v2/Attempts/Summary"
-            && event["status"] == 200
-    };
-    let answered = finished.json().iter().filter(|event| is_answered(event)).count();
-    assert!(answered < 100, "{answered} of 300 abandoned summaries were read to their end");
 }

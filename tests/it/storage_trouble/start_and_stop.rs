@@ -87,21 +87,3 @@ async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing()
     world.server.logs_times(1, "WARN", "control socket not open").await;
     world.server.stop().await.exits(0);
 }
-
-#[tokio::test]
-async fn a_server_whose_store_fails_for_good_exits_with_74_and_loses_nothing() {
-    let setup = Setup::new();
-    let now = setup.home().join("panic");
-    let file = now.to_str().expect("a path in UTF-8");
-    let world =
-        World::of(setup.preload("panic.c").env("PANIC_THREAD", "journal").env("PANIC_FILE", file)).await;
-    let mut guessed = Subject::with_code(&world).await;
-    guessed.submits_a_wrong_code(&world).await;
-    fs::write(&now, "").expect("a file");
-    // The journal wakes for a write.
-    let _ = world.server.client.try_send(&world.number()).await;
-    world.server.ended().await.exits(74).says(["store failed"]);
-    fs::remove_file(&now).expect("removed");
-    let server = world.setup.start().await;
-    guessed.still_holds(&server.client).await;
-}

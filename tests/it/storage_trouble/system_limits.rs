@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use hyper::Method;
-use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -65,24 +64,6 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
     let world = world.restart_after_kill().await;
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, &code).await.status(), 200);
-}
-
-#[tokio::test]
-async fn without_threads_the_journal_goes_on_and_later_all_is_well() {
-    let (world, shim) = World::over_shim(Setup::new()).await;
-    shim.begin(&Trouble::of(&[Call::Thread], Errno::AGAIN));
-    let mut guessed = Subject::with_code(&world).await;
-    for _ in 0..2 {
-        assert_eq!(guessed.submits_a_wrong_code(&world).await.status(), 401);
-    }
-    shim.end();
-    let (number, code) = world.number_with_code().await;
-    assert_eq!(world.verify(&number, &wrong(&code)).await.status(), 401);
-    assert_eq!(world.get("/readyz").await.status(), 200);
-    let output = world.server.output().text();
-    assert!(!output.contains("panicked"), "{output}");
-    let world = world.restart_after_kill().await;
-    guessed.still_holds(&world).await;
 }
 
 /// A client of a server whose output the test does not read.

@@ -44,7 +44,7 @@ pub use output::Output;
 pub use pages::*;
 pub use private::Private;
 pub use proxy::{Proxy, proxy_file};
-pub use received::{RequestPurpose, basic, longest_digits};
+pub use received::{basic, longest_digits};
 pub use receiver::Receiver;
 pub use reply::Reply;
 pub use response::*;

@@ -29,7 +29,6 @@ pub enum Call {
     Unlink,
     /// `sync_file_range`.
     SyncRange,
-    Thread = 10,
 }
 
 use Call::{Create, Cut, Rename, Sync, SyncRange, Unlink, Write};

@@ -35,26 +35,3 @@ impl SlotHash {
         block.0[0]
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_spread_evenly_over_the_slots() {
-        let slots = SlotHash::new(&ServerKey::from_bytes([7; 32]));
-        let mut counts = [0_u32; SLOTS];
-        for digits in 0..51_200 {
-            let number = PhoneNumber::from_u64(14_155_000_000 + digits).expect("a number");
-            counts[usize::from(slots.of_number(ServiceId::DEFAULT, number))] += 1;
-        }
-        assert!(counts.iter().all(|count| (120..=280).contains(count)), "200 expected: {counts:?}");
-    }
-
-    #[test]
-    fn another_server_key_gives_another_mapping() {
-        let [a, b] = [1, 2].map(|byte| SlotHash::new(&ServerKey::from_bytes([byte; 32])));
-        let differs = (0..=255_u8).filter(|byte| a.of([*byte; 12]) != b.of([*byte; 12])).count();
-        assert!(differs > 200, "{differs}");
-    }
-}

@@ -107,30 +107,6 @@ fn a_known_number_gets_four_messages_a_day_without_its_prefix() {
 }
 
 #[test]
-fn a_message_that_was_not_sent_gives_back_what_it_took() {
-    let mut world = World::new();
-    let subjects = [
-        Dimension::Number(number(TJ)),
-        Dimension::Known(number(TJ)),
-        Dimension::Prefix(TJ / 10_000),
-        network("192.0.2.7"),
-        country("TJ"),
-        Dimension::Country(None),
-    ];
-    for _ in 0..2 {
-        let before = subjects.map(|of| world.level(of));
-        for _ in 0..50 {
-            let sent = (0..6).filter(|_| world.send_from(TJ, "192.0.2.7").is_ok()).count();
-            (0..sent).for_each(|_| world.give_back(TJ));
-        }
-        assert_eq!(subjects.map(|of| world.level(of)), before);
-        // As a known number.
-        world.send_from(TJ, "192.0.2.7").expect("sent");
-        world.verify(TJ);
-    }
-}
-
-#[test]
 fn a_carried_code_without_outcomes_and_an_exempt_request_take_only_the_numbers() {
     let carried = |to| Signals { is_carried: true, ..World::signals(to) };
     let exempt = |to| Signals { exemption: Exemption::Allowances, ..World::signals(to) };
@@ -329,18 +305,6 @@ fn a_start_after_a_crash_takes_again_just_what_the_stored_rows_lack() {
 }
 
 #[test]
-fn the_operator_is_told_of_each_limit_once_in_its_window() {
-    let mut world = World::new();
-    let [low, high] = [1, 2].map(|most| Charge { most, ..charges()[0].clone() });
-    let newly_spent = |world: &mut World, charge| world.charge(charge).map_err(|full| full.newly_spent).err();
-    assert_eq!(newly_spent(&mut world, &low), None);
-    assert_eq!([(); 2].map(|()| newly_spent(&mut world, &low)), [Some(Some(1)), Some(None)]);
-    assert_eq!([(); 2].map(|()| newly_spent(&mut world, &high)), [None, Some(Some(2))], "another limit");
-    world.pass(HOUR);
-    assert_eq!([(); 2].map(|()| newly_spent(&mut world, &low)), [None, Some(Some(1))]);
-}
-
-#[test]
 fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() {
     let mut world = World { now: Timestamp::from_millis(1_700_000_000_500), ..World::new() };
     let service = ServiceId::new(7);
@@ -427,17 +391,6 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
     assert!(changed.len() <= 2 * 500, "{}", changed.len());
     let kept = changed.iter().filter(|(_, row)| row.is_some()).count();
     assert_eq!(kept, world.guard.rows.held(), "each row is there");
-}
-
-#[test]
-fn rows_that_say_nothing_are_swept() {
-    let mut world = World::new();
-    world.send_from(TJ, "192.0.2.7").expect("sent");
-    while !world.guard.rows.take_changed(100).is_empty() {}
-    world.guard.rows.sweep(100, world.now.plus(DAY));
-    assert_eq!(world.guard.rows.held(), 5);
-    world.guard.rows.sweep(100, world.now.plus(2 * DAY));
-    assert_eq!(world.guard.rows.held(), 0);
 }
 
 #[test]
@@ -637,13 +590,6 @@ impl World {
         let tickets = self.tickets.remove(&to).unwrap_or_default();
         self.guard.verified(scope(&self.rules, self.now), to, &tickets, verified);
         self.known.insert(to, after);
-    }
-
-    /// The last message to a number was not sent.
-    fn give_back(&mut self, to: u64) {
-        if let Some(ticket) = self.tickets.get_mut(&number(to)).and_then(Vec::pop) {
-            self.guard.give_back(scope(&self.rules, self.now), number(to), &ticket);
-        }
     }
 
     fn charge(&mut self, charge: &Charge) -> Result<Ticket, Finding> {

@@ -53,32 +53,3 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::PieceKind::{Double, DoubleBrace, Single, Stray, Text};
-    use super::*;
-
-    #[test]
-    fn every_brace_belongs_to_a_placeholder_or_stands_alone() {
-        let cases: &[(&str, &[PieceKind<'_>])] = &[
-            ("", &[]),
-            ("{a}", &[Single("a")]),
-            ("x{a b}y", &[Text, Single("a b"), Text]),
-            ("{}", &[Single("")]),
-            ("{{a-1_B}}", &[Double("a-1_B")]),
-            ("{{a b}}", &[DoubleBrace('{'), Text, DoubleBrace('}')]),
-            ("{{{a}}}", &[DoubleBrace('{'), Single("a"), DoubleBrace('}')]),
-            ("{{{{a}}}}", &[DoubleBrace('{'), Double("a"), DoubleBrace('}')]),
-            ("{{a}}}", &[Double("a"), Stray('}')]),
-            ("{a{b}", &[Stray('{'), Text, Single("b")]),
-            ("a} {", &[Text, Stray('}'), Text, Stray('{')]),
-            ("ü{ü}", &[Text, Single("ü")]),
-        ];
-        for (text, expected) in cases {
-            let found: Vec<_> = pieces(text).collect();
-            assert_eq!(found.iter().map(|piece| piece.kind).collect::<Vec<_>>(), *expected, "{text}");
-            assert_eq!(found.iter().map(|piece| piece.raw).collect::<String>(), *text);
-        }
-    }
-}

@@ -35,22 +35,6 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_server_that_speaks_no_tls_is_no_connection() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = https_url(listener.local_addr().expect("an address"));
-    tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.expect("a connection");
-        let _hello = stream.read_u8().await;
-        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
-        std::future::pending::<()>().await;
-    });
-    match without_roots().send(request(&url)).await.err() {
-        Some(NoResponse::NotConnected(why)) => assert!(why.starts_with("the TLS handshake failed"), "{why}"),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
 async fn a_handshake_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = https_url(listener.local_addr().expect("an address"));

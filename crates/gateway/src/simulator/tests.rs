@@ -47,40 +47,6 @@ async fn a_code_is_live_until_it_is_used_replaced_or_expired() {
 }
 
 #[tokio::test]
-async fn a_live_code_can_be_canceled_or_locked_out_and_a_replaced_one_cannot() {
-    let (simulator, clock) = simulator();
-    let status = |of: usize| simulator.messages(None, 10)[of].status(simulator.now());
-    for (end, expected) in
-        [(CodeEnd::Canceled, CodeStatus::Canceled), (CodeEnd::LockedOut, CodeStatus::LockedOut)]
-    {
-        let first = simulator.send(&of_verification(1, message(ANNA, 1))).await.expect("accepted");
-        let second = simulator.send(&of_verification(2, message(ANNA, 2))).await.expect("accepted");
-        simulator.report_code_end(&first.message_id, end).await.expect("told");
-        assert_eq!((status(0), status(1)), (CodeStatus::Live, CodeStatus::Replaced));
-        simulator.report_code_end(&second.message_id, end).await.expect("told");
-        assert_eq!((status(0), status(1)), (expected, CodeStatus::Replaced));
-        clock.advance(Duration::from_secs(60));
-        assert_eq!(status(0), expected, "also later");
-    }
-}
-
-#[tokio::test]
-async fn a_repeated_message_prolongs_the_life_of_its_code_and_shares_its_use() {
-    let (simulator, clock) = simulator();
-    simulator.send(&message(ANNA, 1)).await.expect("accepted");
-    clock.advance(Duration::from_secs(20));
-    let second = simulator.send(&message(ANNA, 1)).await.expect("accepted");
-    let both = |status| {
-        let messages = simulator.messages(None, 10);
-        assert!(messages.iter().all(|m| m.status(simulator.now()) == status), "{status:?}");
-    };
-    clock.advance(Duration::from_secs(20));
-    both(CodeStatus::Live);
-    simulator.report_code_end(&second.message_id, CodeEnd::Used).await.expect("confirmed");
-    both(CodeStatus::Used);
-}
-
-#[tokio::test]
 async fn a_message_to_a_number_with_a_fault_is_refused_with_its_error() {
     let (simulator, _clock) = simulator();
     for (to, code, class) in [

@@ -125,21 +125,6 @@ fn what_is_no_export_is_called_that() {
 }
 
 #[test]
-fn what_does_not_add_up_at_the_end_is_damage() {
-    for (field, value, says) in [
-        ("records", json!(5), "line 4: there are 2 records, and 5 were written"),
-        ("sha256", json!("00".repeat(32)), "line 4: the sum of all lines is not the one that was written"),
-    ] {
-        let error = read(&forged(&some(), 4, |end| end[field] = value.clone())).expect_err("refused");
-        assert!(error.to_string().starts_with(says), "{error}");
-    }
-    let whole = written(&some());
-    let last = whole.trim_ascii_end().iter().rposition(|byte| *byte == b'\n').expect("lines") + 1;
-    let error = read(&whole[..last]).expect_err("refused").to_string();
-    assert!(error.contains("without its last line"), "{error}");
-}
-
-#[test]
 fn what_a_line_must_not_say_is_named_with_the_line() {
     type Change = fn(&mut Value);
     let whole = read(&forged(&some(), 3, |_| ())).expect("only its sums were made again");

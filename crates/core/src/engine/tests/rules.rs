@@ -1,24 +1,8 @@
 //! The contract (`docs/reference/otp-api.md`) and the engine's own promises, one test each.
 
-use super::world::{ACCEPTED, POSTPONED, World, no_live_code, secs, wrong};
+use super::world::{ACCEPTED, POSTPONED, World, secs};
 use crate::domain::CodeLength;
 use crate::engine::{CheckOutcome, CheckStep::Decided, Ending, NumberState, ResumeOutcome, SettleOutcome};
-
-#[test]
-fn a_text_that_holds_no_code_is_wrong_and_costs_nothing() {
-    let mut world = World::new();
-    assert_eq!(world.submits_text(None, None), no_live_code(5), "a number that never asked");
-    let mut held = World::new();
-    held.sends_held();
-    let code = world.sends();
-    for world in [&mut world, &mut held] {
-        assert_eq!(world.checks_wrong(), Decided(wrong(4)));
-        for _ in 0..9 {
-            assert_eq!(world.submits_text(None, None), Decided(wrong(4)));
-        }
-    }
-    assert_eq!(world.checks(&code), Decided(CheckOutcome::Approved));
-}
 
 #[test]
 fn a_count_above_a_lowered_limit_locks_at_the_next_wrong_code() {

@@ -55,14 +55,6 @@ fn a_call_is_held_in_the_nearest_language_that_twilio_speaks() {
     }
 }
 
-#[test]
-fn the_question_is_asked_in_a_language_that_has_a_voice() {
-    assert_eq!(question(None), ("en-US", ENGLISH));
-    assert_eq!(question(Some(parsed("el"))), ("en-US", ENGLISH));
-    assert_eq!(question(Some(parsed("de-AT"))).0, "de-DE");
-    assert!(question(Some(parsed("de-AT"))).1.contains("Taste"));
-}
-
 fn parsed(tag: &str) -> Locale {
     Locale::parse(tag).expect("a language")
 }
