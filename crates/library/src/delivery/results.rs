@@ -60,11 +60,12 @@ impl Results {
         Self { clock, pricing, facts, learned, published: ArcSwap::default(), on_fall }
     }
 
-    /// Learns what came of messages before the start, and publishes what is known from now on. Needs a tokio runtime.
+    /// Learns what came of messages before the start from the attempts that are kept, and publishes what is known from now on.
+    /// Falls until `told` were told. Needs a tokio runtime.
     ///
     /// # Errors
     /// Those of [`Attempts::each`].
-    pub async fn start(self: &Arc<Self>, attempts: &Attempts) -> Result<(), Refusal> {
+    pub async fn start(self: &Arc<Self>, attempts: &Attempts, told: Timestamp) -> Result<(), Refusal> {
         let mut left = Vec::new();
         let visit = |ListedAttempt { id, number, ends, attempt, converted, .. }: ListedAttempt| {
             if let Some(ends) = ends.filter(|_| attempt.may_have_left()) {
@@ -76,12 +77,11 @@ impl Results {
         attempts.each(&AttemptQuery::default(), visit).await?;
         left.sort_unstable_by_key(|of| of.0);
         for some in left.chunks(1_000) {
-            let (mut learned, now) = (self.learned.lock(), self.clock.now());
+            let mut learned = self.learned.lock();
             for (_, fact) in some {
-                heed(&mut learned.0, fact, now);
+                heed(&mut learned.0, fact, told);
             }
-            // Their falls were told.
-            learned.0.expire(now);
+            learned.0.expire(told);
         }
         self.publish();
         let this = Arc::downgrade(self);

@@ -87,6 +87,7 @@ impl Running {
             }
             open_store(storage, Arc::clone(&clock)).await?
         };
+        let told = store.newest_time();
         let (shards, mut seeder) =
             start_shards(&store, Arc::clone(&clock), settings.shards, &bounds, metrics).await?;
         let clock: Arc<dyn Clock> = clock;
@@ -131,7 +132,7 @@ impl Running {
         let on_fall = outbox.fall_alerts();
         let results = Results::new(Arc::clone(&clock), settings.history, on_fall);
         let history = History::start(&shards, &server_key, results);
-        history.results().start(&attempts).await?;
+        history.results().start(&attempts, told).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let delivery = Arc::new(Delivery::new(DeliveryDeps {
