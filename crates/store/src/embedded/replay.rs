@@ -121,7 +121,9 @@ pub(super) fn read<E: From<StoreError>>(
         while !is_done(&replayed) {
             let next = replayed.last.sequence + 1;
             let frame = frame::decode(&bytes[at..]).filter(|frame| frame.sequence == next);
-            let later = if frame.is_none() { frame::find(&bytes, at, next) } else { None };
+            // A segment that begins with an older frame is a copy of another one.
+            let least = if at == 0 { 0 } else { next };
+            let later = if frame.is_none() { frame::find(&bytes, at, least) } else { None };
             if let Some((path, at)) = broken.filter(|_| frame.is_some() || later.is_some()) {
                 let what = "it cannot be read on from there, and a later segment was used";
                 return Err(StoreError::damaged_at(path, at, what).into());

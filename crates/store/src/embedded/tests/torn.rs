@@ -113,6 +113,14 @@ fn a_damaged_end_of_an_older_segment_refuses_the_start() {
 }
 
 #[test]
+fn an_older_segment_in_the_place_of_the_newest_refuses_the_start() {
+    let history = History::of_two_segments();
+    let copy = history.copy();
+    fs::write(&segments(copy.path())[1], &history.segment).unwrap();
+    is_refused(&history.world.contents_after_crash(&copy), "a copy");
+}
+
+#[test]
 fn the_rest_is_restored_after_an_operator_cuts_off_the_damage() {
     let history = History::of_two_segments();
     let mut flipped = history.segment.clone();
