@@ -8,13 +8,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use onceward_core::clock::Clock;
 use onceward_core::domain::Timestamp;
-use parking_lot::Mutex;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use sled::Db;
@@ -30,37 +28,27 @@ use crate::{Slice, StoreError, Write};
 /// own above 128 KiB.
 const CHUNK_BYTES: usize = 6 * 1024;
 
-/// The time without a step after which a checkpoint hangs.
-pub(super) const HANGS_AFTER: Duration = Duration::from_secs(120);
+/// The bit of [`Progress`] of an attempt that was stopped.
+const STOPPED: u64 = 1 << 63;
 
-/// When an attempt made its last step, and whether it is still wanted.
-pub(super) struct Progress {
-    clock: Arc<dyn Clock>,
-    last: Mutex<Timestamp>,
-    is_stopped: AtomicBool,
-}
+/// Counts the steps of an attempt.
+#[derive(Default)]
+pub(super) struct Progress(AtomicU64);
 
 impl Progress {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { last: Mutex::new(clock.now()), clock, is_stopped: AtomicBool::new(false) }
-    }
-
     /// Fails once the attempt is not wanted any more.
     fn step(&self) -> Result<(), StoreError> {
-        if self.is_stopped.load(Ordering::Acquire) {
-            return Err(stopped());
-        }
-        *self.last.lock() = self.clock.now();
-        Ok(())
+        let is_stopped = self.0.fetch_add(1, Ordering::AcqRel) & STOPPED != 0;
+        if is_stopped { Err(stopped()) } else { Ok(()) }
     }
 
-    pub(super) fn hangs(&self) -> bool {
-        self.clock.now().since(*self.last.lock()) >= HANGS_AFTER
+    pub(super) fn steps(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 
     /// Returns `false` if it was stopped before.
     pub(super) fn stop(&self) -> bool {
-        !self.is_stopped.swap(true, Ordering::AcqRel)
+        self.0.fetch_or(STOPPED, Ordering::AcqRel) & STOPPED == 0
     }
 }
 

@@ -11,7 +11,7 @@ use onceward_core::domain::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::checkpoint::{Attempt, HANGS_AFTER, Progress, discard};
+use super::checkpoint::{Attempt, Progress, discard};
 use super::directory::{Directory, OpenOptions};
 use super::health::{Health, Part};
 use super::journal::Journal;
@@ -26,6 +26,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20 * 60);
 
 /// The time until a failed checkpoint is repeated.
 const REPEATED_AFTER: Duration = Duration::from_secs(60);
+
+/// The time without a step after which a checkpoint hangs.
+const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(120);
 
 /// The interval at which an idle store records the time.
 const TIME_EVERY: Duration = Duration::from_secs(60);
@@ -159,6 +162,8 @@ pub(super) struct Running {
     /// The size of the journal at its beginning: the part that it replaces.
     began_at: u64,
     progress: Arc<Progress>,
+    /// Its last known progress, and when that was seen first.
+    steps: (u64, Timestamp),
     /// Whether it was given up. The next one begins when its thread has ended; until then a full journal fails the store.
     hangs: bool,
     thread: JoinHandle<()>,
@@ -229,6 +234,8 @@ impl Writer {
 
     /// Makes these batches durable in one frame, and answers them. Without one the frame only has the time.
     fn write(&mut self, batches: Vec<Vec<Write>>) {
+        // The disk has so long for each frame, whatever the turn did before.
+        self.shared.waiting.lock().busy = Some(0);
         let only_has_time = batches.is_empty();
         let writes: Vec<Write> = batches.into_iter().flatten().collect();
         // Batches without a write do not need the disk.
@@ -301,8 +308,8 @@ impl Writer {
         let is_old = now.since(self.snapshot.time) >= CHECKPOINT_EVERY;
         let is_wanted = self.grown >= self.checkpoint_threshold() || is_old;
         let is_due = self.repeat_at.map_or(is_wanted, |repeat_at| now >= repeat_at) && !self.asked.is_last;
-        let may_begin =
-            self.asked.owner.is_some() && self.grown > 0 && self.shared.health.failure().is_none();
+        let is_needed = self.grown > 0 || self.repeat_at.is_some();
+        let may_begin = self.asked.owner.is_some() && is_needed && self.shared.health.failure().is_none();
         let replies = take(&mut self.asked.checkpoints);
         if may_begin && (is_due || !replies.is_empty()) {
             self.begin_checkpoint(replies);
@@ -312,14 +319,14 @@ impl Writer {
     }
 
     /// Begins a checkpoint of everything that was written so far. Every older batch has been answered; therefore the
-    /// owner holds it when it gets its stream.
+    /// owner holds it when it gets its stream. Without a new record, only removes what the last one replaces.
     fn begin_checkpoint(&mut self, replies: Vec<Reply>) {
         self.checkpoints += 1;
-        let progress = Arc::new(Progress::new(self.options.clock.clone()));
+        let progress = Arc::<Progress>::default();
         match self.start_checkpoint(&progress) {
             Ok(thread) => {
-                let (began_at, hangs) = (self.grown, false);
-                self.running = Some(Running { replies, began_at, progress, hangs, thread });
+                let (began_at, steps, hangs) = (self.grown, (0, self.options.clock.now()), false);
+                self.running = Some(Running { replies, began_at, progress, steps, hangs, thread });
             }
             Err(error) => self.checkpoint_ended(replies, &Err(error)),
         }
@@ -329,43 +336,60 @@ impl Writer {
         let Some(owner) = &self.asked.owner else { return Err(StoreError::Closed) };
         let (stream, records) = RecordStream::new();
         let (shared, directory) = (self.shared.clone(), self.directory.clone());
-        let attempt = Attempt {
-            covered: self.journal.begin_segment()?,
-            disk: self.journal.disk.clone(),
-            directory: directory.snapshot.clone(),
-            number: self.checkpoints,
-            time: self.journal.last_time,
-            records,
-            progress: progress.clone(),
-            database_bytes: self.options.database_bytes,
-            pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
-        };
+        let (disk, mut covered) = (self.journal.disk.clone(), self.snapshot.covered.segment);
+        let mut attempt = None;
+        if self.grown > 0 {
+            attempt = Some(Attempt {
+                covered: self.journal.begin_segment()?,
+                disk: disk.clone(),
+                directory: directory.snapshot.clone(),
+                number: self.checkpoints,
+                time: self.journal.last_time,
+                records,
+                progress: progress.clone(),
+                database_bytes: self.options.database_bytes,
+                pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
+            });
+        }
+        let makes_snapshot = attempt.is_some();
         let run = move || {
-            let disk = attempt.disk.clone();
-            let made = attempt.make();
-            let discard = |made: &Manifest| discard(&disk, &directory, made.covered.segment);
-            let result = made.as_ref().map_err(Clone::clone).and_then(discard);
-            shared.ask(move |writer| {
-                let Some(running) = writer.running.take() else { return };
-                // Also if the removal failed.
-                if let Ok(snapshot) = made {
-                    writer.grown -= running.began_at;
-                    writer.snapshot = snapshot;
+            let make = || {
+                if let Some(attempt) = attempt {
+                    let snapshot = attempt.make()?;
+                    covered = snapshot.covered.segment;
+                    // Also if the removal fails or hangs.
+                    shared.ask(move |writer| writer.sealed(snapshot));
                 }
-                writer.checkpoint_ended(running.replies, &result);
+                discard(&disk, &directory, covered)
+            };
+            let result = make();
+            shared.ask(move |writer| {
+                if let Some(running) = writer.running.take() {
+                    writer.checkpoint_ended(running.replies, &result);
+                }
             });
         };
         let thread = Builder::new().name("snapshot".into()).spawn(run);
         let failed = |error| StoreError::Unavailable(format!("cannot start a thread: {error}"));
         let thread = thread.map_err(failed)?;
-        owner(stream);
+        if makes_snapshot {
+            owner(stream);
+        }
         Ok(thread)
     }
 
     /// Gives up a checkpoint in which sled, the disk or the owner of the records does nothing, and refuses others meanwhile.
     fn give_up_hanging_checkpoint(&mut self) {
-        let Some(running) = self.running.as_mut().filter(|running| running.progress.hangs()) else { return };
-        let seconds = HANGS_AFTER.as_secs();
+        let now = self.options.clock.now();
+        let Some(running) = &mut self.running else { return };
+        let steps = running.progress.steps();
+        if running.steps.0 != steps {
+            running.steps = (steps, now);
+        }
+        if !running.hangs && now.since(running.steps.1) < CHECKPOINT_HANGS_AFTER {
+            return;
+        }
+        let seconds = CHECKPOINT_HANGS_AFTER.as_secs();
         let reason =
             format!("it hangs: neither sled nor the owner of the records did anything for {seconds} s");
         let given_up = Err(StoreError::Unavailable(reason));
@@ -375,6 +399,13 @@ impl Writer {
             self.checkpoint_ended(replies, &given_up);
         }
         answer(take(&mut self.asked.checkpoints), &given_up);
+    }
+
+    fn sealed(&mut self, snapshot: Manifest) {
+        if let Some(running) = &self.running {
+            self.grown -= running.began_at;
+            self.snapshot = snapshot;
+        }
     }
 
     fn checkpoint_ended(&mut self, replies: Vec<Reply>, result: &Result<(), StoreError>) {
@@ -396,7 +427,7 @@ impl Writer {
         if self.options.importing {
             self.directory.write_format(self.options.key_fingerprint, &self.journal.disk)?;
         }
-        match self.shared.health.trouble(Part::Checkpoint).filter(|_| self.grown > 0) {
+        match self.shared.health.trouble(Part::Checkpoint) {
             Some(reason) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),
