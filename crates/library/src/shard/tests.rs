@@ -214,31 +214,6 @@ async fn what_is_answered_or_read_is_durable_first_and_followers_learn_of_it_the
 }
 
 #[tokio::test]
-async fn what_the_store_refuses_is_undone_with_all_that_came_after_it() {
-    let world = World::new().await;
-    world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.store.hold();
-    let in_flight = world.ask(ONE, VoucherAction::Spend(3));
-    world.store.waiting(1).await;
-    let gathered = [
-        world.ask(ONE, VoucherAction::Spend(7)),
-        world.ask(TWO, VoucherAction::Issue(20)),
-        world.ask(ONE, VoucherAction::Spend(1)),
-    ];
-    world.decided().await;
-    world.store.fail_held(StoreFault::Unavailable);
-    world.store.release();
-    let refused = Ok(Err(Refusal::StoreUnavailable));
-    assert_eq!(in_flight.await, refused);
-    for answer in gathered {
-        assert_eq!(answer.await, refused);
-    }
-    assert_eq!((world.seen(ONE).await, world.seen(TWO).await), ((Some(10), None), (None, None)));
-    assert_eq!(world.reply_to(ONE, VoucherAction::Spend(10)).await, Ok(Some(0)), "nothing was spent");
-    assert_eq!(world.durable(ONE), (Some(0), Some(1)));
-}
-
-#[tokio::test]
 async fn after_an_unknown_outcome_a_shard_refuses_everything() {
     for fault in [StoreFault::UnknownNotApplied, StoreFault::UnknownApplied] {
         let world = World::new().await;

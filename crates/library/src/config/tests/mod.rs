@@ -2,7 +2,6 @@
 
 mod cases;
 mod documents;
-mod exposure;
 mod gateways;
 mod layering;
 mod secrets;

@@ -12,13 +12,12 @@ mod workflow;
 mod world;
 
 use self::provider::{accepted, down, error, hanging};
-use self::world::{KEY, Setup, TokioClock, World, accepted_by, number, postponed, secs, taken};
+use self::world::{KEY, Setup, TokioClock, World, number, secs};
 use crate::delivery::error::Failure;
 use crate::delivery::{Circuit, SendStatus};
 use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held, ServiceId};
-use crate::engine::SendResult;
 use crate::gateway::ErrorClass;
 
 const BOTH: &str = "Mada;Http";

@@ -17,9 +17,9 @@ fn setup() -> Setup {
 async fn a_message_that_was_taken_is_followed_by_the_next_step_after_its_time() {
     let world = setup().build().and(TwilioMessages, [accepted("SM1"), accepted("SM3")]);
     let world = world.and(TwilioVoice, [accepted("CA2")]);
-    assert_eq!(world.requests().await, taken("SM1"));
-    assert_eq!(world.follows_up().await, taken("CA2"));
-    assert_eq!(world.follows_up().await, taken("SM3"));
+    assert_eq!(world.requests().await, "SM1");
+    assert_eq!(world.follows_up().await, "CA2");
+    assert_eq!(world.follows_up().await, "SM3");
     assert_eq!(world.takes_plan(), None);
     assert_eq!(world.asked(), [(TwilioMessages, Sms), (TwilioVoice, Call), (TwilioMessages, WhatsApp)]);
     let (at, sent) = (world.sent_at(), world.sent());
@@ -33,7 +33,7 @@ async fn a_message_that_was_taken_is_followed_by_the_next_step_after_its_time() 
 async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
     for class in [ErrorClass::Refused, ErrorClass::Configuration, ErrorClass::NotReachableHere, DOUBT] {
         let world = setup().build().and(TwilioMessages, [error(class)]).and(TwilioVoice, [accepted("CA1")]);
-        assert_eq!(world.requests().await, taken("CA1"));
+        assert_eq!(world.requests().await, "CA1");
         assert_eq!(world.elapsed_ms(), 0, "{class:?}");
         let plan = world.takes_plan().expect("a plan");
         assert_eq!((plan.channel, plan.step, plan.sent, plan.reason), (WhatsApp, 2, 1, Reason::NextStep));
@@ -43,15 +43,19 @@ async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_about_the_person_ends_the_workflow() {
-    for class in [ErrorClass::Fraud, ErrorClass::BadNumber, ErrorClass::OptedOut] {
+    for (class, told) in [
+        (ErrorClass::Fraud, "Blocked"),
+        (ErrorClass::BadNumber, "NumberRefused: BadNumber"),
+        (ErrorClass::OptedOut, "NumberRefused: OptedOut"),
+    ] {
         let world = setup().build().and(TwilioMessages, [error(class)]);
-        assert_eq!(world.requests().await.failed_by(), Some(class));
+        assert_eq!(world.requests().await, told);
         assert_eq!((world.takes_plan(), world.asked().len()), (None, 1), "{class:?}");
     }
     let world = setup().build().and(TwilioMessages, [accepted("SM1")]);
     let world = world.and(TwilioVoice, [error(ErrorClass::Fraud)]);
     world.requests().await;
-    assert_eq!(world.follows_up().await, Failure::Blocked);
+    assert_eq!(world.follows_up().await, "Blocked");
     assert_eq!((world.takes_plan(), world.rows()[1].status), (None, SendStatus::Unsendable));
 }
 
@@ -60,7 +64,7 @@ async fn a_verification_that_names_a_channel_begins_at_its_step() {
     let no_step = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
     for (setup, next) in [(setup(), Some((WhatsApp, 2))), (no_step, None)] {
         let world = setup.build().and(TwilioVoice, [accepted("CA1")]);
-        assert_eq!(world.requests_by(Call).await, taken("CA1"));
+        assert_eq!(world.requests_by(Call).await, "CA1");
         assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step)), next);
     }
     let world = Setup::routing("Twilio").with_workflow(&[WhatsApp, Sms]).build();
@@ -72,7 +76,7 @@ async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
     let with_voice = steps().with_voice();
     let unreachable = || error(ErrorClass::NotReachableHere);
     let world = with_voice.build().and(TwilioMessages, [unreachable()]).and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests().await, taken("CA1"));
+    assert_eq!(world.requests().await, "CA1");
     assert_eq!(world.takes_plan().map(|plan| (plan.channel, plan.step)), Some((WhatsApp, 2)));
 }
 
@@ -80,8 +84,8 @@ async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
 async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused).after_ms(9_500)]);
     let world = world.and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests().await, postponed(1));
-    assert_eq!(world.follows_up().await, taken("CA1"));
+    assert_eq!(world.requests().await, "later, row 1");
+    assert_eq!(world.follows_up().await, "CA1");
     assert_eq!(world.rows()[1].number, 1);
 }
 
@@ -94,8 +98,8 @@ fn mixed() -> World {
 #[tokio::test(start_paused = true)]
 async fn a_code_of_ours_is_repeated_by_no_gateway_that_makes_its_own() {
     let world = mixed().and(Mada, [accepted("M1")]).and(TwilioVoice, [accepted("CA2")]);
-    assert_eq!(world.requests().await, taken("M1"));
-    assert_eq!(world.follows_up().await, taken("CA2"));
+    assert_eq!(world.requests().await, "M1");
+    assert_eq!(world.follows_up().await, "CA2");
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVoice, Call)]);
 }
 
@@ -104,10 +108,10 @@ async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
     let by_verify = Some(Held { by: TwilioVerify, channel: Sms });
     let world = mixed().and(Mada, [error(ErrorClass::Refused)]);
     let world = world.and(TwilioVerify, [accepted("VE1"), error(ErrorClass::Refused)]);
-    assert_eq!(world.requests().await, accepted_by(by_verify, "VE1"));
+    assert_eq!(world.requests().await, "VE1, held by TwilioVerify Sms");
     let mut job = world.planned(world.takes_plan().expect("a plan"));
     job.permitted.permit.verification.held = by_verify;
-    assert_eq!(world.run(job).await, Failure::Gateway);
+    assert_eq!(world.run(job).await, "Gateway");
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
 }
 
@@ -117,6 +121,6 @@ async fn a_stand_in_that_was_an_earlier_step_is_stood_in_for_itself() {
     let world = setup.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
     let world = world.and(TwilioVoice, [accepted("CA2")]);
     world.requests().await;
-    assert_eq!(world.follows_up().await, taken("CA2"), "the text was sent already");
+    assert_eq!(world.follows_up().await, "CA2", "the text was sent already");
     assert_eq!(world.asked().last(), Some(&(TwilioVoice, Call)));
 }

@@ -23,7 +23,6 @@ use crate::domain::{
     WorkflowStep,
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
-use crate::gateway::ErrorClass;
 use crate::template::{MessageStyle, Templates, Wording};
 
 pub const KEY: AttemptLogKey =
@@ -205,32 +204,32 @@ impl World {
         self.delivery.deliver(&job.outgoing, &job.permitted, &code(), self).await
     }
 
-    pub async fn run(&self, job: Job) -> Ended {
+    /// What the caller is told.
+    pub async fn run(&self, job: Job) -> String {
         let delivered = self.deliver(&job).await;
-        let class = delivered.attempts.last().and_then(|attempt| attempt.class);
         self.log().settle(&job.outgoing.style, &job.permitted, &delivered);
-        Ended { result: delivered.result, reason: delivered.reason, class }
+        told(&delivered)
     }
 
-    pub async fn requests(&self) -> Ended {
+    pub async fn requests(&self) -> String {
         self.run(self.job()).await
     }
 
-    pub async fn requests_by(&self, channel: Channel) -> Ended {
+    pub async fn requests_by(&self, channel: Channel) -> String {
         let mut job = self.job();
         job.outgoing.channel = Some(channel);
         self.run(job).await
     }
 
     /// A message with a code that expires this long after the world's start.
-    pub async fn requests_expiring_in(&self, life: Duration) -> Ended {
+    pub async fn requests_expiring_in(&self, life: Duration) -> String {
         let mut job = self.job();
         job.permitted.permit.verification.expires = TokioClock::EPOCH.plus(life);
         self.run(job).await
     }
 
     /// Waits until the planned message is due, and delivers it as the shard would.
-    pub async fn follows_up(&self) -> Ended {
+    pub async fn follows_up(&self) -> String {
         let plan = self.takes_plan().expect("a plan");
         sleep(plan.due.since(self.clock.now())).await;
         self.run(self.planned(plan)).await
@@ -242,7 +241,7 @@ impl World {
     }
 
     /// A further message of the same verification.
-    pub async fn sends_again(&self) -> Ended {
+    pub async fn sends_again(&self) -> String {
         let mut job = self.job();
         job.permitted.asked = self.log().asked_in_vain();
         self.run(job).await
@@ -343,53 +342,28 @@ impl CodeLiveness for World {
     }
 }
 
-/// The caller's result of a delivery, and the class of the last gateway's error.
-#[derive(Debug)]
-pub struct Ended {
-    pub result: SendResult,
-    pub reason: Option<Failure>,
-    class: Option<ErrorClass>,
-}
-
-impl Ended {
-    /// The class of the last gateway's error; `None` for a message that was accepted or postponed.
-    pub fn failed_by(&self) -> Option<ErrorClass> {
-        self.class.filter(|_| self.reason.is_some())
-    }
-
-    /// Who holds the code of a message that failed and may have been sent.
-    pub fn held_by(&self) -> Option<Held> {
-        match self.result {
-            SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) } => held,
-            ref other => panic!("{other:?}"),
+/// What a caller learns: the id of the message, or why there is none; whether it may have left, and who holds its code.
+fn told(delivered: &Delivered) -> String {
+    let by = |held: &Option<Held>| {
+        held.map_or_else(String::new, |Held { by, channel }| format!(", held by {by} {channel:?}"))
+    };
+    let maybe = |sent: &Option<PossiblySent>| {
+        sent.as_ref().map_or_else(String::new, |sent| format!(", maybe sent{}", by(&sent.held)))
+    };
+    match (&delivered.result, delivered.reason) {
+        (SendResult::Accepted { message_id, held }, None) => format!("{message_id}{}", by(held)),
+        (SendResult::Postponed { message_id, may_have_been_sent }, None) => {
+            let row = message_id.strip_prefix("postponed-0-0102030405060708-").expect("an id");
+            format!("later, row {row}{}", maybe(may_have_been_sent))
         }
+        (SendResult::Failed { may_have_been_sent: None }, Some(Failure::OutOfService { until })) => {
+            format!("OutOfService for {:?}", until.since(TokioClock::EPOCH))
+        }
+        (SendResult::Failed { may_have_been_sent }, Some(reason)) => {
+            format!("{reason:?}{}", maybe(may_have_been_sent))
+        }
+        (SendResult::NumberRefused, Some(reason)) => format!("NumberRefused: {reason:?}"),
+        (result, Some(reason)) if *result == reason.result(None) => format!("{reason:?}"),
+        other => panic!("{other:?}"),
     }
-}
-
-impl PartialEq<SendResult> for Ended {
-    fn eq(&self, other: &SendResult) -> bool {
-        self.result == *other
-    }
-}
-
-/// Whether this error ended it, and the caller learns what follows from it.
-impl PartialEq<Failure> for Ended {
-    fn eq(&self, error: &Failure) -> bool {
-        let possibly_sent = matches!(error, Failure::NoAnswerInTime).then_some(PossiblySent { held: None });
-        (&self.result, self.reason) == (&error.result(possibly_sent), Some(*error))
-    }
-}
-
-/// The result of a message that a gateway without codes accepted.
-pub fn taken(id: &str) -> SendResult {
-    accepted_by(None, id)
-}
-
-pub fn accepted_by(held: Option<Held>, id: &str) -> SendResult {
-    SendResult::Accepted { message_id: id.to_owned(), held }
-}
-
-pub fn postponed(row: u8) -> SendResult {
-    let message_id = format!("postponed-0-0102030405060708-{row}");
-    SendResult::Postponed { message_id, may_have_been_sent: None }
 }

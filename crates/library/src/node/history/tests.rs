@@ -102,23 +102,6 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
 }
 
 #[tokio::test]
-async fn messages_that_arrive_are_counted_by_the_time_that_they_take() {
-    let world = World::new().await;
-    for seconds in [1, 2, 3, 9, 500] {
-        let (recipient, channel, gateway) = (recipient(GERMANY), Channel::Sms, GatewayName::Sinch);
-        let took = Duration::from_secs(seconds);
-        world.counts(&Fact::Delivered { recipient, channel, gateway, took });
-    }
-    world.step(recipient(GERMANY), Some(GatewayName::Sinch), VerificationStep::Tried);
-    let rows = world.rows(Resolution::Day).await;
-    let Counts { tried, delivery, .. } = rows[0].counts;
-    assert_eq!((rows.len(), tried, delivery.total()), (1, 1, 5));
-    let within = [1, 40, 50, 80, 81, 95].map(|percent| delivery.within(percent));
-    assert_eq!(within, [Some(2), Some(2), Some(4), Some(16), None, None]);
-    assert_eq!(Delays::default().within(50), Some(2), "of none");
-}
-
-#[tokio::test]
 async fn counts_that_were_added_survive_a_crash_and_go_on() {
     let world = World::new().await;
     world.accepted();

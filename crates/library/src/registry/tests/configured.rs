@@ -42,24 +42,3 @@ async fn the_default_service_follows_the_top_level_keys_and_keeps_its_id() {
     let after = world.open().await.default_service();
     assert_eq!((after.sid, after.settings.code_life), (before.sid, Duration::from_secs(300)));
 }
-
-#[tokio::test]
-async fn a_test_number_ends_at_its_day_and_none_is_one_for_years() {
-    let with = |expires: Timestamp| {
-        let (pattern, code) = ("+1415555012x".to_owned(), "123456".to_owned());
-        let number = TestNumber { pattern, code, expires, force: false };
-        let mut settings = configured("shop");
-        settings.test_numbers.push(number);
-        World::new().with_service(settings)
-    };
-    let day = Duration::from_secs(24 * 3_600);
-    let shop = |registry: Registry| registry.find_service("shop").expect("it");
-    assert_eq!(shop(with(START.plus(day)).open().await).test_numbers.len(), 1);
-    assert_eq!(shop(with(START).open().await).test_numbers.len(), 0, "it has expired");
-    let error = with(START.plus(400 * day)).try_open().await.err().expect("an error").to_string();
-    assert!(
-        error.contains("services.shop") && error.contains("a year") && error.contains("config.json"),
-        "{error}"
-    );
-    assert!(!error.contains("123456"), "{error}");
-}
