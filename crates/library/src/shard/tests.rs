@@ -23,7 +23,6 @@ pub use super::faulty_store::{FaultyStore, StoreFault};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);
-const SECOND: Duration = Duration::from_secs(1);
 
 const ONE: Subject = Subject { slot: 5, id: [1; 12] };
 /// In another slot of the same shard.
@@ -229,22 +228,6 @@ async fn after_an_unknown_outcome_a_shard_refuses_everything() {
         let (left, _) = world.durable(ONE);
         assert_eq!(world.restarted().await.seen(ONE).await.0, left, "{fault:?}: the disk says");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn while_a_commit_takes_too_long_commands_and_readers_are_refused() {
-    let world = World::new().await;
-    world.store.fail_next([StoreFault::Hang]);
-    let mut hangs = world.ask(ONE, VoucherAction::Issue(10));
-    world.store.waiting(1).await;
-    world.clock.advance(5 * SECOND);
-    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Err(Refusal::StoreUnavailable));
-    let read = world.shards.read(ONE.slot, |_| ()).await;
-    assert_eq!(read, Err(Refusal::StoreUnavailable));
-    assert!(hangs.try_recv().is_err(), "its outcome is not known yet");
-    world.store.release();
-    assert_eq!(hangs.await, Ok(Ok(Some(10))));
-    assert_eq!(world.reply_to(TWO, VoucherAction::Issue(20)).await, Ok(Some(20)));
 }
 
 #[tokio::test]

@@ -237,17 +237,4 @@ mod tests {
         drop((one, hanging));
         assert_eq!(taken(&limit, service(1), false).len(), 200, "alone it has all");
     }
-
-    #[tokio::test]
-    async fn a_stop_waits_for_replies_and_refuses_further_commands() {
-        let limit = CommandLimit::new(1);
-        let permit = limit.acquire(service(1), true).expect("a place");
-        let stopping = Arc::clone(&limit);
-        let stopped = tokio::spawn(async move { stopping.stop().await });
-        tokio::task::yield_now().await;
-        assert!(!stopped.is_finished());
-        drop(permit);
-        stopped.await.expect("a stop");
-        assert!(matches!(limit.acquire(service(1), true), Err(Refusal::Stopping)));
-    }
 }

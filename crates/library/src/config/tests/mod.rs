@@ -3,9 +3,7 @@
 mod cases;
 mod documents;
 mod gateways;
-mod layering;
-mod secrets;
-mod services;
+mod sources;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

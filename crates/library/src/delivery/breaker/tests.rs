@@ -70,19 +70,3 @@ fn a_provider_that_asks_for_a_long_pause_gets_it_at_once() {
     fails(&circuit, at(11));
     assert_eq!(circuit.shown(at(11)).1, Some(at(70)), "an earlier message does not end the pause");
 }
-
-#[test]
-fn only_errors_that_every_message_would_have_met_count() {
-    for class in [
-        ErrorClass::Retry { after: Some(secs(60)) },
-        ErrorClass::Ambiguous,
-        ErrorClass::Configuration,
-        ErrorClass::BadNumber,
-        ErrorClass::Fraud,
-        ErrorClass::Refused,
-    ] {
-        let circuit = circuit();
-        (0..10).for_each(|_| drop(circuit.answered(Some(error(class, false)), at(0))));
-        assert_eq!(circuit.shown(at(0)).0, Circuit::Closed, "{class:?}");
-    }
-}

@@ -1,13 +1,11 @@
 //! Delivery through scripted gateways, while time stands still and passes when all tasks wait.
 
+mod asking;
 mod circuits;
 mod fallback;
 mod held;
-mod one_gateway;
-mod overload;
 pub(crate) mod provider;
 mod retry;
-mod unknown;
 mod workflow;
 mod world;
 

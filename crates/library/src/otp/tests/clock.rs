@@ -10,22 +10,6 @@ use crate::otp::{Clock, Otp, OtpError, Timestamp};
 
 const LIFE: Duration = secs(60);
 const TERM: Duration = secs(90);
-const HOUR: Duration = secs(3600);
-
-#[tokio::test]
-async fn when_the_clock_is_set_back_over_a_restart_a_code_lives_no_longer() {
-    let world = World::new();
-    let otp = start(&world).await;
-    otp.send_sms(ANNA).await.expect("sent");
-    let code = code(&otp);
-    world.clock.advance(secs(50));
-    otp.stop().await.expect("stopped");
-    set_back(&world, HOUR);
-    let otp = start(&world).await;
-    assert!(otp.verify(ANNA, &wrong(&code)).await.request_valid, "ten seconds are left");
-    world.clock.advance(secs(10));
-    assert!(!otp.verify(ANNA, &code).await.code_valid);
-}
 
 /// `CLOCK_SEED=n` repeats one run.
 #[tokio::test]

@@ -21,7 +21,7 @@ use crate::node::kinds;
 use crate::registry::service::{service_id, unnamed_default};
 use crate::registry::snapshot::Current;
 use crate::registry::{
-    OpenError, Policies, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
+    Policies, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
     ServiceSettings, Template,
 };
 use crate::shard::faulty_store::FaultyStore;
@@ -99,19 +99,15 @@ impl World {
     }
 
     pub async fn open(&self) -> Registry {
-        self.try_open().await.unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    pub async fn try_open(&self) -> Result<Registry, OpenError> {
-        Registry::open(RegistryDeps {
+        let registry = Registry::open(RegistryDeps {
             shards: self.shards().await.expect("shards"),
             settings: self.settings.clone(),
             default: self.default.clone(),
             templates: Templates::new("{code}"),
             gateways: self.gateways.clone(),
             twilio_messaging_service: Sid::parse(SidKind::MessagingService, TWILIOS),
-        })
-        .await
+        });
+        registry.await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub async fn shards(&self) -> Result<Shards, ShardStartError> {

@@ -8,9 +8,9 @@ use crate::config::GuardSettings;
 use crate::domain::{Channel, PhoneNumber, ServiceId};
 use crate::gateway::ErrorClass;
 use crate::limits::guard::operator::ServiceExplanation;
-use crate::limits::guard::{ClientSignals, Dimension, EntryAction, Exemption, GuardRefusal, Key, Mode, Rule};
+use crate::limits::guard::{Dimension, EntryAction, GuardRefusal, Key, Mode, Rule};
 use crate::shard::tests::StoreFault;
-use crate::verification::world::{World, asking, asking_with, number};
+use crate::verification::world::{World, asking, number};
 use crate::verification::{Ending, Refused, Verification, VerificationTarget};
 use crate::verification::{NumberKey, Outgoing, SendOutcome};
 
@@ -20,14 +20,6 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DE: u64 = 4_917_112_300_000;
 const US: u64 = 14_155_000_000;
 const TJ: u64 = 992_900_000_000;
-
-/// Of a request with `RiskCheck=disable`.
-const EXEMPT: ClientSignals = ClientSignals {
-    network: None,
-    exemption: Exemption::Allowances,
-    refuses_landlines: false,
-    is_carried: false,
-};
 
 fn phone(digits: u64) -> PhoneNumber {
     PhoneNumber::from_u64(digits).expect("a number")
@@ -162,20 +154,6 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
     let calls: Vec<_> = calls.map(|handed| handed.to.as_u64()).collect();
     assert_eq!((calls.len(), calls[4]), (5, US));
     assert_eq!(passed(&world, TJ + 20..TJ + 30).await, 0);
-}
-
-#[tokio::test]
-async fn an_exempt_step_takes_the_numbers_allowance_also_across_a_crash() {
-    for client in [ClientSignals::default(), EXEMPT] {
-        let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
-        let world = World::guarded(settings, "Mada", json!({ "workflow": "sms:30s,call" })).await;
-        let request = || asking_with(phone(TJ), |message| message.client = client);
-        world.begins(request()).await.expect("sent");
-        world.advance(Duration::from_secs(31));
-        world.provider.arrived(2).await;
-        let world = world.crashes().await;
-        assert_eq!(world.begins(request()).await, Err(Refused::ByGuard { is_for_an_allowance: false }));
-    }
 }
 
 #[tokio::test]

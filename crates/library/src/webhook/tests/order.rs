@@ -3,20 +3,6 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn the_next_event_waits_until_the_previous_result_is_durable() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::AnswerAfter(2)]);
-    world.emit(1, EventType::Created);
-    world.emits(1, EventType::Sent).await;
-    world.store.hold();
-    world.pass(3 * SECOND).await;
-    assert_eq!(kinds(&world.asked()), ["verification.created"]);
-    world.store.release();
-    world.settle().await;
-    assert_eq!(kinds(&world.asked()), ["verification.sent"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn other_verifications_and_other_webhooks_do_not_wait() {
     let world = World::with(OutboxBounds::default(), &[hook(1), hook(2)]).await;
     world.receivers.play(1, [Behaviour::Hang(15)]);

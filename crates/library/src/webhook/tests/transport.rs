@@ -33,16 +33,6 @@ async fn a_post_arrives_as_json_with_its_headers_and_returns_the_status() {
 }
 
 #[tokio::test]
-async fn a_body_without_end_does_not_change_what_was_answered() {
-    let head = "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n".to_owned();
-    for reply in [Reply::Endless(head.clone()), Reply::Silence(head)] {
-        let receiver = Double::playing([reply]).await;
-        let posted = post(&receiver.base_url()).await;
-        assert!(posted.is_taken(), "{posted:?}");
-    }
-}
-
-#[tokio::test]
 async fn without_an_answer_the_reason_is_told() {
     assert_eq!(error(&post(REFUSING_URL).await), AttemptError::NotConnected);
     let receiver = Double::playing([Reply::Reset]).await;

@@ -56,14 +56,6 @@ fn a_receipt_settles_only_an_attempt_of_its_own_gateway() {
 }
 
 #[test]
-fn a_receipt_is_early_while_its_send_is_under_way() {
-    let mut log = sent(1, START);
-    assert_eq!(log.receive(&receipt(1, ReceiptStatus::Sent, None), START), ReceiptOutcome::Unknown);
-    let first = log.reserve();
-    assert_eq!(log.receive(&receipt(first, ReceiptStatus::Sent, None), START), ReceiptOutcome::Early);
-}
-
-#[test]
 fn a_next_step_waits_for_what_the_provider_reports() {
     let due = |log: &AttemptLog| log.plan.as_ref().map(|plan| plan.follow_up.due);
     for (status, class, after) in [

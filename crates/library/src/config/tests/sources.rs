@@ -1,4 +1,4 @@
-//! Allowed sources of secrets; no output shows one.
+//! The sources of settings, their precedence, and what only secrets may be given by; no output shows one.
 
 use secrecy::ExposeSecret as _;
 
@@ -61,4 +61,51 @@ fn the_token_of_the_highest_source_counts_and_its_usual_name_first() {
     ] {
         assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
     }
+}
+
+#[test]
+fn relative_paths_begin_in_the_working_directory() {
+    let world = World::with_config(r#"{"data-dir": "store", "key-file": "keys/server"}"#);
+    assert_eq!(world.settings().storage.data_dir, world.path("store"));
+    assert_eq!(world.settings().storage.server_key_file, Some(world.path("keys/server")));
+    let world = World::empty().variable("ONCEWARD_KEY_FILE", "/run/keys/server");
+    assert_eq!(world.settings().storage.server_key_file, Some(PathBuf::from("/run/keys/server")));
+}
+
+#[test]
+fn every_source_beats_those_below_it_and_a_value_says_where_it_came_from() {
+    let mut world = World::empty();
+    let shows = |world: &World, value: &str, origin: &str| {
+        assert_eq!(world.shows("log-level"), (format!("{value:?}"), origin.to_owned()));
+    };
+    shows(&world, "info", "the default");
+    world = world.file("config.json", r#"{"log-level": "error"}"#);
+    let file = world.path("config.json").display().to_string();
+    shows(&world, "error", &format!("{file}, key \"log-level\""));
+    world = world.file(".env", "ONCEWARD_LOG_LEVEL=warn");
+    shows(&world, "warn", ".env, ONCEWARD_LOG_LEVEL");
+    world = world.variable("ONCEWARD_LOG_LEVEL", "debug");
+    shows(&world, "debug", "the environment, ONCEWARD_LOG_LEVEL");
+    world = world.flag("log-level", "trace");
+    shows(&world, "trace", "the command line, --log-level");
+}
+
+#[test]
+fn a_variable_of_the_process_hides_one_of_the_file_even_when_it_is_empty() {
+    let world = World::empty().file(".env", "ONCEWARD_OTP_LENGTH=8").variable("ONCEWARD_OTP_LENGTH", "");
+    assert_eq!(world.settings().policy.code.length.get(), 6);
+    let world = world.file("config.json", r#"{"otp-length": 9}"#);
+    assert_eq!(world.settings().policy.code.length.get(), 9, "an empty one counts as not given");
+}
+
+#[test]
+fn the_command_line_needs_only_what_is_about_services() {
+    let world =
+        World::with_config(r#"{"services": {"shop": {}}, "otp-sms-provider": "Unknown", "brand": "Acme"}"#)
+            .variable("TWILIO_AUTH_TOKEN_FILE", "absent");
+    let settings = crate::config::load_beside(&world.sources).expect("settings");
+    assert_eq!((settings.registry.services[0].name.as_str(), settings.brand.as_str()), ("shop", "Acme"));
+    let wrong = World::with_config(r#"{"services": {"shop": {"code-length": 2}}}"#);
+    let errors = crate::config::load_beside(&wrong.sources).expect_err("an error").to_string();
+    says(&errors, &["services.shop.code-length"]);
 }
