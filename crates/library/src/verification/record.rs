@@ -3,9 +3,6 @@
 #[cfg(any(test, feature = "testing"))]
 #[path = "tests/states.rs"]
 pub mod states;
-#[cfg(test)]
-#[path = "tests/record.rs"]
-mod tests;
 
 use std::sync::Arc;
 
@@ -39,5 +36,26 @@ impl Record for NumberState {
 
     fn expires(&self) -> Timestamp {
         self.ends().unwrap_or(Timestamp::EPOCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::CodeLength;
+    use crate::engine::{FailureCount, OpenNumber, Salt, SendOptions, Verification};
+    use crate::shard::{INLINE, encode};
+
+    /// Plan with 100 bytes for such a number: the entry has 72, and its chunk has room.
+    #[test]
+    fn a_number_with_a_code_of_the_compatible_routes_is_in_its_entry() {
+        let century = Timestamp::from_millis(4_000_000_000_000);
+        let options = SendOptions { life: Duration::ZERO, length: CodeLength::new(10).expect("a length") };
+        let beginning = Verification::beginning(Salt([7; 16]), &options, century);
+        let verification = Some(Verification { sending: u8::MAX, sent: true, postponed: true, ..beginning });
+        let open = OpenNumber { failures: FailureCount::NONE, keep_until: century, verification };
+        assert!(encode(&NumberState::Open(open)).len() <= INLINE);
     }
 }

@@ -29,7 +29,7 @@ async fn after_a_wait_only_a_code_that_is_known_to_be_good_is_sent() {
     ] {
         let world = World::with_places(1, 10, [accepted("SM1").after_ms(2_000), accepted("SM2")]);
         let meanwhile = async {
-            world.waits(secs(1)).await;
+            sleep(secs(1)).await;
             happens(&world);
         };
         let (first, second, ()) = tokio::join!(world.requests(), world.requests(), meanwhile);

@@ -55,7 +55,7 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     );
     assert_eq!(states[2].problem.as_deref(), Some("Http has no credit"));
     // Ready before the probe: without a message the probe would never run.
-    world.waits(secs(10)).await;
+    sleep(secs(10)).await;
     assert_eq!(world.delivery.readiness(), Ok(()));
 }
 

@@ -55,7 +55,7 @@ async fn a_further_message_may_go_by_the_last_gateway_or_one_that_delivered() {
     world.requests().await;
     world.provider.answers(Http, [error(ErrorClass::Refused)]);
     assert_eq!(world.sends_again().await, "2", "the promise that any gateway's message arrives");
-    world.log().rows.last_mut().expect("the last message").receipt = Some(ReceiptStatus::Delivered);
+    world.log.lock().rows.last_mut().expect("the last message").receipt = Some(ReceiptStatus::Delivered);
     assert_eq!(world.sends_again().await, "3");
     assert_eq!(world.asked(), [(Mada, Sms), (Http, Sms), (Mada, Sms), (Mada, Sms)]);
 }

@@ -9,6 +9,8 @@ mod retry;
 mod workflow;
 mod world;
 
+use tokio::time::sleep;
+
 use self::provider::{accepted, down, error, hanging};
 use self::world::{KEY, Setup, TokioClock, World, number, secs};
 use crate::delivery::error::Failure;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
@@ -16,14 +16,14 @@ use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
     Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing, Permitted, Results,
-    Routed, TakenAllowance,
+    Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
     WorkflowStep,
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
-use crate::template::{MessageStyle, Templates, Wording};
+use crate::template::Templates;
 
 pub const KEY: AttemptLogKey =
     AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
@@ -133,7 +133,7 @@ pub struct World {
     pub delivery: Delivery,
     pub provider: FakeProvider,
     /// The record of the attempts, as in the number's shard.
-    log: Mutex<AttemptLog>,
+    pub log: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,
     /// `None` while the number's shard does not answer.
     code: Mutex<Option<Result<(), Failure>>>,
@@ -142,9 +142,6 @@ pub struct World {
 }
 
 impl World {
-    /// Of the code, from the world's start.
-    pub const LIFE: Duration = secs(600);
-
     /// A world with one gateway.
     pub fn answering(script: impl IntoIterator<Item = Answer>) -> Self {
         Setup::routing("Simulator").build().and(GatewayName::Simulator, script)
@@ -161,29 +158,18 @@ impl World {
         self
     }
 
-    pub fn log(&self) -> MutexGuard<'_, AttemptLog> {
-        self.log.lock()
-    }
-
     pub fn job(&self) -> Job {
-        let style = MessageStyle {
-            wording: Wording::Custom("Secret code: {code}".into()),
-            ..MessageStyle::default()
-        };
-        let options = SendOptions { life: Self::LIFE, length: code().length() };
+        let options = SendOptions { life: secs(600), length: code().length() };
         let verification = Verification::beginning(Salt([1; 16]), &options, TokioClock::EPOCH);
         let outgoing = Outgoing {
-            style,
             channel: Some(self.delivery.first_channel_of(ServiceId::DEFAULT)),
-            allowance: TakenAllowance::default(),
-            request_id: Some("id-of-the-request".into()),
             ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()))
         };
         let permitted = Permitted {
             permit: SendPermit { verification, replaced: None, before: None },
             begins: true,
             log: KEY,
-            first_attempt: self.log().reserve(),
+            first_attempt: self.log.lock().reserve(),
             repeated: Vec::new(),
             follow_up: None,
             asked: Vec::new(),
@@ -195,7 +181,7 @@ impl World {
     pub fn planned(&self, plan: FollowUp) -> Job {
         let mut job = self.job();
         (job.outgoing.channel, job.outgoing.allowance) = (Some(plan.channel), plan.allowance.clone());
-        job.permitted.repeated = self.log().repeated_by(&plan);
+        job.permitted.repeated = self.log.lock().repeated_by(&plan);
         job.permitted.follow_up = Some(plan);
         job
     }
@@ -207,7 +193,7 @@ impl World {
     /// What the caller is told.
     pub async fn run(&self, job: Job) -> String {
         let delivered = self.deliver(&job).await;
-        self.log().settle(&job.outgoing.style, &job.permitted, &delivered);
+        self.log.lock().settle(&job.outgoing.style, &job.permitted, &delivered);
         told(&delivered)
     }
 
@@ -237,18 +223,18 @@ impl World {
 
     /// Takes the planned message, whenever it is due.
     pub fn takes_plan(&self) -> Option<FollowUp> {
-        self.log().plan.take().map(|plan| plan.follow_up)
+        self.log.lock().plan.take().map(|plan| plan.follow_up)
     }
 
     /// A further message of the same verification.
     pub async fn sends_again(&self) -> String {
         let mut job = self.job();
-        job.permitted.asked = self.log().asked_in_vain();
+        job.permitted.asked = self.log.lock().asked_in_vain();
         self.run(job).await
     }
 
     pub fn rows(&self) -> Vec<Attempt> {
-        let mut rows = self.log().rows.clone();
+        let mut rows = self.log.lock().rows.clone();
         rows.sort_by_key(|row| row.number);
         rows
     }
@@ -269,10 +255,6 @@ impl World {
     /// From now on this process may not own the number any more.
     pub fn loses_lease(&self) {
         self.has_lease.store(false, Ordering::SeqCst);
-    }
-
-    pub async fn waits(&self, span: Duration) {
-        sleep(span).await;
     }
 
     pub fn times_asked(&self) -> usize {

@@ -5,5 +5,4 @@ mod clock;
 mod configured;
 mod ending;
 mod reports;
-mod senders;
 mod world;

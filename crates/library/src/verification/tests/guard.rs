@@ -103,27 +103,19 @@ async fn an_erasure_leaves_what_a_budget_was_charged_also_across_a_crash() {
 }
 
 #[tokio::test]
-async fn a_crash_right_after_a_verification_leaves_the_number_known() {
+async fn a_number_is_known_as_soon_as_its_verification_is_durable_and_not_before() {
     let world = paid(GuardSettings::default()).await;
     verified(&world, DE).await;
     let world = world.crashes().await;
-    let all = Key::new(None, Dimension::Total);
-    world.guard.set_entry(all, Some(EntryAction::KnownOnly), 60, world.author()).await.expect("room");
-    sends(&world, DE).await.expect("a known number");
-    assert_eq!(passed(&world, DE + 1..DE + 3).await, 0);
-}
-
-#[tokio::test]
-async fn an_approval_that_the_store_refuses_leaves_the_number_unknown() {
-    let world = paid(GuardSettings::default()).await;
-    sends(&world, DE).await.expect("sent");
+    sends(&world, US).await.expect("sent");
     world.guard.flush().await;
     world.store.fail_next([StoreFault::Unavailable]);
-    let approved = world.ends(VerificationTarget::Number(phone(DE)), Ending::Approved).await;
+    let approved = world.ends(VerificationTarget::Number(phone(US)), Ending::Approved).await;
     assert!(matches!(approved, Err(Refused::Unavailable(_))));
     let all = Key::new(None, Dimension::Total);
     world.guard.set_entry(all, Some(EntryAction::KnownOnly), 60, world.author()).await.expect("room");
-    assert_eq!(passed(&world, [DE]).await, 0);
+    sends(&world, DE).await.expect("a known number");
+    assert_eq!(passed(&world, [US, DE + 1, DE + 2]).await, 0);
 }
 
 #[tokio::test]
