@@ -1,5 +1,5 @@
-//! An example of the code that a new kind of record needs. The two kinds here, vouchers and the counts of their
-//! requests, exist only in these tests, on real shards over a store in memory and a stopped clock.
+//! An example of the code that a new kind of record needs. Vouchers exist only in these tests, on real shards over a store
+//! in memory and a stopped clock.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -44,32 +44,10 @@ impl Record for Voucher {
     }
 }
 
-/// The number of requests for a voucher.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Uses {
-    count: u32,
-    ends: Timestamp,
-}
-
-impl Record for Uses {
-    const KIND: u8 = 201;
-    const PLURAL: &'static str = "uses";
-
-    fn expires(&self) -> Timestamp {
-        self.ends
-    }
-}
-
-fn kinds() -> Kinds {
-    Kinds::default().with::<Voucher>().with::<Uses>()
-}
-
 #[derive(Clone, Copy)]
 enum VoucherAction {
     Issue(u32),
     Spend(u32),
-    /// Changes only the count.
-    Show,
     /// Panics after a write.
     Panic,
 }
@@ -78,32 +56,17 @@ enum VoucherAction {
 type VoucherReply = Result<Option<u32>, Refusal>;
 
 fn decide(id: Id, action: VoucherAction, view: &mut Transaction<'_>) -> Option<u32> {
-    let ends = view.now().plus(LIFE);
-    let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends });
-    let count = view.get::<Uses>(id).map_or(0, |uses| uses.count) + 1;
-    let uses = Uses { count, ends };
-    match action {
-        VoucherAction::Issue(left) => {
-            view.put(id, Some(&Voucher { left, ends }));
-            Some(left)
-        }
-        VoucherAction::Spend(amount) => {
-            let left = voucher.left.checked_sub(amount);
-            if let Some(left) = left {
-                view.put(id, Some(&Voucher { left, ..voucher }));
-                view.put(id, Some(&uses));
-            }
-            left
-        }
-        VoucherAction::Show => {
-            view.put(id, Some(&uses));
-            Some(voucher.left)
-        }
+    let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends: view.now().plus(LIFE) });
+    let left = match action {
+        VoucherAction::Issue(left) => left,
+        VoucherAction::Spend(amount) => voucher.left.checked_sub(amount)?,
         VoucherAction::Panic => {
             view.put::<Voucher>(id, None);
             panic!("a command that the shard cannot decide")
         }
-    }
+    };
+    view.put(id, Some(&Voucher { left, ..voucher }));
+    Some(left)
 }
 
 struct World {
@@ -151,21 +114,17 @@ impl World {
         self.ask(subject, action).await.expect("an answer")
     }
 
-    /// A voucher's remaining amount and request count, in the memory of the slot's owner.
-    async fn seen(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
-        let look = move |view: &Transaction<'_>| {
-            let (voucher, uses) = (view.get::<Voucher>(id), view.get::<Uses>(id));
-            (voucher.map(|voucher| voucher.left), uses.map(|uses| uses.count))
-        };
+    /// A voucher's remaining amount, in the memory of the slot's owner.
+    async fn seen(&self, Subject { slot, id }: Subject) -> Option<u32> {
+        let look = move |view: &Transaction<'_>| view.get::<Voucher>(id).map(|voucher| voucher.left);
         self.shards.read(slot, look).await.expect("the shard runs")
     }
 
     /// The same on the disk.
-    fn durable(&self, Subject { slot, id }: Subject) -> (Option<u32>, Option<u32>) {
+    fn durable(&self, Subject { slot, id }: Subject) -> Option<u32> {
         let records = self.store.snapshot();
-        let of = |kind| records.get(&RecordKey { slot, kind, id }).map(|kept| kept.record.clone());
-        let voucher = of(Voucher::KIND).map(|bytes| decode::<Voucher>(&bytes).expect("a voucher").left);
-        (voucher, of(Uses::KIND).map(|bytes| decode::<Uses>(&bytes).expect("uses").count))
+        let kept = records.get(&RecordKey { slot, kind: Voucher::KIND, id });
+        kept.map(|kept| decode::<Voucher>(&kept.record).expect("a voucher").left)
     }
 }
 
@@ -174,7 +133,7 @@ async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, 
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock) as _,
         shards: 2,
-        kinds: kinds(),
+        kinds: Kinds::default().with::<Voucher>(),
         bounds: Bounds::default(),
         rng: StdRng::seed_from_u64(1),
         metrics: Arc::default(),
@@ -198,18 +157,14 @@ async fn what_is_answered_or_read_is_durable_first_and_followers_learn_of_it_the
     let mut reader = world.ask(ONE, VoucherAction::Spend(11));
     world.decided().await;
     assert!(answer.try_recv().is_err() && second.try_recv().is_err() && reader.try_recv().is_err());
-    assert_eq!((world.durable(ONE), told()), ((None, None), 0));
+    assert_eq!((world.durable(ONE), told()), (None, 0));
     world.store.release();
     assert_eq!(
         (answer.await, second.await, reader.await),
         (Ok(Ok(Some(10))), Ok(Ok(Some(20))), Ok(Ok(None)))
     );
-    assert_eq!((world.durable(ONE), world.durable(TWO), told()), ((Some(10), None), (Some(20), None), 2));
-    assert_eq!(
-        (world.seen(ONE).await, world.store.commits()),
-        ((Some(10), None), 2),
-        "one batch and another"
-    );
+    assert_eq!((world.durable(ONE), world.durable(TWO), told()), (Some(10), Some(20), 2));
+    assert_eq!((world.seen(ONE).await, world.store.commits()), (Some(10), 2), "one batch and another");
 }
 
 #[tokio::test]
@@ -221,12 +176,15 @@ async fn after_an_unknown_outcome_a_shard_refuses_everything() {
         let refused = world.reply_to(ONE, VoucherAction::Spend(3)).await;
         assert_eq!(refused, Err(Refusal::OutcomeUnknown), "{fault:?}");
         for subject in [ONE, TWO] {
-            assert_eq!(world.reply_to(subject, VoucherAction::Show).await, Err(Refusal::StoreUnavailable));
+            assert_eq!(
+                world.reply_to(subject, VoucherAction::Spend(0)).await,
+                Err(Refusal::StoreUnavailable)
+            );
         }
         let read = world.shards.read(ONE.slot, |_| ()).await;
         assert_eq!(read, Err(Refusal::StoreUnavailable), "{fault:?}");
-        let (left, _) = world.durable(ONE);
-        assert_eq!(world.restarted().await.seen(ONE).await.0, left, "{fault:?}: the disk says");
+        let left = world.durable(ONE);
+        assert_eq!(world.restarted().await.seen(ONE).await, left, "{fault:?}: the disk says");
     }
 }
 
@@ -239,7 +197,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     world.store.waiting(1).await;
     world.store.set_owns_records(false);
     let refused = Err(Refusal::StoreUnavailable);
-    let at_once = timeout(Duration::from_secs(10), world.reply_to(TWO, VoucherAction::Show)).await;
+    let at_once = timeout(Duration::from_secs(10), world.reply_to(TWO, VoucherAction::Spend(0))).await;
     assert_eq!(at_once, Ok(refused));
     world.store.release();
     assert_eq!(in_flight.await, Ok(Ok(Some(9))), "the store has it");
@@ -320,7 +278,7 @@ async fn a_decision_that_panics_is_undone_and_costs_no_other() {
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     assert!(world.ask(ONE, VoucherAction::Panic).await.is_err(), "it answered");
     assert_eq!(world.reply_to(ONE, VoucherAction::Spend(1)).await, Ok(Some(9)), "it was undone");
-    assert_eq!(world.durable(ONE), (Some(9), Some(1)));
+    assert_eq!(world.durable(ONE), Some(9));
 }
 
 #[tokio::test]
@@ -398,7 +356,7 @@ async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
     let world = World::over(store).await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
     world.clock.set(START.plus(LIFE));
-    while world.durable(ONE).0.is_some() {
+    while world.durable(ONE).is_some() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(world.store.snapshot().is_empty());
