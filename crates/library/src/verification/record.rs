@@ -1,9 +1,5 @@
 //! The record of a number, its key, and the limits on such records.
 
-#[cfg(any(test, feature = "testing"))]
-#[path = "tests/states.rs"]
-pub mod states;
-
 use std::sync::Arc;
 
 use crate::domain::{NumberKey, Timestamp};

@@ -13,9 +13,12 @@ use crate::config::GuardSettings;
 use crate::delivery::attempts::{PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{
-    AttemptLogKey, Channel, GatewayName, Locale, PhoneNumber, ServiceId, Sid, SidKind, record_id,
+    AttemptLogKey, Channel, CodeLength, GatewayName, Held, Locale, PhoneNumber, ServiceId, Sid, SidKind,
+    Timestamp, record_id,
 };
-use crate::engine::{CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash};
+use crate::engine::{
+    CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash, Verification, VerificationDetails,
+};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::{ClientSignals, GuardConfig, Message, ServerGuard, Ticket};
 use crate::limits::keys::{CheckAnswer, KeyedRequest};
@@ -27,7 +30,6 @@ use crate::shard::{Id, Refusal, Subject};
 use crate::template::MessageStyle;
 use crate::verification::NumberKey;
 use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
-use crate::verification::record::states::kept_state;
 use crate::webhook::{Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
 
 /// Records in the order of their keys.
@@ -200,4 +202,84 @@ fn hour(service: ServiceId) -> Row {
     let series = Series { resolution, start: resolution.bucket(AT), service, group };
     let counts = Counts { begun: 3, verified: 1, accepted: 2, cost_micros: 20_000, ..Counts::default() };
     Row { series, counts }
+}
+
+fn held() -> impl Strategy<Value = Held> {
+    (proptest::sample::select(&GatewayName::ALL), proptest::sample::select(&Channel::ALL))
+        .prop_map(|(by, channel)| Held { by, channel })
+}
+
+/// Times of every size: most are in this century.
+fn moment() -> impl Strategy<Value = Timestamp> {
+    let millis = prop_oneof![
+        4 => 1_600_000_000_000..2_000_000_000_000_u64,
+        4 => 0..1_u64 << 48,
+        1 => any::<u64>(),
+        1 => Just(u64::MAX),
+        1 => Just(0),
+    ];
+    millis.prop_map(Timestamp::from_millis)
+}
+
+fn counted() -> impl Strategy<Value = VerificationDetails> {
+    let counts = (any::<u8>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u64>());
+    (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
+        |(begun, last_send, channel, (sends, wrong, spent, canceled, offset))| VerificationDetails {
+            begun,
+            last_send,
+            channel,
+            sends,
+            wrong,
+            spent,
+            canceled,
+            offset,
+        },
+    )
+}
+
+fn failures() -> impl Strategy<Value = FailureCount> {
+    let some = (1..=u8::MAX, moment(), moment()).prop_map(|(in_a_row, last, forgotten)| FailureCount {
+        in_a_row,
+        last,
+        forgotten,
+    });
+    let of_a_fixed_lockout = any::<u8>().prop_map(|in_a_row| FailureCount { in_a_row, ..FailureCount::NONE });
+    prop_oneof![Just(FailureCount::NONE), some, of_a_fixed_lockout]
+}
+
+fn verification() -> impl Strategy<Value = Verification> {
+    let times = (moment(), moment(), moment());
+    let flags = (any::<bool>(), any::<bool>());
+    let marks = (proptest::option::of(held()), proptest::option::weighted(0.3, counted()));
+    (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, marks).prop_map(
+        |(salt, length, sending, (expires, sending_until, checking_until), flags, (held, counted))| {
+            let (sent, postponed) = flags;
+            Verification {
+                salt: Salt(salt),
+                length: CodeLength::new(length).expect("a length"),
+                expires,
+                sending,
+                sending_until,
+                sent,
+                postponed,
+                held,
+                checking_until,
+                counted,
+            }
+        },
+    )
+}
+
+/// Every state with a record.
+fn kept_state() -> impl Strategy<Value = NumberState> {
+    prop_oneof![
+        moment().prop_map(|until| NumberState::Locked { until }),
+        (failures(), moment(), proptest::option::of(verification())).prop_map(
+            |(failures, keep_until, verification)| NumberState::Open(OpenNumber {
+                failures,
+                keep_until,
+                verification
+            })
+        ),
+    ]
 }
