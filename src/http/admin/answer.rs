@@ -271,6 +271,7 @@ mod tests {
             verify_status: VerifyStatus::New,
             checked_at: None,
             converted: false,
+            is_verified: false,
         };
         change(&mut message);
         let [service_sid, sid] =

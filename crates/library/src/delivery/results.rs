@@ -67,10 +67,10 @@ impl Results {
     /// Those of [`Attempts::each`].
     pub async fn start(self: &Arc<Self>, attempts: &Attempts, told: Timestamp) -> Result<(), Refusal> {
         let mut left = Vec::new();
-        let visit = |ListedAttempt { id, number, ends, attempt, converted, .. }: ListedAttempt| {
+        let visit = |ListedAttempt { id, number, ends, attempt, is_verified, .. }: ListedAttempt| {
             if let Some(ends) = ends.filter(|_| attempt.may_have_left()) {
                 let recipient = NumberKey::new(id.key.service, number);
-                let (Attempt { channel, gateway, .. }, is_verified) = (attempt, converted);
+                let Attempt { channel, gateway, .. } = attempt;
                 left.push((ends, Fact::Left { recipient, channel, gateway, ends, is_verified }));
             }
         };

@@ -65,6 +65,8 @@ pub struct ListedAttempt {
     pub checked_at: Option<Timestamp>,
     /// Whether this message verified its number, according to the records: the last one that was sent.
     pub converted: bool,
+    /// The same for results: the last one that may have left, which [`AttemptLog::last`] tells of.
+    pub is_verified: bool,
 }
 
 impl ListedAttempt {
@@ -118,6 +120,7 @@ pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterato
     let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
+    let last_left = rows.iter().rposition(Attempt::may_have_left);
     rows.into_iter().enumerate().map(move |(place, attempt)| ListedAttempt {
         id: AttemptId { key, attempt: attempt.number },
         number,
@@ -127,6 +130,7 @@ pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterato
         verify_status: verify,
         checked_at,
         converted: verify == VerifyStatus::Success && last_sent == Some(place),
+        is_verified: verify == VerifyStatus::Success && last_left == Some(place),
     })
 }
 

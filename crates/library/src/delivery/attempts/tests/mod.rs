@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
+use crate::config::Pricing;
+use crate::delivery::{Attempt, FollowUp, Reason, Results, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::registry::world::start_shards;
@@ -127,6 +128,20 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
         .await
         .expect("all");
     assert!((250..1_500).contains(&count), "{count} were read, of which 250 are late enough");
+}
+
+#[tokio::test]
+async fn a_start_learns_that_the_last_message_that_may_have_left_was_verified() {
+    let world = World::new().await;
+    let mut log = AttemptLog { verify: VerifyStatus::Success, ends: Some(START), ..sent(1, START) };
+    // Without an answer in time.
+    log.rows.push(Attempt::new(1, Channel::Sms, GatewayName::Mada, SendStatus::GatewayError, START));
+    world.keeps(key(1), log).await;
+    let clock = Arc::new(ManualClock::starting_at(START));
+    let results = Arc::new(Results::new(clock, Pricing::default(), Box::new(|_| ())));
+    results.start(&world.attempts).await.expect("learned");
+    let learned = [GatewayName::Http, GatewayName::Mada].map(|gateway| results.conversions(gateway));
+    assert_eq!(learned, [[("sms", 0)], [("sms", 100)]]);
 }
 
 #[tokio::test]
