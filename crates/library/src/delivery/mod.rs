@@ -93,6 +93,8 @@ pub struct Delivery {
     deps: DeliveryDeps,
     /// The workflow of every service that has none of its own.
     workflow: Workflow,
+    /// Gateways that hold codes and are not configured, as far as that was logged.
+    unknown_holders: Mutex<HashSet<GatewayName>>,
     /// Services with the languages of their text messages of several parts, as far as that was logged.
     long_texts: Mutex<HashSet<(ServiceId, Option<Locale>)>>,
     /// Messages for which every circuit was open.
@@ -145,6 +147,7 @@ impl Delivery {
             gateways,
             workflow: Workflow::of(deps.settings.workflow.clone(), deps.settings.workflow_sends),
             deps,
+            unknown_holders: Mutex::default(),
             long_texts: Mutex::default(),
             out_of_service: OncePerSecond::default(),
         }
