@@ -48,8 +48,8 @@ pub struct Tables {
 /// Present records that a follower is told at once: more copies of records are never in memory.
 const TOLD_AT_ONCE: usize = 1024;
 
-/// Additional records that a sweep examines for each one added since the last sweep. Therefore the sweep keeps up with a
-/// flood of short-lived records: at most a quarter of the table is expired.
+/// Additional records that a sweep examines for each one that decisions have added since the last sweep. Therefore the
+/// sweep keeps up with a flood of short-lived records: at most a quarter of the table is expired.
 const LOOKS_PER_NEW_RECORD: usize = 4;
 
 /// Maximum number of these in one sweep: about a millisecond of work.
@@ -119,7 +119,6 @@ impl Tables {
     pub fn set(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
         let change = Change { key, before: self.table.set(key, after.as_ref()), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
-        self.added_since_sweep += usize::from(is && !was);
         for (_, counted) in self.counted.iter().filter(|(kind, _)| was != is && *kind == key.kind) {
             counted(&key, is);
         }
@@ -304,7 +303,10 @@ impl<'a> Transaction<'a> {
             (None, after) => after.is_none(),
         };
         if !is_ignored {
-            self.changes.push(self.tables.set(key, after));
+            let change = self.tables.set(key, after);
+            // What a start or an undo brings back is no flood.
+            self.tables.added_since_sweep += usize::from(change.before.is_none() && change.after.is_some());
+            self.changes.push(change);
         }
     }
 
