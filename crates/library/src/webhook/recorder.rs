@@ -34,6 +34,8 @@ pub struct NumberEvents<'a, 'b> {
     cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
     record: EventRecord,
+    /// The webhook of each delivery that this decision has added.
+    added: Vec<Sid>,
     /// Whether the record may have something that is to be told.
     has_place: bool,
 }
@@ -64,8 +66,9 @@ impl Outbox {
             || EventRecord { number, channel, tags, expires, is_announced: false, deliveries: Vec::new() };
         let record = view.get::<EventRecord>(id).unwrap_or_else(new);
         let has_place = !record.may_forget() || self.places_of(key.service) > 0;
-        let outbox = self;
-        let mut events = NumberEvents { outbox, service, key, verification, cause, view, record, has_place };
+        let (outbox, added) = (self, Vec::new());
+        let mut events =
+            NumberEvents { outbox, service, key, verification, cause, view, record, added, has_place };
         tell(&mut events);
         let NumberEvents { view, record, .. } = events;
         view.put(id, record.is_needed().then_some(&record));
@@ -284,10 +287,12 @@ impl NumberEvents<'_, '_> {
         // written is never asked for.
         self.cause.inspect(|cause| cause.note_cause_of(id.0));
         for webhook in service.webhooks.iter().filter(|webhook| webhook.subscribes_to(kind)) {
-            // What this decision has added is not counted yet; what the record had is counted twice.
-            let pending = self.record.pending().filter(|of| of.webhook == webhook.sid).count();
-            let has_room = self.has_place && outbox.room((service.id, webhook.sid)) > pending;
-            if !has_room || !self.record.add(event.clone(), webhook.sid, now) {
+            // What this decision has added is not counted yet.
+            let added = self.added.iter().filter(|of| **of == webhook.sid).count();
+            let has_room = self.has_place && outbox.room((service.id, webhook.sid)) > added;
+            if has_room && self.record.add(event.clone(), webhook.sid, now) {
+                self.added.push(webhook.sid);
+            } else {
                 outbox.drop_event(&service, webhook.sid, now);
             }
         }
