@@ -33,6 +33,19 @@ async fn beyond_the_bounds_the_newest_events_are_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_pending_event_of_a_verification_counts_once() {
+    let world = World::with(OutboxBounds { pending_each: 3, ..OutboxBounds::default() }, &[hook(1)]).await;
+    world.receivers.play(1, [Behaviour::Refuse]);
+    for kind in [EventType::Created, EventType::Sent] {
+        world.emits(1, kind).await;
+    }
+    let both = [EventType::MessageFailed, EventType::Canceled];
+    keep(&world.outbox, SERVICE, 1, &both).await.expect("kept");
+    let load = world.outbox.load(SERVICE, yw(1));
+    assert_eq!((load.pending, load.dropped), (3, 1), "one of both had room");
+}
+
+#[tokio::test(start_paused = true)]
 async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     let world = World::with(OutboxBounds { kept: 4, ..OutboxBounds::default() }, &[hook(1)]).await;
     for verification in 0..16 {
@@ -46,4 +59,15 @@ async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     world.pass(7 * 24 * HOUR).await;
     world.emits(17, EventType::Created).await;
     assert_eq!(world.listed(1).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_ended_deliveries_drops_none_of_another_service() {
+    let world = World::with(OutboxBounds { kept: 4, ..OutboxBounds::default() }, &[hook(1)]).await;
+    world.emits(1, EventType::Created).await;
+    for verification in 2..12 {
+        world.emit_in(OTHER, verification, EventType::Created);
+        world.settle().await;
+    }
+    assert_eq!((world.listed(1).await.len(), world.store.snapshot().len()), (1, 4));
 }
