@@ -1,24 +1,7 @@
-//! The owner answers as one machine does, and so does the next one: idempotency keys, events, commands.
+//! The owner answers as one machine does, and so does the next one: events and commands.
 
 use super::{Cluster, Node};
 use crate::support::prelude::*;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idempotency_key_holds_after_the_owner_was_killed() {
-    let cluster = Cluster::new(1).await;
-    let [a, b] = cluster.start_all().await;
-    let service = V2::of(&a).service(&[]).await;
-    let number = cluster.numbers.next();
-    let (path, form) = (format!("{service}/Verifications"), [("To", number.as_str()), ("Channel", "sms")]);
-    let key = ("idempotency-key", "order-1");
-    let begins = async |node: &Node| sid(&V2::of(node).post_with(&path, key, &form).await);
-    let first = begins(&a).await;
-    assert_eq!(begins(&a).await, first);
-    a.0.kill();
-    b.owns_the_records().await;
-    assert_eq!(begins(&b).await, first);
-    assert_eq!(cluster.twilio.messages_for(&number).len(), 1);
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_delivered_once_by_the_owner_and_by_the_next_one() {

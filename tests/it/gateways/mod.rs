@@ -48,24 +48,3 @@ async fn a_step_that_is_due_is_made_after_kill_9() {
     assert_eq!(world.twilio().code_for(&number), first);
     world.verify(&number, &first).await.expects(verified(&number));
 }
-
-/// Twilio is the only gateway, and what it has no time for is repeated in the background.
-async fn with_retry() -> World {
-    World::with([("sms", json!({"retry": true})), ("bounds.breaker-failures", json!(100))]).await
-}
-
-#[tokio::test]
-async fn a_retry_that_the_gateway_had_at_kill_9_is_not_made_again() {
-    let world = with_retry().await;
-    let number = world.number_with([Reply::Busy, Reply::Hang]);
-    world.send(&number).await.expects(sent(&number, 5));
-    world.twilio().arrived_for(&number, 2).await;
-    let world = world.restart_after_kill().await;
-    world.twilio().reset();
-    // Three retries of another number take longer than any number's first.
-    let other = world.number_with([Reply::Busy; 3]);
-    world.send(&other).await.expects(sent(&other, 5));
-    world.twilio().arrived_for(&other, 4).await;
-    assert_eq!(world.twilio().received_for(&number).len(), 2);
-    world.verify(&number, &world.twilio().code_for(&number)).await.expects(verified(&number));
-}

@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use onceward::clock::{Clock as _, SystemClock};
 use onceward::domain::Timestamp;
-use onceward::store::{EmbeddedStore, Key, OpenOptions, Store as _, StoreError, Write};
+use onceward::store::{EmbeddedStore, Key, OpenOptions, RecordStream, Store as _, StoreError, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::trace::{Place, Watched};
@@ -86,12 +88,61 @@ pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
     Ok(versions(&*HeldRecords::restored_from(store).await?))
 }
 
+/// The restored records of a store, and the commits since.
+#[derive(Default)]
+struct HeldRecords(Mutex<HashMap<Key, (Bytes, Timestamp)>>);
+
+impl HeldRecords {
+    async fn restored_from(store: &EmbeddedStore) -> Result<Arc<Self>, String> {
+        let held = Arc::new(Self::default());
+        let visited = held.clone();
+        let visit = Box::new(move |key: Key, expires, record: &[u8]| {
+            visited.apply([Write { key, put: Some(Bytes::copy_from_slice(record)), expires }]);
+            Ok(())
+        });
+        store.restore(visit).await.map_err(|error| error.to_string())?;
+        Ok(held)
+    }
+
+    fn apply(&self, writes: impl IntoIterator<Item = Write>) {
+        let mut records = self.0.lock().unwrap();
+        for Write { key, put, expires } in writes {
+            match put {
+                Some(record) => drop(records.insert(key, (record, expires))),
+                None => drop(records.remove(&key)),
+            }
+        }
+    }
+
+    /// Gives all to a checkpoint.
+    fn stream(&self, to: RecordStream) {
+        let records = self.0.lock().unwrap().clone();
+        let all: Vec<_> =
+            records.into_iter().map(|(key, (record, expires))| (key, record, expires)).collect();
+        let give = async move {
+            for slice in all.chunks(200) {
+                if !to.give(slice.to_vec()).await {
+                    return;
+                }
+            }
+            to.finish().await;
+        };
+        std::thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(give));
+    }
+}
+
 fn versions(held: &HeldRecords) -> Vec<Version> {
-    let version = |(key, record, _): (Key, Bytes, Timestamp)| {
-        let name = subject_of(&key);
-        (name, Some(version_in(name, &record)))
+    let version = |(key, (record, _)): (&Key, &(Bytes, Timestamp))| {
+        let name = u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"));
+        (name, Some(version_in(name, record)))
     };
-    held.all().into_iter().map(version).collect()
+    held.0.lock().unwrap().iter().map(version).collect()
+}
+
+fn key_of(subject: u64) -> Key {
+    let mut id = [0; 12];
+    id[4..].copy_from_slice(&subject.to_be_bytes());
+    Key { slot: subject.to_be_bytes()[7], kind: 1, id }
 }
 
 fn value(key: u64, version: u64) -> Bytes {
@@ -117,7 +168,7 @@ fn a_load_on_a_store() {
     let Ok(load) = std::env::var("POWER_LOAD") else { return };
     let [seed, commits, end] = load.split(' ').collect::<Vec<_>>()[..] else { panic!("{load}") };
     let writing = write(seed.parse().unwrap(), commits.parse().unwrap(), end == "Killed");
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let mut runtime = Builder::new_multi_thread();
     runtime.worker_threads(2).enable_time().build().unwrap().block_on(writing);
     // A process that is killed in a checkpoint does not get here.
     assert!(["Closed", "Killed"].contains(&end), "there was no such checkpoint");
@@ -128,7 +179,9 @@ async fn write(seed: u64, commits: u64, killed: bool) {
     let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
     let (traces, notes) = (path("POWER_TRACE"), Notes::append_to(&path("POWER_NOTES")));
     let store = open(&path("POWER_ROOT").join("data")).expect("the store opens");
-    let records = HeldRecords::attached_to(&store).await.expect("the store can be read");
+    let records = HeldRecords::restored_from(&store).await.expect("the store can be read");
+    let owner = records.clone();
+    store.attach(Box::new(move |to| owner.stream(to)));
     let there = versions(&records);
     let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
     notes.add(&Note::Shown { at: Place::now(&traces), versions: there });
@@ -189,9 +242,18 @@ impl Writer {
         let write = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let version = |key| (key, (!self.rng.random_bool(0.15)).then_some(write));
         let versions: Vec<Version> = keys.into_iter().map(version).collect();
-        let writes = versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
+        let writes: Vec<Write> =
+            versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
         self.shared.notes.add(&Note::Asked { write, at: Place::now(&self.shared.traces), versions });
-        commit(&self.shared.store, &self.shared.records, writes).await.expect("an answer").expect("written");
+        let (to, answer) = oneshot::channel();
+        let (records, durable) = (self.shared.records.clone(), writes.clone());
+        let done = move |result: Result<(), StoreError>| {
+            result.expect("written");
+            records.apply(durable);
+            let _ = to.send(());
+        };
+        self.shared.store.commit(writes, Box::new(done));
+        answer.await.expect("an answer");
         self.shared.notes.add(&Note::Answered { write, at: Place::now(&self.shared.traces) });
         tokio::task::yield_now().await;
     }

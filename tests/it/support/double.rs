@@ -103,13 +103,7 @@ impl<P: Provider> Double<P> {
         self.plans(|plans| plans.otherwise = Some(reply));
     }
 
-    /// Forgets every plan. Hanging requests continue to hang, and more may.
-    pub fn reset(&self) {
-        self.plans(|plans| *plans = Plans::default());
-        self.state.released.send_replace(false);
-    }
-
-    /// Answers every hanging request, and lets none hang until [`Double::reset`].
+    /// Answers every hanging request, and lets none hang any more.
     pub fn release(&self) {
         self.state.released.send_replace(true);
     }

@@ -7,7 +7,6 @@ mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
 mod export;
-mod held_records;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 #[expect(dead_code, reason = "the tests of the store of a cluster use the rest")]
 mod link;
@@ -35,7 +34,6 @@ pub use client::Client;
 pub use collector::*;
 pub use etcd_process::{Etcd, loopback, unused_address};
 pub use export::*;
-pub use held_records::*;
 pub use link::Link;
 pub use load::Load;
 pub use manager::Manager;
