@@ -139,7 +139,7 @@ async fn a_start_learns_that_the_last_message_that_may_have_left_was_verified() 
     world.keeps(key(1), log).await;
     let clock = Arc::new(ManualClock::starting_at(START));
     let results = Arc::new(Results::new(clock, Pricing::default(), Box::new(|_| ())));
-    results.start(&world.attempts).await.expect("learned");
+    results.start(&world.attempts, START).await.expect("learned");
     let learned = [GatewayName::Http, GatewayName::Mada].map(|gateway| results.conversions(gateway));
     assert_eq!(learned, [[("sms", 0)], [("sms", 100)]]);
 }
