@@ -334,7 +334,7 @@ fn a_sweep_looks_no_further_after_a_start_or_an_undo() {
     let expired = Voucher { left: 1, ends: START };
     for number in 0..100 {
         let (key, bytes) = (key(Voucher::KIND, number), encode(&expired));
-        tables.load(key, &bytes, &kinds()).expect("a voucher");
+        tables.load(key, &bytes, &Kinds::default().with::<Voucher>()).expect("a voucher");
     }
     let gone = tables.sweep(10, START);
     tables.undo(&gone);
