@@ -3,13 +3,40 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+use rcgen::{
+    CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+    date_time_ymd,
+};
 use tempfile::TempDir;
 
 use super::*;
 use crate::clock::ManualClock;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[test]
+fn keys_of_each_kind_and_in_each_form_are_read() {
+    for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
+        let key = KeyPair::generate_for(kind).expect("a key");
+        is_good(&own(&key, 2020, 2090), &key.serialize_pem());
+    }
+    let key = KeyPair::generate().expect("a key");
+    // PKCS#8 is an envelope around SEC1, which begins with a version and 32 bytes: RFC 5915.
+    let der = key.serialize_der();
+    let version = der.windows(5).position(|part| part == [2, 1, 1, 4, 32]).expect("SEC1 inside");
+    let sec1 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &der[version - 2..]);
+    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{sec1}\n-----END EC PRIVATE KEY-----\n");
+    is_good(&own(&key, 2020, 2090), &pem);
+    // One file may have both, and other things too.
+    let parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----";
+    let both = format!("A certificate\n{}{parameters}\n{}", own(&key, 2020, 2090), key.serialize_pem());
+    is_good(&both, &both);
+}
+
+#[track_caller]
+fn is_good(chain: &str, key: &str) {
+    assert_eq!(Files::new(chain, key).warnings_at(year(2026)), Vec::<String>::new());
+}
 
 #[test]
 fn an_unusable_file_is_refused_with_its_setting_its_path_and_a_remedy() {
