@@ -415,6 +415,23 @@ mod tests {
     }
 
     #[test]
+    fn below_v2_a_refusal_has_its_number_and_whole_seconds_but_never_0() {
+        let until = Timestamp::from_millis(29_001);
+        for (refused, now, expected) in [
+            (Refused::OutOfService { until }, Timestamp::EPOCH, (502, 20502, Some("30"))),
+            (Refused::OutOfService { until }, until, (502, 20502, Some("1"))),
+            (Refused::Unavailable(Refusal::OutcomeUnknown), until, (500, 20500, None)),
+        ] {
+            let error = Error::refused(&refused, now);
+            let code = error.code;
+            let answer = error.answer(ErrorFormat::Twilio);
+            let seconds =
+                answer.headers().get(X_ONCEWARD_RETRY_AFTER).map(|seconds| seconds.to_str().expect("text"));
+            assert_eq!((answer.status().as_u16(), code, seconds), expected, "{refused:?}");
+        }
+    }
+
+    #[test]
     fn docs_errors_md_quotes_messages_that_every_route_can_answer() {
         let document = include_str!("../../docs/reference/errors.md");
         let of_all_routes = document.split("\n## ").nth(1).expect("the section of all routes");

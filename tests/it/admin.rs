@@ -97,9 +97,15 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
     for token in ["", "0", other.token.as_str()] {
         visitor.post_with(&path, &[], token, &unlock).await.expects_status(403);
     }
-    let foreign = ("origin", "https://evil.example");
-    visitor.post_with(&path, &[foreign], &visitor.token, &unlock).await.expects_status(403);
-    world.post_form("/admin/sign-in", &[foreign], &OWNER).await.expects_status(403);
+    for foreign in [
+        ("origin", "https://evil.example"),
+        ("origin", "http://127.0.0.1:1"),
+        ("origin", "null"),
+        ("sec-fetch-site", "same-site"),
+    ] {
+        visitor.post_with(&path, &[foreign], &visitor.token, &unlock).await.expects_status(403);
+        world.post_form("/admin/sign-in", &[foreign], &OWNER).await.expects_status(403);
+    }
     assert!(visitor.get(&path).await.text().contains(">locked<"));
     let origin = format!("http://{}", world.address());
     let own = [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")];

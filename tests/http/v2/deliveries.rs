@@ -1,7 +1,10 @@
 //! Deliveries of events to webhooks, and repeated deliveries.
 
+use std::time::Duration;
+
 use onceward_testkit::{NUMBER, V2World, is_error, json, sid};
 use serde_json::json;
+use tokio::time::sleep;
 
 /// Creates a webhook, and one event for it. Returns the path of the webhook, and the id of the event's verification.
 async fn with_delivery() -> (V2World, String, String) {
@@ -19,16 +22,27 @@ async fn with_delivery() -> (V2World, String, String) {
 #[tokio::test]
 async fn deliveries_are_listed_and_chosen() {
     let (world, hook, verification) = with_delivery().await;
-    let list = json(&world.get(&format!("{hook}/Deliveries")).await);
+    let mut list = json(&world.get(&format!("{hook}/Deliveries")).await);
+    while list["deliveries"][0]["attempts"] == json!([]) {
+        sleep(Duration::from_millis(10)).await;
+        list = json(&world.get(&format!("{hook}/Deliveries")).await);
+    }
     let delivery = &list["deliveries"][0];
+    let attempt = &delivery["attempts"][0];
     for (shown, expected) in [
         (&list["meta"]["key"], "deliveries"),
         (&delivery["status"], "pending"),
         (&delivery["event_type"], "verification.approved"),
         (&delivery["verification_sid"], verification.as_str()),
+        (&attempt["date"], "2015-07-30T20:00:00Z"),
+        (&attempt["error"], "address"),
     ] {
         assert_eq!(shown, expected, "{list}");
     }
+    assert!(attempt["duration_ms"].is_u64() && attempt["status_code"].is_null(), "{list}");
+    assert!(attempt["error_message"].as_str().is_some_and(|words| words.contains("Allowed URLs")), "{list}");
+    let next = delivery["next_attempt"].as_str().expect("a moment");
+    assert!(("2015-07-30T20:00:05Z".."2015-07-30T20:00:08Z").contains(&next), "{next}");
     for (query, count) in [
         ("Status=pending", 1),
         ("Status=failed", 0),

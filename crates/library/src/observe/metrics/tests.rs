@@ -1,5 +1,7 @@
 //! Facts become samples with bounded labels.
 
+use std::time::Duration;
+
 use super::*;
 use crate::domain::{GatewayName, NumberKey, PhoneNumber};
 use crate::engine::CheckOutcome;
@@ -29,14 +31,27 @@ fn samples(metrics: &Metrics, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_test_number_is_not_counted_and_an_answer_about_no_verification_is() {
-    let (metrics, recipient) = (Metrics::default(), NumberKey { is_test: true, ..recipient(0) });
+fn facts_are_counted_under_their_labels_but_not_the_codes_of_a_test_number() {
+    let (metrics, person) = (Metrics::default(), recipient(0));
+    let recipient = NumberKey { is_test: true, ..person };
     let (channel, step) = (Channel::Call, VerificationStep::Begun);
     metrics.count(&Fact::Verification { recipient, channel, gateway: None, step, took: None });
     assert_eq!(samples(&metrics, "onceward_verifications_begun_total"), [""; 0]);
     metrics.count(&Fact::Check { recipient, channel: None, outcome: CheckOutcome::NotFound });
     let counted = "onceward_checks_total{service=\"default\",channel=\"none\",outcome=\"not_found\"} 1";
     assert_eq!(samples(&metrics, "onceward_checks_total"), [counted]);
+    let (recipient, step) = (person, VerificationStep::Canceled);
+    metrics.count(&Fact::Verification { recipient, channel, gateway: None, step, took: None });
+    metrics.commit(3, false, Duration::from_millis(2));
+    metrics.webhook(WebhookEnd::Dropped);
+    for counted in [
+        "onceward_verifications_canceled_total{service=\"default\",channel=\"call\"}",
+        "onceward_commits_total{outcome=\"failed\"}",
+        "onceward_commit_records_bucket{le=\"4.0\"}",
+        "onceward_webhook_deliveries_total{outcome=\"dropped\"}",
+    ] {
+        assert_eq!(samples(&metrics, counted), [format!("{counted} 1")]);
+    }
 }
 
 #[test]
