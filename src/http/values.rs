@@ -286,10 +286,13 @@ pub struct Whole<const LEAST: u32, const MOST: u32>(pub u32);
 
 impl<'de, const LEAST: u32, const MOST: u32> Deserialize<'de> for Whole<LEAST, MOST> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let number = u32::try_from(u64::deserialize(from)?).unwrap_or(u32::MAX);
+        const WHOLE: &str = "must be a whole number";
         let most = if MOST < u32::MAX { format!(" to {MOST}") } else { String::new() };
-        let wrong = || de::Error::custom(format_args!("must be a whole number from {LEAST}{most}"));
-        (LEAST..=MOST).contains(&number).then_some(Self(number)).ok_or_else(wrong)
+        let ranged = |problem: &str| problem.replace(WHOLE, &format!("{WHOLE} from {LEAST}{most}"));
+        let number = u64::deserialize(from).map_err(|error| de::Error::custom(ranged(&error.to_string())))?;
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let is_in_range = (LEAST..=MOST).contains(&number);
+        is_in_range.then_some(Self(number)).ok_or_else(|| de::Error::custom(ranged(WHOLE)))
     }
 }
 

@@ -33,6 +33,10 @@ async fn bad_values_are_60200() {
     {
         is_error(&world.get(&format!("/v2/Services?{query}")).await, 400, 60200);
     }
+    for page in ["x", "10000001"] {
+        let refused = world.get(&format!("/v2/Services?Page={page}")).await;
+        assert!(refused.body.contains("it must be a whole number from 0 to 10000000"), "{}", refused.body);
+    }
 }
 
 #[tokio::test]
