@@ -264,7 +264,8 @@ fn log_send(request_id: &str, number: PhoneNumber, sent: &SendOutcome) {
         SendOutcome::Sent { .. } => {
             debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
         }
-        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => {
+        SendOutcome::NumberRefused => info!(request_id, %number, outcome, "code not sent"),
+        SendOutcome::GatewayFailed => {
             info!(request_id, %number, outcome, "code not sent, as far as is known");
         }
         _ => debug!(request_id, %number, outcome, "code not sent"),
@@ -281,7 +282,10 @@ fn log_check(request_id: &str, number: PhoneNumber, checked: CheckOutcome) {
         CheckOutcome::GatewayFailed => {
             info!(request_id, %number, outcome, "code not checked by the provider");
         }
-        _ => debug!(request_id, %number, outcome, "code checked"),
+        CheckOutcome::Approved | CheckOutcome::Wrong { .. } => {
+            debug!(request_id, %number, outcome, "code checked");
+        }
+        _ => debug!(request_id, %number, outcome, "code not checked"),
     }
 }
 

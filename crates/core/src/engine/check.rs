@@ -45,8 +45,10 @@ pub enum CheckOutcome {
     /// The number was locked before, until then. The code was not compared.
     Locked { until: Timestamp },
     /// No attempt is left until then. The code was not compared.
+    #[strum(serialize = "limited")]
     NoChecksLeft { until: Timestamp },
     /// The verification that the caller named is not under way, or none is.
+    #[strum(serialize = "limited")]
     NotFound,
     /// The gateway that holds the code did not answer, or answered too late. The attempt counts unless the gateway
     /// certainly did not compare the code.

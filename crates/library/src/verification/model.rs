@@ -128,6 +128,7 @@ pub enum SendOutcome {
     /// A rule of the verification forbids the message now.
     Limited(SendLimit),
     /// The pumping guard refuses the message.
+    #[strum(serialize = "refused-by-guard")]
     GuardRefused(GuardRefusal),
     /// The number does not exist or cannot take messages.
     NumberRefused,
