@@ -79,7 +79,11 @@ pub fn run(args: GatewaysArgs, cx: &Context) -> Result<CommandOutput, CommandErr
                 row["share_percent"] = row["share_percent"][6].clone();
                 for (column, micros) in [("each_verified", "micros_each_verified"), ("saved", "saved_micros")]
                 {
-                    row[column] = row[micros].as_u64().map(config::money_text).into();
+                    let money = row[micros].as_i64().map(|micros| {
+                        let sign = if micros < 0 { "-" } else { "" };
+                        format!("{sign}{}", config::money_text(micros.unsigned_abs()))
+                    });
+                    row[column] = money.into();
                 }
             }
             Ok(list(&rows, cx.json, "no messages", RESULTS))

@@ -35,6 +35,13 @@ pub fn money(micros: impl Borrow<u64>) -> String {
     format!("{}.{:02}", grouped(cents / 100), cents % 100)
 }
 
+/// The same with a sign below zero.
+pub fn signed_money(micros: impl Borrow<i64>) -> String {
+    let micros = *micros.borrow();
+    let amount = money(micros.unsigned_abs());
+    if micros < 0 { format!("−{}", amount.trim_start_matches("< ")) } else { amount }
+}
+
 /// A time span that is left, rounded up.
 pub fn time_left(left: Duration) -> String {
     let seconds = seconds_up(left);
