@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -32,6 +32,8 @@ pub struct Caller {
     pub running: Arc<Running>,
     pub who: registry::Caller,
     host: Option<HeaderValue>,
+    /// The beginning of every address: a page of a list has thousands.
+    base: OnceLock<String>,
 }
 
 /// A caller below a service, which it may know, with the variable segments of the path behind the service.
@@ -91,7 +93,7 @@ impl FromRequestParts<App> for Caller {
         let who = origin.sender(&parts.headers)?;
         check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
         let host = parts.headers.get(HOST).cloned();
-        Ok(Self { origin, running, who, host })
+        Ok(Self { origin, running, who, host, base: OnceLock::new() })
     }
 }
 
@@ -176,7 +178,8 @@ impl Caller {
 
     /// The address of this path.
     pub fn url(&self, path: impl Display) -> Url {
-        Url(format!("{}{path}", self.origin.app.base(&self.origin.uri, self.host.as_ref())))
+        let base = || self.origin.app.base(&self.origin.uri, self.host.as_ref());
+        Url(format!("{}{path}", self.base.get_or_init(base)))
     }
 
     pub fn account(&self) -> AccountSid {
