@@ -26,25 +26,23 @@ pub struct Filters {
     pub verification_sid: Option<values::VerificationSid>,
     /// Whether the attempt led to a verified number.
     pub status: Option<values::Converted>,
-    /// To numbers with this prefix.
-    pub destination_prefix: Option<values::NumberPrefix>,
 }
 
-impl Filters {
-    fn query(self, caller: &Caller) -> AttemptQuery {
-        AttemptQuery {
-            services: services(caller, self.verify_service_sid),
-            after: self.date_created_after.map(|after| after.0),
-            before: self.date_created_before.map(|before| before.0),
-            to: self.to.map(|number| number.0),
-            country: self.country.map(|country| country.0),
-            channel: self.channel.map(|channel| channel.0),
-            verification: self.verification_sid.map(|sid| sid.0),
-            converted: self.status.map(|status| status.0),
-            prefix: self.destination_prefix.map(|prefix| prefix.0),
-            ..AttemptQuery::newest(usize::MAX)
-        }
-    }
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct SummaryFilters {
+    /// Created at or after this time.
+    pub date_created_after: Option<values::Timestamp>,
+    /// Created before this time.
+    pub date_created_before: Option<values::Timestamp>,
+    /// To this country, two letters of ISO 3166-1.
+    pub country: Option<values::Region>,
+    /// By this channel.
+    pub channel: Option<values::Channel>,
+    /// Of this service.
+    pub verify_service_sid: Option<values::ServiceSid>,
+    /// To numbers with this prefix.
+    pub destination_prefix: Option<values::NumberPrefix>,
 }
 
 /// An attempt to deliver a message. `service` is `None` if the service has been deleted.
@@ -169,10 +167,19 @@ async fn list(
     caller: Caller,
     Listing(filters, mut page): Listing<Filters>,
 ) -> Result<Listed<Attempt>, Error> {
-    let query = filters.query(&caller);
-    let (skip, limit, before) = (page.skip(), page.limit(), Some(page.until(query.before)));
-    let found =
-        caller.running.verifying.messages(AttemptQuery { skip, limit, before, ..query }).await?.records;
+    let query = AttemptQuery {
+        services: services(&caller, filters.verify_service_sid),
+        after: filters.date_created_after.map(|after| after.0),
+        before: Some(page.until(filters.date_created_before.map(|before| before.0))),
+        to: filters.to.map(|number| number.0),
+        country: filters.country.map(|country| country.0),
+        channel: filters.channel.map(|channel| channel.0),
+        verification: filters.verification_sid.map(|sid| sid.0),
+        converted: filters.status.map(|status| status.0),
+        skip: page.skip(),
+        ..AttemptQuery::newest(page.limit())
+    };
+    let found = caller.running.verifying.messages(query).await?.records;
     Ok(page.of("attempts", &found, |attempt| Attempt::new(&caller, attempt)))
 }
 
@@ -184,8 +191,21 @@ async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answe
     Ok(Json(Attempt::new(&caller, &attempt)))
 }
 
-async fn summary(caller: Caller, _turn: Turn, Params(filters): Params<Filters>) -> Answer<AttemptsSummary> {
-    let [total, converted] = caller.done(caller.running.verifying.summary(filters.query(&caller)).await)?;
+async fn summary(
+    caller: Caller,
+    _turn: Turn,
+    Params(filters): Params<SummaryFilters>,
+) -> Answer<AttemptsSummary> {
+    let query = AttemptQuery {
+        services: services(&caller, filters.verify_service_sid),
+        after: filters.date_created_after.map(|after| after.0),
+        before: filters.date_created_before.map(|before| before.0),
+        country: filters.country.map(|country| country.0),
+        channel: filters.channel.map(|channel| channel.0),
+        prefix: filters.destination_prefix.map(|prefix| prefix.0),
+        ..AttemptQuery::newest(usize::MAX)
+    };
+    let [total, converted] = caller.done(caller.running.verifying.summary(query).await)?;
     Ok(Json(AttemptsSummary {
         total_attempts: total,
         total_converted: converted,
@@ -209,7 +229,7 @@ pub fn with_routes(verifications: Routes) -> Routes {
         .get("/v2/Attempts", list, list_of::<Filters, Attempt>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
                 .about("Newest first."))
         .get("/v2/Attempts/{Sid}", fetch, ok::<(), Attempt>("FetchVerificationAttempt", "Fetch an attempt"))
-        .get("/v2/Attempts/Summary", summary, ok::<Filters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
+        .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
 }
 
 #[cfg(test)]
