@@ -100,7 +100,8 @@ impl Keys<'_> {
     }
 
     fn log(&self, key: &ApiKey, event: &str) {
-        let service = key.service.map_or_else(|| "all".to_owned(), |id| self.registry.title_of(id));
+        let view = self.view(key);
+        let service = view["service_name"].as_str().or(view["service_sid"].as_str()).unwrap_or("all");
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
         tracing::info!(key = %key.sid, name = key.name, service, scopes, "{event}");
     }
