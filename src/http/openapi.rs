@@ -399,7 +399,9 @@ fn body(docs: &Routes, params: &[(&str, Property)]) -> Value {
     let content = |media_type: &&str| {
         let schema = |param: &Property| {
             let mut schema = if *media_type == JSON { param.in_json.clone() } else { param.schema.clone() };
-            schema["description"] = param.about.as_str().into();
+            if !param.about.is_empty() {
+                schema["description"] = param.about.as_str().into();
+            }
             (param.name.clone(), schema)
         };
         let properties: Map<_, _> = params().map(schema).collect();
