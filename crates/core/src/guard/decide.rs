@@ -1,5 +1,7 @@
 //! The guard: buckets and manual entries, and the decision about a send.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, Figures, Terms, USUAL_DAYS, second};
@@ -172,13 +174,15 @@ impl Guard {
         let written = self.written.1;
         let lacks =
             |rows: &Rows, key: &Key| ticket.writes >= rows.get(key).map_or(0, |row| row.written).max(written);
+        // A bucket is full again after a day.
+        let is_old = scope.now >= ticket.at.plus(Duration::from_secs(86_400));
         for key in ticket.taken(number).into_iter().map(|of| scope.key(of)) {
-            if lacks(&self.rows, &key) {
+            if !is_old && lacks(&self.rows, &key) {
                 self.change(scope, key, |bucket| bucket.take(1.0));
             }
         }
         for charged in &ticket.counted {
-            if lacks(&self.rows, &charged.key) {
+            if scope.now < charged.ends && lacks(&self.rows, &charged.key) {
                 self.rows.charge(charged);
             }
         }
