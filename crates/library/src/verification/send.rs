@@ -194,6 +194,10 @@ pub(super) fn settle(
         (Some(keyed), None) if !result.may_still_arrive() => keyed.withdraw(decision.view),
         _ => {}
     }
+    // A check may be faster than the gateway's answer: unless it counted for an earlier message, the code of the last one was
+    // entered.
+    let entered = |log: AttemptLog| log.verify == VerifyStatus::Success && log.last().is_none();
+    let mut is_verified = !is_active && decision.view.get(permitted.log.id()).is_some_and(entered);
     let (recipient, settings) = (decision.key, decision.deps.attempt_log);
     let (log, replaced_plan) =
         AttemptLog::record(recipient, settings, &outgoing.style, permitted, delivered, decision.view);
@@ -211,8 +215,6 @@ pub(super) fn settle(
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(unused));
     facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
-    // A check may be faster than the gateway's answer: the code of the last message was entered.
-    let mut is_verified = log.as_ref().is_some_and(|log| log.verify == VerifyStatus::Success);
     let ends = permitted.expires();
     for &Attempt { channel, gateway, .. } in delivered.attempts.iter().rev().filter(|of| of.may_have_left()) {
         decision.count(Fact::Left { recipient, channel, gateway, ends, is_verified });
