@@ -252,8 +252,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     if let Some(verification) = ended.filter(|_| *ending == Ending::Canceled) {
         let (recipient, step) = (decision.key, VerificationStep::Canceled);
         let channel = verification.details(&decision.rules.policy).channel;
-        let last = recorded.0.as_ref().and_then(AttemptLog::last);
-        let (channel, gateway) = last.map_or((channel, None), |(channel, by, _)| (channel, Some(by)));
+        let gateway = recorded.0.as_ref().and_then(AttemptLog::last).map(|(_, gateway, _)| gateway);
         decision.count(Fact::Verification { recipient, channel, gateway, step, took: None });
     }
     let end = if *ending == Ending::Approved { CodeEnd::Used } else { CodeEnd::Canceled };
