@@ -28,11 +28,13 @@ impl Verifier {
         number: PhoneNumber,
         by: Author,
     ) -> Result<Cleared, Refusal> {
-        let Some(known) = self.registry.service_by_id(service) else { return Ok(Cleared::Unknown) };
-        let key = self.key(&known, number);
+        let known = self.registry.service_by_id(service);
+        let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
         let before = self.lockout_of(key).await?;
-        let entry = AuditEntry::new(by, Action::NumberUnlocked, Some(known.sid), number.to_string());
-        self.end_of(End { audited: Some(entry), ..End::new(key, Ending::Cleared) }).await?;
+        let audited = known
+            .as_ref()
+            .map(|of| AuditEntry::new(by, Action::NumberUnlocked, Some(of.sid), number.to_string()));
+        self.end_of(End { audited, ..End::new(key, Ending::Cleared) }).await?;
         let was_counted = self.guard.unlock(service, number);
         let cleared = match before {
             None if !was_counted => Cleared::Unknown,
@@ -40,7 +42,8 @@ impl Verifier {
             Some(LockoutState { until: None, .. }) | None => Cleared::NotLocked,
         };
         if cleared != Cleared::Unknown {
-            tracing::info!(%number, service = known.name(), was = cleared.as_str(), "number cleared by operator");
+            let service = known.map(|known| known.name());
+            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
         }
         Ok(cleared)
     }
