@@ -231,12 +231,18 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         Ending::Approved | Ending::Canceled => ended.is_some(),
         Ending::Cleared => has_changed,
         Ending::Erased => {
-            let NumberKey { service, number, .. } = decision.key;
+            let key @ NumberKey { service, number, .. } = decision.key;
             // A test number, and what was carried: an effect, too.
             let mut had_others = false;
-            for other in NumberKey::all(service, number).iter().filter(|other| **other != decision.key) {
-                had_others |= decision.view.get::<NumberState>(other.id()).is_some();
-                decision.view.put::<NumberState>(other.id(), None);
+            for other in NumberKey::all(service, number).iter().filter(|other| **other != key) {
+                let state = decision.view.get(other.id()).unwrap_or(NumberState::Fresh);
+                let (next, outcome) = engine::end(state, &decision.rules, *ending, None, decision.now);
+                if let EndOutcome::Ended(Some(ended)) = outcome {
+                    let log = decision.attempts_of(&ended);
+                    decision.tell(CodeEnd::Canceled, log.as_ref());
+                }
+                had_others |= next != state;
+                decision.view.put(other.id(), (next != NumberState::Fresh).then_some(&next));
             }
             let attempts = AttemptLog::erase(service, number, decision.view);
             let events = decision.deps.events.as_ref();

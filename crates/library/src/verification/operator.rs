@@ -104,8 +104,10 @@ impl Verifier {
             (all.has_erased, all.services) = (true, all.services + 1);
             tracing::info!(%number, service = service.name(), "number erased by operator");
         }
-        let lockout = self.lockout_of(key).await?;
-        all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
+        for key in NumberKey::all(service.id, number) {
+            let lockout = self.lockout_of(key).await?;
+            all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
+        }
         Ok(())
     }
 
