@@ -118,7 +118,7 @@ pub struct ServiceExplanation {
     pub mode: String,
     /// Whether the number was verified in the last 30 days.
     pub known: bool,
-    /// Whether a text message is refused now.
+    /// Whether a text message is refused now. One from a network without verified numbers may be refused earlier.
     pub refused: bool,
     /// The rule that refuses a text message now, or the key of a budget; null if it passes.
     #[schemars(example = &"prefix")]
