@@ -80,17 +80,22 @@ impl Charge {
 /// Called for each window that the table gets or loses, with its service.
 pub type Counted = Arc<dyn Fn(ServiceId, bool) + Send + Sync>;
 
+/// The place of a row's map in [`Rows::maps`].
+fn index(key: &Key) -> usize {
+    usize::from(key.is_window())
+}
+
 #[derive(Clone)]
 pub struct Rows {
-    map: IndexMap<Key, Row, FixedState>,
+    /// The buckets, and the windows.
+    maps: [IndexMap<Key, Row, FixedState>; 2],
     /// Rows that have changed or were removed since they were last taken. Of too many, the removed ones are forgotten: their
     /// records then stay until they expire.
     changed: IndexSet<Key, FixedState>,
-    /// The row that a sweep looks at next.
-    swept: usize,
+    /// The row of each that a sweep looks at next.
+    swept: [usize; 2],
     /// Bound on buckets.
     most: usize,
-    windows: usize,
     counted: Counted,
     /// Buckets that were dropped to make room.
     pub dropped: u64,
@@ -102,36 +107,37 @@ impl Rows {
     /// `seed` is secret: it decides which keys collide.
     pub(super) fn new(most: usize, seed: u64, counted: Counted) -> Self {
         let hasher = FixedState::with_seed(seed);
-        let (map, changed) = (IndexMap::with_hasher(hasher.clone()), IndexSet::with_hasher(hasher));
-        Self { map, changed, swept: 0, most: most.max(1), windows: 0, counted, dropped: 0, writes: 0 }
+        let maps = [(); 2].map(|()| IndexMap::with_hasher(hasher.clone()));
+        let changed = IndexSet::with_hasher(hasher);
+        Self { maps, changed, swept: [0; 2], most: most.max(1), counted, dropped: 0, writes: 0 }
     }
 
     pub fn get(&self, key: &Key) -> Option<Row> {
-        self.map.get(key).copied()
+        self.maps[index(key)].get(key).copied()
     }
 
     pub fn held(&self) -> usize {
-        self.map.len()
+        self.maps.iter().map(IndexMap::len).sum()
     }
 
     pub fn buckets(&self) -> usize {
-        self.map.len() - self.windows
+        self.maps[0].len()
     }
 
-    /// Those among `most` rows from the index `start` on. A row that moves meanwhile may be missed.
+    /// At most `most` buckets from the index `start` on. One that moves meanwhile may be missed.
     pub fn page(&self, start: usize, most: usize) -> impl Iterator<Item = (Key, Row)> {
-        self.map.iter().skip(start).take(most).map(|(key, row)| (*key, *row))
+        self.maps[0].iter().skip(start).take(most).map(|(key, row)| (*key, *row))
     }
 
     /// It is not to be stored yet.
     pub(super) fn restore(&mut self, key: Key, row: Row) {
-        if self.map.insert(key, row).is_none() {
+        if self.maps[index(&key)].insert(key, row).is_none() {
             self.count(key, true);
         }
     }
 
     pub(super) fn set(&mut self, key: Key, row: Row) {
-        if self.buckets() >= self.most && !key.is_window() && !self.map.contains_key(&key) {
+        if self.buckets() >= self.most && !key.is_window() && self.get(&key).is_none() {
             self.drop_one();
         }
         self.mark_changed(key);
@@ -140,7 +146,7 @@ impl Rows {
 
     /// Removes a row, also from the store.
     pub(super) fn remove(&mut self, key: Key) -> bool {
-        let is_known = self.map.swap_remove(&key).is_some();
+        let is_known = self.maps[index(&key)].swap_remove(&key).is_some();
         if is_known {
             self.count(key, false);
             self.mark_changed(key);
@@ -148,17 +154,16 @@ impl Rows {
         is_known
     }
 
-    fn count(&mut self, key: Key, is_added: bool) {
+    fn count(&self, key: Key, is_added: bool) {
         if key.is_window() {
-            self.windows = if is_added { self.windows + 1 } else { self.windows - 1 };
             (self.counted)(key.service.unwrap_or(ServiceId::DEFAULT), is_added);
         }
     }
 
     /// The row is to be stored, or the record of one that is gone to be removed.
     pub fn mark_changed(&mut self, key: Key) {
-        if self.changed.len() >= 2 * self.map.len().max(FEW) {
-            self.changed.retain(|key| self.map.contains_key(key));
+        if self.changed.len() >= 2 * self.held().max(FEW) {
+            self.changed.retain(|key| self.maps[index(key)].contains_key(key));
         }
         self.changed.insert(key);
     }
@@ -175,28 +180,30 @@ impl Rows {
             *row
         };
         let taken = std::iter::from_fn(|| self.changed.pop()).take(most);
-        taken.map(|key| (key, self.map.get_mut(&key).map(stored))).collect()
+        taken.map(|key| (key, self.maps[index(&key)].get_mut(&key).map(stored))).collect()
     }
 
-    /// Drops the expired ones among the next `looks` rows. Their records expire by themselves.
-    pub fn sweep(&mut self, looks: usize, now: Timestamp) {
-        for _ in 0..looks {
-            match self.map.get_index(self.swept) {
-                Some((&key, row)) if row.ends <= now => {
-                    self.map.swap_remove_index(self.swept);
-                    self.count(key, false);
+    /// Drops the expired ones among so many next buckets and windows. Their records expire by themselves.
+    pub fn sweep(&mut self, looks: [usize; 2], now: Timestamp) {
+        for (of, looks) in looks.into_iter().enumerate() {
+            for _ in 0..looks {
+                match self.maps[of].get_index(self.swept[of]) {
+                    Some((&key, row)) if row.ends <= now => {
+                        self.maps[of].swap_remove_index(self.swept[of]);
+                        self.count(key, false);
+                    }
+                    Some(_) => self.swept[of] += 1,
+                    None => self.swept[of] = 0,
                 }
-                Some(_) => self.swept += 1,
-                None => return self.swept = 0,
             }
         }
     }
 
-    /// Of buckets from all over a full table, drops the one of the service with most of them that is worth least.
+    /// Of some from all over the buckets, drops the one of the service with most of them that is worth least.
     fn drop_one(&mut self) {
-        let (len, hand) = (self.map.len(), usize::try_from(self.dropped).unwrap_or_default());
-        let rows = (0..COMPARED).filter_map(|step| self.map.get_index((hand + step * len / COMPARED) % len));
-        let compared: Vec<_> = rows.filter(|(key, _)| !key.is_window()).collect();
+        let (buckets, hand) = (&self.maps[0], usize::try_from(self.dropped).unwrap_or_default());
+        let places = (0..COMPARED).map(|step| (hand + step * buckets.len() / COMPARED) % buckets.len());
+        let compared: Vec<_> = places.filter_map(|place| buckets.get_index(place)).collect();
         let held = |of: &Key| compared.iter().filter(|(key, _)| key.service == of.service).count();
         let least = compared.iter().min_by_key(|(key, row)| (Reverse(held(key)), row.worth(), **key));
         if let Some(key) = least.map(|(key, _)| **key) {

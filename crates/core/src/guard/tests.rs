@@ -326,14 +326,57 @@ fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() 
     world.pass(Duration::from_millis(59_999));
     assert_eq!(world.charge(&of(60)).expect_err("full").until, Some(end));
     assert!(world.clone().charge(&of(30)).is_ok());
-    world.guard.rows.sweep(2, world.now);
+    world.guard.rows.sweep([0, 2], world.now);
     assert_eq!((world.guard.rows.held(), counted.load(Relaxed)), (1, 1));
     world.pass(Duration::from_millis(1));
-    world.guard.rows.sweep(2, world.now);
+    world.guard.rows.sweep([0, 2], world.now);
     assert_eq!((world.guard.rows.held(), counted.load(Relaxed)), (0, 0));
     let ticket = world.charge(&of(60)).expect("a new window");
     world.guard.give_back(scope(&world.rules, world.now), number(TJ), &ticket);
     assert_eq!((world.guard.rows.held(), counted.load(Relaxed)), (0, 0));
+}
+
+#[test]
+fn a_restored_guard_decides_as_the_stored_one() {
+    let mut world = World::with_users();
+    for n in 0..5 {
+        world.send_while(|of| (TJ + n * 10_000 + of, None));
+    }
+    let [budget, _] = charges();
+    assert!(world.guard.rows.tell(&budget, NEARLY, world.now));
+    let mut restored = guard(MOST_BUCKETS);
+    for (key, row) in world.guard.rows.take_changed(usize::MAX) {
+        let row = GuardRow::Row(key, row.expect("a row"));
+        let bytes = postcard::to_extend(&row, Vec::new()).expect("bytes");
+        restored.restore(&postcard::from_bytes(&bytes).expect("a row"));
+    }
+    let mut copy = World { guard: restored, ..world.clone() };
+    assert!(!copy.guard.rows.tell(&budget, NEARLY, world.now));
+    let numbers = [TJ, TJ + 1, TJ + 90_000, DE + 1, DE + 10_000, US, 447_400_000_000];
+    for to in numbers.into_iter().cycle().take(300) {
+        assert_eq!(world.send(to), copy.send(to), "{to}");
+        assert_eq!(world.finding, copy.finding);
+        world.pass(MINUTE);
+        copy.pass(MINUTE);
+    }
+}
+
+#[test]
+fn a_stream_of_new_values_meets_no_full_table_beside_many_buckets() {
+    let mut world = World { guard: guard(500), rules: roomy(), ..World::new() };
+    (0..1_000).for_each(|n| assert_eq!(world.send(elsewhere(n)), Ok(())));
+    let key = |value| Key::new(Some(ServiceId::DEFAULT), Dimension::Limit(value));
+    let length = Duration::from_secs(1);
+    for second in 0..1_000 {
+        for n in 0..4 {
+            let charge = Charge { key: key(4 * second + n), amount: 1, most: 1, length };
+            world.charge(&charge).expect("room");
+        }
+        assert_eq!(world.send(elsewhere(1_000 + second)), Ok(()));
+        assert_eq!((world.guard.rows.held(), world.guard.rows.buckets()), (504, 500), "{second}");
+        world.pass(length);
+        world.guard.rows.sweep([0, 8], world.now);
+    }
 }
 
 #[test]

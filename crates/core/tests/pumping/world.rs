@@ -129,7 +129,7 @@ const VERIFICATION: Duration = Duration::from_secs(600);
 
 impl Guarded {
     fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Finding> {
-        self.guard.rows.sweep(2, at);
+        self.guard.rows.sweep([2, 0], at);
         let is_known = self.known(signals.service, signals.number, at).is_some();
         let scope = Scope { service: signals.service, rules: &self.rules, now: at };
         let (ticket, _) = self.guard.assess(signals, scope, is_known, &[])?;

@@ -40,8 +40,8 @@ use onceward_core::guard::{Guard, MOST_BUCKETS, Row, Scope};
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Rows that are looked at in each interval, to free those that say nothing, or this part of all; and before a new one is
-/// refused: some 10 us.
+/// Buckets and windows that are looked at in each interval, to free those that say nothing, or this part of all; and windows
+/// before a new one is refused: some 10 us.
 const LOOKS: usize = 256;
 const SWEPT: usize = 64;
 
@@ -264,7 +264,7 @@ impl ServerGuard {
         if charges.iter().all(|charge| rows.get(&charge.key).is_some()) || self.capacity.has_room(service) {
             return Ok(());
         }
-        rows.sweep(LOOKS, self.now());
+        rows.sweep([0, LOOKS], self.now());
         if self.capacity.has_room(service) { Ok(()) } else { Err(self.capacity.full(service)) }
     }
 
@@ -526,7 +526,7 @@ async fn run(guard: Weak<ServerGuard>) {
         let Some(all) = guard.upgrade() else { return };
         let _ = all.write().await;
         let (now, rows) = (all.now(), &mut all.tables.lock().guard.rows);
-        rows.sweep(LOOKS.max(rows.held() / SWEPT), now);
+        rows.sweep([LOOKS.max(rows.held() / SWEPT); 2], now);
     }
 }
 

@@ -411,7 +411,7 @@ impl ServerGuard {
         named: fn(Dimension) -> String,
     ) -> Vec<Item> {
         let (now, mut low) = (self.now(), Vec::new());
-        let held = self.tables.lock().guard.rows.held();
+        let held = self.tables.lock().guard.rows.buckets();
         for start in (0..held).step_by(BUCKETS_AT_ONCE) {
             let page: Vec<_> = self.tables.lock().guard.rows.page(start, BUCKETS_AT_ONCE).collect();
             // No send waits for this: the lock is free.

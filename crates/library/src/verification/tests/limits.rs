@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use crate::domain::PhoneNumber;
 use crate::gateway::ErrorClass;
+use crate::limits::keys::MOST_RECORDS;
+use crate::shard::{LimitedTable, Refusal};
 use crate::verification::world::{World, asking, number};
 use crate::verification::{BeginRequest, Refused};
 
@@ -35,6 +37,22 @@ async fn a_send_that_reached_no_recipient_is_given_back() {
     world.provider.fails_with(ErrorClass::Ambiguous);
     let _ = world.begins(from_device(number(5), "b")).await;
     assert!(matches!(world.begins(from_device(number(6), "b")).await, Err(Refused::TooMany { .. })));
+}
+
+#[tokio::test]
+async fn beyond_its_limit_a_new_value_is_refused_and_a_known_one_counts() {
+    let world = limited(json!({})).await;
+    world.guard.capacity.count(|held| held.add(world.service.id, MOST_RECORDS - 1));
+    world.begins(from_device(number(1), "a")).await.expect("room");
+    let refused = world.begins(from_device(number(2), "b")).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Refused::Unavailable(Refusal::TableFull { table: LimitedTable::Counters, .. }))
+        ),
+        "{refused:?}"
+    );
+    assert!(matches!(world.begins(from_device(number(2), "a")).await, Err(Refused::TooMany { .. })));
 }
 
 #[tokio::test]
