@@ -3,6 +3,7 @@
 
 mod events;
 mod guard;
+mod held;
 mod idempotency;
 mod limits;
 mod rules;

@@ -1,0 +1,84 @@
+//! Codes that a gateway holds, and what a shard that has failed answers.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::config::GuardSettings;
+use crate::delivery::attempts::VerifyStatus;
+use crate::domain::{Code, GatewayName};
+use crate::gateway::Verdict;
+use crate::shard::Refusal;
+use crate::shard::tests::StoreFault;
+use crate::verification::world::{World, asking, number};
+use crate::verification::{Refused, VerificationTarget};
+
+/// With a code that the gateway holds.
+async fn held() -> World {
+    let settings = GuardSettings { messages_per_hour: Some(6), ..GuardSettings::default() };
+    let world = World::guarded(settings, "TwilioVerify", json!({})).await;
+    world.begun(number(1)).await;
+    world
+}
+
+async fn checks(world: &World) -> Result<(), Refused> {
+    world.checks(VerificationTarget::Number(number(1)), Code::parse("000000")).await.map(drop)
+}
+
+/// Waits until the gateway is asked about a code.
+async fn asked(world: &World) {
+    while world.provider.questions().is_empty() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
+    let world = held().await;
+    world.store.hold();
+    let releases = async {
+        world.store.waiting(1).await;
+        world.advance(Duration::from_secs(60));
+        world.store.release();
+    };
+    assert_eq!(tokio::join!(checks(&world), releases).0, Err(Refused::GatewayFailed));
+    assert!(world.provider.questions().is_empty());
+}
+
+#[tokio::test]
+async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
+    let world = held().await;
+    world.provider.says(GatewayName::TwilioVerify, 3_600_000, Ok(Verdict::Wrong));
+    tokio::select! {
+        checked = checks(&world) => panic!("{checked:?}"),
+        () = asked(&world) => {}
+    }
+    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::Concurrent));
+    assert_eq!(world.guard.budgets(None)[0].spent, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_list_of_messages_has_a_late_answer_to_a_verification_that_is_gone() {
+    let world = held().await;
+    world.provider.says(GatewayName::TwilioVerify, 1_000, Ok(Verdict::Wrong));
+    let expires = async {
+        asked(&world).await;
+        world.advance(Duration::from_secs(1_000));
+    };
+    let (checked, ()) = tokio::join!(checks(&world), expires);
+    let status = world.verifying.status(world.service.id, number(1)).await.expect("read").expect("messages");
+    assert_eq!(status.messages[0].verify_status, VerifyStatus::InvalidCode, "{checked:?}");
+}
+
+#[tokio::test]
+async fn a_message_at_its_gateway_has_an_unknown_outcome_once_the_shard_has_failed() {
+    let world = World::new().await;
+    world.provider.hangs(true);
+    let at_gateway = world.begins_meanwhile(asking(number(1)));
+    world.provider.arrived(1).await;
+    world.store.fail_next([StoreFault::UnknownNotApplied]);
+    assert!(world.begins(asking(number(2))).await.is_err());
+    world.provider.hangs(false);
+    let answer = at_gateway.await.expect("a task");
+    assert_eq!(answer, Err(Refused::Unavailable(Refusal::OutcomeUnknown)), "its message has left");
+}
