@@ -20,6 +20,9 @@ use std::io::{self, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +45,9 @@ pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Cached pages of an open database, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// The time that sled has to open a database.
+const OPENS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The content of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -134,7 +140,24 @@ pub(super) fn create(directory: &Path) -> Result<Db, StoreError> {
 
 /// Opens a copy of a database.
 pub(super) fn open(directory: &Path) -> Result<Db, StoreError> {
-    Ok(config(directory).open()?)
+    let config = config(directory);
+    open_within(OPENS_WITHIN, directory, move || config.open())
+}
+
+/// Opens a copy on a thread that is abandoned if it does not end.
+fn open_within(
+    deadline: Duration,
+    directory: &Path,
+    open: impl FnOnce() -> sled::Result<Db> + Send + 'static,
+) -> Result<Db, StoreError> {
+    let (to, opened) = mpsc::sync_channel(1);
+    let spawned = thread::Builder::new().name("snapshot-open".into()).spawn(move || to.send(open()));
+    spawned.map_err(StoreError::io("start a thread for", directory))?;
+    let late = |_| {
+        let seconds = deadline.as_secs();
+        StoreError::Unavailable(format!("sled panicked, or did not open it within {seconds} s"))
+    };
+    Ok(opened.recv_timeout(deadline).map_err(late)??)
 }
 
 /// Opens copies of the databases of a manifest, one after the other, and gives every record to `visit`. An error, made by
@@ -317,4 +340,21 @@ pub(super) fn files_below(directory: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf
     }
     directories.push(directory.to_owned());
     Ok((files, directories))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_that_sled_does_not_open_is_abandoned() {
+        let home = tempfile::TempDir::new().unwrap();
+        let (_release, released) = mpsc::channel::<()>();
+        let hangs = move || {
+            let _ = released.recv();
+            Err(sled::Error::Unsupported("too late".into()))
+        };
+        let error = open_within(Duration::ZERO, home.path(), hangs).unwrap_err().to_string();
+        assert!(error.contains("did not open it within 0 s"), "{error}");
+    }
 }
