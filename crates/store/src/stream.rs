@@ -36,6 +36,10 @@ impl RecordStream {
         self.0.send(Some(records)).await.is_ok()
     }
 
+    pub fn is_aborted(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Ends the stream: it had all records, and every change that the owner made in them before is committed.
     pub async fn finish(self) {
         let _ = self.0.send(None).await;

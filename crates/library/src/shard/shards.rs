@@ -125,10 +125,10 @@ impl Shards {
                     next = behind;
                 }
                 // It was behind a change that is undone.
-                Err(Refusal::StoreUnavailable) if self.owns_records() => {
+                Err(Refusal::StoreUnavailable) if self.owns_records() && !to.is_aborted() => {
                     tokio::time::sleep(STREAM_RETRY).await;
                 }
-                // It would be refused for good.
+                // It would be refused for good, or is not wanted any more.
                 Err(_) => return false,
             }
         }
