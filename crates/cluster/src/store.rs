@@ -115,8 +115,11 @@ impl EtcdStore {
     }
 }
 
-const UNREADABLE: &str =
-    "a record in etcd cannot be read: it was not written with this server key, or it was changed";
+fn unreadable() -> StoreError {
+    unavailable(
+        &"a record in etcd cannot be read: it was not written with this server key, or it was changed",
+    )
+}
 
 fn unavailable(error: &impl ToString) -> StoreError {
     StoreError::Unavailable(error.to_string())
@@ -138,13 +141,19 @@ impl Store for EtcdStore {
     /// Reads several slots at the same time.
     fn restore(&self, mut visit: Visitor) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let Term { client, sealing, .. } = &*self.term;
-            let slots = stream::iter(0..=Slot::MAX).map(|slot| client.slot(slot));
-            let mut slots = slots.buffer_unordered(SLOTS_AT_ONCE);
+            let read = |slot| {
+                let term = Arc::clone(&self.term);
+                // Others are read and decrypted while the visitor has the records of one.
+                tokio::spawn(async move {
+                    let records = term.client.slot(slot).await.map_err(|error| unavailable(&error))?;
+                    let open = |KeyValue { key, value, .. }| term.sealing.open(&key, &value);
+                    let opened = records.into_iter().map(|found| open(found).ok_or_else(unreadable));
+                    opened.collect::<Result<Vec<_>, StoreError>>()
+                })
+            };
+            let mut slots = stream::iter(0..=Slot::MAX).map(read).buffer_unordered(SLOTS_AT_ONCE);
             while let Some(records) = slots.next().await {
-                for KeyValue { key, value, .. } in records.map_err(|error| unavailable(&error))? {
-                    let opened = sealing.open(&key, &value);
-                    let (key, expires, record) = opened.ok_or_else(|| unavailable(&UNREADABLE))?;
+                for (key, expires, record) in records.map_err(|error| unavailable(&error))?? {
                     visit(key, expires, &record)?;
                 }
             }
