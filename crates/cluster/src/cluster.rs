@@ -36,8 +36,8 @@ pub struct ClusterOptions {
     pub clock: Arc<dyn Clock>,
     /// Counts time since the machine booted, suspension included. It never jumps.
     pub uptime: Arc<dyn Clock>,
-    /// Receives the owner, as far as this node knows, until the node is the owner; and why etcd refuses the join. The end of
-    /// a term is not told here: see [`EtcdStore::wait_until_lease_ended`].
+    /// Receives the owner, as far as this node knows, and why etcd refuses the join. The end of a term is not told here
+    /// first: see [`EtcdStore::wait_until_lease_ended`].
     pub owner: watch::Sender<Owner>,
 }
 
@@ -117,11 +117,8 @@ impl Cluster {
                 Some(error @ Error::Refused(_)) if is_free => Owner::after(error),
                 _ => found.unwrap_or_else(|error| Owner::after(&error)),
             };
-            if *self.options.owner.borrow() != owner {
-                log_change(&owner, has_seen_an_owner);
-                has_seen_an_owner |= matches!(owner, Owner::Peer(_));
-                self.options.owner.send_replace(owner);
-            }
+            has_seen_an_owner |= matches!(owner, Owner::Peer(_));
+            self.tell(owner, has_seen_an_owner);
             if is_free {
                 let won = self.try_to_win(true).await;
                 if let Ok(Some(store)) = won {
@@ -136,6 +133,28 @@ impl Cluster {
                 failed = error;
             }
             sleep(if is_free && failed.is_some() { TRY_AGAIN } else { POLL }).await;
+        }
+    }
+
+    /// Follows the next owners after this node's term, until it is dropped.
+    pub async fn follow(&self, term: &EtcdStore) {
+        term.wait_until_lease_ended().await;
+        loop {
+            let owner = match self.read_owner().await {
+                // The term stands in etcd until its lease ends there.
+                Ok(Owner::Peer(name)) if name == self.options.name => Owner::Vacant,
+                found => found.unwrap_or_else(|error| Owner::after(&error)),
+            };
+            self.tell(owner, true);
+            sleep(POLL).await;
+        }
+    }
+
+    /// Tells of the owner, if it is another one than before.
+    fn tell(&self, owner: Owner, has_seen_an_owner: bool) {
+        if *self.options.owner.borrow() != owner {
+            log_change(&owner, has_seen_an_owner);
+            self.options.owner.send_replace(owner);
         }
     }
 

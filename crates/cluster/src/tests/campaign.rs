@@ -27,6 +27,8 @@ async fn one_of_two_nodes_wins_and_the_other_takes_over_at_once_when_it_stops() 
     assert!(owner.is_none_or(|owner| *owner.value == *b"b"));
     let second = timeout(PATIENCE, campaign).await.expect("won");
     assert!(second.owns_records() && *b.options.owner.borrow() == Owner::Here && is_logged());
+    assert!(timeout(Duration::from_secs(1), a.follow(&first)).await.is_err());
+    assert_eq!(*a.options.owner.borrow(), Owner::Peer("b".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
