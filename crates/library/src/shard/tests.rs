@@ -188,6 +188,23 @@ async fn after_an_unknown_outcome_a_shard_refuses_everything() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flush_waits_for_everything_before_it() {
+    let world = World::new().await;
+    world.store.hold();
+    // In the shard that is asked first.
+    let [first, second] = [0, 2].map(|slot| Subject { slot, id: [slot; 12] });
+    let in_flight = world.ask(first, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    drop(world.ask(second, VoucherAction::Issue(20)));
+    let shards = world.shards.clone();
+    let mut flush = tokio::spawn(async move { shards.flush().await });
+    assert!(timeout(Duration::from_secs(1), &mut flush).await.is_err(), "flushed before it is durable");
+    world.store.release();
+    flush.await.expect("flushed");
+    assert_eq!((in_flight.await, world.durable(second)), (Ok(Ok(Some(10))), Some(20)));
+}
+
 #[tokio::test]
 async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
     let world = World::new().await;

@@ -128,6 +128,20 @@ fn a_snapshot_of_several_databases_is_read_whole() {
     world.crash_and_check();
 }
 
+#[test]
+fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
+    let mut world = World::new();
+    world.disk.fail_step("Created", StepFault::Fail);
+    for turn in 0..6 {
+        world.put(turn, "text");
+        // The second one has no new frame.
+        (0..2).for_each(|_| assert!(world.checkpoint().is_err()));
+    }
+    let journal = segments(&world.dir());
+    let bytes: u64 = journal.iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+    assert!(journal.len() == 8 && bytes <= 3 * 64 * 1024, "{bytes} bytes in {} segments", journal.len());
+}
+
 fn sealed(dir: &Path) -> usize {
     snapshots(dir).iter().filter(|name| !name.contains('.')).count()
 }
