@@ -2,7 +2,6 @@
 
 mod checking;
 mod clock;
-mod configured;
 mod ending;
 mod reports;
 mod world;

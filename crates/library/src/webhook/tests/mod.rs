@@ -1,10 +1,7 @@
 //! The outbox as its users see it. The helpers come first, because the other files share them.
 
-mod bounds;
 mod content;
 mod crash;
-mod guard;
-mod listing;
 mod order;
 mod retries;
 
