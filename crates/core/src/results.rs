@@ -112,15 +112,15 @@ impl Rate {
         self
     }
 
-    /// Counts a message. If the conversion has changed, forgets what was before. Returns the conversion before and now, if it
+    /// Counts a message. If it `detects` a change of the conversion, forgets what was before. Returns the conversion before and now, if it
     /// has fallen to less than half since a change.
-    fn add(&mut self, is_verified: bool, now: Timestamp) -> Option<[f64; 2]> {
+    fn add(&mut self, is_verified: bool, now: Timestamp, detects: bool) -> Option<[f64; 2]> {
         *self = self.at(now);
         let with =
             |[messages, verified]: Ended| [messages + 1.0, verified + f64::from(u8::from(is_verified))];
         let (ended, mut is_new) = (self.ended, false);
         self.ended = with(ended);
-        for (sign, is_rise) in self.signs.iter_mut().zip([false, true]) {
+        for (sign, is_rise) in self.signs.iter_mut().zip([false, true]).filter(|_| detects) {
             let before = [ended[0] - sign.since[0], ended[1] - sign.since[1]];
             let verified = (before[1] + 1.0) / (before[0] + 2.0);
             // Of the kind that becomes more frequent, when the other one becomes half as frequent.
@@ -170,11 +170,12 @@ impl Rates {
 
     /// Counts a message. Returns the conversion before and after a fall.
     fn add(&mut self, (lane, gateway): Key, is_verified: bool, now: Timestamp) -> Option<[f64; 2]> {
-        self.0.entry((lane.whole(), gateway)).or_default().add(is_verified, now);
+        // Of all countries together nothing has changed when another one sends more.
+        self.0.entry((lane.whole(), gateway)).or_default().add(is_verified, now, false);
         if self.0.len() >= MOST && !self.0.contains_key(&(lane, gateway)) {
             return None;
         }
-        self.0.entry((lane, gateway)).or_default().add(is_verified, now)
+        self.0.entry((lane, gateway)).or_default().add(is_verified, now, true)
     }
 
     /// The parameters of the Beta distribution of a gateway's conversion: its messages, and as many to other countries and
@@ -260,17 +261,27 @@ impl Results {
         Some((pending, place))
     }
 
+    /// The messages that have not ended and may be verified yet.
+    pub fn open_messages(&self, key: Key) -> usize {
+        let pending = self.pending.get(&key).into_iter().flatten();
+        pending.filter(|(.., is_verified)| !is_verified).count()
+    }
+
     /// Ends the messages whose time is over. Returns the gateways that have fallen by them.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Fall> {
-        let (mut falls, rates) = (Vec::new(), &mut self.rates);
+        let (mut due, rates) = (Vec::new(), &mut self.rates);
         self.pending.retain(|key, pending| {
-            while let Some((ends, number, is_verified)) = pending.front().copied().filter(|of| of.0 <= now) {
-                pending.pop_front();
-                let fallen = Arc::make_mut(rates).add(*key, is_verified, ends);
-                falls.extend(fallen.map(|from_to| Fall { of: *key, number, from_to }));
-            }
+            let ended = pending.iter().take_while(|of| of.0 <= now).count();
+            due.extend(pending.drain(..ended).map(|of| (*key, of)));
             !pending.is_empty()
         });
+        // As they ended, whatever the gateway: a start learns the same.
+        due.sort_by_key(|(_, of)| of.0);
+        let falls = due.into_iter().filter_map(|(of, (ends, number, is_verified))| {
+            let from_to = Arc::make_mut(rates).add(of, is_verified, ends)?;
+            Some(Fall { of, number, from_to })
+        });
+        let falls = falls.collect();
         if rates.0.len() >= MOST {
             // What has decayed to less than a tenth of a message says nothing.
             Arc::make_mut(rates).0.retain(|_, rate| rate.at(now).ended[0] >= 0.1);

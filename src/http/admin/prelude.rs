@@ -9,7 +9,7 @@ pub(super) use super::list;
 pub use super::list::List;
 pub use super::page::{AdminRequest, PageResult, html, moment};
 pub use super::session::{NO_ACTION, Notice};
-pub use super::words::{grouped, money, share, signed_money, time_left};
+pub use super::words::{exact_money, grouped, money, share, time_left};
 pub use crate::domain::{GatewayName, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 pub use crate::http::error::Error;
 pub use crate::http::pages::{address, redirect};

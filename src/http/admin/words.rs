@@ -35,11 +35,12 @@ pub fn money(micros: impl Borrow<u64>) -> String {
     format!("{}.{:02}", grouped(cents / 100), cents % 100)
 }
 
-/// The same with a sign below zero.
-pub fn signed_money(micros: impl Borrow<i64>) -> String {
+/// An amount to a hundredth of a cent, with its sign.
+pub fn exact_money(micros: impl Borrow<i64>) -> String {
     let micros = *micros.borrow();
-    let amount = money(micros.unsigned_abs());
-    if micros < 0 { format!("−{}", amount.trim_start_matches("< ")) } else { amount }
+    let parts = micros.unsigned_abs().saturating_add(50) / 100;
+    let sign = if micros < 0 { "−" } else { "" };
+    format!("{sign}{}.{:04}", grouped(parts / 10_000), parts % 10_000)
 }
 
 /// A time span that is left, rounded up.

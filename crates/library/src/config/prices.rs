@@ -42,6 +42,9 @@ impl Pricing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prices(BTreeMap<(Option<Region>, Channel, Option<GatewayName>), u64>);
 
+const TWILIO: [GatewayName; 3] =
+    [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
+
 /// Stands for every other country.
 const OTHERS: &str = "*";
 
@@ -110,8 +113,13 @@ impl<'de> Deserialize<'de> for Prices {
             let country = Region::parse(&name);
             for (channel, given) in channels {
                 let (known, gateway) = channel.split_once(':').unwrap_or((&channel, ""));
-                let by = GatewayName::of(gateway);
-                let is_named = (country.is_some() || name == OTHERS) && by.is_some() != gateway.is_empty();
+                let by: Vec<_> = match gateway {
+                    "" => vec![None],
+                    // As `otp-sms-provider` calls each of them.
+                    "Twilio" => TWILIO.map(Some).to_vec(),
+                    name => GatewayName::of(name).map(Some).into_iter().collect(),
+                };
+                let is_named = (country.is_some() || name == OTHERS) && !by.is_empty();
                 let known = Channel::parse(known).filter(|_| is_named);
                 let Some((channel, price)) = known.zip(text_of(&given).as_deref().and_then(micros)) else {
                     return Err(D::Error::custom(format_args!(
@@ -120,7 +128,7 @@ impl<'de> Deserialize<'de> for Prices {
                         Channel::names(", ")
                     )));
                 };
-                prices.insert((country, channel, by), price);
+                prices.extend(by.into_iter().map(|by| ((country, channel, by), price)));
             }
         }
         Ok(Self(prices))
@@ -184,6 +192,9 @@ mod tests {
         assert_eq!([price("acme", "DE"), price("Mada", "DE"), price("acme", "FR")], [50_000, 80_000, 40_000]);
         let dear = Prices::deserialize(&json!({ "*": { "sms": "0.01", "sms:acme": 1 } })).expect("prices");
         assert_eq!(dear.of(None, Channel::Sms), 1_000_000, "a budget counts the dearest gateway");
+        let twilio = Prices::deserialize(&json!({ "*": { "sms": 1, "sms:Twilio": 0.5 } })).expect("prices");
+        let of_verify = twilio.of_gateway(Some(GatewayName::TwilioVerify), None, Channel::Sms);
+        assert_eq!((of_verify, GatewayName::known().any(|name| name.as_str() == "Twilio")), (500_000, false));
         assert_eq!(serde_json::to_value(&prices).expect("JSON"), given);
     }
 

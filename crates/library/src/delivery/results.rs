@@ -117,6 +117,11 @@ impl Results {
         falls.into_iter().for_each(&self.on_fall);
     }
 
+    /// The messages that do not count yet.
+    pub fn open_messages(&self, key: Key) -> u64 {
+        self.learned.lock().0.open_messages(key) as u64
+    }
+
     /// What decisions see.
     pub fn rates(&self) -> Arc<Rates> {
         self.published.load_full()

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use onceward_core::results::{conversion, float};
+use onceward_core::results::float;
 use serde::Serialize;
 
 use super::Running;
@@ -26,21 +26,22 @@ pub struct GatewayResults {
     pub gateway: GatewayName,
     /// Of the last seven days of UTC, with today.
     pub messages: u64,
-    /// Of the messages that ended last; `None` before the first.
+    /// Without those whose codes may be entered yet.
+    pub counted: u64,
+    /// Of those that are counted.
     pub verified_percent: Option<u8>,
     /// The upper bound of the class of times that has the median.
     pub median_seconds: Option<u64>,
     /// Millionths of the currency.
     pub micros_each_verified: Option<u64>,
-    /// Its share of the messages on each of these days.
-    pub share_percent: [u8; DAYS],
+    /// Its share of the messages on each of these days; `None` without messages.
+    pub share_percent: [Option<u8>; DAYS],
     pub sender: Sender,
     /// A prefix puts it first, or what the service has chosen for the country.
     pub by_rule: bool,
     /// The share that it has, or would have, with `results`; `None` if that does not choose.
     pub results_percent: Option<u8>,
-    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` before one has
-    /// ended.
+    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` if none is counted.
     pub saved_micros: Option<i64>,
 }
 
@@ -72,37 +73,48 @@ impl Running {
             let mean = |value: &dyn Fn(GatewayName) -> f64| {
                 offers.iter().zip(&shares).map(|((name, _), share)| share * value(*name)).sum::<f64>()
             };
-            let expected = mean(&|name| rates.expected((lane, name), now));
-            let each = mean(&|name| float(results.price((lane, name)))) / expected;
             for (name, _) in &offers {
                 gateways.entry(*name).or_default();
             }
+            let week = |name: GatewayName| {
+                let mut week = Counts::default();
+                for of_day in gateways.get(&name).into_iter().flatten() {
+                    week += *of_day;
+                }
+                let open = results.open_messages((lane, name));
+                (week, week.accepted.saturating_sub(open).max(week.verified))
+            };
+            // What was, or is expected of a gateway without messages.
+            let conversion = |name| match week(name) {
+                (_, 0) => rates.expected((lane, name), now),
+                (week, counted) => float(week.verified) / float(counted),
+            };
+            let each = mean(&|name| float(results.price((lane, name)))) / mean(&conversion);
             let all: [u64; DAYS] =
                 std::array::from_fn(|day| gateways.values().map(|counts| counts[day].accepted).sum());
             for (&gateway, counts) in &gateways {
-                let mut week = Counts::default();
-                for of_day in counts {
-                    week += *of_day;
-                }
-                let ended = Some(rates.of((lane, gateway), now).ended).filter(|ended| ended[0] > 0.0);
+                let (week, counted) = week(gateway);
                 let place = offers.iter().position(|(name, _)| *name == gateway);
-                let saved = float(week.cost_micros) - float(week.verified) * each;
+                let paid = float(week.cost_micros);
+                // Without a verified number of any gateway, nothing is known of what one costs.
+                let saved = (paid - float(week.verified) * each).clamp(-paid, paid);
                 shown.push(GatewayResults {
                     service: self.registry.title_of(of),
                     country,
                     channel,
                     gateway,
                     messages: week.accepted,
-                    verified_percent: ended.map(|ended| percent(conversion(ended))),
+                    counted,
+                    verified_percent: (counted > 0).then(|| percent(conversion(gateway))),
                     median_seconds: week.entered.within(50).filter(|_| week.entered.total() > 0),
                     micros_each_verified: week.cost_micros.checked_div(week.verified),
                     share_percent: std::array::from_fn(|day| {
-                        percent(float(counts[day].accepted) / float(all[day].max(1)))
+                        (all[day] > 0).then(|| percent(float(counts[day].accepted) / float(all[day])))
                     }),
                     sender: self.delivery.sender_of(of),
                     by_rule: ruled.contains(&gateway),
                     results_percent: place.map(|place| percent(shares[place])),
-                    saved_micros: ended.and(place).map(|_| whole(saved)),
+                    saved_micros: place.filter(|_| counted > 0).map(|_| whole(saved)),
                 });
             }
         }

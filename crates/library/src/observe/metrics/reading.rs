@@ -124,7 +124,7 @@ impl Reading {
         register! { all:
             "onceward_ready": "1 while /readyz answers 200, else 0" => one(usize::from(*is_ready));
             "onceward_gateway_circuit": "1 for the state of the gateway's circuit breaker, else 0" => each(circuits);
-            "onceward_gateway_conversion_percent": "Percentage of the gateway's last messages whose code was entered" => each(conversions);
+            "onceward_gateway_conversion_percent": "Percentage of the gateway's messages to all countries whose code was entered: the last 400, each half as much after 7 days" => each(conversions);
             "onceward_gateway_in_flight": "Requests that the gateway has not answered yet" => of_gateways(|gateway| gateway.in_flight);
             "onceward_gateway_waiting": "Requests that wait because too many are in flight to the gateway" => of_gateways(|gateway| gateway.waiting);
             "onceward_table_records": "Records in a table with a limit" => of_tables(|table| table.held);
