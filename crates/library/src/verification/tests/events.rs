@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
-use crate::domain::{AttemptId, Code, CodeLength, ServiceId};
+use crate::domain::{AttemptId, Code, CodeLength, GatewayName, ServiceId};
 use crate::gateway::{CodeEnd, ErrorClass, Receipt, ReceiptStatus};
 use crate::verification::world::{World, asking, asking_with, number};
 use crate::verification::{Check, NumberKey, Outgoing};
@@ -183,4 +183,20 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     begins.await.expect("no panic").expect("begun");
     assert_eq!(reported.await.expect("no panic"), Ok(()));
     assert_eq!(world.told().await[2..], ["verification.sent", "message.delivered"]);
+}
+
+#[tokio::test]
+async fn a_code_that_is_entered_during_a_further_message_counts_for_one_of_them() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    world.provider.hangs(true);
+    let further = world.begins_meanwhile(asking(number(1)));
+    world.provider.arrived(2).await;
+    let code = world.provider.code_for(number(1));
+    world.checks(VerificationTarget::Number(number(1)), Some(code)).await.expect("approved");
+    world.provider.hangs(false);
+    let _ = further.await;
+    world.advance(Duration::from_secs(3_600));
+    world.history.results().publish();
+    assert_eq!(world.history.results().conversions(GatewayName::Simulator), [("sms", 50)]);
 }
