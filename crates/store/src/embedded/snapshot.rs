@@ -20,7 +20,7 @@ use std::io::{self, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -138,26 +138,25 @@ pub(super) fn create(directory: &Path) -> Result<Db, StoreError> {
     Ok(config(directory).create_new(true).open()?)
 }
 
-/// Opens a copy of a database.
-pub(super) fn open(directory: &Path) -> Result<Db, StoreError> {
-    let config = config(directory);
-    open_within(OPENS_WITHIN, directory, move || config.open())
-}
-
-/// Opens a copy on a thread that is abandoned if it does not end.
+/// Opens a copy of a database, on a thread that is abandoned if it does not end. What sled refuses, or panics at, is an
+/// error that `damaged` makes; a slow disk is none.
 fn open_within(
     deadline: Duration,
     directory: &Path,
     open: impl FnOnce() -> sled::Result<Db> + Send + 'static,
+    damaged: &dyn Fn(&str) -> StoreError,
 ) -> Result<Db, StoreError> {
     let (to, opened) = mpsc::sync_channel(1);
     let spawned = thread::Builder::new().name("snapshot-open".into()).spawn(move || to.send(open()));
     spawned.map_err(StoreError::io("start a thread for", directory))?;
-    let late = |_| {
-        let seconds = deadline.as_secs();
-        StoreError::Unavailable(format!("sled panicked, or did not open it within {seconds} s"))
-    };
-    Ok(opened.recv_timeout(deadline).map_err(late)??)
+    match opened.recv_timeout(deadline) {
+        Ok(opened) => opened.map_err(|error| damaged(&StoreError::from(error).reason())),
+        Err(RecvTimeoutError::Disconnected) => Err(damaged("sled panicked when it opened it")),
+        Err(RecvTimeoutError::Timeout) => {
+            let (path, seconds) = (directory.display(), deadline.as_secs());
+            Err(StoreError::Unavailable(format!("sled did not open {path} within {seconds} s")))
+        }
+    }
 }
 
 /// Opens copies of the databases of a manifest, one after the other, and gives every record to `visit`. An error, made by
@@ -188,7 +187,9 @@ pub(super) fn read<E: From<StoreError>>(
         };
         let mut database = None;
         let read = catch_unwind(AssertUnwindSafe(|| {
-            let opened = open(&copy.join(number.to_string())).map_err(|error| damaged(&error.reason()))?;
+            let directory = copy.join(number.to_string());
+            let config = config(&directory);
+            let opened = open_within(OPENS_WITHIN, &directory, move || config.open(), damaged)?;
             database.insert(opened).iter().try_for_each(&mut read_one)
         }));
         // sled also panics if it cannot sync what it closes.
@@ -354,7 +355,10 @@ mod tests {
             let _ = released.recv();
             Err(sled::Error::Unsupported("too late".into()))
         };
-        let error = open_within(Duration::ZERO, home.path(), hangs).unwrap_err().to_string();
-        assert!(error.contains("did not open it within 0 s"), "{error}");
+        let damaged = |_: &str| StoreError::Closed;
+        let error = open_within(Duration::ZERO, home.path(), hangs, &damaged).unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
+        let panics = || panic!("on request");
+        assert_eq!(open_within(OPENS_WITHIN, home.path(), panics, &damaged).unwrap_err(), StoreError::Closed);
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::mpsc::Sender;
 
 use super::*;
-use crate::embedded::snapshot;
 
 /// Until the snapshot is sealed.
 const STEPS: [&str; 5] = ["Created", "Written", "Synced", "Copied", "Proved"];
@@ -174,7 +173,7 @@ fn an_entry_that_sled_loses_is_missed() {
     world.disk.on_step(move |step| {
         if step == "Written" {
             // sled may still let go of its lock.
-            let mut attempts = std::iter::repeat_with(|| snapshot::open(&new)).take(10_000);
+            let mut attempts = std::iter::repeat_with(|| sled::open(&new)).take(10_000);
             let database = attempts.find_map(Result::ok).unwrap();
             database.remove([0; 8]).unwrap().unwrap();
             database.flush().unwrap();
