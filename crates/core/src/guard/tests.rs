@@ -377,6 +377,9 @@ fn a_stream_of_new_values_meets_no_full_table_beside_many_buckets() {
         world.pass(length);
         world.guard.rows.sweep([0, 8], world.now);
     }
+    world.pass(3 * DAY);
+    world.guard.rows.sweep([1_000, 0], world.now);
+    assert_eq!(world.guard.rows.buckets(), 0, "full buckets say nothing");
 }
 
 #[test]

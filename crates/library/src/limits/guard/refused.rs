@@ -70,6 +70,8 @@ impl Refused {
 mod tests {
     use std::time::Duration;
 
+    use onceward_core::guard::Key;
+
     use super::*;
 
     const NOON: Timestamp = Timestamp::from_millis(1_800_014_400_000);
@@ -89,5 +91,25 @@ mod tests {
         let kept = refused.numbers();
         assert!(kept.len() <= MOST && refused.of(ServiceId::DEFAULT, number(49_999)).is_some());
         assert!(kept.iter().all(|refused| refused.number >= number(30_000)));
+    }
+
+    #[test]
+    fn an_empty_bucket_is_told_once_an_hour() {
+        let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Number(number(0)));
+        let finding = Finding {
+            rule: Rule::Number,
+            key,
+            is_refused: true,
+            figures: None,
+            until: None,
+            newly_spent: None,
+        };
+        let mut refused = Refused::default();
+        let mut is_first = |minutes: u64| {
+            refused.is_first(ServiceId::DEFAULT, &finding, NOON.plus(Duration::from_secs(60 * minutes)))
+        };
+        assert_eq!([0, 59, 60].map(&mut is_first), [true, false, true]);
+        assert!(!refused.forget(ServiceId::new(7), number(0)));
+        assert!(refused.forget(ServiceId::DEFAULT, number(0)));
     }
 }
