@@ -41,7 +41,8 @@ pub struct GatewayResults {
     pub by_rule: bool,
     /// The share that it has, or would have, with `results`; `None` if that does not choose.
     pub results_percent: Option<u8>,
-    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` if none is counted.
+    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` if none is counted,
+    /// or no code of any gateway was entered.
     pub saved_micros: Option<i64>,
 }
 
@@ -95,9 +96,6 @@ impl Running {
             for (&gateway, counts) in &gateways {
                 let (week, counted) = week(gateway);
                 let place = offers.iter().position(|(name, _)| *name == gateway);
-                let paid = float(week.cost_micros);
-                // Without a verified number of any gateway, nothing is known of what one costs.
-                let saved = (paid - float(week.verified) * each).clamp(-paid, paid);
                 shown.push(GatewayResults {
                     service: self.registry.title_of(of),
                     country,
@@ -114,7 +112,7 @@ impl Running {
                     sender: self.delivery.sender_of(of),
                     by_rule: ruled.contains(&gateway),
                     results_percent: place.map(|place| percent(shares[place])),
-                    saved_micros: place.filter(|_| counted > 0).map(|_| whole(saved)),
+                    saved_micros: place.filter(|_| counted > 0).and_then(|_| saved(week, each)),
                 });
             }
         }
@@ -123,7 +121,23 @@ impl Running {
     }
 }
 
+/// Without a verified number of any gateway, nothing is known of what one costs.
 #[expect(clippy::cast_possible_truncation, reason = "saturates")]
-const fn whole(micros: f64) -> i64 {
-    micros as i64
+fn saved(week: Counts, each: f64) -> Option<i64> {
+    each.is_finite().then(|| (float(week.cost_micros) - float(week.verified) * each) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_may_lose_more_than_its_messages_cost() {
+        let week = |cost_micros, verified| Counts { verified, cost_micros, ..Counts::default() };
+        // What would cost 0.03 at 0.95.
+        let each = 30_000.0 / 0.95;
+        assert_eq!(saved(week(10_000_000, 700), each), Some(-12_105_263));
+        assert_eq!(saved(week(0, 100), each), Some(-3_157_894));
+        assert_eq!(saved(week(10_000_000, 0), f64::INFINITY), None);
+    }
 }
