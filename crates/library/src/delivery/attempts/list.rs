@@ -65,7 +65,7 @@ pub struct ListedAttempt {
     pub checked_at: Option<Timestamp>,
     /// Whether this message verified its number, according to the records: the last one that was sent.
     pub converted: bool,
-    /// The same for results: the last one that may have left, which [`AttemptLog::last`] tells of.
+    /// The same for results: the last one that may have left when the code was entered, which [`AttemptLog::last`] told of.
     pub is_verified: bool,
 }
 
@@ -120,7 +120,9 @@ pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterato
     let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
-    let last_left = rows.iter().rposition(Attempt::may_have_left);
+    let in_time = rows.iter().rposition(|row| row.may_have_left() && row.at <= verify_at);
+    // A check may be faster than the gateway's answer.
+    let entered = in_time.or_else(|| rows.iter().rposition(Attempt::may_have_left));
     rows.into_iter().enumerate().map(move |(place, attempt)| ListedAttempt {
         id: AttemptId { key, attempt: attempt.number },
         number,
@@ -130,7 +132,7 @@ pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterato
         verify_status: verify,
         checked_at,
         converted: verify == VerifyStatus::Success && last_sent == Some(place),
-        is_verified: verify == VerifyStatus::Success && last_left == Some(place),
+        is_verified: verify == VerifyStatus::Success && entered == Some(place),
     })
 }
 

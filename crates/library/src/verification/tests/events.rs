@@ -186,17 +186,24 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_entered_during_a_further_message_counts_for_one_of_them() {
-    let world = World::new().await;
+async fn a_code_that_is_entered_during_a_further_message_counts_for_the_one_before_it() {
+    let world = World::routing("Simulator;Mada", json!({})).await;
     world.begun(number(1)).await;
     world.provider.hangs(true);
     let further = world.begins_meanwhile(asking(number(1)));
     world.provider.arrived(2).await;
     let code = world.provider.code_for(number(1));
     world.checks(VerificationTarget::Number(number(1)), Some(code)).await.expect("approved");
+    world.advance(SECOND);
     world.provider.hangs(false);
     let _ = further.await;
-    world.advance(Duration::from_secs(3_600));
-    world.history.results().publish();
-    assert_eq!(world.history.results().conversions(GatewayName::Simulator), [("sms", 50)]);
+    let learned = |world: &World| {
+        world.advance(Duration::from_secs(3_600));
+        world.history.results().publish();
+        let of = |name| world.history.results().conversions(name);
+        [GatewayName::Simulator, GatewayName::Mada].map(of)
+    };
+    let live = learned(&world);
+    assert_eq!(live, [[("sms", 100)], [("sms", 0)]]);
+    assert_eq!(learned(&world.crashes().await), live);
 }
