@@ -1,6 +1,6 @@
 //! Codes that a gateway makes and holds: the counts, and the effect of its answers.
 
-use super::world::{ACCEPTED, FAILED, HELD, HELD_BY_OTHER, OTHER_HOLDER, World, secs, wrong};
+use super::world::{ACCEPTED, CHECK_BUDGET, FAILED, HELD, HELD_BY_OTHER, OTHER_HOLDER, World, secs, wrong};
 use crate::engine::{CheckOutcome, CheckResult, CheckStep, CheckStep::Decided, LockoutRule, SettleOutcome};
 
 #[test]
@@ -20,6 +20,17 @@ fn a_gateway_that_knows_of_no_code_does_not_end_what_others_have() {
     world.settles(&second, &HELD_BY_OTHER);
     world.check_reported(&permit, CheckResult::NotLive);
     assert_eq!(world.asks().held, OTHER_HOLDER);
+}
+
+#[test]
+fn an_answer_to_an_earlier_question_approves_nothing() {
+    let mut world = World::new();
+    world.sends_held();
+    let earlier = world.asks();
+    world.advance(CHECK_BUDGET);
+    let permit = world.asks();
+    assert_ne!(world.check_reported(&earlier, CheckResult::Approved), CheckOutcome::Approved);
+    assert_eq!(world.check_reported(&permit, CheckResult::Approved), CheckOutcome::Approved);
 }
 
 #[test]
