@@ -26,7 +26,7 @@ pub struct GatewayResults {
     pub gateway: GatewayName,
     /// Of the last seven days of UTC, with today.
     pub messages: u64,
-    /// Without those whose codes may be entered yet.
+    /// Without those whose codes may be entered yet and were not.
     pub counted: u64,
     /// Of those that are counted.
     pub verified_percent: Option<u8>,
