@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::answer::{CommandOutput, list};
-use super::args::parse_time;
-use super::context::Context;
+use super::context::{Context, parse_time};
 use super::error::CommandError;
 use crate::domain::Timestamp;
 

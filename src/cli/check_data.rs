@@ -4,15 +4,14 @@ use super::answer::CommandOutput;
 use super::backup::check;
 use super::context::Context;
 use super::error::CommandError;
-use super::source::{Source, is_of, said};
+use super::export::{Source, is_of, said};
 use crate::config::StorageSettings;
-use crate::node::kinds;
-use crate::node::{KeyError, server_key};
+use crate::node::{KeyError, kinds, server_key};
 use crate::store::StoreError;
 
 pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = &cx.records_on_disk()?;
-    let (source, kinds) = (Source::open(settings)?, kinds::all());
+    let (source, kinds) = (Source::open(settings)?, kinds());
     check_key(settings, &source.key)?;
     let counts = source.each(&mut |entry| Ok(check(&entry, &kinds)?))?;
     let words = |records| format!("no damage found: {records}\n");

@@ -4,12 +4,14 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use clap::ArgGroup;
 use tokio::runtime::Runtime;
 
 use super::client::Client;
 use super::error::CommandError;
-use crate::config::{self, Settings, Sources, StorageSettings};
-use crate::domain::PhoneNumber;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{self, LISTEN_FLAG, Settings, Sources, StorageSettings};
+use crate::domain::{PhoneNumber, Timestamp};
 
 /// What a command has beside its arguments.
 pub struct Context {
@@ -69,4 +71,67 @@ pub fn refuse_root(data_dir: &Path) -> Result<(), CommandError> {
 pub fn runtime() -> Result<Runtime, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| CommandError::Failed(format!("the system gave no thread: {error}")))
+}
+
+// Arguments of the server, and values that several commands read.
+
+/// Options of the server stand after `serve`, or without a command.
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
+#[command(group = ArgGroup::new("instead"))]
+pub struct ServeArgs {
+    /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Settings")]
+    pub listen: Option<String>,
+
+    /// Log this level and more severe ones: error, warn, info, debug, trace [default: info].
+    #[arg(long, value_name = "LEVEL", help_heading = "Settings")]
+    pub log_level: Option<String>,
+
+    /// Log as text for people or as json for machines [default: text].
+    #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
+    pub log_format: Option<String>,
+
+    /// Refuse unknown keys of config.json, and unknown variables that look like those of onceward. Without it, they get
+    /// a warning.
+    #[arg(long, help_heading = "Settings")]
+    pub strict: bool,
+
+    /// Check the configuration and exit.
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    pub check: bool,
+
+    /// Print every setting and where it comes from, with secrets masked, and exit.
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    pub print_config: bool,
+
+    /// Print the JSON Schema of config.json and exit.
+    #[arg(long, group = "instead", help_heading = "Instead of serving")]
+    pub print_schema: bool,
+}
+
+impl ServeArgs {
+    /// What the options say wins over files and variables.
+    pub fn add_to(&self, sources: &mut Sources) {
+        let flags =
+            [(LISTEN_FLAG, &self.listen), ("log-level", &self.log_level), ("log-format", &self.log_format)];
+        sources.flags.extend(flags.into_iter().filter_map(|(key, given)| Some((key, given.clone()?))));
+        sources.strict = self.strict;
+    }
+}
+
+/// Reads a time of an option. Relative times are those of this machine's clock.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(ago) = humantime::parse_duration(text) {
+        return Ok(SystemClock::start().now().minus(ago));
+    }
+    Timestamp::parse_day_or_moment(text).ok_or_else(|| {
+        "it must be a while ago such as 2h, a day such as 2027-01-31, or RFC 3339 with a Z".to_owned()
+    })
+}
+
+/// Reads the limit of a list.
+pub fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it must be a whole number from 1".to_owned())
 }

@@ -5,9 +5,8 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use super::answer::{CommandOutput, cell, list, one, table};
-use super::args::at_least_one;
 use super::client::{Client, segment};
-use super::context::Context;
+use super::context::{Context, at_least_one};
 use super::error::CommandError;
 use crate::limits::guard::EntryAction;
 use crate::limits::guard::operator::{

@@ -13,7 +13,7 @@ use super::answer::CommandOutput;
 use super::backup::{Header, Reader, without_codes};
 use super::context::{Context, refuse_root};
 use super::error::CommandError;
-use super::source::{RecordCounts, is_of, said};
+use super::export::{RecordCounts, is_of, said};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
@@ -132,7 +132,7 @@ impl Import {
     }
 
     fn run(mut self, drop_codes: bool) -> Result<Imported, CommandError> {
-        let (kinds, now, mut imported) = (kinds::all(), self.now, Imported::default());
+        let (kinds, now, mut imported) = (kinds(), self.now, Imported::default());
         while let Some(entry) = self.reader.next_entry(&kinds, &self.slots)? {
             let (kept, dropped) = if drop_codes { without_codes(entry)? } else { (Some(entry), false) };
             imported.codes_dropped += u64::from(dropped);

@@ -11,7 +11,7 @@ use super::answer::{CommandOutput, cell, list, one, text};
 use super::client::{Client, ClientError, segment};
 use super::context::{Context, refuse_root, runtime};
 use super::error::CommandError;
-use super::source::Source;
+use super::export::Source;
 use crate::config::{ConfigErrors, Settings, StorageSettings};
 use crate::http::Keys;
 use crate::http::tls::absolute;

@@ -1,7 +1,6 @@
 //! The command line: commands that print an answer and exit, and the start of the server.
 
 mod answer;
-mod args;
 mod audit;
 pub mod backup;
 mod check_data;
@@ -11,7 +10,6 @@ mod context;
 mod doctor;
 mod error;
 mod export;
-mod findings;
 mod gateways;
 mod guard;
 mod health;
@@ -19,7 +17,6 @@ mod import;
 mod keys;
 mod lookup;
 mod number;
-mod source;
 mod tracker;
 mod webhooks;
 
@@ -36,10 +33,9 @@ use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, variable_pre
 use crate::node::process;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use answer::{CommandOutput, json_line};
-use args::ServeArgs;
 use audit::AuditArgs;
 use cluster::ClusterCommand;
-use context::Context;
+use context::{Context, ServeArgs};
 use error::{CommandError, listed};
 use export::ExportArgs;
 use gateways::GatewaysArgs;

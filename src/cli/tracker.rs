@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::answer::{CommandOutput, list};
-use super::args::{at_least_one, parse_time};
-use super::context::Context;
+use super::context::{Context, at_least_one, parse_time};
 use super::error::CommandError;
 use crate::delivery::attempts::StatusFilter;
 use crate::domain::Timestamp;

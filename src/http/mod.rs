@@ -20,7 +20,6 @@ mod admin;
 mod api;
 mod app;
 mod call;
-mod callbacks;
 mod compatible;
 mod connection;
 mod error;

@@ -5,8 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
-use super::error::AppStartError;
-use crate::config::ListenAddress;
+use super::{App, AppStartError};
+use crate::config::{ListenAddress, RegistrySettings, Settings};
+use crate::domain::PhoneNumber;
 use crate::net::is_loopback_host;
 
 /// Connections that the system may hold before they are accepted.
@@ -56,6 +57,101 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
+// The first log lines: the open address, the data directory, and a command to try.
+
+const SENDS: &str = "every client that reaches the address can send messages at your cost";
+const READS: &str = "every client that reaches the address can read the simulator's codes";
+
+impl App {
+    /// Says that the server is ready, in the words a person at a terminal needs.
+    pub fn announce(&self, settings: &Settings, address: SocketAddr) {
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let url = url_of(scheme, &settings.listen, address);
+        tracing::info!(
+            url,
+            %address,
+            version = env!("CARGO_PKG_VERSION"),
+            gateways = settings.gateways.routing.to_string(),
+            data_dir = %settings.storage.data_dir.display(),
+            shards = settings.shards,
+            "listening"
+        );
+        if let Some(tls) = &self.front_end.tls {
+            tls.announce("certificate in use; the port speaks TLS only");
+        }
+        self.announce_open_routes(settings);
+        let unlimited = self.running().map(|running| running.verifying.without_budget()).unwrap_or_default();
+        for service in unlimited {
+            let risk = "no budget limits its messages, and the guard cannot judge them without outcomes";
+            let remedy = "set guard.messages-per-day or guard.money-per-day, for the server or the service";
+            tracing::warn!(service, risk, remedy, "key with the scope messages, and no budget");
+        }
+        if settings.gateways.has_simulator() {
+            let inbox = format!("{url}/inbox");
+            let message = if settings.gateways.only_simulator() {
+                "simulator mode; messages go to the inbox page, nothing leaves this machine"
+            } else {
+                "simulator in use; its messages go to the inbox page, all others leave this machine"
+            };
+            tracing::info!(inbox, "{message}");
+            let credentials = if self.needs_key() { "-u KEY:SECRET " } else { "" };
+            let number = PhoneNumber::EXAMPLE;
+            let command =
+                format!("curl {credentials}{url}/api/send-otp -d '{{\"phoneNumber\":\"{number}\"}}'");
+            tracing::info!(%command, "example request");
+        }
+    }
+
+    /// Names the routes that send, check or show codes without a credential. Warns if a gateway sends real messages.
+    fn announce_open_routes(&self, settings: &Settings) {
+        let front_end = &self.front_end;
+        let compatible = !self.needs_key();
+        let inbox = front_end.inbox.is_some() && settings.registry.local_only;
+        let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
+        let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
+        let routes = open.join(", ");
+        if open.is_empty() {
+            tracing::info!("all routes require a credential");
+        } else if settings.gateways.only_simulator() {
+            tracing::info!(routes, "routes open without a credential");
+        } else {
+            let (risk, remedy) = if compatible {
+                (SENDS, close_routes(&settings.registry))
+            } else {
+                (READS, "take the simulator out of otp-sms-provider")
+            };
+            tracing::warn!(routes, risk, remedy, "routes open without a credential");
+        }
+    }
+
+    fn needs_key(&self) -> bool {
+        self.running().is_some_and(|running| running.registry.compatible_routes_need_key())
+    }
+}
+
+/// How an operator closes the routes that send.
+const fn close_routes(settings: &RegistrySettings) -> &'static str {
+    if settings.allows_unauthenticated {
+        "let only your own services reach the address, or remove allow-unauthenticated and run: onceward keys create \
+         --service default"
+    } else {
+        "run: onceward keys create --service default"
+    }
+}
+
+/// The address as a browser on this machine would open it.
+fn url_of(scheme: &str, listen: &ListenAddress, address: SocketAddr) -> String {
+    let is_name = !listen.host.is_empty() && listen.host.parse::<std::net::IpAddr>().is_err();
+    let port = address.port();
+    if is_name {
+        format!("{scheme}://{}:{port}", listen.host)
+    } else if address.ip().is_unspecified() {
+        format!("{scheme}://localhost:{port}")
+    } else {
+        format!("{scheme}://{address}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +177,21 @@ mod tests {
         let port = first.local_addr().expect("an address").port();
         let error = bind(&at("127.0.0.1", port), EXAMPLE).await.expect_err("taken").to_string();
         assert!(error.contains(&format!("127.0.0.1:{port}")) && error.contains("--listen"), "{error}");
+    }
+
+    #[test]
+    fn the_announced_address_can_be_opened() {
+        for (host, bound, url) in [
+            ("localhost", "127.0.0.1:3000", "http://localhost:3000"),
+            ("127.0.0.1", "127.0.0.1:41234", "http://127.0.0.1:41234"),
+            ("", "[::]:3000", "http://localhost:3000"),
+            ("0.0.0.0", "0.0.0.0:80", "http://localhost:80"),
+            ("::1", "[::1]:3000", "http://[::1]:3000"),
+        ] {
+            let listen = ListenAddress { host: host.to_owned(), port: 0 };
+            let bound = bound.parse().expect("an address");
+            assert_eq!(url_of("http", &listen, bound), url);
+            assert_eq!(url_of("https", &listen, bound), url.replace("http:", "https:"));
+        }
     }
 }

@@ -2,24 +2,25 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod announce;
 mod bind;
 mod cluster;
 pub mod control;
-mod error;
 mod serve;
 mod service_manager;
 mod telemetry;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use control::Control;
 use onceward_cluster::{Cluster, Error, Owner};
 use parking_lot::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use telemetry::Exporter;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
@@ -27,7 +28,7 @@ use crate::config::{Bounds, ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
-use crate::http::tls;
+use crate::http::tls::{self, TlsError};
 use crate::http::{ClusterNode, FrontEnd, Tls};
 use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
@@ -35,12 +36,8 @@ use crate::node::{
 use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError, create_durably};
 use crate::verification::Verifier;
-use control::Control;
-use telemetry::Exporter;
-
 pub use bind::bind;
 pub use cluster::{ClusterError, ReleasedLease, begin_import, release_lease};
-pub use error::AppStartError;
 pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, EXIT_STORE_FAILED, run};
 
 /// The running program, shared by the front end and the life cycle.
@@ -224,4 +221,51 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     }
     let Some(files) = &settings.tls else { return Ok(Vec::new()) };
     Ok(tls::check(files, clock.wall())?)
+}
+
+// Why the program did not start.
+
+/// Why the program did not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AppStartError {
+    #[error("the system refused to deliver stop signals: {0}")]
+    Signals(io::Error),
+    /// The address is in use or belongs to another machine.
+    #[error("cannot listen on {address}: {source}; {}, such as {example}", advice(source))]
+    Bind { address: String, source: io::Error, example: &'static str },
+    #[error("cannot read the address of the listening socket: {0}")]
+    Address(io::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
+    Traces(Box<dyn std::error::Error + Send + Sync>),
+    #[error("the system gave no random bytes: {0}")]
+    NoRandomness(rand::rngs::SysError),
+    #[error(transparent)]
+    Services(#[from] node::StartError),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+}
+
+impl AppStartError {
+    /// Returns `true` if the operator must change the configuration.
+    pub const fn is_about_the_configuration(&self) -> bool {
+        match self {
+            Self::Services(error) => error.is_about_the_configuration(),
+            Self::Cluster(error) => error.is_about_the_configuration(),
+            _ => false,
+        }
+    }
+}
+
+/// The remedy for an address that could not be bound.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need the right to bind them (CAP_NET_BIND_SERVICE), or choose another"
+        }
+        io::ErrorKind::AddrInUse => "stop the program that has the address, or choose another",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; choose another",
+        _ => "choose another address",
+    }
 }

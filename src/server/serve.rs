@@ -18,8 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use super::cluster::hold_lease;
-use super::error::AppStartError;
-use super::{App, bind, service_manager, telemetry};
+use super::{App, AppStartError, bind, service_manager, telemetry};
 use crate::config::{ListenAddress, Loaded, Settings};
 use crate::http::{self, ServedRoutes};
 use crate::node::process;

@@ -10,8 +10,7 @@ use clap::{Parser, ValueEnum, value_parser};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::contract::Routes;
-use crate::script::{LIVE_AT_MOST, Workload};
+use crate::script::{LIVE_AT_MOST, Routes, Workload};
 
 /// Before the first window of each server: for connections, caches and the first journal segment.
 pub const WARM_UP: Duration = Duration::from_secs(1);

@@ -23,10 +23,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::args::Options;
-use crate::contract::{Dialect, Routes, Verdict};
-use crate::mock::{CREDENTIALS, Mock};
-use crate::results::{ALL, Figures, Window, float};
-use crate::script::{RequestKind, Script, Step};
+use crate::ceiling::{CREDENTIALS, Mock};
+use crate::run::{ALL, Figures, Window, float};
+use crate::script::{Dialect, RequestKind, Routes, Script, Step, Verdict};
 
 /// The wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(30);

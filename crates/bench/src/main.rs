@@ -3,11 +3,7 @@
 
 mod args;
 mod ceiling;
-mod contract;
 mod load;
-mod machine;
-mod mock;
-mod results;
 mod run;
 mod script;
 mod servers;
@@ -22,9 +18,8 @@ use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::Options;
-use mock::runtime;
-use results::{ALL, Results, say};
-use run::plan;
+use ceiling::runtime;
+use run::{ALL, Results, plan, say};
 
 /// The server's allocator: the ceilings must use the same.
 #[global_allocator]

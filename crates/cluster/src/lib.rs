@@ -7,9 +7,6 @@
 
 mod cluster;
 mod etcd;
-mod lease;
-mod messages;
-mod sealed;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
 //! A gateway as its callers see it: the messages that it takes, and what it can be asked.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
-use crate::outcome::{Accepted, AccountFinding, ErrorClass, GatewayError, Verdict};
 use crate::template::Wording;
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
@@ -120,4 +120,168 @@ pub trait Gateway: Send + Sync + 'static {
 
     /// `Ok` while sends can be expected to work, else what an operator must correct, for `/readyz`.
     fn readiness(&self) -> Result<(), String>;
+}
+
+// The outcomes of a message: accepted, refused with a class, reported later.
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The provider's own id of the message, such as `SM...`.
+    pub message_id: String,
+}
+
+/// The class of an error. It decides about retries and further gateways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    BadNumber,
+    /// It exists but cannot be reached on this channel or from this sender, such as a landline.
+    NotReachableHere,
+    /// Its owner asked not to receive messages.
+    OptedOut,
+    /// Surely not sent; the same call may work later.
+    Retry {
+        /// The wait that the provider asked for.
+        after: Option<Duration>,
+    },
+    /// Credentials, sender, country permission or account: an operator must act.
+    Configuration,
+    /// The provider's fraud protection refused: stop, and try no other channel.
+    Fraud,
+    /// Blocked, filtered or refused for this message; another channel may work.
+    Refused,
+    /// It may have been sent.
+    Ambiguous,
+}
+
+impl std::fmt::Display for ErrorClass {
+    /// The name in the log and in documents.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Retry { after: _ } => f.write_str("Retry"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+impl ErrorClass {
+    /// The wait that the provider asked for.
+    pub const fn retry_after(self) -> Option<Duration> {
+        if let Self::Retry { after } = self { after } else { None }
+    }
+
+    /// The same in whole seconds.
+    pub fn retry_after_seconds(self) -> Option<u64> {
+        self.retry_after().map(|after| after.as_secs())
+    }
+
+    /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`] is a promise that it
+    /// did not.
+    pub const fn may_have_been_sent(self) -> bool {
+        matches!(self, Self::Ambiguous)
+    }
+}
+
+/// Why a gateway did not accept a message. Never contains the message or credentials.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{gateway} {detail} (class {class}{})", code.map(|c| format!(", code {c}")).unwrap_or_default())]
+pub struct GatewayError {
+    pub gateway: GatewayName,
+    pub class: ErrorClass,
+    /// The provider's error code, of at most six digits.
+    pub code: Option<u32>,
+    /// A description in the server's own words.
+    pub detail: String,
+    /// Whether any other message would have failed now: no answer, too many requests, a server error. A failure of only
+    /// this number or country does not count, because a caller could otherwise take a gateway out of service for all
+    /// others.
+    pub whole_gateway: bool,
+}
+
+impl GatewayError {
+    /// A request that was not made. It says nothing about other messages.
+    pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> Self {
+        let (class, detail) = (ErrorClass::Configuration, detail.into());
+        Self { gateway, class, code: None, detail, whole_gateway: false }
+    }
+
+    /// The same with a wait of at most `longest`, whatever the provider asked for.
+    #[must_use]
+    pub fn waiting_at_most(self, longest: Duration) -> Self {
+        match self.class {
+            ErrorClass::Retry { after: Some(after) } => {
+                Self { class: ErrorClass::Retry { after: Some(after.min(longest)) }, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
+crate::named! {
+    /// The part of an account that a request without a message examines.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum AccountPart {
+        /// The credentials, and the account as a whole.
+        Credentials = "credentials",
+        /// The number or service that messages come from.
+        Sender = "sender",
+    }
+}
+
+/// What a provider says of a part of its account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFinding {
+    pub part: AccountPart,
+    /// Scheme, host and port of the address that was asked.
+    pub asked: String,
+    /// The state in words, or why messages would fail.
+    pub state: Result<String, GatewayError>,
+    /// The provider's own time, if it answered with one.
+    pub date: Option<SystemTime>,
+}
+
+/// A provider's verdict on a code that it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Right; the provider accepts it no second time.
+    Approved,
+    Wrong,
+    /// No code to compare with: used, expired or never sent.
+    NotLive,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub attempt: AttemptId,
+    /// The gateway whose provider reports: the receipt changes only an attempt that this gateway made. `None` for Twilio: its
+    /// signature covers the address, and with it the attempt.
+    pub gateway: Option<GatewayName>,
+    pub message_id: String,
+    pub status: ReceiptStatus,
+    /// The provider's error code, if it has failed.
+    pub code: Option<u32>,
+    /// The class of that error code.
+    pub class: Option<ErrorClass>,
+}
+
+crate::named! {
+    /// The progress of a message or call, the furthest last. It only moves forward. Records contain the position in
+    /// this order.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+    pub enum ReceiptStatus {
+        /// Waits at the provider.
+        Queued = "queued",
+        /// On its way to the network, or the phone rings.
+        Sending = "sending",
+        /// The network took it.
+        Sent = "sent",
+        /// A person has picked up.
+        Answered = "answered",
+        /// It did not arrive: undelivered, failed, busy, not answered, canceled.
+        Failed = "failed",
+        /// It arrived, or the call was held.
+        Delivered = "delivered",
+        /// It was opened by its recipient.
+        Read = "read",
+    }
 }

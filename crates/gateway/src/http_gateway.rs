@@ -19,7 +19,7 @@ pub use self::receipts::RecipeCallbacks;
 use self::request::Filling;
 use super::client::GatewayResponse;
 use super::provider::{AccountQuestion, CodeClass, Provider, Question, classify_status, code_in, usable_id};
-use super::settings::Pointer;
+use super::recipe::Pointer;
 use super::{Accepted, AccountPart, ErrorClass, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};

@@ -26,10 +26,8 @@ mod gateway;
 mod http_gateway;
 pub mod net;
 pub mod older;
-mod outcome;
 mod provider;
 mod recipe;
-mod settings;
 mod simulator;
 mod twilio;
 
@@ -43,16 +41,15 @@ use crate::domain::{Channel, GatewayName};
 
 pub use client::{ClientError, EgressClients, GatewayResponse, HttpClient, NoResponse};
 pub use futures_util::future::BoxFuture;
-pub use gateway::{Callback, CodeEnd, Gateway, OutgoingMessage};
-pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
-pub use outcome::{
-    Accepted, AccountFinding, AccountPart, ErrorClass, GatewayError, Receipt, ReceiptStatus, Verdict,
+pub use gateway::{
+    Accepted, AccountFinding, AccountPart, Callback, CodeEnd, ErrorClass, Gateway, GatewayError,
+    OutgoingMessage, Receipt, ReceiptStatus, Verdict,
 };
+pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
 pub use provider::{CodeClass, retry_after};
 use provider::{HttpProvider, Provider};
-pub use recipe::{Recipe, RecipeSetting};
-pub use settings::GatewaySettingsError;
-use settings::provider_url;
+use recipe::provider_url;
+pub use recipe::{GatewaySettingsError, Recipe, RecipeSetting};
 pub use simulator::{CodeStatus, InboxMessage, Simulator};
 pub use twilio::{
     CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioReport, TwilioSender, TwilioSettings,

@@ -1,16 +1,24 @@
 //! Recipes: descriptions of gateways that come with the program, or that a user writes. `docs/guides/add-a-recipe.md` says how
 //! to add one.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use url::Url;
 
-use super::HttpGatewaySettings;
-use super::http_gateway::Owner;
+use crate::HttpGatewaySettings;
 use crate::domain::{Channel, GatewayName};
-use crate::template::placeholder::{Piece, PieceKind, pieces};
+use crate::http_gateway::Owner;
+use crate::template::{Piece, PieceKind, pieces};
 
 /// The files in the folder `recipes`: the name of each, and its text. The build script lists them.
 const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
@@ -96,5 +104,114 @@ impl Recipe {
     }
 }
 
-#[cfg(test)]
-mod tests;
+// Addresses and credentials in settings, and the error about one that cannot be used; and how a recipe may be written: a
+// number for a text, one value for a list of it.
+
+/// A setting that cannot work. Names the setting and what is accepted, never the value: it may contain a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{gateway}: {setting} {problem}")]
+pub struct GatewaySettingsError {
+    pub gateway: GatewayName,
+    /// The setting as it is written in the configuration, such as `sms.mada.url (MADA_URL)`.
+    pub setting: String,
+    /// The problem and the accepted values: the rest of a sentence.
+    pub problem: String,
+}
+
+impl GatewaySettingsError {
+    pub(super) fn new(gateway: GatewayName, setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        // Both may repeat names from the configuration, and are printed as one line.
+        let line = |text: String| text.replace(char::is_control, "\u{fffd}");
+        Self { gateway, setting: line(setting.into()), problem: line(problem.into()) }
+    }
+}
+
+/// The longest URL that the HTTP client sends, in bytes.
+const LONGEST_URL: usize = 65_534;
+
+/// An address with scheme and host. The error does not repeat it: it may contain a password.
+pub(super) fn provider_url(
+    gateway: GatewayName,
+    setting: &str,
+    text: &str,
+) -> Result<Url, GatewaySettingsError> {
+    let error = |problem: &str| GatewaySettingsError::new(gateway, setting, problem);
+    let url = Url::parse(text).map_err(|_| error("must be a URL such as https://sms.example.com/send"))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(error("must begin with https:// or http:// and a host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(error("must not contain a user name or password: they have settings of their own"));
+    }
+    if url.fragment().is_some() {
+        return Err(error("must not contain a # part, which is never sent"));
+    }
+    if url.as_str().len() > LONGEST_URL {
+        return Err(error("is too long for a URL"));
+    }
+    Ok(url)
+}
+
+/// `base64(user:password)`.
+pub(super) fn basic_credentials(user: &str, password: &str) -> String {
+    STANDARD.encode(format!("{user}:{password}"))
+}
+
+/// A text, or a number or a truth value as JSON writes it.
+pub fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// A list of texts or numbers, or one of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Texts(#[serde(deserialize_with = "texts")] pub Vec<String>);
+
+impl Texts {
+    pub(super) fn has(&self, text: &str) -> bool {
+        self.0.iter().any(|known| known == text)
+    }
+}
+
+/// A text is one item, whatever commas it has.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let items = match Value::deserialize(from)? {
+        Value::Array(items) => items,
+        one => vec![one],
+    };
+    let texts: Option<_> = items.iter().map(as_text).collect();
+    texts.ok_or_else(|| D::Error::custom("must be a list of texts or numbers, or one of them"))
+}
+
+/// A JSON pointer (RFC 6901).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Pointer(String);
+
+impl Pointer {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text, number or truth value that it leads to.
+    pub(super) fn text_in(&self, value: &Value) -> Option<String> {
+        as_text(value.pointer(&self.0)?)
+    }
+}
+
+impl TryFrom<String> for Pointer {
+    type Error = &'static str;
+
+    /// RFC 6901, 3: empty, or parts that each begin with `/`, with `~` only as `~0` and `~1`.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let escapes_are_right = text.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']));
+        if escapes_are_right && (text.is_empty() || text.starts_with('/')) {
+            return Ok(Self(text));
+        }
+        Err("must be a JSON pointer (RFC 6901) such as /messages/0/status")
+    }
+}

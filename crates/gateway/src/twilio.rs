@@ -23,7 +23,7 @@ use url::Url;
 
 use super::client::GatewayResponse;
 use super::provider::{AccountQuestion, Question};
-use super::settings::basic_credentials;
+use super::recipe::basic_credentials;
 use super::{AccountPart, GatewayError};
 use crate::domain::GatewayName;
 

@@ -9,7 +9,6 @@
 mod embedded;
 mod error;
 mod record;
-mod stream;
 
 use onceward_core::domain::Timestamp;
 
@@ -19,8 +18,7 @@ pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{StoreError, advice};
-pub use record::{CopiedRecord, Key, LONGEST_RECORD, Slot, Write};
-pub use stream::{Owner, RecordStream, SLICE_RECORDS, Slice};
+pub use record::{CopiedRecord, Key, LONGEST_RECORD, Owner, RecordStream, SLICE_RECORDS, Slice, Slot, Write};
 
 /// The sizes of a store's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

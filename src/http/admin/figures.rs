@@ -1,7 +1,11 @@
 //! The figures of the overview, in words.
 
-use super::words::{grouped, money, share};
-use crate::node::history::Counts;
+use std::borrow::Borrow;
+use std::time::Duration;
+
+use super::page::moment;
+use crate::domain::{Timestamp, seconds_up};
+use crate::node::history::{Counts, Resolution};
 
 /// A figure of this period, and a note about the one before.
 pub struct Figure {
@@ -110,4 +114,254 @@ pub fn causes(counts: &Counts) -> String {
         ("no gateway available", failed.unavailable),
         ("outcome unknown", failed.unknown),
     ])
+}
+
+// Plots of counts over time: the template draws bars in SVG, which the page stretches, the labels beside them as text of
+// the page, and a table with the values of all.
+
+/// Plots over the same buckets of time.
+pub struct Plots {
+    pub all: Vec<Plot>,
+    /// The time of each bucket, and its cost for the table.
+    pub times: Vec<String>,
+    pub costs: Vec<String>,
+    /// What one bar is.
+    pub bucket: &'static str,
+}
+
+pub struct Plot {
+    /// The element's id.
+    pub id: &'static str,
+    pub title: String,
+    pub series: Vec<Series>,
+    /// The value at the top.
+    pub top: u64,
+}
+
+/// Counts of one kind. A series is drawn over those before it, and narrower.
+pub struct Series {
+    /// Also its class in the style sheet.
+    pub name: &'static str,
+    /// Of each bucket.
+    pub values: Vec<u64>,
+}
+
+impl Plots {
+    /// The times below the first, the middle and the last bar.
+    pub fn marks(&self) -> [&str; 3] {
+        let last = self.times.len().saturating_sub(1);
+        [0, last / 2, last].map(|place| self.times.get(place).map_or("", String::as_str))
+    }
+
+    /// The time, the values and the cost of each bucket in which something was counted.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, Vec<u64>, &str)> {
+        let values = |bucket: usize| {
+            let all = self.all.iter().flat_map(|plot| &plot.series);
+            all.map(|series| series.values[bucket]).collect::<Vec<_>>()
+        };
+        let rows = self.times.iter().zip(&self.costs).enumerate();
+        let rows = rows.map(move |(bucket, (time, cost))| (time.as_str(), values(bucket), cost.as_str()));
+        rows.filter(|(_, values, _)| values.iter().any(|value| *value > 0))
+    }
+}
+
+impl Plot {
+    pub fn new<const N: usize>(id: &'static str, title: &str, series: [(&'static str, Vec<u64>); N]) -> Self {
+        let series: Vec<_> = series.map(|(name, values)| Series { name, values }).into();
+        let top = top_of(series.iter().flat_map(|series| &series.values).max().copied().unwrap_or(0));
+        Self { id, title: title.to_owned(), series, top }
+    }
+
+    /// Where a bar ends: 0 is the top, 100 the bottom. A count is never invisible.
+    pub fn end(&self, value: impl Borrow<u64>) -> u64 {
+        100 - value.borrow().saturating_mul(100).div_ceil(self.top).min(100)
+    }
+}
+
+impl Series {
+    pub fn sum(&self) -> u64 {
+        self.values.iter().sum()
+    }
+}
+
+/// The smallest of 2, 4, 10, 20, 40, 100 .. that is not below `most`: half of it is a whole number.
+fn top_of(most: u64) -> u64 {
+    let mut step = 1_u64;
+    loop {
+        for top in [2, 4, 10].map(|factor| step.saturating_mul(factor)) {
+            if top >= most {
+                return top;
+            }
+        }
+        step = step.saturating_mul(10);
+    }
+}
+
+// Figures in words for people.
+
+/// A count with its thousands set apart: `1,234,567`.
+pub fn grouped(count: impl Borrow<u64>) -> String {
+    let digits = count.borrow().to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share in percent, `–` of nothing. More can be verified than began in a short time.
+pub fn share(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
+    let (part, whole) = (*part.borrow(), *whole.borrow());
+    let tenths = (u128::from(part) * 1_000 + u128::from(whole) / 2).checked_div(u128::from(whole));
+    tenths.map_or_else(|| "–".to_owned(), |tenths| format!("{}.{} %", tenths / 10, tenths % 10))
+}
+
+/// An amount to the cent, with its thousands set apart.
+pub fn money(micros: impl Borrow<u64>) -> String {
+    let micros = *micros.borrow();
+    if (1..10_000).contains(&micros) {
+        return "< 0.01".to_owned();
+    }
+    let cents = micros.saturating_add(5_000) / 10_000;
+    format!("{}.{:02}", grouped(cents / 100), cents % 100)
+}
+
+/// An amount to a hundredth of a cent, with its sign.
+pub fn exact_money(micros: impl Borrow<i64>) -> String {
+    let micros = *micros.borrow();
+    let parts = micros.unsigned_abs().saturating_add(50) / 100;
+    let sign = if micros < 0 { "−" } else { "" };
+    format!("{sign}{}.{:04}", grouped(parts / 10_000), parts % 10_000)
+}
+
+/// A time span that is left, rounded up.
+pub fn time_left(left: Duration) -> String {
+    let seconds = seconds_up(left);
+    let minutes = seconds.div_ceil(60);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{minutes} min"),
+        7_200..172_800 => format!("{} h", minutes.div_ceil(60)),
+        _ => format!("{} days", minutes.div_ceil(24 * 60)),
+    }
+}
+
+// Spans of time on the overview: its ranges up to now, and from one day to another.
+
+/// A time span up to now.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The value of `range` in the URL.
+    pub id: &'static str,
+    pub title: &'static str,
+    pub resolution: Resolution,
+    /// `None` since midnight.
+    pub buckets: Option<u32>,
+}
+
+/// The index of the range that is shown unless the address names one.
+pub const DAY: usize = 1;
+
+pub static RANGES: [Range; 4] = [
+    Range { id: "today", title: "Today", resolution: Resolution::Hour, buckets: None },
+    Range { id: "day", title: "24 hours", resolution: Resolution::Hour, buckets: Some(24) },
+    Range { id: "14d", title: "14 days", resolution: Resolution::Day, buckets: Some(14) },
+    Range { id: "30d", title: "30 days", resolution: Resolution::Day, buckets: Some(30) },
+];
+
+impl Range {
+    pub fn until(&self, now: Timestamp) -> Span {
+        let (last, length) = (self.resolution.bucket(now), self.resolution.length());
+        let from = match self.buckets {
+            Some(buckets) => last.minus(length * buckets.saturating_sub(1)),
+            None => Resolution::Day.bucket(now),
+        };
+        Span::new(Some(self.id), self.resolution, from, last.plus(length))
+    }
+}
+
+/// Buckets of time.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The id of its range; `None` for one that a person chose.
+    pub range: Option<&'static str>,
+    pub resolution: Resolution,
+    pub starts: Vec<Timestamp>,
+    /// The end of the last bucket.
+    pub to: Timestamp,
+}
+
+impl Span {
+    fn new(range: Option<&'static str>, resolution: Resolution, from: Timestamp, to: Timestamp) -> Self {
+        let starts = std::iter::successors(Some(from), |start| Some(start.plus(resolution.length())));
+        Self { range, resolution, starts: starts.take_while(|start| *start < to).collect(), to }
+    }
+
+    /// By hours while these are kept, else by days; without buckets if nothing of it is kept. `None` if it ends before it
+    /// begins.
+    pub fn between(since: Option<Timestamp>, until: Option<Timestamp>, now: Timestamp) -> Option<Self> {
+        let kept = |resolution: Resolution| now.minus(resolution.kept_for());
+        let until = until.map_or(now, |until| until.min(now));
+        let since = since.unwrap_or_default();
+        let from = since.max(kept(Resolution::Day));
+        let resolution = if from > kept(Resolution::Hour) { Resolution::Hour } else { Resolution::Day };
+        let last = resolution.bucket(until.minus(Duration::from_millis(1)));
+        let span = Self::new(None, resolution, resolution.bucket(from), last.plus(resolution.length()));
+        (since < until).then_some(span)
+    }
+
+    pub fn from(&self) -> Timestamp {
+        self.starts.first().copied().unwrap_or(self.to)
+    }
+
+    /// The time to the period before; `None` if its counts are no longer kept. A day goes before today.
+    pub fn shift(&self, now: Timestamp) -> Option<Duration> {
+        let length =
+            if self.range == Some("today") { Resolution::Day.length() } else { self.to.since(self.from()) };
+        let oldest = now.minus(self.resolution.kept_for());
+        (self.from().minus(length) >= oldest).then_some(length)
+    }
+
+    /// The part of a moment that names a bucket.
+    pub fn label(&self, start: Timestamp) -> String {
+        let part = match self.resolution {
+            Resolution::Day => 5..10,
+            Resolution::Hour if self.starts.len() > 24 => 5..16,
+            Resolution::Hour => 11..16,
+        };
+        moment(start).get(part).unwrap_or_default().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_ends_with_the_bucket_of_its_end_and_knows_the_one_before() {
+        let at = |text| Timestamp::parse_day_or_moment(text).expect("a moment");
+        let now = at("2027-01-31T12:34:56Z");
+        let between = |since, until| Span::between(Some(at(since)), Some(at(until)), now);
+        let days = between("2027-01-05", "2027-01-08").expect("a span");
+        let hours = between("2027-01-29", "2027-01-31").expect("a span");
+        let since = Span::between(None, Some(at("2027-01-08")), now).expect("a span");
+        for (span, first, last, has_before) in [
+            (RANGES[0].until(now), "00:00", "12:00", true),
+            (RANGES[DAY].until(now), "13:00", "12:00", true),
+            (RANGES[2].until(now), "01-18", "01-31", true),
+            (RANGES[3].until(now), "01-02", "01-31", false),
+            (days, "01-05", "01-07", true),
+            (hours, "01-29 00:00", "01-30 23:00", false),
+            (since, "12-30", "01-07", false),
+        ] {
+            let labels =
+                [span.starts.first(), span.starts.last()].map(|start| span.label(*start.expect("a bucket")));
+            assert_eq!((labels, span.shift(now).is_some()), ([first, last].map(str::to_owned), has_before));
+        }
+        assert_eq!(RANGES[0].until(now).shift(now), Some(Resolution::Day.length()));
+        assert_eq!(between("2027-01-08", "2027-01-05"), None);
+    }
 }

@@ -1,7 +1,6 @@
 //! Hooks of identity systems: each takes a code that its system has made, in that system's form, and carries it.
 //! `systems` has them all, with their payloads, signatures and answers.
 
-mod carry;
 mod systems;
 
 use std::borrow::Cow;
@@ -15,8 +14,7 @@ use hyper::StatusCode;
 use sha2::Sha256;
 use tracing::{info, warn};
 
-use self::carry::{Done, TOLERANCE, carry, outcome};
-use self::systems::{HOOKS, Hook, Proof, Signed, Task, payload};
+use self::systems::{Done, HOOKS, Hook, Proof, Signed, TOLERANCE, Task, carry, outcome, payload};
 use super::app::App;
 use super::call::Call;
 use super::error::{Cause, Error};

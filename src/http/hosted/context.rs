@@ -7,9 +7,7 @@ use tracing::info;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::notice::Notice;
-use super::page::{Page, View};
-use super::texts::Texts;
+use super::page::{Notice, Page, Texts, View};
 use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
 use crate::http::call::{Call, Transport};
 use crate::http::error::Error;

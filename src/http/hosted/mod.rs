@@ -7,10 +7,8 @@
 pub mod captcha;
 mod context;
 mod demo;
-mod notice;
 mod open;
 mod page;
-mod texts;
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};

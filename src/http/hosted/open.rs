@@ -9,8 +9,7 @@ use url::Url;
 
 use super::captcha::Captcha;
 use super::context::{PageContext, field, return_url};
-use super::notice::{Notice, locked, seconds_left};
-use super::page::{COUNTRIES, Page, View};
+use super::page::{COUNTRIES, Notice, Page, View, locked, seconds_left};
 use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp};
 use crate::http::api::verifications::log_check;
 use crate::http::call::{Call, Transport};
@@ -22,8 +21,7 @@ use crate::template::MessageStyle;
 use crate::verification::hosted::{
     Denied, HostedSession, MessageEnd, ReturnTarget, SESSION_LIFE, SessionSecret,
 };
-use crate::verification::{BeginRequest, CheckCode, Refused, Status, VerificationTarget};
-use crate::verification::{Outgoing, Refusal};
+use crate::verification::{BeginRequest, CheckCode, Outgoing, Refusal, Refused, Status, VerificationTarget};
 
 /// A request from the browser that has the session.
 #[derive(Clone, Copy)]

@@ -8,12 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::texts::Texts;
 use crate::config::CaptchaSettings;
-use crate::domain::Region;
+use crate::domain::{Locale, NumberError, PhoneNumber, Region, Timestamp, seconds_up, sign_in_words};
 use crate::registry::{Service, ServiceSettings};
 use crate::verification::hosted::{HostedSession, ReturnTarget};
 
@@ -200,9 +200,132 @@ fn text_color_on(color: &str) -> &'static str {
     if on_white >= (luminance + 0.05) / 0.05 { "#fff" } else { "#000" }
 }
 
+// What the page says after a form: every form leads to the page again, and no address has a number.
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Notice {
+    /// This text is no number.
+    Number(String),
+    /// The number gets no message. A client that tries numbers out must not learn why.
+    Refused,
+    /// An allowance, a limit or a budget is used up: the number may get a message later.
+    Later,
+    /// No check is left for the number until then.
+    Locked(Option<Timestamp>),
+    /// The next message to the number has to wait.
+    Wait,
+    Wrong,
+    Failed,
+}
+
+impl Notice {
+    /// Characters of a number that the form shows again.
+    pub const LONGEST_NUMBER: usize = 40;
+
+    /// Whether the field has to be filled in again.
+    pub const fn is_about_the_field(&self) -> bool {
+        matches!(self, Self::Number(_) | Self::Refused | Self::Wrong)
+    }
+
+    /// The words; `None` if they are not true any more. `next_send` is when the next message may go out.
+    pub fn words(
+        &self,
+        texts: &Texts,
+        region: Option<Region>,
+        next_send: Timestamp,
+        now: Timestamp,
+    ) -> Option<String> {
+        let text = match self {
+            Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
+                NumberError::Unreadable(_) | NumberError::Impossible(..) => texts.bad_number,
+                NumberError::Sign(sign) => {
+                    return Some(format!("{} ({})", texts.bad_number, sign_in_words(sign)));
+                }
+                NumberError::Renumbered(change) => return Some(format!("{} ({change})", texts.bad_number)),
+            },
+            Self::Refused => texts.cannot_send,
+            Self::Later => texts.try_later,
+            Self::Locked(until) => return Some(locked(texts, *until, now)),
+            Self::Wait => {
+                return seconds_left(next_send, now).map(|left| texts.wait.replace("{}", &left.to_string()));
+            }
+            Self::Wrong => texts.wrong_code,
+            Self::Failed => texts.failed,
+        };
+        Some(text.to_owned())
+    }
+}
+
+/// Whole seconds from now, rounded up; `None` afterwards.
+pub fn seconds_left(until: Timestamp, now: Timestamp) -> Option<u64> {
+    (now < until).then(|| seconds_up(until.since(now)))
+}
+
+/// The words where no check is left.
+pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String {
+    match until.and_then(|until| seconds_left(until, now)) {
+        Some(left) => texts.try_in.replace("{}", &left.div_ceil(60).to_string()),
+        None => texts.none_left.to_owned(),
+    }
+}
+
+// The texts of the hosted page, in each language of the standard message.
+
+/// Declares the texts in the order in which a line of `languages.txt` has them.
+macro_rules! texts {
+    ($($name:ident)+) => {
+        /// Texts in one language.
+        pub struct Texts {
+            pub tag: &'static str,
+            pub locale: Locale,
+            $(pub $name: &'static str,)+
+        }
+
+        impl Texts {
+            fn read(line: &'static str) -> Option<Self> {
+                let mut parts = line.split('|');
+                let tag = parts.next()?;
+                Some(Self { tag, locale: Locale::parse(tag)?, $($name: parts.next()?,)+ })
+            }
+        }
+    };
+}
+
+texts! {
+    title country number send code sent_to go_on change again wait call cancel bad_number cannot_send wrong_code none_left failed
+    gone verified privacy terms cannot_return challenge try_later try_in last_sent
+}
+
+static ALL: LazyLock<Vec<Texts>> =
+    LazyLock::new(|| include_str!("languages.txt").lines().filter_map(Texts::read).collect());
+
+impl Texts {
+    /// The nearest language to the first of these that has one, else English.
+    pub fn choose(wanted: impl IntoIterator<Item = Locale>) -> &'static Self {
+        let nearest =
+            |locale: Locale| locale.lookup().find_map(|tag| ALL.iter().find(|texts| texts.locale == tag));
+        let english = || ALL.iter().find(|texts| texts.locale == Locale::ENGLISH);
+        #[expect(clippy::expect_used, reason = "a test finds English among them")]
+        wanted.into_iter().find_map(nearest).or_else(english).expect("English")
+    }
+
+    /// The text [`Texts::sent_to`] before the number, the mark right behind it, and the rest.
+    pub fn around_number(&self) -> (&'static str, &'static str, &'static str) {
+        let (before, after) = self.sent_to.split_once("{}").unwrap_or((self.sent_to, ""));
+        let (mark, rest) = after.split_at(after.find(' ').unwrap_or(after.len()));
+        (before, mark, rest)
+    }
+
+    /// The direction of the script.
+    pub fn direction(&self) -> &'static str {
+        if matches!(self.tag, "ar" | "he") { "rtl" } else { "ltr" }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::StandardMessage;
 
     #[test]
     fn text_on_the_accent_color_is_the_one_that_is_easier_to_read() {
@@ -224,5 +347,35 @@ mod tests {
         let own = Page::new(StatusCode::OK, Texts::choose([]), View::Verified).policy(Some(&url));
         assert!(own.contains("form-action 'self' https:;"), "{own}");
         assert!(own.ends_with("frame-ancestors 'none'"), "{own}");
+    }
+
+    #[test]
+    fn the_page_has_every_text_in_each_language_of_the_standard_message() {
+        let languages: Vec<_> = ALL.iter().map(|texts| texts.locale).collect();
+        let standard: Vec<_> = StandardMessage::all().iter().map(|message| message.locale).collect();
+        assert_eq!(languages, standard);
+        for line in include_str!("languages.txt").lines().filter(|line| !line.starts_with('#')) {
+            let parts: Vec<_> = line.split('|').collect();
+            assert_eq!(parts.len(), 27, "{line}");
+            for (index, text) in parts.iter().enumerate() {
+                assert!(!text.is_empty(), "{line}");
+                assert_eq!(text.contains("{}"), matches!(index, 6 | 10 | 25), "{line} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_language_is_chosen_and_english_for_all_others() {
+        let chosen = |tags: &[&str]| Texts::choose(tags.iter().filter_map(|tag| Locale::parse(tag))).tag;
+        for (tags, tag) in [
+            (&["de-AT"][..], "de"),
+            (&["zh-TW"], "zh-Hant"),
+            (&["nb"], "no"),
+            (&["is", "sv"], "sv"),
+            (&["is"], "en"),
+            (&[], "en"),
+        ] {
+            assert_eq!(chosen(tags), tag, "{tags:?}");
+        }
     }
 }

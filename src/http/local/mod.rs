@@ -1,7 +1,14 @@
 //! Routes that exist only at the control socket, beside all others: they are for the administrator of this machine, and the
 //! command line uses them.
 
-mod keys;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use hyper::StatusCode;
+use serde_json::{Value, json};
 
 use super::api::access::{Caller, Segments};
 use super::api::webhooks::WebhookView;
@@ -13,22 +20,13 @@ use super::service::around;
 use super::values;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
 use crate::delivery::{Carried, Trial};
-use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, ServiceId};
+use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::{masked, refusal_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
-use crate::registry::{RegistryError, Service};
-use crate::verification::{BeginRequest, Cleared, Erasure, NumberStatus};
-use crate::verification::{NumberKey, Outgoing};
-use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use hyper::StatusCode;
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-pub use keys::Keys;
+use crate::node::AccountFile;
+use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes, Service};
+use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing};
 
 /// `GET /local/Server`: which server this is.
 async fn server() -> Json<Value> {
@@ -227,14 +225,14 @@ async fn service_id(caller: Caller, Segments(name): Segments<String>) -> Result<
 
 /// `GET /local/Keys`: the newest first, without their secrets.
 async fn list_keys(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
-    Ok(Json(keys(&caller).list(given(&form, "Service").as_deref()).map_err(Error::invalid)?))
+    Ok(Json(keys_of(&caller).list(given(&form, "Service").as_deref()).map_err(Error::invalid)?))
 }
 
 /// `POST /local/Keys`: the only answer with the secret.
 async fn create_key(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     let [service, name] = ["Service", "Name"].map(|name| given(&form, name));
     let scopes = form.field::<Option<Vec<String>>>("Scope")?.unwrap_or_default();
-    let made = keys(&caller).create(service, scopes, name).await;
+    let made = keys_of(&caller).create(service, scopes, name).await;
     Ok((StatusCode::CREATED, Json(made.map_err(Error::invalid)?)))
 }
 
@@ -245,16 +243,16 @@ async fn revoke_key(
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
     let with_created = form.has("WithCreated", "true");
-    let revoked = keys(&caller).revoke(&sid, with_created).await;
+    let revoked = keys_of(&caller).revoke(&sid, with_created).await;
     Ok(Json(revoked.map_err(Error::invalid)?))
 }
 
 /// `POST /local/AuthToken`: replaces the account's auth token.
 async fn replace_token(caller: Caller) -> Result<impl IntoResponse, Error> {
-    Ok((StatusCode::CREATED, Json(keys(&caller).replace_token().await.map_err(Error::invalid)?)))
+    Ok((StatusCode::CREATED, Json(keys_of(&caller).replace_token().await.map_err(Error::invalid)?)))
 }
 
-fn keys(caller: &Caller) -> Keys<'_> {
+fn keys_of(caller: &Caller) -> Keys<'_> {
     Keys { registry: caller.registry(), account: &caller.running.account }
 }
 
@@ -301,4 +299,116 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/local/Keys/{Sid}", delete(revoke_key))
         .route("/local/AuthToken", post(replace_token));
     around(Group::twilio(Access::Account("the control socket")), app, routes)
+}
+
+// API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
+
+/// Lists and changes keys, and logs the changes. Errors are in words for a person.
+pub struct Keys<'a> {
+    pub registry: Registry,
+    pub account: &'a AccountFile,
+}
+
+impl Keys<'_> {
+    pub fn list(&self, service: Option<&str>) -> Result<Vec<Value>, String> {
+        let service = self.service(service)?;
+        Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
+    }
+
+    /// The service is one that [`Registry::find_service`] finds; without one the key is for all.
+    pub async fn create(
+        &self,
+        service: Option<String>,
+        scopes: Vec<String>,
+        name: Option<String>,
+    ) -> Result<Value, String> {
+        let service = self.service(service.as_deref())?;
+        let scopes: Option<Scopes> = scopes.iter().map(|scope| Scope::parse(scope)).collect();
+        let scopes =
+            scopes.ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
+        let was_open = !self.registry.compatible_routes_need_key();
+        let made = self.registry.create_key(service, scopes, name).await;
+        let made = made.map_err(|error| words(&error))?;
+        let mut view = self.view(&made.key);
+        self.log(&made.key, "API key created");
+        view["secret"] = made.secret.expose().into();
+        if was_open && self.registry.compatible_routes_need_key() {
+            tracing::info!("/api/*, /send-code and /verify-code need a key from now on");
+            view["closes_routes"] = true.into();
+        }
+        Ok(view)
+    }
+
+    /// From now on the server refuses the key.
+    /// With `with_created` it also refuses those that were created with it.
+    pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Value, String> {
+        let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
+        let revoked = self.registry.revoke_key(sid, with_created).await;
+        let Revocation { key, already_revoked, created } = revoked.map_err(|error| match error {
+            RegistryError::Store(why) => format!(
+                "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
+            ),
+            error => words(&error),
+        })?;
+        let mut view = self.view(&key);
+        if already_revoked {
+            view["already_revoked"] = true.into();
+        }
+        let now = (!already_revoked).then_some(&key).into_iter();
+        for revoked in now.chain(created.iter().filter(|other| other.revoked.is_some())) {
+            self.log(revoked, "API key revoked");
+        }
+        if !created.is_empty() {
+            view["created_keys"] = created.iter().map(|other| other.sid.to_string()).collect();
+        }
+        Ok(view)
+    }
+
+    /// Makes a new auth token for the account. The server refuses the old one from then on.
+    pub async fn replace_token(&self) -> Result<Value, String> {
+        let made = self.account.renew(&self.registry).await.map_err(|error| error.to_string())?;
+        tracing::info!(account = %made.sid, "auth token replaced");
+        let file = self.account.path().display().to_string();
+        Ok(json!({ "account_sid": made.sid, "auth_token": made.token.expose(), "file": file }))
+    }
+
+    fn service(&self, text: Option<&str>) -> Result<Option<ServiceId>, String> {
+        text.map(|text| self.registry.find_service(text).map(|service| service.id)).transpose()
+    }
+
+    /// A key without its secret. A removed service has no name.
+    fn view(&self, key: &ApiKey) -> Value {
+        let service = key.service.map(|id| (id, self.registry.service_by_id(id)));
+        let service_sid = service.as_ref().map(|(id, service)| match service {
+            Some(service) => service.sid.to_string(),
+            None => format!("(removed service {})", id.get()),
+        });
+        json!({
+            "sid": key.sid,
+            "service_sid": service_sid,
+            "service_name": service.and_then(|(_, service)| Some(self.registry.title(&*service?))),
+            "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
+            "name": key.name,
+            "created": key.created,
+            "created_by": key.creator.as_ref().map(ToString::to_string),
+            "last_used": key.last_used,
+            "revoked": key.revoked,
+        })
+    }
+
+    fn log(&self, key: &ApiKey, event: &str) {
+        let view = self.view(key);
+        let service = view["service_name"].as_str().or(view["service_sid"].as_str()).unwrap_or("all");
+        let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
+        tracing::info!(key = %key.sid, name = key.name, service, scopes, "{event}");
+    }
+}
+
+fn words(error: &RegistryError) -> String {
+    match error {
+        RegistryError::TooMany { item: Item::LiveKey, .. } => {
+            format!("{error}; revoke one that is not used any more (onceward keys list)")
+        }
+        error => error.to_string(),
+    }
 }

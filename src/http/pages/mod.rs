@@ -1,9 +1,8 @@
 //! The pages that the server shows to people, built into the program.
 
-pub mod docs;
 pub mod inbox;
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
 use askama::Template;
@@ -13,6 +12,7 @@ use axum::routing::get;
 use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use hyper::header::{HeaderValue, LOCATION};
 use hyper::{StatusCode, Uri};
 use serde::Serialize;
@@ -22,6 +22,8 @@ use sha2::{Digest as _, Sha256};
 use super::app::App;
 use super::call::Call;
 use super::request;
+use crate::http::call::Access;
+use crate::http::openapi::{ACCESS, ERRORS, INTRODUCTION, Routes, schema_text};
 
 /// The style sheet of every page, and the script of those that keep themselves current.
 const STYLE: &str = include_str!("page.css");
@@ -174,4 +176,42 @@ pub fn routes() -> Router<App> {
     let style = |call: Call| async move { asset(&call, &STYLE_PATH, "text/css; charset=utf-8", STYLE) };
     let script = |call: Call| async move { asset(&call, &LIVE_PATH, "text/javascript; charset=utf-8", LIVE) };
     Router::new().route("/admin/page.css", get(style)).route("/admin/live.js", get(script))
+}
+
+// The page that describes every route, for people. It loads nothing from other hosts and has no script: it works with a
+// keyboard alone, and read aloud.
+
+#[derive(Template)]
+#[template(path = "docs.html")]
+struct DocsPage {
+    frame: Frame,
+    groups: Vec<&'static Routes>,
+}
+
+/// The page for `GET /docs`.
+pub fn docs_page(docs: &'static [Routes], has_inbox: bool) -> Response {
+    /// Without and with a link to the inbox.
+    static PAGES: [OnceLock<Bytes>; 2] = [const { OnceLock::new() }; 2];
+    let page = PAGES[usize::from(has_inbox)].get_or_init(|| text(docs, has_inbox).into());
+    (STYLE_ONLY, Html(page.clone())).into_response()
+}
+
+fn text(docs: &'static [Routes], has_inbox: bool) -> String {
+    let groups = docs.iter().filter(|docs| !docs.rows.is_empty()).collect();
+    // A template of texts does not fail.
+    DocsPage { frame: Frame::new("/docs", has_inbox), groups }.render().unwrap_or_default()
+}
+
+fn anchor(group: &Routes) -> String {
+    group.name.to_lowercase().replace(' ', "-")
+}
+
+const fn access(group: &Routes) -> &'static str {
+    match group.group.access {
+        Access::Open => "No credential is needed.",
+        Access::Compatible => "Needs an API key if the server requires one.",
+        Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
+            "Needs the account's token or an API key."
+        }
+    }
 }

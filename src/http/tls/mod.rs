@@ -1,27 +1,34 @@
 //! The server's own certificate: read at the start, read again on SIGHUP, watched until it expires.
 
-mod certificate;
 #[cfg(test)]
 mod tests;
 
 use std::fmt::Display;
+use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
+use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::time::Time;
+use zeroize::Zeroizing;
 
-use self::certificate::About;
 use crate::clock::Clock;
 use crate::config::{TlsFiles, is_readable_by_others};
 use crate::domain::Timestamp;
-
-pub use self::certificate::CertificateHealth;
 
 /// The names of the protocols in ALPN (RFC 7301), the preferred one first.
 pub const HTTP2: &[u8] = b"h2";
@@ -149,7 +156,7 @@ pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static s
 pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
     let file = absolute(file);
     let wrong = |fault| TlsError { setting, file: file.clone(), fault };
-    let authorities = certificate::chain(&file).map_err(wrong)?;
+    let authorities = read_chain(&file).map_err(wrong)?;
     let (_, unusable) = RootCertStore::empty().add_parsable_certificates(authorities);
     if unusable > 0 {
         let fault = format!(
@@ -167,9 +174,9 @@ fn read(files: &TlsFiles, [certificate, key]: [&'static str; 2]) -> Result<Ident
     let files = TlsFiles { certificate: absolute(&files.certificate), key: absolute(&files.key) };
     let of_chain = |fault| TlsError { setting: certificate, file: files.certificate.clone(), fault };
     let of_key = |fault| TlsError { setting: key, file: files.key.clone(), fault };
-    let chain = certificate::chain(&files.certificate).map_err(of_chain)?;
-    let private_key = certificate::key(&files.key).map_err(of_key)?;
-    let about = certificate::about(&chain).map_err(of_chain)?;
+    let chain = read_chain(&files.certificate).map_err(of_chain)?;
+    let private_key = read_key(&files.key).map_err(of_key)?;
+    let about = about(&chain).map_err(of_chain)?;
     let config = server_config(chain, &private_key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => of_key(format!(
             "the private key in it does not belong to the first certificate of {}; name the two that were made together, \
@@ -193,4 +200,143 @@ fn read(files: &TlsFiles, [certificate, key]: [&'static str; 2]) -> Result<Ident
         warnings.push(in_file(key, &files.key, problem));
     }
     Ok(Identity { config: Arc::new(config), about, warnings })
+}
+
+// Reads PEM files (RFC 7468), and a certificate's names and dates.
+
+/// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
+/// before.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+// The parser's error quotes the file, which may be a key.
+const DAMAGED: &str =
+    "it is damaged: a part of it begins like PEM and does not go on so; write the file again";
+
+/// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CertificateHealth {
+    /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
+    pub expires: String,
+    /// Faults that an operator must repair. The server stays ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// The certificates of a file, in its order; at least one.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read_file(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let certificates = certificates.map_err(|_| DAMAGED)?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in it; name the PEM file with the chain, which has lines such as -----BEGIN \
+                    CERTIFICATE-----, and convert DER with: openssl x509 -inform der -in FILE -out NEW.pem"
+            .to_owned());
+    }
+    Ok(certificates)
+}
+
+/// The private key of a file. Wiped when dropped.
+pub fn read_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, String> {
+    let text = read_file(path)?;
+    let is_encrypted = text.windows(9).any(|part| part == b"ENCRYPTED");
+    PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(|error| {
+        let fault = match error {
+            _ if is_encrypted => {
+                "the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem"
+            }
+            PemError::NoItemsFound => {
+                "there is no private key in it; name the PEM file with the key, which has a line such as -----BEGIN \
+                 PRIVATE KEY-----"
+            }
+            _ => DAMAGED,
+        };
+        fault.to_owned()
+    })
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    // Checked first, because opening a pipe would block.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err("it is not a file; name the PEM file itself".to_owned());
+    }
+    let read = fs::read(path).map(Zeroizing::new);
+    read.map_err(|error| {
+        format!(
+            "{error}; name a file that exists (a relative path begins in the working directory), and let the user that \
+             runs onceward read it"
+        )
+    })
+}
+
+/// The server's own certificate, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    names: Vec<String>,
+    begins: Timestamp,
+    ends: Timestamp,
+}
+
+impl About {
+    /// The hosts it is for.
+    pub fn names(&self) -> String {
+        self.names.join(", ")
+    }
+
+    /// When it expires, and what the operator must do: it has expired, will soon, or is not valid yet.
+    pub fn health(&self, now: Timestamp) -> CertificateHealth {
+        let (begins, ends) = (self.begins.rfc3339_seconds(), self.ends.rfc3339_seconds());
+        let left = self.ends.since(now);
+        let problem = if now > self.ends {
+            Some(format!("certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"))
+        } else if now < self.begins {
+            Some(format!(
+                "certificate not valid before {begins}, and clients refuse it until then; check the clock"
+            ))
+        } else if left < SOON {
+            let days = left.as_secs() / (24 * 60 * 60);
+            Some(format!("certificate expires soon, at {ends}, in {days} days; renew it and send SIGHUP"))
+        } else {
+            None
+        };
+        CertificateHealth { expires: ends.to_string(), problem }
+    }
+
+    /// A property that clients may refuse, whatever the date.
+    pub fn oddity(&self) -> Option<&'static str> {
+        let oddity = "the certificate names no host (subjectAltName), so clients refuse it; have one made for the names \
+                      that they use";
+        self.names.is_empty().then_some(oddity)
+    }
+}
+
+/// The fields of the first certificate. All must be readable.
+pub fn about(chain: &[CertificateDer<'_>]) -> Result<About, String> {
+    let parsed = chain.iter().zip(1..).map(|(der, at)| {
+        Certificate::from_der(der)
+            .map_err(|error| format!("certificate {at} in it cannot be read ({error}); write the file again"))
+    });
+    let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
+    let own = parsed.first().ok_or("there is no certificate in it")?.tbs_certificate();
+    let extension = own.get_extension::<SubjectAltName>().ok().flatten();
+    let names = extension.iter().flat_map(|(_, names)| &names.0).filter_map(name).collect();
+    let validity = own.validity();
+    Ok(About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) })
+}
+
+fn name(name: &GeneralName) -> Option<String> {
+    match name {
+        GeneralName::DnsName(name) => Some(name.to_string()),
+        GeneralName::IpAddress(address) => {
+            let bytes = address.as_bytes();
+            <[u8; 4]>::try_from(bytes)
+                .map(|bytes| Ipv4Addr::from(bytes).to_string())
+                .or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
+                .ok()
+        }
+        _ => None,
+    }
+}
+
+fn moment(time: Time) -> Timestamp {
+    Timestamp::EPOCH.plus(time.to_unix_duration())
 }

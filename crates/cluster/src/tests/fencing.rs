@@ -108,7 +108,7 @@ async fn a_repeated_or_late_transaction_changes_nothing() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
     let (client, lease) = (etcd.client(), a.lease_id());
-    let name = crate::sealed::system_key("test");
+    let name = crate::store::system_key("test");
     let version = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
     let batch = |version, value: &str| {
         let value = crate::etcd::put(name.clone(), value.as_bytes().to_vec(), 0);

@@ -1,9 +1,12 @@
 //! Ids of services, verifications, delivery attempts and everything that the API names in Twilio's form.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
+
+use super::PhoneNumber;
 
 /// Identifies a service. The same number in two services has two independent lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -208,6 +211,116 @@ impl<'de> Deserialize<'de> for Sid {
             SidKind::ALL.get(usize::from(kind)).map(|kind| Self::new(*kind, bytes))
         };
         sid.ok_or_else(|| de::Error::custom("not an id"))
+    }
+}
+
+// Names and notes that people write.
+
+const NAME_LONGEST: usize = 30;
+
+/// Twilio refuses names with more digits: they could be taken for a code.
+const NAME_DIGITS: usize = 4;
+
+/// A name for people on one line, which is no placeholder in a message.
+pub fn short_name(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    let characters = text.chars().count();
+    if characters == 0 || characters > longest {
+        return Err(format!("must have 1 to {longest} characters"));
+    }
+    one_line(text).map(|()| text.to_owned())
+}
+
+/// Text that becomes a part of messages.
+pub fn one_line(text: &str) -> Result<(), String> {
+    // Bidirectional controls could show a text in another order than it is read.
+    let controls = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(controls) {
+        return Err("must be one line, without control characters".to_owned());
+    }
+    if text.contains(['{', '}']) || text.contains("_CODE_") {
+        return Err("must not contain \"{\", \"}\" or \"_CODE_\", which mark places in messages".to_owned());
+    }
+    Ok(())
+}
+
+pub fn friendly_name(text: &str) -> Result<String, String> {
+    let name = short_name(text, NAME_LONGEST)?;
+    if name.chars().filter(|c| c.is_numeric()).count() > NAME_DIGITS {
+        return Err(format!("must not have more than {NAME_DIGITS} digits, which could be taken for a code"));
+    }
+    Ok(name)
+}
+
+/// Text for people that becomes no part of a message.
+pub fn note(text: &str, longest: usize) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > longest || text.chars().any(char::is_control) {
+        return Err(format!("must have 1 to {longest} characters, without control characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether it is 1 to 64 letters, digits, `-` and `_`.
+pub fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+}
+
+// A number in one service.
+
+/// A number in a service: the key of everything that is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NumberKey {
+    /// The namespace.
+    pub service: ServiceId,
+    /// The recipient of the codes.
+    pub number: PhoneNumber,
+    /// Whether it is a test number of the service. A test number has a record apart from that of the ordinary number.
+    pub is_test: bool,
+    /// Whether its codes are carried for another system. They have a record apart, too.
+    pub is_carried: bool,
+}
+
+/// Hashes the id in one write: each request hashes its number several times.
+impl Hash for NumberKey {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write(&self.id());
+    }
+}
+
+/// Marks test numbers in ids. A number takes fewer bits.
+const TEST: u64 = 1 << 63;
+/// Marks numbers whose codes are carried.
+const CARRIED: u64 = 1 << 62;
+
+impl NumberKey {
+    /// The key of a number that is no test number, and of codes that are made here.
+    pub const fn new(service: ServiceId, number: PhoneNumber) -> Self {
+        Self { service, number, is_test: false, is_carried: false }
+    }
+
+    /// The keys of all records of a number in a service, that of [`NumberKey::new`] last.
+    pub const fn all(service: ServiceId, number: PhoneNumber) -> [Self; 3] {
+        let last = Self::new(service, number);
+        [Self { is_test: true, ..last }, Self { is_carried: true, ..last }, last]
+    }
+
+    /// The service in four bytes and the digits in eight, big-endian.
+    pub fn id(&self) -> [u8; 12] {
+        let mark = if self.is_test { TEST } else { 0 } | if self.is_carried { CARRIED } else { 0 };
+        record_id(self.service, self.number.as_u64() | mark)
+    }
+
+    /// Reverses [`NumberKey::id`]. `None` if the digits are not a number.
+    pub fn from_id(id: &[u8; 12]) -> Option<Self> {
+        let (service, number) = record_id_parts(*id);
+        let (is_test, is_carried) = (number & TEST != 0, number & CARRIED != 0);
+        let number = PhoneNumber::from_u64(number & !(TEST | CARRIED))?;
+        Some(Self { service, number, is_test, is_carried })
     }
 }
 

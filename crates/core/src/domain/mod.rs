@@ -39,10 +39,6 @@ mod code;
 mod gateway;
 mod ids;
 mod locale;
-mod lookup;
-mod names;
-mod number_key;
-mod number_pattern;
 mod phone;
 mod plans;
 mod routing;
@@ -50,17 +46,18 @@ mod secret;
 mod time;
 mod typed;
 mod values;
-mod workflow;
 
 pub use code::{Code, CodeLength};
-pub use gateway::{Channel, GatewayName, Held, NamedGateway};
-pub use ids::{AttemptId, AttemptLogKey, ServiceId, Sid, SidKind, record_id, record_id_parts};
+pub use gateway::{
+    Channel, GatewayName, Held, NamedGateway, WorkflowStep, workflow, workflow_steps, workflow_text,
+};
+pub use ids::{
+    AttemptId, AttemptLogKey, NumberKey, ServiceId, Sid, SidKind, friendly_name, is_name, note, one_line,
+    record_id, record_id_parts, short_name,
+};
 pub use locale::Locale;
-pub use lookup::{LineType, NumberLookup};
-pub use names::{friendly_name, is_name, note, one_line, short_name};
-pub use number_key::NumberKey;
-pub use number_pattern::{NumberPattern, PatternError};
 pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number, sign_in_words};
+pub use plans::{LineType, NumberLookup, NumberPattern, PatternError};
 pub use routing::{Routing, RoutingEntry, RoutingError};
 pub use secret::{ApiSecret, ServerKey};
 pub use time::{Timestamp, minutes_up, seconds_up};
@@ -69,4 +66,3 @@ pub use values::{
     DAY, HOUR, LockoutTime, MINUTE, MustBe, SECOND, ServiceTime, Time, Whole, checked, optional, text,
     time_text,
 };
-pub use workflow::{WorkflowStep, workflow, workflow_steps, workflow_text};

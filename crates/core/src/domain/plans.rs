@@ -2,7 +2,11 @@
 
 use std::sync::LazyLock;
 
-use super::{NumberError, PhoneNumber};
+use rlibphonenumber::{PHONE_NUMBER_UTIL, PhoneNumberFormat, PhoneNumberType};
+
+use super::phone::Region;
+use super::typed::TEXT_MAX;
+use super::{NumberError, NumberProblem, PhoneNumber, plans};
 
 /// The rows of `plans.txt`.
 static TABLE: LazyLock<Vec<(&str, Result<&str, &str>)>> = LazyLock::new(|| {
@@ -82,6 +86,201 @@ fn is_free(place: &str) -> bool {
     place == "#" || place.starts_with('[')
 }
 
+// Patterns of numbers, such as `+1415555012x`: which they mean, and whether a person could own one of them.
+
+/// A number in E.164 form in which `x` stands for any digit. A literal one is a number: it is not to be printed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NumberPattern(String);
+
+/// Why a text is not a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is spelled in another way.
+    #[error("must be + and 7 to 15 digits, with x in the place of any digit, such as +1415555012x")]
+    Unreadable,
+    /// None of its numbers has a length that numbers of its country have.
+    #[error("means no number that can be dialled: no number of that country has this length")]
+    Impossible,
+}
+
+/// Ranges that countries have set aside for films and examples, which no person owns a number in: the plan of North
+/// America (555-0100 to 555-0199 in every area), Ofcom for the United Kingdom, Arcep for France.
+const FICTION: [&str; 13] = [
+    "+1xxx55501xx",
+    "+447700900xxx",
+    "+441632960xxx",
+    "+442079460xxx",
+    "+441134960xxx",
+    "+441144960xxx",
+    "+441214960xxx",
+    "+441314960xxx",
+    "+441414960xxx",
+    "+441514960xxx",
+    "+441614960xxx",
+    "+448081570xxx",
+    "+336399800xx",
+];
+
+/// Numbers of a pattern that are looked at. A pattern has up to 10^15; where a plan has a block of them, as plans do, a
+/// sample that is spread over all finds it.
+const SAMPLES: u64 = 2_000;
+
+/// The distance of sampled numbers, modulo their count. A prime that divides no power of ten: every digit occurs in
+/// every place.
+const STRIDE: u64 = 7_919_777_771;
+
+impl NumberPattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// [`PatternError`], which completes a sentence that begins with the subject.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        let text = text.trim().replace('X', "x");
+        let places = text.strip_prefix('+').ok_or(PatternError::Unreadable)?;
+        let spelled = (7..=15).contains(&places.len())
+            && places.bytes().all(|b| b.is_ascii_digit() || b == b'x')
+            && !places.starts_with('0');
+        if !spelled {
+            return Err(PatternError::Unreadable);
+        }
+        // A number in an old form is never requested as such.
+        let today = PhoneNumber::from_e164(&text).and_then(|number| plans::today(number).ok());
+        let pattern = Self(today.map_or(text, PhoneNumber::e164));
+        if pattern.numbers().next().is_none() { Err(PatternError::Impossible) } else { Ok(pattern) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns `true` if a person could own a matching number: a numbering plan has it, and it is not set aside for
+    /// fiction.
+    pub fn could_be_real(&self) -> bool {
+        let is_fiction = |text: &str| FICTION.iter().any(|range| Self::covers(range, text));
+        !is_fiction(&self.0)
+            && self.numbers().any(|number| !is_fiction(&number.e164()) && number.is_in_a_plan())
+    }
+
+    /// Returns `true` if the pattern `range` matches a number in E.164 form, or every number of a narrower pattern.
+    pub fn covers(range: &str, text: &str) -> bool {
+        text.len() == range.len() && range.bytes().zip(text.bytes()).all(|(r, digit)| r == b'x' || r == digit)
+    }
+
+    /// Numbers that it means and that can be dialled: all of them, or a sample.
+    fn numbers(&self) -> impl Iterator<Item = PhoneNumber> + '_ {
+        let places = self.0.bytes().filter(|b| *b == b'x').count();
+        // At most 15 places; therefore it fits.
+        let count = u32::try_from(places).map_or(u64::MAX, |places| 10_u64.saturating_pow(places));
+        let filled = (0..count.min(SAMPLES))
+            .map(move |index| if count <= SAMPLES { index } else { index.wrapping_mul(STRIDE) % count });
+        filled.filter_map(|mut digits| {
+            let mut text = self.0.clone().into_bytes();
+            for place in text.iter_mut().rev().filter(|b| **b == b'x') {
+                *place = b'0' + u8::try_from(digits % 10).unwrap_or(0);
+                digits /= 10;
+            }
+            let text = String::from_utf8(text).ok()?;
+            // A number that is read as another one, such as one without its trunk zero, can never be requested.
+            PhoneNumber::parse(&text, None).ok().filter(|number| number.e164() == text)
+        })
+    }
+}
+
+// Looks a number up in the numbering plans.
+
+/// A text as the numbering plans read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberLookup {
+    /// In E.164 form; the text as it was given, if it cannot be read.
+    pub number: String,
+    /// The country calling code, such as 44.
+    pub calling_code: Option<i32>,
+    /// `None` for calling codes that no country has, such as 800.
+    pub region: Option<Region>,
+    /// As people of its country write it.
+    pub national_format: Option<String>,
+    /// `None` if the plan of its country has the number.
+    pub problem: Option<NumberProblem>,
+    /// `None` where the plan does not tell mobile numbers from landlines, as in North America.
+    pub line_type: Option<LineType>,
+}
+
+crate::named! {
+    /// The type of a line, in Twilio's words.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LineType {
+        Landline = "landline",
+        Mobile = "mobile",
+        /// Voice over IP. Plans do not separate fixed from nomadic use; most ranges are nomadic.
+        NonFixedVoip = "nonFixedVoip",
+        Personal = "personal",
+        TollFree = "tollFree",
+        Premium = "premium",
+        SharedCost = "sharedCost",
+        Uan = "uan",
+        Voicemail = "voicemail",
+        Pager = "pager",
+    }
+}
+
+impl LineType {
+    const fn of(plan: PhoneNumberType) -> Option<Self> {
+        Some(match plan {
+            PhoneNumberType::FixedLine => Self::Landline,
+            PhoneNumberType::Mobile => Self::Mobile,
+            PhoneNumberType::TollFree => Self::TollFree,
+            PhoneNumberType::PremiumRate => Self::Premium,
+            PhoneNumberType::SharedCost => Self::SharedCost,
+            PhoneNumberType::VoIP => Self::NonFixedVoip,
+            PhoneNumberType::PersonalNumber => Self::Personal,
+            PhoneNumberType::Pager => Self::Pager,
+            PhoneNumberType::UAN => Self::Uan,
+            PhoneNumberType::VoiceMail => Self::Voicemail,
+            PhoneNumberType::FixedLineOrMobile | PhoneNumberType::Unknown => return None,
+        })
+    }
+}
+
+impl NumberLookup {
+    /// Reads a text as [`PhoneNumber::parse`] does: what gets no message is no number here.
+    pub fn of(text: &str, region: Option<Region>) -> Self {
+        let error = match PhoneNumber::parse(text, region) {
+            Ok(number) => return number.into(),
+            Err(error) => error,
+        };
+        let (calling_code, problem) = match error {
+            NumberError::Unreadable(problem) => (None, problem),
+            NumberError::Impossible(calling_code, problem) => (Some(calling_code), problem),
+            NumberError::Sign(_) => (None, NumberProblem::NotANumber),
+            NumberError::Renumbered(_) => (None, NumberProblem::InvalidLength),
+        };
+        Self {
+            number: text.trim().chars().take(TEXT_MAX).collect(),
+            calling_code,
+            region: None,
+            national_format: None,
+            problem: Some(problem),
+            line_type: None,
+        }
+    }
+}
+
+impl From<PhoneNumber> for NumberLookup {
+    fn from(number: PhoneNumber) -> Self {
+        let parts = number.split_country_code().unwrap_or_default();
+        let plan = PHONE_NUMBER_UTIL.get_number_type(&parts);
+        let is_valid = plan != PhoneNumberType::Unknown;
+        Self {
+            number: number.e164(),
+            calling_code: Some(parts.country_code),
+            region: number.region().filter(|region| region.is_country()),
+            national_format: is_valid.then(|| parts.format_as(PhoneNumberFormat::National).into_owned()),
+            problem: (!is_valid).then_some(NumberProblem::InvalidButPossible),
+            line_type: LineType::of(plan),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,21 +307,21 @@ mod tests {
     #[test]
     fn what_is_in_use_today_stays() {
         for digits in [
-            // Numbers of Benin that have eight digits today.
-            "22981457655", "22985751234",
-            "14155552671 390612345678 525512345678 2290197123456 24166031234 24177031234 24111731234 2250712345678",
-            // Mobile numbers with their nine, a landline, radio, and a toll-free number of Brazil.
-            "5511987654321 5531991234567 551132165432 551178123456 558001234567",
-            // A landline and a mobile number of Argentina.
-            "541123456789 5491123456789",
-            // Beside the old numbers of their countries.
-            "5746123456 2304221234 23788123456 38643123456 9742112345 689441234 6707012345 20131234567 201551234567 8418001234",
-        ]
-        .into_iter()
-        .flat_map(|numbers| numbers.split(' '))
-        {
-            assert_eq!(today(number(digits)), Ok(number(digits)), "{digits}");
-        }
+        // Numbers of Benin that have eight digits today.
+        "22981457655", "22985751234",
+        "14155552671 390612345678 525512345678 2290197123456 24166031234 24177031234 24111731234 2250712345678",
+        // Mobile numbers with their nine, a landline, radio, and a toll-free number of Brazil.
+        "5511987654321 5531991234567 551132165432 551178123456 558001234567",
+        // A landline and a mobile number of Argentina.
+        "541123456789 5491123456789",
+        // Beside the old numbers of their countries.
+        "5746123456 2304221234 23788123456 38643123456 9742112345 689441234 6707012345 20131234567 201551234567 8418001234",
+    ]
+    .into_iter()
+    .flat_map(|numbers| numbers.split(' '))
+    {
+        assert_eq!(today(number(digits)), Ok(number(digits)), "{digits}");
+    }
     }
 
     #[test]
@@ -162,5 +361,107 @@ mod tests {
             prop_assert_eq!(today(now), Ok(now));
             prop_assert!(old_forms(now).all(|before| today(before) == Ok(now)));
         }
+    }
+
+    fn pattern(text: &str) -> NumberPattern {
+        NumberPattern::parse(text).expect("a pattern")
+    }
+
+    #[test]
+    fn a_pattern_means_the_numbers_that_have_its_digits() {
+        let ten = |text| NumberPattern::covers(pattern("+1415555012X").as_str(), text);
+        assert!(ten("+14155550120") && ten("+14155550129") && ten("+1415555012x"));
+        assert!(!ten("+14155550139") && !ten("+4915112345678") && !ten("+141555501xx"));
+    }
+
+    #[test]
+    fn what_is_spelled_otherwise_or_can_never_be_dialled_is_no_pattern() {
+        for text in [
+            "",
+            "+",
+            "1415555012x",
+            "+1415555012y",
+            "+123456",
+            "+1234567890123456",
+            "+0123456789",
+            "+xé34567",
+        ] {
+            assert_eq!(NumberPattern::parse(text).err(), Some(PatternError::Unreadable), "{text}");
+        }
+        for text in ["+141555501", "+1415555012xx"] {
+            assert_eq!(NumberPattern::parse(text).err(), Some(PatternError::Impossible), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_one_number_in_an_old_form_means_the_number_of_today() {
+        assert_eq!(pattern("+5215512345678").as_str(), "+525512345678");
+    }
+
+    #[test]
+    fn numbers_of_fiction_have_no_owner() {
+        for text in
+            ["+14155550123", "+1415555012x", "+1xxx55501xx", "+447700900123", "+447700900xxx", "+33639980012"]
+        {
+            assert!(!pattern(text).could_be_real(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_one_number_that_can_have_an_owner_is_found() {
+        for text in ["+14155552671", "+1415555xxxx", "+4915xxxxxxxxx", "+4479111234xx", "+1xxxxxxxxxx"] {
+            assert!(pattern(text).could_be_real(), "{text}");
+        }
+    }
+
+    fn look_up(text: &str) -> NumberLookup {
+        NumberLookup::of(text, None)
+    }
+
+    #[test]
+    fn a_number_has_its_country_national_form_and_type() {
+        let number = look_up("+44 7400 123456");
+        assert_eq!((&*number.number, number.calling_code), ("+447400123456", Some(44)));
+        assert_eq!(number.region.map(|region| region.to_string()).as_deref(), Some("GB"));
+        assert_eq!(number.national_format.as_deref(), Some("07400 123456"));
+        assert_eq!((number.problem, number.line_type), (None, Some(LineType::Mobile)));
+        assert_eq!(look_up("+493012345678").line_type, Some(LineType::Landline));
+        assert_eq!(look_up("+18005550123").line_type, Some(LineType::TollFree));
+        let of_no_country = look_up("+80012345678");
+        assert_eq!((of_no_country.problem, of_no_country.region), (None, None));
+        let american = look_up("+14155552671");
+        assert_eq!(
+            (american.problem, american.line_type),
+            (None, None),
+            "no plan tells mobile numbers apart"
+        );
+    }
+
+    #[test]
+    fn a_national_form_is_read_with_its_country() {
+        let germany = Region::parse("de");
+        assert_eq!(NumberLookup::of("0170 1234567", germany).number, "+491701234567");
+        assert_eq!(NumberLookup::of("+14155552671", germany).number, "+14155552671");
+        assert_eq!(NumberLookup::of("\u{202a}+5215512345678", germany).number, "+525512345678");
+        assert_eq!(look_up("0170 1234567").problem, Some(NumberProblem::InvalidCountryCode));
+    }
+
+    #[test]
+    fn a_text_that_is_no_number_says_why() {
+        for (text, problem) in [
+            ("", NumberProblem::NotANumber),
+            ("+9990123456789", NumberProblem::InvalidCountryCode),
+            ("+1415555", NumberProblem::TooShort),
+            ("+2100001", NumberProblem::InvalidCountryCode),
+            ("+141555526711234", NumberProblem::TooLong),
+            ("+11234567890", NumberProblem::InvalidButPossible),
+        ] {
+            assert_eq!(look_up(text).problem, Some(problem), "{text:?}");
+        }
+        let long = "1".repeat(1_000);
+        assert_eq!(
+            (look_up(&long).problem, look_up(&long).number.len()),
+            (Some(NumberProblem::TooLong), TEXT_MAX)
+        );
     }
 }

@@ -20,24 +20,18 @@
 mod begin;
 mod check;
 mod derive;
-mod lockout;
 mod policy;
 mod sealed;
-mod settle;
-mod slots;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use begin::{
-    Begin, BeginOutcome, EndOutcome, Ending, ResumeOutcome, SendLimit, SendPermit, VerificationOptions,
-    begin, end, resume,
+    Begin, BeginOutcome, EndOutcome, Ending, PossiblySent, ResumeOutcome, SendLimit, SendPermit, SendResult,
+    SettleOutcome, VerificationOptions, begin, end, resume, settle,
 };
 pub use check::{CheckOutcome, CheckPermit, CheckResult, CheckStep, Submitted, check, settle_check};
-pub use derive::{CodeSeed, Salt, hash_seed, key_fingerprint, request_fingerprint};
-pub use lockout::FailureCount;
-pub use policy::{LockoutRule, Policy, Rules, SendOptions, SendRules};
+pub use derive::{CodeSeed, SLOTS, Salt, SlotHash, hash_seed, key_fingerprint, request_fingerprint};
+pub use policy::{FailureCount, LockoutRule, Policy, Rules, SendOptions, SendRules};
 pub use sealed::{LAST_SERVICE, Sealer, VerificationAddress, VerificationName};
-pub use settle::{PossiblySent, SendResult, SettleOutcome, settle};
-pub use slots::{SLOTS, SlotHash};
 pub use state::{LockoutState, NumberState, OpenNumber, Verification, VerificationDetails};

@@ -7,20 +7,17 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-mod bucket;
 mod decide;
-mod entries;
 mod rows;
 mod rules;
-mod signals;
 #[cfg(test)]
 mod tests;
-mod ticket;
 
-pub use bucket::{Bucket, Figures};
-pub use decide::{Explained, Finding, Guard, GuardRow, Refused, Scope};
-pub use entries::{Entries, Entry, EntryAction};
-pub use rows::{Charge, Counted, MOST_BUCKETS, NEARLY, Row, Rows, SPENT};
-pub use rules::{Floors, GuardRules, Mode, Rule};
-pub use signals::{Budget, ClientNet, Dimension, Exemption, Key, Signals};
-pub use ticket::{Charged, Ticket, Verified, VerifiedNumber};
+pub use decide::{
+    Charged, Explained, Finding, Guard, GuardRow, Refused, Scope, Ticket, Verified, VerifiedNumber,
+};
+pub use rows::{Bucket, Charge, Counted, Figures, MOST_BUCKETS, NEARLY, Row, Rows, SPENT};
+pub use rules::{
+    Budget, ClientNet, Dimension, Entries, Entry, EntryAction, Exemption, Floors, GuardRules, Key, Mode,
+    Rule, Signals,
+};

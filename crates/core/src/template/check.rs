@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::gsm7;
-use super::languages::StandardMessage;
-use super::templates::{Local, Templates, Texts};
+use super::templates::{Local, StandardMessage, Templates, Texts};
 use super::text::{Context, Text, check_domain, check_text};
 use crate::domain::{Channel, CodeLength, Locale};
 

@@ -4,9 +4,6 @@
 
 mod check;
 mod gsm7;
-mod languages;
-pub mod placeholder;
-mod style;
 mod templates;
 #[cfg(test)]
 mod tests;
@@ -17,7 +14,8 @@ pub use check::{
     TemplateSettings,
 };
 pub use gsm7::parts_of;
-pub use languages::StandardMessage;
-pub use style::{AppHash, MessageStyle, SendDigits, Wording};
-pub use templates::{Rendered, Templates, of_country};
+pub use templates::{
+    AppHash, MessageStyle, Piece, PieceKind, Rendered, SendDigits, StandardMessage, Templates, Wording,
+    of_country, pieces,
+};
 pub use text::{CODE_PLACES, LONGEST};

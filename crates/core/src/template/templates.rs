@@ -1,12 +1,12 @@
 //! The texts of a service: which one a message has, in which language, with what filled in.
 
 use std::cell::LazyCell;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::gsm7;
-use super::languages::StandardMessage;
-use super::style::{AppHash, MessageStyle, Wording};
 use super::text::{Context, Text, check_text};
 use crate::domain::{Channel, Code, Locale, PhoneNumber};
 
@@ -170,5 +170,169 @@ impl Texts {
         let of_country = self.by_country.then(|| of_country.and_then(standard)).flatten();
         let otherwise = || self.default_locale.and_then(standard);
         of_country.or_else(otherwise).unwrap_or((&self.message, self.default_locale))
+    }
+}
+
+// The standard message in each language of Twilio's list for Verify.
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct StandardMessage {
+    pub locale: Locale,
+    /// Has `{brand}` and `{code}`.
+    pub text: &'static str,
+    /// The sentence that asks not to share the code.
+    pub warning: &'static str,
+}
+
+static ALL: LazyLock<Vec<StandardMessage>> =
+    LazyLock::new(|| include_str!("languages.txt").lines().filter_map(StandardMessage::read).collect());
+
+/// Languages that the voices of Twilio speak.
+const SPOKEN: [&str; 16] =
+    ["ca", "da", "de", "en", "es", "fi", "fr", "it", "ja", "ko", "nl", "no", "pl", "pt", "ru", "sv"];
+
+impl StandardMessage {
+    /// Whether a call can be in the language; else it is in English. Chinese is spoken in each of its forms.
+    pub fn is_spoken(&self) -> bool {
+        let language = self.locale.language().to_string();
+        language == "zh" || SPOKEN.contains(&language.as_str())
+    }
+
+    /// All of them, by their tags.
+    pub fn all() -> &'static [Self] {
+        &ALL
+    }
+
+    /// Finds the nearest language: `de` for `de-AT`.
+    pub fn nearest(locale: Locale) -> Option<&'static Self> {
+        locale.lookup().find_map(|tag| ALL.iter().find(|message| message.locale == tag))
+    }
+
+    fn read(line: &'static str) -> Option<Self> {
+        let (tag, texts) = line.split_once(' ').filter(|(tag, _)| *tag != "#")?;
+        let (text, warning) = texts.split_once('|')?;
+        Some(Self { locale: Locale::parse(tag)?, text: text.trim(), warning: warning.trim() })
+    }
+}
+
+// Placeholders in texts: the only parser for the texts of messages, the templates of services and the requests of
+// recipes. Each of them defines its placeholders and the meaning of a brace.
+
+/// A stretch of a text. All stretches together are the whole text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    pub raw: &'a str,
+    pub kind: PieceKind<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PieceKind<'a> {
+    Text,
+    /// `{name}`. The name is everything between two braces, perhaps nothing.
+    Single(&'a str),
+    /// `{{name}}`, with a name of 1 to 64 letters, digits, `_` and `-`.
+    Double(&'a str),
+    /// `{{` or `}}`, where it is not part of a [`PieceKind::Double`].
+    DoubleBrace(char),
+    Stray(char),
+}
+
+pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (length, kind) = first(rest)?;
+        let (raw, behind) = rest.split_at(length);
+        rest = behind;
+        Some(Piece { raw, kind })
+    })
+}
+
+fn first(text: &str) -> Option<(usize, PieceKind<'_>)> {
+    let brace = text.chars().next()?;
+    if !matches!(brace, '{' | '}') {
+        return Some((text.find(['{', '}']).unwrap_or(text.len()), PieceKind::Text));
+    }
+    if let Some(inside) = text.strip_prefix("{{") {
+        let double = inside.split_once("}}").map(|(name, _)| name).filter(|name| is_name(name));
+        return Some(
+            double.map_or((2, PieceKind::DoubleBrace('{')), |name| (name.len() + 4, PieceKind::Double(name))),
+        );
+    }
+    if text.starts_with("}}") {
+        return Some((2, PieceKind::DoubleBrace('}')));
+    }
+    let inside = &text[1..];
+    let end = inside.find(['{', '}']).filter(|end| brace == '{' && inside[*end..].starts_with('}'));
+    Some(end.map_or((1, PieceKind::Stray(brace)), |end| (end + 2, PieceKind::Single(&inside[..end]))))
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+// What a request says about the form of its message.
+
+/// The template, language and format of one verification's messages. Small: it is kept with every message that may have
+/// to be sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MessageStyle {
+    pub wording: Wording,
+    /// In which language; `None` for the one of the number's country.
+    pub locale: Option<Locale>,
+    /// The Android app that is to read the message by itself: its hash comes at the end, in place of the line for
+    /// browsers.
+    pub app_hash: Option<AppHash>,
+    /// The keys that a call presses when it is answered.
+    pub send_digits: Option<SendDigits>,
+    /// The sender's name, for a gateway that words the message itself. A text of ours has it already.
+    pub sender_name: Option<Box<str>>,
+}
+
+/// Which texts a message has.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Wording {
+    /// The texts of `/api/send-otp`.
+    #[default]
+    Api,
+    /// The texts of the tutorial's `/send-code`.
+    Tutorial,
+    /// This one, with `{code}` or `_CODE_` where the code goes, in the same form as the texts of the settings:
+    /// [`Templates::check_custom`].
+    Custom(Box<str>),
+}
+
+/// The hash by which Android's SMS Retriever finds the app that a message is for: 11 characters of base64.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppHash(Box<str>);
+
+impl AppHash {
+    /// Reads a hash. `None` when it is not 11 characters of A-Z, a-z, 0-9, `+` and `/`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        (text.len() == 11 && text.bytes().all(is_base64)).then(|| Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Keys that a call presses once it is answered, an extension mostly: at most 32 digits, `*`, `#`, and `w` or `W` for
+/// a wait of half a second or a second, as Twilio's calls know them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendDigits(Box<str>);
+
+impl SendDigits {
+    pub const MOST: usize = 32;
+
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_key = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'*' | b'#' | b'w' | b'W');
+        let fits = !text.is_empty() && text.len() <= Self::MOST && text.bytes().all(is_key);
+        fits.then(|| Self(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use url::Host;
 
-use super::placeholder::{PieceKind, pieces};
-use super::style::AppHash;
+use super::templates::{AppHash, PieceKind, pieces};
 use crate::domain::{Channel, CodeLength, minutes_up};
 
 /// Where the code goes. The second spelling is that of the Go framework.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::signing::{HmacOf, Signing};
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{CodeClass, code_in};
-use crate::settings::{Pointer, Texts};
+use crate::recipe::{Pointer, Texts};
 use crate::{GatewaySettingsError, Verdict};
 
 /// Headers that the HTTP library writes itself.

@@ -18,7 +18,7 @@ use super::signing::mac;
 use crate::domain::AttemptId;
 use crate::net::in_query;
 use crate::provider::{CodeClass, code_in, usable_id};
-use crate::settings::Pointer;
+use crate::recipe::Pointer;
 use crate::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 
 /// The path of reports, without the name of the gateway.

@@ -15,8 +15,8 @@ use super::receipts::callback_address;
 use super::signing::{AwsKey, Signing};
 use crate::OutgoingMessage;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
-use crate::settings::{basic_credentials, provider_url};
-use crate::template::placeholder::{PieceKind, pieces};
+use crate::recipe::{basic_credentials, provider_url};
+use crate::template::{PieceKind, pieces};
 
 /// All characters except the unreserved ones of RFC 3986 (2.3): an inserted value can end neither a segment of a path
 /// nor a value of a query.

@@ -13,7 +13,7 @@ use super::{Account, BASE_URL};
 use crate::client::GatewayResponse;
 use crate::domain::GatewayName;
 use crate::provider::{CodeClass, classify_status, code_in};
-use crate::settings::as_text;
+use crate::recipe::as_text;
 use crate::{Accepted, ErrorClass, GatewayError};
 
 const CREDENTIALS: u32 = 20_003;

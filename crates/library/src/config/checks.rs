@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::errors::{ConfigErrors, hint, quoted};
-use super::guard::GuardSettings;
-use super::prices::{Prices, Pricing};
+use super::guard::{GuardSettings, Prices, Pricing};
+use super::load::{ConfigErrors, hint, quoted};
 use super::services::Sender;
 use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};

@@ -22,7 +22,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::errors::{ConfigErrors, PREFIX};
+use super::load::{ConfigErrors, PREFIX};
 
 /// The prefixes of the variables that other programs may have too: those of gateways, and about traces.
 pub const SHARED_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "OTEL_"];

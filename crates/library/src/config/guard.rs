@@ -1,14 +1,16 @@
 //! The rules and budgets of the pumping guard, as config.json has them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onceward_core::guard::{Floors, GuardRules, Mode};
 use schemars::JsonSchema;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::json;
+use serde_json::{Value, json};
+use smart_default::SmartDefault;
 
-use super::prices::{micros, money_text};
-use crate::domain::{Region, Whole, optional};
+use super::read::text_of;
+use crate::domain::{Channel, GatewayName, Region, Whole, optional};
 
 /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -119,4 +121,210 @@ fn allowed_countries<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeS
     let problem = "must be a list of at least one country; without the key, every country gets messages";
     let is_empty = countries.as_ref().is_some_and(BTreeSet::is_empty);
     if is_empty { Err(serde::de::Error::custom(problem)) } else { Ok(countries) }
+}
+
+// Prices of messages, for budgets of money and the estimated cost.
+
+/// What messages cost, for budgets of money and the estimated cost in the history.
+#[derive(SmartDefault, Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct Pricing {
+    /// Price of a message by country (`*` for all others) and channel, such as `sms`, or `sms:acme` by a gateway.
+    ///
+    /// Without it, list prices in US dollars; a country or channel without one has the highest.
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
+    pub prices: Option<Prices>,
+    /// Currency of `prices`, in three letters. Change both together.
+    #[default = "USD"]
+    pub currency: String,
+    /// With `sender` `results`: points of conversion by which the dearest gateway must be better than one for nothing.
+    #[serde(rename = "price-weight", with = "Whole::<0, 100>")]
+    #[default = 25]
+    pub price_weight: u8,
+}
+
+impl Pricing {
+    /// The given prices, else the built-in ones. These are made when a price is first asked for: their countries need the
+    /// numbering metadata, 7.5 MB.
+    pub fn list(&self) -> &Prices {
+        static BUILT_IN: std::sync::LazyLock<Prices> = std::sync::LazyLock::new(Prices::default);
+        self.prices.as_ref().unwrap_or_else(|| &BUILT_IN)
+    }
+}
+
+/// The price of a message by country, channel and perhaps gateway, in millionths of the currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prices(BTreeMap<(Option<Region>, Channel, Option<GatewayName>), u64>);
+
+const TWILIO: [GatewayName; 3] =
+    [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
+
+/// Stands for every other country.
+const OTHERS: &str = "*";
+
+/// Telesign's list prices of a text message in US dollars, of 17 June 2026
+/// (<https://github.com/WebDev-Telesign/api>, `4907979-tlsgn-pricing.json`). Telesign has none for the countries that are
+/// missing here, and numbering plans none for Diego Garcia. Two codes of the list are corrected: CD for the Republic of the Congo is CG, and Réunion without a code is RE.
+const TEXT_MESSAGES: &str = include_str!("prices.csv");
+
+/// What a code costs in every country, in millionths of a US dollar. Calls have no sourced price, and get the highest.
+///
+/// * WhatsApp: Meta's highest rate for a code that was found, to Indonesia from abroad, of 1 June 2024
+///   (<https://www.alibabacloud.com/help/en/chatapp/product-overview/announcement-about-whatsapp-message-introducing-authentication-international-rates>)
+/// * Telegram: Telegram's price, of 14 October 2024 (<https://core.telegram.org/gateway>)
+const OTHER_CHANNELS: [(Channel, u64); 2] = [(Channel::WhatsApp, 136_000), (Channel::Telegram, 10_000)];
+
+impl Default for Prices {
+    fn default() -> Self {
+        let of_country = TEXT_MESSAGES.lines().filter_map(|line| {
+            let (country, price) = line.split_once(',')?;
+            Some(((Some(Region::parse(country)?), Channel::Sms, None), micros(price)?))
+        });
+        let other_channels = OTHER_CHANNELS.map(|(channel, price)| ((None, channel, None), price));
+        Self(of_country.chain(other_channels).collect())
+    }
+}
+
+impl Prices {
+    /// The price of a message, by the dearest gateway. Without a price for every gateway it is the highest of the table: a
+    /// budget must bound messages that the operator did not think of.
+    pub fn of(&self, country: Option<Region>, channel: Channel) -> u64 {
+        let price = self.by(None, country, channel).and_then(|_| self.known(country, channel));
+        price.or_else(|| self.0.values().max().copied()).unwrap_or(0)
+    }
+
+    /// The price of a message, if the table has one for its country or for all others: the highest of all gateways.
+    pub fn known(&self, country: Option<Region>, channel: Channel) -> Option<u64> {
+        let own = self
+            .0
+            .iter()
+            .filter(|((of, on, by), _)| by.is_some() && *on == channel && (of.is_none() || *of == country));
+        self.by(None, country, channel).max(own.map(|(_, price)| *price).max())
+    }
+
+    /// The gateways with prices of their own.
+    pub fn gateways(&self) -> impl Iterator<Item = GatewayName> {
+        self.0.keys().filter_map(|(.., gateway)| *gateway)
+    }
+
+    /// The price of a message by a gateway, where it has its own.
+    pub fn of_gateway(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> u64 {
+        let own = gateway.and_then(|_| self.by(gateway, country, channel));
+        own.or_else(|| self.by(None, country, channel)).unwrap_or_else(|| self.of(country, channel))
+    }
+
+    fn by(&self, gateway: Option<GatewayName>, country: Option<Region>, channel: Channel) -> Option<u64> {
+        let of = |country| self.0.get(&(country, channel, gateway));
+        of(country).or_else(|| of(None)).copied()
+    }
+}
+
+/// Reads `{"DE": {"sms": 0.08, "sms:acme": 0.06}, "*": {"sms": "0.05"}}`.
+impl<'de> Deserialize<'de> for Prices {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut prices = BTreeMap::new();
+        for (name, channels) in BTreeMap::<String, BTreeMap<String, Value>>::deserialize(from)? {
+            let country = Region::parse(&name);
+            for (channel, given) in channels {
+                let (known, gateway) = channel.split_once(':').unwrap_or((&channel, ""));
+                let by: Vec<_> = match gateway {
+                    "" => vec![None],
+                    // As `otp-sms-provider` calls each of them.
+                    "Twilio" => TWILIO.map(Some).to_vec(),
+                    name => GatewayName::of(name).map(Some).into_iter().collect(),
+                };
+                let is_named = (country.is_some() || name == OTHERS) && !by.is_empty();
+                let known = Channel::parse(known).filter(|_| is_named);
+                let Some((channel, price)) = known.zip(text_of(&given).as_deref().and_then(micros)) else {
+                    return Err(D::Error::custom(format_args!(
+                        "must have prices by the two letters of a country (ISO 3166-1), or * for all others, and by channel ({}): \
+                         numbers below 1000000 with at most six decimals. {name}.{channel} is {given}",
+                        Channel::names(", ")
+                    )));
+                };
+                prices.extend(by.into_iter().map(|by| ((country, channel, by), price)));
+            }
+        }
+        Ok(Self(prices))
+    }
+}
+
+impl Serialize for Prices {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut shown = BTreeMap::<String, BTreeMap<String, String>>::new();
+        for ((country, channel, gateway), micros) in &self.0 {
+            let country = country.map_or_else(|| OTHERS.to_owned(), |country| country.to_string());
+            let gateway = gateway.map_or_else(String::new, |name| format!(":{name}"));
+            shown.entry(country).or_default().insert(format!("{channel}{gateway}"), money_text(*micros));
+        }
+        shown.serialize(to)
+    }
+}
+
+/// Millionths as a decimal number.
+pub fn money_text(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A decimal number with at most six decimals, in millionths.
+pub(super) fn micros(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number =
+        |digits: &str| (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(part) {
+        return None;
+    }
+    Some(whole.parse::<u64>().ok()? * 1_000_000 + format!("{part:0<6}").parse::<u64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_price_is_a_decimal_number_with_at_most_six_decimals() {
+        assert_eq!(["12.5", "0.000001", " 0.1 "].map(micros), [12_500_000, 1, 100_000].map(Some));
+        for text in ["", ".5", "1.", "-1", "1e3", "0.0000001", "1234567", "1,5", "+1", "0.1.2"] {
+            assert_eq!(micros(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_price_is_that_of_the_gateway_the_country_all_others_or_the_highest() {
+        let given =
+            json!({ "DE": { "sms": "0.08", "sms:acme": "0.05" }, "*": { "sms": "0.04", "call": "1" } });
+        let prices = Prices::deserialize(&given).expect("prices");
+        let of = |country, channel| prices.of(Region::parse(country), channel);
+        assert_eq!([of("DE", Channel::Sms), of("FR", Channel::Sms)], [80_000, 40_000]);
+        assert_eq!([of("DE", Channel::Call), of("DE", Channel::WhatsApp)], [1_000_000; 2], "the highest");
+        let price =
+            |name, country| prices.of_gateway(GatewayName::of(name), Region::parse(country), Channel::Sms);
+        assert_eq!([price("acme", "DE"), price("Mada", "DE"), price("acme", "FR")], [50_000, 80_000, 40_000]);
+        let dear = Prices::deserialize(&json!({ "*": { "sms": "0.01", "sms:acme": 1 } })).expect("prices");
+        assert_eq!(dear.of(None, Channel::Sms), 1_000_000, "a budget counts the dearest gateway");
+        let twilio = Prices::deserialize(&json!({ "*": { "sms": 1, "sms:Twilio": 0.5 } })).expect("prices");
+        let of_verify = twilio.of_gateway(Some(GatewayName::TwilioVerify), None, Channel::Sms);
+        assert_eq!((of_verify, GatewayName::known().any(|name| name.as_str() == "Twilio")), (500_000, false));
+        assert_eq!(serde_json::to_value(&prices).expect("JSON"), given);
+    }
+
+    #[test]
+    fn every_price_of_the_built_in_table_is_read_and_the_rest_is_bounded() {
+        let prices = Prices::default();
+        assert_eq!(prices.0.len(), 174 + OTHER_CHANNELS.len(), "each country is known and named once");
+        let price = |country, channel| prices.of(Region::parse(country), channel);
+        assert_eq!(price("DE", Channel::Sms), 93_600);
+        let dearest = price("MW", Channel::Sms);
+        assert_eq!(prices.0.values().max(), Some(&dearest));
+        assert_eq!(
+            [price("FR", Channel::Sms), price("DE", Channel::Call)],
+            [dearest; 2],
+            "no source, the highest"
+        );
+        assert_eq!([price("FR", Channel::WhatsApp), price("FR", Channel::Telegram)], [136_000, 10_000]);
+    }
 }

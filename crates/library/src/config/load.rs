@@ -5,25 +5,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
 
-use super::captcha::{self, CaptchaKeys};
-use super::checks;
-use super::cluster::ClusterSettings;
-use super::errors::ConfigErrors;
 use super::gateways::{self, Variables};
-use super::guard::GuardSettings;
-use super::hooks::HookSettings;
-use super::prices::Pricing;
+use super::guard::{GuardSettings, Pricing};
 use super::read::members;
+use super::sections::{self, CaptchaKeys, ClusterSettings, HookSettings, TraceVariables};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     AttemptLogSettings, Bounds, DeliverySettings, GatewaySettings, Inputs, LogSettings, NumberRule,
     OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 use super::sources::{Config, Effective, Sources, aliases, variable};
-use super::traces::TraceVariables;
-use super::{dotenv, templates, traces};
+use super::{checks, dotenv, templates};
 use crate::domain::{ApiSecret, short_name};
 use crate::gateway::older::OLDER;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
@@ -162,7 +158,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
     let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
-    let captcha = captcha::read(inputs.captcha.take(), variables.captcha_secret.clone(), c);
+    let captcha = sections::read_captcha(inputs.captcha.take(), variables.captcha_secret.clone(), c);
     if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
         message.clone_into(&mut inputs.otp_message);
         c.row("otp-message", message, &origin);
@@ -217,7 +213,7 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     Settings {
         listen,
         tls: tls(&inputs, directory, c),
-        traces: traces::read(&keys.traces, c),
+        traces: sections::read_traces(&keys.traces, c),
         metrics_listen: inputs.metrics_listen,
         production,
         log: keys.log,
@@ -272,4 +268,121 @@ fn account_of(variables: &Variables, c: &mut Config) -> Option<AccountSettings> 
     c.both(["ONCEWARD_ACCOUNT_SID", "ONCEWARD_AUTH_TOKEN"], problem);
     let token = ApiSecret::new(variables.onceward_auth_token.as_ref()?.expose_secret().to_owned());
     Some(AccountSettings { sid: variables.onceward_account_sid?, token })
+}
+
+// What is found while the settings are read: errors, which stop the start, and warnings.
+
+/// The prefix of this server's variables.
+pub const PREFIX: &str = "ONCEWARD_";
+
+/// All errors that stop the start, and the warnings beside them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {} error{}\n  {}", errors.len(), if errors.len() == 1 { "" } else { "s" }, errors.join("\n  "))]
+pub struct ConfigErrors {
+    /// In the order in which they were found: the key or variable, its value unless that may be a secret, what is accepted, and
+    /// where the value came from.
+    pub errors: Vec<String>,
+    /// Often they name the reason of an error, such as a misspelled key.
+    pub warnings: Vec<String>,
+}
+
+impl ConfigErrors {
+    /// Adds that `subject`, perhaps with its value, is wrong, and where it came from.
+    pub(super) fn wrong(&mut self, subject: &str, problem: &str, origin: Option<&str>) {
+        let origin = origin.map(|origin| format!("\n    given by {origin}")).unwrap_or_default();
+        self.errors.push(format!("{subject}: {problem}{origin}"));
+    }
+
+    pub(super) fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+
+    /// The warnings, if there was no error; else all of it.
+    pub(super) fn finish(&mut self) -> Result<Vec<String>, Self> {
+        let found = std::mem::take(self);
+        if found.errors.is_empty() { Ok(found.warnings) } else { Err(found) }
+    }
+}
+
+/// The end of a message about an unknown name: the known one that looks most like it, if any looks like it at all.
+pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    /// Below this, most of the letters differ and a suggestion would confuse.
+    const SIMILAR: f64 = 0.5;
+    // What all variables begin with makes none of them alike.
+    let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).replace('_', "-").to_ascii_lowercase();
+    let plain = |name: &str| own(name).trim_start_matches("gateways-").to_owned();
+    let likeness = |known| (strsim::normalized_damerau_levenshtein(&plain(name), &plain(known)), known);
+    let similar = known.into_iter().map(likeness).filter(|(likeness, _)| *likeness >= SIMILAR);
+    let nearest = similar.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    nearest.map(|(_, known)| format!("; did you mean {known:?}?")).unwrap_or_default()
+}
+
+/// A text in quotes, on one line and not too long.
+pub fn quoted(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let mut text = format!("{text:?}");
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.replace_range(end.., "...");
+    }
+    text
+}
+
+// The JSON Schema of config.json, made from the sections.
+
+/// The schema as a document, with a line break at the end. `docs/reference/config.schema.json` is this text.
+pub fn json_schema() -> String {
+    let mut root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Keys>().to_value();
+    tidy(&mut root);
+    // Here a template has a name too; in requests it has an id.
+    if let Some(Value::Object(template)) =
+        root.pointer_mut("/$defs/ServiceObject/properties/default-template")
+    {
+        template.remove("pattern");
+    }
+    root["type"] = json!("object");
+    root["title"] = json!("config.json of onceward");
+    root["description"] = json!(
+        "The configuration file of onceward. Every value may be a string or the proper JSON type. Any key can also be given in the \
+         environment as ONCEWARD_ and the key in capitals with underscores."
+    );
+    // A schema is made of strings, numbers and objects with text keys: it always serializes.
+    let mut text = serde_json::to_string_pretty(&root).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Types in whose place a value may be a text.
+const NOT_TEXTS: [&str; 5] = ["array", "boolean", "integer", "number", "object"];
+
+/// Accepts texts in place of other types, takes out defaults of nothing, and breaks no lines: doc comments do so for their
+/// readers.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            members.retain(|name, value| {
+                let is_nothing = value.is_null() || value.is_object() || *value == json!([]) || *value == "";
+                name != "default" || !is_nothing
+            });
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "description" => {
+                        *text = text.replace("\n\n", "\u{0}").replace('\n', " ").replace('\u{0}', "\n\n");
+                    }
+                    kind if name == "type" => {
+                        let mut kinds: Vec<Value> =
+                            kind.as_array().cloned().unwrap_or_else(|| vec![kind.clone()]);
+                        if kinds.iter().any(|kind| NOT_TEXTS.iter().any(|other| *kind == *other))
+                            && !kinds.contains(&json!("string"))
+                        {
+                            kinds.push(json!("string"));
+                            *kind = kinds.into();
+                        }
+                    }
+                    other => tidy(other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
 }

@@ -7,8 +7,6 @@
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
 #![expect(clippy::ref_option, reason = "serde calls functions with references")]
 
-mod errors;
-
 mod dotenv;
 
 mod read;
@@ -17,25 +15,15 @@ mod values;
 
 mod sources;
 
-mod prices;
-
 mod guard;
 
-mod captcha;
-
-mod cluster;
-
-mod traces;
+mod sections;
 
 pub(crate) mod templates;
 
 pub mod services;
 
-mod hooks;
-
 mod settings;
-
-mod named_gateways;
 
 mod gateways;
 
@@ -43,26 +31,18 @@ mod checks;
 
 mod load;
 
-mod schema;
-
-pub use captcha::CaptchaSettings;
-pub use cluster::ClusterSettings;
 pub use dotenv::{is_denied as env_file_is_denied, is_readable_by_others};
-pub use errors::ConfigErrors;
 pub use gateways::{built_in_gateways, variable_prefixes};
-pub use guard::GuardSettings;
-pub use hooks::{HookKey, HookSettings};
-pub use load::{Loaded, load, load_beside, load_storage};
-pub use prices::{Prices, Pricing, money_text};
+pub use guard::{GuardSettings, Prices, Pricing, money_text};
+pub use load::{ConfigErrors, Loaded, json_schema, load, load_beside, load_storage};
 pub use read::{Pairs, Spelling, Wrong, members, read_members, read_one, read_whole, text_of};
-pub use schema::json_schema;
+pub use sections::{CaptchaSettings, ClusterSettings, HookKey, HookSettings, TraceSettings};
 pub use services::{RegistrySettings, Sender};
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
     LogLevel, LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 pub use sources::{Effective, LISTEN_FLAG, NOT_THE_KEY, OwnGateway, Sources, is_server_key};
-pub use traces::TraceSettings;
 pub use values::{ListenAddress, template_sid};
 
 pub(crate) use crate::domain::{friendly_name, note, one_line};

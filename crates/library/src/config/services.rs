@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 use url::Url;
 
-use super::errors::ConfigErrors;
 use super::guard::GuardSettings;
+use super::load::ConfigErrors;
 use super::read::read;
 use super::sources::Config;
 use super::templates::Template;

@@ -16,16 +16,12 @@ use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 use strum::IntoStaticStr;
 
-use super::captcha::{CaptchaKeys, CaptchaSettings};
-use super::cluster::ClusterSettings;
-use super::guard::GuardSettings;
-use super::hooks::HookSettings;
-use super::prices::Pricing;
+use super::guard::{GuardSettings, Pricing};
+use super::sections::{CaptchaKeys, CaptchaSettings, ClusterSettings, HookSettings, TraceSettings};
 pub use super::services::NumberRule;
 use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, Sender, ServiceObject};
 use super::sources::{Config, OwnGateway};
 use super::templates::Template;
-use super::traces::TraceSettings;
 use super::values::{
     ListenAddress, base_url, header, host, networks, origins, region, shown, url_part, web_domain,
 };

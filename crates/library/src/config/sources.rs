@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, SHARED_PREFIXES, is_readable_by_others, read_text};
-use super::errors::{ConfigErrors, PREFIX, hint, quoted};
+use super::load::{ConfigErrors, PREFIX, hint, quoted};
 use super::read::{NO_OBJECT, Pairs, joined, members, read, text_of};
 use super::values::{NOT_SHOWN, host_variable};
 use crate::domain::{Channel, GatewayName, ServerKey, is_name};

@@ -11,7 +11,7 @@ use super::sources::Config;
 use super::values::template_sid;
 use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp, note};
 use crate::template::Templates;
-use crate::template::placeholder::{PieceKind, pieces};
+use crate::template::{PieceKind, pieces};
 
 const NAME_LONGEST: usize = 64;
 

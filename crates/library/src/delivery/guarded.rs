@@ -3,14 +3,17 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use super::breaker::CircuitBreaker;
-use super::error::NO_ANSWER;
-use super::limiter::ConcurrencyLimiter;
+use super::error::{Failure, NO_ANSWER};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
@@ -138,4 +141,123 @@ impl GuardedGateway {
     pub fn holding(&self, channel: Channel) -> Option<Held> {
         self.gateway.holds_codes().then_some(Held { by: self.name, channel })
     }
+}
+
+// Limits the messages at one gateway, and those that wait for a permit.
+
+/// The permits of one gateway: one queue for the messages of all services, first come, first served.
+pub(super) struct ConcurrencyLimiter {
+    gateway: GatewayName,
+    sends: usize,
+    permits: Semaphore,
+    most_waiting: usize,
+    /// Places for messages that wait.
+    places: Semaphore,
+    /// A message was refused since the last one that found a permit free.
+    is_overloaded: AtomicBool,
+}
+
+/// The right to ask the gateway, until it is dropped.
+pub(super) struct GatewayPermit<'a> {
+    _permit: SemaphorePermit<'a>,
+    /// Whether the message waited for it.
+    pub waited: bool,
+}
+
+impl ConcurrencyLimiter {
+    /// `most_waiting`: messages that may wait besides those with a permit.
+    pub fn new(gateway: GatewayName, sends: usize, most_waiting: usize) -> Self {
+        let [sends, most_waiting] = [sends, most_waiting].map(|most| most.min(Semaphore::MAX_PERMITS));
+        let (permits, places) = (Semaphore::new(sends), Semaphore::new(most_waiting));
+        Self { gateway, sends, permits, most_waiting, places, is_overloaded: AtomicBool::new(false) }
+    }
+
+    /// Acquires a permit, and waits for one until `patience` if necessary. Refuses at once when the queue is full. Nothing
+    /// is sent after an error.
+    pub async fn acquire(&self, patience: Instant) -> Result<GatewayPermit<'_>, Failure> {
+        if let Some(permit) = self.try_acquire() {
+            return Ok(permit);
+        }
+        if let Ok(_place) = self.places.try_acquire()
+            && let Ok(Ok(permit)) = timeout_at(patience, self.permits.acquire()).await
+        {
+            return Ok(GatewayPermit { _permit: permit, waited: true });
+        }
+        self.log_overload();
+        Err(Failure::Overloaded)
+    }
+
+    /// Acquires a permit that is free and that no message waits for.
+    pub fn try_acquire(&self) -> Option<GatewayPermit<'_>> {
+        let permit = self.permits.try_acquire().ok()?;
+        self.is_overloaded.store(false, Ordering::Relaxed);
+        Some(GatewayPermit { _permit: permit, waited: false })
+    }
+
+    /// The messages that have a permit, and those that wait for one.
+    pub fn load(&self) -> (usize, usize) {
+        let taken = |most: usize, of: &Semaphore| most.saturating_sub(of.available_permits());
+        (taken(self.sends, &self.permits), taken(self.most_waiting, &self.places))
+    }
+
+    /// Whether a message would be refused now.
+    pub fn refuses(&self) -> bool {
+        let (in_flight, waiting) = self.load();
+        let refuses = in_flight >= self.sends && waiting >= self.most_waiting;
+        if refuses {
+            self.log_overload();
+        }
+        refuses
+    }
+
+    /// Logs a line for each overload, not for each message of one.
+    fn log_overload(&self) {
+        if !self.is_overloaded.swap(true, Ordering::Relaxed) {
+            let (gateway, (in_flight, waiting)) = (self.gateway.as_str(), self.load());
+            warn!(
+                gateway,
+                in_flight, waiting, "gateway overloaded; messages are refused until its queue has room"
+            );
+        }
+    }
+}
+
+// The time that one send may take.
+
+/// The time from the start of a delivery to its end, waiting included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeLimit {
+    /// When it is used up.
+    pub end: Instant,
+    /// An attempt with less time than this would more likely end in doubt than in a message: a
+    /// tenth of the limit, so 1 s of the default 10 s.
+    pub least: Duration,
+}
+
+/// No request waits longer; also keeps the end within what an [`Instant`] can say.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+impl TimeLimit {
+    pub fn starting_now(total: Duration) -> Self {
+        let total = total.min(LONGEST);
+        Self { end: now() + total, least: total / 10 }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.end.saturating_duration_since(now())
+    }
+}
+
+/// The middle of the time until `end`.
+pub(super) fn half_until(end: Instant) -> Instant {
+    end - end.saturating_duration_since(now()) / 2
+}
+
+/// The present moment.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tokio's own time, which a test can stop; it measures a wait and dates nothing"
+)]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -16,12 +16,9 @@ mod checks;
 mod error;
 mod guarded;
 mod job;
-mod limiter;
-mod log;
 mod plan;
 mod results;
 mod run;
-mod time_limit;
 
 use std::borrow::Cow;
 use std::collections::HashSet;

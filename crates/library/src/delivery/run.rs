@@ -13,13 +13,12 @@ use rand::Rng as _;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::{Failure, NO_ANSWER};
-use super::guarded::GuardedGateway;
+use super::guarded::{GuardedGateway, TimeLimit, half_until};
 use super::job::{
     Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
     TakenAllowance,
 };
 use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
-use super::time_limit::{TimeLimit, half_until};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};

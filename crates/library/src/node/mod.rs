@@ -4,23 +4,34 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod account;
-mod configured;
 pub mod history;
-pub mod kinds;
-mod offline;
 pub mod process;
 mod reports;
 mod results;
 mod running;
 pub mod server_key;
 
-use crate::config::ConfigErrors;
-use crate::gateway::GatewaySettingsError;
-use crate::store::StoreError;
+use std::sync::Arc;
 
+use self::running::{close, open_store, start_shards};
+use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::config::{ConfigErrors, GatewaySettings, Settings};
+use crate::delivery::Routed;
+use crate::delivery::attempts::AttemptLog;
+use crate::domain::{GatewayName, Sid, SidKind};
+use crate::engine::NumberState;
+use crate::gateway::{Gateway, GatewaySettingsError, Simulator, TwilioSender};
+use crate::limits::guard::{GuardRow, VerifiedNumber};
+use crate::limits::keys::KeyedRequest;
+use crate::registry::audit::AuditEntry;
+use crate::registry::{Credential, Registry, RegistryDeps, ServiceRecord, ServiceSettings};
+use crate::shard::{Kinds, Shards};
+use crate::store::{Store, StoreError};
+use crate::template::Templates;
+use crate::verification::hosted::HostedSession;
+use crate::webhook::EventRecord;
 pub use account::{AccountError, AccountFile};
-pub use configured::{Gateways, build_gateways};
-pub use offline::Offline;
+
 pub use reports::{CHALLENGE, ReportReceiver, TWIML};
 pub use results::GatewayResults;
 pub use running::{Running, StartOptions, Unready, seeded_rng};
@@ -74,5 +85,112 @@ impl StartError {
     /// Returns `true` if another program has the data directory open.
     pub const fn is_in_use(&self) -> bool {
         matches!(self, Self::Store(StoreError::InUse { .. }))
+    }
+}
+
+// The list of every kind of record.
+
+/// Every kind of record.
+pub fn kinds() -> Kinds {
+    Kinds::default()
+        .with::<NumberState>()
+        .with::<ServiceRecord>()
+        .with::<Credential>()
+        .with::<KeyedRequest>()
+        .with::<AttemptLog>()
+        .with::<EventRecord>()
+        .with::<history::Row>()
+        .with::<AuditEntry>()
+        .with::<GuardRow>()
+        .with::<HostedSession>()
+        .with::<VerifiedNumber>()
+}
+
+// The gateways that the settings ask for.
+
+/// Every gateway, and the simulator once more for its inbox page.
+pub struct Gateways {
+    /// The gateways with their names in the routing.
+    pub routed: Vec<Routed>,
+    /// The simulator, if it is configured.
+    pub simulator: Option<Arc<Simulator>>,
+}
+
+/// Builds every gateway that is configured. Sends nothing.
+pub fn build_gateways(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Result<Gateways, StartError> {
+    let mut routed = Vec::new();
+    for provider in &settings.providers {
+        let name = provider.name();
+        // Numbers that are routed to Twilio for texts are called by Twilio too.
+        let is_meant = name == GatewayName::TwilioVoice && !settings.routing.names(name);
+        let routed_as = if is_meant { GatewayName::TwilioMessages } else { name };
+        routed.push(Routed { routed_as, gateway: provider.build(Arc::clone(clock))? });
+    }
+    let simulator = settings.has_simulator().then(|| Arc::new(Simulator::new(Arc::clone(clock))));
+    if let Some(simulator) = &simulator {
+        let gateway = Arc::clone(simulator) as Arc<dyn Gateway>;
+        routed.push(Routed { routed_as: GatewayName::Simulator, gateway });
+    }
+    Ok(Gateways { routed, simulator })
+}
+
+/// Twilio's id of the messaging service that text messages come from, if they do.
+pub(super) fn messaging_service(gateways: &GatewaySettings) -> Option<Sid> {
+    match &gateways.twilio_messages()?.sender {
+        TwilioSender::MessagingService(sid) => Sid::parse(SidKind::MessagingService, sid),
+        TwilioSender::Number(_) => None,
+    }
+}
+
+/// Gateways that a messaging configuration can name: each once, and those that send texts.
+pub(super) fn names_of(gateways: &[Routed]) -> Vec<GatewayName> {
+    let mut names: Vec<GatewayName> = gateways.iter().map(|routed| routed.routed_as).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|name| *name != GatewayName::TwilioVoice);
+    names
+}
+
+// The registry of a data directory that no server uses, for the command line.
+
+/// A registry with the directory's lock.
+pub struct Offline {
+    pub registry: Registry,
+    pub account: AccountFile,
+    shards: Shards,
+    store: Arc<dyn Store>,
+}
+
+impl Offline {
+    /// Opens the data directory; one that is not there is made, with its server key. Only services and credentials in
+    /// it change.
+    ///
+    /// # Errors
+    /// As a server's start.
+    pub async fn open(settings: Settings) -> Result<Self, StartError> {
+        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock)).await?;
+        let (shards, _) = start_shards(&store, clock, 1, &settings.bounds, Arc::default()).await?;
+        let Settings { storage, registry, brand, policy, .. } = settings;
+        let account = AccountFile::of(&storage.data_dir, false);
+        let registry = Registry::open(RegistryDeps {
+            shards: shards.clone(),
+            settings: registry,
+            default: ServiceSettings::of_policy(brand, &policy),
+            // No message is sent from here.
+            templates: Templates::new(""),
+            gateways: Vec::new(),
+            twilio_messaging_service: None,
+        })
+        .await?;
+        Ok(Self { registry, account, shards, store })
+    }
+
+    /// Closes the store.
+    ///
+    /// # Errors
+    /// When it could not be closed in an orderly way; what was answered is in the journal.
+    pub async fn close(self) -> Result<(), StoreError> {
+        close(&self.shards, &*self.store).await
     }
 }

@@ -9,7 +9,7 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use scopeguard::ScopeGuard;
 
-use super::{AccountFile, StartError, configured, kinds, load_or_create, server_key};
+use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
@@ -24,7 +24,7 @@ use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{Capacity, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
 use crate::verification::hosted::HostedSessions;
-use crate::verification::{Usage, record};
+use crate::verification::{self, Usage};
 use crate::verification::{Verifier, VerifierDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, network_transport};
 
@@ -94,7 +94,7 @@ impl Running {
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
-        let numbers = record::capacities(&shards, bounds.numbers);
+        let numbers = verification::capacities(&shards, bounds.numbers);
         let guards =
             services.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect();
         let unless_keys = services.unless_keys.clone();
@@ -103,8 +103,8 @@ impl Running {
             settings: services,
             default: ServiceSettings::of_policy(settings.brand, &policy),
             templates: templates.clone(),
-            gateways: configured::names_of(&gateways),
-            twilio_messaging_service: configured::messaging_service(&settings.gateways),
+            gateways: super::names_of(&gateways),
+            twilio_messaging_service: super::messaging_service(&settings.gateways),
         })
         .await?;
         // A server does not start on an address that other machines reach without a key.
@@ -274,7 +274,8 @@ pub(super) async fn start_shards(
             "wall clock behind the data directory; if it is wrong, correct it and restart the server"
         );
     }
-    let (store, kinds, bounds, mut seeder) = (Arc::clone(store), kinds::all(), bounds.clone(), seeded_rng()?);
+    let (store, kinds, bounds, mut seeder) =
+        (Arc::clone(store), super::kinds(), bounds.clone(), seeded_rng()?);
     let rng = StdRng::from_rng(&mut seeder);
     let shards = Shards::start(ShardDeps { store, clock, shards, kinds, bounds, rng, metrics }).await?;
     Ok((shards, seeder))

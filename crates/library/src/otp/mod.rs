@@ -100,7 +100,6 @@
 //! threads of its own write to the disk. `docs/guides/embedding.md` has more.
 
 mod builder;
-mod callback;
 mod handle;
 mod outcome;
 #[cfg(test)]

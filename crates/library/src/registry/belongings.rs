@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::error::{Result, check_room};
-use super::service::found;
+use super::handle::{Result, check_room};
+use super::services::found;
 use super::{
     Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };

@@ -1,21 +1,21 @@
 //! The handle of callers: the services, and what holds for all of them.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arc_swap::Guard;
+use arc_swap::{ArcSwap, Guard};
 
 use super::audit::{Actor, AuditLog, Author};
-use super::credential::CredentialFingerprint;
-use super::error::{Item, RegistryError, Result};
-use super::service::{Origin, Service};
-use super::snapshot::{Current, Policies, Snapshot};
+use super::keys::{CredentialFingerprint, KEYS_PER_SERVICE};
+use super::services::{Origin, Service, ServiceRecord};
+use super::{ApiKey, Credential};
 use crate::config::NumberRule;
-use crate::config::services::RegistrySettings;
+use crate::config::services::{RegistrySettings, SettingError, TestNumber, service_parameters};
 use crate::config::templates::Template;
 use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::engine::Policy;
 use crate::observe::metrics::ServiceNames;
-use crate::shard::Shards;
+use crate::shard::{Change, Record, Refusal, Shards, Stored};
 use crate::template::Templates;
 
 /// The services that this installation has, and who may use them. Cheap to clone.
@@ -175,4 +175,227 @@ impl Registry {
     pub fn live_keys(&self) -> usize {
         self.snapshot().live_keys()
     }
+}
+
+// The snapshot that readers share. It follows the records of slot 0, and is replaced when a change is durable.
+
+/// The present snapshot.
+pub(super) type Current = Arc<ArcSwap<Snapshot>>;
+
+/// Follows the records from here on.
+pub(super) fn follow(shards: &Shards, configured: HashSet<String>) -> Current {
+    let configured = Arc::new(configured);
+    let current = Current::new(ArcSwap::from_pointee(Snapshot { configured, ..Snapshot::default() }));
+    follow_kind::<ServiceRecord>(shards, &current, Snapshot::change_service);
+    follow_kind::<Credential>(shards, &current, Snapshot::change_credential);
+    current
+}
+
+fn follow_kind<R: Record>(
+    shards: &Shards,
+    current: &Current,
+    change: fn(&mut Snapshot, Option<R>, Option<R>),
+) {
+    let current = Arc::clone(current);
+    shards.follow::<R>(move |changes| {
+        let mut next = Snapshot::clone(&current.load());
+        for Change { before, after, .. } in changes {
+            let record = |stored: &Option<Stored>| stored.as_ref().and_then(Stored::record);
+            change(&mut next, record(before), record(after));
+        }
+        current.store(Arc::new(next));
+    });
+}
+
+/// Services and credentials as readers see them.
+#[derive(Clone, Default)]
+pub(super) struct Snapshot {
+    /// The services of config.json. Others of that origin are not served.
+    configured: Arc<HashSet<String>>,
+    /// Ids grow; therefore this is the order in which they were made.
+    pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
+    pub(super) ids: HashMap<Sid, ServiceId>,
+    /// `None` before the first start of a server is complete.
+    pub(super) root: Option<CredentialFingerprint>,
+    pub(super) keys: HashMap<Sid, Arc<ApiKey>>,
+    /// Whether a key for the compatible routes was revoked.
+    had_key: bool,
+}
+
+impl Snapshot {
+    fn change_service(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) {
+        match (before, after) {
+            (_, Some(ServiceRecord::Present(service))) => {
+                if !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name)) {
+                    self.ids.insert(service.sid, service.id);
+                    self.by_id.insert(service.id, Arc::from(service));
+                }
+            }
+            (Some(ServiceRecord::Present(service)), _) => {
+                self.ids.remove(&service.sid);
+                self.by_id.remove(&service.id);
+            }
+            (_, _) => {}
+        }
+    }
+
+    fn change_credential(&mut self, before: Option<Credential>, after: Option<Credential>) {
+        match (before, after) {
+            (_, Some(Credential::Key(key))) => drop(self.keys.insert(key.sid, Arc::new(key))),
+            (_, Some(Credential::Root(root))) => self.root = Some(root),
+            (_, Some(Credential::HadKey)) => self.had_key = true,
+            (Some(Credential::Key(key)), None) => drop(self.keys.remove(&key.sid)),
+            (_, None) => {}
+        }
+    }
+
+    /// The key with this id, if it can be used.
+    pub(super) fn live_key(&self, sid: &Sid) -> Option<&Arc<ApiKey>> {
+        self.keys.get(sid).filter(|key| self.accepts(key))
+    }
+
+    pub(super) fn live_keys(&self) -> usize {
+        self.keys.values().filter(|key| self.accepts(key)).count()
+    }
+
+    /// Returns `true` if there is or was a key for the compatible routes and nothing else.
+    pub(super) fn needs_key(&self) -> bool {
+        self.had_key || self.keys.values().any(|key| key.is_for_compatible_routes())
+    }
+
+    /// Returns `true` if the key is neither revoked nor for a removed service.
+    fn accepts(&self, key: &ApiKey) -> bool {
+        key.revoked.is_none() && key.service.is_none_or(|id| self.by_id.contains_key(&id))
+    }
+}
+
+/// A cheap handle on the rules of every service. Each decision looks its rules up once.
+#[derive(Clone)]
+pub struct Policies {
+    pub(super) default: Policy,
+    pub(super) current: Current,
+}
+
+impl Policies {
+    /// Returns `true` if the service exists. The server sends no messages for a removed service.
+    pub fn serves(&self, service: ServiceId) -> bool {
+        service == ServiceId::DEFAULT || self.current.load().by_id.contains_key(&service)
+    }
+
+    /// The rules of a service.
+    pub fn of(&self, service: ServiceId) -> Policy {
+        if service == ServiceId::DEFAULT {
+            return self.default;
+        }
+        self.current.load().by_id.get(&service).map_or(self.default, |of| of.settings.policy())
+    }
+}
+
+// Errors of the registry.
+
+pub type Result<T, E = RegistryError> = std::result::Result<T, E>;
+
+/// Why the registry refused a change or a question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    #[error("there is no such {0}")]
+    NotFound(Item),
+    #[error("{field} {why}")]
+    Invalid {
+        /// Its name in the JSON of an answer: `code_length`.
+        field: &'static str,
+        /// The accepted values, as the end of a sentence that begins with the field.
+        why: String,
+    },
+    /// One with this name, interval or country exists already.
+    #[error("this {0} exists already")]
+    Exists(Item),
+    /// It comes from the configuration, and is changed there.
+    #[error("{0}")]
+    ReadOnly(String),
+    #[error("limit reached: at most {limit} {item}s")]
+    TooMany { item: Item, limit: usize },
+    /// The shard or its store refused it.
+    #[error(transparent)]
+    Store(#[from] Refusal),
+}
+
+crate::named! {
+    /// A kind of object in the registry.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Item {
+        Service = "service",
+        Template = "template",
+        RateLimit = "rate limit",
+        Bucket = "bucket",
+        MessagingConfiguration = "messaging configuration",
+        TestNumber = "test number",
+        Webhook = "webhook",
+        /// Revoked ones included.
+        ApiKey = "API key",
+        /// One that is not revoked, for one service, or for all.
+        LiveKey = "live API key",
+    }
+}
+
+impl Item {
+    const fn limit(self) -> usize {
+        match self {
+            Self::Service => 10_000,
+            Self::RateLimit => 25,
+            // Each event is sent to each webhook.
+            Self::Bucket | Self::Webhook => 10,
+            Self::TestNumber => TestNumber::MOST,
+            Self::ApiKey => 50_000,
+            Self::LiveKey => KEYS_PER_SERVICE,
+            // One for each country; the configuration has templates.
+            Self::MessagingConfiguration | Self::Template => usize::MAX,
+        }
+    }
+}
+
+impl RegistryError {
+    pub(super) fn invalid(field: &'static str) -> impl FnOnce(String) -> Self {
+        move |why| Self::Invalid { field, why }
+    }
+
+    pub(super) const fn too_many(item: Item) -> Self {
+        Self::TooMany { item, limit: item.limit() }
+    }
+
+    pub(super) fn missing(field: &'static str) -> Self {
+        Self::invalid(field)("is missing".to_owned())
+    }
+}
+
+impl From<SettingError> for RegistryError {
+    fn from(error: SettingError) -> Self {
+        let SettingError { key, why } = error;
+        let parameter = service_parameters().iter().find(|parameter| parameter.key == key);
+        Self::Invalid { field: parameter.map_or("service", |parameter| &parameter.field), why }
+    }
+}
+
+/// Why the registry cannot be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The services of the configuration could not be made durable.
+    #[error(
+        "write the services of the configuration: {0}; see that the disk has space, or start with the configuration of \
+         before, which needs no write"
+    )]
+    Refused(#[from] Refusal),
+    /// The configuration is invalid for the stored services.
+    #[error("{subject}: it {problem}\n    given by {origin}")]
+    Settings {
+        /// The setting: `services.shop.test-numbers`.
+        subject: String,
+        problem: String,
+        origin: String,
+    },
+}
+
+/// Refuses one more beside those that exist.
+pub(super) fn check_room(used: usize, item: Item) -> Result<()> {
+    if used < item.limit() { Ok(()) } else { Err(RegistryError::too_many(item)) }
 }

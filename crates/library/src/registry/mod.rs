@@ -7,14 +7,9 @@
 
 pub mod audit;
 mod belongings;
-mod command;
-mod credential;
-mod error;
 mod handle;
 mod keys;
-mod service;
 mod services;
-mod snapshot;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -28,8 +23,7 @@ use std::time::Duration;
 
 use self::audit::AuditLog;
 use self::handle::Inner;
-use self::service::unnamed_default;
-use self::services::{checked_services, sync_with_configuration};
+use self::services::{checked_services, sync_with_configuration, unnamed_default};
 use crate::domain::{GatewayName, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
@@ -39,17 +33,14 @@ pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, Tes
 pub use crate::config::template_sid;
 pub use crate::config::templates::Template;
 pub use belongings::gateway_sid;
-pub use credential::{
-    ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes,
+pub use handle::{Item, OpenError, Policies, Registry, RegistryError};
+pub use keys::{
+    ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Revocation, Scope, Scopes,
 };
-pub use error::{Item, OpenError, RegistryError};
-pub use handle::Registry;
-pub use keys::Revocation;
-pub use service::{
+pub use services::{
     Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook, WebhookStatus,
+    check_test_numbers,
 };
-pub use services::check_test_numbers;
-pub use snapshot::Policies;
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};
 
@@ -81,7 +72,7 @@ impl Registry {
         let served = services.iter().map(|service| service.name.clone()).collect();
         let inner = Inner {
             audit: AuditLog::follow(&shards, audit::MOST, Duration::MAX),
-            current: snapshot::follow(&shards, served),
+            current: handle::follow(&shards, served),
             default: Arc::new(unnamed_default(&default, now)),
             shards,
             given_root: settings.account.take().map(|account| (&account).into()),

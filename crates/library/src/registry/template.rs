@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::error::Result;
+use super::handle::Result;
 use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{filled, shortest};
 use crate::config::{friendly_name, one_line};

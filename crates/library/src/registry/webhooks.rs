@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::belongings::{add, remove};
-use super::error::Result;
-use super::service::found;
+use super::handle::Result;
+use super::services::found;
 use super::{Item, Registry, RegistryError, Webhook, WebhookStatus};
 use crate::config::note;
 use crate::domain::{Sid, SidKind};

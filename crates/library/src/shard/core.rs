@@ -14,8 +14,7 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::record::{Hasher, Id, RecordKey};
-use super::refusal::Refusal;
+use super::record::{Hasher, Id, RecordKey, Refusal};
 use super::tables::{Change, Tables, Transaction};
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Timestamp, record_id};

@@ -12,27 +12,22 @@ pub mod core;
 #[cfg(any(test, feature = "testing"))]
 #[path = "tests/faulty_store.rs"]
 pub mod faulty_store;
-mod list;
 mod record;
 mod record_log;
-mod refusal;
 mod shards;
-mod shares;
 mod table;
 mod tables;
 #[cfg(test)]
 pub mod tests;
 
-pub use self::capacity::{Capacity, Usage};
+pub use self::capacity::{Capacity, Shares, Usage};
 pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};
-pub use self::list::Places;
 pub use self::record::{
-    Id, Kinds, Record, RecordError, RecordKey, RecordKind, Stored, VERSION, decode, encode, service_of,
+    Id, Kinds, LimitedTable, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode,
+    encode, service_of,
 };
-pub use self::record_log::{LogPart, LogRange, LogRecord, RecordLog};
-pub use self::refusal::{LimitedTable, Refusal};
+pub use self::record_log::{LogPart, LogRange, LogRecord, Places, RecordLog};
 pub use self::shards::{ShardDeps, ShardStartError, Shards};
-pub use self::shares::Shares;
 #[cfg(test)]
 pub use self::table::INLINE;
 pub use self::tables::{Change, Records, Tables, Transaction};

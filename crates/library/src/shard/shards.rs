@@ -15,8 +15,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{MutexGuard, oneshot, watch};
 
 use super::core::{Command, Core, Decide, Load, Subject};
-use super::record::{Kinds, Record, RecordError, RecordKey};
-use super::refusal::Refusal;
+use super::record::{Kinds, Record, RecordError, RecordKey, Refusal};
 use super::tables::{Change, Records, Tables, Transaction, first};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Bounds;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 
-use super::list::{Dated, List};
 use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own};
+use super::record_log::{Dated, List};
 use super::table::{Entry, Table};
 use crate::domain::Timestamp;
 

@@ -14,7 +14,6 @@ pub mod hosted;
 pub mod in_flight;
 mod model;
 mod operator;
-pub mod record;
 pub mod send;
 #[cfg(test)]
 mod tests;
@@ -25,7 +24,7 @@ pub use self::in_flight::Messages;
 pub use self::model::{
     BeginRequest, CarriedMessage, CheckCode, CheckOutcome, Cleared, Erasure, LockedNumber, NumberStatus,
     Refused, Reply, SealedAttempt, SendLimit, SendOutcome, Status, Verification, VerificationStatus,
-    VerificationSummary, VerificationTarget,
+    VerificationSummary, VerificationTarget, capacities,
 };
 #[cfg(test)]
 pub(crate) use self::tests::world;

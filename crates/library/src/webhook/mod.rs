@@ -4,7 +4,6 @@
 //! number. Its shard wakes a record that is due, and `outbox` posts: up to eight events at once for each webhook, one for
 //! each verification. An event is delivered at least once, and those of a verification in order.
 
-mod list;
 mod outbox;
 mod record;
 mod recorder;
@@ -14,9 +13,10 @@ mod tests;
 
 use std::time::Duration;
 
-pub use self::list::{Replay, ReplayError};
 pub use self::outbox::{Outbox, OutboxBounds, WebhookLoad};
-pub use self::record::{Delivery, DeliveryState, Event, EventId, EventRecord, WebhookAttempt};
+pub use self::record::{
+    Delivery, DeliveryState, Event, EventId, EventRecord, Replay, ReplayError, WebhookAttempt,
+};
 pub use self::recorder::NumberEvents;
 pub use self::request::{AttemptError, Post, Posted, Transport, network_transport};
 pub use crate::registry::EventType;

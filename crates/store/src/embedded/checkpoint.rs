@@ -3,6 +3,7 @@
 //! Everything that calls sled runs on a thread of its own, which the journal's thread gives up if it makes no progress. If
 //! sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
 
+use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,11 +19,11 @@ use rustix::io::Errno;
 use sled::Db;
 use tokio::sync::mpsc::Receiver;
 
-use super::directory::Directory;
-use super::disk::{Disk, Operation, create_private};
-use super::replay::{self, Covered, segment_path};
-use super::snapshot::{self, Manifest, SYNC_BYTES};
-use crate::{Slice, StoreError, Write};
+use super::directory::{Directory, Disk, Operation, create_private};
+use super::journal::{self, Covered, OpenSegment, Replayed, segment_path};
+use super::snapshot::{self, Manifest, SYNC_BYTES, SnapshotCopy};
+use crate::record::RecordRef;
+use crate::{Key, Slice, StoreError, Write};
 
 /// A chunk takes no further record when it has so many bytes. A leaf of sled has up to 16 chunks, and becomes a file of its
 /// own above 128 KiB.
@@ -210,7 +211,7 @@ pub(super) fn discard(disk: &Disk, directory: &Directory, newest: u64) -> Result
         // An older snapshot needs the segments after it: its removal is on the disk before theirs begins.
         disk.sync_dir(snapshots)?;
     }
-    let covered = replay::numbers(journal)?.into_iter().filter(|number| *number <= newest);
+    let covered = journal::segment_numbers(journal)?.into_iter().filter(|number| *number <= newest);
     for number in covered {
         let path = segment_path(journal, number);
         disk.run(Operation::Remove, "remove", &path, || fs::remove_file(&path))?;
@@ -237,4 +238,91 @@ fn forget_cached(path: &Path) -> Result<(), StoreError> {
         Err(errno) => Err(errno.into()),
     };
     forget().map_err(StoreError::io("read", path))
+}
+
+// Every live record, once: those of the snapshot and of the journal after it. A start, `onceward export` and `onceward
+// check-data` all read with this, the last two also beside a running server.
+
+/// Readings of a state until an error counts.
+const TRIES: usize = 3;
+
+/// Receives live records. An error ends the reading.
+pub type VisitLive<'a, E> = &'a mut dyn FnMut(Key, Timestamp, &[u8]) -> Result<(), E>;
+
+/// The live records of a directory whose journal was verified. Keeps the keys of the journal in memory, not the records. A
+/// checkpoint takes nothing away from it.
+pub struct LiveRecords {
+    pub(super) copy: SnapshotCopy,
+    segments: Vec<OpenSegment>,
+    /// Which record of the journal, counted from the first, is the latest of its key.
+    latest: HashMap<Key, u64>,
+    pub(super) replayed: Replayed,
+}
+
+impl LiveRecords {
+    /// Finds the records of a directory, and the fingerprint of its server key in hex digits; `None` if nothing was ever
+    /// written into it. Stops at the first damage. Changes nothing, except for a temporary copy of the snapshot.
+    ///
+    /// # Errors
+    /// Why a start would be refused.
+    pub fn read(dir: &Path) -> Result<Option<(String, Self)>, StoreError> {
+        let directory = Directory::at(dir);
+        let Some(key) = directory.key()? else { return Ok(None) };
+        Ok(Some((key, Self::newest(&directory)?)))
+    }
+
+    /// Finds the newest records on the disk. Beside a running store a file can go away, and the end of the journal grow,
+    /// while they are read: only an error that comes again counts.
+    pub(super) fn newest(directory: &Directory) -> Result<Self, StoreError> {
+        let mut errors = Vec::new();
+        loop {
+            match Self::find(directory) {
+                Err(error) if errors.len() + 1 < TRIES && errors.last() != Some(&error) => errors.push(error),
+                found => return found,
+            }
+        }
+    }
+
+    fn find(directory: &Directory) -> Result<Self, StoreError> {
+        let sealed = snapshot::sealed(&directory.snapshot)?;
+        let missing = || StoreError::snapshot_damaged(&directory.snapshot, "there is no snapshot in it");
+        let newest = *sealed.last().ok_or_else(missing)?;
+        let manifest = Manifest::load(&directory.snapshot, newest)?;
+        let covered = manifest.covered;
+        // Before the copy, which takes time: what is open stays.
+        let segments = journal::open_segments(&directory.journal, covered)?;
+        let copy = manifest.copy(&directory.snapshot)?;
+        let (mut latest, mut count) = (HashMap::new(), 0);
+        let mut note = |record: RecordRef<'_>| {
+            count += 1;
+            latest.insert(record.key, count);
+            Ok::<_, StoreError>(())
+        };
+        let replayed = journal::read_segments(&segments, covered, None, &mut note)?;
+        Ok(Self { copy, segments, latest, replayed })
+    }
+
+    /// The newest time in the snapshot and the journal.
+    pub fn newest_time(&self) -> Timestamp {
+        self.replayed.newest.max(self.copy.manifest.time)
+    }
+
+    /// Visits every record that is alive at the later of `now` and the newest time in the directory. Therefore a clock
+    /// that is behind does not revive expired records. An error of the visitor ends the reading.
+    pub fn each<E: From<StoreError>>(self, now: Timestamp, visit: VisitLive<'_, E>) -> Result<(), E> {
+        let now = now.max(self.newest_time());
+        let mut give = |RecordRef { key, expires, put }: RecordRef<'_>| {
+            put.filter(|_| now < expires).map_or(Ok(()), |record| visit(key, expires, record))
+        };
+        let Self { copy, segments, latest, replayed } = self;
+        copy.read(&mut |record| if latest.contains_key(&record.key) { Ok(()) } else { give(record) })?;
+        let mut count = 0;
+        let mut give_latest = |record: RecordRef<'_>| {
+            count += 1;
+            if latest.get(&record.key) == Some(&count) { give(record) } else { Ok(()) }
+        };
+        // Beside a running writer the journal has grown since, perhaps by a part of a frame.
+        let (covered, until) = (copy.manifest.covered, Some(replayed.last.sequence));
+        journal::read_segments(&segments, covered, until, &mut give_latest).map(drop)
+    }
 }

@@ -1,17 +1,19 @@
 //! The journal of its only writer: a sequence of segments, each a file with frames and reserved space after them.
 
 use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use bytes::{Buf as _, BufMut as _};
 use onceward_core::domain::Timestamp;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
-use super::disk::{Disk, Operation, create_file};
-use super::frame;
-use super::replay::{Covered, segment_path};
-use crate::{StoreError, Write};
+use super::directory::{Disk, Operation, create_file, names};
+use crate::record::{RECORD_HEAD, RecordRef};
+use crate::{LONGEST_RECORD, StoreError, Write};
 
 /// Zeros written at once: room for some hundred commits, in one write that takes about as long as one commit.
 const WRITTEN_AHEAD: usize = 256 * 1024;
@@ -67,7 +69,7 @@ impl Journal {
     /// [`StoreError::Unknown`] if a part of the frame may be, or come, on the disk; else nothing of it is there.
     pub(super) fn append(&mut self, now: Timestamp, writes: &[Write]) -> Result<usize, StoreError> {
         let (sequence, time) = (self.last.sequence + 1, self.last_time.max(now));
-        let frame = frame::encode(sequence, time, writes);
+        let frame = encode_frame(sequence, time, writes);
         if !self.active.as_ref().is_some_and(|segment| segment.fits(frame.len())) {
             self.begin_segment().map_err(|error| StoreError::Unavailable(error.reason()))?;
             // The one that was begun has room.
@@ -173,5 +175,311 @@ impl Segment {
         self.written_to = self.end;
         let cut = || self.file.set_len(self.end).and_then(|()| self.file.sync_all());
         disk.run(Operation::Cut, "cut back", &self.path, cut)
+    }
+}
+
+// The bytes of the journal. A frame is everything that one write and one sync made durable together:
+//
+// ```text
+// magic 4 | checksum 4 | body length 4 | sequence 8 | time 8 | body
+// ```
+// Integers are big-endian. The checksum is the CRC-32C of everything behind it. A body is [records](Write), one
+// after the other, or empty: then there was an attempt to write, or it says what time it is. Sequences are consecutive
+// over all segments: they prove that no frame is missing.
+
+const MAGIC: [u8; 4] = *b"owj1";
+
+/// Bytes of a frame before its body.
+pub(super) const FRAME_HEAD: usize = 28;
+
+/// Where the bytes that the checksum covers begin.
+const CHECKED_FROM: usize = 8;
+
+/// The most bytes one frame may have. Far more than any batch, far below what its fields can
+/// say.
+pub(super) const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
+
+/// The highest valid sequence. A higher one means damage. The limit leaves room for increments without overflow.
+const LAST_SEQUENCE: u64 = 1 << 62;
+
+/// A whole, undamaged frame.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frame<'a> {
+    pub(super) sequence: u64,
+    pub(super) time: Timestamp,
+    pub(super) body: &'a [u8],
+}
+
+/// A frame with these records, which stay within [`MAX_FRAME_BYTES`].
+pub(super) fn encode_frame(sequence: u64, time: Timestamp, writes: &[Write]) -> Vec<u8> {
+    let body: usize = writes.iter().map(Write::encoded_bytes).sum();
+    let mut frame = Vec::with_capacity(FRAME_HEAD + body);
+    frame.put_slice(&MAGIC);
+    frame.put_u32(0);
+    // A longer one becomes one that no frame can have, which the reader refuses.
+    frame.put_u32(u32::try_from(body).unwrap_or(u32::MAX));
+    frame.put_u64(sequence);
+    frame.put_u64(time.as_millis());
+    for write in writes {
+        write.encode(&mut frame);
+    }
+    let checksum = crc32c::crc32c(&frame[CHECKED_FROM..]);
+    frame[4..CHECKED_FROM].copy_from_slice(&checksum.to_be_bytes());
+    frame
+}
+
+/// The frame that begins at the first of `bytes`, if there is a whole and undamaged one.
+pub(super) fn decode_frame(bytes: &[u8]) -> Option<Frame<'_>> {
+    let mut rest = bytes.strip_prefix(&MAGIC)?;
+    let checksum = rest.try_get_u32().ok()?;
+    let length = usize::try_from(rest.try_get_u32().ok()?).ok()?;
+    let sequence = rest.try_get_u64().ok()?;
+    let time = Timestamp::from_millis(rest.try_get_u64().ok()?);
+    let body = rest.get(..length)?;
+    let is_whole = crc32c::crc32c(&bytes[CHECKED_FROM..FRAME_HEAD + length]) == checksum;
+    (is_whole && sequence <= LAST_SEQUENCE).then_some(Frame { sequence, time, body })
+}
+
+/// The offset and the sequence of the first whole frame at or after `from` with a sequence of at least `sequence`. It
+/// distinguishes damage from a torn end, which no whole frame follows.
+pub(super) fn find_frame(bytes: &[u8], from: usize, sequence: u64) -> Option<(usize, u64)> {
+    // The length of a broken frame cannot be trusted: the next one may begin at any byte.
+    (from..bytes.len()).find_map(|at| {
+        let frame = decode_frame(&bytes[at..]).filter(|frame| frame.sequence >= sequence)?;
+        Some((at, frame.sequence))
+    })
+}
+
+// Reading the journal back: exactly what was acknowledged, or an error.
+//
+// Only one frame is on its way to the disk at a time; therefore only the very last can be torn: only reserved space,
+// or the remains of an unacknowledged write, may follow the last whole frame. A whole frame after a broken one, a gap
+// in the sequences, or a broken end of a segment that a later one continues is damage, and ends the reading.
+
+/// The most zeros that a frame can end with: those of its last record, whose length may also be zero.
+pub(super) const MOST_ZEROS: usize = RECORD_HEAD + LONGEST_RECORD;
+
+/// A place in the journal: the part up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Covered {
+    /// The last segment.
+    pub(super) segment: u64,
+    /// The last sequence in it.
+    pub(super) sequence: u64,
+}
+
+/// A segment that is being read: its number, path and file. It can be read although a checkpoint has removed it.
+pub(super) type OpenSegment = (u64, PathBuf, File);
+
+/// The result of a replay, without the records.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// The last segment that was written to, or that the snapshot covers, and the last sequence in it.
+    pub(super) last: Covered,
+    /// Records and removals.
+    pub(super) records: u64,
+    /// The newest time in any frame.
+    pub(super) newest: Timestamp,
+    /// The number of bytes written to the segments.
+    pub(super) bytes: u64,
+    /// The segments that a process has written to. Their bytes may be in the system's cache only.
+    pub(super) used: Vec<PathBuf>,
+    /// Where the last frame of the last of them ends.
+    pub(super) end: u64,
+    /// Where the remains of a write begin that was probably never acknowledged. The next start cuts them off.
+    pub(super) torn: Option<(PathBuf, u64)>,
+}
+
+/// The file of segment `number` in the journal's directory.
+pub(super) fn segment_path(journal: &Path, number: u64) -> PathBuf {
+    journal.join(format!("{number:010}.seg"))
+}
+
+/// A number as the names of segments and snapshots have it.
+pub(super) fn parse_number(digits: &str) -> Option<u64> {
+    // `parse` also reads a sign and further zeros, but a path gives each number one name only.
+    let number = digits.parse().ok()?;
+    (format!("{number:010}") == digits).then_some(number)
+}
+
+/// The numbers of the segments in `journal`, in order.
+pub(super) fn segment_numbers(journal: &Path) -> Result<Vec<u64>, StoreError> {
+    let number = |name: &String| parse_number(name.strip_suffix(".seg")?);
+    let mut numbers: Vec<_> = names(journal)?.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Opens the segments in `journal` after the covered ones, in order.
+pub(super) fn open_segments(journal: &Path, covered: Covered) -> Result<Vec<OpenSegment>, StoreError> {
+    if !journal.exists() {
+        return Err(StoreError::damaged(journal, "is missing, and with it changes that were acknowledged"));
+    }
+    let missing = |number| {
+        let what = "is missing, and with it changes that were acknowledged: it was removed, or the snapshot beside it is \
+                    older than it should be";
+        StoreError::damaged(&segment_path(journal, number), what)
+    };
+    // A checkpoint that could not remove every covered segment leaves some behind.
+    let numbers = segment_numbers(journal)?.into_iter().filter(|number| *number > covered.segment);
+    let open = |(next, number)| {
+        // Each has to follow the one before.
+        if number != next {
+            return Err(missing(next));
+        }
+        let path = segment_path(journal, number);
+        let file = File::open(&path).map_err(StoreError::io("read", &path))?;
+        Ok((number, path, file))
+    };
+    let segments: Vec<_> = (covered.segment + 1..).zip(numbers).map(open).collect::<Result<_, _>>()?;
+    if segments.is_empty() {
+        return Err(missing(covered.segment + 1));
+    }
+    Ok(segments)
+}
+
+/// Reads segments. Stops after the frame with the sequence `until`, because later frames may be half written. An error of
+/// the visitor ends the reading.
+pub(super) fn read_segments<E: From<StoreError>>(
+    segments: &[OpenSegment],
+    covered: Covered,
+    until: Option<u64>,
+    visit: &mut dyn FnMut(RecordRef<'_>) -> Result<(), E>,
+) -> Result<Replayed, E> {
+    let mut replayed = Replayed { last: covered, ..Replayed::default() };
+    let is_done = |replayed: &Replayed| until.is_some_and(|until| replayed.last.sequence >= until);
+    // The place that no frame may follow.
+    let mut broken: Option<(&Path, usize)> = None;
+    let mut bytes = Vec::new();
+    for (number, path, file) in segments {
+        if is_done(&replayed) {
+            break;
+        }
+        bytes.clear();
+        read_written_part(file, &mut bytes).map_err(StoreError::io("read", path))?;
+        let mut at = 0;
+        while !is_done(&replayed) {
+            let next = replayed.last.sequence + 1;
+            let frame = decode_frame(&bytes[at..]).filter(|frame| frame.sequence == next);
+            // A segment that begins with an older frame is a copy of another one.
+            let least = if at == 0 { 0 } else { next };
+            let later = if frame.is_none() { find_frame(&bytes, at, least) } else { None };
+            if let Some((path, at)) = broken.filter(|_| frame.is_some() || later.is_some()) {
+                let what = "it cannot be read on from there, and a later segment was used";
+                return Err(StoreError::damaged_at(path, at, what).into());
+            }
+            if let Some((offset, found)) = later {
+                let what =
+                    format!("frame {next} cannot be read, but frame {found} is there at byte {offset}");
+                return Err(StoreError::damaged_at(path, at, &what).into());
+            }
+            let Some(frame) = frame else {
+                broken = broken.or_else(|| has_content(&bytes[at..]).then_some((path, at)));
+                break;
+            };
+            let mut rest = frame.body;
+            while !rest.is_empty() {
+                let Some(record) = RecordRef::decode(&mut rest) else {
+                    let what = format!("frame {next} has records that this program cannot read");
+                    return Err(StoreError::damaged_at(path, at, &what).into());
+                };
+                replayed.records += 1;
+                visit(record)?;
+            }
+            replayed.last = Covered { segment: *number, sequence: next };
+            replayed.newest = replayed.newest.max(frame.time);
+            at += FRAME_HEAD + frame.body.len();
+        }
+        if at > 0 {
+            replayed.used.push(path.clone());
+            replayed.bytes += at as u64;
+            replayed.end = at as u64;
+        }
+    }
+    replayed.torn = broken.map(|(path, at)| (path.to_owned(), at as u64));
+    Ok(replayed)
+}
+
+fn has_content(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte != 0)
+}
+
+/// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved: they
+/// take no memory, except for as many as a frame can end with.
+pub(super) fn read_written_part(mut file: &File, into: &mut Vec<u8>) -> io::Result<()> {
+    const CHUNK_BYTES: usize = 256 * 1024;
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    let mut zeros = 0;
+    file.rewind()?;
+    while file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut chunk)? > 0 {
+        let used = chunk.len() - chunk.iter().rev().take_while(|byte| **byte == 0).count();
+        if used > 0 {
+            into.resize(into.len() + zeros, 0);
+            into.extend_from_slice(&chunk[..used]);
+            zeros = 0;
+        }
+        zeros += chunk.len() - used;
+        chunk.clear();
+    }
+    into.resize(into.len() + zeros.min(MOST_ZEROS), 0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Key;
+
+    fn frame(sequence: u64, time: Timestamp, put: &[u8]) -> Vec<u8> {
+        let key = Key { slot: 7, kind: 1, id: [7; 12] };
+        let put = Some(Bytes::copy_from_slice(put));
+        encode_frame(sequence, time, &[Write { key, put, expires: Timestamp::EPOCH }])
+    }
+
+    #[test]
+    fn a_frame_behind_garbage_is_found_with_its_offset() {
+        let mut bytes = b"owj1owowj1 not a frame".to_vec();
+        let offset = bytes.len();
+        bytes.extend(frame(7, Timestamp::EPOCH, b"text"));
+        assert_eq!(find_frame(&bytes, 0, 7), Some((offset, 7)));
+        assert_eq!(find_frame(&bytes, 0, 8), None, "an older frame is no sign of a newer one");
+        assert_eq!(find_frame(&bytes, offset + 1, 0), None);
+        assert_eq!(find_frame(&bytes, bytes.len() + 1, 0), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(sequence in 0..=LAST_SEQUENCE, time: u64, put: Vec<u8>) {
+            let time = Timestamp::from_millis(time);
+            let mut bytes = frame(sequence, time, &put);
+            let body = bytes[FRAME_HEAD..].to_vec();
+            bytes.extend_from_slice(b"and whatever follows");
+            let frame = decode_frame(&bytes).unwrap();
+            prop_assert_eq!((frame.sequence, frame.time), (sequence, time));
+            prop_assert_eq!(frame.body, body);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(mut bytes: Vec<u8>, from: usize) {
+            let _ = find_frame(&bytes, from, 0);
+            bytes.splice(0..0, MAGIC);
+            let _ = decode_frame(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_file_with_another_name_is_no_segment() {
+        let home = tempfile::tempdir().expect("a directory");
+        for name in
+            ["0000000012.seg", "12345678901.seg", "12.seg", "0000000012.seg.old", "0000000012", ".seg"]
+        {
+            std::fs::write(home.path().join(name), "x").expect("a file");
+        }
+        assert_eq!(segment_numbers(home.path()), Ok(vec![12, 12_345_678_901]));
+        assert_eq!(parse_number("+000000012"), None);
+        assert_eq!(parse_number("00000000012"), None);
     }
 }

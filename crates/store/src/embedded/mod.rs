@@ -7,19 +7,14 @@
 
 mod checkpoint;
 mod directory;
-mod disk;
-mod frame;
 mod health;
 mod journal;
-mod live;
-mod replay;
 mod snapshot;
 mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-pub use directory::{FORMAT, OpenOptions, check_importable, key_fingerprint_in};
-pub use disk::create_durably;
-pub use live::LiveRecords;
+pub use checkpoint::LiveRecords;
+pub use directory::{FORMAT, OpenOptions, check_importable, create_durably, key_fingerprint_in};
 pub use store::EmbeddedStore;

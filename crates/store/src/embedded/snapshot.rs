@@ -28,8 +28,8 @@ use onceward_core::domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use sled::{Config, Db, IVec, Mode};
 
-use super::disk::{Disk, create_file, create_private, names};
-use super::replay::{Covered, parse_number};
+use super::directory::{Disk, create_file, create_private, names};
+use super::journal::{Covered, parse_number};
 use crate::StoreError;
 use crate::record::RecordRef;
 

@@ -14,13 +14,10 @@ use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
 
-use super::directory::{Directory, OpenOptions, check_importable};
-use super::disk::{Disk, Operation, create_durably};
-use super::frame::{FRAME_HEAD, MAX_FRAME_BYTES};
+use super::checkpoint::LiveRecords;
+use super::directory::{Directory, Disk, OpenOptions, Operation, check_importable, create_durably};
 use super::health::{Health, Part};
-use super::journal::Journal;
-use super::live::LiveRecords;
-use super::replay::Replayed;
+use super::journal::{FRAME_HEAD, Journal, MAX_FRAME_BYTES, Replayed};
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
 use crate::record::RECORD_HEAD;

@@ -47,7 +47,7 @@ proptest! {
             let (kept, dropped) = without_codes(entry.clone()).expect("a record");
             if let Some(kept) = &kept {
                 prop_assert_eq!(kept.key, entry.key);
-                prop_assert!(check(kept, &kinds::all()).is_ok());
+                prop_assert!(check(kept, &kinds()).is_ok());
             }
             let before = decode::<NumberState>(&entry.record).expect("a state");
             let after = kept.map_or(NumberState::Fresh, |kept| decode(&kept.record).expect("a state"));
@@ -62,7 +62,7 @@ proptest! {
 #[tokio::test]
 async fn without_codes_the_registry_stays_and_codes_and_counters_go() {
     for entry in of_every_kind().await {
-        let plural = kinds::all().get(entry.key.kind).expect("a kind").plural;
+        let plural = kinds().get(entry.key.kind).expect("a kind").plural;
         let left = without_codes(entry.clone()).expect("a record");
         match plural {
             "services"
@@ -150,7 +150,7 @@ fn what_a_line_must_not_say_is_named_with_the_line() {
 
 #[test]
 fn a_check_says_what_is_wrong_with_a_record_and_masks_its_number() {
-    let (good, kinds) = (some().remove(0), kinds::all());
+    let (good, kinds) = (some().remove(0), kinds());
     assert!(check(&good, &kinds).is_ok());
     let mut writer = Writer::begin(Vec::new(), &header()).expect("written");
     let changed = |change: fn(&mut CopiedRecord)| {
@@ -194,7 +194,7 @@ fn written(entries: &[CopiedRecord]) -> Vec<u8> {
 fn written_with(header: &Header, entries: &[CopiedRecord]) -> Vec<u8> {
     let mut writer = Writer::begin(Vec::new(), header).expect("written");
     for entry in entries {
-        writer.write(entry, &kinds::all()).expect("written");
+        writer.write(entry, &kinds()).expect("written");
     }
     let (bytes, records) = writer.finish().expect("written");
     assert_eq!(records, entries.len() as u64);
@@ -229,7 +229,7 @@ fn read(bytes: &[u8]) -> Result<Vec<CopiedRecord>, ImportError> {
 
 fn read_with_header(bytes: &[u8]) -> Result<(Header, Vec<CopiedRecord>), ImportError> {
     let (header, mut reader) = Reader::begin(bytes)?;
-    let (kinds, slots) = (kinds::all(), SlotHash::new(&key()));
+    let (kinds, slots) = (kinds(), SlotHash::new(&key()));
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry(&kinds, &slots)? {
         entries.push(entry);

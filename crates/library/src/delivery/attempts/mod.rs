@@ -4,7 +4,6 @@
 //! and the attempts of one verification rest on that. It is written in the commit of the decision about the number.
 //! `verification` makes the planned sends when their shard says that they are due. This module reads, lists and removes records.
 
-mod list;
 mod log;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -14,16 +13,18 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
+pub use self::log::{AttemptLog, Checked, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
-use crate::domain::{AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Timestamp};
+use crate::delivery::{Attempt, SendStatus};
+use crate::domain::{
+    AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, Region, ServerKey, ServiceId, Sid, Timestamp,
+};
 use crate::engine::{Sealer, VerificationAddress};
+use crate::gateway::ReceiptStatus;
 use crate::limits::guard::Ticket;
 use crate::shard::{
     LogPart, LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, Usage, service_of,
 };
-
-pub use self::list::{AttemptQuery, ListedAttempt, StatusFilter, attempts_of};
-pub use self::log::{AttemptLog, Checked, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
@@ -175,5 +176,182 @@ impl Attempts {
             if latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.log.for_each_page(None, None, page).await
+    }
+}
+
+// The list of attempts, for people and for programs.
+
+/// The attempts that a list is about, and how many of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttemptQuery {
+    /// Of one of these services; `None` for all.
+    pub services: Option<Vec<ServiceId>>,
+    /// Made at or after this moment.
+    pub after: Option<Timestamp>,
+    /// Made before this moment.
+    pub before: Option<Timestamp>,
+    /// To this number.
+    pub to: Option<PhoneNumber>,
+    /// To numbers of this country.
+    pub country: Option<Region>,
+    /// To numbers that begin with these digits, without a `+`.
+    pub prefix: Option<String>,
+    /// On this channel.
+    pub channel: Option<Channel>,
+    /// Of this verification (`VE`).
+    pub verification: Option<Sid>,
+    /// That led to a verified number, or did not.
+    pub converted: Option<bool>,
+    /// By this gateway.
+    pub gateway: Option<GatewayName>,
+    /// With this status.
+    pub status: Option<StatusFilter>,
+    /// With this error code of the provider.
+    pub error: Option<u32>,
+    /// To numbers that end with these digits.
+    pub ending: Option<String>,
+    /// With this id of the provider's, in letters of either case.
+    pub message: Option<String>,
+    /// The most verifications that are read; `None` for all.
+    pub read: Option<usize>,
+    /// How many of the newest are left out.
+    pub skip: usize,
+    /// The largest number of attempts.
+    pub limit: usize,
+}
+
+/// One attempt in a list, with the state of its verification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAttempt {
+    /// Which attempt of which verification.
+    pub id: AttemptId,
+    /// The recipient.
+    pub number: PhoneNumber,
+    /// When the code ends; `None` for one that another system made.
+    pub ends: Option<Timestamp>,
+    /// The attempt itself.
+    pub attempt: Attempt,
+    /// What its text is paid for, in text messages.
+    pub parts: u8,
+    /// The status of the verification.
+    pub verify_status: VerifyStatus,
+    /// When that was decided. `None` before the first check.
+    pub checked_at: Option<Timestamp>,
+    /// Whether this message verified its number, according to the records: the last one that was sent.
+    pub converted: bool,
+    /// The same for results: the last one that may have left when the code was entered, which [`AttemptLog::last`] told of.
+    pub is_verified: bool,
+}
+
+impl ListedAttempt {
+    /// When the number was verified.
+    pub fn verified_at(&self) -> Option<Timestamp> {
+        self.checked_at.filter(|_| self.verify_status == VerifyStatus::Success)
+    }
+
+    /// Time of the last change.
+    pub fn updated(&self) -> Timestamp {
+        let verified = self.verified_at().filter(|_| self.converted);
+        verified.map_or(self.attempt.at, |verified| verified.max(self.attempt.at))
+    }
+}
+
+impl AttemptQuery {
+    /// The newest attempts, at most `limit`.
+    pub fn newest(limit: usize) -> Self {
+        Self { limit, ..Self::default() }
+    }
+
+    /// No earlier attempt is wanted.
+    pub(super) fn since(&self) -> Timestamp {
+        self.after.unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// Whether it asks for this attempt, of a verification that is asked for.
+    pub(super) fn fits(&self, listed: &ListedAttempt) -> bool {
+        let (row, number) = (&listed.attempt, listed.number);
+        let digits = || number.as_u64().to_string();
+        row.at >= self.since()
+            && self.before.is_none_or(|before| row.at < before)
+            && self.to.is_none_or(|to| number == to)
+            && self.channel.is_none_or(|channel| row.channel == channel)
+            && self.converted.is_none_or(|converted| listed.converted == converted)
+            && self.gateway.is_none_or(|gateway| row.gateway == gateway)
+            && self.error.is_none_or(|error| row.error_code == Some(error))
+            && self.status.as_ref().is_none_or(|status| status.fits(listed))
+            && self.message.as_ref().is_none_or(|id| {
+                row.message_id.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(id))
+            })
+            && self.ending.as_ref().is_none_or(|ending| digits().ends_with(ending.as_str()))
+            && self.prefix.as_ref().is_none_or(|prefix| digits().starts_with(prefix.as_str()))
+            // Costs microseconds; therefore it comes last.
+            && self.country.is_none_or(|country| number.region() == Some(country))
+    }
+}
+
+/// The attempts of one verification.
+pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
+    let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
+    let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
+    let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
+    let in_time = rows.iter().rposition(|row| row.may_have_left() && row.at <= verify_at);
+    // A check may be faster than the gateway's answer.
+    let entered = in_time.or_else(|| rows.iter().rposition(Attempt::may_have_left));
+    rows.into_iter().enumerate().map(move |(place, attempt)| ListedAttempt {
+        id: AttemptId { key, attempt: attempt.number },
+        number,
+        ends,
+        parts: if attempt.channel == Channel::Sms { parts } else { 1 },
+        attempt,
+        verify_status: verify,
+        checked_at,
+        converted: verify == VerifyStatus::Success && last_sent == Some(place),
+        is_verified: verify == VerifyStatus::Success && entered == Some(place),
+    })
+}
+
+/// Which rows are wanted: those with a certain status, such as `sent`, or `send:sent` of one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusFilter(String);
+
+/// The columns, with the names of their statuses.
+fn columns() -> [(&'static str, Vec<&'static str>); 3] {
+    [
+        ("send", SendStatus::ALL.map(SendStatus::as_str).to_vec()),
+        ("verify", VerifyStatus::ALL.map(VerifyStatus::as_str).to_vec()),
+        ("receipt", ReceiptStatus::ALL.map(ReceiptStatus::as_str).to_vec()),
+    ]
+}
+
+impl StatusFilter {
+    /// Reads `sent`, which fits a row with this name in any of the three columns, or `send:sent`,
+    /// `verify:success`, `receipt:delivered`, which name the column. `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let filter = Self(text.to_owned());
+        let is_one = |(column, names): &(&str, Vec<&str>)| names.iter().any(|name| filter.is(column, name));
+        columns().iter().any(is_one).then_some(filter)
+    }
+
+    /// The values that [`StatusFilter::parse`] reads, for an error message.
+    pub fn accepted() -> String {
+        columns().map(|(column, names)| format!("{column}: {}", names.join(", "))).join("; ")
+    }
+
+    /// Whether a row has this status.
+    pub fn fits(&self, row: &ListedAttempt) -> bool {
+        self.is("send", row.attempt.status.as_str())
+            || self.is("verify", row.verify_status.as_str())
+            || row.attempt.receipt.is_some_and(|receipt| self.is("receipt", receipt.as_str()))
+    }
+
+    fn is(&self, column: &str, name: &str) -> bool {
+        let of_column = self.0.strip_prefix(column).and_then(|rest| rest.strip_prefix(':'));
+        of_column.unwrap_or(&self.0) == name
+    }
+}
+
+impl std::fmt::Display for StatusFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }

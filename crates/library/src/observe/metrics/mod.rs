@@ -6,8 +6,6 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 mod facts;
-mod labels;
-mod process;
 mod reading;
 #[cfg(test)]
 mod tests;
@@ -26,7 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use self::labels::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
+use self::facts::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
 use crate::domain::{Channel, GatewayName, ServiceId};
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
@@ -273,7 +271,7 @@ impl Metrics {
 
     /// The text of a scrape. Without a reading (the server has not started) it has only counters and the process.
     pub fn text(&self, reading: Option<&Reading>) -> String {
-        let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), process::registry());
+        let (gauges, process) = (reading.map(Reading::gauges).unwrap_or_default(), reading::registry());
         let mut text = String::with_capacity(32 * 1024);
         let mut registries = [&self.registry, &gauges, &process].into_iter();
         let written = registries.try_for_each(|registry| encode_registry(&mut text, registry));

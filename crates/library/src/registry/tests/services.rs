@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::registry::ServiceRecord;
-use crate::registry::service::service_id;
+use crate::registry::services::service_id;
 use crate::shard::Record as _;
 use crate::store::{Key, Store as _, Write};
 

@@ -18,8 +18,8 @@ use crate::domain::{
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
-use crate::registry::service::{service_id, unnamed_default};
-use crate::registry::snapshot::Current;
+use crate::registry::handle::Current;
+use crate::registry::services::{service_id, unnamed_default};
 use crate::registry::{
     Policies, Registry, RegistryDeps, RegistryError, RegistrySettings, Service, ServiceRecord,
     ServiceSettings, Template,
@@ -30,7 +30,7 @@ use crate::template::Templates;
 use crate::verification::ShardStartError;
 
 #[cfg(test)]
-pub(crate) use crate::registry::service::blank;
+pub(crate) use crate::registry::services::blank;
 
 pub const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -161,7 +161,7 @@ pub async fn start_shards(
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
         clock: Arc::clone(clock),
-        kinds: kinds::all(),
+        kinds: kinds(),
         shards,
         bounds: Bounds::default(),
         rng: StdRng::seed_from_u64(seed),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use crate::embedded::disk::{self, Disk};
+use crate::embedded::directory::{self, Disk};
 
 /// The directory of the snapshots.
 pub(super) const SNAPSHOT: &str = "snapshot";
@@ -34,18 +34,18 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn of(operation: disk::Operation<'_>) -> Result<Self, &'static str> {
+    fn of(operation: directory::Operation<'_>) -> Result<Self, &'static str> {
         Ok(match operation {
-            disk::Operation::Create => Self::Create,
-            disk::Operation::Write(..) => Self::Write,
-            disk::Operation::Sync => Self::Sync,
-            disk::Operation::Cut => Self::Cut,
-            disk::Operation::Remove => Self::Remove,
-            disk::Operation::RemoveDir => Self::RemoveDir,
-            disk::Operation::SyncFile => Self::SyncFile,
-            disk::Operation::SyncDir => Self::SyncDir,
-            disk::Operation::Rename(_) => Self::Rename,
-            disk::Operation::Step(step) => return Err(step),
+            directory::Operation::Create => Self::Create,
+            directory::Operation::Write(..) => Self::Write,
+            directory::Operation::Sync => Self::Sync,
+            directory::Operation::Cut => Self::Cut,
+            directory::Operation::Remove => Self::Remove,
+            directory::Operation::RemoveDir => Self::RemoveDir,
+            directory::Operation::SyncFile => Self::SyncFile,
+            directory::Operation::SyncDir => Self::SyncDir,
+            directory::Operation::Rename(_) => Self::Rename,
+            directory::Operation::Step(step) => return Err(step),
         })
     }
 }
@@ -104,15 +104,15 @@ impl FaultyDisk {
     }
 
     /// What a failing operation does anyway.
-    fn do_in_part(&self, operation: disk::Operation<'_>, path: &Path) {
+    fn do_in_part(&self, operation: directory::Operation<'_>, path: &Path) {
         match operation {
-            disk::Operation::Write(bytes, offset) => {
+            directory::Operation::Write(bytes, offset) => {
                 let written = self.script().written_before_failing.min(bytes.len());
                 let file = OpenOptions::new().write(true).open(path).unwrap();
                 file.write_all_at(&bytes[..written], offset).unwrap();
             }
             // Some file systems, such as network file systems, report an error after success.
-            disk::Operation::Rename(from) if self.script().renamed_although_failing => {
+            directory::Operation::Rename(from) if self.script().renamed_although_failing => {
                 fs::rename(from, path).unwrap();
             }
             _ => {}

@@ -3,8 +3,7 @@
 use std::os::unix::fs::FileExt as _;
 
 use super::*;
-use crate::embedded::frame::{self, FRAME_HEAD};
-use crate::embedded::replay::{self, Covered, MOST_ZEROS, read_written_part};
+use crate::embedded::journal::{self, Covered, FRAME_HEAD, MOST_ZEROS, read_written_part};
 use crate::record::RecordRef;
 
 /// The bytes where a write was torn.
@@ -183,7 +182,7 @@ impl History {
         }
         let segment = fs::read(&segments(&world.dir())[0]).unwrap();
         let mut ends = vec![0];
-        while let Some(frame) = frame::decode(&segment[ends[ends.len() - 1]..]) {
+        while let Some(frame) = journal::decode_frame(&segment[ends[ends.len() - 1]..]) {
             ends.push(ends[ends.len() - 1] + FRAME_HEAD + frame.body.len());
         }
         assert_eq!(ends.len(), states.len());
@@ -235,8 +234,8 @@ fn replayed(copy: &TempDir) -> Result<Contents, StoreError> {
         apply(&mut contents, [(number(record.key), record.put.map(|put| str::from_utf8(put).unwrap()))]);
         Ok::<_, StoreError>(())
     };
-    let journal = replay::open(&copy.path().join("journal"), Covered::default())?;
-    replay::read(&journal, Covered::default(), None, &mut see)?;
+    let journal = journal::open_segments(&copy.path().join("journal"), Covered::default())?;
+    journal::read_segments(&journal, Covered::default(), None, &mut see)?;
     Ok(contents)
 }
 

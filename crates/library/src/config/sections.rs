@@ -1,0 +1,388 @@
+//! The smaller sections of the configuration.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use Sampler::{AlwaysOff, AlwaysOn, ParentbasedAlwaysOff, ParentbasedAlwaysOn, Traceidratio};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use url::{Position, Url};
+
+use super::load::hint;
+use super::services::ConfiguredService;
+use super::sources::Config;
+use super::values::{base_url, hidden, is_exposed, page_url, shown};
+use crate::domain::{ServiceId, Sid, SidKind, checked, is_name, optional};
+
+// What `captcha` may have: the challenge service of the hosted page.
+
+/// A challenge service, whose answers `siteverify` gives.
+#[derive(Debug, Clone)]
+pub struct CaptchaSettings {
+    /// Shows the challenge in the element with `class`.
+    pub script: Url,
+    pub class: &'static str,
+    pub site_key: String,
+    pub verify_url: Url,
+    pub secret: SecretString,
+    /// Whether each message needs a challenge, not only one that lacks an allowance of the guard.
+    pub always: bool,
+    /// Whether a message passes while the service does not answer.
+    pub fail_open: bool,
+    /// Where its scripts, frames and styles come from, for a content security policy.
+    pub sources: String,
+}
+
+/// A challenge service that is known by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptchaProvider {
+    Turnstile,
+    Hcaptcha,
+    Recaptcha,
+}
+
+impl CaptchaProvider {
+    /// Script, `siteverify`, the class of its element, and its sources.
+    const fn facts(self) -> [&'static str; 4] {
+        match self {
+            Self::Turnstile => [
+                "https://challenges.cloudflare.com/turnstile/v0/api.js",
+                "https://challenges.cloudflare.com/turnstile/v0/siteverify",
+                "cf-turnstile",
+                "https://challenges.cloudflare.com",
+            ],
+            Self::Hcaptcha => [
+                "https://js.hcaptcha.com/1/api.js",
+                "https://api.hcaptcha.com/siteverify",
+                "h-captcha",
+                "https://hcaptcha.com https://*.hcaptcha.com",
+            ],
+            Self::Recaptcha => [
+                "https://www.google.com/recaptcha/api.js",
+                "https://www.google.com/recaptcha/api/siteverify",
+                "g-recaptcha",
+                "https://www.google.com/recaptcha/ https://www.gstatic.com/recaptcha/ https://recaptcha.google.com/recaptcha/",
+            ],
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct CaptchaKeys {
+    /// `turnstile`, `hcaptcha` or `recaptcha`. Any other service needs `script` and `verify-url`.
+    provider: Option<CaptchaProvider>,
+    /// URL of the script that shows the challenge in an element with the class `g-recaptcha`.
+    #[serde(default, deserialize_with = "page_url", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
+    script: Option<Url>,
+    /// URL of the service's `siteverify`.
+    #[serde(default, deserialize_with = "page_url", serialize_with = "shown")]
+    #[schemars(with = "Option<String>")]
+    verify_url: Option<Url>,
+    /// The public key of the page. The secret one is `CAPTCHA_SECRET`.
+    site_key: String,
+    /// `true` asks before each message, not only where an allowance of the guard is used up.
+    #[serde(default)]
+    always: bool,
+    /// `true` lets messages pass without a challenge while the service does not answer.
+    #[serde(default)]
+    fail_open: bool,
+}
+
+/// The settings, if there is a service. Notes what is missing.
+pub fn read_captcha(
+    keys: Option<CaptchaKeys>,
+    secret: Option<SecretString>,
+    c: &mut Config,
+) -> Option<CaptchaSettings> {
+    let CaptchaKeys { provider, script, verify_url, site_key, always, fail_open } = keys?;
+    let none = ["", "", "g-recaptcha", ""];
+    let [known_script, known_verify_url, class, sources] = provider.map_or(none, CaptchaProvider::facts);
+    let script = script.or_else(|| Url::parse(known_script).ok());
+    let verify_url = verify_url.or_else(|| Url::parse(known_verify_url).ok());
+    let no_provider = "captcha has no provider: turnstile, hcaptcha or recaptcha";
+    let no_site_key = "captcha needs it: the public key of the challenge service";
+    let no_secret = "captcha needs it: the secret key of the challenge service";
+    for (name, is_missing, why) in [
+        ("captcha.script", script.is_none(), no_provider),
+        ("captcha.verify-url", verify_url.is_none(), no_provider),
+        ("captcha.site-key", site_key.trim().is_empty(), no_site_key),
+        ("CAPTCHA_SECRET", secret.is_none(), no_secret),
+    ] {
+        c.wrong_if(is_missing, name, format!("it is missing, and {why}"));
+    }
+    let script = script?;
+    let is_known = script.as_str() == known_script;
+    let sources = if is_known { sources.to_owned() } else { script.origin().ascii_serialization() };
+    let (verify_url, secret) = (verify_url?, secret?);
+    Some(CaptchaSettings { script, class, site_key, verify_url, secret, always, fail_open, sources })
+}
+
+// What `cluster` may have.
+
+/// One node of several that share an etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClusterSettings {
+    /// URLs of etcd's members, all http or all https, without a path.
+    #[serde(deserialize_with = "etcd_urls")]
+    pub etcd: Vec<String>,
+    /// This node's name: 1 to 64 letters, digits, `-` and `_`. No other node has it.
+    #[serde(deserialize_with = "node_name")]
+    pub node: String,
+    /// PEM file of the authorities that signed the certificates of etcd's members. Needed for https.
+    pub etcd_ca: Option<PathBuf>,
+    /// PEM file of the certificate with which this node connects to etcd. Needs `etcd-key`.
+    pub etcd_cert: Option<PathBuf>,
+    /// PEM file of that certificate's private key. Needs `etcd-cert`.
+    pub etcd_key: Option<PathBuf>,
+}
+
+fn etcd_urls<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    const MOST: usize = 9;
+    let urls = Vec::<String>::deserialize(from)?;
+    let are_all = |scheme| urls.iter().all(|url| is_member(url, scheme));
+    // `HTTP://host` and `http://host:80/` are the same member.
+    let different: HashSet<_> = urls.iter().map(|url| Url::parse(url).ok()).collect();
+    let fits = (1..=MOST).contains(&urls.len()) && different.len() == urls.len();
+    let fits = fits && (are_all("http") || are_all("https"));
+    let accepted = "must be a list of one to nine different URLs, all http or all https, with a port from 1 to 65535 and without a \
+                    path, a name or a password, such as [\"http://10.0.0.11:2379\"]";
+    if fits { Ok(urls) } else { Err(D::Error::custom(accepted)) }
+}
+
+fn node_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    checked(from, "1 to 64 letters, digits, - and _", |text| is_name(text).then(|| text.to_owned()))
+}
+
+fn is_member(url: &str, scheme: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| {
+        url.scheme() == scheme
+            && url.has_host()
+            && url.port() != Some(0)
+            && url[Position::BeforePath..] == *"/"
+            && url[Position::BeforeUsername..Position::BeforeHost].is_empty()
+    })
+}
+
+impl ClusterSettings {
+    /// With the members checked against each other, and relative paths below `directory`.
+    pub(super) fn checked(self, directory: &Path, c: &mut Config) -> Self {
+        let Self { etcd, etcd_ca, etcd_cert, etcd_key, .. } = &self;
+        let is_secure = etcd.iter().any(|url| is_member(url, "https"));
+        for (is_wrong, member, problem) in [
+            (
+                is_secure && etcd_ca.is_none(),
+                "etcd-ca",
+                "it is missing, and the URLs of etcd begin with https",
+            ),
+            (!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https"),
+            (!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https"),
+            (etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key"),
+            (etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert"),
+        ] {
+            c.wrong_if(is_wrong, &format!("cluster.{member}"), problem);
+        }
+        let [etcd_ca, etcd_cert, etcd_key] =
+            [etcd_ca, etcd_cert, etcd_key].map(|path| path.as_ref().map(|path| directory.join(path)));
+        Self { etcd_ca, etcd_cert, etcd_key, ..self }
+    }
+}
+
+// The keys by which identity systems sign their hooks. Each is a variable.
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct HookSettings {
+    /// Secrets of Supabase's Send SMS hook, as Supabase shows them: v1,whsec_ and Base64. Several are separated by |, and
+    /// each may begin with its service and a colon. Without one the service is default.
+    #[serde(rename = "SUPABASE_HOOK_SECRETS", deserialize_with = "standard_keys", serialize_with = "hidden")]
+    pub supabase: Vec<HookKey>,
+    /// Signing keys of Zitadel's HTTP providers, in the same form.
+    #[serde(rename = "ZITADEL_HOOK_KEYS", deserialize_with = "keys", serialize_with = "hidden")]
+    pub zitadel: Vec<HookKey>,
+    /// Signing keys of Logto's web hooks, in the same form.
+    #[serde(rename = "LOGTO_HOOK_KEYS", deserialize_with = "keys", serialize_with = "hidden")]
+    pub logto: Vec<HookKey>,
+}
+
+/// A key by which an identity system signs its hooks.
+#[derive(Debug, Clone)]
+pub struct HookKey {
+    /// The name of the service that sends its codes.
+    pub service: String,
+    key: SecretSlice<u8>,
+}
+
+impl HookKey {
+    pub fn expose(&self) -> &[u8] {
+        self.key.expose_secret()
+    }
+}
+
+fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HookKey>, D::Error> {
+    let accepted = "keys of at least 16 characters, separated by |, each perhaps behind the name of its service and a colon";
+    checked(from, accepted, |text| hook_keys(text, |key| Some(key.as_bytes().to_vec())))
+}
+
+/// Secrets in the form of Standard Webhooks.
+fn standard_keys<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<HookKey>, D::Error> {
+    let accepted = "secrets such as v1,whsec_ and Base64 of at least 16 bytes, separated by |, each perhaps behind the name of its \
+                    service and a colon";
+    let decode = |key: &str| {
+        let key = key.strip_prefix("v1,").unwrap_or(key);
+        STANDARD.decode(key.strip_prefix("whsec_")?).ok()
+    };
+    checked(from, accepted, |text| hook_keys(text, decode))
+}
+
+/// A shorter key could be tried out.
+const SHORTEST_HOOK_KEY: usize = 16;
+
+fn hook_keys(text: &str, decode: fn(&str) -> Option<Vec<u8>>) -> Option<Vec<HookKey>> {
+    let entries = text.split(|c: char| c.is_whitespace() || c == '|').filter(|entry| !entry.is_empty());
+    let key = |entry: &str| {
+        let (service, key) = entry.split_once(':').unwrap_or((ServiceId::DEFAULT_NAME, entry));
+        let key = SecretSlice::from(decode(key)?);
+        let is_long = key.expose_secret().len() >= SHORTEST_HOOK_KEY;
+        is_long.then(|| HookKey { service: service.to_owned(), key })
+    };
+    let keys = entries.map(key).collect::<Option<Vec<_>>>()?;
+    (!keys.is_empty()).then_some(keys)
+}
+
+impl HookSettings {
+    /// Notes keys whose service cannot exist. One made over the API is known only to the data directory. What is before the colon
+    /// is not repeated: it may be a part of a key.
+    pub fn validate(&self, services: &[ConfiguredService], c: &mut Config) {
+        let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
+        let is_known =
+            |name: &str| known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some();
+        for (variable, keys) in [
+            ("SUPABASE_HOOK_SECRETS", &self.supabase),
+            ("ZITADEL_HOOK_KEYS", &self.zitadel),
+            ("LOGTO_HOOK_KEYS", &self.logto),
+        ] {
+            for key in keys.iter().filter(|key| !is_known(&key.service)) {
+                let what = "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...)";
+                c.wrong(variable, format!("{what}{}", hint(&key.service, known())));
+            }
+        }
+    }
+}
+
+// Traces: the variables of OpenTelemetry's libraries, as far as they are about spans over HTTP.
+
+/// Where spans go, and of which requests.
+#[derive(Debug, Clone)]
+pub struct TraceSettings {
+    /// Where spans are posted.
+    pub endpoint: Url,
+    /// Further headers. Their values are not shown.
+    pub headers: HeaderMap,
+    pub service_name: String,
+    /// Whether the decision of a caller that names a trace counts.
+    pub follows_caller: bool,
+    /// The share of the other requests that is traced, from 0 to 1.
+    pub ratio: f64,
+}
+
+/// The variables about traces.
+#[derive(Default, Deserialize, Serialize)]
+#[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
+#[expect(clippy::struct_field_names, reason = "each is a variable")]
+pub struct TraceVariables {
+    /// Address of an OpenTelemetry collector that takes OTLP over HTTP. Spans of requests are posted to v1/traces below
+    /// it. Without it no request is traced.
+    #[serde(deserialize_with = "base_url")]
+    otel_exporter_otlp_endpoint: Option<String>,
+    /// Headers of requests to the collector, such as its key.
+    #[serde(deserialize_with = "otlp_headers", serialize_with = "hidden")]
+    otel_exporter_otlp_headers: Option<HeaderMap>,
+    /// Name of this server in traces. Without it `onceward`.
+    otel_service_name: Option<String>,
+    /// Which requests are traced. Without it `parentbased_always_on`: the caller decides for its own traces.
+    otel_traces_sampler: Option<Sampler>,
+    /// Share of requests that `traceidratio` and `parentbased_traceidratio` trace. Without it 1.
+    otel_traces_sampler_arg: Option<f64>,
+}
+
+/// A sampler that every library of OpenTelemetry knows.
+#[derive(Clone, Copy, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Sampler {
+    AlwaysOn,
+    AlwaysOff,
+    Traceidratio,
+    ParentbasedAlwaysOn,
+    ParentbasedAlwaysOff,
+    ParentbasedTraceidratio,
+}
+
+/// Headers as OpenTelemetry's libraries take them, values percent-encoded.
+fn otlp_headers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<HeaderMap>, D::Error> {
+    let accepted = "pairs such as \"authorization=Bearer%20abc,x-team=otp\", values percent-encoded";
+    optional(from, accepted, headers)
+}
+
+/// Reads `name=value,name=value`. `None` for anything else.
+fn headers(text: &str) -> Option<HeaderMap> {
+    let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let pairs = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).ok()?;
+        let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
+        let mut value = HeaderValue::from_str(&value).ok()?;
+        value.set_sensitive(true);
+        Some((name, value))
+    });
+    pairs.collect()
+}
+
+/// The settings, if there is an endpoint.
+pub fn read_traces(variables: &TraceVariables, c: &mut Config) -> Option<TraceSettings> {
+    let endpoint = variables.otel_exporter_otlp_endpoint.as_deref()?;
+    let headers = variables.otel_exporter_otlp_headers.clone();
+    let words =
+        "OTEL_EXPORTER_OTLP_ENDPOINT begins with http: the collector's credentials travel unencrypted";
+    c.warn_if(headers.is_some() && is_exposed(endpoint), words);
+    let sampler = variables.otel_traces_sampler.unwrap_or(ParentbasedAlwaysOn);
+    let ratio = match sampler {
+        AlwaysOn | ParentbasedAlwaysOn => 1.0,
+        AlwaysOff | ParentbasedAlwaysOff => 0.0,
+        _ => variables.otel_traces_sampler_arg.unwrap_or(1.0).clamp(0.0, 1.0),
+    };
+    Some(TraceSettings {
+        endpoint: Url::parse(&format!("{endpoint}/v1/traces")).ok()?,
+        headers: headers.unwrap_or_default(),
+        service_name: variables.otel_service_name.clone().unwrap_or_else(|| "onceward".to_owned()),
+        follows_caller: !matches!(sampler, AlwaysOn | AlwaysOff | Traceidratio),
+        ratio,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_pairs_with_percent_encoded_values() {
+        let read = headers("Authorization=Bearer%20a=b, x-team = otp,").expect("headers");
+        assert_eq!(
+            (&read["authorization"], &read["x-team"], read.len()),
+            (&HeaderValue::from_static("Bearer a=b"), &HeaderValue::from_static("otp"), 2)
+        );
+        assert!(!format!("{read:?}").contains("Bearer"));
+        for wrong in ["authorization", "a b=c", "x=%0A", "x=%FF"] {
+            assert!(headers(wrong).is_none(), "{wrong}");
+        }
+    }
+}
