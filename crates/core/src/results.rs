@@ -8,6 +8,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_distr::{Beta, Distribution as _};
+
 use crate::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// After which a message counts half: 7 days.
@@ -198,12 +202,16 @@ impl Rates {
 
     /// The gateways in the order that these random bits draw.
     pub fn order(&self, lane: Lane, offers: &[Offer], random: u64, now: Timestamp) -> Vec<GatewayName> {
-        let mut dice = Dice(random);
-        let draw =
-            |(gateway, costs): &Offer| (dice.beta(self.belief((lane, *gateway), now)) - costs, *gateway);
+        let mut rng = StdRng::seed_from_u64(random);
+        let draw = |(gateway, costs): &Offer| {
+            let [verified, others] = self.belief((lane, *gateway), now);
+            // Both are at least 1, which is what the distribution asks for.
+            let drawn = Beta::new(verified, others).map_or(0.0, |beliefs| beliefs.sample(&mut rng));
+            (drawn - costs, *gateway)
+        };
         let mut drawn: Vec<_> = offers.iter().map(draw).collect();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 50")]
-        let tried = offers.get((dice.unit() / LEAST_SHARE) as usize).map(|(gateway, _)| *gateway);
+        let tried = offers.get((rng.random::<f64>() / LEAST_SHARE) as usize).map(|(gateway, _)| *gateway);
         drawn.sort_by(|a, b| (Some(b.1) == tried).cmp(&(Some(a.1) == tried)).then(b.0.total_cmp(&a.0)));
         drawn.into_iter().map(|(_, gateway)| gateway).collect()
     }
@@ -261,10 +269,10 @@ impl Results {
         Some((pending, place))
     }
 
-    /// The messages that have not ended and may be verified yet.
-    pub fn open_messages(&self, key: Key) -> usize {
-        let pending = self.pending.get(&key).into_iter().flatten();
-        pending.filter(|(.., is_verified)| !is_verified).count()
+    /// The messages that have not ended, and those of them whose code was entered.
+    pub fn open_messages(&self, key: Key) -> [usize; 2] {
+        let pending = || self.pending.get(&key).into_iter().flatten();
+        [pending().count(), pending().filter(|(.., is_verified)| *is_verified).count()]
     }
 
     /// Ends the messages whose time is over. Returns the gateways that have fallen by them.
@@ -290,46 +298,6 @@ impl Results {
     }
 }
 
-/// Random numbers: `SplitMix64` by Sebastiano Vigna.
-#[derive(Debug)]
-struct Dice(u64);
-
-impl Dice {
-    /// Above 0 and below 1.
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        #[expect(clippy::cast_precision_loss, reason = "53 bits")]
-        let whole = ((mixed ^ (mixed >> 31)) >> 12) as f64;
-        (whole + 0.5) / 4_503_599_627_370_496.0
-    }
-
-    /// Of the standard normal distribution (Box and Muller).
-    fn normal(&mut self) -> f64 {
-        let length = (-2.0 * self.unit().ln()).sqrt();
-        length * (std::f64::consts::TAU * self.unit()).cos()
-    }
-
-    /// Of the gamma distribution with a shape of at least 1 (Marsaglia and Tsang, 2000).
-    fn gamma(&mut self, shape: f64) -> f64 {
-        let d = shape - 1.0 / 3.0;
-        let c = 1.0 / (9.0 * d).sqrt();
-        loop {
-            let x = self.normal();
-            let v = (1.0 + c * x).powi(3);
-            if v > 0.0 && self.unit().ln() < 0.5 * x * x + d - d * v + d * v.ln() {
-                return d * v;
-            }
-        }
-    }
-
-    fn beta(&mut self, [a, b]: [f64; 2]) -> f64 {
-        let (a, b) = (self.gamma(a), self.gamma(b));
-        a / (a + b)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -343,23 +311,6 @@ mod tests {
 
     fn number(last: u64) -> PhoneNumber {
         PhoneNumber::from_u64(14_155_550_000 + last).expect("a number")
-    }
-
-    fn is_near(a: f64, b: f64, most: f64) -> bool {
-        (a - b).abs() <= most
-    }
-
-    #[test]
-    fn draws_have_the_mean_and_the_variance_of_their_distribution() {
-        for [a, b] in [[1.0, 1.0], [1.0, 9.0], [36.0, 4.0], [60.0, 60.0]] {
-            let (mut dice, count) = (Dice(7), 20_000_u32);
-            let drawn: Vec<f64> = (0..count).map(|_| dice.beta([a, b])).collect();
-            let mean = drawn.iter().sum::<f64>() / f64::from(count);
-            let variance = drawn.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(count);
-            let expected = a * b / ((a + b).powi(2) * (a + b + 1.0));
-            assert!(is_near(mean, a / (a + b), 0.005), "{a} {b}: mean {mean}");
-            assert!(is_near(variance, expected, expected / 20.0), "{a} {b}: variance {variance}");
-        }
     }
 
     #[test]

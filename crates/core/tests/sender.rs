@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, GatewayName, PhoneNumber, Region, ServiceId, Timestamp};
 use onceward_core::results::{Key, Lane, Results};
+use rand::rngs::StdRng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 /// From 1 on.
 const SEEDS: u64 = 20;
@@ -120,7 +122,7 @@ fn share_of(place: usize, sent: &[usize]) -> f64 {
 
 struct World {
     results: Results,
-    dice: u64,
+    rng: StdRng,
     now: Timestamp,
     /// Between two messages.
     every: Duration,
@@ -134,26 +136,13 @@ impl World {
     fn new(seed: u64) -> Self {
         Self {
             results: Results::default(),
-            dice: seed,
+            rng: StdRng::seed_from_u64(seed),
             now: Timestamp::from_millis(1_700_000_000_000),
             every: EVERY,
             falls: 0,
             entered: Vec::new(),
             sent: 0,
         }
-    }
-
-    /// `SplitMix64`.
-    fn bits(&mut self) -> u64 {
-        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 to 1.
-    fn unit(&mut self) -> f64 {
-        (self.bits() >> 12) as f64 / (1_u64 << 52) as f64
     }
 
     fn sends(&mut self, conversions: &[f64], costs: &[f64], messages: usize) -> Vec<usize> {
@@ -175,14 +164,14 @@ impl World {
         }
         self.falls += self.results.expire(now).len();
         let offers: Vec<_> = std::iter::zip(GATEWAYS, costs.iter().copied()).collect();
-        let random = self.bits();
+        let random = self.rng.next_u64();
         let first = self.results.rates.order(lane, &offers, random, now)[0];
         self.sent += 1;
         let number = PhoneNumber::from_u64(14_155_550_000 + self.sent).expect("a number");
         self.results.sent((lane, first), number, now.plus(LIFE), false);
         let place = GATEWAYS.iter().position(|gateway| *gateway == first).expect("an offer");
-        if self.unit() < conversions[place] {
-            let took = Duration::from_secs_f64(10.0 + 20.0 * self.unit());
+        if self.rng.random::<f64>() < conversions[place] {
+            let took = Duration::from_secs_f64(10.0 + 20.0 * self.rng.random::<f64>());
             self.entered.push((now.plus(took), (lane, first), number));
         }
         place

@@ -117,9 +117,9 @@ impl Results {
         falls.into_iter().for_each(&self.on_fall);
     }
 
-    /// The messages that do not count yet.
-    pub fn open_messages(&self, key: Key) -> u64 {
-        self.learned.lock().0.open_messages(key) as u64
+    /// The messages that do not count yet, and those of them whose code was entered.
+    pub fn open_messages(&self, key: Key) -> [u64; 2] {
+        self.learned.lock().0.open_messages(key).map(|count| count as u64)
     }
 
     /// What decisions see.

@@ -26,7 +26,7 @@ pub struct GatewayResults {
     pub gateway: GatewayName,
     /// Of the last seven days of UTC, with today.
     pub messages: u64,
-    /// Without those whose codes may be entered yet and were not.
+    /// Without those whose codes have not ended.
     pub counted: u64,
     /// Of those that are counted.
     pub verified_percent: Option<u8>,
@@ -83,18 +83,20 @@ impl Running {
                     week += *of_day;
                 }
                 let open = results.open_messages((lane, name));
-                (week, week.accepted.saturating_sub(open).max(week.verified))
+                let [counted, verified] =
+                    [week.accepted.saturating_sub(open[0]), week.verified.saturating_sub(open[1])];
+                (week, counted, verified.min(counted))
             };
             // What was, or is expected of a gateway without messages.
             let conversion = |name| match week(name) {
-                (_, 0) => rates.expected((lane, name), now),
-                (week, counted) => float(week.verified) / float(counted),
+                (_, 0, _) => rates.expected((lane, name), now),
+                (_, counted, verified) => float(verified) / float(counted),
             };
             let each = mean(&|name| float(results.price((lane, name)))) / mean(&conversion);
             let all: [u64; DAYS] =
                 std::array::from_fn(|day| gateways.values().map(|counts| counts[day].accepted).sum());
             for (&gateway, counts) in &gateways {
-                let (week, counted) = week(gateway);
+                let (week, counted, _) = week(gateway);
                 let place = offers.iter().position(|(name, _)| *name == gateway);
                 shown.push(GatewayResults {
                     service: self.registry.title_of(of),
