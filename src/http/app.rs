@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 use tokio::sync::{RwLock, Semaphore, watch};
 
-use super::admin::overview::LockoutScan;
+use super::admin::lockouts::LockoutScan;
 use super::admin::session::{Sessions, SignInLimit};
 use super::events::STREAMS;
 use super::hosted::captcha::Captcha;

@@ -2,15 +2,11 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use tokio::sync::Mutex;
 
 use super::figures::{
     DAY, Figure, Plot, Plots, RANGES, Range, SOME, Span, Step, causes, figures, funnel, refused_by,
 };
 use super::prelude::*;
-use crate::clock::Stopwatch;
 use crate::config::members;
 use crate::delivery::{Circuit, GatewayState};
 use crate::domain::{Sid, Timestamp, seconds_up};
@@ -18,7 +14,7 @@ use crate::limits::guard::operator::{BudgetView, Item, readable};
 use crate::node::history::{Counts, Delays, Group, Resolution, Row, Series, totals};
 use crate::observe::metrics::GatewayReading;
 use crate::registry::gateway_sid;
-use crate::verification::{LockedNumber, Refusal, Verifier};
+use crate::verification::{LockedNumber, Refusal};
 
 /// Rows of a table, without the one of all others.
 const ROWS: usize = 8;
@@ -388,42 +384,5 @@ impl Breakdown {
             rows.push(row((format!("{} others", others.len()), None), sum));
         }
         Self { id, title, failed, rows }
-    }
-}
-
-// The lockouts that the overview lists.
-
-/// Lockouts that are kept: more than a page lists, which may be about one service or country.
-const LOCKOUTS_SCANNED: usize = 10_000;
-
-/// The last scan of all numbers for lockouts. The next one begins after twenty times the time that it took: scans take a
-/// twentieth of a processor at most.
-#[derive(Default)]
-pub struct LockoutScan(Mutex<Option<Scanned>>);
-
-/// Until when a scan is good, and its lockouts.
-type Scanned = (Timestamp, Arc<Vec<LockedNumber>>);
-
-impl LockoutScan {
-    /// Those that end last come first.
-    pub async fn read(
-        &self,
-        verifying: &Verifier,
-        now: Timestamp,
-    ) -> Result<Arc<Vec<LockedNumber>>, Refusal> {
-        let mut last = self.0.lock().await;
-        if let Some((_, lockouts)) = last.as_ref().filter(|(good_until, _)| now < *good_until) {
-            return Ok(Arc::clone(lockouts));
-        }
-        let stopwatch = Stopwatch::start();
-        let lockouts = Arc::new(verifying.lockouts(LOCKOUTS_SCANNED).await?);
-        let good_until = verifying.now().plus(stopwatch.elapsed() * 20);
-        *last = Some((good_until, Arc::clone(&lockouts)));
-        Ok(lockouts)
-    }
-
-    /// Makes the next reader scan: a lockout has ended.
-    pub async fn invalidate(&self) {
-        *self.0.lock().await = None;
     }
 }
