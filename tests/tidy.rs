@@ -1,30 +1,20 @@
 //! Checks that neither the compiler nor a linter makes: links between documents, the syntax of examples, the order of the
-//! server's modules, marks of unfinished work, paths of one machine. Each failure says how to fix it.
+//! server's modules. Each failure says how to fix it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use syn::visit::Visit;
-
 /// The modules of the library and of the server from the bottom up, and in `http` its rooms, and files that are below
 /// their room. A file uses only its own place and those before it. The compiler orders the crates.
 const MODULES: &str = "clock config observe shard registry limits delivery webhook verification node otp \
     http/response http/error http/tls http/request http/events http/values http/form http/admin/session \
     http/admin/lockouts http/hosted/captcha http/app http/connection \
-    http/call http/api/paging http/openapi http/callbacks \
+    http/call http/api/paging http/openapi \
     http/compatible http/health http/pages http/service http/api http/hooks http/hosted http/local http/admin http/routes \
     http/server http server cli";
-
-/// Marks of unfinished work that clippy does not find, in two parts, because this file must pass its own rule.
-const UNFINISHED: &[&str] =
-    &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("#[ig", "nore")];
-
-/// Home directories.
-const HOMES: &[&str] = &[concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/")];
 
 #[test]
 fn links_between_documents_lead_somewhere() {
@@ -147,68 +137,12 @@ fn modules_use_only_modules_below_them() {
             }
             continue;
         };
-        let used = Uses::of(folder, &file).items.into_iter();
+        let used = named(&path, &file.text).into_iter();
         let above = used.filter(|used| place(used).is_some_and(|(height, _)| height > own));
         findings.extend(above.map(|above| format!("{}: uses {above}", file.path)));
     }
     expect_none(&findings, "move the type to the lower module, or hand it in as a parameter or a trait.");
 }
-
-/// A re-export uses nothing: a file that names it uses the file that defines it.
-#[test]
-fn files_of_a_crate_use_each_other_in_no_circle() {
-    let mut findings = Vec::new();
-    for folder in SOURCES {
-        let files: BTreeMap<String, Uses> =
-            sources(folder).map(|file| (module_path(folder, &file.path), Uses::of(folder, &file))).collect();
-        let passed_on: Vec<&(String, String)> = files.values().flat_map(|uses| &uses.passed_on).collect();
-        let defines = |item: &String| {
-            let mut item = item.clone();
-            // A name that is passed on is longer where it is defined, or it is passed on again.
-            for _ in 0..8 {
-                let doors = passed_on.iter().filter(|(name, _)| is_below(&item, name));
-                let Some((name, target)) = doors.max_by_key(|(name, _)| name.len()) else { break };
-                item = format!("{target}{}", &item[name.len()..]);
-            }
-            let of_crate = files.keys().filter(|file| !item.starts_with(OTHER) && is_below(&item, file));
-            of_crate.max_by_key(|file| file.len())
-        };
-        let mut uses: BTreeMap<&String, BTreeSet<&String>> = BTreeMap::new();
-        for (file, Uses { items, .. }) in &files {
-            uses.insert(file, items.iter().filter_map(defines).filter(|used| *used != file).collect());
-        }
-        let uses_itself = |file: &String| {
-            let mut reached = uses[file].clone();
-            loop {
-                let further: BTreeSet<_> = reached.iter().flat_map(|file| &uses[*file]).copied().collect();
-                if further.is_subset(&reached) {
-                    return reached.contains(file);
-                }
-                reached.extend(further);
-            }
-        };
-        let in_circles: BTreeSet<_> = uses.keys().copied().filter(|file| uses_itself(file)).collect();
-        for file in &in_circles {
-            let others: Vec<_> = uses[*file].intersection(&in_circles).collect();
-            findings.push(format!("{folder}: {file} uses {others:?}"));
-        }
-    }
-    expect_none(&findings, "these are in circles: move what both need into the file that is used.");
-}
-
-/// Stands for another crate.
-const OTHER: &str = "::";
-
-/// The crates of the product.
-const SOURCES: [&str; 7] = [
-    "src",
-    "crates/library/src",
-    "crates/core/src",
-    "crates/gateway/src",
-    "crates/store/src",
-    "crates/cluster/src",
-    "crates/bench/src",
-];
 
 fn sources(folder: &str) -> impl Iterator<Item = TextFile> {
     text_files(folder, &[".rs"]).into_iter().filter(|file| !is_test(&file.path))
@@ -221,157 +155,23 @@ fn module_path(folder: &str, file: &str) -> String {
     if ["lib", "main"].contains(&path) { String::new() } else { path.to_owned() }
 }
 
-/// Whether an item is this one, or in it.
-fn is_below(item: &str, path: &str) -> bool {
-    item.strip_prefix(path).is_some_and(|rest| path.is_empty() || rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The items of its crate that a file names, such as `http/api/error/Error`, but for those that only tests use.
-#[derive(Default)]
-struct Uses {
-    items: Vec<String>,
-    /// The first parts of all paths in it.
-    named: BTreeSet<String>,
-    /// What it passes on to others, by the name there.
-    passed_on: Vec<(String, String)>,
-    /// Its module, and the modules in it.
-    module: String,
-    children: Vec<String>,
-}
-
-impl Uses {
-    fn of(folder: &str, file: &TextFile) -> Self {
-        let parsed = syn::parse_file(&file.text).unwrap_or_else(|error| panic!("{}: {error}", file.path));
-        let children = parsed.items.iter().filter_map(|item| match item {
-            syn::Item::Mod(module) if module.content.is_none() => Some(module.ident.to_string()),
-            _ => None,
-        });
-        let mut uses =
-            Self { module: module_path(folder, &file.path), children: children.collect(), ..Self::default() };
-        uses.visit_file(&parsed);
-        // A file that names what it re-exports also uses it.
-        let own =
-            |(name, _): &&(String, String)| uses.named.contains(name.rsplit('/').next().unwrap_or(name));
-        let targets: Vec<String> =
-            uses.passed_on.iter().filter(own).map(|(_, target)| target.clone()).collect();
-        uses.items.extend(targets);
-        uses
-    }
-
-    fn note(&mut self, parts: &[String]) {
-        self.named.extend(parts.first().cloned());
-        self.items.extend(self.in_crate(parts).filter(|_| parts.len() > 1));
-    }
-
-    /// The paths in what only a macro reads.
-    fn note_tokens(&mut self, tokens: &impl ToString) {
-        let text = tokens.to_string().replace(" :: ", "::");
-        for path in text.split(|letter: char| !(letter.is_alphanumeric() || "_:".contains(letter))) {
-            self.note(&path.split("::").map(str::to_owned).collect::<Vec<_>>());
+/// The items of its crate that a module names outside its tests, such as `http/api/error/Error`.
+fn named(module: &str, text: &str) -> Vec<String> {
+    let above = module.rsplit_once('/').map_or("", |(above, _)| above);
+    let code =
+        text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().replace("pub(in crate::", "");
+    let code: String = code.lines().map(str::trim).filter(|line| !line.starts_with("//")).collect();
+    let mut named = Vec::new();
+    for (from, begin) in [("crate::", ""), ("super::", above)] {
+        for item in code.split(from).skip(1) {
+            let (path, rest) =
+                item.split_at(item.find(|c: char| !is_word(c) && c != ':').unwrap_or(item.len()));
+            let group = rest.strip_prefix('{').and_then(|rest| rest.split('}').next()).unwrap_or_default();
+            let item = |name: &str| format!("{begin}/{path}{}", name.trim()).replace("::", "/");
+            named.extend(group.split(',').map(|name| item(name).trim_start_matches('/').to_owned()));
         }
     }
-
-    /// `None` for what is not of this crate, or in this file.
-    fn in_crate(&self, path: &[String]) -> Option<String> {
-        let (first, rest) = path.split_first()?;
-        let own = || self.module.split('/').filter(|part| !part.is_empty()).map(str::to_owned);
-        let mut absolute: Vec<String> = match first.as_str() {
-            "crate" => Vec::new(),
-            "self" | "super" => own().collect(),
-            child if self.children.iter().any(|known| known == child) => {
-                own().chain([child.to_owned()]).collect()
-            }
-            _ => return None,
-        };
-        let above = path.iter().take_while(|part| *part == "super").count();
-        absolute.truncate(absolute.len().saturating_sub(above));
-        absolute.extend(rest.iter().skip(above.saturating_sub(1)).cloned());
-        Some(absolute.join("/"))
-    }
-
-    /// The paths of a `use` declaration, each with the name that it gives.
-    fn branches(tree: &syn::UseTree, before: &[String]) -> Vec<(Vec<String>, String)> {
-        let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
-        match tree {
-            syn::UseTree::Path(path) => Self::branches(&path.tree, &with(&path.ident)),
-            syn::UseTree::Group(group) => {
-                group.items.iter().flat_map(|item| Self::branches(item, before)).collect()
-            }
-            // `a::{self}` gives the name `a`.
-            syn::UseTree::Name(name) if name.ident == "self" => {
-                vec![(before.to_vec(), before.last().cloned().unwrap_or_default())]
-            }
-            syn::UseTree::Name(name) => vec![(with(&name.ident), name.ident.to_string())],
-            syn::UseTree::Rename(name) => vec![(with(&name.ident), name.rename.to_string())],
-            syn::UseTree::Glob(_) => vec![(before.to_vec(), String::new())],
-        }
-    }
-}
-
-impl<'ast> Visit<'ast> for Uses {
-    fn visit_item(&mut self, item: &'ast syn::Item) {
-        let attributes = match item {
-            syn::Item::Mod(item) => &item.attrs,
-            syn::Item::Use(item) => &item.attrs,
-            syn::Item::Fn(item) => &item.attrs,
-            syn::Item::Impl(item) => &item.attrs,
-            _ => &Vec::new(),
-        };
-        let is_of_tests = |attribute: &syn::Attribute| {
-            matches!(&attribute.meta, syn::Meta::List(list)
-                if list.path.is_ident("cfg") && list.tokens.to_string().contains("test"))
-        };
-        if !attributes.iter().any(is_of_tests) {
-            syn::visit::visit_item(self, item);
-        }
-    }
-
-    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        for (path, name) in Self::branches(&item.tree, &[]) {
-            let target = self.in_crate(&path);
-            if matches!(item.vis, syn::Visibility::Inherited) {
-                self.items.extend(target);
-            } else {
-                let name = format!("{}/{name}", self.module).trim_start_matches('/').to_owned();
-                self.passed_on.push((name, target.unwrap_or_else(|| OTHER.to_owned())));
-            }
-        }
-    }
-
-    // `pub(in path)` uses nothing.
-    fn visit_visibility(&mut self, _: &'ast syn::Visibility) {}
-
-    fn visit_path(&mut self, path: &'ast syn::Path) {
-        let parts: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        self.note(&parts);
-        syn::visit::visit_path(self, path);
-    }
-
-    fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        self.note_tokens(&call.tokens);
-        syn::visit::visit_macro(self, call);
-    }
-
-    fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
-        self.note_tokens(&list.tokens);
-        syn::visit::visit_meta_list(self, list);
-    }
-}
-
-#[test]
-fn nothing_is_left_unfinished() {
-    let scripts = text_files("scripts", &[""]).into_iter().chain(text_files(".ci", &[""]));
-    let files = text_files("", &[".rs"]).into_iter().chain(scripts);
-    let findings = lines_with(files, |line| UNFINISHED.iter().any(|mark| has_mark(line, mark)));
-    expect_none(&findings, "finish it or take it out; what is for later is an issue, not a comment.");
-}
-
-#[test]
-fn no_file_names_a_path_of_one_machine() {
-    let endings = [".rs", ".md", ".toml", ".json", ".yml", ".yaml", ".html", ".sample", "/test", "/run"];
-    let files = text_files("", &endings).into_iter();
-    let findings = lines_with(files, |line| HOMES.iter().any(|home| line.contains(home)));
-    expect_none(&findings, "write a path relative to the repository, or one that every machine has.");
+    named
 }
 
 #[test]
@@ -402,16 +202,6 @@ fn the_log_lines_that_an_operator_looks_for_are_in_the_source() {
     }
     expect_none(&findings, "write the message as the source has it.");
     assert!(lines > 10, "{lines} lines of the log in the document");
-}
-
-/// The places of bad lines.
-fn lines_with(files: impl Iterator<Item = TextFile>, is_bad: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut found = Vec::new();
-    for TextFile { path, text } in files {
-        let bad = text.lines().enumerate().filter(|(_, line)| is_bad(line));
-        found.extend(bad.map(|(number, line)| format!("{path}:{}: {}", number + 1, line.trim())));
-    }
-    found
 }
 
 struct TextFile {
@@ -458,16 +248,6 @@ fn is_test(path: &str) -> bool {
 
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
-}
-
-/// Whether `mark` is in the line and not part of a longer word.
-fn has_mark(line: &str, mark: &str) -> bool {
-    let ends_in_letter = mark.ends_with(char::is_alphanumeric);
-    line.match_indices(mark).any(|(at, _)| {
-        let (before, after) = (&line[..at], &line[at + mark.len()..]);
-        let goes_on = ends_in_letter && after.starts_with(char::is_alphanumeric);
-        !goes_on && !before.ends_with(char::is_alphanumeric)
-    })
 }
 
 #[track_caller]

@@ -42,8 +42,8 @@ mod values;
 /// Connections over any stream, for tests in memory.
 #[doc(hidden)]
 pub mod streams {
-    pub use super::connection::{Connection, Server, serve, serve_http2, with_write_timeout};
-    pub use super::server::server_state;
+    pub use crate::http::connection::{Connection, Server, serve, serve_http2, with_write_timeout};
+    pub use crate::http::server::server_state;
 }
 
 pub use app::{App, ClusterNode, FrontEnd, LISTS, ServedRoutes};
