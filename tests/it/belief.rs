@@ -6,6 +6,7 @@
 
 use std::io;
 
+use futures_util::future::join_all;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -89,21 +90,29 @@ impl Subject {
         codes.map(Request::Check).collect()
     }
 
-    /// Takes in the answers to concurrent requests. `before` is the last code that had arrived when they were sent. Returns
-    /// the exchanges, and the code that came with them. Fails the test if they fit no possible state.
-    pub fn take_in(
+    /// Asks one thing, or several at once on connections of their own. `hear` counts an answer, and returns it unless it
+    /// tells nothing; one of 503 tells that nothing has happened. Returns the exchanges, and the code that came with
+    /// them. Fails the test if they fit no possible state.
+    pub async fn ask(
         &mut self,
-        requests: Vec<Request>,
-        answers: impl IntoIterator<Item = Option<HttpResponse>>,
-        before: Option<&String>,
+        client: &Client,
         twilio: &Twilio,
+        requests: Vec<Request>,
+        mut hear: impl FnMut(io::Result<HttpResponse>) -> Option<HttpResponse>,
     ) -> (Vec<Exchange>, Vec<String>) {
-        let reply = |answer: HttpResponse| ObservedReply::in_answer(&answer, &self.number);
-        let replies = answers.into_iter().map(|answer| answer.map(reply));
-        let exchanges: Vec<Exchange> = requests.into_iter().zip(replies).collect();
+        let before = twilio.last_code_for(&self.number);
+        let answers = join_all(requests.iter().map(|request| request.ask(client, &self.number))).await;
+        let mut exchanges = Vec::new();
+        for (request, answer) in requests.into_iter().zip(answers) {
+            let is_refused = answer.as_ref().is_ok_and(|answer| answer.status() == 503);
+            let reply = hear(answer).map(|answer| ObservedReply::in_answer(&answer, &self.number));
+            if reply.is_some() || !is_refused {
+                exchanges.push((request, reply));
+            }
+        }
         let is_answered = exchanges.iter().any(|(_, reply)| reply.is_some());
         // After a send without an answer, the code may be the previous one.
-        let is_new = |code: &String| is_answered || before != Some(code);
+        let is_new = |code: &String| is_answered || before.as_ref() != Some(code);
         let codes: Vec<String> = twilio.last_code_for(&self.number).filter(is_new).into_iter().collect();
         self.learn(&exchanges, &codes);
         (exchanges, codes)

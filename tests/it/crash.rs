@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -151,10 +150,7 @@ impl Guest {
 
     /// Asks one thing, or two at once on two connections.
     async fn ask(&mut self, client: &Client, chosen: usize, requests: Vec<Request>) {
-        let (Shared { twilio, load, .. }, subject) = (&*self.shared, &mut self.subjects[chosen]);
-        let before = twilio.last_code_for(&subject.number);
-        let answers = join_all(requests.iter().map(|request| request.ask(client, &subject.number))).await;
-        let answers = answers.into_iter().map(|answer| load.count(answer));
-        subject.take_in(requests, answers, before.as_ref(), twilio);
+        let Shared { twilio, load, .. } = &*self.shared;
+        self.subjects[chosen].ask(client, twilio, requests, |answer| load.count(answer)).await;
     }
 }

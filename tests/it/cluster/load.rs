@@ -5,10 +5,10 @@
 //! callers ask about every number again.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
@@ -50,9 +50,8 @@ pub struct Seen {
     pub answers: u64,
     /// How often the client got which other answer.
     pub others: BTreeMap<String, u64>,
-    pub messages: usize,
-    /// For each failure and caller: the time until the caller got an answer again.
-    pub gaps: Vec<Duration>,
+    /// The longest time from a failure until a caller got an answer again.
+    pub longest_gap: Duration,
 }
 
 struct Caller {
@@ -122,11 +121,11 @@ impl Load {
         let mut seen = Seen::default();
         for mut caller in self.callers.join_all().await {
             caller.ask_again().await;
-            caller.seen.messages = caller.messages();
+            caller.sent_none_twice();
             seen = seen.and(caller.seen);
         }
-        println!("{seen}");
-        assert!(seen.longest_gap() <= LONGEST_GAP, "{seen}");
+        println!("{seen:?}");
+        assert!(seen.longest_gap <= LONGEST_GAP, "{seen:?}");
         seen
     }
 }
@@ -137,14 +136,6 @@ pub fn now() -> Instant {
 }
 
 impl Seen {
-    pub fn median_gap(&self) -> Duration {
-        self.gaps.get(self.gaps.len() / 2).copied().unwrap_or_default()
-    }
-
-    pub fn longest_gap(&self) -> Duration {
-        self.gaps.last().copied().unwrap_or_default()
-    }
-
     /// Answers after which the client does not know what has happened.
     pub fn unknown(&self) -> u64 {
         self.others.iter().filter(|(answer, _)| *answer != "503").map(|(_, times)| times).sum()
@@ -155,22 +146,8 @@ impl Seen {
         for (answer, times) in other.others {
             *self.others.entry(answer).or_default() += times;
         }
-        self.messages += other.messages;
-        self.gaps.extend(other.gaps);
-        self.gaps.sort_unstable();
+        self.longest_gap = self.longest_gap.max(other.longest_gap);
         self
-    }
-}
-
-impl std::fmt::Display for Seen {
-    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { answers, others, messages, gaps } = self;
-        let (median, longest, measured) = (self.median_gap(), self.longest_gap(), gaps.len());
-        write!(
-            to,
-            "{answers} answers, others {others:?}, {messages} messages; gap {median:.2?} in the median, {longest:.2?} at \
-             most, {measured} measured"
-        )
     }
 }
 
@@ -199,51 +176,36 @@ impl Caller {
         }
     }
 
-    /// Messages that arrived for the caller's numbers. Fails the test if one was sent twice, or an answered one was not.
-    fn messages(&self) -> usize {
-        let mut all = 0;
+    /// Fails the test if a message of the caller's numbers was sent twice, or an answered one was not.
+    fn sent_none_twice(&self) {
         for (Subject { number, .. }, sends) in &self.subjects {
             let messages = self.shared.twilio.messages_for(number).len();
             let is_possible = (sends.answered..=sends.possible).contains(&messages);
             assert!(is_possible, "{number}: {messages} messages for {sends:?}");
-            all += messages;
         }
-        all
     }
 
     /// Asks one thing, or two at once. Returns whether all were answered.
     async fn ask(&mut self, chosen: usize, requests: Vec<Request>) -> bool {
-        let began = now();
+        let (began, asked) = (now(), requests.len());
         let (subject, sends) = &mut self.subjects[chosen];
-        let before = self.shared.twilio.last_code_for(&subject.number);
-        let answers = requests.iter().map(|request| request.ask(&self.shared.client, &subject.number));
-        let answers = join_all(answers).await;
-        let mut possible = Vec::new();
-        let mut is_refused = false;
-        for (request, answer) in requests.into_iter().zip(answers) {
-            let (answer, status) = match answer {
-                Ok(answer) => {
-                    let status = answer.status();
-                    ((status < 500).then_some(answer), status.to_string())
-                }
-                Err(error) => (None, format!("{:?}", error.kind())),
+        let others = &mut self.seen.others;
+        let hear = |answer: io::Result<HttpResponse>| {
+            let other = match answer {
+                Ok(answer) if answer.status() < 500 => return Some(answer),
+                Ok(answer) => answer.status().to_string(),
+                Err(error) => format!("{:?}", error.kind()),
             };
-            if answer.is_none() {
-                *self.seen.others.entry(status.clone()).or_default() += 1;
-            }
-            if status == "503" {
-                is_refused = true;
-            } else {
-                possible.push((request, answer));
-            }
+            *others.entry(other).or_default() += 1;
+            None
+        };
+        let (exchanges, _) = subject.ask(&self.shared.client, &self.shared.twilio, requests, hear).await;
+        let mut answered = 0;
+        for (request, reply) in &exchanges {
+            sends.possible += usize::from(*request == Request::Send);
+            sends.answered += usize::from(matches!(reply, Some(ObservedReply::Sent { .. })));
+            answered += usize::from(reply.is_some());
         }
-        sends.possible += possible.iter().filter(|(request, _)| *request == Request::Send).count();
-        let (asked, answers): (Vec<_>, Vec<_>) = possible.into_iter().unzip();
-        let (exchanges, _) = subject.take_in(asked, answers, before.as_ref(), &self.shared.twilio);
-        let replies: Vec<_> = exchanges.iter().filter_map(|(_, reply)| reply.as_ref()).collect();
-        let are_sent = replies.iter().filter(|reply| matches!(reply, ObservedReply::Sent { .. }));
-        sends.answered += are_sent.count();
-        let answered = replies.len();
         self.shared.answers.fetch_add(answered as u64, Ordering::Relaxed);
         self.seen.answers += answered as u64;
         let failure = *self.shared.failure.borrow();
@@ -252,8 +214,8 @@ impl Caller {
             && let Some(failure) = failure.filter(|failure| began >= *failure)
         {
             self.last_answered_failure = Some(failure);
-            self.seen.gaps.push(failure.elapsed());
+            self.seen.longest_gap = self.seen.longest_gap.max(failure.elapsed());
         }
-        answered == exchanges.len() && !is_refused
+        answered == asked
     }
 }

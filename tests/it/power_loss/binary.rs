@@ -103,32 +103,26 @@ impl Guest {
     }
 
     async fn act(mut self, client: Client, shared: Arc<Shared>) -> Self {
-        while !shared.load.may_fail() {
+        let Shared { twilio, traces, load } = &*shared;
+        while !load.may_fail() {
             let chosen = self.rng.random_range(0..self.histories.len());
-            self.histories[chosen].goes_on(&mut self.rng, &client, &shared).await;
+            let History { subject, asked } = &mut self.histories[chosen];
+            let request = subject.any_request(&mut self.rng);
+            let began = Place::now(traces);
+            let mut ended = began;
+            let hear = |answer| {
+                ended = Place::now(traces);
+                load.count(answer)
+            };
+            let (exchanges, codes) = subject.ask(&client, twilio, vec![request], hear).await;
+            let exchange = |exchange| Asked { began, ended, exchange, codes: codes.clone() };
+            asked.extend(exchanges.into_iter().map(exchange));
         }
         self
     }
 }
 
 impl History {
-    async fn goes_on(&mut self, rng: &mut StdRng, client: &Client, shared: &Shared) {
-        let Self { subject, asked } = self;
-        let request = subject.any_request(rng);
-        let before = shared.twilio.last_code_for(&subject.number);
-        let began = Place::now(&shared.traces);
-        let answer = request.ask(client, &subject.number).await;
-        let ended = Place::now(&shared.traces);
-        let answers = [shared.load.count(answer)];
-        let (exchanges, codes) = subject.take_in(vec![request], answers, before.as_ref(), &shared.twilio);
-        asked.extend(exchanges.into_iter().map(|exchange| Asked {
-            began,
-            ended,
-            exchange,
-            codes: codes.clone(),
-        }));
-    }
-
     /// Asserts that every answer before the cut still holds.
     async fn still_holds(&self, cut: Place, client: &Client) {
         let mut subject = Subject::new(self.subject.number.clone());
