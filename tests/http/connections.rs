@@ -1,7 +1,6 @@
 //! HTTP/1 connections: their use, misuse and end.
 
 use std::future::ready;
-use std::sync::Arc;
 
 use onceward_testkit::{Gate, NUMBER, Setup, World, get, post, send_body, send_body_to, verify_body};
 use tokio::net::TcpStream;
@@ -45,20 +44,11 @@ async fn well_formed_requests_are_answered_in_order_however_they_arrive() {
 async fn what_is_not_http_gets_400_without_a_body_and_the_server_lives() {
     let world = World::new().await;
     let health = get("/healthz");
-    let (fields, long) = ("x: 1\r\n".repeat(200), "x".repeat(20_000));
+    let long = "x".repeat(20_000);
     for (bytes, status) in [
         ("hello\r\n\r\n", 400),
-        ("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\r\n\r\n", 400),
-        ("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 400),
-        ("GET / HTTP/9.9\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
-        ("POST /api/send-otp HTTP/1.1\r\ncontent-length: x\r\n\r\n", 400),
         ("POST /api/send-otp HTTP/1.1\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n", 400),
-        ("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 400),
-        ("POST /api/send-otp HTTP/1.1\r\ntransfer-encoding: chunked, gzip\r\n\r\n", 400),
         (&format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n"), 431),
-        (&format!("GET / HTTP/1.1\r\n{fields}\r\n"), 431),
-        (&get(&long), 431),
         // The limit of the head applies before hyper's limit of 65,534 bytes for an address.
         (&get(&long.repeat(4)), 431),
     ] {
@@ -208,22 +198,6 @@ async fn a_stop_ends_idle_and_silent_connections_at_once_and_accepts_no_more() {
     world.begin_stop().await.expect("no panic");
     assert_eq!((idle.rest().await, silent.rest().await), (String::new(), String::new()));
     assert!(TcpStream::connect(address).await.is_err());
-}
-
-#[tokio::test]
-async fn when_the_server_is_dropped_everything_it_began_ends() {
-    let gate = Gate::closed();
-    let world = World::with(Setup::through(gate.clone())).await;
-    let app = Arc::clone(&world.app);
-    let mut client = world.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
-    gate.arrival().await;
-    world.drop_server().await;
-    assert_eq!(client.rest().await, "");
-    // A request holds it.
-    while Arc::strong_count(&app) > 1 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// The statuses of the answers to a client that sends these bytes in such pieces, and closes its side.

@@ -10,7 +10,7 @@ use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
 use onceward::http::LISTS;
 use onceward_testkit::{Gate, Memory, Setup, basic, root, send_body, send_body_to};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::io::duplex;
 
 #[tokio::test]
 async fn requests_wait_side_by_side_and_not_for_each_other() {
@@ -82,17 +82,6 @@ async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
         }
         server.has_no_more_requests_than(before).await;
     }
-}
-
-#[tokio::test]
-async fn frames_that_make_no_sense_end_the_connection() {
-    let server = Memory::new().await;
-    let (mut near, far) = duplex(64 * 1024);
-    let connection = server.serve_http2(far);
-    let frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthese are no frames at all, not by far";
-    near.write_all(frames).await.expect("room");
-    connection.await.expect("no panic");
-    near.read_to_end(&mut Vec::new()).await.expect("an end");
 }
 
 #[tokio::test]

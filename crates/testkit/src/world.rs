@@ -88,12 +88,6 @@ impl World {
         self.stop.send(()).expect("the server runs");
         self.server
     }
-
-    /// Ends the server, as the caller's deadline would.
-    pub async fn drop_server(self) {
-        self.server.abort();
-        assert!(self.server.await.is_err_and(|error| error.is_cancelled()));
-    }
 }
 
 pub fn send_body() -> String {
