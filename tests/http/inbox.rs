@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Region, ServiceId};
+use onceward::domain::{Code, PhoneNumber, Region, ServiceId};
 use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
-use onceward::template::Wording;
+use onceward_gateway::double::message;
 use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, World, get, json, root};
 use serde_json::Value;
 
@@ -185,11 +185,13 @@ impl Inbox {
     }
 
     async fn receive(&self, to: u64, text: &str, code: &str) {
-        self.accepts(&message(to, text, code)).await;
-    }
-
-    async fn accepts(&self, message: &OutgoingMessage) {
-        self.world.world.simulator().send(message).await.expect("accepted");
+        let message = OutgoingMessage {
+            to: PhoneNumber::from_u64(to).expect("a number"),
+            code: Code::parse(code).expect("a code"),
+            valid_for: Duration::from_secs(30),
+            ..message(text)
+        };
+        self.world.world.simulator().send(&message).await.expect("accepted");
     }
 
     async fn page(&self, query: &str) -> Reply {
@@ -205,21 +207,5 @@ impl Inbox {
         assert_eq!(reply.header("content-type"), Some("application/json"));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         json(&reply)
-    }
-}
-
-fn message(to: u64, text: &str, code: &str) -> OutgoingMessage {
-    OutgoingMessage {
-        to: PhoneNumber::from_u64(to).expect("a number"),
-        channel: Channel::Sms,
-        text: text.to_owned(),
-        locale: None,
-        wording: Wording::Api,
-        code: Code::parse(code).expect("a code"),
-        valid_for: Duration::from_secs(30),
-        attempt: AttemptId { key: AttemptLogKey::new(ServiceId::DEFAULT, to, 0), attempt: 0 },
-        callback: None,
-        sender_name: None,
-        send_digits: None,
     }
 }
