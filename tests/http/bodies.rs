@@ -1,7 +1,7 @@
 //! The bodies of the compatible routes: what is read, what is ignored, and what is refused.
 
 use onceward::domain::Channel;
-use onceward_testkit::{NUMBER, Setup, World, post, send_body, sms_code_body};
+use onceward_testkit::{NUMBER, Setup, World, post, send_body};
 use serde_json::json;
 
 const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;
@@ -118,23 +118,6 @@ async fn the_spellings_of_go_programs_without_field_tags_are_understood() {
         let body = format!(r#"{{"User":{{"{field}":"{NUMBER}"}},"Code":"{}"}}"#, world.code());
         assert_eq!(world.post("/api/verify-otp", &body).await.status, 200, "{field}");
     }
-}
-
-#[tokio::test]
-async fn the_tutorials_routes_read_their_fields() {
-    let world = World::new().await;
-    world.post("/send-code", &send_body()).await;
-    let answer = world.post("/verify-code", &sms_code_body(&world.code())).await;
-    answer.is(200, r#"{"message":"This is a valid match!"}"#);
-}
-
-#[tokio::test]
-async fn answers_carry_the_one_spelling_of_a_number() {
-    let world = World::new().await;
-    let body = r#"{"user":{"phoneNumber":"+49 (0) 171 1234567"},"code":"123456"}"#;
-    let reply = world.post("/api/verify-otp", body).await;
-    let data = r#"{"user":{"phoneNumber":"+491711234567"},"trials":5}"#;
-    reply.is(401, &format!(r#"{{"code":401,"message":"Incorrect OTP/ OTP Expired","data":{data}}}"#));
 }
 
 #[tokio::test]

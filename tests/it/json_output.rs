@@ -69,7 +69,10 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         shown.insert(prints(&world.setup, &case));
     }
     let (setup, server) = (world.setup.clone(), world.server);
-    server.stop().await;
+    let log = server.stop().await.json();
+    for event in ["API key created", "API key revoked"] {
+        assert!(log.iter().any(|line| line["message"] == event && line["key"] == key), "{event}");
+    }
     for case in [
         ("check-data", vec!["check-data"], None),
         ("keys list", vec!["keys", "list"], None),

@@ -27,7 +27,6 @@ mod hooks;
 mod hosted;
 mod inbox;
 mod json_output;
-mod keys;
 mod library;
 mod lifecycle;
 mod metrics;

@@ -24,6 +24,10 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
     let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
     let (made, other) = (key_for(&registry, None).await, key_for(&registry, None).await);
     let (sid, secret) = (made.key.sid.to_string(), made.secret.expose());
+    // Twilio's library for Go sends no others.
+    assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let listed = registry.keys(None).into_iter().map(|key| key.sid);
+    assert_eq!(listed.collect::<Vec<_>>(), [other.key.sid, made.key.sid], "the newest first");
     assert!(registry.authenticate(&sid.to_uppercase(), secret).is_some(), "as ids are read");
     let unknown = Sid::new(SidKind::ApiKey, [9; 16]).to_string();
     for (user, password) in [
