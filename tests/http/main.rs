@@ -7,7 +7,6 @@ mod callbacks;
 mod cluster;
 mod connections;
 mod contract;
-mod dashboard;
 mod every_answer;
 mod http2;
 mod inbox;

@@ -62,6 +62,16 @@ async fn the_secret_is_asked_for_only_over_tls_or_at_an_own_address() {
     let head = format!("GET /admin/sign-in HTTP/1.0\r\nhost: 127.0.0.1:{port}\r\n\r\n");
     nginx.write_all(head.as_bytes()).await.expect("sent");
     until_text(&mut nginx, "HTTP/1.0 403 ").await;
+    // From 1.29.7 on as a browser before the first that says where it is from.
+    for (headers, is_asked) in [
+        (&[("user-agent", "Mozilla/5.0")][..], false),
+        (&[("user-agent", "Mozilla/5.0"), ("sec-fetch-site", "none")], true),
+        (&[("user-agent", "Lynx/2.9")], true),
+    ] {
+        let page = world.get_with("/admin/sign-in", headers).await;
+        let found = (page.status() == 200, page.text().contains("name=\"secret\""));
+        assert_eq!(found, (is_asked, is_asked), "{headers:?}");
+    }
 
     let proxied = world_behind_proxy().await;
     let claimed = [("host", "codes.example"), ("x-forwarded-proto", "https")];
@@ -206,6 +216,26 @@ async fn a_verification_can_be_canceled_and_a_number_erased() {
     visitor.get(&again).await.says(["No data about this number"]);
     visitor.post(&again, &[("action", "explode"), ("service", "VA0")]).await;
     visitor.get(&again).await.says(["Nothing was changed"]);
+}
+
+#[tokio::test]
+async fn the_page_of_a_number_has_its_newest_50_messages_and_says_so() {
+    let (world, visitor) = signed_in(Setup::new()).await;
+    let (v2, number) = (V2::of(&world), world.number());
+    let service = v2.service(&[]).await;
+    let path = visitor.look_up(&number).await;
+    for (begun, shown) in [(49, 49), (11, 50)] {
+        for _ in 0..begun {
+            let begun = sid(&v2.begins(&service, &number).await);
+            v2.post(&format!("{service}/Verifications/{begun}"), &[("Status", "canceled")])
+                .await
+                .expects_status(200);
+        }
+        let page = visitor.get(&path).await.text();
+        let is_cut = page.contains("Only the newest 50 messages.");
+        let messages = page.matches("sms by TwilioMessages").count();
+        assert_eq!((messages, is_cut), (shown, shown == 50), "{page}");
+    }
 }
 
 /// A server behind a proxy with TLS.
