@@ -6,33 +6,32 @@ use onceward::domain::{Code, PhoneNumber, Region, ServiceId};
 use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
 use onceward_gateway::double::message;
-use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, World, get, json, root};
-use serde_json::Value;
+use onceward_testkit::{Gate, Setup, THEN, V2World, World, get, json, root};
 
 #[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
-    let inbox = Inbox::new().await;
-    inbox.receive(14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
-    let page = inbox.page("q=%22%3E%3Cscript%3E").await.body;
+    let world = with_inbox(Setup::default()).await.world;
+    receive(&world, 14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
+    let page = world.get("/inbox?q=%22%3E%3Cscript%3E").await.body;
     assert!(
         page.contains("value=\"&#34;&#62;&#60;script&#62;\"") && page.contains("No message has"),
         "{page}"
     );
-    let page = inbox.page("").await.body;
+    let page = world.get("/inbox").await.body;
     assert!(page.contains("&#60;img src=x onerror=alert(1)&#62; &#34;&#39;&#38;"), "{page}");
 }
 
 #[tokio::test]
 async fn the_policy_lets_only_files_of_this_server_run_and_a_browser_keeps_them() {
-    let inbox = Inbox::new().await;
-    let page = inbox.page("").await;
+    let world = with_inbox(Setup::default()).await.world;
+    let page = world.get("/inbox").await;
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'; "), "{policy}");
     assert!(!policy.contains("unsafe") && !page.body.contains("<style"), "{policy}");
     for (name, media_type) in [("page.css", "text/css"), ("live.js", "text/javascript")] {
         let (_, rest) = page.body.split_once(&format!("\"/admin/{name}?")).expect("a file");
         let digest = rest.split('"').next().expect("its end");
-        let file = inbox.world.world.get(&format!("/admin/{name}?{digest}")).await;
+        let file = world.get(&format!("/admin/{name}?{digest}")).await;
         let said = ["content-type", "cache-control"].map(|name| file.header(name).expect("a header"));
         assert_eq!(said, [&format!("{media_type}; charset=utf-8"), "public, max-age=31536000, immutable"]);
     }
@@ -40,10 +39,10 @@ async fn the_policy_lets_only_files_of_this_server_run_and_a_browser_keeps_them(
 
 #[tokio::test]
 async fn a_message_is_told_in_full() {
-    let inbox = Inbox::new().await;
-    inbox.receive(491_711_234_567, "<b>\"222222\"</b>\n&", "222222").await;
-    inbox.wait(1_000);
-    let (id, then) = (inbox.world.world.messages().remove(0).id, THEN.as_millis());
+    let world = with_inbox(Setup::default()).await.world;
+    receive(&world, 491_711_234_567, "<b>\"222222\"</b>\n&", "222222").await;
+    world.clock.advance(Duration::from_secs(1));
+    let (id, then) = (world.messages().remove(0).id, THEN.as_millis());
     let expected = serde_json::json!({
         "messages": [{
             "id": id, "to": "+491711234567", "channel": "sms", "text": "<b>\"222222\"</b>\n&",
@@ -52,17 +51,20 @@ async fn a_message_is_told_in_full() {
         }],
         "nowMs": then + 1_000,
     });
-    assert_eq!(inbox.json("").await, expected);
+    let reply = world.get("/inbox/messages").await;
+    let headers = ["content-type", "cache-control"].map(|name| reply.header(name));
+    assert_eq!(headers, [Some("application/json"), Some("no-store")]);
+    assert_eq!(json(&reply), expected);
 }
 
 #[tokio::test]
 async fn the_form_sends_checks_and_repeats_little() {
-    let inbox = Inbox::new().await;
+    let world = with_inbox(Setup::default()).await.world;
     let ask = async |method: &str, cookie: &str, form: &str| {
         let head = format!("{method} /inbox HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n");
         let length = form.len();
         let rest = format!("accept: text/html\r\ncookie: {cookie}\r\ncontent-length: {length}\r\n\r\n{form}");
-        inbox.world.world.ask(head + &rest).await
+        world.ask(head + &rest).await
     };
     let reply = ask("POST", "a=b", "number=%2B14155552671&action=send").await;
     assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox#messages")));
@@ -80,18 +82,18 @@ async fn the_form_sends_checks_and_repeats_little() {
         let repeated = page.body.matches("&#34;").count();
         assert!(page.body.contains(words) && repeated <= 200, "{repeated} {}", page.body);
     }
-    let [message] = &inbox.world.world.messages()[..] else { panic!("not one message") };
+    let [message] = &world.messages()[..] else { panic!("not one message") };
     let entered = format!("number=%2B14155552671&code={}&action=enter", message.code.expose());
     let checked = ask("POST", "a=b", &entered).await;
     assert_eq!(checked.header("location"), Some("/inbox?verified=yes"));
-    assert!(inbox.world.world.get("/inbox?verified=yes").await.body.contains("the number is verified"));
+    assert!(world.get("/inbox?verified=yes").await.body.contains("the number is verified"));
 }
 
 #[tokio::test]
 async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
     let mut setup = Setup::default();
     "codes.example".clone_into(&mut setup.settings.listen.host);
-    let world = Inbox::with(setup).await.world.world;
+    let world = with_inbox(setup).await.world;
     let foreign = "The inbox can be opened only by an IP address, localhost, or the configured host name.";
     let foreign = format!(r#"{{"code":403,"message":"{foreign}"}}"#);
     for path in ["/inbox", "/inbox/messages"] {
@@ -128,9 +130,8 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
     setup.settings.registry.local_only = false;
     setup.settings.registry.allows_unauthenticated = false;
     "codes.example".clone_into(&mut setup.settings.listen.host);
-    let inbox = Inbox::with(setup).await;
-    inbox.receive(14_155_552_671, "Code 111111", "111111").await;
-    let world = inbox.world;
+    let world = with_inbox(setup).await;
+    receive(&world.world, 14_155_552_671, "Code 111111", "111111").await;
     let of_one = world.key(Some(world.service.id), &[Scope::Admin]).await;
     let [verify, admin, both] = [&[Scope::Verify][..], &[Scope::Admin], &[Scope::Admin, Scope::Verify]];
     let [verify, admin, both] = [
@@ -164,48 +165,19 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
 }
 
 /// A server whose simulator has an inbox. The default service is called "default".
-struct Inbox {
-    world: V2World,
+async fn with_inbox(mut setup: Setup) -> V2World {
+    setup.has_inbox = true;
+    setup.settings.storage.default_region = Region::parse("DE");
+    "default".clone_into(&mut setup.settings.brand);
+    V2World::with(setup).await
 }
 
-impl Inbox {
-    async fn new() -> Self {
-        Self::with(Setup::default()).await
-    }
-
-    async fn with(mut setup: Setup) -> Self {
-        setup.has_inbox = true;
-        setup.settings.storage.default_region = Region::parse("DE");
-        "default".clone_into(&mut setup.settings.brand);
-        Self { world: V2World::with(setup).await }
-    }
-
-    fn wait(&self, milliseconds: u64) {
-        self.world.world.clock.advance(Duration::from_millis(milliseconds));
-    }
-
-    async fn receive(&self, to: u64, text: &str, code: &str) {
-        let message = OutgoingMessage {
-            to: PhoneNumber::from_u64(to).expect("a number"),
-            code: Code::parse(code).expect("a code"),
-            valid_for: Duration::from_secs(30),
-            ..message(text)
-        };
-        self.world.world.simulator().send(&message).await.expect("accepted");
-    }
-
-    async fn page(&self, query: &str) -> Reply {
-        self.world.world.get(&format!("/inbox?{query}")).await
-    }
-
-    async fn messages(&self, query: &str) -> Reply {
-        self.world.world.get(&format!("/inbox/messages?{query}")).await
-    }
-
-    async fn json(&self, query: &str) -> Value {
-        let reply = self.messages(query).await;
-        assert_eq!(reply.header("content-type"), Some("application/json"));
-        assert_eq!(reply.header("cache-control"), Some("no-store"));
-        json(&reply)
-    }
+async fn receive(world: &World, to: u64, text: &str, code: &str) {
+    let message = OutgoingMessage {
+        to: PhoneNumber::from_u64(to).expect("a number"),
+        code: Code::parse(code).expect("a code"),
+        valid_for: Duration::from_secs(30),
+        ..message(text)
+    };
+    world.simulator().send(&message).await.expect("accepted");
 }
