@@ -72,14 +72,12 @@ impl World {
         let outgoing = Outgoing { options, channel, tags, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
         let owner = self.asks(number);
-        let process = owner.map_or(self.process, |shard| shard / self.setup.shards);
-        let asked = First { process, number, message };
+        let asked = First { number, message };
         let same = self.first.iter().find(|(_, first)| **first == asked).map(|(command, _)| *command);
         let outcome = |reply: Reply<SendOutcome>| Outcome::Send(reply.outcome);
-        match self.messages[process].ask(&outgoing, pending) {
+        match self.messages.ask(&outgoing, pending) {
             Err(refusal) => {
-                let of_number =
-                    |first: &First| (first.process, first.number) == (asked.process, asked.number);
+                let of_number = |first: &First| first.number == number;
                 let first = self.first.values().filter(|first| of_number(first)).count();
                 let joined = self
                     .joined
@@ -179,13 +177,7 @@ impl World {
     /// The shard that is asked, if one runs.
     fn asks(&mut self, number: usize) -> Option<usize> {
         // Some commands come while the shard of the number restarts.
-        let mut owner = Some(self.owner(number)).filter(|_| self.setup.calm || !self.chance(2));
-        if self.former.is_some() && self.chance(15) {
-            self.tally.count("a command for a former owner");
-            let former = usize::from(self.slot(number)) % self.setup.shards;
-            owner = Some((1 - self.process) * self.setup.shards + former);
-        }
-        owner
+        Some(self.owner(number)).filter(|_| self.setup.calm || !self.chance(2))
     }
 
     fn submits(
@@ -198,7 +190,7 @@ impl World {
     ) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
-        let shard = owner.unwrap_or(self.current().start);
+        let shard = owner.unwrap_or(0);
         self.notes_now(shard, number, What::Asked(command, intent.clone()));
         let since = self.reaches(shard);
         let (stage, at_gateway, useless_since) = (Stage::Direct, false, None);
@@ -217,7 +209,7 @@ impl World {
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");
             (command.decide)(Err(Refusal::Stopping));
-            return self.comes_out(self.current().start, None);
+            return self.comes_out(0, None);
         };
         let now = self.shards[shard].tick(self.clock);
         self.shards[shard].core.submit(command, now);

@@ -29,8 +29,8 @@ impl World {
     }
 
     /// The fault of a commit that would meet `fault`: a process without its lease commits nothing.
-    fn fenced(&mut self, shard: usize, fault: Option<Fault>) -> Option<Fault> {
-        if !self.is_stale && !self.is_former(shard) {
+    fn fenced(&mut self, fault: Option<Fault>) -> Option<Fault> {
+        if !self.is_stale {
             return fault;
         }
         self.tally.count("a commit is without the lease");
@@ -69,7 +69,7 @@ impl World {
                 };
                 let end = if fault.is_none() { "applied" } else { "failed" };
                 self.tally.count(format!("fault Hang, then {end}"));
-                let fault = self.fenced(shard, fault);
+                let fault = self.fenced(fault);
                 let committed = self.disk.commit(&commit.writes, fault).expect("an answer");
                 self.says(&commit.notice.numbers, || {
                     format!("[shard {shard}] its commit hangs no more (fault {fault:?})")
@@ -105,7 +105,7 @@ impl World {
 
     fn reaches_the_store(&mut self, shard: usize, commit: &InFlight, fault: Option<Fault>) -> Progress {
         self.event();
-        let fault = self.fenced(shard, fault);
+        let fault = self.fenced(fault);
         match fault {
             None | Some(Fault::Hang) => {}
             Some(fault) => self.tally.count(format!("fault {fault:?}")),
@@ -140,15 +140,13 @@ impl World {
         self.event();
         self.says(&commit.notice.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
-        let is_fenced = !applied && self.is_former(shard);
         self.shards[shard].core.committed(committed, now);
-        self.comes_out(shard, Some(&commit.notice).filter(|_| !is_fenced && !is_refused))?;
+        self.comes_out(shard, Some(&commit.notice).filter(|_| !is_refused))?;
         if applied {
             self.may_be_decided(shard, &commit.notice);
         }
         // A process that does not know what the disk has ends, and the next one finds it.
         match committed {
-            Err(StoreError::Unknown(_)) if self.is_former(shard) => self.former_ends(),
             Err(StoreError::Unknown(_)) => self.crashes(),
             _ => Ok(()),
         }
@@ -169,7 +167,7 @@ impl World {
                 return self.doubts(shard, &commit.notice);
             }
         };
-        let fault = self.fenced(shard, fault);
+        let fault = self.fenced(fault);
         self.tally.count(match (&commit.progress, fault) {
             (Progress::Hanging, _) => "crash while the store hangs",
             (_, None) => "crash after the commit, unanswered",

@@ -26,36 +26,16 @@ pub enum Fault {
     Fenced,
 }
 
-/// The durable records, and what orders the transactions that change them.
-///
-/// As in etcd, a transaction is applied only if it expects the present sequence, and then raises it. The owner raises it
-/// with a transaction of its own after one with an unknown outcome, and before it reads. The end of a lease raises it too.
+/// The durable records.
 #[derive(Default)]
 pub struct Disk {
     records: BTreeMap<RecordKey, Bytes>,
-    sequence: u64,
-    is_last_unknown: bool,
-    /// Duplicates of sent transactions that may still arrive, each with the sequence that it expects.
-    delayed: Vec<(u64, Vec<Write>)>,
 }
-
-/// Duplicates that the network keeps.
-pub const MOST_DELAYED: usize = 20;
 
 impl Disk {
     /// Gives a batch to the store. `None` if the store hangs.
     pub fn commit(&mut self, writes: &[Write], fault: Option<Fault>) -> Option<Committed> {
         let unknown = || Err(StoreError::Unknown("a fault".to_owned()));
-        if fault == Some(Fault::Fenced) {
-            return Some(unknown());
-        }
-        if std::mem::take(&mut self.is_last_unknown) {
-            self.sequence += 1;
-        }
-        if fault != Some(Fault::Unavailable) {
-            self.delayed.push((self.sequence, writes.to_vec()));
-            self.delayed.drain(..self.delayed.len().saturating_sub(MOST_DELAYED));
-        }
         match fault {
             None => {
                 self.apply(writes);
@@ -66,37 +46,12 @@ impl Disk {
                 self.apply(writes);
                 Some(unknown())
             }
-            Some(Fault::UnknownNotApplied) => {
-                self.is_last_unknown = true;
-                Some(unknown())
-            }
-            Some(Fault::Fenced) => Some(unknown()),
+            Some(Fault::UnknownNotApplied | Fault::Fenced) => Some(unknown()),
             Some(Fault::Hang) => None,
         }
     }
 
-    /// None of the transactions that were sent is applied from now on: the lease of their process has ended, or a shard
-    /// reads.
-    pub const fn advance_sequence(&mut self) {
-        self.sequence += 1;
-        self.is_last_unknown = false;
-    }
-
-    /// A duplicate of a sent transaction arrives, after so many later ones. Returns whether it was applied; `None` if there
-    /// is none.
-    pub fn late_arrival(&mut self, back: usize) -> Option<bool> {
-        let place = self.delayed.len().checked_sub(back + 1)?;
-        let (expected, writes) = self.delayed.remove(place);
-        let is_applied = expected == self.sequence;
-        if is_applied {
-            self.apply(&writes);
-        }
-        Some(is_applied)
-    }
-
     fn apply(&mut self, writes: &[Write]) {
-        self.sequence += 1;
-        self.is_last_unknown = false;
         for Write { key, put, expires } in writes {
             match put {
                 Some(bytes) => {
@@ -117,8 +72,7 @@ impl Disk {
     }
 
     /// The records of these slots, as a shard restores them.
-    pub fn load(&mut self, slots: &BTreeSet<u8>) -> Records {
-        self.advance_sequence();
+    pub fn load(&self, slots: &BTreeSet<u8>) -> Records {
         let of_slots = self.records.iter().filter(|(key, _)| slots.contains(&key.slot));
         let stored = |(key, bytes): (&RecordKey, &Bytes)| {
             (*key, Stored { bytes: bytes.clone(), expires: end_of(key, bytes) })

@@ -3,12 +3,11 @@
 use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
-use onceward::verification::Refusal;
 use onceward::verification::command::Request;
 use rand::RngExt;
 
 use crate::facts::{Checked, End, Fact, Salted, Stage, What};
-use crate::world::{AtGateway, HeldCode, Open, Plan, World};
+use crate::world::{AtGateway, HeldCode, Plan, World};
 
 impl World {
     /// A message at a gateway gets its result.
@@ -17,22 +16,16 @@ impl World {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.sends.len());
-        let AtGateway { shard, life, command, request: dispatch, is_withheld } =
-            self.sends.swap_remove(place);
+        let AtGateway { shard, life, command, request: dispatch } = self.sends.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(dispatch);
             return self.comes_out(shard, None);
         }
         let (permit, log) = (dispatch.permitted.permit, dispatch.permitted.log);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
-        let unusable = !self.is_former(shard) && self.chance(50) && !self.is_usable(number, salt);
-        let (end, sort) = if is_withheld {
-            (SendResult::Failed { may_have_been_sent: None }, End::Nothing)
-        } else if unusable {
-            (SendResult::NoLongerUsable, End::Nothing)
-        } else {
-            self.some_end(number, salt)
-        };
+        let unusable = self.chance(50) && !self.is_usable(number, salt);
+        let (end, sort) =
+            if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
         let plan = self.plan_after(sort, &end, dispatch.permitted.follow_up.as_ref());
         if matches!(plan, PlanChange::Set(_)) {
             self.plans.push(Plan { number, salt, log, expires: permit.verification.expires.as_millis() });
@@ -43,7 +36,7 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let heard_at = self.seen_by(owner);
+        let heard_at = self.shards[owner].seen;
         if let Some(open) = self.commands.get_mut(&command) {
             // A message that is put off may turn out to be useless when that is decided.
             let ends_useless = matches!(end, SendResult::NoLongerUsable | SendResult::Postponed { .. });
@@ -86,17 +79,14 @@ impl World {
             return Ok(());
         }
         let place = self.rng.random_range(0..self.checks.len());
-        let AtGateway { shard, life, command, request: check, is_withheld } = self.checks.swap_remove(place);
+        let AtGateway { shard, life, command, request: check } = self.checks.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(check);
             return self.comes_out(shard, None);
         }
         let permit = check.permit;
-        let result = if is_withheld {
-            CheckResult::NotAsked
-        } else {
-            self.check_result(Salted(permit.salt.0), check.check.code.as_ref().expect("a code").expose())
-        };
+        let result =
+            self.check_result(Salted(permit.salt.0), check.check.code.as_ref().expect("a code").expose());
         self.tally.count("command settle_check");
         self.tally.count(format!("gateway says {result:?}"));
         let number = self.commands[&command].number;
@@ -105,8 +95,7 @@ impl World {
         });
         let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
         let owner = self.reported(command, Stage::CheckReported { salt, until, result });
-        let answer = if is_withheld { Err(Refusal::StoreUnavailable) } else { Ok(result) };
-        self.hands_over(Some(owner), Request::SettleCheck(check, answer))
+        self.hands_over(Some(owner), Request::SettleCheck(check, Ok(result)))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.
@@ -121,9 +110,7 @@ impl World {
 
     /// Addresses a gateway's result to the current owner of the number.
     fn reported(&mut self, command: u64, stage: Stage) -> usize {
-        let Open { number, shard, .. } = self.commands[&command];
-        // The process that asked the gateway settles.
-        let owner = if self.is_former(shard) { shard } else { self.owner(number) };
+        let owner = self.owner(self.commands[&command].number);
         let since = self.reaches(owner);
         let open = self.commands.get_mut(&command).expect("a command that waits");
         (open.shard, open.stage, open.since, open.at_gateway) = (owner, stage, since, false);

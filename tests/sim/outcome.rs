@@ -29,7 +29,7 @@ struct Call<'a> {
 impl World {
     /// Processes a shard's output. `None` if the call was not the end of a commit.
     pub fn comes_out(&mut self, shard: usize, notice: Option<&CommitNotice>) -> Checked {
-        let call = Call { place: self.call_of(shard), shard, notice };
+        let call = Call { place: self.event(), shard, notice };
         let left = self.captured.take();
         let (mut answers, mut joined) = (BTreeMap::new(), Vec::new());
         for left in &left {
@@ -88,10 +88,6 @@ impl World {
                 self.notes(fact.clone());
                 self.notes(Fact { what: again, at: [heard_at, fact.at[1]], ..fact });
             }
-            if self.is_former(shard) {
-                self.former_answers(call, command, &open, answer)?;
-                continue;
-            }
             self.tally.count(name(&answer));
             let what = What::Answered(command, open.stage.clone(), answer.clone());
             let fact = self.fact(call, open.number, open.since, what);
@@ -133,49 +129,15 @@ impl World {
         let is_in_it =
             |notice: &&CommitNotice| notice.numbers.contains(&number) && since.event < notice.taken;
         let commit = call.notice.filter(is_in_it);
-        let later = commit.map_or_else(|| self.seen_by(call.shard), |commit| commit.taken_at);
-        let at = [if self.is_former(call.shard) { since.at.min(later) } else { since.at }, later];
-        Fact { call: call.place, number, shard: call.shard, at, in_commit: commit.is_some(), what }
-    }
-
-    /// An answer of a process whose records another one has taken over. What it decided before waited for a commit that was
-    /// applied.
-    fn former_answers(
-        &mut self,
-        call: Call<'_>,
-        command: CommandId,
-        open: &Open,
-        answer: Outcome,
-    ) -> Checked {
-        let stage = open.stage.clone();
-        let fact = self.fact(call, open.number, open.since, What::Uncertain(command, stage.clone()));
-        let is_refused = match answer {
-            Outcome::Refused(Refusal::SendsOverloaded) => stage == Stage::Direct,
-            Outcome::Refused(_) | Outcome::Dropped => true,
-            _ => false,
-        };
-        let was_owner = self.former.as_ref().is_some_and(|former| open.since.event < former.first_event);
-        if fact.in_commit || is_refused || was_owner {
-            let what = if is_refused { "refuses" } else { "answers late" };
-            self.tally.count(format!("a former owner {what}"));
-            self.notes(Fact { what: What::Answered(command, stage, answer), ..fact });
-            return Ok(());
+        let later = commit.map_or_else(|| self.shards[call.shard].seen, |commit| commit.taken_at);
+        Fact {
+            call: call.place,
+            number,
+            shard: call.shard,
+            at: [since.at, later],
+            in_commit: commit.is_some(),
+            what,
         }
-        // A message that a later command of the same commit made useless is settled without a gateway.
-        let was_decided = self.facts.iter().any(|fact| fact.what == What::MayBeDecided(command));
-        if stage != Stage::Direct || was_decided {
-            self.notes(fact.clone());
-        } else if !self.assumes_valid_lease() {
-            return Err(format!("a former owner answered {answer:?} from its memory"));
-        }
-        self.tally.count("a former owner answers from its memory");
-        self.notes(Fact { what: What::Answered(command, stage, Outcome::Dropped), ..fact });
-        Ok(())
-    }
-
-    /// Whether the process whose records another one has taken over considers its lease valid.
-    fn assumes_valid_lease(&self) -> bool {
-        self.former.as_ref().is_some_and(|former| former.assumes_valid_lease)
     }
 
     /// The number of a written record. `None` for the removal of a record that the disk does not have.
@@ -220,21 +182,15 @@ impl World {
         let code = code.expose().to_owned();
         let what = What::Dispatched { command, salt, code: code.clone(), expires, planned };
         let fact = self.fact(call, number, since, what);
-        let is_withheld = self.is_former(shard) && !self.assumes_valid_lease();
-        if is_withheld {
-            self.tally.count("a former owner may not send");
-            self.notes(Fact { what: What::Uncertain(command, Stage::Direct), ..fact });
-        } else {
-            self.notes(fact);
-            let state = self.durable(number);
-            if state.verification().is_none_or(|v| v.salt.0 != salt.0) && !self.is_former(shard) {
-                return Err(format!("a message left for a code that the disk does not have: {state:?}"));
-            }
-            self.inbox.entry(number).or_default().push(code);
-            self.salts.entry(number).or_default().push(salt);
+        self.notes(fact);
+        let state = self.durable(number);
+        if state.verification().is_none_or(|v| v.salt.0 != salt.0) {
+            return Err(format!("a message left for a code that the disk does not have: {state:?}"));
         }
+        self.inbox.entry(number).or_default().push(code);
+        self.salts.entry(number).or_default().push(salt);
         let life = self.shards[shard].life;
-        self.sends.push(AtGateway { shard, life, command, request: dispatch, is_withheld });
+        self.sends.push(AtGateway { shard, life, command, request: dispatch });
         Ok(())
     }
 
@@ -319,24 +275,18 @@ impl World {
         open.at_gateway = true;
         let (command, since, until) = (*command, open.since, check.permit.until.as_millis());
         let fact = self.fact(call, number, since, What::Consulted { until });
-        let is_withheld = self.is_former(shard) && !self.assumes_valid_lease();
-        if is_withheld {
-            self.tally.count("a former owner may not ask");
-            self.notes(Fact { what: What::Uncertain(command, Stage::Direct), ..fact });
-        } else {
-            self.says(&[number], || {
-                format!("[shard {shard}] number {number}: command {command} goes to a gateway")
-            });
-            self.notes(fact);
-            let verification = self.durable(number).verification();
-            let is_counted = verification.is_some_and(|v| v.checking_until.as_millis() == until);
-            if !is_counted && !self.is_former(shard) {
-                let what = "a gateway is asked about a code before the attempt is counted on the disk";
-                return Err(what.to_owned());
-            }
+        self.says(&[number], || {
+            format!("[shard {shard}] number {number}: command {command} goes to a gateway")
+        });
+        self.notes(fact);
+        let verification = self.durable(number).verification();
+        let is_counted = verification.is_some_and(|v| v.checking_until.as_millis() == until);
+        if !is_counted {
+            let what = "a gateway is asked about a code before the attempt is counted on the disk";
+            return Err(what.to_owned());
         }
         let life = self.shards[shard].life;
-        self.checks.push(AtGateway { shard, life, command, request: check, is_withheld });
+        self.checks.push(AtGateway { shard, life, command, request: check });
         Ok(())
     }
 
@@ -444,7 +394,7 @@ impl World {
         what: impl Fn(CommandId, &Open) -> Vec<What>,
     ) {
         let CommitNotice { numbers, taken_at, taken } = notice;
-        let call = self.call_of(shard);
+        let call = self.event();
         let mut facts = Vec::new();
         for (command, open) in &self.commands {
             let number = open.number;

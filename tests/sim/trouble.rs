@@ -10,137 +10,50 @@ use onceward::verification::in_flight::CommandLimit;
 use onceward::verification::{CheckOutcome, SendOutcome};
 use rand::RngExt;
 
-use crate::disk::MOST_DELAYED;
 use crate::facts::{Checked, Fact, Outcome, What};
 use crate::setup::millis;
-use crate::shard::{InFlight, PLACES, Progress, Shard};
-use crate::world::{Former, World};
+use crate::shard::{PLACES, Shard};
+use crate::world::World;
 
 const SWEEP_STEP: usize = 4;
 
 /// Far more rounds than any command needs.
 const ROUNDS: usize = 2_000;
 
-/// Event numbers that are reserved for a process whose records another one has taken over.
-const EVENTS_OF_FORMER: u64 = 100_000;
-
 impl World {
     /// The process loses its lease in a cluster. From now on none of its commits is applied, also none that was on its
-    /// way. It may consider its lease valid for some time, and answers what it had decided. Then it ends, and starts again,
-    /// or another process takes the records over.
-    pub fn loses_its_lease(&mut self) -> Checked {
+    /// way. It may consider its lease valid for some time, and answers what it had decided. Then it ends, and starts again.
+    pub fn loses_its_lease(&mut self) {
         if self.is_stale {
-            return Ok(());
+            return;
         }
         // What reaches the store now is answered after the loss.
-        for shard in self.current() {
+        for shard in 0..self.shards.len() {
             if self.chance(50) {
                 self.commit_reaches_the_store(shard);
             }
         }
         self.happens("a lease is lost");
         self.is_stale = true;
-        self.disk.advance_sequence();
         if self.chance(50) {
-            self.notices_the_loss();
+            self.shards.iter_mut().for_each(|shard| shard.core.set_owns_records(false));
         }
-        if self.chance(30) { self.another_takes_over() } else { Ok(()) }
-    }
-
-    fn notices_the_loss(&mut self) {
-        for shard in self.current() {
-            self.shards[shard].core.set_owns_records(false);
-        }
-    }
-
-    /// Another process takes the records over, while the one without a lease goes on.
-    pub fn another_takes_over(&mut self) -> Checked {
-        if self.former.is_some() {
-            self.former_ends()?;
-        }
-        let assumes_valid_lease = self.chance(50);
-        if assumes_valid_lease {
-            self.happens("a former owner assumes a valid lease");
-        } else {
-            self.happens("a former owner knows of the loss");
-            self.notices_the_loss();
-        }
-        for shard in self.current() {
-            // It may have been applied.
-            if let Some(InFlight { notice, progress, .. }) = &self.shards[shard].commit
-                && matches!(progress, Progress::Hanging | Progress::Unanswered(Err(_)))
-            {
-                self.doubts(shard, &notice.clone());
-            }
-        }
-        let seen = self.current().map(|shard| self.shards[shard].seen).collect();
-        let first = self.events;
-        self.events += EVENTS_OF_FORMER;
-        let last_event = self.events;
-        self.former =
-            Some(Former { assumes_valid_lease, logical_time: first, first_event: first, last_event, seen });
-        self.process = 1 - self.process;
-        self.is_stale = false;
-        self.places = CommandLimit::new(PLACES);
-        for shard in self.current() {
-            self.restarts(shard)?;
-        }
-        Ok(())
-    }
-
-    /// The process whose records another one has taken over ends.
-    pub fn former_ends(&mut self) -> Checked {
-        self.says(&[], || "the former owner ends".to_owned());
-        for shard in 0..self.shards.len() {
-            if !self.is_former(shard) {
-                continue;
-            }
-            if let Some(commit) = self.shards[shard].commit.take()
-                && matches!(commit.progress, Progress::Unanswered(Ok(())))
-            {
-                self.doubts(shard, &commit.notice);
-            }
-            self.sends.retain(|send| send.shard != shard);
-            self.checks.retain(|check| check.shard != shard);
-            let life = self.shards[shard].life + 1;
-            let next = Shard::new(&self.setup, Vec::new(), &mut self.rng);
-            self.shards[shard] = Shard { life, ..next };
-            self.comes_out(shard, None)?;
-        }
-        let lives_on = self.commands.values().any(|open| self.is_former(open.shard));
-        self.former = None;
-        if lives_on { Err("a command outlived its process".to_owned()) } else { Ok(()) }
-    }
-
-    /// The network delivers a transaction once more, or late.
-    pub fn a_transaction_arrives_late(&mut self) {
-        // The newest one is the most dangerous.
-        let back = if self.chance(60) { 0 } else { self.rng.random_range(0..MOST_DELAYED) };
-        let Some(is_applied) = self.disk.late_arrival(back) else { return };
-        self.event();
-        self.happens(if is_applied {
-            "a delayed transaction is applied"
-        } else {
-            "a delayed transaction is refused"
-        });
     }
 
     /// The process dies and starts again from the store.
     pub fn crashes(&mut self) -> Checked {
         self.says(&[], || "the process dies".to_owned());
-        let current = self.current();
-        for shard in current.clone() {
+        for shard in 0..self.shards.len() {
             self.commit_dies(shard);
         }
-        self.sends.retain(|send| !current.contains(&send.shard));
-        self.checks.retain(|check| !current.contains(&check.shard));
+        self.sends.clear();
+        self.checks.clear();
         self.places = CommandLimit::new(PLACES);
-        for shard in current.clone() {
+        for shard in 0..self.shards.len() {
             self.restarts(shard)?;
         }
         self.is_stale = false;
-        let lives_on = self.commands.values().any(|open| current.contains(&open.shard));
-        if lives_on { Err("a command outlived its process".to_owned()) } else { Ok(()) }
+        if self.commands.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
     /// A shard fails and starts again from the store. Its requests to gateways continue.
@@ -149,7 +62,7 @@ impl World {
             // It can read nothing from the store.
             return Ok(());
         }
-        let shard = self.rng.random_range(self.current());
+        let shard = self.any_shard();
         self.happens("a shard panics");
         self.commit_dies(shard);
         self.restarts(shard)
@@ -206,9 +119,6 @@ impl World {
     pub fn ends(&mut self) -> Checked {
         self.event();
         self.says(&[], || "the trouble ends".to_owned());
-        if self.former.is_some() {
-            self.former_ends()?;
-        }
         if self.is_stale {
             self.crashes()?;
         }
@@ -244,7 +154,7 @@ impl World {
                     self.clock = self.clock.max(self.latest);
                 }
             }
-            for shard in self.current() {
+            for shard in 0..self.shards.len() {
                 self.commits_all(shard)?;
                 self.sweep(shard)?;
             }

@@ -1,7 +1,6 @@
 //! The world around the shards: clients, gateways, disk and clock, all from one seed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -28,14 +27,9 @@ pub struct World {
     /// The latest time before the clock was set back.
     pub latest: u64,
     pub disk: Disk,
-    /// The shards of two processes, one after the other.
     pub shards: Vec<Shard>,
-    /// The process that owns the records, or did last: 0 or 1.
-    pub process: usize,
-    /// Whether that process has lost its lease in a cluster, and no other owns the records yet.
+    /// Whether the process has lost its lease in a cluster.
     pub is_stale: bool,
-    /// The other process, while it goes on although this one owns the records.
-    pub former: Option<Former>,
     pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
     /// The process's limit of commands.
@@ -47,8 +41,8 @@ pub struct World {
     /// The position of the last event in the order.
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
-    /// The messages that each process is sending.
-    pub messages: [Arc<Messages>; 2],
+    /// The messages that the process is sending.
+    pub messages: Arc<Messages>,
     /// The commands that asked for them first.
     pub first: BTreeMap<CommandId, First>,
     pub joined: BTreeMap<CommandId, Joined>,
@@ -71,24 +65,9 @@ pub struct World {
     pub held: BTreeMap<Salted, HeldCode>,
 }
 
-/// A process that goes on after another one has taken the records over.
-pub struct Former {
-    /// Whether it still considers its lease valid.
-    pub assumes_valid_lease: bool,
-    /// The last `call` of its facts: the checker judges them as if they had happened before the other process read the
-    /// records, because its memory is of that moment.
-    pub logical_time: u64,
-    /// The first and the last of the events that are reserved for it.
-    pub first_event: u64,
-    pub last_event: u64,
-    /// The latest time of each of its shards at that moment.
-    pub seen: Vec<u64>,
-}
-
-/// A message that a process is asked for.
+/// A message that the process is asked for.
 #[derive(PartialEq)]
 pub struct First {
-    pub process: usize,
     pub number: usize,
     pub message: (Channel, Option<SendOptions>),
 }
@@ -133,8 +112,6 @@ pub struct AtGateway<T> {
     pub life: u32,
     pub command: CommandId,
     pub request: T,
-    /// Whether the process may not send it, because it may not own the records any more.
-    pub is_withheld: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -165,13 +142,13 @@ const BEGINNING: u64 = 1_700_000_000_000;
 impl World {
     pub fn new(seed: u64, logged: bool) -> Self {
         let (setup, mut rng) = Setup::of(seed);
-        let shards = (0..2 * setup.shards).map(|_| Shard::new(&setup, Vec::new(), &mut rng)).collect();
+        let shards = (0..setup.shards).map(|_| Shard::new(&setup, Vec::new(), &mut rng)).collect();
         let captured = Arc::<Captured>::default();
         let deps = deps(&setup, &captured);
         let mut tally = Tally::default();
         tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
-        let messages = [(); 2].map(|()| Messages::new(setup.commands_per_number));
+        let messages = Messages::new(setup.commands_per_number);
         Self {
             setup,
             rng,
@@ -179,9 +156,7 @@ impl World {
             latest: BEGINNING,
             disk: Disk::default(),
             shards,
-            process: 0,
             is_stale: false,
-            former: None,
             deps,
             captured,
             places: CommandLimit::new(PLACES),
@@ -217,18 +192,16 @@ impl World {
     fn step(&mut self) -> Checked {
         let permille = self.rng.random_range(0..1_000_u32);
         let crashes = self.setup.crashes;
-        if self.former.is_some() && self.chance(4) {
-            return self.former_ends();
-        }
         if self.is_stale && self.chance(8) {
-            return if self.chance(40) { self.crashes() } else { self.another_takes_over() };
+            return self.crashes();
         }
         if permille < crashes {
-            return match self.rng.random_range(0..100) {
-                0..45 => self.crashes(),
+            match self.rng.random_range(0..100) {
+                0..45 => self.crashes()?,
                 45..60 => self.loses_its_lease(),
-                _ => self.panics(),
-            };
+                _ => self.panics()?,
+            }
+            return Ok(());
         }
         if permille < crashes + self.setup.clock_backwards {
             self.clock_goes_back();
@@ -242,7 +215,6 @@ impl World {
             86..90 => self.planned_send()?,
             90..92 => self.sweeps()?,
             92..94 => self.is_asked_about_a_code(),
-            94..97 => self.a_transaction_arrives_late(),
             _ => self.clock_goes_on(),
         }
         Ok(())
@@ -252,53 +224,16 @@ impl World {
         self.rng.random_range(0..100) < percent
     }
 
-    /// A shard of any process that runs.
     pub fn any_shard(&mut self) -> usize {
-        let processes = if self.former.is_some() { 2 } else { 1 };
-        let place = self.rng.random_range(0..processes * self.setup.shards);
-        (self.current().start + place) % self.shards.len()
-    }
-
-    /// The shards of the process that owns the records, or did last.
-    pub const fn current(&self) -> Range<usize> {
-        let first = self.process * self.setup.shards;
-        first..first + self.setup.shards
-    }
-
-    /// Whether a shard belongs to the process whose records another one has taken over.
-    pub fn is_former(&self, shard: usize) -> bool {
-        !self.current().contains(&shard)
-    }
-
-    /// The call of a fact of this shard.
-    pub fn call_of(&mut self, shard: usize) -> u64 {
-        let event = self.event();
-        let is_former = self.is_former(shard);
-        match &mut self.former {
-            Some(former) if is_former => {
-                former.logical_time += 1;
-                assert!(former.logical_time <= former.last_event, "more events than are reserved");
-                former.logical_time
-            }
-            _ => event,
-        }
-    }
-
-    /// The time of a fact of this shard that no commit dates: that of a former owner's memory does not go on.
-    pub fn seen_by(&self, shard: usize) -> u64 {
-        match &self.former {
-            Some(former) if self.is_former(shard) => former.seen[shard % self.setup.shards],
-            _ => self.shards[shard].seen,
-        }
+        self.rng.random_range(0..self.shards.len())
     }
 
     pub fn slot(&self, number: usize) -> u8 {
         self.deps.subject(&self.setup.numbers[number]).slot
     }
 
-    /// The shard of a number in the process that owns the records, or did last.
     pub fn owner(&self, number: usize) -> usize {
-        self.current().start + usize::from(self.slot(number)) % self.setup.shards
+        usize::from(self.slot(number)) % self.setup.shards
     }
 
     pub fn record_key(&self, number: usize) -> RecordKey {
@@ -357,8 +292,7 @@ impl World {
 
     /// Notes a fact without a decision.
     pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
-        let call = self.call_of(shard);
-        let now = self.seen_by(shard);
+        let (call, now) = (self.event(), self.shards[shard].seen);
         self.notes(Fact { call, number, shard, at: [now; 2], in_commit: false, what });
     }
 }
