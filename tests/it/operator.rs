@@ -4,7 +4,7 @@ use crate::support::prelude::*;
 
 #[tokio::test]
 async fn status_follows_a_number_from_its_first_code_to_its_approval() {
-    let world = World::new().await;
+    let (world, _, _) = World::with_service(Setup::new()).await;
     let number = world.number();
     let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
     assert_eq!(status().await["known"], false);
@@ -42,4 +42,6 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let shown = world.setup.command(["status", &number]).await;
     shown.says([number.as_str(), "approved VE", "lockout       none", "Twilio", "invalid_code", "success"]);
     assert!(!shown.output.contains(&world.twilio().code_for(&number)), "{}", shown.output);
+    let elsewhere = world.setup.command(["status", &number, "--service", "Owl Bank"]).await;
+    elsewhere.says(["it has messages in default: name the service"]);
 }

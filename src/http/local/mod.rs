@@ -130,7 +130,7 @@ async fn status(
     Ok(Json(match status {
         None => json!({
             "number": number.e164(), "service": name, "known": false, "refusals": refusals,
-            "services_with_messages": services_with_messages(&caller, &form, number, service).await?,
+            "services_with_messages": elsewhere(&caller, number, service).await?,
         }),
         Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
             "number": number.e164(), "service_sid": service_sid, "service_name": service_name,
@@ -141,19 +141,11 @@ async fn status(
     }))
 }
 
-/// The names of the other services with the latest messages to a number.
-async fn services_with_messages(
-    caller: &Caller,
-    form: &Form,
-    number: PhoneNumber,
-    besides: ServiceId,
-) -> Result<Vec<String>, Error> {
-    let query = AttemptQuery { to: Some(number), ..AttemptQuery::newest(limit(form)?) };
-    let found = caller.running.verifying.attempts.list(&query).await?;
-    let services = found.records.iter().map(|listed| listed.id.key.service);
-    let others = services.filter(|service| *service != besides);
-    let names: BTreeSet<_> = others.map(|service| caller.running.registry.title_of(service)).collect();
-    Ok(names.into_iter().collect())
+/// The names of the other services with messages to a number.
+async fn elsewhere(caller: &Caller, to: PhoneNumber, besides: ServiceId) -> Result<BTreeSet<String>, Error> {
+    let mut services = caller.running.verifying.attempts.services_of(to).await?;
+    services.remove(&besides);
+    Ok(services.into_iter().map(|service| caller.running.registry.title_of(service)).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
@@ -166,8 +158,7 @@ async fn unlock(
     let cleared = caller.running.verifying.clear(service, number, caller.author()).await?;
     let mut answer = json!({ "number": number.e164(), "service": name, "was": cleared });
     if cleared == Cleared::Unknown {
-        answer["services_with_messages"] =
-            services_with_messages(&caller, &form, number, service).await?.into();
+        answer["services_with_messages"] = json!(elsewhere(&caller, number, service).await?);
     }
     Ok(Json(answer))
 }
