@@ -3,7 +3,6 @@
 use axum::response::Response;
 use hyper::StatusCode;
 use hyper::header::{ACCEPT_LANGUAGE, HeaderValue, SET_COOKIE};
-use tracing::info;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -113,21 +112,6 @@ impl<'a> PageContext<'a> {
     /// Whether the sessions of a service are the demo's, whose codes live as long as themselves.
     pub fn is_demo(&self, service: &Service) -> bool {
         self.call.app.settings.gateways.only_simulator() && service.id == ServiceId::DEFAULT
-    }
-
-    /// Ends a session that can no longer lead back to its application. Its page says so.
-    pub async fn end_unlisted(
-        &self,
-        secret: &SessionSecret,
-        session: &HostedSession,
-    ) -> Result<Response, Error> {
-        if let Err(Denied::Refused(refusal)) = self.running.hosted.end(secret).await {
-            return Err(refusal.into());
-        }
-        let reason = "the service no longer lists its return address";
-        info!(request_id = self.call.request_id(), session = %secret.sid(), reason, "hosted session ended");
-        let page = self.message(StatusCode::FORBIDDEN, self.texts.cannot_return);
-        Ok(self.with_cookie(page, self.cookie_name(), None, &session.request.returns_to))
     }
 
     /// Whether the browser already has the session of this address.

@@ -84,7 +84,7 @@ impl PageContext<'_> {
         let context = &self.for_session(&session);
         // The service may no longer list where the session leads back to.
         if !context.is_demo(service) && !session.request.returns_to.is_listed(&service.settings) {
-            return context.end_unlisted(secret, &session).await;
+            return Ok(context.message(StatusCode::FORBIDDEN, context.texts.cannot_return));
         }
         if session.is_over(context.now) {
             let place = if is_begun { "/verify" } else { self.call.head.uri.path() };
