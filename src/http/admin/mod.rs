@@ -7,7 +7,7 @@
 //! * `list`: lists with filters in the address; `messages`, `webhooks`, `services`, `keys`, and `audit`, the audit log.
 //! * `delivery`: results of gateways. `guard`: blocks and manual entries of the pumping guard; `refusals`: the numbers that were refused messages.
 //!
-//! No URL and no log line has a number: each session gives a number its own URL.
+//! No URL and no log line has a number: in the URL of its page it is sealed.
 
 mod answer;
 mod audit;

@@ -281,7 +281,6 @@ async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));
             let lockout = lockout.unwrap_or_default();
             let done = if has_erased { "is erased in every service" } else { "had nothing to erase" };
-            request.call.app.sessions.erase(number);
             request.tell("/admin", Ok(format!("{number} {done}.{lockout}")))
         }
         Err(error) => {
@@ -291,13 +290,13 @@ async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
     }
 }
 
-/// The number that the path names in this session.
+/// The number that the path names.
 fn number(request: &AdminRequest) -> Option<PhoneNumber> {
-    let id = request.call.param("Id")?.parse().ok()?;
-    request.session(|session| session.number(id)).flatten()
+    let sid = Sid::parse(SidKind::Verification, request.call.param("Id")?)?;
+    request.running.verifying.number_of(&sid)
 }
 
 fn unknown(request: &AdminRequest) -> PageResult {
-    let text = "This link belongs to another session, or the number was erased. Look the number up.";
+    let text = "This link names no number. Look the number up.";
     request.tell("/admin", Err(text.to_owned()))
 }

@@ -197,8 +197,7 @@ impl AdminRequest {
 
     /// The path of a number's page.
     pub fn path_of(&self, number: PhoneNumber) -> String {
-        let id = self.session(|session| session.address_of(number));
-        format!("/admin/numbers/{}", id.unwrap_or_default())
+        format!("/admin/numbers/{}", self.running.verifying.pseudonym(number))
     }
 }
 
@@ -449,7 +448,7 @@ mod tests {
             "/admin?range=14d&service=VA1",
             "/admin/guard",
             "/admin/audit?page=2",
-            "/admin/numbers/7",
+            "/admin/numbers/VE0",
             "/admin/messages?status=receipt%3Afailed",
             "/admin/webhooks/YW0",
         ] {

@@ -1,7 +1,7 @@
 //! Sessions of people at the dashboard, and the limit on sign-ins that fail. Both are in memory: a restart ends every
 //! session.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::domain::{PhoneNumber, Sid, Timestamp};
+use crate::domain::{Sid, Timestamp};
 use crate::http::form::Form;
 use crate::http::request;
 use crate::http::request::network_of;
@@ -29,9 +29,6 @@ const MAX_SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Sessions at once. A further one ends the one that was used least recently.
 const MAX_SESSIONS: usize = 100;
-
-/// Numbers that a session has addresses for.
-const MAX_NUMBERS: usize = 500;
 
 /// The secret of a session, which only its cookie has: 256 random bits in hex.
 #[derive(Clone)]
@@ -86,31 +83,11 @@ pub struct Session {
     fingerprint: CredentialFingerprint,
     began: Timestamp,
     used: Timestamp,
-    /// Numbers by the last part of their addresses, because no address contains a number.
-    numbers: VecDeque<(u64, PhoneNumber)>,
-    next_number: u64,
     pub notice: Option<Notice>,
     pub kept: Option<Kept>,
 }
 
 impl Session {
-    /// The address of a number. The newest [`MAX_NUMBERS`] have one.
-    pub fn address_of(&mut self, number: PhoneNumber) -> u64 {
-        if let Some((id, _)) = self.numbers.iter().find(|(_, known)| *known == number) {
-            return *id;
-        }
-        if self.numbers.len() >= MAX_NUMBERS {
-            self.numbers.pop_front();
-        }
-        self.next_number += 1;
-        self.numbers.push_back((self.next_number, number));
-        self.next_number
-    }
-
-    pub fn number(&self, id: u64) -> Option<PhoneNumber> {
-        self.numbers.iter().find(|(known, _)| *known == id).map(|(_, number)| *number)
-    }
-
     fn is_over(&self, now: Timestamp) -> bool {
         now >= self.used.plus(IDLE) || now >= self.began.plus(MAX_SESSION)
     }
@@ -129,8 +106,7 @@ impl Sessions {
 
     /// Begins a session of the caller with this credential.
     pub fn begin(&self, fingerprint: CredentialFingerprint, now: Timestamp) -> SessionId {
-        // An address of another session names no number of this one.
-        let (random, numbers_from): ([u8; 32], u32) = self.rng.lock().random();
+        let random: [u8; 32] = self.rng.lock().random();
         let id = SessionId(Zeroizing::new(encode_string(&random)));
         let mut live = self.live.lock();
         live.retain(|_, session| !session.is_over(now));
@@ -138,8 +114,7 @@ impl Sessions {
         if let Some(oldest) = oldest.filter(|_| live.len() >= MAX_SESSIONS) {
             live.remove(&oldest);
         }
-        let (began, used, numbers, next_number) = (now, now, VecDeque::new(), numbers_from.into());
-        let session = Session { fingerprint, began, used, numbers, next_number, notice: None, kept: None };
+        let session = Session { fingerprint, began: now, used: now, notice: None, kept: None };
         live.insert(id.key(), session);
         id
     }
@@ -166,13 +141,6 @@ impl Sessions {
     /// Changes what a session remembers.
     pub fn with<T>(&self, id: &SessionId, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
         self.live.lock().get_mut(&id.key()).map(change)
-    }
-
-    /// Removes a number from every session.
-    pub fn erase(&self, number: PhoneNumber) {
-        for session in self.live.lock().values_mut() {
-            session.numbers.retain(|(_, known)| *known != number);
-        }
     }
 
     pub fn end(&self, id: &SessionId) {

@@ -319,6 +319,17 @@ impl Verifier {
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
 
+    /// The id of no verification that stands for a number in an address, which must not have the number itself.
+    pub fn pseudonym(&self, number: PhoneNumber) -> Sid {
+        self.sid_of(ServiceId::DEFAULT, number, 0)
+    }
+
+    /// The number of a [`pseudonym`](Self::pseudonym); `None` for any other id.
+    pub fn number_of(&self, pseudonym: &Sid) -> Option<PhoneNumber> {
+        let VerificationAddress { number, .. } = self.sealer.open_verification(pseudonym)?;
+        (self.pseudonym(number) == *pseudonym).then_some(number)
+    }
+
     fn sealed(&self, listed: ListedAttempt) -> SealedAttempt {
         let AttemptLogKey { service, verification } = listed.id.key;
         SealedAttempt {
