@@ -2,19 +2,19 @@
 //! the directory itself when none does.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use clap::{Arg, ArgAction, Subcommand};
-use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::{CommandOutput, cell, list, one, text};
-use super::client::{Client, ClientError, segment};
+use super::client::{Client, ClientError};
 use super::context::{Context, refuse_root, runtime};
 use super::error::CommandError;
 use super::export::Source;
 use crate::config::{ConfigErrors, Settings, StorageSettings};
-use crate::http::Keys;
 use crate::http::tls::absolute;
+use crate::http::{KeyCommand, Keys};
 use crate::node::Offline;
 use crate::registry::audit::Actor;
 use crate::registry::{Credential, Scope, ServiceRecord};
@@ -72,16 +72,14 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
     let settings = cx.settings()?;
     Ok(match request {
         KeysCommand::List { service } => {
-            let keys = listed(settings, service.as_deref())?;
-            list(&keys, cx.json, "no API keys; `onceward keys create` creates one", COLUMNS)
+            let keys = answer(settings, KeyCommand::List { service })?;
+            let keys = keys.as_array().map(Vec::as_slice).unwrap_or_default();
+            list(keys, cx.json, "no API keys; `onceward keys create` creates one", COLUMNS)
         }
         KeysCommand::Create { service, scopes, name } => {
             let data_dir = settings.storage.data_dir.clone();
             let is_new = !data_dir.exists();
-            let mut fields = vec![("Service", service.clone()), ("Name", name.clone())];
-            fields.extend(scopes.iter().map(|scope| ("Scope", Some(scope.clone()))));
-            let ask = |client: &Client| client.post("/local/Keys", &fields);
-            let key = answer(settings, true, ask, async |keys| keys.create(service, scopes, name).await)?;
+            let key = answer(settings, KeyCommand::Create { service, scopes, name })?;
             let if_lost = format!(
                 "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
                 text(&key, "sid")
@@ -94,25 +92,15 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             CommandOutput { err, if_lost, ..one(&key, cx.json, created) }
         }
         KeysCommand::Revoke { sid, with_created } => {
-            let (path, fields) =
-                (format!("/local/Keys/{}", segment(&sid)), [("WithCreated", Some(with_created.to_string()))]);
-            let ask = |client: &Client| client.ask(Method::DELETE, &path, &fields);
-            let key = answer(settings, false, ask, async |keys| keys.revoke(&sid, with_created).await)?;
+            let key = answer(settings, KeyCommand::Revoke { sid, with_created })?;
             one(&key, cx.json, |key| revoked(key, with_created))
         }
         KeysCommand::NewRoot => {
-            let ask = |client: &Client| client.post("/local/AuthToken", &[]);
-            let token = answer(settings, false, ask, async |keys| keys.replace_token().await)?;
+            let token = answer(settings, KeyCommand::ReplaceToken)?;
             let if_lost = format!("; the token was replaced, and the new one is in {}", text(&token, "file"));
             CommandOutput { if_lost, ..one(&token, cx.json, replaced) }
         }
     })
-}
-
-fn listed(settings: Settings, service: Option<&str>) -> Result<Vec<Value>, CommandError> {
-    let fields = [("Service", service.map(str::to_owned))];
-    let ask = |client: &Client| client.get("/local/Keys", &fields);
-    answer(settings, false, ask, async |keys| keys.list(service))
 }
 
 /// Whether the server is known to accept an API key, now or after its start. `false` also if this user cannot know it.
@@ -122,8 +110,8 @@ pub fn has_live(cx: &Context) -> bool {
     let is_live = |key: &Value| {
         key["revoked"].is_null() && key["service_sid"].is_null() == key["service_name"].is_null()
     };
-    match Client::of(&storage.data_dir).and_then(|client| client.get::<Vec<Value>>("/local/Keys", &[])) {
-        Ok(keys) => keys.iter().any(is_live),
+    match ask(&storage.data_dir, &KeyCommand::List { service: None }) {
+        Ok(keys) => keys.as_array().is_some_and(|keys| keys.iter().any(is_live)),
         Err(error) if error.has_no_socket() => has_live_on_disk(&storage).unwrap_or_default(),
         Err(_) => false,
     }
@@ -159,14 +147,9 @@ pub fn missing_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
 }
 
 /// The answer of the server. Without one, the command is carried out on the directory, under its lock.
-fn answer<T>(
-    settings: Settings,
-    makes_directory: bool,
-    ask: impl FnOnce(&Client) -> Result<T, ClientError>,
-    carry_out: impl AsyncFnOnce(&Keys<'_>) -> Result<T, String>,
-) -> Result<T, CommandError> {
+fn answer(settings: Settings, command: KeyCommand) -> Result<Value, CommandError> {
     let data_dir = settings.storage.data_dir.clone();
-    match Client::of(&data_dir).and_then(|client| ask(&client)) {
+    match ask(&data_dir, &command) {
         Err(error) if error.has_no_socket() => {}
         answered => return Ok(answered?),
     }
@@ -180,7 +163,7 @@ fn answer<T>(
     }
     refuse_root(&data_dir)?;
     let has_data = std::fs::read_dir(&data_dir).is_ok_and(|mut files| files.next().is_some());
-    if !has_data && !makes_directory {
+    if !has_data && !matches!(command, KeyCommand::Create { .. }) {
         return Err(CommandError::Failed(format!(
             "no server answers on {shown}, and it is no data directory: name the server's with --data-dir or --config"
         )));
@@ -192,12 +175,16 @@ fn answer<T>(
         };
         let user = Actor::user(rustix::process::geteuid().as_raw());
         let registry = opened.registry.on_behalf_of(opened.registry.author(user, None));
-        let answer = carry_out(&Keys { registry, account: &opened.account }).await;
+        let answer = Keys { registry, account: &opened.account }.answer(command).await;
         let closed = opened.close().await;
         let answer = answer.map_err(CommandError::Failed)?;
         closed.map_err(|error| CommandError::Failed(format!("close the store: {error}")))?;
         Ok(answer)
     })
+}
+
+fn ask(data_dir: &Path, command: &KeyCommand) -> Result<Value, ClientError> {
+    Client::of(data_dir)?.post("/local/Keys", &[("Command", Some(json!(command).to_string()))])
 }
 
 fn revoked(key: &Value, is_with_created: bool) -> String {

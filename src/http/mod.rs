@@ -47,7 +47,7 @@ pub mod streams {
 }
 
 pub use app::{App, ClusterNode, FrontEnd, LISTS, ServedRoutes};
-pub use local::Keys;
+pub use local::{KeyCommand, Keys};
 pub use onceward_cluster::Owner;
 pub use response::ALIVE;
 pub use routes::openapi_json;

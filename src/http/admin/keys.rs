@@ -1,10 +1,10 @@
 //! API keys: the list, a new one, and their revocation.
 
-use tracing::info;
+use serde_json::Value;
 
 use super::prelude::*;
 use crate::http::local::Keys;
-use crate::registry::{ApiKey, Revocation, Scope};
+use crate::registry::{ApiKey, Scope};
 
 const PATH: &str = "/admin/keys";
 
@@ -87,8 +87,7 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
     if scopes.is_empty() {
         return Err("choose what it may do".to_owned());
     }
-    let keys = Keys { registry: request.registry(), account: &request.running.account };
-    let key = keys.create(given("service"), scopes, given("name")).await?;
+    let key = keys(request).create(given("service"), scopes, given("name")).await?;
     let [sid, secret] = ["sid", "secret"].map(|name| key[name].as_str().unwrap_or_default());
     Ok((Sid::parse(SidKind::ApiKey, sid).ok_or("its id cannot be read")?, secret.to_owned()))
 }
@@ -96,17 +95,19 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
 async fn revoke(request: &AdminRequest) -> Notice {
     let sid = Sid::parse(SidKind::ApiKey, request.field("key"));
     let sid = sid.ok_or("Nothing was revoked: there is no such key.")?;
-    let revoked = request.registry().revoke_key(sid, request.form.has("with-created", "yes")).await;
-    let Revocation { key, already_revoked, created } =
-        revoked.map_err(|error| format!("{sid} may still work: {error}. Revoke it again."))?;
-    let refused: Vec<String> =
-        created.iter().filter(|key| key.revoked.is_some()).map(|key| key.sid.to_string()).collect();
-    for key in refused.iter().chain((!already_revoked).then_some(&key.sid.to_string())) {
-        info!(key, "API key revoked");
-    }
-    let with = match refused.as_slice() {
-        [] => String::new(),
-        refused => format!(" So are those created with it: {}.", refused.join(", ")),
+    let with_created = request.form.has("with-created", "yes");
+    let key = keys(request).revoke(sid, with_created).await;
+    let key = key.map_err(|error| format!("{sid} may still work: {error}. Revoke it again."))?;
+    let with = match key["created_keys"].as_array() {
+        Some(created) if with_created => {
+            let created: Vec<_> = created.iter().filter_map(Value::as_str).collect();
+            format!(" So are those created with it: {}.", created.join(", "))
+        }
+        _ => String::new(),
     };
     Ok(format!("The key {sid} is revoked: the server refuses it.{with}"))
+}
+
+fn keys(request: &AdminRequest) -> Keys<'_> {
+    Keys { registry: request.registry(), account: &request.running.account }
 }

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::access::{Caller, Segments};
@@ -214,37 +215,12 @@ async fn service_id(caller: Caller, Segments(name): Segments<String>) -> Result<
     Ok(Json(service.sid.to_string()))
 }
 
-/// `GET /local/Keys`: the newest first, without their secrets.
-async fn list_keys(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
-    Ok(Json(keys_of(&caller).list(given(&form, "Service").as_deref()).map_err(Error::invalid)?))
-}
-
-/// `POST /local/Keys`: the only answer with the secret.
-async fn create_key(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
-    let [service, name] = ["Service", "Name"].map(|name| given(&form, name));
-    let scopes = form.field::<Option<Vec<String>>>("Scope")?.unwrap_or_default();
-    let made = keys_of(&caller).create(service, scopes, name).await;
-    Ok((StatusCode::CREATED, Json(made.map_err(Error::invalid)?)))
-}
-
-/// `DELETE /local/Keys/{Sid}`.
-async fn revoke_key(
-    caller: Caller,
-    Segments(sid): Segments<String>,
-    form: Form,
-) -> Result<impl IntoResponse, Error> {
-    let with_created = form.has("WithCreated", "true");
-    let revoked = keys_of(&caller).revoke(&sid, with_created).await;
-    Ok(Json(revoked.map_err(Error::invalid)?))
-}
-
-/// `POST /local/AuthToken`: replaces the account's auth token.
-async fn replace_token(caller: Caller) -> Result<impl IntoResponse, Error> {
-    Ok((StatusCode::CREATED, Json(keys_of(&caller).replace_token().await.map_err(Error::invalid)?)))
-}
-
-fn keys_of(caller: &Caller) -> Keys<'_> {
-    Keys { registry: caller.registry(), account: &caller.running.account }
+/// `POST /local/Keys`: carries out a [`KeyCommand`].
+async fn keys(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
+    let command = serde_json::from_str(form.first("Command"));
+    let command = command.map_err(|error| Error::invalid(error.to_string()))?;
+    let keys = Keys { registry: caller.registry(), account: &caller.running.account };
+    Ok(Json(keys.answer(command).await.map_err(Error::invalid)?))
 }
 
 /// A parameter. An empty one is not taken for an absent one, which may mean all services.
@@ -286,24 +262,54 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/local/Guard", get(guard))
         .route("/local/Results", get(results))
         .route("/local/Webhooks", get(webhooks))
-        .route("/local/Keys", get(list_keys).post(create_key))
-        .route("/local/Keys/{Sid}", delete(revoke_key))
-        .route("/local/AuthToken", post(replace_token));
+        .route("/local/Keys", post(keys));
     around(Group::twilio(Access::Account("the control socket")), app, routes)
 }
 
 // API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
 
-/// Lists and changes keys, and logs the changes. Errors are in words for a person.
+/// What the command line asks of keys.
+#[derive(Serialize, Deserialize)]
+pub enum KeyCommand {
+    /// The newest first, without their secrets.
+    List { service: Option<String> },
+    /// The only answer with the secret.
+    Create { service: Option<String>, scopes: Vec<String>, name: Option<String> },
+    /// From now on the server refuses the key, perhaps with those that were created with it.
+    Revoke { sid: String, with_created: bool },
+    /// Replaces the account's auth token.
+    ReplaceToken,
+}
+
+/// Lists and changes keys, and logs the changes.
 pub struct Keys<'a> {
     pub registry: Registry,
     pub account: &'a AccountFile,
 }
 
 impl Keys<'_> {
-    pub fn list(&self, service: Option<&str>) -> Result<Vec<Value>, String> {
-        let service = self.service(service)?;
-        Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
+    /// Carries out a command.
+    ///
+    /// # Errors
+    /// In words for a person.
+    pub async fn answer(&self, command: KeyCommand) -> Result<Value, String> {
+        match command {
+            KeyCommand::List { service } => {
+                let service = self.service(service.as_deref())?;
+                Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
+            }
+            KeyCommand::Create { service, scopes, name } => self.create(service, scopes, name).await,
+            KeyCommand::Revoke { sid, with_created } => {
+                let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
+                self.revoke(sid, with_created).await.map_err(|error| match error {
+                    RegistryError::Store(why) => format!(
+                        "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
+                    ),
+                    error => words(&error),
+                })
+            }
+            KeyCommand::ReplaceToken => self.replace_token().await,
+        }
     }
 
     /// The service is one that [`Registry::find_service`] finds; without one the key is for all.
@@ -330,17 +336,10 @@ impl Keys<'_> {
         Ok(view)
     }
 
-    /// From now on the server refuses the key.
-    /// With `with_created` it also refuses those that were created with it.
-    pub async fn revoke(&self, sid: &str, with_created: bool) -> Result<Value, String> {
-        let sid = Sid::parse(SidKind::ApiKey, sid).ok_or("a key is named by its id, SK...")?;
-        let revoked = self.registry.revoke_key(sid, with_created).await;
-        let Revocation { key, already_revoked, created } = revoked.map_err(|error| match error {
-            RegistryError::Store(why) => format!(
-                "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
-            ),
-            error => words(&error),
-        })?;
+    /// From now on the server refuses the key. With `with_created` it also refuses those that were created with it.
+    pub async fn revoke(&self, sid: Sid, with_created: bool) -> Result<Value, RegistryError> {
+        let Revocation { key, already_revoked, created } =
+            self.registry.revoke_key(sid, with_created).await?;
         let mut view = self.view(&key);
         if already_revoked {
             view["already_revoked"] = true.into();
@@ -356,7 +355,7 @@ impl Keys<'_> {
     }
 
     /// Makes a new auth token for the account. The server refuses the old one from then on.
-    pub async fn replace_token(&self) -> Result<Value, String> {
+    async fn replace_token(&self) -> Result<Value, String> {
         let made = self.account.renew(&self.registry).await.map_err(|error| error.to_string())?;
         tracing::info!(account = %made.sid, "auth token replaced");
         let file = self.account.path().display().to_string();
