@@ -13,7 +13,6 @@ use tokio::sync::{RwLock, Semaphore, watch};
 
 use super::admin::lockouts::LockoutScan;
 use super::admin::session::{Sessions, SignInLimit};
-use super::events::STREAMS;
 use super::hosted::captcha::Captcha;
 use super::request;
 use super::tls::Tls;
@@ -44,8 +43,6 @@ pub struct FrontEnd {
     pub reports: Option<ReportReceiver>,
     /// The simulator, whose messages `/inbox` shows; `None` when messages go to a provider.
     pub inbox: Option<Arc<Simulator>>,
-    /// Places of streams of events.
-    pub event_streams: Arc<Semaphore>,
     /// Limits the lists that are made or being read.
     pub lists: Arc<Semaphore>,
     /// The challenge service of the hosted page.
@@ -116,7 +113,6 @@ impl FrontEnd {
             is_stopping: AtomicBool::new(false),
             reports: ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref()),
             inbox,
-            event_streams: Arc::new(Semaphore::new(STREAMS)),
             lists: Arc::new(Semaphore::new(LISTS)),
             captcha,
             sessions: Sessions::new(rng),

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, HeaderValue, USER_AGENT, VIA};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Uri, Version};
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -101,11 +100,6 @@ impl Origin {
             });
             Error::UNAUTHENTICATED
         })
-    }
-
-    /// Ends streams of events when the server stops.
-    pub fn stop(&self) -> CancellationToken {
-        self.connection.server.stop.child_token()
     }
 }
 

@@ -23,7 +23,6 @@ mod call;
 mod compatible;
 mod connection;
 mod error;
-mod events;
 mod form;
 mod health;
 mod hooks;

@@ -199,7 +199,7 @@ async function walk(width, height, scheme) {
   // A server that is stopped is noticed, and so is one that goes on.
   process.kill(Number(pid), "SIGSTOP");
   try {
-    await says("The server does not answer");
+    await says("The page could not be updated");
   } finally {
     process.kill(Number(pid), "SIGCONT");
   }

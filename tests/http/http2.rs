@@ -120,17 +120,14 @@ async fn a_list_holds_its_place_until_its_client_has_taken_it() {
 }
 
 #[tokio::test]
-async fn the_inbox_and_its_events_are_there_under_the_authority() {
+async fn the_inbox_is_there_under_the_authority() {
     let mut setup = Setup { has_inbox: true, ..Setup::default() };
     "test".clone_into(&mut setup.settings.listen.host);
     let server = Memory::with(setup).await;
     let (mut client, _connection) = server.http2().await;
     let (status, page) = ask(&mut client, request("GET", "/inbox", String::new())).await;
     assert!(status == 200 && page.contains("http://test/v2/Services/VA"), "{page}");
-    let events = client.send_request(request("GET", "/inbox/events", String::new())).await;
-    let first = events.expect("a response").into_body().frame().await.expect("no end").expect("a frame");
-    assert_eq!(first.into_data().expect("data"), "retry: 1000\n\n");
-    for path in ["/inbox", "/inbox/events"] {
+    for path in ["/inbox", "/inbox/messages"] {
         let mut foreign = request("GET", path, String::new());
         *foreign.uri_mut() = format!("http://evil.example{path}").parse().expect("an address");
         assert_eq!(ask(&mut client, foreign).await.0, 403, "{path}");

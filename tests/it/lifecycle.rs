@@ -43,6 +43,9 @@ async fn without_any_setting_the_log_is_plain_text_that_a_person_can_act_on() {
     let client = Client::new(address.replace("localhost", "127.0.0.1").parse().expect("an address"));
     client.send("+14155550123").await.expects(sent("+14155550123", 5));
     assert!(!text.contains('\u{1b}'), "no colours where the output is no terminal: {text:?}");
+    // A person who tries it stops it from the keyboard.
+    server.signal(Signal::INT);
+    assert!(server.ended().await.status.success());
 }
 
 #[tokio::test]

@@ -25,7 +25,6 @@ mod guard;
 mod guessing;
 mod hooks;
 mod hosted;
-mod inbox;
 mod json_output;
 mod library;
 mod lifecycle;

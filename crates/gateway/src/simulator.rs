@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::twilio::class_of_report;
 use super::{Accepted, CodeEnd, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
@@ -101,7 +101,6 @@ pub struct Simulator {
     clock: Arc<dyn Clock>,
     started: Timestamp,
     inbox: Mutex<Inbox>,
-    changes: watch::Sender<()>,
     receipts: mpsc::Sender<Receipt>,
     /// Until it is taken.
     receiver: Mutex<Option<mpsc::Receiver<Receipt>>>,
@@ -126,14 +125,7 @@ impl Simulator {
         let started = clock.now();
         let (receipts, receiver) = mpsc::channel(Self::RECEIPTS);
         let receiver = Mutex::new(Some(receiver));
-        Self {
-            clock,
-            started,
-            inbox: Mutex::default(),
-            changes: watch::Sender::default(),
-            receipts,
-            receiver,
-        }
+        Self { clock, started, inbox: Mutex::default(), receipts, receiver }
     }
 
     /// The numbers with faults, and what is wrong with each.
@@ -157,11 +149,6 @@ impl Simulator {
     /// The time that messages are stamped with.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Tells that messages have come or that codes have ended. One change may stand for several.
-    pub fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
     }
 
     /// The reports of what became of messages; `None` the second time.
@@ -196,15 +183,6 @@ impl Simulator {
             attempt,
             ended: None,
         });
-        drop(inbox);
-        self.changes.send_replace(());
-        if !delay.is_zero() {
-            let changes = self.changes.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                changes.send_replace(());
-            });
-        }
         Accepted { message_id: id }
     }
 
@@ -242,8 +220,6 @@ impl Simulator {
                 message.ended = Some(status);
             }
         }
-        drop(inbox);
-        self.changes.send_replace(());
     }
 }
 

@@ -38,7 +38,6 @@ pub fn routes(app: &App) -> Router<App> {
     Router::new()
         .route(page::SIGN_IN, get(page::sign_in_page).post(page::sign_in))
         .route("/admin/sign-out", post(page::sign_out))
-        .route(page::EVENTS, get(page::events))
         .route("/admin", get(overview::page))
         .route("/admin/search", post(search::search))
         .route("/admin/numbers/{Id}", get(number::page).post(number::act))

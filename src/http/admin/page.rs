@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use askama::Template;
 use axum::Extension;
@@ -11,8 +10,6 @@ use axum::response::{IntoResponse, Response};
 use hyper::header::{HeaderValue, SET_COOKIE};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, StatusCode};
-use tokio::sync::watch;
-use tokio::time::sleep;
 use tracing::info;
 use zeroize::Zeroizing;
 
@@ -21,11 +18,10 @@ use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
 use crate::http::app::App;
 use crate::http::call::{Call, Transport, masked_user};
 use crate::http::error::{Cause, Error, REFUSED_SECONDS};
-use crate::http::events;
 use crate::http::form::Form;
 use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, address, redirect};
 use crate::http::request;
-use crate::http::response::{self, NotServed, ResponseExt as _};
+use crate::http::response::{NotServed, ResponseExt as _};
 use crate::limits::guard::operator::readable;
 use crate::net::form_field;
 use crate::node::Running;
@@ -250,13 +246,12 @@ impl FromRequest<App> for AdminRequest {
 
 /// The answer to a request without a session.
 fn signed_out(call: &Call) -> Response {
-    let (head, path) = (&call.head, call.head.uri.path());
+    let head = &call.head;
     if head.method == Method::POST {
         return notice(&call.app, StatusCode::UNAUTHORIZED, "You are signed out", SIGNED_OUT);
     }
     match head.uri.path_and_query().map_or("", PathAndQuery::as_str) {
         "/admin" => redirect(SIGN_IN),
-        _ if path == EVENTS => counted(response::plain(StatusCode::UNAUTHORIZED, "The session is over.")),
         page => redirect(&sign_in_for(page)),
     }
 }
@@ -266,8 +261,6 @@ pub async fn sign_out(request: AdminRequest) -> Response {
     request.call.app.sessions.end(&request.id);
     redirect(SIGN_IN).with(SET_COOKIE, set_cookie(Transport::of(&request.call), None))
 }
-
-pub const EVENTS: &str = "/admin/events";
 
 pub const SIGN_IN: &str = "/admin/sign-in";
 
@@ -398,40 +391,6 @@ pub async fn sign_in(call: Call) -> PageResult {
     Ok(page.with(SET_COOKIE, set_cookie(transport, Some(&id))))
 }
 
-/// Time between two events of the overview.
-const EVENTS_EVERY: Duration = Duration::from_secs(2);
-
-/// `GET /admin/events`: an event when the overview has changed, every two seconds at most.
-/// The stream ends with the session.
-pub async fn events(request: AdminRequest) -> PageResult {
-    let AdminRequest { call, running, id, .. } = request;
-    let (history, app) = (running.history.clone(), Arc::clone(&call.app));
-    let of_state = Arc::clone(&app);
-    let state = move || {
-        let reading = of_state.reading().unwrap_or_default();
-        let circuits: Vec<_> = reading.gateways.into_iter().map(|gateway| gateway.circuit).collect();
-        (history.facts(), reading.webhook_backlog, circuits)
-    };
-    let lives = move || {
-        let (registry, now) = (&running.registry, running.verifying.now());
-        app.sessions.caller(&id, false, registry, now).is_some()
-    };
-    let (sender, receiver) = watch::channel(());
-    let mut before = state();
-    let response = events::open(&call.app.event_streams, receiver, call.stop())?;
-    tokio::spawn(async move {
-        while !sender.is_closed() && lives() {
-            sleep(EVENTS_EVERY).await;
-            let now = state();
-            if before != now {
-                before = now;
-                sender.send_replace(());
-            }
-        }
-    });
-    Ok(response)
-}
-
 /// A moment, to the second: `2027-01-31 12:00:00`.
 pub fn moment(at: impl Borrow<Timestamp>) -> String {
     readable(&at.borrow().rfc3339_seconds().to_string())
@@ -460,7 +419,6 @@ mod tests {
             "/administrator",
             "//evil.example/admin",
             "https://evil.example/admin",
-            "/admin/events",
             "/admin/sign-out",
             "/admin/numbers/../../inbox",
             "/admin?\r\nset-cookie: a=b",

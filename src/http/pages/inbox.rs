@@ -19,7 +19,7 @@ use crate::http::compatible::{Older, checked, plain_send, sent};
 use crate::http::error::Error;
 use crate::http::openapi::{Content, Doc, Property, Routes, property};
 use crate::http::response::{self, ResponseExt as _};
-use crate::http::{events, request, values};
+use crate::http::{request, values};
 use crate::net::form_field;
 use crate::registry::Scope;
 use crate::verification::{Check, NumberKey};
@@ -69,11 +69,6 @@ async fn messages(call: Call) -> Result<Response, Error> {
 /// The filter of `/inbox/messages`.
 fn filter(_: &[&str]) -> Vec<Property> {
     vec![property::<values::NumberText<40>>("to", "Only messages to this number.", false)]
-}
-
-/// `GET /inbox/events`.
-async fn events(call: Call) -> Result<Response, Error> {
-    events::open(&call.app.event_streams, InboxView::of(&call)?.simulator.changes(), call.stop())
 }
 
 /// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
@@ -311,7 +306,6 @@ pub fn routes() -> Routes {
     let pages = Router::new()
         .route("/inbox", get(page).post(act))
         .route("/inbox/", get(page))
-        .route("/inbox/events", get(events))
         .route("/inbox/{*Path}", get(unknown));
     Routes::new("The simulator", about, Group::CLOSED_TO_PAGES)
         .served_if(|app| app.inbox.is_some())

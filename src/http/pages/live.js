@@ -1,22 +1,13 @@
 "use strict";
 
-// Keeps a page current: after each event of `data-events` it loads the page again, and takes over
+// Keeps a page current: every `data-every` milliseconds it loads the page again, and takes over
 // the elements with `data-live`. No text becomes markup here: the server has escaped the page, and its policy runs no other
 // script.
 
 const page = document.body.dataset;
 // The server's clock minus this machine's.
 let ahead = 0;
-let source = null;
 let loading = false;
-let again = false;
-let late = 0;
-let retry = 0;
-// When the stream was opened or the server last said something.
-let heard = 0;
-
-// The server says something every 3 s.
-const SILENCE = 7000;
 
 document.documentElement.classList.add("js");
 
@@ -38,12 +29,9 @@ function span(ms, round) {
 
 // What the page shows is as the server has it now.
 function updated() {
-  heard = Date.now();
-  clearTimeout(late);
-  late = 0;
   say("");
   const shown = document.getElementById("updated");
-  if (shown) shown.textContent = new Date(heard + ahead).toISOString().slice(0, 19).replace("T", " ");
+  if (shown) shown.textContent = new Date(Date.now() + ahead).toISOString().slice(0, 19).replace("T", " ");
 }
 
 // The name of each country beside its code, in the words of the browser.
@@ -55,10 +43,6 @@ function nameCountries(parent) {
 
 function tick() {
   const now = Date.now() + ahead;
-  if (source && Date.now() - heard > SILENCE) {
-    say("The server does not answer. Trying again.");
-    reopen();
-  }
   each("[data-since]", (part) => {
     part.textContent = `${span(now - Number(part.dataset.since), Math.floor)} ago`;
   });
@@ -106,11 +90,8 @@ function take(old, fresh) {
 }
 
 async function refresh() {
-  again = loading;
   if (loading) return;
   loading = true;
-  clearTimeout(retry);
-  retry = 0;
   try {
     const response = await fetch(location.href, {
       cache: "no-store",
@@ -131,41 +112,13 @@ async function refresh() {
     tick();
   } catch (error) {
     say(`The page could not be updated (${error.message}). Trying again.`);
-    retry = setTimeout(refresh, 3000);
   }
   loading = false;
-  if (again) refresh();
 }
 
-function open() {
-  heard = Date.now();
-  source = new EventSource(page.events);
-  source.onopen = () => {
-    heard = Date.now();
-    refresh();
-  };
-  source.onmessage = refresh;
-  source.addEventListener("alive", () => {
-    heard = Date.now();
-    if (!loading && !retry) updated();
-  });
-  source.onerror = () => {
-    // A stream ends now and then, and the browser opens the next one.
-    if (!late) late = setTimeout(() => say("The server does not answer. Trying again."), 3000);
-    // Refused, perhaps because the session is over: the page itself says so.
-    if (source?.readyState === EventSource.CLOSED) {
-      source = null;
-      refresh();
-      setTimeout(reopen, 3000);
-    }
-  };
-}
-
-// A hidden page needs no events: browsers limit the connections to a server.
-function reopen() {
-  source?.close();
-  source = null;
-  if (!document.hidden) open();
+// A hidden page asks for nothing.
+function poll() {
+  if (!document.hidden) refresh();
 }
 
 async function copy(button) {
@@ -187,7 +140,7 @@ document.addEventListener("click", ({ target }) => {
 setClock(page.now);
 nameCountries(document);
 setInterval(tick, 1000);
-if (page.events) {
-  document.addEventListener("visibilitychange", reopen);
-  reopen();
+if (page.every) {
+  setInterval(poll, Number(page.every));
+  document.addEventListener("visibilitychange", poll);
 }

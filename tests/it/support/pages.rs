@@ -1,8 +1,7 @@
 //! The simulator's inbox and the dashboard, as programs and browsers without JavaScript use them.
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, longest_digits, soon, text};
 
@@ -16,15 +15,6 @@ pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
 pub fn code_in(message: &Value) -> String {
     let text = message["text"].as_str().expect("a text");
     longest_digits(text).expect("a code")
-}
-
-/// A stream of events, once it has begun.
-pub async fn events(client: &Client, path: &str, cookie: &str) -> TcpStream {
-    let mut stream = client.connection().await;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\ncookie: {cookie}\r\n\r\n", client.address());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    until_text(&mut stream, "retry: 1000").await;
-    stream
 }
 
 pub async fn until_text(reader: &mut (impl AsyncRead + Unpin), wanted: &str) {

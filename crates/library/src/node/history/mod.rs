@@ -13,7 +13,6 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -60,8 +59,6 @@ struct Inner {
     counted: Mutex<Pending>,
     /// Held while counts are on their way to the records.
     flushing: tokio::sync::Mutex<()>,
-    /// The number of facts since the start.
-    facts: AtomicU64,
     uncounted: OncePerSecond,
 }
 
@@ -90,7 +87,6 @@ impl History {
             results: Arc::new(results),
             counted: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
-            facts: AtomicU64::new(0),
             uncounted: OncePerSecond::default(),
         });
         let counts = Arc::downgrade(&inner);
@@ -116,11 +112,6 @@ impl History {
     /// What came of messages by each gateway.
     pub fn results(&self) -> Arc<Results> {
         Arc::clone(&self.inner.results)
-    }
-
-    /// The number of facts since the start.
-    pub fn facts(&self) -> u64 {
-        self.inner.facts.load(Ordering::Relaxed)
     }
 
     /// Adds all facts to the records. A shard that does not run gets its part later.
@@ -166,7 +157,6 @@ impl Inner {
     /// Counts a fact in its series of this hour and this day.
     fn count(&self, fact: &Fact) {
         let Some((service, group, counts)) = record::counts_of(fact, &self.results.pricing) else { return };
-        self.facts.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.now();
         for resolution in Resolution::ALL {
             let series = Series { resolution, start: resolution.bucket(now), service, group };
