@@ -25,7 +25,6 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{Bounds, ClusterSettings, Settings};
-use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::tls::{self, TlsError};
@@ -43,7 +42,7 @@ pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, EXIT_STORE_FAI
 /// The running program, shared by the front end and the life cycle.
 pub struct App {
     clock: Arc<EngineClock>,
-    gateways: Vec<Routed>,
+    gateways: Gateways,
     /// The owner of the records, in a node of a cluster.
     owner: watch::Sender<Owner>,
     control: Mutex<Option<Control>>,
@@ -59,7 +58,7 @@ impl App {
     pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
         let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
-        let Gateways { routed, simulator } = build_gateways(&settings.gateways, &shown)?;
+        let gateways = build_gateways(&settings.gateways, &shown)?;
         let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
         let owner = watch::Sender::default();
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
@@ -68,8 +67,8 @@ impl App {
         let shown = Settings { bounds, ..settings.clone() };
         let starting = || vec![Unready { part: "starting", why: "the store is being loaded".to_owned() }];
         let random = (seeded_rng()?, prefix);
-        let mut front_end =
-            FrontEnd::new(shown, simulator, starting, random).map_err(node::StartError::Captcha)?;
+        let mut front_end = FrontEnd::new(shown, gateways.simulator.clone(), starting, random)
+            .map_err(node::StartError::Captcha)?;
         front_end.tls = tls;
         let begun = settings
             .traces
@@ -84,7 +83,7 @@ impl App {
         front_end.node = settings.cluster.as_ref().map(node);
         Ok(Self {
             clock,
-            gateways: routed,
+            gateways,
             owner,
             control: Mutex::default(),
             front_end: Arc::new(front_end),

@@ -110,7 +110,7 @@ impl Captured {
         match task {
             Task::Deliver(sending) => self.0.lock().push(Left::Message(Box::new(sending))),
             Task::AskGateway(asking) => self.0.lock().push(Left::Check(Box::new(asking))),
-            Task::TellGateway(..) | Task::TellGuard(..) => {}
+            Task::CodeEnded(..) | Task::TellGuard(..) => {}
         }
     }
 }
@@ -141,7 +141,7 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,
-        tells_ends: false,
+        simulator: None,
         events: None,
         guard: None,
         metrics: Arc::default(),

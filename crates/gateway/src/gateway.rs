@@ -41,17 +41,6 @@ impl OutgoingMessage {
     }
 }
 
-/// The end of a code that a decision about its number caused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeEnd {
-    /// It verified the number.
-    Used,
-    /// A client or an operator ended the verification.
-    Canceled,
-    /// Too many wrong codes were submitted.
-    LockedOut,
-}
-
 /// The public address of this server, and the attempt that a provider's report is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callback {
@@ -96,20 +85,6 @@ pub trait Gateway: Send + Sync + 'static {
     /// The class of the provider's error code, and what it says.
     fn described(&self, _code: u32) -> Option<(ErrorClass, &'static str)> {
         None
-    }
-
-    /// Whether [`Gateway::report_code_end`] tells the provider anything.
-    fn wants_code_ends(&self) -> bool {
-        false
-    }
-
-    /// Tells the provider how the code of a message ended, where it wants to know.
-    fn report_code_end<'a>(
-        &'a self,
-        _message_id: &'a str,
-        _end: CodeEnd,
-    ) -> BoxFuture<'a, Result<(), GatewayError>> {
-        Box::pin(async { Ok(()) })
     }
 
     /// Asks the provider whether the account and the sender are in order, by requests that cost nothing. Empty if the

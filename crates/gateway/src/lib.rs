@@ -42,8 +42,8 @@ use crate::domain::{Channel, GatewayName};
 pub use client::{ClientError, EgressClients, GatewayResponse, HttpClient, NoResponse};
 pub use futures_util::future::BoxFuture;
 pub use gateway::{
-    Accepted, AccountFinding, AccountPart, Callback, CodeEnd, ErrorClass, Gateway, GatewayError,
-    OutgoingMessage, Receipt, ReceiptStatus, Verdict,
+    Accepted, AccountFinding, AccountPart, Callback, ErrorClass, Gateway, GatewayError, OutgoingMessage,
+    Receipt, ReceiptStatus, Verdict,
 };
 pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
 pub use provider::{CodeClass, retry_after};

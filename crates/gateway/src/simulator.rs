@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::twilio::class_of_report;
-use super::{Accepted, CodeEnd, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
+use super::{Accepted, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
 
@@ -47,7 +47,7 @@ impl InboxMessage {
 }
 
 crate::named! {
-    /// The status of a message's code, as far as gateways learn of it.
+    /// The status of a message's code, as far as the simulator learns of it.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum CodeStatus {
         Live = "live",
@@ -210,7 +210,7 @@ impl Simulator {
     }
 
     /// Marks the messages of a verification whose code has ended. Only success is more than an earlier end.
-    fn mark_ended(&self, message_id: &str, status: CodeStatus) {
+    pub fn code_ended(&self, message_id: &str, status: CodeStatus) {
         let now = self.clock.now();
         let mut inbox = self.inbox.lock();
         let ended = inbox.messages.iter().find(|message| message.id == message_id);
@@ -251,24 +251,6 @@ impl Gateway for Simulator {
                 }),
             }
         })
-    }
-
-    fn wants_code_ends(&self) -> bool {
-        true
-    }
-
-    fn report_code_end<'a>(
-        &'a self,
-        message_id: &'a str,
-        end: CodeEnd,
-    ) -> BoxFuture<'a, Result<(), GatewayError>> {
-        let status = match end {
-            CodeEnd::Used => CodeStatus::Used,
-            CodeEnd::Canceled => CodeStatus::Canceled,
-            CodeEnd::LockedOut => CodeStatus::LockedOut,
-        };
-        self.mark_ended(message_id, status);
-        Box::pin(async { Ok(()) })
     }
 
     fn readiness(&self) -> Result<(), String> {

@@ -101,7 +101,7 @@ impl Setup {
             settings: *settings,
             records: Some((ServerKey::from_bytes([7; 32]), Arc::new(MemoryStore::default()))),
             clock,
-            gateways: gateways.routed,
+            gateways: gateways.clone(),
             serves: true,
             metrics: Arc::clone(&app.metrics),
             tracer: None,

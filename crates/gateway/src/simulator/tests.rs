@@ -40,7 +40,7 @@ async fn a_code_is_live_until_it_is_used_replaced_or_expired() {
     simulator.send(&other).await.expect("accepted");
     assert_eq!(statuses(), ["live", "live", "replaced", "live", "replaced"]);
 
-    simulator.report_code_end(&first.message_id, CodeEnd::Used).await.expect("confirmed");
+    simulator.code_ended(&first.message_id, CodeStatus::Used);
     assert_eq!(statuses()[4], "used");
     clock.advance(Duration::from_secs(30));
     assert_eq!(statuses(), ["expired", "expired", "replaced", "expired", "used"]);

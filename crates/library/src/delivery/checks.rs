@@ -1,15 +1,14 @@
-//! Requests to gateways about codes: checks of codes that a gateway holds, and how codes ended.
+//! Checks of codes that a gateway holds.
 
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Delivery;
-use super::breaker::Circuit;
 use super::error::{Failure, NO_ANSWER};
 use super::guarded::{GatewayPermit, GuardedGateway, TimeLimit, half_until};
-use crate::domain::{Code, GatewayName, Held, NumberKey};
+use crate::domain::{Code, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
-use crate::gateway::{CodeEnd, GatewayError, Verdict};
+use crate::gateway::{GatewayError, Verdict};
 use crate::limits::keys::RequestKey;
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
@@ -93,24 +92,5 @@ impl Delivery {
         let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?) };
         let entered = permit.filter(|_| holder.circuit.enter(self.now()));
         entered.ok_or_else(|| Failure::OutOfService { until: holder.circuit.asked_again_at(self.now()) })
-    }
-
-    /// Tells the gateway how the code of its message ended, where the gateway wants to know. Best effort: not while it
-    /// is busy or out of service, once, and for no longer than a send may take.
-    pub async fn report_code_end(&self, gateway: GatewayName, message_id: &str, end: CodeEnd) {
-        let mut wanting = self.gateways.iter().filter(|other| other.gateway.wants_code_ends());
-        let Some(found) = wanting.find(|other| other.name == gateway) else { return };
-        let works = found.circuit.shown(self.now()).0 == Circuit::Closed;
-        let Some(_permit) = found.limiter.try_acquire().filter(|_| works) else { return };
-        let deadline = TimeLimit::starting_now(self.deps.bounds.send_budget).end;
-        let gateway = gateway.as_str();
-        let request = found.gateway.report_code_end(message_id, end);
-        match found.request(GatewayOperation::Confirm, request, deadline, None).await {
-            Some(Ok(())) => {}
-            Some(Err(GatewayError { class, code, detail, .. })) => {
-                debug!(gateway, %class, code, detail, "code end not reported to the gateway");
-            }
-            None => debug!(gateway, reason = NO_ANSWER, "code end not reported to the gateway"),
-        }
     }
 }

@@ -188,7 +188,7 @@ impl ConcurrencyLimiter {
     }
 
     /// Acquires a permit that is free and that no message waits for.
-    pub fn try_acquire(&self) -> Option<GatewayPermit<'_>> {
+    fn try_acquire(&self) -> Option<GatewayPermit<'_>> {
         let permit = self.permits.try_acquire().ok()?;
         self.is_overloaded.store(false, Ordering::Relaxed);
         Some(GatewayPermit { _permit: permit, waited: false })

@@ -169,11 +169,6 @@ impl Delivery {
         self.deps.guard.as_ref()
     }
 
-    /// Whether a gateway wants to know how codes end.
-    pub fn wants_code_ends(&self) -> bool {
-        self.gateways.iter().any(|guarded| guarded.gateway.wants_code_ends())
-    }
-
     /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is
     /// refused before anything is decided and written. `false` if there may be another way: a further channel, or a later
     /// time.

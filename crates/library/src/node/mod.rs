@@ -108,7 +108,8 @@ pub fn kinds() -> Kinds {
 
 // The gateways that the settings ask for.
 
-/// Every gateway, and the simulator once more for its inbox page.
+/// Every gateway, and the simulator once more for its inbox.
+#[derive(Clone)]
 pub struct Gateways {
     /// The gateways with their names in the routing.
     pub routed: Vec<Routed>,

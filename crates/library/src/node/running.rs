@@ -9,11 +9,11 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use scopeguard::ScopeGuard;
 
-use super::{AccountFile, StartError, load_or_create, server_key};
+use super::{AccountFile, Gateways, StartError, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
-use crate::delivery::{Delivery, DeliveryDeps, Results, Routed};
+use crate::delivery::{Delivery, DeliveryDeps, Results};
 use crate::domain::{GatewayName, ServerKey, ServiceId};
 use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
@@ -39,7 +39,7 @@ pub struct StartOptions {
     pub records: Option<(ServerKey, Arc<dyn Store>)>,
     /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
-    pub gateways: Vec<Routed>,
+    pub gateways: Gateways,
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
     pub serves: bool,
     pub metrics: Arc<Metrics>,
@@ -74,6 +74,7 @@ impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions { settings, records, clock, gateways, serves, metrics, tracer } = options;
+        let Gateways { routed: gateways, simulator } = gateways;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
         let account = AccountFile::of(&storage.data_dir, records.is_some());
         let account_file = serves.then_some(&account);
@@ -153,6 +154,7 @@ impl Running {
             numbers,
             attempts,
             delivery: Arc::clone(&delivery),
+            simulator,
             guard: guard.clone(),
             registry: registry.clone(),
             policies: registry.policies(policy),

@@ -120,7 +120,7 @@ impl OtpBuilder {
             settings,
             records: None,
             clock,
-            gateways: gateways.routed,
+            gateways: gateways.clone(),
             serves: false,
             metrics: Arc::default(),
             tracer: None,

@@ -9,7 +9,7 @@ use crate::engine::{
     self, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt, Submitted,
     Verification, VerificationDetails, VerificationName,
 };
-use crate::gateway::CodeEnd;
+use crate::gateway::CodeStatus;
 use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer, Earlier, KeyedRequest};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
@@ -131,8 +131,8 @@ fn decided(
     let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.count(Fact::Check { recipient: decision.key, channel, outcome });
     let end = match outcome {
-        CheckOutcome::Approved => Some(CodeEnd::Used),
-        CheckOutcome::LockedNow { .. } => Some(CodeEnd::LockedOut),
+        CheckOutcome::Approved => Some(CodeStatus::Used),
+        CheckOutcome::LockedNow { .. } => Some(CodeStatus::LockedOut),
         _ => None,
     };
     reply(decision, outcome, about, recorded, end)
@@ -175,18 +175,18 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.remember((id, channel), decision.now.plus(ANSWER_KEPT_FOR), Some(answer), decision.view);
 }
 
-/// Counts the steps of the verification that the reply is about, records a verified number, tells the gateway how the code
+/// Counts the steps of the verification that the reply is about, records a verified number, tells the simulator how the code
 /// ended, and replies.
 fn reply<O>(
     decision: &mut Decision<'_, '_>,
     outcome: O,
     about: Option<Verification>,
     (log, Checked { last, is_first, taken }): (Option<AttemptLog>, Checked),
-    end: Option<CodeEnd>,
+    end: Option<CodeStatus>,
 ) -> Reply<O> {
     let summary = about.map(|v| VerificationSummary::of(&v, &decision.rules.policy));
     if let Some(VerificationDetails { channel, spent, .. }) = summary.map(|summary| summary.details) {
-        let (recipient, is_approved) = (decision.key, end == Some(CodeEnd::Used));
+        let (recipient, is_approved) = (decision.key, end == Some(CodeStatus::Used));
         let took = last.map(|(.., at)| decision.now.since(at));
         let (channel, gateway) =
             last.map_or((channel, None), |(channel, gateway, _)| (channel, Some(gateway)));
@@ -201,7 +201,7 @@ fn reply<O>(
                 decision.tell_guard(news);
             }
         }
-        if let Some(end) = end.or(spent.then_some(CodeEnd::LockedOut)) {
+        if let Some(end) = end.or(spent.then_some(CodeStatus::LockedOut)) {
             decision.tell(end, log.as_ref());
         }
     }
@@ -239,7 +239,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
                 let (next, outcome) = engine::end(state, &decision.rules, *ending, None, decision.now);
                 if let EndOutcome::Ended(Some(ended)) = outcome {
                     let log = decision.attempts_of(&ended);
-                    decision.tell(CodeEnd::Canceled, log.as_ref());
+                    decision.tell(CodeStatus::Canceled, log.as_ref());
                 }
                 had_others |= next != state;
                 decision.view.put(other.id(), (next != NumberState::Fresh).then_some(&next));
@@ -261,6 +261,6 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         let gateway = recorded.0.as_ref().and_then(AttemptLog::last).map(|(_, gateway, _)| gateway);
         decision.count(Fact::Verification { recipient, channel, gateway, step, took: None });
     }
-    let end = if *ending == Ending::Approved { CodeEnd::Used } else { CodeEnd::Canceled };
+    let end = if *ending == Ending::Approved { CodeStatus::Used } else { CodeStatus::Canceled };
     Ok(Next::Ended(reply(decision, has_effect, ended, recorded, Some(end))))
 }

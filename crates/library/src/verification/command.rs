@@ -201,8 +201,8 @@ fn ask_if_in_time(asking: Asking, deps: &Arc<NumberDeps>, view: &Transaction<'_>
     Some(Request::SettleCheck(asking, Ok(CheckResult::NotAsked)))
 }
 
-/// Carries out tasks. What a gateway is asked or told runs in a task of its own: a disconnected caller cannot interrupt a
-/// send, and no shard waits for a gateway.
+/// Carries out tasks. What a gateway is asked runs in a task of its own: a disconnected caller cannot interrupt a send, and
+/// no shard waits for a gateway.
 pub fn with_gateways(
     delivery: Arc<Delivery>,
     shards: Shards,
@@ -239,8 +239,8 @@ pub fn with_gateways(
                     shards.submit(NumberCommand::new(Request::SettleCheck(asking, result), deps));
                 });
             }
-            Task::TellGateway(gateway, message_id, end) => {
-                tokio::spawn(async move { delivery.report_code_end(gateway, &message_id, end).await });
+            Task::CodeEnded(message_id, end) => {
+                deps.simulator.iter().for_each(|simulator| simulator.code_ended(&message_id, end));
             }
             Task::TellGuard(key, news) => {
                 if let Some(guard) = delivery.guard() {

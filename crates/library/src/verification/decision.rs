@@ -10,9 +10,9 @@ use super::model::{CheckOutcome, Reply, SendOutcome};
 use crate::config::AttemptLogSettings;
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, Outgoing, Permitted};
-use crate::domain::{AttemptLogKey, GatewayName, NumberKey, ServerKey, Timestamp};
+use crate::domain::{AttemptLogKey, NumberKey, ServerKey, Timestamp};
 use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
-use crate::gateway::CodeEnd;
+use crate::gateway::{CodeStatus, Simulator};
 use crate::limits::guard::{GuardNews, PumpingGuard, Ticket};
 use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::{Fact, Metrics};
@@ -36,8 +36,8 @@ pub struct NumberDeps {
     pub check_budget: Duration,
     /// The limits on attempt logs.
     pub attempt_log: AttemptLogSettings,
-    /// Whether a gateway wants to know how codes end.
-    pub tells_ends: bool,
+    /// Shows how the codes of its messages ended.
+    pub simulator: Option<Arc<Simulator>>,
     pub keys: IdempotencyKeys,
     /// Records events in the commit of each decision.
     pub events: Option<Arc<Outbox>>,
@@ -84,8 +84,8 @@ pub enum Task {
     Deliver(Sending),
     /// Ask the gateway that holds a code. The attempt is already durable.
     AskGateway(Asking),
-    /// Tell the gateway how the code of the message with this id ended.
-    TellGateway(GatewayName, String, CodeEnd),
+    /// Show how the code of the message with this id ended.
+    CodeEnded(String, CodeStatus),
     TellGuard(NumberKey, GuardNews),
 }
 
@@ -131,7 +131,7 @@ pub(super) struct Decision<'a, 'b> {
     cause: Option<&'a SpanContext>,
     /// What is counted when it is durable.
     pub facts: Vec<Fact>,
-    /// What gateways and the guard are told then.
+    /// What the simulator and the guard are told then.
     pub told: Vec<Task>,
 }
 
@@ -182,12 +182,12 @@ impl<'a, 'b> Decision<'a, 'b> {
         self.emit(id, |events| events.locked(verification.as_ref(), until));
     }
 
-    /// Tells the gateway of the last message how the code ended, if one wants to know.
-    pub fn tell(&mut self, end: CodeEnd, log: Option<&AttemptLog>) {
-        if self.deps.tells_ends
-            && let Some((gateway, message_id)) = log.and_then(AttemptLog::accepted)
+    /// Tells the simulator, if there is one, how the code of the last message ended.
+    pub fn tell(&mut self, end: CodeStatus, log: Option<&AttemptLog>) {
+        if self.deps.simulator.is_some()
+            && let Some(message_id) = log.and_then(AttemptLog::accepted)
         {
-            self.told.push(Task::TellGateway(gateway, message_id, end));
+            self.told.push(Task::CodeEnded(message_id, end));
         }
     }
 

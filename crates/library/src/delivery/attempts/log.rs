@@ -374,10 +374,10 @@ impl AttemptLog {
         Some((last.channel, last.gateway, last.at))
     }
 
-    /// The last message that a gateway took, if its id is known.
-    pub fn accepted(&self) -> Option<(GatewayName, String)> {
+    /// The id of the last message that a gateway took, if one is known.
+    pub fn accepted(&self) -> Option<String> {
         let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
-        sent.find_map(|row| Some((row.gateway, row.message_id.clone()?)))
+        sent.find_map(|row| row.message_id.clone())
     }
 }
 

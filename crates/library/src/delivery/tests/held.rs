@@ -1,8 +1,8 @@
-//! Codes that a gateway holds: checks, and reports of success.
+//! Checks of codes that a gateway holds.
 
 use super::*;
 use crate::engine::CheckResult;
-use crate::gateway::{CodeEnd, Verdict};
+use crate::gateway::Verdict;
 
 fn world() -> World {
     Setup::routing("TwilioVerify;Mada").with_breaker(1).build()
@@ -67,19 +67,4 @@ async fn a_check_that_gets_no_place_is_surely_not_asked() {
         let (_, (answer, when)) = tokio::join!(world.requests(), check);
         assert_eq!((answer, when), (CheckResult::NotAsked, at));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_success_is_reported_to_the_gateway_that_sent_the_message() {
-    let world = world();
-    world.delivery.report_code_end(Mada, "M1", CodeEnd::Used).await;
-    assert_eq!(world.provider.reported(), [(Mada, "M1".to_owned(), CodeEnd::Used)]);
-    // A missing gateway; a gateway that refuses, and one that hangs.
-    world.delivery.report_code_end(Sinch, "S1", CodeEnd::Used).await;
-    world.provider.answers(Mada, [error(ErrorClass::Refused), hanging()]);
-    world.delivery.report_code_end(Mada, "M2", CodeEnd::Used).await;
-    assert_eq!(world.elapsed_ms(), 0);
-    world.delivery.report_code_end(Mada, "M3", CodeEnd::Used).await;
-    assert_eq!(world.elapsed_ms(), 10_000);
-    assert_eq!(world.delivery.states()[1].circuit, Circuit::Closed, "it says nothing about sends");
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
 use crate::gateway::{
-    Accepted, BoxFuture, Callback, CodeEnd, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
+    Accepted, BoxFuture, Callback, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
 };
 
 /// A message that a gateway received, and when.
@@ -89,8 +89,6 @@ struct State {
     verdicts: VecDeque<(GatewayName, Answer<Verdict>)>,
     /// The numbers, channels and codes of which a gateway was asked.
     questions: Vec<(PhoneNumber, Channel, String)>,
-    /// The messages of which the end of the code was reported.
-    reported: Vec<(GatewayName, String, CodeEnd)>,
     unready: Option<(GatewayName, String)>,
 }
 
@@ -121,7 +119,7 @@ impl FakeProvider {
         Code::parse(&handed.expect("a message").code).expect("a code")
     }
 
-    /// The answers to the next messages to this gateway, and to its next reports.
+    /// The answers to the next messages to this gateway.
     pub fn answers(&self, name: GatewayName, answers: impl IntoIterator<Item = Answer>) {
         self.state.lock().answers.extend(answers.into_iter().map(|answer| (Some(name), answer)));
     }
@@ -139,10 +137,6 @@ impl FakeProvider {
 
     pub fn questions(&self) -> Vec<(PhoneNumber, Channel, String)> {
         self.state.lock().questions.clone()
-    }
-
-    pub fn reported(&self) -> Vec<(GatewayName, String, CodeEnd)> {
-        self.state.lock().reported.clone()
     }
 
     pub fn makes_unready(&self, name: GatewayName, reason: &str) {
@@ -185,10 +179,10 @@ impl FakeGateway {
         handed.len()
     }
 
-    /// The first answer that is for one of these.
-    fn next_answer(&self, wanted: &[Option<GatewayName>]) -> Option<Answer> {
+    /// The first answer that is for this gateway or for any.
+    fn next_answer(&self) -> Option<Answer> {
         let answers = &mut self.provider.state.lock().answers;
-        let place = answers.iter().position(|(whose, _)| wanted.contains(whose))?;
+        let place = answers.iter().position(|(whose, _)| whose.is_none_or(|whose| whose == self.name))?;
         Some(answers.remove(place).1)
     }
 }
@@ -208,7 +202,7 @@ impl Gateway for FakeGateway {
             let count = self.keep(message);
             arrivals.send_replace(count);
             hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the provider is there");
-            let answer = self.next_answer(&[Some(self.name), None]);
+            let answer = self.next_answer();
             assert!(
                 answer.is_some() || !state.lock().only_scripted,
                 "{} was asked more often than its script says",
@@ -221,22 +215,6 @@ impl Gateway for FakeGateway {
 
     fn holds_codes(&self) -> bool {
         matches!(self.name, GatewayName::TwilioVerify | GatewayName::Sinch)
-    }
-
-    fn wants_code_ends(&self) -> bool {
-        true
-    }
-
-    fn report_code_end<'a>(
-        &'a self,
-        message_id: &'a str,
-        end: CodeEnd,
-    ) -> BoxFuture<'a, Result<(), GatewayError>> {
-        Box::pin(async move {
-            self.provider.state.lock().reported.push((self.name, message_id.to_owned(), end));
-            let answer = self.next_answer(&[Some(self.name)]);
-            if let Some(answer) = answer { answer.play(self.name).await.map(drop) } else { Ok(()) }
-        })
     }
 
     fn check<'a>(

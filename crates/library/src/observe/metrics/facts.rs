@@ -117,8 +117,6 @@ crate::named! {
         Send = "send",
         /// Asks about a code that the gateway holds.
         Check = "check",
-        /// Tells the gateway that its message led to a verified number.
-        Confirm = "confirm",
     }
 }
 

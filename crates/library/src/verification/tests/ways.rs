@@ -7,7 +7,6 @@ use tokio::time::timeout;
 
 use crate::config::GuardSettings;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
-use crate::gateway::CodeEnd;
 use crate::limits::guard::Mode;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::verification::world::{START, World, asking, asking_with, number};
@@ -48,21 +47,15 @@ async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
 }
 
 #[tokio::test]
-async fn an_erasure_keeps_a_test_numbers_lockout_and_tells_how_a_carried_code_ended() {
+async fn an_erasure_keeps_a_test_numbers_lockout() {
     let world = World::with(json!({ "lockout": "30m", "max-checks": 1 })).await;
-    let erases = async |to| world.verifying.erase(None, to, world.author()).await.expect("erased");
     has_test_number(&world).await;
     let target = VerificationTarget::Sid(world.begun(number(100)).await.sid);
     world.checks(target, None).await.expect("the last one");
-    assert!(erases(number(100)).await.locked_until.is_some());
+    let erased = world.verifying.erase(None, number(100), world.author()).await.expect("erased");
+    assert!(erased.locked_until.is_some());
     let refused = world.begins(asking(number(100))).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
-    world.verifying.carry(world.carry_code(number(1), "271828")).await.expect("carried");
-    assert!(erases(number(1)).await.has_erased);
-    while world.provider.reported().is_empty() {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(world.provider.reported()[0].2, CodeEnd::Canceled);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::delivery::{Carried, Routed};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp,
 };
-use crate::node::{Running, StartOptions};
+use crate::node::{Gateways, Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
 use crate::registry::world::given;
 use crate::registry::{Service, WebhookFields};
@@ -218,7 +218,7 @@ async fn start(
         settings: settings.clone(),
         records: Some((ServerKey::from_bytes([7; 32]), Arc::new(store.clone()))),
         clock: Arc::new(EngineClock::over(Arc::clone(clock) as _)),
-        gateways: gateways.collect(),
+        gateways: Gateways { routed: gateways.collect(), simulator: None },
         serves: false,
         metrics: Arc::default(),
         tracer: None,
