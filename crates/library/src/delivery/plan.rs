@@ -1,41 +1,10 @@
-//! What comes next, and when: the step after a gateway's error, when a message that no gateway took is tried again, and the
-//! workflow, by which one channel follows another. Without I/O.
+//! What comes next, and when: when a message that no gateway took is tried again, and the workflow, by which one channel
+//! follows another. Without I/O.
 
 use std::time::Duration;
 
 use super::Failure;
 use crate::domain::{Channel, Timestamp, WorkflowStep};
-use crate::gateway::ErrorClass;
-
-/// What follows an error of a gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AfterError {
-    /// Ask the next gateway.
-    NextGateway,
-    /// Reach the number in another way.
-    OtherChannel,
-    /// Ask no gateway any more, now or later.
-    Stop,
-}
-
-/// The step after an error of this class.
-pub(super) const fn after_error(class: ErrorClass, channel: Channel) -> AfterError {
-    match (class, channel) {
-        // After silence a person gets the same code twice at worst.
-        (
-            ErrorClass::Ambiguous
-            | ErrorClass::Retry { .. }
-            | ErrorClass::Configuration
-            | ErrorClass::Refused,
-            _,
-        ) => AfterError::NextGateway,
-        // A person who replied STOP to text messages can be called.
-        (ErrorClass::NotReachableHere, _) | (ErrorClass::OptedOut, Channel::Sms) => AfterError::OtherChannel,
-        // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
-        // another gateway.
-        (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => AfterError::Stop,
-    }
-}
 
 /// What the retry time depends on.
 #[derive(Debug, Clone, Copy)]

@@ -18,7 +18,7 @@ use super::job::{
     Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
     TakenAllowance,
 };
-use super::plan::{AfterError, RetryInputs, Workflow, after_error, retry};
+use super::plan::{RetryInputs, Workflow, retry};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
@@ -316,26 +316,29 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if class.may_have_been_sent() {
             self.allowance.tickets = None;
         }
-        match after_error(class, self.channel) {
-            AfterError::NextGateway => {
-                if let ErrorClass::Retry { .. } | ErrorClass::Ambiguous = class {
-                    let (now, wait) = (self.now(), class.retry_after().unwrap_or_default());
-                    // The answer itself may have opened the circuit.
-                    let asked_again = gateway.circuit.asked_again_at(now);
-                    let not_before = now.plus(wait).max(asked_again);
-                    self.failure.may_work_at(not_before);
-                }
+        match (class, self.channel) {
+            // The next gateway is asked: after silence a person gets the same code twice at worst.
+            (ErrorClass::Ambiguous | ErrorClass::Retry { .. }, _) => {
+                let (now, wait) = (self.now(), class.retry_after().unwrap_or_default());
+                // The answer itself may have opened the circuit.
+                let asked_again = gateway.circuit.asked_again_at(now);
+                self.failure.may_work_at(now.plus(wait).max(asked_again));
                 self.failure.error = Some(error);
-                Continue(())
             }
-            // Another gateway would accept a text for a landline too, and charge for it.
-            AfterError::OtherChannel => {
+            (ErrorClass::Configuration | ErrorClass::Refused, _) => self.failure.error = Some(error),
+            // Another gateway would accept a text for a landline too, and charge for it. A person who replied STOP to text
+            // messages can be called.
+            (ErrorClass::NotReachableHere, _) | (ErrorClass::OptedOut, Channel::Sms) => {
                 self.failure =
                     ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
-                Continue(())
             }
-            AfterError::Stop => Break(self.failed(error)),
+            // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
+            // another gateway.
+            (ErrorClass::BadNumber | ErrorClass::OptedOut | ErrorClass::Fraud, _) => {
+                return Break(self.failed(error));
+            }
         }
+        Continue(())
     }
 }
 
