@@ -40,7 +40,7 @@ const DRAWS: u8 = 200;
 const MOST: usize = 16_384;
 
 /// Messages of one gateway in one country that have not ended. Further ones do not count.
-const MOST_OPEN: usize = 4_096;
+const MOST_OPEN: usize = 1_024;
 
 /// What gateways are compared in. A country implies its calling code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -247,26 +247,13 @@ impl Results {
         }
     }
 
-    /// The code of a message was entered: it counts when it ends, like the others, or a young one would count for more.
+    /// The code of the last message to a number was entered. It counts when it ends, like the others: a young one would
+    /// count for more.
     pub fn verified(&mut self, key: Key, number: PhoneNumber) {
-        if let Some((pending, place)) = self.open(key, number) {
-            pending[place].2 = true;
+        let mut pending = self.pending.get_mut(&key).into_iter().flatten().rev();
+        if let Some(of) = pending.find(|(_, to, is_verified)| *to == number && !is_verified) {
+            of.2 = true;
         }
-    }
-
-    /// The caller withdrew the code of a message: it counts now.
-    pub fn canceled(&mut self, key: Key, number: PhoneNumber, now: Timestamp) {
-        if let Some((pending, place)) = self.open(key, number) {
-            pending.remove(place);
-            pending.push_front((now, number, false));
-        }
-    }
-
-    /// The last message to a number whose code was not entered.
-    fn open(&mut self, key: Key, number: PhoneNumber) -> Option<(&mut VecDeque<Pending>, usize)> {
-        let pending = self.pending.get_mut(&key)?;
-        let place = pending.iter().rposition(|(_, to, is_verified)| *to == number && !is_verified)?;
-        Some((pending, place))
     }
 
     /// The messages that have not ended, and those of them whose code was entered.
@@ -314,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_counts_once_when_its_code_ends_or_is_withdrawn() {
+    fn a_message_counts_once_when_its_code_ends() {
         let mut results = Results::default();
         let life = Duration::from_secs(600);
         for last in 0..3 {
@@ -330,10 +317,6 @@ mod tests {
         };
         assert!(results.expire(NOW).is_empty());
         assert_eq!(counts(&results), "0 of 0");
-        results.canceled((LANE, A), number(2), NOW);
-        results.canceled((LANE, A), number(1), NOW);
-        assert!(results.expire(NOW).is_empty());
-        assert_eq!(counts(&results), "0 of 1");
         assert!(results.expire(NOW.plus(life)).is_empty());
         assert_eq!(counts(&results), "1 of 3");
         assert!(results.pending.is_empty());

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::Pricing;
 use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
 use crate::observe::metrics::Fact;
-use crate::observe::metrics::VerificationStep::{Approved, Canceled};
+use crate::observe::metrics::VerificationStep::Approved;
 use crate::shard::Refusal;
 
 pub use onceward_core::results::{Fall, Key, Lane, Offer};
@@ -79,7 +79,7 @@ impl Results {
         for some in left.chunks(1_000) {
             let mut learned = self.learned.lock();
             for (_, fact) in some {
-                heed(&mut learned.0, fact, told);
+                heed(&mut learned.0, fact);
             }
             learned.0.expire(told);
         }
@@ -95,9 +95,9 @@ impl Results {
         Ok(())
     }
 
-    /// Notes that a message has left, or that its code has ended before its time.
+    /// Notes that a message has left, or that its code was entered.
     pub fn learn(&self, fact: &Fact) {
-        if let Fact::Left { .. } | Fact::Verification { step: Approved | Canceled, .. } = fact {
+        if let Fact::Left { .. } | Fact::Verification { step: Approved, .. } = fact {
             let _ = self.facts.try_send(*fact);
         }
     }
@@ -108,7 +108,7 @@ impl Results {
         let falls = {
             let (learned, facts) = &mut *self.learned.lock();
             while let Ok(fact) = facts.try_recv() {
-                heed(learned, &fact, now);
+                heed(learned, &fact);
             }
             let falls = learned.expire(now);
             self.published.store(Arc::clone(&learned.rates));
@@ -138,7 +138,8 @@ impl Results {
 
     /// Millionths of the currency.
     pub fn price(&self, (lane, gateway): Key) -> u64 {
-        self.pricing.list().of_gateway(Some(gateway), lane.country, lane.channel)
+        let list = || self.pricing.list().of_gateway(Some(gateway), lane.country, lane.channel);
+        if gateway == GatewayName::Simulator { 0 } else { list() }
     }
 
     /// These gateways with what their prices count.
@@ -154,17 +155,14 @@ impl Results {
 }
 
 /// Codes that other systems check do not count.
-fn heed(learned: &mut Learned, fact: &Fact, now: Timestamp) {
-    let (Fact::Left { recipient: of, channel, gateway, .. }
-    | Fact::Verification { recipient: of, channel, gateway: Some(gateway), .. }) = *fact
-    else {
-        return;
-    };
-    let (key, number) = ((lane(of, channel), gateway), of.number);
+fn heed(learned: &mut Learned, fact: &Fact) {
     match *fact {
-        _ if of.is_carried => {}
-        Fact::Left { ends, is_verified, .. } => learned.sent(key, number, ends, is_verified),
-        Fact::Verification { step: Approved, .. } => learned.verified(key, number),
-        _ => learned.canceled(key, number, now),
+        Fact::Left { recipient: of, channel, gateway, ends, is_verified } if !of.is_carried => {
+            learned.sent((lane(of, channel), gateway), of.number, ends, is_verified);
+        }
+        Fact::Verification { recipient: of, channel, gateway: Some(gateway), .. } if !of.is_carried => {
+            learned.verified((lane(of, channel), gateway), of.number);
+        }
+        _ => {}
     }
 }

@@ -258,8 +258,7 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     if let Some(verification) = ended.filter(|_| *ending == Ending::Canceled) {
         let (recipient, step) = (decision.key, VerificationStep::Canceled);
         let channel = verification.details(&decision.rules.policy).channel;
-        let gateway = recorded.0.as_ref().and_then(AttemptLog::last).map(|(_, gateway, _)| gateway);
-        decision.count(Fact::Verification { recipient, channel, gateway, step, took: None });
+        decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
     let end = if *ending == Ending::Approved { CodeStatus::Used } else { CodeStatus::Canceled };
     Ok(Next::Ended(reply(decision, has_effect, ended, recorded, Some(end))))
