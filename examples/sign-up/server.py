@@ -57,7 +57,7 @@ def send_code(session, number, address):
     # The answer says more than a stranger should learn: log it, and show one of three sentences.
     code, message = answer.get("code"), answer.get("message", "")
     print("send refused", status, code, message, file=sys.stderr)
-    if code in (60205, 60605) or (code == 60200 and "To" in message):
+    if code in (21610, 60205, 60605) or (code == 60200 and "To" in message):
         session.pop("sent")
         return "We cannot send a message to this number."
     if status == 429 and code != 60202 and "verification" in session:
