@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::Attempt;
-use super::attempts::{AttemptQuery, Attempts, ListedAttempt};
+use super::attempts::{Attempts, ListedAttempt};
 use crate::clock::Clock;
 use crate::config::Pricing;
 use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
@@ -64,7 +64,7 @@ impl Results {
     /// Falls until `told` were told. Needs a tokio runtime.
     ///
     /// # Errors
-    /// Those of [`Attempts::each`].
+    /// Those of [`Attempts::all`].
     pub async fn start(self: &Arc<Self>, attempts: &Attempts, told: Timestamp) -> Result<(), Refusal> {
         let mut left = Vec::new();
         let visit = |ListedAttempt { id, number, ends, attempt, is_verified, .. }: ListedAttempt| {
@@ -74,7 +74,7 @@ impl Results {
                 left.push((ends, Fact::Left { recipient, channel, gateway, ends, is_verified }));
             }
         };
-        attempts.each(&AttemptQuery::default(), visit).await?;
+        attempts.all(visit).await?;
         left.sort_unstable_by_key(|of| of.0);
         for some in left.chunks(1_000) {
             let mut learned = self.learned.lock();

@@ -239,22 +239,18 @@ impl Shards {
         turn
     }
 
-    /// Hands every live record of a kind to `visit`, in pages of so many.
+    /// Hands every live record of a kind to `visit`, in pages.
     ///
     /// # Errors
     /// As [`Shards::read`].
-    pub async fn for_each<R: Record>(
-        &self,
-        page: usize,
-        mut visit: impl FnMut(RecordKey, R),
-    ) -> Result<(), Refusal> {
+    pub async fn for_each<R: Record>(&self, mut visit: impl FnMut(RecordKey, R)) -> Result<(), Refusal> {
         for slot in self.one_of_each() {
             let mut next = Some(first(0, R::KIND));
             while let Some(from) = next {
                 let _turn = self.page_turn().await;
                 let records;
                 (records, next) =
-                    self.read(slot, move |view| view.tables.page(from, page, view.now())).await?;
+                    self.read(slot, move |view| view.tables.page(from, PAGE, view.now())).await?;
                 for (key, stored) in records {
                     stored.record().into_iter().for_each(|record| visit(key, record));
                 }
@@ -324,6 +320,9 @@ impl Shards {
         self.0.mailboxes.iter().for_each(|shard| shard.stop(None));
     }
 }
+
+/// Records that a page has.
+const PAGE: usize = 512;
 
 /// Records that one step of the sweep looks at.
 const SWEEP_STEP: usize = 2_000;

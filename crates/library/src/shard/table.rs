@@ -42,7 +42,7 @@ enum Content {
 }
 
 impl Entry {
-    fn new(key: RecordKey, Stored { bytes: record, expires }: &Stored) -> Self {
+    fn new(key: RecordKey, (record, expires): (&[u8], Timestamp)) -> Self {
         let mut bytes = [0; INLINE];
         let len = u8::try_from(record.len()).ok().and_then(NonZeroU8::new);
         let content = match (len, bytes.get_mut(..record.len())) {
@@ -50,9 +50,9 @@ impl Entry {
                 place.copy_from_slice(record);
                 Content::Inline { len, bytes }
             }
-            _ => Content::Boxed(Box::from(&record[..])),
+            _ => Content::Boxed(Box::from(record)),
         };
-        Self { key, expires: *expires, content }
+        Self { key, expires, content }
     }
 
     /// The record as [`encode`](super::encode) wrote it.
@@ -82,8 +82,8 @@ impl Table {
         self.chunks.range(first..).flat_map(|(_, chunk)| chunk).skip_while(move |entry| entry.key < key)
     }
 
-    /// Sets or removes the record under a key. Returns the one before.
-    pub fn set(&mut self, key: RecordKey, record: Option<&Stored>) -> Option<Stored> {
+    /// Sets or removes the record under a key, with its end. Returns the one before.
+    pub fn set(&mut self, key: RecordKey, record: Option<(&[u8], Timestamp)>) -> Option<Stored> {
         let Some((first, chunk)) = self.chunks.range_mut(..=key).next_back() else {
             self.chunks.extend(record.map(|record| (key, vec![Entry::new(key, record)])));
             return None;
@@ -142,6 +142,10 @@ mod tests {
         Stored { bytes: vec![of; len].into(), expires: Timestamp::from_millis(u64::from(of)) }
     }
 
+    fn put(table: &mut Table, key: RecordKey, Stored { bytes, expires }: &Stored) -> Option<Stored> {
+        table.set(key, Some((bytes, *expires)))
+    }
+
     #[test]
     fn an_entry_takes_72_bytes() {
         assert_eq!(size_of::<Entry>(), 72);
@@ -151,7 +155,7 @@ mod tests {
     fn records_of_every_size_are_kept_exactly() {
         let mut table = Table::default();
         for len in [0, 1, INLINE - 1, INLINE, INLINE + 1, 255, 256, 257, 10_000] {
-            table.set(key(1), Some(&record(len, 9)));
+            put(&mut table, key(1), &record(len, 9));
             assert_eq!(table.get(&key(1)).map(Entry::stored), Some(record(len, 9)));
         }
     }
@@ -166,7 +170,7 @@ mod tests {
     fn memory_follows_the_records_up_and_down() {
         const MOST: u32 = 40_000;
         let (mut table, mut rng) = (Table::default(), StdRng::seed_from_u64(1));
-        (0..MOST).for_each(|n| drop(table.set(key(n), Some(&record(5, 1)))));
+        (0..MOST).for_each(|n| drop(put(&mut table, key(n), &record(5, 1))));
         let (len, places) = room(&table);
         assert!(len == 40_000 && places <= 40_064 && table.chunks.len() == 625, "in order, chunks are full");
         let mut model = BTreeMap::new();
@@ -174,7 +178,7 @@ mod tests {
         for left in [MOST, 400] {
             while model.len() < left as usize {
                 let (n, of) = (rng.random_range(0..u32::MAX), rng.random_range(0..9));
-                assert_eq!(table.set(key(n), Some(&record(5, of))), model.insert(key(n), record(5, of)));
+                assert_eq!(put(&mut table, key(n), &record(5, of)), model.insert(key(n), record(5, of)));
             }
             while model.len() > left as usize {
                 let from = key(rng.random_range(0..u32::MAX));

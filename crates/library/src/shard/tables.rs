@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 
 use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own};
@@ -105,19 +104,20 @@ impl Tables {
         part(self.table.starting_at(from).take_while(is_in_slot), looks, now)
     }
 
-    /// Adds a record of a restore.
+    /// Adds a record of a restore, before anything is listed or counted.
     ///
     /// # Errors
     /// [`RecordError`] if its kind is unknown, or it cannot be decoded.
     pub fn load(&mut self, key: RecordKey, record: &[u8], kinds: &Kinds) -> Result<(), RecordError> {
         let expires = (kinds.get(key.kind)?.expires)(record)?;
-        self.set(key, Some(Stored { bytes: Bytes::copy_from_slice(record), expires }));
+        self.table.set(key, Some((record, expires)));
         Ok(())
     }
 
     /// Sets or removes a record.
     pub fn set(&mut self, key: RecordKey, after: Option<Stored>) -> Change {
-        let change = Change { key, before: self.table.set(key, after.as_ref()), after };
+        let record = after.as_ref().map(|stored| (&stored.bytes[..], stored.expires));
+        let change = Change { key, before: self.table.set(key, record), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
         for (_, counted) in self.counted.iter().filter(|(kind, _)| was != is && *kind == key.kind) {
             counted(&key, is);

@@ -14,9 +14,6 @@ use crate::registry::{Scope, Service};
 use crate::shard::{Record as _, RecordKey, Subject, service_of};
 use crate::webhook::EventRecord;
 
-/// Records that are read at once.
-const PAGE: usize = 512;
-
 impl Verifier {
     /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
     ///
@@ -132,7 +129,7 @@ impl Verifier {
         let page = |key: RecordKey, events: EventRecord| {
             found.extend((events.number == number).then(|| service_of(&key.id)));
         };
-        shards.for_each(PAGE, page).await?;
+        shards.for_each(page).await?;
         services.retain(|service| found.contains(&service.id) || self.guard.knows(service.id, number));
         Ok(services)
     }
@@ -154,7 +151,7 @@ impl Verifier {
                 }
             }
         };
-        self.shards.for_each(PAGE, note).await?;
+        self.shards.for_each(note).await?;
         Ok(last.into_iter().rev().collect())
     }
 

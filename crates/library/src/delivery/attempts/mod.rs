@@ -100,6 +100,16 @@ impl Attempts {
         Ok(services)
     }
 
+    /// Passes every attempt to `visit`, by the order of keys, which costs less than any other.
+    ///
+    /// # Errors
+    /// Those of [`Shards::for_each`].
+    pub async fn all(&self, mut visit: impl FnMut(ListedAttempt)) -> Result<(), Refusal> {
+        let visit =
+            |key: RecordKey, log| attempts_of(AttemptLogKey::from_id(key.id), log).for_each(&mut visit);
+        self.shards.for_each::<AttemptLog>(visit).await
+    }
+
     /// Passes every attempt that a query asks for to `visit`, whatever its limit, in no exact order.
     ///
     /// # Errors

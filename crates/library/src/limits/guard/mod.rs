@@ -48,9 +48,6 @@ const SWEPT: usize = 64;
 /// Rows that are taken under one lock: some 200 us.
 const AT_ONCE: usize = 2_048;
 
-/// Records per page of the start. Reading one blocks a shard for some 50 us.
-const PAGE: usize = 64;
-
 /// A row of the guard: a bucket, a manual entry, or what was charged to a budget or a rate limit.
 impl Record for GuardRow {
     const KIND: u8 = 11;
@@ -221,7 +218,7 @@ impl ServerGuard {
             held.count(|held| if is_added { held.add(service, 1) } else { held.remove(service, 1) });
         };
         let mut guard = Guard::new(MOST_BUCKETS, seed, Arc::new(counted));
-        shards.for_each(PAGE, |_, row| guard.restore(&row)).await?;
+        shards.for_each(|_, row| guard.restore(&row)).await?;
         let writing = Arc::new(tokio::sync::Mutex::new(guard.written.1));
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);

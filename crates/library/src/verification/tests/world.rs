@@ -127,7 +127,7 @@ impl World {
     pub async fn expected_ends(&self) -> usize {
         let mut count = 0;
         let add = |_, events: EventRecord| count += usize::from(events.expires.is_some());
-        self.shards.for_each(64, add).await.expect("the records");
+        self.shards.for_each(add).await.expect("the records");
         count
     }
 
