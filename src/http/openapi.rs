@@ -292,7 +292,7 @@ impl Property {
 
 fn document(groups: &[Routes]) -> Value {
     let (mut schemas, mut paths, mut tags) = (schemas(Contract::Serialize, false), Map::new(), Vec::new());
-    for docs in groups.iter().filter(|docs| !docs.rows.is_empty()) {
+    for docs in groups {
         for row in &docs.rows {
             let item = paths.entry(row.1).or_insert_with(|| json!({}));
             item[row.0.to_lowercase()] = operation(docs, row, &mut schemas);

@@ -68,12 +68,18 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
 /// The descriptions of all routes.
 pub static DOCS: LazyLock<Vec<Routes>> = LazyLock::new(groups);
 
+/// Resources that Twilio serves below `/v2` and this server does not.
+const TWILIO_ONLY: [&str; 4] = ["Entities", "AccessTokens", "Passkeys", "Forms"];
+
 /// What answers at a path where nothing is.
 async fn unknown(call: Call) -> Error {
-    if call.head.uri.path().starts_with("/hook") {
+    let path = call.head.uri.path();
+    if path.starts_with("/hook") {
         hooks::note_unknown(&call);
     }
-    Error::NOT_SERVED
+    let is_asked = |name: &&str| path.starts_with("/v2/") && path.split('/').any(|part| part == *name);
+    let asked = TWILIO_ONLY.into_iter().find(is_asked);
+    asked.map_or(Error::NOT_SERVED, |name| Error::NOT_SERVED.say(format!("{name} are not served here")))
 }
 
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and

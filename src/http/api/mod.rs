@@ -24,16 +24,10 @@ pub mod services;
 pub mod verifications;
 pub mod webhooks;
 
-use axum::Router;
-use axum::routing::get;
-
-use self::access::Caller;
-use super::call::{Access, Group};
-use super::error::Error;
 use super::openapi::Routes;
 
 /// The groups, in the order in which a reader wants them.
-pub fn groups() -> [Routes; 16] {
+pub fn groups() -> [Routes; 15] {
     [
         attempts::with_routes(verifications::routes()),
         hosted::routes(),
@@ -50,27 +44,5 @@ pub fn groups() -> [Routes; 16] {
         account::routes(),
         account::account_routes(),
         audit::routes(),
-        not_served(),
     ]
-}
-
-/// What Twilio serves and this server does not: 404 for a caller who is known.
-fn not_served() -> Routes {
-    const ENTITIES: &str = "Entities, Factors and Challenges";
-    const ROUTES: [(&str, &str); 7] = [
-        ("/v2/Services/{ServiceSid}/Entities", ENTITIES),
-        ("/v2/Services/{ServiceSid}/Entities/{*Path}", ENTITIES),
-        ("/v2/Services/{ServiceSid}/AccessTokens", "AccessTokens"),
-        ("/v2/Services/{ServiceSid}/AccessTokens/{Sid}", "AccessTokens"),
-        ("/v2/Services/{ServiceSid}/Passkeys", "Passkeys"),
-        ("/v2/Services/{ServiceSid}/Passkeys/{*Path}", "Passkeys"),
-        ("/v2/Forms/{FormType}", "Forms"),
-    ];
-    let group = Group { is_of_this_node: true, is_closed_to_pages: true, ..Group::twilio(Access::Open) };
-    let routes = ROUTES.into_iter().fold(Router::new(), |router, (path, what)| {
-        let handler =
-            move |_: Caller| async move { Error::NOT_SERVED.say(format!("{what} are not served here")) };
-        router.route(path, get(handler).post(handler).delete(handler))
-    });
-    Routes::new("", "", group).and(routes)
 }

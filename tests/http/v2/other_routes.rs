@@ -9,6 +9,16 @@ async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones()
     for path in ["/v2/", "/v2/services", "/v2/Services/", "/v2/Nothing"] {
         is_error(&world.get(path).await, 404, 20404);
     }
+    for (path, name) in [
+        ("/v2/Services/VA1/Entities?PageSize=50", "Entities"),
+        ("/v2/Services/VA1/Passkeys/Factors", "Passkeys"),
+        ("/v2/Forms/form-push", "Forms"),
+    ] {
+        // Without a credential, as other unknown paths.
+        let reply = world.world.get(path).await;
+        is_error(&reply, 404, 20404);
+        assert_eq!(json(&reply)["message"], format!("{name} are not served here"));
+    }
     for (method, path, allow) in [
         ("PUT", "/v2/Services".to_owned(), "GET, HEAD, POST"),
         ("DELETE", "/v2/Templates".to_owned(), "GET, HEAD"),
