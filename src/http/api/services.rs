@@ -1,8 +1,5 @@
 //! `/v2/Services`, and below them `MessagingConfigurations`: which gateway sends to which country.
 
-use std::collections::BTreeMap;
-
-use serde::Serializer;
 use serde_json::{Map, Value, json};
 
 use super::prelude::*;
@@ -61,13 +58,21 @@ pub struct Service {
     pub do_not_share_warning_enabled: bool,
     /// Whether a request may bring its own code.
     pub custom_code_enabled: bool,
-    pub push: ServicePush,
-    pub totp: Nulls,
+    /// Not served.
+    #[schemars(with = "Map<String, Value>")]
+    pub push: Value,
+    /// Not served.
+    #[schemars(with = "Map<String, Value>")]
+    pub totp: Value,
     /// The template where a request names none.
     #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
     pub default_template_sid: Option<String>,
-    pub whatsapp: Nulls,
-    pub passkeys: ServicePasskeys,
+    /// Not served.
+    #[schemars(with = "Map<String, Value>")]
+    pub whatsapp: Value,
+    /// Not served.
+    #[schemars(with = "Map<String, Value>")]
+    pub passkeys: Value,
     /// No effect.
     pub verify_event_subscription_enabled: bool,
     pub date_created: Date,
@@ -92,16 +97,14 @@ impl Service {
             tts_name: settings.tts_name.clone(),
             do_not_share_warning_enabled: settings.do_not_share_warning,
             custom_code_enabled: settings.custom_code,
-            push: ServicePush { include_date: false, apn_credential_sid: (), fcm_credential_sid: () },
-            totp: Nulls(&["issuer", "time_step", "code_length", "skew"]),
+            push: json!({ "include_date": false, "apn_credential_sid": null, "fcm_credential_sid": null }),
+            totp: json!({ "issuer": null, "time_step": null, "code_length": null, "skew": null }),
             default_template_sid: settings.default_template.map(|sid| sid.to_string()),
-            whatsapp: Nulls(&["msg_service_sid", "from"]),
-            passkeys: ServicePasskeys {
-                relying_party: Nulls(&["id", "name", "origins"]),
-                authenticator_attachment: (),
-                discoverable_credentials: (),
-                user_verification: (),
-            },
+            whatsapp: json!({ "msg_service_sid": null, "from": null }),
+            passkeys: json!({
+                "relying_party": { "id": null, "name": null, "origins": null },
+                "authenticator_attachment": null, "discoverable_credentials": null, "user_verification": null,
+            }),
             verify_event_subscription_enabled: settings.verify_event_subscription_enabled,
             date_created: service.created.into(),
             date_updated: service.updated.into(),
@@ -117,33 +120,6 @@ impl Service {
             },
         }
     }
-}
-
-/// What Twilio has and this server does not: each member is null.
-#[derive(JsonSchema)]
-pub struct Nulls(#[schemars(with = "BTreeMap<String, ()>")] &'static [&'static str]);
-
-impl Serialize for Nulls {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(self.0.iter().map(|name| (name, ())))
-    }
-}
-
-/// Not served.
-#[derive(Serialize, JsonSchema)]
-pub struct ServicePush {
-    pub include_date: bool,
-    pub apn_credential_sid: (),
-    pub fcm_credential_sid: (),
-}
-
-/// Not served.
-#[derive(Serialize, JsonSchema)]
-pub struct ServicePasskeys {
-    pub relying_party: Nulls,
-    pub authenticator_attachment: (),
-    pub discoverable_credentials: (),
-    pub user_verification: (),
 }
 
 /// The addresses of what belongs to a service. Entities and access tokens are not served.
