@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::list::{Field, text_of};
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::http::api::services::{new_settings, settings};
+use crate::http::api::services::settings;
 use crate::registry::Origin;
 use crate::verification::hosted::SessionRequest;
 
@@ -79,8 +79,7 @@ pub async fn page(request: AdminRequest) -> Response {
 
 /// `POST /admin/services`: makes a service, and leads to its page.
 pub async fn create(request: AdminRequest) -> PageResult {
-    let made =
-        async { Ok::<_, Error>(request.registry().create_service(new_settings(&request.form)?).await?) };
+    let made = async { Ok::<_, Error>(request.registry().create_service(settings(&request.form)?).await?) };
     match made.await {
         Ok(service) => {
             let text = format!("The service {} is created.", service.settings.friendly_name);

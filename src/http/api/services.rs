@@ -7,9 +7,6 @@ use crate::config::services::{ServiceParameter, service_parameters};
 use crate::config::text_of;
 use crate::http::openapi::{Doc, Property};
 
-/// The key of the one setting that a new service needs.
-const NAME: &str = "friendly-name";
-
 /// The settings that a request gives, the name first.
 fn described(requires: &[&str]) -> Vec<Property> {
     let parameters = service_parameters().iter();
@@ -145,7 +142,7 @@ async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<Servi
 }
 
 async fn create(caller: Caller, form: Form) -> Made<Service> {
-    let service = caller.registry().create_service(new_settings(&form)?).await?;
+    let service = caller.registry().create_service(settings(&form)?).await?;
     created(Service::new(&caller, &service))
 }
 
@@ -190,12 +187,6 @@ pub fn settings(form: &Form) -> Result<Map<String, Value>, Error> {
         given.extend(value.map(|value| (key.clone(), value)));
     }
     Ok(given)
-}
-
-/// The same of a new service, which needs a name.
-pub fn new_settings(form: &Form) -> Result<Map<String, Value>, Error> {
-    let given = settings(form)?;
-    if given.contains_key(NAME) { Ok(given) } else { Err(Error::missing("FriendlyName")) }
 }
 
 #[derive(Deserialize, JsonSchema)]
