@@ -18,7 +18,7 @@ use super::app::App;
 use super::connection::Connection;
 use super::error::Error;
 use super::request::{self, SEC_FETCH_SITE};
-use super::response::{self, ErrorFormat};
+use super::response::ErrorFormat;
 use crate::domain::ServiceId;
 use crate::net::is_loopback_host;
 use crate::observe::trace::{RequestId, SpanContext};
@@ -32,6 +32,8 @@ pub struct Origin {
     /// The template of the path, if there is a route.
     pub matched: Option<MatchedPath>,
     pub uri: Uri,
+    /// The whole body; empty if it was refused.
+    pub body: Bytes,
     /// Stands in the answer and in the log.
     pub id: HeaderValue,
     /// The request's span, if it is traced.
@@ -42,10 +44,9 @@ pub struct Origin {
     pub is_trusted: bool,
 }
 
-/// A request with its whole body, for handlers that read it themselves.
+/// A request for handlers that read it themselves.
 pub struct Call {
     pub head: Parts,
-    pub body: Bytes,
     origin: Arc<Origin>,
     /// The variable segments of the path. `None` without any, and for one that is not UTF-8.
     params: Option<RawPathParams>,
@@ -128,11 +129,11 @@ impl FromRequest<App> for Call {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &App) -> Result<Self, Error> {
-        let (mut head, body) = request.into_parts();
+        let (mut head, _) = request.into_parts();
         // The layer around each route has put it there.
         let origin = head.extensions.remove().ok_or(Error::PANICKED)?;
         let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
-        Ok(Self { head, body: response::whole(body).unwrap_or_default(), origin, params })
+        Ok(Self { head, origin, params })
     }
 }
 

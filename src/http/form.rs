@@ -4,6 +4,7 @@
 //! is refused: a proxy in front could have read the other one. Errors name the parameter, and never its value.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use hyper::Method;
@@ -12,8 +13,8 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::call::Origin;
 use super::error::{Error, reason_of};
-use super::response;
 use crate::config::{Pairs, Spelling, Wrong, read_members, read_one, read_whole};
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
@@ -55,12 +56,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = Error;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        let (head, body) = request.into_parts();
-        if head.method != Method::POST {
-            return Ok(Self::of_text(head.uri.query().unwrap_or_default().as_bytes()));
+        if request.method() != Method::POST {
+            return Ok(Self::of_text(request.uri().query().unwrap_or_default().as_bytes()));
         }
-        let content_type = head.headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-        let form = Self::of_body(content_type, &response::whole(body).unwrap_or_default())?;
+        let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+        let origin: &Arc<Origin> = request.extensions().get().ok_or(Error::PANICKED)?;
+        let form = Self::of_body(content_type, &origin.body)?;
         form.refuse_not_served()?;
         Ok(form)
     }

@@ -1,13 +1,8 @@
 //! The forms of responses.
 
 use axum::Json;
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
 use hyper::StatusCode;
-use hyper::body::Body as _;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -79,19 +74,6 @@ pub fn message(status: StatusCode, message: &str) -> Response {
 
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, Json(body)).into_response()
-}
-
-/// The bytes of a body that is not a stream.
-pub fn whole(mut body: Body) -> Result<Bytes, Body> {
-    match body.size_hint().exact() {
-        None => Err(body),
-        Some(0) => Ok(Bytes::new()),
-        // Such a body has one frame, which is there.
-        Some(_) => {
-            let frame = body.frame().now_or_never().flatten().and_then(Result::ok);
-            frame.and_then(|frame| frame.into_data().ok()).ok_or(body)
-        }
-    }
 }
 
 /// What the front end adds to responses.

@@ -64,6 +64,7 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     } else {
         (false, read_body(body, &app.settings.bounds).await)
     };
+    let refused = body.as_ref().err().cloned();
     let (client, is_trusted) = client(&app, &connection, &head);
     let mut origin = Origin {
         id: request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number)),
@@ -75,6 +76,7 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
         matched,
         client,
         is_trusted,
+        body: body.unwrap_or_default(),
     };
     let method = method_name(&head.method);
     // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
@@ -86,8 +88,8 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     let mut response = if is_here {
         let is_cut =
             |error: &Error| *error == Error::BODY_TOO_SLOW || error.cause == Cause::Body(BROKEN_OFF.into());
-        breaks_off = body.as_ref().is_err_and(is_cut);
-        origin.answer(head, body, next, span.as_mut()).await
+        breaks_off = refused.as_ref().is_some_and(is_cut);
+        origin.answer(head, refused, next, span.as_mut()).await
     } else {
         Error::STANDS_BY.answer(group.errors)
     };
@@ -167,11 +169,11 @@ impl Origin {
     async fn answer(
         self: &Arc<Self>,
         head: Parts,
-        body: Result<Bytes, Error>,
+        refused: Option<Error>,
         next: Next,
         span: Option<&mut Span>,
     ) -> Response {
-        let answer = AssertUnwindSafe(self.checked(head, body, next)).catch_unwind().await;
+        let answer = AssertUnwindSafe(self.checked(head, refused, next)).catch_unwind().await;
         let response = answer.unwrap_or_else(|_| {
             // The panic hook has printed what and where; its payload may repeat input.
             error!(request_id = self.request_id(), route = self.route(), "handler panicked");
@@ -197,7 +199,7 @@ impl Origin {
         response
     }
 
-    async fn checked(self: &Arc<Self>, mut head: Parts, body: Result<Bytes, Error>, next: Next) -> Response {
+    async fn checked(self: &Arc<Self>, mut head: Parts, refused: Option<Error>, next: Next) -> Response {
         let (group, origins) = (self.group, &self.app.settings.cors_origins);
         let depends_on_origin = !group.is_closed_to_pages && !origins.is_empty();
         let page = if depends_on_origin { allowed_origin(origins, &head.headers) } else { None };
@@ -205,17 +207,17 @@ impl Origin {
             && [Method::GET, Method::HEAD].contains(&head.method)
             && self.connection.server.routes != ServedRoutes::MetricsOnly
             && request::accepts(&head.headers, "text/html");
-        let admitted = match body {
-            Ok(body) => self.admit(&mut head, page.is_some()).await.map(|()| body),
-            Err(error) => Err(error),
+        let admitted = match refused {
+            None => self.admit(&mut head, page.is_some()).await,
+            Some(error) => Err(error),
         };
         let mut answer = match admitted {
             Err(error) => error.into_response(),
             // A preflight asks by OPTIONS, which no route has.
-            Ok(_) if page.is_some() && is_preflight(&head) => preflight(),
-            Ok(body) => {
+            Ok(()) if page.is_some() && is_preflight(&head) => preflight(),
+            Ok(()) => {
                 head.extensions.insert(Arc::clone(self));
-                next.run(Request::from_parts(head, Body::from(body))).await
+                next.run(Request::from_parts(head, Body::empty())).await
             }
         };
         if answer.status() == StatusCode::METHOD_NOT_ALLOWED {

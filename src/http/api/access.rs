@@ -81,7 +81,7 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
         // The layer around each route has put it there.
-        let origin: Arc<Origin> = parts.extensions.remove().ok_or(Error::PANICKED)?;
+        let origin: Arc<Origin> = parts.extensions.get().cloned().ok_or(Error::PANICKED)?;
         let running = app.running().map_err(|refusal| {
             if origin.connection.user.is_none() {
                 return refusal.into();
