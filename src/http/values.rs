@@ -23,10 +23,6 @@ use crate::webhook;
 
 const NUMBER: &str = r"\+[1-9][0-9]{6,14}";
 
-/// The number of digits from which a sender's name could be a code, or a number to call.
-const DIGITS_IN_A_NAME: usize = 5;
-/// Longest name of a sender in a message.
-const LONGEST_NAME: usize = 30;
 /// Longest key of a request.
 const LONGEST_KEY: usize = 255;
 /// E.164's fifteen digits.
@@ -150,10 +146,6 @@ texts! {
     /// A text of at most `LONGEST` characters, without control characters.
     Note<const LONGEST>(String): format_args!("at most {LONGEST} characters, without control characters"),
         |text| is_note(text, LONGEST).then(|| text.to_owned()), text_of(LONGEST, r"[^\x00-\x1f\x7f-\x9f]*"), "billing";
-    /// The sender's name for one message.
-    SenderName(String): format_args!(
-        "at most {LONGEST_NAME} characters, fewer than {DIGITS_IN_A_NAME} of them digits, without control characters"
-    ), sender_name, name_schema(), "Owl Bank";
     /// A text that the registry checks: a name that can stand in a path.
     UniqueName(String): "a text of at most 64 characters", |text| Some(text.to_owned()), text_of(64, "[A-Za-z0-9._-]*"), "session";
     /// A text that the registry checks: at most `LONGEST` characters.
@@ -250,16 +242,6 @@ fn page_token(text: &str) -> Option<domain::Timestamp> {
 /// Whether a text has at most `longest` characters and no control characters.
 fn is_note(text: &str, longest: usize) -> bool {
     text.chars().take(longest + 1).count() <= longest && !text.chars().any(char::is_control)
-}
-
-fn sender_name(text: &str) -> Option<String> {
-    let fits = text.chars().filter(|c| c.is_numeric()).count() < DIGITS_IN_A_NAME;
-    (fits && is_note(text, LONGEST_NAME)).then(|| text.to_owned())
-}
-
-fn name_schema() -> Value {
-    let other = r"[^0-9\x00-\x1f\x7f-\x9f{}]*";
-    text_of(LONGEST_NAME, &format!("{other}([0-9]{other}){{0,{}}}", DIGITS_IN_A_NAME - 1))
 }
 
 fn digits(class: &str) -> String {

@@ -4,6 +4,7 @@
 use tracing::{debug, info};
 
 use super::prelude::*;
+use crate::config::services::NAME;
 use crate::http::call::Origin;
 use crate::http::openapi::Doc;
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
@@ -23,7 +24,8 @@ pub struct Begin {
     /// The language of the message, such as de or pt-BR.
     pub locale: Option<values::Locale>,
     /// The name of the sender in the message, with at most 4 digits.
-    pub custom_friendly_name: Option<values::SenderName>,
+    #[schemars(regex(pattern = NAME), example = &"Owl Bank")]
+    pub custom_friendly_name: Option<values::Text<30>>,
     /// The code, where the service has CustomCodeEnabled.
     pub custom_code: Option<values::Code>,
     /// The hash of the Android app that reads the message.
@@ -195,7 +197,7 @@ async fn create(
             locale: begin.locale.map(|locale| locale.0),
             app_hash: begin.app_hash.map(|hash| hash.0),
             send_digits: begin.send_digits.map(|digits| digits.0),
-            sender_name: begin.custom_friendly_name.map(|name| name.0.into()),
+            sender_name: begin.custom_friendly_name.map(|name| name.0.trim().into()),
             ..MessageStyle::default()
         },
         supplied_code: begin.custom_code.map(|code| code.0),

@@ -162,7 +162,7 @@ const TTS_NAME_LONGEST: usize = 64;
 const LINE: &str = r"^[^\x00-\x1f\x7f-\x9f{}]*$";
 
 /// The same with so few digits that they cannot be taken for a code.
-const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
+pub const NAME: &str = r"^[^0-9\x00-\x1f\x7f-\x9f{}]*([0-9][^0-9\x00-\x1f\x7f-\x9f{}]*){0,4}$";
 
 /// Channels, each perhaps with the seconds to wait for a receipt; empty for none.
 fn workflow_pattern() -> String {
