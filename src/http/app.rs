@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hyper::Uri;
-use hyper::header::HeaderValue;
 use hyper::http::uri::Authority;
 use onceward_cluster::Owner;
 use rand::rngs::StdRng;
@@ -162,11 +160,10 @@ impl FrontEnd {
         Some(NodeStatus { node: node.name.clone(), state, owner })
     }
 
-    /// The prefix of addresses in the answer to a request for this address and host.
-    pub fn base(&self, uri: &Uri, host: Option<&HeaderValue>) -> String {
+    /// The prefix of addresses in the answer to a request for this host.
+    pub fn base(&self, host: Option<&Authority>) -> String {
         let Settings { delivery, tls, listen, .. } = &self.settings;
-        let host = host.and_then(|host| host.to_str().ok());
-        base(delivery.public_url.as_deref(), tls.is_some(), listen, request::host_of(uri, host))
+        base(delivery.public_url.as_deref(), tls.is_some(), listen, host)
     }
 
     /// Every reason for not being ready.
@@ -201,7 +198,7 @@ const LONGEST_HOST: usize = 262;
 
 /// The prefix of addresses in the answer to a request: `public-url`, else the address that the client asked, else the one
 /// that the server listens on.
-fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, host: Option<Authority>) -> String {
+fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, host: Option<&Authority>) -> String {
     if let Some(url) = public_url {
         return url.trim_end_matches('/').to_owned();
     }
@@ -210,10 +207,10 @@ fn base(public_url: Option<&str>, is_tls: bool, listen: &ListenAddress, host: Op
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let host = host.filter(|host| {
         host.as_str().len() <= LONGEST_HOST
-            && request::is_host_and_port(host.as_str().as_bytes())
+            && request::is_host_and_port(host)
             && host.as_str().chars().all(is_plain)
     });
-    let host = host.map_or_else(|| listen.to_string(), |host| host.to_string());
+    let host = host.map_or_else(|| listen.to_string(), ToString::to_string);
     format!("{scheme}://{host}")
 }
 
@@ -223,12 +220,7 @@ mod tests {
 
     fn base_of(public_url: Option<&str>, host: &str) -> String {
         let listen = ListenAddress { host: "127.0.0.1".to_owned(), port: 3000 };
-        base(
-            public_url,
-            false,
-            &listen,
-            request::host_of(&"/v2/Services".parse().expect("a path"), Some(host)),
-        )
+        base(public_url, false, &listen, Some(&host.parse().expect("an authority")))
     }
 
     #[test]

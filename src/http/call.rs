@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, HeaderValue, USER_AGENT, VIA};
 use hyper::http::request::Parts;
+use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Uri, Version};
 use tracing::info;
 use zeroize::Zeroizing;
@@ -32,6 +33,8 @@ pub struct Origin {
     /// The template of the path, if there is a route.
     pub matched: Option<MatchedPath>,
     pub uri: Uri,
+    /// The host that it is for; an error makes the request a bad one.
+    pub host: Result<Option<Authority>, ()>,
     /// The whole body; empty if it was refused.
     pub body: Bytes,
     /// Stands in the answer and in the log.
@@ -61,6 +64,11 @@ impl Deref for Call {
 }
 
 impl Origin {
+    /// The host that the request is for, if it says.
+    pub fn host(&self) -> Option<&Authority> {
+        self.host.as_ref().ok()?.as_ref()
+    }
+
     /// Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     pub fn request_id(&self) -> &str {
         self.id.to_str().unwrap_or_default()
@@ -309,14 +317,13 @@ fn crossed_network(head: &Parts) -> bool {
 /// Whether the request is for this machine, by its name or number and with the port that it came to, or for `public-url` if
 /// that leads to this machine, such as the port of a container or of a tunnel.
 fn names_own_address(origin: &Origin, head: &Parts) -> bool {
-    let header = request::only(&head.headers, &HOST);
-    let Some(host) = request::host_of(&head.uri, header) else {
+    let Some(host) = origin.host() else {
         // Some clients of HTTP/1.0 name none.
         return !head.headers.contains_key(HOST);
     };
     let is_public = || {
         let url: Uri = origin.app.settings.delivery.public_url.as_deref()?.parse().ok()?;
-        Some(url.authority() == Some(&host))
+        Some(url.authority() == Some(host))
     };
     let port = host.port_u16().unwrap_or(HTTP_PORT);
     let is_own = origin.connection.server.port.is_none_or(|own| own == port) || is_public() == Some(true);

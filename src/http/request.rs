@@ -117,46 +117,44 @@ pub fn secret_field(form: &[u8], name: &str, most: usize) -> Zeroizing<String> {
     if text.len() > most { Zeroizing::default() } else { Zeroizing::new(text.trim().to_owned()) }
 }
 
-/// The host that a request for this address is for, by its header `Host` if the address does not say.
-pub fn host_of(uri: &Uri, header: Option<&str>) -> Option<Authority> {
-    uri.authority().cloned().or_else(|| Authority::try_from(header?).ok())
-}
-
-/// Whether a form comes from a page of this server, as the browser says. Clients that are no browsers say nothing.
-pub fn is_own_form(head: &Parts) -> bool {
+/// Whether a form for this host comes from a page of this server, as the browser says. Clients that are no browsers say
+/// nothing.
+pub fn is_own_form(head: &Parts, host: Option<&Authority>) -> bool {
     let site = head.headers.get(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin" || site == "none");
     let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
         let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        let host = host_of(&head.uri, only(&head.headers, &HOST));
-        origin.is_some_and(|origin| origin.authority() == host.as_ref())
+        origin.is_some_and(|origin| origin.authority() == host)
     });
     site && origin
 }
 
-/// Whether the request has at most one `Host` header, which is well-formed, and one in HTTP/1.1 (RFC 9112, 3.2).
-pub fn has_proper_host(head: &Parts) -> bool {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let host = hosts.next();
-    hosts.next().is_none()
-        && host.map_or(head.version != Version::HTTP_11, |host| is_host_and_port(host.as_bytes()))
+/// The host that a request is for, by its address or else its header `Host`; `None` if neither says.
+///
+/// # Errors
+/// There are several such headers, a malformed one, or none in HTTP/1.1 (RFC 9112, 3.2).
+pub fn host(head: &Parts) -> Result<Option<Authority>, ()> {
+    let mut headers = head.headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let named = match (headers.next(), headers.next()) {
+        (None, _) if head.version == Version::HTTP_11 => return Err(()),
+        (None | Some([]), None) => None,
+        (Some(name), None) => Some(Authority::try_from(name).ok().filter(is_host_and_port).ok_or(())?),
+        (_, Some(_)) => return Err(()),
+    };
+    Ok(head.uri.authority().cloned().or(named))
 }
 
-/// Whether a `Host` header has this form: empty, or a host and perhaps a port.
-pub fn is_host_and_port(value: &[u8]) -> bool {
-    value.is_empty()
-        || Authority::try_from(value).is_ok_and(|authority| {
-            let host = authority.host();
-            let address = host.strip_prefix('[').map(|rest| rest.strip_suffix(']').unwrap_or_default());
-            // Of an authority with a user name this is no prefix.
-            let rest = authority.as_str().strip_prefix(host);
-            let port = rest.map(|rest| rest.strip_prefix(':').unwrap_or(rest));
-            !host.is_empty()
-                && address.is_none_or(|address| address.parse::<Ipv6Addr>().is_ok())
-                && port.is_some_and(|port| {
-                    // Without a sign, which `parse` would take.
-                    port.is_empty()
-                        || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
-                })
+/// Whether an authority is a host and perhaps a port, as in a `Host` header.
+pub fn is_host_and_port(authority: &Authority) -> bool {
+    let host = authority.host();
+    let address = host.strip_prefix('[').map(|rest| rest.strip_suffix(']').unwrap_or_default());
+    // Of an authority with a user name this is no prefix.
+    let rest = authority.as_str().strip_prefix(host);
+    let port = rest.map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    !host.is_empty()
+        && address.is_none_or(|address| address.parse::<Ipv6Addr>().is_ok())
+        && port.is_some_and(|port| {
+            // Without a sign, which `parse` would take.
+            port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
         })
 }
 
@@ -286,14 +284,15 @@ mod tests {
 
     #[test]
     fn a_host_header_has_a_host_and_perhaps_a_port() {
-        for good in ["", "a", "a:", "a:80", "codes_1.example:8080", "127.0.0.1:3000", "[::1]", "[::1]:3000"] {
-            assert!(is_host_and_port(good.as_bytes()), "{good:?}");
+        let has_form = |value: &str| Authority::try_from(value).is_ok_and(|host| is_host_and_port(&host));
+        for good in ["a", "a:", "a:80", "codes_1.example:8080", "127.0.0.1:3000", "[::1]", "[::1]:3000"] {
+            assert!(has_form(good), "{good:?}");
         }
         for bad in [
             "a b", "a/b", "a@b", "a@a", "a?b", "a#b", "http://a", "a:x", "a:+1", "a:99999", "a:80:80", ":80",
             "::1", "[::1", "[a]", "[::1]x", "<a>", "\u{e9}",
         ] {
-            assert!(!is_host_and_port(bad.as_bytes()), "{bad:?}");
+            assert!(!has_form(bad), "{bad:?}");
         }
     }
 

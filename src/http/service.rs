@@ -70,6 +70,7 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
         id: request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number)),
         span: None,
         uri: head.uri.clone(),
+        host: request::host(&head),
         app: Arc::clone(&app),
         connection,
         group,
@@ -233,7 +234,7 @@ impl Origin {
 
     /// Whether the request may reach its handler.
     async fn admit(&self, head: &mut Parts, is_allowed_origin: bool) -> Result<(), Error> {
-        if !request::has_proper_host(head) {
+        if self.host.is_err() {
             return Err(Error::BAD_HOST);
         }
         if self.route().contains('{') && !has_proper_params(head).await {

@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use hyper::StatusCode;
-use hyper::header::{HOST, HeaderValue};
 use hyper::http::request::Parts;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
@@ -31,7 +30,6 @@ pub struct Caller {
     pub origin: Arc<Origin>,
     pub running: Arc<Running>,
     pub who: registry::Caller,
-    host: Option<HeaderValue>,
     /// The beginning of every address: a page of a list has thousands.
     base: OnceLock<String>,
 }
@@ -92,8 +90,7 @@ impl FromRequestParts<App> for Caller {
         let running = Arc::clone(running);
         let who = origin.sender(&parts.headers)?;
         check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
-        let host = parts.headers.get(HOST).cloned();
-        Ok(Self { origin, running, who, host, base: OnceLock::new() })
+        Ok(Self { origin, running, who, base: OnceLock::new() })
     }
 }
 
@@ -178,7 +175,7 @@ impl Caller {
 
     /// The address of this path.
     pub fn url(&self, path: impl Display) -> Url {
-        let base = || self.origin.app.base(&self.origin.uri, self.host.as_ref());
+        let base = || self.origin.app.base(self.origin.host());
         Url(format!("{}{path}", self.base.get_or_init(base)))
     }
 

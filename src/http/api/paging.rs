@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
-use hyper::header::HOST;
 use hyper::http::request::Parts;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -20,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::config::members;
 use crate::domain::Timestamp;
 use crate::http::app::App;
+use crate::http::call::Origin;
 use crate::http::error::Error;
 use crate::http::form::Form;
 use crate::http::values::{self, Url};
@@ -128,7 +128,8 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
         let form = Form::of_text(parts.uri.query().unwrap_or_default().as_bytes());
         let filters = form.read()?;
         let Paging { page_size, page, page_token } = form.read()?;
-        let path = format!("{}{}", app.base(&parts.uri, parts.headers.get(HOST)), parts.uri.path());
+        let origin: &Arc<Origin> = parts.extensions.get().ok_or(Error::PANICKED)?;
+        let path = format!("{}{}", app.base(origin.host()), parts.uri.path());
         // Addresses of pages repeat the filters.
         let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         address.extend_pairs(form.given(members::<T>()));

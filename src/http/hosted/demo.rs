@@ -3,7 +3,6 @@
 
 use axum::response::Response;
 use hyper::StatusCode;
-use hyper::header::HOST;
 
 use super::context::{PageContext, field};
 use super::page::{Page, View};
@@ -42,8 +41,7 @@ pub async fn show(call: Call) -> Result<Response, Error> {
 }
 
 async fn begin(context: &PageContext<'_>) -> Result<Response, Error> {
-    let head = &context.call.head;
-    let url = format!("{}/verify/demo", context.call.app.base(&head.uri, head.headers.get(HOST)));
+    let url = format!("{}/verify/demo", context.call.app.base(context.call.host()));
     let (secret, _) = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hyper::StatusCode;
-use hyper::header::{HOST, HeaderValue, SET_COOKIE};
+use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -84,7 +84,7 @@ async fn act(call: Call) -> Result<Response, Error> {
     if !app.settings.gateways.only_simulator() {
         return Err(Error::NOT_SERVED);
     }
-    if !request::is_own_form(&call.head) {
+    if !request::is_own_form(&call.head, call.host()) {
         return Err(Error::CROSS_SITE);
     }
     InboxView::of(&call)?;
@@ -169,9 +169,9 @@ impl<'a> InboxView<'a> {
 
     /// The address of the default service, for commands to try.
     fn service_url(&self) -> Option<String> {
-        let (app, head) = (&self.call.app, &self.call.head);
+        let app = &self.call.app;
         let sid = app.running().ok()?.registry.service_by_id(ServiceId::DEFAULT)?.sid;
-        Some(format!("{}/v2/Services/{sid}", app.base(&head.uri, head.headers.get(HOST))))
+        Some(format!("{}/v2/Services/{sid}", app.base(self.call.host())))
     }
 
     /// The page with the messages that the query asks for, and with a form that failed.
