@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts as _, MatchedPath, RawPathPara
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, HeaderValue, USER_AGENT, VIA};
+use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, USER_AGENT, VIA};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Uri, Version};
@@ -22,7 +22,7 @@ use super::request::{self, SEC_FETCH_SITE};
 use super::response::ErrorFormat;
 use crate::domain::ServiceId;
 use crate::net::is_loopback_host;
-use crate::observe::trace::{RequestId, SpanContext};
+use crate::observe::trace::RequestId;
 use crate::registry::{Caller, Scope};
 
 /// What the server knows of a request beside the request: an extension, which the handler's extractor takes.
@@ -37,10 +37,8 @@ pub struct Origin {
     pub host: Result<Option<Authority>, ()>,
     /// The whole body; empty if it was refused.
     pub body: Bytes,
-    /// Stands in the answer and in the log.
-    pub id: HeaderValue,
-    /// The request's span, if it is traced.
-    pub span: Option<SpanContext>,
+    /// Stands in the answer and in the log; with the request's span, if it is traced.
+    pub id: RequestId,
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
     /// A trusted proxy says that the person is no bot.
@@ -69,9 +67,8 @@ impl Origin {
         self.host.as_ref().ok()?.as_ref()
     }
 
-    /// Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     pub fn request_id(&self) -> &str {
-        self.id.to_str().unwrap_or_default()
+        &self.id
     }
 
     /// Logs that the request was refused because every circuit is open: once a second at most.
@@ -85,11 +82,6 @@ impl Origin {
     /// The address that limits by client count: the person's, or that of the other end.
     pub fn address(&self) -> IpAddr {
         self.client.unwrap_or(self.connection.peer)
-    }
-
-    /// The request's id with its span.
-    pub fn traced_id(&self) -> RequestId {
-        RequestId::new(self.request_id(), self.span.clone())
     }
 
     /// The sender. An administrator of this machine needs no credential.
@@ -335,6 +327,8 @@ const HTTP_PORT: u16 = 80;
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::HeaderValue;
+
     use super::*;
 
     fn is_read(values: &[&str]) -> bool {

@@ -236,7 +236,7 @@ impl Origin {
         let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
         outgoing.client =
             ClientSignals { network: self.client.map(ClientNet::from), exemption, ..outgoing.client };
-        outgoing.request_id = Some(self.traced_id());
+        outgoing.request_id = Some(self.id.clone());
         let reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
         if matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent {
             self.log_out_of_service();
@@ -248,7 +248,7 @@ impl Origin {
 
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Error> {
         let number = check.key.number;
-        check.request_id = Some(self.traced_id());
+        check.request_id = Some(self.id.clone());
         let reply = self.app.running()?.verifying.check_code(check).await?;
         log_check(self.request_id(), number, reply.outcome);
         Ok(reply)

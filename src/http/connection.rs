@@ -131,7 +131,8 @@ impl ByKind {
 /// The state that the requests of one connection share.
 pub struct Connection {
     pub server: Arc<Server>,
-    number: u64,
+    /// The beginning of the ids of its requests.
+    id: String,
     /// The address of the other end: the client, or a proxy.
     pub peer: IpAddr,
     /// At the control socket, the administrator of this machine at the other end.
@@ -145,14 +146,13 @@ impl Connection {
     /// The next connection, from the address `peer`. `user` is at the other end of one to the control socket.
     pub fn new(server: Arc<Server>, peer: IpAddr, user: Option<u32>) -> Arc<Self> {
         let number = server.accepted.fetch_add(1, Relaxed) + 1;
-        Arc::new(Self { server, number, peer, user, begun: AtomicU64::new(0), ended: AtomicU64::new(0) })
+        let id = format!("{:08x}-{number:x}-", server.request_id_prefix);
+        Arc::new(Self { server, id, peer, user, begun: AtomicU64::new(0), ended: AtomicU64::new(0) })
     }
 
     /// The id of the `request`, counted from 1: start of the program, connection and request, such as `9f01c2aa-1c-3`.
-    pub fn request_id(&self, request: u64) -> HeaderValue {
-        let id = format!("{:08x}-{:x}-{request:x}", self.server.request_id_prefix, self.number);
-        // Hex digits and hyphens are always a valid value.
-        HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-"))
+    pub fn request_id(&self, request: u64) -> String {
+        format!("{}{request:x}", self.id)
     }
 
     /// Whether a request is being answered.

@@ -34,7 +34,7 @@ use super::response::{ErrorFormat, NotServed, ResponseExt as _};
 use crate::clock::Stopwatch;
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Sid, SidKind};
-use crate::observe::trace::Span;
+use crate::observe::trace::{RequestId, Span};
 use crate::verification::Refusal;
 
 /// The routes of a group, with what they have in common.
@@ -65,10 +65,11 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
         (false, read_body(body, &app.settings.bounds).await)
     };
     let refused = body.as_ref().err().cloned();
+    let id =
+        request::id_of_client(&head.headers).map_or_else(|| connection.request_id(number), str::to_owned);
     let (client, is_trusted) = client(&app, &connection, &head);
     let mut origin = Origin {
-        id: request::id_of_client(&head.headers).unwrap_or_else(|| connection.request_id(number)),
-        span: None,
+        id: RequestId::new(&id, None),
         uri: head.uri.clone(),
         host: request::host(&head),
         app: Arc::clone(&app),
@@ -84,7 +85,9 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     let in_progress = app.in_progress.try_read();
     let is_here = !(stands_by() || is_of_owner && in_progress.is_err());
     let mut span = if is_here { origin.begin_span(&head) } else { None };
-    origin.span = span.as_ref().map(|span| span.context().clone());
+    if let Some(span) = &span {
+        origin.id = RequestId::new(&id, Some(span.context().clone()));
+    }
     let origin = Arc::new(origin);
     let mut response = if is_here {
         let is_cut =
@@ -100,7 +103,8 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
         debug!(method, route, status, micros, request_id, "request answered");
     }
     let headers = response.headers_mut();
-    headers.insert(&X_REQUEST_ID, origin.id.clone());
+    // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
+    headers.insert(&X_REQUEST_ID, HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-")));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // Another node can answer the next request.
     let is_leaving = app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);

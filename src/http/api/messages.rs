@@ -98,7 +98,7 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
         client: ClientSignals { network, ..ClientSignals::default() },
         supplied_code: Some(code),
         carried: Some(Carried::default()),
-        request_id: Some(of.origin.traced_id()),
+        request_id: Some(of.origin.id.clone()),
         ..Outgoing::new(NumberKey::new(of.service.id, new.to.0))
     };
     let begin = BeginRequest {

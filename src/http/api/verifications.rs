@@ -203,7 +203,7 @@ async fn create(
         supplied_code: begin.custom_code.map(|code| code.0),
         tags: begin.tags.map(|pairs| pairs.0).unwrap_or_default(),
         client: ClientSignals { network, exemption, ..ClientSignals::default() },
-        request_id: Some(of.origin.traced_id()),
+        request_id: Some(of.origin.id.clone()),
         ..Outgoing::new(NumberKey::new(of.service.id, begin.to.0))
     };
     let begin = BeginRequest {
@@ -250,7 +250,7 @@ async fn check(
         (None, Some(number)) => VerificationTarget::Number(number),
         (None, None) => return Err(Error::NO_TARGET.with("give `To` or `VerificationSid`")),
     };
-    let request_id = Some(of.origin.traced_id());
+    let request_id = Some(of.origin.id.clone());
     let check =
         CheckCode { number, fingerprint, idempotency_key, request_id, ..CheckCode::new(target, code) };
     let verification = of.done(of.running.verifying.check(of.service.id, check).await)?;

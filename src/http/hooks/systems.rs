@@ -289,7 +289,7 @@ pub async fn carry(
             channel: message.channel,
             style: MessageStyle { locale, ..MessageStyle::default() },
             client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
-            request_id: Some(call.traced_id()),
+            request_id: Some(call.id.clone()),
             supplied_code: Some(code.clone()),
             carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), trial: None }),
             ..Outgoing::new(NumberKey::new(service.id, to))

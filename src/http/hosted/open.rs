@@ -208,7 +208,7 @@ impl OpenSession<'_> {
                 channel: offered.and_then(|(name, _)| Channel::parse(name)),
                 style: MessageStyle { locale, ..MessageStyle::default() },
                 client,
-                request_id: Some(call.traced_id()),
+                request_id: Some(call.id.clone()),
                 ..Outgoing::new(NumberKey::new(self.service.id, number))
             };
             BeginRequest {
@@ -311,7 +311,7 @@ impl OpenSession<'_> {
             return Ok(self.told(&Notice::Wrong));
         }
         let sid = sessions.change(self.secret, |session, _| session.begin_check()).await?;
-        let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.traced_id()));
+        let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.id.clone()));
         // The answer to a form that a crash cut off, or that was sent twice, is not lost.
         let idempotency_key = Some(self.secret.check_key(&sid, text));
         let check = CheckCode { idempotency_key, request_id, ..CheckCode::new(target, code) };

@@ -99,7 +99,7 @@ async fn try_gateway(
     let message = Outgoing {
         channel,
         client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
-        request_id: Some(caller.origin.traced_id()),
+        request_id: Some(caller.origin.id.clone()),
         supplied_code: Some(code),
         carried: Some(Carried { trial: Some(trial.clone()), ..Carried::default() }),
         ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
