@@ -5,7 +5,6 @@
 //! makes the body ambiguous, which is a bad body: a proxy in front could have read the other one.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -74,7 +73,7 @@ struct VerifyOtp<'a> {
 // A longer text does not fit into a body.
 type AnyCode = values::Text<16_384>;
 
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize, Serialize, JsonSchema)]
 struct User<'a> {
     /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
@@ -495,7 +494,7 @@ struct Data<'a>(PhoneNumber, &'a [(&'static str, u64)]);
 impl Serialize for Data<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut data = to.serialize_map(None)?;
-        data.serialize_entry("user", &BTreeMap::from([("phoneNumber", self.0.e164())]))?;
+        data.serialize_entry("user", &User { phone_number: self.0.e164().into() })?;
         for (name, value) in self.1 {
             data.serialize_entry(name, value)?;
         }
