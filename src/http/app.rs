@@ -59,7 +59,7 @@ pub struct FrontEnd {
     pub tracer: Option<Arc<Tracer>>,
     /// Only of a node of a cluster.
     pub node: Option<ClusterNode>,
-    /// Each request in progress holds it for reading. A node of a cluster that stops takes it for writing: later requests
+    /// Each request in progress at a node of a cluster holds it for reading. One that stops takes it for writing: later requests
     /// are refused.
     pub in_progress: RwLock<()>,
 }

@@ -49,7 +49,7 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     let Some(Arrived(connection, number)) = head.extensions.remove() else {
         return Error::PANICKED.answer(group.errors);
     };
-    let matched: Option<MatchedPath> = head.extensions.get().cloned();
+    let matched: Option<MatchedPath> = head.extensions.remove();
     let is_twilio = || ["/v1/", "/v2/", "/v3/"].iter().any(|version| head.uri.path().starts_with(version));
     if matched.is_none() && is_twilio() {
         group.errors = ErrorFormat::Twilio;
@@ -82,8 +82,8 @@ async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, 
     };
     let method = method_name(&head.method);
     // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
-    let in_progress = app.in_progress.try_read();
-    let is_here = !(stands_by() || is_of_owner && in_progress.is_err());
+    let in_progress = app.node.as_ref().map(|_| app.in_progress.try_read());
+    let is_here = !(stands_by() || is_of_owner && matches!(in_progress, Some(Err(_))));
     let mut span = if is_here { origin.begin_span(&head) } else { None };
     if let Some(span) = &span {
         origin.id = RequestId::new(&id, Some(span.context().clone()));
