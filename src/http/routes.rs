@@ -43,25 +43,25 @@ const OPEN_API: &str = "The description, an object of OpenAPI 3.1.";
 
 /// The routes of a listener.
 pub fn router(app: &App, served: ServedRoutes) -> Router {
-    let unknown = around(Group::UNKNOWN, app, Router::new().fallback(unknown));
+    let unknown = around(Group::UNKNOWN, Router::new().fallback(unknown));
     let routes = if served == ServedRoutes::MetricsOnly {
-        around(Group::OF_THIS_NODE, app, Router::new().route("/metrics", get(health::metrics)))
+        around(Group::OF_THIS_NODE, Router::new().route("/metrics", get(health::metrics)))
     } else {
         let people = hosted::routes().merge(admin::routes(app)).merge(hooks::routes());
         let served = groups().into_iter().filter(|routes| (routes.is_served)(app));
-        served.fold(around(Group::CLOSED_TO_PAGES, app, people), |all, routes| {
-            all.merge(around(routes.group, app, routes.router))
+        served.fold(around(Group::CLOSED_TO_PAGES, people), |all, routes| {
+            all.merge(around(routes.group, routes.router))
         })
     };
     // A proxy may leave the path of the public address in front of the paths of reports. A URL has no { there.
     let prefix = app.reports.as_ref().map_or("", ReportReceiver::path_prefix);
     let routes = if served == ServedRoutes::All && !prefix.is_empty() {
-        let reports = around(Group::CLOSED_TO_PAGES, app, callback_routes().router);
+        let reports = around(Group::CLOSED_TO_PAGES, callback_routes().router);
         routes.without_v07_checks().nest(prefix, reports)
     } else {
         routes
     };
-    let local = if served == ServedRoutes::Local { local::routes(app) } else { Router::new() };
+    let local = if served == ServedRoutes::Local { local::routes() } else { Router::new() };
     routes.merge(local).merge(unknown).with_state(App::clone(app))
 }
 

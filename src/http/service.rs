@@ -38,17 +38,18 @@ use crate::observe::trace::{RequestId, Span};
 use crate::verification::Refusal;
 
 /// The routes of a group, with what they have in common.
-pub fn around(group: Group, app: &App, routes: Router<App>) -> Router<App> {
-    routes.layer(from_fn_with_state((Arc::clone(app), group), answer))
+pub fn around(group: Group, routes: Router<App>) -> Router<App> {
+    routes.layer(from_fn_with_state(group, answer))
 }
 
 /// The layer around every route. Whatever happens, the client gets an answer with an id.
-async fn answer(State((app, mut group)): State<(App, Group)>, request: Request, next: Next) -> Response {
+async fn answer(State(mut group): State<Group>, request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     let (mut head, body) = request.into_parts();
     let Some(Arrived(connection, number)) = head.extensions.remove() else {
         return Error::PANICKED.answer(group.errors);
     };
+    let app = Arc::clone(&connection.server.app);
     let matched: Option<MatchedPath> = head.extensions.remove();
     let is_twilio = || ["/v1/", "/v2/", "/v3/"].iter().any(|version| head.uri.path().starts_with(version));
     if matched.is_none() && is_twilio() {

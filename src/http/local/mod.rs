@@ -251,7 +251,7 @@ fn limit(form: &Form) -> Result<usize, Error> {
 }
 
 /// The routes of the control socket, which no description has. Beside them it has all others.
-pub fn routes(app: &App) -> Router<App> {
+pub fn routes() -> Router<App> {
     let routes = Router::new()
         .route("/local/Server", get(server))
         .route("/local/Services/{Name}", get(service_id))
@@ -263,7 +263,7 @@ pub fn routes(app: &App) -> Router<App> {
         .route("/local/Results", get(results))
         .route("/local/Webhooks", get(webhooks))
         .route("/local/Keys", post(keys));
-    around(Group::twilio(Access::Account("the control socket")), app, routes)
+    around(Group::twilio(Access::Account("the control socket")), routes)
 }
 
 // API keys, and the account's auth token. The command line uses [`Keys`] itself where no server runs.
