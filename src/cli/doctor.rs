@@ -382,7 +382,7 @@ fn one(
                 ErrorClass::Configuration => {
                     "correct the setting, or the account at the provider; docs/reference/gateways.md"
                 }
-                ErrorClass::Retry { .. } => REACH,
+                ErrorClass::Retry => REACH,
                 _ => "check the address of the gateway; try again, or ask the provider",
             };
             problem(is_used, format!("{error} ({asked})"), remedy)

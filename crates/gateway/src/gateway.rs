@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
 use crate::template::Wording;
@@ -105,19 +106,18 @@ pub struct Accepted {
     pub message_id: String,
 }
 
-/// The class of an error. It decides about retries and further gateways.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The class of an error. It decides about retries and further gateways. The names are those of metrics and spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 pub enum ErrorClass {
     BadNumber,
     /// It exists but cannot be reached on this channel or from this sender, such as a landline.
+    #[strum(serialize = "not_reachable")]
     NotReachableHere,
     /// Its owner asked not to receive messages.
     OptedOut,
     /// Surely not sent; the same call may work later.
-    Retry {
-        /// The wait that the provider asked for.
-        after: Option<Duration>,
-    },
+    Retry,
     /// Credentials, sender, country permission or account: an operator must act.
     Configuration,
     /// The provider's fraud protection refused: stop, and try no other channel.
@@ -131,24 +131,11 @@ pub enum ErrorClass {
 impl std::fmt::Display for ErrorClass {
     /// The name in the log and in documents.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Retry { after: _ } => f.write_str("Retry"),
-            other => write!(f, "{other:?}"),
-        }
+        write!(f, "{self:?}")
     }
 }
 
 impl ErrorClass {
-    /// The wait that the provider asked for.
-    pub const fn retry_after(self) -> Option<Duration> {
-        if let Self::Retry { after } = self { after } else { None }
-    }
-
-    /// The same in whole seconds.
-    pub fn retry_after_seconds(self) -> Option<u64> {
-        self.retry_after().map(|after| after.as_secs())
-    }
-
     /// Whether the message may have left, or may yet. Every class but [`ErrorClass::Ambiguous`] is a promise that it
     /// did not.
     pub const fn may_have_been_sent(self) -> bool {
@@ -162,6 +149,8 @@ impl ErrorClass {
 pub struct GatewayError {
     pub gateway: GatewayName,
     pub class: ErrorClass,
+    /// The wait that the provider asked for, with the class [`ErrorClass::Retry`].
+    pub wait: Option<Duration>,
     /// The provider's error code, of at most six digits.
     pub code: Option<u32>,
     /// A description in the server's own words.
@@ -176,18 +165,13 @@ impl GatewayError {
     /// A request that was not made. It says nothing about other messages.
     pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> Self {
         let (class, detail) = (ErrorClass::Configuration, detail.into());
-        Self { gateway, class, code: None, detail, whole_gateway: false }
+        Self { gateway, class, wait: None, code: None, detail, whole_gateway: false }
     }
 
     /// The same with a wait of at most `longest`, whatever the provider asked for.
     #[must_use]
     pub fn waiting_at_most(self, longest: Duration) -> Self {
-        match self.class {
-            ErrorClass::Retry { after: Some(after) } => {
-                Self { class: ErrorClass::Retry { after: Some(after.min(longest)) }, ..self }
-            }
-            _ => self,
-        }
+        Self { wait: self.wait.map(|wait| wait.min(longest)), ..self }
     }
 }
 

@@ -209,8 +209,6 @@ impl CodeClass {
 
     /// Its class, whether any other message would have fared the same, and what it says.
     const fn meaning(self) -> (ErrorClass, bool, &'static str) {
-        const SOON: ErrorClass = ErrorClass::Retry { after: None };
-        const NEXT_DAY: ErrorClass = ErrorClass::Retry { after: Some(Duration::from_secs(24 * 60 * 60)) };
         const OPEN: &str = "it is not known whether the message is sent";
         match self {
             Self::BadNumber => (ErrorClass::BadNumber, false, "the number is not valid"),
@@ -220,9 +218,9 @@ impl CodeClass {
             Self::OptedOut => (ErrorClass::OptedOut, false, "the recipient wants no messages"),
             Self::Fraud => (ErrorClass::Fraud, false, "the provider suspects fraud"),
             Self::Refused => (ErrorClass::Refused, false, "the message was refused"),
-            Self::Retry => (SOON, false, "it cannot be sent now"),
-            Self::Busy => (SOON, true, "too many messages, or no service now"),
-            Self::NextDay => (NEXT_DAY, true, "the account may send no more today"),
+            Self::Retry => (ErrorClass::Retry, false, "it cannot be sent now"),
+            Self::Busy => (ErrorClass::Retry, true, "too many messages, or no service now"),
+            Self::NextDay => (ErrorClass::Retry, true, "the account may send no more today"),
             Self::Configuration => {
                 let words = "the account, the sender or a template does not permit this";
                 (ErrorClass::Configuration, false, words)
@@ -238,20 +236,16 @@ impl CodeClass {
 
     pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
         let (class, whole_gateway, _) = self.meaning();
-        GatewayError { gateway, class, code, detail, whole_gateway }
+        let wait = (self == Self::NextDay).then_some(Duration::from_secs(24 * 60 * 60));
+        GatewayError { gateway, class, wait, code, detail, whole_gateway }
     }
 }
 
 impl GatewayError {
     /// The same, with the wait that the provider asks for, if it is about waiting.
     pub(super) fn with_wait_of(self, response: &GatewayResponse) -> Self {
-        match self.class {
-            ErrorClass::Retry { after } => {
-                let after = retry_after(&response.headers).or(after);
-                Self { class: ErrorClass::Retry { after }, ..self }
-            }
-            _ => self,
-        }
+        let asked = retry_after(&response.headers).filter(|_| self.class == ErrorClass::Retry);
+        Self { wait: asked.or(self.wait), ..self }
     }
 }
 

@@ -245,6 +245,7 @@ impl Gateway for Simulator {
                 Some((_, Fault::Refused(code) | Fault::RefusedText(code), words)) => Err(GatewayError {
                     gateway: GatewayName::Simulator,
                     class: class_of_report(*code),
+                    wait: None,
                     code: Some(*code),
                     detail: format!("simulates an error: {words}"),
                     whole_gateway: false,

@@ -181,7 +181,7 @@ const fn after_error(class: Option<ErrorClass>) -> &'static str {
         Some(ErrorClass::Fraud) => {
             "The provider blocks the number. If the person is real, the provider's support can end that."
         }
-        Some(ErrorClass::Retry { .. } | ErrorClass::Refused | ErrorClass::Ambiguous) | None => {
+        Some(ErrorClass::Retry | ErrorClass::Refused | ErrorClass::Ambiguous) | None => {
             "Check the number with the person, and the gateways on the overview. Then let the person ask again."
         }
     }

@@ -8,20 +8,21 @@ use super::*;
 
 #[test]
 fn every_status_has_a_class_and_says_whether_all_messages_meet_it() {
-    let retry = ErrorClass::Retry { after: Some(Duration::from_secs(9)) };
     for (statuses, class, whole_gateway) in [
         (&[200, 204][..], ErrorClass::Ambiguous, false),
         (&[301, 307, 308, 401, 402], ErrorClass::Configuration, true),
         (&[403], ErrorClass::Configuration, false),
         (&[302, 303, 304, 408, 500, 503, 600, 999], ErrorClass::Ambiguous, true),
         (&[400, 404, 422, 499], ErrorClass::Refused, false),
-        (&[429], retry, true),
+        (&[429], ErrorClass::Retry, true),
     ] {
         for status in statuses {
             let answer = answer(*status, Some(Bytes::new()));
             let error = classify_status(&answer, "").0.error(GatewayName::Http, None, String::new());
             let error = error.with_wait_of(&answer);
             assert_eq!((error.class, error.whole_gateway), (class, whole_gateway), "{status}");
+            let wait = (class == ErrorClass::Retry).then_some(Duration::from_secs(9));
+            assert_eq!(error.wait, wait, "{status}");
         }
     }
     // A body that broke off is the server's trouble.

@@ -146,7 +146,7 @@ impl Case {
         for private in self.secrets.iter().map(String::as_str).chain(["4155552671", "012345"]) {
             assert!(!shown.contains(private), "{}: {shown}", self.name);
         }
-        let (wait, whole) = (error.class.retry_after_seconds(), error.whole_gateway.then_some(true));
+        let (wait, whole) = (error.wait.map(|wait| wait.as_secs()), error.whole_gateway.then_some(true));
         let (class, detail) = (error.class.to_string(), &error.detail);
         json!({ "class": class, "code": error.code, "whole": whole, "wait": wait, "detail": detail })
     }

@@ -103,9 +103,7 @@ impl CircuitBreaker {
             answer.map(|answer| answer.map_err(|error| error.waiting_at_most(longest.max(open_for))));
         match &answer {
             None => self.failed(None, NO_ANSWER, now),
-            Some(Err(error)) if error.whole_gateway => {
-                self.failed(error.class.retry_after(), &error.detail, now);
-            }
+            Some(Err(error)) if error.whole_gateway => self.failed(error.wait, &error.detail, now),
             // A refusal of one message is a sign of life too.
             Some(_) => {
                 let CircuitState { outage, .. } = std::mem::take(&mut *self.state.lock());

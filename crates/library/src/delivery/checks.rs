@@ -75,8 +75,8 @@ impl Delivery {
                 return CheckResult::Unknown;
             }
         };
-        let GatewayError { class, code, detail, .. } = &error;
-        let retry_after = class.retry_after_seconds();
+        let GatewayError { class, wait, code, detail, .. } = &error;
+        let retry_after = wait.map(|wait| wait.as_secs());
         warn!(request_id, %number, gateway, %class, code, retry_after, detail, "gateway check failed");
         if class.may_have_been_sent() { CheckResult::Unknown } else { CheckResult::NotAsked }
     }

@@ -92,10 +92,9 @@ impl Failure {
             ErrorClass::NotReachableHere => Self::NotReachable,
             ErrorClass::OptedOut => Self::OptedOut,
             ErrorClass::Fraud => Self::Blocked,
-            ErrorClass::Retry { .. }
-            | ErrorClass::Configuration
-            | ErrorClass::Refused
-            | ErrorClass::Ambiguous => Self::Gateway,
+            ErrorClass::Retry | ErrorClass::Configuration | ErrorClass::Refused | ErrorClass::Ambiguous => {
+                Self::Gateway
+            }
         }
     }
 
@@ -156,10 +155,10 @@ impl<O> DeliveryRun<'_, O> {
                 let code = self.logged(*code);
                 error!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
             }
-            Some(Err(GatewayError { class, code, detail, .. })) => {
+            Some(Err(GatewayError { class, wait, code, detail, .. })) => {
                 let code = self.logged(*code);
                 let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
-                let retry_after = class.retry_after_seconds();
+                let retry_after = wait.map(|wait| wait.as_secs());
                 warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
             }
             None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),

@@ -18,7 +18,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
-use crate::observe::metrics::{GatewayEnd, GatewayOperation, Metrics};
+use crate::observe::metrics::{ANSWERED, GatewayOperation, Metrics, UNANSWERED};
 use crate::observe::trace::{SpanContext, SpanKind};
 use crate::template::parts_of;
 
@@ -88,22 +88,22 @@ impl GuardedGateway {
                 .ok()
         });
         let outcome = match &answer {
-            Some(Ok(_)) => GatewayEnd::Ok,
+            Some(Ok(_)) => ANSWERED,
             Some(Err(error)) => error.class.into(),
-            None => GatewayEnd::NoAnswer,
+            None => UNANSWERED,
         };
         if let Some(mut span) = span {
             span.text("onceward.gateway", gateway.as_str());
-            span.text("onceward.outcome", outcome.as_str());
-            if outcome != GatewayEnd::Ok {
-                span.text("error.type", outcome.as_str());
+            span.text("onceward.outcome", outcome);
+            if outcome != ANSWERED {
+                span.text("error.type", outcome);
                 span.fail();
             }
         }
         self.metrics.gateway(gateway, operation, outcome, stopwatch.elapsed());
-        if outcome != GatewayEnd::Ok {
+        if outcome != ANSWERED {
             let cause = match &answer {
-                Some(Err(error)) => format!("{}: {}", outcome.as_str(), error.detail),
+                Some(Err(error)) => format!("{outcome}: {}", error.detail),
                 _ => NO_ANSWER.to_owned(),
             };
             *self.last_error.lock() = Some((self.clock.now(), cause));

@@ -278,20 +278,20 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             let _ = trial.answer.set((self.permitted.log, answer.as_ref().map_or_else(silence, of_answer)));
         }
         let attempt = self.attempt(candidate, SendStatus::GatewayError);
-        let (error, class, error_code) = match answer {
+        let (error, class, error_code, wait) = match answer {
             Some(Ok(Accepted { message_id })) => {
                 let (status, id) = (SendStatus::Sent, Some(message_id.clone()));
                 self.attempts.push(Attempt { status, message_id: id, ..attempt });
                 self.allowance.tickets = None;
                 return Break(self.accepted(message_id, gateway.holding(self.channel)));
             }
-            Some(Err(error)) => (Failure::of(&error), error.class, error.code),
-            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous, None),
+            Some(Err(error)) => (Failure::of(&error), error.class, error.code, error.wait),
+            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous, None, None),
         };
         // A time without a report says that the message certainly did not leave: the record has no field for that.
         let receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
         self.attempts.push(Attempt { error_code, class: Some(class), receipt_at, ..attempt });
-        self.refused(error, class, gateway)
+        self.refused(error, class, wait.unwrap_or_default(), gateway)
     }
 
     /// Charges a message to the budgets, unless that was done when it was permitted.
@@ -312,14 +312,20 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 
     /// The gateway did not accept the message.
-    fn refused(&mut self, error: Failure, class: ErrorClass, gateway: &GuardedGateway) -> ControlFlow<End> {
+    fn refused(
+        &mut self,
+        error: Failure,
+        class: ErrorClass,
+        wait: Duration,
+        gateway: &GuardedGateway,
+    ) -> ControlFlow<End> {
         if class.may_have_been_sent() {
             self.allowance.tickets = None;
         }
         match (class, self.channel) {
             // The next gateway is asked: after silence a person gets the same code twice at worst.
-            (ErrorClass::Ambiguous | ErrorClass::Retry { .. }, _) => {
-                let (now, wait) = (self.now(), class.retry_after().unwrap_or_default());
+            (ErrorClass::Ambiguous | ErrorClass::Retry, _) => {
+                let now = self.now();
                 // The answer itself may have opened the circuit.
                 let asked_again = gateway.circuit.asked_again_at(now);
                 self.failure.may_work_at(now.plus(wait).max(asked_again));

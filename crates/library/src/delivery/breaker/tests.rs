@@ -18,12 +18,14 @@ fn circuit() -> CircuitBreaker {
     CircuitBreaker::new(GatewayName::Mada, SETTINGS)
 }
 
-fn error(class: ErrorClass, whole_gateway: bool) -> Result<(), GatewayError> {
-    Err(GatewayError { gateway: GatewayName::Mada, class, code: None, detail: String::new(), whole_gateway })
+/// Any message would have failed.
+fn error(class: ErrorClass, wait: Option<Duration>) -> Result<(), GatewayError> {
+    let (gateway, detail) = (GatewayName::Mada, String::new());
+    Err(GatewayError { gateway, class, wait, code: None, detail, whole_gateway: true })
 }
 
 fn fails(circuit: &CircuitBreaker, now: Timestamp) {
-    circuit.answered(Some(error(ErrorClass::Ambiguous, true)), now);
+    circuit.answered(Some(error(ErrorClass::Ambiguous, None)), now);
 }
 
 fn opened_at(now: Timestamp) -> CircuitBreaker {
@@ -56,12 +58,12 @@ fn after_its_time_one_message_in_each_span_asks_until_one_is_answered() {
 #[test]
 fn a_provider_that_asks_for_a_long_pause_gets_it_at_once() {
     let asks = |circuit: &CircuitBreaker, pause, now| {
-        circuit.answered(Some(error(ErrorClass::Retry { after: Some(secs(pause)) }, true)), at(now))
+        circuit.answered(Some(error(ErrorClass::Retry, Some(secs(pause)))), at(now))
     };
     for (pause, given) in [(9, None), (10, Some(10)), (15, Some(15)), (100_000, Some(60))] {
         let circuit = circuit();
         let Some(Err(error)) = asks(&circuit, pause, 0) else { panic!("an error") };
-        assert_eq!(error.class, ErrorClass::Retry { after: Some(secs(pause.min(60))) });
+        assert_eq!(error.wait, Some(secs(pause.min(60))));
         assert_eq!(circuit.shown(at(0)).1, given.map(at), "{pause}");
     }
     let circuit = opened_at(at(0));

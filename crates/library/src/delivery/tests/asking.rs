@@ -77,10 +77,10 @@ async fn a_record_does_not_grow_beyond_its_bound() {
 
 #[tokio::test(start_paused = true)]
 async fn the_next_gateway_gets_the_same_code_at_once_or_after_half_of_the_time() {
-    let later = ErrorClass::Retry { after: Some(secs(5)) };
-    let refusals = [RETRY, later, ErrorClass::Configuration, ErrorClass::Refused, DOUBT];
+    let later = error(RETRY).asking_to_wait(secs(5));
+    let refusals = [RETRY, ErrorClass::Configuration, ErrorClass::Refused, DOUBT];
     let at_once = refusals.map(|class| (error(class), 0));
-    for (answer, at) in at_once.into_iter().chain([(down(DOUBT), 0), (hanging(), 5_000)]) {
+    for (answer, at) in at_once.into_iter().chain([(later, 0), (down(DOUBT), 0), (hanging(), 5_000)]) {
         let world = Setup::routing(BOTH).build().and(Mada, [answer]).and(Http, [accepted("H1")]);
         assert_eq!(world.requests().await, "H1");
         assert_eq!(world.sent_at(), [0, at]);

@@ -27,7 +27,7 @@ async fn the_holder_says_whether_a_code_is_right_or_may_have_been_looked_at() {
         (Ok(Verdict::Wrong), CheckResult::Wrong),
         (Ok(Verdict::NotLive), CheckResult::NotLive),
         (fails(ErrorClass::Ambiguous), CheckResult::Unknown),
-        (fails(ErrorClass::Retry { after: None }), CheckResult::NotAsked),
+        (fails(ErrorClass::Retry), CheckResult::NotAsked),
         (fails(ErrorClass::Configuration), CheckResult::NotAsked),
         (fails(ErrorClass::Refused), CheckResult::NotAsked),
     ] {

@@ -26,7 +26,7 @@ const BOTH: &str = "Mada;Http";
 const DOUBT: ErrorClass = ErrorClass::Ambiguous;
 
 /// Surely not sent, and may work soon.
-const RETRY: ErrorClass = ErrorClass::Retry { after: None };
+const RETRY: ErrorClass = ErrorClass::Retry;
 
 /// The gateways that were asked, in their order.
 fn gateways(world: &World) -> Vec<GatewayName> {

@@ -26,26 +26,31 @@ pub struct Handed {
     pub callback: Option<Callback>,
 }
 
-/// An answer, and when. An error has its class, and whether every message would meet it.
+/// An answer, and when. An error has its class, and whether every message would meet it, and can ask for a wait.
 #[derive(Debug, Clone)]
 pub struct Answer<T = String> {
     delay: Duration,
+    wait: Option<Duration>,
     result: Result<T, (ErrorClass, bool)>,
 }
 
 /// Accepts the message.
 pub fn accepted(id: &str) -> Answer {
-    Answer { delay: Duration::ZERO, result: Ok(id.to_owned()) }
+    answer(Ok(id.to_owned()))
 }
 
 /// Refuses this message only.
 pub fn error(class: ErrorClass) -> Answer {
-    Answer { delay: Duration::ZERO, result: Err((class, false)) }
+    answer(Err((class, false)))
 }
 
 /// Would refuse every message.
 pub fn down(class: ErrorClass) -> Answer {
-    Answer { delay: Duration::ZERO, result: Err((class, true)) }
+    answer(Err((class, true)))
+}
+
+fn answer<T>(result: Result<T, (ErrorClass, bool)>) -> Answer<T> {
+    Answer { delay: Duration::ZERO, wait: None, result }
 }
 
 /// Answers long after every time limit.
@@ -58,12 +63,17 @@ impl<T> Answer<T> {
         Self { delay: Duration::from_millis(delay), ..self }
     }
 
+    pub fn asking_to_wait(self, wait: Duration) -> Self {
+        Self { wait: Some(wait), ..self }
+    }
+
     async fn play(self, gateway: GatewayName) -> Result<T, GatewayError> {
         sleep(self.delay).await;
         let detail = "was told to fail".to_owned();
         self.result.map_err(|(class, whole_gateway)| GatewayError {
             gateway,
             class,
+            wait: self.wait,
             code: Some(7),
             detail,
             whole_gateway,
@@ -131,8 +141,7 @@ impl FakeProvider {
 
     /// The next question about a code is to this gateway, which answers so.
     pub fn says(&self, name: GatewayName, after_ms: u64, result: Result<Verdict, (ErrorClass, bool)>) {
-        let answer = Answer { delay: Duration::from_millis(after_ms), result };
-        self.state.lock().verdicts.push_back((name, answer));
+        self.state.lock().verdicts.push_back((name, answer(result).after_ms(after_ms)));
     }
 
     pub fn questions(&self) -> Vec<(PhoneNumber, Channel, String)> {

@@ -199,7 +199,7 @@ impl Failures {
             }
             Some(ErrorClass::Configuration) => &mut self.configuration,
             Some(ErrorClass::Fraud | ErrorClass::Refused) => &mut self.refused,
-            Some(ErrorClass::Retry { .. }) | None => &mut self.unavailable,
+            Some(ErrorClass::Retry) | None => &mut self.unavailable,
             Some(ErrorClass::Ambiguous) => &mut self.unknown,
         }
     }

@@ -57,7 +57,7 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
         (SendEnd::NumberRefused, Some(ErrorClass::BadNumber)),
         (SendEnd::Failed, Some(ErrorClass::Configuration)),
         (SendEnd::Failed, Some(ErrorClass::Fraud)),
-        (SendEnd::Failed, Some(ErrorClass::Retry { after: None })),
+        (SendEnd::Failed, Some(ErrorClass::Retry)),
         (SendEnd::Overloaded, None),
         (SendEnd::Unknown, Some(ErrorClass::Ambiguous)),
         (SendEnd::Postponed, None),

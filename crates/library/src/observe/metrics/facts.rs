@@ -121,38 +121,6 @@ crate::named! {
 }
 
 crate::named! {
-    /// The answer to a request: its error has a class, unless there is no answer in time.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum GatewayEnd {
-        Ok = "ok",
-        BadNumber = "bad_number",
-        NotReachable = "not_reachable",
-        OptedOut = "opted_out",
-        Retry = "retry",
-        Configuration = "configuration",
-        Fraud = "fraud",
-        Refused = "refused",
-        Ambiguous = "ambiguous",
-        NoAnswer = "no_answer",
-    }
-}
-
-impl From<ErrorClass> for GatewayEnd {
-    fn from(class: ErrorClass) -> Self {
-        match class {
-            ErrorClass::BadNumber => Self::BadNumber,
-            ErrorClass::NotReachableHere => Self::NotReachable,
-            ErrorClass::OptedOut => Self::OptedOut,
-            ErrorClass::Retry { .. } => Self::Retry,
-            ErrorClass::Configuration => Self::Configuration,
-            ErrorClass::Fraud => Self::Fraud,
-            ErrorClass::Refused => Self::Refused,
-            ErrorClass::Ambiguous => Self::Ambiguous,
-        }
-    }
-}
-
-crate::named! {
     /// The result of an attempt to deliver a webhook's event, or the decision not to.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum WebhookEnd {

@@ -23,15 +23,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use strum::VariantNames as _;
 
 use self::facts::{CHECK_OUTCOMES, Labels, OTHER, OfService, OutcomeOfService, check_outcome};
 use crate::domain::{Channel, GatewayName, ServiceId};
+use crate::gateway::ErrorClass;
 
 pub use self::reading::{BudgetView, GatewayReading, Reading, TableReading};
 
-pub use self::facts::{
-    Fact, GatewayEnd, GatewayOperation, NodeState, SendEnd, SendFacts, VerificationStep, WebhookEnd,
-};
+pub use self::facts::{Fact, GatewayOperation, NodeState, SendEnd, SendFacts, VerificationStep, WebhookEnd};
 
 /// `OpenMetrics`, which Prometheus reads from version 2.5 on.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -59,6 +59,12 @@ impl ServiceNames {
         }
     }
 }
+
+/// The outcome of a request to a gateway without an error.
+pub const ANSWERED: &str = "ok";
+
+/// The outcome of a request to a gateway that did not answer in time.
+pub const UNANSWERED: &str = "no_answer";
 
 type Counters<L> = Family<L, Counter>;
 
@@ -198,11 +204,10 @@ impl Metrics {
         }
     }
 
-    /// Counts a request to a gateway and its answer.
-    pub fn gateway(&self, name: GatewayName, asked: GatewayOperation, end: GatewayEnd, took: Duration) {
+    /// Counts a request to a gateway and its answer: [`ANSWERED`], the class of its error, or [`UNANSWERED`].
+    pub fn gateway(&self, name: GatewayName, asked: GatewayOperation, end: &'static str, took: Duration) {
         let (gateway, operation) = (("gateway", name.as_str()), ("operation", asked.as_str()));
-        let outcome = ("outcome", end.as_str());
-        self.families.gateway_requests.get_or_create(&[gateway, operation, outcome]).inc();
+        self.families.gateway_requests.get_or_create(&[gateway, operation, ("outcome", end)]).inc();
         self.families.gateway_duration.get_or_create(&[gateway, operation]).observe(took.as_secs_f64());
     }
 
@@ -217,8 +222,9 @@ impl Metrics {
     /// Creates the outcomes of a gateway's sends at zero.
     pub fn create_outcomes_at_zero(&self, gateway: GatewayName) {
         let send = ("operation", GatewayOperation::Send.as_str());
-        let labels = |end: GatewayEnd| [("gateway", gateway.as_str()), send, ("outcome", end.as_str())];
-        zeros(&self.families.gateway_requests, GatewayEnd::ALL.map(labels));
+        let ends = [ANSWERED, UNANSWERED].into_iter().chain(ErrorClass::VARIANTS.iter().copied());
+        let labels = |end| [("gateway", gateway.as_str()), send, ("outcome", end)];
+        zeros(&self.families.gateway_requests, ends.map(labels));
     }
 
     /// Creates the counters of a service's text messages at zero.

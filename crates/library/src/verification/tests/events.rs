@@ -139,7 +139,7 @@ async fn a_further_message_moves_the_end_that_is_told() {
     let world = world.crashes_with(|settings| settings.delivery.sms_retry = true).await;
     world.has_webhook().await;
     world.begun(number(1)).await;
-    world.provider.fails_with(ErrorClass::Retry { after: None });
+    world.provider.fails_with(ErrorClass::Retry);
     world.begun(number(2)).await;
     world.advance(24 * SECOND);
     world.begun(number(1)).await;
