@@ -82,7 +82,8 @@ impl OtpBuilder {
     }
 
     /// Another clock than the machine's, such as a [`ManualClock`](super::ManualClock) in tests. It decides
-    /// when codes expire and lockouts end; waits for gateways take real time.
+    /// when codes expire and lockouts end, and must not run backwards while the engine runs; waits for gateways take real
+    /// time.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
         self
