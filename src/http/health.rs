@@ -3,6 +3,7 @@
 use axum::response::{IntoResponse as _, Response};
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
@@ -115,7 +116,7 @@ fn may_read_metrics(call: &Call) -> Result<(), Error> {
     let account = settings.account.as_ref().ok_or(starting)?;
     let given = Credential::of(&call.head.headers).ok_or(Error::UNAUTHENTICATED)?;
     let is_account = Sid::parse(SidKind::Account, given.user()) == Some(account.sid)
-        && bool::from(given.password().as_bytes().ct_eq(account.token.expose().as_bytes()));
+        && bool::from(given.password().as_bytes().ct_eq(account.token.expose_secret().as_bytes()));
     if is_account { Ok(()) } else { Err(Error::UNAUTHENTICATED) }
 }
 

@@ -7,7 +7,7 @@ use onceward::clock::{Clock, EngineClock, ManualClock};
 use onceward::config::services::AccountSettings;
 use onceward::config::{self, OwnGateway, Settings, Sources};
 use onceward::delivery::Routed;
-use onceward::domain::{ApiSecret, ServerKey, Sid, SidKind, Timestamp};
+use onceward::domain::{ServerKey, Sid, SidKind, Timestamp};
 use onceward::gateway::{Gateway, Simulator};
 use onceward::http::{App, ClusterNode, FrontEnd, ServedRoutes};
 use onceward::node::{Running, StartOptions, Unready, build_gateways};
@@ -74,8 +74,7 @@ impl Setup {
         let sources =
             Sources { program: values, alone: true, gateways, parallelism: 1, ..Sources::default() };
         let mut settings = Box::new(config::load(&sources).expect("settings").settings);
-        let token = ApiSecret::new(TOKEN.to_owned());
-        settings.registry.account = Some(AccountSettings { sid: account(), token });
+        settings.registry.account = Some(AccountSettings { sid: account(), token: TOKEN.into() });
         settings.registry.allows_unauthenticated = true;
         settings.shards = 1;
         let (has_inbox, routes, node) = (false, ServedRoutes::All, None);

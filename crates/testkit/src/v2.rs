@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use onceward::domain::ServiceId;
 use onceward::registry::{Registry, Scope, Service};
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Reply, json};
@@ -41,7 +42,7 @@ impl V2World {
     pub async fn key(&self, service: Option<ServiceId>, scopes: &[Scope]) -> String {
         let scopes = scopes.iter().copied().collect();
         let made = self.registry.create_key(service, scopes, None).await.expect("a key");
-        format!("{}:{}", made.key.sid, made.secret.expose())
+        format!("{}:{}", made.key.sid, made.secret.expose_secret())
     }
 
     /// A path below the service.

@@ -199,6 +199,7 @@ impl SignInLimit {
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
+    use secrecy::ExposeSecret as _;
 
     use std::net::Ipv6Addr;
 
@@ -216,7 +217,8 @@ mod tests {
         let registry = World::new().open().await;
         let account = registry.draw_account().await.expect("an account");
         registry.keep_account(&account).await.expect("kept");
-        let caller = registry.authenticate(&account.sid.to_string(), account.token.expose()).expect("it");
+        let caller =
+            registry.authenticate(&account.sid.to_string(), account.token.expose_secret()).expect("it");
         let sessions = Sessions::new(StdRng::seed_from_u64(1));
         let fingerprint = registry.fingerprint_of(&caller).expect("a credential");
         let [idle, busy] = [0, 0].map(|second| sessions.begin(fingerprint.clone(), at(second)));

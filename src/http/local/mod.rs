@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use hyper::StatusCode;
+use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -328,7 +329,7 @@ impl Keys<'_> {
         let made = made.map_err(|error| words(&error))?;
         let mut view = self.view(&made.key);
         self.log(&made.key, "API key created");
-        view["secret"] = made.secret.expose().into();
+        view["secret"] = made.secret.expose_secret().into();
         if was_open && self.registry.compatible_routes_need_key() {
             tracing::info!("/api/*, /send-code and /verify-code need a key from now on");
             view["closes_routes"] = true.into();
@@ -359,7 +360,7 @@ impl Keys<'_> {
         let made = self.account.renew(&self.registry).await.map_err(|error| error.to_string())?;
         tracing::info!(account = %made.sid, "auth token replaced");
         let file = self.account.path().display().to_string();
-        Ok(json!({ "account_sid": made.sid, "auth_token": made.token.expose(), "file": file }))
+        Ok(json!({ "account_sid": made.sid, "auth_token": made.token.expose_secret(), "file": file }))
     }
 
     fn service(&self, text: Option<&str>) -> Result<Option<ServiceId>, String> {

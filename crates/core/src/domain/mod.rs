@@ -59,7 +59,7 @@ pub use locale::Locale;
 pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number, sign_in_words};
 pub use plans::{LineType, NumberLookup, NumberPattern, PatternError};
 pub use routing::{Routing, RoutingEntry, RoutingError};
-pub use secret::{ApiSecret, ServerKey};
+pub use secret::ServerKey;
 pub use time::{Timestamp, minutes_up, seconds_up};
 pub use typed::meant;
 pub use values::{

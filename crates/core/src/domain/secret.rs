@@ -1,4 +1,4 @@
-//! Secrets: never printed, wiped when dropped.
+//! The server key: never printed, wiped when dropped.
 
 use std::fmt;
 
@@ -30,36 +30,13 @@ impl fmt::Debug for ServerKey {
     }
 }
 
-/// The secret of a caller's credentials: the account's auth token, or the secret of an API key.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct ApiSecret(String);
-
-impl ApiSecret {
-    /// Takes over a secret.
-    pub const fn new(secret: String) -> Self {
-        Self(secret)
-    }
-
-    /// The secret itself, to be hashed, or shown once to the caller who asked for it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for ApiSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ApiSecret(***)")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn secrets_show_nothing_when_printed() {
+    fn a_key_shows_nothing_when_printed() {
         let key = ServerKey::from_bytes([0x41; 32]);
         assert_eq!(format!("{key:?}"), "ServerKey(***)");
-        assert_eq!(format!("{:?}", ApiSecret::new("hunter2".to_owned())), "ApiSecret(***)");
     }
 }

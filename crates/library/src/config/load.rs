@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::gateways::{self, Variables};
@@ -20,7 +19,7 @@ use super::settings::{
 };
 use super::sources::{Config, Effective, Sources, aliases, variable};
 use super::{checks, dotenv, templates};
-use crate::domain::{ApiSecret, short_name};
+use crate::domain::short_name;
 use crate::gateway::older::OLDER;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
 
@@ -266,8 +265,10 @@ fn brand(inputs: &Inputs, c: &mut Config) -> String {
 fn account_of(variables: &Variables, c: &mut Config) -> Option<AccountSettings> {
     let problem = "it is missing beside the other part of the account. Set both, or neither";
     c.both(["ONCEWARD_ACCOUNT_SID", "ONCEWARD_AUTH_TOKEN"], problem);
-    let token = ApiSecret::new(variables.onceward_auth_token.as_ref()?.expose_secret().to_owned());
-    Some(AccountSettings { sid: variables.onceward_account_sid?, token })
+    Some(AccountSettings {
+        sid: variables.onceward_account_sid?,
+        token: variables.onceward_auth_token.clone()?,
+    })
 }
 
 // What is found while the settings are read: errors, which stop the start, and warnings.

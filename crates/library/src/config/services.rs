@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, json_schema};
+use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -20,9 +21,9 @@ use super::sources::Config;
 use super::templates::Template;
 use super::values::{is_origin, is_page_url, template_sid};
 use crate::domain::{
-    ApiSecret, Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, NumberPattern, PhoneNumber,
-    SECOND, ServiceId, ServiceTime, Sid, SidKind, Time, Timestamp, Whole, WorkflowStep, checked,
-    friendly_name, optional, short_name, time_text, workflow_text,
+    Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, NumberPattern, PhoneNumber, SECOND,
+    ServiceId, ServiceTime, Sid, SidKind, Time, Timestamp, Whole, WorkflowStep, checked, friendly_name,
+    optional, short_name, time_text, workflow_text,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::template::StandardMessage;
@@ -505,7 +506,7 @@ pub struct RegistrySettings {
 #[derive(Debug, Clone)]
 pub struct AccountSettings {
     pub sid: Sid,
-    pub token: ApiSecret,
+    pub token: SecretString,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

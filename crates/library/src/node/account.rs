@@ -10,12 +10,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::server_key::{KeyError, io_error, write_secret};
 use crate::config::is_readable_by_others;
-use crate::domain::{ApiSecret, Sid, SidKind};
+use crate::domain::{Sid, SidKind};
 use crate::registry::{AccountCredentials, Registry, RegistryError};
 
 /// The file's name in the data directory. Its lines are variables, as a shell, `.env` and systemd read them.
@@ -129,7 +130,7 @@ impl AccountFile {
         let is_token = |token: &&str| {
             (16..=128).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
         };
-        let token = value(TOKEN).filter(is_token).map(|token| ApiSecret::new(token.to_owned()));
+        let token = value(TOKEN).filter(is_token).map(SecretString::from);
         let (Some(sid), Some(token)) = (sid, token) else {
             return Err(AccountError::Unreadable(self.path.clone()));
         };
@@ -146,7 +147,7 @@ impl AccountFile {
 }
 
 fn file_text(credentials: &AccountCredentials) -> Zeroizing<String> {
-    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", credentials.sid, credentials.token.expose()))
+    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", credentials.sid, credentials.token.expose_secret()))
 }
 
 #[cfg(test)]

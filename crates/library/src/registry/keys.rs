@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -14,7 +15,7 @@ use super::handle::{Result, check_room};
 use super::services::{credential_id, service_id};
 use super::{AccountCredentials, Item, Registry, RegistryError};
 use crate::config::note;
-use crate::domain::{ApiSecret, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::audit::Action;
 use crate::shard::{Refusal, Transaction};
 
@@ -52,7 +53,7 @@ impl Registry {
             let number = next_number(draft, &keys, service)?;
             let secret: [u8; 32] = draft.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
-            let secret = ApiSecret::new(base16ct::lower::encode_string(&secret));
+            let secret = SecretString::from(base16ct::lower::encode_string(&secret));
             let key = ApiKey {
                 sid: draft.sid(SidKind::ApiKey),
                 service,
@@ -62,7 +63,7 @@ impl Registry {
                 created: draft.now,
                 last_used: None,
                 revoked: None,
-                hash: hash(secret.expose()),
+                hash: hash(secret.expose_secret()),
                 number,
             };
             draft.put(credential_id(number), &Credential::Key(key.clone()));
@@ -157,7 +158,7 @@ impl Registry {
             };
             // As long as Twilio's, and in the same letters: some clients check that.
             let token: [u8; 16] = draft.bytes();
-            Ok(AccountCredentials { sid, token: ApiSecret::new(base16ct::lower::encode_string(&token)) })
+            Ok(AccountCredentials { sid, token: base16ct::lower::encode_string(&token).into() })
         })
         .await
     }
@@ -359,7 +360,7 @@ pub const KEYS_PER_SERVICE: usize = 20;
 #[derive(Debug)]
 pub struct NewApiKey {
     pub key: ApiKey,
-    pub secret: ApiSecret,
+    pub secret: SecretString,
 }
 
 /// The record of the account's credentials or of an API key. It has the SHA-256 of a secret, never the secret. A slow hash
@@ -387,7 +388,7 @@ pub struct CredentialFingerprint {
 
 impl From<&AccountCredentials> for CredentialFingerprint {
     fn from(AccountCredentials { sid, token }: &AccountCredentials) -> Self {
-        Self { sid: *sid, hash: hash(token.expose()) }
+        Self { sid: *sid, hash: hash(token.expose_secret()) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Authentication of callers, and their scopes.
 
+use secrecy::ExposeSecret as _;
+
 use super::*;
 use crate::registry::{AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes};
 
@@ -14,7 +16,7 @@ async fn the_environments_credentials_win_and_are_changed_there() {
     let registry = world.open().await;
     assert!(registry.account_is_given());
     assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Some(Caller::Root)));
-    assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose()).is_none());
+    assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose_secret()).is_none());
     assert!(matches!(registry.draw_account().await, Err(RegistryError::ReadOnly(_))));
     assert_eq!(registry.account_sid().to_string(), ACCOUNT);
 }
@@ -23,7 +25,7 @@ async fn the_environments_credentials_win_and_are_changed_there() {
 async fn only_the_right_secret_of_a_known_id_is_let_in() {
     let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
     let (made, other) = (key_for(&registry, None).await, key_for(&registry, None).await);
-    let (sid, secret) = (made.key.sid.to_string(), made.secret.expose());
+    let (sid, secret) = (made.key.sid.to_string(), made.secret.expose_secret());
     // Twilio's library for Go sends no others.
     assert!(secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     let listed = registry.keys(None).into_iter().map(|key| key.sid);
@@ -31,7 +33,7 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
     assert!(registry.authenticate(&sid.to_uppercase(), secret).is_some(), "as ids are read");
     let unknown = Sid::new(SidKind::ApiKey, [9; 16]).to_string();
     for (user, password) in [
-        (sid.as_str(), other.secret.expose()),
+        (sid.as_str(), other.secret.expose_secret()),
         (&sid, ""),
         (&sid, TOKEN),
         (&unknown, secret),
@@ -154,5 +156,5 @@ pub(super) async fn key_for(registry: &Registry, service: Option<ServiceId>) -> 
 }
 
 pub(super) fn caller(registry: &Registry, made: &NewApiKey) -> Option<Caller> {
-    registry.authenticate(&made.key.sid.to_string(), made.secret.expose())
+    registry.authenticate(&made.key.sid.to_string(), made.secret.expose_secret())
 }

@@ -13,9 +13,7 @@ use serde_json::{Map, json};
 use crate::clock::{Clock, ManualClock};
 use crate::config::services::{AccountSettings, ConfiguredService};
 use crate::config::{Bounds, GuardSettings};
-use crate::domain::{
-    ApiSecret, CodeLength, GatewayName, Locale, PhoneNumber, ServiceId, Sid, SidKind, Timestamp,
-};
+use crate::domain::{CodeLength, GatewayName, Locale, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::node::kinds;
 use crate::registry::handle::Current;
@@ -94,7 +92,7 @@ impl World {
 
     pub fn with_account(mut self, sid: &str, token: &str) -> Self {
         let sid = Sid::parse(SidKind::Account, sid).expect("an id");
-        self.settings.account = Some(AccountSettings { sid, token: ApiSecret::new(token.to_owned()) });
+        self.settings.account = Some(AccountSettings { sid, token: token.into() });
         self
     }
 
