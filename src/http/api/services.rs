@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::config::text_of;
+use crate::domain::text_of;
 use crate::http::openapi::{Doc, Property};
 
 /// The settings that a request gives, the name first.

@@ -64,5 +64,5 @@ pub use time::{Timestamp, minutes_up, seconds_up};
 pub use typed::meant;
 pub use values::{
     DAY, HOUR, LockoutTime, MINUTE, MustBe, SECOND, ServiceTime, Time, Whole, checked, optional, text,
-    time_text,
+    text_of, time_text,
 };

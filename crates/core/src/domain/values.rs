@@ -9,6 +9,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, IntoDeserializer as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// What a text that is no value had to be: the end of a sentence that begins with the name of the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,24 +45,16 @@ macro_rules! values {
     )+};
 }
 
-/// A text, a number or a truth value.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "must be a text")]
-enum Scalar {
-    Text(String),
-    Flag(bool),
-    Whole(u64),
-    Number(f64),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Whole(number) => write!(f, "{number}"),
-            Self::Number(number) => write!(f, "{number}"),
-        }
+/// A text, a number or a truth value as text; `None` for anything else.
+pub fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        // 30.0 is a whole number.
+        Value::Number(number) => Some(
+            number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |part| part.to_string()),
+        ),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
@@ -72,7 +65,7 @@ impl fmt::Display for Scalar {
 pub fn text<'de, T: FromStr<Err: fmt::Display>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
     // A record does not say what it has.
     let text = if from.is_human_readable() {
-        Scalar::deserialize(from)?.to_string()
+        text_of(&Value::deserialize(from)?).ok_or_else(|| D::Error::custom("must be a text"))?
     } else {
         String::deserialize(from)?
     };
@@ -88,7 +81,8 @@ pub fn checked<'de, T, D: Deserializer<'de>>(
     must_be: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
-    let value = Scalar::deserialize(from).ok().and_then(|given| read(given.to_string().trim()));
+    let text = Value::deserialize(from).ok().and_then(|given| text_of(&given));
+    let value = text.and_then(|text| read(text.trim()));
     value.ok_or_else(|| D::Error::custom(format_args!("must be {must_be}")))
 }
 
@@ -101,8 +95,8 @@ pub fn optional<'de, T, D: Deserializer<'de>>(
     must_be: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<Option<T>, D::Error> {
-    let value = Option::<Scalar>::deserialize(from).ok().and_then(|given| {
-        let text = given.as_ref().map(Scalar::to_string).unwrap_or_default();
+    let value = Option::<Value>::deserialize(from).ok().and_then(|given| {
+        let text = given.map_or(Some(String::new()), |given| text_of(&given))?;
         if text.trim().is_empty() { Some(None) } else { read(text.trim()).map(Some) }
     });
     value.ok_or_else(|| D::Error::custom(format_args!("must be {must_be}")))

@@ -12,14 +12,13 @@ use url::form_urlencoded;
 
 use super::dotenv::SHARED_PREFIXES;
 use super::load::hint;
-use super::read::text_of;
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::{Config, GATEWAYS_PREFIX as PREFIX, OwnGateway};
 use super::values::{
     NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, is_twilio_sid,
     own_number, read_number, shortened_id, shown, token, url_part,
 };
-use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional};
+use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional, text_of};
 use crate::gateway::older::{self, OLDER};
 use crate::gateway::{
     CodeClass, HttpGatewaySettings, ProviderSettings, Recipe, RecipeSetting, TwilioAccount, TwilioSender,

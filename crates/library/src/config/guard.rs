@@ -9,8 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 use smart_default::SmartDefault;
 
-use super::read::text_of;
-use crate::domain::{Channel, GatewayName, Region, Whole, optional};
+use crate::domain::{Channel, GatewayName, Region, Whole, optional, text_of};
 
 /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

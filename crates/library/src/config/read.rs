@@ -12,6 +12,8 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
+use crate::domain::text_of;
+
 /// How values are spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spelling {
@@ -144,19 +146,6 @@ pub fn joined(path: &str, below: &str) -> String {
 
 fn one_of(names: Members) -> String {
     format!("one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
-}
-
-/// A text, a number or a truth value as text; `None` for anything else.
-pub fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        // 30.0 is a whole number.
-        Value::Number(number) => Some(
-            number.as_f64().filter(|_| number.is_f64()).map_or(number.to_string(), |part| part.to_string()),
-        ),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
 }
 
 /// The members of a JSON object in their order, doubles included.

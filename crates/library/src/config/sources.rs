@@ -10,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::dotenv::{self, SHARED_PREFIXES, is_readable_by_others, read_text};
 use super::load::{ConfigErrors, PREFIX, hint, quoted};
-use super::read::{NO_OBJECT, Pairs, joined, members, read, text_of};
+use super::read::{NO_OBJECT, Pairs, joined, members, read};
 use super::values::{NOT_SHOWN, host_variable};
-use crate::domain::{Channel, GatewayName, ServerKey, is_name};
+use crate::domain::{Channel, GatewayName, ServerKey, is_name, text_of};
 use crate::gateway::older::OLDER;
 use crate::net::is_own_host;
 
