@@ -17,7 +17,7 @@ use url::{Position, Url};
 use super::load::hint;
 use super::services::ConfiguredService;
 use super::sources::Config;
-use super::values::{base_url, hidden, is_exposed, page_url, shown};
+use super::values::{base_url, hidden, is_exposed, page_url, plain_url, shown};
 use crate::domain::{ServiceId, Sid, SidKind, checked, is_name, optional};
 
 // What `captcha` may have: the challenge service of the hosted page.
@@ -164,12 +164,8 @@ fn node_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 }
 
 fn is_member(url: &str, scheme: &str) -> bool {
-    Url::parse(url).is_ok_and(|url| {
-        url.scheme() == scheme
-            && url.has_host()
-            && url.port() != Some(0)
-            && url[Position::BeforePath..] == *"/"
-            && url[Position::BeforeUsername..Position::BeforeHost].is_empty()
+    plain_url(url).is_some_and(|url| {
+        url.scheme() == scheme && url.port() != Some(0) && url[Position::BeforePath..] == *"/"
     })
 }
 

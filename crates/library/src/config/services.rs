@@ -12,14 +12,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
-use url::Url;
 
 use super::guard::GuardSettings;
 use super::load::ConfigErrors;
 use super::read::read;
 use super::sources::Config;
 use super::templates::Template;
-use super::values::{is_origin, is_page_url, template_sid};
+use super::values::{is_origin, read_page_url, template_sid};
 use crate::domain::{
     Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, NumberPattern, PhoneNumber, SECOND,
     ServiceId, ServiceTime, Sid, SidKind, Time, Timestamp, Whole, WorkflowStep, checked, friendly_name,
@@ -200,7 +199,7 @@ const LONGEST_URLS: usize = 2_048;
 /// Whether a text is addresses of pages between white space.
 fn are_urls(text: &str, most: usize, fits: impl Fn(&str) -> bool) -> bool {
     let urls: Vec<&str> = text.split_ascii_whitespace().collect();
-    let is_page = |url: &&str| Url::parse(url).is_ok_and(|parsed| is_page_url(&parsed)) && fits(url);
+    let is_page = |url: &&str| read_page_url(url).is_some() && fits(url);
     (1..=most).contains(&urls.len()) && text.len() <= LONGEST_URLS && urls.iter().all(is_page)
 }
 

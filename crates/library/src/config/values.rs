@@ -159,17 +159,14 @@ pub fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Err
 pub fn base_url<'de, D: Deserializer<'de>, T: From<String>>(from: D) -> Result<Option<T>, D::Error> {
     let must_be = "a URL that begins with http:// or https://, without a user name, a query or a fragment";
     optional(from, must_be, |text| {
-        let url = Url::parse(text).ok()?;
-        let is_plain = url.username().is_empty() && url.password().is_none();
-        let ends = url.query().is_none() && url.fragment().is_none();
-        let fits = matches!(url.scheme(), "http" | "https") && is_plain && ends;
-        fits.then(|| url.as_str().trim_end_matches('/').to_owned().into())
+        let url = plain_url(text).filter(|url| url.query().is_none())?;
+        Some(url.as_str().trim_end_matches('/').to_owned().into())
     })
 }
 
 pub fn page_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Url>, D::Error> {
     let must_be = "a URL that begins with https://, or with http:// for this machine";
-    optional(from, must_be, |text| Url::parse(text).ok().filter(is_page_url))
+    optional(from, must_be, read_page_url)
 }
 
 /// An id that becomes part of a URL, and must not be able to change the path. A private gateway may have any.
@@ -241,19 +238,27 @@ pub fn is_twilio_host(url: &str) -> bool {
     below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
 }
 
-/// Whether a browser may be sent there: by TLS, or on its own machine.
+/// An address of http or https without a user name, a password or a fragment.
+pub fn plain_url(text: &str) -> Option<Url> {
+    let is_plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.fragment().is_none()
+    };
+    Url::parse(text).ok().filter(is_plain)
+}
+
+/// An address that a browser may be sent to: by TLS, or on its own machine.
 /// Its host has no character that means something in a policy of browsers (CSP), where it is repeated.
-pub fn is_page_url(url: &Url) -> bool {
-    let is_plain = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
-    let is_plain = is_plain && has_plain_host(url);
-    let is_local = || url.scheme() == "http" && url.host_str().is_some_and(is_loopback_host);
-    is_plain && (url.scheme() == "https" || is_local())
+pub fn read_page_url(text: &str) -> Option<Url> {
+    let is_safe = |url: &Url| url.scheme() == "https" || url.host_str().is_some_and(is_loopback_host);
+    plain_url(text).filter(|url| has_plain_host(url) && is_safe(url))
 }
 
 /// Whether this is an origin as browsers spell it, without wildcards.
 pub fn is_origin(text: &str) -> bool {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    url.is_some_and(|url| has_plain_host(&url) && url.origin().ascii_serialization() == text)
+    plain_url(text).is_some_and(|url| has_plain_host(&url) && url.origin().ascii_serialization() == text)
 }
 
 fn has_plain_host(url: &Url) -> bool {

@@ -5,13 +5,12 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::belongings::{add, remove};
 use super::handle::Result;
 use super::services::found;
 use super::{Item, Registry, RegistryError, Webhook, WebhookStatus};
-use crate::config::note;
+use crate::config::{note, plain_url};
 use crate::domain::{Sid, SidKind};
 use crate::registry::audit::Action;
 
@@ -110,21 +109,14 @@ fn event_types(names: Vec<String>) -> Result<Vec<String>, String> {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let fits = |url: &Url| {
-        matches!(url.scheme(), "http" | "https")
-            && url.has_host()
-            && url.username().is_empty()
-            && url.password().is_none()
-            && url.fragment().is_none()
-            && url.as_str().len() <= URL_LONGEST
-    };
     let why = || {
         format!(
             "must be an address of at most {URL_LONGEST} characters that begins with http:// or https://, without a user \
              name, a password or a fragment"
         )
     };
-    Url::parse(text.trim()).ok().filter(fits).map(String::from).ok_or_else(why)
+    let url = plain_url(text.trim()).filter(|url| url.as_str().len() <= URL_LONGEST);
+    url.map(String::from).ok_or_else(why)
 }
 
 crate::named! {
