@@ -680,8 +680,7 @@ impl ServerGuard {
             };
             alert(message, about);
         }
-        let request_id = request_id.map(str::to_owned);
-        self.refusals[refusal.rule as usize].note(move |count| {
+        self.refusals[refusal.rule as usize].note(|count| {
             // A line that covers several numbers names none.
             if count > 1 {
                 return tracing::info!(rule, count, "send refused by guard");
