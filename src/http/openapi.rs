@@ -360,7 +360,7 @@ fn path_params(path: &str) -> Vec<Property> {
             "Verifications" => (property::<values::IdOrNumber>, "The verification, or its number."),
             "RateLimits" => (property::<values::RateLimitSid>, "The rate limit."),
             "Buckets" => (property::<values::BucketSid>, "The bucket."),
-            "MessagingConfigurations" => (property::<values::Country>, "Two letters of ISO 3166-1."),
+            "MessagingConfigurations" => (property::<values::Region>, "Two letters of ISO 3166-1."),
             "Webhooks" => (property::<values::WebhookSid>, "The webhook."),
             "TestNumbers" => (property::<values::Pattern>, "A number in which x is any digit."),
             "Attempts" => (property::<values::AttemptSid>, "The attempt."),

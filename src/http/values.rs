@@ -154,8 +154,6 @@ texts! {
     /// A number, or any other text in its place.
     NumberText<const LONGEST>(String): format_args!("a text of at most {LONGEST} characters"), |text| Some(text.to_owned()),
         at_most(LONGEST), "+14155552671";
-    /// A text that the registry checks: a country that it knows.
-    Country(String): "two letters of ISO 3166-1", |text| Some(text.to_owned()), matching("[A-Za-z]{2}"), "DE";
     /// A text that the registry checks: a number in which `x` is any digit.
     Pattern(String): "a number in E.164 form, in which x is any digit", |text| Some(text.to_owned()),
         matching("\\+[0-9xX]{7,15}"), "+1415555012x";

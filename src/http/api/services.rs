@@ -193,7 +193,7 @@ pub fn settings(form: &Form) -> Result<Map<String, Value>, Error> {
 #[serde(rename_all = "PascalCase")]
 pub struct NewMessaging {
     /// Two letters of ISO 3166-1.
-    pub country: values::Country,
+    pub country: values::Region,
     /// The gateway. The error for an unknown one lists all gateways.
     pub messaging_service_sid: values::MessagingServiceSid,
 }
@@ -224,7 +224,7 @@ impl MessagingConfiguration {
         Self {
             account_sid: of.account(),
             service_sid: Id(service),
-            country: found.country.clone(),
+            country: found.country.to_string(),
             messaging_service_sid: Id(found.messaging_service),
             date_created: found.created.into(),
             date_updated: found.updated.into(),
@@ -247,21 +247,21 @@ async fn create_messaging(of: InService, Params(new): Params<NewMessaging>) -> M
     created(MessagingConfiguration::new(&of, &made))
 }
 
-async fn fetch_messaging(of: InService<String>) -> Answer<MessagingConfiguration> {
-    Ok(Json(MessagingConfiguration::new(&of, of.service.messaging(&of.path)?)))
+async fn fetch_messaging(of: InService<values::Region>) -> Answer<MessagingConfiguration> {
+    Ok(Json(MessagingConfiguration::new(&of, of.service.messaging(of.path.0)?)))
 }
 
 async fn update_messaging(
-    of: InService<String>,
+    of: InService<values::Region>,
     Params(changed): Params<ChangedMessaging>,
 ) -> Answer<MessagingConfiguration> {
     let gateway = changed.messaging_service_sid.0;
-    let changed = of.registry().update_messaging(of.service.sid, of.path.clone(), gateway).await?;
+    let changed = of.registry().update_messaging(of.service.sid, of.path.0, gateway).await?;
     Ok(Json(MessagingConfiguration::new(&of, &changed)))
 }
 
-async fn delete_messaging(of: InService<String>) -> Gone {
-    of.registry().delete_messaging(of.service.sid, of.path.clone()).await?;
+async fn delete_messaging(of: InService<values::Region>) -> Gone {
+    of.registry().delete_messaging(of.service.sid, of.path.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

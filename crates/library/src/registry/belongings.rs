@@ -7,12 +7,9 @@ use super::services::found;
 use super::{
     Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
-use crate::config::note;
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 
 const UNIQUE_NAME_LONGEST: usize = 64;
-
-const DESCRIPTION_LONGEST: usize = 512;
 
 /// Adds one, unless there is the same already, or there are too many.
 pub(super) fn add<T>(kept: &mut Vec<T>, item: Item, new: T, is_same: impl Fn(&T) -> bool) -> Result<()> {
@@ -37,7 +34,7 @@ impl Registry {
         unique_name: String,
         description: Option<String>,
     ) -> Result<RateLimit> {
-        let (unique_name, description) = (self::unique_name(unique_name)?, self::description(description)?);
+        let unique_name = self::unique_name(unique_name)?;
         self.change(service, move |service, draft| {
             let (sid, created, buckets) = (draft.sid(SidKind::RateLimit), draft.now, Vec::new());
             let new = RateLimit { sid, unique_name, description, buckets, created, updated: created };
@@ -54,7 +51,6 @@ impl Registry {
         limit: Sid,
         description: Option<String>,
     ) -> Result<RateLimit> {
-        let description = self::description(description)?;
         self.change(service, move |service, draft| {
             let limit = service.rate_limit_mut(&limit)?;
             (limit.description, limit.updated) = (description, draft.now);
@@ -126,12 +122,6 @@ fn unique_name(text: String) -> Result<String> {
     Err(RegistryError::invalid("unique_name")(why))
 }
 
-fn description(text: Option<String>) -> Result<Option<String>> {
-    let text = text.filter(|text| !text.trim().is_empty());
-    let read = text.map(|text| note(&text, DESCRIPTION_LONGEST)).transpose();
-    read.map_err(RegistryError::invalid("description"))
-}
-
 /// The id of a gateway where Twilio's API has a messaging service.
 pub fn gateway_sid(gateway: GatewayName) -> Sid {
     Sid::of_name(SidKind::MessagingService, "gateway", gateway.as_str())
@@ -142,14 +132,9 @@ impl Registry {
     pub async fn create_messaging(
         &self,
         service: Sid,
-        country: String,
+        country: Region,
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration> {
-        // Networks of no country have digits.
-        let letters = Region::parse(country.trim()).map(|country| country.to_string());
-        let letters = letters.filter(|letters| letters.bytes().all(|byte| byte.is_ascii_uppercase()));
-        let why = || "must be a country's two letters of ISO 3166-1, such as DE".to_owned();
-        let country = letters.ok_or_else(why).map_err(RegistryError::invalid("country"))?;
         self.check_gateway(&messaging_service)?;
         self.change(service, move |service, draft| {
             let (created, updated) = (draft.now, draft.now);
@@ -165,14 +150,14 @@ impl Registry {
     pub async fn update_messaging(
         &self,
         service: Sid,
-        country: String,
+        country: Region,
         messaging_service: Sid,
     ) -> Result<MessagingConfiguration> {
-        self.service(&service)?.messaging(&country)?;
+        self.service(&service)?.messaging(country)?;
         self.check_gateway(&messaging_service)?;
         self.change(service, move |service, draft| {
             let item = Item::MessagingConfiguration;
-            let kept = found(service.messaging.iter_mut(), item, |kept| kept.is_for(&country))?;
+            let kept = found(service.messaging.iter_mut(), item, |kept| kept.country == country)?;
             (kept.messaging_service, kept.updated) = (messaging_service, draft.now);
             Ok(kept.clone())
         })
@@ -180,8 +165,8 @@ impl Registry {
     }
 
     /// Lets the server's own routing decide again.
-    pub async fn delete_messaging(&self, service: Sid, country: String) -> Result<()> {
-        let is_it = move |kept: &MessagingConfiguration| kept.is_for(&country);
+    pub async fn delete_messaging(&self, service: Sid, country: Region) -> Result<()> {
+        let is_it = move |kept: &MessagingConfiguration| kept.country == country;
         self.change(service, move |of, _| remove(&mut of.messaging, Item::MessagingConfiguration, is_it))
             .await
     }
@@ -189,7 +174,7 @@ impl Registry {
     /// The gateway that a service has for a country; `None` where the server's own routing decides, also when the gateway is
     /// not configured any more.
     pub fn gateway_for(&self, service: &Service, country: Region) -> Option<GatewayName> {
-        let kept = service.messaging(&country.to_string()).ok()?;
+        let kept = service.messaging(country).ok()?;
         self.gateway_of(&kept.messaging_service)
     }
 

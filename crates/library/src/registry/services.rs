@@ -12,7 +12,7 @@ use super::handle::{Item, RegistryError, Result, check_room};
 use super::keys::Credential;
 use super::{OpenError, Registry, Template};
 use crate::config::services::{ConfiguredService, ServiceSettings, SettingError, TestNumber};
-use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id, record_id_parts};
+use crate::domain::{Region, ServiceId, Sid, SidKind, Timestamp, record_id, record_id_parts};
 use crate::engine::{LAST_SERVICE, SlotHash};
 use crate::registry::audit::Action;
 use crate::shard::{Id, Record, RecordKey, Transaction};
@@ -240,9 +240,8 @@ impl Service {
         found(self.rate_limits.iter_mut(), Item::RateLimit, |limit| limit.sid == *sid)
     }
 
-    /// The configuration for a country, in capitals or not.
-    pub fn messaging(&self, country: &str) -> Result<&MessagingConfiguration> {
-        found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.is_for(country))
+    pub fn messaging(&self, country: Region) -> Result<&MessagingConfiguration> {
+        found(self.messaging.iter(), Item::MessagingConfiguration, |kept| kept.country == country)
     }
 
     pub fn webhook(&self, sid: &Sid) -> Result<&Webhook> {
@@ -329,18 +328,11 @@ impl RateLimit {
 /// The gateway for a country.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessagingConfiguration {
-    /// Two letters of ISO 3166-1, in capitals.
-    pub country: String,
+    pub country: Region,
     /// `MG`: names a gateway, see `gateway_sid`.
     pub messaging_service: Sid,
     pub created: Timestamp,
     pub updated: Timestamp,
-}
-
-impl MessagingConfiguration {
-    pub(super) fn is_for(&self, country: &str) -> bool {
-        self.country.eq_ignore_ascii_case(country)
-    }
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,12 +8,11 @@ use crate::registry::{WebhookFields, gateway_sid};
 async fn without_its_configured_gateway_the_servers_routing_decides() {
     let (world, registry) = World::opened().await;
     let shop = registry.made("Shop").await.sid;
-    let mada = gateway_sid(GatewayName::Mada);
-    registry.create_messaging(shop, "DE".to_owned(), mada).await.expect("made");
+    let (germany, mada) = (Region::parse("DE").expect("a country"), gateway_sid(GatewayName::Mada));
+    registry.create_messaging(shop, germany, mada).await.expect("made");
     let mut world = world.restarted();
     world.gateways = vec![GatewayName::Simulator];
     let registry = world.open().await;
-    let germany = Region::parse("DE").expect("a country");
     assert_eq!(registry.gateway_for(&registry.service(&shop).expect("it"), germany), None);
     let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
     assert_eq!(registry.gateway_of(&twilios), None, "Twilio is gone too");

@@ -15,7 +15,7 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     let limit = limit.expect("a limit").sid;
     registry.create_bucket(shop, limit, 3, 60).await.expect("a bucket");
     let twilio = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
-    registry.create_messaging(shop, "de".to_owned(), twilio).await.expect("a gateway");
+    registry.create_messaging(shop, "de".parse().expect("a country"), twilio).await.expect("a gateway");
     registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("a webhook");
     registry.put_test_number(shop, test_number("+1415555012x")).await.expect("a test number");
     let before = registry.service(&shop).expect("it");

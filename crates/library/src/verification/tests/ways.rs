@@ -89,7 +89,8 @@ async fn a_service_gives_up_a_silent_gateway_within_its_own_budget() {
 async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
     let world = World::routing("Simulator;Mada", json!({})).await;
     let mada = gateway_sid(GatewayName::Mada);
-    world.registry.create_messaging(world.service.sid, "DE".to_owned(), mada).await.expect("configured");
+    let germany = "DE".parse().expect("a country");
+    world.registry.create_messaging(world.service.sid, germany, mada).await.expect("configured");
     let german = PhoneNumber::from_u64(4_915_112_345_678).expect("a mobile number");
     world.begun(number(1)).await;
     world.begun(german).await;
