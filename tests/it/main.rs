@@ -36,7 +36,6 @@ mod parallel;
 mod power_loss;
 mod proxy;
 mod quickstart;
-mod reach;
 mod sdk;
 mod service_manager;
 mod storage_trouble;

@@ -8,7 +8,7 @@ use crate::support::prelude::*;
 const PERIOD: u64 = 200_000;
 
 #[tokio::test]
-async fn readiness_is_announced_when_requests_are_served_and_not_before() {
+async fn readiness_is_announced_once_requests_are_served_and_reloads_too() {
     let address = unused_address();
     let (manager, setup) = Manager::of(Setup::new());
     let shim = Shim::over(&setup.data_dir());
@@ -30,6 +30,12 @@ async fn readiness_is_announced_when_requests_are_served_and_not_before() {
     assert!(ready.contains(&"STATUS=ready".to_owned()), "{ready:?}");
     assert_eq!(server.client.get("/readyz").await.status(), 200);
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
+
+    // A reload says when it begins and when it ends.
+    server.signal(Signal::HUP);
+    let (_, reloading) = manager.until("RELOADING=1").await;
+    assert!(reloading.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading:?}");
+    manager.until("READY=1").await;
 }
 
 #[tokio::test]
@@ -45,17 +51,6 @@ async fn a_stop_is_announced_before_requests_in_progress_are_finished() {
     world.twilio().release();
     assert_eq!(sending.await.expect("an answer").status(), 200);
     assert_eq!(world.server.ended().await.status.code(), Some(0));
-}
-
-#[tokio::test]
-async fn a_reload_is_announced_with_its_beginning_and_its_end() {
-    let (manager, setup) = Manager::of(Setup::new());
-    let server = setup.start().await;
-    manager.until("READY=1").await;
-    server.signal(Signal::HUP);
-    let (_, reloading) = manager.until("RELOADING=1").await;
-    assert!(reloading.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading:?}");
-    manager.until("READY=1").await;
 }
 
 #[tokio::test]
