@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use onceward::delivery::Carried;
-use onceward::domain::{AttemptId, AttemptLogKey, Channel, Code, PhoneNumber, Region, ServiceId};
+use onceward::domain::{Code, PhoneNumber, Region, ServiceId};
 use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
-use onceward::template::Wording;
 use onceward::verification::{BeginRequest, NumberKey, Outgoing};
 use onceward_gateway::double::message;
-use onceward_testkit::{Gate, Reply, Setup, THEN, V2World, World, get, json, root, sid};
-use serde_json::Value;
+use onceward_testkit::{Gate, Setup, THEN, V2World, World, get, json, root, sid};
 
 #[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
@@ -95,8 +93,7 @@ async fn the_form_sends_checks_and_repeats_little() {
 
 #[tokio::test]
 async fn a_message_says_how_its_code_ended() {
-    let inbox = Inbox::new().await;
-    let v2 = &inbox.world;
+    let v2 = &with_inbox(Setup::default()).await;
     let checks = async |to: &str, code: &str| {
         let reply = v2.post(&v2.below("/VerificationCheck"), &[("To", to), ("Code", code)]).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -122,7 +119,7 @@ async fn a_message_says_how_its_code_ended() {
     };
     v2.world.running.verifying.carry(BeginRequest::new(message)).await.expect("carried");
     assert_eq!(v2.delete(&v2.below("/Numbers/+14155552675")).await.status, 200);
-    let shown = inbox.json("").await;
+    let shown = json(&v2.world.get("/inbox/messages").await);
     let shown = shown["messages"].as_array().expect("messages").iter().rev().map(|of| &of["status"]);
     assert_eq!(shown.collect::<Vec<_>>(), ["used", "used", "canceled", "locked out", "canceled"]);
 }
