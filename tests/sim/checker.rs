@@ -1,330 +1,292 @@
-//! Checks the facts of each number against the promises.
+//! Checks the facts of each number against the rules: at each moment it has one memory, which the shard's decisions change in
+//! their order. Therefore each answer and each message is known beforehand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
-use onceward::verification::{CheckOutcome, Refusal, SendOutcome};
+use onceward::engine::CheckResult;
+use onceward::verification::Refusal;
 
-use crate::codes::{Codes, Maker};
-use crate::count::{Memories, Memory, Rules};
-use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, Stage, What};
+use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, What};
+use crate::number::{Code, Decision, Memory, Permit, Rules, Step, Then};
 use crate::runs::Broken;
 
 /// The rules are indexed by number.
 pub fn check(facts: &[Fact], rules: &[Rules]) -> Result<(), Box<Broken>> {
-    let mut by_number: BTreeMap<usize, Vec<&Fact>> = BTreeMap::new();
+    let mut models: Vec<_> = rules.iter().map(NumberModel::new).collect();
     for fact in facts {
-        by_number.entry(fact.number).or_default().push(fact);
-    }
-    for (number, mut facts) in by_number {
-        facts.sort_by_key(|fact| fact.call);
-        let mut model = NumberModel::new(rules[number]);
-        for together in facts.chunk_by(|a, b| a.call == b.call) {
-            model.sees(together)?;
-        }
+        let seen = models[fact.number].sees(fact);
+        seen.map_err(|what| Box::new(Broken { fact: Some(fact.clone()), what }))?;
     }
     Ok(())
 }
 
 /// One number's state, according to the facts until now.
-#[derive(Default)]
-pub struct NumberModel {
-    pub rules: Rules,
-    pub memories: Memories,
-    pub codes: Codes,
-    intents: BTreeMap<CommandId, Intent>,
-    /// Sends whose clients wait for an answer.
-    sending: BTreeMap<CommandId, Sending>,
-    /// Sends that may have been decided between two facts, and their lives.
-    pub between: Vec<([u64; 2], u64, CommandId)>,
-    /// When checks were decided and counted whose answers say, now or after a further decision, that no gateway was
-    /// asked in the end. Other answers may depend on these counts.
-    pub withheld: Vec<[u64; 2]>,
-    /// Checks that may have been decided and counted between two facts.
-    undecided: Vec<([u64; 2], CommandId)>,
-    /// Commands that a commit may hold.
-    may_be_decided: BTreeSet<CommandId>,
-    /// Questions to gateways, by their ends.
-    questions: BTreeSet<u64>,
-    /// Those that were asked before the code that must work was sent: the gateway's code may have been the right one.
-    checks_before_send: BTreeSet<u64>,
+struct NumberModel<'a> {
+    rules: &'a Rules,
+    /// In the memory of its shard.
+    memory: Memory,
+    /// After the last decision whose effects have left.
+    durable: Memory,
+    /// The decisions whose effects wait for the store.
+    held: VecDeque<Held>,
+    /// The disk has the decisions before this event.
+    stored: u64,
+    commands: BTreeMap<CommandId, (Intent, Next)>,
+    /// The codes of messages that left.
+    texts: BTreeMap<Salted, String>,
 }
 
-struct Sending {
-    since: u64,
-    /// The codes for which clients meanwhile got the result of a send.
-    results: Vec<Salted>,
+struct Held {
+    call: u64,
+    command: CommandId,
+    is_bounded: bool,
+    after: Memory,
+    then: Then,
 }
 
-impl NumberModel {
-    fn new(rules: Rules) -> Self {
-        Self { rules, memories: Memories::from([Memory::Nothing]), ..Self::default() }
-    }
+/// What must happen to a command next.
+#[derive(Debug, Clone, PartialEq)]
+enum Next {
+    /// It is decided. One that is not a result may be refused instead.
+    Decide(Step),
+    /// Its decision is durable, or fails.
+    End,
+    Dispatch(Permit),
+    Consult(Code),
+    /// Something becomes of its message, unless the shard that sent it is no more.
+    HearOfMessage(Permit),
+    HearOfCheck(Code),
+    Answer(Outcome),
+}
 
-    fn sees(&mut self, together: &[&Fact]) -> Result<(), Box<Broken>> {
-        let broken = |fact: &Fact, what| Box::new(Broken { fact: Some(fact.clone()), what });
-        for fact in together {
-            match &fact.what {
-                What::Asked(command, intent) => drop(self.intents.insert(*command, intent.clone())),
-                What::MayBeDecided(command) => drop(self.may_be_decided.insert(*command)),
-                _ => {}
-            }
-        }
-        let (handed_over, answered): (Vec<&Fact>, Vec<&Fact>) =
-            together.iter().partition(|fact| fact.is_handed_over());
-        let withheld = |fact: &&&Fact| match &fact.what {
-            What::Answered(command, Stage::Direct, Outcome::Check(answer)) => {
-                matches!(answer, CheckOutcome::Locked { .. } | CheckOutcome::GatewayFailed)
-                    && matches!(self.intent(*command), Intent::Check { code: Some(_) })
-            }
-            _ => false,
-        };
-        let may_be_withheld = answered.iter().filter(|_| self.rules.held);
-        self.withheld = may_be_withheld.filter(withheld).map(|fact| fact.at).collect();
-        self.withheld.extend(self.answered_later(together));
-        let after = self.after(&self.memories, together);
-        if after.is_empty() {
-            let what = format!("no memory fits: before it was one of {:?}", self.memories);
-            return Err(broken(together[0], what));
-        }
-        self.memories = after;
-        self.withheld_messages(&handed_over);
-        if !answered.iter().all(|fact| matches!(fact.what, What::MayBeDecided(_))) {
-            self.between.clear();
-            self.undecided.clear();
-        }
-        // Two messages that leave together may carry one code: it is valid as long as the longer life says.
-        let life = |fact: &&Fact| match &fact.what {
-            What::Dispatched { salt, expires, .. } => Some((*salt, *expires)),
-            _ => None,
-        };
-        let longest: Vec<_> = handed_over.iter().filter_map(life).collect();
-        for (salt, _) in &longest {
-            self.codes.leaves_too(salt);
-        }
-        // The result of a send counts for its code only if no newer code was decided before it.
-        for fact in together {
-            self.codes_after(fact, &longest).map_err(|what| broken(fact, what))?;
-        }
-        self.codes.withdraw();
-        let told = answered.iter().any(|fact| match &fact.what {
-            What::Answered(command, ..) => matches!(self.intent(*command), Intent::Send { .. }),
-            _ => false,
-        });
-        if told && self.sending.is_empty() {
-            if self.codes.required.is_none() {
-                self.checks_before_send.clone_from(&self.questions);
-            }
-            self.codes.require_last();
-        }
-        // A lockout voids the code, even one that begins and ends while no client gets an answer.
-        let may_lock = |memory: &Memory| match memory {
-            Memory::Nothing => false,
-            Memory::Open { wrong, .. } => *wrong >= self.rules.attempts,
-            Memory::Locked { .. } => true,
-        };
-        if self.memories.iter().any(may_lock) {
-            self.codes.may_be_locked();
-        }
-        Ok(())
-    }
-
-    /// A commit that took too long for its gateway requests may hold, in this order: a gateway's answer about one
-    /// check, the count of the next check, and an answer to a third command that shows this count. The client of the
-    /// next check gets its answer after a further decision. If a gateway is asked after all, and for checks that are
-    /// answered here, their own facts show what was counted.
-    fn answered_later(&self, together: &[&Fact]) -> Vec<[u64; 2]> {
-        if together.iter().any(|fact| matches!(fact.what, What::Consulted { .. })) {
-            return Vec::new();
-        }
-        let told = |check: CommandId| {
-            together.iter().any(|fact| matches!(fact.what, What::Answered(command, ..) if command == check))
-        };
-        self.undecided.iter().filter(|(_, check)| !told(*check)).map(|(at, _)| *at).collect()
-    }
-
-    /// A message does not leave if another command of the same commit used or replaced its code. When that command was
-    /// decided, the message could still be leaving.
-    fn withheld_messages(&mut self, handed_over: &[&Fact]) {
-        let left = |send: CommandId| {
-            let of = |what: &What| matches!(what, What::Dispatched { command, .. } if *command == send);
-            handed_over.iter().any(|fact| of(&fact.what))
-        };
-        if self.between.iter().any(|(_, _, send)| !left(*send)) {
-            self.codes.any_may_leave();
+impl<'a> NumberModel<'a> {
+    const fn new(rules: &'a Rules) -> Self {
+        Self {
+            rules,
+            memory: Memory::Nothing,
+            durable: Memory::Nothing,
+            held: VecDeque::new(),
+            stored: 0,
+            commands: BTreeMap::new(),
+            texts: BTreeMap::new(),
         }
     }
 
-    /// Whether a refused command may still be on the disk, now or later. A command that was in no commit was never
-    /// decided.
-    pub fn may_have_been_decided(&self, command: CommandId, fact: &Fact) -> bool {
-        fact.in_commit || self.may_be_decided.contains(&command)
-    }
-
-    pub fn intent(&self, command: CommandId) -> &Intent {
-        &self.intents[&command]
-    }
-
-    fn codes_after(&mut self, fact: &Fact, together: &[(Salted, u64)]) -> Checked {
-        let latest = fact.at[0].max(fact.at[1]);
-        self.codes.ended(latest);
+    fn sees(&mut self, fact: &Fact) -> Checked {
+        let now = fact.at;
         match &fact.what {
-            What::Asked(command, Intent::Send { .. }) => {
-                self.sending.insert(*command, Sending { since: latest, results: Vec::new() });
-                self.codes.required = None;
+            What::Asked(command, intent) => {
+                self.is_done()?;
+                let next = Next::Decide(step_of(intent));
+                self.commands.insert(*command, (intent.clone(), next));
             }
-            What::MayBeDecided(command) => match *self.intent(*command) {
-                Intent::Send { life } => {
-                    self.between.push((fact.at, life, *command));
-                    self.codes.may_last(latest + life);
+            What::SendEnded(command, end) => match self.takes(*command)? {
+                (intent, Next::HearOfMessage(permit)) => {
+                    self.is_next(*command, intent, Next::Decide(Step::SendEnds(permit, *end)));
                 }
-                Intent::Resume { salt } => {
-                    self.codes.may_leave(&salt);
-                    self.codes.may_be_prolonged(&salt, latest, &self.rules);
-                }
-                Intent::Check { code: Some(_) } if self.rules.held => {
-                    self.undecided.push((fact.at, *command));
-                }
-                Intent::Check { .. } => {}
+                (_, next) => return Err(format!("a message ended before {next:?}")),
             },
-            What::Asked(..) => {}
-            What::Consulted { until } => {
-                self.questions.insert(*until);
-                self.codes.consulted()?;
+            What::CheckEnded(command, result) => match self.takes(*command)? {
+                (intent, Next::HearOfCheck(code)) => {
+                    self.is_next(*command, intent, Next::Decide(Step::CheckEnds(code, *result)));
+                }
+                (_, next) => return Err(format!("a gateway answered before {next:?}")),
+            },
+            What::Decided { command, is_due, drawn } => {
+                self.decided(*command, (*is_due, *drawn), fact)?;
             }
-            What::Dispatched { command, salt, code, expires, .. } => {
-                let longest = together.iter().filter(|(other, _)| other == salt).map(|(_, expires)| *expires);
-                let longest = longest.max().unwrap_or(*expires);
-                self.codes.dispatched(*salt, code, longest, fact.at[1])?;
-                let life = match self.intent(*command) {
-                    Intent::Send { life } => Some(*life),
-                    Intent::Check { .. } | Intent::Resume { .. } => None,
+            What::Ended(command, fate) => {
+                let (intent, next) = self.takes(*command)?;
+                let place = self.held.iter().position(|held| held.command == *command);
+                let Some(place) = place.filter(|_| next == Next::End) else {
+                    return Err(format!("a decision ended before {next:?}"));
                 };
-                let at = [fact.at[0].min(fact.at[1]), latest];
-                self.codes.lasts(salt, *expires, life, at, &self.rules)?;
+                let next = match fate {
+                    Ok(()) => self.is_durable(place, &intent, now)?,
+                    Err(refusal) => self.has_failed(place, *refusal),
+                };
+                self.is_next(*command, intent, next);
             }
-            What::Reloaded { .. } => self.codes.reloaded(),
-            What::Uncertain(command, stage) => self.in_doubt(*command, stage, fact.at),
-            What::Usable { salt, said, planned } => {
-                self.codes.said_usable(salt, *said, planned.then_some(&self.rules), latest)?;
-            }
-            What::Answered(command, stage, answer) => {
-                let asked = self.sending.remove(command);
-                // Nothing notes the withdrawal of a code that ended before its message could leave. If the clock is set
-                // back before a start, the code returns, with a send that will never be settled.
-                if let (Intent::Send { life }, Stage::Direct, Outcome::Send(SendOutcome::GatewayFailed)) =
-                    (self.intent(*command), stage, answer)
-                    && asked.as_ref().is_none_or(|asked| latest >= asked.since + life)
-                {
-                    self.codes.may_end(0);
-                    // Results that arrived meanwhile may have arrived after its code was decided, for codes that it had
-                    // replaced.
-                    if let Some(asked) = &asked {
-                        self.codes.may_have_missed(&asked.results);
+            What::Dispatched { command, salt, code, expires } => {
+                let (intent, next) = self.takes(*command)?;
+                match next {
+                    Next::Dispatch(permit)
+                        if (permit.code.salt, permit.code.expires) == (*salt, *expires) =>
+                    {
+                        self.is_next(*command, intent, Next::HearOfMessage(permit));
                     }
-                    // If two messages never leave, the second names the first as its predecessor: the code before both
-                    // does not return.
-                    if !self.sending.is_empty() {
-                        self.codes.in_doubt();
-                    }
+                    next => return Err(format!("a message left before {next:?}")),
                 }
-                self.answered(*command, stage, answer, fact)?;
+                if self.texts.entry(*salt).or_insert_with(|| code.clone()) != code {
+                    return Err("a message left with another code".to_owned());
+                }
+            }
+            What::Consulted { command, until } => match self.takes(*command)? {
+                (intent, Next::Consult(code)) if code.asking == *until => {
+                    self.is_next(*command, intent, Next::HearOfCheck(code));
+                }
+                (_, next) => return Err(format!("a gateway is asked about a code before {next:?}")),
+            },
+            What::Answered(command, answer) => {
+                let (_, next) = self.takes(*command)?;
+                if !self.may_answer(&next, answer, now) {
+                    return Err(format!("answered before {next:?}; in memory is {:?}", self.memory));
+                }
+            }
+            What::Stored(event, found) => {
+                self.is_done()?;
+                self.stored = *event;
+                must_be(self.upto(*event), *found, now)?;
+            }
+            What::Reloaded(event, found) => {
+                self.is_done()?;
+                must_be(self.upto(*event), *found, now)?;
+                (self.memory, self.durable) = (*found, *found);
+                self.held.clear();
+                for (_, next) in self.commands.values_mut().filter(|(_, next)| *next == Next::End) {
+                    *next = Next::Answer(Outcome::Dropped);
+                }
+            }
+            What::Usable { salt, said } => {
+                if self.memory.is_usable(*salt, now, self.rules) != *said {
+                    return Err(format!("asked about a code, the shard says {said} for {:?}", self.memory));
+                }
             }
         }
         Ok(())
     }
 
-    fn answered(&mut self, command: CommandId, stage: &Stage, answer: &Outcome, fact: &Fact) -> Checked {
-        let at = fact.at;
-        let (earliest, now) = (at[0].min(at[1]), at[0].max(at[1]));
-        let code = match self.intent(command) {
-            Intent::Check { code } => code.clone(),
-            Intent::Send { .. } | Intent::Resume { .. } => None,
+    fn takes(&mut self, command: CommandId) -> Result<(Intent, Next), String> {
+        self.commands.remove(&command).ok_or_else(|| format!("command {command} is answered already"))
+    }
+
+    fn is_next(&mut self, command: CommandId, intent: Intent, next: Next) {
+        self.commands.insert(command, (intent, next));
+    }
+
+    fn decided(
+        &mut self,
+        command: CommandId,
+        (is_due, drawn): (bool, Option<Salted>),
+        fact: &Fact,
+    ) -> Checked {
+        let (intent, Next::Decide(step)) = self.takes(command)? else {
+            return Err("a command is decided once more".to_owned());
         };
-        match (stage, answer) {
-            (_, Outcome::Refused(Refusal::OutcomeUnknown) | Outcome::Dropped)
-                if self.may_have_been_decided(command, fact) =>
-            {
-                self.in_doubt(command, stage, at);
-            }
-            (Stage::Direct, Outcome::Check(CheckOutcome::Approved)) => {
-                self.codes.approved_ours(code.as_deref(), earliest)?;
-            }
-            (Stage::CheckReported { salt, .. }, Outcome::Check(CheckOutcome::Approved)) => {
-                self.codes.approved_held(salt)?;
-            }
-            (_, Outcome::Check(CheckOutcome::Wrong { attempts_left, .. })) => {
-                self.may_be_wrong(stage, code.as_deref(), now)?;
-                // Like a number without requests: a clock that is set back does not make its codes valid again.
-                if *attempts_left == self.rules.attempts {
-                    self.codes.may_be_locked();
-                }
-            }
-            (_, Outcome::Check(CheckOutcome::LockedNow { .. })) => {
-                self.may_be_wrong(stage, code.as_deref(), now)?;
-                self.codes.all_void("was locked");
-            }
-            // A lockout after a question without a settled answer may be missing on the disk: if the clock is set back
-            // before a start, the question is open again.
-            (_, Outcome::Check(CheckOutcome::Locked { .. }) | Outcome::Send(SendOutcome::Locked { .. })) => {
-                let asked = |memory: &Memory| matches!(memory, Memory::Open { .. });
-                if self.memories.iter().any(asked) {
-                    self.codes.may_be_locked();
-                } else {
-                    self.codes.all_void("was locked");
-                }
-            }
-            (Stage::Sent { salt, end }, Outcome::Followed) => self.codes.followed(salt, *end, maker(*end)),
-            (Stage::Sent { salt, end }, Outcome::Send(_) | Outcome::Refused(Refusal::SendsOverloaded)) => {
-                self.sending.values_mut().for_each(|sending| sending.results.push(*salt));
-                self.codes.reported(salt, *end, now);
-                if let Outcome::Send(SendOutcome::Sent { .. }) = answer {
-                    self.codes.replaced_before(salt);
-                    if let Some(by) = maker(*end) {
-                        self.codes.reported_sent(salt, by, now);
-                    }
-                }
-            }
-            _ => {}
+        let is_bounded = is_bounded(&step);
+        if is_bounded && self.is_full() {
+            return Err("a command is decided although too many wait".to_owned());
         }
+        let decided = match step {
+            Step::Resume { .. } if !is_due => Ok((self.memory, Then::Answer(Outcome::Followed))),
+            step => self.decision(fact.at, drawn).of(self.memory, &step),
+        };
+        let (after, then) = decided.map_err(|refusal| format!("decided, and should say {refusal}"))?;
+        if let Then::Deliver(Permit { code, is_planned: false, .. }) = &then
+            && code.sending == 1
+            && self.texts.contains_key(&code.salt)
+        {
+            return Err("an earlier code is drawn again".to_owned());
+        }
+        self.memory = after;
+        self.held.push_back(Held { call: fact.call, command, is_bounded, after, then });
+        self.is_next(command, intent, Next::End);
         Ok(())
     }
 
-    fn in_doubt(&mut self, command: CommandId, stage: &Stage, at: [u64; 2]) {
-        let now = at[0].max(at[1]);
-        self.codes.in_doubt();
-        if let Intent::Resume { salt } = *self.intent(command) {
-            self.codes.may_leave(&salt);
-            self.codes.may_be_prolonged(&salt, now, &self.rules);
+    const fn decision(&self, now: u64, drawn: Option<Salted>) -> Decision<'_> {
+        Decision { rules: self.rules, now, texts: &self.texts, drawn }
+    }
+
+    /// Whether as many commands wait as may.
+    fn is_full(&self) -> bool {
+        self.held.iter().filter(|held| held.is_bounded).count() >= self.rules.waiting
+    }
+
+    /// A decision is durable: its effects leave, if they still make sense.
+    fn is_durable(&mut self, place: usize, intent: &Intent, now: u64) -> Result<Next, String> {
+        let Some(held) = self.held.pop_front().filter(|_| place == 0) else {
+            return Err("its effects leave before those of an earlier decision".to_owned());
+        };
+        if held.call > self.stored && held.after != self.durable {
+            return Err("its effects leave before the disk has it".to_owned());
         }
-        if let (Stage::Direct, Intent::Send { life }) = (stage, self.intent(command)) {
-            self.codes.may_end(now + life);
+        self.durable = held.after;
+        Ok(match held.then {
+            Then::Answer(answer) => Next::Answer(answer),
+            Then::Deliver(permit) if self.memory.lets_leave(&permit, now, self.rules) => {
+                Next::Dispatch(permit)
+            }
+            Then::Deliver(permit) => Next::Decide(Step::SendEnds(permit, End::NoLongerUsable)),
+            Then::Ask(code) if self.memory.is_asking(&code, now, self.rules) => Next::Consult(code),
+            Then::Ask(code) => Next::Decide(Step::CheckEnds(code, CheckResult::NotAsked)),
+            Then::SendAgain => Next::Decide(step_of(intent)),
+        })
+    }
+
+    /// The store has refused a decision and all later ones, or it is unknown which of them the disk has.
+    fn has_failed(&mut self, place: usize, refusal: Refusal) -> Next {
+        let is_bounded = self.held[place].is_bounded;
+        if refusal == Refusal::StoreUnavailable {
+            self.held.remove(place);
+            self.memory = self.durable;
+        }
+        // What a gateway has done cannot be refused.
+        let refusal = if is_bounded { refusal } else { Refusal::OutcomeUnknown };
+        Next::Answer(Outcome::Refused(refusal))
+    }
+
+    fn may_answer(&self, next: &Next, answer: &Outcome, now: u64) -> bool {
+        match (next, answer) {
+            (Next::Answer(expected), answer) => expected == answer,
+            (Next::HearOfMessage(_) | Next::HearOfCheck(_), Outcome::Dropped) => true,
+            (Next::Decide(step), Outcome::Refused(refusal)) if is_bounded(step) => match refusal {
+                Refusal::NumberBusy => {
+                    self.is_full() || self.decision(now, None).of(self.memory, step) == Err(*refusal)
+                }
+                Refusal::StoreUnavailable | Refusal::Stopping => true,
+                _ => false,
+            },
+            _ => false,
         }
     }
 
-    /// A code may be called wrong unless it must work.
-    fn may_be_wrong(&self, stage: &Stage, code: Option<&str>, now: u64) -> Checked {
-        let Some(required) = self.codes.required.as_ref().filter(|code| now < code.expires) else {
-            return Ok(());
+    /// The memory after the decisions before this event.
+    fn upto(&self, event: u64) -> Memory {
+        let before = self.held.iter().take_while(|held| held.call < event);
+        before.last().map_or(self.durable, |held| held.after)
+    }
+
+    /// Whatever had to happen at once has happened.
+    fn is_done(&self) -> Checked {
+        let is_at_once = |next: &Next| {
+            matches!(next, Next::Decide(_) | Next::Dispatch(_) | Next::Consult(_) | Next::Answer(_))
         };
-        let is_earlier =
-            matches!(stage, Stage::CheckReported { until, .. } if self.checks_before_send.contains(until));
-        match &required.ours {
-            Some(ours) if code == Some(ours) && !is_earlier => {
-                Err("the right code, which was sent and can be used, is called wrong".to_owned())
+        match self.commands.iter().find(|(_, (_, next))| is_at_once(next)) {
+            Some((command, (_, next))) => {
+                Err(format!("before, command {command} should have come to {next:?}"))
             }
-            None if code.is_some() && *stage == Stage::Direct => {
-                Err("a code that a gateway holds was called wrong without asking it".to_owned())
-            }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }
 
-/// Who made the code of an accepted message.
-const fn maker(end: End) -> Option<Maker> {
-    match end {
-        End::Ours => Some(Maker::Ours),
-        End::Held => Some(Maker::Gateway),
-        End::Postponed | End::Nothing | End::MaybeOurs | End::MaybeHeld => None,
+/// The disk must have the expected memory, unless it has ended and was swept.
+fn must_be(expected: Memory, found: Memory, now: u64) -> Checked {
+    let is_swept = found == Memory::Nothing && now >= expected.ends();
+    if found == expected || is_swept { Ok(()) } else { Err(format!("the disk must have {expected:?}")) }
+}
+
+/// What a command asks a shard for.
+fn step_of(intent: &Intent) -> Step {
+    match intent {
+        Intent::Send { life } => Step::Send { life: *life },
+        Intent::Check { code } => Step::Check { code: code.clone() },
+        Intent::Resume { salt } => Step::Resume { salt: *salt },
     }
+}
+
+/// Whether the shard may refuse it.
+const fn is_bounded(step: &Step) -> bool {
+    matches!(step, Step::Send { .. } | Step::Check { .. } | Step::Resume { .. })
 }

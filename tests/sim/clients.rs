@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use onceward::delivery::attempts::AttemptLog;
 use onceward::delivery::{Check, Outgoing};
-use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId, Timestamp};
+use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId};
 use onceward::engine::SendOptions;
 use onceward::shard::Command;
 use onceward::verification::command::{NumberCommand, Request};
@@ -16,12 +15,9 @@ use onceward::verification::{Refusal, Reply, SendOutcome};
 use rand::RngExt;
 use tokio::sync::oneshot::error::RecvError;
 
-use crate::facts::{Checked, CommandId, Intent, Outcome, Stage, What};
+use crate::facts::{Checked, CommandId, Intent, Outcome, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
-use crate::world::{Answer, First, Joined, Open, Plan, World, log_record};
-
-/// The name of a command in the tags of its message.
-const COMMAND: &str = "command";
+use crate::world::{Answer, First, Joined, Open, Plan, World};
 
 /// What a client asks for.
 type Message = (Channel, Option<SendOptions>);
@@ -68,8 +64,8 @@ impl World {
         let (channel, options) = message;
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
         let (responder, pending) = Responder::new(self.place()?);
-        let (tags, channel) = ([(COMMAND.to_owned(), self.next_command.to_string())].into(), Some(channel));
-        let outgoing = Outgoing { options, channel, tags, ..Outgoing::new(self.setup.numbers[number]) };
+        let channel = Some(channel);
+        let outgoing = Outgoing { options, channel, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
         let owner = self.asks(number);
         let asked = First { number, message };
@@ -143,30 +139,11 @@ impl World {
         }
         let (responder, answer) = Responder::new(self.place()?);
         self.tally.count("command resume");
-        let (shard, name) = (self.is_due(number, log), self.next_command);
         let intent = Intent::Resume { salt };
         let planned = Box::new(Outgoing::new(self.setup.numbers[number]));
         let request = Request::Send(planned, Some(log), responder);
         let owner = self.asks(number);
-        self.submits(owner, number, intent, told(answer, |_| Outcome::Followed), request)?;
-        // It is alone in its batch.
-        if shard.is_some_and(|shard| self.shards[shard].commit.is_some() || self.shards[shard].gathers()) {
-            self.alone.insert(name);
-        }
-        Ok(())
-    }
-
-    /// The shard with a due plan under this key, if no command waits in the shard or for the number.
-    fn is_due(&self, number: usize, log: AttemptLogKey) -> Option<usize> {
-        let owner = self.owner(number);
-        if self.commands.values().any(|open| open.number == number && !open.at_gateway) {
-            return None;
-        }
-        let shard = &self.shards[owner];
-        let now = Timestamp::from_millis(shard.seen.max(self.clock));
-        let log: AttemptLog = shard.core.tables().get(&log_record(log), now)?;
-        let is_due = log.plan.is_some_and(|plan| plan.follow_up.due <= now);
-        (is_due && shard.commit.is_none() && !shard.gathers()).then_some(owner)
+        self.submits(owner, number, intent, told(answer, |_| Outcome::Followed), request)
     }
 
     fn place(&self) -> Result<CommandPermit, String> {
@@ -190,36 +167,36 @@ impl World {
     ) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
-        let shard = owner.unwrap_or(0);
-        self.notes_now(shard, number, What::Asked(command, intent.clone()));
-        let since = self.reaches(shard);
-        let (stage, at_gateway, useless_since) = (Stage::Direct, false, None);
-        let mut open = Open { number, shard, intent, stage, since, at_gateway, useless_since, answer };
+        self.notes_now(owner.unwrap_or(0), number, What::Asked(command, intent.clone()));
+        let planned = if let Request::Send(_, log, _) = &request { *log } else { None };
+        let mut open = Open { number, intent, is_due: false, log: None, answer };
         let waker = self.captured.waker(command);
         let waiting = open.answer.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);
-        self.hands_over(owner, request)
+        self.hands_over(owner, command, planned, request)
     }
 
-    /// Passes a command to the owner of its number; without one it is refused, as by the shards.
-    pub fn hands_over(&mut self, owner: Option<usize>, request: Request) -> Checked {
-        let command = NumberCommand::new(request, Arc::clone(&self.deps));
-        let command = Command::from(command);
+    /// Passes a command, or its result, to the owner of its number; without one it is refused, as by the shards.
+    pub fn hands_over(
+        &mut self,
+        owner: Option<usize>,
+        name: CommandId,
+        planned: Option<AttemptLogKey>,
+        request: Request,
+    ) -> Checked {
+        let command = Command::from(NumberCommand::new(request, Arc::clone(&self.deps)));
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");
             (command.decide)(Err(Refusal::Stopping));
-            return self.comes_out(0, None);
+            return self.comes_out(0);
         };
+        let number = self.setup.numbers[self.commands[&name].number].id();
+        let command = self.captured.watches(name, number, planned.map(|log| log.id()), command);
         let now = self.shards[shard].tick(self.clock);
         self.shards[shard].core.submit(command, now);
-        self.comes_out(shard, None)
+        self.comes_out(shard)
     }
-}
-
-/// The command that a message is for.
-pub fn command_of(outgoing: &Outgoing) -> CommandId {
-    outgoing.tags[COMMAND].parse().expect("the name of a command")
 }
 
 /// What a client gets. `Dropped` if the shard or its process died with the command.

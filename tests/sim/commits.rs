@@ -4,7 +4,7 @@ use onceward::store::StoreError;
 use rand::RngExt;
 
 use crate::disk::{Committed, Fault};
-use crate::facts::Checked;
+use crate::facts::{Checked, What};
 use crate::setup::millis;
 use crate::shard::{COMMIT_TIMEOUT, InFlight, Progress};
 use crate::world::World;
@@ -40,7 +40,10 @@ impl World {
     /// Advances this shard's commit, which meets this fault.
     pub fn commit_of(&mut self, shard: usize, fault: Option<Fault>) -> Checked {
         let Some(mut commit) = self.shards[shard].commit.take() else {
-            self.is_gathered(shard);
+            if self.shards[shard].has_decided() {
+                self.tally.count("a batch waits for more commands");
+                self.takes_commit(shard);
+            }
             return Ok(());
         };
         match commit.progress {
@@ -70,8 +73,8 @@ impl World {
                 let end = if fault.is_none() { "applied" } else { "failed" };
                 self.tally.count(format!("fault Hang, then {end}"));
                 let fault = self.fenced(fault);
-                let committed = self.disk.commit(&commit.writes, fault).expect("an answer");
-                self.says(&commit.notice.numbers, || {
+                let committed = self.stores(shard, &commit, fault).expect("an answer");
+                self.says(&commit.numbers, || {
                     format!("[shard {shard}] its commit hangs no more (fault {fault:?})")
                 });
                 commit.progress = Progress::Unanswered(committed);
@@ -82,14 +85,6 @@ impl World {
                 commit.progress = Progress::Before;
                 self.hears_of_it(shard, &commit, &committed)
             }
-        }
-    }
-
-    /// A batch stops waiting for more commands.
-    fn is_gathered(&mut self, shard: usize) {
-        if self.shards[shard].gathers() {
-            self.tally.count("a batch waits for more commands");
-            self.takes_commit(shard);
         }
     }
 
@@ -110,41 +105,46 @@ impl World {
             None | Some(Fault::Hang) => {}
             Some(fault) => self.tally.count(format!("fault {fault:?}")),
         }
-        let progress =
-            self.disk.commit(&commit.writes, fault).map_or(Progress::Hanging, Progress::Unanswered);
+        let progress = self.stores(shard, commit, fault).map_or(Progress::Hanging, Progress::Unanswered);
         let words = match &progress {
             Progress::Unanswered(Ok(())) => "applied".to_owned(),
             Progress::Unanswered(Err(error)) => error.to_string(),
             Progress::Before | Progress::Hanging => "hangs".to_owned(),
         };
-        self.says(&commit.notice.numbers, || {
+        self.says(&commit.numbers, || {
             format!("[shard {shard}] its commit reaches the store (fault {fault:?}): {words}")
         });
         progress
+    }
+
+    /// The store commits the batch, or has this fault. `None` if it hangs.
+    fn stores(&mut self, shard: usize, commit: &InFlight, fault: Option<Fault>) -> Option<Committed> {
+        if matches!(fault, None | Some(Fault::UnknownApplied)) {
+            self.shards[shard].stored = commit.taken;
+        }
+        self.disk.commit(&commit.writes, fault)
     }
 
     fn hears_of_it(&mut self, shard: usize, commit: &InFlight, committed: &Committed) -> Checked {
         let applied = committed.is_ok();
         if applied {
             self.tally.count("a commit is applied");
-            if commit.notice.numbers.len() > 1 {
+            if commit.numbers.len() > 1 {
                 self.tally.count("a commit is of several numbers");
             }
         }
-        // What the store has refused was never decided.
-        let is_refused = matches!(committed, Err(StoreError::Unavailable(_)));
-        // Effects of a commit without an answer happen before or after the answers.
         if applied {
-            self.may_be_decided(shard, &commit.notice);
+            for number in &commit.numbers {
+                let found = self.on_disk(*number);
+                self.notes_now(shard, *number, What::Stored(commit.taken, found));
+            }
         }
         self.event();
-        self.says(&commit.notice.numbers, || format!("[shard {shard}] hears of its commit"));
+        self.says(&commit.numbers, || format!("[shard {shard}] hears of its commit"));
         let now = self.shards[shard].tick(self.clock);
         self.shards[shard].core.committed(committed, now);
-        self.comes_out(shard, Some(&commit.notice).filter(|_| !is_refused))?;
-        if applied {
-            self.may_be_decided(shard, &commit.notice);
-        }
+        self.notes_output(shard)?;
+        self.takes_commit(shard);
         // A process that does not know what the disk has ends, and the next one finds it.
         match committed {
             Err(StoreError::Unknown(_)) => self.crashes(),
@@ -164,7 +164,7 @@ impl World {
             Progress::Before | Progress::Hanging => self.chance(50).then_some(Fault::Unavailable),
             Progress::Unanswered(_) => {
                 self.tally.count("crash after the commit, unanswered");
-                return self.doubts(shard, &commit.notice);
+                return;
             }
         };
         let fault = self.fenced(fault);
@@ -173,8 +173,7 @@ impl World {
             (_, None) => "crash after the commit, unanswered",
             (_, Some(_)) => "crash before the commit",
         });
-        self.says(&commit.notice.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
-        self.disk.commit(&commit.writes, fault);
-        self.doubts(shard, &commit.notice);
+        self.says(&commit.numbers, || format!("[shard {shard}] dies in its commit: {fault:?}"));
+        self.stores(shard, &commit, fault);
     }
 }

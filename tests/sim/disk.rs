@@ -5,9 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
-use onceward::engine::NumberState;
+use onceward::engine::{NumberState, Verification};
 use onceward::shard::{Record as _, RecordKey, Records, Stored, Write, decode};
 use onceward::store::StoreError;
+
+use crate::facts::Salted;
+use crate::number::{Code, Memory, Open};
 
 pub type Committed = Result<(), StoreError>;
 
@@ -63,8 +66,8 @@ impl Disk {
         }
     }
 
-    pub fn state(&self, key: &RecordKey) -> NumberState {
-        self.records.get(key).map_or(NumberState::Fresh, |bytes| state_of(bytes))
+    pub fn memory(&self, key: &RecordKey) -> Memory {
+        self.records.get(key).map_or(Memory::Nothing, |bytes| memory_of(state_of(bytes)))
     }
 
     pub fn log(&self, key: &RecordKey) -> Option<AttemptLog> {
@@ -91,6 +94,29 @@ fn end_of(key: &RecordKey, bytes: &[u8]) -> Timestamp {
 
 pub fn log_of(bytes: &[u8]) -> AttemptLog {
     decode(bytes).expect("a record")
+}
+
+fn memory_of(state: NumberState) -> Memory {
+    let code = |v: Verification| Code {
+        salt: Salted(v.salt.0),
+        expires: v.expires.as_millis(),
+        sending: v.sending,
+        sending_until: v.sending_until.as_millis(),
+        sent: v.sent,
+        postponed: v.postponed,
+        held: v.held.is_some(),
+        asking: v.checking_until.as_millis(),
+        begun: v.counted.map(|counted| counted.begun.as_millis()),
+    };
+    match state {
+        NumberState::Fresh => Memory::Nothing,
+        NumberState::Open(open) => Memory::Open(Open {
+            wrong: open.failures.in_a_row,
+            keep_until: open.keep_until.as_millis(),
+            code: open.verification.map(code),
+        }),
+        NumberState::Locked { until } => Memory::Locked { until: until.as_millis() },
+    }
 }
 
 fn state_of(bytes: &[u8]) -> NumberState {

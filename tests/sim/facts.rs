@@ -1,14 +1,19 @@
-//! Facts that an observer of clients, gateways and the disk sees. The checker uses nothing else.
+//! Facts about one number: what clients, gateways and the disk see, and the order in which the shard decides. The checker
+//! uses nothing else.
 
+use onceward::domain::Timestamp;
 use onceward::engine::CheckResult;
+use onceward::shard::Fate;
 use onceward::verification::{CheckOutcome, Refusal, SendOutcome};
+
+use crate::number::Memory;
 
 pub type CommandId = u64;
 
 /// An error says which promise is broken.
 pub type Checked = Result<(), String>;
 
-/// A verification, by its salt; shortened for display.
+/// A code, by the salt of its verification; shortened for display.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Salted(pub [u8; 16]);
 
@@ -19,59 +24,56 @@ impl std::fmt::Debug for Salted {
     }
 }
 
-/// One event of one number. Times are milliseconds.
+/// One event of one number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fact {
-    /// The shard's call that showed it. Facts are in the order of calls, and within one call in the order of the
-    /// shard's decisions.
+    /// The event of the world that showed it. Facts of one event are in the order in which they happened.
     pub call: u64,
     pub number: usize,
     pub shard: usize,
-    /// When it was decided in the shard's own time: one of these two.
-    pub at: [u64; 2],
-    /// Whether the command was in a commit that ended or was given up in this call.
-    pub in_commit: bool,
+    /// The time of the shard, in milliseconds.
+    pub at: u64,
     pub what: What,
-}
-
-impl Fact {
-    /// Whether it goes to delivery or a gateway instead of a client.
-    pub const fn is_handed_over(&self) -> bool {
-        matches!(self.what, What::Dispatched { .. } | What::Consulted { .. })
-    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
     Asked(CommandId, Intent),
-    Answered(CommandId, Stage, Outcome),
+    /// The shard hears what became of a command's message.
+    SendEnded(CommandId, End),
+    /// The shard hears a gateway's answer about a command's code.
+    CheckEnded(CommandId, CheckResult),
+    /// The shard decides a command.
+    Decided {
+        command: CommandId,
+        /// Whether a planned message was due under the key that the command has.
+        is_due: bool,
+        /// The number's code afterwards. Only of a new code is it news, because it is drawn.
+        drawn: Option<Salted>,
+    },
+    /// What a decision leaves to do is done: it is durable, or has failed.
+    Ended(CommandId, Fate),
     /// Delivery got a message.
     Dispatched {
         command: CommandId,
         salt: Salted,
         code: String,
         expires: u64,
-        planned: bool,
     },
     /// A gateway that holds a code got a submitted one.
     Consulted {
+        command: CommandId,
         until: u64,
     },
-    /// A decision may have become durable without an answer to its client.
-    Uncertain(CommandId, Stage),
-    /// A commit that may contain this command's decision is durable. A message does not leave if a later command of the
-    /// same commit made its code useless, and a gateway is not asked if the commit took too long; the client learns
-    /// this after a further decision.
-    MayBeDecided(CommandId),
-    /// The shard, or the next owner of the number, has read it from the store, where an end until `latest` may be written.
-    Reloaded {
-        latest: u64,
-    },
-    /// Delivery asked whether a code is still usable, or a planned message was decided, which did not leave.
+    Answered(CommandId, Outcome),
+    /// The disk has the decisions before this event.
+    Stored(u64, Memory),
+    /// The shard starts again from the disk, which has the decisions before this event.
+    Reloaded(u64, Memory),
+    /// Delivery asked whether a code is still usable.
     Usable {
         salt: Salted,
         said: bool,
-        planned: bool,
     },
 }
 
@@ -90,17 +92,7 @@ pub enum Intent {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stage {
-    /// No gateway has been asked yet.
-    Direct,
-    /// The result of its message.
-    Sent { salt: Salted, end: End },
-    /// A gateway's answer about its code.
-    CheckReported { salt: Salted, until: u64, result: CheckResult },
-}
-
-/// The result of a send, as far as the promises need it.
+/// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// A gateway accepted a message with our code.
@@ -108,12 +100,15 @@ pub enum End {
     /// A gateway that holds the code accepted a message.
     Held,
     Postponed,
-    /// Surely nothing was sent.
-    Nothing,
     /// Our code may have left.
     MaybeOurs,
     /// A gateway's own code may have left.
     MaybeHeld,
+    // Surely nothing was sent.
+    Failed,
+    NumberRefused,
+    Overloaded,
+    NoLongerUsable,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,4 +120,10 @@ pub enum Outcome {
     Refused(Refusal),
     /// The shard or the process died with it.
     Dropped,
+}
+
+impl Outcome {
+    pub const fn locked(until: u64) -> Self {
+        Self::Send(SendOutcome::Locked { until: Timestamp::from_millis(until) })
+    }
 }

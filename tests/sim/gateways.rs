@@ -6,7 +6,7 @@ use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::verification::command::Request;
 use rand::RngExt;
 
-use crate::facts::{Checked, End, Fact, Salted, Stage, What};
+use crate::facts::{Checked, End, Fact, Salted, What};
 use crate::world::{AtGateway, HeldCode, Plan, World};
 
 impl World {
@@ -19,14 +19,17 @@ impl World {
         let AtGateway { shard, life, command, request: dispatch } = self.sends.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(dispatch);
-            return self.comes_out(shard, None);
+            return self.comes_out(shard);
         }
         let (permit, log) = (dispatch.permitted.permit, dispatch.permitted.log);
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
         let unusable = self.chance(50) && !self.is_usable(number, salt);
-        let (end, sort) =
-            if unusable { (SendResult::NoLongerUsable, End::Nothing) } else { self.some_end(number, salt) };
-        let plan = self.plan_after(sort, &end, dispatch.permitted.follow_up.as_ref());
+        let (end, sort) = if unusable {
+            (SendResult::NoLongerUsable, End::NoLongerUsable)
+        } else {
+            self.some_end(number, salt)
+        };
+        let plan = self.plan_after(sort, dispatch.permitted.follow_up.as_ref());
         if matches!(plan, PlanChange::Set(_)) {
             self.plans.push(Plan { number, salt, log, expires: permit.verification.expires.as_millis() });
         }
@@ -35,22 +38,16 @@ impl World {
         self.says(&[number], || {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
-        let owner = self.reported(command, Stage::Sent { salt, end: sort });
-        let heard_at = self.shards[owner].seen;
-        if let Some(open) = self.commands.get_mut(&command) {
-            // A message that is put off may turn out to be useless when that is decided.
-            let ends_useless = matches!(end, SendResult::NoLongerUsable | SendResult::Postponed { .. });
-            let may_be_useless = ends_useless && dispatch.permitted.follow_up.is_none();
-            open.useless_since = may_be_useless.then_some(heard_at);
-        }
+        let owner = self.owner(number);
+        self.notes_now(owner, number, What::SendEnded(command, sort));
         let allowance = TakenAllowance::default();
         let delivered =
             Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
-        self.hands_over(Some(owner), Request::Settle(dispatch, delivered))
+        self.hands_over(Some(owner), command, None, Request::Settle(dispatch, delivered))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
-    fn plan_after(&mut self, sort: End, end: &SendResult, follow_up: Option<&FollowUp>) -> PlanChange {
+    fn plan_after(&mut self, sort: End, follow_up: Option<&FollowUp>) -> PlanChange {
         let may_go_on = matches!(sort, End::Ours | End::Held | End::MaybeOurs);
         if sort == End::Postponed || (may_go_on && self.chance(30)) {
             self.planned += 1;
@@ -65,10 +62,12 @@ impl World {
                 allowance: TakenAllowance::default(),
             });
         }
-        match (end, follow_up) {
-            (SendResult::NoLongerUsable | SendResult::Overloaded, None) => PlanChange::Keep,
-            (SendResult::NoLongerUsable, _) => PlanChange::End(Some(Failure::NoLongerUsable)),
-            _ if sort == End::Nothing => PlanChange::End(Some(Failure::Gateway)),
+        match (sort, follow_up) {
+            (End::NoLongerUsable | End::Overloaded, None) => PlanChange::Keep,
+            (End::NoLongerUsable, _) => PlanChange::End(Some(Failure::NoLongerUsable)),
+            (End::Failed | End::NumberRefused | End::Overloaded, _) => {
+                PlanChange::End(Some(Failure::Gateway))
+            }
             _ => PlanChange::End(None),
         }
     }
@@ -82,7 +81,7 @@ impl World {
         let AtGateway { shard, life, command, request: check } = self.checks.swap_remove(place);
         if self.is_lost(shard, life) {
             drop(check);
-            return self.comes_out(shard, None);
+            return self.comes_out(shard);
         }
         let permit = check.permit;
         let result =
@@ -93,9 +92,9 @@ impl World {
         self.says(&[number], || {
             format!("[shard {shard}] number {number}: of command {command} a gateway says: {result:?}")
         });
-        let (salt, until) = (Salted(permit.salt.0), permit.until.as_millis());
-        let owner = self.reported(command, Stage::CheckReported { salt, until, result });
-        self.hands_over(Some(owner), Request::SettleCheck(check, Ok(result)))
+        let owner = self.owner(number);
+        self.notes_now(owner, number, What::CheckEnded(command, result));
+        self.hands_over(Some(owner), command, None, Request::SettleCheck(check, Ok(result)))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.
@@ -108,15 +107,6 @@ impl World {
         lost
     }
 
-    /// Addresses a gateway's result to the current owner of the number.
-    fn reported(&mut self, command: u64, stage: Stage) -> usize {
-        let owner = self.owner(self.commands[&command].number);
-        let since = self.reaches(owner);
-        let open = self.commands.get_mut(&command).expect("a command that waits");
-        (open.shard, open.stage, open.since, open.at_gateway) = (owner, stage, since, false);
-        owner
-    }
-
     fn some_end(&mut self, number: usize, salt: Salted) -> (SendResult, End) {
         let message_id = "SM1".to_owned();
         let by = if self.chance(50) { GatewayName::TwilioVerify } else { GatewayName::Sinch };
@@ -126,10 +116,10 @@ impl World {
         let (end, sort) = match self.rng.random_range(0..20) {
             0..12 => (SendResult::Accepted { message_id, held }, accepted),
             12..14 => (SendResult::Postponed { message_id, may_have_been_sent: None }, End::Postponed),
-            14 => (SendResult::NumberRefused, End::Nothing),
-            15..17 => (SendResult::Failed { may_have_been_sent: None }, End::Nothing),
+            14 => (SendResult::NumberRefused, End::NumberRefused),
+            15..17 => (SendResult::Failed { may_have_been_sent: None }, End::Failed),
             17..19 => (SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }, maybe),
-            _ => (SendResult::Overloaded, End::Nothing),
+            _ => (SendResult::Overloaded, End::Overloaded),
         };
         if matches!(sort, End::Held | End::MaybeHeld) {
             let code = format!("{:09}", self.rng.random_range(0..1_000_000_000));
@@ -173,18 +163,18 @@ impl World {
     /// The answer of the number's owner. One that waits for the store is as good as none: it would be refused too.
     fn is_usable(&mut self, number: usize, salt: Salted) -> bool {
         let shard = self.owner(number);
-        if self.shards[shard].commit.is_some() || self.shards[shard].gathers() {
+        if self.shards[shard].commit.is_some() || self.shards[shard].has_decided() {
             return true;
         }
         // A question about records is no input of the core, which does not note its time.
-        let at = [self.shards[shard].seen.max(self.clock); 2];
-        let now = Timestamp::from_millis(at[0]);
+        let at = self.shards[shard].seen.max(self.clock);
+        let now = Timestamp::from_millis(at);
         let state: Option<NumberState> = self.shards[shard].core.tables().get(&self.record_key(number), now);
         let verification = state.and_then(|state| state.at(self.setup.policy(number), now).verification());
         let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
         self.tally.count(if said { "usable yes" } else { "usable no" });
-        let (call, what) = (self.event(), What::Usable { salt, said, planned: false });
-        self.notes(Fact { call, number, shard, at, in_commit: false, what });
+        let (call, what) = (self.event(), What::Usable { salt, said });
+        self.notes(Fact { call, number, shard, at, what });
         said
     }
 }

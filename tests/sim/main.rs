@@ -1,20 +1,18 @@
 //! The real engine and the real shard logic over a faulty disk, with every kind of fault, against an independent model
 //! of the contract. `README.md` in this folder says how to read a failure.
 //!
-//! The world only notes what clients got, what gateways got, and in which call of a shard that took effect. The checker
-//! (`checker`, `count`, `codes`) reads these facts and does not use the engine.
+//! The world only notes what clients and gateways got, what the disk has, and in which order the shards decided. The checker
+//! (`checker`, `number`) reads these facts and does not use the engine.
 #![expect(clippy::expect_used, reason = "a simulation that cannot go on fails")]
 
 mod checker;
 mod clients;
-mod codes;
 mod commits;
-mod count;
 mod disk;
 mod facts;
 mod gateways;
+mod number;
 mod outcome;
-mod remember;
 mod runs;
 mod setup;
 mod shard;

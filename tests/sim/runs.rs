@@ -112,7 +112,7 @@ pub fn all(seeds: Range<u64>) -> (Tally, Option<u64>) {
 pub struct Tally(BTreeMap<String, u64>);
 
 /// Events that must occur in some hundred seeds.
-const EXPECTED: [&[&str]; 25] = [
+const EXPECTED: [&[&str]; 26] = [
     &["command send", "command check", "command resume", "command settle", "command settle_check"],
     &["answer Check(Approved", "answer Check(Wrong", "answer Check(LockedNow", "answer Check(Locked"],
     &["answer Send(Sent", "answer Send(Sent, postponed", "answer Send(Locked", "answer Send(NumberRefused"],
@@ -132,7 +132,8 @@ const EXPECTED: [&[&str]; 25] = [
     &["a command for a shard that restarts"],
     &["outcome for an earlier life", "outcome lost in a restart"],
     &["send ends Ours", "send ends Held", "send ends Postponed"],
-    &["send ends Nothing", "send ends MaybeOurs", "send ends MaybeHeld"],
+    &["send ends MaybeOurs", "send ends MaybeHeld", "send ends Failed"],
+    &["send ends NumberRefused", "send ends Overloaded", "send ends NoLongerUsable"],
     &["gateway says Approved", "gateway says Wrong", "gateway says NotLive"],
     &["gateway says NotAsked", "gateway says Unknown"],
     &["clock small step", "clock past expiry", "clock past lockout", "clock backwards"],

@@ -10,7 +10,7 @@ use onceward::verification::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::count::Rules;
+use crate::number::Rules;
 
 #[derive(Debug, Clone)]
 pub struct Setup {
@@ -23,8 +23,8 @@ pub struct Setup {
     /// The settings of the list of sends.
     pub attempt_log: AttemptLogSettings,
     pub commands_per_number: usize,
-    /// Whether batches wait for more commands.
-    pub gathers: bool,
+    /// Whether what a shard has decided is often taken to the store later, with more.
+    pub commits_late: bool,
     /// Percentage of commits with a fault.
     pub faults: u32,
     /// Crashes per 1,000 steps.
@@ -72,7 +72,7 @@ impl Setup {
                 keep_at_most: [0, 1_000][rng.random_range(0..2)],
             },
             commands_per_number: [3, 8, 64][rng.random_range(0..3)],
-            gathers: rng.random_range(0..2) == 0,
+            commits_late: rng.random_range(0..2) == 0,
             faults: [0, 5, 15, 40][rng.random_range(0..4)],
             crashes: [0, 5, 20, 60][rng.random_range(0..4)],
             clock_backwards: [0, 0, 10][rng.random_range(0..3)],
@@ -105,7 +105,7 @@ impl Setup {
             life: millis(self.policy(number).code.life),
             sending: millis(self.send_budget),
             asking: millis(self.check_budget),
-            held: self.held > 0,
+            waiting: self.commands_per_number,
         };
         (0..self.numbers.len()).map(rules).collect()
     }

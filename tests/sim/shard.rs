@@ -5,11 +5,12 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use onceward::config::Bounds;
+use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
-use onceward::engine::SlotHash;
+use onceward::engine::{NumberState, SlotHash};
 use onceward::limits::keys::IdempotencyKeys;
 use onceward::observe::metrics::ServiceNames;
-use onceward::shard::{Capacity, Core, LimitedTable, Records, Tables, Write};
+use onceward::shard::{Capacity, Command, Core, Decide, Fate, Id, LimitedTable, Records, Tables, Write};
 use onceward::store::StoreLimits;
 use onceward::verification::command::{Asking, NumberDeps, Sending, Task};
 use parking_lot::Mutex;
@@ -17,7 +18,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Committed;
-use crate::facts::CommandId;
+use crate::facts::{CommandId, Salted};
 use crate::setup::{Setup, server_key};
 
 /// More than the commands of a run.
@@ -33,21 +34,16 @@ pub struct Shard {
     /// The latest time in this life. Independent of the core, which must compute the same.
     pub seen: u64,
     pub commit: Option<InFlight>,
-}
-
-/// A batch, as far as answers may depend on it.
-#[derive(Clone)]
-pub struct CommitNotice {
-    pub numbers: Vec<usize>,
-    pub taken_at: u64,
-    /// When it was taken, in the order of events: it has no later commands.
-    pub taken: u64,
+    /// The disk has the decisions of this life before this event.
+    pub stored: u64,
 }
 
 /// A batch between the core and the store.
 pub struct InFlight {
     pub writes: Vec<Write>,
-    pub notice: CommitNotice,
+    pub numbers: Vec<usize>,
+    /// When it was taken, in the order of events: it has the decisions before.
+    pub taken: u64,
     pub progress: Progress,
 }
 
@@ -70,11 +66,11 @@ impl Shard {
         let bounds = Bounds { commands_per_number, commit_timeout: COMMIT_TIMEOUT, ..Bounds::default() };
         let rng = StdRng::seed_from_u64(rng.random());
         let core = Core::new(tables, rng, bounds, StoreLimits::NONE);
-        Self { core, life: 0, seen: 0, commit: None }
+        Self { core, life: 0, seen: 0, commit: None, stored: 0 }
     }
 
-    /// Whether a batch waits for more commands.
-    pub fn gathers(&self) -> bool {
+    /// Whether decisions wait to be taken to the store.
+    pub fn has_decided(&self) -> bool {
         self.commit.is_none() && self.core.wants_commit()
     }
 
@@ -85,11 +81,20 @@ impl Shard {
     }
 }
 
-/// Answers, messages and questions that left the shards, in the order of their decisions.
+/// What the shards did, in its order.
 #[derive(Default)]
 pub struct Captured(Mutex<Vec<Left>>);
 
 pub enum Left {
+    /// A command was decided at this time.
+    Decision {
+        command: CommandId,
+        at: Timestamp,
+        is_due: bool,
+        drawn: Option<Salted>,
+    },
+    /// What a decision leaves to do follows.
+    End(CommandId, Fate),
     /// The answer to a command, or its loss.
     Outcome(CommandId),
     Message(Box<Sending>),
@@ -106,12 +111,43 @@ impl Captured {
         Waker::from(Arc::new(Waiter { command, captured: Arc::clone(self) }))
     }
 
+    fn note(&self, left: Left) {
+        self.0.lock().push(left);
+    }
+
     fn leaves(&self, task: Task) {
         match task {
-            Task::Deliver(sending) => self.0.lock().push(Left::Message(Box::new(sending))),
-            Task::AskGateway(asking) => self.0.lock().push(Left::Check(Box::new(asking))),
+            Task::Deliver(sending) => self.note(Left::Message(Box::new(sending))),
+            Task::AskGateway(asking) => self.note(Left::Check(Box::new(asking))),
             Task::CodeEnded(..) | Task::TellGuard(..) => {}
         }
+    }
+
+    /// A command about this number that notes when it, and what it leaves to decide, is decided and is durable. `planned` is
+    /// the key of the planned message that it offers.
+    pub fn watches(
+        self: &Arc<Self>,
+        command: CommandId,
+        number: Id,
+        planned: Option<Id>,
+        Command { subject, load, decide }: Command,
+    ) -> Command {
+        let captured = Arc::clone(self);
+        let decide: Decide = Box::new(move |view| {
+            let Ok(view) = view else { return decide(view) };
+            let log = planned.and_then(|log| view.get::<AttemptLog>(log));
+            let is_due = log.and_then(|log| log.plan).is_some_and(|plan| plan.follow_up.due <= view.now());
+            let then = decide(Ok(&mut *view))?;
+            let code = view.get::<NumberState>(number).and_then(|state| state.verification());
+            let (at, drawn) = (view.now(), code.map(|code| Salted(code.salt.0)));
+            captured.note(Left::Decision { command, at, is_due, drawn });
+            Some(Box::new(move |fate, view| {
+                captured.note(Left::End(command, fate));
+                let next = then(fate, view)?;
+                Some(captured.watches(command, number, None, next))
+            }))
+        });
+        Command { subject, load, decide }
     }
 }
 
@@ -122,7 +158,7 @@ struct Waiter {
 
 impl Wake for Waiter {
     fn wake(self: Arc<Self>) {
-        self.captured.0.lock().push(Left::Outcome(self.command));
+        self.captured.note(Left::Outcome(self.command));
     }
 }
 

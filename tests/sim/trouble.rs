@@ -71,14 +71,17 @@ impl World {
     /// The core starts again from the durable records of its slots.
     fn restarts(&mut self, shard: usize) -> Checked {
         let slots = self.setup.slots_of(shard);
-        let (life, records) = (self.shards[shard].life, self.disk.load(&slots));
+        let Shard { life, stored, .. } = self.shards[shard];
+        let records = self.disk.load(&slots);
         self.shards[shard] = Shard { life: life + 1, ..Shard::new(&self.setup, records, &mut self.rng) };
         for number in 0..self.setup.numbers.len() {
             if slots.contains(&self.slot(number)) {
-                self.notes_now(shard, number, What::Reloaded { latest: self.latest.max(self.clock) });
+                let found = self.on_disk(number);
+                let (call, at) = (self.event(), self.latest.max(self.clock));
+                self.notes(Fact { call, number, shard, at, what: What::Reloaded(stored, found) });
             }
         }
-        self.comes_out(shard, None)
+        self.comes_out(shard)
     }
 
     pub fn clock_goes_on(&mut self) {
@@ -113,7 +116,7 @@ impl World {
     pub fn sweep(&mut self, shard: usize) -> Checked {
         let now = self.shards[shard].tick(self.clock);
         self.shards[shard].core.sweep(SWEEP_STEP, now);
-        self.comes_out(shard, None)
+        self.comes_out(shard)
     }
 
     pub fn ends(&mut self) -> Checked {
@@ -124,7 +127,7 @@ impl World {
         }
         self.comes_to_rest()?;
         if let Some((command, open)) = self.commands.first_key_value() {
-            return Err(format!("command {command} is never answered: {:?}, {:?}", open.intent, open.stage));
+            return Err(format!("command {command} is never answered: {:?}", open.intent));
         }
         if let Some((command, open)) = self.joined.first_key_value() {
             return Err(format!("command {command} is never answered as command {}", open.first));
@@ -143,7 +146,7 @@ impl World {
         for round in 0..ROUNDS {
             let idle = self.sends.is_empty()
                 && self.checks.is_empty()
-                && self.shards.iter().all(|shard| shard.commit.is_none() && !shard.gathers());
+                && self.shards.iter().all(|shard| shard.commit.is_none() && !shard.has_decided());
             if idle && self.commands.is_empty() {
                 return Ok(());
             }
@@ -166,7 +169,7 @@ impl World {
 
     fn commits_all(&mut self, shard: usize) -> Checked {
         for _ in 0..ROUNDS {
-            if self.shards[shard].commit.is_none() && !self.shards[shard].gathers() {
+            if self.shards[shard].commit.is_none() && !self.shards[shard].has_decided() {
                 return Ok(());
             }
             self.commit_of(shard, None)?;
@@ -203,7 +206,7 @@ impl World {
     }
 
     fn answered_since(&self, first: usize, is: impl Fn(&Outcome) -> bool) -> bool {
-        let fits = |fact: &Fact| matches!(&fact.what, What::Answered(_, _, answer) if is(answer));
+        let fits = |fact: &Fact| matches!(&fact.what, What::Answered(_, answer) if is(answer));
         self.facts[first..].iter().any(fits)
     }
 

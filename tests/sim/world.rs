@@ -15,7 +15,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::Disk;
-use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, Stage, What};
+use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, What};
+use crate::number::Memory;
 use crate::runs::Tally;
 use crate::setup::Setup;
 use crate::shard::{Captured, PLACES, Shard, deps};
@@ -53,8 +54,6 @@ pub struct World {
     pub plans: Vec<Plan>,
     /// The number of planned sends; each has an index.
     pub planned: u32,
-    /// Commands about a due plan, each decided alone.
-    pub alone: BTreeSet<CommandId>,
     /// The planned sends that left, by index.
     pub made: BTreeSet<u32>,
     /// Codes in messages, by number; the latest is last.
@@ -82,25 +81,12 @@ pub struct Joined {
 /// A command without an answer.
 pub struct Open {
     pub number: usize,
-    pub shard: usize,
     pub intent: Intent,
-    pub stage: Stage,
-    /// When it last reached the shard, as a command or as a result.
-    pub since: Since,
-    /// Whether a gateway has it: no shard is deciding about it.
-    pub at_gateway: bool,
-    /// When a shard heard that the code of its message had ended: the shard decides the send again.
-    pub useless_since: Option<u64>,
+    /// Whether the planned message that it offered was due.
+    pub is_due: bool,
+    /// The record of the attempts of its message, once that has left.
+    pub log: Option<AttemptLogKey>,
     pub answer: Answer,
-}
-
-/// When something reached a shard, which decided it then.
-#[derive(Debug, Clone, Copy)]
-pub struct Since {
-    /// In the order of events.
-    pub event: u64,
-    /// In the time of the shard.
-    pub at: u64,
 }
 
 /// What a client waits for.
@@ -173,7 +159,6 @@ impl World {
             checks: Vec::new(),
             plans: Vec::new(),
             planned: 0,
-            alone: BTreeSet::new(),
             made: BTreeSet::new(),
             inbox: BTreeMap::new(),
             salts: BTreeMap::new(),
@@ -241,9 +226,8 @@ impl World {
         RecordKey { slot: self.slot(number), kind: NumberState::KIND, id }
     }
 
-    /// The durable state of a number.
-    pub fn durable(&self, number: usize) -> NumberState {
-        self.disk.state(&self.record_key(number))
+    pub fn on_disk(&self, number: usize) -> Memory {
+        self.disk.memory(&self.record_key(number))
     }
 
     pub fn durable_log(&self, key: AttemptLogKey) -> Option<AttemptLog> {
@@ -252,11 +236,6 @@ impl World {
 
     pub fn any_number(&mut self) -> usize {
         self.rng.random_range(0..self.setup.numbers.len())
-    }
-
-    /// Now, for something that reaches a shard.
-    pub fn reaches(&mut self, shard: usize) -> Since {
-        Since { event: self.event(), at: self.shards[shard].seen.max(self.clock) }
     }
 
     /// The position of a new event in the order.
@@ -282,18 +261,17 @@ impl World {
 
     pub fn notes(&mut self, fact: Fact) {
         self.says(&[fact.number], || {
-            let Fact { number, shard, at, what, in_commit, .. } = &fact;
-            let in_commit = if *in_commit { ", in the commit" } else { "" };
-            let at = at.map(|at| at.cast_signed() - BEGINNING.cast_signed());
-            format!("[shard {shard}] number {number}: {what:?}{in_commit}, decided at {at:?}")
+            let Fact { number, shard, at, what, .. } = &fact;
+            let at = at.cast_signed() - BEGINNING.cast_signed();
+            format!("[shard {shard}] number {number}, at {at}: {what:?}")
         });
         self.facts.push(fact);
     }
 
-    /// Notes a fact without a decision.
+    /// Notes a fact that is not of a shard's output.
     pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
         let (call, now) = (self.event(), self.shards[shard].seen);
-        self.notes(Fact { call, number, shard, at: [now; 2], in_commit: false, what });
+        self.notes(Fact { call, number, shard, at: now, what });
     }
 }
 
