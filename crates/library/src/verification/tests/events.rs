@@ -1,17 +1,6 @@
 //! Events: each exactly once, in the order of their causes; and what the list of messages learns of an end.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde_json::json;
-
-use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
-use crate::domain::{AttemptId, Code, CodeLength, GatewayName, ServiceId};
-use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
-use crate::verification::world::{World, asking, asking_with, number};
-use crate::verification::{Check, NumberKey, Outgoing};
-use crate::verification::{Ending, Status, VerificationTarget};
-use crate::webhook::Event;
+use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,18 +1,6 @@
 //! The pumping guard as verifications meet it.
 
-use std::time::Duration;
-
-use serde_json::json;
-
-use crate::config::GuardSettings;
-use crate::domain::{Channel, PhoneNumber, ServiceId};
-use crate::gateway::ErrorClass;
-use crate::limits::guard::operator::ServiceExplanation;
-use crate::limits::guard::{Dimension, EntryAction, GuardRefusal, Key, Mode, Rule};
-use crate::shard::tests::StoreFault;
-use crate::verification::world::{World, asking, number};
-use crate::verification::{Ending, Refused, Verification, VerificationTarget};
-use crate::verification::{NumberKey, Outgoing, SendOutcome};
+use super::*;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -1,17 +1,6 @@
 //! Codes that a gateway holds, and what a shard that has failed answers.
 
-use std::time::Duration;
-
-use serde_json::json;
-
-use crate::config::GuardSettings;
-use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{Code, GatewayName};
-use crate::gateway::Verdict;
-use crate::shard::Refusal;
-use crate::shard::tests::StoreFault;
-use crate::verification::world::{World, asking, number};
-use crate::verification::{Refused, VerificationTarget};
+use super::*;
 
 /// With a code that the gateway holds.
 async fn held() -> World {

@@ -1,16 +1,6 @@
 //! Repetitions of requests with an idempotency key.
 
-use std::time::Duration;
-
-use serde_json::json;
-
-use crate::domain::{Channel, Code, Sid};
-use crate::gateway::ErrorClass;
-use crate::limits::keys::MOST_RECORDS;
-use crate::shard::tests::StoreFault;
-use crate::shard::{LimitedTable, Refusal};
-use crate::verification::world::{World, asking, asking_once, number};
-use crate::verification::{CheckCode, Refused, Status, Verification, VerificationTarget};
+use super::*;
 
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {

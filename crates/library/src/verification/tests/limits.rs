@@ -1,15 +1,6 @@
 //! Rate limits: the requests that count, and those that are given back.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
-
-use crate::domain::PhoneNumber;
-use crate::gateway::ErrorClass;
-use crate::limits::keys::MOST_RECORDS;
-use crate::shard::{LimitedTable, Refusal};
-use crate::verification::world::{World, asking, number};
-use crate::verification::{BeginRequest, Refused};
+use super::*;
 
 async fn limited(settings: Value) -> World {
     let world = World::with(settings).await;

@@ -9,3 +9,26 @@ mod limits;
 mod rules;
 mod ways;
 pub(crate) mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::config::GuardSettings;
+use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
+use crate::domain::{AttemptId, Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid};
+use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
+use crate::limits::guard::operator::ServiceExplanation;
+use crate::limits::guard::{Dimension, EntryAction, GuardRefusal, Key, Mode, Rule};
+use crate::limits::keys::MOST_RECORDS;
+use crate::registry::world::given;
+use crate::registry::{TestNumber, gateway_sid};
+use crate::shard::tests::StoreFault;
+use crate::shard::{LimitedTable, Refusal};
+use crate::verification::world::{START, World, asking, asking_once, asking_with, number};
+use crate::verification::{
+    BeginRequest, Check, CheckCode, Ending, NumberKey, Outgoing, Refused, SendOutcome, Status, Verification,
+    VerificationTarget,
+};
+use crate::webhook::Event;

@@ -1,13 +1,6 @@
 //! Rules of a verification: its service changes or goes, it is named, it ends before its message leaves.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-
-use crate::domain::Channel;
-use crate::registry::world::given;
-use crate::verification::world::{World, asking, number};
-use crate::verification::{CheckCode, Ending, Refused, Status, VerificationTarget};
+use super::*;
 
 async fn change(world: &World, members: Value) {
     world.registry.update_service(world.service.sid, given(members)).await.expect("changed");

@@ -1,16 +1,8 @@
 //! The choice of the gateway, numbers that get no message, and codes of other systems.
 
-use std::time::Duration;
-
-use serde_json::json;
 use tokio::time::timeout;
 
-use crate::config::GuardSettings;
-use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
-use crate::limits::guard::Mode;
-use crate::registry::{TestNumber, gateway_sid};
-use crate::verification::world::{START, World, asking, asking_with, number};
-use crate::verification::{Refused, Status, VerificationTarget};
+use super::*;
 
 /// Number 100, for an hour.
 async fn has_test_number(world: &World) {
