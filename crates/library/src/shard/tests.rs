@@ -225,47 +225,35 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
 }
 
 #[tokio::test]
-async fn a_batch_has_no_more_records_than_the_store_takes() {
-    let store = FaultyStore::new();
-    store.limit(StoreLimits { records_per_batch: 4, ..StoreLimits::NONE });
-    let world = World::over(store).await;
-    world.store.hold();
-    let first = world.ask(ONE, VoucherAction::Issue(2));
-    world.store.waiting(1).await;
-    let subjects = (0..21).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
-    let answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
-    let reader = world.ask(ONE, VoucherAction::Spend(9));
-    world.decided().await;
-    world.store.release();
-    assert_eq!(first.await, Ok(Ok(Some(2))));
-    for answer in answers {
-        assert_eq!(answer.await, Ok(Ok(Some(5))));
+async fn a_batch_has_no_more_than_the_store_takes_and_a_decision_of_too_many_bytes_is_refused_alone() {
+    let voucher = || Voucher { left: 5, ends: START.plus(LIFE) };
+    let bytes_per_batch = 3 * encode(&voucher()).len();
+    for (limits, of_larger, largest) in [
+        (StoreLimits { records_per_batch: 3, ..StoreLimits::NONE }, Ok(()), 4),
+        (StoreLimits { bytes_per_batch, ..StoreLimits::NONE }, Err(Refusal::StoreUnavailable), 3),
+    ] {
+        let store = FaultyStore::new();
+        store.limit(limits);
+        let world = World::over(store).await;
+        world.store.hold();
+        let first = world.ask(ONE, VoucherAction::Issue(5));
+        world.store.waiting(1).await;
+        let others = (0..21).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
+        let mut answers: Vec<_> = others.map(|other| world.ask(other, VoucherAction::Issue(5))).collect();
+        let reader = world.ask(ONE, VoucherAction::Spend(9));
+        let larger = world.shards.decide(TWO, move |view| {
+            (0..4).for_each(|n| view.put([50 + n; 12], Some(&voucher())));
+            Ok::<_, Refusal>(())
+        });
+        answers.extend([first, world.ask(TWO, VoucherAction::Issue(5))]);
+        world.decided().await;
+        world.store.release();
+        for answer in answers {
+            assert_eq!(answer.await, Ok(Ok(Some(5))));
+        }
+        assert_eq!((reader.await, larger.await), (Ok(Ok(None)), Ok(of_larger)), "{limits:?}");
+        assert_eq!(world.store.largest_commit(), largest, "{limits:?}");
     }
-    assert_eq!((reader.await, world.store.largest_commit()), (Ok(Ok(None)), 4));
-}
-
-#[tokio::test]
-async fn a_batch_has_no_more_bytes_than_the_store_takes_and_more_are_refused_alone() {
-    let voucher = Voucher { left: 5, ends: START.plus(LIFE) };
-    let store = FaultyStore::new();
-    store.limit(StoreLimits { bytes_per_batch: 3 * encode(&voucher).len(), ..StoreLimits::NONE });
-    let world = World::over(store).await;
-    world.store.hold();
-    let first = world.ask(ONE, VoucherAction::Issue(5));
-    world.store.waiting(1).await;
-    let subjects = (0..8).map(|n| Subject { slot: ONE.slot, id: [100 + n; 12] });
-    let mut answers: Vec<_> = subjects.map(|subject| world.ask(subject, VoucherAction::Issue(5))).collect();
-    let larger = world.shards.decide(TWO, move |view| {
-        (0..4).for_each(|n| view.put([50 + n; 12], Some(&voucher)));
-        Ok::<_, Refusal>(())
-    });
-    answers.extend([first, world.ask(TWO, VoucherAction::Issue(5))]);
-    assert_eq!(larger.await, Ok(Err(Refusal::StoreUnavailable)));
-    world.store.release();
-    for answer in answers {
-        assert_eq!(answer.await, Ok(Ok(Some(5))));
-    }
-    assert_eq!((world.store.largest_commit(), world.store.snapshot().len()), (3, 10));
 }
 
 #[tokio::test]
