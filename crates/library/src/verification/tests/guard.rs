@@ -248,6 +248,33 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     assert_eq!(erased.map(|erasure| erasure.services).expect("erased"), 1);
 }
 
+#[tokio::test]
+async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
+    let world = paid(GuardSettings { messages_per_hour: Some(15), ..GuardSettings::default() }).await;
+    world.has_webhook().await;
+    assert_eq!(passed(&world, TJ..TJ + 40).await, 10);
+    world.advance(Duration::from_secs(1));
+    for to in DE..DE + 10 {
+        let _ = sends(&world, to).await;
+    }
+    let mut alerts = Vec::new();
+    while alerts.len() < 2 {
+        let events =
+            world.events().await.into_iter().filter(|event| event.kind.as_str().starts_with("guard."));
+        alerts = events.map(|event| serde_json::from_str::<Value>(&event.body).expect("JSON")).collect();
+    }
+    let about = |alert: &Value| {
+        let data = &alert["data"];
+        let [rule, scope, subject, limit] = ["rule", "scope", "subject", "limit"].map(|name| &data[name]);
+        json!([alert["type"], rule, scope, subject, limit])
+    };
+    let expected = [
+        json!(["guard.blocked", "prefix", "service", "+99290000****", 10]),
+        json!(["guard.budget_spent", "messages-per-hour", "all_services", null, 15]),
+    ];
+    assert_eq!(alerts.iter().map(about).collect::<Vec<_>>(), expected);
+}
+
 /// A message as the compatible routes ask for it.
 fn plain(number: PhoneNumber) -> Box<Outgoing> {
     Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number)))

@@ -1,13 +1,11 @@
-//! The contents of events, those of the pumping guard and of falling gateways too, and their receivers.
+//! The contents of events, those of falling gateways too, and their receivers.
 
 use serde_json::json;
 
 use super::*;
 use crate::clock::EngineClock;
-use crate::config::GuardSettings;
 use crate::delivery::{Fall, Lane};
 use crate::domain::{Channel, GatewayName, Region};
-use crate::limits::guard::{ClientSignals, GuardConfig, GuardRefusal, Message, ServerGuard};
 
 #[tokio::test(start_paused = true)]
 async fn an_event_says_what_happened_and_never_the_code() {
@@ -66,42 +64,6 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     (world.shards, world.outbox) = open(&FaultyStore::new(), decisions, registry, receivers, bounds).await;
     world.emits(1, EventType::Approved).await;
     assert!(world.asked()[0].at.since(START) < MINUTE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
-    let world = World::new().await;
-    let settings = GuardSettings { messages_per_hour: Some(40), ..GuardSettings::default() };
-    let key = ServerKey::from_bytes([7; 32]);
-    let on_alert = Some(world.outbox.guard_alerts());
-    let config = GuardConfig { settings, on_alert, ..GuardConfig::default() };
-    let guard = ServerGuard::start(&world.shards, &key, 10, world.registry.clone(), config);
-    let guard = guard.await.expect("a guard");
-    let number = |last: u64| PhoneNumber::from_u64(992_900_000_000 + last).expect("a number");
-    let send = |last| {
-        let signals = guard.signals(ClientSignals::default(), SERVICE, number(last), Channel::Sms);
-        guard.assess(&signals, 1, &[], false, None)
-    };
-    let is_refused = |last: &u64| matches!(send(*last), Err(GuardRefusal { until: Some(_), .. }));
-    assert_eq!((0..40).filter(is_refused).count(), 30);
-    world.settle().await;
-    let asked = world.asked();
-    assert_eq!(kinds(&asked), ["guard.blocked"]);
-    let data = &asked[0].body["data"];
-    assert_eq!((&data["rule"], &data["scope"]), (&"prefix".into(), &"service".into()), "{data}");
-    assert_eq!((&data["subject"], &data["limit"]), (&"+99290000****".into(), &10.into()), "{data}");
-
-    for _ in 0..45 {
-        let (number, channel) = (number(1), Channel::Sms);
-        let message = Message { service: SERVICE, number, channel, request_id: None };
-        let _ = guard.charge(message, 1, &[]);
-    }
-    world.settle().await;
-    let asked = world.asked();
-    assert_eq!(kinds(&asked), ["guard.budget_spent"]);
-    let data = &asked[0].body["data"];
-    assert_eq!((&data["rule"], &data["scope"]), (&"messages-per-hour".into(), &"all_services".into()));
-    assert_eq!((&data["limit"], &data["subject"]), (&40.into(), &serde_json::Value::Null));
 }
 
 #[tokio::test(start_paused = true)]
