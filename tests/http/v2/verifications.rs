@@ -1,14 +1,11 @@
 //! `Verifications` and `VerificationCheck`: the parameters and the answers. `tests/sdk` has what the packages of Twilio send.
 
-use std::time::Duration;
-
 use onceward::config::template_sid;
-use onceward_testkit::{Reply, Setup, THEN, V2World, given, is_error, json, root, sid};
+use onceward_testkit::{Reply, Setup, V2World, given, is_error, json, root, sid};
 use serde_json::json;
 
 const TO: (&str, &str) = ("To", "+14155552671");
 const SMS: (&str, &str) = ("Channel", "sms");
-const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn every_parameter_is_read_from_json_as_from_a_form() {
@@ -108,32 +105,6 @@ async fn what_is_no_code_is_wrong_and_the_last_check_of_five_is_told() {
         statuses.push(json(&reply)["status"].as_str().expect("a status").to_owned());
     }
     assert_eq!(statuses, ["pending", "pending", "pending", "pending", "max_attempts_reached"]);
-}
-
-#[tokio::test]
-async fn a_code_that_is_sent_again_has_half_of_its_life_left() {
-    let world = V2World::new().await;
-    let fields = given(json!({ "code-life": "30s" }));
-    world.registry.update_service(world.service.sid, fields).await.expect("changed");
-    let (path, clock, begun) = (world.below("/Verifications"), &world.world.clock, THEN);
-    let at = |second| clock.set(begun.plus(second * SECOND));
-    at(0);
-    let sid = sid(&world.begin(TO.1).await).to_owned();
-    assert_eq!(check(&world, &[TO, ("Code", world.world.wrong_code())]).await.status, 200);
-    for (second, ends) in [(24, 39..=60), (44, 59..=60)] {
-        at(second);
-        assert_eq!(world.begin(TO.1).await["sid"], sid);
-        let ends = begun.plus(*ends.start() * SECOND)..=begun.plus(*ends.end() * SECOND);
-        let message = world.world.newest().expect("a message");
-        assert!(ends.contains(&message.expires), "{second}: {:?}", message.expires);
-    }
-    // It would have to live for more than twice its life.
-    at(46);
-    is_error(&world.post(&path, &[TO, SMS]).await, 429, 60203);
-    at(59);
-    let code = world.world.code();
-    let checked = check(&world, &[("VerificationSid", &sid), ("Code", &code)]).await;
-    assert_eq!((checked.status, &json(&checked)["status"]), (200, &json!("approved")));
 }
 
 async fn check(world: &V2World, form: &[(&str, &str)]) -> Reply {

@@ -27,24 +27,6 @@ impl World {
 }
 
 #[test]
-fn the_hundredth_failure_stops_sends_and_checks_for_thirty_days() {
-    let mut number = World::of_a_new_service();
-    number.fails(98);
-    let permit = number.begins();
-    assert_eq!(number.checks_wrong(), Decided(wrong(1)));
-    assert_eq!(number.checks_wrong(), Decided(wrong(0)));
-    let (code, until) = (number.code_of(&permit), number.now.plus(mins(30 * DAY)));
-    assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::NoChecksLeft { until }));
-    number.ends(Ending::Canceled);
-    number.advance(secs(30 * DAY * 60 - 1));
-    assert_eq!(number.ask(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
-    number.advance(secs(1));
-    assert_eq!(number.failures().in_a_row, 50);
-    number.fails(50);
-    assert!(matches!(number.ask(), BeginOutcome::Limited(SendLimit::NoChecksLeft { .. })));
-}
-
-#[test]
 fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
     let mut number = World::of_a_new_service();
     number.fails(99);
@@ -263,25 +245,4 @@ fn a_guess_after_a_cancel_is_not_counted_under_a_fixed_lockout() {
     number.begins();
     number.ends(Ending::Canceled);
     assert_eq!([number.checks_wrong(), number.checks_wrong()], [no_live_code(5); 2]);
-}
-
-#[test]
-fn a_further_message_prolongs_its_verification_and_gives_no_guess() {
-    let mut number = World::of_a_new_service();
-    number.policy.sends.max = None;
-    let first = number.begins();
-    let begun = number.now;
-    number.fails(2);
-    for (at, ends) in [(4 * 60, 600), (570, 570 + 310), (870, 870 + 310), (900, 1_200)] {
-        number.now = begun.plus(secs(at));
-        let again = number.begins();
-        assert_eq!(again.verification.salt, first.verification.salt);
-        assert_eq!(again.verification.expires, begun.plus(secs(ends)), "{at}");
-    }
-    number.advance(secs(1));
-    let until = begun.plus(secs(1_200));
-    assert_eq!(number.ask(), BeginOutcome::Limited(SendLimit::NoSendsLeft { until }));
-    number.now = begun.plus(secs(1_199));
-    assert_eq!(number.checks_wrong(), Decided(wrong(2)));
-    assert_eq!(number.checks(&number.code_of(&first)), Decided(CheckOutcome::Approved));
 }
