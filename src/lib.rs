@@ -10,6 +10,8 @@ pub mod cli;
 pub mod http;
 pub mod server;
 
+#[cfg(test)]
+pub use onceward_library::testing;
 pub use onceward_library::{
     clock, config, delivery, domain, engine, gateway, limits, named, net, node, observe, otp, registry,
     shard, store, template, verification, webhook,

@@ -52,6 +52,9 @@ pub mod observe;
 pub mod otp;
 pub mod registry;
 pub mod shard;
+#[cfg(any(test, feature = "testing"))]
+#[path = "tests/mod.rs"]
+pub mod testing;
 pub mod verification;
 pub mod webhook;
 

@@ -204,7 +204,7 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
-    use crate::registry::world::World;
+    use crate::testing::World;
 
     const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
@@ -214,7 +214,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_ends_unused_after_half_an_hour_and_after_twelve_hours() {
-        let registry = World::new().open().await;
+        let world = World::bare().await;
+        let registry = &world.registry;
         let account = registry.draw_account().await.expect("an account");
         registry.keep_account(&account).await.expect("kept");
         let caller =
@@ -223,7 +224,7 @@ mod tests {
         let fingerprint = registry.fingerprint_of(&caller).expect("a credential");
         let [idle, busy] = [0, 0].map(|second| sessions.begin(fingerprint.clone(), at(second)));
         let lives =
-            |id: &SessionId, is_use, second| sessions.caller(id, is_use, &registry, at(second)).is_some();
+            |id: &SessionId, is_use, second| sessions.caller(id, is_use, registry, at(second)).is_some();
         assert!(lives(&idle, false, 20 * 60) && lives(&busy, true, 20 * 60));
         assert!(!lives(&idle, false, 30 * 60), "what a script asks for is no use");
         assert!(!lives(&idle, true, 30 * 60), "and it is gone");

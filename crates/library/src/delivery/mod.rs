@@ -401,4 +401,4 @@ impl Delivery {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

@@ -153,19 +153,18 @@ fn file_text(credentials: &AccountCredentials) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::world::World;
-    use crate::shard::tests::StoreFault;
+    use crate::testing::{StoreFault, World};
 
     #[tokio::test]
     async fn a_token_that_the_store_refuses_is_taken_out_of_the_file_again() {
-        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let (file, registry) = (AccountFile::of(home.path(), false), world.open().await);
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::bare().await);
+        let (file, registry) = (AccountFile::of(home.path(), false), &world.registry);
         world.store.fail_next([StoreFault::Unavailable]);
-        assert!(matches!(file.renew(&registry).await, Err(AccountError::Registry(_))));
+        assert!(matches!(file.renew(registry).await, Err(AccountError::Registry(_))));
         assert!(!file.path().exists(), "there was none before");
-        let first = file.renew(&registry).await.expect("made");
+        let first = file.renew(registry).await.expect("made");
         world.store.fail_next([StoreFault::Unavailable]);
-        assert!(file.renew(&registry).await.is_err());
+        assert!(file.renew(registry).await.is_err());
         let kept = file.read().expect("read").expect("a file");
         assert!(registry.is_account(&kept) && registry.is_account(&first));
         assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 1, "nothing else is left behind");
@@ -173,21 +172,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_that_cannot_be_written_is_not_made() {
-        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let registry = world.open().await;
-        let refused = AccountFile::of(&home.path().join("none"), false).renew(&registry).await;
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::bare().await);
+        let registry = &world.registry;
+        let refused = AccountFile::of(&home.path().join("none"), false).renew(registry).await;
         assert!(matches!(refused, Err(AccountError::File(_))), "{refused:?}");
         assert!(!registry.has_account());
     }
 
     #[tokio::test]
     async fn a_file_without_a_whole_token_is_refused_and_left_alone() {
-        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let (file, registry) = (AccountFile::of(home.path(), false), world.open().await);
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::bare().await);
+        let (file, registry) = (AccountFile::of(home.path(), false), &world.registry);
         let sid = format!("{SID}{}\n", Sid::new(SidKind::Account, [1; 16]));
         for text in [sid.clone(), format!("{sid}{TOKEN}short\n")] {
             fs::write(file.path(), &text).expect("written");
-            let refused = file.load_or_create(&registry).await;
+            let refused = file.load_or_create(registry).await;
             assert!(matches!(refused, Err(AccountError::Unreadable(_))), "{refused:?}");
             assert_eq!(fs::read_to_string(file.path()).expect("a file"), text);
         }
@@ -196,22 +195,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_of_a_cluster_does_not_bring_back_a_token_that_was_replaced() {
-        let (homes, world) = ([(); 2].map(|()| tempfile::tempdir().expect("a directory")), World::new());
+        let (homes, world) =
+            ([(); 2].map(|()| tempfile::tempdir().expect("a directory")), World::bare().await);
         let [a, b] = homes.each_ref().map(|home| AccountFile::of(home.path(), true));
-        let registry = world.open().await;
-        a.load_or_create(&registry).await.expect("made");
+        let registry = &world.registry;
+        a.load_or_create(registry).await.expect("made");
         let replaced = a.read().expect("read").expect("a file");
-        let newer = b.renew(&registry).await.expect("made");
-        a.load_or_create(&registry).await.expect("loaded");
+        let newer = b.renew(registry).await.expect("made");
+        a.load_or_create(registry).await.expect("loaded");
         assert!(registry.is_account(&newer) && !registry.is_account(&replaced));
     }
 
     #[tokio::test]
     async fn two_new_tokens_at_once_end_with_the_same_one_in_file_and_store() {
-        let (home, world) = (tempfile::tempdir().expect("a directory"), World::new());
-        let (file, registry) = (AccountFile::of(home.path(), false), world.open().await);
+        let (home, world) = (tempfile::tempdir().expect("a directory"), World::bare().await);
+        let (file, registry) = (AccountFile::of(home.path(), false), &world.registry);
         for _ in 0..10 {
-            let (one, two) = tokio::join!(file.renew(&registry), file.renew(&registry));
+            let (one, two) = tokio::join!(file.renew(registry), file.renew(registry));
             assert!(one.is_ok() && two.is_ok());
             assert!(registry.is_account(&file.read().expect("read").expect("a file")));
         }

@@ -9,14 +9,14 @@ pub mod audit;
 mod belongings;
 mod handle;
 mod keys;
+#[cfg(any(test, feature = "testing"))]
+#[path = "tests/preset.rs"]
+mod preset;
 mod services;
 mod template;
 #[cfg(test)]
 mod tests;
 mod webhooks;
-#[cfg(any(test, feature = "testing"))]
-#[path = "tests/world.rs"]
-pub mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub use handle::{Item, OpenError, Policies, Registry, RegistryError};
 pub use keys::{
     ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Revocation, Scope, Scopes,
 };
+#[cfg(test)]
+pub(crate) use services::blank;
 pub use services::{
     Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook, WebhookStatus,
     check_test_numbers,

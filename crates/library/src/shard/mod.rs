@@ -9,16 +9,13 @@
 
 mod capacity;
 pub mod core;
-#[cfg(any(test, feature = "testing"))]
-#[path = "tests/faulty_store.rs"]
-pub mod faulty_store;
 mod record;
 mod record_log;
 mod shards;
 mod table;
 mod tables;
 #[cfg(test)]
-pub mod tests;
+mod tests;
 
 pub use self::capacity::{Capacity, Shares, Usage};
 pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};

@@ -19,7 +19,7 @@ use crate::config::Bounds;
 use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::store::{Store as _, StoreLimits};
 
-pub use super::faulty_store::{FaultyStore, StoreFault};
+use crate::testing::{FaultyStore, StoreFault};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const LIFE: Duration = Duration::from_secs(3_600);

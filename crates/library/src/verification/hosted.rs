@@ -537,7 +537,7 @@ impl HostedSessions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verification::world::{START as NOW, World};
+    use crate::testing::{START as NOW, World};
 
     fn number(text: &str) -> PhoneNumber {
         PhoneNumber::from_e164(text).expect("a number")

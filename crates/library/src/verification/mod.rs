@@ -26,8 +26,6 @@ pub use self::model::{
     Refused, Reply, SealedAttempt, SendLimit, SendOutcome, Status, Verification, VerificationStatus,
     VerificationSummary, VerificationTarget, capacities,
 };
-#[cfg(test)]
-pub(crate) use self::tests::world;
 pub use self::verifier::{Verifier, VerifierDeps};
 pub use crate::delivery::attempts::AttemptQuery;
 pub use crate::delivery::{Check, Failure, Outgoing};

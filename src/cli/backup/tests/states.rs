@@ -4,33 +4,19 @@ use std::collections::BTreeMap;
 
 use proptest::collection::btree_map;
 use proptest::prelude::*;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 
 use super::super::*;
 use super::{AT, MINUTE, key};
-use crate::config::GuardSettings;
-use crate::delivery::attempts::{PlannedSend, VerifyStatus};
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{
-    AttemptLogKey, Channel, CodeLength, GatewayName, Held, Locale, PhoneNumber, ServiceId, Sid, SidKind,
-    Timestamp, record_id,
+    Channel, Code, CodeLength, GatewayName, Held, Locale, PhoneNumber, ServiceId, Timestamp,
 };
-use crate::engine::{
-    CheckOutcome, FailureCount, OpenNumber, Salt, SlotHash, Verification, VerificationDetails,
-};
-use crate::gateway::ReceiptStatus;
-use crate::limits::guard::{ClientSignals, GuardConfig, Message, ServerGuard, Ticket};
-use crate::limits::keys::{CheckAnswer, KeyedRequest};
-use crate::node::history::{Counts, Group, Resolution, Row, Series};
+use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash, Verification, VerificationDetails};
+use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
-use crate::registry::world::{World, given, number};
-use crate::shard::{Id, Refusal, Subject};
-use crate::template::MessageStyle;
-use crate::verification::NumberKey;
-use crate::verification::hosted::{HostedSessions, ReturnTarget, SessionRequest};
-use crate::webhook::{Delivery, DeliveryState, Event, EventId, EventRecord, EventType};
+use crate::testing::{World, asking_once, number};
+use crate::verification::hosted::{ReturnTarget, SessionRequest};
+use crate::verification::{AttemptQuery, CheckCode, Ending, NumberKey, VerificationTarget};
 
 /// Records in the order of their keys.
 pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
@@ -53,155 +39,61 @@ pub(super) fn some() -> Vec<CopiedRecord> {
 
 /// At least one record of every kind, as the program itself writes them, in the order of their keys.
 pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
-    let world = World::new();
-    let registry = world.open().await;
     let settings = serde_json::json!({
         "friendly-name": "Shop", "code-length": 8, "code-life": 90, "max-sends": 2, "lockout": 300, "resend": "new",
         "locale": "pt-BR", "workflow": "[\"sms:20s\", \"call\"]", "send-budget": 3, "default-template": "onceward-plain",
         "return-urls": "https://shop.example/", "accent-color": "#1d5688", "tts-name": "Owl"
     });
-    let shop = registry.create_service(given(settings)).await.expect("a service");
+    let world = World::of("Mada", settings, |settings| settings.guard.messages_per_hour = Some(100)).await;
+    let (registry, shop) = (&world.registry, &world.service);
     registry.create_rate_limit(shop.sid, "ip".to_owned(), None).await.expect("a limit");
     let scopes = [Scope::Verify].into_iter().collect();
     registry.create_key(Some(shop.id), scopes, None).await.expect("a key");
     let anna = Actor::new("user", Some("1000".to_owned()), Some("anna".to_owned()));
-    let author = registry.author(anna, None);
+    world.guard.add_safe_number(number(1), registry.author(anna, None)).await.expect("a safe number");
+    world.has_webhook().await;
 
-    let shards = world.shards().await.expect("shards");
-
-    let server_key = key();
-    let settings = GuardSettings { messages_per_hour: Some(100), ..GuardSettings::default() };
-    let config = GuardConfig { settings, ..GuardConfig::default() };
-    let guard = ServerGuard::start(&shards, &server_key, 10, registry, config);
-    let guard = guard.await.expect("a guard");
-    let signals = |to| guard.signals(ClientSignals::default(), shop.id, number(to), Channel::Sms);
-    assert!(guard.assess(&signals("+14155552671"), 1, &[], false, None).is_ok());
-    let (number_of, channel) = (number("+14155552671"), Channel::Sms);
-    guard.add_safe_number(number("+14155552672"), author).await.expect("a safe number");
-    let message = Message { service: shop.id, number: number_of, channel, request_id: None };
-    guard.charge(message, 1, &[]).expect("a budget");
-    let (verified, key_of) = (guard.clone(), NumberKey::new(shop.id, number_of));
-    let subject = Subject { slot: SlotHash::new(&server_key).of_number(shop.id, number_of), id: key_of.id() };
-    let stored = shards.decide(subject, move |view| {
-        verified.record_verified(key_of, Vec::new(), view);
-        Ok::<_, Refusal>(())
-    });
-    stored.await.expect("a shard").expect("stored");
-    let hosted = HostedSessions::new(&shards, &server_key, 10, StdRng::seed_from_u64(1));
+    let mut begin = asking_once(number(2), "a");
+    begin.message.tags = BTreeMap::from([("order".to_owned(), "7".to_owned())]);
+    let target = VerificationTarget::Sid(world.begins(begin).await.expect("begun").sid);
+    let query = AttemptQuery { limit: 1, ..AttemptQuery::default() };
+    let attempt = world.verifying.attempts.list(&query).await.expect("a list").records.remove(0);
+    let receipt = Receipt {
+        attempt: attempt.id,
+        gateway: None,
+        message_id: attempt.attempt.message_id.expect("an id"),
+        status: ReceiptStatus::Sent,
+        code: None,
+        class: None,
+    };
+    world.verifying.receive(receipt).await.expect("received");
+    let key = Some("c".to_owned());
+    let check = CheckCode { idempotency_key: key, ..CheckCode::new(target, Code::parse("0000000000")) };
+    world.verifying.check(shop.id, check).await.expect("checked");
+    world.begun(number(3)).await;
+    world.ends(VerificationTarget::Number(number(3)), Ending::Approved).await.expect("approved");
     let returns_to =
         ReturnTarget::Url { url: "https://app.example/".to_owned(), state: Some("7".to_owned()) };
-    let (to, channels) = (Some(number_of), vec![channel]);
-    let session =
-        SessionRequest { to, may_change: true, channels, locale: Some(Locale::ENGLISH), returns_to };
-    hosted.create(shop.id, session).await.expect("a hosted session");
-    guard.flush().await;
-    shards.flush().await;
+    let (to, channels, locale) = (Some(number(4)), vec![Channel::Sms], Some(Locale::ENGLISH));
+    let session = SessionRequest { to, may_change: true, channels, locale, returns_to };
+    world.hosted.create(shop.id, session).await.expect("a hosted session");
+    world.history.flush().await;
+    world.guard.flush().await;
+    world.shards.flush().await;
 
     let kept = world.store.snapshot().into_iter();
     let mut all: Vec<CopiedRecord> =
         kept.map(|(key, kept)| CopiedRecord { key, expires: kept.expires, record: kept.record }).collect();
     all.extend(some());
-    all.push(of_log(0, 0x0123_4567_89ab_cd07, &planned()));
-    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &keyed()));
-    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &delivery(shop.id)));
-    all.push(of(record_id(shop.id, 0x0123_4567_89ab_cd07), &hour(shop.id)));
     all.sort_by_key(|entry| entry.key);
     all
 }
 
-/// The record under this id, with the slot and the end that it has by its kind.
-fn of<R: Record>(id: Id, record: &R) -> CopiedRecord {
-    let key = Key { slot: record.slot(&id, &SlotHash::new(&key())), kind: R::KIND, id };
-    CopiedRecord { key, expires: record.expires(), record: encode(record) }
-}
-
 pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> CopiedRecord {
     let number = PhoneNumber::from_u64(digits).expect("a number");
-    of(NumberKey::new(ServiceId::new(service), number).id(), state)
-}
-
-fn of_log(service: u32, verification: u64, content: &AttemptLog) -> CopiedRecord {
-    of(AttemptLogKey { service: ServiceId::new(service), verification }.id(), content)
-}
-
-/// A verification with a message that is still to be sent.
-fn planned() -> AttemptLog {
-    let at = AT;
-    let follow_up = FollowUp {
-        due: at,
-        channel: Channel::Call,
-        reason: Reason::NextStep,
-        step: 1,
-        sent: 1,
-        allowance: TakenAllowance::default(),
-    };
-    let (salt, style) = (Salt([7; 16]), MessageStyle::default());
-    AttemptLog {
-        number: number("+14155552671"),
-        created: at,
-        keep_until: at,
-        verify: VerifyStatus::New,
-        verify_at: at,
-        next_attempt: 4,
-        rows: vec![Attempt {
-            message_id: Some("SM1".to_owned()),
-            error_code: Some(30_003),
-            receipt: Some(ReceiptStatus::Failed),
-            receipt_at: Some(at),
-            ..Attempt::new(0, Channel::Sms, GatewayName::Http, SendStatus::Sent, at)
-        }],
-        plan: Some(Box::new(PlannedSend { salt, style, expires: at.plus(MINUTE), follow_up })),
-        taken: vec![Ticket::default()],
-        parts: 2,
-        ends: Some(at),
-    }
-}
-
-/// A request with an idempotency key.
-fn keyed() -> KeyedRequest {
-    let fingerprint = [1_u8; 32];
-    let answer = CheckAnswer { outcome: CheckOutcome::Approved, begun: AT, last_send: AT };
-    let until = AT.plus(MINUTE);
-    serde_json::from_value(serde_json::json!({
-        "fingerprint": fingerprint, "verification": 8, "channel": Channel::Sms, "at": AT, "until": until, "answer": answer
-    }))
-    .expect("a request")
-}
-
-fn delivery(service: ServiceId) -> EventRecord {
-    let at = AT;
-    let event = Event {
-        id: EventId([9; 16]),
-        kind: EventType::Created,
-        service,
-        verification: Some(Sid::new(SidKind::Verification, [7; 16])),
-        to: number("+14155552671"),
-        at,
-        body: "{}".to_owned(),
-    };
-    let webhook = Sid::new(SidKind::Webhook, [8; 16]);
-    let (state, attempts) = (DeliveryState::Pending, Vec::new());
-    let delivery = Delivery { event, webhook, state, due: at, since: at, tries: 0, attempts };
-    EventRecord {
-        number: number("+14155552671"),
-        channel: Channel::Sms,
-        tags: BTreeMap::from([("order".to_owned(), "7".to_owned())]),
-        expires: Some(at),
-        is_announced: true,
-        deliveries: vec![delivery],
-    }
-}
-
-fn hour(service: ServiceId) -> Row {
-    let group = Group {
-        country: number("+14155552671").region(),
-        channel: Channel::Sms,
-        gateway: Some(GatewayName::Http),
-    };
-    let resolution = Resolution::Hour;
-    let series = Series { resolution, start: resolution.bucket(AT), service, group };
-    let counts = Counts { begun: 3, verified: 1, accepted: 2, cost_micros: 20_000, ..Counts::default() };
-    Row { series, counts }
+    let id = NumberKey::new(ServiceId::new(service), number).id();
+    let key = Key { slot: state.slot(&id, &SlotHash::new(&key())), kind: NumberState::KIND, id };
+    CopiedRecord { key, expires: state.expires(), record: encode(state) }
 }
 
 fn held() -> impl Strategy<Value = Held> {

@@ -39,7 +39,10 @@ async fn the_server_is_ready_while_one_gateway_for_any_number_works() {
     let setup = Setup::routing("Mada:+49;Twilio;Http").with_voice().with_breaker(1);
     let world = setup.build().and(TwilioMessages, [down(DOUBT)]).and(Http, [accepted("H1")]);
     assert_eq!(world.delivery.readiness(), Ok(()));
-    world.provider.makes_unready(Http, "Http has no credit");
+    world.provider.is_ready_if(|name| match name {
+        Http => Err("Http has no credit".to_owned()),
+        _ => Ok(()),
+    });
     assert_eq!(world.delivery.readiness(), Ok(()));
     world.requests().await;
     // Mada serves only some numbers, and no verification begins with a call.

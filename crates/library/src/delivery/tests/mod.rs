@@ -4,14 +4,12 @@ mod asking;
 mod circuits;
 mod fallback;
 mod held;
-pub(crate) mod provider;
 mod retry;
 mod workflow;
 mod world;
 
 use tokio::time::sleep;
 
-use self::provider::{accepted, down, error, hanging};
 use self::world::{KEY, Setup, TokioClock, World, number, secs};
 use crate::delivery::error::Failure;
 use crate::delivery::{Circuit, SendStatus};
@@ -19,6 +17,7 @@ use crate::domain::Channel::{self, Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held, ServiceId};
 use crate::gateway::ErrorClass;
+use crate::testing::{accepted, down, error, hanging};
 
 const BOTH: &str = "Mada;Http";
 

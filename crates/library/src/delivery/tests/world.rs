@@ -9,7 +9,6 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
-use super::provider::{Answer, FakeProvider, Handed};
 use crate::clock::Clock;
 use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, Pricing};
 use crate::delivery::attempts::AttemptLog;
@@ -24,6 +23,7 @@ use crate::domain::{
 };
 use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
 use crate::template::Templates;
+use crate::testing::{Answer, FakeProvider, Handed};
 
 pub const KEY: AttemptLogKey =
     AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };

@@ -65,20 +65,6 @@ struct Inner {
 impl History {
     /// Counts what happens in these shards from now on, and tells it these results. Needs a tokio runtime.
     pub fn start(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
-        let this = Self::of(shards, server_key, results);
-        let inner = Arc::downgrade(&this.inner);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(INTERVAL).await;
-                let Some(inner) = inner.upgrade() else { return };
-                inner.flush().await;
-            }
-        });
-        this
-    }
-
-    /// The same without the task.
-    fn of(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
         let inner = Arc::new(Inner {
             shards: shards.clone(),
             log: RecordLog::follow(shards, MOST_RECORDS, Duration::MAX),
@@ -94,6 +80,14 @@ impl History {
             if let Some(inner) = counts.upgrade() {
                 inner.results.learn(fact);
                 inner.count(fact);
+            }
+        });
+        let adds = Arc::downgrade(&inner);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(INTERVAL).await;
+                let Some(inner) = adds.upgrade() else { return };
+                inner.flush().await;
             }
         });
         Self { inner }

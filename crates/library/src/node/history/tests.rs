@@ -1,33 +1,29 @@
 //! History over shards with a store in memory and a stopped clock.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::*;
-use crate::clock::ManualClock;
 use crate::domain::{Channel, GatewayName, NumberKey, PhoneNumber, Region, ServiceId};
 use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Rule;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
-use crate::registry::world::start_shards;
-use crate::shard::tests::FaultyStore;
+use crate::testing::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// 2023-11-14T22:00:00Z.
-const START: Timestamp = Timestamp::from_millis(1_699_999_200_000);
+/// 2023-11-15T22:00:00Z.
+const START: Timestamp = Timestamp::from_millis(1_700_085_600_000);
 const GERMANY: &str = "+491711234567";
 
 #[tokio::test]
 async fn facts_on_both_sides_of_an_hour_are_in_two_hours_and_one_day() {
-    let world = World::new().await;
-    world.clock.advance(59 * MINUTE + 59 * SECOND);
+    let world = world().await;
+    world.advance(59 * MINUTE + 59 * SECOND);
     world.accepted();
-    world.clock.advance(SECOND);
+    world.advance(SECOND);
     world.accepted();
     world.accepted();
     let starts = async |resolution| {
@@ -44,7 +40,7 @@ async fn facts_on_both_sides_of_an_hour_are_in_two_hours_and_one_day() {
 
 #[tokio::test]
 async fn each_fact_is_counted_in_the_series_of_its_group() {
-    let world = World::new().await;
+    let world = world().await;
     let [german, french, american] = [GERMANY, "+33612345678", "+14155552671"].map(recipient);
     let (twilio, channel) = (Some(GatewayName::TwilioMessages), Channel::Sms);
     world.step(german, None, VerificationStep::Begun);
@@ -103,14 +99,13 @@ async fn each_fact_is_counted_in_the_series_of_its_group() {
 
 #[tokio::test]
 async fn counts_that_were_added_survive_a_crash_and_go_on() {
-    let world = World::new().await;
+    let world = world().await;
     world.accepted();
     world.history.flush().await;
     world.shards.flush().await;
     world.accepted();
     // The program dies: changes that no commit carried are lost.
-    world.shards.stop();
-    let world = World::over(world.store.reopen()).await;
+    let world = world.crashes().await;
     world.accepted();
     let rows = world.rows(Resolution::Hour).await;
     assert_eq!(rows.len(), 1);
@@ -119,7 +114,7 @@ async fn counts_that_were_added_survive_a_crash_and_go_on() {
 
 #[tokio::test]
 async fn each_resolution_is_forgotten_after_its_time() {
-    let world = World::new().await;
+    let world = world().await;
     world.accepted();
     world.history.flush().await;
     // The day began 22 hours before the start.
@@ -137,27 +132,14 @@ async fn each_resolution_is_forgotten_after_its_time() {
     }
 }
 
-struct World {
-    store: FaultyStore,
-    clock: Arc<ManualClock>,
-    shards: Shards,
-    history: History,
+async fn world() -> World {
+    let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
+    let world = World::set_up(|settings| settings.history = prices).await;
+    world.clock.set(START);
+    world
 }
 
 impl World {
-    async fn new() -> Self {
-        Self::over(FaultyStore::new()).await
-    }
-
-    async fn over(store: FaultyStore) -> Self {
-        let clock = Arc::new(ManualClock::starting_at(START));
-        let shards = start_shards(2, &store, &(Arc::clone(&clock) as _), 1).await.expect("shards");
-        let prices = serde_json::from_value(json!({ "prices": { "DE": { "sms": 0.08 } } })).expect("prices");
-        let results = Results::new(Arc::clone(&clock) as _, prices, Box::new(|_| ()));
-        let history = History::of(&shards, &ServerKey::from_bytes([7; 32]), results);
-        Self { store, clock, shards, history }
-    }
-
     /// A message to Germany was accepted.
     fn accepted(&self) {
         self.sent(recipient(GERMANY), Some(GatewayName::TwilioMessages), SendEnd::Accepted, None);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::delivery::tests::provider::FakeProvider;
 use crate::otp::{GatewayName, ManualClock, Otp, OtpBuilder, Timestamp};
+use crate::testing::FakeProvider;
 
 pub const ANNA: &str = "+14155550123";
 

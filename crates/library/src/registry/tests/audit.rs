@@ -7,7 +7,8 @@ use crate::shard::{LogPart, LogRange};
 
 #[tokio::test]
 async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
-    let (world, registry) = World::opened().await;
+    let world = World::bare().await;
+    let registry = &world.registry;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let begin = world.clock.now();
     let steps = [
@@ -24,7 +25,7 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
         let by = registry.on_behalf_of(registry.author(actor, Some(&minutes.to_string())));
         by.update_service(service, named(called)).await.expect("changed");
     }
-    let entries = everything(&registry).await.records;
+    let entries = everything(registry).await.records;
     let of = |entry: &AuditEntry| {
         let minutes = |at: Timestamp| at.since(begin).as_secs() / 60;
         let (who, request) = (entry.actor.to_string(), entry.request_id.clone().expect("an id"));
@@ -45,7 +46,7 @@ async fn equal_changes_of_one_author_in_an_hour_are_one_entry() {
 
 #[tokio::test]
 async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
-    let registry = World::new().open().await;
+    let registry = opened().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let by = registry.on_behalf_of(registry.author(Actor::new("account", None, None), None));
     for _ in 0..500 {
@@ -60,7 +61,7 @@ async fn an_author_who_creates_and_deletes_all_day_pushes_out_nothing() {
 
 #[tokio::test]
 async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
-    let registry = World::new().open().await;
+    let registry = opened().await;
     let service = registry.create_service(named("Shop")).await.expect("a service").sid;
     let authored = registry.on_behalf_of(registry.author(Actor::new("account", None, None), None));
     authored.update_service(service, named("Shop")).await.expect("unchanged");

@@ -6,13 +6,12 @@ use crate::registry::{WebhookFields, gateway_sid};
 
 #[tokio::test]
 async fn without_its_configured_gateway_the_servers_routing_decides() {
-    let (world, registry) = World::opened().await;
-    let shop = registry.made("Shop").await.sid;
+    let world = with_twilio().await;
+    let shop = world.registry.made("Shop").await.sid;
     let (germany, mada) = (Region::parse("DE").expect("a country"), gateway_sid(GatewayName::Mada));
-    registry.create_messaging(shop, germany, mada).await.expect("made");
-    let mut world = world.restarted();
-    world.gateways = vec![GatewayName::Simulator];
-    let registry = world.open().await;
+    world.registry.create_messaging(shop, germany, mada).await.expect("made");
+    let world = world.crashes_with(|settings| settings.gateways = GatewaySettings::simulator()).await;
+    let registry = &world.registry;
     assert_eq!(registry.gateway_for(&registry.service(&shop).expect("it"), germany), None);
     let twilios = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
     assert_eq!(registry.gateway_of(&twilios), None, "Twilio is gone too");
@@ -49,7 +48,7 @@ async fn what_a_webhook_may_not_be_is_refused_by_name() {
 
 /// A registry with one service.
 async fn shop() -> (Registry, Sid) {
-    let registry = World::new().open().await;
+    let registry = opened().await;
     let shop = registry.made("Shop").await.sid;
     (registry, shop)
 }

@@ -3,6 +3,7 @@
 use secrecy::ExposeSecret as _;
 
 use super::*;
+use crate::config::services::AccountSettings;
 use crate::registry::{AccountCredentials, ApiKey, Caller, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes};
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -10,10 +11,10 @@ const TOKEN: &str = "a token of twenty.."; // as long as one must be
 
 #[tokio::test]
 async fn the_environments_credentials_win_and_are_changed_there() {
-    let world = World::new();
-    let stored = new_root(&world.open().await).await;
-    let world = world.restarted().with_account(ACCOUNT, TOKEN);
-    let registry = world.open().await;
+    let world = World::bare().await;
+    let stored = new_root(&world.registry).await;
+    let world = world.crashes_with(with_account).await;
+    let registry = &world.registry;
     assert!(registry.account_is_given());
     assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Some(Caller::Root)));
     assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose_secret()).is_none());
@@ -23,7 +24,7 @@ async fn the_environments_credentials_win_and_are_changed_there() {
 
 #[tokio::test]
 async fn only_the_right_secret_of_a_known_id_is_let_in() {
-    let registry = World::new().with_account(ACCOUNT, TOKEN).open().await;
+    let registry = World::set_up(with_account).await.registry.clone();
     let (made, other) = (key_for(&registry, None).await, key_for(&registry, None).await);
     let (sid, secret) = (made.key.sid.to_string(), made.secret.expose_secret());
     // Twilio's library for Go sends no others.
@@ -44,7 +45,7 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
     ] {
         assert!(registry.authenticate(user, password).is_none(), "{user}");
     }
-    let without_account = World::new().open().await;
+    let without_account = opened().await;
     let unknown = without_account.account_sid().to_string();
     for password in ["", "\0", "0"] {
         assert!(without_account.authenticate(&unknown, password).is_none());
@@ -53,7 +54,7 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
 
 #[tokio::test]
 async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
-    let registry = World::new().open().await;
+    let registry = opened().await;
     let shop = registry.made("Shop").await.id;
     let first = key_for(&registry, Some(shop)).await.key.sid;
     for _ in 1..KEYS_PER_SERVICE {
@@ -68,12 +69,13 @@ async fn a_service_has_so_many_live_keys_and_revoked_ones_do_not_count() {
 
 #[tokio::test(start_paused = true)]
 async fn a_revoked_key_is_forgotten_after_thirty_days() {
-    let (world, registry) = World::opened().await;
-    let sid = key_for(&registry, None).await.key.sid;
+    let world = World::bare().await;
+    let registry = &world.registry;
+    let sid = key_for(registry, None).await.key.sid;
     registry.revoke_key(sid, false).await.expect("revoked");
-    world.clock.advance(Duration::from_secs(29 * 24 * 3_600));
+    world.advance(Duration::from_secs(29 * 24 * 3_600));
     assert_eq!(registry.keys(None).len(), 1);
-    world.clock.advance(Duration::from_secs(24 * 3_600));
+    world.advance(Duration::from_secs(24 * 3_600));
     assert_eq!(registry.revoke_key(sid, false).await, Err(RegistryError::NotFound(Item::ApiKey)));
     // A minute of sweeps.
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -82,7 +84,7 @@ async fn a_revoked_key_is_forgotten_after_thirty_days() {
 
 #[tokio::test]
 async fn a_key_of_a_service_that_is_gone_opens_nothing() {
-    let registry = World::new().open().await;
+    let registry = opened().await;
     let shop = registry.made("Shop").await;
     let made = key_for(&registry, Some(shop.id)).await;
     registry.delete_service(shop.sid).await.expect("removed");
@@ -94,7 +96,7 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
 
 #[tokio::test]
 async fn a_key_grants_what_it_has_and_where_it_has_it() {
-    let registry = World::new().open().await;
+    let registry = opened().await;
     let (shop, club) = (registry.made("Shop").await.id, registry.made("Club").await.id);
     let both: Scopes = [Scope::Admin, Scope::Verify].into_iter().collect();
     let all = registry.create_key(None, admin(), None).await.expect("a key");
@@ -117,7 +119,8 @@ async fn a_key_grants_what_it_has_and_where_it_has_it() {
 
 #[tokio::test]
 async fn a_key_is_revoked_with_those_that_were_created_with_it() {
-    let (world, registry) = World::opened().await;
+    let world = World::bare().await;
+    let registry = world.registry.clone();
     let by = |sid: Sid| {
         registry.on_behalf_of(registry.author(Actor::new("session", Some(sid.to_string()), None), None))
     };
@@ -131,10 +134,15 @@ async fn a_key_is_revoked_with_those_that_were_created_with_it() {
     assert_eq!((sids(alone.created), registry.live_keys()), (vec![second, third], 3));
     let with_them = registry.revoke_key(first, true).await.expect("revoked");
     assert!(with_them.already_revoked && with_them.created.iter().all(|key| key.revoked == Some(START)));
-    for registry in [registry, world.restarted().open().await] {
+    for registry in [registry, world.crashes().await.registry.clone()] {
         let live = registry.keys(None).into_iter().filter(|key| key.revoked.is_none()).collect();
         assert_eq!(sids(live), [other]);
     }
+}
+
+fn with_account(settings: &mut Settings) {
+    let sid = Sid::parse(SidKind::Account, ACCOUNT).expect("an id");
+    settings.registry.account = Some(AccountSettings { sid, token: TOKEN.into() });
 }
 
 fn admin() -> Scopes {

@@ -2,11 +2,12 @@
 
 use super::credentials::{caller, key_for};
 use super::*;
-use crate::shard::tests::StoreFault;
+use crate::testing::StoreFault;
 
 #[tokio::test]
 async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
-    let (world, registry) = World::opened().await;
+    let world = with_twilio().await;
+    let registry = &world.registry;
     let fields = given(
         json!({ "friendly-name": "Shop", "code-life": "90s", "workflow": "sms:20s,call", "locale": "pt-BR" }),
     );
@@ -20,28 +21,30 @@ async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
     registry.put_test_number(shop, test_number("+1415555012x")).await.expect("a test number");
     let before = registry.service(&shop).expect("it");
 
-    let registry = world.restarted().open().await;
+    let world = world.crashes().await;
+    let registry = &world.registry;
     assert_eq!(registry.service(&shop).expect("it"), before);
     assert_eq!(registry.default_service().sid, registry.services(1, 1)[0].sid);
 }
 
 #[tokio::test]
 async fn a_second_start_writes_nothing() {
-    let world = World::new().with_service(configured("shop"));
+    let world = with_shop().await;
     let sids = |registry: &Registry| -> Vec<Sid> {
         registry.services(0, 10).iter().map(|service| service.sid).collect()
     };
-    let first = sids(&world.open().await);
-    let (kept, world) = (world.store.snapshot(), world.restarted());
-    assert_eq!(sids(&world.open().await), first, "ids are bound to names");
+    let (first, kept) = (sids(&world.registry), world.store.snapshot());
+    let world = world.crashes().await;
+    assert_eq!(sids(&world.registry), first, "ids are bound to names");
     assert_eq!(world.store.snapshot(), kept);
 }
 
 #[tokio::test]
 async fn what_the_store_refuses_changes_nothing() {
-    let (world, registry) = World::opened().await;
+    let world = World::bare().await;
+    let registry = &world.registry;
     let shop = registry.made("Shop").await;
-    let made = key_for(&registry, Some(ServiceId::DEFAULT)).await;
+    let made = key_for(registry, Some(ServiceId::DEFAULT)).await;
     let unavailable = || world.store.fail_next([StoreFault::Unavailable]);
     unavailable();
     let refused = registry.update_service(shop.sid, named("Club")).await;
@@ -51,19 +54,21 @@ async fn what_the_store_refuses_changes_nothing() {
     assert!(registry.create_service(named("Club")).await.is_err());
     unavailable();
     assert!(matches!(registry.revoke_key(made.key.sid, false).await, Err(RegistryError::Store(_))));
-    assert!(caller(&registry, &made).is_some(), "a revocation holds when it is durable");
+    assert!(caller(registry, &made).is_some(), "a revocation holds when it is durable");
     registry.revoke_key(made.key.sid, false).await.expect("revoked");
-    assert!(caller(&registry, &made).is_none());
+    assert!(caller(registry, &made).is_none());
     let changed = registry.update_service(shop.sid, named("Team")).await.expect("the store works again");
     assert_eq!((changed.settings.friendly_name.as_str(), registry.count()), ("Team", 2));
-    let registry = world.restarted().open().await;
+    let world = world.crashes().await;
+    let registry = &world.registry;
     assert_eq!(registry.service(&shop.sid).expect("it").settings.friendly_name, "Team");
-    assert!(caller(&registry, &made).is_none() && registry.compatible_routes_need_key());
+    assert!(caller(registry, &made).is_none() && registry.compatible_routes_need_key());
 }
 
 #[tokio::test]
 async fn a_change_is_durable_before_it_is_seen_and_made_without_its_caller() {
-    let (world, registry) = World::opened().await;
+    let world = World::bare().await;
+    let registry = &world.registry;
     world.store.hold();
     {
         let asked = registry.create_service(named("Shop"));

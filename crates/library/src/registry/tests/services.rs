@@ -8,7 +8,8 @@ use crate::store::{Key, Store as _, Write};
 
 #[tokio::test]
 async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
-    let (world, registry) = World::opened().await;
+    let world = World::bare().await;
+    let registry = &world.registry;
     let service = registry.made("Shop").await;
     registry.delete_service(service.sid).await.expect("removed");
     assert!(registry.service_by_id(service.id).is_none());
@@ -16,16 +17,14 @@ async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
     let again = registry.delete_service(service.sid).await;
     assert_eq!(again, Err(RegistryError::NotFound(Item::Service)));
     assert_eq!(registry.count(), 1);
-    drop(registry);
-    let registry = world.restarted().open().await;
-    let next = registry.made("Shop").await;
+    let next = world.crashes().await.registry.made("Shop").await;
     assert!(next.id > service.id, "{:?} after {:?}", next.id, service.id);
 }
 
 #[tokio::test]
 async fn a_person_finds_a_service_by_what_it_is_called() {
-    let world = World::new().with_service(configured("shop"));
-    let registry = world.open().await;
+    let world = with_shop().await;
+    let registry = &world.registry;
     let made = registry.made("Club").await;
     assert_eq!(registry.find_service("default").expect("it").id, ServiceId::DEFAULT);
     assert_eq!(registry.find_service("shop").expect("it").settings.friendly_name, "The shop");
@@ -48,9 +47,8 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
 #[tokio::test]
 async fn there_are_so_many_services_and_ids_and_no_more() {
     for (ids, made) in [(1..10_000, false), (1..9_999, true), ((1 << 24) - 1..1 << 24, false)] {
-        let world = World::new();
-        let sample = world.open().await.made("Shop").await;
-        let world = World::new();
+        let sample = opened().await.made("Shop").await;
+        let world = World::bare().await;
         let writes = ids.map(|id| {
             let mut sid = [0; 16];
             sid[..4].copy_from_slice(&u32::to_be_bytes(id));
@@ -61,8 +59,7 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
             Write { key, put, expires: Timestamp::MAX }
         });
         world.store.commit(writes.collect(), Box::new(|written| written.expect("written")));
-        let registry = world.open().await;
-        let answer = registry.create_service(named("Club")).await.map(|_| ());
+        let answer = world.crashes().await.registry.create_service(named("Club")).await.map(|_| ());
         let refused = Err(RegistryError::TooMany { item: Item::Service, limit: 10_000 });
         assert_eq!(answer, if made { Ok(()) } else { refused });
     }
@@ -70,17 +67,11 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
 
 #[tokio::test]
 async fn a_service_whose_template_is_gone_takes_other_changes() {
-    let world = World::new();
-    let login = template("login", &[("en", "{code} opens")]);
-    let world = world.with_template(login);
-    let registry = world.open().await;
+    let world = with_login(&[("en", "{code} opens")]).await;
     let fields = given(json!({ "friendly-name": "Shop", "default-template": "login" }));
-    let shop = registry.create_service(fields).await.expect("a service");
-    drop(registry);
-
-    let mut world = world.restarted();
-    world.settings.templates.clear();
-    let registry = world.open().await;
+    let shop = world.registry.create_service(fields).await.expect("a service");
+    let world = world.crashes_with(|settings| settings.registry.templates.clear()).await;
+    let registry = &world.registry;
     let changed =
         registry.update_service(shop.sid, given(json!({ "code-length": 5 }))).await.expect("a change");
     assert_eq!(changed.settings.code_length.get(), 5);

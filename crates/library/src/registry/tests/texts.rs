@@ -1,9 +1,6 @@
 //! The text of a message.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::*;
 use crate::domain::Channel;
@@ -24,7 +21,7 @@ impl Shop {
     }
 
     async fn with_template(texts: &[(&str, &str)], settings: Value) -> Self {
-        let registry = World::new().with_template(template("login", texts)).open().await;
+        let registry = with_login(texts).await.registry.clone();
         let fields = named("Shop").into_iter().chain(given(settings)).collect();
         let service = registry.create_service(fields).await.expect("a service");
         Self { registry, service }

@@ -8,7 +8,6 @@ mod idempotency;
 mod limits;
 mod rules;
 mod ways;
-pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,11 +21,9 @@ use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::ServiceExplanation;
 use crate::limits::guard::{Dimension, EntryAction, GuardRefusal, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
-use crate::registry::world::given;
 use crate::registry::{TestNumber, gateway_sid};
-use crate::shard::tests::StoreFault;
 use crate::shard::{LimitedTable, Refusal};
-use crate::verification::world::{START, World, asking, asking_once, asking_with, number};
+use crate::testing::{START, StoreFault, World, asking, asking_once, asking_with, given, number};
 use crate::verification::{
     BeginRequest, Check, CheckCode, Ending, NumberKey, Outgoing, Refused, SendOutcome, Status, Verification,
     VerificationTarget,

@@ -1,7 +1,7 @@
 //! Crashes and a failing store.
 
 use super::*;
-use crate::shard::tests::StoreFault;
+use crate::testing::StoreFault;
 
 #[tokio::test(start_paused = true)]
 async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {

@@ -8,16 +8,18 @@ mod retries;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
+use crate::config::Bounds;
 use crate::domain::{AttemptLogKey, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::{Sealer, VerificationAddress, VerificationName};
-use crate::registry::world::{World as Services, blank, start};
-use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus};
-use crate::shard::tests::FaultyStore;
-use crate::shard::{Refusal, Shards, Transaction};
+use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
+use crate::shard::{Refusal, ShardDeps, Shards, Transaction};
+use crate::testing::{self, FaultyStore};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -53,9 +55,8 @@ impl World {
 
     async fn with(bounds: OutboxBounds, hooks: &[Webhook]) -> Self {
         let clock = Arc::new(ManualClock::starting_at(START));
-        let services =
-            Services::new().with_account("ACacacacacacacacacacacacacacacacac", "a token of 16 or more");
-        let (services, registry) = (services.store.clone(), services.open().await);
+        let services = testing::World::bare().await;
+        let (services, registry) = (services.store.clone(), services.registry.clone());
         let (receivers, store) = (Arc::default(), FaultyStore::new());
         let (shards, outbox) = open(&store, clock.clone(), &registry, &receivers, &bounds).await;
         let world = Self { store, clock, services, registry, receivers, bounds, shards, outbox };
@@ -137,7 +138,16 @@ async fn open(
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> (Shards, Arc<Outbox>) {
-    let shards = start(store, &clock, 42).await.expect("shards");
+    let shards = Shards::start(ShardDeps {
+        store: Arc::new(store.clone()),
+        clock,
+        kinds: crate::node::kinds(),
+        shards: 1,
+        bounds: Bounds::default(),
+        rng: StdRng::seed_from_u64(42),
+        metrics: Arc::default(),
+    });
+    let shards = shards.await.expect("shards");
     let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
     let transport: Transport = Arc::new(move |post| {
         let receivers = Arc::clone(&receivers);

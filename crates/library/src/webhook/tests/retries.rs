@@ -1,7 +1,7 @@
 //! When the outbox retries, when not, and what it delivers again when it is asked to.
 
 use super::*;
-use crate::shard::tests::StoreFault;
+use crate::testing::StoreFault;
 
 fn delivery() -> Delivery {
     let (id, kind, service, verification, at) = (EventId([1; 16]), EventType::Created, SERVICE, None, START);

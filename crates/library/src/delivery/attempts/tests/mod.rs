@@ -6,42 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::clock::{Clock, ManualClock};
+use crate::clock::ManualClock;
 use crate::config::Pricing;
 use crate::delivery::{Attempt, FollowUp, Reason, Results, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
-use crate::registry::world::start_shards;
-use crate::shard::tests::FaultyStore;
 use crate::shard::{Subject, Transaction};
 use crate::template::{AppHash, MessageStyle, SendDigits};
+use crate::testing::{START, World};
 
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-/// Shards over a store, and the handle of their attempts.
-struct World {
-    shards: Shards,
-    attempts: Attempts,
-}
-
-impl World {
-    async fn new() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::starting_at(START));
-        let shards = start_shards(3, &FaultyStore::new(), &clock, 1).await.expect("shards");
-        let settings = AttemptLogSettings::default();
-        let attempts = Attempts::new(&shards, &ServerKey::from_bytes([7; 32]), settings);
-        Self { shards, attempts }
-    }
-
-    /// Keeps a record, as a decision about its number would.
-    async fn keeps(&self, key: AttemptLogKey, log: AttemptLog) {
-        let keep = move |view: &mut Transaction<'_>| {
-            view.put(key.id(), Some(&log));
-            Ok::<_, Refusal>(())
-        };
-        let subject = Subject { slot: key.slot(), id: key.id() };
-        self.shards.decide(subject, keep).await.expect("an answer").expect("kept");
-    }
+/// Keeps a record, as a decision about its number would.
+async fn keeps(world: &World, key: AttemptLogKey, log: AttemptLog) {
+    let keep = move |view: &mut Transaction<'_>| {
+        view.put(key.id(), Some(&log));
+        Ok::<_, Refusal>(())
+    };
+    let subject = Subject { slot: key.slot(), id: key.id() };
+    world.shards.decide(subject, keep).await.expect("an answer").expect("kept");
 }
 
 fn second(seconds: u64) -> Timestamp {
@@ -89,7 +70,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
 
 #[tokio::test]
 async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first() {
-    let world = World::new().await;
+    let world = World::set_up(|settings| settings.shards = 3).await;
     // Several at each moment, so that the order of services matters.
     let at = |id| START.plus(Duration::from_millis(id / 5));
     let key = |id: u64| {
@@ -97,7 +78,7 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
         AttemptLogKey { service, verification: id }
     };
     for id in 1..=1_500 {
-        world.keeps(key(id), sent(id % 90, at(id))).await;
+        keeps(&world, key(id), sent(id % 90, at(id))).await;
     }
     for (services, limit) in
         [(None, 3), (Some(vec![0]), 2_000), (Some(vec![3, 1]), 2_000), (None, 2_000), (Some(vec![9]), 2_000)]
@@ -108,13 +89,13 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
         expected.sort_unstable_by(|a, b| b.cmp(a));
         expected.truncate(limit);
         let query = AttemptQuery { services: services.clone(), ..AttemptQuery::newest(limit) };
-        let listed = world.attempts.list(&query).await.expect("a list").records;
+        let listed = world.verifying.attempts.list(&query).await.expect("a list").records;
         let listed: Vec<_> = listed.iter().map(|listed| (listed.attempt.at, listed.id.key)).collect();
         assert_eq!(listed, expected, "{services:?}");
     }
     let page = async |read| {
         let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
-        world.attempts.list(&AttemptQuery { before, to, read, ..AttemptQuery::newest(10) }).await
+        world.verifying.attempts.list(&AttemptQuery { before, to, read, ..AttemptQuery::newest(10) }).await
     };
     let found = page(Some(600)).await.expect("a list");
     let stopped = found.stopped.expect("too many for one page");
@@ -123,6 +104,7 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
     assert_eq!((rest.records.len(), rest.stopped), (1, None));
     let (mut count, after) = (0, Some(START.plus(Duration::from_millis(250))));
     world
+        .verifying
         .attempts
         .each(&AttemptQuery { after, ..AttemptQuery::newest(0) }, |_| count += 1)
         .await
@@ -132,30 +114,30 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
 
 #[tokio::test]
 async fn a_start_learns_that_the_last_message_that_may_have_left_was_verified() {
-    let world = World::new().await;
+    let world = World::bare().await;
     let mut log = AttemptLog { verify: VerifyStatus::Success, ends: Some(START), ..sent(1, START) };
     // Without an answer in time.
     log.rows.push(Attempt::new(1, Channel::Sms, GatewayName::Mada, SendStatus::GatewayError, START));
-    world.keeps(key(1), log).await;
+    keeps(&world, key(1), log).await;
     let clock = Arc::new(ManualClock::starting_at(START));
     let results = Arc::new(Results::new(clock, Pricing::default(), Box::new(|_| ())));
-    results.start(&world.attempts, START).await.expect("learned");
+    results.start(&world.verifying.attempts, START).await.expect("learned");
     let learned = [GatewayName::Http, GatewayName::Mada].map(|gateway| results.conversions(gateway));
     assert_eq!(learned, [[("sms", 0)], [("sms", 100)]]);
 }
 
 #[tokio::test]
 async fn a_verification_is_found_in_every_slot() {
-    let world = World::new().await;
+    let world = World::bare().await;
     let name = VerificationName::from_bits(0x2a_bcde);
     for id in name.ids().filter(|id| id % 300 == 0) {
-        world.keeps(key(id), sent(1, START)).await;
+        keeps(&world, key(id), sent(1, START)).await;
     }
-    world.keeps(key(1), sent(1, START)).await;
+    keeps(&world, key(1), sent(1, START)).await;
     let number = sent(1, START).number;
     let address = VerificationAddress { service: ServiceId::DEFAULT, number, name };
     let verification = Some(Sealer::new(&ServerKey::from_bytes([7; 32])).verification(&address));
     let query = AttemptQuery { verification, ..AttemptQuery::newest(10) };
-    let listed = world.attempts.list(&query).await.expect("a list").records;
+    let listed = world.verifying.attempts.list(&query).await.expect("a list").records;
     assert!(listed.len() > 2 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
 }

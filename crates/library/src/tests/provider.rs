@@ -59,6 +59,7 @@ pub fn hanging() -> Answer {
 }
 
 impl<T> Answer<T> {
+    #[must_use]
     pub fn after_ms(self, delay: u64) -> Self {
         Self { delay: Duration::from_millis(delay), ..self }
     }
@@ -89,6 +90,8 @@ pub struct FakeProvider {
     hangs: Arc<watch::Sender<bool>>,
 }
 
+type Readiness = Arc<dyn Fn(GatewayName) -> Result<(), String> + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     handed: Vec<Handed>,
@@ -99,7 +102,7 @@ struct State {
     verdicts: VecDeque<(GatewayName, Answer<Verdict>)>,
     /// The numbers, channels and codes of which a gateway was asked.
     questions: Vec<(PhoneNumber, Channel, String)>,
-    unready: Option<(GatewayName, String)>,
+    readiness: Option<Readiness>,
 }
 
 impl FakeProvider {
@@ -107,6 +110,13 @@ impl FakeProvider {
     pub fn scripted() -> Self {
         let provider = Self::default();
         provider.state.lock().only_scripted = true;
+        provider
+    }
+
+    /// It answers no message yet.
+    pub fn hanging() -> Self {
+        let provider = Self::default();
+        provider.hangs(true);
         provider
     }
 
@@ -148,8 +158,9 @@ impl FakeProvider {
         self.state.lock().questions.clone()
     }
 
-    pub fn makes_unready(&self, name: GatewayName, reason: &str) {
-        self.state.lock().unready = Some((name, reason.to_owned()));
+    /// What its gateways answer when they are asked whether they are ready.
+    pub fn is_ready_if(&self, readiness: impl Fn(GatewayName) -> Result<(), String> + Send + Sync + 'static) {
+        self.state.lock().readiness = Some(Arc::new(readiness));
     }
 
     /// With `true`, no later message is answered until a call with `false`.
@@ -245,7 +256,7 @@ impl Gateway for FakeGateway {
     }
 
     fn readiness(&self) -> Result<(), String> {
-        let unready = self.provider.state.lock().unready.clone();
-        unready.filter(|(name, _)| *name == self.name).map_or(Ok(()), |(_, reason)| Err(reason))
+        let readiness = self.provider.state.lock().readiness.clone();
+        readiness.map_or(Ok(()), |readiness| readiness(self.name))
     }
 }

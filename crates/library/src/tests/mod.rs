@@ -1,27 +1,33 @@
-//! The services of a process over a store in memory, with a stopped clock and the double of providers.
+//! What tests of this crate and of those above it share: the services of a process over a store in memory, with a
+//! stopped clock and the double of providers.
+
+#![expect(missing_docs, clippy::expect_used, reason = "only tests use it")]
+
+mod provider;
+mod store;
 
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use crate::clock::{EngineClock, ManualClock};
 use crate::config::{self, GuardSettings, Settings, Sources};
-use crate::delivery::tests::provider::FakeProvider;
 use crate::delivery::{Carried, Routed};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp,
 };
 use crate::node::{Gateways, Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
-use crate::registry::world::given;
 use crate::registry::{Service, WebhookFields};
-use crate::shard::tests::FaultyStore;
 use crate::verification::{BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget};
 use crate::verification::{NumberKey, Outgoing};
 use crate::webhook::{Event, EventRecord};
+
+pub use self::provider::{Answer, FakeProvider, Handed, accepted, down, error, hanging};
+pub use self::store::{FaultyStore, Kept, StoreFault};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -36,7 +42,7 @@ pub struct World {
     pub store: FaultyStore,
     pub service: Arc<Service>,
     pub provider: FakeProvider,
-    clock: Arc<ManualClock>,
+    pub clock: Arc<ManualClock>,
     settings: Box<Settings>,
 }
 
@@ -53,6 +59,16 @@ impl World {
         Self::with(json!({})).await
     }
 
+    /// Only the default service, which its `service` is.
+    pub async fn bare() -> Self {
+        Self::set_up(|_| ()).await
+    }
+
+    /// The same with these settings.
+    pub async fn set_up(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::of("Simulator", Value::Null, change).await
+    }
+
     /// One service with these rules, and one gateway.
     pub async fn with(settings: Value) -> Self {
         Self::routing("Simulator", settings).await
@@ -64,18 +80,27 @@ impl World {
 
     /// With these rules of the pumping guard.
     pub async fn guarded(guard: GuardSettings, routing: &str, service: Value) -> Self {
+        Self::of(routing, service, |settings| settings.guard = guard).await
+    }
+
+    /// With these settings of the process, and a service with these rules; `null` makes none.
+    pub async fn of(routing: &str, service: Value, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings();
         let resolved = Routing::parse(routing, |name| match name {
             None => Ok(GatewayName::TwilioMessages),
             Some(name) => Ok(name),
         });
-        (settings.gateways.routing, settings.guard) = (resolved.expect("a routing"), guard);
+        settings.gateways.routing = resolved.expect("a routing");
+        change(&mut settings);
         let (store, provider) = (FaultyStore::new(), FakeProvider::default());
         let clock = Arc::new(ManualClock::starting_at(START));
         let running = start(&store, &settings, &clock, &provider).await;
-        let mut fields = given(service);
-        fields.entry("friendly-name").or_insert("Owl Bank".into());
-        let service = running.registry.create_service(fields).await.expect("a service");
+        let service = if let Value::Object(mut fields) = service {
+            fields.entry("friendly-name").or_insert("Owl Bank".into());
+            running.registry.create_service(fields).await.expect("a service")
+        } else {
+            running.registry.default_service()
+        };
         Self { running, store, service, provider, clock, settings }
     }
 
@@ -170,6 +195,14 @@ impl World {
 
     pub async fn ends(&self, target: VerificationTarget, ending: Ending) -> Result<Verification, Refused> {
         self.verifying.end(self.service.id, target, ending, None).await
+    }
+}
+
+/// Members of a service's settings.
+pub fn given(members: Value) -> Map<String, Value> {
+    match members {
+        Value::Object(members) => members,
+        other => panic!("no object: {other}"),
     }
 }
 
