@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use onceward::http::{ClusterNode, Owner};
-use onceward_testkit::{Gate, Setup, World, basic, get, post, root, send_body};
+use onceward_testkit::{FakeProvider, Setup, World, basic, get, post, root, send_body};
 use tokio::sync::watch;
 
 #[tokio::test]
@@ -83,13 +83,13 @@ async fn a_standby_is_ready_if_it_could_take_over() {
 
 #[tokio::test]
 async fn an_owner_that_stops_ends_what_it_has_begun_and_refuses_more() {
-    let gate = Gate::closed();
-    let setup = Setup { node: Some(node(Owner::Here)), ..Setup::through(gate.clone()) };
+    let provider = FakeProvider::hanging();
+    let setup = Setup { node: Some(node(Owner::Here)), ..Setup::through(&provider) };
     let owner = World::with(setup).await;
     let (mut begun, mut later) = (owner.client().await, owner.client().await);
     assert_eq!(later.ask(get("/owner")).await.status, 200);
     begun.send(post("/api/send-otp", &send_body())).await;
-    gate.arrival().await;
+    provider.arrived(1).await;
     let app = Arc::clone(&owner.app);
     app.is_stopping.store(true, Ordering::Relaxed);
     let mut finished = Box::pin(app.in_progress.write());
@@ -101,7 +101,7 @@ async fn an_owner_that_stops_ends_what_it_has_begun_and_refuses_more() {
     let refused = later.ask(post("/api/send-otp", &send_body())).await;
     assert_eq!((refused.status, refused.header("connection")), (503, Some("close")));
     assert_eq!(owner.get("/owner").await.status, 503);
-    gate.let_through(1);
+    provider.hangs(false);
     assert_eq!(begun.reply().await.status, 200);
     drop(finished.await);
 }

@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use onceward_testkit::{Gate, NUMBER, Setup, World, get, post, send_body, send_body_to, verify_body};
+use onceward_testkit::{FakeProvider, NUMBER, Setup, World, get, post, send_body, send_body_to, verify_body};
 use tokio::net::TcpStream;
 
 /// A check whose body comes in chunks.
@@ -135,32 +135,32 @@ async fn when_a_client_expects_100_it_gets_it_before_it_sends_its_body() {
 
 #[tokio::test]
 async fn when_a_client_closes_its_side_it_still_gets_its_answer() {
-    let gate = Gate::closed();
-    let world = World::with(Setup::through(gate.clone())).await;
+    let provider = FakeProvider::hanging();
+    let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
     client.half_close().await;
-    gate.arrival().await;
-    gate.let_through(1);
+    provider.arrived(1).await;
+    provider.hangs(false);
     assert_eq!(client.reply().await.status, 200);
     assert_eq!(client.rest().await, "");
 }
 
 #[tokio::test]
 async fn at_the_limit_of_connections_a_client_waits_until_one_ends() {
-    let gate = Gate::closed();
-    let mut setup = Setup::through(gate.clone());
+    let provider = FakeProvider::hanging();
+    let mut setup = Setup::through(&provider);
     setup.settings.bounds.connections = 2;
     let world = World::with(setup).await;
     let (mut first, mut second) = (world.client().await, world.client().await);
     for (client, number) in [(&mut first, NUMBER), (&mut second, "+14155552672")] {
         client.send(post("/api/send-otp", &send_body_to(number))).await;
-        gate.arrival().await;
     }
+    provider.arrived(2).await;
     let mut third = world.client().await;
     third.send(get("/healthz")).await;
     let mut reply = Box::pin(third.reply());
-    gate.let_through(2);
+    provider.hangs(false);
     for client in [&mut first, &mut second] {
         assert_eq!(client.reply().await.status, 200);
     }
@@ -172,15 +172,15 @@ async fn at_the_limit_of_connections_a_client_waits_until_one_ends() {
 
 #[tokio::test]
 async fn a_stop_answers_a_held_request_and_closes_its_connection() {
-    let gate = Gate::closed();
-    let world = World::with(Setup::through(gate.clone())).await;
+    let provider = FakeProvider::hanging();
+    let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
-    gate.arrival().await;
+    provider.arrived(1).await;
     let server = world.begin_stop();
     tokio::task::yield_now().await;
     assert!(!server.is_finished());
-    gate.let_through(1);
+    provider.hangs(false);
     let reply = client.reply().await;
     assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
     assert_eq!(client.rest().await, "");

@@ -2,7 +2,7 @@
 
 use onceward::domain::ServiceId;
 use onceward::registry::Scope;
-use onceward_testkit::{Gate, Setup, V2World, World, get, root};
+use onceward_testkit::{FakeProvider, Setup, V2World, World, get, root};
 
 #[tokio::test]
 async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {
@@ -32,7 +32,9 @@ async fn readyz_tells_strangers_the_part_and_operators_reasons_and_gateways() {
             ),
         ),
     ] {
-        let world = V2World::with(Setup::through(Gate::with_readiness(move || readiness.clone()))).await;
+        let provider = FakeProvider::default();
+        provider.is_ready_if(move |_| readiness.clone());
+        let world = V2World::with(Setup::through(&provider)).await;
         world.world.get("/readyz").await.is(status, stranger);
         let [verifies, watches] =
             [world.key(None, &[Scope::Verify]).await, world.key(None, &[Scope::Metrics]).await];

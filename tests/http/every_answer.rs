@@ -1,6 +1,6 @@
 //! Rules of every route: unknown paths, methods, sizes, headers, refusals, panics.
 
-use onceward_testkit::{Gate, Setup, World, get, post, send_body, sms_code_body, verify_body};
+use onceward_testkit::{FakeProvider, Setup, World, get, post, send_body, sms_code_body, verify_body};
 
 const GETS: &[&str] = &["/", "/hello-world", "/healthz", "/readyz"];
 const POSTS: &[&str] = &["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
@@ -140,7 +140,9 @@ async fn request_ids_differ_between_connections_and_between_requests_of_one() {
 
 #[tokio::test]
 async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
-    let world = World::with(Setup::through(Gate::with_readiness(|| panic!("as the test wants")))).await;
+    let provider = FakeProvider::default();
+    provider.is_ready_if(|_| panic!("as the test wants"));
+    let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;
     let answer = client.ask(get("/readyz")).await;
     answer.is(500, r#"{"code":500,"message":"Internal server error occurred."}"#);

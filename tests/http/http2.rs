@@ -9,13 +9,13 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
 use onceward::http::LISTS;
-use onceward_testkit::{Gate, Memory, Setup, basic, root, send_body, send_body_to};
+use onceward_testkit::{FakeProvider, Memory, Setup, basic, root, send_body, send_body_to};
 use tokio::io::duplex;
 
 #[tokio::test]
 async fn requests_wait_side_by_side_and_not_for_each_other() {
-    let gate = Gate::closed();
-    let server = Memory::with(Setup::through(gate.clone())).await;
+    let provider = FakeProvider::hanging();
+    let server = Memory::with(Setup::through(&provider)).await;
     let (client, _connection) = server.http2().await;
     let held: Vec<_> = (0..100)
         .map(|n| {
@@ -23,12 +23,10 @@ async fn requests_wait_side_by_side_and_not_for_each_other() {
             tokio::spawn(async move { ask(&mut client, post("/api/send-otp", body)).await.0 })
         })
         .collect();
-    for _ in 0..100 {
-        gate.arrival().await;
-    }
+    provider.arrived(100).await;
     let (status, _) = ask(&mut client.clone(), request("GET", "/healthz", String::new())).await;
     assert_eq!(status, 200);
-    gate.let_through(100);
+    provider.hangs(false);
     for answer in held {
         assert_eq!(answer.await.expect("no panic"), 200);
     }
@@ -67,12 +65,12 @@ async fn too_large_a_head_is_431_without_a_body_and_the_connection_goes_on() {
 #[tokio::test]
 async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
     for hangs_up in [true, false] {
-        let gate = Gate::closed();
-        let server = Memory::with(Setup::through(gate.clone())).await;
+        let provider = FakeProvider::hanging();
+        let server = Memory::with(Setup::through(&provider)).await;
         let before = Arc::strong_count(server.app());
         let (mut client, connection) = server.http2().await;
         let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
-        gate.arrival().await;
+        provider.arrived(1).await;
         if hangs_up {
             held.abort();
             connection.await.expect("no panic");
@@ -86,13 +84,13 @@ async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
 
 #[tokio::test]
 async fn a_stop_answers_the_held_request_and_ends_the_connection() {
-    let gate = Gate::closed();
-    let server = Memory::with(Setup::through(gate.clone())).await;
+    let provider = FakeProvider::hanging();
+    let server = Memory::with(Setup::through(&provider)).await;
     let (mut client, connection) = server.http2().await;
     let held = tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 });
-    gate.arrival().await;
+    provider.arrived(1).await;
     server.stop();
-    gate.let_through(1);
+    provider.hangs(false);
     assert_eq!(held.await.expect("no panic"), 200);
     connection.await.expect("ends by itself");
 }

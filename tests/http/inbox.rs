@@ -8,7 +8,7 @@ use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
 use onceward::verification::{BeginRequest, NumberKey, Outgoing};
 use onceward_gateway::double::message;
-use onceward_testkit::{Gate, Setup, THEN, V2World, World, get, json, root, sid};
+use onceward_testkit::{FakeProvider, Setup, THEN, V2World, World, get, json, root, sid};
 
 #[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
@@ -152,7 +152,7 @@ async fn the_inbox_is_shown_only_under_local_names_and_the_configured_one() {
 
 #[tokio::test]
 async fn without_a_simulator_there_is_no_inbox() {
-    let world = World::with(Setup::through(Gate::closed())).await;
+    let world = World::with(Setup::through(&FakeProvider::default())).await;
     for path in ["/inbox", "/inbox/messages?to=%2B14155552671"] {
         assert_eq!(world.get(path).await.status, 404, "{path}");
         assert_eq!(world.post(path, "").await.status, 404, "{path}");

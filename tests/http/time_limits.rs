@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
-use onceward_testkit::{Gate, Memory, Setup, get, post, send_body};
+use onceward_testkit::{FakeProvider, Memory, Setup, get, post, send_body};
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::time::Instant;
 
@@ -33,13 +33,13 @@ async fn a_connection_is_closed_30_s_after_its_begin_or_its_last_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_waits_for_an_answer_is_not_idle() {
-    let gate = Gate::closed();
-    let server = Memory::with(Setup::through(gate.clone())).await;
+    let provider = FakeProvider::hanging();
+    let server = Memory::with(Setup::through(&provider)).await;
     let mut client = server.client();
     client.send(post("/api/send-otp", &send_body())).await;
-    gate.arrival().await;
+    provider.arrived(1).await;
     tokio::time::sleep(Duration::from_secs(600)).await;
-    gate.let_through(1);
+    provider.hangs(false);
     assert_eq!(client.reply().await.status, 200);
     let start = now();
     assert_eq!(client.rest().await, "");
@@ -126,8 +126,8 @@ async fn over_http2_silent_connections_end_at_32_s_and_idle_ones_within_62_s() {
 
 #[tokio::test(start_paused = true)]
 async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
-    let gate = Gate::closed();
-    let server = Memory::with(Setup::through(gate.clone())).await;
+    let provider = FakeProvider::hanging();
+    let server = Memory::with(Setup::through(&provider)).await;
     let before = Arc::strong_count(server.app());
     let (mut near, far) = duplex(64 * 1024);
     let connection = server.serve_http2(far);
@@ -135,7 +135,7 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let head = b"\x83\x86\x01\x04test\x04\x0d/api/send-otp";
     near.write_all(&frame(1, 4, 1, head)).await.expect("room");
     near.write_all(&frame(0, 1, 1, send_body().as_bytes())).await.expect("room");
-    gate.arrival().await;
+    provider.arrived(1).await;
     let start = now();
     connection.await.expect("no panic");
     assert_eq!(since(start), 30);

@@ -1,56 +1,28 @@
 //! Requests for the same message at the same time, with a gateway that takes 300 ms of paused time.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use onceward::domain::{Channel, GatewayName};
-use onceward::gateway::{Accepted, BoxFuture, Gateway, GatewayError, OutgoingMessage};
-use onceward_testkit::{Memory, Reply, Setup, basic, given, json, post, root, sid};
+use onceward::domain::GatewayName;
+use onceward_testkit::{FakeProvider, Memory, Reply, Setup, accepted, basic, given, json, post, root, sid};
 use serde_json::json;
 use tokio::time::sleep;
 
-/// A gateway that takes every message after a while, and counts them.
-#[derive(Clone, Default)]
-struct Slow(Arc<AtomicUsize>);
-
-impl Gateway for Slow {
-    fn name(&self) -> GatewayName {
-        GatewayName::Http
-    }
-
-    fn channels(&self) -> &[Channel] {
-        &[Channel::Sms]
-    }
-
-    fn send<'a>(&'a self, _: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
-        let count = self.0.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async move {
-            sleep(Duration::from_millis(300)).await;
-            Ok(Accepted { message_id: format!("SM{count}") })
-        })
-    }
-
-    fn readiness(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 struct Taps {
     server: Memory,
-    gateway: Slow,
+    provider: FakeProvider,
     /// Of a service of `/v2`.
     path: String,
 }
 
 impl Taps {
     async fn new() -> Self {
-        let gateway = Slow::default();
-        let server = Memory::with(Setup::through(gateway.clone())).await;
+        let provider = FakeProvider::default();
+        provider.answers(GatewayName::Http, (0..100).map(|n| accepted(&format!("SM{n}")).after_ms(300)));
+        let server = Memory::with(Setup::through(&provider)).await;
         let registry = &server.app().running().expect("loaded").registry;
         let settings = given(json!({ "friendly-name": "Owl Bank", "custom-code": true }));
         let service = registry.create_service(settings).await.expect("a service");
-        Self { server, gateway, path: format!("/v2/Services/{}", service.sid) }
+        Self { server, provider, path: format!("/v2/Services/{}", service.sid) }
     }
 
     /// A request below the service.
@@ -61,7 +33,7 @@ impl Taps {
 
     /// Sends the requests at once. Returns their answers, and the number of messages that left meanwhile.
     async fn tap(&self, requests: &[String]) -> (Vec<Reply>, usize) {
-        let before = self.gateway.0.load(Ordering::Relaxed);
+        let before = self.provider.handed().len();
         let asked = requests.iter().map(|request| {
             let (mut client, request) = (self.server.client(), request.clone());
             tokio::spawn(async move { client.ask(request).await })
@@ -70,7 +42,7 @@ impl Taps {
         for reply in asked.collect::<Vec<_>>() {
             replies.push(reply.await.expect("an answer"));
         }
-        (replies, self.gateway.0.load(Ordering::Relaxed) - before)
+        (replies, self.provider.handed().len() - before)
     }
 }
 

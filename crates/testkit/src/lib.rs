@@ -16,7 +16,7 @@
 //!   are in memory. [`Setup`] says what is different about one.
 //! * [`V2World`] has a second service. Its requests have the account's credentials.
 //! * [`Client`] sends exactly the bytes it is given, and reads a [`Reply`].
-//! * Messages go to the simulator, or to a [`Gate`] that holds them.
+//! * Messages go to the simulator, or to a [`FakeProvider`], which can hold them.
 //!
 //! The clock stands still at [`THEN`]. A helper panics where its test cannot go on.
 
@@ -24,16 +24,14 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod client;
-mod gate;
 mod memory;
-mod records;
 mod setup;
 mod v2;
 mod world;
 
 pub use client::{Client, Reply, get, is_error, json, post};
-pub use gate::Gate;
 pub use memory::Memory;
-pub use setup::{Setup, THEN, account, given};
+pub use onceward_library::testing::{FakeProvider, accepted, given};
+pub use setup::{Setup, THEN, account};
 pub use v2::{V2World, basic, named, root, sid};
 pub use world::{NUMBER, World, send_body, send_body_to, sms_code_body, verify_body};

@@ -7,15 +7,14 @@ use onceward::clock::{Clock, EngineClock, ManualClock};
 use onceward::config::services::AccountSettings;
 use onceward::config::{self, OwnGateway, Settings, Sources};
 use onceward::delivery::Routed;
-use onceward::domain::{ServerKey, Sid, SidKind, Timestamp};
+use onceward::domain::{Channel, GatewayName, ServerKey, Sid, SidKind, Timestamp};
 use onceward::gateway::{Gateway, Simulator};
 use onceward::http::{App, ClusterNode, FrontEnd, ServedRoutes};
 use onceward::node::{Running, StartOptions, Unready, build_gateways};
+use onceward_library::testing::{FakeProvider, FaultyStore, given};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use serde_json::{Map, Value, json};
-
-use crate::records::MemoryStore;
+use serde_json::{Value, json};
 
 /// 2015-07-30T20:00:00Z
 pub const THEN: Timestamp = Timestamp::from_millis(1_438_286_400_000);
@@ -54,10 +53,11 @@ impl Setup {
         Self::with(values, None)
     }
 
-    /// With a gateway that is the only one. A send may take an hour.
-    pub fn through(gateway: impl Gateway) -> Self {
+    /// With a gateway of this provider, which is the only one. A send may take an hour.
+    pub fn through(provider: &FakeProvider) -> Self {
         let hour = Duration::from_secs(3_600);
-        let mut setup = Self::with(json!({ "otp-timeout": "1h" }), Some(Arc::new(gateway)));
+        let gateway = provider.gateway_for(GatewayName::Http, &[Channel::Sms]);
+        let mut setup = Self::with(json!({ "otp-timeout": "1h" }), Some(gateway));
         setup.settings.bounds.send_budget = hour;
         setup
     }
@@ -98,7 +98,7 @@ impl Setup {
         app.node = node;
         let running = Running::start(StartOptions {
             settings: *settings,
-            records: Some((ServerKey::from_bytes([7; 32]), Arc::new(MemoryStore::default()))),
+            records: Some((ServerKey::from_bytes([7; 32]), Arc::new(FaultyStore::new()))),
             clock,
             gateways: gateways.clone(),
             serves: true,
@@ -120,12 +120,4 @@ pub(crate) struct Started {
     pub simulator: Option<Arc<Simulator>>,
     pub clock: Arc<ManualClock>,
     pub routes: ServedRoutes,
-}
-
-/// Members of settings.
-pub fn given(members: Value) -> Map<String, Value> {
-    match members {
-        Value::Object(members) => members,
-        other => panic!("no object: {other}"),
-    }
 }

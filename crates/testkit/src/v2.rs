@@ -6,11 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use onceward::domain::ServiceId;
 use onceward::registry::{Registry, Scope, Service};
+use onceward_library::testing::given;
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
 
 use crate::client::{Reply, json};
-use crate::setup::{Setup, TOKEN, account, given};
+use crate::setup::{Setup, TOKEN, account};
 use crate::world::World;
 
 /// A server with the service "Owl Bank" beside the default one. Requests have the account's credentials unless they name

@@ -64,6 +64,7 @@ impl<T> Answer<T> {
         Self { delay: Duration::from_millis(delay), ..self }
     }
 
+    #[must_use]
     pub fn asking_to_wait(self, wait: Duration) -> Self {
         Self { wait: Some(wait), ..self }
     }
