@@ -8,16 +8,18 @@ use axum::extract::{FromRequest, FromRequestParts as _, MatchedPath, RawPathPara
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, USER_AGENT, VIA};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HOST, HeaderName, USER_AGENT, VIA};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
-use hyper::{HeaderMap, Uri, Version};
+use hyper::{HeaderMap, Method, Uri, Version};
+use serde::de::DeserializeOwned;
 use tracing::info;
 use zeroize::Zeroizing;
 
 use super::app::App;
 use super::connection::Connection;
 use super::error::Error;
+use super::form::{Form, Params};
 use super::request::{self, SEC_FETCH_SITE};
 use super::response::ErrorFormat;
 use crate::domain::ServiceId;
@@ -136,6 +138,29 @@ impl FromRequest<App> for Call {
         let origin = head.extensions.remove().ok_or(Error::PANICKED)?;
         let params = RawPathParams::from_request_parts(&mut head, &()).await.ok();
         Ok(Self { head, origin, params })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
+        if request.method() != Method::POST {
+            return Ok(Self::of_text(request.uri().query().unwrap_or_default().as_bytes()));
+        }
+        let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
+        let origin: &Arc<Origin> = request.extensions().get().ok_or(Error::PANICKED)?;
+        let form = Self::of_body(content_type, &origin.body)?;
+        form.refuse_not_served()?;
+        Ok(form)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Params<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        Form::from_request(request, state).await?.read().map(Self)
     }
 }
 

@@ -4,16 +4,11 @@
 //! is refused: a proxy in front could have read the other one. Errors name the parameter, and never its value.
 
 use std::fmt::Display;
-use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
-use hyper::Method;
-use hyper::header::CONTENT_TYPE;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::call::Origin;
 use super::error::{Error, reason_of};
 use crate::config::{Pairs, Spelling, Wrong, read_members, read_one, read_whole};
 
@@ -44,32 +39,9 @@ impl Default for Form {
 /// The parameters of a request: in the body of a `POST`, else in the query.
 pub struct Params<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Params<T> {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        Form::from_request(request, state).await?.read().map(Self)
-    }
-}
-
-impl<S: Send + Sync> FromRequest<S> for Form {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, Error> {
-        if request.method() != Method::POST {
-            return Ok(Self::of_text(request.uri().query().unwrap_or_default().as_bytes()));
-        }
-        let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"));
-        let origin: &Arc<Origin> = request.extensions().get().ok_or(Error::PANICKED)?;
-        let form = Self::of_body(content_type, &origin.body)?;
-        form.refuse_not_served()?;
-        Ok(form)
-    }
-}
-
 impl Form {
     /// Reads a body by its `Content-Type`; a form where none is given.
-    fn of_body(content_type: Option<&str>, body: &[u8]) -> Result<Self, Error> {
+    pub fn of_body(content_type: Option<&str>, body: &[u8]) -> Result<Self, Error> {
         let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if essence.is_empty() || essence.eq_ignore_ascii_case(FORM) {
             return Ok(Self::of_text(body));
@@ -130,7 +102,7 @@ impl Form {
 
     /// Refuses what Twilio reads and this server does not, to tell the client that it would have no effect. Switches of
     /// it may be off.
-    fn refuse_not_served(&self) -> Result<(), Error> {
+    pub fn refuse_not_served(&self) -> Result<(), Error> {
         let is_off = |value: &Value| match value {
             Value::Null | Value::Bool(false) => true,
             Value::String(text) => {
