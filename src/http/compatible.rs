@@ -32,7 +32,7 @@ use crate::domain::{
 use crate::limits::guard::{ClientNet, ClientSignals, Exemption, GuardRefusal, Rule};
 use crate::template::{AppHash, MessageStyle, Wording};
 use crate::verification::{
-    Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome,
+    Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Sent,
 };
 
 /// The body of `POST /api/send-otp` and of `POST /send-code`. Go programs that marshal a struct without tags spell its
@@ -236,8 +236,12 @@ impl Origin {
         outgoing.client =
             ClientSignals { network: self.client.map(ClientNet::from), exemption, ..outgoing.client };
         outgoing.request_id = Some(self.id.clone());
-        let reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
-        if matches!(reply.reason, Some(Failure::OutOfService { .. })) && !reply.may_have_been_sent {
+        let mut reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
+        if reply.may_have_been_sent && matches!(reply.outcome, Err(Failure::Guard(_))) {
+            // A gateway may have taken the message, before a budget kept it from the next one.
+            reply.outcome = Err(Failure::Gateway);
+        }
+        if matches!(reply.outcome, Err(Failure::OutOfService { .. })) && !reply.may_have_been_sent {
             self.log_out_of_service();
         } else {
             log_send(self.request_id(), number, &reply.outcome);
@@ -257,17 +261,20 @@ impl Origin {
 /// Logs a failed send at info level. The lines of the gateway, which has the provider's id, and of the guard have the same
 /// request id.
 fn log_send(request_id: &str, number: PhoneNumber, sent: &SendOutcome) {
-    let outcome: &str = sent.into();
     match sent {
-        SendOutcome::Sent { postponed: false, .. } => debug!(request_id, %number, outcome, "code sent"),
-        SendOutcome::Sent { .. } => {
+        Ok(Sent { postponed: false, .. }) => debug!(request_id, %number, outcome = "sent", "code sent"),
+        Ok(_) => {
             debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
         }
-        SendOutcome::NumberRefused => info!(request_id, %number, outcome, "code not sent"),
-        SendOutcome::GatewayFailed => {
-            info!(request_id, %number, outcome, "code not sent, as far as is known");
+        Err(Failure::Locked { .. }) => debug!(request_id, %number, outcome = "locked", "code not sent"),
+        Err(Failure::Limited(_)) => debug!(request_id, %number, outcome = "limited", "code not sent"),
+        Err(Failure::Guard(_)) => debug!(request_id, %number, outcome = "refused-by-guard", "code not sent"),
+        Err(failure) if failure.is_about_the_number() => {
+            info!(request_id, %number, outcome = "number-refused", "code not sent");
         }
-        _ => debug!(request_id, %number, outcome, "code not sent"),
+        Err(_) => {
+            info!(request_id, %number, outcome = "gateway-failed", "code not sent, as far as is known");
+        }
     }
 }
 
@@ -402,7 +409,7 @@ const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitte
 /// The answer to a send.
 pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
     match &reply.outcome {
-        SendOutcome::Sent { attempts_left, message_id, postponed: _ } => {
+        Ok(Sent { attempts_left, message_id, postponed: _ }) => {
             let message = match older.0 {
                 Some(Documented) => "OTP send successfully.",
                 Some(AsBuilt) => "Successfully send OTP message",
@@ -410,35 +417,30 @@ pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Re
             };
             older.say(200, 200, message, Some(Data(number, &[(TRIALS, (*attempts_left).into())])))
         }
-        SendOutcome::Locked { until } => older.locked(number, until.since(reply.at)),
-        SendOutcome::Limited(_) => older.limited(),
-        SendOutcome::NumberRefused | SendOutcome::GuardRefused(GuardRefusal { rule: Rule::Landline, .. }) => {
-            older.row(NUMBER_REFUSED, None::<()>).explained(&number_refused(reply, number))
+        Err(Failure::Locked { until }) => older.locked(number, until.since(reply.at)),
+        Err(Failure::Limited(_)) => older.limited(),
+        Err(Failure::Guard(refusal)) if refusal.rule != Rule::Landline => {
+            older.refused(*refusal, reply.at, number)
         }
-        SendOutcome::GuardRefused(refusal) => older.refused(*refusal, reply.at, number),
-        SendOutcome::GatewayFailed => {
-            let answer = older.row(NOT_SENT, None::<()>);
-            match reply.reason {
-                // The circuit of every gateway is open: the time of the next probe.
-                Some(Failure::OutOfService { until }) => {
-                    answer.retry_after(seconds_up(until.since(reply.at)))
-                }
-                _ => answer,
-            }
+        Err(failure) if matches!(failure, Failure::Guard(_)) || failure.is_about_the_number() => {
+            older.row(NUMBER_REFUSED, None::<()>).explained(&number_refused(*failure, number))
         }
+        // The circuit of every gateway is open: the time of the next probe.
+        Err(Failure::OutOfService { until }) => {
+            older.row(NOT_SENT, None::<()>).retry_after(seconds_up(until.since(reply.at)))
+        }
+        Err(_) => older.row(NOT_SENT, None::<()>),
     }
 }
 
-fn number_refused(reply: &Reply<SendOutcome>, number: PhoneNumber) -> String {
-    let is_by_guard = matches!(reply.outcome, SendOutcome::GuardRefused(_));
-    let is_landline = is_by_guard || reply.reason == Some(Failure::NotReachable);
-    match number.landline_hint().filter(|_| is_landline) {
-        Some(hint) => hint.to_owned(),
-        None if is_by_guard => "the number is a landline, and landlines get no text messages".to_owned(),
-        None => {
-            let reason = reply.reason.filter(|reason| reason.is_about_the_number());
-            reason.map_or_else(|| "the provider refuses this number".to_owned(), |reason| reason.to_string())
+fn number_refused(failure: Failure, number: PhoneNumber) -> String {
+    let hint = number.landline_hint().map(str::to_owned);
+    match failure {
+        Failure::Guard(_) => {
+            hint.unwrap_or_else(|| "the number is a landline, and landlines get no text messages".to_owned())
         }
+        Failure::NotReachable => hint.unwrap_or_else(|| failure.to_string()),
+        _ => failure.to_string(),
     }
 }
 
@@ -538,11 +540,9 @@ mod tests {
     const BAD_BODY: &str = r#"{"code":400,"message":"Invalid request body"}"#;
     const FAILED: &str = r#"{"code":500,"message":"Internal server error occurred."}"#;
     const USER: &str = r#""user":{"phoneNumber":"+14155552671"}"#;
-    const SENT: SendOutcome =
-        SendOutcome::Sent { attempts_left: 5, message_id: String::new(), postponed: false };
+    const SENT: SendOutcome = Ok(Sent { attempts_left: 5, message_id: String::new(), postponed: false });
     /// A type of number that never gets a message.
-    const PREMIUM: SendOutcome =
-        SendOutcome::GuardRefused(GuardRefusal { rule: Rule::NumberType, until: None });
+    const PREMIUM: SendOutcome = Err(Failure::Guard(GuardRefusal { rule: Rule::NumberType, until: None }));
     const HALF_AN_HOUR: u64 = 30 * 60_000;
 
     fn until(remaining_ms: u64) -> Timestamp {
@@ -597,11 +597,11 @@ mod tests {
         let no_match = "Incorrect OTP/ OTP Expired";
         for (answer, status, body) in [
             (send(Documented, SENT), 200, taken("OTP send successfully.")),
-            (send(Documented, SendOutcome::Locked { until: long }), 403, locked(30)),
-            (send(Documented, SendOutcome::Locked { until: until(1) }), 403, locked(1)),
+            (send(Documented, Err(Failure::Locked { until: long })), 403, locked(30)),
+            (send(Documented, Err(Failure::Locked { until: until(1) })), 403, locked(1)),
             (send(Documented, PREMIUM), 403, answered(403, NOT_PERMITTED, &locked_for(1_440))),
-            (send(Documented, SendOutcome::NumberRefused), 400, BAD_BODY.to_owned()),
-            (send(Documented, SendOutcome::GatewayFailed), 500, FAILED.to_owned()),
+            (send(Documented, Err(Failure::BadNumber)), 400, BAD_BODY.to_owned()),
+            (send(Documented, Err(Failure::Gateway)), 500, FAILED.to_owned()),
             (check(Documented, Approved), 200, verified("OTP verified successfully.")),
             (check(Documented, Wrong { attempts_left: 4, live: true }), 401, wrong(no_match)),
             (check(Documented, Wrong { attempts_left: 4, live: false }), 401, wrong(no_match)),
@@ -609,8 +609,8 @@ mod tests {
             (check(Documented, LockedNow { until: long, live: false }), 403, locked(30)),
             (check(Documented, Locked { until: long }), 403, locked(30)),
             (send(AsBuilt, SENT), 200, taken("Successfully send OTP message")),
-            (send(AsBuilt, SendOutcome::GatewayFailed), 500, FAILED.to_owned()),
-            (send(AsBuilt, SendOutcome::NumberRefused), 400, BAD_BODY.to_owned()),
+            (send(AsBuilt, Err(Failure::Gateway)), 500, FAILED.to_owned()),
+            (send(AsBuilt, Err(Failure::BadNumber)), 400, BAD_BODY.to_owned()),
             (check(AsBuilt, Approved), 200, verified("Successfully verified user")),
             (check(AsBuilt, Wrong { attempts_left: 4, live: true }), 500, wrong("Incorrect OTP, Try Again")),
             (check(AsBuilt, Wrong { attempts_left: 4, live: false }), 500, wrong("OTP Expired, Try Again")),
@@ -648,7 +648,7 @@ mod tests {
             let ttl = if minutes == 0 { String::new() } else { format!(r#","ttl":{minutes}"#) };
             let message = format!("User is prohibted to make any OTP request, Try after {minutes} minutes");
             let body = answered(403, &message, &format!("{{{USER}{ttl}}}"));
-            is(send(AsBuilt, SendOutcome::Locked { until }), 403, &body);
+            is(send(AsBuilt, Err(Failure::Locked { until })), 403, &body);
             is(check(AsBuilt, CheckOutcome::Locked { until }), 403, &body);
         }
     }
@@ -659,12 +659,12 @@ mod tests {
         let send = |outcome| sent(older, &Reply::new(outcome, Timestamp::EPOCH, None), number());
         let check = |outcome| checked(older, &Reply::new(outcome, Timestamp::EPOCH, None), number(), lockout);
         for (answer, status, words) in [
-            (send(SendOutcome::Locked { until: until(HALF_AN_HOUR) }), 403, "Try again in 30 minutes."),
+            (send(Err(Failure::Locked { until: until(HALF_AN_HOUR) })), 403, "Try again in 30 minutes."),
             (check(CheckOutcome::LockedNow { until: until(HALF_AN_HOUR), live: true }), 403, "30 minutes."),
             (check(CheckOutcome::Locked { until: until(59_000) }), 403, "Try again in 1 minute."),
             (send(PREMIUM), 403, NOT_PERMITTED),
-            (send(SendOutcome::GatewayFailed), 502, "the provider refused it"),
-            (send(SendOutcome::NumberRefused), 400, "The phone number does not exist"),
+            (send(Err(Failure::Gateway)), 502, "the provider refused it"),
+            (send(Err(Failure::BadNumber)), 400, "The phone number does not exist"),
         ] {
             assert_eq!(answer.status().as_u16(), status, "{words}");
             let body = whole(answer);

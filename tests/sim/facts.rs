@@ -4,7 +4,7 @@
 use onceward::domain::Timestamp;
 use onceward::engine::CheckResult;
 use onceward::shard::Fate;
-use onceward::verification::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::{CheckOutcome, Failure, Refusal, SendOutcome};
 
 use crate::number::Memory;
 
@@ -124,6 +124,6 @@ pub enum Outcome {
 
 impl Outcome {
     pub const fn locked(until: u64) -> Self {
-        Self::Send(SendOutcome::Locked { until: Timestamp::from_millis(until) })
+        Self::Send(Err(Failure::Locked { until: Timestamp::from_millis(until) }))
     }
 }

@@ -25,7 +25,7 @@ impl World {
         let (salt, number) = (Salted(permit.verification.salt.0), self.commands[&command].number);
         let unusable = self.chance(50) && !self.is_usable(number, salt);
         let (end, sort) = if unusable {
-            (SendResult::NoLongerUsable, End::NoLongerUsable)
+            (SendResult::Failed { may_have_been_sent: None }, End::NoLongerUsable)
         } else {
             self.some_end(number, salt)
         };
@@ -40,9 +40,15 @@ impl World {
         });
         let owner = self.owner(number);
         self.notes_now(owner, number, What::SendEnded(command, sort));
+        let reason = match sort {
+            End::NumberRefused => Some(Failure::BadNumber),
+            End::Overloaded => Some(Failure::Overloaded),
+            End::NoLongerUsable => Some(Failure::NoLongerUsable),
+            End::Failed | End::MaybeOurs | End::MaybeHeld => Some(Failure::Gateway),
+            End::Ours | End::Held | End::Postponed => None,
+        };
         let allowance = TakenAllowance::default();
-        let delivered =
-            Delivered { result: end, attempts: Vec::new(), plan, reason: None, allowance, parts: 1 };
+        let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason, allowance, parts: 1 };
         self.hands_over(Some(owner), command, None, Request::Settle(dispatch, delivered))
     }
 
@@ -113,13 +119,14 @@ impl World {
         let holds = self.chance(self.setup.held) && !self.setup.calm;
         let held = holds.then_some(Held { by, channel: Channel::Sms });
         let (accepted, maybe) = if holds { (End::Held, End::MaybeHeld) } else { (End::Ours, End::MaybeOurs) };
+        let failed = |may_have_been_sent| SendResult::Failed { may_have_been_sent };
         let (end, sort) = match self.rng.random_range(0..20) {
             0..12 => (SendResult::Accepted { message_id, held }, accepted),
             12..14 => (SendResult::Postponed { message_id, may_have_been_sent: None }, End::Postponed),
-            14 => (SendResult::NumberRefused, End::NumberRefused),
-            15..17 => (SendResult::Failed { may_have_been_sent: None }, End::Failed),
-            17..19 => (SendResult::Failed { may_have_been_sent: Some(PossiblySent { held }) }, maybe),
-            _ => (SendResult::Overloaded, End::Overloaded),
+            14 => (failed(None), End::NumberRefused),
+            15..17 => (failed(None), End::Failed),
+            17..19 => (failed(Some(PossiblySent { held })), maybe),
+            _ => (failed(None), End::Overloaded),
         };
         if matches!(sort, End::Held | End::MaybeHeld) {
             let code = format!("{:09}", self.rng.random_range(0..1_000_000_000));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use onceward::domain::Timestamp;
 use onceward::engine::CheckResult;
-use onceward::verification::{CheckOutcome, Refusal, SendOutcome};
+use onceward::verification::{CheckOutcome, Failure, Refusal, Sent};
 
 use crate::facts::{End, Outcome, Salted};
 
@@ -297,12 +297,12 @@ impl Decision<'_> {
         let has_ended = code.is_none_or(|code| !code.is_live(self.now));
         // Nothing is tried later for a code that has ended.
         let end = if end == End::Postponed && has_ended { End::NoLongerUsable } else { end };
-        let sent = SendOutcome::Sent {
+        let sent = Sent {
             attempts_left: open.left(self.rules),
             message_id: "SM1".to_owned(),
             postponed: end == End::Postponed,
         };
-        let then = told_of(permit, end, Outcome::Send(sent));
+        let then = told_of(permit, end, Outcome::Send(Ok(sent)));
         let Some(code) = code else { return (before, then) };
         let mut ended = Code { sending: code.sending.saturating_sub(1), ..code };
         // The code of the last accepted message is right. One that may have been sent replaces none.
@@ -377,8 +377,8 @@ fn told_of(permit: &Permit, end: End, accepted: Outcome) -> Then {
         End::Overloaded => Outcome::Refused(Refusal::SendsOverloaded),
         _ if permit.is_planned => Outcome::Followed,
         End::NoLongerUsable => return Then::SendAgain,
-        End::NumberRefused => Outcome::Send(SendOutcome::NumberRefused),
+        End::NumberRefused => Outcome::Send(Err(Failure::BadNumber)),
         End::Ours | End::Held | End::Postponed => accepted,
-        End::Failed | End::MaybeOurs | End::MaybeHeld => Outcome::Send(SendOutcome::GatewayFailed),
+        End::Failed | End::MaybeOurs | End::MaybeHeld => Outcome::Send(Err(Failure::Gateway)),
     })
 }

@@ -7,7 +7,7 @@ use onceward::delivery::{FollowUp, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::shard::{Record as _, Write};
 use onceward::verification::command::{Asking, Sending};
-use onceward::verification::{NumberKey, SendOutcome};
+use onceward::verification::{NumberKey, Sent};
 
 use crate::disk::log_of;
 use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, What};
@@ -154,7 +154,7 @@ impl World {
 
     /// If a client learned that its message is sent later, the disk must have the plan.
     fn is_planned(&self, open: &Open, answer: &Outcome) -> Checked {
-        let (Some(log), Outcome::Send(SendOutcome::Sent { postponed: true, .. })) = (open.log, answer) else {
+        let (Some(log), Outcome::Send(Ok(Sent { postponed: true, .. }))) = (open.log, answer) else {
             return Ok(());
         };
         // The same batch may have begun or dropped a planned send of the same verification.

@@ -7,7 +7,7 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::engine::NumberState;
 use onceward::shard::Record as _;
 use onceward::verification::in_flight::CommandLimit;
-use onceward::verification::{CheckOutcome, SendOutcome};
+use onceward::verification::{CheckOutcome, Sent};
 use rand::RngExt;
 
 use crate::facts::{Checked, Fact, Outcome, What};
@@ -188,9 +188,7 @@ impl World {
             let message = self.some_message();
             self.sends(number, message)?;
             self.comes_to_rest()?;
-            let sent = |answer: &Outcome| {
-                matches!(answer, Outcome::Send(SendOutcome::Sent { postponed: false, .. }))
-            };
+            let sent = |answer: &Outcome| matches!(answer, Outcome::Send(Ok(Sent { postponed: false, .. })));
             if !self.answered_since(first, sent) {
                 continue;
             }

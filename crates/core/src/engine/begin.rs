@@ -326,14 +326,8 @@ pub enum SendResult {
     /// No gateway accepted the message yet; a later attempt is planned, and the request counts as accepted. The id that the
     /// client is given for it; and `None` if certainly no message was sent.
     Postponed { message_id: String, may_have_been_sent: Option<PossiblySent> },
-    /// The number does not exist or cannot take messages; nothing was sent.
-    NumberRefused,
-    /// Every gateway refused for another reason, or did not answer in time. `None` if certainly no message was sent.
+    /// No gateway accepted the message, whatever the reason. `None` if certainly no message was sent.
     Failed { may_have_been_sent: Option<PossiblySent> },
-    /// The code was used, replaced, locked or expired before its message was sent.
-    NoLongerUsable,
-    /// Too many messages were waiting; nothing was sent.
-    Overloaded,
 }
 
 impl SendResult {

@@ -1,13 +1,13 @@
-//! Why a message was not sent, for the log, the record of the attempt, and the caller.
+//! Why a message is not sent, for the log, the record of the attempt, and the caller.
 
 use tracing::{debug, error, warn};
 
 use super::guarded::GuardedGateway;
 use super::run::DeliveryRun;
 use crate::domain::{Locale, Timestamp};
-use crate::engine::{PossiblySent, SendResult};
+use crate::engine::SendLimit;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
-use crate::limits::guard::{GuardRefusal, Rule};
+use crate::limits::guard::GuardRefusal;
 
 /// Twilio's codes for a country that the account may not send to: `docs/reference/gateways.md`.
 const COUNTRY: [u32; 4] = [21_408, 21_215, 13_227, 60_605];
@@ -15,9 +15,21 @@ const COUNTRY: [u32; 4] = [21_408, 21_215, 13_227, 60_605];
 /// The reason in the log when a gateway did not answer.
 pub(super) const NO_ANSWER: &str = "no answer in time";
 
-/// Why no gateway accepted a message.
+/// Why a message may not be sent, or no gateway accepted it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
+    /// Wrong codes have locked the number.
+    #[error("the number is locked out")]
+    Locked {
+        /// The end of the lockout.
+        until: Timestamp,
+    },
+    /// A rule of the verification forbids the message now.
+    #[error("a rule of the verification forbids the message now")]
+    Limited(SendLimit),
+    /// The pumping guard refuses the message, or a budget of messages or money is spent.
+    #[error("the pumping guard refuses the message; nothing was sent")]
+    Guard(GuardRefusal),
     /// The number does not exist.
     #[error("the provider says that the number does not exist")]
     BadNumber,
@@ -60,18 +72,6 @@ pub enum Failure {
     /// No gateway for this number serves the channel, or none that can repeat the code.
     #[error("no gateway that is configured for this number sends on this channel; nothing was sent")]
     NotServed,
-    /// A budget of messages or money is spent.
-    #[error("a budget of messages is spent; nothing was sent")]
-    BudgetSpent {
-        /// The end of its hour or day.
-        until: Timestamp,
-    },
-    /// The pumping guard has no allowance for a further step.
-    #[error("the pumping guard refuses the message; nothing was sent")]
-    RefusedByGuard,
-    /// The parts of the message cost more than the highest price of a message.
-    #[error("the message costs more than max-price of the guard; nothing was sent")]
-    TooDear,
     /// The store did not take the record of a budget.
     #[error("the budget of messages cannot be stored; nothing was sent")]
     BudgetUnknown,
@@ -98,33 +98,14 @@ impl Failure {
         }
     }
 
-    /// What the guard's refusal of a further step says, or of a message that costs more than was known.
-    pub(super) const fn of_guard(refusal: GuardRefusal) -> Self {
-        match refusal {
-            GuardRefusal { rule: Rule::Budget, until: Some(until) } => Self::BudgetSpent { until },
-            GuardRefusal { rule: Rule::Price, .. } => Self::TooDear,
-            _ => Self::RefusedByGuard,
-        }
-    }
-
     /// Whether the number itself is the reason. Another request for it on this channel fails too.
     pub const fn is_about_the_number(self) -> bool {
         matches!(self, Self::BadNumber | Self::NotReachable | Self::OptedOut)
     }
 
     /// Whether nothing was sent and the code may still be usable: a planned message is put off.
-    pub(super) const fn is_passing(self) -> bool {
+    pub const fn is_passing(self) -> bool {
         matches!(self, Self::Overloaded | Self::BudgetUnknown)
-    }
-
-    /// The result of a send that ends with this failure.
-    pub(super) const fn result(self, may_have_been_sent: Option<PossiblySent>) -> SendResult {
-        match (may_have_been_sent, self) {
-            (None, Self::Overloaded | Self::BudgetUnknown) => SendResult::Overloaded,
-            (None, Self::NoLongerUsable) => SendResult::NoLongerUsable,
-            (None, _) if self.is_about_the_number() => SendResult::NumberRefused,
-            (may_have_been_sent, _) => SendResult::Failed { may_have_been_sent },
-        }
     }
 }
 

@@ -174,13 +174,15 @@ pub struct Delivered {
 }
 
 impl Delivered {
+    const NOT_SENT: SendResult = SendResult::Failed { may_have_been_sent: None };
+
     /// The result of a message for which no gateway was asked, because its code could no longer be used.
     pub fn no_longer_usable(outgoing: &Outgoing, permitted: &Permitted) -> Self {
         let plan = match permitted.follow_up {
             None => PlanChange::Keep,
             Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
         };
-        let (result, reason) = (SendResult::NoLongerUsable, Some(Failure::NoLongerUsable));
+        let (result, reason) = (Self::NOT_SENT, Some(Failure::NoLongerUsable));
         let (attempts, allowance) = (Vec::new(), outgoing.allowance.clone());
         Self { result, attempts, plan, reason, allowance, parts: 1 }
     }
@@ -188,13 +190,19 @@ impl Delivered {
     /// What is left of a postponed message whose code ended meanwhile: it is never sent. `None` if it is not postponed, or
     /// may have been sent.
     pub fn without_its_code(&self) -> Option<Self> {
-        let result = SendResult::NoLongerUsable;
-        let plan = PlanChange::End(Some(Failure::NoLongerUsable));
+        let reason = Some(Failure::NoLongerUsable);
+        let (result, plan) = (Self::NOT_SENT, PlanChange::End(reason));
         matches!(self.result, SendResult::Postponed { may_have_been_sent: None, .. }).then(|| Self {
             result,
             plan,
+            reason,
             ..self.clone()
         })
+    }
+
+    /// Why certainly no message was sent, and none will be.
+    pub fn certain_failure(&self) -> Option<Failure> {
+        self.reason.filter(|_| self.result == Self::NOT_SENT)
     }
 
     /// What the guard gets back: no message has left, and none will.

@@ -189,7 +189,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let is_known = guard.is_known(signals.service, signals.number).await;
         let is_known = is_known.map_err(|_| Failure::StateUnknown)?;
         let taken = guard.assess_step(&signals, is_known, self.outgoing.request_id.as_deref());
-        let ticket = taken.map_err(Failure::of_guard)?;
+        let ticket = taken.map_err(Failure::Guard)?;
         if self.note(ticket).await { Ok(()) } else { Err(Failure::StateUnknown) }
     }
 
@@ -304,7 +304,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
         let charged =
             guard.charge(message, parts.into(), self.allowance.tickets.as_deref().unwrap_or_default());
-        let ticket = charged.map_err(Failure::of_guard)?;
+        let ticket = charged.map_err(Failure::Guard)?;
         let Some(ticket) = ticket else { return Ok(()) };
         // With too little time for an answer the message would leave, and its fate would be unknown.
         let (end, noting) = (self.time.end - self.time.least, self.note(ticket));
@@ -373,7 +373,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// No gateway accepted the message. `dropped` is recorded for a planned message.
     fn dropped(&mut self, error: Failure, dropped: Failure) -> End {
         self.log_failure(error, dropped);
-        let result = error.result(self.may_have_been_sent());
+        let result = SendResult::Failed { may_have_been_sent: self.may_have_been_sent() };
         let plan = match &self.permitted.follow_up {
             // Nothing was sent, and the code may still be valid.
             Some(planned) if error.is_passing() => {

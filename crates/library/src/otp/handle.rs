@@ -15,7 +15,7 @@ use crate::limits::guard::Rule;
 use crate::node::{ReportReceiver, Running};
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
-use crate::verification::{Check, NumberKey, Outgoing, Refusal, SendOutcome};
+use crate::verification::{Check, Failure, NumberKey, Outgoing, Refusal};
 
 /// A handle on a running engine. Cheap to clone; all clones are one engine.
 ///
@@ -147,12 +147,14 @@ impl Otp {
         let outgoing = Box::new(Outgoing { channel, style, ..Outgoing::new(key) });
         let reply = verifying.send(outgoing).await?;
         match reply.outcome {
-            SendOutcome::Sent { attempts_left, message_id, postponed } => {
-                Ok(Sent { message_id, attempts_left, is_postponed: postponed })
-            }
-            SendOutcome::Locked { until } => Err(OtpError::Locked { remaining: until.since(reply.at) }),
-            SendOutcome::Limited(_) => Err(OtpError::Refused(Refusal::NumberBusy)),
-            SendOutcome::GuardRefused(refused) => Err(match refused.rule {
+            Ok(sent) => Ok(Sent {
+                message_id: sent.message_id,
+                attempts_left: sent.attempts_left,
+                is_postponed: sent.postponed,
+            }),
+            Err(Failure::Locked { until }) => Err(OtpError::Locked { remaining: until.since(reply.at) }),
+            Err(Failure::Limited(_)) => Err(OtpError::Refused(Refusal::NumberBusy)),
+            Err(Failure::Guard(refused)) if !reply.may_have_been_sent => Err(match refused.rule {
                 Rule::Budget => {
                     let remaining = refused.until.unwrap_or(reply.at).since(reply.at);
                     OtpError::BudgetSpent { remaining }
@@ -160,8 +162,8 @@ impl Otp {
                 Rule::Landline => OtpError::NumberRefused,
                 _ => OtpError::Blocked,
             }),
-            SendOutcome::NumberRefused => Err(OtpError::NumberRefused),
-            SendOutcome::GatewayFailed => Err(OtpError::Gateway),
+            Err(failure) if failure.is_about_the_number() => Err(OtpError::NumberRefused),
+            Err(_) => Err(OtpError::Gateway),
         }
     }
 

@@ -7,15 +7,15 @@ use std::time::Duration;
 use super::command::Request;
 use super::in_flight::{Answer, Responder};
 use super::model::{
-    BeginRequest, CarriedMessage, Refused, Reply, SendLimit, SendOutcome, Status, Verification,
-    VerificationSummary, VerificationTarget,
+    BeginRequest, CarriedMessage, Refused, Reply, SendOutcome, Status, Verification, VerificationSummary,
+    VerificationTarget,
 };
 use super::send::unsent;
 use super::{Failure, NumberKey, Outgoing, Refusal, Verifier};
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Code, NumberType, PhoneNumber, mask_number};
-use crate::engine::SendOptions;
+use crate::engine::{SendLimit, SendOptions};
 use crate::limits::guard::{Charge, GuardRefusal, Rule};
 use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd};
@@ -49,7 +49,7 @@ impl Verifier {
             None => {}
         }
         let attempts = reply.attempts.take();
-        let summary = begun(reply, number, code.is_some())?;
+        let summary = begun(&reply, number, code.is_some())?;
         Ok(self.shown(key, &summary, attempts, Status::Pending, None))
     }
 
@@ -76,10 +76,10 @@ impl Verifier {
                 (verification, self.log_of(key, verification).await?, at, true)
             }
             Some(Earlier::Other) => return Err(Refused::Concurrent),
-            None if reply.reason == Some(Failure::NoLongerUsable) => return Err(Refused::Replaced),
+            None if reply.outcome == Err(Failure::NoLongerUsable) => return Err(Refused::Replaced),
             None => {
                 let (log, at) = (reply.attempts.take(), reply.at);
-                (begun(reply, to, true)?.id, log, at, false)
+                (begun(&reply, to, true)?.id, log, at, false)
             }
         };
         // The attempt that a gateway accepted.
@@ -189,7 +189,7 @@ impl Verifier {
         if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
             responder.send(Err(Refusal::SendsOverloaded));
         } else if let Err(refusal) = self.asks(&mut outgoing) {
-            responder.send(Ok(Reply::new(SendOutcome::GuardRefused(refusal), self.now(), None)));
+            responder.send(Ok(Reply::new(Err(Failure::Guard(refusal)), self.now(), None)));
         } else {
             self.submit(Request::Send(outgoing, None, responder));
         }
@@ -226,8 +226,7 @@ impl Verifier {
             has_room.await.unwrap_or(Err(Refusal::Stopping))?;
         }
         let mut reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        let is_sent = matches!(reply.outcome, SendOutcome::Sent { .. });
-        let is_known = is_sent || reply.may_have_been_sent && outgoing.carried.is_none();
+        let is_known = reply.outcome.is_ok() || reply.may_have_been_sent && outgoing.carried.is_none();
         if let Some((request, of)) = outgoing.keyed.zip(reply.verification.filter(|_| is_known)) {
             let until = of.expires.plus(KEPT_BEYOND);
             let remembered = shards.decide(subject, move |view| {
@@ -279,47 +278,39 @@ impl Verifier {
 
 /// The verification that began, or the API's refusal.
 fn begun(
-    reply: Reply<SendOutcome>,
+    reply: &Reply<SendOutcome>,
     number: PhoneNumber,
     brings_a_code: bool,
 ) -> Result<VerificationSummary, Refused> {
-    let Reply { outcome, verification, reason, .. } = reply;
-    Err(match outcome {
-        SendOutcome::Sent { .. } => return verification.ok_or(Refused::GatewayFailed),
-        SendOutcome::Locked { until } => Refused::NoChecksLeft { until },
-        SendOutcome::Limited(limit) => match limit {
-            SendLimit::NoChecksLeft { until } => Refused::NoChecksLeft { until },
-            SendLimit::NoSendsLeft { until } => Refused::NoSendsLeft { until },
-            SendLimit::AtOnce => Refused::Concurrent,
-            SendLimit::CoolingDown { until } | SendLimit::StillSending { until } => {
-                Refused::TooSoon { until }
-            }
-        },
-        SendOutcome::GuardRefused(refusal) => match refusal.rule {
+    let Err(failure) = reply.outcome else { return reply.verification.ok_or(Refused::GatewayFailed) };
+    Err(match failure {
+        Failure::Locked { until } | Failure::Limited(SendLimit::NoChecksLeft { until }) => {
+            Refused::NoChecksLeft { until }
+        }
+        Failure::Limited(SendLimit::NoSendsLeft { until }) => Refused::NoSendsLeft { until },
+        Failure::Limited(SendLimit::AtOnce) => Refused::Concurrent,
+        Failure::Limited(SendLimit::CoolingDown { until } | SendLimit::StillSending { until }) => {
+            Refused::TooSoon { until }
+        }
+        Failure::Guard(refusal) => match refusal.rule {
             Rule::CountryList => Refused::Country,
             Rule::Landline => Refused::Landline(number.landline_hint()),
             Rule::RateLimit => Refused::TooMany { until: refusal.until.unwrap_or_default() },
             Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
             _ => Refused::ByGuard { is_for_an_allowance: refusal.is_for_an_allowance() },
         },
-        SendOutcome::NumberRefused | SendOutcome::GatewayFailed => match reason {
-            Some(failure @ Failure::BadNumber) => Refused::Invalid(format!("To: {failure}")),
-            Some(Failure::OptedOut) => Refused::OptedOut,
-            Some(Failure::NotReachable) => Refused::Landline(number.landline_hint()),
-            Some(Failure::Blocked) => Refused::Blocked,
-            Some(Failure::Country) => Refused::Country,
-            Some(Failure::NotServed) if brings_a_code => {
-                Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
-            }
-            Some(Failure::NotServed) => Refused::ChannelOff,
-            Some(Failure::BudgetSpent { until }) => Refused::BudgetSpent { until },
-            Some(Failure::RefusedByGuard | Failure::TooDear) => {
-                Refused::ByGuard { is_for_an_allowance: false }
-            }
-            Some(Failure::OutOfService { until }) => Refused::OutOfService { until },
-            // Nothing that the caller could change.
-            _ => Refused::GatewayFailed,
-        },
+        Failure::BadNumber => Refused::Invalid(format!("To: {failure}")),
+        Failure::OptedOut => Refused::OptedOut,
+        Failure::NotReachable => Refused::Landline(number.landline_hint()),
+        Failure::Blocked => Refused::Blocked,
+        Failure::Country => Refused::Country,
+        Failure::NotServed if brings_a_code => {
+            Refused::FeatureOff("`CustomCode`: the gateway for this number makes its own codes")
+        }
+        Failure::NotServed => Refused::ChannelOff,
+        Failure::OutOfService { until } => Refused::OutOfService { until },
+        // Nothing that the caller could change.
+        _ => Refused::GatewayFailed,
     })
 }
 

@@ -23,7 +23,7 @@ pub use self::check::End;
 pub use self::in_flight::Messages;
 pub use self::model::{
     BeginRequest, CarriedMessage, CheckCode, CheckOutcome, Cleared, Erasure, LockedNumber, NumberStatus,
-    Refused, Reply, SealedAttempt, SendLimit, SendOutcome, Status, Verification, VerificationStatus,
+    Refused, Reply, SealedAttempt, SendOutcome, Sent, Status, Verification, VerificationStatus,
     VerificationSummary, VerificationTarget, capacities,
 };
 pub use self::verifier::{Verifier, VerifierDeps};

@@ -8,14 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use strum::IntoStaticStr;
 
 use crate::delivery::attempts::{AttemptLog, ListedAttempt};
 use crate::delivery::{Failure, Outgoing};
 use crate::domain::{Channel, Code, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp};
+pub use crate::engine::CheckOutcome;
 use crate::engine::{self, LockoutState, NumberState, Policy, SlotHash, VerificationDetails};
-pub use crate::engine::{CheckOutcome, SendLimit};
-use crate::limits::guard::GuardRefusal;
 use crate::limits::keys::{Earlier, KeyedRequest};
 use crate::named;
 use crate::observe::trace::RequestId;
@@ -96,44 +94,29 @@ pub struct Reply<O> {
     pub verification: Option<VerificationSummary>,
     /// Its attempts, as the decision left them.
     pub attempts: Option<AttemptLog>,
-    /// The reason why no gateway accepted the message.
-    pub reason: Option<Failure>,
     /// Whether a message was sent, may have been, or will be tried again.
     pub may_have_been_sent: bool,
 }
 
 impl<O> Reply<O> {
-    /// A reply without a gateway's error.
-    pub fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
-        let (earlier, attempts, reason) = (None, None, None);
-        Self { outcome, at, earlier, verification, attempts, reason, may_have_been_sent: false }
+    /// A reply without attempts.
+    pub const fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
+        Self { outcome, at, earlier: None, verification, attempts: None, may_have_been_sent: false }
     }
 }
 
 /// The outcome of a send.
-#[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
-#[strum(serialize_all = "kebab-case")]
-pub enum SendOutcome {
-    /// A gateway accepted the message, or it will be tried again until one does.
-    Sent {
-        /// Wrong codes still allowed.
-        attempts_left: u8,
-        /// The gateway's id of the message, or one of ours.
-        message_id: String,
-        /// Whether no gateway accepted the message yet: it is tried again in the background.
-        postponed: bool,
-    },
-    /// The number is locked out until then.
-    Locked { until: Timestamp },
-    /// A rule of the verification forbids the message now.
-    Limited(SendLimit),
-    /// The pumping guard refuses the message.
-    #[strum(serialize = "refused-by-guard")]
-    GuardRefused(GuardRefusal),
-    /// The number does not exist or cannot take messages.
-    NumberRefused,
-    /// Every gateway refused for another reason, or did not answer in time.
-    GatewayFailed,
+pub type SendOutcome = Result<Sent, Failure>;
+
+/// A message that a gateway accepted, or that will be tried again until one does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Wrong codes still allowed.
+    pub attempts_left: u8,
+    /// The gateway's id of the message, or one of ours.
+    pub message_id: String,
+    /// Whether no gateway accepted the message yet: it is tried again in the background.
+    pub postponed: bool,
 }
 
 /// The public data of a verification.

@@ -3,7 +3,7 @@
 use rand::Rng as _;
 
 use super::decision::{Decision, Next};
-use super::model::{Reply, SendOutcome, VerificationSummary};
+use super::model::{Reply, SendOutcome, Sent, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, PlannedSend, VerifyStatus};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
@@ -20,10 +20,10 @@ use crate::shard::Refusal;
 pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> Result<Next, Refusal> {
     let (NumberKey { service, number, is_test, is_carried }, now) = (decision.key, decision.now);
     let channel = outgoing.channel();
-    let answer = |outcome| Reply::new(outcome, now, None);
+    let answer = |failure| Reply::new(Err(failure), now, None);
     if let Some(earlier) = outgoing.keyed.and_then(|keyed| keyed.earlier(decision.view)) {
         let earlier = Some(earlier);
-        return Ok(Next::Sent(Ok(Reply { earlier, ..answer(SendOutcome::GatewayFailed) })));
+        return Ok(Next::Sent(Ok(Reply { earlier, ..answer(Failure::Gateway) })));
     }
     make_room(decision, outgoing)?;
     // A send that is decided again has taken its allowance.
@@ -35,7 +35,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
             Ok(ticket) => outgoing.allowance.tickets = Some(vec![ticket]),
             Err(refusal) => {
                 decision.tell_guard(GuardNews::Refused(channel, refusal));
-                return Ok(Next::Sent(Ok(answer(SendOutcome::GuardRefused(refusal)))));
+                return Ok(Next::Sent(Ok(answer(Failure::Guard(refusal)))));
             }
         }
     }
@@ -51,17 +51,17 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         verification: outgoing.has_limits.then_some(options),
     };
     let (next, outcome) = engine::begin(decision.state, &decision.rules, request, salt, now);
-    let (outcome, end, rule, until) = match outcome {
+    let (failure, end, rule, until) = match outcome {
         BeginOutcome::Busy => return Err(Refusal::NumberBusy),
         BeginOutcome::Permitted(permit) => {
             decision.put(next);
             return Ok(permitted(decision, outgoing, permit, next));
         }
         BeginOutcome::Locked { until } => {
-            (SendOutcome::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until))
+            (Failure::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until))
         }
         BeginOutcome::Limited(limit) => {
-            (SendOutcome::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until())
+            (Failure::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until())
         }
     };
     decision.put(next);
@@ -69,7 +69,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     decision.count(Fact::Send(unsent(decision.key, channel, end)));
     decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until }));
     decision.give_back(outgoing.allowance.refundable());
-    Ok(Next::Sent(Ok(answer(outcome))))
+    Ok(Next::Sent(Ok(answer(failure))))
 }
 
 /// Whether there is room for the records that a send adds.
@@ -121,10 +121,10 @@ fn permitted(
         let (policy, message_id) = (decision.rules.policy, format!("test-{:016x}", verification.salt.id()));
         let wrong = if let NumberState::Open(open) = next { open.failures.in_a_row } else { 0 };
         let attempts_left = policy.attempts_left(wrong);
-        let outcome = SendOutcome::Sent { attempts_left, message_id, postponed: false };
+        let sent = Sent { attempts_left, message_id, postponed: false };
         let summary = VerificationSummary::of(&verification, &policy);
         decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
-        return Next::Sent(Ok(Reply::new(outcome, now, Some(summary))));
+        return Next::Sent(Ok(Reply::new(Ok(sent), now, Some(summary))));
     }
     let (begins, repeated) = (begins(&permit, now), Vec::new());
     let permitted = Permitted { permit, begins, log, first_attempt, repeated, follow_up: None, asked };
@@ -137,7 +137,7 @@ pub(super) fn resume(
     log: AttemptLogKey,
     outgoing: &mut Outgoing,
 ) -> Result<Next, Refusal> {
-    let nothing_due = Next::Sent(Ok(Reply::new(SendOutcome::GatewayFailed, decision.now, None)));
+    let nothing_due = Next::Sent(Ok(Reply::new(Err(Failure::Gateway), decision.now, None)));
     let record: Option<AttemptLog> = decision.view.get(log.id());
     let due = record.and_then(|record| Some((record.plan.clone()?, record)));
     // The plan began, was put off or was dropped since it was due.
@@ -182,7 +182,7 @@ pub(super) fn settle(
     let is_active = decision.before.is_some_and(|before| permit.is_for(&before) && before.is_active(now));
     let obsolete = delivered.without_its_code().filter(|_| !is_active);
     let delivered = obsolete.as_ref().unwrap_or(delivered);
-    let Delivered { result, reason, .. } = delivered;
+    let result = &delivered.result;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next);
     let id = permit.verification.salt.id();
@@ -204,13 +204,13 @@ pub(super) fn settle(
     let verification = next.verification().filter(|v| permit.is_for(v));
     if permitted.follow_up.is_none() {
         let is_sending = verification.is_some_and(|v| v.sending > 0);
-        decision.emit(id, |events| events.settled(permit, result, is_sending));
+        decision.emit(id, |events| events.settled(permit, delivered, is_sending));
     }
     decision.emit_lockout(&next);
     // A verification that ended before its message left is no reason to refuse the request: it begins another one, with
     // what the guard has taken. A carried code gives way to the newer one.
     let is_begun_again = permitted.follow_up.is_none() && outgoing.carried.is_none();
-    let begins_again = *result == SendResult::NoLongerUsable && is_begun_again;
+    let begins_again = delivered.certain_failure() == Some(Failure::NoLongerUsable) && is_begun_again;
     let unused = if begins_again { Vec::new() } else { delivered.certainly_not_sent() };
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(unused));
@@ -226,13 +226,9 @@ pub(super) fn settle(
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
     let shown = verification.unwrap_or(permit.verification);
     let summary = VerificationSummary::of(&shown, &decision.rules.policy);
-    let (reason, may_have_been_sent) = (*reason, result.may_still_arrive());
-    let reply = |outcome| Reply {
-        reason,
-        may_have_been_sent,
-        attempts: log,
-        ..Reply::new(outcome, now, Some(summary))
-    };
+    let may_have_been_sent = result.may_still_arrive();
+    let reply =
+        |outcome| Reply { may_have_been_sent, attempts: log, ..Reply::new(outcome, now, Some(summary)) };
     Next::Sent(send_outcome(delivered, outcome).map(reply))
 }
 
@@ -267,16 +263,14 @@ pub(super) fn facts<'a>(
     let outcome = match &delivered.result {
         SendResult::Accepted { .. } => SendEnd::Accepted,
         SendResult::Postponed { .. } => SendEnd::Postponed,
-        SendResult::NumberRefused => SendEnd::NumberRefused,
         SendResult::Failed { may_have_been_sent: Some(_) } => SendEnd::Unknown,
         SendResult::Failed { may_have_been_sent: None } => match delivered.reason {
-            Some(Failure::BudgetSpent { .. } | Failure::RefusedByGuard | Failure::TooDear) => {
-                SendEnd::Limited
-            }
+            Some(Failure::NoLongerUsable) => SendEnd::Obsolete,
+            Some(Failure::Guard(_)) => SendEnd::Limited,
+            Some(reason) if reason.is_about_the_number() => SendEnd::NumberRefused,
+            Some(reason) if reason.is_passing() => SendEnd::Overloaded,
             _ => SendEnd::Failed,
         },
-        SendResult::NoLongerUsable => SendEnd::Obsolete,
-        SendResult::Overloaded => SendEnd::Overloaded,
     };
     let begun = (begins && outcome != SendEnd::Limited).then_some(Fact::Verification {
         recipient,
@@ -297,27 +291,19 @@ pub(super) fn facts<'a>(
 }
 
 fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {
-    let by_guard = |rule, until| Ok(SendOutcome::GuardRefused(GuardRefusal { rule, until }));
-    match (&delivered.result, outcome) {
-        (SendResult::NumberRefused, _) => Ok(SendOutcome::NumberRefused),
-        (SendResult::Overloaded, _) => Err(Refusal::SendsOverloaded),
-        (_, SettleOutcome::Locked { until }) => Ok(SendOutcome::Locked { until }),
-        (
-            SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. },
-            SettleOutcome::Open { attempts_left },
-        ) => {
-            let postponed = matches!(delivered.result, SendResult::Postponed { .. });
-            Ok(SendOutcome::Sent { attempts_left, message_id: message_id.clone(), postponed })
-        }
-        (SendResult::NoLongerUsable, _) => Ok(SendOutcome::GatewayFailed),
-        (SendResult::Failed { may_have_been_sent }, _) => match delivered.reason {
-            Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),
-            Some(reason) if reason.is_about_the_number() => Ok(SendOutcome::NumberRefused),
-            // Another gateway may have sent the message before; its code stays good.
-            _ if may_have_been_sent.is_some() => Ok(SendOutcome::GatewayFailed),
-            Some(Failure::BudgetSpent { until }) => by_guard(Rule::Budget, Some(until)),
-            Some(Failure::TooDear) => by_guard(Rule::Price, None),
-            _ => Ok(SendOutcome::GatewayFailed),
+    match (delivered.certain_failure(), outcome) {
+        (Some(failure), _) if failure.is_passing() => Err(Refusal::SendsOverloaded),
+        (Some(failure), _) if failure.is_about_the_number() => Ok(Err(failure)),
+        (_, SettleOutcome::Locked { until }) => Ok(Err(Failure::Locked { until })),
+        (_, SettleOutcome::Open { attempts_left }) => match &delivered.result {
+            SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. } => {
+                let postponed = matches!(delivered.result, SendResult::Postponed { .. });
+                Ok(Ok(Sent { attempts_left, message_id: message_id.clone(), postponed }))
+            }
+            SendResult::Failed { .. } => match delivered.reason {
+                Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),
+                reason => Ok(Err(reason.unwrap_or(Failure::Gateway))),
+            },
         },
     }
 }

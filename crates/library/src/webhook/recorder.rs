@@ -11,7 +11,7 @@ use super::EventType;
 use super::outbox::Outbox;
 use super::record::{Event, EventId, EventRecord};
 use crate::delivery::attempts::VerifyStatus;
-use crate::delivery::{Attempt, Fall, FallConsumer, percent};
+use crate::delivery::{Attempt, Delivered, Failure, Fall, FallConsumer, percent};
 use crate::domain::{
     AttemptId, AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id,
 };
@@ -181,12 +181,12 @@ impl NumberEvents<'_, '_> {
 
     /// A send that a client requested has ended. `is_sending` says whether another message with the same code, which may
     /// begin the verification yet, is on its way.
-    pub fn settled(&mut self, permit: &SendPermit, result: &SendResult, is_sending: bool) {
+    pub fn settled(&mut self, permit: &SendPermit, delivered: &Delivered, is_sending: bool) {
         // A verification that has ended already has its final event.
         if self.record.expires.is_none() {
             return;
         }
-        if matches!(result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
+        if matches!(delivered.result, SendResult::Accepted { .. } | SendResult::Postponed { .. }) {
             self.sent();
         } else if !is_sending && self.record.is_announced {
             // The replaced code is valid again, until its own expiry.
@@ -196,7 +196,7 @@ impl NumberEvents<'_, '_> {
             self.record.expires = None;
             // The first message that fails ends its verification.
             let is_first = permit.verification.counted.is_none_or(|counted| counted.sends <= 1);
-            if *result != SendResult::Overloaded && is_first {
+            if !delivered.certain_failure().is_some_and(Failure::is_passing) && is_first {
                 self.emit(EventType::Failed, Value::Null);
             }
         }

@@ -197,7 +197,7 @@ impl Model {
             }
             SendResult::Failed { may_have_been_sent: Some(_) } => known.held |= is_first,
             SendResult::Postponed { .. } => known.postponed = true,
-            _ => {
+            SendResult::Failed { may_have_been_sent: None } => {
                 (known.messages, known.asked_last) = counts.unwrap_or((known.messages, known.asked_last));
             }
         }

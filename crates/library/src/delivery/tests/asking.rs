@@ -5,9 +5,9 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn every_error_ends_it_at_once() {
     for (class, told) in [
-        (ErrorClass::BadNumber, "NumberRefused: BadNumber"),
-        (ErrorClass::NotReachableHere, "NumberRefused: NotReachable"),
-        (ErrorClass::OptedOut, "NumberRefused: OptedOut"),
+        (ErrorClass::BadNumber, "BadNumber"),
+        (ErrorClass::NotReachableHere, "NotReachable"),
+        (ErrorClass::OptedOut, "OptedOut"),
         (RETRY, "Gateway"),
         (ErrorClass::Configuration, "Gateway"),
         (ErrorClass::Fraud, "Blocked"),

@@ -19,10 +19,9 @@ async fn messages_that_one_gateway_has_no_room_for_go_to_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_landline_or_a_person_who_replied_stop_is_called() {
-    for (class, failure) in [
-        (ErrorClass::NotReachableHere, "NumberRefused: NotReachable"),
-        (ErrorClass::OptedOut, "NumberRefused: OptedOut"),
-    ] {
+    for (class, failure) in
+        [(ErrorClass::NotReachableHere, "NotReachable"), (ErrorClass::OptedOut, "OptedOut")]
+    {
         let world = Setup::routing("Twilio;Http").with_voice().build();
         let world = world.and(TwilioMessages, [error(class)]).and(TwilioVoice, [accepted("CA1")]);
         assert_eq!(world.requests().await, "CA1");
@@ -90,18 +89,14 @@ async fn a_whatsapp_message_falls_to_text_and_then_to_voice() {
     let unreachable = || error(ErrorClass::NotReachableHere);
     let world = Setup::routing("Twilio").with_voice().build();
     let world = world.and(TwilioMessages, [unreachable(), unreachable()]).and(TwilioVoice, [unreachable()]);
-    assert_eq!(world.requests_by(WhatsApp).await, "NumberRefused: NotReachable");
+    assert_eq!(world.requests_by(WhatsApp).await, "NotReachable");
     assert_eq!(world.asked(), [(TwilioMessages, WhatsApp), (TwilioMessages, Sms), (TwilioVoice, Call)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_no_gateway_serves_is_passed_over() {
     let world = Setup::routing("Mada").with_voice().build().and(Mada, [error(ErrorClass::NotReachableHere)]);
-    assert_eq!(
-        world.requests().await,
-        "NumberRefused: NotReachable",
-        "voice is routed as Twilio, which is not asked"
-    );
+    assert_eq!(world.requests().await, "NotReachable", "voice is routed as Twilio, which is not asked");
     let world = Setup::routing("Mada;Twilio").with_voice().build();
     let world = world.and(Mada, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests().await, "CA1");

@@ -45,8 +45,8 @@ async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
 async fn an_error_about_the_person_ends_the_workflow() {
     for (class, told) in [
         (ErrorClass::Fraud, "Blocked"),
-        (ErrorClass::BadNumber, "NumberRefused: BadNumber"),
-        (ErrorClass::OptedOut, "NumberRefused: OptedOut"),
+        (ErrorClass::BadNumber, "BadNumber"),
+        (ErrorClass::OptedOut, "OptedOut"),
     ] {
         let world = setup().build().and(TwilioMessages, [error(class)]);
         assert_eq!(world.requests().await, told);

@@ -344,8 +344,6 @@ fn told(delivered: &Delivered) -> String {
         (SendResult::Failed { may_have_been_sent }, Some(reason)) => {
             format!("{reason:?}{}", maybe(may_have_been_sent))
         }
-        (SendResult::NumberRefused, Some(reason)) => format!("NumberRefused: {reason:?}"),
-        (result, Some(reason)) if *result == reason.result(None) => format!("{reason:?}"),
         other => panic!("{other:?}"),
     }
 }

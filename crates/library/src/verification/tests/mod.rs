@@ -25,7 +25,7 @@ use crate::registry::{TestNumber, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::testing::{START, StoreFault, World, asking, asking_once, asking_with, given, number};
 use crate::verification::{
-    BeginRequest, Check, CheckCode, Ending, NumberKey, Outgoing, Refused, SendOutcome, Status, Verification,
+    BeginRequest, Check, CheckCode, Ending, Failure, NumberKey, Outgoing, Refused, Status, Verification,
     VerificationTarget,
 };
 use crate::webhook::Event;
