@@ -99,12 +99,12 @@ async fn by_results_messages_move_to_the_gateway_that_delivers_also_after_kill_9
     assert!((5..=35).contains(&entered), "{entered}");
     for _ in 0..2 {
         assert_eq!(world.results().await, [0, 100]);
+        let visitor = Visitor::of(&world).await;
+        visitor.get("/admin/delivery").await.expects_status(200).says(["south", "100 %", "Results save"]);
         let entered = world.only_the_second_delivers(20).await;
         assert!(entered >= 16, "{entered}");
         world = world.restart_after_kill().await;
     }
-    let visitor = Visitor::of(&world).await;
-    visitor.get("/admin/delivery").await.expects_status(200).says(["south", "100 %", "Results save"]);
 }
 
 #[tokio::test]
