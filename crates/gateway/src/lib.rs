@@ -6,11 +6,10 @@
 //! * `provider`: a provider as a request builder and a response classifier, and the one gateway that all of them
 //!   share.
 //! * `twilio`, `simulator`: the providers. `http_gateway`: those that a recipe makes. `recipe`: the recipes that come with
-//!   the program.
+//!   the program, addresses and credentials in settings.
 //! * `client`: the HTTP client, for addresses of the operator and for those that are named over the API. `egress`: the
 //!   addresses that connections may go to.
-//! * `gateway`: a gateway as its callers see it. `outcome`: what becomes of a message. `settings`: addresses and
-//!   credentials in settings.
+//! * `gateway`: a gateway as its callers see it, and what becomes of a message.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 

@@ -2,7 +2,7 @@
 //! services with the scope `admin`.
 //!
 //! * `page`: the sign-in, and what pages share. `session`: sessions, and the limit on failed sign-ins.
-//! * `overview`: counts over time, gateways, lockouts; `span`: that time; `figures`, `plot`, in SVG, and `words`.
+//! * `overview`: counts over time, gateways, lockouts; `figures`: that time, plots in SVG, and words.
 //! * `search`: the box of every page. `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
 //! * `list`: lists with filters in the address; `messages`, `webhooks`, `services`, `keys`, and `audit`, the audit log.
 //! * `delivery`: results of gateways. `guard`: blocks and manual entries of the pumping guard; `refusals`: the numbers that were refused messages.

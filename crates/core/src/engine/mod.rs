@@ -5,14 +5,11 @@
 //!
 //! | decision | module |
 //! |---|---|
-//! | may a message be sent, and with which code; the end of a verification | `begin` |
-//! | the result of a send | `settle` |
+//! | may a message be sent, and with which code; the result of a send; the end of a verification | `begin` |
 //! | is a submitted code right | `check` |
-//! | the number of attempts, lockouts and waits | `lockout` |
-//! | the rules of a service: codes, attempts, messages | `policy` |
-//! | a code from its inputs | `derive` |
+//! | the rules of a service: codes, attempts, messages; lockouts and waits | `policy` |
+//! | a code from its inputs; the slot of a subject | `derive` |
 //! | the ids of verifications and attempts | `sealed` |
-//! | the slot of a subject | `slots` |
 //! | expired records, checks without a result | `state` |
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]

@@ -7,7 +7,7 @@
 //! own: before and after one of them a new code begins.
 //!
 //! `results` learns what came of messages. `run` is one message's way over the gateways of a channel, the channels that
-//! stand in for it and the steps of the workflow, with its end; `log` has its log lines. `plan` and `breaker` decide
+//! stand in for it and the steps of the workflow, with its end; `error` has its log lines. `plan` and `breaker` decide
 //! without I/O.
 
 pub mod attempts;
