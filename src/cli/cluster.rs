@@ -1,14 +1,14 @@
 //! `onceward cluster release`: ends the lease of a process that was killed.
 
 use super::answer::{CommandOutput, one};
-use super::context::{Context, runtime};
+use super::context::Context;
 use super::error::CommandError;
 use crate::config::Settings;
 use crate::server::{self, ReleasedLease};
 
 #[derive(Debug, Clone, Copy, clap::Subcommand)]
 pub enum ClusterCommand {
-    /// End the lease of this node, whose process was killed, so that another node takes over at once.
+    /// End the lease of a process of this data directory that was killed, so that another node takes over at once.
     ///
     /// Does nothing while the process runs, and without "cluster" in the configuration. The package's unit runs it whenever
     /// the service ends.
@@ -17,7 +17,7 @@ pub enum ClusterCommand {
 
 pub fn release(cx: &Context) -> Result<CommandOutput, CommandError> {
     let Settings { storage, cluster, .. } = cx.settings()?;
-    let found = runtime()?.block_on(server::release_lease(&storage, cluster.as_ref()))?;
+    let found = server::release_lease(&storage, cluster.as_ref())?;
     let words = match found {
         ReleasedLease::NoCluster => "this server is not in a cluster; nothing to release",
         ReleasedLease::Released => "lease released; another node can own the records now",

@@ -1,7 +1,8 @@
 //! A node of a cluster: it stands by until it owns the records.
 
-use std::io::{self, ErrorKind};
-use std::os::unix::net::UnixStream;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, Owner};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::control::{ControlError, socket_in};
 use crate::clock::{EngineClock, SystemClock};
 use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
 use crate::domain::ServerKey;
@@ -21,8 +21,6 @@ use crate::node::{KeyError, server_key};
 pub enum ClusterError {
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error(transparent)]
-    Control(#[from] ControlError),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(
@@ -58,6 +56,23 @@ pub async fn join(
     Ok((options.key.clone(), Cluster::join(options).await?))
 }
 
+/// The file in the data directory that names the lease of this process. The process holds a lock on it; therefore a
+/// command knows whether the process is gone.
+const LEASE_FILE: &str = "lease";
+
+/// Writes the lease of this process for [`release_lease`]. Without it, nodes wait until the lease ends by itself. The file
+/// keeps its lock until it is dropped or the process ends.
+pub fn hold_lease(data_dir: &Path, lease: i64) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let mut file =
+        options.create(true).truncate(false).write(true).mode(0o600).open(data_dir.join(LEASE_FILE))?;
+    // Until the lock is taken, the file may name the lease of a process that still runs.
+    file.try_lock()?;
+    file.set_len(0)?;
+    file.write_all(format!("{lease:x}\n").as_bytes())?;
+    Ok(file)
+}
+
 /// What [`release_lease`] found.
 #[derive(Debug, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
@@ -65,27 +80,37 @@ pub enum ReleasedLease {
     NoCluster,
     /// The lease has ended now.
     Released,
-    /// It had ended, or this node does not own the records.
+    /// It had ended, or no process of this data directory has owned the records.
     NoLease,
-    /// A process of this data directory is still running.
+    /// The process is still running.
     InUse,
 }
 
-/// Ends the lease of this node, whose process is gone.
-pub async fn release_lease(
+/// Ends the lease of a process of this data directory that is gone.
+pub fn release_lease(
     storage: &StorageSettings,
     cluster: Option<&ClusterSettings>,
 ) -> Result<ReleasedLease, ClusterError> {
     let Some(cluster) = cluster else { return Ok(ReleasedLease::NoCluster) };
-    let path = socket_in(&storage.data_dir)?;
-    // A process has its control socket before its lease.
-    match UnixStream::connect(&path) {
-        Ok(_) => return Ok(ReleasedLease::InUse),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
-        Err(source) => return Err(ClusterError::File { path, source }),
+    let path = storage.data_dir.join(LEASE_FILE);
+    let failed = |source| ClusterError::File { path: path.clone(), source };
+    let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ReleasedLease::NoLease),
+        Err(error) => return Err(failed(error)),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(ReleasedLease::InUse),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
     }
+    let text = io::read_to_string(&file).map_err(failed)?;
+    // A process that was killed while it wrote the file left no id: other nodes wait until its lease ends.
+    let Ok(lease) = i64::from_str_radix(text.trim(), 16) else { return Ok(ReleasedLease::NoLease) };
     let (_, tls) = read_files(storage, cluster)?;
-    let released = onceward_cluster::release(&cluster.etcd, tls.as_ref(), &cluster.node).await?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let released = runtime.block_on(onceward_cluster::release(&cluster.etcd, tls.as_ref(), lease))?;
+    file.set_len(0).map_err(failed)?;
     Ok(if released { ReleasedLease::Released } else { ReleasedLease::NoLease })
 }
 

@@ -98,7 +98,7 @@ impl App {
         of_cluster: &ClusterSettings,
     ) -> Result<(ServerKey, Cluster), AppStartError> {
         let data_dir = &settings.storage.data_dir;
-        // For the control socket, and perhaps the account's credentials.
+        // For the control socket, the lease file and perhaps the account's credentials.
         create_durably(data_dir)
             .map_err(|source| ClusterError::Directory { path: data_dir.clone(), source })?;
         self.open_control(data_dir);

@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
+use super::cluster::hold_lease;
 use super::{App, AppStartError, bind, service_manager, telemetry};
 use crate::config::{ListenAddress, Loaded, Settings};
 use crate::http::{self, ServedRoutes};
@@ -144,7 +145,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         None => None,
     };
 
-    let mut store = None;
+    let (mut store, mut lease) = (None, None);
     let starting = async {
         if let Some(cluster) = &settings.cluster {
             tracing::info!(node = cluster.node, %address, "standing by");
@@ -157,6 +158,12 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             let term = Arc::clone(&owned);
             // Until the process ends: a node that hands over names the next owner.
             tokio::spawn(async move { joined.follow(&term).await });
+            // Loading may take seconds: a kill meanwhile must leave the lease to `onceward cluster release` too.
+            lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
+                .inspect_err(
+                    |error| tracing::warn!(%error, "lease file not written; after a crash nodes wait until the lease ends"),
+                )
+                .ok();
             app.start(&settings, Some((key, owned))).await
         } else {
             app.start(&settings, None).await?;
@@ -221,6 +228,8 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     if let Some(exporter) = &app.exporter {
         exporter.stop().await;
     }
+    // Until here a command must not end the lease.
+    drop(lease);
     Ok(code)
 }
 

@@ -257,19 +257,13 @@ impl Cluster {
     }
 }
 
-/// Ends the term of a node whose process is gone, so that no node waits until its lease ends. Returns `false` if the node
-/// does not own the records, or imports them. A transaction of that term changes nothing from then on.
+/// Ends the term of a process that is gone, so that no node waits until its lease ends. Returns `false` if it had already ended.
+/// A transaction of that term changes nothing from then on.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn release(urls: &[String], tls: Option<&EtcdTls>, node: &str) -> Result<bool, Error> {
-    let client = Client::new(urls, tls)?;
-    let response = client.apply(vec![get(owner_key()), get(import_key())]).await?;
-    let holder = match &found(response).collect::<Vec<_>>()[..] {
-        [holder] if holder.value == node => holder.lease,
-        _ => return Ok(false),
-    };
-    match client.revoke(holder).await {
+pub async fn release(urls: &[String], tls: Option<&EtcdTls>, lease: i64) -> Result<bool, Error> {
+    match Client::new(urls, tls)?.revoke(lease).await {
         Err(Error::Refused(why)) if why.contains(LEASE_NOT_FOUND) => Ok(false),
         revoked => revoked.map(|()| true),
     }

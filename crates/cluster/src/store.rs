@@ -105,6 +105,11 @@ impl EtcdStore {
         self.term.lease.wait_until_ended().await;
     }
 
+    /// etcd's id of the lease of this term.
+    pub fn lease_id(&self) -> i64 {
+        self.term.lease.id
+    }
+
     /// Ends the lease. No batch is accepted any more.
     pub(crate) async fn release(&self) -> Result<(), StoreError> {
         if self.term.lease.has_ended() {

@@ -7,8 +7,8 @@ use tokio::time::timeout;
 
 use super::etcd_process::Etcd;
 use super::node::{PATIENCE, join, log_of_this_thread};
+use crate::Owner;
 use crate::cluster::owner_key;
-use crate::{Owner, release};
 
 #[tokio::test]
 async fn one_of_two_nodes_wins_and_the_other_takes_over_at_once_when_it_stops() {
@@ -42,19 +42,4 @@ async fn a_waiting_node_reports_the_import() {
     assert_eq!(*waiting.options.owner.borrow(), Owner::Importing);
     importer.finish_import(store).await.expect("finished");
     timeout(PATIENCE, campaign).await.expect("won");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_release_ends_the_term_of_that_node_and_no_import() {
-    let etcd = Etcd::start(1).await;
-    let released = async |node| release(&etcd.urls(), None, node).await.expect("an answer");
-    let a = join(&etcd, "a").await;
-    let store = a.begin_import().await.expect("begun");
-    assert!(!released("a").await && store.owns_records());
-    a.finish_import(store).await.expect("finished");
-    let store = timeout(PATIENCE, a.campaign()).await.expect("won");
-    assert!(!released("b").await && store.owns_records());
-    assert!(released("a").await);
-    timeout(PATIENCE, store.wait_until_lease_ended()).await.expect("ended");
-    assert!(!released("a").await);
 }

@@ -52,7 +52,7 @@ async fn a_restore_visits_each_record_of_each_page_once() {
 async fn a_batch_of_many_records_is_one_transaction() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
-    let (client, lease) = (etcd.client(), etcd.lease().await);
+    let (client, lease) = (etcd.client(), a.lease_id());
     let transactions = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
     for records in [118, 119, 120, 121, 3_600] {
         let before = transactions().await;
@@ -90,7 +90,7 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
     let etcd = Etcd::start(1).await;
     let a = join(&etcd, "a").await.campaign().await;
     commit(&a, vec![put(0, 1, "before")]).await.unwrap();
-    etcd.client().revoke(etcd.lease().await).await.unwrap();
+    etcd.client().revoke(a.lease_id()).await.unwrap();
     let late = commit(&a, vec![put(0, 1, "late")]).await;
     assert!(late.is_err(), "{late:?}");
     a.wait_until_lease_ended().await;
@@ -106,8 +106,8 @@ async fn a_batch_of_a_node_that_lost_its_lease_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_or_late_transaction_changes_nothing() {
     let etcd = Etcd::start(1).await;
-    let _a = join(&etcd, "a").await.campaign().await;
-    let (client, lease) = (etcd.client(), etcd.lease().await);
+    let a = join(&etcd, "a").await.campaign().await;
+    let (client, lease) = (etcd.client(), a.lease_id());
     let name = crate::store::system_key("test");
     let version = async || client.read(sequence_key(lease)).await.unwrap().unwrap().version;
     let batch = |version, value: &str| {

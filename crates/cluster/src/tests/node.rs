@@ -14,7 +14,6 @@ use tracing::Dispatch;
 use tracing::subscriber::DefaultGuard;
 
 use super::etcd_process::Etcd;
-use crate::cluster::owner_key;
 use crate::etcd::Client;
 use crate::{Cluster, ClusterOptions, EtcdStore};
 
@@ -34,11 +33,6 @@ impl Etcd {
 
     pub fn client(&self) -> Client {
         Client::new(&self.urls(), None).expect("a client")
-    }
-
-    /// The id of the owner's lease.
-    pub async fn lease(&self) -> i64 {
-        self.client().read(owner_key()).await.expect("an answer").expect("an owner").lease
     }
 }
 
