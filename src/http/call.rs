@@ -75,11 +75,9 @@ impl Origin {
 
     /// Logs that the request was refused because every circuit is open: once a second at most.
     pub fn log_out_of_service(&self) {
-        self.connection.server.logs.out_of_service.note(|count| {
-            info!(
-                request_id = self.request_id(),
-                count, "verification not sent, every gateway is out of service"
-            );
+        let request_id = self.request_id().to_owned();
+        self.connection.server.logs.out_of_service.note(move |count| {
+            info!(request_id, count, "verification not sent, every gateway is out of service");
         });
     }
 
@@ -100,7 +98,7 @@ impl Origin {
         let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
         running.registry.authenticate(credential.user(), credential.password()).ok_or_else(|| {
             let user = masked_user(credential.user());
-            self.connection.server.logs.unauthenticated.note(|count| {
+            self.connection.server.logs.unauthenticated.note(move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });
             Error::UNAUTHENTICATED

@@ -121,10 +121,10 @@ pub struct ByKind(Mutex<HashMap<(String, String), OncePerSecond>>);
 
 impl ByKind {
     /// `log` is told the number of events, and whether they are the first ones.
-    pub fn note(&self, about: &str, reason: &str, log: impl FnOnce(u64, bool)) {
+    pub fn note(&self, about: &str, reason: &str, log: impl FnOnce(u64, bool) + Send + 'static) {
         let (mut limits, kind) = (self.0.lock(), (about.to_owned(), reason.to_owned()));
         let is_first = !limits.contains_key(&kind);
-        limits.entry(kind).or_default().note(|count| log(count, is_first));
+        limits.entry(kind).or_default().note(move |count| log(count, is_first));
     }
 }
 
@@ -221,7 +221,7 @@ pub async fn serve(stream: impl Stream, tls: Option<TlsAcceptor>, connection: Ar
         Err(_) => "it took too long".to_owned(),
     };
     // At debug level only: a client can fail as often as it likes.
-    server.logs.failed_handshakes.note(|count| debug!(failure, count, "TLS handshakes failed"));
+    server.logs.failed_handshakes.note(move |count| debug!(failure, count, "TLS handshakes failed"));
 }
 
 /// A connection to the TLS port: encrypted, or of a client that speaks HTTP without TLS.

@@ -136,12 +136,12 @@ async fn accept_until<C: Future<Output = ()> + Send + 'static>(
                     // The panic hook has logged a panic, which ends its connection only.
                     open.spawn(AssertUnwindSafe(connection).catch_unwind().map(move |_| client));
                 }
-                Ok(Some((Some(client), _))) => logs.large_client.note(|count| {
+                Ok(Some((Some(client), _))) => logs.large_client.note(move |count| {
                     warn!(%client, most, count, "connections closed, their client holds its share; list a proxy in trusted-proxies");
                 }),
                 Ok(_) => {}
                 Err(error) => {
-                    failures.note(|count| {
+                    failures.note(move |count| {
                         error!(%error, count, "connections not accepted; check the limit on open files");
                     });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -152,7 +152,7 @@ async fn accept_until<C: Future<Output = ()> + Send + 'static>(
             server.app.metrics.connections(open.len());
         }
         if open.len() == limit && server.routes != ServedRoutes::Local {
-            logs.full.note(|count| {
+            logs.full.note(move |count| {
                 warn!(limit, count, "max-connections reached; new clients wait until a connection ends");
             });
         }

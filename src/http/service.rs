@@ -189,7 +189,8 @@ impl Origin {
         if let Some(refusal) = told.get::<Refusal>().copied() {
             self.app.metrics.refused(refusal.name());
             let (logs, service) = (&self.connection.server.logs, self.service_name());
-            logs.by_kind.note(service.as_deref().unwrap_or_default(), refusal.name(), |count, _| {
+            let about = service.clone().unwrap_or_default();
+            logs.by_kind.note(&about, refusal.name(), move |count, _| {
                 warn!(reason = %refusal, service, count, "requests refused");
             });
         } else if let Some(reason) = told.get::<NotServed>() {
@@ -260,12 +261,12 @@ impl Origin {
         match error.cause.clone() {
             Cause::NoResource => error = error.at(self.uri.path()),
             Cause::Body(why) => {
-                let (route, request_id) = (self.route(), self.request_id());
+                let (route, request_id) = (self.route().to_owned(), self.request_id().to_owned());
                 debug!(request_id, route, reason = %why, "request body refused");
                 if group.is_compatible() {
                     // The rest has places and signs.
-                    let kind = why.get(..16).unwrap_or(&why);
-                    self.connection.server.logs.by_kind.note(route, kind, |count, _| {
+                    let (kind, why) = (why.get(..16).unwrap_or(&why).to_owned(), why.clone());
+                    self.connection.server.logs.by_kind.note(self.route(), &kind, move |count, _| {
                         info!(request_id, route, reason = %why, count, "request body refused");
                     });
                 }

@@ -363,9 +363,12 @@ pub async fn sign_in(call: Call) -> PageResult {
     let (address, limit) = (call.address(), &call.app.sign_ins);
     let refused = |status, text| sign_in_form(&call, &user, to, Some((status, text)));
     let user_in_log = masked_user(&user);
-    let failed = || limit.failed.note(|count| info!(user = user_in_log, count, "dashboard sign-in failed"));
+    let failed = || {
+        let user = user_in_log.clone();
+        limit.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
+    };
     if let Err(wait) = limit.begin(address, now) {
-        limit.limited.note(|count| info!(user = user_in_log, count, "dashboard sign-in limited"));
+        limit.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
         return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
     }
     let Some(caller) = running.registry.authenticate(&user, &secret) else {

@@ -45,7 +45,7 @@ pub fn note_unknown(call: &Call) {
 }
 
 fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
-    let request_id = call.request_id();
+    let request_id = call.request_id().to_owned();
     // A reason that is made for one payload counts with all of its kind.
     let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
     call.connection.server.logs.by_kind.note(hook, kind, move |count, is_first| {

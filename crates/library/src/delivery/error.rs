@@ -192,8 +192,9 @@ impl<O> DeliveryRun<'_, O> {
             }
             // While circuits are open, each request of a flood ends here.
             Failure::OutOfService { .. } => {
-                self.delivery.out_of_service.note(|count| {
-                    warn!(request_id, %number, channel, %error, count, "message not sent");
+                let (first, reason) = (request_id.map(str::to_owned), error.to_string());
+                self.delivery.out_of_service.note(move |count| {
+                    warn!(request_id = first, %number, channel, error = reason, count, "message not sent");
                 });
                 debug!(request_id, %number, channel, %error, "message not sent");
             }

@@ -93,7 +93,7 @@ impl ReportReceiver {
             Ok(reports) => reports,
             Err(error) => {
                 let is_unreadable = matches!(error, CallbackError::Unreadable(_));
-                self.refused.note(|count| warn!(%error, count, "callbacks refused"));
+                self.refused.note(move |count| warn!(%error, count, "callbacks refused"));
                 return Err(if is_unreadable { StatusCode::BAD_REQUEST } else { StatusCode::FORBIDDEN });
             }
         };

@@ -680,7 +680,8 @@ impl ServerGuard {
             };
             alert(message, about);
         }
-        self.refusals[refusal.rule as usize].note(|count| {
+        let request_id = request_id.map(str::to_owned);
+        self.refusals[refusal.rule as usize].note(move |count| {
             // A line that covers several numbers names none.
             if count > 1 {
                 return tracing::info!(rule, count, "send refused by guard");
