@@ -105,7 +105,7 @@ impl ManualClock {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 
-    /// Jumps, forwards or backwards.
+    /// Jumps; backwards only while no engine runs with it.
     pub fn set(&self, to: Timestamp) {
         self.0.store(to.as_millis(), Ordering::SeqCst);
     }

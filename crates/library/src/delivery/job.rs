@@ -200,7 +200,7 @@ impl Delivered {
         })
     }
 
-    /// Why certainly no message was sent, and none will be.
+    /// Why certainly no message was sent. One that is planned again may be.
     pub fn certain_failure(&self) -> Option<Failure> {
         self.reason.filter(|_| self.result == Self::NOT_SENT)
     }
