@@ -1,6 +1,7 @@
 //! HTTP/1 connections: their use, misuse and end.
 
 use std::future::ready;
+use std::sync::Arc;
 
 use onceward_testkit::{FakeProvider, NUMBER, Setup, World, get, post, send_body, send_body_to, verify_body};
 use tokio::net::TcpStream;
@@ -198,6 +199,22 @@ async fn a_stop_ends_idle_and_silent_connections_at_once_and_accepts_no_more() {
     world.begin_stop().await.expect("no panic");
     assert_eq!((idle.rest().await, silent.rest().await), (String::new(), String::new()));
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn when_the_server_is_dropped_everything_it_began_ends() {
+    let provider = FakeProvider::hanging();
+    let world = World::with(Setup::through(&provider)).await;
+    let app = Arc::clone(&world.app);
+    let mut client = world.client().await;
+    client.send(post("/api/send-otp", &send_body())).await;
+    provider.arrived(1).await;
+    world.drop_server().await;
+    assert_eq!(client.rest().await, "");
+    // A request holds it.
+    while Arc::strong_count(&app) > 1 {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The statuses of the answers to a client that sends these bytes in such pieces, and closes its side.

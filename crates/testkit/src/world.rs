@@ -88,6 +88,12 @@ impl World {
         self.stop.send(()).expect("the server runs");
         self.server
     }
+
+    /// Drops the server's future, as its caller does after the deadline of a stop.
+    pub async fn drop_server(self) {
+        self.server.abort();
+        assert!(self.server.await.is_err_and(|error| error.is_cancelled()));
+    }
 }
 
 pub fn send_body() -> String {
