@@ -73,7 +73,8 @@ async fn kills_and_rolling_restarts_behind_haproxy_lose_and_double_nothing() {
     assert!(released.answers.min(expired.answers) > 5 * kills, "{released:?}; {expired:?}");
     // A few gaps on a busy machine tell nothing.
     let is_long = kills >= 2 * KILLS_PER_CLUSTER;
-    assert!(!is_long || released.longest_gap < expired.longest_gap, "{released:?}; {expired:?}");
+    // The medians were 1.1 s and 2.7 s. If the release did nothing, the means would differ by noise only.
+    assert!(!is_long || released.mean_gap() * 4 < expired.mean_gap() * 3, "{released:?}; {expired:?}");
 }
 
 async fn killed_every_5_s(

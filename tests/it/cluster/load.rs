@@ -52,6 +52,9 @@ pub struct Seen {
     pub others: BTreeMap<String, u64>,
     /// The longest time from a failure until a caller got an answer again.
     pub longest_gap: Duration,
+    /// The sum of these times, and how many they are.
+    gap_sum: Duration,
+    gaps: u32,
 }
 
 struct Caller {
@@ -141,12 +144,19 @@ impl Seen {
         self.others.iter().filter(|(answer, _)| *answer != "503").map(|(_, times)| times).sum()
     }
 
+    /// The mean time from a failure until a caller got an answer again.
+    pub fn mean_gap(&self) -> Duration {
+        self.gap_sum / self.gaps.max(1)
+    }
+
     pub fn and(mut self, other: Self) -> Self {
         self.answers += other.answers;
         for (answer, times) in other.others {
             *self.others.entry(answer).or_default() += times;
         }
         self.longest_gap = self.longest_gap.max(other.longest_gap);
+        self.gap_sum += other.gap_sum;
+        self.gaps += other.gaps;
         self
     }
 }
@@ -214,7 +224,10 @@ impl Caller {
             && let Some(failure) = failure.filter(|failure| began >= *failure)
         {
             self.last_answered_failure = Some(failure);
-            self.seen.longest_gap = self.seen.longest_gap.max(failure.elapsed());
+            let gap = failure.elapsed();
+            self.seen.longest_gap = self.seen.longest_gap.max(gap);
+            self.seen.gap_sum += gap;
+            self.seen.gaps += 1;
         }
         answered == asked
     }
