@@ -35,6 +35,26 @@ async fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
 }
 
 #[tokio::test]
+async fn a_lease_lost_during_the_commit_asks_no_gateway_and_costs_no_attempt() {
+    let world = held().await;
+    world.store.hold();
+    let releases = async {
+        world.store.waiting(1).await;
+        world.store.set_owns_records(false);
+        world.store.release();
+    };
+    let refused = Err(Refused::Unavailable(Refusal::StoreUnavailable));
+    assert_eq!(tokio::join!(checks(&world), releases).0, refused);
+    assert!(world.provider.questions().is_empty());
+    world.store.set_owns_records(true);
+    let status = world.verifying.status(world.service.id, number(1)).await.expect("read").expect("messages");
+    // The check was decided, and then settled.
+    assert_eq!(status.messages[0].verify_status, VerifyStatus::GatewayError);
+    let wrong_codes = status.verification.and_then(|verification| verification.wrong_codes);
+    assert_eq!((wrong_codes, status.lockout.wrong_codes), (Some(0), 0));
+}
+
+#[tokio::test]
 async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
     let world = held().await;
     world.provider.says(GatewayName::TwilioVerify, 3_600_000, Ok(Verdict::Wrong));
