@@ -75,9 +75,13 @@ impl<'a> NumberModel<'a> {
     fn sees(&mut self, fact: &Fact) -> Checked {
         let now = fact.at;
         match &fact.what {
-            What::Asked(command, intent) => {
+            What::Asked { command, intent, has_shard } => {
                 self.is_done()?;
-                let next = Next::Decide(step_of(intent));
+                let next = if *has_shard {
+                    Next::Decide(step_of(intent))
+                } else {
+                    Next::Answer(Outcome::Refused(Refusal::Stopping))
+                };
                 self.commands.insert(*command, (intent.clone(), next));
             }
             What::SendEnded(command, end) => match self.takes(*command)? {
@@ -129,7 +133,7 @@ impl<'a> NumberModel<'a> {
             },
             What::Answered(command, answer) => {
                 let (_, next) = self.takes(*command)?;
-                if !self.may_answer(&next, answer, now) {
+                if !self.may_answer(&next, answer, fact) {
                     return Err(format!("answered before {next:?}; in memory is {:?}", self.memory));
                 }
             }
@@ -174,8 +178,8 @@ impl<'a> NumberModel<'a> {
             return Err("a command is decided once more".to_owned());
         };
         let is_bounded = is_bounded(&step);
-        if is_bounded && self.is_full() {
-            return Err("a command is decided although too many wait".to_owned());
+        if let Some(refusal) = self.refusal(&step, fact) {
+            return Err(format!("decided, and should say {refusal}"));
         }
         let decided = match step {
             Step::Resume { .. } if !is_due => Ok((self.memory, Then::Answer(Outcome::Followed))),
@@ -198,9 +202,11 @@ impl<'a> NumberModel<'a> {
         Decision { rules: self.rules, now, texts: &self.texts, drawn }
     }
 
-    /// Whether as many commands wait as may.
-    fn is_full(&self) -> bool {
-        self.held.iter().filter(|held| held.is_bounded).count() >= self.rules.waiting
+    /// Why the shard must refuse this step before it decides it.
+    fn refusal(&self, step: &Step, fact: &Fact) -> Option<Refusal> {
+        let is_full = self.held.iter().filter(|held| held.is_bounded).count() >= self.rules.waiting;
+        let unavailable = fact.refuses.then_some(Refusal::StoreUnavailable);
+        is_full.then_some(Refusal::NumberBusy).or(unavailable).filter(|_| is_bounded(step))
     }
 
     /// A decision is durable: its effects leave, if they still make sense.
@@ -236,17 +242,14 @@ impl<'a> NumberModel<'a> {
         Next::Answer(Outcome::Refused(refusal))
     }
 
-    fn may_answer(&self, next: &Next, answer: &Outcome, now: u64) -> bool {
+    fn may_answer(&self, next: &Next, answer: &Outcome, fact: &Fact) -> bool {
         match (next, answer) {
             (Next::Answer(expected), answer) => expected == answer,
             (Next::HearOfMessage(_) | Next::HearOfCheck(_), Outcome::Dropped) => true,
-            (Next::Decide(step), Outcome::Refused(refusal)) if is_bounded(step) => match refusal {
-                Refusal::NumberBusy => {
-                    self.is_full() || self.decision(now, None).of(self.memory, step) == Err(*refusal)
-                }
-                Refusal::StoreUnavailable | Refusal::Stopping => true,
-                _ => false,
-            },
+            (Next::Decide(step), Outcome::Refused(refusal)) if is_bounded(step) => {
+                let busy = || self.decision(fact.at, None).of(self.memory, step).err();
+                self.refusal(step, fact).or_else(busy) == Some(*refusal)
+            }
             _ => false,
         }
     }

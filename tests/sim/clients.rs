@@ -167,7 +167,8 @@ impl World {
     ) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
-        self.notes_now(owner.unwrap_or(0), number, What::Asked(command, intent.clone()));
+        let asked = What::Asked { command, intent: intent.clone(), has_shard: owner.is_some() };
+        self.notes_now(owner.unwrap_or(0), number, asked);
         let planned = if let Request::Send(_, log, _) = &request { *log } else { None };
         let mut open = Open { number, intent, is_due: false, log: None, answer };
         let waker = self.captured.waker(command);

@@ -33,12 +33,19 @@ pub struct Fact {
     pub shard: usize,
     /// The time of the shard, in milliseconds.
     pub at: u64,
+    /// The shard refuses new commands with `StoreUnavailable`.
+    pub refuses: bool,
     pub what: What,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    Asked(CommandId, Intent),
+    Asked {
+        command: CommandId,
+        intent: Intent,
+        /// Otherwise the shard restarts, and `Stopping` is the answer.
+        has_shard: bool,
+    },
     /// The shard hears what became of a command's message.
     SendEnded(CommandId, End),
     /// The shard hears a gateway's answer about a command's code.

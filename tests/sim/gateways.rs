@@ -180,8 +180,8 @@ impl World {
         let verification = state.and_then(|state| state.at(self.setup.policy(number), now).verification());
         let said = verification.is_some_and(|v| v.is_live(now) && v.salt.0 == salt.0);
         self.tally.count(if said { "usable yes" } else { "usable no" });
-        let (call, what) = (self.event(), What::Usable { salt, said });
-        self.notes(Fact { call, number, shard, at, what });
+        let (call, refuses, what) = (self.event(), self.refuses(shard), What::Usable { salt, said });
+        self.notes(Fact { call, number, shard, at, refuses, what });
         said
     }
 }

@@ -27,6 +27,7 @@ impl World {
 
     pub fn notes_output(&mut self, shard: usize) -> Checked {
         let (call, seen) = (self.event(), self.shards[shard].seen);
+        let refuses = self.refuses(shard);
         let (mut told, mut joined, mut ending) = (Vec::new(), Vec::new(), None);
         for left in self.captured.take() {
             let (command, what) = match left {
@@ -66,7 +67,7 @@ impl World {
                 self.counts(&open, answer);
                 told.push((command, open, answer.clone()));
             }
-            self.notes(Fact { call, number, shard, at: seen, what });
+            self.notes(Fact { call, number, shard, at: seen, refuses, what });
         }
         for (first, answer) in joined {
             self.tally.count(format!("joined {}", name(&answer)));
@@ -99,8 +100,9 @@ impl World {
             numbers.sort_unstable();
             numbers.dedup();
             self.says(&numbers, || format!("[shard {shard}] wants numbers {numbers:?} written"));
-            let taken = self.event();
-            self.shards[shard].commit = Some(InFlight { writes, numbers, taken, progress: Progress::Before });
+            let (taken, began) = (self.event(), self.shards[shard].seen);
+            self.shards[shard].commit =
+                Some(InFlight { writes, numbers, taken, began, progress: Progress::Before });
         }
     }
 

@@ -44,6 +44,8 @@ pub struct InFlight {
     pub numbers: Vec<usize>,
     /// When it was taken, in the order of events: it has the decisions before.
     pub taken: u64,
+    /// The time of the shard then.
+    pub began: u64,
     pub progress: Progress,
 }
 

@@ -36,6 +36,7 @@ impl World {
         self.happens("a lease is lost");
         self.is_stale = true;
         if self.chance(50) {
+            self.knows_of_its_loss = true;
             self.shards.iter_mut().for_each(|shard| shard.core.set_owns_records(false));
         }
     }
@@ -52,7 +53,7 @@ impl World {
         for shard in 0..self.shards.len() {
             self.restarts(shard)?;
         }
-        self.is_stale = false;
+        (self.is_stale, self.knows_of_its_loss) = (false, false);
         if self.commands.is_empty() { Ok(()) } else { Err("a command outlived its process".to_owned()) }
     }
 
@@ -78,7 +79,8 @@ impl World {
             if slots.contains(&self.slot(number)) {
                 let found = self.on_disk(number);
                 let (call, at) = (self.event(), self.latest.max(self.clock));
-                self.notes(Fact { call, number, shard, at, what: What::Reloaded(stored, found) });
+                let (refuses, what) = (self.refuses(shard), What::Reloaded(stored, found));
+                self.notes(Fact { call, number, shard, at, refuses, what });
             }
         }
         self.comes_out(shard)

@@ -18,8 +18,8 @@ use crate::disk::Disk;
 use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, What};
 use crate::number::Memory;
 use crate::runs::Tally;
-use crate::setup::Setup;
-use crate::shard::{Captured, PLACES, Shard, deps};
+use crate::setup::{Setup, millis};
+use crate::shard::{COMMIT_TIMEOUT, Captured, InFlight, PLACES, Shard, deps};
 
 pub struct World {
     pub setup: Setup,
@@ -31,6 +31,7 @@ pub struct World {
     pub shards: Vec<Shard>,
     /// Whether the process has lost its lease in a cluster.
     pub is_stale: bool,
+    pub knows_of_its_loss: bool,
     pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
     /// The process's limit of commands.
@@ -143,6 +144,7 @@ impl World {
             disk: Disk::default(),
             shards,
             is_stale: false,
+            knows_of_its_loss: false,
             deps,
             captured,
             places: CommandLimit::new(PLACES),
@@ -213,6 +215,13 @@ impl World {
         self.rng.random_range(0..self.shards.len())
     }
 
+    /// Whether this shard refuses new commands: its commit takes too long, or the process knows that its lease is lost.
+    pub fn refuses(&self, shard: usize) -> bool {
+        let Shard { seen, commit, .. } = &self.shards[shard];
+        let is_late = |commit: &InFlight| *seen >= commit.began + millis(COMMIT_TIMEOUT);
+        self.knows_of_its_loss || commit.as_ref().is_some_and(is_late)
+    }
+
     pub fn slot(&self, number: usize) -> u8 {
         self.deps.subject(&self.setup.numbers[number]).slot
     }
@@ -271,7 +280,8 @@ impl World {
     /// Notes a fact that is not of a shard's output.
     pub fn notes_now(&mut self, shard: usize, number: usize, what: What) {
         let (call, now) = (self.event(), self.shards[shard].seen);
-        self.notes(Fact { call, number, shard, at: now, what });
+        let refuses = self.refuses(shard);
+        self.notes(Fact { call, number, shard, at: now, refuses, what });
     }
 }
 
