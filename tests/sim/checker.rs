@@ -1,10 +1,10 @@
 //! Checks the facts of each number against the rules: at each moment it has one memory, which the shard's decisions change in
 //! their order. Therefore each answer and each message is known beforehand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use onceward::engine::CheckResult;
-use onceward::verification::Refusal;
+use onceward::verification::{CheckOutcome, Refusal};
 
 use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, What};
 use crate::number::{Code, Decision, Memory, Permit, Rules, Step, Then};
@@ -34,6 +34,8 @@ struct NumberModel<'a> {
     commands: BTreeMap<CommandId, (Intent, Next)>,
     /// The codes of messages that left.
     texts: BTreeMap<Salted, String>,
+    /// Codes that were approved, locked, or replaced by an accepted message.
+    over: BTreeSet<Salted>,
 }
 
 struct Held {
@@ -42,6 +44,8 @@ struct Held {
     is_bounded: bool,
     after: Memory,
     then: Then,
+    /// The code that it ends for good.
+    ends: Option<Salted>,
 }
 
 /// What must happen to a command next.
@@ -69,6 +73,7 @@ impl<'a> NumberModel<'a> {
             stored: 0,
             commands: BTreeMap::new(),
             texts: BTreeMap::new(),
+            over: BTreeSet::new(),
         }
     }
 
@@ -123,6 +128,9 @@ impl<'a> NumberModel<'a> {
                 }
                 if self.texts.entry(*salt).or_insert_with(|| code.clone()) != code {
                     return Err("a message left with another code".to_owned());
+                }
+                if self.over.contains(salt) {
+                    return Err("a message left with a code that is over".to_owned());
                 }
             }
             What::Consulted { command, until } => match self.takes(*command)? {
@@ -181,9 +189,9 @@ impl<'a> NumberModel<'a> {
         if let Some(refusal) = self.refusal(&step, fact) {
             return Err(format!("decided, and should say {refusal}"));
         }
-        let decided = match step {
+        let decided = match &step {
             Step::Resume { .. } if !is_due => Ok((self.memory, Then::Answer(Outcome::Followed))),
-            step => self.decision(fact.at, drawn).of(self.memory, &step),
+            step => self.decision(fact.at, drawn).of(self.memory, step),
         };
         let (after, then) = decided.map_err(|refusal| format!("decided, and should say {refusal}"))?;
         if let Then::Deliver(Permit { code, is_planned: false, .. }) = &then
@@ -192,8 +200,16 @@ impl<'a> NumberModel<'a> {
         {
             return Err("an earlier code is drawn again".to_owned());
         }
+        let ended = match (&then, &step) {
+            (Then::Answer(Outcome::Check(CheckOutcome::Approved | CheckOutcome::LockedNow { .. })), _) => {
+                self.memory.code()
+            }
+            (Then::Answer(Outcome::Send(Ok(_))), Step::SendEnds(permit, _)) => permit.replaced,
+            _ => None,
+        };
+        let ends = ended.map(|code| code.salt);
         self.memory = after;
-        self.held.push_back(Held { call: fact.call, command, is_bounded, after, then });
+        self.held.push_back(Held { call: fact.call, command, is_bounded, after, then, ends });
         self.is_next(command, intent, Next::End);
         Ok(())
     }
@@ -218,6 +234,10 @@ impl<'a> NumberModel<'a> {
             return Err("its effects leave before the disk has it".to_owned());
         }
         self.durable = held.after;
+        if held.then == Then::Answer(Outcome::Check(CheckOutcome::Approved)) && self.is_over(&held, intent) {
+            return Err("a code that is over is approved".to_owned());
+        }
+        self.over.extend(held.ends);
         Ok(match held.then {
             Then::Answer(answer) => Next::Answer(answer),
             Then::Deliver(permit) if self.memory.lets_leave(&permit, now, self.rules) => {
@@ -228,6 +248,18 @@ impl<'a> NumberModel<'a> {
             Then::Ask(code) => Next::Decide(Step::CheckEnds(code, CheckResult::NotAsked)),
             Then::SendAgain => Next::Decide(step_of(intent)),
         })
+    }
+
+    /// Whether the submitted code, or else the code that a gateway has approved, is over. Independent of what memory says
+    /// of our codes.
+    fn is_over(&self, held: &Held, intent: &Intent) -> bool {
+        let Intent::Check { code: Some(submitted) } = intent else { return true };
+        let ours = self.texts.iter().filter(|(_, text)| *text == submitted).map(|(salt, _)| *salt);
+        let mut meant: Vec<Salted> = ours.collect();
+        if meant.is_empty() {
+            meant.extend(held.ends);
+        }
+        meant.iter().all(|salt| self.over.contains(salt))
     }
 
     /// The store has refused a decision and all later ones, or it is unknown which of them the disk has.

@@ -166,7 +166,7 @@ impl Memory {
     }
 
     /// The code, which may have expired.
-    const fn code(&self) -> Option<Code> {
+    pub const fn code(&self) -> Option<Code> {
         match self {
             Self::Open(open) => open.code,
             Nothing | Locked { .. } => None,
