@@ -80,6 +80,15 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_message_more_than_the_service_allows_is_60203() {
+    let world = V2World::new().await;
+    let fields = given(json!({ "max-sends": 1 }));
+    world.registry.update_service(world.service.sid, fields).await.expect("changed");
+    world.begin(TO.1).await;
+    is_error(&world.post(&world.below("/Verifications"), &[TO, SMS]).await, 429, 60203);
+}
+
+#[tokio::test]
 async fn what_is_no_code_is_wrong_and_the_last_check_of_five_is_told() {
     let world = V2World::new().await;
     let begun = world.begin("+14155552672").await;
