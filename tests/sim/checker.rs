@@ -48,7 +48,7 @@ struct Held {
     ends: Option<Salted>,
 }
 
-/// What must happen to a command next.
+/// The next event of a command.
 #[derive(Debug, Clone, PartialEq)]
 enum Next {
     /// It is decided. One that is not a result may be refused instead.
@@ -312,7 +312,7 @@ fn must_be(expected: Memory, found: Memory, now: u64) -> Checked {
     if found == expected || is_swept { Ok(()) } else { Err(format!("the disk must have {expected:?}")) }
 }
 
-/// What a command asks a shard for.
+/// The step that a command asks a shard for.
 fn step_of(intent: &Intent) -> Step {
     match intent {
         Intent::Send { life } => Step::Send { life: *life },

@@ -19,7 +19,7 @@ use crate::facts::{Checked, CommandId, Intent, Outcome, What};
 use crate::setup::{WRONG_LENGTH, length, millis};
 use crate::world::{Answer, First, Joined, Open, Plan, World};
 
-/// What a client asks for.
+/// The message that a client asks for.
 type Message = (Channel, Option<SendOptions>);
 
 impl World {
@@ -200,7 +200,7 @@ impl World {
     }
 }
 
-/// What a client gets. `Dropped` if the shard or its process died with the command.
+/// The answer that a client gets. `Dropped` if the shard or its process died with the command.
 fn told<T: 'static>(
     answer: impl Future<Output = Result<Result<T, Refusal>, RecvError>> + 'static,
     of: fn(T) -> Outcome,

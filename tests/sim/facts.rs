@@ -58,7 +58,7 @@ pub enum What {
         /// The number's code afterwards. Only of a new code is it news, because it is drawn.
         drawn: Option<Salted>,
     },
-    /// What a decision leaves to do is done: it is durable, or has failed.
+    /// A decision is durable or has failed, and its effects follow.
     Ended(CommandId, Fate),
     /// Delivery got a message.
     Dispatched {
@@ -99,7 +99,7 @@ pub enum Intent {
     },
 }
 
-/// What became of a message.
+/// The end of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// A gateway accepted a message with our code.

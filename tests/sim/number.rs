@@ -71,7 +71,7 @@ pub struct Permit {
     pub is_planned: bool,
 }
 
-/// What is decided.
+/// An input of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     Send {
@@ -88,7 +88,7 @@ pub enum Step {
     CheckEnds(Code, CheckResult),
 }
 
-/// What a decision leaves to do once it is durable.
+/// The effect of a decision, once it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Then {
     Answer(Outcome),
@@ -188,7 +188,7 @@ impl Memory {
         self.is_usable(permit.code.salt, now, rules) && permit.code.is_sending(now)
     }
 
-    /// What the shard stores of a decision: the end of a memory is not written.
+    /// The memory that the shard stores: the end of one is not written.
     fn or_ended(self, before: Self, now: u64) -> Self {
         if self == Nothing && now >= before.ends() { before } else { self }
     }
@@ -353,7 +353,7 @@ const fn checked(outcome: CheckOutcome) -> Then {
     Then::Answer(Outcome::Check(outcome))
 }
 
-/// What a locked number leaves to do.
+/// The effect of a step on a locked number.
 fn locked(until: u64, step: &Step) -> Then {
     match step {
         Step::Send { .. } => Then::Answer(Outcome::locked(until)),
@@ -371,7 +371,7 @@ fn locked(until: u64, step: &Step) -> Then {
     }
 }
 
-/// What the client of a message is told, if an accepted one is told so.
+/// The answer to the client of a message; `accepted` if a gateway accepted it.
 fn told_of(permit: &Permit, end: End, accepted: Outcome) -> Then {
     Then::Answer(match end {
         End::Overloaded => Outcome::Refused(Refusal::SendsOverloaded),

@@ -83,7 +83,7 @@ impl Shard {
     }
 }
 
-/// What the shards did, in its order.
+/// The decisions and effects of the shards, in their order.
 #[derive(Default)]
 pub struct Captured(Mutex<Vec<Left>>);
 
@@ -95,7 +95,7 @@ pub enum Left {
         is_due: bool,
         drawn: Option<Salted>,
     },
-    /// What a decision leaves to do follows.
+    /// The effects of a decision follow.
     End(CommandId, Fate),
     /// The answer to a command, or its loss.
     Outcome(CommandId),

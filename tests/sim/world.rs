@@ -90,7 +90,7 @@ pub struct Open {
     pub answer: Answer,
 }
 
-/// What a client waits for.
+/// The future of an answer.
 pub type Answer = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A message or a submitted code at a gateway.

@@ -36,7 +36,7 @@ impl Client {
     }
 }
 
-/// What follows the kill of a node.
+/// The event after the kill of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum After {
     /// The service manager runs `onceward cluster release`.
