@@ -58,9 +58,10 @@ impl World {
         if sort == End::Postponed || (may_go_on && self.chance(30)) {
             self.planned += 1;
             // Mostly in time, sometimes after its code has ended.
-            let wait = self.rng.random_range(0..4_000);
+            let due = self.clock + self.rng.random_range(0..4_000);
+            self.due.insert(self.planned, due);
             return PlanChange::Set(FollowUp {
-                due: Timestamp::from_millis(self.clock + wait),
+                due: Timestamp::from_millis(due),
                 channel: Channel::Call,
                 reason: Reason::Retry { attempt: 0, retries: self.planned },
                 step: 0,

@@ -120,7 +120,7 @@ impl World {
 
     fn dispatches(&mut self, shard: usize, command: CommandId, request: Sending) -> Result<What, String> {
         if let Some(follow_up) = &request.permitted.follow_up {
-            self.begins_plan(&request, follow_up)?;
+            self.begins_plan(shard, &request, follow_up)?;
         }
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
         open.log = Some(request.permitted.log);
@@ -138,13 +138,14 @@ impl World {
         Ok(What::Dispatched { command, salt, code, expires })
     }
 
-    /// A planned send leaves once and is then no longer planned on the disk.
-    fn begins_plan(&mut self, request: &Sending, follow_up: &FollowUp) -> Checked {
+    /// A planned send leaves once, not before it is due, and is then no longer planned on the disk.
+    fn begins_plan(&mut self, shard: usize, request: &Sending, follow_up: &FollowUp) -> Checked {
         let Reason::Retry { retries: plan, .. } = follow_up.reason else {
             return Err("a message was sent without a plan".to_owned());
         };
-        if !self.made.insert(plan) {
-            return Err(format!("planned send {plan} left twice"));
+        let due = self.due.remove(&plan).ok_or_else(|| format!("planned send {plan} left twice"))?;
+        if due > self.shards[shard].seen {
+            return Err(format!("planned send {plan} left before it was due"));
         }
         self.tally.count("planned send made");
         let planned = self.durable_log(request.permitted.log).and_then(|log| log.plan);

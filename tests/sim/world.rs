@@ -1,6 +1,6 @@
 //! The world around the shards: clients, gateways, disk and clock, all from one seed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -55,8 +55,8 @@ pub struct World {
     pub plans: Vec<Plan>,
     /// The number of planned sends; each has an index.
     pub planned: u32,
-    /// The planned sends that left, by index.
-    pub made: BTreeSet<u32>,
+    /// When each planned send that has not left is due, by index.
+    pub due: BTreeMap<u32, u64>,
     /// Codes in messages, by number; the latest is last.
     pub inbox: BTreeMap<usize, Vec<String>>,
     /// The verifications of messages that left, by number; the latest is last.
@@ -161,7 +161,7 @@ impl World {
             checks: Vec::new(),
             plans: Vec::new(),
             planned: 0,
-            made: BTreeSet::new(),
+            due: BTreeMap::new(),
             inbox: BTreeMap::new(),
             salts: BTreeMap::new(),
             held: BTreeMap::new(),
