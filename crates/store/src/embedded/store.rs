@@ -73,7 +73,7 @@ impl EmbeddedStore {
         let found = LiveRecords::newest(&directory)?;
         tracing::info!(
             in_snapshot = found.copy.manifest.records,
-            records = found.replayed.records,
+            in_journal = found.replayed.records,
             segments = found.replayed.used.len(),
             "data directory opened"
         );
