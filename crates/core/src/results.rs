@@ -243,7 +243,9 @@ impl Results {
     pub fn sent(&mut self, key: Key, number: PhoneNumber, ends: Timestamp, is_verified: bool) {
         let pending = self.pending.entry(key).or_default();
         if pending.len() < MOST_OPEN {
-            pending.push_back((ends, number, is_verified));
+            // Codes of several services live for different times.
+            let place = pending.partition_point(|of| of.0 <= ends);
+            pending.insert(place, (ends, number, is_verified));
         }
     }
 
@@ -304,6 +306,8 @@ mod tests {
     fn a_message_counts_once_when_its_code_ends() {
         let mut results = Results::default();
         let life = Duration::from_secs(600);
+        // Of a code that lives longer, which holds no other back.
+        results.sent((LANE, A), number(3), NOW.plus(2 * life), false);
         for last in 0..3 {
             results.sent((LANE, A), number(last), NOW.plus(life), false);
         }
@@ -319,6 +323,8 @@ mod tests {
         assert_eq!(counts(&results), "0 of 0");
         assert!(results.expire(NOW.plus(life)).is_empty());
         assert_eq!(counts(&results), "1 of 3");
+        assert_eq!(results.open_messages((LANE, A)), [1, 0]);
+        assert!(results.expire(NOW.plus(2 * life)).is_empty());
         assert!(results.pending.is_empty());
     }
 
