@@ -38,6 +38,17 @@ async fn a_landline_is_called_and_hears_its_code_once_a_key_is_pressed() {
 }
 
 #[tokio::test]
+async fn a_call_that_the_guard_keeps_from_a_landline_is_refused_as_by_the_guard() {
+    let prices = json!({ "*": { "sms": 0.01, "call": 0.2 } });
+    let settings = [("voice", json!(true)), ("prices", prices), ("guard", json!({ "max-price": 0.1 }))];
+    let world = World::with(settings).await;
+    let number = world.number_with([twilio_refuses(21_614)]);
+    let refused = world.send(&number).await.expects_status(403).json();
+    assert_eq!(refused["data"]["ttl"], 1_440, "{refused}");
+    assert!(world.twilio().calls_for(&number).is_empty());
+}
+
+#[tokio::test]
 async fn a_step_that_is_due_is_made_after_kill_9() {
     let world = World::with([("voice", json!(true)), ("workflow", json!(["sms:8s", "call"]))]).await;
     let number = world.number_with_message().await;

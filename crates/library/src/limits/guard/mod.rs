@@ -410,7 +410,8 @@ impl ServerGuard {
         let Message { service, number, channel, .. } = message;
         let (country, scope) = (number.region(), self.scope(service));
         let refused = |refusal| self.refused(NumberKey::new(service, number), channel, refusal);
-        if parts > 1 && scope.rules.is_too_dear(self.price(country, channel, parts)) {
+        // When it was permitted, its text or its channel may have been cheaper ones.
+        if scope.rules.max_price.is_some() && scope.rules.is_too_dear(self.price(country, channel, parts)) {
             let refusal = GuardRefusal { rule: Rule::Price, until: None };
             refused(refusal);
             return Err(refusal);
