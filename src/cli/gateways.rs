@@ -91,7 +91,7 @@ pub fn run(args: GatewaysArgs, cx: &Context) -> Result<CommandOutput, CommandErr
     }
 }
 
-const RESULTS: &str = "service country channel gateway messages counted verified_percent median_seconds each_verified \
+const RESULTS: &str = "service country channel gateway messages verified_percent median_seconds each_verified \
      share_percent sender by_rule results_percent saved";
 
 const COLUMNS: &str = "name channels needs may_have receipts messaging_service_sid about";

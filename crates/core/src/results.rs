@@ -258,12 +258,6 @@ impl Results {
         }
     }
 
-    /// The messages that have not ended, and those of them whose code was entered.
-    pub fn open_messages(&self, key: Key) -> [usize; 2] {
-        let pending = || self.pending.get(&key).into_iter().flatten();
-        [pending().count(), pending().filter(|(.., is_verified)| *is_verified).count()]
-    }
-
     /// Ends the messages whose time is over. Returns the gateways that have fallen by them.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Fall> {
         let (mut due, rates) = (Vec::new(), &mut self.rates);
@@ -323,7 +317,7 @@ mod tests {
         assert_eq!(counts(&results), "0 of 0");
         assert!(results.expire(NOW.plus(life)).is_empty());
         assert_eq!(counts(&results), "1 of 3");
-        assert_eq!(results.open_messages((LANE, A)), [1, 0]);
+        assert_eq!(results.pending[&(LANE, A)].len(), 1);
         assert!(results.expire(NOW.plus(2 * life)).is_empty());
         assert!(results.pending.is_empty());
     }

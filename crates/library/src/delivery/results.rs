@@ -117,11 +117,6 @@ impl Results {
         falls.into_iter().for_each(&self.on_fall);
     }
 
-    /// The messages that do not count yet, and those of them whose code was entered.
-    pub fn open_messages(&self, key: Key) -> [u64; 2] {
-        self.learned.lock().0.open_messages(key).map(|count| count as u64)
-    }
-
     /// What decisions see.
     pub fn rates(&self) -> Arc<Rates> {
         self.published.load_full()

@@ -26,9 +26,6 @@ pub struct GatewayResults {
     pub gateway: GatewayName,
     /// Of the last seven days of UTC, with today.
     pub messages: u64,
-    /// Without those whose codes have not ended.
-    pub counted: u64,
-    /// Of those that are counted.
     pub verified_percent: Option<u8>,
     /// The upper bound of the class of times that has the median.
     pub median_seconds: Option<u64>,
@@ -41,8 +38,8 @@ pub struct GatewayResults {
     pub by_rule: bool,
     /// The share that it has, or would have, with `results`; `None` if that does not choose.
     pub results_percent: Option<u8>,
-    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` if none is counted,
-    /// or no code of any gateway was entered.
+    /// What its messages cost, less what as many verified numbers would have cost by these shares. `None` without messages,
+    /// or if no code of any gateway was entered.
     pub saved_micros: Option<i64>,
 }
 
@@ -82,21 +79,18 @@ impl Running {
                 for of_day in gateways.get(&name).into_iter().flatten() {
                     week += *of_day;
                 }
-                let open = results.open_messages((lane, name));
-                let [counted, verified] =
-                    [week.accepted.saturating_sub(open[0]), week.verified.saturating_sub(open[1])];
-                (week, counted, verified.min(counted))
+                week
             };
             // What was, or is expected of a gateway without messages.
             let conversion = |name| match week(name) {
-                (_, 0, _) => rates.expected((lane, name), now),
-                (_, counted, verified) => float(verified) / float(counted),
+                Counts { accepted: 0, .. } => rates.expected((lane, name), now),
+                Counts { accepted, verified, .. } => float(verified.min(accepted)) / float(accepted),
             };
             let each = mean(&|name| float(results.price((lane, name)))) / mean(&conversion);
             let all: [u64; DAYS] =
                 std::array::from_fn(|day| gateways.values().map(|counts| counts[day].accepted).sum());
             for (&gateway, counts) in &gateways {
-                let (week, counted, _) = week(gateway);
+                let week = week(gateway);
                 let place = offers.iter().position(|(name, _)| *name == gateway);
                 shown.push(GatewayResults {
                     service: self.registry.title_of(of),
@@ -104,8 +98,7 @@ impl Running {
                     channel,
                     gateway,
                     messages: week.accepted,
-                    counted,
-                    verified_percent: (counted > 0).then(|| percent(conversion(gateway))),
+                    verified_percent: (week.accepted > 0).then(|| percent(conversion(gateway))),
                     median_seconds: week.entered.within(50).filter(|_| week.entered.total() > 0),
                     micros_each_verified: week.cost_micros.checked_div(week.verified),
                     share_percent: std::array::from_fn(|day| {
@@ -114,7 +107,7 @@ impl Running {
                     sender: self.delivery.sender_of(of),
                     by_rule: ruled.contains(&gateway),
                     results_percent: place.map(|place| percent(shares[place])),
-                    saved_micros: place.filter(|_| counted > 0).and_then(|_| saved(week, each)),
+                    saved_micros: place.filter(|_| week.accepted > 0).and_then(|_| saved(week, each)),
                 });
             }
         }
