@@ -246,7 +246,6 @@ impl<'a> NumberModel<'a> {
             Then::Deliver(permit) => Next::Decide(Step::SendEnds(permit, End::NoLongerUsable)),
             Then::Ask(code) if self.memory.is_asking(&code, now, self.rules) => Next::Consult(code),
             Then::Ask(code) => Next::Decide(Step::CheckEnds(code, CheckResult::NotAsked)),
-            Then::SendAgain => Next::Decide(step_of(intent)),
         })
     }
 

@@ -96,8 +96,6 @@ pub enum Then {
     Deliver(Permit),
     /// Ask the gateway if that is still in time.
     Ask(Code),
-    /// Decide the send again: its code ended before its message left.
-    SendAgain,
 }
 
 impl Code {
@@ -294,9 +292,6 @@ impl Decision<'_> {
 
     fn send_ends(&self, before: Memory, open: Open, permit: &Permit, end: End) -> (Memory, Then) {
         let code = open.code.filter(|code| code.salt == permit.code.salt);
-        let has_ended = code.is_none_or(|code| !code.is_live(self.now));
-        // Nothing is tried later for a code that has ended.
-        let end = if end == End::Postponed && has_ended { End::NoLongerUsable } else { end };
         let sent = Sent {
             attempts_left: open.left(self.rules),
             message_id: "SM1".to_owned(),
@@ -361,9 +356,6 @@ fn locked(until: u64, step: &Step) -> Then {
         Step::Check { .. } | Step::CheckEnds(..) => {
             checked(CheckOutcome::Locked { until: Timestamp::from_millis(until) })
         }
-        Step::SendEnds(permit, End::Postponed) => {
-            told_of(permit, End::NoLongerUsable, Outcome::locked(until))
-        }
         Step::SendEnds(permit, End::Failed | End::MaybeOurs | End::MaybeHeld) if !permit.is_planned => {
             Then::Answer(Outcome::locked(until))
         }
@@ -376,7 +368,7 @@ fn told_of(permit: &Permit, end: End, accepted: Outcome) -> Then {
     Then::Answer(match end {
         End::Overloaded => Outcome::Refused(Refusal::SendsOverloaded),
         _ if permit.is_planned => Outcome::Followed,
-        End::NoLongerUsable => return Then::SendAgain,
+        End::NoLongerUsable => Outcome::Refused(Refusal::NumberBusy),
         End::NumberRefused => Outcome::Send(Err(Failure::BadNumber)),
         End::Ours | End::Held | End::Postponed => accepted,
         End::Failed | End::MaybeOurs | End::MaybeHeld => Outcome::Send(Err(Failure::Gateway)),

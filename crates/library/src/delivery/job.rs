@@ -187,19 +187,6 @@ impl Delivered {
         Self { result, attempts, plan, reason, allowance, parts: 1 }
     }
 
-    /// What is left of a postponed message whose code ended meanwhile: it is never sent. `None` if it is not postponed, or
-    /// may have been sent.
-    pub fn without_its_code(&self) -> Option<Self> {
-        let reason = Some(Failure::NoLongerUsable);
-        let (result, plan) = (Self::NOT_SENT, PlanChange::End(reason));
-        matches!(self.result, SendResult::Postponed { may_have_been_sent: None, .. }).then(|| Self {
-            result,
-            plan,
-            reason,
-            ..self.clone()
-        })
-    }
-
     /// Why certainly no message was sent. One that is planned again may be.
     pub fn certain_failure(&self) -> Option<Failure> {
         self.reason.filter(|_| self.result == Self::NOT_SENT)

@@ -77,10 +77,6 @@ impl NumberCommand {
             (Request::Check(check, responder), Next::AskGateway(permit)) => {
                 return again(ask_if_in_time(Asking { check, permit, responder }, &deps, view)?);
             }
-            (Request::Settle(Sending { mut outgoing, responder, .. }, delivered), Next::SendAgain) => {
-                outgoing.allowance = delivered.allowance;
-                return again(Request::Send(outgoing, None, responder));
-            }
             (
                 Request::Send(.., responder) | Request::Settle(Sending { responder, .. }, _),
                 Next::Sent(reply),

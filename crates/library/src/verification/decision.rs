@@ -109,8 +109,6 @@ pub(super) enum Next {
     Deliver(Permitted),
     /// Ask the gateway that holds the code.
     AskGateway(CheckPermit),
-    /// Decide the send once more: its verification ended before its message left.
-    SendAgain,
     Sent(Result<Reply<SendOutcome>, Refusal>),
     Checked(Result<Reply<CheckOutcome>, Refusal>),
     /// Whether the request changed something, and the verification that ended.

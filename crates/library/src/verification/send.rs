@@ -26,7 +26,6 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         return Ok(Next::Sent(Ok(Reply { earlier, ..answer(Failure::Gateway) })));
     }
     make_room(decision, outgoing)?;
-    // A send that is decided again has taken its allowance.
     if let Some((guard, (signals, parts))) = decision.deps.guard.as_ref().zip(outgoing.asks.take()) {
         let plain = NumberKey::new(service, number);
         let is_known = decision.view.get::<VerifiedNumber>(plain.id()).is_some();
@@ -180,8 +179,6 @@ pub(super) fn settle(
 ) -> Next {
     let (permit, now) = (&permitted.permit, decision.now);
     let is_active = decision.before.is_some_and(|before| permit.is_for(&before) && before.is_active(now));
-    let obsolete = delivered.without_its_code().filter(|_| !is_active);
-    let delivered = obsolete.as_ref().unwrap_or(delivered);
     let result = &delivered.result;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next);
@@ -207,21 +204,13 @@ pub(super) fn settle(
         decision.emit(id, |events| events.settled(permit, delivered, is_sending));
     }
     decision.emit_lockout(&next);
-    // A verification that ended before its message left is no reason to refuse the request: it begins another one, with
-    // what the guard has taken. A carried code gives way to the newer one.
-    let is_begun_again = permitted.follow_up.is_none() && outgoing.carried.is_none();
-    let begins_again = delivered.certain_failure() == Some(Failure::NoLongerUsable) && is_begun_again;
-    let unused = if begins_again { Vec::new() } else { delivered.certainly_not_sent() };
     // No message has left for the plan that this send takes the place of.
-    decision.give_back(replaced_plan.into_iter().chain(unused));
+    decision.give_back(replaced_plan.into_iter().chain(delivered.certainly_not_sent()));
     facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
     let ends = permitted.expires();
     for &Attempt { channel, gateway, .. } in delivered.attempts.iter().rev().filter(|of| of.may_have_left()) {
         decision.count(Fact::Left { recipient, channel, gateway, ends, is_verified });
         is_verified = false;
-    }
-    if begins_again {
-        return Next::SendAgain;
     }
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
     let shown = verification.unwrap_or(permit.verification);
@@ -229,6 +218,11 @@ pub(super) fn settle(
     let may_have_been_sent = result.may_still_arrive();
     let reply =
         |outcome| Reply { may_have_been_sent, attempts: log, ..Reply::new(outcome, now, Some(summary)) };
+    // The client can repeat its request, unless a newer carried code took the place of this one.
+    let is_repeatable = permitted.follow_up.is_none() && outgoing.carried.is_none();
+    if is_repeatable && delivered.certain_failure() == Some(Failure::NoLongerUsable) {
+        return Next::Sent(Err(Refusal::NumberBusy));
+    }
     Next::Sent(send_outcome(delivered, outcome).map(reply))
 }
 
