@@ -48,13 +48,7 @@ impl Delivery {
         let gateway = held.by.as_str();
         let mut holders = self.gateways.iter().filter(|gateway| gateway.gateway.holds_codes());
         let Some(holder) = holders.find(|gateway| gateway.name == held.by) else {
-            // The same for every code that it still holds.
-            if self.unknown_holders.lock().insert(held.by) {
-                error!(
-                    gateway,
-                    "gateway with live codes not configured; configure it until they have expired"
-                );
-            }
+            error!(gateway, "gateway with live codes not configured; configure it until they have expired");
             return CheckResult::NotAsked;
         };
         let admitted = self.admit_check(holder, time.end).await;

@@ -4,7 +4,7 @@ use tracing::{debug, error, warn};
 
 use super::guarded::GuardedGateway;
 use super::run::DeliveryRun;
-use crate::domain::{Locale, Timestamp};
+use crate::domain::Timestamp;
 use crate::engine::SendLimit;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
 use crate::limits::guard::GuardRefusal;
@@ -146,64 +146,26 @@ impl<O> DeliveryRun<'_, O> {
         }
     }
 
-    /// Logs once for each service and language that its text messages cost more than one.
-    pub(super) fn log_parts(&self, locale: Option<Locale>) {
-        let (service, parts) = (self.outgoing.key.service, self.parts);
-        if parts <= 1 {
-            return;
-        }
-        let mut logged = self.delivery.long_texts.lock();
-        if logged.insert((service, locale)) {
-            let service = self.delivery.deps.services.as_ref().map(|registry| registry.title_of(service));
-            warn!(
-                service,
-                language = locale.map(display),
-                parts,
-                "text message of several parts, each is paid for"
-            );
-        }
-    }
-
-    pub(super) fn log_postponed(&self, error: Failure) {
-        let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
-        let request_id = self.outgoing.request_id.as_deref();
-        debug!(request_id, %number, channel, %error, "message postponed, retried in the background");
-    }
-
     /// A provider's error code for the log: not one that is the message's code.
     fn logged(&self, error_code: Option<u32>) -> Option<u32> {
         error_code.filter(|code| self.code.expose().parse() != Ok(*code))
     }
 
-    /// Logs a failure whose reason was not logged with a gateway's answer or by the limiter.
+    /// Logs a failure whose reason was not logged with a gateway's answer or the request.
     pub(super) fn log_failure(&self, error: Failure, dropped: Failure) {
         let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
         let request_id = self.outgoing.request_id.as_deref();
-        if dropped == Failure::RetriesUsedUp {
-            warn!(request_id, %number, channel, "message unsendable, retries are used up");
-            return;
-        }
         match error {
+            _ if dropped == Failure::RetriesUsedUp => {
+                warn!(request_id, %number, channel, "message unsendable, retries are used up");
+            }
             Failure::TimedOutWaiting
             | Failure::BudgetUnknown
             | Failure::NotServed
             | Failure::StateUnknown => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
-            // While circuits are open, each request of a flood ends here.
-            Failure::OutOfService { .. } => {
-                let (first, reason) = (request_id.map(str::to_owned), error.to_string());
-                self.delivery.out_of_service.note(move |count| {
-                    warn!(request_id = first, %number, channel, error = reason, count, "message not sent");
-                });
-                debug!(request_id, %number, channel, %error, "message not sent");
-            }
-            // Not a failure: the code is not needed any more, or has cost enough.
-            Failure::NoLongerUsable | Failure::TooManyMessages => {
-                debug!(request_id, %number, channel, %error, "message not sent");
-            }
-            // Logged with a gateway's answer, by the limiter or by the guard.
-            _ => {}
+            _ => debug!(request_id, %number, channel, %error, "message not sent"),
         }
     }
 }

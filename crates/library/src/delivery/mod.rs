@@ -21,7 +21,6 @@ mod results;
 mod run;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,12 +31,11 @@ use serde::{Serialize, Serializer};
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, Sender};
 use crate::domain::{
-    Channel, Code, GatewayName, Locale, NumberKey, PhoneNumber, Region, Routing, ServiceId, Timestamp,
-    seconds_up, workflow_steps,
+    Channel, Code, GatewayName, NumberKey, PhoneNumber, Region, Routing, ServiceId, Timestamp, seconds_up,
+    workflow_steps,
 };
 use crate::gateway::ErrorClass;
 use crate::limits::guard::PumpingGuard;
-use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{GatewayReading, Metrics};
 use crate::registry::{Registry, Service};
 use crate::template::Templates;
@@ -90,12 +88,6 @@ pub struct Delivery {
     deps: DeliveryDeps,
     /// The workflow of every service that has none of its own.
     workflow: Workflow,
-    /// Gateways that hold codes and are not configured, as far as that was logged.
-    unknown_holders: Mutex<HashSet<GatewayName>>,
-    /// Services with the languages of their text messages of several parts, as far as that was logged.
-    long_texts: Mutex<HashSet<(ServiceId, Option<Locale>)>>,
-    /// Messages for which every circuit was open.
-    out_of_service: OncePerSecond,
 }
 
 /// A gateway that may carry a message.
@@ -144,9 +136,6 @@ impl Delivery {
             gateways,
             workflow: Workflow::of(deps.settings.workflow.clone(), deps.settings.workflow_sends),
             deps,
-            unknown_holders: Mutex::default(),
-            long_texts: Mutex::default(),
-            out_of_service: OncePerSecond::default(),
         }
     }
 

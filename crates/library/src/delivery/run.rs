@@ -153,7 +153,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             let mut dropped = error;
             if let Some(later) = failure.later {
                 match self.retry_time(later) {
-                    Ok(due) => return self.retried_at(due, error),
+                    Ok(due) => return self.retried_at(due),
                     Err(reason) => {
                         self.note_unasked(SendStatus::Unsendable);
                         if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
@@ -169,7 +169,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.time.left() < self.time.least {
                 let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
-                return self.postponed(self.fresh_number(), follow_up, error);
+                return self.postponed(self.fresh_number(), follow_up);
             }
             if self.take_allowance(channel).await.is_err() {
                 return self.dropped(error, dropped);
@@ -298,7 +298,6 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn charge(&mut self, gateway: &GuardedGateway, outgoing: &OutgoingMessage) -> Result<(), Failure> {
         let parts = gateway.parts(outgoing.channel, || outgoing.text.clone());
         self.parts = parts.max(1);
-        self.log_parts(outgoing.locale);
         let Some(guard) = self.delivery.guard() else { return Ok(()) };
         let (service, number, channel) = (self.outgoing.key.service, self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
@@ -359,8 +358,7 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     /// The message is sent later. The answer names the attempt.
-    fn postponed(&self, attempt: u8, follow_up: FollowUp, error: Failure) -> End {
-        self.log_postponed(error);
+    fn postponed(&self, attempt: u8, follow_up: FollowUp) -> End {
         let message_id = format!("postponed-{}", AttemptId { key: self.permitted.log, attempt });
         let may_have_been_sent = self.may_have_been_sent();
         (SendResult::Postponed { message_id, may_have_been_sent }, PlanChange::Set(follow_up), None)
@@ -461,12 +459,12 @@ impl<'a, O> DeliveryRun<'a, O> {
     }
 
     /// The message is retried on the present channel.
-    fn retried_at(&mut self, due: Timestamp, error: Failure) -> End {
+    fn retried_at(&mut self, due: Timestamp) -> End {
         self.note_unasked(SendStatus::New);
         let first = self.retried().map(|(first, _)| first).or_else(|| self.first_on_channel());
         let attempt = first.unwrap_or_else(|| self.fresh_number());
         let reason = Reason::Retry { attempt, retries: self.retries() };
-        self.postponed(attempt, self.follow_up(due, self.channel, reason, self.step), error)
+        self.postponed(attempt, self.follow_up(due, self.channel, reason, self.step))
     }
 
     /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
