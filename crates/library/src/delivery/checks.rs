@@ -1,11 +1,12 @@
 //! Checks of codes that a gateway holds.
 
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::Delivery;
 use super::error::{Failure, NO_ANSWER};
-use super::guarded::{GatewayPermit, GuardedGateway, TimeLimit, half_until};
+use super::guarded::{GuardedGateway, TimeLimit, half_until};
 use crate::domain::{Code, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{GatewayError, Verdict};
@@ -79,11 +80,11 @@ impl Delivery {
         &self,
         holder: &'a GuardedGateway,
         end: Instant,
-    ) -> Result<GatewayPermit<'a>, Failure> {
+    ) -> Result<SemaphorePermit<'a>, Failure> {
         // A check does not wait for a permit of a gateway that is out of service, and keeps half of its time for the
         // answer.
         let is_out = holder.circuit.keeps_out(self.now());
-        let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?) };
+        let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?.0) };
         let entered = permit.filter(|_| holder.circuit.enter(self.now()));
         entered.ok_or_else(|| Failure::OutOfService { until: holder.circuit.asked_again_at(self.now()) })
     }

@@ -158,19 +158,6 @@ impl Delivery {
         self.deps.guard.as_ref()
     }
 
-    /// Whether a first message to this number would be refused because too many are waiting. Cheap, so that a flood is
-    /// refused before anything is decided and written. `false` if there may be another way: a further channel, or a later
-    /// time.
-    pub fn is_overloaded(&self, service: ServiceId, number: PhoneNumber, channel: Channel) -> bool {
-        let now = self.now();
-        let all = self.of_number(service, number).filter(|of| of.serves(channel));
-        let (out, working): (Vec<_>, Vec<_>) = all.partition(|gateway| gateway.circuit.keeps_out(now));
-        !working.is_empty()
-            && (out.is_empty() || !self.deps.settings.sms_retry)
-            && working.iter().all(|gateway| gateway.limiter.refuses())
-            && self.workflow_of(service).is_empty()
-    }
-
     /// Whether a call stands in for a text message that does not reach this number.
     pub fn calls_instead(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let mut gateways = self.of_number(service, number);

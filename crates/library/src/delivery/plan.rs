@@ -67,10 +67,6 @@ impl Workflow {
         Self { steps, sends }
     }
 
-    pub const fn is_empty(&self) -> bool {
-        self.steps.is_empty()
-    }
-
     /// The channel of a verification that names none.
     pub fn first_channel(&self) -> Channel {
         self.steps.first().map_or(Channel::Sms, |step| step.channel)

@@ -230,7 +230,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return Continue(());
         }
         // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
-        let permit = match gateway.limiter.acquire(half_until(deadline)).await {
+        let (_permit, has_waited) = match gateway.limiter.acquire(half_until(deadline)).await {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
@@ -243,7 +243,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             }
         };
         // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
-        if permit.waited || self.time_has_passed {
+        if has_waited || self.time_has_passed {
             let live = timeout_at(time.end, self.liveness.code_is_live()).await;
             if let Err(failure) = live.unwrap_or(Err(Failure::TimedOutWaiting)) {
                 return Break(self.failed(failure));

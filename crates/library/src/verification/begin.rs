@@ -178,7 +178,7 @@ impl Verifier {
         self.set_test(&mut outgoing);
         let key = outgoing.key;
         let (responder, pending) = Responder::new(self.limit.acquire(key.service, true)?);
-        let channel = *outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
+        outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
         let (first, answer) = self.messages.ask(&outgoing, pending)?;
         let Some(first) = first else {
             let answer = self.join(&outgoing, answer).await;
@@ -186,9 +186,7 @@ impl Verifier {
             return answer;
         };
         let responder = responder.of(first);
-        if !key.is_test && self.delivery.is_overloaded(key.service, key.number, channel) {
-            responder.send(Err(Refusal::SendsOverloaded));
-        } else if let Err(refusal) = self.asks(&mut outgoing) {
+        if let Err(refusal) = self.asks(&mut outgoing) {
             responder.send(Ok(Reply::new(Err(Failure::Guard(refusal)), self.now(), None)));
         } else {
             self.submit(Request::Send(outgoing, None, responder));

@@ -433,7 +433,9 @@ impl AttemptLog {
         log.ends = (!of.is_carried).then(|| permitted.expires());
         let held = log.settle(style, permitted, delivered);
         held.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
-        view.put(id, Some(&log));
+        // A refused message leaves nothing.
+        let is_void = delivered.certain_failure().is_some() && log.next_attempt == 0 && log.plan.is_none();
+        view.put(id, (!is_void || !log.taken.is_empty()).then_some(&log));
         (Some(log), held)
     }
 

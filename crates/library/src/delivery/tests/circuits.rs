@@ -82,21 +82,3 @@ async fn beyond_the_places_messages_are_refused_at_once() {
     let refused = "Overloaded at 0";
     assert_eq!(at_once(&world, 5).await, ["SM at 1000", "SM at 2000", "SM at 3000", refused, refused]);
 }
-
-#[tokio::test(start_paused = true)]
-async fn an_overload_is_seen_beforehand_where_there_is_no_other_way() {
-    let by_two = [Channel::Sms, Channel::WhatsApp];
-    for (setup, is_seen) in [
-        (Setup::routing("Twilio"), true),
-        (Setup::routing("Twilio;Sinch"), false),
-        (Setup::routing("Twilio").with_workflow(&by_two), false),
-    ] {
-        let world = setup.with_places(1, 0).build();
-        let world = world.and(TwilioMessages, [accepted("SM").after_ms(100)]);
-        let is_overloaded = || world.delivery.is_overloaded(ServiceId::DEFAULT, number(), Channel::Sms);
-        assert!(!is_overloaded());
-        let (sent, seen) = tokio::join!(world.requests(), async { is_overloaded() });
-        assert_eq!(seen, is_seen, "{sent:?}");
-        assert!(!is_overloaded());
-    }
-}
