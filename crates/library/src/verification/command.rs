@@ -18,7 +18,7 @@ use crate::delivery::{Check, CodeLiveness, Delivered, Delivery, Failure, Outgoin
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Salt};
 use crate::limits::guard::{GuardNews, Ticket};
-use crate::observe::trace::{RequestId, Span, SpanContext, SpanKind};
+use crate::observe::trace::{RequestId, SpanContext};
 use crate::shard::{Command, Load, Refusal, Shards, Subject, Then, Transaction};
 
 pub use super::decision::{Asking, NumberDeps, Sending, Task};
@@ -46,29 +46,27 @@ pub struct NumberCommand {
     deps: Arc<NumberDeps>,
     /// The client's request, if it is traced.
     cause: Option<SpanContext>,
-    /// The span from the submission until the decision is durable.
-    span: Option<Span>,
 }
 
 impl NumberCommand {
     /// A command that is linked to a client's request, if that is traced.
     pub fn new(request: Request, deps: Arc<NumberDeps>) -> Self {
-        let (key, id, name) = match &request {
-            Request::Send(outgoing, ..) => (outgoing.key, &outgoing.request_id, Some("decide send")),
-            Request::Settle(Sending { outgoing, .. }, _) => (outgoing.key, &outgoing.request_id, None),
-            Request::Check(check, _) => (check.key, &check.request_id, Some("decide check")),
-            Request::SettleCheck(Asking { check, .. }, _) => (check.key, &check.request_id, None),
-            Request::End(end, _) => (end.key, &None, None),
+        let (key, id) = match &request {
+            Request::Send(outgoing, ..) | Request::Settle(Sending { outgoing, .. }, _) => {
+                (outgoing.key, &outgoing.request_id)
+            }
+            Request::Check(check, _) | Request::SettleCheck(Asking { check, .. }, _) => {
+                (check.key, &check.request_id)
+            }
+            Request::End(end, _) => (end.key, &None),
         };
         let cause = id.as_ref().and_then(RequestId::span).cloned();
-        let span = name.and_then(|name| cause.as_ref()?.child(name, SpanKind::Internal));
-        Self { key, request, deps, cause, span }
+        Self { key, request, deps, cause }
     }
 
     /// Hands the request on, or answers it.
     fn go_on(self, next: Next, view: &Transaction<'_>) -> Option<Command> {
-        let Self { request, deps, span, .. } = self;
-        drop(span);
+        let Self { request, deps, .. } = self;
         let again = |request| Some(Self::new(request, Arc::clone(&deps)).into());
         match (request, next) {
             (Request::Send(outgoing, _, responder), Next::Deliver(permitted)) => {
@@ -126,11 +124,7 @@ impl NumberCommand {
         }
     }
 
-    fn refuse<T>(mut self, refusal: Refusal) -> Option<T> {
-        if let Some(mut span) = self.span.take() {
-            span.text("error.type", refusal.name());
-            span.fail();
-        }
+    fn refuse<T>(self, refusal: Refusal) -> Option<T> {
         let Self { key, request, deps, .. } = self;
         // An earlier commit has begun it, and a gateway may have been asked.
         let unknown = Refusal::OutcomeUnknown;
