@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer::{CommandOutput, cell, list, one, text};
+use super::answer::{CommandOutput, list, one, table};
 use super::client::segment;
 use super::context::Context;
 use super::error::CommandError;
-use crate::clock::{Clock as _, Stopwatch, SystemClock};
+use super::tracker::COLUMNS as COLUMNS_OF_MESSAGES;
+use crate::clock::Stopwatch;
 use crate::config::{self, built_in_gateways};
-use crate::domain::{GatewayName, PhoneNumber};
+use crate::domain::GatewayName;
 use crate::gateway::{ProviderSettings, Recipe};
 use crate::registry::gateway_sid;
 use crate::server::EXIT_FAILED;
@@ -25,8 +26,7 @@ pub struct GatewaysArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum GatewaysCommand {
-    /// Send one real message through a gateway, wait for the provider's receipt, and print a row for the table of
-    /// docs/reference/gateways.md, or with --json the message as `onceward tracker` does.
+    /// Send one real message through a gateway, wait for the provider's receipt, and print what `onceward tracker` has.
     ///
     /// The code in the message verifies nothing. The server must run on the data directory.
     Try(TryArgs),
@@ -50,11 +50,6 @@ struct TryArgs {
 
     /// The number that gets the message, such as +14155552671.
     number: String,
-
-    /// Try this gateway first, which must refuse the message, such as one with a wrong key: shows that the other one
-    /// takes over.
-    #[arg(long, value_name = "NAME")]
-    after: Option<String>,
 
     /// The channel; without it the one that the default service begins with.
     #[arg(long)]
@@ -122,63 +117,29 @@ fn list_all(cx: &Context) -> CommandOutput {
 
 /// Sends, waits and prints. The exit code is 70 if the message was refused or did not arrive.
 fn try_one(args: &TryArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let TryArgs { name, number, after, channel, yes, wait } = args;
+    let TryArgs { name, number, channel, yes, wait } = args;
     let client = cx.client()?;
     if !yes && !confirmed(&format!("Send a message through {name} to {number}? It may cost money. [y/N] ")) {
         return Err(CommandError::Usage("nothing was sent; answer y, or give --yes".to_owned()));
     }
-    let fields = [("To", Some(number.clone())), ("After", after.clone()), ("Channel", channel.clone())];
+    let fields = [("To", Some(number.clone())), ("Channel", channel.clone())];
     let tried: Value = client.post(&format!("/local/Gateways/{}/Messages", segment(name)), &fields)?;
-    let query = [("Number", Some(number.clone())), ("Limit", Some("100".to_owned()))];
-    let through = |gateway: &str| {
-        let found: Vec<Value> = client.get("/local/Messages", &query)?;
-        let is_own = |message: &Value| text(message, "attempt").starts_with(text(&tried, "attempts"));
-        let is_it = |message: &Value| message["gateway"] == gateway && is_own(message);
-        Ok::<_, CommandError>(found.into_iter().find(is_it))
-    };
-    let mut shown = through(name)?;
-    let first = after.as_deref().map(through).transpose()?.flatten();
-    let is_sent = shown.as_ref().is_some_and(|message| message["send_status"] == "sent");
+    let query = [("Number", Some(number.clone())), ("Limit", Some("1".to_owned()))];
+    let newest = || client.get("/local/Messages", &query).map(|found: Vec<Value>| found.into_iter().next());
+    let mut shown = newest()?;
     let stopwatch = Stopwatch::start();
-    while is_sent
+    while tried["error"].is_null()
         && !matches!(receipt(shown.as_ref()), Some("delivered" | "read" | "failed"))
         && stopwatch.elapsed() < Duration::from_secs(*wait)
     {
         thread::sleep(Duration::from_millis(500));
-        shown = through(name)?;
+        shown = newest()?;
     }
-    let code = if is_sent && receipt(shown.as_ref()) != Some("failed") { 0 } else { EXIT_FAILED };
-    let words = |shown: &Option<Value>| row(args, shown.as_ref(), first.as_ref(), cx);
+    let is_sent = tried["error"].is_null() && receipt(shown.as_ref()) != Some("failed");
+    let code = if is_sent { 0 } else { EXIT_FAILED };
+    let words = |shown: &Option<Value>| table(shown.as_slice(), COLUMNS_OF_MESSAGES);
     let err = tried["error"].as_str().map_or_else(String::new, |error| format!("{error}\n"));
     Ok(CommandOutput { code, err, ..one(&shown, cx.json, words) })
-}
-
-/// A row for the table of tried gateways.
-fn row(args: &TryArgs, message: Option<&Value>, first: Option<&Value>, cx: &Context) -> String {
-    let sent = |message: &Value| match &message["error_code"] {
-        Value::Null => text(message, "send_status").to_owned(),
-        code => format!("{} ({code})", text(message, "send_status")),
-    };
-    let cells = [
-        provider(&args.name, cx),
-        cell(PhoneNumber::parse(&args.number, None).ok().and_then(PhoneNumber::region)),
-        env!("CARGO_PKG_VERSION").to_owned(),
-        SystemClock::start().wall().rfc3339_seconds().to_string().chars().take(10).collect(),
-        message.map_or_else(|| "not asked".to_owned(), sent),
-        receipt(message).unwrap_or("none").to_owned(),
-        first.map_or_else(
-            || "not tried".to_owned(),
-            |first| format!("{}: {}", provider(text(first, "gateway"), cx), sent(first)),
-        ),
-    ];
-    format!("| {} |\n", cells.join(" | "))
-}
-
-/// The recipe of a gateway, else its name.
-fn provider(gateway: &str, cx: &Context) -> String {
-    let rows = config::load(&cx.sources).map(|loaded| loaded.effective).unwrap_or_default();
-    let recipe = rows.iter().find(|row| row.key.strip_prefix("gateways.") == Some(gateway));
-    recipe.and_then(|row| row.value["recipe"].as_str()).unwrap_or(gateway).to_owned()
 }
 
 fn receipt(message: Option<&Value>) -> Option<&str> {

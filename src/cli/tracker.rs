@@ -41,7 +41,7 @@ fn status(text: &str) -> Result<String, String> {
     status.ok_or_else(|| format!("no such status; there are {}", StatusFilter::accepted()))
 }
 
-const COLUMNS: &str = "time type to gateway priority send_status verify_status retry_count max_retries_reached \
+pub const COLUMNS: &str = "time type to gateway priority send_status verify_status retry_count max_retries_reached \
                        receipt_status error_code parts message_id";
 
 pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandError> {

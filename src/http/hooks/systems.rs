@@ -291,7 +291,7 @@ pub async fn carry(
             client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
             request_id: Some(call.id.clone()),
             supplied_code: Some(code.clone()),
-            carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), trial: None }),
+            carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), only_by: None }),
             ..Outgoing::new(NumberKey::new(service.id, to))
         };
         BeginRequest::new(message)

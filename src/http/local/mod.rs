@@ -20,15 +20,15 @@ use super::error::Error;
 use super::form::Form;
 use super::service::around;
 use super::values;
+use crate::delivery::Carried;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
-use crate::delivery::{Carried, Trial};
-use crate::domain::{AttemptId, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
+use crate::domain::{Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::operator::{masked, refusal_in_words};
 use crate::limits::guard::{ClientSignals, Exemption};
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes, Service};
-use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing};
+use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
 
 /// `GET /local/Server`: which server this is.
 async fn server() -> Json<Value> {
@@ -75,24 +75,18 @@ fn query(caller: &Caller, form: &Form) -> Result<AttemptQuery, Error> {
     })
 }
 
-/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, perhaps after another, with a code that
-/// verifies nothing.
+/// `POST /local/Gateways/{Name}/Messages`: sends a message through one gateway, with a code that verifies nothing. Says why
+/// the gateway did not take it.
 async fn try_gateway(
     caller: Caller,
     Segments(name): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
-    let names = form.field::<Option<String>>("After")?.into_iter().chain([name]);
     let delivery = &caller.running.delivery;
-    let known = |name: String| {
-        let known = delivery.names().find(|known| known.as_str() == name);
-        known.ok_or_else(|| {
-            let names: Vec<_> = delivery.names().map(GatewayName::as_str).collect();
-            Error::invalid(format!("no gateway {name:?} is configured, only {}", names.join(", ")))
-        })
-    };
-    let gateways = names.map(known).collect::<Result<_, _>>()?;
-    let trial = Trial { gateways, answer: Arc::default() };
+    let only_by = delivery.names().find(|known| known.as_str() == name).ok_or_else(|| {
+        let names: Vec<_> = delivery.names().map(GatewayName::as_str).collect();
+        Error::invalid(format!("no gateway {name:?} is configured, only {}", names.join(", ")))
+    })?;
     let to = number(&form.field::<Option<String>>("To")?.unwrap_or_default())?;
     let channel = form.field::<Option<values::Channel>>("Channel")?.map(|channel| channel.0);
     // A code that was sent before would count as a repetition.
@@ -102,21 +96,14 @@ async fn try_gateway(
         client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
         request_id: Some(caller.origin.id.clone()),
         supplied_code: Some(code),
-        carried: Some(Carried { trial: Some(trial.clone()), ..Carried::default() }),
+        carried: Some(Carried { only_by: Some(only_by), ..Carried::default() }),
         ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
     };
-    let carried = caller.running.verifying.carry(BeginRequest::new(message)).await;
-    let Some((key, error)) = trial.answer.get().cloned() else {
-        caller.done(carried)?;
-        return Err(Error::invalid(format!(
-            "{} got no message: it is a test number, or had this code before",
-            to.e164()
-        )));
+    let error = match caller.running.verifying.carry(BeginRequest::new(message)).await {
+        Err(Refused::GatewayFailed) => Some(delivery.last_error(only_by).unwrap_or_default()),
+        carried => caller.done(carried).map(|_| None)?,
     };
-    // How the ids of its attempts begin, with the dash.
-    let first = AttemptId { key, attempt: 0 }.to_string();
-    let attempts = first.trim_end_matches('0');
-    Ok((StatusCode::CREATED, Json(json!({ "attempts": attempts, "error": error }))))
+    Ok((StatusCode::CREATED, Json(json!({ "error": error }))))
 }
 
 /// `GET /local/Numbers/{To}`.

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -54,8 +53,8 @@ pub struct Outgoing {
 pub struct Carried {
     /// How long the caller waits, if that is shorter than the service's send budget.
     pub within: Option<Duration>,
-    /// A trial of gateways, the only ones that are asked.
-    pub trial: Option<Trial>,
+    /// The only gateway that is asked, as an operator tries it; `None` for those of the number.
+    pub only_by: Option<GatewayName>,
     /// How long a repetition sends nothing, if this is longer than the life of the code.
     pub remembered_for: Duration,
 }
@@ -86,9 +85,9 @@ impl Outgoing {
         self.channel.unwrap_or(Channel::Sms)
     }
 
-    /// The trial of gateways, if it is one.
-    pub fn trial(&self) -> Option<&Trial> {
-        self.carried.as_ref()?.trial.as_ref()
+    /// The only gateway that is asked, if it is tried.
+    pub fn only_by(&self) -> Option<GatewayName> {
+        self.carried.as_ref()?.only_by
     }
 }
 
@@ -128,13 +127,6 @@ impl Permitted {
     pub const fn expires(&self) -> Timestamp {
         self.permit.verification.expires
     }
-}
-
-#[derive(Clone)]
-pub struct Trial {
-    pub gateways: Vec<GatewayName>,
-    /// The message's attempts, and why the first gateway did not accept it, in the words of the log.
-    pub answer: Arc<OnceLock<(AttemptLogKey, Option<String>)>>,
 }
 
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.

@@ -47,7 +47,7 @@ pub use error::Failure;
 pub use guarded::Routed;
 pub use job::{
     Attempt, Carried, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
-    TakenAllowance, Trial,
+    TakenAllowance,
 };
 pub use results::{Fall, FallConsumer, Key, Lane, Offer, Results, percent};
 
@@ -212,6 +212,12 @@ impl Delivery {
         self.gateways.iter().map(|gateway| gateway.routed_as)
     }
 
+    /// The last error of a gateway, with its class.
+    pub fn last_error(&self, name: GatewayName) -> Option<String> {
+        let of_name = self.gateways.iter().filter(|gateway| gateway.routed_as == name);
+        of_name.filter_map(GuardedGateway::last_error).max().map(|(_, error)| error)
+    }
+
     /// The gateways that the routing or a service's messaging configuration names.
     fn senders(&self) -> impl Iterator<Item = &GuardedGateway> {
         let named = self.deps.services.as_ref().map(Registry::named_gateways).unwrap_or_default();
@@ -252,10 +258,8 @@ impl Delivery {
     /// The gateways that may carry a message on a channel, in the order in which they are tried. The messages of a
     /// verification carry the same code where that is possible.
     fn candidates(&self, outgoing: &Outgoing, permitted: &Permitted, channel: Channel) -> Vec<Candidate<'_>> {
-        let names: Vec<_> = match outgoing.trial() {
-            Some(trial) => trial.gateways.clone(),
-            None => self.order_of(outgoing.key.service, outgoing.key.number).collect(),
-        };
+        let order = self.order_of(outgoing.key.service, outgoing.key.number);
+        let names: Vec<_> = outgoing.only_by().map_or_else(|| order.collect(), |only| vec![only]);
         let verification = &permitted.permit.verification;
         let is_ours = outgoing.carried.is_some() || verification.offset() != 0 || permitted.sent() > 0;
         let fits = |guarded: &&GuardedGateway| match verification.held {
@@ -270,14 +274,11 @@ impl Delivery {
                 .map(move |gateway| Candidate { priority, gateway })
         };
         let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
-        // A trial has its own order.
-        if outgoing.trial().is_none() {
-            let is_drawn = self.sender_of(outgoing.key.service) == Sender::Results;
-            if is_drawn {
-                self.draw(&mut found, outgoing.key, permitted, channel);
-            }
-            self.turn(&mut found, permitted, is_drawn);
+        let is_drawn = self.sender_of(outgoing.key.service) == Sender::Results;
+        if is_drawn {
+            self.draw(&mut found, outgoing.key, permitted, channel);
         }
+        self.turn(&mut found, permitted, is_drawn);
         if let Some(held) = verification.held {
             found.sort_by_key(|candidate| candidate.gateway.name != held.by);
         }

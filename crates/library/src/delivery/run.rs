@@ -12,7 +12,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{Failure, NO_ANSWER};
+use super::error::Failure;
 use super::guarded::{GuardedGateway, TimeLimit, half_until};
 use super::job::{
     Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
@@ -22,7 +22,7 @@ use super::plan::{RetryInputs, Workflow, retry};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
-use crate::gateway::{Accepted, Callback, ErrorClass, GatewayError, OutgoingMessage};
+use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::limits::guard::{ClientSignals, Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
@@ -271,12 +271,6 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let answer = gateway.circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
-        if let Some(trial) = self.outgoing.trial() {
-            let silence = || Some(format!("{}: {NO_ANSWER}", gateway.name.as_str()));
-            let of_answer = |answer: &Result<_, GatewayError>| answer.as_ref().err().map(ToString::to_string);
-            // The first answer stays.
-            let _ = trial.answer.set((self.permitted.log, answer.as_ref().map_or_else(silence, of_answer)));
-        }
         let attempt = self.attempt(candidate, SendStatus::GatewayError);
         let (error, class, error_code, wait) = match answer {
             Some(Ok(Accepted { message_id })) => {

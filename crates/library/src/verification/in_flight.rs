@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::model::{Reply, SendOutcome};
 use crate::delivery::Outgoing;
-use crate::domain::{Channel, NumberKey, ServiceId};
+use crate::domain::{Channel, GatewayName, NumberKey, ServiceId};
 use crate::engine::SendOptions;
 use crate::limits::guard::{Charge, Exemption};
 use crate::shard::{Refusal, Shares};
@@ -133,11 +133,11 @@ pub struct Messages {
 }
 
 /// Everything about a message that its recipient can notice, whether the guard may refuse it, and the rate limits that it
-/// counts for. `None` for a trial of gateways: its answer is about these.
-type Content = Option<(
+/// counts for.
+type Content = (
     (Option<Channel>, MessageStyle, Option<SendOptions>, Option<Zeroizing<String>>),
-    (bool, Exemption, Vec<Charge>),
-)>;
+    (bool, Exemption, Vec<Charge>, Option<GatewayName>),
+);
 
 /// The answer that all who ask for one message get. An error means that it is not known how the message ended.
 pub type Answer = Shared<PendingReply<Reply<SendOutcome>>>;
@@ -152,8 +152,8 @@ pub struct FirstRequest {
 fn content_of(outgoing: &Outgoing) -> Content {
     let Outgoing { channel, style, options, supplied_code, has_limits, client, limits, .. } = outgoing;
     let code = supplied_code.as_ref().map(|code| Zeroizing::new(code.expose().to_owned()));
-    let counted = (*has_limits, client.exemption, limits.clone());
-    outgoing.trial().is_none().then(|| ((*channel, style.clone(), *options, code), counted))
+    let counted = (*has_limits, client.exemption, limits.clone(), outgoing.only_by());
+    ((*channel, style.clone(), *options, code), counted)
 }
 
 impl Messages {
@@ -180,8 +180,7 @@ impl Messages {
         if asked.sum::<usize>() >= self.most {
             return Err(Refusal::NumberBusy);
         }
-        let same = messages.iter().find(|(other, _)| content.is_some() && *other == content);
-        if let Some((_, answer)) = same {
+        if let Some((_, answer)) = messages.iter().find(|(other, _)| *other == content) {
             return Ok((None, answer.clone()));
         }
         let answer = answer.shared();
