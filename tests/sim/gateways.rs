@@ -63,9 +63,9 @@ impl World {
             return PlanChange::Set(FollowUp {
                 due: Timestamp::from_millis(due),
                 channel: Channel::Call,
-                reason: Reason::Retry { attempt: 0, retries: self.planned },
+                reason: Reason::Retry { retries: self.planned },
                 step: 0,
-                sent: 0,
+                is_sent: false,
                 allowance: TakenAllowance::default(),
             });
         }

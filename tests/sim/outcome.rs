@@ -140,7 +140,7 @@ impl World {
 
     /// A planned send leaves once, not before it is due, and is then no longer planned on the disk.
     fn begins_plan(&mut self, shard: usize, request: &Sending, follow_up: &FollowUp) -> Checked {
-        let Reason::Retry { retries: plan, .. } = follow_up.reason else {
+        let Reason::Retry { retries: plan } = follow_up.reason else {
             return Err("a message was sent without a plan".to_owned());
         };
         let due = self.due.remove(&plan).ok_or_else(|| format!("planned send {plan} left twice"))?;

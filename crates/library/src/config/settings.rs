@@ -408,10 +408,6 @@ pub struct DeliverySettings {
     /// A step waits 20 s for a receipt, or as long as it says.
     #[serde(deserialize_with = "workflow", serialize_with = "shown")]
     pub workflow: Vec<WorkflowStep>,
-    /// Messages that one verification may cost in all.
-    #[serde(rename = "workflow-max-sends", with = "Whole::<1, 20>")]
-    #[default = 5]
-    pub workflow_sends: u8,
     /// Order of the gateways that take a number without a prefix: as in `otp-sms-provider`, or by their results.
     pub sender: Sender,
     #[serde(skip)]

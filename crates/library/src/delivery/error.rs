@@ -75,9 +75,6 @@ pub enum Failure {
     /// The store did not take the record of a budget.
     #[error("the budget of messages cannot be stored; nothing was sent")]
     BudgetUnknown,
-    /// The verification has cost as many messages as it may.
-    #[error("the verification has cost as many messages as it may; nothing was sent")]
-    TooManyMessages,
     /// A planned message was tried as often as is allowed.
     #[error("the retries are used up")]
     RetriesUsedUp,

@@ -102,9 +102,9 @@ pub struct Permitted {
     pub log: AttemptLogKey,
     /// The number of the first attempt that repeats no earlier one; further attempts count on.
     pub first_attempt: u8,
-    /// The attempts of the message that is retried, each with its number, and with its gateway if one was asked: an attempt
-    /// by the same gateway repeats it.
-    pub repeated: Vec<(Option<GatewayName>, u8)>,
+    /// The attempts that a retried message has on its channel, by gateway, the newest first: one by the same gateway repeats
+    /// it.
+    pub repeated: Vec<(Channel, GatewayName, u8)>,
     /// The plan that this message carries out; `None` where a client waits for it.
     pub follow_up: Option<FollowUp>,
     /// The gateways whose message of this verification is not known to have arrived, the one that was asked last at the
@@ -118,9 +118,9 @@ impl Permitted {
         self.follow_up.as_ref().is_some_and(|plan| plan.reason == Reason::NextStep)
     }
 
-    /// Messages of the verification that gateways accepted for the same request before.
-    pub(super) fn sent(&self) -> u8 {
-        self.follow_up.as_ref().map_or(0, |follow_up| follow_up.sent)
+    /// Whether a gateway has accepted a message of the same request before.
+    pub(super) fn is_sent(&self) -> bool {
+        self.follow_up.as_ref().is_some_and(|follow_up| follow_up.is_sent)
     }
 
     /// When the code expires: nothing is sent any more.
@@ -310,17 +310,10 @@ pub struct FollowUp {
     pub reason: Reason,
     /// The step of the workflow that it belongs to, from 0.
     pub step: u8,
-    /// Messages that gateways have taken for this verification so far.
-    pub sent: u8,
+    /// Whether a gateway has taken a message of the same request.
+    pub is_sent: bool,
     /// What the guard has taken for it.
     pub allowance: TakenAllowance,
-}
-
-impl FollowUp {
-    /// The channel and the first attempt of the message that is retried.
-    pub(super) fn first_repeated(&self) -> Option<(Channel, u8)> {
-        self.reason.retried().map(|(attempt, _)| (self.channel, attempt))
-    }
 }
 
 /// Why a message is sent later.
@@ -328,18 +321,9 @@ impl FollowUp {
 pub enum Reason {
     /// No gateway took it yet.
     Retry {
-        /// The number of the first attempt of the message on its channel.
-        attempt: u8,
         /// Retries made so far.
         retries: u32,
     },
     /// It is the next step's turn, unless the message before it arrives.
     NextStep,
-}
-
-impl Reason {
-    /// The first attempt that is repeated, and the retries so far. A next step leaves the message before it as it is.
-    pub(super) const fn retried(self) -> Option<(u8, u32)> {
-        if let Self::Retry { attempt, retries } = self { Some((attempt, retries)) } else { None }
-    }
 }

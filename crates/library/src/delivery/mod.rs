@@ -132,11 +132,7 @@ impl Delivery {
         for gateway in &gateways {
             deps.metrics.create_outcomes_at_zero(gateway.name);
         }
-        Self {
-            gateways,
-            workflow: Workflow::of(deps.settings.workflow.clone(), deps.settings.workflow_sends),
-            deps,
-        }
+        Self { gateways, workflow: Workflow(deps.settings.workflow.clone()), deps }
     }
 
     fn now(&self) -> Timestamp {
@@ -261,10 +257,10 @@ impl Delivery {
         let order = self.order_of(outgoing.key.service, outgoing.key.number);
         let names: Vec<_> = outgoing.only_by().map_or_else(|| order.collect(), |only| vec![only]);
         let verification = &permitted.permit.verification;
-        let is_ours = outgoing.carried.is_some() || verification.offset() != 0 || permitted.sent() > 0;
+        let is_ours = outgoing.carried.is_some() || verification.offset() != 0 || permitted.is_sent();
         let fits = |guarded: &&GuardedGateway| match verification.held {
             // Once it has accepted a message of this plan, only it can repeat the code. Before, the others begin a new one.
-            Some(held) => permitted.sent() == 0 || guarded.name == held.by,
+            Some(held) => !permitted.is_sent() || guarded.name == held.by,
             None => !is_ours || guarded.carries_our_code(),
         };
         let of_name = |(priority, name)| {
@@ -359,9 +355,7 @@ impl Delivery {
     /// The workflow of a service.
     fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
         let own = self.settings_of(service).and_then(|own| workflow_steps(own.settings.workflow.as_deref()?));
-        own.map_or(Cow::Borrowed(&self.workflow), |steps| {
-            Cow::Owned(Workflow::of(steps, self.deps.settings.workflow_sends))
-        })
+        own.map_or(Cow::Borrowed(&self.workflow), |steps| Cow::Owned(Workflow(steps)))
     }
 
     /// The time for one send of a service.

@@ -18,7 +18,7 @@ use super::job::{
     Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
     TakenAllowance,
 };
-use super::plan::{RetryInputs, Workflow, retry};
+use super::plan::{Workflow, retry_wait};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
@@ -43,7 +43,7 @@ impl Delivery {
     ) -> Delivered {
         let service = outgoing.key.service;
         let (workflow, waits) = match &outgoing.carried {
-            Some(carried) => (Cow::Owned(Workflow::of(Vec::new(), 0)), carried.within),
+            Some(carried) => (Cow::Owned(Workflow::default()), carried.within),
             None => (self.workflow_of(service), None),
         };
         let mut within = self.time_limit_of(service).min(waits.unwrap_or(Duration::MAX));
@@ -125,9 +125,6 @@ const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Goes from channel to channel until the message is accepted or postponed, or no way is left.
     async fn run(&mut self) -> End {
-        if !self.workflow.allows_after(self.permitted.sent()) {
-            return self.failed(Failure::TooManyMessages);
-        }
         // Each step takes an allowance of its own: one request would otherwise be several messages for one allowance.
         if self.permitted.is_next_step()
             && let Err(failure) = self.take_allowance(self.channel).await
@@ -150,32 +147,38 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 }
             }
             let error = failure.error.or(failure.skipped).unwrap_or(Failure::NotServed);
-            let mut dropped = error;
-            if let Some(later) = failure.later {
-                match self.retry_time(later) {
-                    Ok(due) => return self.retried_at(due),
-                    Err(reason) => {
-                        self.note_unasked(SendStatus::Unsendable);
-                        if let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) {
-                            let of_channel = self.attempts.iter_mut().filter(|of| of.channel == self.channel);
-                            of_channel.for_each(|attempt| attempt.status = SendStatus::Unsendable);
-                            dropped = reason;
-                        }
-                    }
-                }
-            }
             let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
-            let Some((step, channel)) = next else { return self.dropped(error, dropped) };
+            let Some((step, channel)) = next else { return self.retried(error, failure.later) };
             // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.time.left() < self.time.least {
-                let follow_up = self.follow_up(self.now(), channel, Reason::NextStep, step);
-                return self.postponed(self.fresh_number(), follow_up);
+                return self.postponed(self.follow_up(self.now(), channel, Reason::NextStep, step));
             }
             if self.take_allowance(channel).await.is_err() {
-                return self.dropped(error, dropped);
+                return self.failed(error);
             }
             (self.step, self.channel) = (step, channel);
         }
+    }
+
+    /// No further channel is left: the message is retried on this one, if a gateway may accept it later, or dropped.
+    fn retried(&mut self, error: Failure, later: Option<Timestamp>) -> End {
+        let Some(later) = later else { return self.failed(error) };
+        let retries = self.retries();
+        let reason = match self.retry_time(later, retries) {
+            Ok(due) => {
+                self.note_unasked(SendStatus::New);
+                let reason = Reason::Retry { retries };
+                return self.postponed(self.follow_up(due, self.channel, reason, self.step));
+            }
+            Err(reason) => reason,
+        };
+        self.note_unasked(SendStatus::Unsendable);
+        let Some(reason) = reason.filter(|reason| self.is_unsendable(*reason)) else {
+            return self.failed(error);
+        };
+        let of_channel = self.attempts.iter_mut().filter(|of| of.channel == self.channel);
+        of_channel.for_each(|attempt| attempt.status = SendStatus::Unsendable);
+        self.dropped(error, reason)
     }
 
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Fails if
@@ -343,16 +346,19 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
 impl<'a, O> DeliveryRun<'a, O> {
     fn accepted(&self, message_id: String, held: Option<Held>) -> End {
-        let sent = self.permitted.sent().saturating_add(1);
-        let next = self.workflow.plan(self.step, sent, self.now(), self.permitted.expires());
+        let next = self.workflow.plan(self.step, self.now(), self.permitted.expires());
         let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
-            PlanChange::Set(FollowUp { sent, ..self.follow_up(due, channel, Reason::NextStep, step) })
+            PlanChange::Set(FollowUp {
+                is_sent: true,
+                ..self.follow_up(due, channel, Reason::NextStep, step)
+            })
         });
         (SendResult::Accepted { message_id, held }, plan, None)
     }
 
-    /// The message is sent later. The answer names the attempt.
-    fn postponed(&self, attempt: u8, follow_up: FollowUp) -> End {
+    /// The message is sent later. The answer names the first attempt.
+    fn postponed(&self, follow_up: FollowUp) -> End {
+        let attempt = self.attempts.first().map_or(0, |attempt| attempt.number);
         let message_id = format!("postponed-{}", AttemptId { key: self.permitted.log, attempt });
         let may_have_been_sent = self.may_have_been_sent();
         (SendResult::Postponed { message_id, may_have_been_sent }, PlanChange::Set(follow_up), None)
@@ -396,7 +402,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             channel,
             reason,
             step,
-            sent: self.permitted.sent(),
+            is_sent: self.permitted.is_sent(),
             allowance: self.allowance.clone(),
         }
     }
@@ -407,58 +413,43 @@ impl<'a, O> DeliveryRun<'a, O> {
         behind.unwrap_or_default().max(self.permitted.first_attempt)
     }
 
-    /// The number of a gateway's next attempt. A retried message repeats that of the same gateway, or one for which no
-    /// gateway was asked.
+    /// The number of a gateway's next attempt. A retried message repeats that of the same gateway.
     fn number_by(&self, gateway: GatewayName) -> u8 {
-        let is_free = |number: u8| self.attempts.iter().all(|attempt| attempt.number != number);
-        let rows =
-            self.permitted.repeated.iter().filter(|(_, number)| self.retried().is_some() && is_free(*number));
-        let own = rows.clone().find(|(by, _)| *by == Some(gateway));
-        let repeated = own.or_else(|| rows.clone().find(|(by, _)| by.is_none()));
-        repeated.map_or_else(|| self.fresh_number(), |(_, number)| *number)
+        let is_own =
+            |(channel, by, _): &&(Channel, GatewayName, u8)| (*channel, *by) == (self.channel, gateway);
+        let repeated = self.permitted.repeated.iter().find(is_own);
+        repeated.map_or_else(|| self.fresh_number(), |(.., number)| *number)
     }
 
-    /// The first attempt of the message that is retried on the present channel, and how often it was retried before.
-    fn retried(&self) -> Option<(u8, u32)> {
-        self.permitted.follow_up.as_ref().filter(|plan| plan.channel == self.channel)?.reason.retried()
+    /// Whether this run has an attempt on the present channel.
+    fn has_attempt(&self) -> bool {
+        self.attempts.iter().any(|attempt| attempt.channel == self.channel)
     }
 
     /// Retries of the message on the present channel so far. This run counts if it asked a gateway: to find every circuit
     /// open is no retry.
     fn retries(&self) -> u32 {
-        let asked = self.first_on_channel().is_some();
-        self.retried().map_or(0, |(_, before)| before.saturating_add(u32::from(asked)))
-    }
-
-    /// The number of this run's first attempt on the present channel.
-    fn first_on_channel(&self) -> Option<u8> {
-        self.attempts.iter().find(|attempt| attempt.channel == self.channel).map(|attempt| attempt.number)
+        match &self.permitted.follow_up {
+            Some(FollowUp { channel, reason: Reason::Retry { retries }, .. }) if *channel == self.channel => {
+                retries.saturating_add(u32::from(self.has_attempt()))
+            }
+            _ => 0,
+        }
     }
 
     /// When to retry on the present channel. The error says why the retry is not possible; `None` where retries
     /// are switched off.
-    fn retry_time(&self, not_before: Timestamp) -> Result<Timestamp, Option<Failure>> {
-        if !self.delivery.deps.settings.sms_retry || self.outgoing.carried.is_some() {
+    fn retry_time(&self, not_before: Timestamp, retries: u32) -> Result<Timestamp, Option<Failure>> {
+        let settings = &self.delivery.deps.settings;
+        if !settings.sms_retry || self.outgoing.carried.is_some() {
             return Err(None);
         }
-        let inputs = RetryInputs {
-            retries: self.retries(),
-            not_before,
-            expires: self.permitted.expires(),
-            step_timeout: self.workflow.step_timeout(self.step),
-            now: self.now(),
-        };
-        let random = self.delivery.deps.rng.lock().next_u32();
-        retry(self.delivery.deps.settings.max_retries, inputs, random).map_err(Some)
-    }
-
-    /// The message is retried on the present channel.
-    fn retried_at(&mut self, due: Timestamp) -> End {
-        self.note_unasked(SendStatus::New);
-        let first = self.retried().map(|(first, _)| first).or_else(|| self.first_on_channel());
-        let attempt = first.unwrap_or_else(|| self.fresh_number());
-        let reason = Reason::Retry { attempt, retries: self.retries() };
-        self.postponed(attempt, self.follow_up(due, self.channel, reason, self.step))
+        if retries >= settings.max_retries {
+            return Err(Some(Failure::RetriesUsedUp));
+        }
+        let (random, now) = (self.delivery.deps.rng.lock().next_u32(), self.now());
+        let due = now.plus(retry_wait(retries, not_before.since(now), random));
+        if due < self.permitted.expires() { Ok(due) } else { Err(Some(Failure::NoLongerUsable)) }
     }
 
     /// Whether the list of attempts shows the message as unsendable. A message that may have been sent is shown as a
@@ -520,8 +511,11 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// Adds an attempt for a message without any gateway request, because an operator must find it in the list.
     fn note_unasked(&mut self, status: SendStatus) {
-        let has_one = self.first_on_channel().is_some() || self.retried().is_some();
-        if let Some(candidate) = self.candidates(self.channel).first().filter(|_| !has_one) {
+        let is_retried = !self.permitted.repeated.is_empty();
+        if self.has_attempt() || is_retried {
+            return;
+        }
+        if let Some(candidate) = self.candidates(self.channel).first() {
             let attempt = self.attempt(*candidate, status);
             self.attempts.push(Attempt { receipt_at: Some(attempt.at), ..attempt });
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::command::{NumberCommand, NumberDeps, Request, with_gateways};
 use super::in_flight::{CommandLimit, Messages, Responder};
@@ -18,7 +18,7 @@ use super::{AttemptQuery, Check, End, Ending, NumberKey, Outgoing, Policies, Ref
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
-use crate::domain::{AttemptLogKey, Code, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{
     LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName, request_fingerprint,
 };
@@ -72,12 +72,10 @@ pub struct Verifier {
     room: Arc<Semaphore>,
 }
 
-/// Tries to record a receipt that comes before its gateway has answered. A send takes hardly longer than all of them.
-const EARLY_TRIES: u32 = 60;
+/// Tries to record a receipt that comes before its gateway has answered. A send takes no longer than all of them.
+const EARLY_TRIES: u32 = 40;
 /// The wait between two tries.
 const EARLY_PAUSE: Duration = Duration::from_millis(250);
-/// The provider waits so long for the answer. After that the report may be lost in a crash.
-const EARLY_ANSWER: Duration = Duration::from_secs(3);
 
 /// The wait before a refused planned send is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -191,31 +189,23 @@ impl Verifier {
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
-    /// answered waits for the end of the send, also if the provider hangs up. A report about an unknown send is ignored,
-    /// and a repeated one changes nothing.
+    /// answered waits for the end of the send. A report about an unknown send is ignored, and a repeated one changes nothing.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn receive(self: &Arc<Self>, receipt: Receipt) -> Result<(), Refusal> {
-        let this = Arc::clone(self);
-        let recorded = tokio::spawn(async move {
-            for _ in 0..EARLY_TRIES {
-                if !this.is_early(receipt.clone()).await? {
-                    break;
-                }
-                sleep(EARLY_PAUSE).await;
+    pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
+        for _ in 0..EARLY_TRIES {
+            if !self.is_early(receipt.clone()).await? {
+                break;
             }
-            Ok(())
-        });
-        // The provider gets its answer soon, also if a crash has lost the end of the send.
-        let recorded = timeout(EARLY_ANSWER, recorded).await;
-        recorded.map_or(Ok(()), |recorded| recorded.unwrap_or(Err(Refusal::OutcomeUnknown)))
+            sleep(EARLY_PAUSE).await;
+        }
+        Ok(())
     }
 
     /// Records a report, unless its send has not ended: then it returns `true`.
     async fn is_early(&self, receipt: Receipt) -> Result<bool, Refusal> {
-        let (deps, attempt, gateway) = (Arc::clone(&self.deps), receipt.attempt, receipt.gateway);
-        let key = attempt.key;
+        let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
             if let (ReceiptOutcome::Recorded(row, _), Some(log), Some(events)) =
@@ -236,10 +226,6 @@ impl Verifier {
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
             let (channel, gateway) = (row.channel, row.gateway);
             self.deps.metrics.count(&Fact::Delivered { recipient, channel, gateway, took });
-        }
-        if outcome == ReceiptOutcome::Unknown {
-            let gateway = gateway.map(GatewayName::as_str);
-            tracing::debug!(%attempt, gateway, reason = "no such attempt of this gateway is known", "receipt ignored");
         }
         Ok(outcome == ReceiptOutcome::Early)
     }

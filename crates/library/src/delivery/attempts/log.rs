@@ -34,9 +34,6 @@ const NUMBERS_PER_SEND: u8 = {
 /// The guard writes its rows each second.
 const CHARGES_WRITTEN: Duration = Duration::from_secs(5);
 
-/// A call that was answered lasts no longer than this: the code is read twice in half of the time.
-const CALL: Duration = Duration::from_secs(60);
-
 /// One verification. A begun follow-up is not in it: after a crash it is never made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptLog {
@@ -111,12 +108,10 @@ pub struct Checked {
 pub enum ReceiptOutcome {
     /// The attempt has come further, with its row now, and whether this report is the first to say that it arrived.
     Recorded(Box<Attempt>, bool),
-    /// It changes nothing, because it came before, or late.
-    Known,
     /// The send is still under way, and its attempts are not recorded yet.
     Early,
-    /// No such attempt of the gateway is known.
-    Unknown,
+    /// It changes nothing: it came before, or late, or no such attempt of the gateway is known.
+    Ignored,
 }
 
 impl Record for AttemptLog {
@@ -198,6 +193,9 @@ impl AttemptLog {
     ) -> Vec<Ticket> {
         let (first, made) = (permitted.first_attempt, &delivered.attempts);
         self.parts = self.parts.max(delivered.parts);
+        // What was asked for a message that no gateway had been asked for takes the place of its row.
+        let is_repeated = |row: &Attempt| made.iter().any(|attempt| attempt.number == row.number);
+        self.rows.retain(|row| made.is_empty() || row.status != SendStatus::New || is_repeated(row));
         for attempt in made {
             self.add(attempt);
         }
@@ -216,13 +214,10 @@ impl AttemptLog {
                 follow_up: follow_up.clone(),
             })),
             PlanChange::End(dropped) => {
-                let repeated = permitted.follow_up.as_ref().and_then(FollowUp::first_repeated);
-                let made = made.iter().map(|attempt| (attempt.channel, attempt.number));
-                let all: Vec<_> = repeated.into_iter().chain(made).collect();
-                if let (Some(why), Some((channel, _))) = (dropped, all.last()) {
-                    let of_channel = all.iter().filter(|(other, _)| other == channel);
-                    let first = of_channel.map(|(_, number)| *number).min().unwrap_or_default();
-                    self.give_up(*channel, first, *why);
+                let planned = permitted.follow_up.as_ref().map(|planned| planned.channel);
+                let channel = made.last().map(|attempt| attempt.channel).or(planned);
+                if let Some((why, channel)) = dropped.zip(channel) {
+                    self.give_up(channel, why);
                 }
                 None
             }
@@ -255,26 +250,26 @@ impl AttemptLog {
     }
 
     /// [`Permitted::repeated`] of a planned message.
-    pub fn repeated_by(&self, follow_up: &FollowUp) -> Vec<(Option<GatewayName>, u8)> {
-        let Some((channel, first)) = follow_up.first_repeated() else { return Vec::new() };
-        let of_message = self.rows.iter().filter(|row| row.channel == channel && row.number >= first);
-        let asked = |row: &Attempt| (row.status != SendStatus::New).then_some(row.gateway);
-        of_message.map(|row| (asked(row), row.number)).collect()
+    pub fn repeated_by(&self, follow_up: &FollowUp) -> Vec<(Channel, GatewayName, u8)> {
+        let is_retried = matches!(follow_up.reason, Reason::Retry { .. });
+        let is_its = |row: &&Attempt| row.channel == follow_up.channel && row.status != SendStatus::Sent;
+        let rows = self.rows.iter().rev().filter(|row| is_retried && is_its(row));
+        rows.map(|row| (row.channel, row.gateway, row.number)).collect()
     }
 
     /// Drops the planned send, if there is one: its code cannot be used any more.
     fn drop_follow_up(&mut self) {
-        let plan = self.plan.take();
-        if let Some((channel, first)) = plan.and_then(|plan| plan.follow_up.first_repeated()) {
-            self.give_up(channel, first, Failure::NoLongerUsable);
+        let follow_up = self.plan.take().map(|plan| plan.follow_up);
+        if let Some(FollowUp { channel, reason: Reason::Retry { .. }, .. }) = follow_up {
+            self.give_up(channel, Failure::NoLongerUsable);
         }
     }
 
-    /// A message is not tried any more, whose attempts on its last channel are those from `first` on.
-    fn give_up(&mut self, channel: Channel, first: u8, why: Failure) {
+    /// A message is not tried any more on its last channel.
+    fn give_up(&mut self, channel: Channel, why: Failure) {
         for row in &mut self.rows {
             // A row that was sent stays sent: it was the next one that was not made.
-            if row.channel == channel && row.number >= first && row.status != SendStatus::Sent {
+            if row.channel == channel && row.status != SendStatus::Sent {
                 row.status = SendStatus::Unsendable;
                 row.max_retries_reached |= why == Failure::RetriesUsedUp;
             }
@@ -300,19 +295,16 @@ impl AttemptLog {
         let is_last = self.rows.last().is_some_and(|row| row.number == number);
         let Some(row) = self.rows.iter_mut().find(|row| row.number == number) else {
             let is_reserved = number < self.next_attempt;
-            return if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Unknown };
+            return if is_reserved { ReceiptOutcome::Early } else { ReceiptOutcome::Ignored };
         };
         // Another gateway's provider knows nothing of the message, whatever it says.
         if receipt.gateway.is_some_and(|gateway| gateway != row.gateway) {
-            return ReceiptOutcome::Unknown;
+            return ReceiptOutcome::Ignored;
         }
-        if row.message_id.as_ref().is_some_and(|id| *id != receipt.message_id) {
-            // A retry has sent another message since.
-            tracing::debug!(attempt = %receipt.attempt, "receipt ignored; it is of an earlier message of this attempt");
-            return ReceiptOutcome::Known;
-        }
-        if row.receipt.is_some_and(|known| known >= receipt.status) {
-            return ReceiptOutcome::Known;
+        // A retry has sent another message since.
+        let is_of_another = row.message_id.as_ref().is_some_and(|id| *id != receipt.message_id);
+        if is_of_another || row.receipt.is_some_and(|known| known >= receipt.status) {
+            return ReceiptOutcome::Ignored;
         }
         let has_arrived =
             row.receipt < Some(ReceiptStatus::Delivered) && receipt.status >= ReceiptStatus::Delivered;
@@ -330,8 +322,7 @@ impl AttemptLog {
         ReceiptOutcome::Recorded(Box::new(row), has_arrived)
     }
 
-    /// Updates a plan for the next step. A failed message makes it due, an answered call delays it. An arrived message,
-    /// or a final failure, drops it.
+    /// Updates a plan for the next step. A failed message makes it due. An arrived message, or a final failure, drops it.
     fn react(&mut self, receipt: &Receipt, now: Timestamp) {
         let Some(plan) = self.plan.as_mut().filter(|plan| plan.follow_up.reason == Reason::NextStep) else {
             return;
@@ -344,14 +335,7 @@ impl AttemptLog {
             )
             | (ReceiptStatus::Delivered | ReceiptStatus::Read, _) => self.plan = None,
             (ReceiptStatus::Failed, _) => *due = now.min(*due),
-            (ReceiptStatus::Answered, _) if *due > now => *due = now.plus(CALL).max(*due),
-            (
-                ReceiptStatus::Answered
-                | ReceiptStatus::Queued
-                | ReceiptStatus::Sending
-                | ReceiptStatus::Sent,
-                _,
-            ) => {}
+            _ => {}
         }
     }
 
@@ -481,7 +465,7 @@ impl AttemptLog {
     /// record.
     pub fn reported(receipt: &Receipt, view: &mut Transaction<'_>) -> (ReceiptOutcome, Option<Self>) {
         let id = receipt.attempt.key.id();
-        let Some(mut log) = view.get::<Self>(id) else { return (ReceiptOutcome::Unknown, None) };
+        let Some(mut log) = view.get::<Self>(id) else { return (ReceiptOutcome::Ignored, None) };
         let outcome = log.receive(receipt, view.now());
         view.put(id, Some(&log));
         (outcome, Some(log))

@@ -36,7 +36,10 @@ async fn a_step_that_is_refused_gives_way_to_the_next_at_once() {
         assert_eq!(world.requests().await, "CA1");
         assert_eq!(world.elapsed_ms(), 0, "{class:?}");
         let plan = world.takes_plan().expect("a plan");
-        assert_eq!((plan.channel, plan.step, plan.sent, plan.reason), (WhatsApp, 2, 1, Reason::NextStep));
+        assert_eq!(
+            (plan.channel, plan.step, plan.is_sent, plan.reason),
+            (WhatsApp, 2, true, Reason::NextStep)
+        );
         assert_eq!(plan.due, TokioClock::EPOCH.plus(secs(20)));
     }
 }
@@ -84,7 +87,7 @@ async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
 async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused).after_ms(9_500)]);
     let world = world.and(TwilioVoice, [accepted("CA1")]);
-    assert_eq!(world.requests().await, "later, row 1");
+    assert_eq!(world.requests().await, "later, row 0");
     assert_eq!(world.follows_up().await, "CA1");
     assert_eq!(world.rows()[1].number, 1);
 }

@@ -54,7 +54,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         channel: Channel::Call,
         reason: Reason::NextStep,
         step: 1,
-        sent: 1,
+        is_sent: true,
         allowance: TakenAllowance::default(),
     };
     let expires = due.plus(Duration::from_secs(600));
