@@ -143,8 +143,7 @@ impl OpenSession<'_> {
         match done {
             Ok(response) => Ok(response),
             Err(Denied::NoneLeft) => Ok(self.told(&Notice::Locked(None))),
-            Err(Denied::Wait { .. }) => Ok(self.told(&Notice::Wait)),
-            Err(Denied::Fixed | Denied::NotSent) => Ok(self.told(&Notice::Failed)),
+            Err(Denied::NotNow) => Ok(self.told(&Notice::Failed)),
             Err(denied) => self.context.denied(denied),
         }
     }
@@ -178,16 +177,9 @@ impl OpenSession<'_> {
             let shown = text.chars().take(Notice::LONGEST_NUMBER).collect();
             return Ok(self.told(&Notice::Number(shown)));
         };
-        if session.waits_for(number, context.now) {
-            // The person went back to the form, and the code may still come.
-            let await_code = |session: &mut HostedSession, _| {
-                session.await_code();
-                Ok(())
-            };
-            sessions.change(self.secret, await_code).await?;
+        if !sessions.change(self.secret, move |session, now| session.begin_send(number, now)).await? {
             return Ok(self.told(&Notice::Wait));
         }
-        sessions.change(self.secret, move |session, now| session.begin_send(number, now)).await?;
         let mut client =
             ClientSignals { network: address_of(call).map(ClientNet::from), ..ClientSignals::default() };
         if let Some(captcha) = self.captcha() {
@@ -238,36 +230,22 @@ impl OpenSession<'_> {
     /// The message to the number was refused or failed.
     async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
         let (context, call) = (self.context, self.context.call);
-        let (notice, end) = match &refused {
+        let notice = match &refused {
             Refused::ByGuard { is_for_an_allowance: true } if context.call.app.captcha.is_some() => {
                 return self.sent(number, MessageEnd::AsksChallenge).await;
             }
             // The reason is not the number's.
-            Refused::Unavailable(_) | Refused::OutOfService { .. } | Refused::GatewayFailed => {
-                (Notice::Failed, MessageEnd::NotSent)
-            }
-            Refused::NoChecksLeft { until } => (Notice::Locked(Some(*until)), MessageEnd::Refused),
+            Refused::Unavailable(_) | Refused::OutOfService { .. } | Refused::GatewayFailed => Notice::Failed,
+            Refused::NoChecksLeft { until } => Notice::Locked(Some(*until)),
             Refused::ByGuard { is_for_an_allowance: true }
             | Refused::NoSendsLeft { .. }
             | Refused::TooMany { .. }
             | Refused::TooSoon { .. }
-            | Refused::Concurrent => (Notice::Later, MessageEnd::Refused),
-            Refused::ByGuard { .. } | Refused::Country => (Notice::Refused, MessageEnd::Refused),
-            // Of the others, a gateway may have taken a message before the last one refused it.
-            Refused::BudgetSpent { .. } => (Notice::Later, MessageEnd::NotSent),
-            Refused::NotFound
-            | Refused::Invalid(_)
-            | Refused::Text(_)
-            | Refused::FeatureOff(_)
-            | Refused::ChannelOff
-            | Refused::Landline(_)
-            | Refused::OptedOut
-            | Refused::Blocked
-            | Refused::OtherRequest
-            | Refused::Ended
-            | Refused::Replaced => (Notice::Refused, MessageEnd::NotSent),
+            | Refused::BudgetSpent { .. }
+            | Refused::Concurrent => Notice::Later,
+            _ => Notice::Refused,
         };
-        self.sent(number, end).await?;
+        self.sent(number, MessageEnd::NotSent).await?;
         match refused {
             Refused::Unavailable(refusal) => return Err(Denied::Refused(refusal)),
             Refused::OutOfService { .. } => call.log_out_of_service(),

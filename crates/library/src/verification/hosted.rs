@@ -31,10 +31,9 @@ pub const RECORD_LIFE: Duration = Duration::from_secs(60 * 60);
 /// How long the application may redeem the code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
-/// The most messages, checks and numbers of one session. A message that failed counts, and so does a refused number.
+/// The most messages and checks of one session. A message that was refused or failed counts.
 const MOST_SENDS: u8 = 3;
 const MOST_CHECKS: u8 = 5;
-const MOST_NUMBERS: u8 = 3;
 
 /// Seconds after the first and the second message until the next one to the same number.
 const WAITS: [u64; MOST_SENDS as usize - 1] = [30, 60];
@@ -104,7 +103,6 @@ pub struct HostedSession {
     pub next_send: Timestamp,
     sends: u8,
     checks: u8,
-    numbers: u8,
     approved: Option<Approval>,
     /// Whether the next message needs the operator's challenge.
     pub asks_challenge: bool,
@@ -135,18 +133,12 @@ pub enum Denied {
     /// The session does not exist, has ended, or belongs to another browser.
     #[error("there is no such session")]
     NoSession,
-    /// No message, check or number is left.
-    #[error("the session has used its messages, checks or numbers")]
+    /// No message or check is left.
+    #[error("the session has used its messages or checks")]
     NoneLeft,
-    /// The next message has to wait.
-    #[error("the next message has to wait")]
-    Wait { until: Timestamp },
-    /// The application fixed the number.
-    #[error("the number is fixed")]
-    Fixed,
-    /// No message was sent yet.
-    #[error("no message was sent yet")]
-    NotSent,
+    /// The application fixed the number, or no message was sent yet.
+    #[error("the session is not at this step")]
+    NotNow,
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -165,7 +157,6 @@ impl HostedSession {
             next_send: now,
             sends: 0,
             checks: 0,
-            numbers: 0,
             approved: None,
             asks_challenge: false,
         }
@@ -197,70 +188,49 @@ impl HostedSession {
 
     /// Whether the person may enter another number.
     pub const fn may_change(&self) -> bool {
-        let is_free = self.request.may_change || self.request.to.is_none();
-        is_free && self.has_sends() && self.numbers < MOST_NUMBERS
+        (self.request.may_change || self.request.to.is_none()) && self.has_sends()
     }
 
     /// Counts a message before it is sent. Until its outcome is known no other one goes to the number:
-    /// [`Self::end_send`] follows.
-    pub fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<(), Denied> {
-        // A session for a given number begins with it in `number`, although no message has gone there.
-        let is_first = self.verification.is_none() && self.numbers == 0;
-        let is_other = is_first || self.number != Some(number);
+    /// [`Self::end_send`] follows. Returns `false` if the message has to wait; then the page asks for the code of the last one.
+    pub fn begin_send(&mut self, number: PhoneNumber, now: Timestamp) -> Result<bool, Denied> {
         if !self.request.may_change && self.request.to.is_some_and(|to| to != number) {
-            return Err(Denied::Fixed);
+            return Err(Denied::NotNow);
         }
-        if !self.has_sends() || self.is_approved() || is_other && self.numbers >= MOST_NUMBERS {
+        if !self.has_sends() || self.is_approved() {
             return Err(Denied::NoneLeft);
         }
-        if !is_other && now < self.next_send {
-            return Err(Denied::Wait { until: self.next_send });
+        if self.number != Some(number) {
+            (self.number, self.verification, self.awaits_code) = (Some(number), None, false);
+        } else if now < self.next_send {
+            self.awaits_code = self.verification.is_some();
+            return Ok(false);
         }
-        if is_other {
-            (self.verification, self.awaits_code, self.numbers) = (None, false, self.numbers + 1);
-        }
-        (self.number, self.sends) = (Some(number), self.sends + 1);
-        self.next_send = now.plus(self.wait());
-        Ok(())
+        let wait = WAITS.get(usize::from(self.sends)).copied().unwrap_or_default();
+        (self.sends, self.next_send) = (self.sends + 1, now.plus(Duration::from_secs(wait)));
+        Ok(true)
     }
 
-    /// The time between the last message and the next one.
-    fn wait(&self) -> Duration {
-        let seconds = usize::from(self.sends).checked_sub(1).and_then(|last| WAITS.get(last));
-        Duration::from_secs(seconds.copied().unwrap_or_default())
-    }
-
-    /// Notes how a message ended. After one that was sent the next one waits from now on.
+    /// Notes how a message ended. The next one need not wait for one that was not sent.
     pub fn end_send(&mut self, number: PhoneNumber, end: MessageEnd, now: Timestamp) {
         // The person has asked for a message to another number meanwhile.
         if self.number != Some(number) {
             return;
         }
-        self.next_send = now;
-        match end {
-            MessageEnd::Sent(verification, channel) => {
-                (self.verification, self.channel, self.awaits_code) =
-                    (Some(verification), Some(channel), true);
-                self.next_send = now.plus(self.wait());
-                self.asks_challenge = false;
-            }
-            MessageEnd::AsksChallenge => {
-                (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
-            }
-            MessageEnd::Refused => self.sends = self.sends.saturating_sub(1),
-            MessageEnd::NotSent => {}
+        if let MessageEnd::Sent(verification, channel) = end {
+            (self.verification, self.channel, self.awaits_code) = (Some(verification), Some(channel), true);
+            self.asks_challenge = false;
+            return;
         }
-    }
-
-    /// Whether the code of the last message to the number may still come, and the page does not ask for it.
-    pub fn waits_for(&self, number: PhoneNumber, now: Timestamp) -> bool {
-        let is_last = self.number == Some(number) && self.verification.is_some();
-        is_last && !self.awaits_code && now < self.next_send
+        self.next_send = now;
+        if let MessageEnd::AsksChallenge = end {
+            (self.sends, self.asks_challenge) = (self.sends.saturating_sub(1), true);
+        }
     }
 
     /// Counts a check before the code is compared. Returns the verification.
     pub const fn begin_check(&mut self) -> Result<Sid, Denied> {
-        let Some(verification) = self.verification else { return Err(Denied::NotSent) };
+        let Some(verification) = self.verification else { return Err(Denied::NotNow) };
         if !self.has_checks() {
             return Err(Denied::NoneLeft);
         }
@@ -268,15 +238,10 @@ impl HostedSession {
         Ok(verification)
     }
 
-    /// Makes the page ask for the code of the last message again.
-    pub const fn await_code(&mut self) {
-        self.awaits_code = self.verification.is_some();
-    }
-
     /// Makes the page ask for another number.
     pub fn change_number(&mut self) -> Result<(), Denied> {
         if !self.may_change() || self.is_approved() {
-            return Err(if self.has_sends() { Denied::Fixed } else { Denied::NoneLeft });
+            return Err(if self.has_sends() { Denied::NotNow } else { Denied::NoneLeft });
         }
         self.awaits_code = false;
         Ok(())
@@ -290,9 +255,7 @@ pub enum MessageEnd {
     Sent(Sid, Channel),
     /// It lacked a challenge. It does not count.
     AsksChallenge,
-    /// It was refused before a gateway was asked. It does not count.
-    Refused,
-    /// It failed. The next one need not wait.
+    /// It was refused or failed.
     NotSent,
 }
 
@@ -443,7 +406,7 @@ impl HostedSessions {
         let approve = move |session: &mut HostedSession, now: Timestamp| {
             let before = session.approved.as_ref().map(|approval| approval.at);
             let is_now = verification.is_some() && session.verification == verification;
-            let at = before.or(is_now.then_some(now)).ok_or(Denied::NotSent)?;
+            let at = before.or(is_now.then_some(now)).ok_or(Denied::NotNow)?;
             session.approved = Some(Approval { at, code: hash, code_ends: now.plus(CODE_LIFE) });
             Ok(())
         };
@@ -563,51 +526,50 @@ mod tests {
     fn further_messages_wait_by_the_servers_clock_and_end_after_three() {
         let (mut session, one) = (session(None, true), number("+14155552671"));
         for (at, expected) in [
-            (0, Ok(())),
-            (31, Err(Denied::Wait { until: after(32) })),
-            (32, Ok(())),
-            (93, Err(Denied::Wait { until: after(94) })),
-            (94, Ok(())),
+            (0, Ok(true)),
+            (29, Ok(false)),
+            (30, Ok(true)),
+            (89, Ok(false)),
+            (90, Ok(true)),
             (800, Err(Denied::NoneLeft)),
         ] {
             let begun = session.begin_send(one, after(at));
             assert_eq!(begun, expected, "{at}");
-            if begun.is_ok() {
+            if begun == Ok(true) {
                 // The gateway takes two seconds.
-                assert!(session.begin_send(one, after(at + 1)).is_err(), "one message at a time");
+                assert_ne!(session.begin_send(one, after(at + 1)), Ok(true), "one message at a time");
                 session.end_send(one, sent(), after(at + 2));
             }
         }
     }
 
     #[test]
-    fn a_session_takes_three_numbers_and_a_fixed_one_only_its_own() {
+    fn a_refused_message_counts_and_a_fixed_session_takes_only_its_number() {
         let numbers = [1, 2, 3, 4].map(|last| number(&format!("+1415555267{last}")));
         let ([one, two, ..], mut free) = (numbers, session(None, false));
         let begun = numbers.map(|to| {
             let begun = free.begin_send(to, NOW);
-            free.end_send(to, MessageEnd::Refused, NOW);
+            free.end_send(to, MessageEnd::NotSent, NOW);
             begun
         });
-        assert_eq!(begun, [Ok(()), Ok(()), Ok(()), Err(Denied::NoneLeft)]);
-        assert_eq!(free.sends, 0, "a refused message does not count");
+        assert_eq!(begun, [Ok(true), Ok(true), Ok(true), Err(Denied::NoneLeft)]);
         let mut fixed = session(Some(one), false);
-        assert_eq!(fixed.begin_send(two, NOW), Err(Denied::Fixed));
-        assert_eq!(fixed.begin_send(one, NOW), Ok(()));
-        assert_eq!(fixed.change_number(), Err(Denied::Fixed));
+        assert_eq!(fixed.begin_send(two, NOW), Err(Denied::NotNow));
+        assert_eq!(fixed.begin_send(one, NOW), Ok(true));
+        assert_eq!(fixed.change_number(), Err(Denied::NotNow));
         let mut hinted = session(Some(one), true);
-        assert_eq!(hinted.begin_send(two, NOW), Ok(()));
+        assert_eq!(hinted.begin_send(two, NOW), Ok(true));
     }
 
     #[test]
     fn five_codes_are_compared_whatever_number_they_are_for() {
         let mut session = session(None, true);
         let [one, two] = ["+14155552671", "+14155552672"].map(number);
-        assert_eq!(session.begin_check(), Err(Denied::NotSent));
+        assert_eq!(session.begin_check(), Err(Denied::NotNow));
         for (to, checks) in [(one, 3), (two, 2)] {
-            assert_eq!(session.begin_send(to, NOW), Ok(()));
+            assert_eq!(session.begin_send(to, NOW), Ok(true));
             assert!(!session.awaits_code, "a code for another number is not meant");
-            assert_eq!(session.begin_check(), Err(Denied::NotSent));
+            assert_eq!(session.begin_check(), Err(Denied::NotNow));
             session.end_send(to, sent(), NOW);
             assert!(session.awaits_code);
             for _ in 0..checks {
@@ -680,7 +642,7 @@ mod tests {
         sends(sessions, &cookie, number("+14155552671"), first).await;
         sends(sessions, &cookie, number("+14155552672"), second).await;
         for sid in [Some(first), None] {
-            assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotSent)), "{sid:?}");
+            assert!(matches!(sessions.approve(&cookie, sid).await, Err(Denied::NotNow)), "{sid:?}");
         }
         assert!(sessions.approve(&cookie, Some(second)).await.is_ok());
     }
