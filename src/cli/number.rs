@@ -97,14 +97,15 @@ fn elsewhere(answer: &Value) -> String {
 
 fn begun(verification: &Value) -> String {
     let shown = |field| cell(&verification[field]);
-    let mut parts =
-        vec![format!("{} {}", shown("status"), shown("sid")), format!("begun {}", shown("begun"))];
-    parts.extend(verification["ends"].as_str().map(|ends| format!("ends {ends}")));
-    parts.push(counted(&verification["sends"], "message"));
-    if !verification["wrong_codes"].is_null() {
-        parts.push(counted(&verification["wrong_codes"], "wrong code"));
-    }
-    parts.join(", ")
+    format!(
+        "{} {}, begun {}, ends {}, {}, {}",
+        shown("status"),
+        shown("sid"),
+        shown("begun"),
+        shown("ends"),
+        counted(&verification["sends"], "message"),
+        counted(&verification["wrong_codes"], "wrong code")
+    )
 }
 
 pub fn erase(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {

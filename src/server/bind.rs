@@ -80,12 +80,6 @@ impl App {
             tls.announce("certificate in use; the port speaks TLS only");
         }
         self.announce_open_routes(settings);
-        let unlimited = self.running().map(|running| running.verifying.without_budget()).unwrap_or_default();
-        for service in unlimited {
-            let risk = "no budget limits its messages, and the guard cannot judge them without outcomes";
-            let remedy = "set guard.messages-per-day or guard.money-per-day, for the server or the service";
-            tracing::warn!(service, risk, remedy, "key with the scope messages, and no budget");
-        }
         if settings.gateways.has_simulator() {
             let inbox = format!("{url}/inbox");
             let message = if settings.gateways.only_simulator() {

@@ -56,24 +56,6 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
 }
 
 #[tokio::test]
-async fn the_start_warns_of_keys_that_send_messages_without_a_budget() {
-    let services = json!({ "shop": { "guard": { "messages-per-day": 10 } } });
-    let world = World::with([("services", services)]).await;
-    for options in [&["--service", "shop"][..], &["--service", "default"], &[]] {
-        world.setup.new_key(&[&["--scope", "messages"], options].concat()).await;
-    }
-    let warning = "key with the scope messages, and no budget";
-    let (server, _) = world.setup.restart(world.server).await;
-    server.logs_times(2, "WARN", warning).await;
-    for service in ["default (onceward)", "all services"] {
-        assert!(server.lines(warning).iter().any(|line| text(line, "service") == service), "{service}");
-    }
-    let limited = world.setup.clone().config("guard", json!({ "money-per-day": 10 }));
-    let (server, _) = limited.restart(server).await;
-    assert_eq!(server.lines(warning).len(), 0);
-}
-
-#[tokio::test]
 async fn doctor_checks_the_configuration_and_what_weakens_codes() {
     let setup = Setup::bare().config("otp-length", 3).config("otp_timeout", 5);
     let checks = report(&setup, 70).await;

@@ -120,22 +120,18 @@ impl Answer {
     fn with_state(self, status: &NumberStatus) -> Self {
         let Some(verification) = &status.verification else { return self };
         let (class, state, help) = match verification.status {
-            Status::Approved | Status::Failed => return self,
             Status::Pending => {
-                let ends = verification.ends.map(|ends| format!("Its code works until {}.", moment(ends)));
-                (self.class, ends.unwrap_or_default(), self.help)
+                let ends = format!("Its code works until {}.", moment(verification.ends));
+                (self.class, ends, self.help)
             }
             Status::MaxAttemptsReached => {
                 let help = "Unlock the number below, and let the person ask for a new code.".to_owned();
                 ("problem", "No check of its code is left.".to_owned(), help)
             }
+            Status::Approved => return self,
             Status::Canceled => {
                 let state = "Its code was canceled, by an unlock too, or another system checks it.";
                 (self.class, state.to_owned(), ASK_AGAIN.to_owned())
-            }
-            Status::Expired if self.class == "problem" => return self,
-            Status::Expired => {
-                (self.class, "Its code has expired, or was voided.".to_owned(), ASK_AGAIN.to_owned())
             }
         };
         Self { class, what: format!("{} {state}", self.what), help, ..self }
@@ -271,14 +267,13 @@ mod tests {
             verify_status: VerifyStatus::New,
             checked_at: None,
             converted: false,
-            is_verified: false,
         };
         change(&mut message);
         let [service_sid, sid] =
             [SidKind::Service, SidKind::Verification].map(|kind| Sid::new(kind, [7; 16]));
-        let (begun, ends) = (NOON, Some(after(600)));
+        let (begun, ends) = (NOON, after(600));
         let verification =
-            VerificationStatus { sid, status: Status::Pending, begun, ends, sends: 1, wrong_codes: Some(0) };
+            VerificationStatus { sid, status: Status::Pending, begun, ends, sends: 1, wrong_codes: 0 };
         NumberStatus {
             service_sid,
             service_name: "Owl Bank".to_owned(),

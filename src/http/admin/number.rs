@@ -82,7 +82,7 @@ impl State {
     }
 
     fn checks_left(&self) -> Option<u8> {
-        let wrong = self.verification.as_ref().filter(|_| self.is_pending())?.wrong_codes?;
+        let wrong = self.verification.as_ref().filter(|_| self.is_pending())?.wrong_codes;
         Some(self.max_checks.saturating_sub(wrong))
     }
 
@@ -92,11 +92,11 @@ impl State {
 }
 
 /// How far the verification has come, for a person.
-const fn status_text(known: &VerificationStatus) -> &'static str {
+fn status_text(known: &VerificationStatus) -> String {
     match known.status {
-        Status::MaxAttemptsReached => "no checks left",
-        Status::Expired => "expired, or voided",
-        status => status.as_str(),
+        Status::MaxAttemptsReached => "no checks left".to_owned(),
+        Status::Pending => format!("pending, expires {}", moment(known.ends)),
+        status => status.as_str().to_owned(),
     }
 }
 

@@ -76,7 +76,7 @@ pub struct Verification {
     pub to: String,
     /// The channel of the last request.
     pub channel: Channel,
-    #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     pub status: &'static str,
     /// Whether the number is verified.
     pub valid: bool,
@@ -152,7 +152,7 @@ pub struct VerificationCheck {
     /// The channel of the last request.
     pub channel: Channel,
     /// `approved` if the code was right, `pending` if it was wrong, which is no error.
-    #[schemars(extend("enum" = Status::SHOWN.map(Status::as_str)))]
+    #[schemars(extend("enum" = Status::ALL.map(Status::as_str)))]
     pub status: &'static str,
     /// Whether the code was right.
     pub valid: bool,

@@ -231,23 +231,11 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         Ending::Approved | Ending::Canceled => ended.is_some(),
         Ending::Cleared => has_changed,
         Ending::Erased => {
-            let key @ NumberKey { service, number, .. } = decision.key;
-            // A test number, and what was carried: an effect, too.
-            let mut had_others = false;
-            for other in NumberKey::all(service, number).iter().filter(|other| **other != key) {
-                let state = decision.view.get(other.id()).unwrap_or(NumberState::Fresh);
-                let (next, outcome) = engine::end(state, &decision.rules, *ending, None, decision.now);
-                if let EndOutcome::Ended(Some(ended)) = outcome {
-                    let log = decision.attempts_of(&ended);
-                    decision.tell(CodeStatus::Canceled, log.as_ref());
-                }
-                had_others |= next != state;
-                decision.view.put(other.id(), (next != NumberState::Fresh).then_some(&next));
-            }
+            let NumberKey { service, number, .. } = decision.key;
             let attempts = AttemptLog::erase(service, number, decision.view);
             let events = decision.deps.events.as_ref();
             let had_events = events.is_some_and(|events| events.erase(decision.key, decision.view));
-            let has_effect = has_changed || had_others || attempts.is_some() || had_events || *was_erased;
+            let has_effect = has_changed || attempts.is_some() || had_events || *was_erased;
             decision.give_back(attempts.into_iter().flatten());
             has_effect
         }

@@ -190,17 +190,10 @@ named! {
         Canceled = "canceled",
         /// No check is left.
         MaxAttemptsReached = "max_attempts_reached",
-        /// Its code has expired, or was voided. The API does not find such a verification.
-        Expired = "expired",
-        /// No gateway accepted its first message. The API does not find such a verification either.
-        Failed = "failed",
     }
 }
 
 impl Status {
-    /// Every status that the API shows.
-    pub const SHOWN: [Self; 4] = [Self::Pending, Self::Approved, Self::Canceled, Self::MaxAttemptsReached];
-
     /// That of a verification that is kept.
     pub const fn of(summary: &VerificationSummary) -> Self {
         match summary.details {
@@ -237,7 +230,7 @@ pub struct NumberStatus {
     /// The service, `VA`.
     pub service_sid: Sid,
     pub service_name: String,
-    /// The latest verification that is known.
+    /// The one that is under way, or was canceled.
     pub verification: Option<VerificationStatus>,
     /// The lockout and the wrong codes in a row.
     pub lockout: LockoutState,
@@ -256,13 +249,11 @@ pub struct VerificationStatus {
     /// `VE`.
     pub sid: Sid,
     pub status: Status,
-    /// When it began; of one that ended, the time of its first message that is known.
     pub begun: Timestamp,
-    /// When its code expires, or when it was approved. `None` if that is not known any more.
-    pub ends: Option<Timestamp>,
+    /// When its code expires.
+    pub ends: Timestamp,
     pub sends: u8,
-    /// Its wrong codes. `None` if they are not known any more.
-    pub wrong_codes: Option<u8>,
+    pub wrong_codes: u8,
 }
 
 /// Why a request was not served.

@@ -5,12 +5,10 @@ use std::sync::Arc;
 
 use super::model::{Cleared, Erasure, LockedNumber, NumberStatus, Status, VerificationStatus};
 use super::{AttemptQuery, End, Ending, NumberKey, Refusal, Verifier};
-use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
-use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{PhoneNumber, ServiceId};
 use crate::engine::{LockoutState, NumberState};
+use crate::registry::Service;
 use crate::registry::audit::{Action, AuditEntry, Author};
-use crate::registry::{Scope, Service};
 use crate::shard::{Record as _, RecordKey, Subject, service_of};
 use crate::webhook::EventRecord;
 
@@ -92,18 +90,22 @@ impl Verifier {
         all: &mut Erasure,
     ) -> Result<(), Refusal> {
         let erased = self.guard.erase(Some(service.id), number).await;
-        let was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
+        let mut was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
         all.has_erased |= was_erased;
-        let key = NumberKey::new(service.id, number);
-        let entry = AuditEntry::new(by.clone(), Action::NumberErased, Some(service.sid), number.to_string());
-        let end = End { audited: Some(entry), was_erased, ..End::new(key, Ending::Erased) };
-        if self.end_of(end).await?.outcome {
-            (all.has_erased, all.services) = (true, all.services + 1);
-            tracing::info!(%number, service = service.name(), "number erased by operator");
-        }
+        // The entry of the last one tells of all.
+        let of_service = Some(service.sid);
         for key in NumberKey::all(service.id, number) {
+            let is_last = key == NumberKey::new(service.id, number);
+            let entry = || AuditEntry::new(by.clone(), Action::NumberErased, of_service, number.to_string());
+            let end = End { audited: is_last.then(entry), was_erased, ..End::new(key, Ending::Erased) };
+            was_erased = self.end_of(end).await?.outcome;
+            all.has_erased |= was_erased;
             let lockout = self.lockout_of(key).await?;
             all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
+        }
+        if was_erased {
+            all.services += 1;
+            tracing::info!(%number, service = service.name(), "number erased by operator");
         }
         Ok(())
     }
@@ -155,18 +157,7 @@ impl Verifier {
         Ok(last.into_iter().rev().collect())
     }
 
-    /// The services for which a live key has the scope `messages` while no budget limits them, or all. None where messages
-    /// cost nothing.
-    pub fn without_budget(&self) -> Vec<String> {
-        let keys = self.registry.keys(None).into_iter();
-        let keys = keys.filter(|key| key.revoked.is_none() && key.scopes.contains(&Scope::Messages));
-        let is_unlimited = |of: &Option<ServiceId>| !self.guard.has_budget(*of);
-        let services: BTreeSet<_> = keys.map(|key| key.service).filter(is_unlimited).collect();
-        let all = || "all services".to_owned();
-        services.into_iter().map(|of| of.map_or_else(all, |id| self.registry.title_of(id))).collect()
-    }
-
-    /// The latest verification of a number, its lockout and its messages; `None` if the server knows nothing of it.
+    /// The verification of a number, if one is under way or was canceled, its lockout and its messages; `None` if the server knows nothing of it.
     pub async fn status(
         &self,
         service: ServiceId,
@@ -186,57 +177,20 @@ impl Verifier {
         if summary.is_none() && lockout.is_none() && messages.is_empty() {
             return Ok(None);
         }
-        let lockout = lockout.unwrap_or_default();
-        let verification = match &summary {
-            Some(summary) => Some(VerificationStatus {
-                sid: self.sid_of(service.id, number, summary.id),
-                status: Status::of(summary),
-                begun: summary.details.begun,
-                ends: Some(summary.expires),
-                sends: summary.details.sends,
-                wrong_codes: Some(summary.details.wrong),
-            }),
-            None => self.ended(&service, &messages, lockout.until.is_some()),
-        };
+        let verification = summary.map(|summary| VerificationStatus {
+            sid: self.sid_of(service.id, number, summary.id),
+            status: Status::of(&summary),
+            begun: summary.details.begun,
+            ends: summary.expires,
+            sends: summary.details.sends,
+            wrong_codes: summary.details.wrong,
+        });
         Ok(Some(NumberStatus {
             service_sid: service.sid,
             service_name: service.settings.friendly_name.clone(),
             verification,
-            lockout,
+            lockout: lockout.unwrap_or_default(),
             messages,
         }))
-    }
-
-    /// A verification whose messages are all that is left of it. One whose code has not expired was canceled, or voided by
-    /// an operator. As for its events, a message counts as accepted while the server retries it in the background.
-    fn ended(
-        &self,
-        service: &Service,
-        messages: &[ListedAttempt],
-        is_locked: bool,
-    ) -> Option<VerificationStatus> {
-        let last = messages.last()?;
-        let id = last.id.key.verification;
-        let of_it: Vec<_> = messages.iter().filter(|listed| listed.id.key.verification == id).collect();
-        let any = |fits: fn(&Attempt) -> bool| of_it.iter().any(|listed| fits(&listed.attempt));
-        let approved = last.verify_status == VerifyStatus::Success;
-        let was_sent = any(|row| row.status == SendStatus::Sent);
-        let has_begun = was_sent || any(|row| row.retries > 0 || row.status == SendStatus::New);
-        let could_live = self.now() < last.attempt.at.plus(service.settings.code_life);
-        Some(VerificationStatus {
-            sid: self.sid_of(service.id, last.number, id),
-            status: match approved {
-                true => Status::Approved,
-                // A fixed lockout leaves nothing of its verification.
-                false if is_locked => Status::MaxAttemptsReached,
-                false if was_sent && could_live => Status::Canceled,
-                false if has_begun => Status::Expired,
-                false => Status::Failed,
-            },
-            begun: of_it.iter().map(|listed| listed.attempt.at).min()?,
-            ends: of_it.iter().map(|listed| listed.updated()).max().filter(|_| approved),
-            sends: u8::try_from(of_it.len()).unwrap_or(u8::MAX),
-            wrong_codes: None,
-        })
     }
 }

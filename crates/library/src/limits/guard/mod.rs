@@ -160,8 +160,6 @@ struct Tables {
 /// The guard of all services.
 pub struct ServerGuard {
     tables: Mutex<Tables>,
-    /// [`GuardConfig::is_free`].
-    is_free: bool,
     /// The limit on verified numbers: beyond it a number counts as no user.
     verified: Arc<Capacity>,
     /// Names values of rate limits.
@@ -224,7 +222,6 @@ impl ServerGuard {
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
             tables: Mutex::new(Tables { guard, refused: Refused::default() }),
-            is_free,
             verified,
             digester: Digester::new(server_key),
             capacity,
@@ -268,11 +265,6 @@ impl ServerGuard {
     /// Whether the parts of a message matter.
     pub fn counts_parts(&self, service: ServiceId) -> bool {
         self.budgets.hold(Some(service)) || self.rules(service).max_price.is_some()
-    }
-
-    /// Whether a budget limits the messages of the service, or of all, or messages cost nothing.
-    pub fn has_budget(&self, service: Option<ServiceId>) -> bool {
-        self.is_free || self.budgets.hold(service)
     }
 
     /// What the rules read of a message, with the country of its number. The type is looked up only if it matters: that

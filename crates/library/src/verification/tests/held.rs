@@ -50,7 +50,7 @@ async fn a_lease_lost_during_the_commit_asks_no_gateway_and_costs_no_attempt() {
     let status = world.verifying.status(world.service.id, number(1)).await.expect("read").expect("messages");
     // The check was decided, and then settled.
     assert_eq!(status.messages[0].verify_status, VerifyStatus::GatewayError);
-    let wrong_codes = status.verification.and_then(|verification| verification.wrong_codes);
+    let wrong_codes = status.verification.map(|verification| verification.wrong_codes);
     assert_eq!((wrong_codes, status.lockout.wrong_codes), (Some(0), 0));
 }
 
@@ -64,19 +64,6 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
     }
     assert_eq!(world.begins(asking(number(1))).await, Err(Refused::Concurrent));
     assert_eq!(world.guard.budgets(None)[0].spent, 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_list_of_messages_has_a_late_answer_to_a_verification_that_is_gone() {
-    let world = held().await;
-    world.provider.says(GatewayName::TwilioVerify, 1_000, Ok(Verdict::Wrong));
-    let expires = async {
-        asked(&world).await;
-        world.advance(Duration::from_secs(1_000));
-    };
-    let (checked, ()) = tokio::join!(checks(&world), expires);
-    let status = world.verifying.status(world.service.id, number(1)).await.expect("read").expect("messages");
-    assert_eq!(status.messages[0].verify_status, VerifyStatus::InvalidCode, "{checked:?}");
 }
 
 #[tokio::test]
