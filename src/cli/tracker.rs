@@ -18,8 +18,7 @@ pub struct TrackerArgs {
     #[arg(long, value_name = "NAME|VA..")]
     service: Option<String>,
 
-    /// Only messages with this status, in any column ("sent") or in one ("send:sent", "verify:success",
-    /// "receipt:delivered").
+    /// Only messages with this status of a column, such as "send:sent", "verify:success" or "receipt:delivered".
     #[arg(long, value_name = "STATUS", value_parser = status)]
     status: Option<String>,
 

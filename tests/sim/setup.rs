@@ -69,7 +69,7 @@ impl Setup {
             check_budget: send_budget + Duration::from_secs(rng.random_range(1..6)),
             attempt_log: AttemptLogSettings {
                 keep_for: Duration::from_secs([60, 24 * 3_600][rng.random_range(0..2)]),
-                keep_at_most: [0, 1_000][rng.random_range(0..2)],
+                keep_at_most: 1_000,
             },
             commands_per_number: [3, 8, 64][rng.random_range(0..3)],
             commits_late: rng.random_range(0..2) == 0,

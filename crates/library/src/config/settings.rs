@@ -438,7 +438,7 @@ pub struct AttemptLogSettings {
     #[serde(rename = "tracker-keep-for", with = "Time::<MINUTE, { 366 * DAY }>")]
     #[default(Duration::from_secs(7 * 24 * 60 * 60))]
     pub keep_for: Duration,
-    /// Verifications whose delivery attempts are kept, the newest. 0 keeps only what background work needs.
+    /// Verifications whose delivery attempts are kept, the newest.
     #[serde(skip)]
     #[default = 100_000]
     pub keep_at_most: usize,

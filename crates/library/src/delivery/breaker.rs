@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::error::NO_ANSWER;
-use crate::clock::LastingCondition;
 use crate::config::BreakerSettings;
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::GatewayError;
@@ -43,8 +42,8 @@ struct CircuitState {
 }
 
 struct Outage {
-    /// With the gateway's last failure.
-    condition: LastingCondition,
+    /// The gateway's last failure.
+    reason: String,
     /// The end of the present span.
     until: Timestamp,
 }
@@ -86,8 +85,9 @@ impl CircuitBreaker {
         self.shown(now).1.unwrap_or(now)
     }
 
-    pub fn outage(&self) -> Option<LastingCondition> {
-        self.state.lock().outage.as_ref().map(|outage| outage.condition.clone())
+    /// The last failure of a gateway that is out of service.
+    pub fn reason(&self) -> Option<String> {
+        self.state.lock().outage.as_ref().map(|outage| outage.reason.clone())
     }
 
     /// Notes the gateway's answer, and returns it with a wait that is not longer than a circuit is open at most; `None` for no
@@ -123,20 +123,14 @@ impl CircuitBreaker {
         if state.outage.is_none() && pause.is_none() && state.failures < self.settings.failures {
             return;
         }
-        let span = pause.unwrap_or(open_for);
-        let (mut condition, until) = match state.outage.take() {
-            None => (None, now.plus(span)),
-            // Of messages that failed together, the shorter pause does not end the longer one.
-            Some(outage) => (Some(outage.condition), now.plus(span).max(outage.until)),
-        };
-        let (is_news, gateway) =
-            (LastingCondition::report(&mut condition, reason, now), self.gateway.as_str());
-        let seconds = until.since(now).as_secs();
-        state.outage = condition.map(|condition| Outage { condition, until });
-        if is_news {
+        let before = state.outage.take();
+        // Of messages that failed together, the shorter pause does not end the longer one.
+        let longest = before.as_ref().map(|outage| outage.until).unwrap_or_default();
+        let until = now.plus(pause.unwrap_or(open_for)).max(longest);
+        state.outage = Some(Outage { reason: reason.to_owned(), until });
+        if before.is_none() {
+            let (gateway, seconds) = (self.gateway.as_str(), until.since(now).as_secs());
             warn!(gateway, seconds, reason, "gateway unavailable, no messages until a probe succeeds");
-        } else {
-            debug!(gateway, seconds, reason, "gateway still unavailable");
         }
     }
 }

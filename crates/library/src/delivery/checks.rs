@@ -1,12 +1,10 @@
 //! Checks of codes that a gateway holds.
 
-use tokio::sync::SemaphorePermit;
-use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use super::Delivery;
-use super::error::{Failure, NO_ANSWER};
-use super::guarded::{GuardedGateway, TimeLimit, half_until};
+use super::error::NO_ANSWER;
+use super::guarded::{TimeLimit, half_until};
 use crate::domain::{Code, Held, NumberKey};
 use crate::engine::{CheckResult, VerificationName};
 use crate::gateway::{GatewayError, Verdict};
@@ -52,12 +50,12 @@ impl Delivery {
             error!(gateway, "gateway with live codes not configured; configure it until they have expired");
             return CheckResult::NotAsked;
         };
-        let admitted = self.admit_check(holder, time.end).await;
-        let Ok(_permit) = admitted
-            .inspect_err(|reason| debug!(request_id, %number, gateway, %reason, "gateway check not tried"))
-        else {
+        // A check does not wait for a permit of a gateway that is out of service, and keeps half of its time for the answer.
+        let is_out = holder.circuit.keeps_out(self.now());
+        let permit = if is_out { None } else { holder.limiter.acquire(half_until(time.end)).await.ok() };
+        if permit.is_none() || !holder.circuit.enter(self.now()) {
             return CheckResult::NotAsked;
-        };
+        }
         let request = holder.gateway.check(*number, held.channel, code);
         let answer = holder.request(GatewayOperation::Check, request, time.end, span).await;
         let error = match holder.circuit.answered(answer, self.now()) {
@@ -74,18 +72,5 @@ impl Delivery {
         let retry_after = wait.map(|wait| wait.as_secs());
         warn!(request_id, %number, gateway, %class, code, retry_after, detail, "gateway check failed");
         if class.may_have_been_sent() { CheckResult::Unknown } else { CheckResult::NotAsked }
-    }
-
-    async fn admit_check<'a>(
-        &self,
-        holder: &'a GuardedGateway,
-        end: Instant,
-    ) -> Result<SemaphorePermit<'a>, Failure> {
-        // A check does not wait for a permit of a gateway that is out of service, and keeps half of its time for the
-        // answer.
-        let is_out = holder.circuit.keeps_out(self.now());
-        let permit = if is_out { None } else { Some(holder.limiter.acquire(half_until(end)).await?.0) };
-        let entered = permit.filter(|_| holder.circuit.enter(self.now()));
-        entered.ok_or_else(|| Failure::OutOfService { until: holder.circuit.asked_again_at(self.now()) })
     }
 }

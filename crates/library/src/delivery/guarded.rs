@@ -192,12 +192,8 @@ pub(super) struct TimeLimit {
     pub least: Duration,
 }
 
-/// No request waits longer; also keeps the end within what an [`Instant`] can say.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
-
 impl TimeLimit {
     pub fn starting_now(total: Duration) -> Self {
-        let total = total.min(LONGEST);
         Self { end: now() + total, least: total / 10 }
     }
 

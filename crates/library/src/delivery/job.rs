@@ -96,8 +96,6 @@ impl Outgoing {
 pub struct Permitted {
     /// The verification, and the code that it replaced.
     pub permit: SendPermit,
-    /// Whether it is the first message of its verification.
-    pub begins: bool,
     /// The record of the verification's attempts.
     pub log: AttemptLogKey,
     /// The number of the first attempt that repeats no earlier one; further attempts count on.

@@ -176,8 +176,7 @@ impl Delivery {
         let now = self.now();
         let state = |gateway: &GuardedGateway| {
             let (circuit, until) = gateway.circuit.shown(now);
-            let outage = gateway.circuit.outage().filter(|_| circuit != Circuit::Closed);
-            let problem = gateway.gateway.readiness().err().or_else(|| Some(outage?.reason));
+            let problem = gateway.gateway.readiness().err().or_else(|| gateway.circuit.reason());
             let tries_again_in = until.map(|until| until.since(now));
             GatewayState { name: gateway.name, circuit, tries_again_in, problem }
         };
@@ -222,20 +221,11 @@ impl Delivery {
         })
     }
 
-    /// `Ok` while a message to any number can be expected to leave, else what each gateway lacks. Of the gateways,
-    /// those count that take any number on the channel that verifications begin with; if there is none, all that send.
+    /// `Ok` while a gateway can be expected to send, else what each one lacks.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
-        let takes_any = |gateway: &&GuardedGateway| {
-            let routing = &self.deps.routing;
-            routing.takes_any(gateway.routed_as) && gateway.serves(self.workflow.first_channel())
-        };
-        let gateways = self.gateways.iter();
-        let mut reasons: Vec<_> = gateways.filter(takes_any).map(|gateway| self.unready(gateway)).collect();
-        if reasons.is_empty() {
-            reasons = self.senders().map(|gateway| self.unready(gateway)).collect();
-        }
         // One gateway that works is enough.
-        reasons.into_iter().collect::<Option<Vec<_>>>().map_or(Ok(()), Err)
+        let reasons: Option<Vec<_>> = self.senders().map(|gateway| self.unready(gateway)).collect();
+        reasons.map_or(Ok(()), Err)
     }
 
     /// Why a gateway cannot be expected to work. One that may be tried again can: behind a load balancer
@@ -246,9 +236,8 @@ impl Delivery {
         }
         let (name, now) = (gateway.name, self.now());
         let wait = seconds_up(gateway.circuit.shown(now).1?.since(now));
-        let outage = gateway.circuit.outage()?;
-        let (seconds, reason) = (outage.seconds(now), outage.reason);
-        Some(format!("{name} has not worked for {seconds} s: {reason}; it is tried again in {wait} s"))
+        let reason = gateway.circuit.reason()?;
+        Some(format!("{name} does not work: {reason}; it is tried again in {wait} s"))
     }
 
     /// The gateways that may carry a message on a channel, in the order in which they are tried. The messages of a

@@ -67,13 +67,14 @@ impl Results {
     /// Those of [`Attempts::all`].
     pub async fn start(self: &Arc<Self>, attempts: &Attempts, told: Timestamp) -> Result<(), Refusal> {
         let mut left = Vec::new();
-        let visit = |ListedAttempt { id, number, ends, attempt, is_verified, .. }: ListedAttempt| {
-            if let Some(ends) = ends.filter(|_| attempt.may_have_left()) {
-                let recipient = NumberKey::new(id.key.service, number);
-                let Attempt { channel, gateway, .. } = attempt;
-                left.push((ends, Fact::Left { recipient, channel, gateway, ends, is_verified }));
-            }
-        };
+        let visit =
+            |ListedAttempt { id, number, ends, attempt, converted: is_verified, .. }: ListedAttempt| {
+                if let Some(ends) = ends.filter(|_| attempt.may_have_left()) {
+                    let recipient = NumberKey::new(id.key.service, number);
+                    let Attempt { channel, gateway, .. } = attempt;
+                    left.push((ends, Fact::Left { recipient, channel, gateway, ends, is_verified }));
+                }
+            };
         attempts.all(visit).await?;
         left.sort_unstable_by_key(|of| of.0);
         for some in left.chunks(1_000) {

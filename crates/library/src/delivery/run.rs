@@ -465,10 +465,8 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// The channel to go on with when the present one does not reach the number.
     fn stand_in_channel(&self) -> Option<Channel> {
         let next = |channel: &Channel| channel.stand_in(self.delivery.deps.settings.voice_fallback);
-        std::iter::successors(next(&self.channel), next).find(|channel| {
-            let is_new = !self.tried.contains(channel) && !self.workflow.came_before(self.step, *channel);
-            is_new && !self.candidates(*channel).is_empty()
-        })
+        let mut others = std::iter::successors(next(&self.channel), next);
+        others.find(|channel| !self.tried.contains(channel) && !self.candidates(*channel).is_empty())
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -126,29 +126,22 @@ impl NumberCommand {
 
     fn refuse<T>(self, refusal: Refusal) -> Option<T> {
         let Self { key, request, deps, .. } = self;
-        // An earlier commit has begun it, and a gateway may have been asked.
-        let unknown = Refusal::OutcomeUnknown;
-        let unused = match &request {
-            Request::Send(outgoing, None, _) => outgoing.allowance.refundable(),
-            Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
-                // The send has ended, also if its result cannot be made durable. What it planned is not kept either.
-                send::facts(outgoing, permitted.begins, delivered).for_each(|fact| deps.metrics.count(&fact));
-                delivered.allowance.refundable()
-            }
-            // A plan stays, with what was taken for it.
-            Request::Send(..) | Request::Check(..) | Request::End(..) | Request::SettleCheck(..) => {
-                Vec::new()
-            }
-        };
-        for ticket in unused {
-            (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
-        }
         match request {
-            Request::Send(.., responder) => responder.send(Err(refusal)),
+            Request::Send(outgoing, log, responder) => {
+                // A plan stays, with what was taken for it.
+                let unused = if log.is_none() { outgoing.allowance.refundable() } else { Vec::new() };
+                for ticket in unused {
+                    (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
+                }
+                responder.send(Err(refusal));
+            }
             Request::Check(_, responder) => responder.send(Err(refusal)),
             Request::End(_, responder) => responder.send(Err(refusal)),
-            Request::Settle(Sending { responder, .. }, _) => responder.send(Err(unknown)),
-            Request::SettleCheck(Asking { responder, .. }, _) => responder.send(Err(unknown)),
+            // An earlier commit has begun it, and a gateway may have been asked.
+            Request::Settle(Sending { responder, .. }, _) => responder.send(Err(Refusal::OutcomeUnknown)),
+            Request::SettleCheck(Asking { responder, .. }, _) => {
+                responder.send(Err(Refusal::OutcomeUnknown));
+            }
         }
         None
     }

@@ -125,9 +125,11 @@ fn permitted(
         decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
         return Next::Sent(Ok(Reply::new(Ok(sent), now, Some(summary))));
     }
-    let (begins, repeated) = (begins(&permit, now), Vec::new());
-    let permitted = Permitted { permit, begins, log, first_attempt, repeated, follow_up: None, asked };
-    Next::Deliver(permitted)
+    if begins(&permit, now) {
+        let (recipient, step) = (decision.key, VerificationStep::Begun);
+        decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
+    }
+    Next::Deliver(Permitted { permit, log, first_attempt, repeated: Vec::new(), follow_up: None, asked })
 }
 
 /// Decides a planned message that is due, and makes it of its plan.
@@ -167,7 +169,7 @@ pub(super) fn resume(
     (outgoing.channel, outgoing.style) = (Some(follow_up.channel), style);
     (outgoing.client.network, outgoing.allowance) = (network, follow_up.allowance.clone());
     let follow_up = Some(follow_up);
-    Ok(Next::Deliver(Permitted { permit, begins: false, log, first_attempt, repeated, follow_up, asked }))
+    Ok(Next::Deliver(Permitted { permit, log, first_attempt, repeated, follow_up, asked }))
 }
 
 /// Settles a send with its result.
@@ -206,7 +208,7 @@ pub(super) fn settle(
     decision.emit_lockout(&next);
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(delivered.certainly_not_sent()));
-    facts(outgoing, permitted.begins, delivered).for_each(|fact| decision.count(fact));
+    facts(outgoing, delivered).for_each(|fact| decision.count(fact));
     let ends = permitted.expires();
     for &Attempt { channel, gateway, .. } in delivered.attempts.iter().rev().filter(|of| of.may_have_left()) {
         decision.count(Fact::Left { recipient, channel, gateway, ends, is_verified });
@@ -241,12 +243,8 @@ pub const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) ->
     SendFacts { recipient, channel, gateway: None, outcome, error: None, parts: 1 }
 }
 
-/// What the end of a send counts, with the verification that it began.
-pub(super) fn facts<'a>(
-    outgoing: &Outgoing,
-    begins: bool,
-    delivered: &'a Delivered,
-) -> impl Iterator<Item = Fact> + use<'a> {
+/// What the end of a send counts.
+fn facts<'a>(outgoing: &Outgoing, delivered: &'a Delivered) -> impl Iterator<Item = Fact> + use<'a> {
     let (recipient, channel) = (outgoing.key, outgoing.channel());
     let failed = delivered.attempts.iter().filter_map(move |&Attempt { channel, gateway, class, .. }| {
         Some(Fact::FailedAttempt { recipient, channel, gateway, error: class? })
@@ -266,13 +264,6 @@ pub(super) fn facts<'a>(
             _ => SendEnd::Failed,
         },
     };
-    let begun = (begins && outcome != SendEnd::Limited).then_some(Fact::Verification {
-        recipient,
-        channel,
-        gateway: None,
-        step: VerificationStep::Begun,
-        took: None,
-    });
     let ended = Fact::Send(SendFacts {
         recipient,
         channel: last.map_or(channel, |attempt| attempt.channel),
@@ -281,7 +272,7 @@ pub(super) fn facts<'a>(
         error: asked.and_then(|attempt| attempt.class),
         parts: delivered.parts,
     });
-    failed.chain(begun).chain([ended])
+    failed.chain([ended])
 }
 
 fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOutcome, Refusal> {

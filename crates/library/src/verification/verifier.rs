@@ -208,26 +208,25 @@ impl Verifier {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
             let (outcome, log) = AttemptLog::reported(&receipt, view);
-            if let (ReceiptOutcome::Recorded(row, _), Some(log), Some(events)) =
-                (&outcome, &log, &deps.events)
-            {
-                let number = NumberKey::new(key.service, log.number);
-                events.tell(number, key.verification, None, view, |events| {
+            let (ReceiptOutcome::Recorded(row, has_arrived), Some(log)) = (&outcome, log) else {
+                return Ok((outcome == ReceiptOutcome::Early, None));
+            };
+            let recipient = NumberKey::new(key.service, log.number);
+            if let Some(events) = &deps.events {
+                events.tell(recipient, key.verification, None, view, |events| {
                     events.reported(key, row, log.verify, &receipt);
                 });
             }
-            Ok((outcome, log.map(|log| log.number)))
-        };
-        let subject = Subject { slot: key.slot(), id: key.id() };
-        let recorded = self.shards.decide(subject, record);
-        let (outcome, number) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        if let (ReceiptOutcome::Recorded(row, true), Some(number)) = (&outcome, number) {
-            let recipient = NumberKey::new(key.service, number);
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);
-            let (channel, gateway) = (row.channel, row.gateway);
-            self.deps.metrics.count(&Fact::Delivered { recipient, channel, gateway, took });
+            let arrived = Fact::Delivered { recipient, channel: row.channel, gateway: row.gateway, took };
+            Ok((false, has_arrived.then_some(arrived)))
+        };
+        let recorded = self.shards.decide(Subject { slot: key.slot(), id: key.id() }, record);
+        let (is_early, arrived) = recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        if let Some(arrived) = arrived {
+            self.deps.metrics.count(&arrived);
         }
-        Ok(outcome == ReceiptOutcome::Early)
+        Ok(is_early)
     }
 
     pub(super) fn service(&self, id: ServiceId) -> Result<Arc<Service>, Refused> {

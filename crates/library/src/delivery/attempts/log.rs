@@ -388,9 +388,7 @@ impl AttemptLog {
     ) -> (u8, Vec<GatewayName>) {
         let now = view.now();
         // Without the record a crash would lose what the message counted.
-        let is_kept = settings.keep_at_most > 0 || taken.iter().any(|of| !of.counted.is_empty());
-        let new = || is_kept.then(|| Self::new(number, now, settings));
-        let Some(mut log) = view.get(key.id()).or_else(new) else { return (0, Vec::new()) };
+        let mut log = view.get(key.id()).unwrap_or_else(|| Self::new(number, now, settings));
         let first = log.reserve();
         for ticket in taken.into_iter().filter(|ticket| !ticket.is_empty()) {
             log.take(ticket);
@@ -411,7 +409,7 @@ impl AttemptLog {
     ) -> (Option<Self>, Vec<Ticket>) {
         let (id, now) = (permitted.log.id(), view.now());
         let is_planned = matches!(delivered.plan, PlanChange::Set(_));
-        let is_kept = is_planned || (settings.keep_at_most > 0 && !delivered.attempts.is_empty());
+        let is_kept = is_planned || !delivered.attempts.is_empty();
         let new = || is_kept.then(|| Self::new(of.number, now, settings));
         let Some(mut log) = view.get(id).or_else(new) else { return (None, Vec::new()) };
         log.ends = (!of.is_carried).then(|| permitted.expires());

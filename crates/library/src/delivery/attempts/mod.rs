@@ -247,10 +247,9 @@ pub struct ListedAttempt {
     pub verify_status: VerifyStatus,
     /// When that was decided. `None` before the first check.
     pub checked_at: Option<Timestamp>,
-    /// Whether this message verified its number, according to the records: the last one that was sent.
+    /// Whether this message verified its number: the last one that may have left when the code was entered, which
+    /// [`AttemptLog::last`] told of.
     pub converted: bool,
-    /// The same for results: the last one that may have left when the code was entered, which [`AttemptLog::last`] told of.
-    pub is_verified: bool,
 }
 
 impl ListedAttempt {
@@ -303,7 +302,6 @@ impl AttemptQuery {
 pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
     let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
-    let last_sent = rows.iter().rposition(|row| row.status == SendStatus::Sent);
     let in_time = rows.iter().rposition(|row| row.may_have_left() && row.at <= verify_at);
     // A check may be faster than the gateway's answer.
     let entered = in_time.or_else(|| rows.iter().rposition(Attempt::may_have_left));
@@ -315,53 +313,38 @@ pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterato
         attempt,
         verify_status: verify,
         checked_at,
-        converted: verify == VerifyStatus::Success && last_sent == Some(place),
-        is_verified: verify == VerifyStatus::Success && entered == Some(place),
+        converted: verify == VerifyStatus::Success && entered == Some(place),
     })
 }
 
-/// Which rows are wanted: those with a certain status, such as `sent`, or `send:sent` of one column.
+/// Which rows are wanted: those with a status of one column, such as `send:sent`, `verify:success`, `receipt:delivered`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusFilter(String);
 
-/// The columns, with the names of their statuses.
-fn columns() -> [(&'static str, Vec<&'static str>); 3] {
-    [
-        ("send", SendStatus::ALL.map(SendStatus::as_str).to_vec()),
-        ("verify", VerifyStatus::ALL.map(VerifyStatus::as_str).to_vec()),
-        ("receipt", ReceiptStatus::ALL.map(ReceiptStatus::as_str).to_vec()),
-    ]
-}
-
 impl StatusFilter {
-    /// Reads `sent`, which fits a row with this name in any of the three columns, or `send:sent`,
-    /// `verify:success`, `receipt:delivered`, which name the column. `None` for any other text.
+    fn all() -> impl Iterator<Item = String> {
+        let send = SendStatus::ALL.map(|status| format!("send:{status}"));
+        let verify = VerifyStatus::ALL.map(|status| format!("verify:{status}"));
+        let receipt = ReceiptStatus::ALL.map(|status| format!("receipt:{status}"));
+        send.into_iter().chain(verify).chain(receipt)
+    }
+
+    /// `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        let filter = Self(text.to_owned());
-        let is_one = |(column, names): &(&str, Vec<&str>)| names.iter().any(|name| filter.is(column, name));
-        columns().iter().any(is_one).then_some(filter)
+        Self::all().find(|known| known == text).map(Self)
     }
 
     /// The values that [`StatusFilter::parse`] reads, for an error message.
     pub fn accepted() -> String {
-        columns().map(|(column, names)| format!("{column}: {}", names.join(", "))).join("; ")
+        Self::all().collect::<Vec<_>>().join(", ")
     }
 
     /// Whether a row has this status.
     pub fn fits(&self, row: &ListedAttempt) -> bool {
-        self.is("send", row.attempt.status.as_str())
-            || self.is("verify", row.verify_status.as_str())
-            || row.attempt.receipt.is_some_and(|receipt| self.is("receipt", receipt.as_str()))
-    }
-
-    fn is(&self, column: &str, name: &str) -> bool {
-        let of_column = self.0.strip_prefix(column).and_then(|rest| rest.strip_prefix(':'));
-        of_column.unwrap_or(&self.0) == name
-    }
-}
-
-impl std::fmt::Display for StatusFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self.0.split_once(':').unwrap_or_default() {
+            ("send", status) => row.attempt.status.as_str() == status,
+            ("verify", status) => row.verify_status.as_str() == status,
+            (_, status) => row.attempt.receipt.is_some_and(|receipt| receipt.as_str() == status),
+        }
     }
 }

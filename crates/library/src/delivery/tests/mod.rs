@@ -10,10 +10,10 @@ mod world;
 
 use tokio::time::sleep;
 
-use self::world::{KEY, Setup, TokioClock, World, number, secs};
+use self::world::{KEY, Setup, TokioClock, World, secs};
 use crate::delivery::error::Failure;
 use crate::delivery::{Circuit, SendStatus};
-use crate::domain::Channel::{self, Call, Sms, WhatsApp};
+use crate::domain::Channel::{Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held, ServiceId};
 use crate::gateway::ErrorClass;

@@ -117,13 +117,3 @@ async fn a_code_that_a_gateway_made_is_repeated_by_that_gateway_alone() {
     assert_eq!(world.run(job).await, "Gateway");
     assert_eq!(world.asked(), [(Mada, Sms), (TwilioVerify, Sms), (TwilioVerify, Call)]);
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_stand_in_that_was_an_earlier_step_is_stood_in_for_itself() {
-    let setup = Setup::routing("Twilio").with_voice().with_workflow(&[Sms, WhatsApp]);
-    let world = setup.build().and(TwilioMessages, [accepted("SM1"), error(ErrorClass::NotReachableHere)]);
-    let world = world.and(TwilioVoice, [accepted("CA2")]);
-    world.requests().await;
-    assert_eq!(world.follows_up().await, "CA2", "the text was sent already");
-    assert_eq!(world.asked().last(), Some(&(TwilioVoice, Call)));
-}

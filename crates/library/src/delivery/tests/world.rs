@@ -167,7 +167,6 @@ impl World {
         };
         let permitted = Permitted {
             permit: SendPermit { verification, replaced: None, before: None },
-            begins: true,
             log: KEY,
             first_attempt: self.log.lock().reserve(),
             repeated: Vec::new(),
