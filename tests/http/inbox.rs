@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use onceward::delivery::Carried;
 use onceward::domain::{Code, PhoneNumber, Region, ServiceId};
 use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
-use onceward::verification::{BeginRequest, NumberKey, Outgoing};
 use onceward_gateway::double::message;
-use onceward_testkit::{FakeProvider, Setup, THEN, V2World, World, get, json, root, sid};
+use onceward_testkit::{FakeProvider, Setup, THEN, V2World, World, get, json, root};
 
 #[tokio::test]
 async fn a_message_with_markup_is_shown_as_it_is_written() {
@@ -89,39 +87,6 @@ async fn the_form_sends_checks_and_repeats_little() {
     let checked = ask("POST", "a=b", &entered).await;
     assert_eq!(checked.header("location"), Some("/inbox?verified=yes"));
     assert!(world.get("/inbox?verified=yes").await.body.contains("the number is verified"));
-}
-
-#[tokio::test]
-async fn a_message_says_how_its_code_ended() {
-    let v2 = &with_inbox(Setup::default()).await;
-    let checks = async |to: &str, code: &str| {
-        let reply = v2.post(&v2.below("/VerificationCheck"), &[("To", to), ("Code", code)]).await;
-        assert_eq!(reply.status, 200, "{}", reply.body);
-    };
-    let ends = async |to: &str, status| {
-        let path = v2.below(&format!("/Verifications/{}", sid(&v2.begin(to).await)));
-        assert_eq!(v2.post(&path, &[("Status", status)]).await.status, 200);
-    };
-    v2.begin("+14155552671").await;
-    checks("+14155552671", &v2.world.code()).await;
-    ends("+14155552672", "approved").await;
-    ends("+14155552673", "canceled").await;
-    v2.begin("+14155552674").await;
-    for _ in 0..5 {
-        checks("+14155552674", v2.world.wrong_code()).await;
-    }
-    // Erased, the code of another system.
-    let erased = PhoneNumber::from_u64(14_155_552_675).expect("a number");
-    let message = Outgoing {
-        supplied_code: Code::parse("271828"),
-        carried: Some(Carried::default()),
-        ..Outgoing::new(NumberKey::new(v2.service.id, erased))
-    };
-    v2.world.running.verifying.carry(BeginRequest::new(message)).await.expect("carried");
-    assert_eq!(v2.delete(&v2.below("/Numbers/+14155552675")).await.status, 200);
-    let shown = json(&v2.world.get("/inbox/messages").await);
-    let shown = shown["messages"].as_array().expect("messages").iter().rev().map(|of| &of["status"]);
-    assert_eq!(shown.collect::<Vec<_>>(), ["used", "used", "canceled", "locked out", "canceled"]);
 }
 
 #[tokio::test]

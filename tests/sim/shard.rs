@@ -121,7 +121,7 @@ impl Captured {
         match task {
             Task::Deliver(sending) => self.note(Left::Message(Box::new(sending))),
             Task::AskGateway(asking) => self.note(Left::Check(Box::new(asking))),
-            Task::CodeEnded(..) | Task::TellGuard(..) => {}
+            Task::TellGuard(..) => {}
         }
     }
 
@@ -179,7 +179,6 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,
-        simulator: None,
         events: None,
         guard: None,
         metrics: Arc::default(),

@@ -2,10 +2,8 @@
 //!
 //! Messages to some numbers fail, as a provider or a handset would, for tests of the paths that follow an error.
 
-use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -25,41 +23,16 @@ pub struct InboxMessage {
     pub channel: Channel,
     pub text: Arc<str>,
     pub code: Code,
-    /// When it arrived. It is not shown before.
+    /// When it arrived.
     pub received: Timestamp,
     /// When the code expires.
     pub expires: Timestamp,
     attempt: AttemptId,
-    /// Why its code works no more, before it expires.
-    ended: Option<CodeStatus>,
 }
 
 impl InboxMessage {
     pub const fn service(&self) -> ServiceId {
         self.attempt.key.service
-    }
-
-    /// The status of its code.
-    pub fn status(&self, now: Timestamp) -> CodeStatus {
-        let by_time = if now < self.expires { CodeStatus::Live } else { CodeStatus::Expired };
-        self.ended.unwrap_or(by_time)
-    }
-}
-
-crate::named! {
-    /// The status of a message's code, as far as the simulator learns of it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum CodeStatus {
-        Live = "live",
-        /// It verified the number.
-        Used = "used",
-        /// A later message brought another code.
-        Replaced = "replaced",
-        /// A client or an operator ended the verification.
-        Canceled = "canceled",
-        /// Too many wrong codes were submitted.
-        LockedOut = "locked out",
-        Expired = "expired",
     }
 }
 
@@ -72,8 +45,6 @@ enum Fault {
     RefusedText(u32),
     /// The provider never answers.
     Silent,
-    /// The message arrives after [`LATE`].
-    Late,
     /// The provider accepts the message and later reports that it did not arrive.
     Undelivered,
 }
@@ -81,18 +52,14 @@ enum Fault {
 /// Twilio's error code of messages that do not arrive.
 const UNREACHABLE: u32 = 30_003;
 
-/// The delay of late messages.
-const LATE: Duration = Duration::from_secs(10);
-
 /// The numbers with faults, and what a person is told of each. The first five behave as with Twilio's test credentials.
-const FAULTS: [(u64, Fault, &str); 8] = [
+const FAULTS: [(u64, Fault, &str); 7] = [
     (15_005_550_001, Fault::Refused(21_211), "the number does not exist"),
     (15_005_550_002, Fault::Refused(21_612), "no route leads to the number"),
     (15_005_550_003, Fault::Refused(21_408), "the account may not send to this country"),
     (15_005_550_004, Fault::RefusedText(21_610), "the recipient has opted out: calls arrive, texts do not"),
     (15_005_550_009, Fault::RefusedText(21_614), "a landline: calls arrive, texts do not"),
     (15_005_550_011, Fault::Silent, "the provider never answers"),
-    (15_005_550_012, Fault::Late, "the message arrives 10 s late"),
     (15_005_550_013, Fault::Undelivered, "the message does not arrive, which the provider reports"),
 ];
 
@@ -135,15 +102,9 @@ impl Simulator {
 
     /// The newest `limit` messages, or the newest to one number; the newest first.
     pub fn messages(&self, to: Option<PhoneNumber>, limit: usize) -> Vec<InboxMessage> {
-        let (now, inbox) = (self.clock.now(), self.inbox.lock());
-        let arrived = inbox.messages.iter().rev().filter(|message| message.received <= now);
-        let wanted = arrived.filter(|message| to.is_none_or(|number| message.to == number));
-        let mut found: Vec<_> = wanted.cloned().collect();
-        drop(inbox);
-        // A late message is newer than some that were accepted after it. The sort keeps the order of the others.
-        found.sort_by_key(|message| Reverse(message.received));
-        found.truncate(limit);
-        found
+        let inbox = self.inbox.lock();
+        let newest = inbox.messages.iter().rev();
+        newest.filter(|message| to.is_none_or(|number| message.to == number)).take(limit).cloned().collect()
     }
 
     /// The time that messages are stamped with.
@@ -156,18 +117,14 @@ impl Simulator {
         self.receiver.lock().take()
     }
 
-    fn accept(&self, message: &OutgoingMessage, delay: Duration) -> Accepted {
+    fn accept(&self, message: &OutgoingMessage) -> Accepted {
         let (now, attempt) = (self.clock.now(), message.attempt);
         let mut inbox = self.inbox.lock();
         let id = self.next_id(&mut inbox);
         let expires = now.plus(message.valid_for);
-        for other in inbox.messages.iter_mut().filter(|other| other.to == message.to) {
-            if other.attempt.key == attempt.key {
-                // A repeated message may prolong the life of the code.
-                other.expires = other.expires.max(expires);
-            } else if other.service() == attempt.key.service && other.status(now) == CodeStatus::Live {
-                other.ended = Some(CodeStatus::Replaced);
-            }
+        // A repeated message may prolong the life of the code.
+        for other in inbox.messages.iter_mut().filter(|other| other.attempt.key == attempt.key) {
+            other.expires = other.expires.max(expires);
         }
         if inbox.messages.len() == Self::CAPACITY {
             inbox.messages.pop_front();
@@ -178,10 +135,9 @@ impl Simulator {
             channel: message.channel,
             text: message.text.as_str().into(),
             code: message.code.clone(),
-            received: now.plus(delay),
+            received: now,
             expires,
             attempt,
-            ended: None,
         });
         Accepted { message_id: id }
     }
@@ -208,19 +164,6 @@ impl Simulator {
         inbox.accepted += 1;
         format!("SM{:016x}{:016x}", self.started.as_millis(), inbox.accepted)
     }
-
-    /// Marks the messages of a verification whose code has ended. Only success is more than an earlier end.
-    pub fn code_ended(&self, message_id: &str, status: CodeStatus) {
-        let now = self.clock.now();
-        let mut inbox = self.inbox.lock();
-        let ended = inbox.messages.iter().find(|message| message.id == message_id);
-        let ended = ended.map(|message| (message.to, message.attempt.key));
-        for message in inbox.messages.iter_mut().filter(|m| Some((m.to, m.attempt.key)) == ended) {
-            if status == CodeStatus::Used || message.status(now) == CodeStatus::Live {
-                message.ended = Some(status);
-            }
-        }
-    }
 }
 
 impl Gateway for Simulator {
@@ -238,10 +181,9 @@ impl Gateway for Simulator {
             let fault = FAULTS.iter().find(|(number, ..)| *number == message.to.as_u64());
             match fault {
                 Some((_, Fault::Silent, _)) => std::future::pending().await,
-                Some((_, Fault::Late, _)) => Ok(self.accept(message, LATE)),
                 Some((_, Fault::Undelivered, _)) => Ok(self.lose(message)),
-                None => Ok(self.accept(message, Duration::ZERO)),
-                Some((_, Fault::RefusedText(_), _)) if is_call => Ok(self.accept(message, Duration::ZERO)),
+                None => Ok(self.accept(message)),
+                Some((_, Fault::RefusedText(_), _)) if is_call => Ok(self.accept(message)),
                 Some((_, Fault::Refused(code) | Fault::RefusedText(code), words)) => Err(GatewayError {
                     gateway: GatewayName::Simulator,
                     class: class_of_report(*code),

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect, span};
-use crate::domain::{PhoneNumber, ServiceId, Timestamp, seconds_up};
-use crate::gateway::{CodeStatus, InboxMessage, Simulator};
+use crate::domain::{Code, PhoneNumber, ServiceId, Timestamp, seconds_up};
+use crate::gateway::{InboxMessage, Simulator};
 use crate::http::call::{Call, Group};
 use crate::http::compatible::{Older, checked, plain_send, sent};
 use crate::http::error::Error;
@@ -24,6 +24,9 @@ use crate::http::{request, values};
 use crate::net::form_field;
 use crate::registry::Scope;
 use crate::verification::{Check, NumberKey};
+
+/// The status of a code that has not expired.
+const LIVE: &str = "live";
 
 /// Messages in one JSON answer.
 const IN_JSON: usize = 100;
@@ -101,7 +104,7 @@ async fn act(call: Call) -> Result<Response, Error> {
         }
         Ok(number) if is_check => {
             let key = NumberKey::new(ServiceId::DEFAULT, number);
-            let reply = call.check(Check::new(key, call.submitted(&code, None))).await;
+            let reply = call.check(Check::new(key, Code::submitted(&code))).await;
             let lockout = app.settings.policy.lockout_time();
             reply.map_or_else(refused, |reply| checked(Older::TUTORIAL, &reply, number, lockout))
         }
@@ -216,7 +219,7 @@ impl<'a> InboxView<'a> {
 
     fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
         let (age, running) = (now.since(message.received).as_secs(), self.call.app.running());
-        let status = message.status(now);
+        let is_live = now < message.expires;
         let left = seconds_up(message.expires.since(now));
         // Rounded up, as in the script: a code that was sent just now shows its whole life.
         let left = if left < 120 { left } else { left.div_ceil(60) * 60 };
@@ -229,12 +232,10 @@ impl<'a> InboxView<'a> {
             received_at_ms: message.received.as_millis(),
             expires_at_ms: message.expires.as_millis(),
             service: running.map(|it| it.registry.title_of(message.service())).unwrap_or_default(),
-            status: status.as_str(),
+            status: if is_live { LIVE } else { "expired" },
             age: format!("{} ago", span(age)),
             life: format!("expires in {}", span(left)),
-            can_renew: self.is_only()
-                && message.service() == ServiceId::DEFAULT
-                && status == CodeStatus::Expired,
+            can_renew: self.is_only() && message.service() == ServiceId::DEFAULT && !is_live,
         }
     }
 }
@@ -266,8 +267,8 @@ pub struct MessageJson {
     pub expires_at_ms: u64,
     /// The friendly name of the service, with its sid if another service has the same.
     pub service: String,
-    /// Of the code.
-    #[schemars(regex(pattern = "^(live|used|replaced|canceled|locked out|expired)$"))]
+    /// Whether the code has expired.
+    #[schemars(regex(pattern = "^(live|expired)$"))]
     pub status: &'static str,
     /// For the page.
     #[serde(skip)]
@@ -282,7 +283,7 @@ pub struct MessageJson {
 
 impl MessageJson {
     pub fn is_live(&self) -> bool {
-        self.status == CodeStatus::Live.as_str()
+        self.status == LIVE
     }
 }
 

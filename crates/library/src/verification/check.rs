@@ -9,7 +9,6 @@ use crate::engine::{
     self, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt, Submitted,
     Verification, VerificationDetails, VerificationName,
 };
-use crate::gateway::CodeStatus;
 use crate::limits::keys::{ANSWER_KEPT_FOR, CheckAnswer, Earlier, KeyedRequest};
 use crate::observe::metrics::{Fact, VerificationStep};
 use crate::registry::audit::AuditEntry;
@@ -130,12 +129,7 @@ fn decided(
     decision.emit_lockout(next);
     let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.count(Fact::Check { recipient: decision.key, channel, outcome });
-    let end = match outcome {
-        CheckOutcome::Approved => Some(CodeStatus::Used),
-        CheckOutcome::LockedNow { .. } => Some(CodeStatus::LockedOut),
-        _ => None,
-    };
-    reply(decision, outcome, about, recorded, end)
+    reply(decision, outcome, about, recorded, outcome == CheckOutcome::Approved)
 }
 
 /// Records a check in the log of its verification. Returns that log, or the one of the verification that the reply is about.
@@ -175,18 +169,17 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.remember((id, channel), decision.now.plus(ANSWER_KEPT_FOR), Some(answer), decision.view);
 }
 
-/// Counts the steps of the verification that the reply is about, records a verified number, tells the simulator how the code
-/// ended, and replies.
+/// Counts the steps of the verification that the reply is about, records a verified number, and replies.
 fn reply<O>(
     decision: &mut Decision<'_, '_>,
     outcome: O,
     about: Option<Verification>,
     (log, Checked { last, is_first, taken }): (Option<AttemptLog>, Checked),
-    end: Option<CodeStatus>,
+    is_approved: bool,
 ) -> Reply<O> {
     let summary = about.map(|v| VerificationSummary::of(&v, &decision.rules.policy));
-    if let Some(VerificationDetails { channel, spent, .. }) = summary.map(|summary| summary.details) {
-        let (recipient, is_approved) = (decision.key, end == Some(CodeStatus::Used));
+    if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {
+        let recipient = decision.key;
         let took = last.map(|(.., at)| decision.now.since(at));
         let (channel, gateway) =
             last.map_or((channel, None), |(channel, gateway, _)| (channel, Some(gateway)));
@@ -200,9 +193,6 @@ fn reply<O>(
             if let Some(news) = guard.record_verified(key, taken, decision.view) {
                 decision.tell_guard(news);
             }
-        }
-        if let Some(end) = end.or(spent.then_some(CodeStatus::LockedOut)) {
-            decision.tell(end, log.as_ref());
         }
     }
     Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) }
@@ -248,6 +238,5 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         let channel = verification.details(&decision.rules.policy).channel;
         decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
-    let end = if *ending == Ending::Approved { CodeStatus::Used } else { CodeStatus::Canceled };
-    Ok(Next::Ended(reply(decision, has_effect, ended, recorded, Some(end))))
+    Ok(Next::Ended(reply(decision, has_effect, ended, recorded, *ending == Ending::Approved)))
 }

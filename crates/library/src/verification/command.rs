@@ -222,9 +222,6 @@ pub fn with_gateways(
                     shards.submit(NumberCommand::new(Request::SettleCheck(asking, result), deps));
                 });
             }
-            Task::CodeEnded(message_id, end) => {
-                deps.simulator.iter().for_each(|simulator| simulator.code_ended(&message_id, end));
-            }
             Task::TellGuard(key, news) => {
                 if let Some(guard) = delivery.guard() {
                     guard.learn(key, news);

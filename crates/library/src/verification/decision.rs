@@ -12,7 +12,6 @@ use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, NumberKey, ServerKey, Timestamp};
 use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
-use crate::gateway::{CodeStatus, Simulator};
 use crate::limits::guard::{GuardNews, PumpingGuard, Ticket};
 use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::{Fact, Metrics};
@@ -36,8 +35,6 @@ pub struct NumberDeps {
     pub check_budget: Duration,
     /// The limits on attempt logs.
     pub attempt_log: AttemptLogSettings,
-    /// Shows how the codes of its messages ended.
-    pub simulator: Option<Arc<Simulator>>,
     pub keys: IdempotencyKeys,
     /// Records events in the commit of each decision.
     pub events: Option<Arc<Outbox>>,
@@ -84,8 +81,6 @@ pub enum Task {
     Deliver(Sending),
     /// Ask the gateway that holds a code. The attempt is already durable.
     AskGateway(Asking),
-    /// Show how the code of the message with this id ended.
-    CodeEnded(String, CodeStatus),
     TellGuard(NumberKey, GuardNews),
 }
 
@@ -129,7 +124,7 @@ pub(super) struct Decision<'a, 'b> {
     cause: Option<&'a SpanContext>,
     /// What is counted when it is durable.
     pub facts: Vec<Fact>,
-    /// What the simulator and the guard are told then.
+    /// What the guard is told then.
     pub told: Vec<Task>,
 }
 
@@ -178,15 +173,6 @@ impl<'a, 'b> Decision<'a, 'b> {
         let verification = self.state.verification();
         let id = verification.map_or(0, |v| v.salt.id());
         self.emit(id, |events| events.locked(verification.as_ref(), until));
-    }
-
-    /// Tells the simulator, if there is one, how the code of the last message ended.
-    pub fn tell(&mut self, end: CodeStatus, log: Option<&AttemptLog>) {
-        if self.deps.simulator.is_some()
-            && let Some(message_id) = log.and_then(AttemptLog::accepted)
-        {
-            self.told.push(Task::CodeEnded(message_id, end));
-        }
     }
 
     pub fn tell_guard(&mut self, news: GuardNews) {

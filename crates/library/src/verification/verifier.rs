@@ -22,7 +22,7 @@ use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid,
 use crate::engine::{
     LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName, request_fingerprint,
 };
-use crate::gateway::{Receipt, Simulator};
+use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
 use crate::limits::keys::{IdempotencyKeys, RequestKey};
 use crate::observe::metrics::Fact;
@@ -41,8 +41,6 @@ pub struct VerifierDeps {
     pub attempts: Attempts,
     /// Sends messages.
     pub delivery: Arc<Delivery>,
-    /// Shows how the codes of its messages ended.
-    pub simulator: Option<Arc<Simulator>>,
     /// Decides about messages.
     pub guard: PumpingGuard,
     pub registry: Registry,
@@ -96,7 +94,6 @@ impl Verifier {
             send_budget,
             check_budget: send_budget,
             attempt_log: attempts.settings,
-            simulator: given.simulator,
             events: Some(given.events),
             guard: Some(guard.clone()),
             metrics: Arc::clone(shards.metrics()),

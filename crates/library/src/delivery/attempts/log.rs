@@ -357,12 +357,6 @@ impl AttemptLog {
         let last = self.rows.iter().rfind(|row| row.may_have_left())?;
         Some((last.channel, last.gateway, last.at))
     }
-
-    /// The id of the last message that a gateway took, if one is known.
-    pub fn accepted(&self) -> Option<String> {
-        let mut sent = self.rows.iter().rev().filter(|row| row.status == SendStatus::Sent);
-        sent.find_map(|row| row.message_id.clone())
-    }
 }
 
 impl AttemptLog {
