@@ -314,7 +314,7 @@ fn server(settings: &StorageSettings) -> Found {
     }
 }
 
-// The gateways: credentials and senders, asked by requests that cost nothing.
+// The gateways: credentials, asked by requests that cost nothing.
 
 /// For all requests to one gateway.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -337,8 +337,8 @@ pub(super) fn examine_gateways(
     });
     for (name, is_used, found) in runtime()?.block_on(join_all(asked)) {
         match found {
-            Ok(found) if found.is_empty() => findings.add(format!("gateway {name}"), silent(name)),
-            Ok(found) => found.into_iter().for_each(|found| one(name, is_used, found, clock, findings)),
+            Ok(None) => findings.add(format!("gateway {name}"), silent(name)),
+            Ok(Some(found)) => one(name, is_used, found, clock, findings),
             Err(_) => {
                 let detail = format!("did not answer within {} s", WITHIN.as_secs());
                 findings.add(format!("gateway {name}"), problem(is_used, detail, REACH));
@@ -374,9 +374,9 @@ fn one(
     clock: &SystemClock,
     findings: &mut Findings,
 ) {
-    let AccountFinding { part, asked, state, date } = found;
+    let AccountFinding { asked, state, date } = found;
     let found = match state {
-        Ok(state) => ok(format!("{state} ({asked})")),
+        Ok(()) => ok(format!("the credentials are right ({asked})")),
         Err(error) => {
             let remedy = match error.class {
                 ErrorClass::Configuration => {
@@ -388,7 +388,7 @@ fn one(
             problem(is_used, format!("{error} ({asked})"), remedy)
         }
     };
-    findings.add(format!("gateway {name}, {}", part.as_str()), found);
+    findings.add(format!("gateway {name}"), found);
     let theirs = date.and_then(Timestamp::from_system_time);
     let (ours, theirs) = (clock.wall(), theirs.unwrap_or(clock.wall()));
     let apart = ours.since(theirs).max(theirs.since(ours));

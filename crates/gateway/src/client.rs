@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -71,15 +70,14 @@ pub enum NoResponse {
     /// There was no connection. Nothing was sent.
     NotConnected(String),
     /// The connection ended or broke after the request began: it may have arrived.
-    Broken(&'static str),
+    Broken(String),
 }
 
 impl NoResponse {
     /// The reason, for an operator.
     pub fn into_reason(self) -> String {
         match self {
-            Self::NotConnected(why) => why,
-            Self::Broken(why) => why.to_owned(),
+            Self::NotConnected(why) | Self::Broken(why) => why,
             Self::OutOfReach | Self::Unsendable => "it cannot be asked".to_owned(),
         }
     }
@@ -238,46 +236,15 @@ fn no_response(error: &reqwest::Error) -> NoResponse {
     if error.is_builder() {
         return NoResponse::Unsendable;
     }
-    let io_error = sources(error).filter_map(|e| e.downcast_ref::<io::Error>()).map(innermost).last();
-    if !error.is_connect() {
-        let timed_out = io_error.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        return NoResponse::Broken(if timed_out {
-            "the connection timed out before an answer came"
-        } else {
-            "the connection broke before an answer came, or the answer was not HTTP"
-        });
-    }
     if sources(error).any(<dyn Error>::is::<OutOfReach>) {
         return NoResponse::OutOfReach;
     }
-    NoResponse::NotConnected(if error.is_timeout() {
-        format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())
-    } else if error.is_dns() {
-        "its name could not be resolved".to_owned()
-    } else if let Some(tls) = sources(error).find_map(tls_error) {
-        format!("the TLS handshake failed: {tls}")
-    } else if let Some(refused) = io_error {
-        format!("no connection: {}", refused.kind())
-    } else {
-        "no connection".to_owned()
-    })
+    let why = sources(error).last().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    if error.is_connect() { NoResponse::NotConnected(why) } else { NoResponse::Broken(why) }
 }
 
 fn sources<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(error.source(), |error: &&'a (dyn Error + 'static)| (*error).source())
-}
-
-/// I/O errors hide what they wrap from `source()`, and TLS wraps them more than once.
-fn innermost(mut error: &io::Error) -> &io::Error {
-    while let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>()) {
-        error = inner;
-    }
-    error
-}
-
-/// The TLS library's own error travels inside I/O errors.
-fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    innermost(error.downcast_ref::<io::Error>()?).get_ref()?.downcast_ref()
 }
 
 #[cfg(test)]

@@ -88,10 +88,10 @@ pub trait Gateway: Send + Sync + 'static {
         None
     }
 
-    /// Asks the provider whether the account and the sender are in order, by requests that cost nothing. Empty if the
-    /// provider has no such request.
-    fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
-        Box::pin(async { Vec::new() })
+    /// Asks the provider whether the credentials are right, by a request that costs nothing. `None` if the provider has no
+    /// such request.
+    fn examine_account(&self) -> BoxFuture<'_, Option<AccountFinding>> {
+        Box::pin(async { None })
     }
 
     /// `Ok` while sends can be expected to work, else what an operator must correct, for `/readyz`.
@@ -175,25 +175,13 @@ impl GatewayError {
     }
 }
 
-crate::named! {
-    /// The part of an account that a request without a message examines.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum AccountPart {
-        /// The credentials, and the account as a whole.
-        Credentials = "credentials",
-        /// The number or service that messages come from.
-        Sender = "sender",
-    }
-}
-
-/// What a provider says of a part of its account.
+/// What a provider says of its account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountFinding {
-    pub part: AccountPart,
     /// Scheme, host and port of the address that was asked.
     pub asked: String,
-    /// The state in words, or why messages would fail.
-    pub state: Result<String, GatewayError>,
+    /// Why messages would fail.
+    pub state: Result<(), GatewayError>,
     /// The provider's own time, if it answered with one.
     pub date: Option<SystemTime>,
 }

@@ -18,14 +18,11 @@ use self::description::{HttpAccount, HttpCheck};
 pub use self::receipts::RecipeCallbacks;
 use self::request::Filling;
 use super::client::GatewayResponse;
-use super::provider::{AccountQuestion, CodeClass, Provider, Question, classify_status, code_in, usable_id};
+use super::provider::{CodeClass, Provider, Question, classify_status, code_in, usable_id};
 use super::recipe::Pointer;
-use super::{Accepted, AccountPart, ErrorClass, GatewayError, OutgoingMessage, Verdict};
+use super::{Accepted, ErrorClass, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
-
-/// The most characters of a provider's text that are shown.
-const LONGEST_SHOWN: usize = 64;
 
 fn contains(body: &[u8], text: &str) -> bool {
     text.is_empty() || body.windows(text.len()).any(|part| part == text.as_bytes())
@@ -73,20 +70,10 @@ impl HttpGateway {
         class.error(self.gateway(), None, words)
     }
 
-    /// The words for an error: what its code says, else what its class says, and what to check.
+    /// The words for an error: what its class says, and the code if that is a listed word.
     fn words(&self, class: CodeClass, told: Option<&str>) -> String {
-        let HttpGatewaySettings { errors, owner, .. } = &self.settings;
-        let word =
-            told.and_then(|code| errors.word(code)).map(|word| format!(" ({word})")).unwrap_or_default();
-        if let Some(own) = told.and_then(|code| errors.words.get(errors.listed(code)?)) {
-            return format!("{own}{word}");
-        }
-        let secrets: Vec<String> = self.settings.secrets().map(|secret| owner.variable(secret)).collect();
-        let advice = match class {
-            CodeClass::Account if !secrets.is_empty() => format!("; check {}", secrets.join(" and ")),
-            _ => String::new(),
-        };
-        format!("{}{word}{advice}", class.words())
+        let word = told.and_then(|code| self.settings.errors.word(code));
+        class.words().to_owned() + &word.map(|word| format!(" ({word})")).unwrap_or_default()
     }
 
     /// A parameter that is not valid is as likely the code as the number, and nothing was compared.
@@ -119,30 +106,17 @@ impl HttpGateway {
         &self,
         account: &HttpAccount,
         response: &GatewayResponse,
-    ) -> Result<String, GatewayError> {
-        const RIGHT: &str = "the credentials are right";
+    ) -> Result<(), GatewayError> {
         let answer = self.answer(response);
         let at = |pointer: &Pointer| pointer.text_in(answer.as_ref()?);
         let code = self.settings.errors.json.iter().find_map(at);
-        let is_right = match code {
-            Some(code) if account.right.contains(&code) => return Ok(RIGHT.to_owned()),
-            _ => response.status.is_success() && account.right.is_empty(),
-        };
-        match (&account.show, account.show.as_ref().and_then(at)) {
-            (Some(_), Some(value)) if is_right => {
-                let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-                let value: String = value.chars().map(plain).take(LONGEST_SHOWN).collect();
-                Ok(format!("{RIGHT}; {value}"))
-            }
-            (None, _) if is_right => Ok(RIGHT.to_owned()),
-            _ => {
-                self.classify(response)?;
-                Err(GatewayError::not_tried(
-                    self.gateway(),
-                    "gave an answer about the account that is not known",
-                ))
-            }
+        let is_right = code.is_some_and(|code| account.right.contains(&code));
+        if is_right || response.status.is_success() && account.right.is_empty() {
+            return Ok(());
         }
+        self.classify(response)?;
+        let detail = "gave an answer about the account that is not known";
+        Err(GatewayError::not_tried(self.gateway(), detail))
     }
 }
 
@@ -167,22 +141,15 @@ impl Provider for HttpGateway {
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
         let HttpGatewaySettings { success, errors, owner, .. } = &self.settings;
         let status = response.status.as_u16();
-        let answer = self.answer(response).filter(|_| !errors.by_status.contains(&status));
+        let answer = self.answer(response);
         let at = |pointer: &Pointer| pointer.text_in(answer.as_ref()?);
         let value = success.json.as_ref().and_then(at);
         let is_good = success.json.is_none() || value.as_ref().is_some_and(|value| success.equals.has(value));
-        // A value that is there and does not mean success. Some lists count whatever the status is.
-        let bad = value.as_deref().filter(|_| !is_good);
-        let bad_in_2xx = bad.filter(|_| response.status.is_success());
+        // A value that is there and does not mean success.
+        let bad = value.as_deref().filter(|_| !is_good && response.status.is_success());
         let code = errors.json.iter().find_map(at);
-        let told = code.as_deref().or(bad_in_2xx);
-        let unlisted = match (&code, bad_in_2xx) {
-            (Some(_), _) => errors.other,
-            (None, Some(value)) => errors.other_value.filter(|_| code_in(value).is_none()),
-            (None, None) => None,
-        };
-        let class = bad.and_then(|value| success.class_of(value));
-        let class = class.or_else(|| errors.class_of(told?)).or(unlisted);
+        let told = code.as_deref().or(bad);
+        let class = told.and_then(|code| errors.class_of(code));
         let class = class.or_else(|| errors.class_of(&format!("http-{status}")));
         let failed = |class: CodeClass, words: &str| {
             let detail = format!("answered HTTP {status}: {words}");
@@ -202,7 +169,7 @@ impl Provider for HttpGateway {
             let message_id = given.or_else(own).ok_or_else(|| self.not_understood(response))?;
             return Ok(Accepted { message_id });
         }
-        if bad_in_2xx.is_some() {
+        if bad.is_some() {
             return failed(CodeClass::Refused, "the value at success.json is not one that means success");
         }
         // Text may be a proxy's; what is no XML at all does not come from a provider that speaks it.
@@ -215,14 +182,10 @@ impl Provider for HttpGateway {
         Err(class.error(owner.gateway, told.and_then(code_in), words).with_wait_of(response))
     }
 
-    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
-        let account = self.settings.account.iter();
-        let question = |account| {
-            let request = Filling::empty(&self.settings).account(account).ok()?;
-            let read = Box::new(move |response: &_| self.classify_account(account, response));
-            Some((AccountPart::Credentials, Question { request, read }))
-        };
-        account.filter_map(question).collect()
+    fn account_question(&self) -> Option<Question<'_, ()>> {
+        let account = self.settings.account.as_ref()?;
+        let request = Filling::empty(&self.settings).account(account).ok()?;
+        Some(Question { request, read: Box::new(move |response| self.classify_account(account, response)) })
     }
 
     fn check(&self, to: PhoneNumber, channel: Channel, code: &Code) -> Option<Question<'_, Verdict>> {

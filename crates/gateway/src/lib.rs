@@ -41,15 +41,15 @@ use crate::domain::{Channel, GatewayName};
 pub use client::{ClientError, EgressClients, GatewayResponse, HttpClient, NoResponse};
 pub use futures_util::future::BoxFuture;
 pub use gateway::{
-    Accepted, AccountFinding, AccountPart, Callback, ErrorClass, Gateway, GatewayError, OutgoingMessage,
-    Receipt, ReceiptStatus, Verdict,
+    Accepted, AccountFinding, Callback, ErrorClass, Gateway, GatewayError, OutgoingMessage, Receipt,
+    ReceiptStatus, Verdict,
 };
 pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
 pub use provider::{CodeClass, retry_after};
 use provider::{HttpProvider, Provider};
 use recipe::provider_url;
 pub use recipe::{GatewaySettingsError, Recipe, RecipeSetting};
-pub use simulator::{CodeStatus, InboxMessage, Simulator};
+pub use simulator::{InboxMessage, Simulator};
 pub use twilio::{
     CallbackError, CallbackKind, TwilioAccount, TwilioCallbacks, TwilioReport, TwilioSender, TwilioSettings,
     TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender, describe_code as describe_twilio_code, twiml,

@@ -13,9 +13,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
-use super::{
-    Accepted, AccountFinding, AccountPart, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict,
-};
+use super::{Accepted, AccountFinding, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
 
@@ -28,9 +26,8 @@ pub trait Provider: Send + Sync + 'static {
     /// The id of the accepted message, or why there is none.
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError>;
 
-    /// Requests that cost nothing and show whether a part of the account is in order. None if the provider has no such
-    /// request.
-    fn account_questions(&self) -> Vec<AccountQuestion<'_>>;
+    /// A request that costs nothing and shows whether the credentials are right, if the provider has one.
+    fn account_question(&self) -> Option<Question<'_, ()>>;
 
     /// The class of an error code, and what it says.
     fn described(&self, _: u32) -> Option<(ErrorClass, &'static str)> {
@@ -50,9 +47,6 @@ pub struct Question<'a, T> {
 }
 
 type Reader<'a, T> = Box<dyn FnOnce(&GatewayResponse) -> Result<T, GatewayError> + Send + 'a>;
-
-/// What the answer says is the state of a part of the account in words, or why messages would fail.
-pub type AccountQuestion<'a> = (AccountPart, Question<'a, String>);
 
 pub struct HttpProvider {
     pub(super) name: GatewayName,
@@ -148,20 +142,17 @@ impl Gateway for HttpProvider {
         })
     }
 
-    fn examine_account(&self) -> BoxFuture<'_, Vec<AccountFinding>> {
+    fn examine_account(&self) -> BoxFuture<'_, Option<AccountFinding>> {
         Box::pin(async move {
-            let mut findings = Vec::new();
-            for (part, Question { request, read }) in self.provider.account_questions() {
-                let mut date = None;
-                let asked = request.url().origin().ascii_serialization();
-                let classify = |response: &GatewayResponse| {
-                    date = date_in(&response.headers);
-                    read(response)
-                };
-                let state = self.exchange(request, classify).await;
-                findings.push(AccountFinding { part, asked, state, date });
-            }
-            findings
+            let Question { request, read } = self.provider.account_question()?;
+            let mut date = None;
+            let asked = request.url().origin().ascii_serialization();
+            let classify = |response: &GatewayResponse| {
+                date = date_in(&response.headers);
+                read(response)
+            };
+            let state = self.exchange(request, classify).await;
+            Some(AccountFinding { asked, state, date })
         })
     }
 

@@ -21,10 +21,8 @@ use reqwest::{Method, Request};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::client::GatewayResponse;
-use super::provider::{AccountQuestion, Question};
+use super::provider::Question;
 use super::recipe::basic_credentials;
-use super::{AccountPart, GatewayError};
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
@@ -34,9 +32,6 @@ pub use self::verify::{CHANNELS as VERIFY_CHANNELS, Verify};
 pub use self::voice::Voice;
 
 pub const BASE_URL: &str = "TWILIO_BASE_URL";
-const CALLER: &str = "TWILIO_VOICE_NUMBER (else TWILIO_PHONE_NUMBER)";
-const VERIFY_SERVICE: &str = "sms.twilio.verify_sid (TWILIO_SERVICES_ID)";
-const SENDER: &str = "TWILIO_PHONE_NUMBER or TWILIO_MESSAGING_SERVICE_SID";
 
 #[derive(Debug, Clone)]
 pub struct TwilioAccount {
@@ -127,28 +122,11 @@ impl Account {
         self.below(&format!("2010-04-01/Accounts/{}/{name}", self.sid))
     }
 
-    /// The account itself.
-    fn itself(&self) -> AccountQuestion<'_> {
+    /// Whether the account may send.
+    fn question(&self) -> Question<'_, ()> {
         let url = self.below(&format!("2010-04-01/Accounts/{}.json", self.sid));
-        self.question(AccountPart::Credentials, &url, |response| self.account_state(response))
-    }
-
-    /// The phone number among those of the account. `None` for a short code or a name.
-    fn phone_number(&self, number: &str, setting: &'static str) -> Option<AccountQuestion<'_>> {
-        let digits = number.strip_prefix('+').filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
-        let mut url = self.resource("IncomingPhoneNumbers.json");
-        url.set_query(Some(&format!("PhoneNumber=%2B{digits}")));
-        let read = move |response: &_| self.number_state(setting, response);
-        Some(self.question(AccountPart::Sender, &url, read))
-    }
-
-    fn question<'a>(
-        &self,
-        part: AccountPart,
-        url: &Url,
-        read: impl FnOnce(&GatewayResponse) -> Result<String, GatewayError> + Send + 'a,
-    ) -> AccountQuestion<'a> {
-        (part, Question { request: self.request(Method::GET, url), read: Box::new(read) })
+        let read = Box::new(|response: &_| self.account_state(response));
+        Question { request: self.request(Method::GET, &url), read }
     }
 
     fn request(&self, method: Method, url: &Url) -> Request {

@@ -63,7 +63,7 @@ async fn a_hung_resolver_keeps_sends_within_their_budget_and_codes_are_checked()
     hung.ends();
     // Waiting sends get an answer, and the threads become free.
     server.client.send(&numbers.next()).await.expects(failed());
-    let why = "its name could not be resolved";
+    let why = "failed to lookup address";
     let is_said = |event: &Value| event["detail"].as_str().is_some_and(|detail| detail.contains(why));
     server.event(why, is_said).await;
 }

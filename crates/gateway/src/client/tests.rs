@@ -44,7 +44,7 @@ async fn a_handshake_that_hangs_is_given_up() {
     // Nothing else happens from here on: the paused clock advances to the next deadline.
     tokio::time::pause();
     let given_up = hanging.await.expect("no panic");
-    assert_eq!(given_up.err(), Some(NoResponse::NotConnected("no connection within 3 s".to_owned())));
+    assert!(matches!(given_up, Err(NoResponse::NotConnected(_))));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::signing::{HmacOf, Signing};
+use super::signing::{AwsKey, HmacOf};
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{CodeClass, code_in};
 use crate::recipe::{Pointer, Texts};
@@ -47,8 +47,8 @@ pub struct HttpGatewaySettings {
     pub channels: Vec<Channel>,
     /// The two credentials that `{basic}` is made of. Without it `username` and `password`.
     pub basic: Option<[String; 2]>,
-    /// A signature of each request.
-    pub sign: Option<Signing>,
+    /// The signature of AWS for each request.
+    pub aws: Option<AwsKey>,
     /// What `{channel}` is for channels that the provider calls otherwise.
     pub channel_words: BTreeMap<String, String>,
     /// How the provider checks codes that it makes itself. Then a message needs neither `{text}` nor `{code}`.
@@ -122,17 +122,9 @@ pub struct HttpErrors {
     /// JSON pointers to the code of an error. The first one that leads to a value counts.
     pub json: Vec<Pointer>,
     /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account,
-    /// unknown or down; or next-day. A code may be `http-` and a status, or a beginning and `*`. Of `a.b#Throttled` and
-    /// `a:Throttled` only `Throttled` counts.
+    /// unknown or down; or next-day. A code may be `http-` and a status. Of `a.b#Throttled` and `a:Throttled` only
+    /// `Throttled` counts. Of a code that is not listed the HTTP status decides.
     pub classes: BTreeMap<String, CodeClass>,
-    /// What a listed code says, in place of the words for its class.
-    pub words: BTreeMap<String, String>,
-    /// The class of a code that is not listed. Without it the HTTP status decides.
-    pub other: Option<CodeClass>,
-    /// The class of a value at `success.json` that is in no list and no number. Without it refused, as a number is.
-    pub other_value: Option<CodeClass>,
-    /// HTTP statuses that decide whatever the answer says.
-    pub by_status: Vec<u16>,
 }
 
 impl HttpErrors {
@@ -143,18 +135,8 @@ impl HttpErrors {
         (is_plain && self.classes.contains_key(word)).then_some(word)
     }
 
-    /// The listed code that stands for this one: itself, or the longest beginning with a `*` behind it.
-    pub(super) fn listed(&self, code: &str) -> Option<&str> {
-        let code = bare(code);
-        let stands_for = |known: &&String| match known.strip_suffix('*') {
-            Some(beginning) => code.starts_with(beginning),
-            None => code == *known,
-        };
-        self.classes.keys().filter(stands_for).max_by_key(|known| known.len()).map(String::as_str)
-    }
-
     pub(super) fn class_of(&self, code: &str) -> Option<CodeClass> {
-        self.classes.get(self.listed(code)?).copied()
+        self.classes.get(bare(code)).copied()
     }
 }
 
@@ -211,8 +193,6 @@ pub struct HttpReceipts {
 pub struct HttpAccount {
     /// What is asked for, with credentials as placeholders.
     pub url: String,
-    /// JSON pointer to a value that is shown, such as the balance.
-    pub show: Option<Pointer>,
     /// Error codes that only accepted credentials get.
     pub right: Vec<String>,
 }
@@ -239,17 +219,6 @@ pub struct HttpSuccess {
     pub contains: Option<String>,
     /// JSON pointer to the provider's id of the message.
     pub message_id: Option<Pointer>,
-    /// Values at `json` that mean that the number does not exist.
-    pub bad_number: Texts,
-    /// Values at `json` that mean that the same request may succeed later.
-    pub retry: Texts,
-}
-
-impl HttpSuccess {
-    pub(super) fn class_of(&self, value: &str) -> Option<CodeClass> {
-        let retry = || self.retry.has(value).then_some(CodeClass::Retry);
-        if self.bad_number.has(value) { Some(CodeClass::BadNumber) } else { retry() }
-    }
 }
 
 impl HttpGatewaySettings {

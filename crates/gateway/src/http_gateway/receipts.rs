@@ -40,24 +40,15 @@ impl HttpReceipts {
         if let Some(token) = &self.verify_token {
             settings.credential_of(token, "receipts.verify_token")?;
         }
-        let (member, needed) = match (&self.signature, &self.attempt) {
-            (Some(_), None) => {
-                let words = "is missing: with a signature it must say where a report repeats {attempt}";
-                return settings.wrong("receipts.attempt", words);
-            }
-            (None, Some(_)) => {
-                let words = "belongs to a signature: without one the address of {callback} proves the report and names the \
-                             attempt";
-                return settings.wrong("receipts.attempt", words);
-            }
-            (Some(_), Some(_)) => ("receipts.attempt", "attempt"),
-            (None, None) => ("receipts", "callback"),
-        };
+        if self.signature.is_some() != self.attempt.is_some() {
+            return settings.wrong("receipts", "needs both a signature and attempt, or neither");
+        }
+        let needed = if self.signature.is_some() { "attempt" } else { "callback" };
         if used.contains(needed) {
             return Ok(());
         }
         let words = format!("needs {{{needed}}} in the request: without it no report leads to its message");
-        settings.wrong(member, words)
+        settings.wrong("receipts", words)
     }
 }
 

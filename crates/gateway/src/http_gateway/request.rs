@@ -10,9 +10,9 @@ use serde_json::Value;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::description::{HttpAccount, HttpCheck, HttpGatewaySettings, HttpMethod, HttpSuccess, Read};
+use super::description::{HttpAccount, HttpCheck, HttpGatewaySettings, HttpMethod, Read};
 use super::receipts::callback_address;
-use super::signing::{AwsKey, Signing};
+use super::signing::AwsKey;
 use crate::OutgoingMessage;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::recipe::{basic_credentials, provider_url};
@@ -61,7 +61,6 @@ impl HttpGatewaySettings {
 
     /// The same; returns the address of a message.
     pub(crate) fn tried(&self) -> Read<Url> {
-        self.check_names()?;
         if self.channels.is_empty() {
             return self.wrong("channels", format!("must name a channel: {}", Channel::names(", ")));
         }
@@ -90,30 +89,11 @@ impl HttpGatewaySettings {
         if let Some(account) = &self.account {
             Filling::empty(self).account(account)?;
         }
-        let HttpSuccess { json, equals, bad_number, retry, .. } = &self.success;
-        let lists_nothing = [equals, bad_number, retry].iter().all(|values| values.0.is_empty());
-        if json.is_some() == equals.0.is_empty() || (json.is_none() && !lists_nothing) {
+        if self.success.json.is_some() == self.success.equals.0.is_empty() {
             let words = "needs both \"json\", where a value is in the answer, and \"equals\", the values that mean success";
             return self.wrong("success", words);
         }
         Ok(request.url().clone())
-    }
-
-    /// A setting of a recipe is a placeholder, and a member of its gateway.
-    fn check_names(&self) -> Read<()> {
-        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-        let is_taken = |name: &str| {
-            ["", "basic", "recipe", "channels"].contains(&name)
-                || PLACEHOLDERS.iter().any(|(known, _)| *known == name)
-        };
-        match self.owner.credentials.keys().find(|name| is_taken(name) || !name.bytes().all(is_plain)) {
-            Some(name) => self.wrong(
-                &format!("recipe.settings.{name}"),
-                "must have another name, of lower-case letters, digits and underscores, which means nothing else in \
-                 recipes",
-            ),
-            None => Ok(()),
-        }
     }
 }
 
@@ -220,44 +200,25 @@ impl<'a> Filling<'a> {
             *request.body_mut() = Some(text.clone().into());
         }
         request.headers_mut().extend(self.headers()?);
-        if let Some(sign) = &settings.sign {
-            self.sign(sign, &mut request, &text, now)?;
+        if let Some(key) = &settings.aws {
+            self.sign(key, &mut request, &text, now)?;
         }
         Ok(request)
     }
 
-    /// Adds the headers of the signature to a request with this body.
-    fn sign(&mut self, sign: &Signing, request: &mut Request, body: &str, now: Timestamp) -> Read<()> {
+    /// Adds the headers of the signature to a request with this body. The URL has no query, and a path of plain characters.
+    fn sign(&mut self, key: &AwsKey, request: &mut Request, body: &str, now: Timestamp) -> Read<()> {
         let settings = self.settings;
-        let (header, value) = match sign {
-            Signing::Hmac(hmac) if hmac.timestamp.is_some() => {
-                return settings.wrong("sign.hmac.timestamp", "is for receipts only");
-            }
-            Signing::Hmac(hmac) => {
-                let (header, key) = settings.hmac(hmac, "sign.hmac")?;
-                (header, hmac.value(key, body.as_bytes(), ""))
-            }
-            Signing::Aws(key) => {
-                // What AWS signs of another address is written in another way.
-                let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-                let (path, query) = (request.url().path(), request.url().query());
-                if query.is_some() || !path.bytes().all(is_plain) || path.contains("//") {
-                    let words = "must have no query, and a path of letters, digits and - . _ ~ /: sign.aws signs no other";
-                    return settings.wrong("url", words);
-                }
-                let mut text = |text: &str| Ok(self.unless_empty(text, "sign.aws")?.unwrap_or_default());
-                let ids = AwsKey {
-                    region: text(&key.region)?,
-                    service: text(&key.service)?,
-                    key_id: text(&key.key_id)?,
-                    secret: settings.key(&key.secret, "sign.aws.secret")?.to_owned(),
-                };
-                (AUTHORIZATION, ids.authorization(request, body, now))
-            }
+        let mut text = |text: &str| Ok(self.unless_empty(text, "aws")?.unwrap_or_default());
+        let ids = AwsKey {
+            region: text(&key.region)?,
+            service: text(&key.service)?,
+            key_id: text(&key.key_id)?,
+            secret: settings.key(&key.secret, "aws.secret")?.to_owned(),
         };
-        match HeaderValue::from_str(&value) {
-            Ok(value) => drop(request.headers_mut().insert(header, value)),
-            Err(_) => return settings.wrong("sign", "must be of visible ASCII characters"),
+        match HeaderValue::from_str(&ids.authorization(request, body, now)) {
+            Ok(value) => drop(request.headers_mut().insert(AUTHORIZATION, value)),
+            Err(_) => return settings.wrong("aws", "must be of visible ASCII characters"),
         }
         Ok(())
     }
@@ -389,23 +350,14 @@ impl<'a> Filling<'a> {
             let [user, password] = basic.unwrap_or(["username", "password"]);
             let user_name = self.settings.credential(user, name, setting)?;
             let password = self.settings.credential(password, name, setting)?;
-            if user_name.contains(':') {
-                let variable = owner.variable(user);
-                let words =
-                    format!("must not contain a colon, which ends the name in {{basic}}: change {variable}");
-                return self.settings.wrong(user, words);
-            }
             return Ok(basic_credentials(user_name, password));
         }
-        let names = PLACEHOLDERS.iter().map(|(name, _)| *name);
-        let names = names.chain(owner.credentials.keys().map(String::as_str)).chain(["basic"]);
-        let names = names.map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(", ");
         // A name that is not one of ours could be anything, even a secret in braces: only what looks
         // like a name is repeated.
         let is_name =
             (1..=20).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         let shown = if is_name { name } else { "" };
-        self.settings.wrong(setting, format!("has an unknown placeholder {{{shown}}}; there are {names}"))
+        self.settings.wrong(setting, format!("has an unknown placeholder {{{shown}}}"))
     }
 }
 

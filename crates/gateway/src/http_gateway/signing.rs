@@ -1,8 +1,6 @@
-//! Signatures of requests: HMAC of the body, and Signature Version 4 of AWS
+//! HMAC of reports, and Signature Version 4 of AWS for requests
 //! (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Request;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -12,17 +10,7 @@ use url::Position;
 
 use crate::domain::Timestamp;
 
-/// A signature of each request.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Signing {
-    /// HMAC of the body in a header.
-    Hmac(HmacOf),
-    /// Signature Version 4 of AWS.
-    Aws(AwsKey),
-}
-
-/// HMAC-SHA-256 of a body.
+/// HMAC-SHA-256 of a report, in hex.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HmacOf {
@@ -33,28 +21,16 @@ pub struct HmacOf {
     /// What is before the signature, such as sha256=.
     #[serde(default)]
     pub prefix: String,
-    /// The form of the signature. Without it hex.
-    #[serde(default)]
-    pub encoding: Encoding,
     /// What is signed, with {body} and {timestamp}. Without it the body.
     #[serde(default = "the_body")]
     pub over: String,
-    /// The header with the time that is signed too, in reports.
+    /// The header with the time that is signed too.
     #[serde(default)]
     pub timestamp: Option<String>,
 }
 
 fn the_body() -> String {
     "{body}".to_owned()
-}
-
-/// The form of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    #[default]
-    Hex,
-    Base64,
 }
 
 /// A key of AWS; each member may be a placeholder.
@@ -77,11 +53,7 @@ impl HmacOf {
         let (before, after) = self.over.split_once("{body}").unwrap_or(("", &self.over));
         let [before, after] = [before, after].map(|text| text.replace("{timestamp}", timestamp));
         let made = mac(key.as_bytes(), &[before.as_bytes(), body, after.as_bytes()]);
-        let text = match self.encoding {
-            Encoding::Hex => base16ct::lower::encode_string(&made),
-            Encoding::Base64 => STANDARD.encode(made),
-        };
-        format!("{}{text}", self.prefix)
+        format!("{}{}", self.prefix, base16ct::lower::encode_string(&made))
     }
 }
 

@@ -50,24 +50,13 @@ async fn nothing_secret_or_personal_is_in_an_error_or_in_debug() {
     } }));
     let gateway = case.gateway(&double);
     let error = gateway.send(&case.message()).await.expect_err("refused");
-    assert!(error.detail.contains("ONCEWARD_GATEWAYS_ACME_PASSWORD") || error.detail.contains("credentials"));
+    assert!(error.detail.contains("credentials"), "{error}");
     let shown = format!("{:?}", case.http(""));
     for text in [format!("{error} {error:?}"), gateway.readiness().expect_err("not ready"), shown] {
         for secret in ["s3cr3t", "t0ken", "wr1tten", "4155552671", "012345"] {
             assert!(!text.contains(secret), "{text}");
         }
     }
-}
-
-#[tokio::test]
-async fn a_text_of_the_account_is_shown_without_control_characters_and_short() {
-    let body = json!({ "balance": format!("\u{1b}[31m5\n{}", "0".repeat(1_000)) }).to_string();
-    let double = Double::playing([Reply::json(200, &body)]).await;
-    let account = json!({ "changes": {"account": {"url": "{url}/balance", "show": "/balance"}} });
-    let found = described(account).gateway(&double).examine_account().await;
-    let state = found[0].state.as_ref().expect("right");
-    assert!(!state.contains(char::is_control) && state.contains("[31m5"), "{state}");
-    assert!(state.chars().count() < 120, "{state}");
 }
 
 #[test]
@@ -94,7 +83,7 @@ fn described(mut documented: Value) -> Case {
     let mut recipe = json!({
         "settings": {
             "username": {}, "password": {"secret": true}, "token": {"secret": true}, "url": {},
-            "colon": {}, "line": {}, "missing": {},
+            "line": {}, "missing": {},
         },
         "method": "POST",
         "url": "{url}/send",
@@ -104,7 +93,7 @@ fn described(mut documented: Value) -> Case {
     recipe.as_object_mut().expect("an object").extend(changes);
     documented["settings"] = json!({
         "username": "user", "password": "s3cr3t", "token": "t0ken",
-        "colon": "hunter2:x", "line": "hunter2\r\nX-B: c",
+        "line": "hunter2\r\nX-B: c",
     });
     let recipe: Recipe = serde_json::from_value(recipe).expect("a recipe");
     Case::of_recipe(&documented["about"].to_string(), recipe, documented)

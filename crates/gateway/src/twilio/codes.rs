@@ -5,13 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Account, BASE_URL};
 use crate::client::GatewayResponse;
-use crate::domain::GatewayName;
 use crate::provider::{CodeClass, classify_status, code_in};
 use crate::recipe::as_text;
 use crate::{Accepted, ErrorClass, GatewayError};
@@ -46,93 +44,30 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-/// What is read of a created resource. An answer has about 17 members more.
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// What is read of a created resource. An answer has about 19 members more.
+#[derive(Deserialize)]
 struct Created {
-    sid: Value,
-    status: Value,
-    error_code: Value,
+    sid: String,
 }
 
 impl Account {
-    /// The id of the created resource. If `has_failed` accepts its status, nothing arrives although Twilio answers with a
-    /// success.
-    pub(super) fn created(
-        &self,
-        response: &GatewayResponse,
-        has_failed: impl Fn(&str) -> bool,
-    ) -> Result<Accepted, GatewayError> {
-        let Created { sid, status, error_code } = self.read(response, "id")?;
-        let sid = sid.as_str().filter(|sid| is_id(sid));
-        let message_id = sid.ok_or_else(|| self.unreadable(response, "id"))?.to_owned();
-        if !status.as_str().is_some_and(has_failed) {
-            return Ok(Accepted { message_id });
-        }
-        let code = as_text(&error_code).and_then(|code| code_in(&code));
-        let (class, words) = code.and_then(known_code).unwrap_or((CodeClass::Refused, "unknown reason"));
-        let detail =
-            format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
-        Err(class.error(self.name, code, detail).with_wait_of(response))
+    /// The id of the created resource.
+    pub(super) fn created(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
+        let Created { sid: message_id } = self.read(response, "id")?;
+        if is_id(&message_id) { Ok(Accepted { message_id }) } else { Err(self.unreadable(response, "id")) }
     }
 
     /// Whether the account may send, by `GET /2010-04-01/Accounts/{Sid}.json`.
-    pub(super) fn account_state(&self, response: &GatewayResponse) -> Result<String, GatewayError> {
+    pub(super) fn account_state(&self, response: &GatewayResponse) -> Result<(), GatewayError> {
         let account: Value = self.read(response, "account")?;
-        let state = match account["status"].as_str() {
-            Some("active") if account["type"] == "Trial" => {
-                return Ok(
-                    "the credentials are right; a trial account, which sends to verified numbers only"
-                        .to_owned(),
-                );
+        match account["status"].as_str() {
+            Some("active") => Ok(()),
+            Some(_) => {
+                let detail = "says that the account is not active; see the Twilio console";
+                Err(CodeClass::Account.error(self.name, None, detail.to_owned()))
             }
-            Some("active") => return Ok("the credentials are right, and the account is active".to_owned()),
-            Some(known @ ("suspended" | "closed")) => known,
-            None if account.get("status").is_none() => return Err(self.unreadable(response, "account")),
-            _ => "not active",
-        };
-        Err(self.misconfigured(None, format!("says that the account is {state}; see the Twilio console")))
-    }
-
-    /// Whether the sender is a number of the account, with voice for calls and text messages otherwise, by
-    /// `IncomingPhoneNumbers.json`.
-    pub(super) fn number_state(
-        &self,
-        setting: &str,
-        response: &GatewayResponse,
-    ) -> Result<String, GatewayError> {
-        let what = "list of numbers";
-        let numbers: Value = self.read(response, what)?;
-        let numbers = numbers.get("incoming_phone_numbers").ok_or_else(|| self.unreadable(response, what))?;
-        let calls = self.name == GatewayName::TwilioVoice;
-        let (capability, what) = if calls { ("voice", "call") } else { ("sms", "send text messages") };
-        let problem = match numbers.get(0) {
-            Some(own) if own["capabilities"][capability] == true => {
-                return Ok("the sender is a number of the account".to_owned());
-            }
-            Some(_) => format!("says that the sender cannot {what}"),
-            // Twilio also calls from numbers that the account has only verified, and lists those elsewhere.
-            None if calls => {
-                return Ok(
-                    "the sender is none of the account's numbers: it must be a verified caller id".to_owned()
-                );
-            }
-            None => "does not list the sender among the account's numbers".to_owned(),
-        };
-        Err(self.misconfigured(None, format!("{problem}; check {setting}")))
-    }
-
-    /// Whether a service exists in the account: a messaging service, or one of Verify.
-    pub(super) fn service_state(
-        &self,
-        setting: &str,
-        response: &GatewayResponse,
-    ) -> Result<String, GatewayError> {
-        if response.status == StatusCode::NOT_FOUND {
-            let detail = format!("has no such service in the account; check {setting}");
-            return Err(self.misconfigured(error_code(response), detail));
+            None => Err(self.unreadable(response, "account")),
         }
-        self.created(response, |_| false).map(|_| "the service exists in the account".to_owned())
     }
 
     /// Reads the body of a success; `what` names it in an error.
@@ -145,10 +80,6 @@ impl Account {
             return Err(self.refused(response));
         }
         response.json().ok_or_else(|| self.unreadable(response, what))
-    }
-
-    fn misconfigured(&self, code: Option<u32>, detail: String) -> GatewayError {
-        CodeClass::Account.error(self.name, code, detail)
     }
 
     /// A success that does not say what it should: it is unknown what was done, and something else than Twilio may be in

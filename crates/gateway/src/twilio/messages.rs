@@ -4,15 +4,11 @@
 
 use reqwest::{Request, Url};
 
-use super::callbacks::status_of_message;
-use super::{Account, CallbackKind, SENDER, form};
+use super::{Account, CallbackKind, form};
 use crate::client::GatewayResponse;
 use crate::domain::{Channel, GatewayName};
-use crate::provider::{AccountQuestion, Provider};
-use crate::{
-    Accepted, AccountPart, GatewayError, OutgoingMessage, ReceiptStatus, TwilioSender, TwilioSettings,
-    WhatsAppSender,
-};
+use crate::provider::{Provider, Question};
+use crate::{Accepted, GatewayError, OutgoingMessage, TwilioSender, TwilioSettings, WhatsAppSender};
 
 /// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves at once would often
 /// be dropped by Twilio's own queue.
@@ -29,17 +25,6 @@ impl Messages {
         let account = Account::new(GatewayName::TwilioMessages, &settings.account, base);
         let url = account.resource("Messages.json");
         Self { account, url, settings: settings.clone() }
-    }
-
-    /// Twilio has messaging services on a host of their own.
-    fn messaging_service(&self, sid: &str) -> AccountQuestion<'_> {
-        let mut url = self.account.below(&format!("v1/Services/{sid}"));
-        if url.host_str() == Some("api.twilio.com") {
-            // Every `https` URL takes another host.
-            let _ = url.set_host(Some("messaging.twilio.com"));
-        }
-        self.account
-            .question(AccountPart::Sender, &url, |response| self.account.service_state(SENDER, response))
     }
 }
 
@@ -76,15 +61,10 @@ impl Provider for Messages {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        self.account.created(response, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
+        self.account.created(response)
     }
 
-    /// The account, and the sender unless it is a short code or a name.
-    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
-        let sender = match &self.settings.sender {
-            TwilioSender::Number(number) => self.account.phone_number(number, SENDER),
-            TwilioSender::MessagingService(sid) => Some(self.messaging_service(sid)),
-        };
-        [self.account.itself()].into_iter().chain(sender).collect()
+    fn account_question(&self) -> Option<Question<'_, ()>> {
+        Some(self.account.question())
     }
 }

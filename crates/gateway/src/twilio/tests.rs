@@ -29,9 +29,7 @@ async fn requests_and_answers_are_those_that_twilio_documents() {
             case.sends_its_request().await;
         }
         case.understands_its_answers().await;
-        if case.documented.get("account").is_some() {
-            case.examines_its_account().await;
-        }
+        case.examines_its_account().await;
         let check = &case.documented["check"];
         for answer in check["answers"].as_array().into_iter().flatten() {
             case.has(&case.checks(Channel::Sms, answer).await, check);
@@ -65,13 +63,10 @@ async fn behind_a_gate_the_call_knows_where_the_text_is_from_and_not_the_code() 
 
 #[tokio::test]
 async fn what_twilio_could_not_carry_out_is_not_sent() {
-    let around = super::twiml::reading("", None).chars().count();
-    let longest = "ü".repeat((4_000 - around) / 2);
     let calls = json!({"gateway": "calls"});
     let gated = json!({"gateway": "calls", "gate": true});
     for (settings, channel, text, words) in [
-        (&calls, "call", longest.clone(), None),
-        (&calls, "call", longest + "ü", Some("4000")),
+        (&calls, "call", SPOKEN.to_owned(), None),
         // No key can open the gate.
         (&gated, "call", SPOKEN.to_owned(), Some("public-url")),
         (&calls, "sms", "012345".to_owned(), Some("channel sms")),

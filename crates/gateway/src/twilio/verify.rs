@@ -4,17 +4,17 @@
 //! Sources: <https://www.twilio.com/docs/verify/api/verification>,
 //! <https://www.twilio.com/docs/verify/api/verification-check>.
 
-use reqwest::Request;
+use reqwest::{Method, Request};
 use serde::Deserialize;
 use url::Url;
 
 use super::codes::{CHECKS_USED_UP, NOT_FOUND, error_code};
 use super::twiml::nearest;
-use super::{Account, VERIFY_SERVICE, form};
+use super::{Account, form};
 use crate::client::GatewayResponse;
 use crate::domain::{Channel, Code, GatewayName, Locale, PhoneNumber};
-use crate::provider::{AccountQuestion, Provider, Question};
-use crate::{Accepted, AccountPart, GatewayError, OutgoingMessage, TwilioVerifySettings, Verdict};
+use crate::provider::{Provider, Question};
+use crate::{Accepted, GatewayError, OutgoingMessage, TwilioVerifySettings, Verdict};
 
 /// Those of our channels that Verify has.
 pub const CHANNELS: &[Channel] = &[Channel::Sms, Channel::Call, Channel::WhatsApp];
@@ -76,13 +76,13 @@ impl Provider for Verify {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        self.account.created(response, has_no_code)
+        self.account.created(response)
     }
 
     /// The service: the answer shows the credentials too.
-    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
-        let read = |response: &_| self.account.service_state(VERIFY_SERVICE, response);
-        vec![self.account.question(AccountPart::Credentials, &self.url(""), read)]
+    fn account_question(&self) -> Option<Question<'_, ()>> {
+        let read = Box::new(|response: &_| self.account.created(response).map(drop));
+        Some(Question { request: self.account.request(Method::GET, &self.url("")), read })
     }
 
     fn check(&self, to: PhoneNumber, _: Channel, code: &Code) -> Option<Question<'_, Verdict>> {

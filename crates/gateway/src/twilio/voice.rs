@@ -5,18 +5,14 @@
 
 use reqwest::{Request, Url};
 
-use super::callbacks::status_of_call;
-use super::{Account, CALLER, CallbackKind, form, twiml};
+use super::{Account, CallbackKind, form, twiml};
 use crate::client::GatewayResponse;
 use crate::domain::{GatewayName, Locale};
-use crate::provider::{AccountQuestion, Provider};
+use crate::provider::{Provider, Question};
 use crate::template::Wording;
-use crate::{Accepted, Callback, GatewayError, OutgoingMessage, ReceiptStatus, TwilioVoiceSettings};
+use crate::{Accepted, Callback, GatewayError, OutgoingMessage, TwilioVoiceSettings};
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
-
-/// The most that `Twiml` may have, in characters.
-const TWIML_MAX: usize = 4_000;
 
 /// The time that a phone rings.
 const RING_SECONDS: &str = "25";
@@ -50,13 +46,6 @@ impl Voice {
 impl Provider for Voice {
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let twiml = self.twiml(message)?;
-        let length = twiml.chars().count();
-        if length > TWIML_MAX {
-            let detail = format!(
-                "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the text of calls"
-            );
-            return Err(GatewayError::not_tried(NAME, detail));
-        }
         let mut form = form();
         form.append_pair("From", &self.settings.from).append_pair("Timeout", RING_SECONDS);
         form.append_pair("To", &message.to.e164()).append_pair("Twiml", &twiml);
@@ -74,12 +63,11 @@ impl Provider for Voice {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        self.account.created(response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
+        self.account.created(response)
     }
 
-    fn account_questions(&self) -> Vec<AccountQuestion<'_>> {
-        let caller = self.account.phone_number(&self.settings.from, CALLER);
-        [self.account.itself()].into_iter().chain(caller).collect()
+    fn account_question(&self) -> Option<Question<'_, ()>> {
+        Some(self.account.question())
     }
 }
 

@@ -68,7 +68,6 @@ impl Provider for TwilioApi {
         } else if target == format!("{service}/VerificationCheck") {
             RequestPurpose::Check
         } else if target == format!("GET {account_path}.json")
-            || target == format!("GET {account_path}/IncomingPhoneNumbers.json")
             || target == format!("GET /v2/Services/{VERIFY_SID}")
         {
             RequestPurpose::Other
@@ -85,14 +84,6 @@ impl Provider for TwilioApi {
         match received.target.rsplit('/').next() {
             Some("Verifications") => self.start_verification(received),
             Some("VerificationCheck") => self.check_verification(received),
-            Some("IncomingPhoneNumbers.json") => {
-                let own = json!({"phone_number": SENDER, "capabilities": {"sms": true, "voice": true}});
-                let asked = received.query == format!("PhoneNumber=%2B{}", &SENDER[1..]);
-                Said::json(
-                    200,
-                    &json!({"incoming_phone_numbers": if asked { vec![own] } else { Vec::new() }}),
-                )
-            }
             Some(VERIFY_SID) => Said::json(200, &json!({"sid": VERIFY_SID})),
             Some(own) if own == format!("{ACCOUNT_SID}.json") => {
                 Said::json(200, &json!({"sid": ACCOUNT_SID, "status": "active", "type": "Full"}))

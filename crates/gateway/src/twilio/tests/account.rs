@@ -9,12 +9,12 @@ async fn without_an_answer_it_is_said_whether_the_message_was_sent() {
     // A label has at most 63 characters: the resolver fails without a query.
     let unknown = format!("http://{}.invalid", "a".repeat(64));
     for (url, why) in [
-        (REFUSING_URL, "was not reached: no connection: connection refused"),
-        (&unknown, "was not reached: its name could not be resolved"),
+        (REFUSING_URL, "was not reached: Connection refused"),
+        (&unknown, "was not reached: failed to lookup address"),
     ] {
         let error = failure_of(url).await;
         assert_eq!((error.class, error.wait, error.whole_gateway), (ErrorClass::Retry, None, true));
-        assert_eq!(error.detail, why);
+        assert!(error.detail.starts_with(why), "{error}");
     }
     for reply in [Reply::BytesThenClose("garbage\r\n\r\n".to_owned()), Reply::Reset] {
         let mut double = Double::playing([reply]).await;
