@@ -9,21 +9,17 @@ use super::client::{Client, segment};
 use super::context::{Context, at_least_one};
 use super::error::CommandError;
 use crate::limits::guard::EntryAction;
-use crate::limits::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, ServiceExplanation, exact, subject,
-};
+use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, SUBJECTS, exact, subject};
 
 #[derive(Debug, Subcommand)]
 pub enum GuardCommand {
     /// Show what the guard has of a number, prefix, country or client's network, which rule refuses a message, and when the
     /// next one passes.
     ///
-    /// The server must run on the data directory. Shows the whole number. Without --service ten services, those that refuse
-    /// it first.
+    /// The server must run on the data directory. Shows the whole number. Without --service the service "default".
     Explain(SubjectArgs),
 
-    /// Let messages to a number, prefix or country, or from a network, pass without allowances for a time. Of
-    /// one number it also ends the refusals.
+    /// Let messages to a number, prefix or country, or from a network, pass without allowances for a time.
     ///
     /// Allow the country of an advert for the time that it runs. Budgets, country lists and number types still apply.
     Allow(EntryArgs),
@@ -39,7 +35,7 @@ pub enum GuardCommand {
     #[command(alias = "unblock")]
     Remove(SubjectArgs),
 
-    /// List budgets, allowances with less than half of their messages, and manual entries. Numbers are masked.
+    /// List budgets, allowances with less than half of their messages, and manual entries.
     List {
         /// Only those of this service: its id (VA...), its name in config.json, its friendly name, or "default".
         #[arg(long, value_name = "NAME|VA..")]
@@ -169,15 +165,11 @@ fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError>
     let (client, subject, service) = begin(of, cx)?;
     let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
     let answer: Explanation = client.get(&path, &[("ServiceSid", service)])?;
-    if cx.json {
-        return Ok(list(&answer.services, true, "", ""));
-    }
-    let explained = answer.services.iter().map(|service| explained(&subject, service));
-    Ok(CommandOutput::of(explained.collect::<Vec<_>>().join("\n")))
+    Ok(one(&answer, cx.json, explained))
 }
 
-fn explained(subject: &str, explanation: &ServiceExplanation) -> String {
-    let ServiceExplanation { service, mode, known, rule, date_until, allowances, .. } = explanation;
+fn explained(explanation: &Explanation) -> String {
+    let Explanation { subject, service, mode, known, rule, date_until, allowances, .. } = explanation;
     let does = match (rule, date_until) {
         (None, _) => "pass".to_owned(),
         (Some(rule), None) => format!("refused by {rule}"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::prelude::*;
 use crate::limits::guard::operator::{
-    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, exact, masked, readable, subject,
+    Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, readable, subject,
 };
 use crate::limits::guard::{Dimension, EntryAction, EntryError, Key};
 use crate::node::history::{Resolution, totals};
@@ -75,7 +75,7 @@ impl EntryForm {
 
 /// A subject of a form with a masked number.
 fn hidden(of: &str) -> String {
-    subject(of, None).map_or_else(|| of.to_owned(), masked)
+    subject(of, None).map_or_else(|| of.to_owned(), |of| of.to_string())
 }
 
 /// Whether an entry can be about it.
@@ -91,7 +91,8 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let region = request.call.app.settings.storage.default_region;
     match (entry.action.as_str(), subject(&entry.subject, region)) {
         ("explain", Some(dimension)) => {
-            explanation = Some(guard.explain(service.as_deref(), dimension).await?);
+            let service = service.map_or(ServiceId::DEFAULT, |service| service.id);
+            explanation = Some(guard.explain(service, dimension).await?);
         }
         ("block", Some(Dimension::Country(Some(country)))) => {
             question = Some(self::question(&request, country, service.map(|service| service.id)).await?);
@@ -99,7 +100,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         _ => {}
     }
     let most = if explanation.is_some() { FEWER_ITEMS } else { MOST_ITEMS };
-    let items = guard.overview(None, most, exact);
+    let items = guard.overview(None, most);
     Ok(html(&GuardPage { request: &request, entry, question, explanation, most, items }))
 }
 
@@ -130,7 +131,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
     match request.running.guard.set_entry(key, action, entry.minutes, request.author()).await {
         Ok(Some(Item { service, .. })) => {
             let of = if service == "all" { "all services" } else { &format!("the service {service}") };
-            let text = format!("{} {done}, in {of}.", masked(dimension));
+            let text = format!("{dimension} {done}, in {of}.");
             request.tell(PATH, Ok(text))
         }
         Ok(None) => unchanged("there is no such entry"),

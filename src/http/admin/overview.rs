@@ -284,7 +284,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let mut health: BTreeMap<GatewayName, GatewayState> = states.map(|state| (state.name, state)).collect();
     let reading = app.reading().unwrap_or_default();
     let line = |reading: GatewayReading| Some(GatewayLine { health: health.remove(&reading.name)?, reading });
-    let (mut spent, known_only) = (request.running.guard.budgets(None), request.running.guard.known_only());
+    let (mut spent, known_only) = (request.running.guard.budgets(), request.running.guard.known_only());
     spent.retain(|budget| budget.is_spent);
     let currency = request.running.history.currency();
     let failed = if view.filters.gateway.is_some() { "Failed attempts" } else { "Failed messages" };

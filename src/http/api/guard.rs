@@ -1,9 +1,9 @@
-//! `/v2/Guard/..`, which is not Twilio's: allowances of the pumping guard, its manual entries and its explanations.
+//! `/v2/Guard/..`, which is not Twilio's: manual entries of the pumping guard and its explanations.
 
 use std::sync::Arc;
 
 use super::prelude::*;
-use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, masked, subject};
+use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, subject};
 use crate::limits::guard::{EntryAction, EntryError, Key};
 
 #[derive(Deserialize, JsonSchema)]
@@ -27,20 +27,10 @@ pub struct NewEntry {
     pub service_sid: Option<values::ServiceSid>,
 }
 
-/// `GET` of the allowances with less than half of their messages: those with the smallest part left first.
-async fn list_allowances(
-    caller: Caller,
-    Listing(of, page): Listing<OfService>,
-) -> Result<Listed<Item>, Error> {
-    let service = scope(&caller, of.service_sid)?.map(|service| service.id);
-    let most = page.skip().saturating_add(page.limit());
-    page.of_all("allowances", caller.running.guard.low_allowances(service, most, masked), |item| item)
-}
-
 /// `GET` of the manual entries: those that end last first.
 async fn list_entries(caller: Caller, Listing(of, page): Listing<OfService>) -> Result<Listed<Item>, Error> {
     let service = scope(&caller, of.service_sid)?.map(|service| service.id);
-    page.of_all("entries", caller.running.guard.entries(service, usize::MAX, masked), |item| item)
+    page.of_all("entries", caller.running.guard.entries(service, usize::MAX), |item| item)
 }
 
 /// `POST` of an entry, which replaces that of the same subject.
@@ -69,7 +59,7 @@ async fn set(caller: &Caller, key: Key, action: Option<EntryAction>, minutes: u3
 /// The error of an entry about this parameter.
 pub fn not_entered(parameter: &'static str, error: EntryError) -> Error {
     match error {
-        EntryError::TooMany(_) => Error::conflict(error.to_string()),
+        EntryError::TooMany => Error::conflict(error.to_string()),
         EntryError::OfNone(_) => Error::parameter(parameter, error),
         EntryError::Refused(refusal) => refusal.into(),
     }
@@ -83,8 +73,8 @@ async fn explain(
     Params(OfService { service_sid }): Params<OfService>,
 ) -> Answer<Explanation> {
     let subject = subject(&about, None).ok_or(Error::NO_RESOURCE)?;
-    let scope = scope(&caller, service_sid)?;
-    Ok(Json(caller.running.guard.explain(scope.as_deref(), subject).await?))
+    let service = scope(&caller, service_sid)?.map_or(ServiceId::DEFAULT, |service| service.id);
+    Ok(Json(caller.running.guard.explain(service, subject).await?))
 }
 
 /// The service that the caller asks for; `None` for all services. A key for one service gets its own.
@@ -100,15 +90,13 @@ fn scope(caller: &Caller, asked: Option<values::ServiceSid>) -> Result<Option<Ar
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
-    Routes::new("Guard", "Allowances of the guard against SMS pumping, manual entries, and why it refuses messages. A key for \
+    Routes::new("Guard", "Manual entries of the guard against SMS pumping, and why it refuses messages. A key for \
             one service sees and changes that service. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
-        .get("/v2/Guard/Allowances", list_allowances, list_of::<OfService, Item>("allowances", "ListGuardAllowance", "List low allowances")
-                .about("Those with less than half of their messages, the smallest part first."))
         .get("/v2/Guard/Explanations/{Subject}", explain, ok::<OfService, Explanation>("FetchGuardExplanation", "Explain what the guard does")
-                .about("Without ServiceSid of ten services, those that refuse it first."))
+                .about("Without ServiceSid of the default service, or of the key's."))
         .post("/v2/Guard/Entries", create_entry, made::<NewEntry, Item>("CreateGuardEntry", "Allow or block messages")
                 .about("Replaces the entry of the same subject."))
         .get("/v2/Guard/Entries", list_entries, list_of::<OfService, Item>("entries", "ListGuardEntry", "List manual entries")
-                .about("Those that end last first. Numbers are masked."))
+                .about("Those that end last first."))
         .delete("/v2/Guard/Entries/{Subject}", delete_entry, gone::<OfService>("DeleteGuardEntry", "Remove a manual entry"))
 }

@@ -24,8 +24,8 @@ use crate::delivery::Carried;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
 use crate::domain::{Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::gateway::ReceiptStatus;
-use crate::limits::guard::operator::{masked, refusal_in_words};
-use crate::limits::guard::{ClientSignals, Exemption};
+use crate::limits::guard::ClientSignals;
+use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes, Service};
 use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
@@ -93,7 +93,7 @@ async fn try_gateway(
     let code = Code::from_value(caller.running.verifying.now().as_millis() % 1_000_000, CodeLength::SIX);
     let message = Outgoing {
         channel,
-        client: ClientSignals { exemption: Exemption::AllowancesAndTypes, ..ClientSignals::default() },
+        client: ClientSignals { is_exempt: true, ..ClientSignals::default() },
         request_id: Some(caller.origin.id.clone()),
         supplied_code: Some(code),
         carried: Some(Carried { only_by: Some(only_by), ..Carried::default() }),
@@ -185,10 +185,10 @@ async fn webhooks(caller: Caller, form: Form) -> Result<impl IntoResponse, Error
     Ok(Json(webhooks))
 }
 
-/// `GET /local/Guard`: what the guard has. Numbers are masked.
+/// `GET /local/Guard`: what the guard has.
 async fn guard(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     let service = service(&caller, &form)?.map(|service| service.id);
-    Ok(Json(caller.running.guard.overview(service, limit(&form)?, masked)))
+    Ok(Json(caller.running.guard.overview(service, limit(&form)?)))
 }
 
 /// `GET /local/Results`: what came of each gateway's messages.

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Bucket, Charge, Counted, Figures, NO_USERS, Row, Rows, SPENT, Terms, USUAL_DAYS, second};
-use super::rules::{
-    ClientNet, Dimension, Entries, Entry, EntryAction, Exemption, GuardRules, Key, Mode, Rule, Signals,
-};
+use super::rows::{Bucket, Charge, Counted, NO_USERS, Row, Rows, Terms, USUAL_DAYS, second};
+use super::rules::{ClientNet, Dimension, Entries, Entry, EntryAction, GuardRules, Key, Mode, Rule, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
 
 /// Verified numbers a day from which a country is one with users.
@@ -52,12 +50,8 @@ pub struct Finding {
     pub key: Key,
     /// Or only records it.
     pub is_refused: bool,
-    /// `None` for lists and types.
-    pub figures: Option<Figures>,
     /// When a message passes the rule; `None` for lists and types.
     pub until: Option<Timestamp>,
-    /// The limit of a budget that is spent for the first time in its hour or day.
-    pub newly_spent: Option<u64>,
 }
 
 /// Why a send is refused.
@@ -69,7 +63,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Whether the message lacked only buckets that one with [`Exemption::Allowances`] does not need.
+    /// Whether the message lacked only buckets that one with [`Signals::is_exempt`] does not need.
     pub const fn is_for_an_allowance(self) -> bool {
         matches!(self.rule, Rule::Prefix | Rule::Network | Rule::Country)
     }
@@ -79,8 +73,7 @@ impl Refused {
 struct Message {
     /// The narrowest first.
     subjects: Vec<Dimension>,
-    exemption: Exemption,
-    is_carried: bool,
+    is_exempt: bool,
     /// The number was verified in the last 30 days.
     is_known: bool,
 }
@@ -132,16 +125,15 @@ impl Guard {
         is_known: bool,
         charges: &[Charge],
     ) -> Result<(Ticket, Option<Finding>), Finding> {
-        let Signals { number, country, client, exemption, is_carried, .. } = *signals;
+        let Signals { number, country, client, is_exempt, .. } = *signals;
         let fitting = self.fit(charges, scope.now)?;
-        let subjects = subjects(number, client, country);
-        let message = Message { subjects, exemption, is_carried, is_known };
+        let message = Message { subjects: subjects(number, client, country), is_exempt, is_known };
         let broken = scope.rules.fixed(country, signals.number_type, signals.channel, signals.price);
         let (finding, took) = self.decide(scope, &message, broken);
         if let Some(refused) = finding.filter(|finding| finding.is_refused) {
             return Err(refused);
         }
-        let ticket = Ticket { client, country, took, is_carried, ..fitting };
+        let ticket = Ticket { client, country, took, ..fitting };
         self.take(scope, number, &ticket);
         Ok((ticket, finding))
     }
@@ -150,12 +142,10 @@ impl Guard {
     ///
     /// # Errors
     /// The budget or rate limit that has too little left.
-    pub fn fit(&mut self, charges: &[Charge], now: Timestamp) -> Result<Ticket, Finding> {
+    pub fn fit(&self, charges: &[Charge], now: Timestamp) -> Result<Ticket, Finding> {
         if let Some((charge, ends)) = self.rows.full(charges, now) {
-            let (rule, key, until) = (charge.rule(), charge.key, Some(ends));
-            let is_new = rule == Rule::Budget && self.rows.tell(charge, SPENT, now);
-            let newly_spent = is_new.then_some(charge.most);
-            return Err(Finding { rule, key, is_refused: true, figures: None, until, newly_spent });
+            let (rule, key) = (charge.rule(), charge.key);
+            return Err(Finding { rule, key, is_refused: true, until: Some(ends) });
         }
         let in_window = |of: &Charge| {
             let Row { at: since, ends, .. } = self.rows.window(of, now);
@@ -217,17 +207,13 @@ impl Guard {
         for of in last.taken(number).into_iter().chain(earlier) {
             self.give(scope, of, |terms| terms.gives_back);
         }
-        let counts = |bucket: &mut Bucket| bucket.row.usual += 1.0 / USUAL_DAYS;
-        if last.is_carried {
-            self.change(scope, scope.key(Dimension::Total), counts);
-        }
         let places = last.places(number);
         // A known number of the attacker's own would pay for messages to others for ever.
         for of in [Dimension::Number(number)].iter().chain(&places).filter(|_| is_new) {
             self.give(scope, *of, |terms| terms.gains);
         }
         for of in places.into_iter().filter(|_| is_usual) {
-            self.change(scope, scope.key(of), counts);
+            self.change(scope, scope.key(of), |bucket| bucket.row.usual += 1.0 / USUAL_DAYS);
         }
     }
 
@@ -251,7 +237,7 @@ impl Guard {
             Dimension::Prefix(_) => vec![dimension, Dimension::Country(country)],
             only => vec![only],
         };
-        let mut message = Message { subjects, exemption: Exemption::None, is_carried: false, is_known };
+        let mut message = Message { subjects, is_exempt: false, is_known };
         let is_from = matches!(dimension, Dimension::Network(_));
         let broken = scope.rules.fixed(country, number_type, Channel::Sms, price).filter(|_| !is_from);
         let refused = self.decide(scope, &message, broken).0.filter(|finding| finding.is_refused);
@@ -290,14 +276,9 @@ impl Guard {
         message: &Message,
         broken: impl Iterator<Item = (Rule, Mode)>,
     ) -> (Option<Finding>, Took) {
-        let rules = scope.rules;
         let (narrowest, widest) = (message.subjects.first(), message.subjects.last());
-        let is_safe = message.exemption == Exemption::AllowancesAndTypes
-            || matches!(narrowest, Some(Dimension::Number(of)) if self.entries.is_safe(*of));
-        let found = |rule, key, mode, until| {
-            let is_refused = mode == Mode::Block;
-            Finding { rule, key, is_refused, figures: None, until, newly_spent: None }
-        };
+        let is_safe = matches!(narrowest, Some(Dimension::Number(of)) if self.entries.is_safe(*of));
+        let found = |rule, key, mode, until| Finding { rule, key, is_refused: mode == Mode::Block, until };
         let entry = self.entry_about(scope, message);
         let block = entry.filter(|(_, entry)| entry.action == EntryAction::Block);
         let lid = self.entry(scope, Dimension::Total).filter(|_| !message.is_known && !is_safe);
@@ -316,7 +297,7 @@ impl Guard {
         // The first that refuses, or the first.
         let fixed = broken.min_by_key(|finding| !finding.is_refused);
         let is_refused = fixed.is_some_and(|finding| finding.is_refused);
-        if is_refused || is_safe || entry.is_some() || rules.mode == Mode::Off {
+        if is_refused || is_safe || entry.is_some() || scope.rules.mode == Mode::Off {
             return (fixed, Took::Nothing);
         }
         let (took, needed) = self.needed(scope, message);
@@ -324,8 +305,7 @@ impl Guard {
         let lacking = needed.iter().filter_map(|bucket| {
             let free_at = free_at.filter(|_| !matches!(bucket.key.dimension, Dimension::Number(_)));
             let until = bucket.next_pass_at().map(|at| free_at.map_or(at, |free_at| at.min(free_at)))?;
-            let finding = found(bucket.terms.rule, bucket.key, rules.mode, Some(until));
-            Some(Finding { figures: Some(bucket.figures()), ..finding })
+            Some(found(bucket.terms.rule, bucket.key, scope.rules.mode, Some(until)))
         });
         let lacking = lacking.reduce(|first, other| Finding { until: first.until.max(other.until), ..first });
         (lacking.or(fixed), took)
@@ -335,8 +315,7 @@ impl Guard {
     fn needed(&self, scope: Scope<'_>, message: &Message) -> (Took, Vec<Bucket>) {
         let bucket = |of| self.bucket(scope, scope.key(of));
         let mut needed: Vec<_> = message.subjects.iter().copied().map(bucket).collect();
-        let lacks_outcomes = message.is_carried && bucket(Dimension::Total).row.usual < NO_USERS;
-        let is_exempt = message.exemption != Exemption::None || lacks_outcomes;
+        let is_exempt = message.is_exempt;
         let has_room = |known| bucket(known).next_pass_at().is_none();
         if is_exempt || message.known().is_some_and(has_room) {
             needed.truncate(1);
@@ -421,7 +400,6 @@ pub struct Ticket {
     pub client: Option<ClientNet>,
     pub(super) country: Option<Region>,
     pub(super) took: Took,
-    pub(super) is_carried: bool,
     /// What it was charged to budgets and rate limits, which a verification does not give back.
     pub counted: Vec<Charged>,
 }

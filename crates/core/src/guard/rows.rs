@@ -41,15 +41,9 @@ pub struct Row {
     pub ends: Timestamp,
     /// What was charged in a window.
     pub amount: u64,
-    /// The limits of which the operator was told that they are [`SPENT`], and [`NEARLY`]; 0 for none.
-    pub told: [u64; 2],
     /// It contains all of each [`Ticket`](super::Ticket) that was taken before this write.
     pub(super) written: u64,
 }
-
-/// Positions in [`Row::told`].
-pub const SPENT: usize = 0;
-pub const NEARLY: usize = 1;
 
 impl Row {
     /// What would be lost with a bucket, in hundredths of messages; and its age. One with users is worth more than one
@@ -233,14 +227,6 @@ impl Rows {
         full.max_by_key(|(charge, ends)| (charge.rule(), *ends))
     }
 
-    /// The operator is told. Returns whether it is new.
-    pub fn tell(&mut self, charge: &Charge, which: usize, now: Timestamp) -> bool {
-        let mut row = self.window(charge, now);
-        let is_new = std::mem::replace(&mut row.told[which], charge.most) != charge.most;
-        self.set(charge.key, row);
-        is_new
-    }
-
     /// Adds to a window, unless a later one has begun.
     pub(super) fn charge(&mut self, &Charged { key, since, ends, amount }: &Charged) {
         let row = self.get(&key).filter(|row| row.at >= since);
@@ -253,7 +239,7 @@ impl Rows {
     pub(super) fn give_back(&mut self, &Charged { key, since, amount, .. }: &Charged) {
         let Some(row) = self.get(&key).filter(|row| row.at == since) else { return };
         let row = Row { amount: row.amount.saturating_sub(amount), ..row };
-        if row.amount > 0 || row.told != [0; 2] {
+        if row.amount > 0 {
             self.set(key, row);
         } else {
             self.remove(key);
@@ -380,16 +366,6 @@ impl Bucket {
     pub fn figures(&self) -> Figures {
         let [level, most, usual] = [self.row.level, self.most(), self.row.usual.round()].map(whole);
         Figures { level, most, usual }
-    }
-
-    /// Whether it has less than half of its messages.
-    pub fn is_low(&self) -> bool {
-        self.row.level * 2.0 < self.most()
-    }
-
-    /// Sort key: the smallest share left first, then the largest bucket.
-    pub fn rank(&self) -> (u32, Reverse<u32>) {
-        (whole(self.row.level * 1_000.0 / self.most()), Reverse(whole(self.most())))
     }
 }
 

@@ -139,11 +139,11 @@ impl GuardRules {
 
 // Manual entries of the operator: messages to or from a subject take no bucket, or are refused, for a time.
 
-/// Entries of all services.
-const MOST_ENTRIES: usize = 10_000;
+/// Manual entries, safe numbers included.
+const MOST_ENTRIES: usize = 120_000;
 
-/// Entries for all services, safe numbers included.
-const MOST_FOR_ALL: usize = 110_000;
+/// Those of one service.
+const MOST_OF_SERVICE: usize = 5_000;
 
 named! {
     /// What a manual entry does. Records contain the position of the variant.
@@ -195,23 +195,12 @@ impl Entries {
         }
     }
 
-    /// Drops those that have ended.
-    ///
-    /// # Errors
-    /// How many there are, if there is no room for one under this key.
-    pub fn make_room(&mut self, key: &Key, now: Timestamp) -> Result<(), usize> {
+    /// Drops those that have ended. Returns whether there is room for one under this key.
+    pub fn make_room(&mut self, key: &Key, now: Timestamp) -> bool {
         self.0.retain(|_, old| now < old.until);
-        if self.0.contains_key(key) {
-            return Ok(());
-        }
         let own = self.0.keys().filter(|of| of.service == key.service).count();
-        let of_services = self.0.keys().filter(|of| of.service.is_some()).count();
-        // No service holds more than half of theirs.
-        let is_full = match key.service {
-            None => own >= MOST_FOR_ALL,
-            Some(_) => own >= MOST_ENTRIES / 2 || of_services >= MOST_ENTRIES,
-        };
-        if is_full { Err(own) } else { Ok(()) }
+        let has_room = self.0.len() < MOST_ENTRIES && (key.service.is_none() || own < MOST_OF_SERVICE);
+        has_room || self.0.contains_key(key)
     }
 }
 
@@ -229,23 +218,11 @@ pub struct Signals {
     pub channel: Channel,
     /// The client's network, if the caller passes an address.
     pub client: Option<ClientNet>,
-    pub exemption: Exemption,
-    /// The code is another system's. Unless that reported an outcome in the last days, nothing tells which messages of the
-    /// service led to a verified number, and each takes one of its number only.
-    pub is_carried: bool,
+    /// The request says `RiskCheck=disable`, the operator sends, or the code is another system's: the message takes one of
+    /// its number only.
+    pub is_exempt: bool,
     /// Of the message, in millionths of the currency; `None` if it is not known.
     pub price: Option<u64>,
-}
-
-/// The rules that a message is exempt from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Exemption {
-    #[default]
-    None,
-    /// The request says `RiskCheck=disable`: the message takes one of its number only.
-    Allowances,
-    /// The operator sends: the number may also be of any type, as one with [`Entry::SAFE`](super::Entry::SAFE).
-    AllowancesAndTypes,
 }
 
 /// The network of a client: the first address of the /24 of an IPv4 one, or of the /48 of an IPv6 one.
@@ -254,16 +231,9 @@ pub struct ClientNet(IpAddr);
 
 impl From<IpAddr> for ClientNet {
     fn from(address: IpAddr) -> Self {
-        let v4 = |bits: u32| Self(Ipv4Addr::from_bits(bits & !0xff).into());
         match address.to_canonical() {
-            IpAddr::V4(address) => v4(address.to_bits()),
-            IpAddr::V6(address) => match address.octets() {
-                // NAT64.
-                [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, v4_octets @ ..] => {
-                    v4(u32::from_be_bytes(v4_octets))
-                }
-                _ => Self(Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into()),
-            },
+            IpAddr::V4(address) => Self(Ipv4Addr::from_bits(address.to_bits() & !0xff).into()),
+            IpAddr::V6(address) => Self(Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into()),
         }
     }
 }
@@ -278,7 +248,7 @@ impl fmt::Display for ClientNet {
 /// What a bucket, an entry or a refusal is about. Records contain the position of the variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Dimension {
-    /// Of the entry for known numbers only, and of the outcomes of carried codes.
+    /// Of the entry for known numbers only.
     Total,
     /// `None`: all countries without users together.
     Country(Option<Region>),

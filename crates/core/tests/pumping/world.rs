@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Exemption, Finding, Guard, GuardRules, Key, MOST_BUCKETS,
-    Scope, Signals, Ticket, VerifiedNumber,
+    ClientNet, Dimension, Entry, EntryAction, Finding, Guard, GuardRules, Key, MOST_BUCKETS, Scope, Signals,
+    Ticket, VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -319,8 +319,7 @@ impl World {
             number_type: NumberType::Other,
             channel: Channel::Sms,
             client: address.filter(|_| self.honest.has_addresses),
-            exemption: Exemption::None,
-            is_carried: false,
+            is_exempt: false,
             price: None,
         }
     }

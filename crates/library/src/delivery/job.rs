@@ -12,7 +12,7 @@ use super::Failure;
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Timestamp};
 use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
-use crate::limits::guard::{Charge, ClientSignals, Exemption, Signals, Ticket};
+use crate::limits::guard::{Charge, ClientSignals, Signals, Ticket};
 use crate::limits::keys::RequestKey;
 use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
@@ -281,7 +281,7 @@ crate::named! {
 /// What the pumping guard has taken for a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenAllowance {
-    pub exemption: Exemption,
+    pub is_exempt: bool,
     /// `None` if the message may have left: the next step takes its own.
     pub tickets: Option<Vec<Ticket>>,
 }
@@ -289,7 +289,7 @@ pub struct TakenAllowance {
 impl Default for TakenAllowance {
     /// Nothing so far.
     fn default() -> Self {
-        Self { exemption: Exemption::None, tickets: Some(Vec::new()) }
+        Self { is_exempt: false, tickets: Some(Vec::new()) }
     }
 }
 

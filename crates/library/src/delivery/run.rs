@@ -187,7 +187,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(guard) = self.delivery.guard().filter(|_| self.allowance.tickets.is_none()) else {
             return Ok(());
         };
-        let client = ClientSignals { exemption: self.allowance.exemption, ..self.outgoing.client };
+        let client = ClientSignals { is_exempt: self.allowance.is_exempt, ..self.outgoing.client };
         let signals = guard.signals(client, self.outgoing.key.service, self.outgoing.key.number, channel);
         let is_known = guard.is_known(signals.service, signals.number).await;
         let is_known = is_known.map_err(|_| Failure::StateUnknown)?;

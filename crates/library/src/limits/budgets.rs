@@ -7,34 +7,23 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use onceward_core::guard::{Budget, Charge, Dimension, Key, NEARLY, Row, Rows, SPENT};
+use onceward_core::guard::{Budget, Charge, Dimension, Key, Rows};
 
-use crate::config::{GuardSettings, Pricing};
+use crate::config::{GuardSettings, Pricing, money_text};
 use crate::domain::{Channel, Region, ServiceId, Timestamp};
 use crate::observe::metrics::{BudgetView, ServiceNames};
-
-/// The part of a budget, in per cent, at which the log says so.
-const NEARLY_SPENT: u64 = 80;
 
 const MONEY: Dimension = Dimension::Budget(Budget::MoneyPerDay);
 
 impl fmt::Display for BudgetView {
-    /// `12 of 500`, or `9.30 of 50.00 USD`.
+    /// `12 of 500`, or `9.3 of 50 USD`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { spent, limit, currency, .. } = self;
         match currency {
-            Some(currency) => write!(f, "{} of {} {currency}", amount(*spent), amount(*limit)),
+            Some(currency) => write!(f, "{} of {} {currency}", money_text(*spent), money_text(*limit)),
             None => write!(f, "{spent} of {limit}"),
         }
     }
-}
-
-/// An amount of millionths, to the cent; below one unit to a hundredth of a cent if it has such a part.
-fn amount(micros: u64) -> String {
-    if micros < 1_000_000 && micros % 10_000 >= 100 {
-        return format!("0.{:04}", micros / 100);
-    }
-    format!("{}.{:02}", micros / 1_000_000, micros / 10_000 % 100)
 }
 
 pub struct Budgets {
@@ -100,8 +89,9 @@ impl Budgets {
 
     fn usage(&self, limit: &Charge, rows: &Rows, now: Timestamp) -> BudgetView {
         let Key { service, dimension } = limit.key;
-        let Row { amount: spent, told, .. } = rows.window(limit, now);
-        let is_money = dimension == MONEY;
+        let (spent, is_money) = (rows.window(limit, now).amount, dimension == MONEY);
+        // The last of the money may be too little for any message.
+        let rest = if is_money { limit.most / 100 } else { 0 };
         BudgetView {
             service_id: service,
             service_sid: None,
@@ -109,8 +99,7 @@ impl Budgets {
             name: dimension.to_string(),
             spent,
             limit: limit.most,
-            // The rest of the money may be too little for any message.
-            is_spent: spent >= limit.most || (is_money && told[SPENT] == limit.most),
+            is_spent: spent.saturating_add(rest) >= limit.most,
             currency: is_money.then(|| self.pricing.currency.clone()),
         }
     }
@@ -118,27 +107,5 @@ impl Budgets {
     /// Whether a budget limits messages of the service, or of all services.
     pub fn hold(&self, service: Option<ServiceId>) -> bool {
         [None, service].iter().any(|scope| self.limits.contains_key(scope))
-    }
-
-    /// Logs which of these budgets are nearly spent, once in an hour or day.
-    pub fn warn(&self, charges: &[Charge], rows: &mut Rows, now: Timestamp) {
-        for charge in charges {
-            let Row { amount, ends, .. } = rows.window(charge, now);
-            let Charge { key: Key { service, dimension }, most, .. } = *charge;
-            if matches!(dimension, Dimension::Budget(_))
-                && u128::from(amount) * 100 >= u128::from(most) * u128::from(NEARLY_SPENT)
-                && rows.tell(charge, NEARLY, now)
-            {
-                let service = service.and_then(|service| self.names.of(service));
-                let (spent, limit) = (self.shown(dimension, amount), self.shown(dimension, most));
-                let until = ends.rfc3339_seconds();
-                tracing::warn!(budget = %dimension, spent, limit, service, %until, "budget nearly spent");
-            }
-        }
-    }
-
-    /// An amount of a budget, for a person.
-    pub fn shown(&self, budget: Dimension, of: u64) -> String {
-        if budget == MONEY { format!("{} {}", amount(of), self.pricing.currency) } else { of.to_string() }
     }
 }

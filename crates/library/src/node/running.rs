@@ -74,7 +74,7 @@ impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions { settings, records, clock, gateways, serves, metrics, tracer } = options;
-        let Gateways { routed: gateways, simulator } = gateways;
+        let gateways = gateways.routed;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
         let account = AccountFile::of(&storage.data_dir, records.is_some());
         let account_file = serves.then_some(&account);
@@ -124,7 +124,6 @@ impl Running {
             services: registry.ids_of_configured(guards),
             pricing: settings.history.clone(),
             is_free: gateways.iter().all(|routed| routed.routed_as == GatewayName::Simulator),
-            on_alert: Some(outbox.guard_alerts()),
         };
         let guard = ServerGuard::start(&shards, &server_key, bounds.numbers, registry.clone(), guard).await?;
         let attempts = Attempts::new(&shards, &server_key, settings.attempt_log);
@@ -154,7 +153,6 @@ impl Running {
             numbers,
             attempts,
             delivery: Arc::clone(&delivery),
-            simulator,
             guard: guard.clone(),
             registry: registry.clone(),
             policies: registry.policies(policy),

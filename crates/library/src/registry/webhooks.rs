@@ -135,10 +135,6 @@ crate::named! {
         Expired = "verification.expired",
         MessageDelivered = "message.delivered",
         MessageFailed = "message.failed",
-        /// The pumping guard has begun a block.
-        GuardBlocked = "guard.blocked",
-        /// A budget of the pumping guard is spent.
-        GuardBudgetSpent = "guard.budget_spent",
         /// The conversion of a gateway in a country is less than half of what it was.
         ConversionFell = "gateway.conversion_fell",
     }

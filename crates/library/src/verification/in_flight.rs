@@ -16,7 +16,7 @@ use super::model::{Reply, SendOutcome};
 use crate::delivery::Outgoing;
 use crate::domain::{Channel, GatewayName, NumberKey, ServiceId};
 use crate::engine::SendOptions;
-use crate::limits::guard::{Charge, Exemption};
+use crate::limits::guard::Charge;
 use crate::shard::{Refusal, Shares};
 use crate::template::MessageStyle;
 
@@ -131,7 +131,7 @@ pub struct Messages {
 /// counts for.
 type Content = (
     (Option<Channel>, MessageStyle, Option<SendOptions>, Option<Zeroizing<String>>),
-    (bool, Exemption, Vec<Charge>, Option<GatewayName>),
+    (bool, bool, Vec<Charge>, Option<GatewayName>),
 );
 
 /// The answer that all who ask for one message get. An error means that it is not known how the message ended.
@@ -147,7 +147,7 @@ pub struct FirstRequest {
 fn content_of(outgoing: &Outgoing) -> Content {
     let Outgoing { channel, style, options, supplied_code, has_limits, client, limits, .. } = outgoing;
     let code = supplied_code.as_ref().map(|code| Zeroizing::new(code.expose().to_owned()));
-    let counted = (*has_limits, client.exemption, limits.clone(), outgoing.only_by());
+    let counted = (*has_limits, client.is_exempt, limits.clone(), outgoing.only_by());
     ((*channel, style.clone(), *options, code), counted)
 }
 

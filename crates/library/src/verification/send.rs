@@ -81,7 +81,7 @@ fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(),
     if view.get::<NumberState>(decision.key.id()).is_none() {
         deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
     }
-    deps.guard.as_ref().map_or(Ok(()), |guard| guard.make_room(service, &outgoing.limits))
+    deps.guard.as_ref().map_or(Ok(()), |guard| guard.has_room(service, &outgoing.limits))
 }
 
 fn permitted(

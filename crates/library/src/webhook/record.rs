@@ -135,9 +135,9 @@ pub struct Event {
     pub id: EventId,
     pub kind: EventType,
     pub service: ServiceId,
-    /// `None` for an event of the pumping guard or of a gateway.
+    /// `None` for an event of a gateway.
     pub verification: Option<Sid>,
-    /// An event of the pumping guard has the number of the message that was refused.
+    /// That of an event of a gateway ends in 0000.
     pub to: PhoneNumber,
     pub at: Timestamp,
     /// What is posted, the same in each attempt.

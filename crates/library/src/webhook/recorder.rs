@@ -19,7 +19,6 @@ use crate::engine::{
     CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
 use crate::gateway::{Receipt, ReceiptStatus};
-use crate::limits::guard::AlertConsumer;
 use crate::observe::trace::SpanContext;
 use crate::registry::{Service, WebhookStatus};
 use crate::shard::{Id, RecordKey, Transaction, service_of};
@@ -97,18 +96,6 @@ impl Outbox {
             view.put::<EventRecord>(*id, None);
         }
         !about.is_empty()
-    }
-
-    /// Hands empty allowances and spent budgets to the webhooks of the service whose message led to them. Needs a tokio
-    /// runtime.
-    pub fn guard_alerts(self: &Arc<Self>) -> AlertConsumer {
-        let outbox = Arc::clone(self);
-        Box::new(move |message, about| {
-            let is_budget = about.subject.is_none();
-            let kind = if is_budget { EventType::GuardBudgetSpent } else { EventType::GuardBlocked };
-            let key = NumberKey::new(message.service, message.number);
-            outbox.announce(key, message.channel, kind, "blocked", json!(about));
-        })
     }
 
     /// Hands gateways whose conversion in a country has fallen to the webhooks of the service, and to the log. Needs a tokio

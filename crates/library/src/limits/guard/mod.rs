@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use serde::Serialize;
 
 use crate::config::{GuardSettings, Pricing};
 use crate::domain::{Channel, NumberKey, NumberType, PhoneNumber, Region, ServerKey, ServiceId, Timestamp};
@@ -32,16 +31,15 @@ use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, S
 use self::refused::Refused;
 pub use self::refused::RefusedNumber;
 pub use onceward_core::guard::{
-    Charge, ClientNet, Dimension, Entry, EntryAction, Exemption, Figures, Finding, GuardRow, GuardRules, Key,
-    Mode, Refused as GuardRefusal, Rule, Signals, Ticket, Verified, VerifiedNumber,
+    Charge, ClientNet, Dimension, Entry, EntryAction, Finding, GuardRow, GuardRules, Key, Mode,
+    Refused as GuardRefusal, Rule, Signals, Ticket, Verified, VerifiedNumber,
 };
 use onceward_core::guard::{Guard, MOST_BUCKETS, Row, Scope};
 
 /// Interval between writes of the changes.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Buckets and windows that are looked at in each interval, to free those that say nothing, or this part of all; and windows
-/// before a new one is refused: some 10 us.
+/// Buckets and windows that are looked at in each interval, to free those that say nothing, or this part of all.
 const LOOKS: usize = 256;
 const SWEPT: usize = 64;
 
@@ -88,18 +86,17 @@ pub enum GuardNews {
 pub struct ClientSignals {
     /// The network of the person's device; `None` if it is not known.
     pub network: Option<ClientNet>,
-    pub exemption: Exemption,
+    /// [`Signals::is_exempt`].
+    pub is_exempt: bool,
     /// The service has text messages to landlines refused, whatever the rule says.
     pub refuses_landlines: bool,
-    /// [`Signals::is_carried`].
-    pub is_carried: bool,
 }
 
 /// Why a manual entry was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
-    #[error("there are {0} manual entries of the guard already; remove some")]
-    TooMany(usize),
+    #[error("there are too many manual entries of the guard; remove some")]
+    TooMany,
     #[error("{0}")]
     OfNone(String),
     #[error(transparent)]
@@ -116,25 +113,6 @@ pub struct GuardConfig {
     pub pricing: Pricing,
     /// Whether no message costs money, because the simulator is the only gateway: then there are no buckets.
     pub is_free: bool,
-    pub on_alert: Option<AlertConsumer>,
-}
-
-/// An empty bucket or a spent budget. Events of webhooks contain it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct GuardAbout {
-    /// The rule, or the key of the budget.
-    pub rule: String,
-    /// `service` or `all_services`.
-    pub scope: String,
-    /// The number (masked), prefix, country or network, or `countries without users`. `None` for a budget.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    pub until: Timestamp,
-    /// Messages, or millionths of the currency.
-    pub limit: u64,
-    /// Numbers that the subject usually verifies in a day. `None` for a budget.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub usual: Option<u32>,
 }
 
 /// A message that is to be sent.
@@ -145,9 +123,6 @@ pub struct Message<'a> {
     pub channel: Channel,
     pub request_id: Option<&'a str>,
 }
-
-/// Called for each empty bucket, once an hour, and for each spent budget, with the message that led to it.
-pub type AlertConsumer = Box<dyn Fn(Message<'_>, GuardAbout) + Send + Sync>;
 
 pub type PumpingGuard = Arc<ServerGuard>;
 
@@ -175,9 +150,8 @@ pub struct ServerGuard {
     shards: Shards,
     /// Makes ids of safe numbers.
     seed: u64,
-    on_alert: Option<AlertConsumer>,
-    /// One log limiter per rule.
-    refusals: [OncePerSecond; Rule::ALL.len()],
+    /// One log limiter for each rule: a spent budget is seen beside a flood.
+    findings: [OncePerSecond; Rule::ALL.len()],
     /// Held while records are written, which keeps their order. The writes of the last [`GuardRow::Written`].
     writing: Arc<tokio::sync::Mutex<u64>>,
 }
@@ -193,7 +167,7 @@ impl ServerGuard {
         server_key: &ServerKey,
         verified: usize,
         registry: Registry,
-        GuardConfig { settings, services, pricing, is_free, on_alert }: GuardConfig,
+        GuardConfig { settings, services, pricing, is_free }: GuardConfig,
     ) -> Result<PumpingGuard, Refusal> {
         let metrics = shards.metrics();
         let rules_of = |own: &GuardSettings, base: &GuardRules| {
@@ -231,8 +205,7 @@ impl ServerGuard {
             registry,
             shards: shards.clone(),
             seed,
-            on_alert,
-            refusals: Default::default(),
+            findings: Default::default(),
             writing,
         });
         tokio::spawn(run(Arc::downgrade(&guard)));
@@ -249,17 +222,15 @@ impl ServerGuard {
         self.tables.lock().guard.take(self.scope(service), number, ticket);
     }
 
-    /// Makes sure that there is room for the windows of these rate limits, perhaps in place of some that have ended.
+    /// Whether there is room for the windows of these rate limits.
     ///
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
-    pub fn make_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
-        let rows = &mut self.tables.lock().guard.rows;
-        if charges.iter().all(|charge| rows.get(&charge.key).is_some()) || self.capacity.has_room(service) {
-            return Ok(());
-        }
-        rows.sweep([0, LOOKS], self.now());
-        if self.capacity.has_room(service) { Ok(()) } else { Err(self.capacity.full(service)) }
+    pub fn has_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
+        let rows = &self.tables.lock().guard.rows;
+        let has_room =
+            self.capacity.has_room(service) || charges.iter().all(|charge| rows.get(&charge.key).is_some());
+        if has_room { Ok(()) } else { Err(self.capacity.full(service)) }
     }
 
     /// Whether the parts of a message matter.
@@ -276,20 +247,18 @@ impl ServerGuard {
         number: PhoneNumber,
         channel: Channel,
     ) -> Signals {
-        let ClientSignals { network, exemption, refuses_landlines, is_carried } = client;
+        let ClientSignals { network, is_exempt, refuses_landlines } = client;
         let reads_types = refuses_landlines || self.rules(service).reads_types();
         let number_type = if reads_types { number.number_type() } else { NumberType::Other };
         let (country, client, price) = (number.region(), network, None);
-        Signals { service, number, country, number_type, channel, client, exemption, is_carried, price }
+        Signals { service, number, country, number_type, channel, client, is_exempt, price }
     }
 
     /// Returns `true` if the rule for landlines refuses the message, which may then be a call.
     pub fn refuses_landline(&self, signals: &Signals) -> bool {
-        let Signals { service, number, country, number_type, channel, exemption, .. } = *signals;
+        let Signals { service, number, country, number_type, channel, .. } = *signals;
         let mut broken = self.rules(service).fixed(country, number_type, channel, None);
-        exemption != Exemption::AllowancesAndTypes
-            && broken.any(|broken| broken == (Rule::Landline, Mode::Block))
-            && !self.is_safe(number)
+        broken.any(|broken| broken == (Rule::Landline, Mode::Block)) && !self.is_safe(number)
     }
 
     /// Whether the lists of countries permit messages of the service to this country.
@@ -311,25 +280,11 @@ impl ServerGuard {
         let scope = self.scope(service);
         let signals = Signals { price: self.price(country, channel, parts.max(1)), ..*signals };
         let charges = [limits, &self.budgets.charges(service, country, channel, parts)].concat();
-        let assessed =
-            self.charged(&charges, scope.now, |guard| guard.assess(&signals, scope, is_known, &charges));
+        let assessed = self.tables.lock().guard.assess(&signals, scope, is_known, &charges);
         let message = Message { service, number, channel, request_id };
         let (ticket, recorded) = assessed.map_err(|refused| self.count(message, refused))?;
         recorded.map(|finding| self.count(message, finding));
         Ok(ticket)
-    }
-
-    /// Decides in the table, and logs which budgets are nearly spent then.
-    fn charged<T>(
-        &self,
-        charges: &[Charge],
-        now: Timestamp,
-        decide: impl FnOnce(&mut Guard) -> Result<T, Finding>,
-    ) -> Result<T, Finding> {
-        let guard = &mut self.tables.lock().guard;
-        let decided = decide(guard)?;
-        self.budgets.warn(charges, &mut guard.rows, now);
-        Ok(decided)
     }
 
     /// The price of a message, if it is known.
@@ -418,11 +373,10 @@ impl ServerGuard {
         if charges.is_empty() {
             return Ok(None);
         }
-        let fitting = self.charged(&charges, scope.now, |guard| {
-            let ticket = guard.fit(&charges, scope.now)?;
-            guard.take(scope, number, &ticket);
-            Ok(ticket)
-        });
+        let fitting = {
+            let guard = &mut self.tables.lock().guard;
+            guard.fit(&charges, scope.now).inspect(|ticket| guard.take(scope, number, ticket))
+        };
         fitting
             .map(Some)
             .map_err(|finding| self.count(message, finding))
@@ -596,25 +550,8 @@ impl ServerGuard {
             }
         });
         stored.await?;
-        let services = key.service.map_or_else(|| self.services(), |service| vec![service]);
-        let guard = &mut self.tables.lock().guard;
-        guard.entries.set(key, entry);
-        // To allow a number ends its refusals.
-        if let (Dimension::Number(number), Some(EntryAction::Allow)) =
-            (key.dimension, entry.map(|of| of.action))
-        {
-            for service in services {
-                guard.unlock(service, number);
-            }
-        }
+        self.tables.lock().guard.entries.set(key, entry);
         Ok(())
-    }
-
-    /// All services, the one of the compatible routes first.
-    fn services(&self) -> Vec<ServiceId> {
-        let others = self.registry.services(0, usize::MAX).into_iter().map(|service| service.id);
-        let others = others.filter(|service| *service != ServiceId::DEFAULT);
-        [ServiceId::DEFAULT].into_iter().chain(others).collect()
     }
 
     /// Changes records of one slot. The answer comes when the change is durable.
@@ -630,61 +567,21 @@ impl ServerGuard {
     /// Counts and logs a broken rule, but for a rate limit.
     fn count(&self, message: Message<'_>, finding: Finding) -> GuardRefusal {
         let Message { service, number, request_id, .. } = message;
-        let Finding { rule, key, is_refused, figures, until, newly_spent } = finding;
-        let (refusal, Key { service: scope, dimension: subject }) = (GuardRefusal { rule, until }, key);
-        if rule == Rule::RateLimit {
-            return refusal;
+        let Finding { rule, key, is_refused, until } = finding;
+        if rule != Rule::RateLimit {
+            let (name, effect) = (rule.as_str(), if is_refused { REFUSED } else { "recorded" });
+            let (subject, metrics) = (key.dimension, self.shards.metrics());
+            metrics.guard_finding(name, effect);
+            let service = metrics.service_names().of(service);
+            let until = until.map(|until| until.rfc3339_seconds().to_string());
+            let request_id = request_id.map(str::to_owned);
+            self.findings[rule as usize].note(move |count| {
+                tracing::info!(
+                    request_id, %number, rule = name, effect, %subject, service, until, count, "guard rule broken"
+                );
+            });
         }
-        let (rule, effect) = (rule.as_str(), if is_refused { REFUSED } else { "recorded" });
-        self.shards.metrics().guard_finding(rule, effect);
-        let is_empty =
-            figures.is_some() && self.tables.lock().refused.is_first(service, &finding, self.now());
-        let names = self.shards.metrics().service_names();
-        let name = names.of(service);
-        let (level, most) = figures.map(|Figures { level, most, .. }| (level, most)).unzip();
-        let usual = figures.map(|figures| figures.usual);
-        let shown = until.map(|until| until.rfc3339_seconds().to_string());
-        if let Some(limit) = newly_spent {
-            let (limit, service) =
-                (self.budgets.shown(subject, limit), scope.and_then(|scope| names.of(scope)));
-            tracing::warn!(budget = %subject, limit, service, until = shown, "budget spent");
-        }
-        if is_empty {
-            tracing::warn!(
-                rule, effect, %subject, service = name, until = shown, level, most, usual, "guard allowance empty"
-            );
-        }
-        if !is_refused {
-            return refusal;
-        }
-        if (is_empty || newly_spent.is_some())
-            && let Some(alert) = &self.on_alert
-        {
-            let subject = subject.to_string();
-            let (rule, subject) =
-                if newly_spent.is_some() { (subject, None) } else { (rule.to_owned(), Some(subject)) };
-            let about = GuardAbout {
-                rule,
-                scope: if scope.is_some() { "service" } else { "all_services" }.to_owned(),
-                subject,
-                until: until.unwrap_or(Timestamp::EPOCH),
-                limit: newly_spent.unwrap_or(most.unwrap_or(0).into()),
-                usual,
-            };
-            alert(message, about);
-        }
-        let request_id = request_id.map(str::to_owned);
-        self.refusals[refusal.rule as usize].note(move |count| {
-            // A line that covers several numbers names none.
-            if count > 1 {
-                return tracing::info!(rule, count, "send refused by guard");
-            }
-            tracing::info!(
-                request_id, %number, rule, %subject, service = name, until = shown, level, most, usual, count,
-                "send refused by guard"
-            );
-        });
-        refusal
+        GuardRefusal { rule, until }
     }
 }
 

@@ -6,22 +6,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_core::guard::{Bucket, Explained};
+use onceward_core::guard::{Bucket, Explained, Figures};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNet, Dimension, Entry, EntryAction, EntryError, Figures, Key, Mode, RefusedNumber, Rule,
-    ServerGuard,
+    ClientNet, Dimension, Entry, EntryAction, EntryError, Key, Mode, RefusedNumber, Rule, ServerGuard,
 };
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 pub use crate::observe::metrics::BudgetView;
-use crate::registry::Service;
 use crate::registry::audit::{self, Action, AuditEntry, Author};
-use crate::shard::{Refusal, service_of};
-
-/// Services of an explanation that is about all of them.
-const EXPLAINED_SERVICES: usize = 10;
+use crate::shard::Refusal;
 
 /// The length of an entry in minutes unless the operator says another, and that of the longest one.
 pub const USUAL_MINUTES: u32 = 12 * 60;
@@ -56,17 +51,12 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     PhoneNumber::parse(given, region).ok().map(Dimension::Number)
 }
 
-/// A subject with a masked number.
-pub fn masked(dimension: Dimension) -> String {
-    dimension.to_string()
-}
-
 /// A subject as [`subject`] reads it, with the whole number.
 pub fn exact(dimension: Dimension) -> String {
     match dimension {
         Dimension::Number(number) => number.e164(),
         Dimension::Known(number) => format!("{} as a known number", number.e164()),
-        other => masked(other),
+        other => other.to_string(),
     }
 }
 
@@ -82,7 +72,7 @@ pub struct Item {
     pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,
-    /// The number (masked in lists), prefix, country or network; `countries without users`, all together; `all`; or the key
+    /// The number, prefix, country or network; `countries without users`, all together; `all`; or the key
     /// of a budget.
     #[schemars(example = &"+99290000****")]
     pub subject: String,
@@ -90,14 +80,10 @@ pub struct Item {
     pub action: Option<String>,
     /// What it does, in words.
     pub details: String,
-    /// Messages that an allowance or a budget of messages still has. Else null.
-    pub messages: Option<u64>,
-    /// Millionths of the currency that a budget of money still has. Else null.
-    pub money: Option<u64>,
-    /// The messages of a full allowance, or the whole budget, in messages or in millionths. Else null.
-    pub most: Option<u64>,
-    /// The currency of a budget of money. Else null.
-    pub currency: Option<String>,
+    /// Messages that an allowance still has. Else null.
+    pub messages: Option<u32>,
+    /// The messages of a full allowance. Else null.
+    pub most: Option<u32>,
     /// Numbers that are usually verified in a day. Null for what has no allowance.
     pub usual: Option<u32>,
     /// When the next message passes, or when an entry ends; null for now, and for a number on the safe list.
@@ -105,10 +91,13 @@ pub struct Item {
     pub date_until: Option<String>,
 }
 
-/// What the guard knows of a subject in one service.
+/// What a service does with messages to or from a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GuardServiceExplanation")]
-pub struct ServiceExplanation {
+#[schemars(rename = "GuardExplanation")]
+pub struct Explanation {
+    /// The number, prefix, country or network.
+    #[schemars(example = &"+992900000123")]
+    pub subject: String,
     /// The service.
     pub service_sid: Option<String>,
     /// The name of the service.
@@ -130,17 +119,6 @@ pub struct ServiceExplanation {
     pub allowances: Vec<Item>,
 }
 
-/// What the guard does with messages to or from a subject.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "GuardExplanation")]
-pub struct Explanation {
-    /// The number, prefix, country or network.
-    #[schemars(example = &"+992900000123")]
-    pub subject: String,
-    /// The service that was asked for, or ten: those that refuse it come first.
-    pub services: Vec<ServiceExplanation>,
-}
-
 fn shown(at: Timestamp) -> String {
     at.rfc3339_seconds().to_string()
 }
@@ -159,50 +137,31 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
 }
 
 impl ServerGuard {
-    /// Explains what the guard does with messages to or from a subject: of one service, or of those that refuse one first.
+    /// Explains what a service does with messages to or from a subject.
     ///
     /// # Errors
-    /// [`Refusal`], while the store does not confirm which services have verified the number.
-    pub async fn explain(
-        &self,
-        service: Option<&Service>,
-        dimension: Dimension,
-    ) -> Result<Explanation, Refusal> {
-        let services = service.map_or_else(|| self.services(), |service| vec![service.id]);
+    /// [`Refusal`], while the store does not confirm whether the service has verified the number.
+    pub async fn explain(&self, service: ServiceId, dimension: Dimension) -> Result<Explanation, Refusal> {
         let known = match dimension {
-            Dimension::Number(number) => {
-                let keys = services.iter().map(|service| self.verified_key(*service, number));
-                self.shards.get_each(keys).await?
-            }
-            _ => Vec::new(),
+            Dimension::Number(number) => self.is_known(service, number).await?,
+            _ => false,
         };
-        let explained = services.into_iter().map(|service| {
-            let is_known = known.iter().any(|(key, _)| service_of(&key.id) == service);
-            self.of_service(service, dimension, is_known)
-        });
-        let mut services: Vec<_> = explained.collect();
-        services.sort_by_key(|explained| !explained.refused);
-        services.truncate(EXPLAINED_SERVICES);
-        Ok(Explanation { subject: exact(dimension), services })
-    }
-
-    fn of_service(&self, service: ServiceId, dimension: Dimension, known: bool) -> ServiceExplanation {
         let scope = self.scope(service);
         let (country, number_type) = country_and_type(dimension);
         let about = (country, number_type, self.budgets.price(country, Channel::Sms));
         let charges = self.budgets.charges(service, country, Channel::Sms, 1);
         let (spent, Explained { refused, entry, buckets }) = {
-            let tables = self.tables.lock();
-            let spent = tables.guard.rows.full(&charges, scope.now);
-            (spent, tables.guard.explain(scope, dimension, about, known))
+            let guard = &self.tables.lock().guard;
+            (guard.rows.full(&charges, scope.now), guard.explain(scope, dimension, about, known))
         };
         let by_budget = spent.map(|(budget, until)| (budget.key.dimension.to_string(), Some(until)));
         let refused = by_budget.or_else(|| refused.map(|refused| (refused.rule.to_string(), refused.until)));
         let (rule, until) = refused.unzip();
-        let entry = entry.map(|(key, entry)| self.entry(key, entry, exact));
-        let buckets = buckets.into_iter().map(|bucket| self.bucket(bucket, exact));
+        let entry = entry.map(|(key, entry)| self.entry(key, entry));
+        let buckets = buckets.into_iter().map(|bucket| self.bucket(bucket));
         let (service_sid, service) = self.named(Some(service));
-        ServiceExplanation {
+        Ok(Explanation {
+            subject: exact(dimension),
             service_sid,
             service,
             mode: scope.rules.mode.to_string(),
@@ -211,7 +170,7 @@ impl ServerGuard {
             rule,
             date_until: until.flatten().map(shown),
             allowances: entry.into_iter().chain(buckets).collect(),
-        }
+        })
     }
 
     /// What refused a number a message since the start.
@@ -238,16 +197,15 @@ impl ServerGuard {
         Item { kind: kind.to_owned(), service_sid, service, subject, details, ..Item::default() }
     }
 
-    /// `named` is [`masked`] or [`exact`], here and below.
-    fn bucket(&self, bucket: Bucket, named: fn(Dimension) -> String) -> Item {
+    fn bucket(&self, bucket: Bucket) -> Item {
         let Figures { level, most, usual } = bucket.figures();
         let left = format!("{level} of {most} messages left, usually {usual} verified a day");
-        let item = self.item("allowance", bucket.key.service, named(bucket.key.dimension), left);
-        let (messages, most, usual) = (Some(level.into()), Some(most.into()), Some(usual));
+        let item = self.item("allowance", bucket.key.service, exact(bucket.key.dimension), left);
+        let (messages, most, usual) = (Some(level), Some(most), Some(usual));
         Item { messages, most, usual, date_until: bucket.next_pass_at().map(shown), ..item }
     }
 
-    fn entry(&self, key: Key, entry: Entry, named: fn(Dimension) -> String) -> Item {
+    fn entry(&self, key: Key, entry: Entry) -> Item {
         let Entry { action, until } = entry;
         let details = match action {
             EntryAction::Allow if entry == Entry::SAFE => "on the safe list",
@@ -256,7 +214,7 @@ impl ServerGuard {
             EntryAction::KnownOnly => "only numbers verified in the last 30 days get messages",
         };
         let date_until = (entry != Entry::SAFE).then(|| shown(until));
-        let item = self.item("entry", key.service, named(key.dimension), details.to_owned());
+        let item = self.item("entry", key.service, exact(key.dimension), details.to_owned());
         Item { action: Some(action.to_string()), date_until, ..item }
     }
 
@@ -320,7 +278,7 @@ impl ServerGuard {
         let until = self.now().plus(Duration::from_secs(u64::from(minutes) * 60));
         let entry = action.map(|action| Entry { action, until });
         let changed = self.change_entry(key, entry, by).await?;
-        Ok(changed.map(|changed| self.entry(key, changed, exact)))
+        Ok(changed.map(|changed| self.entry(key, changed)))
     }
 
     fn make_room_for(&self, key: &Key) -> Result<(), EntryError> {
@@ -331,7 +289,8 @@ impl ServerGuard {
                 format!("no numbering plan has this number; for a prefix, write '{}****'", number.e164());
             return Err(EntryError::OfNone(why));
         }
-        self.tables.lock().guard.entries.make_room(key, self.now()).map_err(EntryError::TooMany)
+        let has_room = self.tables.lock().guard.entries.make_room(key, self.now());
+        if has_room { Ok(()) } else { Err(EntryError::TooMany) }
     }
 
     /// Writes a manual entry, or removes it. Returns the entry that was added or removed.
@@ -361,7 +320,7 @@ impl ServerGuard {
             entry.filter(|entry| *entry != Entry::SAFE).map(|entry| shown(entry.until)).unwrap_or_default()
         });
         let until = if was == is { String::new() } else { audit::changed("until", &was, &is) };
-        let line = AuditEntry::new(by, action, service.map(|of| of.sid), masked(key.dimension));
+        let line = AuditEntry::new(by, action, service.map(|of| of.sid), key.dimension.to_string());
         let line = AuditEntry { changes: until, ..line };
         // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
         let guard = Arc::clone(self);
@@ -373,9 +332,9 @@ impl ServerGuard {
         Ok(Some(changed))
     }
 
-    /// The budgets of a service, or of all.
-    pub fn budgets(&self, service: Option<ServiceId>) -> Vec<BudgetView> {
-        let mut budgets = self.budgets.list(service, &self.tables.lock().guard.rows, self.now());
+    /// All budgets.
+    pub fn budgets(&self) -> Vec<BudgetView> {
+        let mut budgets = self.budgets.list(None, &self.tables.lock().guard.rows, self.now());
         for budget in &mut budgets {
             (budget.service_sid, budget.service) = self.named(budget.service_id);
         }
@@ -383,33 +342,22 @@ impl ServerGuard {
     }
 
     /// At most `limit` manual entries of a service or of all: those that end last first, and behind them the safe numbers.
-    pub fn entries(
-        &self,
-        service: Option<ServiceId>,
-        limit: usize,
-        named: fn(Dimension) -> String,
-    ) -> Vec<Item> {
+    pub fn entries(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
         let mut entries: Vec<_> = self.tables.lock().guard.entries.list(self.now()).collect();
         entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (*entry == Entry::SAFE, Reverse(entry.until), *key));
-        entries.into_iter().take(limit).map(|(key, entry)| self.entry(key, entry, named)).collect()
+        entries.into_iter().take(limit).map(|(key, entry)| self.entry(key, entry)).collect()
     }
 
     /// The entries that let only known numbers have messages.
     pub fn known_only(&self) -> Vec<Item> {
         let mut entries: Vec<_> = self.tables.lock().guard.entries.list(self.now()).collect();
         entries.retain(|(_, entry)| entry.action == EntryAction::KnownOnly);
-        entries.into_iter().map(|(key, entry)| self.entry(key, entry, exact)).collect()
+        entries.into_iter().map(|(key, entry)| self.entry(key, entry)).collect()
     }
 
-    /// The buckets of a service, or of all, that have less than half of their messages: the `limit` with the smallest part
-    /// left.
-    pub fn low_allowances(
-        &self,
-        service: Option<ServiceId>,
-        limit: usize,
-        named: fn(Dimension) -> String,
-    ) -> Vec<Item> {
+    /// The buckets of a service, or of all, that have less than half of their messages: the `limit` with the fewest left.
+    fn low_allowances(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
         let (now, mut low) = (self.now(), Vec::new());
         let held = self.tables.lock().guard.rows.buckets();
         for start in (0..held).step_by(BUCKETS_AT_ONCE) {
@@ -423,33 +371,22 @@ impl ServerGuard {
                 );
                 let rules = self.rules(of);
                 let bucket = Bucket::new(key, Some(row), rules, now);
-                (is_place && rules.mode != Mode::Off && bucket.is_low()).then_some(bucket)
+                let Figures { level, most, .. } = bucket.figures();
+                (is_place && rules.mode != Mode::Off && 2 * level < most).then_some(bucket)
             }));
         }
-        low.sort_by_cached_key(|bucket| (bucket.rank(), bucket.key));
+        low.sort_by_cached_key(|bucket| (bucket.figures().level, bucket.key));
         low.truncate(limit);
-        low.into_iter().map(|bucket| self.bucket(bucket, named)).collect()
+        low.into_iter().map(|bucket| self.bucket(bucket)).collect()
     }
 
     /// Budgets, low allowances and entries of a service or of all, at most `limit` of each.
-    pub fn overview(
-        &self,
-        service: Option<ServiceId>,
-        limit: usize,
-        named: fn(Dimension) -> String,
-    ) -> Vec<Item> {
-        let budgets = self.budgets(service).into_iter().map(|budget| {
-            let details = format!("{budget} spent");
-            let BudgetView { service_sid, service, name: subject, spent, limit, currency, .. } = budget;
-            let (left, is_money) = (limit.saturating_sub(spent), currency.is_some());
-            let (messages, money) = ((!is_money).then_some(left), is_money.then_some(left));
-            let (kind, most) = ("budget".to_owned(), Some(limit));
-            let of = Item { kind, service_sid, service, subject, details, ..Item::default() };
-            Item { messages, money, most, currency, ..of }
+    pub fn overview(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
+        let budgets = self.budgets.list(service, &self.tables.lock().guard.rows, self.now());
+        let budgets = budgets.into_iter().take(limit).map(|budget| {
+            self.item("budget", budget.service_id, budget.name.clone(), format!("{budget} spent"))
         });
-        let (low, entries) =
-            (self.low_allowances(service, limit, named), self.entries(service, limit, named));
-        budgets.take(limit).chain(low).chain(entries).collect()
+        budgets.chain(self.low_allowances(service, limit)).chain(self.entries(service, limit)).collect()
     }
 }
 

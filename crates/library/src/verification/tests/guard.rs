@@ -39,9 +39,8 @@ async fn verified(world: &World, to: u64) {
     world.ends(VerificationTarget::Number(phone(to)), Ending::Approved).await.expect("verified");
 }
 
-async fn explained(world: &World, subject: Dimension) -> ServiceExplanation {
-    let explanation = world.guard.explain(Some(&world.service), subject).await;
-    explanation.expect("an answer").services.into_iter().next().expect("the service")
+async fn explained(world: &World, subject: Dimension) -> Explanation {
+    world.guard.explain(world.service.id, subject).await.expect("an answer")
 }
 
 #[tokio::test]
@@ -76,7 +75,7 @@ async fn budgets_are_exact_across_crashes_also_of_verified_numbers() {
         world.advance(Duration::from_secs(seconds));
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         world = world.crashes().await;
-        assert_eq!(world.guard.budgets(None)[0].spent, message + 1);
+        assert_eq!(world.guard.budgets()[0].spent, message + 1);
     }
     assert!(matches!(sends(&world, DE).await, Err(Refused::BudgetSpent { .. })));
 }
@@ -87,7 +86,7 @@ async fn an_erasure_leaves_what_a_budget_was_charged_also_across_a_crash() {
     sends(&world, TJ).await.expect("sent");
     world.verifying.erase(Some(world.service.id), phone(TJ), world.author()).await.expect("erased");
     let world = world.crashes().await;
-    assert_eq!(world.guard.budgets(None)[0].spent, 1);
+    assert_eq!(world.guard.budgets()[0].spent, 1);
 }
 
 #[tokio::test]
@@ -246,33 +245,6 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     };
     let (_, erased, ()) = tokio::join!(world.begins(asking(number(1))), erasing, releasing);
     assert_eq!(erased.map(|erasure| erasure.services).expect("erased"), 1);
-}
-
-#[tokio::test]
-async fn an_empty_allowance_or_spent_budget_is_announced_once_to_the_service() {
-    let world = paid(GuardSettings { messages_per_hour: Some(15), ..GuardSettings::default() }).await;
-    world.has_webhook().await;
-    assert_eq!(passed(&world, TJ..TJ + 40).await, 10);
-    world.advance(Duration::from_secs(1));
-    for to in DE..DE + 10 {
-        let _ = sends(&world, to).await;
-    }
-    let mut alerts = Vec::new();
-    while alerts.len() < 2 {
-        let events =
-            world.events().await.into_iter().filter(|event| event.kind.as_str().starts_with("guard."));
-        alerts = events.map(|event| serde_json::from_str::<Value>(&event.body).expect("JSON")).collect();
-    }
-    let about = |alert: &Value| {
-        let data = &alert["data"];
-        let [rule, scope, subject, limit] = ["rule", "scope", "subject", "limit"].map(|name| &data[name]);
-        json!([alert["type"], rule, scope, subject, limit])
-    };
-    let expected = [
-        json!(["guard.blocked", "prefix", "service", "+99290000****", 10]),
-        json!(["guard.budget_spent", "messages-per-hour", "all_services", null, 15]),
-    ];
-    assert_eq!(alerts.iter().map(about).collect::<Vec<_>>(), expected);
 }
 
 /// A message as the compatible routes ask for it.

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 use crate::config::GuardSettings;
 use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
-use crate::domain::{AttemptId, Channel, Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
-use crate::limits::guard::operator::ServiceExplanation;
+use crate::limits::guard::operator::Explanation;
 use crate::limits::guard::{Dimension, EntryAction, GuardRefusal, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
 use crate::registry::{TestNumber, gateway_sid};
