@@ -26,10 +26,8 @@ use super::openapi::{Doc, Routes, ok};
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
 use super::values;
 use crate::config::AnswerSet::{self, AsBuilt, Documented};
-use crate::domain::{
-    Channel, Code, CodeLength, Locale, PhoneNumber, ServiceId, Timestamp, minutes_up, seconds_up,
-};
-use crate::limits::guard::{ClientNet, ClientSignals, Exemption, GuardRefusal, Rule};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Timestamp, minutes_up, seconds_up};
+use crate::limits::guard::{ClientNet, ClientSignals, GuardRefusal, Rule};
 use crate::template::{AppHash, MessageStyle, Wording};
 use crate::verification::{
     Check, CheckOutcome, Failure, NumberKey, Outgoing, Refusal, Reply, SendOptions, SendOutcome, Sent,
@@ -138,7 +136,7 @@ async fn send(
     }
     let locale = body.locale.as_str().and_then(Locale::parse);
     let app_hash = body.app_hash.as_str().and_then(AppHash::parse);
-    let style = MessageStyle { wording, locale, app_hash, send_digits: None, sender_name: None };
+    let style = MessageStyle { wording, locale, app_hash, ..MessageStyle::default() };
     let (number, spelled) = number(call, &body.phone_number)?;
     let reply = call.send(Outgoing { channel, style, options, ..plain_send(number) }).await?;
     Ok(sent(older, &reply, spelled))
@@ -177,9 +175,8 @@ async fn check(call: &Call, older: Older, phone_number: &str, code: &str) -> Res
     if code.is_empty() {
         return Err(Error::body("the code is empty"));
     }
-    let length = (older == Older::TUTORIAL).then_some(TUTORIAL_CODE.length);
     let key = NumberKey::new(ServiceId::DEFAULT, number);
-    let reply = call.check(Check::new(key, call.submitted(code, length))).await?;
+    let reply = call.check(Check::new(key, Code::submitted(code))).await?;
     Ok(checked(older, &reply, spelled, call.app.settings.policy.lockout_time()))
 }
 
@@ -221,20 +218,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 }
 
 impl Origin {
-    /// A code of the default service in a text that a person typed or pasted. The tutorial's codes have a length of their
-    /// own.
-    pub fn submitted(&self, text: &str, length: Option<CodeLength>) -> Option<Code> {
-        let default = self.app.running().ok().map(|running| running.registry.default_service());
-        let settings = default.map(|service| (service.settings.code_length, service.settings.custom_code));
-        let (of_service, may_have_letters) = settings.unwrap_or((CodeLength::SIX, false));
-        Code::submitted(text, length.unwrap_or(of_service), may_have_letters)
-    }
-
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Error> {
         let number = outgoing.key.number;
-        let exemption = if self.is_trusted { Exemption::Allowances } else { Exemption::None };
-        outgoing.client =
-            ClientSignals { network: self.client.map(ClientNet::from), exemption, ..outgoing.client };
+        let network = self.client.map(ClientNet::from);
+        outgoing.client = ClientSignals { network, is_exempt: self.is_trusted, ..outgoing.client };
         outgoing.request_id = Some(self.id.clone());
         let mut reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
         if reply.may_have_been_sent && matches!(reply.outcome, Err(Failure::Guard(_))) {
@@ -423,7 +410,7 @@ pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Re
             older.refused(*refusal, reply.at, number)
         }
         Err(failure) if matches!(failure, Failure::Guard(_)) || failure.is_about_the_number() => {
-            older.row(NUMBER_REFUSED, None::<()>).explained(&number_refused(*failure, number))
+            older.row(NUMBER_REFUSED, None::<()>).explained(&number_refused(*failure))
         }
         // The circuit of every gateway is open: the time of the next probe.
         Err(Failure::OutOfService { until }) => {
@@ -433,13 +420,9 @@ pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Re
     }
 }
 
-fn number_refused(failure: Failure, number: PhoneNumber) -> String {
-    let hint = number.landline_hint().map(str::to_owned);
+fn number_refused(failure: Failure) -> String {
     match failure {
-        Failure::Guard(_) => {
-            hint.unwrap_or_else(|| "the number is a landline, and landlines get no text messages".to_owned())
-        }
-        Failure::NotReachable => hint.unwrap_or_else(|| failure.to_string()),
+        Failure::Guard(_) => "the number is a landline, and landlines get no text messages".to_owned(),
         _ => failure.to_string(),
     }
 }

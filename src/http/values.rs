@@ -191,7 +191,7 @@ texts! {
     /// Whether an attempt led to a verified number.
     Converted(bool): CONVERTED.join(" or "), |text| CONVERTED.iter().position(|name| *name == text).map(|at| at % 2 == 0),
         one_of(CONVERTED), "converted";
-    /// A submitted code as it was sent: [`domain::Code::submitted`] reads it by the rules of the service.
+    /// A submitted code as it was sent: [`domain::Code::submitted`] reads it.
     SubmittedCode(Zeroizing<String>): format_args!("{} to {} characters", CodeLength::MIN, CodeLength::MAX),
         |text| Some(Zeroizing::new(text.to_owned())), matching(digits(".")), "123456";
 }

@@ -17,8 +17,8 @@ fn spellings(code: &str) -> [String; 4] {
     [
         format!("{head} {tail}\n"),
         format!("\u{202a}{code}\u{202c}"),
-        format!("Your Acme Shop code is {code}. It ends in 2027."),
-        format!("Code: {code}"),
+        format!("\"{code}\""),
+        format!("{head}-{tail}."),
     ]
 }
 

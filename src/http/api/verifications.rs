@@ -7,7 +7,7 @@ use super::prelude::*;
 use crate::config::services::NAME;
 use crate::http::call::Origin;
 use crate::http::openapi::Doc;
-use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
+use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
 use crate::verification::{
     self as verify, BeginRequest, CheckCode, SealedAttempt, Status, VerificationTarget,
@@ -189,7 +189,6 @@ async fn create(
         return Err(Error::parameter("SendDigits", "it is for Channel=call only"));
     }
     let is_exempt = begin.risk_check.is_some_and(|check| !check.0);
-    let exemption = if is_exempt { Exemption::Allowances } else { Exemption::None };
     let network = begin.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
         channel,
@@ -202,7 +201,7 @@ async fn create(
         },
         supplied_code: begin.custom_code.map(|code| code.0),
         tags: begin.tags.map(|pairs| pairs.0).unwrap_or_default(),
-        client: ClientSignals { network, exemption, ..ClientSignals::default() },
+        client: ClientSignals { network, is_exempt, ..ClientSignals::default() },
         request_id: Some(of.origin.id.clone()),
         ..Outgoing::new(NumberKey::new(of.service.id, begin.to.0))
     };
@@ -241,8 +240,8 @@ async fn check(
     of: InService,
     Keyed { params, key: idempotency_key, fingerprint }: Keyed<Check>,
 ) -> Answer<VerificationCheck> {
-    let code = of.service.settings.submitted(&params.code.0);
-    let must_be = "it must be 4 to 10 characters, or a text with one such code";
+    let code = Code::submitted(&params.code.0);
+    let must_be = "it must be 4 to 10 letters or digits";
     let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);
     let number = params.to.map(|number| number.0);
     let target = match (params.verification_sid, number) {

@@ -266,8 +266,7 @@ pub async fn carry(
     within: Duration,
 ) -> Done {
     let to = number(message.to)?;
-    let code = Code::submitted(message.code, service.settings.code_length, true);
-    let code = code.filter(Code::is_alphanumeric);
+    let code = Code::submitted(message.code);
     let code = code.ok_or_else(|| Error::hook("There is no code of 4 to 10 letters or digits."))?;
     if let Some(channel) = message.channel.filter(|channel| !call.app.channels.contains(channel)) {
         return Err(Error::hook(format!("No gateway serves the channel {}.", channel.as_str())));

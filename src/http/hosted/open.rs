@@ -10,12 +10,12 @@ use url::Url;
 use super::captcha::Captcha;
 use super::context::{PageContext, field, return_url};
 use super::page::{COUNTRIES, Notice, Page, View, locked, seconds_left};
-use crate::domain::{Channel, NumberKey, PhoneNumber, Region, Sid, Timestamp};
+use crate::domain::{Channel, Code, NumberKey, PhoneNumber, Region, Sid, Timestamp};
 use crate::http::api::verifications::log_check;
 use crate::http::call::{Call, Transport};
 use crate::http::error::Error;
 use crate::http::pages::{as_cookie, redirect};
-use crate::limits::guard::{ClientNet, ClientSignals, Exemption};
+use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::registry::Service;
 use crate::template::MessageStyle;
 use crate::verification::hosted::{
@@ -190,7 +190,7 @@ impl OpenSession<'_> {
                 self.sent(number, end).await?;
                 return Ok(self.told(&Notice::Failed));
             }
-            client.exemption = Exemption::Allowances;
+            client.is_exempt = true;
         }
         let buttons = context.buttons(session);
         let asked = field(form, "channel");
@@ -198,14 +198,13 @@ impl OpenSession<'_> {
         let begin = |locale| {
             let message = Outgoing {
                 channel: offered.and_then(|(name, _)| Channel::parse(name)),
-                style: MessageStyle { locale, ..MessageStyle::default() },
+                style: MessageStyle { locale, web_host: self.web_host(), ..MessageStyle::default() },
                 client,
                 request_id: Some(call.id.clone()),
                 ..Outgoing::new(NumberKey::new(self.service.id, number))
             };
             BeginRequest {
                 life: context.is_demo(self.service).then_some(SESSION_LIFE),
-                web_host: self.web_host(),
                 ..BeginRequest::new(message)
             }
         };
@@ -269,12 +268,12 @@ impl OpenSession<'_> {
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
     /// It is that of `public-url`, not of the request, because it becomes part of a message.
-    fn web_host(&self) -> Option<String> {
+    fn web_host(&self) -> Option<Box<str>> {
         let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
         let is_encrypted = self.context.transport == Transport::Encrypted;
         let public_url = self.context.call.app.settings.delivery.public_url.as_deref();
         let public_url = public_url.filter(|_| is_own && is_encrypted)?;
-        Url::parse(public_url).ok()?.domain().map(str::to_owned)
+        Url::parse(public_url).ok()?.domain().map(Box::from)
     }
 
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
@@ -284,7 +283,7 @@ impl OpenSession<'_> {
         if self.session.is_approved() {
             return self.approve(None).await;
         }
-        let code = self.service.settings.submitted(text);
+        let code = Code::submitted(text);
         if code.is_none() {
             return Ok(self.told(&Notice::Wrong));
         }

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::config::CaptchaSettings;
-use crate::domain::{Locale, NumberError, PhoneNumber, Region, Timestamp, seconds_up, sign_in_words};
+use crate::domain::{Locale, NumberError, PhoneNumber, Region, Timestamp, seconds_up};
 use crate::registry::{Service, ServiceSettings};
 use crate::verification::hosted::{HostedSession, ReturnTarget};
 
@@ -238,9 +238,6 @@ impl Notice {
         let text = match self {
             Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
                 NumberError::Unreadable(_) | NumberError::Impossible(..) => texts.bad_number,
-                NumberError::Sign(sign) => {
-                    return Some(format!("{} ({})", texts.bad_number, sign_in_words(sign)));
-                }
                 NumberError::Renumbered(change) => return Some(format!("{} ({change})", texts.bad_number)),
             },
             Self::Refused => texts.cannot_send,

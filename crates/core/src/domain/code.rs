@@ -65,9 +65,6 @@ pub struct Code {
 const ALPHANUMERIC: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 impl Code {
-    /// Stands for a letter that no code has, and is in none.
-    const NO_CHARACTER: u8 = b'?';
-
     /// The number of different characters in supplied codes.
     pub const ALPHABET: u64 = ALPHANUMERIC.len() as u64;
 
@@ -91,44 +88,13 @@ impl Code {
         Self { characters, len: length.get() }
     }
 
-    /// Reads what a person gave as a code: without signs but letters and digits, and with digits of any script. A letter
-    /// that no code has stays, for a guess of the wrong shape is still a guess.
-    ///
-    /// A word before a colon is a label. In a message or beside another label, the only word of digits of this length is
-    /// the code; in a text that is longer than a code, or else of any length. Where codes `may_have_letters`, only letters
-    /// of another script are such a label: `G-123456` may be a code in two groups.
-    ///
-    /// `None` for a text that holds no code, which is no guess.
-    pub fn submitted(text: &str, length: CodeLength, may_have_letters: bool) -> Option<Self> {
-        if let Some(code) = Self::parse_alphanumeric(text) {
-            return Some(code);
-        }
-        let signs: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(typed::meant).collect());
-        let signs = match signs.split_once(':') {
-            Some((label, after)) if is_word(label) => after,
-            _ => signs.as_str(),
-        };
-        let words = || signs.split(|sign: char| !sign.is_ascii_alphanumeric()).filter_map(Self::parse);
-        let only = |is_meant: &dyn Fn(&Self) -> bool| {
-            let first = words().find(is_meant)?;
-            words().filter(is_meant).all(|other| other.matches(&first)).then_some(first)
-        };
-        let of_length = only(&|code| code.length() == length);
-        let letters = || signs.chars().filter(|sign| sign.is_alphanumeric());
-        let is_label = |letter: char| letter.is_alphabetic() && !(may_have_letters && letter.is_ascii());
-        let count = letters().take(usize::from(CodeLength::MAX) + 1).count();
-        match CodeLength::new(u8::try_from(count).ok()?) {
-            Some(_) if of_length.is_some() && letters().any(is_label) => of_length,
-            Some(length) => {
-                let mut characters = [0; CodeLength::MAX as usize];
-                for (place, letter) in characters.iter_mut().zip(letters()) {
-                    let known = u8::try_from(letter).ok().filter(u8::is_ascii_alphanumeric);
-                    *place = known.unwrap_or(Self::NO_CHARACTER);
-                }
-                Some(Self { characters, len: length.get() })
-            }
-            None => of_length.or_else(|| only(&|_| true)),
-        }
+    /// Reads what a person gave as a code: without signs but letters and digits, and with digits of any script. `None` for
+    /// a text that cannot be one, which is no guess.
+    pub fn submitted(text: &str) -> Option<Self> {
+        let meant = text.chars().filter_map(typed::meant).filter(|sign| sign.is_alphanumeric());
+        // A code is shorter, and a letter that no code has takes no place away.
+        let meant: Zeroizing<String> = Zeroizing::new(meant.take(usize::from(CodeLength::MAX) + 1).collect());
+        Self::parse_alphanumeric(&meant)
     }
 
     /// Reads a code of decimal digits. `None` for text that cannot be one.
@@ -145,11 +111,6 @@ impl Code {
         let mut characters = [0; CodeLength::MAX as usize];
         characters[..text.len()].copy_from_slice(text.as_bytes());
         Some(Self { characters, len: length.get() })
-    }
-
-    /// Whether it can be sent: it has no letter that no code has.
-    pub fn is_alphanumeric(&self) -> bool {
-        !self.used().contains(&Self::NO_CHARACTER)
     }
 
     /// Whether the code has no letters, as those that the server and gateways make.
@@ -195,12 +156,6 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Whether what stands before a colon is no part of a code: `Code: 123456`, and not `G:123456` or `12:34:56`.
-fn is_word(text: &str) -> bool {
-    !text.contains(|sign: char| sign.is_ascii_digit())
-        && text.chars().filter(|sign| sign.is_alphabetic()).count() > 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,11 +171,7 @@ mod tests {
     }
 
     fn submitted(text: &str) -> Option<String> {
-        read(text, true)
-    }
-
-    fn read(text: &str, may_have_letters: bool) -> Option<String> {
-        Code::submitted(text, CodeLength::SIX, may_have_letters).map(|code| code.expose().to_owned())
+        Code::submitted(text).map(|code| code.expose().to_owned())
     }
 
     #[test]
@@ -236,64 +187,13 @@ mod tests {
         ] {
             assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
         }
-        for (text, code) in [
-            ("12345", "12345"),
-            ("Ab3-d9", "Ab3d9"),
-            ("ＡＢ12", "AB12"),
-            // A guess, and a wrong one.
-            ("12345a", "12345a"),
-            ("G-123456", "G123456"),
-            ("12345é", "12345?"),
-        ] {
-            assert_eq!(submitted(text).as_deref(), Some(code), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_label_is_no_part_of_a_code() {
-        for text in ["Code: 123456", "Acme code is: 123 456.", "code： ١٢٣٤٥٦", "验证码123456", "код 123456"]
+        // A guess, and a wrong one.
+        for (text, code) in
+            [("12345", "12345"), ("Ab3-d9", "Ab3d9"), ("ＡＢ12", "AB12"), ("12345a", "12345a")]
         {
-            assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
-        }
-        for (text, code) in [("Code: 1234", "1234"), ("Code: AB12CD", "AB12CD"), ("G:123456", "G123456")] {
             assert_eq!(submitted(text).as_deref(), Some(code), "{text:?}");
         }
-        assert!(submitted("Code:").is_none());
-        for text in ["G-123456", "Code 123456", "123456 ok"] {
-            assert_eq!(read(text, false).as_deref(), Some("123456"), "{text:?}");
-        }
-        // A guess of another shape.
-        for (text, code) in [
-            ("12:34:56", "123456"),
-            ("12 345678", "12345678"),
-            ("12345a", "12345a"),
-            ("a 12345", "a12345"),
-            ("a12 3456", "a123456"),
-        ] {
-            assert_eq!(read(text, false).as_deref(), Some(code), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn the_only_word_of_digits_of_a_message_is_the_code() {
-        for text in [
-            "Your Acme Shop code is 123456. It is valid for 10 minutes.",
-            "123456 is your code.\n\n@codes.example.com #123456",
-            "Acme, since 1998: your code is 123456",
-            "\u{fffd}您的验证码是123456，请勿泄露。",
-            "کد شما ۱۲۳۴۵۶ است. به کسی ندهید.",
-        ] {
-            assert_eq!(submitted(text).as_deref(), Some("123456"), "{text:?}");
-        }
-        assert_eq!(submitted("Your code is 12345678, for an hour.").as_deref(), Some("12345678"));
-        for text in [
-            "Your codes are 123456 and 654321",
-            "Your code is A123456 or so",
-            "12345678901",
-            "Please send me a new code",
-            "",
-            "123",
-        ] {
+        for text in ["Your Acme Shop code is 123456.", "12345é", "12345678901", "", "123"] {
             assert!(submitted(text).is_none(), "{text:?}");
         }
     }

@@ -56,8 +56,8 @@ pub use ids::{
     record_id, record_id_parts, short_name,
 };
 pub use locale::Locale;
-pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number, sign_in_words};
-pub use plans::{LineType, NumberLookup, NumberPattern, PatternError};
+pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number};
+pub use plans::{LineType, NumberLookup, NumberPattern};
 pub use routing::{Routing, RoutingEntry, RoutingError};
 pub use secret::ServerKey;
 pub use time::{Timestamp, minutes_up, seconds_up};

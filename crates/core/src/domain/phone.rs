@@ -112,17 +112,9 @@ pub enum NumberError {
     /// It can be read, but no number with this country calling code has its length.
     #[error("no number with the country code +{0} has this length")]
     Impossible(i32, NumberProblem),
-    /// It has a sign that no number has.
-    #[error("not a phone number: it has the sign {}", sign_in_words(*.0))]
-    Sign(char),
     /// Its country has renumbered, and the old number does not tell the new one.
     #[error("{0}")]
     Renumbered(&'static str),
-}
-
-/// A letter as it is typed, and any other sign by its code point: it may be invisible.
-pub fn sign_in_words(sign: char) -> String {
-    if sign.is_ascii_graphic() { format!("{sign:?}") } else { format!("U+{:04X}", u32::from(sign)) }
 }
 
 /// Why a text is no number of a plan, in Twilio's words.
@@ -203,13 +195,6 @@ pub fn mask_number(text: &str) -> Cow<'_, str> {
 impl PhoneNumber {
     /// The number in examples, which is set aside for fiction.
     pub const EXAMPLE: &str = "+14155550123";
-
-    /// Why a number that is not known as a mobile number may be meant as one.
-    pub fn landline_hint(self) -> Option<&'static str> {
-        let is_without_nine = self.0 / 10_u64.pow(10) == 54;
-        is_without_nine
-            .then_some("in Argentina a mobile number has a 9 after 54; without it, it is a landline")
-    }
 
     /// Reads a number that is written as E.164 writes it: `+` and digits, the first of them no zero. Does not ask
     /// whether its country has numbers of that length, which would load the metadata of all numbering plans (10 MiB).

@@ -122,7 +122,7 @@ pub fn meant(sign: char) -> Option<char> {
 /// `+` means a space: with `is_form`, a space before the first digit, also one behind `tel:`, is taken for one.
 ///
 /// # Errors
-/// [`NumberError::Sign`] names a sign that no number has.
+/// [`NumberProblem::NotANumber`].
 pub(super) fn number_in(text: &str, is_form: bool) -> Result<String, NumberError> {
     let signs: String = text.chars().filter_map(meant).collect();
     let signs = signs.trim();
@@ -138,8 +138,7 @@ pub(super) fn number_in(text: &str, is_form: bool) -> Result<String, NumberError
         match sign {
             '0'..='9' | ' ' | '-' | '(' | ')' | '.' | '/' => number.push(sign),
             '+' if number.chars().all(|before| matches!(before, ' ' | '(')) => "+".clone_into(&mut number),
-            '+' => return Err(NumberError::Unreadable(NumberProblem::NotANumber)),
-            _ => return Err(NumberError::Sign(sign)),
+            _ => return Err(NumberError::Unreadable(NumberProblem::NotANumber)),
         }
     }
     number.truncate(number.trim_end().len());
@@ -150,6 +149,8 @@ pub(super) fn number_in(text: &str, is_form: bool) -> Result<String, NumberError
 mod tests {
     use super::super::phone::region_of;
     use super::*;
+
+    const NOT_A_NUMBER: NumberError = NumberError::Unreadable(NumberProblem::NotANumber);
 
     fn e164(text: &str) -> Option<String> {
         PhoneNumber::parse(text, None).ok().map(PhoneNumber::e164)
@@ -165,7 +166,7 @@ mod tests {
                 assert_eq!(e164(form).as_deref(), to, "{line}");
                 for sign in ['*', '#', 'p', 'w', ';', ','] {
                     let refused = PhoneNumber::parse(&format!("{form}{sign}5"), None);
-                    assert_eq!(refused, Err(NumberError::Sign(sign)), "{form}");
+                    assert_eq!(refused, Err(NOT_A_NUMBER), "{form}");
                 }
             }
         }
@@ -194,13 +195,8 @@ mod tests {
         ] {
             assert_eq!(number_in(text, true).as_deref(), Ok(read), "{text:?}");
         }
-        for text in ["++1415", "+1+415", "1415+", "-+1415"] {
-            let refused = Err(NumberError::Unreadable(NumberProblem::NotANumber));
-            assert_eq!(number_in(text, true), refused, "{text:?}");
-        }
-        for (text, sign) in [("+1415x5", 'x'), ("+1\u{b2}", '\u{b2}'), ("tel:+1;ext=5", ';'), ("+1\0", '\0')]
-        {
-            assert_eq!(number_in(text, false), Err(NumberError::Sign(sign)), "{text:?}");
+        for text in ["++1415", "+1+415", "1415+", "-+1415", "+1415x5", "+1\u{b2}", "tel:+1;ext=5", "+1\0"] {
+            assert_eq!(number_in(text, true), Err(NOT_A_NUMBER), "{text:?}");
         }
     }
 
@@ -248,8 +244,6 @@ mod tests {
         let [landline, mobile] =
             ["+54 11 2345-6789", "+54 9 11 2345-6789"].map(|text| e164(text).expect(text));
         assert_eq!((landline.as_str(), mobile.as_str()), ("+541123456789", "+5491123456789"));
-        let hint = |text: &str| PhoneNumber::from_e164(text).and_then(PhoneNumber::landline_hint);
-        assert!(hint(&landline).is_some() && hint(&mobile).is_none() && hint("+14155552671").is_none());
         assert_eq!(e164("+39 06 1234 5678").as_deref(), Some("+390612345678"));
         assert_ne!(e164("+39 6 1234 5678").as_deref(), Some("+390612345678"));
     }

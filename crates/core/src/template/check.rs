@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::gsm7;
 use super::templates::{Local, StandardMessage, Templates, Texts};
-use super::text::{Context, Text, check_domain, check_text};
+use super::text::{Context, Text, check_text};
 use crate::domain::{Channel, CodeLength, Locale};
 
 /// The default text of `/api/send-otp`.
@@ -73,19 +73,13 @@ impl Templates {
             let (path, text) = (path.to_owned(), text.to_owned());
             Finding { path, text, words }
         };
-        let mut domain = settings.webotp_domain.as_deref();
-        if let Some((wrong, words)) = domain.and_then(|domain| Some((domain, check_domain(domain).err()?))) {
-            errors.push(finding("webotp-domain", wrong, words));
-            // It is reported once, not again with each text.
-            domain = None;
-        }
         let (brand, life) = (settings.brand.as_str().into(), settings.life.max(TUTORIAL_LIFE));
-        let context = Context { brand, domain: domain.map(Arc::from), life };
+        let context = Context { brand, domain: settings.webotp_domain.as_deref().map(Arc::from), life };
         let mut read = |path: &str, channel: Option<Channel>, written: &str| {
             let checked = check_text(written, &context).map_err(|words| finding(path, written, words));
             let text = checked.map_err(|error| errors.push(error)).ok()?;
             if channel.is_none_or(|channel| channel == Channel::Sms) {
-                let advice = advice_on(&text, settings.code_length, settings.life);
+                let advice = advice_on(&text, context.domain.as_deref(), settings.code_length, settings.life);
                 warnings.extend(advice.map(|words| finding(path, written, words)));
             }
             Some(text)
@@ -96,13 +90,6 @@ impl Templates {
         for LocalText { path, channel, locale, text } in &settings.messages {
             let text = read(path, *channel, text);
             local.extend(text.map(|text| Local { channel: *channel, locale: *locale, text }));
-        }
-        for (index, LocalText { path, channel, locale, text }) in settings.messages.iter().enumerate() {
-            let is_same = |other: &LocalText| (other.channel, other.locale) == (*channel, *locale);
-            if settings.messages[..index].iter().any(is_same) {
-                let words = "there is another text for the same channel and language".to_owned();
-                errors.push(finding(path, text, words));
-            }
         }
         let (Some(message), Some(tutorial), true) = (message, tutorial, errors.is_empty()) else {
             return Err(errors);
@@ -119,27 +106,15 @@ impl Templates {
 /// The standard message in every language but English, which is the message of the settings.
 fn standard_texts(context: &Context) -> Arc<[Local]> {
     let foreign = StandardMessage::all().iter().filter(|message| !message.locale.is_english());
-    let text = |written| Text::new(written, &context.brand, context.domain.as_ref()).0;
+    let text = |written| Text::new(written, &context.brand).0;
     foreign.map(|m| Local { channel: None, locale: Some(m.locale), text: text(m.text) }).collect()
 }
 
-/// More foreign characters than this are another script, which needs them.
-const REPLACEABLE: usize = 5;
-
 /// Advice on a text for text messages: its cost.
-fn advice_on(text: &Text, length: CodeLength, life: Duration) -> impl Iterator<Item = String> {
-    let message = text.finish(Channel::Sms, None, &"0".repeat(length.get().into()), life);
-    let foreign: Vec<_> = gsm7::foreign(&message).iter().map(|c| format!("{c:?}")).collect();
-    let parts = gsm7::parts_of(&message);
-    let alphabet = (1..=REPLACEABLE).contains(&foreign.len()).then(|| {
-        format!(
-            "it contains {}, which the alphabet of text messages (GSM-7) lacks. So it is sent as UCS-2, of which 70 \
-             characters fit one message instead of 160",
-            foreign.join(", ")
-        )
-    });
-    let cost = (parts > 1).then(|| format!("it is paid for as {parts} text messages"));
-    alphabet.into_iter().chain(cost)
+fn advice_on(text: &Text, domain: Option<&str>, length: CodeLength, life: Duration) -> Option<String> {
+    let digits = "0".repeat(length.get().into());
+    let parts = gsm7::parts_of(&text.finish(Channel::Sms, None, domain, &digits, life));
+    (parts > 1).then(|| format!("it is paid for as {parts} text messages"))
 }
 
 #[cfg(test)]

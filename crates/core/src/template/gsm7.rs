@@ -23,17 +23,6 @@ pub fn parts_of(text: &str) -> usize {
     if total <= whole { 1 } else { parts(text.chars().map(units), part) }
 }
 
-/// The characters that the default alphabet lacks, each once, in the order of the text.
-pub(super) fn foreign(text: &str) -> Vec<char> {
-    let mut found = Vec::new();
-    for character in text.chars().filter(|c| septets(*c).is_none()) {
-        if !found.contains(&character) {
-            found.push(character);
-        }
-    }
-    found
-}
-
 /// Parts of `room` units. A character of two units does not go across two parts.
 fn parts(characters: impl Iterator<Item = usize>, room: usize) -> usize {
     let (mut parts, mut left) = (1, room);

@@ -27,7 +27,7 @@ pub struct Templates {
 impl Templates {
     /// One text for every wording, unchecked, without a brand.
     pub fn new(text: &str) -> Self {
-        let (text, context) = (Text::new(text, "", None).0, Context::default());
+        let (text, context) = (Text::new(text, "").0, Context::default());
         Self { api: Texts { message: text.clone(), ..Texts::default() }, tutorial: text, context }
     }
 
@@ -66,8 +66,9 @@ impl Templates {
 
     /// The text messages that one with this text is sent as, with a code of `length` characters.
     pub fn parts(&self, text: &str, app_hash: Option<&AppHash>, length: usize) -> usize {
-        let (text, _) = Text::new(text, &self.context.brand, self.context.domain.as_ref());
-        gsm7::parts_of(&text.finish(Channel::Sms, app_hash, &"0".repeat(length), self.context.life))
+        let (Context { brand, domain, life }, digits) = (&self.context, "0".repeat(length));
+        let (text, _) = Text::new(text, brand);
+        gsm7::parts_of(&text.finish(Channel::Sms, app_hash, domain.as_deref(), &digits, *life))
     }
 
     /// Renders the message for now.
@@ -84,11 +85,12 @@ impl Templates {
             Wording::Api => self.api.choose(channel, style.locale, to),
             Wording::Tutorial => (&self.tutorial, self.api.default_locale),
             Wording::Custom(written) => {
-                (brought, _) = Text::new(written, &self.context.brand, self.context.domain.as_ref());
+                (brought, _) = Text::new(written, &self.context.brand);
                 (&brought, style.locale.or(self.api.default_locale))
             }
         };
-        let text = text.finish(channel, style.app_hash.as_ref(), code.expose(), valid_for);
+        let domain = style.web_host.as_deref().or(self.context.domain.as_deref());
+        let text = text.finish(channel, style.app_hash.as_ref(), domain, code.expose(), valid_for);
         Rendered { text, locale }
     }
 
@@ -283,6 +285,8 @@ pub struct MessageStyle {
     /// The Android app that is to read the message by itself: its hash comes at the end, in place of the line for
     /// browsers.
     pub app_hash: Option<AppHash>,
+    /// The web site whose form asked, in place of that of the settings.
+    pub web_host: Option<Box<str>>,
     /// The keys that a call presses when it is answered.
     pub send_digits: Option<SendDigits>,
     /// The sender's name, for a gateway that words the message itself. A text of ours has it already.

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use url::Host;
-
 use super::templates::{AppHash, PieceKind, pieces};
 use crate::domain::{Channel, CodeLength, minutes_up};
 
@@ -20,8 +18,6 @@ pub(super) struct Text {
     /// As it was written, for those who show it.
     pub(super) source: Arc<str>,
     parts: Arc<[Part]>,
-    /// The web site that text messages name in their last line.
-    domain: Option<Arc<str>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,25 +29,19 @@ enum Part {
 }
 
 impl Text {
-    /// Parses a text, even with errors. `domain` is used if the text names none. Also returns the first unknown
-    /// placeholder, as the end of a sentence.
-    pub(super) fn new(written: &str, brand: &str, domain: Option<&Arc<str>>) -> (Self, Option<String>) {
-        let (body, own) = split(written).unwrap_or((written, None));
-        let (parts, problem) = cut(body, brand);
-        let text = Self {
-            source: written.replace("{brand}", brand).into(),
-            parts: parts.into(),
-            domain: own.map(Arc::from).or_else(|| domain.cloned()),
-        };
-        (text, problem)
+    /// Parses a text, even with errors. Also returns the first unknown placeholder, as the end of a sentence.
+    pub(super) fn new(written: &str, brand: &str) -> (Self, Option<String>) {
+        let (parts, problem) = cut(written, brand);
+        (Self { source: written.replace("{brand}", brand).into(), parts: parts.into() }, problem)
     }
 
-    /// The message with these `digits` as the code. An `app_hash` replaces the line for browsers, because both must be
-    /// the last line. For a call the digits are separated: `1. 2. 3.`
+    /// The message with these `digits` as the code. A text message names the web site `domain` in its last line; an
+    /// `app_hash` replaces that, because both must be the last line. For a call the digits are separated: `1. 2. 3.`
     pub(super) fn finish(
         &self,
         channel: Channel,
         app_hash: Option<&AppHash>,
+        domain: Option<&str>,
         digits: &str,
         valid_for: Duration,
     ) -> String {
@@ -73,7 +63,7 @@ impl Text {
             }
         }
         if channel == Channel::Sms {
-            match (app_hash, &self.domain) {
+            match (app_hash, domain) {
                 (Some(hash), _) => text.extend(["\n", hash.as_str()]),
                 (None, Some(domain)) => text.extend(["\n\n@", domain, " #", digits]),
                 (None, None) => {}
@@ -95,25 +85,13 @@ pub(super) struct Context {
 /// The control characters that texts may be laid out with.
 const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
 
-/// Reads a text: it has a place for the code, no placeholder that nothing fills, nothing behind the line for browsers,
-/// and is not too long once the longest code is in it. The error says what to correct.
+/// Reads a text: it has a place for the code, no placeholder that nothing fills, and is not too long once the longest code
+/// is in it. The error says what to correct.
 pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
     if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
         return Err(format!("it contains the control character {c:?}, which has no place in a message"));
     }
-    let Some((_, own)) = split(written) else {
-        return Err("the line for browsers, \"@domain #{code}\", must be the last one".to_owned());
-    };
-    if let Some(own) = own {
-        check_domain(own).map_err(|words| format!("its last line names {own:?}: {words}"))?;
-        if let Some(domain) = context.domain.as_deref().filter(|domain| *domain != own) {
-            return Err(format!(
-                "its last line is for the web site {own:?}, and webotp-domain says {domain:?}. Remove the line, or \
-                 the setting"
-            ));
-        }
-    }
-    let (text, problem) = Text::new(written, &context.brand, context.domain.as_ref());
+    let (text, problem) = Text::new(written, &context.brand);
     if let Some(words) = problem {
         return Err(words);
     }
@@ -121,7 +99,8 @@ pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, Strin
         return Err("it must contain {code} (or _CODE_), the place where the code goes".to_owned());
     }
     let longest_code = "0".repeat(usize::from(CodeLength::MAX));
-    let length = text.finish(Channel::Sms, None, &longest_code, context.life).chars().count();
+    let domain = context.domain.as_deref();
+    let length = text.finish(Channel::Sms, None, domain, &longest_code, context.life).chars().count();
     if length > LONGEST {
         return Err(format!(
             "it has {length} characters once the brand and a code of {} digits are in it, and a message may have \
@@ -178,49 +157,6 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
     }
     push(&mut literal, None);
     (parts, problem)
-}
-
-/// Why a text is not a host name, as the end of a sentence; `Ok` when it is one as the line must spell it.
-pub(super) fn check_domain(domain: &str) -> Result<(), String> {
-    let name = match Host::parse(domain) {
-        Ok(Host::Domain(name)) => name,
-        Ok(Host::Ipv4(_) | Host::Ipv6(_)) => {
-            return Err("it must be a host name such as example.com, not an address".to_owned());
-        }
-        Err(_) => String::new(),
-    };
-    // RFC 1123, section 2.1.
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    if name.len() > 253 || !name.split('.').all(is_label) {
-        return Err("it must be a host name such as example.com, without https://, port and path".to_owned());
-    }
-    if name != domain {
-        return Err(format!("browsers spell this host name {name:?}; write it like that"));
-    }
-    Ok(())
-}
-
-/// Takes the line for browsers that its author wrote off the end of a text, and its domain. `None` when there is one that is
-/// not the last.
-fn split(text: &str) -> Option<(&str, Option<&str>)> {
-    let trimmed = text.trim_end();
-    let (before, last) = trimmed.rsplit_once('\n').unwrap_or(("", trimmed));
-    if before.lines().any(|line| domain_of(line).is_some()) {
-        return None;
-    }
-    let domain = domain_of(last);
-    Some((if domain.is_some() { before.trim_end() } else { text }, domain))
-}
-
-/// The domain of a line such as `@example.com #{code}`.
-fn domain_of(line: &str) -> Option<&str> {
-    let (domain, code) = line.trim().strip_prefix('@')?.split_once(" #")?;
-    CODE_PLACES.iter().any(|place| code.starts_with(place)).then_some(domain)
 }
 
 #[cfg(test)]

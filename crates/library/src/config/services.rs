@@ -319,11 +319,6 @@ impl ServiceSettings {
         }
     }
 
-    /// The code in a text that a person typed or pasted.
-    pub fn submitted(&self, text: &str) -> Option<Code> {
-        Code::submitted(text, self.code_length, self.custom_code)
-    }
-
     /// Checks the lockout against the shortest codes that the service can have, those of its test numbers included.
     fn check_lockout(&self, test_numbers: &[TestNumber]) -> Result<(), String> {
         let length = if self.custom_code { CodeLength::SHORTEST } else { self.code_length };
@@ -425,8 +420,11 @@ impl TestNumber {
     /// # Errors
     /// A field, and what is wrong with it as the end of a sentence.
     pub fn checked(self) -> Result<Self, (&'static str, String)> {
-        let pattern = NumberPattern::parse(&self.pattern).map_err(|error| ("pattern", error.to_string()))?;
-        if !self.force && pattern.could_be_real() {
+        let pattern = NumberPattern::parse(&self.pattern).ok_or_else(|| {
+            let why = "must be + and 7 to 15 digits, with x in the place of any digit, such as +1415555012x";
+            ("pattern", why.to_owned())
+        })?;
+        if !self.force && !pattern.is_fiction() {
             let why = "means a number that a person could own. The owner would receive no message, and every caller who \
                        knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or, if it is yours, set \
                        \"force\": true (over the API Force=true)";

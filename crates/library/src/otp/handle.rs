@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use super::{OtpError, Sent, Verified};
 use crate::delivery::GatewayState;
 use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
-use crate::domain::{Channel, PhoneNumber, Region, ServiceId};
+use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
 use crate::limits::guard::Rule;
 use crate::node::{ReportReceiver, Running};
@@ -176,8 +176,7 @@ impl Otp {
             Err(error) => return Verified::failed(error),
         };
         let running = &self.engine.running;
-        let code = running.registry.default_service().settings.submitted(code);
-        let check = Check::new(NumberKey::new(ServiceId::DEFAULT, number), code);
+        let check = Check::new(NumberKey::new(ServiceId::DEFAULT, number), Code::submitted(code));
         running.verifying.check_code(check).await.into()
     }
 

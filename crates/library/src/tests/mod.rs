@@ -16,9 +16,7 @@ use tokio::task::JoinHandle;
 use crate::clock::{EngineClock, ManualClock};
 use crate::config::{self, GuardSettings, Settings, Sources};
 use crate::delivery::{Carried, Routed};
-use crate::domain::{
-    Channel, Code, CodeLength, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp,
-};
+use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp};
 use crate::node::{Gateways, Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
 use crate::registry::{Service, WebhookFields};
@@ -189,7 +187,7 @@ impl World {
         target: VerificationTarget,
         code: Option<Code>,
     ) -> Result<Verification, Refused> {
-        let code = code.or_else(|| Code::submitted("guess", CodeLength::SIX, true));
+        let code = code.or_else(|| Code::submitted("guess"));
         self.verifying.check(self.service.id, CheckCode::new(target, code)).await
     }
 

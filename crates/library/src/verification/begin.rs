@@ -19,7 +19,6 @@ use crate::limits::guard::{Charge, GuardRefusal, Rule};
 use crate::limits::keys::{Earlier, KEPT_BEYOND, KeyedRequest};
 use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::{Service, TextOptions};
-use crate::template::Wording;
 
 impl Verifier {
     /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
@@ -54,7 +53,7 @@ impl Verifier {
             None => {}
         }
         let attempts = reply.attempts.take();
-        let summary = begun(&reply, number, code.is_some())?;
+        let summary = begun(&reply, code.is_some())?;
         Ok(self.shown(key, &summary, attempts, Status::Pending, None))
     }
 
@@ -71,7 +70,7 @@ impl Verifier {
         }
         self.accepts(to)?;
         let mut outgoing = self.worded(service, begin)?;
-        outgoing.client.is_carried = true;
+        outgoing.client.is_exempt = true;
         outgoing.keyed = Some(self.deps.keys.of_carried(service.id, to, &code));
         (outgoing.options, outgoing.has_limits) = (Some(SendOptions { life, length }), true);
         outgoing.key.is_carried = true;
@@ -84,7 +83,7 @@ impl Verifier {
             None if reply.outcome == Err(Failure::NoLongerUsable) => return Err(Refused::Replaced),
             None => {
                 let (log, at) = (reply.attempts.take(), reply.at);
-                (begun(&reply, to, true)?.id, log, at, false)
+                (begun(&reply, true)?.id, log, at, false)
             }
         };
         // The attempt that a gateway accepted.
@@ -107,7 +106,7 @@ impl Verifier {
 
     /// The message of a request with its text, for the service's code or the one that the request brings.
     fn worded(&self, service: &Service, begin: BeginRequest) -> Result<Outgoing, Refused> {
-        let BeginRequest { mut message, template, substitutions, web_host, .. } = begin;
+        let BeginRequest { mut message, template, substitutions, .. } = begin;
         let (channel, to, style) = (self.channel(&message), message.key.number, &mut message.style);
         let options = TextOptions {
             template: template.as_ref(),
@@ -120,14 +119,7 @@ impl Verifier {
             code_length: message.supplied_code.as_ref().map(|code| code.expose().len()),
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
-        let has_line = |text: &str| text.lines().any(|line| line.trim_start().starts_with('@'));
-        style.wording = match (wording, &web_host) {
-            (Wording::Custom(text), Some(host)) if channel == Channel::Sms && !has_line(&text) => {
-                Wording::Custom(format!("{text}\n\n@{host} #{{code}}").into())
-            }
-            (wording, _) => wording,
-        };
-        style.locale = locale;
+        (style.wording, style.locale) = (wording, locale);
         message.channel = Some(channel);
         message.client.refuses_landlines = service.settings.skip_sms_to_landlines;
         Ok(message)
@@ -228,7 +220,7 @@ impl Verifier {
     /// Prepares what the decision asks the guard. A call may replace a text message to a landline.
     fn asks(&self, outgoing: &mut Outgoing) -> Result<(), GuardRefusal> {
         let (NumberKey { service, number, is_test, .. }, client) = (outgoing.key, outgoing.client);
-        outgoing.allowance.exemption = client.exemption;
+        outgoing.allowance.is_exempt = client.is_exempt;
         if is_test {
             return Ok(());
         }
@@ -259,11 +251,7 @@ impl Verifier {
 }
 
 /// The verification that began, or the API's refusal.
-fn begun(
-    reply: &Reply<SendOutcome>,
-    number: PhoneNumber,
-    brings_a_code: bool,
-) -> Result<VerificationSummary, Refused> {
+fn begun(reply: &Reply<SendOutcome>, brings_a_code: bool) -> Result<VerificationSummary, Refused> {
     let Err(failure) = reply.outcome else { return reply.verification.ok_or(Refused::GatewayFailed) };
     Err(match failure {
         Failure::Locked { until } | Failure::Limited(SendLimit::NoChecksLeft { until }) => {
@@ -276,14 +264,14 @@ fn begun(
         }
         Failure::Guard(refusal) => match refusal.rule {
             Rule::CountryList => Refused::Country,
-            Rule::Landline => Refused::Landline(number.landline_hint()),
+            Rule::Landline => Refused::Landline,
             Rule::RateLimit => Refused::TooMany { until: refusal.until.unwrap_or_default() },
             Rule::Budget => Refused::BudgetSpent { until: refusal.until.unwrap_or_default() },
             _ => Refused::ByGuard { is_for_an_allowance: refusal.is_for_an_allowance() },
         },
         Failure::BadNumber => Refused::Invalid(format!("To: {failure}")),
         Failure::OptedOut => Refused::OptedOut,
-        Failure::NotReachable => Refused::Landline(number.landline_hint()),
+        Failure::NotReachable => Refused::Landline,
         Failure::Blocked => Refused::Blocked,
         Failure::Country => Refused::Country,
         Failure::NotServed if brings_a_code => {

@@ -26,9 +26,6 @@ pub struct BeginRequest {
     pub message: Outgoing,
     /// How long the code can be used; `None` for the life of the service's codes.
     pub life: Option<Duration>,
-    /// The host of the page that asks for the code: the last line of a text message names it for browsers, unless the
-    /// text has such a line.
-    pub web_host: Option<String>,
     /// Which template (`HJ`); `None` for the service's.
     pub template: Option<Sid>,
     pub substitutions: BTreeMap<String, String>,
@@ -45,7 +42,6 @@ impl BeginRequest {
         Self {
             message,
             life: None,
-            web_host: None,
             template: None,
             substitutions: BTreeMap::new(),
             rate_limits: BTreeMap::new(),
@@ -279,9 +275,8 @@ pub enum Refused {
     TooSoon { until: Timestamp },
     /// A budget of the operator has nothing left until the end of its hour or day. 20429.
     BudgetSpent { until: Timestamp },
-    /// The number is a landline, and was to get a text message; the words say what a mobile number of its country has.
-    /// 60205.
-    Landline(Option<&'static str>),
+    /// The number is a landline, and was to get a text message. 60205.
+    Landline,
     /// The owner of the number has asked the provider for no messages. 21610.
     OptedOut,
     /// Too many requests for this number are being answered, or its verification had five messages in its first second. 60212.

@@ -168,7 +168,7 @@ impl World {
 
     /// Submits a code, or a guess that no code can be.
     pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
-        let guess = Code::submitted("guess", CodeLength::SIX, true);
+        let guess = Code::submitted("guess");
         self.submits_text(code.or(guess.as_ref()), named)
     }
 

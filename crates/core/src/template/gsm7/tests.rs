@@ -41,6 +41,4 @@ fn one_foreign_character_makes_all_of_it_ucs2() {
     assert_eq!(parts_of(&format!("{}–", "a".repeat(69))), 1);
     assert_eq!(parts_of(&format!("{}–", "a".repeat(70))), 2);
     assert_eq!(parts_of(&"😀".repeat(36)), 2);
-    assert_eq!(foreign("Kod: ž–ž ç"), ['ž', '–', 'ç']);
-    assert!(foreign("Ça Ä é {€}").is_empty());
 }

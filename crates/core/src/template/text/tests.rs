@@ -5,19 +5,14 @@ use super::*;
 const LIFE: Duration = Duration::from_secs(60);
 
 fn finished(written: &str, domain: Option<&str>, channel: Channel, hash: Option<&str>) -> String {
-    let domain = domain.map(Arc::from);
     let hash = hash.and_then(AppHash::parse);
-    Text::new(written, "", domain.as_ref()).0.finish(channel, hash.as_ref(), "123456", LIFE)
+    Text::new(written, "").0.finish(channel, hash.as_ref(), domain, "123456", LIFE)
 }
 
 #[test]
 fn a_text_message_ends_in_the_line_for_browsers() {
     let ends = "Your code is 123456.\n\n@example.com #123456";
     assert_eq!(finished("Your code is {code}.", Some("example.com"), Channel::Sms, None), ends);
-    let by_hand = "Your code is {code}.\n@example.com #{code}\n";
-    for domain in [None, Some("other.example")] {
-        assert_eq!(finished(by_hand, domain, Channel::Sms, None), ends, "what the text says holds");
-    }
 }
 
 #[test]
@@ -30,7 +25,7 @@ fn with_an_app_hash_that_comes_last_instead() {
 
 #[test]
 fn calls_and_whatsapp_messages_end_with_the_text() {
-    let written = "Your code is {code}.\n@example.com #{code}";
+    let written = "Your code is {code}.";
     let hash = Some("FA+9qCX9VSu");
     let message = finished(written, Some("example.com"), Channel::WhatsApp, hash);
     assert_eq!(message, "Your code is 123456.");
@@ -39,7 +34,7 @@ fn calls_and_whatsapp_messages_end_with_the_text() {
 }
 
 fn filled(template: &str, channel: Channel) -> String {
-    Text::new(template, "Acme", None).0.finish(channel, None, "012345", Duration::from_secs(90))
+    Text::new(template, "Acme").0.finish(channel, None, None, "012345", Duration::from_secs(90))
 }
 
 #[test]
@@ -71,42 +66,4 @@ fn for_a_voice_the_digits_are_set_apart() {
         format!("Code {digits} Again: {digits}")
     );
     assert_eq!(filled("{code}{code}!", Channel::Call), format!("{digits}{digits}!"));
-}
-
-#[test]
-fn a_domain_is_a_host_name_as_browsers_spell_it() {
-    for domain in ["example.com", "login.example.co.uk", "localhost", "xn--bcher-kva.example", "a-b.example"]
-    {
-        assert_eq!(check_domain(domain), Ok(()), "{domain}");
-    }
-    for (domain, words) in [
-        ("", "must be a host name"),
-        ("https://example.com", "without https://"),
-        ("example.com:443", "without"),
-        ("ex_ample.com", "without"),
-        ("-a.example", "without"),
-        ("example.com.", "without"),
-        ("127.0.0.1", "not an address"),
-        ("[::1]", "not an address"),
-        ("Example.com", "\"example.com\""),
-        ("bücher.example", "\"xn--bcher-kva.example\""),
-    ] {
-        assert!(check_domain(domain).is_err_and(|e| e.contains(words)), "{domain}");
-    }
-    assert!(check_domain(&format!("{}.example", "a".repeat(64))).is_err());
-    assert!(check_domain(&"a.".repeat(127)).is_err());
-}
-
-#[test]
-fn a_line_that_is_written_by_hand_is_found() {
-    let with = |text, domain| Some((text, Some(domain)));
-    assert_eq!(split("Code {code}\n\n@example.com #{code}"), with("Code {code}", "example.com"));
-    assert_eq!(split("Code {code}\n@example.com #_CODE_\n"), with("Code {code}", "example.com"));
-    assert_eq!(split("@example.com #{code}"), with("", "example.com"));
-    for text in
-        ["Code {code}", "Code {code} @example.com #{code}", "@example.com {code}", "a\n@b #1 {code}\n"]
-    {
-        assert_eq!(split(text), Some((text, None)), "{text:?}");
-    }
-    assert_eq!(split("Code\n@example.com #{code}\nBye"), None);
 }

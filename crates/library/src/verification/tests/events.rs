@@ -79,7 +79,7 @@ async fn the_list_of_messages_learns_how_a_code_ended() {
     let key = NumberKey::new(ServiceId::DEFAULT, number(4));
     world.verifying.send(Box::new(Outgoing::new(key))).await.expect("sent");
     for _ in 0..5 {
-        let guess = Code::submitted("guess", CodeLength::SIX, true);
+        let guess = Code::submitted("guess");
         world.verifying.check_code(Check::new(key, guess)).await.expect("checked");
     }
     assert_eq!(ended(4).await, VerifyStatus::InvalidCode);
