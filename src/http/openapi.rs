@@ -73,8 +73,8 @@ pub enum Content {
     Text(&'static str),
     /// JSON of this schema.
     Json(SchemaOf),
-    /// A page of a list: the schema of an item, the key, and perhaps a further member of the page.
-    List(SchemaOf, &'static str, Option<(&'static str, SchemaOf)>),
+    /// A page of a list: the schema of an item, and the key.
+    List(SchemaOf, &'static str),
 }
 
 /// The schema of a type, or a reference to it.
@@ -150,7 +150,7 @@ pub const fn list_of<P: Deserialize<'static> + JsonSchema, V: JsonSchema>(
     id: &'static str,
     summary: &'static str,
 ) -> Doc {
-    let content = Content::List(schema::<V>, key, None);
+    let content = Content::List(schema::<V>, key);
     Doc { success: "A page of the list.", content, ..ok::<P, V>(id, summary) }
 }
 
@@ -431,14 +431,10 @@ fn success_schema(doc: &Doc, schemas: &mut SchemaGenerator) -> Option<Value> {
     match doc.content {
         Content::Nothing | Content::Text(_) => None,
         Content::Json(schema) => Some(schema(schemas).to_value()),
-        Content::List(item, key, further) => {
-            let mut members =
-                Map::from_iter([(key.to_owned(), json!({ "type": "array", "items": item(schemas) }))]);
-            for (name, schema) in further.into_iter().chain([("meta", schema::<ListMeta> as SchemaOf)]) {
-                members.insert(name.to_owned(), schema(schemas).to_value());
-            }
-            let names: Vec<String> = members.keys().cloned().collect();
-            Some(json!({ "type": "object", "properties": members, "required": names }))
+        Content::List(item, key) => {
+            let items = json!({ "type": "array", "items": item(schemas) });
+            let members = json!({ key: items, "meta": schema::<ListMeta>(schemas) });
+            Some(json!({ "type": "object", "properties": members, "required": [key, "meta"] }))
         }
     }
 }

@@ -130,7 +130,6 @@ impl App {
             gateways: self.gateways.clone(),
             serves: true,
             metrics: Arc::clone(&self.front_end.metrics),
-            tracer: self.front_end.tracer.clone(),
         })
         .await?;
         // Before the first decision: the routes require a key from the first request on.

@@ -47,9 +47,6 @@ async fn a_collector_gets_the_spans_of_a_request_and_of_what_follows_it() {
     let span = of_trace("send TwilioMessages");
     assert_eq!((span.parent.as_str(), span.kind), (request.id.as_str(), SpanKind::Client));
     assert!(span.nanos.start < span.nanos.end && !span.has_failed, "{span:#?}");
-    let webhook = spans.iter().find(|span| span.name == "deliver webhook").expect("a webhook");
-    assert_ne!(webhook.trace, TRACE);
-    assert_eq!(webhook.links, [(request.trace.clone(), request.id.clone())]);
 
     let failed: Vec<_> = spans.iter().filter(|span| span.has_failed).map(|span| &*span.name).collect();
     assert!(failed.len() == 2 && failed.contains(&"POST /api/send-otp"), "{failed:?}");

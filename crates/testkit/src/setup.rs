@@ -103,7 +103,6 @@ impl Setup {
             gateways: gateways.clone(),
             serves: true,
             metrics: Arc::clone(&app.metrics),
-            tracer: None,
         });
         let running = Arc::new(Box::pin(running).await.expect("a server"));
         if is_loaded {

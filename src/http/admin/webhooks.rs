@@ -2,12 +2,11 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::prelude::*;
 use crate::http::api::webhooks::Fields;
 use crate::registry::{Webhook, WebhookStatus};
-use crate::webhook::{Delivery, DeliveryState, EventId, EventType, Posted, Replay, ReplayError, WebhookLoad};
+use crate::webhook::{Delivery, DeliveryState, EventId, EventType, Posted, WebhookLoad};
 
 const PATH: &str = "/admin/webhooks";
 
@@ -38,9 +37,6 @@ pub struct DeliveryFilters {
     pub id: Option<values::Text<40>>,
 }
 
-/// The pause before failed events may be replayed from: hours, and words.
-const REPLAYS: [(u64, &str); 4] = [(1, "1 hour"), (24, "1 day"), (72, "3 days"), (168, "7 days")];
-
 #[derive(Template)]
 #[template(path = "webhooks.html")]
 struct WebhooksPage<'a> {
@@ -54,18 +50,11 @@ struct Row {
     service: String,
     webhook: Webhook,
     load: WebhookLoad,
-    /// The time until the next attempt of one that fails.
-    next: String,
 }
 
 impl Row {
     fn new(request: &AdminRequest, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
-        Self {
-            service: request.running.registry.title(service),
-            webhook: webhook.clone(),
-            next: time_left(load.not_before.since(request.now())),
-            load,
-        }
+        Self { service: request.running.registry.title(service), webhook: webhook.clone(), load }
     }
 
     fn is_disabled(&self) -> bool {
@@ -74,15 +63,6 @@ impl Row {
 
     fn has_event(&self, event: &str) -> bool {
         self.webhook.event_types.iter().any(|known| known == event)
-    }
-
-    /// Its class in the style sheet, and a word.
-    fn state(&self) -> (&'static str, &'static str) {
-        match self.load.failures {
-            _ if self.is_disabled() => ("", "disabled"),
-            0 => ("good", "working"),
-            _ => ("problem", "failing"),
-        }
     }
 }
 
@@ -105,7 +85,7 @@ pub const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
     }
 }
 
-/// `GET /admin/webhooks`. Those that fail come first. Reads no record: webhooks and their states are in memory.
+/// `GET /admin/webhooks`. Those with most to be told come first. Reads no record: webhooks and their states are in memory.
 pub async fn page(request: AdminRequest) -> Response {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
     let outbox = &request.running.outbox;
@@ -114,11 +94,10 @@ pub async fn page(request: AdminRequest) -> Response {
     let mut all = Vec::new();
     let only = list.service(&request, filters.service);
     for service in only.map_or_else(|| request.running.registry.services(0, usize::MAX), |only| vec![only]) {
-        let load =
-            |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(service.id, webhook.sid));
+        let load = |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(webhook.sid));
         all.extend(service.webhooks.iter().map(load));
     }
-    all.sort_by_key(|(_, _, load)| Reverse((load.failures > 0, load.pending)));
+    all.sort_by_key(|(_, _, load)| Reverse(load.pending));
     let rows = list.take_of_all(all).into_iter().filter_map(|(service, sid, load)| {
         Some(Row::new(&request, &service, service.webhook(&sid).ok()?, load))
     });
@@ -178,42 +157,32 @@ pub async fn one(request: AdminRequest) -> PageResult {
         (delivery, payload)
     };
     let deliveries = deliveries.into_iter().map(shown).collect();
-    let row = Row::new(&request, &service, &webhook, outbox.load(service.id, webhook.sid));
+    let row = Row::new(&request, &service, &webhook, outbox.load(webhook.sid));
     Ok(list::html(&list, &WebhookPage { request: &request, list: &list, row, deliveries }))
 }
 
-/// `POST /admin/webhooks/{Sid}`: changes or deletes it, or delivers events again.
+/// `POST /admin/webhooks/{Sid}`: changes, deletes or tests it, or delivers an event again.
 pub async fn act(request: AdminRequest) -> PageResult {
     let Some((service, webhook)) = named(&request) else { return unknown(&request) };
     let (path, outbox) = (format!("{PATH}/{}", webhook.sid), &request.running.outbox);
     let to = |notice| request.tell(&path, notice);
-    let what = match request.field("action") {
+    match request.field("action") {
         "update" => {
             let changed = update(&request, service.sid, webhook.sid).await;
-            return to(changed.map_err(|error| format!("Nothing was changed. {error}")));
+            to(changed.map_err(|error| format!("Nothing was changed. {error}")))
         }
-        "delete" => {
-            return match request.registry().delete_webhook(service.sid, webhook.sid).await {
-                Ok(()) => {
-                    request.tell(PATH, Ok(format!("The webhook {} is deleted.", webhook.friendly_name)))
-                }
-                Err(error) => to(Err(format!("Nothing was changed: {error}."))),
-            };
-        }
-        "test" => return to(tested(&outbox.test(&service, &webhook).await)),
-        "replay" => EventId::parse(request.field("event")).map(Replay::Event),
-        "replay-failed" => {
-            let hours = request.field("hours").parse::<u64>().ok();
-            let hours = hours.filter(|hours| REPLAYS.iter().any(|(known, _)| known == hours));
-            hours.map(|hours| Replay::FailedSince(request.now().minus(Duration::from_secs(hours * 3_600))))
-        }
-        _ => None,
-    };
-    let Some(what) = what else { return to(Err(NO_ACTION.to_owned())) };
-    match outbox.replay(service.id, webhook.sid, what).await {
-        Ok(count) => to(Ok(format!("Events that are delivered again: {count}."))),
-        Err(ReplayError::Refused(refusal)) => Err(refusal.into()),
-        Err(error) => to(Err(format!("Not delivered again: {error}."))),
+        "delete" => match request.registry().delete_webhook(service.sid, webhook.sid).await {
+            Ok(()) => request.tell(PATH, Ok(format!("The webhook {} is deleted.", webhook.friendly_name))),
+            Err(error) => to(Err(format!("Nothing was changed: {error}."))),
+        },
+        "test" => to(tested(&outbox.test(&service, &webhook).await)),
+        "replay" => to(match EventId::parse(request.field("event")) {
+            Some(event) if outbox.replay(service.id, webhook.sid, event).await? => {
+                Ok("The event is delivered again.".to_owned())
+            }
+            _ => Err("This webhook has no such event, or it is older than what is kept.".to_owned()),
+        }),
+        _ => to(Err(NO_ACTION.to_owned())),
     }
 }
 

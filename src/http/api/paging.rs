@@ -13,7 +13,6 @@ use hyper::http::request::Parts;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::members;
@@ -79,22 +78,14 @@ pub struct ListMeta {
     key: &'static str,
 }
 
-/// The items of a page under a name of their own, its place in the list, and perhaps more.
+/// The items of a page under a name of their own, its place in the list.
 #[derive(Serialize)]
 pub struct Listed<T> {
     #[serde(flatten)]
     items: BTreeMap<&'static str, Vec<T>>,
     meta: ListMeta,
-    #[serde(flatten)]
-    more: BTreeMap<&'static str, Value>,
     #[serde(skip)]
     turn: Option<Turn>,
-}
-
-impl<T: Serialize> Listed<T> {
-    pub fn with(self, name: &'static str, more: impl Serialize) -> Self {
-        Self { more: BTreeMap::from([(name, json!(more))]), ..self }
-    }
 }
 
 impl<T: Serialize> IntoResponse for Listed<T> {
@@ -182,8 +173,7 @@ impl Page {
             next_page_url: has_more.then(|| self.url(self.number + 1)),
             key,
         };
-        let (items, more) = (BTreeMap::from([(key, items)]), BTreeMap::new());
-        Listed { items, meta, more, turn: Some(self.turn) }
+        Listed { items: BTreeMap::from([(key, items)]), meta, turn: Some(self.turn) }
     }
 
     /// This page of all items.

@@ -1,10 +1,10 @@
 //! `/v2/Services/{ServiceSid}/Webhooks`: the receivers of events; below them `Deliveries`, the delivery log, and `Replay`,
-//! which delivers events again. The last two are not in Twilio's API; its console does this.
+//! which delivers an event again. The last two are not in Twilio's API; its console does this.
 
 use super::prelude::*;
-use crate::http::openapi::{Content, Doc, schema};
+use crate::http::openapi::Doc;
 use crate::registry::WebhookFields;
-use crate::webhook::{self, AttemptError, DeliveryState, ReplayError, WebhookAttempt};
+use crate::webhook::{self, AttemptError, DeliveryState, WebhookAttempt};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -47,24 +47,11 @@ pub struct DeliveryFilters {
     pub date_created_before: Option<values::Timestamp>,
 }
 
-/// The events to deliver again.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
-pub struct Replayed {
-    /// Events at or after this time. Either this or EventId must be given.
-    pub since: Option<values::Timestamp>,
-    /// This event.
-    pub event_id: Option<values::EventId>,
-    /// With Since: whether to leave out delivered events.
-    #[schemars(example = true)]
-    pub failed_only: Option<bool>,
-}
-
-/// The response to a replay.
-#[derive(Serialize, JsonSchema)]
 pub struct Replay {
-    /// Deliveries that are due again.
-    pub replayed: usize,
+    /// The event to deliver again.
+    pub event_id: values::EventId,
 }
 
 /// The receiver of a service's events.
@@ -149,7 +136,7 @@ pub struct Delivery {
     pub date_created: Date,
     /// When it is tried next; null when it is not.
     pub next_attempt: Option<Date>,
-    /// The latest attempts, the oldest first.
+    /// Since the event or its last replay, the oldest first.
     pub attempts: Vec<DeliveryAttempt>,
 }
 
@@ -196,15 +183,6 @@ impl DeliveryAttempt {
             error_message: attempt.detail.clone().filter(|_| attempt.status.is_none()),
         }
     }
-}
-
-/// Events that the webhook did not get, because too many deliveries were pending.
-#[derive(Serialize, JsonSchema)]
-pub struct DroppedEvents {
-    /// Since the start of the server.
-    pub count: u64,
-    /// When the last one was dropped.
-    pub date_last: Option<Date>,
 }
 
 async fn list(of: InService, Listing((), page): Listing) -> Result<Listed<WebhookView>, Error> {
@@ -260,34 +238,15 @@ async fn deliveries(
     let until = Some(page.until(date_created_before.map(|before| before.0)));
     let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit(), read: usize::MAX };
     let found = of.running.outbox.list(Some(&[of.service.id]), range).await?;
-    let load = of.running.outbox.load(of.service.id, webhook);
-    let dropped = DroppedEvents { count: load.dropped, date_last: load.last_dropped.map(Date::from) };
-    let page = page.of("deliveries", &found.records, |delivery| Delivery::new(&of, delivery));
-    Ok(page.with("dropped_events", dropped))
+    Ok(page.of("deliveries", &found.records, |delivery| Delivery::new(&of, delivery)))
 }
 
-/// `POST .../Replay`: one event, or all since a moment whose delivery has failed, or all of them.
-async fn replay(
-    of: InService<WebhookSid>,
-    Params(Replayed { since, event_id, failed_only }): Params<Replayed>,
-) -> Answer<Replay> {
+/// `POST .../Replay`.
+async fn replay(of: InService<WebhookSid>, Params(Replay { event_id }): Params<Replay>) -> Gone {
     let webhook = of.service.webhook(&of.path.0)?.sid;
-    let what = match (event_id, since) {
-        (Some(event), None) => webhook::Replay::Event(event.0),
-        (None, Some(since)) if failed_only.unwrap_or(true) => webhook::Replay::FailedSince(since.0),
-        (None, Some(since)) => webhook::Replay::AllSince(since.0),
-        _ => return Err(Error::invalid("Invalid parameters: either `EventId` or `Since` must be given")),
-    };
-    let replayed = of.running.outbox.replay(of.service.id, webhook, what).await;
-    replayed.map(|replayed| Json(Replay { replayed })).map_err(|error| match error {
-        ReplayError::NotFound => Error::NO_RESOURCE,
-        ReplayError::NoRoom(_) => Error::TOO_MANY.say(error.to_string()).retry_after(1),
-        ReplayError::Refused(refusal) => refusal.into(),
-    })
+    let is_there = of.running.outbox.replay(of.service.id, webhook, event_id.0).await?;
+    if is_there { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NO_RESOURCE) }
 }
-
-const LOG: Content =
-    Content::List(schema::<Delivery>, "deliveries", Some(("dropped_events", schema::<DroppedEvents>)));
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {
@@ -303,12 +262,12 @@ pub fn routes() -> Routes {
 
 #[rustfmt::skip] // A table.
 pub fn delivery_routes() -> Routes {
-    Routes::new("Deliveries", "The secret of a webhook, the delivery log of events, and their replay. Not in Twilio's API: its \
+    Routes::new("Deliveries", "The secret of a webhook, the delivery log of events, and the replay of one. Not in Twilio's API: its \
             console does this.", Group::twilio(Access::Scope(Scope::Admin)))
         .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Secret", secret, ok::<(), WebhookSecret>("FetchWebhookSecret", "Fetch the secret of a webhook")
                 .about("Twilio's libraries drop the secret of the response that creates a webhook."))
-        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries, Doc { content: LOG, ..list_of::<DeliveryFilters, Delivery>("deliveries", "ListDelivery", "List deliveries of events to a webhook") }
+        .get("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Deliveries", deliveries, list_of::<DeliveryFilters, Delivery>("deliveries", "ListDelivery", "List deliveries of events to a webhook")
                 .about("Newest event first."))
-        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay, ok::<Replayed, Replay>("CreateReplay", "Deliver events again")
-                .about("The events keep their ids and the order of their verification."))
+        .post("/v2/Services/{ServiceSid}/Webhooks/{Sid}/Replay", replay, Doc { success: "The event is due again.", ..gone::<Replay>("CreateReplay", "Deliver an event again") }
+                .about("The event keeps its id. It goes behind those of its verification that are pending."))
 }

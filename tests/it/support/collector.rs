@@ -28,8 +28,6 @@ pub struct RecordedSpan {
     pub kind: SpanKind,
     pub nanos: std::ops::Range<u64>,
     pub attributes: BTreeMap<String, String>,
-    /// The trace and the span of each link.
-    pub links: Vec<(String, String)>,
     pub has_failed: bool,
 }
 
@@ -52,7 +50,6 @@ fn spans_in(body: &[u8]) -> Vec<RecordedSpan> {
         parent: hex(&span.parent_span_id),
         kind: span.kind(),
         nanos: span.start_time_unix_nano..span.end_time_unix_nano,
-        links: span.links.iter().map(|link| (hex(&link.trace_id), hex(&link.span_id))).collect(),
         has_failed: span.status.is_some_and(|status| status.code == 2),
         attributes: attributes(span.attributes),
         name: span.name,

@@ -19,7 +19,6 @@ use crate::engine::key_fingerprint;
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
-use crate::observe::trace::Tracer;
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{Capacity, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
@@ -43,8 +42,6 @@ pub struct StartOptions {
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
     pub serves: bool,
     pub metrics: Arc<Metrics>,
-    /// Makes the spans of webhook deliveries, if requests are traced.
-    pub tracer: Option<Arc<Tracer>>,
 }
 
 /// A reason why the server is not ready.
@@ -73,7 +70,7 @@ pub struct Running {
 impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
-        let StartOptions { settings, records, clock, gateways, serves, metrics, tracer } = options;
+        let StartOptions { settings, records, clock, gateways, serves, metrics } = options;
         let gateways = gateways.routed;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
         let account = AccountFile::of(&storage.data_dir, records.is_some());
@@ -117,8 +114,8 @@ impl Running {
         }
         registry.provide_names(shards.metrics().service_names());
         let transport = network_transport(settings.private_webhooks, ATTEMPT_TIME);
-        let (of, bounds_of_outbox) = (registry.clone(), OutboxBounds::default());
-        let outbox = Outbox::start(shards.clone(), &server_key, of, transport, bounds_of_outbox, tracer);
+        let of = registry.clone();
+        let outbox = Outbox::start(shards.clone(), &server_key, of, transport, OutboxBounds::default());
         let guard = GuardConfig {
             settings: settings.guard,
             services: registry.ids_of_configured(guards),

@@ -12,30 +12,22 @@ use std::sync::Arc;
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{
-    Link, Span as _, SpanContext as SpanIds, Status, TraceContextExt as _, Tracer as _,
-};
+use opentelemetry::trace::{Span as _, SpanContext as SpanIds, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue, StringValue};
-use parking_lot::Mutex;
 
 pub use opentelemetry::trace::SpanKind;
-
-/// Webhook events whose cause is remembered, for links. A further one makes all of them forgotten.
-pub const MAX_CAUSES: usize = 10_000;
 
 /// Makes spans.
 #[derive(Debug)]
 pub struct Tracer {
     spans: BoxedTracer,
     propagator: Box<dyn TextMapPropagator + Send + Sync>,
-    /// The spans of the requests that caused webhook events, by the ids of the events.
-    causes: Mutex<HashMap<[u8; 16], SpanIds>>,
 }
 
 impl Tracer {
     /// `propagator` reads the header `traceparent`.
     pub fn new(spans: BoxedTracer, propagator: Box<dyn TextMapPropagator + Send + Sync>) -> Self {
-        Self { spans, propagator, causes: Mutex::default() }
+        Self { spans, propagator }
     }
 
     /// Begins the span of a request with this `traceparent`. `None` if the request is not sampled.
@@ -48,24 +40,11 @@ impl Tracer {
         let headers: HashMap<_, _> =
             traceparent.map(|value| ("traceparent".to_owned(), value.to_owned())).into_iter().collect();
         let caller = self.propagator.extract_with_context(&Context::new(), &headers);
-        self.begin(name.into(), SpanKind::Server, Vec::new(), &caller)
+        self.begin(name.into(), SpanKind::Server, &caller)
     }
 
-    /// Begins the span of a delivery of a webhook's event. `None` if its cause was not traced.
-    pub fn delivery(self: &Arc<Self>, event: [u8; 16]) -> Option<Span> {
-        let cause = self.causes.lock().get(&event).cloned()?;
-        let links = vec![Link::with_context(cause)];
-        self.begin("deliver webhook".into(), SpanKind::Client, links, &Context::new())
-    }
-
-    fn begin(
-        self: &Arc<Self>,
-        name: Cow<'static, str>,
-        kind: SpanKind,
-        links: Vec<Link>,
-        parent: &Context,
-    ) -> Option<Span> {
-        let builder = self.spans.span_builder(name).with_kind(kind).with_links(links);
+    fn begin(self: &Arc<Self>, name: Cow<'static, str>, kind: SpanKind, parent: &Context) -> Option<Span> {
+        let builder = self.spans.span_builder(name).with_kind(kind);
         let span = builder.start_with_context(&self.spans, parent);
         let ids = span.span_context().clone();
         let context = SpanContext { tracer: Arc::clone(self), ids };
@@ -83,16 +62,7 @@ pub struct SpanContext {
 impl SpanContext {
     pub fn child(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind) -> Option<Span> {
         let parent = Context::new().with_remote_span_context(self.ids.clone());
-        self.tracer.begin(name.into(), kind, Vec::new(), &parent)
-    }
-
-    /// Remembers that this request caused an event.
-    pub fn note_cause_of(&self, event: [u8; 16]) {
-        let mut causes = self.tracer.causes.lock();
-        if causes.len() == MAX_CAUSES {
-            causes.clear();
-        }
-        causes.insert(event, self.ids.clone());
+        self.tracer.begin(name.into(), kind, &parent)
     }
 }
 

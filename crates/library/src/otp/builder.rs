@@ -124,7 +124,6 @@ impl OtpBuilder {
             gateways: gateways.clone(),
             serves: false,
             metrics: Arc::default(),
-            tracer: None,
         })
         .await?;
         let engine = Engine {

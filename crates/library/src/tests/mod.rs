@@ -252,7 +252,6 @@ async fn start(
         gateways: Gateways { routed: gateways.collect(), simulator: None },
         serves: false,
         metrics: Arc::default(),
-        tracer: None,
     });
     Box::new(Box::pin(running).await.expect("services"))
 }

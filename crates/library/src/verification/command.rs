@@ -18,7 +18,6 @@ use crate::delivery::{Check, CodeLiveness, Delivered, Delivery, Failure, Outgoin
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Salt};
 use crate::limits::guard::{GuardNews, Ticket};
-use crate::observe::trace::{RequestId, SpanContext};
 use crate::shard::{Command, Load, Refusal, Shards, Subject, Then, Transaction};
 
 pub use super::decision::{Asking, NumberDeps, Sending, Task};
@@ -44,24 +43,17 @@ pub struct NumberCommand {
     key: NumberKey,
     request: Request,
     deps: Arc<NumberDeps>,
-    /// The client's request, if it is traced.
-    cause: Option<SpanContext>,
 }
 
 impl NumberCommand {
-    /// A command that is linked to a client's request, if that is traced.
+    /// Its number is that of the request.
     pub fn new(request: Request, deps: Arc<NumberDeps>) -> Self {
-        let (key, id) = match &request {
-            Request::Send(outgoing, ..) | Request::Settle(Sending { outgoing, .. }, _) => {
-                (outgoing.key, &outgoing.request_id)
-            }
-            Request::Check(check, _) | Request::SettleCheck(Asking { check, .. }, _) => {
-                (check.key, &check.request_id)
-            }
-            Request::End(end, _) => (end.key, &None),
+        let key = match &request {
+            Request::Send(outgoing, ..) | Request::Settle(Sending { outgoing, .. }, _) => outgoing.key,
+            Request::Check(check, _) | Request::SettleCheck(Asking { check, .. }, _) => check.key,
+            Request::End(end, _) => end.key,
         };
-        let cause = id.as_ref().and_then(RequestId::span).cloned();
-        Self { key, request, deps, cause }
+        Self { key, request, deps }
     }
 
     /// Hands the request on, or answers it.
@@ -95,7 +87,7 @@ impl NumberCommand {
             Ok(view) => view,
             Err(refusal) => return self.refuse(refusal),
         };
-        let mut decision = Decision::new(self.key, &self.deps, self.cause.as_ref(), view);
+        let mut decision = Decision::new(self.key, &self.deps, view);
         let decided = match &mut self.request {
             Request::Send(outgoing, None, _) => send::send(&mut decision, outgoing),
             Request::Send(outgoing, Some(log), _) => send::resume(&mut decision, *log, outgoing),

@@ -15,7 +15,6 @@ use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verificatio
 use crate::limits::guard::{GuardNews, PumpingGuard, Ticket};
 use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::{Fact, Metrics};
-use crate::observe::trace::SpanContext;
 use crate::registry::Policies;
 use crate::shard::{Capacity, Refusal, Shards, Subject, Transaction};
 use crate::webhook::{NumberEvents, Outbox};
@@ -121,7 +120,6 @@ pub(super) struct Decision<'a, 'b> {
     pub before: Option<Verification>,
     pub rules: Rules<'a>,
     pub now: Timestamp,
-    cause: Option<&'a SpanContext>,
     /// What is counted when it is durable.
     pub facts: Vec<Fact>,
     /// What the guard is told then.
@@ -129,19 +127,14 @@ pub(super) struct Decision<'a, 'b> {
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
-    pub fn new(
-        key: NumberKey,
-        deps: &'a NumberDeps,
-        cause: Option<&'a SpanContext>,
-        view: &'a mut Transaction<'b>,
-    ) -> Self {
+    pub fn new(key: NumberKey, deps: &'a NumberDeps, view: &'a mut Transaction<'b>) -> Self {
         let now = view.now();
         let state = view.get::<NumberState>(key.id()).unwrap_or(NumberState::Fresh);
         let policy = deps.policies.of(key.service);
         let before = state.at(&policy, now).verification();
         let &NumberDeps { send_budget, check_budget, .. } = deps;
         let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
-        Self { key, deps, view, state, before, rules, now, cause, facts: Vec::new(), told: Vec::new() }
+        Self { key, deps, view, state, before, rules, now, facts: Vec::new(), told: Vec::new() }
     }
 
     pub fn put(&mut self, next: NumberState) {
@@ -160,7 +153,7 @@ impl<'a, 'b> Decision<'a, 'b> {
     /// Emits events of the verification with this id. A carried code has none.
     pub fn emit(&mut self, verification: u64, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
         if let Some(events) = self.deps.events.as_ref().filter(|_| !self.key.is_carried) {
-            events.tell(self.key, verification, self.cause, self.view, emit);
+            events.tell(self.key, verification, self.view, emit);
         }
     }
 

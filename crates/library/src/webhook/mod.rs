@@ -14,9 +14,7 @@ mod tests;
 use std::time::Duration;
 
 pub use self::outbox::{Outbox, OutboxBounds, WebhookLoad};
-pub use self::record::{
-    Delivery, DeliveryState, Event, EventId, EventRecord, Replay, ReplayError, WebhookAttempt,
-};
+pub use self::record::{Delivery, DeliveryState, Event, EventId, EventRecord, WebhookAttempt};
 pub use self::recorder::NumberEvents;
 pub use self::request::{AttemptError, Post, Posted, Transport, network_transport};
 pub use crate::registry::EventType;

@@ -8,7 +8,6 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -24,8 +23,6 @@ pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
 
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
 const GRACE: Duration = Duration::from_secs(10);
-
-const ATTEMPTS_KEPT: usize = 24;
 
 /// Deliveries of one verification that are kept: a client that sends again and again must not make a record grow.
 const MOST_DELIVERIES: usize = 128;
@@ -107,19 +104,8 @@ impl EventRecord {
             self.deliveries.remove(oldest);
         }
         let (state, attempts) = (DeliveryState::Pending, Vec::new());
-        self.deliveries.push(Delivery { event, webhook, state, due: now, since: now, tries: 0, attempts });
+        self.deliveries.push(Delivery { event, webhook, state, due: now, since: now, attempts });
         true
-    }
-
-    /// Makes these deliveries due again, behind those that are pending. Returns how many.
-    pub(super) fn replay(&mut self, wanted: impl Fn(&Delivery) -> bool, now: Timestamp) -> usize {
-        self.deliveries.sort_by_key(|of| of.state != DeliveryState::Pending && wanted(of));
-        let mut count = 0;
-        for of in self.deliveries.iter_mut().filter(|delivery| wanted(delivery)) {
-            (of.state, of.due, of.since, of.tries) = (DeliveryState::Pending, now, now, 0);
-            count += 1;
-        }
-        count
     }
 }
 
@@ -173,8 +159,7 @@ pub struct Delivery {
     pub due: Timestamp,
     /// From when on its attempts count: its event, or the last replay.
     pub since: Timestamp,
-    pub tries: u8,
-    /// The latest attempts, the oldest first.
+    /// Those since then, the oldest first.
     pub attempts: Vec<WebhookAttempt>,
 }
 
@@ -212,29 +197,18 @@ impl Delivery {
         let is_taken = posted.is_taken();
         let Posted { answer, detail, retry_after } = posted;
         let detail = Some(detail).filter(|detail| !detail.is_empty());
-        // Of one delivery one answer is enough to keep.
-        self.attempts.iter_mut().filter(|of| of.status.is_some()).for_each(|of| of.detail = None);
-        if self.attempts.len() >= ATTEMPTS_KEPT {
-            self.attempts.remove(0);
-        }
+        let wait = WAITS.get(self.attempts.len()).map(|wait| Duration::from_secs(*wait));
         let (status, error) = (answer.ok(), answer.err());
         self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
-        let wait = WAITS.get(usize::from(self.tries)).map(|wait| Duration::from_secs(*wait));
-        self.tries = self.tries.saturating_add(1);
         // A fifth of the wait is random: events that failed together are not retried together.
         let wait = wait.map(|wait| wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX)));
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| !self.is_too_old(*due));
+        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| due.since(self.since) < LIFE);
         (self.state, self.due) = match next.filter(|_| !is_over) {
             _ if is_taken => (DeliveryState::Delivered, self.due),
             Some(due) => (DeliveryState::Pending, due),
             None => (DeliveryState::Failed, self.due),
         };
-    }
-
-    /// Whether it has ended by `now`, even with attempts left.
-    pub(super) fn is_too_old(&self, now: Timestamp) -> bool {
-        now.since(self.since) >= LIFE
     }
 }
 
@@ -247,33 +221,10 @@ const WAITS: [u64; 10] =
 
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
-/// Lifetime of a delivery, from its event or its last replay.
+/// From its event or its last replay on: no attempt is planned behind it.
 const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 
 // Lists of deliveries, and deliveries that are made due again.
-
-const REPLAYED_AT_ONCE: usize = 256;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Replay {
-    /// This event. If it is still pending, it is tried now.
-    Event(EventId),
-    /// Every event at or after a moment whose delivery has failed.
-    FailedSince(Timestamp),
-    /// Every event at or after a moment whose delivery has ended.
-    AllSince(Timestamp),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReplayError {
-    #[error("this webhook has no such event, or it is older than what is kept")]
-    NotFound,
-    /// With the number of deliveries that are due again.
-    #[error("too many deliveries are pending already; {0} of these are delivered again")]
-    NoRoom(usize),
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
 
 impl Outbox {
     /// The deliveries, to any webhook, for which `fits` returns `true`, the newest event first.
@@ -311,55 +262,31 @@ impl Outbox {
         (self.transport)(post(webhook, EventId(id.to_be_bytes()).to_string(), now, body)).await
     }
 
-    /// Makes deliveries due again, with the same ids, from the first attempt on, behind those of their verification that are
-    /// pending. Returns how many; they are durable.
+    /// Makes the delivery of an event due again, from the first attempt on, behind those of its verification that are pending;
+    /// a pending one is tried now. `false` if there is none. It is durable.
     pub async fn replay(
         self: &Arc<Self>,
         service: ServiceId,
         webhook: Sid,
-        what: Replay,
-    ) -> Result<usize, ReplayError> {
-        let is_wanted = move |delivery: &Delivery| delivery.webhook == webhook && what.wants(delivery);
-        let is_added = |of: &&Delivery| of.state != DeliveryState::Pending && is_wanted(of);
-        let mut wanted = Vec::new();
-        let find = |records: Vec<(RecordKey, EventRecord)>, latest_to_come: Timestamp| {
-            let found = records.iter().filter(|(_, record)| record.deliveries.iter().any(is_wanted));
-            wanted.extend(found.map(|(key, of)| (key.id, of.deliveries.iter().filter(is_added).count())));
-            let is_all = match what {
-                Replay::Event(_) => !wanted.is_empty(),
-                Replay::FailedSince(since) | Replay::AllSince(since) => latest_to_come < since,
-            };
-            if is_all { Break(()) } else { Continue(()) }
+        event: EventId,
+    ) -> Result<bool, Refusal> {
+        let is_it = move |of: &Delivery| of.webhook == webhook && of.event.id == event;
+        let mut found = None;
+        let find = |records: Vec<(RecordKey, EventRecord)>, _| {
+            found = records.into_iter().find(|(_, record)| record.deliveries.iter().any(is_it));
+            if found.is_some() { Break(()) } else { Continue(()) }
         };
         self.log.for_each_page(Some(&[service]), None, find).await?;
-        if wanted.is_empty() && matches!(what, Replay::Event(_)) {
-            return Err(ReplayError::NotFound);
-        }
-        let mut room = self.room((service, webhook)).min(self.places_of(service));
-        let fits = |(_, added): &&(Id, usize)| room.checked_sub(*added).map(|left| room = left).is_some();
-        let fitting: Vec<Id> = wanted.iter().take_while(fits).map(|(id, _)| *id).collect();
-        let is_cut = fitting.len() < wanted.len();
-        let replay = |id| {
-            self.change(id, move |_, view| {
-                let Some(mut record) = view.get::<EventRecord>(id) else { return 0 };
-                let count = record.replay(is_wanted, view.now());
-                view.put(id, Some(&record));
-                count
-            })
-        };
-        let replayed = stream::iter(fitting).map(replay).buffer_unordered(REPLAYED_AT_ONCE);
-        let count = replayed.try_collect::<Vec<usize>>().await?.into_iter().sum();
-        if is_cut { Err(ReplayError::NoRoom(count)) } else { Ok(count) }
-    }
-}
-
-impl Replay {
-    fn wants(&self, delivery: &Delivery) -> bool {
-        let (at, state) = (delivery.event.at, delivery.state);
-        match *self {
-            Self::Event(id) => delivery.event.id == id,
-            Self::FailedSince(since) => state == DeliveryState::Failed && at >= since,
-            Self::AllSince(since) => state != DeliveryState::Pending && at >= since,
-        }
+        let Some((RecordKey { id, .. }, _)) = found else { return Ok(false) };
+        self.change(id, move |_, view| {
+            let Some(mut record) = view.get::<EventRecord>(id) else { return false };
+            record.deliveries.sort_by_key(|of| of.state != DeliveryState::Pending && is_it(of));
+            let Some(of) = record.deliveries.iter_mut().find(|of| is_it(of)) else { return false };
+            (of.state, of.due, of.since) = (DeliveryState::Pending, view.now(), view.now());
+            of.attempts.clear();
+            view.put(id, Some(&record));
+            true
+        })
+        .await
     }
 }

@@ -19,7 +19,6 @@ use crate::engine::{
     CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
 };
 use crate::gateway::{Receipt, ReceiptStatus};
-use crate::observe::trace::SpanContext;
 use crate::registry::{Service, WebhookStatus};
 use crate::shard::{Id, RecordKey, Transaction, service_of};
 
@@ -30,23 +29,19 @@ pub struct NumberEvents<'a, 'b> {
     key: NumberKey,
     /// `None` for events that concern none.
     verification: Option<Sid>,
-    cause: Option<&'a SpanContext>,
     view: &'a mut Transaction<'b>,
     record: EventRecord,
-    /// The webhook of each delivery that this decision has added.
-    added: Vec<Sid>,
-    /// Whether the record may have something that is to be told.
+    /// Whether there is room for what the record is to tell. Without it, it stays as it is.
     has_place: bool,
 }
 
 impl Outbox {
     /// Lets `tell` record events of a decision about `key` and the verification with this id, 0 without one. Without an
-    /// enabled webhook there are none. `cause` is the client's request, if it is traced.
+    /// enabled webhook there are none.
     pub fn tell(
         &self,
         key: NumberKey,
         verification: u64,
-        cause: Option<&SpanContext>,
         view: &mut Transaction<'_>,
         tell: impl FnOnce(&mut NumberEvents<'_, '_>),
     ) {
@@ -65,12 +60,12 @@ impl Outbox {
             || EventRecord { number, channel, tags, expires, is_announced: false, deliveries: Vec::new() };
         let record = view.get::<EventRecord>(id).unwrap_or_else(new);
         let has_place = !record.may_forget() || self.places_of(key.service) > 0;
-        let (outbox, added) = (self, Vec::new());
-        let mut events =
-            NumberEvents { outbox, service, key, verification, cause, view, record, added, has_place };
+        let mut events = NumberEvents { outbox: self, service, key, verification, view, record, has_place };
         tell(&mut events);
         let NumberEvents { view, record, .. } = events;
-        view.put(id, record.is_needed().then_some(&record));
+        if has_place {
+            view.put(id, record.is_needed().then_some(&record));
+        }
     }
 
     /// Records the end of a verification, if it is due.
@@ -82,7 +77,7 @@ impl Outbox {
         if record.is_announced {
             let AttemptLogKey { service, verification } = AttemptLogKey::from_id(id);
             let key = NumberKey::new(service, record.number);
-            self.tell(key, verification, None, view, |told| told.emit(EventType::Expired, Value::Null));
+            self.tell(key, verification, view, |told| told.emit(EventType::Expired, Value::Null));
         }
         let ended = view.get::<EventRecord>(id).map(|record| EventRecord { expires: None, ..record });
         view.put(id, ended.filter(EventRecord::is_needed).as_ref());
@@ -130,7 +125,7 @@ impl Outbox {
         tokio::spawn(async move {
             let id = record_id(key.service, outbox.slots.of_number(key.service, key.number).into());
             let told = outbox.change(id, move |outbox, view| {
-                outbox.tell(key, 0, None, view, |events| events.emit(kind, detail));
+                outbox.tell(key, 0, view, |events| events.emit(kind, detail));
             });
             if let Err(error) = told.await {
                 tracing::warn!(%error, "event lost");
@@ -148,9 +143,6 @@ impl NumberEvents<'_, '_> {
         tags: Option<&BTreeMap<String, String>>,
     ) {
         self.record.channel = channel;
-        if !self.has_place {
-            return self.emit(EventType::Created, Value::Null);
-        }
         self.record.expires = Some(verification.expires);
         if let Some(tags) = tags.filter(|_| self.record.tags.is_empty()) {
             self.record.tags.clone_from(tags);
@@ -270,17 +262,9 @@ impl NumberEvents<'_, '_> {
         }
         let body = json!({ "type": kind.as_str(), "timestamp": at, "data": data }).to_string();
         let event = Event { id, kind, service: service.id, verification: self.verification, to, at, body };
-        // Before the commit, because the delivery may begin as soon as the event is durable. The id of an event that is not
-        // written is never asked for.
-        self.cause.inspect(|cause| cause.note_cause_of(id.0));
         for webhook in service.webhooks.iter().filter(|webhook| webhook.subscribes_to(kind)) {
-            // What this decision has added is not counted yet.
-            let added = self.added.iter().filter(|of| **of == webhook.sid).count();
-            let has_room = self.has_place && outbox.room((service.id, webhook.sid)) > added;
-            if has_room && self.record.add(event.clone(), webhook.sid, now) {
-                self.added.push(webhook.sid);
-            } else {
-                outbox.drop_event(&service, webhook.sid, now);
+            if !self.has_place || !self.record.add(event.clone(), webhook.sid, now) {
+                outbox.drop_event(&service);
             }
         }
     }

@@ -64,8 +64,7 @@ impl Posted {
 
     /// Whether the receiver was asked, or could not be.
     pub const fn is_of_receiver(&self) -> bool {
-        use AttemptError::{Disabled, Removed, TooOld};
-        !matches!(self.answer, Err(Disabled | Removed | TooOld))
+        !matches!(self.answer, Err(AttemptError::Disabled))
     }
 }
 
@@ -77,10 +76,8 @@ pub enum AttemptError {
     NotConnected,
     TimedOut,
     Broken,
-    // No attempt is made for the following reasons.
+    /// The webhook is disabled or deleted, and is not asked.
     Disabled,
-    Removed,
-    TooOld,
 }
 
 /// Makes a request once, follows no redirect, and bounds the time.

@@ -153,7 +153,7 @@ async fn open(
         let receivers = Arc::clone(&receivers);
         Box::pin(async move { receivers.post(post).await })
     });
-    let outbox = Outbox::start(shards.clone(), &key, registry.clone(), transport, bounds.clone(), None);
+    let outbox = Outbox::start(shards.clone(), &key, registry.clone(), transport, bounds.clone());
     (shards, outbox)
 }
 
@@ -167,7 +167,7 @@ async fn keep(
     let (verification, events) = (id_of(verification), events.to_vec());
     let id = AttemptLogKey::new(service, verification, SLOT).id();
     let tell = move |outbox: &Outbox, view: &mut Transaction<'_>| {
-        outbox.tell(NumberKey::new(service, number()), verification, None, view, |told| {
+        outbox.tell(NumberKey::new(service, number()), verification, view, |told| {
             for kind in events {
                 told.emit(kind, Value::Null);
             }
