@@ -24,7 +24,7 @@ pub struct AuditArgs {
 }
 
 /// Rows are those of `/v2`.
-const COLUMNS: &str = "date_created action times actor actor_sid actor_uid actor_name service_sid number resource_sid \
+const COLUMNS: &str = "date_created action actor actor_sid actor_uid actor_name service_sid number resource_sid \
                        request_id";
 
 pub fn run(args: AuditArgs, cx: &Context) -> Result<CommandOutput, CommandError> {

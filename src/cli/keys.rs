@@ -54,10 +54,6 @@ pub enum KeysCommand {
         /// The id of the key.
         #[arg(value_name = "SK..")]
         sid: String,
-
-        /// Revoke the keys that were created with it, too.
-        #[arg(long)]
-        with_created: bool,
     },
 
     /// Create a new auth token for the account, show it, and write it to account.env in the data directory. The server
@@ -66,7 +62,7 @@ pub enum KeysCommand {
     NewRoot,
 }
 
-const COLUMNS: &str = "sid service_name service_sid scopes created created_by last_used revoked name";
+const COLUMNS: &str = "sid service_name service_sid scopes created last_used revoked name";
 
 pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = cx.settings()?;
@@ -91,9 +87,11 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             let err = if is_new { made } else { String::new() };
             CommandOutput { err, if_lost, ..one(&key, cx.json, created) }
         }
-        KeysCommand::Revoke { sid, with_created } => {
-            let key = answer(settings, KeyCommand::Revoke { sid, with_created })?;
-            one(&key, cx.json, |key| revoked(key, with_created))
+        KeysCommand::Revoke { sid } => {
+            let key = answer(settings, KeyCommand::Revoke { sid })?;
+            let refused =
+                |key: &Value| format!("{} is refused since {}\n", text(key, "sid"), cell(&key["revoked"]));
+            one(&key, cx.json, refused)
         }
         KeysCommand::NewRoot => {
             let token = answer(settings, KeyCommand::ReplaceToken)?;
@@ -187,26 +185,6 @@ fn ask(data_dir: &Path, command: &KeyCommand) -> Result<Value, ClientError> {
     Client::of(data_dir)?.post("/local/Keys", &[("Command", Some(json!(command).to_string()))])
 }
 
-fn revoked(key: &Value, is_with_created: bool) -> String {
-    let sid = text(key, "sid");
-    let before = if key["already_revoked"] == true { "was revoked before: it " } else { "" };
-    let created = match (&key["created_keys"], is_with_created) {
-        (Value::Null, _) => String::new(),
-        (created, true) => format!("Keys that were created with it are refused too: {}\n", spaced(created)),
-        (created, false) => format!(
-            "Keys that were created with it still work: {}\nRevoke them with `onceward keys revoke {sid} \
-             --with-created`.\n",
-            spaced(created)
-        ),
-    };
-    format!("{sid} {before}is refused since {}\n{created}", cell(&key["revoked"]))
-}
-
-/// The items of a list, as a person writes them.
-fn spaced(list: &Value) -> String {
-    cell(list).replace(',', ", ")
-}
-
 fn replaced(made: &Value) -> String {
     let [sid, token, file] = ["account_sid", "auth_token", "file"].map(|field| text(made, field));
     format!("account sid: {sid}\nauth token:  {token}\nBoth are in {file}. The old token is refused.\n")
@@ -229,6 +207,6 @@ fn created(key: &Value) -> String {
         "id:     {}\nsecret: {}\nfor:    {whose}; {}\nKeep the secret now: it is not shown again.\n{closes}",
         text(key, "sid"),
         text(key, "secret"),
-        spaced(&key["scopes"])
+        cell(&key["scopes"]).replace(',', ", ")
     )
 }

@@ -1,7 +1,5 @@
 //! API keys: the list, a new one, and their revocation.
 
-use serde_json::Value;
-
 use super::prelude::*;
 use crate::http::local::Keys;
 use crate::registry::{ApiKey, Scope};
@@ -37,18 +35,6 @@ impl KeysPage<'_> {
     fn service_of(&self, key: &ApiKey) -> String {
         let name = |id: ServiceId| self.request.running.registry.title_of(id);
         key.service.map_or_else(|| "all services".to_owned(), name)
-    }
-
-    /// What the person may grant.
-    fn scopes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let may = |scope: &Scope| self.request.caller.may_everywhere(*scope);
-        SCOPES.into_iter().filter(move |(scope, _)| may(scope)).map(|(scope, words)| (scope.as_str(), words))
-    }
-
-    /// The ids of the live keys that were created with a key.
-    fn created_with(&self, key: &ApiKey) -> Vec<String> {
-        let created = self.request.running.registry.created_with(key.sid);
-        created.iter().map(|created| created.sid.to_string()).collect()
     }
 }
 
@@ -95,17 +81,9 @@ async fn create(request: &AdminRequest) -> Result<(Sid, String), String> {
 async fn revoke(request: &AdminRequest) -> Notice {
     let sid = Sid::parse(SidKind::ApiKey, request.field("key"));
     let sid = sid.ok_or("Nothing was revoked: there is no such key.")?;
-    let with_created = request.form.has("with-created", "yes");
-    let key = keys(request).revoke(sid, with_created).await;
-    let key = key.map_err(|error| format!("{sid} may still work: {error}. Revoke it again."))?;
-    let with = match key["created_keys"].as_array() {
-        Some(created) if with_created => {
-            let created: Vec<_> = created.iter().filter_map(Value::as_str).collect();
-            format!(" So are those created with it: {}.", created.join(", "))
-        }
-        _ => String::new(),
-    };
-    Ok(format!("The key {sid} is revoked: the server refuses it.{with}"))
+    let revoked = keys(request).revoke(sid).await;
+    revoked.map_err(|error| format!("{sid} may still work: {error}. Revoke it again."))?;
+    Ok(format!("The key {sid} is revoked: the server refuses it."))
 }
 
 fn keys(request: &AdminRequest) -> Keys<'_> {

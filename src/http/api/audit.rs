@@ -19,10 +19,6 @@ pub struct Filters {
 pub struct AuditEntry {
     pub account_sid: AccountSid,
     pub date_created: Date,
-    /// Equal changes by one author within an hour are one entry; `date_created` is the last of them.
-    pub date_first: Date,
-    /// How often it was done.
-    pub times: u32,
     /// What was done.
     pub action: &'static str,
     /// `account`: its credentials. `key`: an API key. `user`: a user of the server's machine. `session`: a person at the
@@ -50,8 +46,6 @@ impl AuditEntry {
         Self {
             account_sid: Id(account),
             date_created: entry.at.into(),
-            date_first: entry.first.into(),
-            times: entry.times,
             action: entry.action.as_str(),
             actor: entry.actor.kind.clone(),
             actor_sid: entry.actor.key().map(|sid| sid.to_string()),
@@ -61,15 +55,6 @@ impl AuditEntry {
             resource_sid: entry.resource().map(|sid| sid.to_string()),
             number: (!entry.subject.is_empty() && entry.resource().is_none()).then(|| entry.subject.clone()),
             request_id: entry.request_id.clone(),
-        }
-    }
-
-    /// The action, and how often.
-    pub fn what(&self) -> String {
-        if self.times > 1 {
-            format!("{} ({} times)", self.action, self.times)
-        } else {
-            self.action.to_owned()
         }
     }
 

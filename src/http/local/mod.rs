@@ -27,7 +27,7 @@ use crate::gateway::ReceiptStatus;
 use crate::limits::guard::ClientSignals;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
-use crate::registry::{ApiKey, Item, Registry, RegistryError, Revocation, Scope, Scopes, Service};
+use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes, Service};
 use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
 
 /// `GET /local/Server`: which server this is.
@@ -263,8 +263,8 @@ pub enum KeyCommand {
     List { service: Option<String> },
     /// The only answer with the secret.
     Create { service: Option<String>, scopes: Vec<String>, name: Option<String> },
-    /// From now on the server refuses the key, perhaps with those that were created with it.
-    Revoke { sid: String, with_created: bool },
+    /// From now on the server refuses the key.
+    Revoke { sid: String },
     /// Replaces the account's auth token.
     ReplaceToken,
 }
@@ -287,9 +287,9 @@ impl Keys<'_> {
                 Ok(self.registry.keys(service).iter().map(|key| self.view(key)).collect())
             }
             KeyCommand::Create { service, scopes, name } => self.create(service, scopes, name).await,
-            KeyCommand::Revoke { sid, with_created } => {
+            KeyCommand::Revoke { sid } => {
                 let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
-                self.revoke(sid, with_created).await.map_err(|error| match error {
+                self.revoke(sid).await.map_err(|error| match error {
                     RegistryError::Store(why) => format!(
                         "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
                     ),
@@ -324,22 +324,11 @@ impl Keys<'_> {
         Ok(view)
     }
 
-    /// From now on the server refuses the key. With `with_created` it also refuses those that were created with it.
-    pub async fn revoke(&self, sid: Sid, with_created: bool) -> Result<Value, RegistryError> {
-        let Revocation { key, already_revoked, created } =
-            self.registry.revoke_key(sid, with_created).await?;
-        let mut view = self.view(&key);
-        if already_revoked {
-            view["already_revoked"] = true.into();
-        }
-        let now = (!already_revoked).then_some(&key).into_iter();
-        for revoked in now.chain(created.iter().filter(|other| other.revoked.is_some())) {
-            self.log(revoked, "API key revoked");
-        }
-        if !created.is_empty() {
-            view["created_keys"] = created.iter().map(|other| other.sid.to_string()).collect();
-        }
-        Ok(view)
+    /// From now on the server refuses the key.
+    pub async fn revoke(&self, sid: Sid) -> Result<Value, RegistryError> {
+        let key = self.registry.revoke_key(sid).await?;
+        self.log(&key, "API key revoked");
+        Ok(self.view(&key))
     }
 
     /// Makes a new auth token for the account. The server refuses the old one from then on.
@@ -368,7 +357,6 @@ impl Keys<'_> {
             "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
             "name": key.name,
             "created": key.created,
-            "created_by": key.creator.as_ref().map(ToString::to_string),
             "last_used": key.last_used,
             "revoked": key.revoked,
         })

@@ -16,14 +16,10 @@ use super::services::{SLOT, ServiceRecord, service_id};
 use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, LogRecord, Places, Record, RecordLog, Refusal, Subject, Transaction, name_digest};
+use crate::shard::{Id, LogRecord, Places, Record, RecordLog, Refusal, Subject, Transaction};
 
 /// Entries of one installation. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
-
-/// Entries of one author in one service and hour, but for those about numbers. Further changes share the last one, which
-/// says little: a program that creates and deletes all day would push out what others did.
-const PLACES: u64 = 256;
 
 /// Who acts, in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,16 +107,12 @@ crate::named! {
     }
 }
 
-/// One entry of the log. Equal changes by one author within an hour are one entry.
+/// One entry of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
-    /// The last time.
     pub at: Timestamp,
-    pub first: Timestamp,
-    pub times: u32,
     pub keep_until: Timestamp,
     pub actor: Actor,
-    /// The request of the last time.
     pub request_id: Option<String>,
     pub action: Action,
     /// The service that it belongs to; `None` for what belongs to all.
@@ -151,7 +143,7 @@ impl AuditEntry {
     pub fn new(by: Author, action: Action, service: Option<Sid>, subject: String) -> Self {
         let Author { actor, request_id, keep_until } = by;
         let (at, changes) = (Timestamp::EPOCH, String::new());
-        Self { at, first: at, times: 0, keep_until, actor, request_id, action, service, subject, changes }
+        Self { at, keep_until, actor, request_id, action, service, subject, changes }
     }
 
     /// The key or webhook that it is about.
@@ -161,36 +153,12 @@ impl AuditEntry {
 
     /// Writes it. It becomes durable together with the other changes of the decision.
     pub fn record(&self, view: &mut Transaction<'_>) {
-        let at = view.now();
         // By these bytes the log knows the entries of one service from those of others, should it have too many.
         let service = self.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
         let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
-        let is_of_number = matches!(
-            self.action,
-            Action::NumberUnlocked
-                | Action::NumberErased
-                | Action::VerificationCanceled
-                | Action::VerificationApproved
-        );
-        let number = is_of_number.then_some((self.action, &self.subject));
-        let places = name_digest(&(at.as_millis() / 3_600_000, &self.actor, self.service, number));
-        let slot = u64::from(view.slot());
-        let id_of = |place| record_id(service, places.wrapping_add(place) << 8 | slot);
-        let fits =
-            |place: &u64| view.get::<Self>(id_of(*place)).is_none_or(|known| known.what() == self.what());
-        let own = (0..PLACES).find(fits);
-        let id = id_of(own.unwrap_or(PLACES - 1));
-        let known = view.get::<Self>(id);
-        let (first, times) = known.map_or((at, 1), |known| (known.first, known.times.saturating_add(1)));
-        let mut entry = Self { at, first, times, ..self.clone() };
-        if own.is_none() {
-            (entry.subject, entry.changes) = (String::new(), String::new());
-        }
+        let id = record_id(service, view.rng().next_u64() << 8 | u64::from(view.slot()));
+        let entry = Self { at: view.now(), ..self.clone() };
         view.put(id, Some(&entry));
-    }
-
-    fn what(&self) -> (&Actor, Action, Option<Sid>, &str, &str) {
-        (&self.actor, self.action, self.service, &self.subject, &self.changes)
     }
 }
 

@@ -2,7 +2,7 @@
 //! belong to.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -12,12 +12,12 @@ use subtle::ConstantTimeEq;
 
 use super::audit::{Actor, Draft};
 use super::handle::{Result, check_room};
-use super::services::{credential_id, service_id};
+use super::services::{credential_id, found, service_id};
 use super::{AccountCredentials, Item, Registry, RegistryError};
 use crate::config::note;
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::audit::Action;
-use crate::shard::{Refusal, Transaction};
+use crate::shard::Refusal;
 
 const NAME_LONGEST: usize = 64;
 
@@ -32,7 +32,7 @@ const NO_SECRET: [u8; 32] = [0; 32];
 
 impl Registry {
     /// Makes a key for one service, or for all, with at least one scope and a name of up to 64 characters for people. Its
-    /// secret is in the answer, and nowhere else.
+    /// secret is in the answer, and nowhere else. A key makes none: it would outlive its own revocation.
     pub async fn create_key(
         &self,
         service: Option<ServiceId>,
@@ -46,11 +46,11 @@ impl Registry {
             if scopes.is_empty() {
                 return Err(RegistryError::invalid("scopes")("must be verify, admin, or both".to_owned()));
             }
-            let keys = keys(draft.view);
-            if let Some(creator) = draft.author.as_ref().and_then(|author| author.actor.key()) {
-                check_grant(&keys, creator, service, &scopes)?;
+            if draft.author.as_ref().is_some_and(|author| author.actor.key().is_some()) {
+                let why = "keys are created with the account's credentials, or on the server's machine";
+                return Err(RegistryError::ReadOnly(why.to_owned()));
             }
-            let number = next_number(draft, &keys, service)?;
+            let number = next_number(draft, service)?;
             let secret: [u8; 32] = draft.bytes();
             // Letters and digits only: Twilio's library for Go sends no other secret.
             let secret = SecretString::from(base16ct::lower::encode_string(&secret));
@@ -59,7 +59,6 @@ impl Registry {
                 service,
                 scopes,
                 name,
-                creator: draft.author.as_ref().map(|author| author.actor.clone()),
                 created: draft.now,
                 last_used: None,
                 revoked: None,
@@ -82,43 +81,24 @@ impl Registry {
         keys
     }
 
-    /// The live keys that were created with a key, or with one of these.
-    pub fn created_with(&self, sid: Sid) -> Vec<ApiKey> {
-        let mut keys = self.keys(None);
-        keys.reverse();
-        created_with(keys, sid)
-    }
-
-    /// Revokes a key, which the server then refuses; if `with_created`, also those that were created with it. A revoked key
-    /// stays unchanged.
-    pub async fn revoke_key(&self, sid: Sid, with_created: bool) -> Result<Revocation> {
+    /// Revokes a key, which the server then refuses. A revoked key stays unchanged.
+    pub async fn revoke_key(&self, sid: Sid) -> Result<ApiKey> {
         let this = self.clone();
         self.decide(move |draft| {
-            let keys = keys(draft.view);
-            let key = keys.iter().find(|key| key.sid == sid).cloned();
-            let key = key.ok_or(RegistryError::NotFound(Item::ApiKey))?;
-            let already_revoked = key.revoked.is_some();
-            let key = this.revoke(key, draft);
-            let mut created = created_with(keys, sid);
-            if with_created {
-                created = created.into_iter().map(|key| this.revoke(key, draft)).collect();
+            let keys = draft.view.iter::<Credential>().filter_map(|(_, record)| record.into_key());
+            let mut key = found(keys, Item::ApiKey, |key| key.sid == sid)?;
+            if key.revoked.is_none() {
+                key.revoked = Some(draft.now);
+                if key.is_for_compatible_routes() {
+                    draft.put(credential_id(HAD_KEY), &Credential::HadKey);
+                }
+                draft.put(credential_id(key.number), &Credential::Key(key.clone()));
+                let service = key.service.and_then(|id| Some(this.service_by_id(id)?.sid));
+                draft.record(Action::KeyRevoked, service, sid.to_string(), String::new());
             }
-            Ok(Revocation { key, already_revoked, created })
+            Ok(key)
         })
         .await
-    }
-
-    fn revoke(&self, mut key: ApiKey, draft: &mut Draft<'_, '_>) -> ApiKey {
-        if key.revoked.is_none() {
-            let service = key.service.and_then(|id| Some(self.service_by_id(id)?.sid));
-            draft.record(Action::KeyRevoked, service, key.sid.to_string(), String::new());
-        }
-        key.revoked.get_or_insert(draft.now);
-        if key.is_for_compatible_routes() {
-            draft.put(credential_id(HAD_KEY), &Credential::HadKey);
-        }
-        draft.put(credential_id(key.number), &Credential::Key(key.clone()));
-        key
     }
 
     /// Keeps the minute of a key's last use, if it is not known yet. Returns before it is durable: a crash may lose it.
@@ -240,64 +220,20 @@ impl Registry {
     }
 }
 
-/// A key that was revoked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revocation {
-    pub key: ApiKey,
-    pub already_revoked: bool,
-    /// The keys that were created with it and were live until now.
-    pub created: Vec<ApiKey>,
-}
-
-/// Every key, the oldest first.
-fn keys(view: &Transaction<'_>) -> Vec<ApiKey> {
-    let records = view.iter::<Credential>();
-    let mut keys: Vec<_> = records.filter_map(|(_, record)| record.into_key()).collect();
-    keys.sort_by_key(|key| key.number);
-    keys
-}
-
-/// The live ones of these keys that were created with this one, or with one of these. A key is older than what is created
-/// with it, and comes before.
-fn created_with(mut keys: Vec<ApiKey>, sid: Sid) -> Vec<ApiKey> {
-    let mut created = HashSet::from([sid]);
-    keys.retain(|key| {
-        let creator = key.creator.as_ref().and_then(Actor::key);
-        let is_created = creator.is_some_and(|creator| created.contains(&creator));
-        is_created && created.insert(key.sid) && key.revoked.is_none()
-    });
-    keys
-}
-
-/// Refuses what a key does not have itself, lest it outlive its revocation with more than it had.
-fn check_grant(keys: &[ApiKey], creator: Sid, service: Option<ServiceId>, scopes: &Scopes) -> Result<()> {
-    let own = keys.iter().find(|key| key.sid == creator && key.revoked.is_none());
-    let own = own.ok_or(RegistryError::NotFound(Item::ApiKey))?;
-    if own.service.is_some() && own.service != service {
-        return Err(RegistryError::invalid("service")("must be that of your own key".to_owned()));
-    }
-    let names = |scopes: &Scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
-    let missing = scopes - &own.scopes;
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let why = format!(
-        "must be among those of your own key ({}); a key with {} is created by the account",
-        names(&own.scopes),
-        names(&missing)
-    );
-    Err(RegistryError::invalid("scopes")(why))
-}
-
 /// The number of a new key, if there may be one more for this service, or for all.
-fn next_number(draft: &mut Draft<'_, '_>, keys: &[ApiKey], service: Option<ServiceId>) -> Result<u64> {
+fn next_number(draft: &mut Draft<'_, '_>, service: Option<ServiceId>) -> Result<u64> {
     if let Some(id) = service {
         draft.service(service_id(id))?;
     }
-    check_room(keys.len(), Item::ApiKey)?;
-    let live = keys.iter().filter(|key| key.service == service && key.revoked.is_none()).count();
+    let keys = draft.view.iter::<Credential>().filter_map(|(_, record)| record.into_key());
+    let (mut all, mut live, mut last) = (0, 0, ROOT);
+    for key in keys {
+        (all, last) = (all + 1, last.max(key.number));
+        live += usize::from(key.service == service && key.revoked.is_none());
+    }
+    check_room(all, Item::ApiKey)?;
     check_room(live, Item::LiveKey)?;
-    Ok(keys.last().map_or(ROOT, |last| last.number) + 1)
+    Ok(last + 1)
 }
 
 // Credentials: the account itself, and API keys.
@@ -334,8 +270,6 @@ pub struct ApiKey {
     pub service: Option<ServiceId>,
     pub scopes: Scopes,
     pub name: Option<String>,
-    /// Who asked for it; `None` for a program that embeds the library.
-    pub creator: Option<Actor>,
     pub created: Timestamp,
     /// The minute in which it was used last.
     pub last_used: Option<Timestamp>,

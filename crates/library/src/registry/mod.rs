@@ -35,7 +35,7 @@ pub use crate::config::templates::Template;
 pub use belongings::gateway_sid;
 pub use handle::{Item, OpenError, Policies, Registry, RegistryError};
 pub use keys::{
-    ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Revocation, Scope, Scopes,
+    ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes,
 };
 #[cfg(test)]
 pub(crate) use services::blank;

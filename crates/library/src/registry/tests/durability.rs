@@ -53,9 +53,9 @@ async fn what_the_store_refuses_changes_nothing() {
     unavailable();
     assert!(registry.create_service(named("Club")).await.is_err());
     unavailable();
-    assert!(matches!(registry.revoke_key(made.key.sid, false).await, Err(RegistryError::Store(_))));
+    assert!(matches!(registry.revoke_key(made.key.sid).await, Err(RegistryError::Store(_))));
     assert!(caller(registry, &made).is_some(), "a revocation holds when it is durable");
-    registry.revoke_key(made.key.sid, false).await.expect("revoked");
+    registry.revoke_key(made.key.sid).await.expect("revoked");
     assert!(caller(registry, &made).is_none());
     let changed = registry.update_service(shop.sid, named("Team")).await.expect("the store works again");
     assert_eq!((changed.settings.friendly_name.as_str(), registry.count()), ("Team", 2));
