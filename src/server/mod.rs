@@ -32,7 +32,6 @@ use crate::http::{ClusterNode, FrontEnd, Tls};
 use crate::node::{
     self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
 };
-use crate::registry::check_test_numbers;
 use crate::store::{Store, StoreError, create_durably};
 use crate::verification::Verifier;
 pub use bind::bind;
@@ -211,9 +210,6 @@ pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     build_gateways(&settings.gateways, &clock)?;
     cluster::check(settings)?;
-    for service in &settings.registry.services {
-        check_test_numbers(service, clock.now()).map_err(node::StartError::from)?;
-    }
     if let Some(file) = settings.storage.server_key_file.as_ref().filter(|_| settings.cluster.is_none()) {
         load_or_create(&settings.storage.data_dir, Some(file)).map_err(node::StartError::from)?;
     }

@@ -38,15 +38,3 @@ async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
     v2.begins(&service, &number).await.tells(201, "pending");
     v2.checks_number(&service, &number, &world.twilio().code_for(&number)).await.tells(200, "approved");
 }
-
-#[tokio::test]
-async fn a_start_refuses_a_lockout_too_short_for_a_stored_test_number() {
-    let (world, v2) = World::with_account(Setup::new()).await;
-    let numbers = format!("{}/TestNumbers", v2.default_service().await);
-    let test = [("Pattern", "+1415555012x"), ("Code", "1234")];
-    assert_eq!(v2.post(&numbers, &test).await.status(), 201);
-    world.server.stop().await;
-    let refused = world.setup.clone().config("otp-lock-timeout", "5m").run().await.exits(64);
-    refused.says(["otp-lock-timeout", "1440 guesses a day", "test number"]);
-    world.setup.start().await;
-}

@@ -101,30 +101,26 @@ impl AccountFile {
     /// Makes a new auth token: in the file first, then in the store.
     ///
     /// # Errors
-    /// [`AccountError`]; the old token then holds.
+    /// [`AccountError`]; the old token then holds, unless the file has the new one already: that holds from the next start on.
     pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, AccountError> {
         let _change = self.change.lock().await;
         let made = registry.draw_account().await?;
-        let before = self.text()?;
+        let AccountCredentials { sid, token } = &made;
+        let text = Zeroizing::new(format!("{SID}{sid}\n{TOKEN}{}\n", token.expose_secret()));
         // The change is rare, and the disk that holds it up holds up everything.
-        let write = |text: &str| write_secret(&self.path, text.as_bytes(), true);
-        write(&file_text(&made)).map_err(io_error("write the account's credentials to", &self.path))?;
-        if let Err(error) = registry.keep_account(&made).await {
-            let put_back = match before {
-                Some(text) => write(&text),
-                None => fs::remove_file(&self.path),
-            };
-            if let Err(error) = put_back {
-                tracing::warn!(%error, file = %self.path.display(), "auth token file not restored");
-            }
-            return Err(error.into());
-        }
+        let written = write_secret(&self.path, text.as_bytes(), true);
+        written.map_err(io_error("write the account's credentials to", &self.path))?;
+        registry.keep_account(&made).await?;
         Ok(made)
     }
 
     /// The credentials in the file; `None` without a file.
     pub(super) fn read(&self) -> Result<Option<AccountCredentials>, AccountError> {
-        let Some(text) = self.text()? else { return Ok(None) };
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("read the account's credentials in", &self.path)(error).into()),
+        };
         let value = |name| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let sid = value(SID).and_then(|sid| Sid::parse(SidKind::Account, sid));
         let is_token = |token: &&str| {
@@ -136,18 +132,6 @@ impl AccountFile {
         };
         Ok(Some(AccountCredentials { sid, token }))
     }
-
-    fn text(&self) -> Result<Option<Zeroizing<String>>, AccountError> {
-        match fs::read_to_string(&self.path) {
-            Ok(text) => Ok(Some(Zeroizing::new(text))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error("read the account's credentials in", &self.path)(error).into()),
-        }
-    }
-}
-
-fn file_text(credentials: &AccountCredentials) -> Zeroizing<String> {
-    Zeroizing::new(format!("{SID}{}\n{TOKEN}{}\n", credentials.sid, credentials.token.expose_secret()))
 }
 
 #[cfg(test)]
@@ -156,17 +140,15 @@ mod tests {
     use crate::testing::{StoreFault, World};
 
     #[tokio::test]
-    async fn a_token_that_the_store_refuses_is_taken_out_of_the_file_again() {
+    async fn a_token_that_the_store_refuses_holds_from_the_next_start_on() {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::bare().await);
         let (file, registry) = (AccountFile::of(home.path(), false), &world.registry);
-        world.store.fail_next([StoreFault::Unavailable]);
-        assert!(matches!(file.renew(registry).await, Err(AccountError::Registry(_))));
-        assert!(!file.path().exists(), "there was none before");
         let first = file.renew(registry).await.expect("made");
         world.store.fail_next([StoreFault::Unavailable]);
-        assert!(file.renew(registry).await.is_err());
-        let kept = file.read().expect("read").expect("a file");
-        assert!(registry.is_account(&kept) && registry.is_account(&first));
+        assert!(matches!(file.renew(registry).await, Err(AccountError::Registry(_))));
+        assert!(registry.is_account(&first));
+        file.load_or_create(registry).await.expect("loaded");
+        assert!(registry.is_account(&file.read().expect("read").expect("a file")));
         assert_eq!(fs::read_dir(home.path()).expect("a directory").count(), 1, "nothing else is left behind");
     }
 

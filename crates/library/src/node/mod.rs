@@ -54,8 +54,8 @@ pub enum StartError {
     Gateway(#[from] GatewaySettingsError),
     #[error(transparent)]
     Shards(#[from] crate::verification::ShardStartError),
-    #[error(transparent)]
-    Registry(#[from] crate::registry::OpenError),
+    #[error("write the services of the configuration: {0}; see that the disk has space")]
+    Registry(#[from] crate::registry::RegistryError),
     /// The account's credentials could not be read or kept.
     #[error(transparent)]
     Account(#[from] AccountError),
@@ -78,8 +78,7 @@ pub enum StartError {
 impl StartError {
     /// Returns `true` if the operator must change the configuration.
     pub const fn is_about_the_configuration(&self) -> bool {
-        use crate::registry::OpenError;
-        matches!(self, Self::Config(_) | Self::Exposed(_) | Self::Registry(OpenError::Settings { .. }))
+        matches!(self, Self::Config(_) | Self::Exposed(_))
     }
 
     /// Returns `true` if another program has the data directory open.

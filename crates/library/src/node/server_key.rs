@@ -1,7 +1,7 @@
 //! The server key: read it, or make it at the first start.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use rand::TryRng;
@@ -15,12 +15,6 @@ use crate::store::{advice, create_durably};
 /// The key's file in the data directory: 64 hex digits and a line end.
 const FILE_NAME: &str = "server.key";
 
-/// Files with a secret whose write is under way begin so.
-const UNFINISHED: &str = ".unfinished-secret-";
-
-/// Longest key file that is read: the digits and some white space.
-const FILE_MAX: u64 = 256;
-
 /// File names that a used data directory contains.
 const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 
@@ -28,7 +22,7 @@ const USED_MARKS: [&str; 3] = ["FORMAT", "journal", "snapshot"];
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file system said no.
-    #[error("cannot {what} {path}: {source}{}", remedy(source, path))]
+    #[error("cannot {what} {path}: {source}{}", advice(&source.to_string()))]
     Io { what: &'static str, path: PathBuf, source: io::Error },
     /// The file is not a key.
     #[error(
@@ -86,14 +80,7 @@ pub fn place(data_dir: &Path, file: Option<&Path>) -> PathBuf {
 }
 
 fn read(path: &Path) -> Result<ServerKey, KeyError> {
-    let mut text = String::new();
-    let kind = fs::metadata(path).map_err(io_error("read the server key", path))?;
-    // Reading a pipe could wait for ever, and a second start would find it empty.
-    if !kind.is_file() {
-        return Err(KeyError::Unreadable(path.to_owned()));
-    }
-    let file = File::open(path).map_err(io_error("read the server key", path))?;
-    file.take(FILE_MAX).read_to_string(&mut text).map_err(io_error("read the server key", path))?;
+    let text = fs::read_to_string(path).map_err(io_error("read the server key", path))?;
     let text = zeroize::Zeroizing::new(text);
     let mut bytes = [0; ServerKey::LEN];
     match base16ct::mixed::decode(text.trim(), &mut bytes) {
@@ -123,30 +110,13 @@ fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
 /// Writes a file that only its owner can read, durably and as a whole. It may take the place of another.
 pub(super) fn write_secret(path: &Path, bytes: &[u8], replaces: bool) -> io::Result<()> {
     let directory = path.parent().unwrap_or(path);
-    // Only the owner of the data replaces: a crash has left the others.
-    for file in fs::read_dir(directory)?.flatten().filter(|_| replaces) {
-        if file.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes()) {
-            fs::remove_file(file.path())?;
-        }
-    }
-    let mut file = NamedTempFile::with_prefix_in(UNFINISHED, directory)?;
+    let mut file = NamedTempFile::with_prefix_in(".unfinished-secret-", directory)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     // By calls of libc, which the test of power losses notes; those of tempfile are none.
     if replaces { fs::rename(file.path(), path) } else { fs::hard_link(file.path(), path) }?;
     drop(file);
     File::open(directory)?.sync_all()
-}
-
-/// The remedy for a file. [`advice`] is for directories.
-fn remedy(error: &io::Error, path: &Path) -> &'static str {
-    if error.kind() == io::ErrorKind::PermissionDenied && path.is_file() {
-        "; make the server's user its owner (chown) with read and write permission (chmod u+rw), and start again"
-    } else if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-        "; name a directory that the server's user may write (--data-dir), and a key file that exists (ONCEWARD_KEY_FILE)"
-    } else {
-        advice(&error.to_string())
-    }
 }
 
 pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyError {
@@ -159,14 +129,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-
-    #[test]
-    fn what_a_crash_has_left_of_a_secret_goes_with_the_next_that_is_replaced() {
-        let dir = tempfile::tempdir().expect("a directory");
-        fs::write(dir.path().join(format!("{UNFINISHED}1")), "half").expect("a file");
-        write_secret(&dir.path().join("account.env"), b"whole", true).expect("written");
-        assert_eq!(fs::read_dir(dir.path()).expect("the directory").count(), 1);
-    }
 
     #[test]
     fn a_directory_that_was_there_before_keeps_its_mode() {
@@ -203,17 +165,6 @@ mod tests {
             let error = load_or_create(dir.path(), Some(&file)).expect_err("not a key").to_string();
             assert!(error.contains("64 hex digits"), "{error}");
             assert!(contents.is_empty() || contents == "abc" || !error.contains(contents), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_pipe_and_a_directory_are_refused_without_waiting() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let pipe = dir.path().join("pipe");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
-        for file in [pipe.as_path(), dir.path()] {
-            let error = load_or_create(dir.path(), Some(file)).expect_err("no key").to_string();
-            assert!(error.contains("must be a file"), "{error}");
         }
     }
 

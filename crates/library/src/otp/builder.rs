@@ -51,7 +51,6 @@ use crate::node::{ReportReceiver, Running, StartOptions, build_gateways, process
 #[must_use = "nothing runs before `start`"]
 pub struct OtpBuilder {
     sources: Sources,
-    /// A data directory whose path is not Unicode.
     data_dir: Option<PathBuf>,
     gateways: Vec<Arc<dyn Gateway>>,
     clock: Option<Arc<dyn Clock>>,
@@ -147,10 +146,7 @@ impl Otp {
     pub fn builder(data_dir: impl Into<PathBuf>) -> OtpBuilder {
         let sources = Sources { alone: true, parallelism: process::parallelism(), ..Sources::default() };
         let builder = OtpBuilder::of(sources).set("otp-timeout", "5m");
-        match data_dir.into().into_os_string().into_string() {
-            Ok(path) => builder.set("data-dir", path),
-            Err(path) => OtpBuilder { data_dir: Some(path.into()), ..builder },
-        }
+        OtpBuilder { data_dir: Some(data_dir.into()), ..builder }
     }
 
     /// Begins with the server's configuration: the file `config_file`, the environment of the process and `.env` in its

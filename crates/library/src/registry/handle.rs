@@ -376,25 +376,6 @@ impl From<SettingError> for RegistryError {
     }
 }
 
-/// Why the registry cannot be opened. Each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The services of the configuration could not be made durable.
-    #[error(
-        "write the services of the configuration: {0}; see that the disk has space, or start with the configuration of \
-         before, which needs no write"
-    )]
-    Refused(#[from] Refusal),
-    /// The configuration is invalid for the stored services.
-    #[error("{subject}: it {problem}\n    given by {origin}")]
-    Settings {
-        /// The setting: `services.shop.test-numbers`.
-        subject: String,
-        problem: String,
-        origin: String,
-    },
-}
-
 /// Refuses one more beside those that exist.
 pub(super) fn check_room(used: usize, item: Item) -> Result<()> {
     if used < item.limit() { Ok(()) } else { Err(RegistryError::too_many(item)) }

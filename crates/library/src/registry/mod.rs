@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use self::audit::AuditLog;
 use self::handle::Inner;
-use self::services::{checked_services, sync_with_configuration, unnamed_default};
+use self::services::{sync_with_configuration, unnamed_default};
 use crate::domain::{GatewayName, Sid};
 use crate::shard::Shards;
 use crate::template::Templates;
@@ -33,7 +33,7 @@ pub use crate::config::services::{RegistrySettings, Resend, ServiceSettings, Tes
 pub use crate::config::template_sid;
 pub use crate::config::templates::Template;
 pub use belongings::gateway_sid;
-pub use handle::{Item, OpenError, Policies, Registry, RegistryError};
+pub use handle::{Item, Policies, Registry, RegistryError};
 pub use keys::{
     ApiKey, Caller, Credential, CredentialFingerprint, KEYS_PER_SERVICE, NewApiKey, Scope, Scopes,
 };
@@ -41,7 +41,6 @@ pub use keys::{
 pub(crate) use services::blank;
 pub use services::{
     Bucket, MessagingConfiguration, Origin, RateLimit, SLOT, Service, ServiceRecord, Webhook, WebhookStatus,
-    check_test_numbers,
 };
 pub use template::{TextError, TextOptions};
 pub use webhooks::{EventType, WebhookFields};
@@ -62,10 +61,10 @@ pub struct RegistryDeps {
 impl Registry {
     /// Publishes the shards' records and updates them from the configuration. A service of config.json gets its id at
     /// the first start with it, and keeps the id.
-    pub async fn open(parts: RegistryDeps) -> Result<Self, OpenError> {
+    pub async fn open(parts: RegistryDeps) -> Result<Self, RegistryError> {
         let RegistryDeps { shards, mut settings, default, templates, gateways: names, .. } = parts;
         let now = shards.clock().wall();
-        let services = checked_services(std::mem::take(&mut settings.services), now)?;
+        let services = std::mem::take(&mut settings.services);
         let mut gateways: Vec<(Sid, GatewayName)> =
             names.iter().map(|name| (gateway_sid(*name), *name)).collect();
         if names.contains(&GatewayName::TwilioMessages) {
@@ -85,9 +84,7 @@ impl Registry {
         };
         let registry = Self { inner: Arc::new(inner), author: None };
         // Decided after the shard has passed all records to the indexes.
-        let synced =
-            registry.decide::<_, OpenError>(move |draft| sync_with_configuration(draft, &services, &default));
-        synced.await?;
+        registry.decide(move |draft| sync_with_configuration(draft, &services, &default)).await?;
         Ok(registry)
     }
 }

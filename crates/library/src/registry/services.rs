@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::audit::Draft;
 use super::handle::{Item, RegistryError, Result, check_room};
 use super::keys::Credential;
-use super::{OpenError, Registry, Template};
-use crate::config::services::{ConfiguredService, ServiceSettings, SettingError, TestNumber};
+use super::{Registry, Template};
+use crate::config::services::{ConfiguredService, ServiceSettings, TestNumber};
 use crate::domain::{Region, ServiceId, Sid, SidKind, Timestamp, record_id, record_id_parts};
 use crate::engine::{LAST_SERVICE, SlotHash};
 use crate::registry::audit::Action;
@@ -65,16 +65,9 @@ impl Registry {
         given: Map<String, Value>,
         test_numbers: &[TestNumber],
     ) -> Result<ServiceSettings> {
-        // Stored settings stay, even if the configuration has changed since.
-        let is_new: Vec<String> = given.keys().cloned().collect();
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.templates().iter().map(|template| &**template).collect();
-        let wrong = settings.validate(&templates, test_numbers).into_iter();
-        let is_about = |error: &SettingError, key: &str| {
-            key == error.key
-                || (error.key == "lockout" && matches!(key, "max-checks" | "code-length" | "custom-code"))
-        };
-        let wrong = wrong.into_iter().find(|error| is_new.iter().any(|key| is_about(error, key)));
+        let wrong = settings.validate(&templates, test_numbers).into_iter().next();
         wrong.map_or(Ok(settings), |error| Err(error.into()))
     }
 
@@ -121,53 +114,18 @@ fn is_changeable(service: &Service) -> Result<()> {
     Err(RegistryError::ReadOnly(why))
 }
 
-/// Refuses a test number that would last too long.
-pub fn check_test_numbers(service: &ConfiguredService, now: Timestamp) -> Result<(), OpenError> {
-    if service.test_numbers.iter().any(|number| number.lasts_too_long(now)) {
-        let what = "has a test number that expires more than a year from now; choose an earlier day";
-        return Err(problem(service, what));
-    }
-    Ok(())
-}
-
-/// The services of config.json, without test numbers that have expired.
-pub(super) fn checked_services(
-    mut services: Vec<ConfiguredService>,
-    now: Timestamp,
-) -> Result<Vec<ConfiguredService>, OpenError> {
-    for service in &mut services {
-        check_test_numbers(service, now)?;
-        let given = service.test_numbers.len();
-        service.test_numbers.retain(|number| number.expires > now);
-        let expired = given - service.test_numbers.len();
-        if expired > 0 {
-            let service = &service.name;
-            tracing::warn!(service, expired, "test numbers expired; they are ordinary numbers again");
-        }
-    }
-    Ok(services)
-}
-
 /// Brings the default service and those of config.json up to the configuration. A service that config.json does not have any
 /// more keeps its record.
 pub(super) fn sync_with_configuration(
     draft: &mut Draft<'_, '_>,
     configured: &[ConfiguredService],
     default: &ServiceSettings,
-) -> Result<(), OpenError> {
+) -> Result<()> {
     let now = draft.now;
     let service = match draft.service(service_id(ServiceId::DEFAULT)) {
         Ok(service) => *service,
         Err(_) => Service { sid: draft.sid(SidKind::Service), ..unnamed_default(default, now) },
     };
-    let mut test_numbers = service.test_numbers.iter().filter(|number| now < number.expires);
-    if let Err(why) = test_numbers.try_for_each(|number| default.check_test_code(number)) {
-        return Err(OpenError::Settings {
-            subject: "otp-lock-timeout".to_owned(),
-            problem: format!("{why}. A test number that was added over the API has such a code"),
-            origin: "config.json or the default".to_owned(),
-        });
-    }
     put(draft, Service { settings: default.clone(), ..service.clone() }, &service);
     let present: Vec<Service> = present(draft.view).collect();
     for configured in configured {
@@ -175,8 +133,7 @@ pub(super) fn sync_with_configuration(
         let service = if let Some(service) = present.iter().find(|service| service.origin == origin) {
             service.clone()
         } else {
-            let id = next_id(draft.view)
-                .ok_or_else(|| problem(configured, "has no id: all have been given away"))?;
+            let id = next_id(draft.view).ok_or_else(|| RegistryError::too_many(Item::Service))?;
             blank(id, draft.sid(SidKind::Service), origin, configured.settings.clone(), now)
         };
         // Resources that were created over the API (limits, gateways, webhooks) stay.
@@ -191,14 +148,6 @@ fn put(draft: &mut Draft<'_, '_>, mut service: Service, before: &Service) {
         service.updated = draft.now;
     }
     draft.put(service_id(service.id), &ServiceRecord::Present(Box::new(service)));
-}
-
-fn problem(service: &ConfiguredService, problem: &str) -> OpenError {
-    OpenError::Settings {
-        subject: format!("services.{}", service.name),
-        problem: problem.to_owned(),
-        origin: service.origin.clone(),
-    }
 }
 
 // A service: stored, shown and decided by in this form; and the kinds of record of the registry, all of them in slot

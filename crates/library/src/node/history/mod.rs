@@ -22,7 +22,6 @@ use crate::clock::Clock;
 use crate::delivery::Results;
 use crate::domain::{Channel, GatewayName, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
-use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::Fact;
 use crate::shard::{Record, RecordKey, RecordLog, Refusal, Shards, Subject, Transaction};
 
@@ -31,14 +30,8 @@ pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, R
 /// Interval between additions to the records. A crash loses at most this.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Records that are changed at once: less than half a millisecond of work.
-const AT_ONCE: usize = 128;
-
 /// Records of all shards. With more the oldest are forgotten.
 const MOST_RECORDS: usize = 200_000;
-
-/// Series that wait to be added. Facts of further ones are not counted.
-const MOST_PENDING: usize = 65_536;
 
 type Pending = hashbrown::HashMap<Series, Counts>;
 
@@ -59,7 +52,6 @@ struct Inner {
     counted: Mutex<Pending>,
     /// Held while counts are on their way to the records.
     flushing: tokio::sync::Mutex<()>,
-    uncounted: OncePerSecond,
 }
 
 impl History {
@@ -73,7 +65,6 @@ impl History {
             results: Arc::new(results),
             counted: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
-            uncounted: OncePerSecond::default(),
         });
         let counts = Arc::downgrade(&inner);
         shards.metrics().pass_on_to(move |fact| {
@@ -160,29 +151,21 @@ impl Inner {
 
     /// Keeps counts until the next flush.
     fn keep(&self, Row { series, counts }: Row) {
-        let mut counted = self.counted.lock();
-        if counted.len() < MOST_PENDING || counted.contains_key(&series) {
-            *counted.entry(series).or_default() += counts;
-        } else {
-            self.uncounted.note(|count| tracing::warn!(count, "history incomplete; too many series wait"));
-        }
+        *self.counted.lock().entry(series).or_default() += counts;
     }
 
     async fn flush(&self) {
         self.results.publish();
         // A reader waits for what another flush is adding.
         let _turn = self.flushing.lock().await;
-        let turns = self.counted.lock().len().div_ceil(AT_ONCE);
-        for _ in 0..turns {
-            // The rest stays where it is, even if the caller goes away.
-            let some: Vec<_> = self.counted.lock().extract_if(|_, _| true).take(AT_ONCE).collect();
-            let rows = some.into_iter().map(|(series, counts)| Row { series, counts });
-            let added: Vec<_> = rows.map(|row| (row, self.add(&row))).collect();
-            for (row, added) in added {
-                // Without an answer the shard has failed, and the row may be counted.
-                if let Ok(Err(_)) = added.await {
-                    self.keep(row);
-                }
+        let counted = std::mem::take(&mut *self.counted.lock());
+        let rows = counted.into_iter().map(|(series, counts)| Row { series, counts });
+        // Each is on its way before the first is waited for, also if the caller goes away.
+        let added: Vec<_> = rows.map(|row| (row, self.add(&row))).collect();
+        for (row, added) in added {
+            // Without an answer the shard has failed, and the row may be counted.
+            if let Ok(Err(_)) = added.await {
+                self.keep(row);
             }
         }
     }

@@ -64,18 +64,3 @@ async fn there_are_so_many_services_and_ids_and_no_more() {
         assert_eq!(answer, if made { Ok(()) } else { refused });
     }
 }
-
-#[tokio::test]
-async fn a_service_whose_template_is_gone_takes_other_changes() {
-    let world = with_login(&[("en", "{code} opens")]).await;
-    let fields = given(json!({ "friendly-name": "Shop", "default-template": "login" }));
-    let shop = world.registry.create_service(fields).await.expect("a service");
-    let world = world.crashes_with(|settings| settings.registry.templates.clear()).await;
-    let registry = &world.registry;
-    let changed =
-        registry.update_service(shop.sid, given(json!({ "code-length": 5 }))).await.expect("a change");
-    assert_eq!(changed.settings.code_length.get(), 5);
-    assert_eq!(changed.settings.default_template, shop.settings.default_template);
-    let again = given(json!({ "default-template": "login" }));
-    assert!(registry.update_service(shop.sid, again).await.is_err(), "a template that is given must exist");
-}
