@@ -80,7 +80,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         let columns = "time,action,actor,service,target,changes,request";
         let rows = entries.map(|Row { at, service, target, values, view, .. }| {
             let (at, who) = (at.rfc3339_millis().to_string(), view.who());
-            [at, view.what(), who, service, target, values, view.request_id.unwrap_or_default()]
+            [at, view.action.to_owned(), who, service, target, values, view.request_id.unwrap_or_default()]
         });
         return Ok(list::csv("attachment; filename=\"audit.csv\"", columns, rows));
     }

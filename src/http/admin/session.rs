@@ -216,8 +216,7 @@ mod tests {
     async fn a_session_ends_unused_after_half_an_hour_and_after_twelve_hours() {
         let world = World::bare().await;
         let registry = &world.registry;
-        let account = registry.draw_account().await.expect("an account");
-        registry.keep_account(&account).await.expect("kept");
+        let account = registry.renew_account().await.expect("an account");
         let caller =
             registry.authenticate(&account.sid.to_string(), account.token.expose_secret()).expect("it");
         let sessions = Sessions::new(StdRng::seed_from_u64(1));
@@ -238,7 +237,7 @@ mod tests {
 
         let session = sessions.begin(fingerprint, at(300));
         assert!(lives(&session, true, 301));
-        registry.keep_account(&registry.draw_account().await.expect("another")).await.expect("kept");
+        registry.renew_account().await.expect("another");
         assert!(!lives(&session, true, 302), "the token was replaced");
     }
 

@@ -194,7 +194,9 @@ async fn update(request: &AdminRequest, service: Sid, webhook: Sid) -> Result<St
 
 /// How a test was answered.
 fn tested(posted: &Posted) -> Notice {
-    let Ok(status) = posted.answer else { return Err(format!("The test had no answer: {}.", posted.detail)) };
+    let Some(status) = posted.status else {
+        return Err(format!("The test had no answer: {}.", posted.detail));
+    };
     let text = format!("The test was answered with status {status}. {}", posted.detail);
     if posted.is_taken() { Ok(text) } else { Err(text) }
 }

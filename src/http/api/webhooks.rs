@@ -4,7 +4,7 @@
 use super::prelude::*;
 use crate::http::openapi::Doc;
 use crate::registry::WebhookFields;
-use crate::webhook::{self, AttemptError, DeliveryState, WebhookAttempt};
+use crate::webhook::{self, DeliveryState, WebhookAttempt};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -166,11 +166,8 @@ pub struct DeliveryAttempt {
     pub duration_ms: u64,
     /// The HTTP status of the answer.
     pub status_code: Option<u16>,
-    /// Why there was no answer, or no attempt: `timed_out`.
-    #[schemars(with = "Option<String>")]
-    pub error: Option<AttemptError>,
-    /// The same in words.
-    pub error_message: Option<String>,
+    /// Why there was no answer.
+    pub error: Option<String>,
 }
 
 impl DeliveryAttempt {
@@ -179,8 +176,7 @@ impl DeliveryAttempt {
             date: attempt.at.into(),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
             status_code: attempt.status,
-            error: attempt.error,
-            error_message: attempt.detail.clone().filter(|_| attempt.status.is_none()),
+            error: attempt.status.is_none().then(|| attempt.detail.clone()),
         }
     }
 }

@@ -172,7 +172,7 @@ impl Offline {
         let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock)).await?;
         let (shards, _) = start_shards(&store, clock, 1, &settings.bounds, Arc::default()).await?;
         let Settings { storage, registry, brand, policy, .. } = settings;
-        let account = AccountFile::of(&storage.data_dir, false);
+        let account = AccountFile::of(&storage.data_dir);
         let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
             settings: registry,

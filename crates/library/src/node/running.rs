@@ -73,15 +73,14 @@ impl Running {
         let StartOptions { settings, records, clock, gateways, serves, metrics } = options;
         let gateways = gateways.routed;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
-        let account = AccountFile::of(&storage.data_dir, records.is_some());
-        let account_file = serves.then_some(&account);
+        let account = AccountFile::of(&storage.data_dir);
         let (server_key, store) = if let Some(opened) = records {
             opened
         } else {
             // A first start that would be refused below makes no files.
-            if let Some(account) = account_file.filter(|_| server_key::is_unused(&storage.data_dir)) {
-                services.unless_keys.clone().map_or(Ok(()), |errors| Err(StartError::Exposed(errors)))?;
-                account.read()?;
+            let exposed = services.unless_keys.clone().filter(|_| serves);
+            if let Some(errors) = exposed.filter(|_| server_key::is_unused(&storage.data_dir)) {
+                return Err(StartError::Exposed(errors));
             }
             open_store(storage, Arc::clone(&clock)).await?
         };
@@ -106,11 +105,11 @@ impl Running {
         })
         .await?;
         // A server does not start on an address that other machines reach without a key.
-        if let Some(account) = account_file {
+        if serves {
             if let Some(errors) = unless_keys.filter(|_| registry.live_keys() == 0) {
                 return Err(StartError::Exposed(errors));
             }
-            account.load_or_create(&registry).await?;
+            account.create_if_none(&registry).await?;
         }
         registry.provide_names(shards.metrics().service_names());
         let transport = network_transport(settings.private_webhooks, ATTEMPT_TIME);

@@ -120,12 +120,11 @@ impl Registry {
         }));
     }
 
-    /// Draws a new auth token for the account, and its id if it has none. Nothing changes before
-    /// [`Registry::keep_account`].
+    /// Makes a new auth token for the account, and its id if it has none. The server then refuses the old one.
     ///
     /// # Errors
     /// [`RegistryError::ReadOnly`] when the environment gives the token.
-    pub async fn draw_account(&self) -> Result<AccountCredentials> {
+    pub async fn renew_account(&self) -> Result<AccountCredentials> {
         if self.account_is_given() {
             let why = "the account's auth token is given by ONCEWARD_AUTH_TOKEN, and is changed there";
             return Err(RegistryError::ReadOnly(why.to_owned()));
@@ -137,19 +136,11 @@ impl Registry {
                 _ => draft.sid(SidKind::Account),
             };
             // As long as Twilio's, and in the same letters: some clients check that.
-            let token: [u8; 16] = draft.bytes();
-            Ok(AccountCredentials { sid, token: base16ct::lower::encode_string(&token).into() })
-        })
-        .await
-    }
-
-    /// Makes these the account's credentials, durably. The server then refuses the old auth token.
-    pub async fn keep_account(&self, root: &AccountCredentials) -> Result<()> {
-        let (id, root) = (credential_id(ROOT), Credential::Root(root.into()));
-        self.decide(move |draft| {
-            draft.put(id, &root);
+            let token = base16ct::lower::encode_string(&draft.bytes::<16>()).into();
+            let made = AccountCredentials { sid, token };
+            draft.put(id, &Credential::Root((&made).into()));
             draft.record(Action::AccountTokenReplaced, None, String::new(), String::new());
-            Ok(())
+            Ok(made)
         })
         .await
     }
@@ -162,11 +153,6 @@ impl Registry {
     /// Returns `true` if there is an account.
     pub fn has_account(&self) -> bool {
         self.root().is_some()
-    }
-
-    /// Returns `true` if these are the account's credentials.
-    pub fn is_account(&self, root: &AccountCredentials) -> bool {
-        self.root() == Some(root.into())
     }
 
     /// The caller with these credentials: the account's sid and auth token, or a live key's sid and secret. Takes the same

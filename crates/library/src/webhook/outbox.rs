@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt, slot_of};
-use super::request::{AttemptError, Posted, Transport, post};
+use super::request::{Posted, Transport, post};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{Sealer, SlotHash};
 use crate::observe::log_limit::OncePerSecond;
@@ -257,31 +257,34 @@ impl Outbox {
                 (of.event.id, of.webhook, of.state) == (id, webhook, DeliveryState::Pending)
             };
             let delivery = record.deliveries.iter_mut().find(is_it)?;
-            delivery.conclude(at, view.now(), result.clone(), view.rng().next_u32());
+            match result.clone() {
+                Some(posted) => delivery.conclude(at, view.now(), posted, view.rng().next_u32()),
+                None => delivery.state = DeliveryState::Failed,
+            }
             let concluded = delivery.clone();
             view.put(key.id, Some(&record));
             Some(concluded)
         };
         if let Some(delivery) = self.insist(key.id, conclude).await? {
-            self.concluded(&delivery, &posted).await;
+            self.concluded(&delivery, posted).await;
         }
         Some(())
     }
 
-    /// Posts an event, or says why the receiver is not asked.
-    async fn post(&self, Delivery { event, webhook, .. }: &Delivery) -> Posted {
-        let service = self.registry.service_by_id(event.service);
-        let webhook = service.as_ref().and_then(|service| service.webhook(webhook).ok());
-        let Some(webhook) = webhook.filter(|webhook| webhook.status == WebhookStatus::Enabled) else {
-            return Posted::not_answered((AttemptError::Disabled, "the webhook is disabled or deleted"));
-        };
+    /// Posts an event; `None` if the webhook is disabled or deleted.
+    async fn post(&self, Delivery { event, webhook, .. }: &Delivery) -> Option<Posted> {
+        let service = self.registry.service_by_id(event.service)?;
+        let webhook = service.webhook(webhook).ok()?;
+        if webhook.status == WebhookStatus::Disabled {
+            return None;
+        }
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
-        (self.transport)(post(webhook, event.id.to_string(), self.shards.clock().wall(), event.body.clone()))
-            .await
+        let post = post(webhook, event.id.to_string(), self.shards.clock().wall(), event.body.clone());
+        Some((self.transport)(post).await)
     }
 
     /// The result of an attempt is durable.
-    async fn concluded(&self, delivery: &Delivery, posted: &Posted) {
+    async fn concluded(&self, delivery: &Delivery, posted: Option<Posted>) {
         let (event, webhook) = (delivery.event.id, delivery.webhook);
         let end = match delivery.state {
             DeliveryState::Delivered => WebhookEnd::Delivered,
@@ -289,21 +292,20 @@ impl Outbox {
             DeliveryState::Failed => WebhookEnd::Failed,
         };
         self.shards.metrics().webhook(end);
+        let Some(posted) = posted.filter(|posted| !posted.is_taken()) else { return };
         let Some(service) = self.registry.service_by_id(delivery.event.service) else { return };
-        if posted.answer == Ok(410) {
+        if posted.status == Some(410) {
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
             // Before the next attempt begins.
             let disabled = self.registry.update_webhook(service.sid, webhook, fields).await.is_ok();
             tracing::warn!(service = service.name(), %webhook, disabled, "webhook answered 410");
         }
-        if !posted.is_taken() && posted.is_of_receiver() {
-            let result = delivery.attempts.last().map(WebhookAttempt::result).unwrap_or_default();
-            let error = (self.shards.clock().now(), result.clone());
-            self.lines.lock().entry(webhook).or_default().load.last_error = Some(error);
-            let (service, end) = (service.name(), end.as_str());
-            self.failed.note(move |count| {
-                tracing::warn!(service, %webhook, %event, result, end, count, "webhook delivery failed");
-            });
-        }
+        let result = delivery.attempts.last().map(WebhookAttempt::result).unwrap_or_default();
+        let error = (self.shards.clock().now(), result.clone());
+        self.lines.lock().entry(webhook).or_default().load.last_error = Some(error);
+        let (service, end) = (service.name(), end.as_str());
+        self.failed.note(move |count| {
+            tracing::warn!(service, %webhook, %event, result, end, count, "webhook delivery failed");
+        });
     }
 }

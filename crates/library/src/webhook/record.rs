@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::request::{AttemptError, Posted, post};
+use super::request::{Posted, post};
 use super::{EventType, Outbox};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
@@ -177,34 +177,29 @@ pub struct WebhookAttempt {
     pub at: Timestamp,
     pub took: Duration,
     pub status: Option<u16>,
-    pub error: Option<AttemptError>,
-    /// The same in words; after a status, the beginning of the last answer's body.
-    pub detail: Option<String>,
+    /// The beginning of the answer's body, or why there is none, in words.
+    pub detail: String,
 }
 
 impl WebhookAttempt {
     /// The status or the error, without the body.
     pub fn result(&self) -> String {
-        let status = self.status.map(|status| format!("status {status}"));
-        status.or_else(|| self.detail.clone()).unwrap_or_default()
+        self.status.map_or_else(|| self.detail.clone(), |status| format!("status {status}"))
     }
 }
 
 impl Delivery {
-    /// Records an attempt that began at `at` and has ended, or could not be made. `random` is any number.
+    /// Records an attempt that began at `at` and has ended. `random` is any number.
     pub(super) fn conclude(&mut self, at: Timestamp, now: Timestamp, posted: Posted, random: u32) {
-        let is_over = !posted.is_of_receiver() || posted.answer == Ok(410);
         let is_taken = posted.is_taken();
-        let Posted { answer, detail, retry_after } = posted;
-        let detail = Some(detail).filter(|detail| !detail.is_empty());
+        let Posted { status, detail, retry_after } = posted;
         let wait = WAITS.get(self.attempts.len()).map(|wait| Duration::from_secs(*wait));
-        let (status, error) = (answer.ok(), answer.err());
-        self.attempts.push(WebhookAttempt { at, took: now.since(at), status, error, detail });
+        self.attempts.push(WebhookAttempt { at, took: now.since(at), status, detail });
         // A fifth of the wait is random: events that failed together are not retried together.
         let wait = wait.map(|wait| wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX)));
         let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| due.since(self.since) < LIFE);
-        (self.state, self.due) = match next.filter(|_| !is_over) {
+        (self.state, self.due) = match next.filter(|_| status != Some(410)) {
             _ if is_taken => (DeliveryState::Delivered, self.due),
             Some(due) => (DeliveryState::Pending, due),
             None => (DeliveryState::Failed, self.due),

@@ -11,7 +11,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::{Method, Request, Response};
-use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use url::Url;
 
@@ -46,38 +45,21 @@ pub struct Post {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Posted {
-    /// Of the answer, or why there is none.
-    pub answer: Result<u16, AttemptError>,
-    /// The beginning of the body, or the reason in words.
+    /// Of the answer; `None` without one.
+    pub status: Option<u16>,
+    /// The beginning of the answer's body, or why there is none, in words.
     pub detail: String,
     pub retry_after: Option<Duration>,
 }
 
 impl Posted {
-    pub fn not_answered((error, words): (AttemptError, impl Into<String>)) -> Self {
-        Self { answer: Err(error), detail: words.into(), retry_after: None }
+    pub fn not_answered(why: impl Into<String>) -> Self {
+        Self { status: None, detail: why.into(), retry_after: None }
     }
 
     pub const fn is_taken(&self) -> bool {
-        matches!(self.answer, Ok(200..=299))
+        matches!(self.status, Some(200..=299))
     }
-
-    /// Whether the receiver was asked, or could not be.
-    pub const fn is_of_receiver(&self) -> bool {
-        !matches!(self.answer, Err(AttemptError::Disabled))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptError {
-    /// The address cannot be used, or is one that nothing is sent to.
-    Address,
-    NotConnected,
-    TimedOut,
-    Broken,
-    /// The webhook is disabled or deleted, and is not asked.
-    Disabled,
 }
 
 /// Makes a request once, follows no redirect, and bounds the time.
@@ -98,21 +80,18 @@ pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
     Arc::new(move |post| {
         let clients = Arc::clone(&clients);
         Box::pin(async move {
-            let address = |words: &str| Posted::not_answered((AttemptError::Address, words));
             let Some(request) = request_of(post) else {
-                return address("its URL is not one of http or https");
+                return Posted::not_answered("its URL is not one of http or https");
             };
             match tokio::time::timeout(time_limit, clients.begin(request)).await {
                 Ok(Ok(response)) => answered(response).await,
-                Ok(Err(NoResponse::OutOfReach)) => {
-                    address("its address is none that events are sent to: see \"Allowed URLs\" of the events")
-                }
-                Ok(Err(NoResponse::Unsendable)) => address("its URL is too long"),
-                Ok(Err(NoResponse::NotConnected(words))) => {
-                    Posted::not_answered((AttemptError::NotConnected, words))
-                }
-                Ok(Err(NoResponse::Broken(words))) => Posted::not_answered((AttemptError::Broken, words)),
-                Err(_) => Posted::not_answered((AttemptError::TimedOut, "no answer in time")),
+                Ok(Err(NoResponse::OutOfReach)) => Posted::not_answered(
+                    "its address is none that events are sent to: see \"Allowed URLs\" of the events",
+                ),
+                Ok(Err(NoResponse::Unsendable)) => Posted::not_answered("its URL is too long"),
+                Ok(Err(NoResponse::NotConnected(why))) => Posted::not_answered(why),
+                Ok(Err(NoResponse::Broken(why))) => Posted::not_answered(why),
+                Err(_) => Posted::not_answered("no answer in time"),
             }
         })
     })
@@ -130,7 +109,7 @@ fn request_of(Post { url, headers, body }: Post) -> Option<Request> {
 
 /// The answer with the beginning of its body. The status is known; the rest may be lost.
 async fn answered(mut response: Response) -> Posted {
-    let (answer, retry_after) = (Ok(response.status().as_u16()), retry_after(response.headers()));
+    let (status, retry_after) = (Some(response.status().as_u16()), retry_after(response.headers()));
     let (mut kept, mut left) = (Vec::new(), BODY_MAX);
     let read = async {
         while let Ok(Some(part)) = response.chunk().await
@@ -142,7 +121,7 @@ async fn answered(mut response: Response) -> Posted {
     };
     let _ = tokio::time::timeout(BODY_TIME, read).await;
     let detail = String::from_utf8_lossy(&kept).trim_matches('\u{fffd}').to_owned();
-    Posted { answer, detail, retry_after }
+    Posted { status, detail, retry_after }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ async fn the_environments_credentials_win_and_are_changed_there() {
     assert!(registry.account_is_given());
     assert!(matches!(registry.authenticate(ACCOUNT, TOKEN), Some(Caller::Root)));
     assert!(registry.authenticate(&stored.sid.to_string(), stored.token.expose_secret()).is_none());
-    assert!(matches!(registry.draw_account().await, Err(RegistryError::ReadOnly(_))));
+    assert!(matches!(registry.renew_account().await, Err(RegistryError::ReadOnly(_))));
     assert_eq!(registry.account_sid().to_string(), ACCOUNT);
 }
 
@@ -120,9 +120,7 @@ fn verify() -> Scopes {
 }
 
 async fn new_root(registry: &Registry) -> AccountCredentials {
-    let root = registry.draw_account().await.expect("drawn");
-    registry.keep_account(&root).await.expect("kept");
-    root
+    registry.renew_account().await.expect("made")
 }
 
 pub(super) async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {

@@ -253,13 +253,13 @@ impl Receivers {
         }
         let answered = |status| {
             let body = format!("an answer {status}");
-            Posted { answer: Ok(status), detail: body, retry_after: None }
+            Posted { status: Some(status), detail: body, retry_after: None }
         };
         match does {
             Behaviour::Answer(status) => answered(status),
             Behaviour::AnswerAfter(_) => answered(200),
-            Behaviour::Refuse => Posted::not_answered((AttemptError::NotConnected, "no connection")),
-            Behaviour::Hang(_) => Posted::not_answered((AttemptError::TimedOut, "no answer in time")),
+            Behaviour::Refuse => Posted::not_answered("no connection"),
+            Behaviour::Hang(_) => Posted::not_answered("no answer in time"),
         }
     }
 }

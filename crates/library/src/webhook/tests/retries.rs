@@ -11,7 +11,7 @@ fn delivery() -> Delivery {
 }
 
 fn posted(status: u16, retry_after: Option<Duration>) -> Posted {
-    Posted { answer: Ok(status), detail: String::new(), retry_after }
+    Posted { status: Some(status), detail: String::new(), retry_after }
 }
 
 /// A delivery whose first attempt was answered so.
@@ -103,8 +103,7 @@ async fn deliveries_to_a_disabled_or_removed_webhook_are_not_tried() {
         world.pass(2 * MINUTE).await;
         let listed = world.listed(1).await;
         assert_eq!(listed[0].state, DeliveryState::Failed);
-        let error = listed[0].attempts.last().and_then(|attempt| attempt.error);
-        assert_eq!((error, world.asked().len()), (Some(AttemptError::Disabled), 1));
+        assert_eq!((listed[0].attempts.len(), world.asked().len()), (1, 1));
     }
 }
 
