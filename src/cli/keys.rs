@@ -192,8 +192,6 @@ fn replaced(made: &Value) -> String {
 
 fn created(key: &Value) -> String {
     let whose = match (key["service_sid"].as_str(), key["service_name"].as_str()) {
-        // The title of a name that several services share contains the id.
-        (Some(sid), Some(name)) if name.contains(sid) => format!("service {name}"),
         (Some(sid), Some(name)) => format!("service {name} ({sid})"),
         (Some(sid), None) => sid.to_owned(),
         (None, _) => "all services".to_owned(),

@@ -72,7 +72,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         });
         let named = resource.and_then(|sid| keys.iter().find(|key| key.sid == sid)?.name.clone());
         let target = [subject].into_iter().chain(named).collect::<Vec<_>>().join(" ");
-        let title = known.map(|service| registry.title(&service));
+        let title = known.map(|service| service.title());
         let service = title.or(service.map(|sid| sid.to_string())).unwrap_or_default();
         Row { at, service, of_service, of_target, target, values, view }
     });

@@ -208,7 +208,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         if known.is_none() && refused.is_none() && events.is_empty() {
             continue;
         }
-        let title = request.running.registry.title(&service);
+        let title = service.title();
         let is_over = refused.is_some_and(|last| match last.rule {
             Rule::KnownOnly => {
                 !known_only.iter().any(|of| of.as_ref().is_none_or(|sid| *sid == service.sid.to_string()))
@@ -252,13 +252,13 @@ pub async fn act(request: AdminRequest) -> PageResult {
                 }
                 Cleared::Unknown => "is unknown, and nothing was changed",
             };
-            let text = format!("{number} {text}, in {}.", request.running.registry.title(&service));
+            let text = format!("{number} {text}, in {}.", service.title());
             if cleared == Cleared::Unknown { Err(text) } else { Ok(text) }
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
             let ended = request.running.verifying.end(service.id, target, Ending::Canceled, by).await;
-            let title = request.running.registry.title(&service);
+            let title = service.title();
             match ended {
                 Ok(_) => Ok(format!("The verification of {number} in {title} is canceled.")),
                 Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),

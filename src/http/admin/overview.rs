@@ -118,8 +118,7 @@ impl View {
     fn removals(&self, request: &AdminRequest) -> Vec<(String, String)> {
         let removal = |(name, value): (&str, &str)| {
             let service = request.service(value).filter(|_| name == "service");
-            let title =
-                service.map_or_else(|| value.to_owned(), |service| request.running.registry.title(&service));
+            let title = service.map_or_else(|| value.to_owned(), |service| service.title());
             (title, self.list.address(&[(name, "")]))
         };
         self.chosen().map(removal).collect()

@@ -125,7 +125,7 @@ impl AdminRequest {
                 services.push(named);
             }
         }
-        services.iter().map(|service| (service.sid, self.running.registry.title(service))).collect()
+        services.iter().map(|service| (service.sid, service.title())).collect()
     }
 
     /// Whether the request is for this page, or for one below it.

@@ -126,7 +126,7 @@ fn settings_page(request: &AdminRequest, service: Arc<Service>) -> Response {
     let groups = groups.into();
     let keys = request.running.registry.keys(Some(service.id));
     let keys = keys.iter().filter(|key| key.revoked.is_none()).count();
-    let title = request.running.registry.title(&service);
+    let title = service.title();
     html(&ServicePage { request, service, title, groups, keys })
 }
 

@@ -54,7 +54,7 @@ struct Row {
 
 impl Row {
     fn new(request: &AdminRequest, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
-        Self { service: request.running.registry.title(service), webhook: webhook.clone(), load }
+        Self { service: service.title(), webhook: webhook.clone(), load }
     }
 
     fn is_disabled(&self) -> bool {

@@ -178,7 +178,7 @@ async fn webhooks(caller: Caller, form: Form) -> Result<impl IntoResponse, Error
     for service in services {
         for webhook in &service.webhooks {
             let mut view = json!(WebhookView::new(&caller, service.sid, webhook));
-            view["service_name"] = caller.running.registry.title(&service).into();
+            view["service_name"] = service.title().into();
             webhooks.push(view);
         }
     }
@@ -353,7 +353,7 @@ impl Keys<'_> {
         json!({
             "sid": key.sid,
             "service_sid": service_sid,
-            "service_name": service.and_then(|(_, service)| Some(self.registry.title(&*service?))),
+            "service_name": service.and_then(|(_, service)| Some(service?.title())),
             "scopes": key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(),
             "name": key.name,
             "created": key.created,
@@ -372,7 +372,7 @@ impl Keys<'_> {
 
 fn words(error: &RegistryError) -> String {
     match error {
-        RegistryError::TooMany { item: Item::LiveKey, .. } => {
+        RegistryError::TooMany { item: Item::ApiKey, .. } => {
             format!("{error}; revoke one that is not used any more (onceward keys list)")
         }
         error => error.to_string(),

@@ -265,7 +265,7 @@ pub struct MessageJson {
     pub received_at_ms: u64,
     /// When the code expires.
     pub expires_at_ms: u64,
-    /// The friendly name of the service, with its sid if another service has the same.
+    /// The friendly name of the service.
     pub service: String,
     /// Whether the code has expired.
     #[schemars(regex(pattern = "^(live|expired)$"))]

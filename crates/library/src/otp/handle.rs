@@ -85,7 +85,7 @@ impl Otp {
     /// A further send replaces the code, restarts its life, and keeps the count of wrong codes.
     ///
     /// # Errors
-    /// Every [`OtpError`] but [`OtpError::NoCalls`] and [`OtpError::Text`].
+    /// Every [`OtpError`] but [`OtpError::NoGateway`] and [`OtpError::Text`].
     pub async fn send_sms(&self, phone: &str) -> Result<Sent, OtpError> {
         self.send(phone, Some(Channel::Sms), MessageStyle::default()).await
     }
@@ -104,7 +104,7 @@ impl Otp {
     /// Calls and reads a code out, digit by digit, twice. Only with the setting `voice`.
     ///
     /// # Errors
-    /// As [`Otp::send_sms`], and [`OtpError::NoCalls`].
+    /// As [`Otp::send_sms`], and [`OtpError::NoGateway`].
     pub async fn call(&self, phone: &str) -> Result<Sent, OtpError> {
         self.send(phone, Some(Channel::Call), MessageStyle::default()).await
     }
@@ -137,8 +137,7 @@ impl Otp {
         let Running { verifying, delivery, .. } = &*self.engine.running;
         let wanted = channel.unwrap_or_else(|| delivery.first_channel_of(ServiceId::DEFAULT));
         if !self.engine.channels.contains(&wanted) {
-            let off = wanted == Channel::Call;
-            return Err(if off { OtpError::NoCalls } else { OtpError::NoGateway(wanted) });
+            return Err(OtpError::NoGateway(wanted));
         }
         if let Wording::Custom(text) = &style.wording {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;

@@ -41,10 +41,7 @@ pub enum OtpError {
     /// again later may help.
     #[error("no gateway did what it was asked to; the log says why")]
     Gateway,
-    /// Calls are not switched on: the setting `voice`.
-    #[error("calls are not switched on")]
-    NoCalls,
-    /// No gateway in the order of the gateways serves this channel.
+    /// No gateway in the order of the gateways serves this channel. Calls need the setting `voice`.
     #[error("no gateway sends by {}", .0.as_str())]
     NoGateway(Channel),
     /// The text of the message cannot be used; the message says why.

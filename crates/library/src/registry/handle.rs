@@ -88,25 +88,10 @@ impl Registry {
         found.cloned().ok_or(RegistryError::NotFound(Item::Service))
     }
 
-    /// The name of a service for people: its friendly name, with the sid if another service has the same, and behind
-    /// `default`.
-    pub fn title(&self, service: &Service) -> String {
-        let name = &service.settings.friendly_name;
-        let has_it = |other: &&Arc<Service>| other.settings.friendly_name == *name;
-        let is_shared = self.snapshot().by_id.values().filter(has_it).count() > 1;
-        match service.origin {
-            Origin::Default if name != ServiceId::DEFAULT_NAME => {
-                format!("{} ({name})", ServiceId::DEFAULT_NAME)
-            }
-            _ if is_shared => format!("{name} ({})", service.sid),
-            _ => name.clone(),
-        }
-    }
-
-    /// The [`title`](Self::title) of a service that may have been deleted.
+    /// The [`title`](Service::title) of a service that may have been deleted.
     pub fn title_of(&self, id: ServiceId) -> String {
         let service = self.service_by_id(id);
-        service.map_or_else(|| "a deleted service".to_owned(), |service| self.title(&service))
+        service.map_or_else(|| "a deleted service".to_owned(), |service| service.title())
     }
 
     /// Finds a service by its sid, `default`, or its name in config.json: names that no tenant can take.
@@ -122,22 +107,14 @@ impl Registry {
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, String> {
-        if let Some(service) = self.find_service_exact(text) {
-            return Ok(service);
-        }
         let snapshot = self.snapshot();
-        let called = snapshot.by_id.values().filter(|found| found.settings.friendly_name == text);
-        let called: Vec<_> = called.collect();
-        match &called[..] {
-            [service] => Ok(Arc::clone(service)),
-            [] => Err(format!(
-                "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
-            )),
-            several => {
-                let ids: Vec<_> = several.iter().map(|service| service.sid.to_string()).collect();
-                Err(format!("{text:?} is the name of several services; give the id: {}", ids.join(" or ")))
-            }
-        }
+        let mut called = snapshot.by_id.values().filter(|found| found.settings.friendly_name == text);
+        let only = called.next().filter(|_| called.next().is_none()).cloned();
+        self.find_service_exact(text).or(only).ok_or_else(|| {
+            format!(
+                "there is no service {text:?}, or there are several; name it by its id (VA...), its name in config.json, its friendly name, or default"
+            )
+        })
     }
 
     /// The service behind the compatible routes.
@@ -331,10 +308,7 @@ crate::named! {
         MessagingConfiguration = "messaging configuration",
         TestNumber = "test number",
         Webhook = "webhook",
-        /// Revoked ones included.
         ApiKey = "API key",
-        /// One that is not revoked, for one service, or for all.
-        LiveKey = "live API key",
     }
 }
 
@@ -346,8 +320,8 @@ impl Item {
             // Each event is sent to each webhook.
             Self::Bucket | Self::Webhook => 10,
             Self::TestNumber => TestNumber::MOST,
-            Self::ApiKey => 50_000,
-            Self::LiveKey => KEYS_PER_SERVICE,
+            // Those that are not revoked, for one service, or for all.
+            Self::ApiKey => KEYS_PER_SERVICE,
             // One for each country; the configuration has templates.
             Self::MessagingConfiguration | Self::Template => usize::MAX,
         }

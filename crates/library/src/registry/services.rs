@@ -171,8 +171,17 @@ pub struct Service {
 }
 
 impl Service {
+    /// The name for people: its friendly name, behind `default` for that service.
+    pub fn title(&self) -> String {
+        let (name, default) = (&self.settings.friendly_name, ServiceId::DEFAULT_NAME);
+        if self.origin == Origin::Default && name != default {
+            return format!("{default} ({name})");
+        }
+        name.clone()
+    }
+
     /// The key in logs and metrics: `default`, the name in config.json, or the sid. It never changes, and commands
-    /// accept it. People read [`Registry::title`](super::Registry::title).
+    /// accept it.
     pub fn name(&self) -> String {
         match &self.origin {
             Origin::Default => ServiceId::DEFAULT_NAME.to_owned(),

@@ -90,8 +90,6 @@ families! {
         "onceward_verifications_begun": "Verifications whose first message was permitted, without those of test numbers";
     approved: Counters<OfService> = Family::default(),
         "onceward_verifications_approved": "Verifications that were approved, without those of test numbers";
-    canceled: Counters<OfService> = Family::default(),
-        "onceward_verifications_canceled": "Verifications that a client canceled";
     sends: Counters<OutcomeOfService> = Family::default(),
         "onceward_sends": "Requested messages and background retries, by outcome";
     checks: Counters<OutcomeOfService> = Family::default(),
@@ -177,9 +175,8 @@ impl Metrics {
             Fact::Verification { recipient, channel, step, .. } if !recipient.is_test => {
                 let family = match step {
                     VerificationStep::Begun => &self.families.begun,
-                    VerificationStep::Tried => return,
                     VerificationStep::Approved => &self.families.approved,
-                    VerificationStep::Canceled => &self.families.canceled,
+                    VerificationStep::Tried | VerificationStep::Canceled => return,
                 };
                 let (service, channel) = (self.label(recipient.service), channel.as_str());
                 family.get_or_create(&OfService { service, channel }).inc();
@@ -229,9 +226,9 @@ impl Metrics {
 
     /// Creates the counters of a service's text messages at zero.
     pub fn create_service_at_zero(&self, service: ServiceId) {
-        let Families { begun, approved, canceled, sends, checks, .. } = &self.families;
+        let Families { begun, approved, sends, checks, .. } = &self.families;
         let (service, channel) = (self.label(service), Channel::Sms.as_str());
-        for counters in [begun, approved, canceled] {
+        for counters in [begun, approved] {
             zeros(counters, [OfService { service: Arc::clone(&service), channel }]);
         }
         let of = |outcome| OutcomeOfService { service: Arc::clone(&service), channel, outcome };

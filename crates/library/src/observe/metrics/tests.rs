@@ -40,12 +40,12 @@ fn facts_are_counted_under_their_labels_but_not_the_codes_of_a_test_number() {
     metrics.count(&Fact::Check { recipient, channel: None, outcome: CheckOutcome::NotFound });
     let counted = "onceward_checks_total{service=\"default\",channel=\"none\",outcome=\"not_found\"} 1";
     assert_eq!(samples(&metrics, "onceward_checks_total"), [counted]);
-    let (recipient, step) = (person, VerificationStep::Canceled);
+    let (recipient, step) = (person, VerificationStep::Approved);
     metrics.count(&Fact::Verification { recipient, channel, gateway: None, step, took: None });
     metrics.commit(3, false, Duration::from_millis(2));
     metrics.webhook(WebhookEnd::Dropped);
     for counted in [
-        "onceward_verifications_canceled_total{service=\"default\",channel=\"call\"}",
+        "onceward_verifications_approved_total{service=\"default\",channel=\"call\"}",
         "onceward_commits_total{outcome=\"failed\"}",
         "onceward_commit_records_bucket{le=\"4.0\"}",
         "onceward_webhook_deliveries_total{outcome=\"dropped\"}",

@@ -94,7 +94,7 @@ async fn two_gateways_of_one_name_are_refused() {
 async fn a_call_is_refused_without_voice_and_voice_needs_a_gateway_that_calls() {
     let world = World::new();
     let otp = world.with_own().start().await.expect("an engine");
-    assert_eq!(otp.call(ANNA).await, Err(OtpError::NoCalls));
+    assert_eq!(otp.call(ANNA).await, Err(OtpError::NoGateway(Channel::Call)));
     otp.stop().await.expect("stopped");
     let otp = world.with_own().set("voice", true).start().await.expect("an engine");
     otp.call(ANNA).await.expect("called");

@@ -31,17 +31,12 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     for text in ["Club".to_owned(), made.sid.to_string()] {
         assert_eq!(registry.find_service(&text).expect("it").id, made.id);
     }
-    let other = registry.made("Club").await;
+    registry.made("Club").await;
     let ambiguous = registry.find_service("Club").expect_err("two");
-    assert!(ambiguous.contains("\"Club\" is the name of several services"), "{ambiguous}");
-    for id in [made.sid, other.sid] {
-        assert!(ambiguous.contains(&id.to_string()), "{ambiguous}");
-    }
+    assert!(ambiguous.contains("there are several"), "{ambiguous}");
     let unknown = registry.find_service("unknown").expect_err("none");
     assert!(unknown.contains("no service \"unknown\""), "{unknown}");
-    assert_eq!(registry.title(&made), format!("Club ({})", made.sid));
-    let shop = registry.find_service("shop").expect("it");
-    assert_eq!(registry.title(&shop), "The shop");
+    assert_eq!(registry.find_service("shop").expect("it").title(), "The shop");
 }
 
 #[tokio::test]
