@@ -53,7 +53,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(request: &AdminRequest, service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
+    fn new(service: &Service, webhook: &Webhook, load: WebhookLoad) -> Self {
         Self { service: service.title(), webhook: webhook.clone(), load }
     }
 
@@ -94,14 +94,11 @@ pub async fn page(request: AdminRequest) -> Response {
     let mut all = Vec::new();
     let only = list.service(&request, filters.service);
     for service in only.map_or_else(|| request.running.registry.services(0, usize::MAX), |only| vec![only]) {
-        let load = |webhook: &Webhook| (Arc::clone(&service), webhook.sid, outbox.load(webhook.sid));
-        all.extend(service.webhooks.iter().map(load));
+        let row = |webhook: &Webhook| Row::new(&service, webhook, outbox.load(webhook.sid));
+        all.extend(service.webhooks.iter().map(row));
     }
-    all.sort_by_key(|(_, _, load)| Reverse(load.pending));
-    let rows = list.take_of_all(all).into_iter().filter_map(|(service, sid, load)| {
-        Some(Row::new(&request, &service, service.webhook(&sid).ok()?, load))
-    });
-    let rows = rows.collect();
+    all.sort_by_key(|row| Reverse(row.load.pending));
+    let rows = list.take_of_all(all);
     list::html(&list, &WebhooksPage { request: &request, list: &list, rows })
 }
 
@@ -157,7 +154,7 @@ pub async fn one(request: AdminRequest) -> PageResult {
         (delivery, payload)
     };
     let deliveries = deliveries.into_iter().map(shown).collect();
-    let row = Row::new(&request, &service, &webhook, outbox.load(webhook.sid));
+    let row = Row::new(&service, &webhook, outbox.load(webhook.sid));
     Ok(list::html(&list, &WebhookPage { request: &request, list: &list, row, deliveries }))
 }
 

@@ -8,9 +8,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Bounds;
 
-/// Open files that are neither connections nor sends: the store, its checkpoints, the log, the runtime.
-const RESERVE: u64 = 128;
-
 /// The number of threads that can run at once.
 pub fn parallelism() -> usize {
     available_parallelism().map_or(1, usize::from)
@@ -43,7 +40,9 @@ pub fn connections(bounds: &Bounds) -> usize {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let files = if raised.is_ok() { maximum } else { current };
-    let connections = fitting(bounds, files);
+    // The store and the sends have the other half.
+    let half = files.map_or(usize::MAX, |files| usize::try_from(files / 2).unwrap_or(usize::MAX));
+    let connections = bounds.connections.min(half);
     if connections < bounds.connections {
         tracing::warn!(
             open_files = files,
@@ -53,13 +52,4 @@ pub fn connections(bounds: &Bounds) -> usize {
         );
     }
     connections
-}
-
-/// `None` as the number of files means no limit.
-fn fitting(bounds: &Bounds, files: Option<u64>) -> usize {
-    let Some(files) = files else { return bounds.connections };
-    let sends = u64::try_from(bounds.sends).unwrap_or(u64::MAX);
-    // Where files are so scarce, sends share them with connections half and half.
-    let left = files.saturating_sub(RESERVE).saturating_sub(sends).max(files / 2);
-    bounds.connections.min(usize::try_from(left).unwrap_or(usize::MAX))
 }

@@ -9,7 +9,7 @@ use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{filled, shortest};
 use crate::config::{friendly_name, one_line};
 use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
-use crate::template::{AppHash, CODE_PLACES, StandardMessage, Wording, of_country};
+use crate::template::{CODE_PLACES, StandardMessage, Wording, of_country};
 
 /// The longest value of a place, in characters.
 const VALUE_LONGEST: usize = 128;
@@ -64,10 +64,6 @@ pub struct TextOptions<'a> {
     pub channel: Channel,
     /// The recipient, whose country may decide the language.
     pub to: PhoneNumber,
-    /// Makes a text message longer.
-    pub app_hash: Option<&'a AppHash>,
-    /// The characters of the caller's own code; `None` for a code of the service.
-    pub code_length: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -133,13 +129,7 @@ impl Registry {
         if service.settings.do_not_share_warning && options.channel == Channel::Sms {
             let language = StandardMessage::nearest(locale);
             let warning = language.or_else(|| StandardMessage::nearest(Locale::ENGLISH));
-            let warned = with_warning(&text, warning.map_or("", |message| message.warning));
-            let code_length = options.code_length.unwrap_or(service.settings.code_length.get().into());
-            let parts = |text: &str| checks.parts(text, options.app_hash, code_length);
-            // The warning is not worth another text message.
-            if parts(&warned) == parts(&text) {
-                text = warned;
-            }
+            text = with_warning(&text, warning.map_or("", |message| message.warning));
         }
         checks.check_custom(&text).map_err(TextError::Text)?;
         Ok((Wording::Custom(Box::from(text)), Some(locale)))

@@ -115,8 +115,6 @@ impl Verifier {
             locale: style.locale,
             channel,
             to,
-            app_hash: style.app_hash.as_ref(),
-            code_length: message.supplied_code.as_ref().map(|code| code.expose().len()),
         };
         let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
         (style.wording, style.locale) = (wording, locale);

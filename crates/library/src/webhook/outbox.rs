@@ -161,8 +161,9 @@ impl Outbox {
     pub(super) fn drop_event(&self, service: &Service) {
         self.shards.metrics().webhook(WebhookEnd::Dropped);
         let service = service.name();
-        let log = move |count| tracing::warn!(service, count, "webhook events dropped; too many are pending");
-        self.dropped.note(log);
+        self.dropped.note(move |count| {
+            tracing::warn!(service, count, "webhook events dropped; too many are pending");
+        });
     }
 
     /// Begins no attempt any more, and waits up to 3 s for those that are under way.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::Channel;
 use crate::registry::{TextError, TextOptions};
-use crate::template::{AppHash, Wording};
+use crate::template::Wording;
 
 const US: &str = "+14155550123";
 
@@ -58,8 +58,6 @@ fn plain() -> TextOptions<'static> {
         locale: None,
         channel: Channel::Sms,
         to: number(US),
-        app_hash: None,
-        code_length: None,
     }
 }
 
@@ -88,22 +86,6 @@ async fn a_warning_is_added_to_text_messages_and_before_the_line_for_browsers() 
         ),
     ] {
         assert_eq!(shop.says(&options), text);
-    }
-}
-
-#[tokio::test]
-async fn the_warning_is_left_out_where_it_needs_a_further_text_message() {
-    let shop = Shop::new(json!({ "do-not-share-warning": true, "locale": "th" })).await;
-    let hash = AppHash::parse("FA+9qCX9VSu");
-    let short = TextOptions { friendly_name: Some("Twenty Characters Co"), ..plain() };
-    for (options, is_warned) in [
-        (short, true),
-        (TextOptions { code_length: Some(4), ..short }, true),
-        (TextOptions { friendly_name: Some("A Name Of Thirty Characters Co"), ..short }, false),
-        (TextOptions { code_length: Some(10), ..short }, false),
-        (TextOptions { app_hash: hash.as_ref(), ..short }, false),
-    ] {
-        assert_eq!(shop.says(&options).contains(" ห้ามบอก"), is_warned, "{options:?}");
     }
 }
 
