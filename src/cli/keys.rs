@@ -62,7 +62,7 @@ pub enum KeysCommand {
     NewRoot,
 }
 
-const COLUMNS: &str = "sid service_name service_sid scopes created last_used revoked name";
+const COLUMNS: &str = "sid service_name service_sid scopes created last_used name";
 
 pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = cx.settings()?;
@@ -89,8 +89,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
         }
         KeysCommand::Revoke { sid } => {
             let key = answer(settings, KeyCommand::Revoke { sid })?;
-            let refused =
-                |key: &Value| format!("{} is refused since {}\n", text(key, "sid"), cell(&key["revoked"]));
+            let refused = |key: &Value| format!("{} is refused from now on\n", text(key, "sid"));
             one(&key, cx.json, refused)
         }
         KeysCommand::NewRoot => {
@@ -105,9 +104,7 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
 pub fn has_live(cx: &Context) -> bool {
     let Ok(storage) = cx.storage() else { return false };
     // A key of a removed service has no name of the service.
-    let is_live = |key: &Value| {
-        key["revoked"].is_null() && key["service_sid"].is_null() == key["service_name"].is_null()
-    };
+    let is_live = |key: &Value| key["service_sid"].is_null() == key["service_name"].is_null();
     match ask(&storage.data_dir, &KeyCommand::List { service: None }) {
         Ok(keys) => keys.as_array().is_some_and(|keys| keys.iter().any(is_live)),
         Err(error) if error.has_no_socket() => has_live_on_disk(&storage).unwrap_or_default(),
@@ -128,7 +125,7 @@ fn has_live_on_disk(storage: &StorageSettings) -> Result<bool, CommandError> {
         }
         Ok(())
     })?;
-    Ok(keys.iter().any(|key| key.revoked.is_none() && key.service.is_none_or(|id| services.contains(&id))))
+    Ok(keys.iter().any(|key| key.service.is_none_or(|id| services.contains(&id))))
 }
 
 /// The warning that no API key was found which the start requires.

@@ -184,8 +184,6 @@ texts! {
     RiskCheck(bool): "enable or disable", |text| word(text, [("enable", true), ("disable", false)]),
         one_of(["enable", "disable"]), "enable";
     /// Whether an API key is live.
-    IsLive(bool): "live or revoked", |text| word(text, [("live", true), ("revoked", false)]),
-        one_of(["live", "revoked"]), "live";
     /// A time span of the dashboard, by its place among them.
     RangeName(usize): RANGES.join(" or "), |text| RANGES.iter().position(|name| *name == text), one_of(RANGES), "today";
     /// Whether an attempt led to a verified number.

@@ -50,7 +50,6 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         ("keys list", vec!["keys", "list"], None),
         ("keys create", vec!["keys", "create"], None),
         ("keys revoke", vec!["keys", "revoke", key], None),
-        ("keys revoke", vec!["keys", "revoke", key], None),
         ("gateways", vec!["gateways"], None),
         ("gateways results", vec!["gateways", "results"], None),
         ("export", vec!["export", "--out", "all.jsonl"], None),

@@ -19,8 +19,6 @@ const SCOPES: [(Scope, &str); 4] = [
 pub struct Filters {
     /// For one service
     pub service: Option<values::ServiceSid>,
-    /// State
-    pub state: Option<values::IsLive>,
 }
 
 #[derive(Template)]
@@ -45,13 +43,11 @@ fn scopes_of(key: &ApiKey) -> String {
 /// `GET /admin/keys`.
 /// Reads no record: keys are in memory.
 pub async fn page(request: AdminRequest) -> Response {
-    let (mut list, Filters { service, state }) = List::read(&request, PATH);
+    let (mut list, Filters { service }) = List::read(&request, PATH);
     // Each has a form.
     list.rows = 15;
     let service = list.service(&request, service);
-    let mut keys = request.running.registry.keys(service.map(|service| service.id));
-    keys.retain(|key| state.as_ref().is_none_or(|is_live| is_live.0 == key.revoked.is_none()));
-    let rows = list.take_of_all(keys);
+    let rows = list.take_of_all(request.running.registry.keys(service.map(|service| service.id)));
     list::html(&list, &KeysPage { request: &request, list: &list, rows })
 }
 

@@ -28,7 +28,7 @@ struct ServicePage<'a> {
     service: Arc<Service>,
     title: String,
     groups: Vec<(&'static str, Vec<Field>)>,
-    /// The keys that are for it alone and not revoked.
+    /// The keys that are for it alone.
     keys: usize,
 }
 
@@ -124,8 +124,7 @@ fn settings_page(request: &AdminRequest, service: Arc<Service>) -> Response {
         (title, own.into_iter().map(field).collect())
     });
     let groups = groups.into();
-    let keys = request.running.registry.keys(Some(service.id));
-    let keys = keys.iter().filter(|key| key.revoked.is_none()).count();
+    let keys = request.running.registry.keys(Some(service.id)).len();
     let title = service.title();
     html(&ServicePage { request, service, title, groups, keys })
 }

@@ -358,7 +358,6 @@ impl Keys<'_> {
             "name": key.name,
             "created": key.created,
             "last_used": key.last_used,
-            "revoked": key.revoked,
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::handle::{Result, check_room};
-use super::services::found;
+use super::services::{found, is_changeable};
 use super::{
     Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
 };
@@ -204,7 +204,7 @@ impl Registry {
     pub async fn put_test_number(&self, service: Sid, number: TestNumber) -> Result<TestNumber> {
         let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
-            has_own_test_numbers(service)?;
+            takes_test_numbers(service)?;
             let number = number.checked().map_err(|(field, why)| RegistryError::invalid(field)(why))?;
             if number.expires <= now || number.lasts_too_long(now) {
                 let why = "must be in the future, and at most a year ahead".to_owned();
@@ -221,7 +221,7 @@ impl Registry {
     /// Makes a test number an ordinary one again.
     pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<()> {
         self.change(service, move |service, _| {
-            has_own_test_numbers(service)?;
+            takes_test_numbers(service)?;
             let is_it = |kept: &TestNumber| kept.pattern.eq_ignore_ascii_case(pattern.trim());
             remove(&mut service.test_numbers, Item::TestNumber, is_it)
         })
@@ -229,11 +229,6 @@ impl Registry {
     }
 }
 
-fn has_own_test_numbers(service: &Service) -> Result<()> {
-    match &service.origin {
-        Origin::Config(name) => Err(RegistryError::ReadOnly(format!(
-            "the test numbers of this service are \"services.{name}.test-numbers\" of config.json, and are changed there"
-        ))),
-        Origin::Api | Origin::Default => Ok(()),
-    }
+fn takes_test_numbers(service: &Service) -> Result<()> {
+    if service.origin == Origin::Default { Ok(()) } else { is_changeable(service) }
 }

@@ -240,9 +240,9 @@ impl Snapshot {
         self.had_key || self.keys.values().any(|key| key.is_for_compatible_routes())
     }
 
-    /// Returns `true` if the key is neither revoked nor for a removed service.
+    /// Returns `true` unless the key is for a removed service.
     fn accepts(&self, key: &ApiKey) -> bool {
-        key.revoked.is_none() && key.service.is_none_or(|id| self.by_id.contains_key(&id))
+        key.service.is_none_or(|id| self.by_id.contains_key(&id))
     }
 }
 
@@ -320,7 +320,7 @@ impl Item {
             // Each event is sent to each webhook.
             Self::Bucket | Self::Webhook => 10,
             Self::TestNumber => TestNumber::MOST,
-            // Those that are not revoked, for one service, or for all.
+            // For one service, or for all.
             Self::ApiKey => KEYS_PER_SERVICE,
             // One for each country; the configuration has templates.
             Self::MessagingConfiguration | Self::Template => usize::MAX,

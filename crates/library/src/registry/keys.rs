@@ -61,7 +61,6 @@ impl Registry {
                 name,
                 created: draft.now,
                 last_used: None,
-                revoked: None,
                 hash: hash(secret.expose_secret()),
                 number,
             };
@@ -81,21 +80,18 @@ impl Registry {
         keys
     }
 
-    /// Revokes a key, which the server then refuses. A revoked key stays unchanged.
+    /// Removes a key, which the server then refuses.
     pub async fn revoke_key(&self, sid: Sid) -> Result<ApiKey> {
         let this = self.clone();
         self.decide(move |draft| {
             let keys = draft.view.iter::<Credential>().filter_map(|(_, record)| record.into_key());
-            let mut key = found(keys, Item::ApiKey, |key| key.sid == sid)?;
-            if key.revoked.is_none() {
-                key.revoked = Some(draft.now);
-                if key.is_for_compatible_routes() {
-                    draft.put(credential_id(HAD_KEY), &Credential::HadKey);
-                }
-                draft.put(credential_id(key.number), &Credential::Key(key.clone()));
-                let service = key.service.and_then(|id| Some(this.service_by_id(id)?.sid));
-                draft.record(Action::KeyRevoked, service, sid.to_string(), String::new());
+            let key = found(keys, Item::ApiKey, |key| key.sid == sid)?;
+            if key.is_for_compatible_routes() {
+                draft.put(credential_id(HAD_KEY), &Credential::HadKey);
             }
+            draft.view.put::<Credential>(credential_id(key.number), None);
+            let service = key.service.and_then(|id| Some(this.service_by_id(id)?.sid));
+            draft.record(Action::KeyRevoked, service, sid.to_string(), String::new());
             Ok(key)
         })
         .await
@@ -212,12 +208,12 @@ fn next_number(draft: &mut Draft<'_, '_>, service: Option<ServiceId>) -> Result<
         draft.service(service_id(id))?;
     }
     let keys = draft.view.iter::<Credential>().filter_map(|(_, record)| record.into_key());
-    let (mut live, mut last) = (0, ROOT);
+    let (mut held, mut last) = (0, ROOT);
     for key in keys {
         last = last.max(key.number);
-        live += usize::from(key.service == service && key.revoked.is_none());
+        held += usize::from(key.service == service);
     }
-    check_room(live, Item::ApiKey)?;
+    check_room(held, Item::ApiKey)?;
     Ok(last + 1)
 }
 
@@ -258,8 +254,6 @@ pub struct ApiKey {
     pub created: Timestamp,
     /// The minute in which it was used last.
     pub last_used: Option<Timestamp>,
-    /// From when on it is refused.
-    pub revoked: Option<Timestamp>,
     pub(super) hash: [u8; 32],
     /// Keys are numbered as they are made, from 1.
     pub(super) number: u64,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -99,7 +98,7 @@ fn next_id(view: &Transaction<'_>) -> Option<ServiceId> {
     (next <= LAST_SERVICE).then(|| ServiceId::new(next))
 }
 
-fn is_changeable(service: &Service) -> Result<()> {
+pub(super) fn is_changeable(service: &Service) -> Result<()> {
     let why = match &service.origin {
         Origin::Api => return Ok(()),
         Origin::Default => {
@@ -326,9 +325,6 @@ crate::named! {
 /// The slot of every record of the registry.
 pub const SLOT: u8 = 0;
 
-/// A revoked key is listed for this long: a program that goes on using it can be named.
-pub(super) const REVOKED_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
-
 /// The record of a service. A removed service leaves its id, which is never reused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ServiceRecord {
@@ -368,9 +364,6 @@ impl Record for Credential {
     }
 
     fn expires(&self) -> Timestamp {
-        match self {
-            Self::Key(key) => key.revoked.map_or(Timestamp::MAX, |revoked| revoked.plus(REVOKED_KEPT)),
-            Self::Root(_) | Self::HadKey => Timestamp::MAX,
-        }
+        Timestamp::MAX
     }
 }
