@@ -464,8 +464,6 @@ pub struct ConfiguredService {
     pub settings: ServiceSettings,
     pub test_numbers: Vec<TestNumber>,
     pub guard: GuardSettings,
-    /// Where it was given, for errors that only the clock brings to light.
-    pub origin: String,
 }
 
 /// Entries of the audit log are kept for this long, unless `audit-retention` says otherwise.
@@ -572,8 +570,7 @@ pub(super) fn check(
             let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
             c.wrong(&format!("{path}.{key}"), format!("it {why}{hint}"));
         }
-        let origin = c.origin("services");
-        checked.push(ConfiguredService { name, settings, test_numbers, guard, origin });
+        checked.push(ConfiguredService { name, settings, test_numbers, guard });
     }
     checked
 }

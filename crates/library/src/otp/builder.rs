@@ -15,7 +15,7 @@ use crate::config::{self, OwnGateway, Sources};
 use crate::delivery::Routed;
 use crate::domain::Channel;
 use crate::gateway::Gateway;
-use crate::node::{ReportReceiver, Running, StartOptions, build_gateways, process};
+use crate::node::{Running, StartOptions, build_gateways, process};
 
 /// Describes an engine; [`OtpBuilder::start`] starts it.
 ///
@@ -113,8 +113,6 @@ impl OtpBuilder {
             settings.gateways.serves(*channel) && (*channel != Channel::Call || has_voice)
         };
         let channels = Channel::ALL.into_iter().filter(allowed).collect();
-        let reports = ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref());
-        let longest_report = settings.bounds.body_bytes;
         let default_region = settings.storage.default_region;
         let running = Running::start(StartOptions {
             settings,
@@ -131,8 +129,6 @@ impl OtpBuilder {
             simulator: gateways.simulator,
             default_region,
             channels,
-            reports,
-            longest_report,
             stopping: AtomicBool::new(false),
             stopped: OnceCell::new(),
         };

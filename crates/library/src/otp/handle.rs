@@ -12,7 +12,7 @@ use crate::delivery::attempts::{AttemptQuery, ListedAttempt};
 use crate::domain::{Channel, Code, PhoneNumber, Region, ServiceId};
 use crate::gateway::Simulator;
 use crate::limits::guard::Rule;
-use crate::node::{ReportReceiver, Running};
+use crate::node::Running;
 use crate::store::StoreError;
 use crate::template::{MessageStyle, Wording};
 use crate::verification::{Check, Failure, NumberKey, Outgoing, Refusal};
@@ -41,9 +41,6 @@ pub(super) struct Engine {
     pub(super) default_region: Option<Region>,
     /// The channels that a send may request.
     pub(super) channels: Vec<Channel>,
-    pub(super) reports: Option<ReportReceiver>,
-    /// In bytes.
-    pub(super) longest_report: usize,
     pub(super) stopping: AtomicBool,
     pub(super) stopped: OnceCell<Result<(), StoreError>>,
 }

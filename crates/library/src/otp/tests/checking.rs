@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::world::{ANNA, World, secs};
 use crate::config::Sources;
 use crate::engine::CheckOutcome;
-use crate::otp::{Channel, GatewayName, MessageStyle, Otp, OtpBuilder, StartError};
-use crate::otp::{NumberError, NumberProblem, OtpError, Refusal, Timestamp, Verified};
+use crate::otp::{AttemptQuery, Channel, GatewayName, MessageStyle, OtpBuilder, Receipt, ReceiptStatus};
+use crate::otp::{NumberError, NumberProblem, OtpError, Refusal, StartError, Timestamp, Verified};
 use crate::verification::Reply;
 
 #[test]
@@ -77,6 +77,21 @@ async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox() {
 }
 
 #[tokio::test]
+async fn a_report_about_a_gateway_of_ones_own_is_noted() {
+    let world = World::new();
+    let otp = world.with_own().set("public-url", "https://example.com/otp").start().await.expect("an engine");
+    otp.send_sms(ANNA).await.expect("sent");
+    let attempt = world.provider.handed()[0].callback.clone().expect("an address").attempt;
+    let (gateway, message_id) = (Some(GatewayName::Http), "Http-1".to_owned());
+    let read = Receipt { attempt, gateway, message_id, status: ReceiptStatus::Read, code: None, class: None };
+    otp.note_receipt(&read).await.expect("noted");
+    let rows = otp.attempts(&AttemptQuery::newest(1)).await.expect("a list");
+    assert_eq!(rows[0].attempt.receipt, Some(ReceiptStatus::Read));
+    otp.stop().await.expect("stopped");
+    assert_eq!(otp.note_receipt(&read).await, Err(Refusal::Stopping));
+}
+
+#[tokio::test]
 async fn two_gateways_of_one_name_are_refused() {
     let world = World::new();
     let own = |name| world.provider.gateway(name);
@@ -129,15 +144,6 @@ const GO_FRAMEWORK: &str = r#"{
     "sms": { "twilio": { "sid": "AC00000000000000000000000000000000", "token": "00000000000000000000000000000000",
                          "verify_sid": "VA00000000000000000000000000000000" } }
 }"#;
-
-#[tokio::test]
-async fn a_configuration_file_that_is_not_there_is_an_error_that_names_it() {
-    let world = World::new();
-    let missing = world.directory.path().join("none.json");
-    let error = Otp::from_config(&missing).start().await.expect_err("refused");
-    assert!(matches!(error, StartError::Config(_)), "{error:?}");
-    assert!(error.to_string().contains("none.json"), "{error}");
-}
 
 #[tokio::test]
 async fn a_gateway_of_ones_own_joins_those_of_the_go_frameworks_settings() {

@@ -3,5 +3,4 @@
 mod checking;
 mod clock;
 mod ending;
-mod reports;
 mod world;

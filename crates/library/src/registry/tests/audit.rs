@@ -1,7 +1,6 @@
 //! Entries of the audit log about changes of the registry.
 
 use super::*;
-use crate::clock::Clock as _;
 use crate::registry::audit::AuditEntry;
 use crate::shard::{LogPart, LogRange};
 

@@ -53,7 +53,7 @@ async fn shop() -> (Registry, Sid) {
     (registry, shop)
 }
 
-pub(super) fn webhook(events: &[&str]) -> WebhookFields {
+fn webhook(events: &[&str]) -> WebhookFields {
     WebhookFields {
         friendly_name: Some("ours".to_owned()),
         event_types: Some(events.iter().map(|event| (*event).to_owned()).collect()),
@@ -62,7 +62,7 @@ pub(super) fn webhook(events: &[&str]) -> WebhookFields {
     }
 }
 
-pub(super) fn test_number(pattern: &str) -> TestNumber {
+fn test_number(pattern: &str) -> TestNumber {
     let expires = START.plus(Duration::from_secs(3_600));
     TestNumber { pattern: pattern.to_owned(), code: "123456".to_owned(), expires, force: false }
 }

@@ -33,16 +33,8 @@ async fn only_the_right_secret_of_a_known_id_is_let_in() {
     assert_eq!(listed.collect::<Vec<_>>(), [other.key.sid, made.key.sid], "the newest first");
     assert!(registry.authenticate(&sid.to_uppercase(), secret).is_some(), "as ids are read");
     let unknown = Sid::new(SidKind::ApiKey, [9; 16]).to_string();
-    for (user, password) in [
-        (sid.as_str(), other.secret.expose_secret()),
-        (&sid, ""),
-        (&sid, TOKEN),
-        (&unknown, secret),
-        (ACCOUNT, secret),
-        (ACCOUNT, ""),
-        ("", ""),
-        ("root", TOKEN),
-    ] {
+    let others = other.secret.expose_secret();
+    for (user, password) in [(sid.as_str(), others), (&sid, TOKEN), (&unknown, secret), (ACCOUNT, secret)] {
         assert!(registry.authenticate(user, password).is_none(), "{user}");
     }
     let without_account = opened().await;

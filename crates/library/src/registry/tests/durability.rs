@@ -5,29 +5,6 @@ use super::*;
 use crate::testing::StoreFault;
 
 #[tokio::test]
-async fn everything_that_belongs_to_a_service_is_there_after_a_restart() {
-    let world = with_twilio().await;
-    let registry = &world.registry;
-    let fields = given(
-        json!({ "friendly-name": "Shop", "code-life": "90s", "workflow": "sms:20s,call", "locale": "pt-BR" }),
-    );
-    let shop = registry.create_service(fields).await.expect("a service").sid;
-    let limit = registry.create_rate_limit(shop, "ip".to_owned(), Some("by address".to_owned())).await;
-    let limit = limit.expect("a limit").sid;
-    registry.create_bucket(shop, limit, 3, 60).await.expect("a bucket");
-    let twilio = Sid::parse(SidKind::MessagingService, TWILIOS).expect("an id");
-    registry.create_messaging(shop, "de".parse().expect("a country"), twilio).await.expect("a gateway");
-    registry.create_webhook(shop, webhook(&["verification.approved"])).await.expect("a webhook");
-    registry.put_test_number(shop, test_number("+1415555012x")).await.expect("a test number");
-    let before = registry.service(&shop).expect("it");
-
-    let world = world.crashes().await;
-    let registry = &world.registry;
-    assert_eq!(registry.service(&shop).expect("it"), before);
-    assert_eq!(registry.default_service().sid, registry.services(1, 1)[0].sid);
-}
-
-#[tokio::test]
 async fn a_second_start_writes_nothing() {
     let world = with_shop().await;
     let sids = |registry: &Registry| -> Vec<Sid> {

@@ -14,7 +14,6 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 
-use self::belongings::{test_number, webhook};
 use crate::config::services::ConfiguredService;
 use crate::config::{GatewaySettings, GuardSettings, Settings};
 use crate::domain::{Locale, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
@@ -56,7 +55,6 @@ fn adds_shop(settings: &mut Settings) {
         name: "shop".to_owned(),
         settings: ServiceSettings::default().with(named("The shop")).expect("settings"),
         test_numbers: Vec::new(),
-        origin: "config.json, key \"services\"".to_owned(),
     });
 }
 
