@@ -27,7 +27,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// The id of the key.
     pub actor_sid: Option<String>,
-    /// The name of the key or of the user.
+    /// The name of the key.
     pub actor_name: Option<String>,
     /// The id of the user.
     pub actor_uid: Option<u32>,

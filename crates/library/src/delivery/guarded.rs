@@ -17,7 +17,7 @@ use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
 use crate::observe::metrics::{ANSWERED, GatewayOperation, Metrics, UNANSWERED};
-use crate::observe::trace::{SpanContext, SpanKind};
+use crate::observe::trace::SpanContext;
 use crate::template::parts_of;
 
 /// A gateway under the name that the routing knows it by.
@@ -75,8 +75,7 @@ impl GuardedGateway {
         parent: Option<&SpanContext>,
     ) -> Option<Result<T, GatewayError>> {
         let (gateway, name) = (self.name, operation.as_str());
-        let child =
-            |parent: &SpanContext| parent.child(format!("{name} {}", gateway.as_str()), SpanKind::Client);
+        let child = |parent: &SpanContext| parent.child(format!("{name} {}", gateway.as_str()));
         let span = parent.and_then(child);
         let stopwatch = Stopwatch::start();
         let answered = timeout_at(end, AssertUnwindSafe(request).catch_unwind()).await;

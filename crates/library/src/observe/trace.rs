@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use opentelemetry::global::{BoxedSpan, BoxedTracer};
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{Span as _, SpanContext as SpanIds, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::trace::{
+    Span as _, SpanContext as SpanIds, SpanKind, Status, TraceContextExt as _, Tracer as _,
+};
 use opentelemetry::{Context, KeyValue, StringValue};
-
-pub use opentelemetry::trace::SpanKind;
 
 /// Makes spans.
 #[derive(Debug)]
@@ -60,9 +60,10 @@ pub struct SpanContext {
 }
 
 impl SpanContext {
-    pub fn child(&self, name: impl Into<Cow<'static, str>>, kind: SpanKind) -> Option<Span> {
+    /// A request to a gateway.
+    pub fn child(&self, name: impl Into<Cow<'static, str>>) -> Option<Span> {
         let parent = Context::new().with_remote_span_context(self.ids.clone());
-        self.tracer.begin(name.into(), kind, &parent)
+        self.tracer.begin(name.into(), SpanKind::Client, &parent)
     }
 }
 

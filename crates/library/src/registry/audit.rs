@@ -29,7 +29,7 @@ pub struct Actor {
     pub kind: String,
     /// Of the key or the user.
     pub id: Option<String>,
-    /// Of the key or the user; `account` for a person who signed in with the account's credentials.
+    /// Of the key; `account` for a person who signed in with the account's credentials.
     pub name: Option<String>,
 }
 
@@ -38,15 +38,8 @@ impl Actor {
         Self { kind: kind.to_owned(), id, name }
     }
 
-    /// The user with this id, with the name that the file of local users has for it.
     pub fn user(uid: u32) -> Self {
-        let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let name_of = |line: &str| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-        };
-        Self::new("user", Some(uid.to_string()), users.lines().find_map(name_of))
+        Self::new("user", Some(uid.to_string()), None)
     }
 
     /// The key with which it acts.

@@ -336,10 +336,6 @@ impl RegistryError {
     pub(super) const fn too_many(item: Item) -> Self {
         Self::TooMany { item, limit: item.limit() }
     }
-
-    pub(super) fn missing(field: &'static str) -> Self {
-        Self::invalid(field)("is missing".to_owned())
-    }
 }
 
 impl From<SettingError> for RegistryError {

@@ -32,7 +32,7 @@ impl Registry {
         let this = self.clone();
         self.decide(move |draft| {
             if !given.contains_key("friendly-name") {
-                return Err(RegistryError::missing("friendly_name"));
+                return Err(RegistryError::invalid("friendly_name")("is missing".to_owned()));
             }
             let settings = this.changed(&ServiceSettings::default(), given, &[])?;
             check_room(present(draft.view).count(), Item::Service)?;
