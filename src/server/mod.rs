@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use control::Control;
 use onceward_cluster::{Cluster, Error, Owner};
+use opentelemetry_otlp::ExporterBuildError;
 use parking_lot::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -69,14 +70,8 @@ impl App {
         let mut front_end = FrontEnd::new(shown, gateways.simulator.clone(), starting, random)
             .map_err(node::StartError::Captcha)?;
         front_end.tls = tls;
-        let begun = settings
-            .traces
-            .as_ref()
-            .map(|traces| Exporter::start(traces, Arc::clone(&clock) as _))
-            .transpose()
-            .map_err(AppStartError::Traces)?;
         let exporter;
-        (front_end.tracer, exporter) = begun.unzip();
+        (front_end.tracer, exporter) = Exporter::start()?.unzip();
         let node =
             |cluster: &ClusterSettings| ClusterNode { name: cluster.node.clone(), owner: owner.subscribe() };
         front_end.node = settings.cluster.as_ref().map(node);
@@ -165,11 +160,6 @@ impl App {
         }
     }
 
-    /// Returns `true` between the end of the start and the beginning of the stop.
-    fn is_running(&self) -> bool {
-        self.running().is_some() && !self.front_end.is_stopping.load(Ordering::Relaxed)
-    }
-
     /// Makes `/readyz` say that the server is stopping.
     pub fn begin_stop(&self) {
         self.front_end.is_stopping.store(true, Ordering::Relaxed);
@@ -231,8 +221,8 @@ pub enum AppStartError {
     Address(io::Error),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("traces cannot be exported to OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
-    Traces(Box<dyn std::error::Error + Send + Sync>),
+    #[error("traces cannot be exported: {0}; see the variables OTEL_*")]
+    Traces(#[from] ExporterBuildError),
     #[error("the system gave no random bytes: {0}")]
     NoRandomness(rand::rngs::SysError),
     #[error(transparent)]

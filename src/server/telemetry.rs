@@ -4,37 +4,29 @@
 //! they are asked to trace, and a request contains a code. Of `h2`, only errors are shown: any client can make it warn,
 //! once for each connection.
 
-use std::error::Error;
-use std::fmt;
+use std::env;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::global::{BoxedTracer, ObjectSafeTracerProvider as _};
-use opentelemetry::trace::{Link, SpanKind, TraceId};
-use opentelemetry::{Context, InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SamplingResult, SdkTracerProvider, ShouldSample,
-    SpanData, SpanExporter, TracerProviderBuilder,
-};
-use parking_lot::Mutex;
-use tokio::runtime::Handle;
-use tokio::time::timeout;
-use tracing::{Level, info, warn};
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Level;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, registry};
 
-use crate::clock::{Clock, LastingCondition};
-use crate::config::{LogFormat, LogSettings, TraceSettings};
-use crate::gateway::HttpClient;
+use crate::config::{LogFormat, LogSettings};
 use crate::observe::trace::Tracer;
+
+const NAME: &str = env!("CARGO_PKG_NAME");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Lines that may wait for a reader of standard error. Beyond it lines are lost, not requests: a terminal that was
 /// stopped, or a pipe without a reader, must not hold up the server.
@@ -64,7 +56,7 @@ fn shown_targets(level: Level) -> Targets {
 
 /// Whether standard error shows colors: a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 fn wants_colors() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
+    std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
 }
 
 /// Makes every panic one event in the log, without a text of several lines next to it. The event repeats the panic's
@@ -79,19 +71,11 @@ pub fn log_panics() {
     }));
 }
 
-// Sends spans to a collector: OTLP over HTTP, as protobuf. No request waits for it.
+// Spans go to a collector: OTLP over HTTP, as protobuf. No request waits for it. OpenTelemetry's SDK reads its own variables
+// from the environment of the process (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
-/// Spans that wait for the exporter. Beyond it they are dropped.
-const MAX_QUEUE: usize = 4_096;
-
-/// Spans of one request to the collector.
-const BATCH: usize = 512;
-
-/// The longest wait of a finished span for others.
-const DELAY: Duration = Duration::from_secs(5);
-
-/// The time for one request to the collector.
-const EXPORT_TIME: Duration = Duration::from_secs(10);
+/// Without one of these no request is traced.
+const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
 /// The time of a stop for the last spans.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
@@ -100,133 +84,31 @@ const LAST_EXPORT: Duration = Duration::from_secs(2);
 pub struct Exporter(SdkTracerProvider);
 
 impl Exporter {
-    /// Begins to export. Needs a runtime.
-    pub fn start(
-        settings: &TraceSettings,
-        clock: Arc<dyn Clock>,
-    ) -> Result<(Arc<Tracer>, Self), Box<dyn Error + Send + Sync>> {
-        let headers = settings.headers.iter();
-        let headers =
-            headers.filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())));
-        let otlp = opentelemetry_otlp::SpanExporter::builder()
-            .with_http()
-            .with_http_client(HttpClient::for_target(&settings.endpoint)?.into_inner())
-            .with_endpoint(settings.endpoint.as_str())
-            .with_headers(headers.collect())
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(EXPORT_TIME)
-            .build()?;
-        let exporter = BoundedExporter {
-            otlp: Arc::new(otlp),
-            runtime: Handle::current(),
-            clock,
-            trouble: Mutex::default(),
-        };
-        let batches = BatchConfigBuilder::default()
-            .with_max_queue_size(MAX_QUEUE)
-            .with_max_export_batch_size(BATCH)
-            .with_scheduled_delay(DELAY)
-            .build();
-        let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
-        let resource = Resource::builder_empty()
-            .with_service_name(settings.service_name.clone())
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+    /// Begins to export, if a collector is named.
+    pub fn start() -> Result<Option<(Arc<Tracer>, Self)>, ExporterBuildError> {
+        if COLLECTOR.into_iter().all(|name| env::var_os(name).is_none_or(|url| url.is_empty())) {
+            return Ok(None);
+        }
+        // For a collector that speaks TLS. An error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let exporter = SpanExporter::builder().with_http().build()?;
+        let name = env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| NAME.to_owned());
+        let resource = Resource::builder().with_service_name(name);
+        let resource = resource.with_attribute(KeyValue::new("service.version", VERSION)).build();
         let provider =
-            SdkTracerProvider::builder().with_span_processor(batches).with_resource(resource.build());
-        let (tracer, provider) = tracer(provider, settings.follows_caller, settings.ratio);
-        Ok((tracer, Self(provider)))
+            SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build();
+        let scope = InstrumentationScope::builder(NAME).with_version(VERSION).build();
+        let spans = BoxedTracer::new(provider.boxed_tracer(scope));
+        let tracer = Tracer::new(spans, Box::new(TraceContextPropagator::new()));
+        Ok(Some((Arc::new(tracer), Self(provider))))
     }
 
     /// Sends the spans that have ended, for up to two seconds.
     pub async fn stop(&self) {
         let provider = self.0.clone();
         let stop = move || provider.shutdown_with_timeout(LAST_EXPORT);
-        // The exporter has said what went wrong.
+        // The SDK has logged what went wrong.
         let _ = tokio::task::spawn_blocking(stop).await;
-    }
-}
-
-/// The share `ratio` of requests is traced; those whose caller names a trace, as the caller says if `follows_caller`.
-pub(crate) fn tracer(
-    provider: TracerProviderBuilder,
-    follows_caller: bool,
-    ratio: f64,
-) -> (Arc<Tracer>, SdkTracerProvider) {
-    let share = Sampler::TraceIdRatioBased(ratio);
-    let requests = if follows_caller { Sampler::ParentBased(Box::new(share)) } else { share };
-    let provider = provider.with_sampler(CauseSampler(requests)).build();
-    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_version(env!("CARGO_PKG_VERSION"));
-    let tracer = BoxedTracer::new(provider.boxed_tracer(scope.build()));
-    (Arc::new(Tracer::new(tracer, Box::new(TraceContextPropagator::new()))), provider)
-}
-
-/// Traces what a traced request caused, and a share of requests.
-#[derive(Debug, Clone)]
-struct CauseSampler(Sampler);
-
-impl ShouldSample for CauseSampler {
-    fn should_sample(
-        &self,
-        parent: Option<&Context>,
-        id: TraceId,
-        name: &str,
-        kind: &SpanKind,
-        attributes: &[KeyValue],
-        links: &[Link],
-    ) -> SamplingResult {
-        let requests = if links.is_empty() { &self.0 } else { &Sampler::AlwaysOn };
-        requests.should_sample(parent, id, name, kind, attributes, links)
-    }
-}
-
-/// Bounds the time of an export, runs it where the HTTP client can, and logs that it fails.
-struct BoundedExporter {
-    otlp: Arc<opentelemetry_otlp::SpanExporter>,
-    runtime: Handle,
-    clock: Arc<dyn Clock>,
-    /// Why spans are being dropped, and how many no line in the log has counted.
-    trouble: Mutex<(Option<LastingCondition>, usize)>,
-}
-
-impl SpanExporter for BoundedExporter {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let (otlp, count) = (Arc::clone(&self.otlp), batch.len());
-        let export = async move { timeout(EXPORT_TIME, otlp.export(batch)).await };
-        let outcome = match self.runtime.spawn(export).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(OTelSdkError::Timeout(EXPORT_TIME)),
-            // The program ends, and its runtime with it.
-            Err(error) => return Err(OTelSdkError::InternalFailure(error.to_string())),
-        };
-        let (trouble, dropped) = &mut *self.trouble.lock();
-        match &outcome {
-            Ok(()) if trouble.take().is_some() => {
-                info!(count = std::mem::take(dropped), "spans exported again");
-            }
-            Ok(()) => {}
-            Err(error) => {
-                let reason = error.to_string();
-                *dropped += count;
-                if LastingCondition::report(trouble, &reason, self.clock.now()) {
-                    warn!(reason, count = std::mem::take(dropped), "spans dropped");
-                }
-            }
-        }
-        outcome
-    }
-
-    fn set_resource(&mut self, resource: &Resource) {
-        // Nothing else has it before the first export.
-        if let Some(otlp) = Arc::get_mut(&mut self.otlp) {
-            otlp.set_resource(resource);
-        }
-    }
-}
-
-impl fmt::Debug for BoundedExporter {
-    /// Without the headers, which may hold credentials.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BoundedExporter")
     }
 }
 

@@ -71,7 +71,7 @@ async fn a_collector_gets_the_spans_of_a_request_and_of_what_follows_it() {
 async fn a_dead_collector_delays_no_request_and_no_stop() {
     let collector = Collector::start().await;
     collector.otherwise(Reply::Hang);
-    for (endpoint, lines) in [(collector.base_url(), 0), ("http://127.0.0.1:9".to_owned(), 1)] {
+    for endpoint in [collector.base_url(), "http://127.0.0.1:9".to_owned()] {
         let world = World::of(Setup::new().env(ENDPOINT, endpoint)).await;
         let sends = async {
             for _ in 0..50 {
@@ -82,6 +82,5 @@ async fn a_dead_collector_delays_no_request_and_no_stop() {
         world.server.signal(Signal::TERM);
         let ended = timeout(Duration::from_secs(60), world.server.ended()).await.expect("it stops");
         assert!(ended.status.success(), "{}", ended.output);
-        assert_eq!(ended.output.matches("spans dropped").count(), lines, "{}", ended.output);
     }
 }

@@ -133,11 +133,6 @@ impl HttpClient {
         builder.build().map(Self).map_err(setup)
     }
 
-    /// For a library that makes the requests itself.
-    pub fn into_inner(self) -> reqwest::Client {
-        self.0
-    }
-
     /// Sends a request once and reads its answer. Takes as long as the server does: the caller bounds the time, and
     /// dropping the future closes the connection.
     pub async fn send(&self, request: Request) -> Result<GatewayResponse, NoResponse> {

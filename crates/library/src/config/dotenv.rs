@@ -24,8 +24,8 @@ use std::path::Path;
 
 use super::load::{ConfigErrors, PREFIX};
 
-/// The prefixes of the variables that other programs may have too: those of gateways, and about traces.
-pub const SHARED_PREFIXES: [&str; 4] = ["TWILIO_", "SINCH_", "MADA_", "OTEL_"];
+/// The prefixes of the variables of gateways, which other programs may have too.
+pub const SHARED_PREFIXES: [&str; 3] = ["TWILIO_", "SINCH_", "MADA_"];
 
 /// The variables of the `.env` file in `directory`, if there is one. A later line of the same name
 /// wins, as it does in the Redis version and in the tutorial.

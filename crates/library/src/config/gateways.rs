@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::dotenv::SHARED_PREFIXES;
 use super::load::hint;
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::{Config, GATEWAYS_PREFIX as PREFIX, OwnGateway};
@@ -24,11 +23,6 @@ use crate::gateway::{
     CodeClass, HttpGatewaySettings, ProviderSettings, Recipe, RecipeSetting, TwilioAccount, TwilioSender,
     TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
-
-/// The prefixes of gateways' variables.
-pub fn variable_prefixes() -> impl Iterator<Item = &'static str> {
-    SHARED_PREFIXES.into_iter().filter(|prefix| *prefix != "OTEL_")
-}
 
 /// The variables of this server's own account, of Twilio and of the challenge service. Their values may be in files.
 #[derive(Default, Deserialize, Serialize)]

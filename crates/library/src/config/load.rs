@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::gateways::{self, Variables};
 use super::guard::{GuardSettings, Pricing};
 use super::read::members;
-use super::sections::{self, CaptchaKeys, ClusterSettings, HookSettings, TraceVariables};
+use super::sections::{self, CaptchaKeys, ClusterSettings, HookSettings};
 use super::services::{self, AccountSettings, RegistrySettings};
 use super::settings::{
     AttemptLogSettings, Bounds, DeliverySettings, GatewaySettings, Inputs, LogSettings, NumberRule,
@@ -69,8 +69,6 @@ pub struct Keys {
     variables: Variables,
     #[serde(skip)]
     hooks: HookSettings,
-    #[serde(skip)]
-    traces: TraceVariables,
 }
 
 /// The names of settings by every spelling.
@@ -107,7 +105,6 @@ fn sections(c: &mut Config) -> Keys {
         bounds: c.section(),
         variables: c.section(),
         hooks: c.section(),
-        traces: c.section(),
     }
 }
 
@@ -212,7 +209,6 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     Settings {
         listen,
         tls: tls(&inputs, directory, c),
-        traces: sections::read_traces(&keys.traces, c),
         metrics_listen: inputs.metrics_listen,
         production,
         log: keys.log,

@@ -31,12 +31,12 @@ mod checks;
 
 mod load;
 
-pub use dotenv::{is_denied as env_file_is_denied, is_readable_by_others};
-pub use gateways::{built_in_gateways, variable_prefixes};
+pub use dotenv::{SHARED_PREFIXES, is_denied as env_file_is_denied, is_readable_by_others};
+pub use gateways::built_in_gateways;
 pub use guard::{GuardSettings, Prices, Pricing, money_text};
 pub use load::{ConfigErrors, Loaded, json_schema, load, load_beside, load_storage};
 pub use read::{Pairs, Spelling, Wrong, members, read_members, read_one, read_whole};
-pub use sections::{CaptchaSettings, ClusterSettings, HookKey, HookSettings, TraceSettings};
+pub use sections::{CaptchaSettings, ClusterSettings, HookKey, HookSettings};
 pub use services::{RegistrySettings, Sender};
 pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,

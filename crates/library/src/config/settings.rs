@@ -17,7 +17,7 @@ use smart_default::SmartDefault;
 use strum::IntoStaticStr;
 
 use super::guard::{GuardSettings, Pricing};
-use super::sections::{CaptchaKeys, CaptchaSettings, ClusterSettings, HookSettings, TraceSettings};
+use super::sections::{CaptchaKeys, CaptchaSettings, ClusterSettings, HookSettings};
 pub use super::services::NumberRule;
 use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, Sender, ServiceObject};
 use super::sources::{Config, OwnGateway};
@@ -39,8 +39,6 @@ pub struct Settings {
     /// Where to listen: host (name or address) and port. Port 0 lets the system choose.
     pub listen: ListenAddress,
     pub tls: Option<TlsFiles>,
-    /// Where spans go; `None` if no request is traced.
-    pub traces: Option<TraceSettings>,
     pub metrics_listen: Option<ListenAddress>,
     pub production: bool,
     pub log: LogSettings,
