@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::OptionFuture;
 use onceward_cluster::EtcdStore;
+use sd_notify::NotifyState;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -42,8 +43,6 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// Time for requests in progress when the store has failed or the lease is lost.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Serves until a signal says stop.
 pub fn run(loaded: Loaded) -> ExitCode {
@@ -95,34 +94,16 @@ impl StopSignals {
     }
 }
 
-/// Reads the certificate again at SIGHUP, which would otherwise end the program. Checks it once a day, and at once when
-/// called: the log then warns before it expires.
-async fn look_after_certificate(mut hangup: Signal, app: Arc<App>) {
-    let mut days = tokio::time::interval(DAY);
-    loop {
-        tokio::select! {
-            Some(()) = hangup.recv() => {
-                let app = Arc::clone(&app);
-                let read = spawn_blocking(move || {
-                    let reload = || {
-                        if let Some(tls) = &app.front_end.tls {
-                            tls.reload();
-                        } else {
-                            tracing::info!("SIGHUP ignored, no tls-cert is configured");
-                        }
-                    };
-                    if app.is_running() { service_manager::around_reload(reload) } else { reload() }
-                });
-                if let Err(error) = read.await {
-                    tracing::error!(%error, "certificate not reloaded, the previous one stays");
-                }
-            }
-            _ = days.tick() => {
-                if let Some(tls) = &app.front_end.tls {
-                    tls.warn_if_it_ends();
-                }
-            }
-        }
+/// Reads the certificate again at SIGHUP, which would otherwise end the program.
+async fn reload_certificate(mut hangup: Signal, app: Arc<App>) {
+    while hangup.recv().await.is_some() {
+        let app = Arc::clone(&app);
+        // A panic is in the log.
+        let _ = spawn_blocking(move || match &app.front_end.tls {
+            Some(tls) => tls.reload(),
+            None => tracing::info!("SIGHUP ignored, no tls-cert is configured"),
+        })
+        .await;
     }
 }
 
@@ -132,8 +113,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = Arc::new(App::new(&settings)?);
     let mut tasks = JoinSet::new();
-    tasks.spawn(look_after_certificate(hangup, Arc::clone(&app)));
-    tasks.spawn(service_manager::report_status(Arc::clone(&app)));
+    tasks.spawn(reload_certificate(hangup, Arc::clone(&app)));
     let listener = bind(&settings.listen, "--listen localhost:3001").await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
@@ -150,7 +130,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         if let Some(cluster) = &settings.cluster {
             tracing::info!(node = cluster.node, %address, "standing by");
             // A standby may wait for weeks.
-            service_manager::ready().await;
+            service_manager::tell(NotifyState::Ready).await;
             tasks.spawn(service_manager::keep_watchdog(Arc::clone(&app)));
             let (key, joined) = app.join(&settings, cluster).await?;
             let owned = Arc::new(joined.campaign().await);
@@ -195,7 +175,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
         }
     }
     app.announce(&settings, address);
-    service_manager::ready().await;
+    service_manager::tell(NotifyState::Ready).await;
     let lease_ended = OptionFuture::from(store.as_deref().map(EtcdStore::wait_until_lease_ended));
     let signal = tokio::select! {
         signal = signals.next() => signal,
@@ -215,7 +195,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     tracing::info!(signal, deadline_s = deadline.as_secs(), "stopping; requests in progress are finished");
     app.begin_stop();
     tasks.shutdown().await;
-    service_manager::stopping().await;
+    service_manager::tell(NotifyState::Stopping).await;
     let soft = stop_softly(&app, hands_over, stop_serving, &mut serving);
     let code = tokio::select! {
         closed = tokio::time::timeout(deadline, soft) => log_stop(closed.ok(), hands_over),

@@ -8,7 +8,7 @@ use crate::support::prelude::*;
 const PERIOD: u64 = 200_000;
 
 #[tokio::test]
-async fn readiness_is_announced_once_requests_are_served_and_reloads_too() {
+async fn readiness_is_announced_once_requests_are_served() {
     let address = unused_address();
     let (manager, setup) = Manager::of(Setup::new());
     let shim = Shim::over(&setup.data_dir());
@@ -16,26 +16,18 @@ async fn readiness_is_announced_once_requests_are_served_and_reloads_too() {
     shim.begin(&Trouble::hanging(&[Call::Sync]));
     let mut server = setup.launch();
     server.client = Client::new(address);
-    let (mut early, starting) = manager.until("STATUS=not ready: the store is being loaded").await;
-    assert!(starting.contains(&"EXTEND_TIMEOUT_USEC=60000000".to_owned()), "{starting:?}");
-    server.client.send("+14155550123").await.expects_refusal(503).says(["The server is starting."]);
+    let starting = || server.client.try_send("+14155550123");
+    let refused = until("the start", starting, Result::is_ok).await.expect("an answer");
+    refused.expects_refusal(503).says(["The server is starting."]);
     server.signal(Signal::HUP);
     let output = || async { server.output().text() };
     until("the signal", output, |text| text.contains("SIGHUP ignored")).await;
-    early.extend(manager.received());
-    assert!(!early.contains(&"READY=1".to_owned()), "{early:?}");
+    assert_eq!(manager.received(), [""; 0]);
 
     shim.end();
-    let (_, ready) = manager.until("READY=1").await;
-    assert!(ready.contains(&"STATUS=ready".to_owned()), "{ready:?}");
+    manager.until("READY=1").await;
     assert_eq!(server.client.get("/readyz").await.status(), 200);
     assert_eq!(server.client.send("+14155550123").await.status(), 200);
-
-    // A reload says when it begins and when it ends.
-    server.signal(Signal::HUP);
-    let (_, reloading) = manager.until("RELOADING=1").await;
-    assert!(reloading.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{reloading:?}");
-    manager.until("READY=1").await;
 }
 
 #[tokio::test]
@@ -45,8 +37,7 @@ async fn a_stop_is_announced_before_requests_in_progress_are_finished() {
     let number = world.number();
     let sending = world.hang_at_the_gateway(&number).await;
     world.server.signal(Signal::TERM);
-    let (_, stopping) = manager.until("STOPPING=1").await;
-    assert!(stopping.iter().any(|line| line.starts_with("STATUS=stopping")), "{stopping:?}");
+    manager.until("STOPPING=1").await;
     assert!(!sending.is_finished(), "the send waits for the gateway");
     world.twilio().release();
     assert_eq!(sending.await.expect("an answer").status(), 200);
@@ -59,7 +50,6 @@ async fn the_watchdog_hears_from_a_server_whose_disk_refuses_writes() {
     let world = World::of(setup).await;
     world.server.let_writes_fail();
     assert_eq!(world.send(&world.number()).await.status(), 503);
-    manager.until("STATUS=not ready: ").await;
     manager.received();
     for _ in 0..3 {
         manager.until("WATCHDOG=1").await;
@@ -75,11 +65,11 @@ async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
     manager.until("WATCHDOG=1").await;
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
     let _waits = world.begin_send(&world.number());
-    // One message may have been on its way when the journal began to hang.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Messages may have been on their way when the journal began to hang.
     manager.received();
-    // Health reports a write after five seconds: 25 periods.
-    let (meanwhile, _) = manager.until("STATUS=not ready: the disk has not finished a write for").await;
-    assert!(!meanwhile.contains(&"WATCHDOG=1".to_owned()), "{meanwhile:?}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(manager.received(), [""; 0]);
 
     shim.end();
     manager.until("WATCHDOG=1").await;

@@ -1,4 +1,4 @@
-//! The server's own certificate: read at the start, read again on SIGHUP, watched until it expires.
+//! The server's own certificate: read at the start, read again on SIGHUP.
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +74,6 @@ impl Tls {
                 log_warnings(&identity.warnings);
                 self.present.store(Arc::new(identity));
                 self.announce("certificate reloaded; new connections use it");
-                self.warn_if_it_ends();
             }
             Err(error) => error!(%error, "certificate not reloaded, the previous one stays"),
         }
@@ -84,15 +83,12 @@ impl Tls {
         self.present.load().about.health(self.clock.wall())
     }
 
-    /// Says which certificate is served.
+    /// Says which certificate is served. Warns of one that expires soon or has expired; later `/readyz` does.
     pub fn announce(&self, message: &str) {
-        let (names, expires) = (self.present.load().about.names(), self.certificate().expires);
+        let (names, CertificateHealth { expires, problem }) =
+            (self.present.load().about.names(), self.certificate());
         info!(names, expires, "{message}");
-    }
-
-    /// Warns of a certificate that expires soon or has expired.
-    pub fn warn_if_it_ends(&self) {
-        if let Some(problem) = self.certificate().problem {
+        if let Some(problem) = problem {
             warn!(file = %self.files.certificate.display(), "{problem}");
         }
     }

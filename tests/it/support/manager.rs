@@ -15,21 +15,18 @@ impl Manager {
         (Self(socket), setup)
     }
 
-    /// Waits for a message with a line that begins like this. Returns the lines before that message, and its own.
-    pub async fn until(&self, line: &str) -> (Vec<String>, Vec<String>) {
-        let mut before = Vec::new();
+    /// Waits for a message with a line that begins like this.
+    pub async fn until(&self, line: &str) {
         soon(line, async {
+            let mut bytes = vec![0; 4096];
             loop {
-                let mut bytes = vec![0; 4096];
                 let length = self.0.recv(&mut bytes).await.expect("a message");
-                let message = lines(&bytes[..length]);
-                if message.iter().any(|found| found.starts_with(line)) {
-                    return (before, message);
+                if lines(&bytes[..length]).iter().any(|found| found.starts_with(line)) {
+                    return;
                 }
-                before.extend(message);
             }
         })
-        .await
+        .await;
     }
 
     pub fn received(&self) -> Vec<String> {
