@@ -167,14 +167,17 @@ fn prefix(text: &str) -> Result<String, String> {
 }
 
 fn unknown(text: &str) -> String {
-    let names = std::iter::once(TWILIO).chain(GatewayName::known().map(GatewayName::as_str));
-    format!("there is no provider {text:?}; there are {}", names.collect::<Vec<_>>().join(", "))
+    let names = std::iter::once(TWILIO).chain(GatewayName::ALL.iter().map(|name| name.as_str()));
+    format!(
+        "there is no provider {text:?}; there are those of the key gateways, and {}",
+        names.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// The setting cannot be used. Printed with the setting and a line that points at the part:
 ///
 /// ```text
-/// there is no provider "Twillio"; there are Twilio, Simulator, ...
+/// there is no provider "Twillio"; there are those of the key gateways, and Twilio, Simulator, ...
 ///   Mada:+35987;Twillio
 ///               ^^^^^^^
 /// ```
@@ -302,7 +305,7 @@ mod tests {
         let shown = |setting| Routing::parse(setting, resolver).expect_err("a mistake").to_string();
         assert_eq!(
             shown("Mada:+35987;Twillio"),
-            "there is no provider \"Twillio\"; there are Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, \
+            "there is no provider \"Twillio\"; there are those of the key gateways, and Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, \
              Sinch, Mada, Http\n  Mada:+35987;Twillio\n              ^^^^^^^"
         );
         assert!(shown("Twilio;").ends_with("\n  Twilio;\n         ^"));
