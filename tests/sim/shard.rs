@@ -121,7 +121,6 @@ impl Captured {
         match task {
             Task::Deliver(sending) => self.note(Left::Message(Box::new(sending))),
             Task::AskGateway(asking) => self.note(Left::Check(Box::new(asking))),
-            Task::TellGuard(..) => {}
         }
     }
 

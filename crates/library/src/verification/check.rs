@@ -104,8 +104,8 @@ pub(super) fn settle(
     Next::Checked(result.map(|_| reply))
 }
 
-/// Records the outcome of a check in the log of its verification, its events and its counts, and replies. The reply
-/// describes the verification as it is after the check, or was before one that ended it.
+/// Records the outcome of a check, and replies. The reply describes the verification as it is after the check, or was before
+/// one that ended it.
 fn decided(
     decision: &mut Decision<'_, '_>,
     outcome: CheckOutcome,
@@ -119,7 +119,6 @@ fn decided(
         | CheckOutcome::GatewayFailed => next.verification().or(decision.before),
         CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
     };
-    let recorded = recorded(decision, looked_at, about);
     let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
     if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
@@ -129,21 +128,7 @@ fn decided(
     decision.emit_lockout(next);
     let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.count(Fact::Check { recipient: decision.key, channel, outcome });
-    reply(decision, outcome, about, recorded, outcome == CheckOutcome::Approved)
-}
-
-/// Records a check in the log of its verification. Returns that log, or the one of the verification that the reply is about.
-fn recorded(
-    decision: &mut Decision<'_, '_>,
-    looked_at: Option<(Salt, VerifyStatus)>,
-    about: Option<Verification>,
-) -> (Option<AttemptLog>, Checked) {
-    let recorded = looked_at
-        .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
-    match recorded {
-        Some((log, checked)) => (Some(log), checked),
-        None => (about.and_then(|v| decision.attempts_of(&v)), Checked::default()),
-    }
+    concluded(decision, outcome, about, looked_at, outcome == CheckOutcome::Approved)
 }
 
 /// Remembers the answer to a check with a key. One that says that the client may try again is not remembered.
@@ -169,14 +154,21 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.remember((id, channel), decision.now.plus(ANSWER_KEPT_FOR), Some(answer), decision.view);
 }
 
-/// Counts the steps of the verification that the reply is about, records a verified number, and replies.
-fn reply<O>(
+/// Records a check in the log of its verification, counts the steps of the verification that the reply is about, records a
+/// verified number, and replies.
+fn concluded<O>(
     decision: &mut Decision<'_, '_>,
     outcome: O,
     about: Option<Verification>,
-    (log, Checked { last, is_first, taken }): (Option<AttemptLog>, Checked),
+    looked_at: Option<(Salt, VerifyStatus)>,
     is_approved: bool,
 ) -> Reply<O> {
+    let recorded = looked_at
+        .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
+    let (log, Checked { last, is_first, taken }) = match recorded {
+        Some((log, checked)) => (Some(log), checked),
+        None => (about.and_then(|v| decision.attempts_of(&v)), Checked::default()),
+    };
     let summary = about.map(|v| VerificationSummary::of(&v, &decision.rules.policy));
     if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {
         let recipient = decision.key;
@@ -208,8 +200,6 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         EndOutcome::NotFound => None,
     };
     decision.put(next);
-    let approved = ended.filter(|_| *ending == Ending::Approved);
-    let recorded = recorded(decision, approved.map(|v| (v.salt, VerifyStatus::Success)), ended);
     // An event would name the erased number again.
     if let Some(verification) = ended.as_ref().filter(|_| *ending != Ending::Erased) {
         let id = verification.salt.id();
@@ -238,5 +228,6 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         let channel = verification.details(&decision.rules.policy).channel;
         decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
-    Ok(Next::Ended(reply(decision, has_effect, ended, recorded, *ending == Ending::Approved)))
+    let approved = ended.filter(|_| *ending == Ending::Approved).map(|v| (v.salt, VerifyStatus::Success));
+    Ok(Next::Ended(concluded(decision, has_effect, ended, approved, approved.is_some())))
 }

@@ -105,8 +105,8 @@ impl NumberCommand {
                     for fact in &facts {
                         self.deps.metrics.count(fact);
                     }
-                    for task in told {
-                        (self.deps.outside)(&self.deps, task);
+                    for news in told {
+                        self.deps.tell_guard(self.key, news);
                     }
                     self.go_on(next, view)
                 }
@@ -123,7 +123,7 @@ impl NumberCommand {
                 // A plan stays, with what was taken for it.
                 let unused = if log.is_none() { outgoing.allowance.refundable() } else { Vec::new() };
                 for ticket in unused {
-                    (deps.outside)(&deps, Task::TellGuard(key, GuardNews::NotSent(ticket)));
+                    deps.tell_guard(key, GuardNews::NotSent(ticket));
                 }
                 responder.send(Err(refusal));
             }
@@ -213,11 +213,6 @@ pub fn with_gateways(
                     };
                     shards.submit(NumberCommand::new(Request::SettleCheck(asking, result), deps));
                 });
-            }
-            Task::TellGuard(key, news) => {
-                if let Some(guard) = delivery.guard() {
-                    guard.learn(key, news);
-                }
             }
         }
     }

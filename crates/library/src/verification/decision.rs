@@ -48,6 +48,12 @@ pub struct NumberDeps {
 pub type Outside = Box<dyn Fn(&Arc<NumberDeps>, Task) + Send + Sync>;
 
 impl NumberDeps {
+    pub(super) fn tell_guard(&self, key: NumberKey, news: GuardNews) {
+        if let Some(guard) = &self.guard {
+            guard.learn(key, news);
+        }
+    }
+
     /// The subject of a number's commands.
     pub fn subject(&self, key: &NumberKey) -> Subject {
         Subject { slot: self.slots.of_number(key.service, key.number), id: key.id() }
@@ -74,13 +80,12 @@ impl NumberDeps {
     }
 }
 
-/// What a durable decision asks of the world outside of the shard.
+/// What a durable decision asks of gateways.
 pub enum Task {
     /// Hand a message to the gateways.
     Deliver(Sending),
     /// Ask the gateway that holds a code. The attempt is already durable.
     AskGateway(Asking),
-    TellGuard(NumberKey, GuardNews),
 }
 
 /// A message at the gateways.
@@ -123,7 +128,7 @@ pub(super) struct Decision<'a, 'b> {
     /// What is counted when it is durable.
     pub facts: Vec<Fact>,
     /// What the guard is told then.
-    pub told: Vec<Task>,
+    pub told: Vec<GuardNews>,
 }
 
 impl<'a, 'b> Decision<'a, 'b> {
@@ -169,7 +174,7 @@ impl<'a, 'b> Decision<'a, 'b> {
     }
 
     pub fn tell_guard(&mut self, news: GuardNews) {
-        self.told.push(Task::TellGuard(self.key, news));
+        self.told.push(news);
     }
 
     /// The guard gets back what messages took that have not left and will not.

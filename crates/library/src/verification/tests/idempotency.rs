@@ -107,14 +107,6 @@ async fn a_key_is_forgotten_ten_minutes_after_the_end_of_its_verification() {
 }
 
 #[tokio::test]
-async fn a_lockout_after_a_cut_off_request_leads_to_no_second_message() {
-    let world = cut_off(World::with(json!({ "lockout": "30m", "code-life": "25m" })).await).await;
-    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
-    let (_, found) = repeated(world).await;
-    assert_eq!(found, Err(Refused::Ended));
-}
-
-#[tokio::test]
 async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
     // After an unknown outcome the process ends. Its disk may have the key of a message that never left.
     for (fault, crashes) in [
