@@ -113,7 +113,7 @@ const OUTCOME_UNKNOWN: &str = "outcome of a message unknown";
 
 impl<O> DeliveryRun<'_, O> {
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
-    /// or a provider's own words: an id with the code or the number in it is left out.
+    /// or a provider's own words.
     pub(super) fn log_answer(
         &self,
         gateway: &GuardedGateway,
@@ -122,12 +122,7 @@ impl<O> DeliveryRun<'_, O> {
         let (number, channel) = (self.outgoing.key.number, self.channel.as_str());
         let (request_id, gateway) = (self.outgoing.request_id.as_deref(), gateway.name.as_str());
         match answer {
-            Some(Ok(accepted)) => {
-                let id = accepted.message_id.as_str();
-                let digits = self.outgoing.key.number.as_u64().to_string();
-                let message_id = (!id.contains(self.code.expose()) && !id.contains(&digits)).then_some(id);
-                debug!(request_id, %number, channel, gateway, message_id, "message accepted");
-            }
+            Some(Ok(_)) => debug!(request_id, %number, channel, gateway, "message accepted"),
             // An operator must act, also if another gateway accepts the message.
             Some(Err(GatewayError { class: class @ ErrorClass::Configuration, code, detail, .. })) => {
                 let code = self.logged(*code);

@@ -109,10 +109,8 @@ type End = (SendResult, PlanChange, Option<Failure>);
 /// Why the gateways of one channel have not accepted the message so far.
 #[derive(Default)]
 struct ChannelFailure {
-    /// The last reason that a gateway gave, or its queue.
-    error: Option<Failure>,
-    /// Why a gateway was not asked. Reported only if no gateway gave a reason.
-    skipped: Option<Failure>,
+    /// The last reason that a gateway gave, or its queue; if none did, why the first one was not asked.
+    reason: Option<Failure>,
     /// When a gateway may accept the message, if that can be expected.
     later: Option<Timestamp>,
     /// Whether the number cannot be reached on this channel.
@@ -142,11 +140,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                     continue;
                 }
                 // No step of a workflow follows: its owner wants no messages.
-                if failure.error == Some(Failure::OptedOut) {
+                if failure.reason == Some(Failure::OptedOut) {
                     return self.failed(Failure::OptedOut);
                 }
             }
-            let error = failure.error.or(failure.skipped).unwrap_or(Failure::NotServed);
+            let error = match (failure.reason, failure.later) {
+                (Some(Failure::OutOfService { .. }), Some(until)) => Failure::OutOfService { until },
+                (reason, _) => reason.unwrap_or(Failure::NotServed),
+            };
             let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
             let Some((step, channel)) = next else { return self.retried(error, failure.later) };
             // The next step still follows, but the client does not wait for it beyond the send time limit.
@@ -224,12 +225,12 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let (gateway, time) = (candidate.gateway, self.time);
         // Before the wait, so that an open circuit costs nothing.
         if gateway.circuit.keeps_out(self.now()) {
-            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
+            let until = gateway.circuit.asked_again_at(self.now());
+            self.failure.skipped(Failure::OutOfService { until }, until);
             return Continue(());
         }
         if self.time_has_passed && time.left() < time.least {
-            self.failure.skipped = Some(Failure::TimedOutWaiting);
-            self.failure.may_work_at(self.now());
+            self.failure.skipped(Failure::TimedOutWaiting, self.now());
             return Continue(());
         }
         // Half of the time is for the answer: otherwise every message of an overload would wait until none is left.
@@ -237,7 +238,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(permit) => permit,
             Err(error) => {
                 self.time_has_passed = true;
-                self.failure.error = Some(error);
+                self.failure.reason = Some(error);
                 // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
                 if self.permitted.follow_up.is_some() {
                     self.failure.may_work_at(self.now());
@@ -261,7 +262,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         // The circuit comes last: in an outage a message that enters uses up the only probe of its span, even if it
         // does not leave.
         if !gateway.circuit.enter(self.now()) {
-            self.failure.out_of_service(gateway.circuit.asked_again_at(self.now()));
+            let until = gateway.circuit.asked_again_at(self.now());
+            self.failure.skipped(Failure::OutOfService { until }, until);
             return Continue(());
         }
         // The last look before the request: a node that has lost its lease may still hold the code for live.
@@ -325,14 +327,14 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 // The answer itself may have opened the circuit.
                 let asked_again = gateway.circuit.asked_again_at(now);
                 self.failure.may_work_at(now.plus(wait).max(asked_again));
-                self.failure.error = Some(error);
+                self.failure.reason = Some(error);
             }
-            (ErrorClass::Configuration | ErrorClass::Refused, _) => self.failure.error = Some(error),
+            (ErrorClass::Configuration | ErrorClass::Refused, _) => self.failure.reason = Some(error),
             // Another gateway would accept a text for a landline too, and charge for it. A person who replied STOP to text
             // messages can be called.
             (ErrorClass::NotReachableHere, _) | (ErrorClass::OptedOut, Channel::Sms) => {
                 self.failure =
-                    ChannelFailure { error: Some(error), unreachable: true, ..ChannelFailure::default() };
+                    ChannelFailure { reason: Some(error), unreachable: true, ..ChannelFailure::default() };
             }
             // Every gateway would refuse this number or respect its owner's opt-out. A blocked fraud attempt must not reach
             // another gateway.
@@ -521,13 +523,10 @@ impl<'a, O> DeliveryRun<'a, O> {
 }
 
 impl ChannelFailure {
-    fn out_of_service(&mut self, asked_again: Timestamp) {
-        let until = match self.skipped {
-            Some(Failure::OutOfService { until }) => until.min(asked_again),
-            _ => asked_again,
-        };
-        self.skipped = Some(Failure::OutOfService { until });
-        self.may_work_at(asked_again);
+    /// A gateway was not asked, which may be otherwise at this moment.
+    fn skipped(&mut self, why: Failure, until: Timestamp) {
+        self.reason.get_or_insert(why);
+        self.may_work_at(until);
     }
 
     /// Keeps the earliest moment.

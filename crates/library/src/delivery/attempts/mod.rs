@@ -110,7 +110,7 @@ impl Attempts {
         self.shards.for_each::<AttemptLog>(visit).await
     }
 
-    /// Passes every attempt that a query asks for to `visit`, whatever its limit, in no exact order.
+    /// Passes every attempt that a query asks for to `visit`, whatever its limit, in no exact order. Not for one verification.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
@@ -120,20 +120,6 @@ impl Attempts {
         query: &AttemptQuery,
         mut visit: impl FnMut(ListedAttempt),
     ) -> Result<(), Refusal> {
-        let services = query.services.as_deref();
-        if let Some(sid) = &query.verification {
-            let address = self.sealer.open_verification(sid);
-            let is_visible =
-                |address: &VerificationAddress| services.is_none_or(|of| of.contains(&address.service));
-            let Some(VerificationAddress { service, number, name }) = address.filter(is_visible) else {
-                return Ok(());
-            };
-            // The name leaves the slot open.
-            let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
-            let found = self.read(keys).await?;
-            found.filter(|row| row.number == number && query.fits(row)).for_each(visit);
-            return Ok(());
-        }
         // A record is listed by its newest attempt, which may be later than the attempts that the query is about.
         let until = query.before.map(|before| before.plus(LONGEST_VERIFICATION));
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
@@ -142,7 +128,7 @@ impl Attempts {
             attempts.filter(|row| query.fits(row)).for_each(&mut visit);
             if latest_to_come < query.since() { Break(()) } else { Continue(()) }
         };
-        self.log.for_each_page(services, until, page).await
+        self.log.for_each_page(query.services.as_deref(), until, page).await
     }
 
     /// The attempts that a query asks for, the newest first. Reads no more pages than these need. A verification whose
@@ -153,9 +139,18 @@ impl Attempts {
     /// the store does not confirm what was read.
     pub async fn list(&self, query: &AttemptQuery) -> Result<LogPart<ListedAttempt>, Refusal> {
         let (skip, limit, read) = (query.skip, query.limit, query.read.unwrap_or(usize::MAX));
-        if query.verification.is_some() {
-            let mut records = Vec::new();
-            self.each(query, |attempt| records.push(attempt)).await?;
+        let services = query.services.as_deref();
+        if let Some(sid) = &query.verification {
+            let Some(VerificationAddress { service, number, name }) = self.sealer.open_verification(sid)
+            else {
+                return Ok(LogPart { records: Vec::new(), has_more: false, stopped: None });
+            };
+            // The name leaves the slot open.
+            let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
+            let is_visible = services.is_none_or(|of| of.contains(&service));
+            let found = self.read(keys).await?;
+            let found = found.filter(|row| is_visible && row.number == number && query.fits(row));
+            let mut records: Vec<_> = found.collect();
             records.sort_unstable_by_key(|row| Reverse((row.attempt.at, row.id.attempt)));
             let records = records.into_iter().skip(skip).take(limit).collect();
             return Ok(LogPart { records, has_more: false, stopped: None });
