@@ -126,9 +126,6 @@ impl GatewaySettingsError {
     }
 }
 
-/// The longest URL that the HTTP client sends, in bytes.
-const LONGEST_URL: usize = 65_534;
-
 /// An address with scheme and host. The error does not repeat it: it may contain a password.
 pub(super) fn provider_url(
     gateway: GatewayName,
@@ -142,12 +139,6 @@ pub(super) fn provider_url(
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(error("must not contain a user name or password: they have settings of their own"));
-    }
-    if url.fragment().is_some() {
-        return Err(error("must not contain a # part, which is never sent"));
-    }
-    if url.as_str().len() > LONGEST_URL {
-        return Err(error("is too long for a URL"));
     }
     Ok(url)
 }

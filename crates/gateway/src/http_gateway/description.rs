@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reqwest::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
+use reqwest::header::HeaderName;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,9 +12,6 @@ use crate::domain::{Channel, GatewayName};
 use crate::provider::{CodeClass, code_in};
 use crate::recipe::{Pointer, Texts};
 use crate::{GatewaySettingsError, Verdict};
-
-/// Headers that the HTTP library writes itself.
-const NOT_OURS: [HeaderName; 4] = [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION];
 
 /// Something of a description, or the first problem with it.
 pub(super) type Read<T> = Result<T, GatewaySettingsError>;
@@ -265,13 +262,8 @@ impl HttpGatewaySettings {
 
     /// The name of a header that may be written.
     pub(super) fn header(&self, written: &str, setting: &str) -> Read<HeaderName> {
-        match HeaderName::from_bytes(written.as_bytes()) {
-            Err(_) => self.wrong(setting, "has a name that cannot be a header's (RFC 9110, 5.1)"),
-            Ok(name) if NOT_OURS.contains(&name) => {
-                self.wrong(setting, "is written by the HTTP client itself: leave it out")
-            }
-            Ok(name) => Ok(name),
-        }
+        let name = HeaderName::from_bytes(written.as_bytes());
+        name.or_else(|_| self.wrong(setting, "has a name that cannot be a header's (RFC 9110, 5.1)"))
     }
 
     /// The header and the key of an HMAC. `member` is the place of the description.
