@@ -35,7 +35,7 @@ test("a code sent from the inbox page is on the dashboard and in Prometheus", as
     await page.waitForSelector(".messages .code", PATIENCE);
     await page.type("#code", await page.$eval(".messages .code", (element) => element.textContent.trim()));
     await press("button[value='check']");
-    await says("used");
+    await says("the number is verified");
 
     await page.goto(`${server}/admin`);
     await page.type("#user", user);

@@ -313,28 +313,6 @@ fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() 
 }
 
 #[test]
-fn a_restored_guard_decides_as_the_stored_one() {
-    let mut world = World::with_users();
-    for n in 0..5 {
-        world.send_while(|of| (TJ + n * 10_000 + of, None));
-    }
-    let mut restored = guard(MOST_BUCKETS);
-    for (key, row) in world.guard.rows.take_changed(usize::MAX) {
-        let row = GuardRow::Row(key, row.expect("a row"));
-        let bytes = postcard::to_extend(&row, Vec::new()).expect("bytes");
-        restored.restore(&postcard::from_bytes(&bytes).expect("a row"));
-    }
-    let mut copy = World { guard: restored, ..world.clone() };
-    let numbers = [TJ, TJ + 1, TJ + 90_000, DE + 1, DE + 10_000, US, 447_400_000_000];
-    for to in numbers.into_iter().cycle().take(300) {
-        assert_eq!(world.send(to), copy.send(to), "{to}");
-        assert_eq!(world.finding, copy.finding);
-        world.pass(MINUTE);
-        copy.pass(MINUTE);
-    }
-}
-
-#[test]
 fn a_stream_of_new_values_meets_no_full_table_beside_many_buckets() {
     let mut world = World { guard: guard(500), rules: roomy(), ..World::new() };
     (0..1_000).for_each(|n| assert_eq!(world.send(elsewhere(n)), Ok(())));

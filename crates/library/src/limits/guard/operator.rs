@@ -206,16 +206,10 @@ impl ServerGuard {
     }
 
     fn entry(&self, key: Key, entry: Entry) -> Item {
-        let Entry { action, until } = entry;
-        let details = match action {
-            EntryAction::Allow if entry == Entry::SAFE => "on the safe list",
-            EntryAction::Allow => "messages need no allowance",
-            EntryAction::Block => "messages are refused",
-            EntryAction::KnownOnly => "only numbers verified in the last 30 days get messages",
-        };
-        let date_until = (entry != Entry::SAFE).then(|| shown(until));
-        let item = self.item("entry", key.service, exact(key.dimension), details.to_owned());
-        Item { action: Some(action.to_string()), date_until, ..item }
+        let action = entry.action.to_string();
+        let date_until = (entry != Entry::SAFE).then(|| shown(entry.until));
+        let item = self.item("entry", key.service, exact(key.dimension), action.clone());
+        Item { action: Some(action), date_until, ..item }
     }
 
     /// Whether a number is on the safe list: [`Entry::SAFE`].
