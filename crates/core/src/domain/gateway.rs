@@ -250,24 +250,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_positions_in_records_are_those_of_earlier_versions() {
-        let later = (0..8).filter(|position| *position != 7).chain(8..);
-        for (position, name) in later.zip(GatewayName::ALL) {
-            assert_eq!(serde_json::to_value(name).expect("a name"), name.as_str());
-            let record = postcard::to_extend(&name, Vec::new()).expect("a position");
-            assert_eq!(record, [position]);
-            assert_eq!(postcard::from_bytes(&record), Ok(name));
-        }
-        for (position, channel) in Channel::ALL.into_iter().enumerate() {
-            assert_eq!(serde_json::to_value(channel).expect("a name"), channel.as_str());
-            assert_eq!(
-                postcard::to_extend(&channel, Vec::new()).expect("a position"),
-                [u8::try_from(position).expect("few")]
-            );
-        }
-    }
-
-    #[test]
     fn a_name_of_the_configuration_is_one_value_and_written_out() {
         let name = GatewayName::of("acme-sms").expect("a name");
         assert_eq!(GatewayName::of("acme-sms"), Some(name));

@@ -81,8 +81,7 @@ pub fn checked<'de, T, D: Deserializer<'de>>(
     must_be: &str,
     read: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, D::Error> {
-    let text = Value::deserialize(from).ok().and_then(|given| text_of(&given));
-    let value = text.and_then(|text| read(text.trim()));
+    let value = optional(from, must_be, read)?;
     value.ok_or_else(|| D::Error::custom(format_args!("must be {must_be}")))
 }
 

@@ -82,15 +82,9 @@ pub(super) struct Context {
     pub(super) life: Duration,
 }
 
-/// The control characters that texts may be laid out with.
-const WHITE_SPACE: [char; 3] = ['\t', '\n', '\r'];
-
 /// Reads a text: it has a place for the code, no placeholder that nothing fills, and is not too long once the longest code
 /// is in it. The error says what to correct.
 pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, String> {
-    if let Some(c) = written.chars().find(|c| c.is_control() && !WHITE_SPACE.contains(c)) {
-        return Err(format!("it contains the control character {c:?}, which has no place in a message"));
-    }
     let (text, problem) = Text::new(written, &context.brand);
     if let Some(words) = problem {
         return Err(words);
@@ -135,7 +129,8 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
             PieceKind::Single("code") => push(&mut literal, Some(Part::Code)),
             PieceKind::Single("minutes") => push(&mut literal, Some(Part::Minutes)),
             PieceKind::Single("brand") => literal.push_str(brand),
-            PieceKind::Single(_) | PieceKind::Double(_) => {
+            PieceKind::DoubleBrace('}') | PieceKind::Stray('}') => literal.push_str(piece.raw),
+            PieceKind::Single(_) | PieceKind::Double(_) | PieceKind::DoubleBrace(_) | PieceKind::Stray(_) => {
                 literal.push_str(piece.raw);
                 problem.get_or_insert_with(|| {
                     format!(
@@ -144,14 +139,6 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
                         piece.raw
                     )
                 });
-            }
-            PieceKind::DoubleBrace(brace) | PieceKind::Stray(brace) => {
-                literal.push_str(piece.raw);
-                if brace == '{' {
-                    problem.get_or_insert_with(|| {
-                        format!("it has a {:?} without the closing braces of a place", piece.raw)
-                    });
-                }
             }
         }
     }
