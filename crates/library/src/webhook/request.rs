@@ -89,8 +89,7 @@ pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
                     "its address is none that events are sent to: see \"Allowed URLs\" of the events",
                 ),
                 Ok(Err(NoResponse::Unsendable)) => Posted::not_answered("its URL is too long"),
-                Ok(Err(NoResponse::NotConnected(why))) => Posted::not_answered(why),
-                Ok(Err(NoResponse::Broken(why))) => Posted::not_answered(why),
+                Ok(Err(NoResponse::NotConnected(why) | NoResponse::Broken(why))) => Posted::not_answered(why),
                 Err(_) => Posted::not_answered("no answer in time"),
             }
         })
