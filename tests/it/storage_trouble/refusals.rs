@@ -38,8 +38,8 @@ async fn no_refused_write_sends_or_approves_anything_and_the_server_recovers() {
             let readiness = world.server.readiness().await;
             readiness.expects_not_ready();
             assert!(readiness.text().contains(says), "{}", readiness.text());
-            // The file and the time, and no text of a programming language.
-            readiness.says(["/journal", "not been writable for "]);
+            // The file, and no text of a programming language.
+            readiness.says(["/journal", "the journal is not writable: "]);
             for words in ["os error", "Os {"] {
                 assert!(!readiness.text().contains(words), "{words}: {}", readiness.text());
             }

@@ -1,15 +1,12 @@
 //! Making a snapshot: the owner's records go into new databases, which are proved on copies and only then sealed.
 //!
-//! Everything that calls sled runs on a thread of its own, which the journal's thread gives up if it makes no progress. If
-//! sled hangs, panics, fails or loses a record, the attempt is discarded, and the journal still has every record.
+//! Everything that calls sled runs on a thread of its own. If sled panics, fails or loses a record, the attempt is
+//! discarded; if it hangs, no other begins. The journal still has every record.
 
 use std::collections::HashMap;
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,34 +26,6 @@ use crate::{Key, Slice, StoreError, Write};
 /// own above 128 KiB.
 const CHUNK_BYTES: usize = 6 * 1024;
 
-/// The bit of [`Progress`] of an attempt that was stopped.
-const STOPPED: u64 = 1 << 63;
-
-/// Counts the steps of an attempt.
-#[derive(Default)]
-pub(super) struct Progress(AtomicU64);
-
-impl Progress {
-    /// Fails once the attempt is not wanted any more.
-    fn step(&self) -> Result<(), StoreError> {
-        let is_stopped = self.0.fetch_add(1, Ordering::AcqRel) & STOPPED != 0;
-        if is_stopped { Err(stopped()) } else { Ok(()) }
-    }
-
-    pub(super) fn steps(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Returns `false` if it was stopped before.
-    pub(super) fn stop(&self) -> bool {
-        self.0.fetch_or(STOPPED, Ordering::AcqRel) & STOPPED == 0
-    }
-}
-
-fn stopped() -> StoreError {
-    StoreError::Unavailable("the checkpoint was stopped".into())
-}
-
 /// One attempt to write a snapshot.
 pub(super) struct Attempt {
     pub(super) disk: Disk,
@@ -67,7 +36,6 @@ pub(super) struct Attempt {
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
     pub(super) records: Receiver<Option<Slice>>,
-    pub(super) progress: Arc<Progress>,
     pub(super) database_bytes: usize,
     /// The pause after each 256 KiB, so that commits do not wait; none while a stop waits for the snapshot.
     pub(super) pause: Duration,
@@ -90,8 +58,6 @@ impl Attempt {
             Ok(manifest)
         }));
         let made = made.unwrap_or_else(|_| Err(StoreError::Unavailable("sled panicked".into())));
-        // The journal's thread, which may have given the attempt up, does not know the snapshot then.
-        let made = made.and_then(|sealed| if self.progress.stop() { Ok(sealed) } else { Err(stopped()) });
         if let Some(failed) = database {
             // sled may hang when it is closed.
             let _ = thread::Builder::new().name("snapshot-close".into()).spawn(move || drop(failed));
@@ -132,7 +98,6 @@ impl Attempt {
                 let (key, value) = manifest.next_chunk(&chunk);
                 written += value.len();
                 database.as_ref().map(|database| database.insert(key, value)).transpose()?;
-                self.progress.step()?;
             }
             // A sync of the journal waits for all unwritten data of the file system, including other files.
             if written - synced >= SYNC_BYTES {
@@ -155,13 +120,9 @@ impl Attempt {
     fn sync_and_prove(&self, manifest: &mut Manifest, new: &Path, copy: &Path) -> Result<(), StoreError> {
         let (files, directories) = snapshot::files_below(new)?;
         for path in &files {
-            // sled makes its files and directories readable by other users, and a backup keeps the modes.
-            restrict(path, 0o600)?;
             self.disk.sync_file(path)?;
-            self.progress.step()?;
         }
         for path in &directories {
-            restrict(path, 0o700)?;
             self.disk.sync_dir(path)?;
         }
         self.reached("Synced")?;
@@ -173,7 +134,7 @@ impl Attempt {
             let sum = snapshot::copy_file(path, &to, "write", &mut |piece| {
                 piece.sync_data().map_err(StoreError::io("write", &to))?;
                 thread::sleep(self.pause);
-                self.progress.step()
+                Ok(())
             })?;
             manifest.files.insert(name.to_string_lossy().into_owned(), sum);
             // It is not read again before the next start.
@@ -182,15 +143,14 @@ impl Attempt {
         self.reached("Copied")?;
         // sled truncates its log after one failed read: it must never open the files that are sealed.
         let lost = |detail: &str| StoreError::Unavailable(format!("sled lost records: {detail}"));
-        snapshot::read(copy, manifest, &lost, &mut |_| self.progress.step())?;
+        snapshot::read(copy, manifest, &lost, &mut |_| Ok::<_, StoreError>(()))?;
         // What stays is removed with the snapshots that this one replaces.
         let _ = self.disk.remove_dir(copy);
         self.reached("Proved")
     }
 
     fn reached(&self, step: &'static str) -> Result<(), StoreError> {
-        self.disk.run(Operation::Step(step), "make a snapshot in", &self.directory, || Ok(()))?;
-        self.progress.step()
+        self.disk.run(Operation::Step(step), "make a snapshot in", &self.directory, || Ok(()))
     }
 }
 
@@ -224,10 +184,6 @@ fn yield_to_other_threads() {
     // Elsewhere the priority is that of the whole process.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 19);
-}
-
-fn restrict(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(StoreError::io("restrict", path))
 }
 
 /// Has the next reader of a synced file read it from the disk.

@@ -7,7 +7,6 @@
 
 mod checkpoint;
 mod directory;
-mod health;
 mod journal;
 mod snapshot;
 mod store;

@@ -20,9 +20,6 @@ use std::io::{self, Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -45,9 +42,6 @@ pub(super) const SYNC_BYTES: usize = 256 * 1024;
 
 /// Cached pages of an open database, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The time that sled has to open a database.
-const OPENS_WITHIN: Duration = Duration::from_secs(120);
 
 /// The content of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,27 +132,6 @@ pub(super) fn create(directory: &Path) -> Result<Db, StoreError> {
     Ok(config(directory).create_new(true).open()?)
 }
 
-/// Opens a copy of a database, on a thread that is abandoned if it does not end. What sled refuses, or panics at, is an
-/// error that `damaged` makes; a slow disk is none.
-fn open_within(
-    deadline: Duration,
-    directory: &Path,
-    open: impl FnOnce() -> sled::Result<Db> + Send + 'static,
-    damaged: &dyn Fn(&str) -> StoreError,
-) -> Result<Db, StoreError> {
-    let (to, opened) = mpsc::sync_channel(1);
-    let spawned = thread::Builder::new().name("snapshot-open".into()).spawn(move || to.send(open()));
-    spawned.map_err(StoreError::io("start a thread for", directory))?;
-    match opened.recv_timeout(deadline) {
-        Ok(opened) => opened.map_err(|error| damaged(&StoreError::from(error).reason())),
-        Err(RecvTimeoutError::Disconnected) => Err(damaged("sled panicked when it opened it")),
-        Err(RecvTimeoutError::Timeout) => {
-            let (path, seconds) = (directory.display(), deadline.as_secs());
-            Err(StoreError::Unavailable(format!("sled did not open {path} within {seconds} s")))
-        }
-    }
-}
-
 /// Opens copies of the databases of a manifest, one after the other, and gives every record to `visit`. An error, made by
 /// `damaged`, if anything is not as it was written.
 pub(super) fn read<E: From<StoreError>>(
@@ -187,9 +160,8 @@ pub(super) fn read<E: From<StoreError>>(
         };
         let mut database = None;
         let read = catch_unwind(AssertUnwindSafe(|| {
-            let directory = copy.join(number.to_string());
-            let config = config(&directory);
-            let opened = open_within(OPENS_WITHIN, &directory, move || config.open(), damaged)?;
+            let opened = config(&copy.join(number.to_string())).open();
+            let opened = opened.map_err(|error| damaged(&StoreError::from(error).reason()))?;
             database.insert(opened).iter().try_for_each(&mut read_one)
         }));
         // sled also panics if it cannot sync what it closes.
@@ -341,24 +313,4 @@ pub(super) fn files_below(directory: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf
     }
     directories.push(directory.to_owned());
     Ok((files, directories))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_copy_that_sled_does_not_open_is_abandoned() {
-        let home = tempfile::TempDir::new().unwrap();
-        let (_release, released) = mpsc::channel::<()>();
-        let hangs = move || {
-            let _ = released.recv();
-            Err(sled::Error::Unsupported("too late".into()))
-        };
-        let damaged = |_: &str| StoreError::Closed;
-        let error = open_within(Duration::ZERO, home.path(), hangs, &damaged).unwrap_err();
-        assert!(matches!(&error, StoreError::Unavailable(_)), "{error}");
-        let panics = || panic!("on request");
-        assert_eq!(open_within(OPENS_WITHIN, home.path(), panics, &damaged).unwrap_err(), StoreError::Closed);
-    }
 }

@@ -16,7 +16,6 @@ use tokio::sync::{OnceCell, oneshot};
 
 use super::checkpoint::LiveRecords;
 use super::directory::{Directory, Disk, OpenOptions, Operation, check_importable, create_durably};
-use super::health::{Health, Part};
 use super::journal::{FRAME_HEAD, Journal, MAX_FRAME_BYTES, Replayed};
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
@@ -78,7 +77,7 @@ impl EmbeddedStore {
             "data directory opened"
         );
         tidy(&directory, &found.replayed, &disk)?;
-        let health = Health::new(options.clock.clone());
+        let shared = Arc::<Shared>::default();
         let mut journal = Journal {
             disk,
             directory: directory.journal.clone(),
@@ -95,10 +94,9 @@ impl EmbeddedStore {
             // The store serves reads, and commits if only the second segment has no room. The journal's thread tries
             // again.
             if journal.active.is_none() {
-                health.report(Part::Journal, Some(error.reason()));
+                shared.report(Some(error.reason()));
             }
         }
-        let shared = Arc::new(Shared::new(health));
         let writer = Writer {
             options: options.clone(),
             directory,
@@ -109,7 +107,7 @@ impl EmbeddedStore {
             asked: Asked::default(),
             checkpoints: 0,
             running: None,
-            repeat_at: None,
+            failed: None,
         };
         start(writer, lock, shared.clone())?;
         Ok(Self {
@@ -213,20 +211,20 @@ impl Store for EmbeddedStore {
     }
 
     fn health(&self) -> Result<(), String> {
-        self.shared.health.check()
+        self.shared.health()
     }
 
     fn failed(&self) -> BoxFuture<'_, String> {
-        Box::pin(self.shared.health.failed())
+        Box::pin(self.shared.failed())
     }
 
     /// Memory may differ from what the disk has once the store has failed.
     fn owns_records(&self) -> bool {
-        self.shared.health.failure().is_none()
+        self.shared.failure().is_none()
     }
 
     fn sizes(&self) -> Option<StoreSizes> {
-        Some(*self.shared.health.sizes.lock())
+        Some(*self.shared.sizes.lock())
     }
 
     fn newest_time(&self) -> Timestamp {
@@ -240,7 +238,7 @@ impl Store for EmbeddedStore {
                     biased;
                     answer = self.end() => answer,
                     // Its thread may hang for ever.
-                    reason = self.shared.health.failed() => Err(StoreError::Unavailable(reason)),
+                    reason = self.shared.failed() => Err(StoreError::Unavailable(reason)),
                 }
             };
             self.closed.get_or_init(close).await.clone()

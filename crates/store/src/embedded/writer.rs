@@ -1,7 +1,7 @@
 //! The journal's thread: joins the batches that wait into one frame, makes it durable, answers. It also begins the
 //! checkpoints, since only it knows which commits are older than one.
 
-use std::mem::{replace, take};
+use std::mem::take;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::thread::{self, Builder, JoinHandle};
@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
-use super::checkpoint::{Attempt, Progress, discard};
+use super::checkpoint::{Attempt, discard};
 use super::directory::{Directory, OpenOptions};
-use super::health::{Health, Part};
 use super::journal::Journal;
 use super::snapshot::Manifest;
 use crate::{Done, Owner, RecordStream, StoreError, StoreSizes, Write};
@@ -27,13 +26,13 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20 * 60);
 /// The time until a failed checkpoint is repeated.
 const REPEATED_AFTER: Duration = Duration::from_secs(60);
 
-/// The time without a step after which a checkpoint hangs.
-const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(120);
+/// A checkpoint that takes longer beside a full journal will not end.
+const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// The interval at which an idle store records the time.
 const TIME_EVERY: Duration = Duration::from_secs(60);
 
-/// Ticks without a step after which the disk is reported to hang, and after which the store gives up.
+/// Ticks without a step after which `/readyz` says so, and after which the store gives up.
 const IS_REPORTED_AFTER: u32 = 5;
 const GIVES_UP_AFTER: u32 = 30;
 
@@ -47,10 +46,15 @@ type Ask = Box<dyn FnOnce(&mut Writer) + Send>;
 type Batch = (Vec<Write>, Done);
 
 /// What the store's handle, the thread, and the one that watches it share.
+#[derive(Default)]
 pub(super) struct Shared {
     waiting: Mutex<Waiting>,
     arrived: Condvar,
-    pub(super) health: Health,
+    pub(super) sizes: Mutex<StoreSizes>,
+    /// Why the last batch was refused, if it was.
+    trouble: Mutex<Option<String>>,
+    /// Why the store has failed for good, if it has.
+    failed: watch::Sender<Option<String>>,
 }
 
 #[derive(Default)]
@@ -66,10 +70,6 @@ struct Waiting {
 }
 
 impl Shared {
-    pub(super) fn new(health: Health) -> Self {
-        Self { waiting: Mutex::default(), arrived: Condvar::new(), health }
-    }
-
     pub(super) fn commit(&self, writes: Vec<Write>, done: Done) {
         let mut waiting = self.waiting.lock();
         if let Some(refusal) = waiting.refusal.clone() {
@@ -109,7 +109,49 @@ impl Shared {
     pub(super) fn fail(&self, reason: &str) {
         self.refuse(&StoreError::Unavailable(reason.to_owned()), &StoreError::Unknown(reason.to_owned()));
         // Last: a reader of the failure finds every batch answered.
-        self.health.fail(reason);
+        self.failed.send_if_modified(|failed| {
+            let is_first = failed.is_none();
+            if is_first {
+                tracing::error!(reason, "store failed, everything is refused until a restart");
+                *failed = Some(reason.to_owned());
+            }
+            is_first
+        });
+    }
+
+    /// Why the store has failed, if it has.
+    pub(super) fn failure(&self) -> Option<String> {
+        self.failed.borrow().clone()
+    }
+
+    /// Returns why the store has failed, when it has.
+    pub(super) async fn failed(&self) -> String {
+        let mut failed = self.failed.subscribe();
+        // The sender lives as long as `self`.
+        let reason = failed.wait_for(Option::is_some).await;
+        reason.ok().and_then(|reason| reason.clone()).unwrap_or_default()
+    }
+
+    /// Why the journal refused the last batch, if it did. The log has the first refusal, and the end of them.
+    pub(super) fn report(&self, trouble: Option<String>) {
+        let mut before = self.trouble.lock();
+        match (&*before, &trouble) {
+            (None, Some(reason)) => tracing::error!(reason, "journal unavailable, writes refused"),
+            (Some(_), None) => tracing::info!("journal available again"),
+            _ => {}
+        }
+        *before = trouble;
+    }
+
+    /// `Ok` while writes can be expected to succeed.
+    pub(super) fn health(&self) -> Result<(), String> {
+        let ticks = self.waiting.lock().busy.unwrap_or_default();
+        match (self.failure(), &*self.trouble.lock()) {
+            (Some(reason), _) => Err(format!("the store has failed, and only a restart helps: {reason}")),
+            _ if ticks > IS_REPORTED_AFTER => Err(format!("the disk has not finished a write for {ticks} s")),
+            (None, Some(reason)) => Err(format!("the journal is not writable: {reason}")),
+            (None, None) => Ok(()),
+        }
     }
 
     /// The thread has ended.
@@ -146,12 +188,10 @@ impl Shared {
                 *ticks += 1;
                 *ticks
             });
-            let (seconds, journal) = ((tick * ticks).as_secs(), journal.display());
-            let reason = format!("the disk has not finished a write for {seconds} s in {journal}");
             if ticks >= GIVES_UP_AFTER {
-                return shared.fail(&reason);
+                let journal = journal.display();
+                return shared.fail(&format!("the disk has not finished a write for {ticks} s in {journal}"));
             }
-            shared.health.report(Part::Disk, (ticks > IS_REPORTED_AFTER).then_some(reason));
         }
     }
 }
@@ -161,11 +201,7 @@ pub(super) struct Running {
     replies: Vec<Reply>,
     /// The size of the journal at its beginning: the part that it replaces.
     began_at: u64,
-    progress: Arc<Progress>,
-    /// Its last known progress, and when that was seen first.
-    steps: (u64, Timestamp),
-    /// Whether it was given up. The next one begins when its thread has ended; until then a full journal fails the store.
-    hangs: bool,
+    began: Timestamp,
     thread: JoinHandle<()>,
 }
 
@@ -182,8 +218,8 @@ pub(super) struct Writer {
     /// The number of checkpoints that began.
     pub(super) checkpoints: u64,
     pub(super) running: Option<Running>,
-    /// When a checkpoint that failed is repeated.
-    pub(super) repeat_at: Option<Timestamp>,
+    /// When a checkpoint that failed is repeated, and why it failed.
+    pub(super) failed: Option<(Timestamp, String)>,
 }
 
 /// What the owner and the handle of the store want.
@@ -204,7 +240,7 @@ impl Writer {
     pub(super) fn run(mut self) -> Option<(Reply, Result<(), StoreError>)> {
         let shared = Arc::clone(&self.shared);
         loop {
-            *shared.health.sizes.lock() = StoreSizes {
+            *shared.sizes.lock() = StoreSizes {
                 journal_bytes: self.grown,
                 snapshot_bytes: self.snapshot.bytes(),
                 snapshot_time: self.snapshot.time,
@@ -216,7 +252,6 @@ impl Writer {
             for ask in asks {
                 ask(&mut self);
             }
-            self.give_up_hanging_checkpoint();
             // Before a commit that the journal is too long for without one.
             self.checkpoint_if_due();
             if !batches.is_empty() {
@@ -224,9 +259,8 @@ impl Writer {
             }
             if self.asked.end.is_some() || self.asked.is_abandoned {
                 shared.close();
-                // The thread would go on to write into the directory. One that hangs seals nothing any more.
-                let running = self.running.take().filter(|running| !running.hangs);
-                running.map(|running| running.thread.join());
+                // The thread would go on to write into the directory.
+                self.running.take().map(|running| running.thread.join());
                 return self.asked.end.take().map(|reply| (reply, self.finish()));
             }
         }
@@ -234,21 +268,18 @@ impl Writer {
 
     /// Makes these batches durable in one frame, and answers them. Without one the frame only has the time.
     fn write(&mut self, batches: Vec<Vec<Write>>) {
+        if self.shared.failure().is_some() {
+            // Every caller has been answered.
+            return;
+        }
         // The disk has so long for each frame, whatever the turn did before.
         self.shared.waiting.lock().busy = Some(0);
-        let only_has_time = batches.is_empty();
         let writes: Vec<Write> = batches.into_iter().flatten().collect();
-        // Batches without a write do not need the disk.
-        let needs_disk = !writes.is_empty() || only_has_time;
-        let mut appended =
-            self.shared.health.failure().map_or(Ok(()), |why| Err(StoreError::Unavailable(why)));
-        if needs_disk && appended.is_ok() {
-            appended = self.append(&writes);
-            if let Err(StoreError::Unknown(reason)) = &appended {
-                return self.shared.fail(reason);
-            }
-            self.shared.health.report(Part::Journal, appended.as_ref().err().map(StoreError::reason));
+        let appended = self.append(&writes);
+        if let Err(StoreError::Unknown(reason)) = &appended {
+            return self.shared.fail(reason);
         }
+        self.shared.report(appended.as_ref().err().map(StoreError::reason));
         let callers = take(&mut self.shared.waiting.lock().in_flight);
         for done in callers {
             done(appended.clone());
@@ -258,11 +289,13 @@ impl Writer {
     fn append(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         let now = self.options.clock.now();
         if self.grown >= self.most_bytes() {
-            let why = self.shared.health.trouble(Part::Checkpoint);
-            let why = why.unwrap_or_else(|| "the next checkpoint is not finished yet".into());
+            let why = self.failed.as_ref().map_or("the next checkpoint is not finished yet", |(_, why)| why);
             let reason = format!("the journal is full, because no checkpoint has emptied it: {why}");
-            let hangs = self.running.as_ref().is_some_and(|running| running.hangs);
-            return Err(if hangs { StoreError::Unknown(reason) } else { StoreError::Unavailable(reason) });
+            let hangs = |running: &Running| now.since(running.began) >= CHECKPOINT_HANGS_AFTER;
+            let is_hopeless = self.running.as_ref().is_some_and(hangs);
+            // Only a restart ends one that hangs.
+            let refused = if is_hopeless { StoreError::Unknown } else { StoreError::Unavailable };
+            return Err(refused(reason));
         }
         let length = self.journal.append(now, writes)?;
         if self.grown > 0 || !writes.is_empty() {
@@ -275,7 +308,7 @@ impl Writer {
     /// only asks for health sends no writes until it is good; therefore writes alone would not find out.
     fn idle(&mut self) {
         let is_due = self.options.clock.now().since(self.journal.last_time) >= TIME_EVERY;
-        let is_in_trouble = self.shared.health.trouble(Part::Journal).is_some();
+        let is_in_trouble = self.shared.trouble.lock().is_some();
         if (is_due || is_in_trouble) && !self.asked.is_last {
             self.write(Vec::new());
         }
@@ -307,9 +340,10 @@ impl Writer {
         let now = self.options.clock.now();
         let is_old = now.since(self.snapshot.time) >= CHECKPOINT_EVERY;
         let is_wanted = self.grown >= self.checkpoint_threshold() || is_old;
-        let is_due = self.repeat_at.map_or(is_wanted, |repeat_at| now >= repeat_at) && !self.asked.is_last;
-        let is_needed = self.grown > 0 || self.repeat_at.is_some();
-        let may_begin = self.asked.owner.is_some() && is_needed && self.shared.health.failure().is_none();
+        let repeats = self.failed.as_ref().map_or(is_wanted, |(repeat_at, _)| now >= *repeat_at);
+        let is_due = repeats && !self.asked.is_last;
+        let is_needed = self.grown > 0 || self.failed.is_some();
+        let may_begin = self.asked.owner.is_some() && is_needed && self.shared.failure().is_none();
         let replies = take(&mut self.asked.checkpoints);
         if may_begin && (is_due || !replies.is_empty()) {
             self.begin_checkpoint(replies);
@@ -322,17 +356,16 @@ impl Writer {
     /// owner holds it when it gets its stream. Without a new record, only removes what the last one replaces.
     fn begin_checkpoint(&mut self, replies: Vec<Reply>) {
         self.checkpoints += 1;
-        let progress = Arc::<Progress>::default();
-        match self.start_checkpoint(&progress) {
+        match self.start_checkpoint() {
             Ok(thread) => {
-                let (began_at, steps, hangs) = (self.grown, (0, self.options.clock.now()), false);
-                self.running = Some(Running { replies, began_at, progress, steps, hangs, thread });
+                let (began_at, began) = (self.grown, self.options.clock.now());
+                self.running = Some(Running { replies, began_at, began, thread });
             }
             Err(error) => self.checkpoint_ended(replies, &Err(error)),
         }
     }
 
-    fn start_checkpoint(&mut self, progress: &Arc<Progress>) -> Result<JoinHandle<()>, StoreError> {
+    fn start_checkpoint(&mut self) -> Result<JoinHandle<()>, StoreError> {
         let Some(owner) = &self.asked.owner else { return Err(StoreError::Closed) };
         let (stream, records) = RecordStream::new();
         let (shared, directory) = (self.shared.clone(), self.directory.clone());
@@ -346,7 +379,6 @@ impl Writer {
                 number: self.checkpoints,
                 time: self.journal.last_time,
                 records,
-                progress: progress.clone(),
                 database_bytes: self.options.database_bytes,
                 pause: if self.asked.is_last { Duration::ZERO } else { self.options.pause },
             });
@@ -378,29 +410,6 @@ impl Writer {
         Ok(thread)
     }
 
-    /// Gives up a checkpoint in which sled, the disk or the owner of the records does nothing, and refuses others meanwhile.
-    fn give_up_hanging_checkpoint(&mut self) {
-        let now = self.options.clock.now();
-        let Some(running) = &mut self.running else { return };
-        let steps = running.progress.steps();
-        if running.steps.0 != steps {
-            running.steps = (steps, now);
-        }
-        if !running.hangs && now.since(running.steps.1) < CHECKPOINT_HANGS_AFTER {
-            return;
-        }
-        let seconds = CHECKPOINT_HANGS_AFTER.as_secs();
-        let reason =
-            format!("it hangs: neither sled nor the owner of the records did anything for {seconds} s");
-        let given_up = Err(StoreError::Unavailable(reason));
-        if !replace(&mut running.hangs, true) {
-            running.progress.stop();
-            let replies = take(&mut running.replies);
-            self.checkpoint_ended(replies, &given_up);
-        }
-        answer(take(&mut self.asked.checkpoints), &given_up);
-    }
-
     fn sealed(&mut self, snapshot: Manifest) {
         if let Some(running) = &self.running {
             self.grown -= running.began_at;
@@ -409,9 +418,14 @@ impl Writer {
     }
 
     fn checkpoint_ended(&mut self, replies: Vec<Reply>, result: &Result<(), StoreError>) {
-        self.shared.health.report(Part::Checkpoint, result.as_ref().err().map(StoreError::reason));
         let repeat_at = self.options.clock.now().plus(REPEATED_AFTER);
-        self.repeat_at = result.is_err().then_some(repeat_at);
+        let trouble = result.as_ref().err().map(StoreError::reason);
+        if let Some(reason) = &trouble {
+            tracing::error!(reason, "checkpoint failed, will be repeated");
+        } else if self.failed.is_some() {
+            tracing::info!("checkpoint succeeded again");
+        }
+        self.failed = trouble.map(|reason| (repeat_at, reason));
         if !self.asked.is_last {
             // Not before, because the checkpoint may have needed the space. Without it the current segment goes on.
             let _ = self.journal.reserve();
@@ -420,15 +434,15 @@ impl Writer {
     }
 
     fn finish(&mut self) -> Result<(), StoreError> {
-        if let Some(reason) = self.shared.health.failure() {
+        if let Some(reason) = self.shared.failure() {
             return Err(StoreError::Unavailable(reason));
         }
         self.journal.close(self.options.clock.now())?;
         if self.options.importing {
             self.directory.write_format(self.options.key_fingerprint, &self.journal.disk)?;
         }
-        match self.shared.health.trouble(Part::Checkpoint) {
-            Some(reason) => Err(StoreError::Unavailable(format!(
+        match &self.failed {
+            Some((_, reason)) => Err(StoreError::Unavailable(format!(
                 "the snapshot is not up to date ({reason}); what it lacks is in the journal, which the next start replays"
             ))),
             None => Ok(()),

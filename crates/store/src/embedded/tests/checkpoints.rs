@@ -80,7 +80,6 @@ fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
         assert_eq!(snapshots(&world.dir()), ["0000000000"]);
         world.assert_as_expected();
     }
-    assert!(world.store().health().unwrap_err().contains("the last 3 checkpoints have failed"));
     world.owner.is_silent.store(false, Ordering::Relaxed);
     world.checkpoint().unwrap();
     assert_eq!(world.store().health(), Ok(()));

@@ -52,13 +52,6 @@ fn an_expired_record_does_not_bring_back_an_older_one() {
 }
 
 #[test]
-fn an_empty_batch_is_applied_without_the_disk() {
-    let mut world = World::new();
-    world.batch(&[]).unwrap();
-    assert_eq!(world.disk.count(Operation::Sync), 0);
-}
-
-#[test]
 fn a_closed_store_refuses_writes_and_leaves_nothing_to_replay() {
     let mut world = World::new();
     world.batch(&[(1, Some("a")), (2, Some("b"))]).unwrap();

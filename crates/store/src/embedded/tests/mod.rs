@@ -25,7 +25,7 @@ use onceward_core::clock::{Clock as _, ManualClock};
 use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use rustix::io::Errno;
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{EmbeddedStore, LiveRecords, OpenOptions};
@@ -396,16 +396,4 @@ fn damage<T>(refused: Result<T, StoreError>) -> Damage {
 
 fn assert_unavailable(result: &Result<(), StoreError>) {
     assert!(matches!(result, Err(StoreError::Unavailable(_))), "{result:?}");
-}
-
-/// The lines that `action` logs on this thread.
-pub(in crate::embedded) fn log_of(action: impl FnOnce()) -> String {
-    let log = NamedTempFile::new().unwrap();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_max_level(tracing::Level::DEBUG)
-        .with_writer(log.reopen().unwrap())
-        .finish();
-    tracing::subscriber::with_default(subscriber, action);
-    fs::read_to_string(log.path()).unwrap()
 }

@@ -31,7 +31,7 @@ impl World {
 }
 
 #[test]
-fn a_failed_attempt_loses_nothing_stops_no_writes_and_is_reported_later() {
+fn a_failed_attempt_loses_nothing_and_stops_no_writes() {
     use Operation::{Create, Rename, SyncDir, SyncFile};
     type Fault = Box<dyn Fn(&FaultyDisk)>;
     let mut faults: Vec<(String, Fault)> = Vec::new();
@@ -60,73 +60,10 @@ fn a_failed_attempt_loses_nothing_stops_no_writes_and_is_reported_later() {
             world.disk.heal();
             assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{what}");
         }
-        let trouble = world.store().health().unwrap_err();
-        assert!(trouble.contains("the last 3 checkpoints have failed"), "{what}: {trouble}");
         world.checkpoint().unwrap();
-        assert_eq!(world.store().health(), Ok(()), "{what}");
         assert_eq!((snapshots(&world.dir()).len(), segments(&world.dir()).len()), (1, 2), "{what}");
         world.crash_and_check();
     }
-}
-
-#[test]
-fn an_attempt_that_hangs_loses_nothing_is_given_up_and_stops_no_close() {
-    for step in STEPS {
-        let mut world = World::with_one_record();
-        let hang = world.hangs_at(step);
-        world.begin_checkpoint_up_to(step);
-        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{step}");
-        world.clock.advance(Duration::from_secs(120));
-        for _ in 0..2 {
-            let error = world.checkpoint().unwrap_err().to_string();
-            assert!(error.contains("did anything for 120 s"), "{step}: {error}");
-        }
-        let error = world.close().unwrap_err().to_string();
-        assert!(error.contains("the snapshot is not up to date (it hangs"), "{step}: {error}");
-        world.open();
-        world.assert_as_expected();
-        drop(hang);
-        world.checkpoint().unwrap();
-        assert_eq!(snapshots(&world.dir()).len(), 1, "{step}");
-        world.crash_and_check();
-    }
-}
-
-#[test]
-fn after_an_attempt_that_was_given_up_and_ends_another_begins() {
-    let mut world = World::with_one_record();
-    let hang = world.hangs_at("Proved");
-    world.begin_checkpoint_up_to("Proved");
-    world.clock.advance(Duration::from_secs(120));
-    assert!(world.checkpoint().is_err());
-    drop(hang);
-    until(|| world.checkpoint().ok());
-    assert_eq!(world.store().health(), Ok(()));
-    world.crash_and_check();
-}
-
-#[test]
-fn an_attempt_that_goes_on_slowly_is_not_given_up() {
-    let world = World::with_one_record();
-    let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-    world.disk.on_step(move |_| {
-        let _ = arrived.send(());
-        let _ = released.recv();
-    });
-    let (store, clock) = (world.store(), &world.clock);
-    thread::scope(|scope| {
-        let runtime = Builder::new_current_thread().build().unwrap();
-        let ended = scope.spawn(move || runtime.block_on(store.checkpoint()));
-        for _ in STEPS {
-            arrivals.recv_timeout(HANGS_AFTER).unwrap();
-            // When each is durable, the store has looked at the attempt.
-            commit(store, vec![write(2, Some("goes on"))]);
-            clock.advance(Duration::from_secs(100));
-            commit(store, vec![write(3, Some("goes on"))]);
-            release.send(()).unwrap();
-        }
-        ended.join().unwrap().unwrap();
-    });
 }
 
 #[test]
@@ -153,7 +90,7 @@ fn an_attempt_that_hangs_fails_the_store_once_the_journal_is_full() {
     world.put(1, "one");
     let _hang = world.hangs_at("Written");
     world.begin_checkpoint_up_to("Written");
-    world.clock.advance(Duration::from_secs(120));
+    world.clock.advance(Duration::from_secs(300));
     let text = "x".repeat(1000);
     let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!(taken > 40, "{taken} batches were taken");
