@@ -135,9 +135,6 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             let (key, joined) = app.join(&settings, cluster).await?;
             let owned = Arc::new(joined.campaign().await);
             store = Some(Arc::clone(&owned));
-            let term = Arc::clone(&owned);
-            // Until the process ends: a node that hands over names the next owner.
-            tokio::spawn(async move { joined.follow(&term).await });
             // Loading may take seconds: a kill meanwhile must leave the lease to `onceward cluster release` too.
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
                 .inspect_err(

@@ -21,9 +21,6 @@ use crate::store::{EtcdStore, record_range, sequence_key, system_key};
 /// Time between two readings of the owner: a standby notices so late that there is none.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Time until an attempt to own the records that failed is repeated.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
-
 /// The arguments of [`Cluster::join`].
 pub struct ClusterOptions {
     /// URLs of etcd's members.
@@ -37,8 +34,8 @@ pub struct ClusterOptions {
     pub clock: Arc<dyn Clock>,
     /// Counts time since the machine booted, suspension included. It never jumps.
     pub uptime: Arc<dyn Clock>,
-    /// Receives the owner, as far as this node knows, and why etcd refuses the join. The end of a term is not told here
-    /// first: see [`EtcdStore::wait_until_lease_ended`].
+    /// Receives the owner, as far as this node knows, and why etcd refuses the join. The end of this node's term is not told
+    /// here: see [`EtcdStore::wait_until_lease_ended`].
     pub owner: watch::Sender<Owner>,
 }
 
@@ -106,56 +103,28 @@ impl Cluster {
         Ok(Self { options, client: Arc::new(client) })
     }
 
-    /// Follows the owner. Returns when this node owns the records, with the store of its term. Failures of etcd are logged
-    /// once, and the campaign goes on.
+    /// Follows the owner. Returns when this node owns the records, with the store of its term. The log has each change of
+    /// the owner, and of what etcd says.
     pub async fn campaign(&self) -> EtcdStore {
-        let (mut has_seen_an_owner, mut failed) = (false, None);
         loop {
-            let found = self.read_owner().await;
+            let mut owner = self.read_owner().await.unwrap_or_else(|error| Owner::after(&error));
             // An etcd that does not answer a reading answers no claim either.
-            let is_free = matches!(found, Ok(Owner::Vacant));
-            let owner = match &failed {
-                Some(error @ Error::Refused(_)) if is_free => Owner::after(error),
-                _ => found.unwrap_or_else(|error| Owner::after(&error)),
-            };
-            has_seen_an_owner |= matches!(owner, Owner::Peer(_));
-            self.tell(owner, has_seen_an_owner);
-            if is_free {
-                let won = self.try_to_win(true).await;
-                if let Ok(Some(store)) = won {
-                    return store;
+            if owner == Owner::Vacant {
+                match self.try_to_win(true).await {
+                    Ok(Some(store)) => return store,
+                    Ok(None) => {}
+                    Err(error) => owner = Owner::after(&error),
                 }
-                let error = won.err();
-                match &error {
-                    Some(error) if failed.is_some() => tracing::debug!(%error, "campaign failed"),
-                    Some(error) => tracing::warn!(%error, "campaign failed, retrying"),
-                    None => {}
-                }
-                failed = error;
             }
-            sleep(if is_free && failed.is_some() { TRY_AGAIN } else { POLL }).await;
-        }
-    }
-
-    /// Follows the next owners after this node's term, until it is dropped.
-    pub async fn follow(&self, term: &EtcdStore) {
-        term.wait_until_lease_ended().await;
-        loop {
-            let owner = match self.read_owner().await {
-                // The term stands in etcd until its lease ends there.
-                Ok(Owner::Peer(name)) if name == self.options.name => Owner::Vacant,
-                found => found.unwrap_or_else(|error| Owner::after(&error)),
-            };
-            self.tell(owner, true);
+            if *self.options.owner.borrow() != owner {
+                if owner.lets_stand_by() {
+                    tracing::info!(%owner, "owner changed");
+                } else {
+                    tracing::warn!(reason = %owner, "this node cannot take over");
+                }
+                self.options.owner.send_replace(owner);
+            }
             sleep(POLL).await;
-        }
-    }
-
-    /// Tells of the owner, if it is another one than before.
-    fn tell(&self, owner: Owner, has_seen_an_owner: bool) {
-        if *self.options.owner.borrow() != owner {
-            log_change(&owner, has_seen_an_owner);
-            self.options.owner.send_replace(owner);
         }
     }
 
@@ -278,24 +247,6 @@ impl Owner {
     /// The owner after a request that failed.
     fn after(error: &Error) -> Self {
         if let Error::Refused(why) = error { Self::Refused(why.clone()) } else { Self::Unknown }
-    }
-}
-
-/// Logs a change of the owner. [`Cluster::try_to_win`] logs that this node became the owner.
-fn log_change(owner: &Owner, has_seen_an_owner: bool) {
-    match owner {
-        Owner::Here => {}
-        Owner::Peer(node) => tracing::info!(owner = node, "owner changed"),
-        // When the first node of a cluster starts, no node has owned the records before.
-        Owner::Vacant if !has_seen_an_owner => {}
-        Owner::Vacant => tracing::info!("owner missing"),
-        Owner::Importing => tracing::warn!(
-            "import not complete, no node owns the records until it is; if it was interrupted, run it again"
-        ),
-        Owner::Refused(reason) => {
-            tracing::warn!(reason, "request refused by etcd, this node cannot own the records");
-        }
-        Owner::Unknown => tracing::warn!("etcd unavailable, owner unknown"),
     }
 }
 

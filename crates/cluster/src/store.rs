@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _};
 use futures_util::{StreamExt as _, stream};
-use onceward_core::clock::{Clock, LastingCondition};
+use onceward_core::clock::Clock;
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{BoxFuture, Done, Key, Owner, Slot, Store, StoreError, StoreLimits, Visitor, Write};
 use parking_lot::Mutex;
@@ -59,8 +59,8 @@ struct Term {
     client: Arc<Client>,
     sealing: Sealing,
     lease: Arc<Lease>,
-    /// Why commits fail, if they do.
-    failing: Mutex<Option<LastingCondition>>,
+    /// Why the last batch failed, if it did.
+    failing: Mutex<Option<String>>,
 }
 
 /// The records of a cluster, while this node owns them.
@@ -173,8 +173,8 @@ impl Store for EtcdStore {
         if self.term.lease.has_ended() {
             return Err("this node has lost its lease in etcd".to_owned());
         }
-        if let Some(failing) = &*self.term.failing.lock() {
-            return Err(failing.reason.clone());
+        if let Some(reason) = &*self.term.failing.lock() {
+            return Err(reason.clone());
         }
         if self.owns_records() { Ok(()) } else { Err("etcd does not prolong this node's lease".to_owned()) }
     }
@@ -228,19 +228,15 @@ impl Writer {
         }
     }
 
-    /// Logs the first failure, then one every 10 minutes, and the first success.
+    /// Logs the first failure, and the first success after it.
     fn report(&self, result: &Result<(), StoreError>) {
         let mut failing = self.term.failing.lock();
-        match result {
-            Ok(()) if failing.take().is_some() => tracing::info!("commits to etcd succeed again"),
-            Ok(()) => {}
-            Err(error) => {
-                let reason = error.to_string();
-                if LastingCondition::report(&mut failing, &reason, self.clock.now()) {
-                    tracing::error!(reason, "commit to etcd failed");
-                }
-            }
+        match (&*failing, result) {
+            (Some(_), Ok(())) => tracing::info!("commits to etcd succeed again"),
+            (None, Err(error)) => tracing::error!(reason = %error, "commit to etcd failed"),
+            _ => {}
         }
+        *failing = result.as_ref().err().map(StoreError::to_string);
     }
 
     async fn commit(&mut self, writes: &[Write], deadline: Timestamp) -> Result<(), StoreError> {

@@ -232,7 +232,7 @@ async fn a_cluster_grows_from_the_export_of_a_single_machine() {
     // Twice the lease of the import that was cut off.
     tokio::time::sleep(Duration::from_secs(4)).await;
     a.0.readiness().await.expects_status(503).says(["before an import is complete"]);
-    a.0.output().text().says(["import not complete, no node owns the records"]);
+    a.0.output().text().says(["no node owns the records of the cluster before an import is complete"]);
     let imported = import("backup.jsonl").await.exits(0);
     imported.says(["imported 1 numbers", "into etcd"]);
     assert!(!imported.output.contains("ownership"), "{}", imported.output);
