@@ -300,7 +300,7 @@ impl From<Refusal> for Error {
             Refusal::SendsOverloaded => Self::SENDS_OVERLOADED,
             Refusal::TableFull { table } => {
                 let full = match table {
-                    LimitedTable::Numbers | LimitedTable::TestNumbers => Self::NUMBERS_FULL,
+                    LimitedTable::Numbers => Self::NUMBERS_FULL,
                     table => {
                         Self::NUMBERS_FULL.say(format!("The server has too many {table}. Try again later."))
                     }

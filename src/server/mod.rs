@@ -140,11 +140,11 @@ impl App {
         self.front_end.loaded.get().map(Arc::as_ref)
     }
 
-    /// Returns once every shard and the journal have answered: `false` if one of them has ended. Waits while one hangs.
+    /// Returns once every shard has answered: `false` if one of them has ended. Waits while one hangs, or the journal.
     /// A node that stands by is alive.
     pub async fn is_alive(&self) -> bool {
         match self.running() {
-            Some(running) => running.shards.ping().await.is_ok(),
+            Some(running) => running.shards.flush().await,
             None => self.front_end.node.is_some(),
         }
     }

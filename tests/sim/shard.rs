@@ -9,7 +9,6 @@ use onceward::delivery::attempts::AttemptLog;
 use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::limits::keys::IdempotencyKeys;
-use onceward::observe::metrics::ServiceNames;
 use onceward::shard::{Capacity, Command, Core, Decide, Fate, Id, LimitedTable, Records, Tables, Write};
 use onceward::store::StoreLimits;
 use onceward::verification::command::{Asking, NumberDeps, Sending, Task};
@@ -164,7 +163,7 @@ impl Wake for Waiter {
 }
 
 fn unlimited(table: LimitedTable) -> Arc<Capacity> {
-    Capacity::new(table, usize::MAX, &ServiceNames::default())
+    Capacity::new(table, usize::MAX)
 }
 
 pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
@@ -173,7 +172,7 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         policies: setup.policies(),
         slots: SlotHash::new(&server_key()),
         key: server_key(),
-        numbers: [LimitedTable::Numbers, LimitedTable::TestNumbers].map(unlimited),
+        numbers: unlimited(LimitedTable::Numbers),
         keys: IdempotencyKeys::new(&server_key(), unlimited(LimitedTable::IdempotencyKeys)),
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,

@@ -122,7 +122,7 @@ impl IdempotencyKeys {
     /// Those of which the shards keep records.
     pub fn following(shards: &Shards, server_key: &ServerKey) -> Self {
         let table = LimitedTable::IdempotencyKeys;
-        Self::new(server_key, Capacity::following::<KeyedRequest>(shards, table, MOST_RECORDS, |_| true))
+        Self::new(server_key, Capacity::following::<KeyedRequest>(shards, table, MOST_RECORDS))
     }
 
     pub fn new(server_key: &ServerKey, capacity: Arc<Capacity>) -> Self {

@@ -15,15 +15,15 @@ use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Results};
 use crate::domain::{GatewayName, ServerKey, ServiceId};
-use crate::engine::key_fingerprint;
+use crate::engine::{NumberState, key_fingerprint};
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
 use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
-use crate::shard::{Capacity, ShardDeps, Shards};
+use crate::shard::{Capacity, LimitedTable, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
+use crate::verification::Usage;
 use crate::verification::hosted::HostedSessions;
-use crate::verification::{self, Usage};
 use crate::verification::{Verifier, VerifierDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, network_transport};
 
@@ -91,7 +91,7 @@ impl Running {
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
-        let numbers = verification::capacities(&shards, bounds.numbers);
+        let numbers = Capacity::following::<NumberState>(&shards, LimitedTable::Numbers, bounds.numbers);
         let guards =
             services.services.iter().map(|service| (service.name.clone(), service.guard.clone())).collect();
         let unless_keys = services.unless_keys.clone();
@@ -182,9 +182,9 @@ impl Running {
     }
 
     /// The tables that refuse new records of a service at its limit.
-    fn tables(&self) -> [&Capacity; 5] {
-        let [numbers, test_numbers, keys] = self.verifying.capacities();
-        [numbers, test_numbers, &self.guard.capacity, keys, &self.hosted.capacity]
+    fn tables(&self) -> [&Capacity; 4] {
+        let [numbers, keys] = self.verifying.capacities();
+        [numbers, &self.guard.capacity, keys, &self.hosted.capacity]
     }
 
     /// Those of which more than 80 % are used.

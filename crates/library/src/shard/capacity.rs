@@ -4,28 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tracing::{info, warn};
 
-use super::record::{Id, LimitedTable, Record, RecordKey, Refusal, service_of};
+use super::record::{LimitedTable, Record, RecordKey, Refusal, service_of};
 use super::shards::Shards;
-use super::tables::Transaction;
 use crate::domain::ServiceId;
-use crate::observe::metrics::ServiceNames;
 
 /// Counts records against a limit. Restored records count beyond it, because the server never drops a known one.
 pub struct Capacity {
     table: LimitedTable,
     limit: usize,
-    counts: Mutex<Counts>,
-    names: ServiceNames,
-}
-
-#[derive(Default)]
-struct Counts {
-    held: Shares,
-    /// Whether the log has a line that capacity is low, and one that it is used up.
-    is_low: bool,
-    is_used_up: bool,
+    held: Mutex<Shares>,
 }
 
 /// The records and their limit, which `/readyz` shows by these names.
@@ -40,36 +28,25 @@ pub struct Usage {
 impl Usage {
     /// Whether more than 80 % are used.
     pub const fn is_low(self) -> bool {
-        self.exceeds_tenths(8)
-    }
-
-    const fn exceeds_tenths(self, tenths: u128) -> bool {
-        self.held as u128 * 10 > self.limit as u128 * tenths
+        self.held as u128 * 10 > self.limit as u128 * 8
     }
 }
 
 impl Capacity {
     /// A capacity that counts nothing by itself.
-    pub fn new(table: LimitedTable, limit: usize, names: &ServiceNames) -> Arc<Self> {
-        Arc::new(Self { table, limit, counts: Mutex::default(), names: names.clone() })
+    pub fn new(table: LimitedTable, limit: usize) -> Arc<Self> {
+        Arc::new(Self { table, limit, held: Mutex::default() })
     }
 
-    /// The capacity for those records of the kind `R` whose id is counted, as the shards decide about them.
-    pub fn following<R: Record>(
-        shards: &Shards,
-        table: LimitedTable,
-        limit: usize,
-        is_counted: fn(&Id) -> bool,
-    ) -> Arc<Self> {
-        let capacity = Self::new(table, limit, shards.metrics().service_names());
+    /// The capacity for the records of the kind `R`, as the shards decide about them.
+    pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
+        let capacity = Self::new(table, limit);
         let counting = Arc::clone(&capacity);
         shards.set_up(move |tables| {
             let counting = Arc::clone(&counting);
             let count = move |RecordKey { id, .. }: &RecordKey, is_added| {
                 let change = if is_added { Shares::add } else { Shares::remove };
-                if is_counted(id) {
-                    counting.count(|held| change(held, service_of(id), 1));
-                }
+                counting.count(|held| change(held, service_of(id), 1));
             };
             tables.count(R::KIND, Box::new(count));
         });
@@ -83,55 +60,21 @@ impl Capacity {
 
     /// The present usage.
     pub fn usage(&self) -> Usage {
-        Usage { held: self.counts.lock().held.held(), limit: self.limit }
+        Usage { held: self.held.lock().held(), limit: self.limit }
     }
 
-    /// Makes sure that a service may add a record of the kind `R`, and frees expired ones if there is no room.
+    /// Makes sure that a service may add a record.
     ///
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
-    pub fn make_room<R: Record>(
-        &self,
-        service: ServiceId,
-        view: &mut Transaction<'_>,
-    ) -> Result<(), Refusal> {
-        if !self.has_room(service) {
-            view.sweep::<R>();
-        }
-        if self.has_room(service) { Ok(()) } else { Err(self.full(service)) }
-    }
-
-    /// The refusal of a record for which there is no room.
-    pub fn full(&self, service: ServiceId) -> Refusal {
-        let (table, limit, mut counts) = (self.table, self.limit, self.counts.lock());
-        if !std::mem::replace(&mut counts.is_used_up, true) {
-            let (own, held) = (counts.held.of(service), counts.held.held());
-            let service = self.names.of(service).unwrap_or_else(|| service.get().to_string());
-            warn!(%table, service, own, held, limit, "{} capacity used up; new ones get 503", table.noun());
-        }
-        Refusal::TableFull { table }
-    }
-
-    /// Whether a service may add a record.
-    pub fn has_room(&self, service: ServiceId) -> bool {
-        self.counts.lock().held.room(service, self.limit) > 0
+    pub fn check_room(&self, service: ServiceId) -> Result<(), Refusal> {
+        let has_room = self.held.lock().room(service, self.limit) > 0;
+        if has_room { Ok(()) } else { Err(Refusal::TableFull { table: self.table }) }
     }
 
     /// Counts a change of the records in the table, also beyond the limit.
     pub fn count(&self, change: impl FnOnce(&mut Shares)) {
-        let Counts { held, is_low, is_used_up } = &mut *self.counts.lock();
-        change(held);
-        let (table, usage) = (self.table, Usage { held: held.held(), limit: self.limit });
-        let Usage { held, limit } = usage;
-        if usage.is_low() {
-            if !std::mem::replace(is_low, true) {
-                warn!(%table, held, limit, "{} capacity low", table.noun());
-            }
-        } else if (*is_low || *is_used_up) && !usage.exceeds_tenths(4) {
-            // Every service is now far below half of the table: no line for each record that expires and is replaced.
-            (*is_low, *is_used_up) = (false, false);
-            info!(%table, held, limit, "{} capacity available again", table.noun());
-        }
+        change(&mut self.held.lock());
     }
 }
 
@@ -178,12 +121,6 @@ impl Shares {
         if *own == 0 {
             self.by_service.remove(&service);
         }
-    }
-
-    /// The service with the most places, if these are more than so many.
-    pub fn larger_than(&self, places: usize) -> Option<ServiceId> {
-        let (service, held) = self.by_service.iter().max_by_key(|(_, held)| **held)?;
-        (*held > places).then_some(*service)
     }
 }
 

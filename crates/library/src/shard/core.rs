@@ -9,12 +9,11 @@ use std::collections::{HashMap, VecDeque};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use indexmap::IndexMap;
 use rand::rngs::StdRng;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::record::{Hasher, Id, RecordKey, Refusal};
+use super::record::{Hasher, Id, Refusal};
 use super::tables::{Change, Tables, Transaction};
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Timestamp, record_id};
@@ -234,8 +233,7 @@ impl Core {
         if !self.wants_commit() {
             return None;
         }
-        let mut writes = IndexMap::<RecordKey, Write, Hasher>::default();
-        let (mut held, mut bytes) = (0, 0);
+        let (mut writes, mut held, mut bytes) = (Vec::new(), 0, 0);
         for decision in &self.held {
             let decided = &decision.changes;
             bytes += decision.bytes();
@@ -248,11 +246,11 @@ impl Core {
             for Change { key, after, .. } in decided {
                 let expires = after.as_ref().map_or(self.last_seen, |stored| stored.expires);
                 let put = after.as_ref().map(|stored| stored.bytes.clone());
-                writes.insert(*key, Write { key: *key, put, expires });
+                writes.push(Write { key: *key, put, expires });
             }
         }
         self.in_flight = Some(InFlight { held, began: self.last_seen });
-        Some(writes.into_values().collect())
+        Some(writes)
     }
 
     /// Whether something waits to be handed to the store.

@@ -240,8 +240,6 @@ crate::named! {
     pub enum LimitedTable {
         /// Numbers with an outstanding code, a count or a lockout.
         Numbers = "numbers",
-        /// Numbers with a fixed code, to which no message goes.
-        TestNumbers = "test numbers",
         /// Requests with an idempotency key.
         IdempotencyKeys = "idempotency keys",
         /// Values of rate limits.
@@ -250,12 +248,5 @@ crate::named! {
         VerifiedNumbers = "verified numbers",
         /// Hosted sessions.
         HostedSessions = "hosted sessions",
-    }
-}
-
-impl LimitedTable {
-    /// What its log lines are about.
-    pub(super) const fn noun(self) -> &'static str {
-        if matches!(self, Self::Numbers | Self::TestNumbers) { "number" } else { "table" }
     }
 }

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,15 +14,13 @@ use parking_lot::Mutex;
 use super::capacity::Shares;
 use super::record::{Record, RecordKey, Refusal, Stored, decode_own, service_of};
 use super::shards::Shards;
-use super::table::Table;
 use super::tables::Transaction;
 use crate::domain::{ServiceId, Timestamp};
 
 /// Records that are read at once: the shards copy them in some 50 us.
 const PAGE: usize = 512;
 
-/// A record with a time. It belongs to the service with which its id begins: a service with more than half of the records
-/// loses its oldest ones first, if there are too many in all.
+/// A record with a time. It belongs to the service with which its id begins.
 pub trait LogRecord: Record {
     /// Its places now.
     fn places(&self) -> Places;
@@ -89,7 +86,7 @@ impl<R: LogRecord> RecordLog<R> {
         self.shared.count.load(Ordering::Relaxed)
     }
 
-    /// The records that may not be forgotten.
+    /// The records that are needed.
     pub fn needed(&self) -> usize {
         self.shared.needed.lock().held()
     }
@@ -219,6 +216,10 @@ pub const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0
 /// Behind every record.
 pub const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] });
 
+/// Records are not forgotten for so long, however many there are: the guard has written by then what their messages were
+/// charged.
+const SETTLES_IN: Duration = Duration::from_secs(5);
+
 /// What a record says of its places.
 #[derive(Default)]
 pub struct Places {
@@ -226,29 +227,26 @@ pub struct Places {
     pub at: Timestamp,
     /// Its places in the agenda: when it is handed to [`RecordLog::on_due`](super::RecordLog::on_due).
     pub due: Vec<Timestamp>,
-    /// Until when it may not be forgotten although there are too many. [`Timestamp::MAX`] if not before its end.
-    pub needed_until: Timestamp,
+    /// Whether it may not be forgotten, although there are too many.
+    pub is_needed: bool,
 }
 
 /// What the lists of all shards share.
 #[derive(Default)]
 pub struct Shared {
     pub count: AtomicUsize,
-    /// The records that may never be forgotten.
+    /// The records that are needed.
     pub needed: Mutex<Shares>,
     pub on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
 }
 
 /// The list of one shard.
 pub struct List {
-    dated: BTreeSet<Dated>,
+    /// The records that may be forgotten, and those that are needed.
+    dated: [BTreeSet<Dated>; 2],
     agenda: BTreeSet<Dated>,
-    /// The records that may be forgotten, now or later.
-    forgettable: Shares,
     keep_at_most: usize,
     keep_for: Duration,
-    /// Those up to here are looked at when no later one may be forgotten.
-    looked_at: Dated,
     places: fn(&[u8]) -> Option<Places>,
     shared: Arc<Shared>,
 }
@@ -261,34 +259,31 @@ impl List {
         places: fn(&[u8]) -> Option<Places>,
         shared: Arc<Shared>,
     ) -> Self {
-        let (dated, agenda, forgettable) = (BTreeSet::new(), BTreeSet::new(), Shares::default());
-        Self { dated, agenda, forgettable, keep_at_most, keep_for, looked_at: FIRST, places, shared }
+        let (dated, agenda) = Default::default();
+        Self { dated, agenda, keep_at_most, keep_for, places, shared }
     }
 
     /// Follows a change of a record.
     pub fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let [before, after] = [before, after].map(|stored| (self.places)(&stored?.bytes));
-        let (service, was) = (service_of(&key.id), self.dated.len());
-        if let Some(Places { at, due, needed_until }) = before {
-            self.dated.remove(&(at, *key));
-            self.count(needed_until, |shares| shares.remove(service, 1));
+        let service = service_of(&key.id);
+        if let Some(Places { at, due, is_needed }) = before {
+            self.dated[usize::from(is_needed)].remove(&(at, *key));
+            self.shared.count.fetch_sub(1, Ordering::Relaxed);
+            if is_needed {
+                self.shared.needed.lock().remove(service, 1);
+            }
             for due in due {
                 self.agenda.remove(&(due, *key));
             }
         }
-        if let Some(Places { at, due, needed_until }) = after {
-            self.dated.insert((at, *key));
-            self.count(needed_until, |shares| shares.add(service, 1));
+        if let Some(Places { at, due, is_needed }) = after {
+            self.dated[usize::from(is_needed)].insert((at, *key));
+            self.shared.count.fetch_add(1, Ordering::Relaxed);
+            if is_needed {
+                self.shared.needed.lock().add(service, 1);
+            }
             self.agenda.extend(due.into_iter().map(|due| (due, *key)));
-        }
-        self.shared.count.fetch_add(self.dated.len().wrapping_sub(was), Ordering::Relaxed);
-    }
-
-    fn count(&mut self, needed_until: Timestamp, change: impl FnOnce(&mut Shares)) {
-        if needed_until == Timestamp::MAX {
-            change(&mut self.shared.needed.lock());
-        } else {
-            change(&mut self.forgettable);
         }
     }
 
@@ -299,8 +294,10 @@ impl List {
         most: usize,
         is_wanted: impl Fn(&RecordKey) -> bool,
     ) -> (Vec<Dated>, Option<Dated>) {
+        let [mut one, mut other] = self.dated.each_ref().map(|of| of.range(..before).rev().peekable());
+        let newest = std::iter::from_fn(|| if one.peek() > other.peek() { one.next() } else { other.next() });
         let mut found = Vec::new();
-        for (looked, dated) in self.dated.range(..before).rev().enumerate() {
+        for (looked, dated) in newest.enumerate() {
             found.extend(is_wanted(&dated.1).then_some(*dated));
             if found.len() == most || looked + 1 == LOOKS {
                 return (found, Some(*dated));
@@ -319,24 +316,12 @@ impl List {
         }
     }
 
-    /// The oldest records, if there are too many, or else those that are too old. A service with more than half of the
-    /// records loses its own first. Records that may never be forgotten do not count as too many.
-    pub fn surplus(&mut self, table: &Table, now: Timestamp) -> Vec<RecordKey> {
-        let too_many = self.forgettable.held().saturating_sub(self.keep_at_most);
-        let (oldest, half) = (now.minus(self.keep_for), self.keep_at_most / 2);
-        let large = self.forgettable.larger_than(half).filter(|_| too_many > 0);
-        let looked_at = self.dated.range((Excluded(self.looked_at), Unbounded)).take(LOOKS);
-        let looked_at: Vec<Dated> =
-            looked_at.take_while(|(at, _)| too_many > 0 || *at <= oldest).copied().collect();
-        let goes = |key: &RecordKey| {
-            let places = || (self.places)(table.get(key)?.bytes());
-            large.is_none_or(|service| service == service_of(&key.id))
-                && places().is_none_or(|places| places.needed_until <= now)
-        };
-        let most = if too_many > 0 { too_many } else { LOOKS };
-        let gone: Vec<_> = looked_at.iter().map(|(_, key)| *key).filter(goes).take(most).collect();
-        let may_be_more = looked_at.len() == LOOKS && gone.len() < most;
-        self.looked_at = looked_at.last().copied().filter(|_| may_be_more).unwrap_or(FIRST);
-        gone
+    /// The oldest of the records that are not needed, if there are too many, and those that are too old.
+    pub fn surplus(&self, now: Timestamp) -> Vec<RecordKey> {
+        let [dated, _] = &self.dated;
+        let too_many = dated.len().saturating_sub(self.keep_at_most);
+        let (oldest, settled) = (now.minus(self.keep_for), now.minus(SETTLES_IN));
+        let goes = |(place, (at, _)): &(usize, &Dated)| *at <= oldest || *place < too_many && *at <= settled;
+        dated.iter().enumerate().take(LOOKS).take_while(goes).map(|(_, (_, key))| *key).collect()
     }
 }

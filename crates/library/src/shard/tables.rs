@@ -39,20 +39,10 @@ pub struct Tables {
     followers: Vec<(u8, Follower)>,
     /// The record at which the sweep continues.
     sweep_at: Option<RecordKey>,
-    /// The same for the sweep of each kind alone.
-    sweeps_at: BTreeMap<u8, RecordKey>,
-    added_since_sweep: usize,
 }
 
 /// Present records that a follower is told at once: more copies of records are never in memory.
 const TOLD_AT_ONCE: usize = 1024;
-
-/// Additional records that a sweep examines for each one that decisions have added since the last sweep. Therefore the
-/// sweep keeps up with a flood of short-lived records: at most a quarter of the table is expired.
-const LOOKS_PER_NEW_RECORD: usize = 4;
-
-/// Maximum number of these in one sweep: about a millisecond of work.
-const MOST_LOOKS: usize = 32 * 1024;
 
 impl Tables {
     /// The record under a key, unless it has ended by `now`.
@@ -196,8 +186,7 @@ impl Tables {
 
     /// Removes some records of lists that have too many, or too old ones.
     pub fn forget(&mut self, now: Timestamp) -> Vec<Change> {
-        let surplus = self.lists.values_mut().flat_map(|list| list.surplus(&self.table, now));
-        let gone = surplus.collect();
+        let gone = self.lists.values().flat_map(|list| list.surplus(now)).collect();
         self.remove(gone)
     }
 
@@ -205,21 +194,14 @@ impl Tables {
         keys.into_iter().map(|key| self.set(key, None)).collect()
     }
 
-    /// Frees expired records. Examines `looks` records, and more after a flood. Returns the freed records.
+    /// Frees expired records among the next `looks`. Returns them.
     pub fn sweep(&mut self, looks: usize, now: Timestamp) -> Vec<Change> {
-        let further = (std::mem::take(&mut self.added_since_sweep) * LOOKS_PER_NEW_RECORD).min(MOST_LOOKS);
-        let records = self.table.starting_at(self.sweep_at.unwrap_or(first(0, 0)));
-        let (expired, next) = expired(records, looks + further, now);
+        let (expired, next) = {
+            let mut records = self.table.starting_at(self.sweep_at.unwrap_or(first(0, 0)));
+            let expired = records.by_ref().take(looks).filter(|entry| entry.expires <= now);
+            (expired.map(|entry| entry.key).collect(), records.next().map(|entry| entry.key))
+        };
         self.sweep_at = next;
-        self.remove(expired)
-    }
-
-    /// The same for `looks` records of one kind.
-    pub(super) fn sweep_kind(&mut self, kind: u8, looks: usize, now: Timestamp) -> Vec<Change> {
-        let start = first(0, kind);
-        let from = self.sweeps_at.get(&kind).copied().unwrap_or(start);
-        let (expired, next) = expired(self.of_kind(from), looks, now);
-        self.sweeps_at.insert(kind, next.unwrap_or(start));
         self.remove(expired)
     }
 }
@@ -235,25 +217,10 @@ fn part<'a>(
     (part, records.next().map(|entry| entry.key))
 }
 
-/// Those of at most so many records that have ended, and the one at which to go on.
-fn expired<'a>(
-    mut records: impl Iterator<Item = &'a Entry>,
-    looks: usize,
-    now: Timestamp,
-) -> (Vec<RecordKey>, Option<RecordKey>) {
-    let looked_at = records.by_ref().take(looks);
-    let expired = looked_at.filter(|entry| entry.expires <= now).map(|entry| entry.key).collect();
-    (expired, records.next().map(|entry| entry.key))
-}
-
 /// In front of the records of a kind in a slot.
 pub(super) const fn first(slot: u8, kind: u8) -> RecordKey {
     RecordKey { slot, kind, id: [0; 12] }
 }
-
-/// Expired records are looked for among so many of its kind before a new record is refused: some
-/// 10 us.
-const SWEEP_BEFORE_REFUSAL: usize = 256;
 
 /// Reads and writes the records of one decision. A write holds in memory at once; the shard undoes it if the store refuses
 /// it, or if the command is refused.
@@ -303,10 +270,7 @@ impl<'a> Transaction<'a> {
             (None, after) => after.is_none(),
         };
         if !is_ignored {
-            let change = self.tables.set(key, after);
-            // What a start or an undo brings back is no flood.
-            self.tables.added_since_sweep += usize::from(change.before.is_none() && change.after.is_some());
-            self.changes.push(change);
+            self.changes.push(self.tables.set(key, after));
         }
     }
 
@@ -314,11 +278,6 @@ impl<'a> Transaction<'a> {
     pub(super) fn discard(&mut self) {
         self.tables.undo(&self.changes);
         self.changes.clear();
-    }
-
-    /// Frees some expired records of this kind.
-    pub(super) fn sweep<R: Record>(&mut self) {
-        self.changes.extend(self.tables.sweep_kind(R::KIND, SWEEP_BEFORE_REFUSAL, self.now));
     }
 
     /// The live records of this kind in the slot of the decision.

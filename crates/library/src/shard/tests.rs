@@ -333,21 +333,6 @@ fn a_walk_between_changes_gives_every_record_that_stays_once() {
     }
 }
 
-#[test]
-fn a_sweep_looks_no_further_after_a_start_or_an_undo() {
-    let (mut tables, mut rng) = (Tables::default(), StdRng::seed_from_u64(1));
-    let expired = Voucher { left: 1, ends: START };
-    for number in 0..100 {
-        let (key, bytes) = (key(Voucher::KIND, number), encode(&expired));
-        tables.load(key, &bytes, &Kinds::default().with::<Voucher>()).expect("a voucher");
-    }
-    let gone = tables.sweep(10, START);
-    tables.undo(&gone);
-    assert_eq!([gone.len(), tables.sweep(10, START).len()], [10, 10]);
-    Transaction::new(&mut tables, &mut rng, ONE.slot, START).put(ONE.id, Some(&expired));
-    assert_eq!(tables.sweep(10, START).len(), 14, "a decision added one");
-}
-
 #[tokio::test]
 async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
     let damaged: [(u8, &[u8], &str); 3] = [

@@ -193,7 +193,7 @@ impl Verifier {
             // Without room the request is refused now: later its message would have left.
             let has_room = shards.decide(subject, move |view| match request.earlier(view) {
                 Some(_) => Ok(()),
-                None => capacity.make_room::<KeyedRequest>(service, view),
+                None => capacity.check_room(service),
             });
             has_room.await.unwrap_or(Err(Refusal::Stopping))?;
         }

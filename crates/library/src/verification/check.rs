@@ -141,8 +141,7 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
         outcome => outcome,
     };
     // Without room a repetition is another check: to refuse this one would lock out a person with the right code.
-    let room = decision.deps.keys.capacity.make_room::<KeyedRequest>(decision.key.service, decision.view);
-    if room.is_err() {
+    if decision.deps.keys.capacity.check_room(decision.key.service).is_err() {
         return;
     }
     let (id, channel, begun, last_send) = match &reply.verification {

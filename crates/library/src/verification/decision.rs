@@ -27,8 +27,8 @@ pub struct NumberDeps {
     pub key: ServerKey,
     /// The slot of a number.
     pub slots: SlotHash,
-    /// The limits on stored numbers, and on test numbers.
-    pub numbers: [Arc<Capacity>; 2],
+    /// The limit on stored numbers.
+    pub numbers: Arc<Capacity>,
     /// The longest duration of one send's delivery, and of one check at a gateway that holds the code, from the decision on.
     pub send_budget: Duration,
     pub check_budget: Duration,

@@ -339,8 +339,7 @@ pub struct HostedSessions {
 impl HostedSessions {
     /// Over shards that keep [`HostedSession`]s, at most `limit`. `rng` must be seeded by the system.
     pub fn new(shards: &Shards, server_key: &ServerKey, limit: usize, rng: StdRng) -> Self {
-        let capacity =
-            Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit, |_| true);
+        let capacity = Capacity::following::<HostedSession>(shards, LimitedTable::HostedSessions, limit);
         let (sealer, slots) = (Sealer::new(server_key), SlotHash::new(server_key));
         Self { shards: shards.clone(), sealer, slots, capacity, rng: Mutex::new(rng) }
     }
@@ -359,7 +358,7 @@ impl HostedSessions {
         let (hash, capacity) = (secret.hash(), Arc::clone(&self.capacity));
         let subject = Subject::of(service, subject, &self.slots);
         let created = self.shards.decide(subject, move |view| {
-            capacity.make_room::<HostedSession>(service, view)?;
+            capacity.check_room(service)?;
             let session = HostedSession::new(request, hash, view.now());
             view.put(subject.id, Some(&session));
             Ok(view.now().plus(SESSION_LIFE))

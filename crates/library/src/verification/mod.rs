@@ -24,7 +24,7 @@ pub use self::in_flight::Messages;
 pub use self::model::{
     BeginRequest, CarriedMessage, CheckCode, CheckOutcome, Cleared, Erasure, LockedNumber, NumberStatus,
     Refused, Reply, SealedAttempt, SendOutcome, Sent, Status, Verification, VerificationStatus,
-    VerificationSummary, VerificationTarget, capacities,
+    VerificationSummary, VerificationTarget,
 };
 pub use self::verifier::{Verifier, VerifierDeps};
 pub use crate::delivery::attempts::AttemptQuery;

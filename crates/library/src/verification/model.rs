@@ -4,7 +4,6 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,7 @@ use crate::limits::keys::{Earlier, KeyedRequest};
 use crate::named;
 use crate::observe::trace::RequestId;
 use crate::registry::TextError;
-use crate::shard::{Capacity, Id, LimitedTable, Record, Refusal, Shards};
+use crate::shard::{Id, Record, Refusal};
 
 /// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
 pub struct BeginRequest {
@@ -328,21 +327,7 @@ named! {
     }
 }
 
-// The record of a number, its key, and the limits on such records.
-
-/// The limit on stored test numbers.
-const TEST_NUMBERS: usize = 10_000;
-
-/// The limits on the stored numbers of all shards, and on test numbers: these cost no message and take no room of the
-/// others.
-pub fn capacities(shards: &Shards, limit: usize) -> [Arc<Capacity>; 2] {
-    fn is_test(id: &Id) -> bool {
-        NumberKey::from_id(id).is_some_and(|key| key.is_test)
-    }
-    let (table, most) = (LimitedTable::TestNumbers, limit.min(TEST_NUMBERS));
-    let numbers = Capacity::following::<NumberState>(shards, LimitedTable::Numbers, limit, |id| !is_test(id));
-    [numbers, Capacity::following::<NumberState>(shards, table, most, is_test)]
-}
+// The record of a number, and its key.
 
 /// A fresh number has no record.
 impl Record for NumberState {

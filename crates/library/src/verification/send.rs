@@ -12,7 +12,7 @@ use crate::engine::{
     Verification, VerificationOptions,
 };
 use crate::limits::guard::{GuardNews, GuardRefusal, Rule, VerifiedNumber};
-use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
+use crate::limits::keys::KEPT_BEYOND;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
 use crate::shard::Refusal;
 
@@ -73,13 +73,13 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
 
 /// Whether there is room for the records that a send adds.
 fn make_room(decision: &mut Decision<'_, '_>, outgoing: &Outgoing) -> Result<(), Refusal> {
-    let NumberKey { service, is_test, .. } = decision.key;
+    let service = decision.key.service;
     let Decision { deps, view, .. } = decision;
     if outgoing.keyed.is_some() {
-        deps.keys.capacity.make_room::<KeyedRequest>(service, view)?;
+        deps.keys.capacity.check_room(service)?;
     }
     if view.get::<NumberState>(decision.key.id()).is_none() {
-        deps.numbers[usize::from(is_test)].make_room::<NumberState>(service, view)?;
+        deps.numbers.check_room(service)?;
     }
     deps.guard.as_ref().map_or(Ok(()), |guard| guard.has_room(service, &outgoing.limits))
 }

@@ -35,8 +35,8 @@ use crate::webhook::Outbox;
 pub struct VerifierDeps {
     /// The shards, which store numbers.
     pub shards: Shards,
-    /// The limits on stored numbers, and on test numbers.
-    pub numbers: [Arc<Capacity>; 2],
+    /// The limit on stored numbers.
+    pub numbers: Arc<Capacity>,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
     /// Sends messages.
@@ -122,10 +122,9 @@ impl Verifier {
         self.shards.clock().now()
     }
 
-    /// The limits on stored numbers, on test numbers, and on idempotency keys.
-    pub fn capacities(&self) -> [&Capacity; 3] {
-        let [numbers, test_numbers] = &self.deps.numbers;
-        [numbers, test_numbers, &self.deps.keys.capacity]
+    /// The limits on stored numbers, and on idempotency keys.
+    pub fn capacities(&self) -> [&Capacity; 2] {
+        [&self.deps.numbers, &self.deps.keys.capacity]
     }
 
     /// Submits a command to the number's shard and waits for the reply. It is carried out even if the caller goes away.

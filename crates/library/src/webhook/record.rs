@@ -65,7 +65,7 @@ impl LogRecord for EventRecord {
         Places {
             at: newest.or(self.expires).unwrap_or_default(),
             due: due.collect(),
-            needed_until: if self.may_forget() { Timestamp::EPOCH } else { Timestamp::MAX },
+            is_needed: !self.may_forget(),
         }
     }
 }

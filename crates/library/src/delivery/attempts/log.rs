@@ -1,7 +1,5 @@
 //! The record of one verification's attempts, and its changes within decisions about its number, in whose slot it is.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
@@ -30,9 +28,6 @@ const NUMBERS_PER_SEND: u8 = {
     assert!(rest[0] == 0);
     least
 };
-
-/// The guard writes its rows each second.
-const CHARGES_WRITTEN: Duration = Duration::from_secs(5);
 
 /// One verification. A begun follow-up is not in it: after a crash it is never made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,13 +124,10 @@ impl Record for AttemptLog {
 
 impl LogRecord for AttemptLog {
     fn places(&self) -> Places {
-        let charged = self.taken.iter().filter(|ticket| !ticket.counted.is_empty());
-        // The guard has written by then what its messages were charged.
-        let written = charged.map(|ticket| ticket.at.plus(CHARGES_WRITTEN)).max().unwrap_or_default();
         Places {
             at: self.taken.iter().map(|ticket| ticket.at).fold(self.last_attempt_at(), Timestamp::max),
             due: self.plan.iter().map(|plan| plan.follow_up.due).collect(),
-            needed_until: if self.plan.is_some() { Timestamp::MAX } else { written },
+            is_needed: self.plan.is_some(),
         }
     }
 }

@@ -181,10 +181,9 @@ impl ServerGuard {
         let limits =
             services.into_iter().map(|(service, own)| (Some(service), own)).chain([(None, settings)]);
         let (seed, names) = (hash_seed(server_key), metrics.service_names());
-        let capacity = Capacity::new(LimitedTable::Counters, MOST_RECORDS, names);
+        let capacity = Capacity::new(LimitedTable::Counters, MOST_RECORDS);
         // Before the rows are read: behind them every shard has counted its numbers.
-        let verified =
-            Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified, |_| true);
+        let verified = Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified);
         let held = Arc::clone(&capacity);
         let counted = move |service, is_added| {
             held.count(|held| if is_added { held.add(service, 1) } else { held.remove(service, 1) });
@@ -228,9 +227,8 @@ impl ServerGuard {
     /// [`Refusal::TableFull`] if the service has used up its share.
     pub fn has_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
         let rows = &self.tables.lock().guard.rows;
-        let has_room =
-            self.capacity.has_room(service) || charges.iter().all(|charge| rows.get(&charge.key).is_some());
-        if has_room { Ok(()) } else { Err(self.capacity.full(service)) }
+        let are_known = charges.iter().all(|charge| rows.get(&charge.key).is_some());
+        if are_known { Ok(()) } else { self.capacity.check_room(service) }
     }
 
     /// Whether the parts of a message matter.
@@ -341,7 +339,7 @@ impl ServerGuard {
     ) -> Option<GuardNews> {
         let NumberKey { service, is_test: false, .. } = key else { return None };
         let before = view.get::<VerifiedNumber>(key.id());
-        let has_room = before.is_some() || self.verified.has_room(service);
+        let has_room = before.is_some() || self.verified.check_room(service).is_ok();
         let (after, verified) = has_room.then(|| VerifiedNumber::after(before, view.now())).unzip();
         view.put(key.id(), after.as_ref());
         Some(GuardNews::Verified(verified.unwrap_or_default(), tickets))

@@ -21,8 +21,6 @@ async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
     has_test_number(&world).await;
     let begun = world.begun(number(100)).await;
     let world = world.crashes().await;
-    let held = [0, 1].map(|table| world.verifying.capacities()[table].usage().held);
-    assert_eq!(held, [0, 1], "it takes no room of other numbers");
     let checked = world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked");
     assert_eq!(checked.status, Status::MaxAttemptsReached);
     let refused = world.checks(VerificationTarget::Sid(begun.sid), Code::parse("445566")).await;
