@@ -1,8 +1,6 @@
 //! Decides whether a message may be sent now and which code it carries, also a planned one, and ends a verification by
 //! request.
 
-use std::time::Duration;
-
 use super::{
     NumberState, OpenNumber, Policy, Rules, Salt, SendOptions, Verification, VerificationDetails,
     VerificationName,
@@ -57,22 +55,18 @@ pub enum SendLimit {
     NoSendsLeft { until: Timestamp },
     /// The wait after the last message ends then.
     CoolingDown { until: Timestamp },
-    /// The verification began less than a second ago and has had five messages.
-    AtOnce,
     /// A message with another code than the one the caller supplies is on its way, until then at the latest.
     StillSending { until: Timestamp },
 }
 
 impl SendLimit {
-    /// When it ends, as far as it is known.
-    pub const fn until(self) -> Option<Timestamp> {
-        match self {
-            Self::NoChecksLeft { until }
-            | Self::NoSendsLeft { until }
-            | Self::CoolingDown { until }
-            | Self::StillSending { until } => Some(until),
-            Self::AtOnce => None,
-        }
+    /// When it ends.
+    pub const fn until(self) -> Timestamp {
+        let (Self::NoChecksLeft { until }
+        | Self::NoSendsLeft { until }
+        | Self::CoolingDown { until }
+        | Self::StillSending { until }) = self;
+        until
     }
 }
 
@@ -205,9 +199,6 @@ fn named_verification(
     Ok((Verification { counted: Some(counted), ..carried }, before))
 }
 
-/// The most messages of a verification in its first second, as at Twilio (60212).
-const AT_ONCE: u8 = 5;
-
 /// Returns the rule that forbids a further message, if there is one.
 fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<SendLimit> {
     // A send is refused when checks are.
@@ -218,9 +209,6 @@ fn send_limit(policy: &Policy, open: &OpenNumber, now: Timestamp) -> Option<Send
     let counted = v.counted?;
     if policy.sends.max.is_some_and(|max| counted.sends >= max) {
         return Some(SendLimit::NoSendsLeft { until: v.expires });
-    }
-    if counted.sends >= AT_ONCE && now < counted.begun.plus(Duration::from_secs(1)) {
-        return Some(SendLimit::AtOnce);
     }
     let until = counted.last_send.plus(Policy::wait_between_sends(counted.sends));
     (policy.sends.cools_down && now < until).then_some(SendLimit::CoolingDown { until })

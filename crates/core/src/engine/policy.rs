@@ -146,21 +146,21 @@ impl FailureCount {
         if !self.is_untimed() && now >= self.last.plus(Self::RETENTION) { Self::NONE } else { self }
     }
 
-    /// Returns `true` if no wrong code has a time: there is none, or a fixed lockout began the count, which then ends with
-    /// its record.
+    /// Returns `true` if no wrong code has a time: there is none, or a fixed lockout counts, and the count ends with its
+    /// record.
     pub(super) fn is_untimed(self) -> bool {
         self.last == Timestamp::EPOCH
     }
 
     #[must_use]
-    pub(super) fn counted(self, now: Timestamp) -> Self {
-        Self { in_a_row: self.in_a_row.saturating_add(1), last: now, ..self }
+    pub(super) const fn counted(self) -> Self {
+        Self { in_a_row: self.in_a_row.saturating_add(1), ..self }
     }
 
-    /// Counts a wrong code that no success clears, beside [`counted`](Self::counted).
+    /// Counts a wrong code that no success clears, and its time, beside [`counted`](Self::counted).
     #[must_use]
     pub(super) fn remembered(self, now: Timestamp) -> Self {
-        Self { forgotten: self.forgotten.max(now).plus(Self::REMEMBERED), ..self }
+        Self { last: now, forgotten: self.forgotten.max(now).plus(Self::REMEMBERED), ..self }
     }
 
     /// What a success leaves.
@@ -195,8 +195,7 @@ impl FailureCount {
 
     /// The end of the count's retention.
     pub(super) fn kept_until(self) -> Timestamp {
-        let end = if self.is_untimed() { self.last } else { self.last.plus(Self::RETENTION) };
-        end.max(self.forgotten)
+        self.last.plus(Self::RETENTION).max(self.forgotten)
     }
 }
 

@@ -253,22 +253,18 @@ impl OpenNumber {
         self.stopped_until(policy).max(used_up.map(|v| v.expires)).filter(|until| now < *until)
     }
 
-    /// The end of the hard stop, if one has begun. It refuses messages and all checks. A fixed lockout takes it for a
-    /// lockout: [`NumberState::at`].
+    /// The end of the hard stop, if one has begun. It refuses messages and all checks.
     fn stopped_until(&self, policy: &Policy) -> Option<Timestamp> {
         if policy.is_fixed() { None } else { self.failures.stopped_until() }
     }
 
     /// Counts a wrong code; without a fixed lockout it counts for the verification, too.
     pub(super) fn failed(mut self, policy: &Policy, now: Timestamp) -> Self {
-        let counted = self.failures.counted(now);
+        self.failures = self.failures.counted();
         if policy.is_fixed() {
-            // A count with a time, which `LockoutRule::Verification` began, goes on with its time and its retention.
-            let last = if self.failures.is_untimed() { Timestamp::EPOCH } else { now };
-            let failures = FailureCount { last, ..counted };
-            return Self { failures, keep_until: self.keep_until.max(failures.kept_until()), ..self };
+            return self;
         }
-        self.failures = counted.remembered(now);
+        self.failures = self.failures.remembered(now);
         let is_stopped = self.stopped_until(policy).is_some();
         self.with_details(policy, |counted| {
             counted.wrong = counted.wrong.saturating_add(1);
@@ -346,15 +342,11 @@ impl NumberState {
     }
 
     /// The state at `now`. Every decision starts with it, therefore no answer depends on the sweep. An expired record
-    /// is fresh. A hard stop that began before a change to a fixed lockout locks the number until its end. An unsettled
-    /// check whose time has passed is over: its attempt counts, and the last attempt locks the number from the end of
-    /// that time.
+    /// is fresh. An unsettled check whose time has passed is over: its attempt counts, and the last attempt locks the number
+    /// from the end of that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).with_count_at(now).spent_by(policy);
-        if let Some(until) = state.locked_until().filter(|_| policy.is_fixed()) {
-            return Self::Locked { until };
-        }
+        let state = self.unless_expired(now).with_count_at(now);
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
@@ -368,8 +360,7 @@ impl NumberState {
     /// The state at `now` with its open record, which a decision begins with.
     ///
     /// # Errors
-    /// The number is locked: the state to store, and the end of the lockout. If only a hard stop locks a number with a
-    /// fixed lockout, it is the state before, because the next rule needs its count.
+    /// The number is locked: the state to store, and the end of the lockout.
     #[expect(clippy::result_large_err, reason = "it is matched at once")]
     pub(super) fn opened(
         self,
@@ -377,10 +368,7 @@ impl NumberState {
         now: Timestamp,
     ) -> Result<(Self, OpenNumber), (Self, Timestamp)> {
         match self.at(policy, now) {
-            Self::Locked { until } => {
-                let is_stopped = matches!(self, Self::Open(_)) && self.locked_until() == Some(until);
-                Err((if is_stopped { self } else { Self::Locked { until } }, until))
-            }
+            locked @ Self::Locked { until } => Err((locked, until)),
             Self::Fresh => Ok((Self::Fresh, OpenNumber::EMPTY)),
             Self::Open(open) => Ok((Self::Open(open), open)),
         }
@@ -404,26 +392,10 @@ impl NumberState {
         let code = open.verification.map_or(Timestamp::EPOCH, |v| v.expires.max(v.checking_until));
         let keep_until = match policy.lockout {
             LockoutRule::Fixed(_) if open.is_canceled() => code,
-            LockoutRule::Fixed(_) if open.verification.is_none() && open.failures.in_a_row == 0 => {
-                open.failures.kept_until()
-            }
             LockoutRule::Fixed(time) => open.keep_until.max(code.plus(time)),
-            LockoutRule::Verification if open.failures.is_untimed() && open.failures.in_a_row > 0 => {
-                code.max(open.keep_until).max(open.failures.forgotten)
-            }
             LockoutRule::Verification => code.max(open.failures.kept_until()),
         };
         Self::Open(OpenNumber { keep_until, ..open })
-    }
-
-    /// The policy may have changed: a verification with more wrong codes than it allows by now is used up.
-    fn spent_by(mut self, policy: &Policy) -> Self {
-        if let Self::Open(open) = &mut self
-            && let Some(Verification { counted: Some(counted), .. }) = &mut open.verification
-        {
-            counted.spent |= !policy.is_fixed() && policy.is_spent(counted.wrong);
-        }
-        self
     }
 
     /// The state at `now`: an expired record is fresh, even before a sweep removes it.

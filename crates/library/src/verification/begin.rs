@@ -256,7 +256,6 @@ fn begun(reply: &Reply<SendOutcome>, brings_a_code: bool) -> Result<Verification
             Refused::NoChecksLeft { until }
         }
         Failure::Limited(SendLimit::NoSendsLeft { until }) => Refused::NoSendsLeft { until },
-        Failure::Limited(SendLimit::AtOnce) => Refused::Concurrent,
         Failure::Limited(SendLimit::CoolingDown { until } | SendLimit::StillSending { until }) => {
             Refused::TooSoon { until }
         }

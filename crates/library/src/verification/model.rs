@@ -278,7 +278,7 @@ pub enum Refused {
     Landline,
     /// The owner of the number has asked the provider for no messages. 21610.
     OptedOut,
-    /// Too many requests for this number are being answered, or its verification had five messages in its first second. 60212.
+    /// Too many requests for this number are being answered. 60212.
     Concurrent,
     /// The provider blocks this range of numbers. 60410.
     Blocked,

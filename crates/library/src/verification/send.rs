@@ -56,9 +56,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
             decision.put(next);
             return Ok(permitted(decision, outgoing, permit, next));
         }
-        BeginOutcome::Locked { until } => {
-            (Failure::Locked { until }, SendEnd::Locked, Rule::Lockout, Some(until))
-        }
+        BeginOutcome::Locked { until } => (Failure::Locked { until }, SendEnd::Locked, Rule::Lockout, until),
         BeginOutcome::Limited(limit) => {
             (Failure::Limited(limit), SendEnd::Limited, Rule::Verification, limit.until())
         }
@@ -66,7 +64,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     decision.put(next);
     decision.emit_lockout(&next);
     decision.count(Fact::Send(unsent(decision.key, channel, end)));
-    decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until }));
+    decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until: Some(until) }));
     decision.give_back(outgoing.allowance.refundable());
     Ok(Next::Sent(Ok(answer(failure))))
 }

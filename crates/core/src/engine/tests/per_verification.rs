@@ -41,37 +41,26 @@ fn an_attempt_that_is_given_back_takes_its_hard_stop_back() {
 }
 
 #[test]
-fn a_hard_stop_lasts_and_its_count_goes_on_at_50_whatever_the_rule_is() {
-    for lockout in [LockoutRule::Fixed(mins(90)), LockoutRule::Verification] {
-        let mut number = World::of_a_new_service();
-        number.policy.max_attempts = 100;
-        let first = number.begins();
-        let permit = number.begins();
-        for _ in 0..100 {
-            number.checks_wrong();
-        }
-        let (until, code) = (number.now.plus(FailureCount::HARD_STOP_TIME), number.code_of(&permit));
-        number.policy.lockout = lockout;
-        let (no_send, no_check) = match lockout {
-            LockoutRule::Fixed(_) => (BeginOutcome::Locked { until }, CheckOutcome::Locked { until }),
-            LockoutRule::Verification => (
-                BeginOutcome::Limited(SendLimit::NoChecksLeft { until }),
-                CheckOutcome::NoChecksLeft { until },
-            ),
-        };
-        number.advance(mins(5));
-        assert_eq!(number.ask(), no_send);
-        for named in [None, Some(name_of(&permit))] {
-            assert_eq!(number.submits(Some(&code), named), Decided(no_check));
-        }
-        number.settles(&first, &FAILED);
-        number.ends(Ending::Canceled);
-        number.policy.lockout = LockoutRule::Verification;
-        number.advance(mins(90));
-        assert_eq!(number.state.locked_until(), Some(until));
-        number.now = until;
-        assert_eq!(number.failures().in_a_row, 50, "{lockout:?}");
+fn a_hard_stop_lasts_and_its_count_goes_on_at_50() {
+    let mut number = World::of_a_new_service();
+    number.policy.max_attempts = 100;
+    let first = number.begins();
+    let permit = number.begins();
+    for _ in 0..100 {
+        number.checks_wrong();
     }
+    let (until, code) = (number.now.plus(FailureCount::HARD_STOP_TIME), number.code_of(&permit));
+    number.advance(mins(5));
+    assert_eq!(number.ask(), BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
+    for named in [None, Some(name_of(&permit))] {
+        assert_eq!(number.submits(Some(&code), named), Decided(CheckOutcome::NoChecksLeft { until }));
+    }
+    number.settles(&first, &FAILED);
+    number.ends(Ending::Canceled);
+    number.advance(mins(90));
+    assert_eq!(number.state.locked_until(), Some(until));
+    number.now = until;
+    assert_eq!(number.failures().in_a_row, 50);
 }
 
 #[test]
@@ -86,44 +75,6 @@ fn a_refusal_does_not_store_an_expired_record_again() {
         assert_eq!(number.state, NumberState::Fresh, "{lockout:?}");
         let resumed = resume(expired, &number.rules(), permit.verification.salt, number.now);
         assert_eq!(resumed, (NumberState::Fresh, ResumeOutcome::NotUsable), "{lockout:?}");
-    }
-}
-
-#[test]
-fn after_a_change_from_a_fixed_lockout_the_count_goes_on() {
-    for named in [true, false] {
-        let mut number = World::of_a_new_service();
-        (number.policy.max_attempts, number.policy.lockout) = (100, LockoutRule::Fixed(mins(90)));
-        number.begins();
-        for _ in 0..99 {
-            number.checks_wrong();
-        }
-        number.policy.lockout = LockoutRule::Verification;
-        number.advance(mins(11));
-        number.begins();
-        number.advance(mins(11));
-        let name = name_of(&number.begins());
-        let guess = |number: &mut World| number.submits(None, named.then_some(name));
-        assert!(matches!(guess(&mut number), Decided(CheckOutcome::Wrong { .. })), "{named}");
-        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-        assert_eq!(guess(&mut number), Decided(CheckOutcome::NoChecksLeft { until }), "{named}");
-    }
-}
-
-#[test]
-fn wrong_codes_under_a_fixed_lockout_add_to_a_count_by_verification() {
-    let is_wrong = |step| matches!(step, Decided(CheckOutcome::Wrong { .. }));
-    for during in [98, 99] {
-        let mut number = World::of_a_new_service();
-        number.policy.max_attempts = 200;
-        number.begins();
-        number.checks_wrong();
-        number.policy.lockout = LockoutRule::Fixed(mins(90));
-        assert!((0..during).all(|_| is_wrong(number.checks_wrong())));
-        number.policy.lockout = LockoutRule::Verification;
-        assert!(during == 99 || is_wrong(number.checks_wrong()), "the hundredth");
-        let until = number.now.plus(FailureCount::HARD_STOP_TIME);
-        assert_eq!(number.checks_wrong(), Decided(CheckOutcome::NoChecksLeft { until }), "{during}");
     }
 }
 
@@ -235,7 +186,7 @@ fn the_wait_between_messages_ends_at_its_end() {
     number.policy.sends.cools_down = true;
     number.begins();
     let BeginOutcome::Limited(limit) = number.ask() else { panic!("no wait") };
-    number.now = limit.until().expect("its end");
+    number.now = limit.until();
     number.permit();
 }
 

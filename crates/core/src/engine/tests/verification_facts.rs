@@ -130,9 +130,6 @@ impl Model {
         if policy.sends.max.is_some_and(|max| known.messages >= max) {
             return Some(BeginOutcome::Limited(SendLimit::NoSendsLeft { until: known.ends }));
         }
-        if known.messages >= 5 && now < known.begun.plus(secs(1)) {
-            return Some(BeginOutcome::Limited(SendLimit::AtOnce));
-        }
         let wait = match known.messages {
             1 => 30,
             2 => 60,
