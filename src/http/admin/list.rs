@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::page::{self, AdminRequest, moment};
+use super::page::{self, AdminRequest};
 use crate::config::members;
 use crate::domain::Timestamp;
 use crate::http::form::Form;
@@ -27,9 +27,6 @@ const ROWS: usize = 40;
 
 /// Rows in a CSV file.
 const CSV_ROWS: usize = 5_000;
-
-/// Records that are read for one page, up to 512 more. Where these do not fill it, the page leads on to older ones.
-pub const READ: usize = 20_000;
 
 /// The place of a page in its list.
 #[derive(Deserialize, JsonSchema)]
@@ -57,8 +54,6 @@ pub struct List {
     number: usize,
     began: Timestamp,
     has_more: bool,
-    /// Where reading ended before the page was full.
-    stopped: Option<Timestamp>,
 }
 
 /// A field of a form: a choice if it has options, else a text.
@@ -143,7 +138,6 @@ impl List {
             number: 0,
             began: now,
             has_more: false,
-            stopped: None,
         };
         match read {
             Ok((filters, Place { page, began })) => {
@@ -187,7 +181,7 @@ impl List {
     ) -> LogRange<F> {
         let since = since.map(|since| since.0).unwrap_or_default();
         let until = Some(self.until(until.map(|until| until.0)));
-        LogRange { since, until, fits, skip: self.skip(), limit: self.limit(), read: READ }
+        LogRange { since, until, fits, skip: self.skip(), limit: self.limit() }
     }
 
     pub const fn skip(&self) -> usize {
@@ -205,8 +199,7 @@ impl List {
     /// The records of this page, which were read from its first one on.
     pub fn take<T>(&mut self, mut found: LogPart<T>) -> Vec<T> {
         if self.problem.is_none() {
-            (self.has_more, self.stopped) =
-                (found.has_more || found.records.len() > self.limit(), found.stopped);
+            self.has_more = found.has_more || found.records.len() > self.limit();
         }
         found.records.truncate(self.limit());
         found.records
@@ -215,7 +208,7 @@ impl List {
     /// The items of this page, of all.
     pub fn take_of_all<T>(&mut self, all: impl IntoIterator<Item = T>) -> Vec<T> {
         let records = all.into_iter().skip(self.skip()).take(self.limit() + 1).collect();
-        self.take(LogPart { records, has_more: false, stopped: None })
+        self.take(LogPart { records, has_more: false })
     }
 
     /// The same filters with these in place of their values; an empty one is none.
@@ -236,12 +229,6 @@ impl List {
 
     pub fn older(&self) -> Option<String> {
         self.has_more.then(|| self.page(self.number + 1))
-    }
-
-    /// Where the search goes on, and from when.
-    pub fn further(&self) -> Option<(String, String)> {
-        let until = self.stopped.filter(|_| !self.has_more)?.plus(Duration::from_millis(1));
-        Some((self.address(&[("until", &until.rfc3339_millis().to_string())]), moment(until)))
     }
 
     /// The address of the file.

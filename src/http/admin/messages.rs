@@ -136,7 +136,6 @@ pub async fn page(request: AdminRequest) -> PageResult {
         ending: filters.ending.map(|ending| ending.0),
         verification: filters.verification.map(|sid| sid.0),
         message: filters.message.map(|id| id.0),
-        read: Some(list::READ),
         skip: list.skip(),
         limit: list.limit() + 1,
         ..AttemptQuery::default()

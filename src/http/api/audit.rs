@@ -80,9 +80,8 @@ async fn list(
     if own.is_none_or(|own| service.is_none_or(|service| service == own)) {
         let (service, since) =
             (service.or(own), filters.date_created_after.map(|after| after.0).unwrap_or_default());
-        let (skip, limit, read) = (page.skip(), page.limit(), usize::MAX);
         let fits = |entry: &audit::AuditEntry| service.is_none() || entry.service == service;
-        let range = LogRange { since, until, fits, skip, limit, read };
+        let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
         found = caller.running.registry.audit().list(None, range).await?.records;
     }
     let account = caller.running.registry.account_sid();

@@ -232,7 +232,7 @@ async fn deliveries(
     };
     let since = date_created_after.map(|after| after.0).unwrap_or_default();
     let until = Some(page.until(date_created_before.map(|before| before.0)));
-    let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit(), read: usize::MAX };
+    let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
     let found = of.running.outbox.list(Some(&[of.service.id]), range).await?;
     Ok(page.of("deliveries", &found.records, |delivery| Delivery::new(&of, delivery)))
 }

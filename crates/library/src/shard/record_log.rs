@@ -38,8 +38,6 @@ pub struct LogRange<F> {
     pub skip: usize,
     /// The largest number of records.
     pub limit: usize,
-    /// The largest number of records that are read, up to a page more.
-    pub read: usize,
 }
 
 /// A part of a list.
@@ -48,15 +46,13 @@ pub struct LogPart<T> {
     pub records: Vec<T>,
     /// Whether more follow.
     pub has_more: bool,
-    /// Where reading stopped because of [`LogRange::read`]: older records may fit too.
-    pub stopped: Option<Timestamp>,
 }
 
 impl<T> LogPart<T> {
     /// Those of the records that become another.
     pub fn filter_map<U>(self, of: impl FnMut(T) -> Option<U>) -> LogPart<U> {
         let records = self.records.into_iter().filter_map(of).collect();
-        LogPart { records, has_more: self.has_more, stopped: self.stopped }
+        LogPart { records, has_more: self.has_more }
     }
 }
 
@@ -173,29 +169,24 @@ impl<R: LogRecord> RecordLog<R> {
         span: Duration,
         parts: impl Fn(&RecordKey, R) -> Vec<(Timestamp, K, T)>,
     ) -> Result<LogPart<T>, Refusal> {
-        let LogRange { since, until, fits, skip, limit, read } = range;
+        let LogRange { since, until, fits, skip, limit } = range;
         let most = skip.saturating_add(limit).saturating_add(1);
-        let (mut found, mut left, mut stopped) = (Vec::new(), read, None);
+        let mut found = Vec::new();
         let is_wanted = |(at, _, part): &(Timestamp, K, T)| {
             *at >= since && until.is_none_or(|until| *at < until) && fits(part)
         };
         let take = |records: Vec<(RecordKey, R)>, latest_to_come| {
-            left = left.saturating_sub(records.len());
             let of_page = records.into_iter().flat_map(|(key, record)| parts(&key, record));
             found.extend(of_page.filter(is_wanted));
             found.sort_unstable_by_key(|(at, of, _)| Reverse((*at, *of)));
             found.truncate(most);
             let is_complete = found.len() == most && found.last().is_none_or(|(at, ..)| *at > latest_to_come);
-            if is_complete || latest_to_come < since {
-                return Break(());
-            }
-            stopped = (left == 0).then_some(latest_to_come);
-            if left == 0 { Break(()) } else { Continue(()) }
+            if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.for_each_page(services, until.map(|until| until.plus(span)), take).await?;
         let has_more = found.len() == most;
         let records = found.into_iter().skip(skip).take(limit).map(|(_, _, part)| part).collect();
-        Ok(LogPart { records, has_more, stopped })
+        Ok(LogPart { records, has_more })
     }
 }
 

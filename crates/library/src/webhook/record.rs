@@ -228,8 +228,7 @@ impl Outbox {
         fits: impl Fn(&Delivery) -> bool,
         limit: usize,
     ) -> Result<Vec<Delivery>, Refusal> {
-        let (since, read) = (Timestamp::EPOCH, usize::MAX);
-        let range = LogRange { since, until: None, fits, skip: 0, limit, read };
+        let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit };
         Ok(self.list(None, range).await?.records)
     }
 

@@ -138,12 +138,12 @@ impl Attempts {
     /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
     /// the store does not confirm what was read.
     pub async fn list(&self, query: &AttemptQuery) -> Result<LogPart<ListedAttempt>, Refusal> {
-        let (skip, limit, read) = (query.skip, query.limit, query.read.unwrap_or(usize::MAX));
+        let (skip, limit) = (query.skip, query.limit);
         let services = query.services.as_deref();
         if let Some(sid) = &query.verification {
             let Some(VerificationAddress { service, number, name }) = self.sealer.open_verification(sid)
             else {
-                return Ok(LogPart { records: Vec::new(), has_more: false, stopped: None });
+                return Ok(LogPart { records: Vec::new(), has_more: false });
             };
             // The name leaves the slot open.
             let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
@@ -153,10 +153,10 @@ impl Attempts {
             let mut records: Vec<_> = found.collect();
             records.sort_unstable_by_key(|row| Reverse((row.attempt.at, row.id.attempt)));
             let records = records.into_iter().skip(skip).take(limit).collect();
-            return Ok(LogPart { records, has_more: false, stopped: None });
+            return Ok(LogPart { records, has_more: false });
         }
         let fits = |row: &ListedAttempt| query.fits(row);
-        let range = LogRange { since: query.since(), until: query.before, fits, skip, limit, read };
+        let range = LogRange { since: query.since(), until: query.before, fits, skip, limit };
         let parts = |key: &RecordKey, log| {
             let attempts = attempts_of(AttemptLogKey::from_id(key.id), log);
             attempts.map(|row| (row.attempt.at, (row.id.key, row.id.attempt), row)).collect()
@@ -217,8 +217,6 @@ pub struct AttemptQuery {
     pub ending: Option<String>,
     /// With this id of the provider's, in letters of either case.
     pub message: Option<String>,
-    /// The most verifications that are read; `None` for all.
-    pub read: Option<usize>,
     /// How many of the newest are left out.
     pub skip: usize,
     /// The largest number of attempts.

@@ -93,15 +93,9 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
         let listed: Vec<_> = listed.iter().map(|listed| (listed.attempt.at, listed.id.key)).collect();
         assert_eq!(listed, expected, "{services:?}");
     }
-    let page = async |read| {
-        let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
-        world.verifying.attempts.list(&AttemptQuery { before, to, read, ..AttemptQuery::newest(10) }).await
-    };
-    let found = page(Some(600)).await.expect("a list");
-    let stopped = found.stopped.expect("too many for one page");
-    assert!(found.records.is_empty() && stopped < START.plus(Duration::from_millis(150)), "{stopped:?}");
-    let rest = page(None).await.expect("a list");
-    assert_eq!((rest.records.len(), rest.stopped), (1, None));
+    let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
+    let first = AttemptQuery { before, to, ..AttemptQuery::newest(10) };
+    assert_eq!(world.verifying.attempts.list(&first).await.expect("a list").records.len(), 1);
     let (mut count, after) = (0, Some(START.plus(Duration::from_millis(250))));
     world
         .verifying
