@@ -13,6 +13,9 @@ pub enum StoreError {
     /// Some or all of the batch may have been applied, or may yet be.
     #[error("the store did not say whether it applied the batch: {0}")]
     Unknown(String),
+    /// The visitor of a restore refused a record.
+    #[error("{0}")]
+    Unreadable(String),
     /// The store was closed, or its thread has ended. No part of this or a later batch will be applied.
     #[error("the store is closed")]
     Closed,

@@ -18,7 +18,7 @@ pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{StoreError, advice};
-pub use record::{CopiedRecord, Key, LONGEST_RECORD, Owner, RecordStream, SLICE_RECORDS, Slice, Slot, Write};
+pub use record::{CopiedRecord, Key, LONGEST_RECORD, Owner, RecordStream, SLICE_RECORDS, Slot, Write};
 
 /// The sizes of a store's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use onceward_core::domain::Timestamp;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::Sender;
 
 /// The longest record, in bytes.
 pub const LONGEST_RECORD: usize = 1024 * 1024;
@@ -98,47 +98,17 @@ pub struct CopiedRecord {
     pub record: Bytes,
 }
 
-// Carries the records of their owner to a checkpoint.
-
-/// The most records in one slice.
+/// The most records in one slice of a [`RecordStream`].
 pub const SLICE_RECORDS: usize = 256;
 
-/// Slices of records that wait to be written.
-const WAITING_SLICES: usize = 16;
-
-/// Live records with their expiry times.
-pub type Slice = Vec<(Key, Bytes, Timestamp)>;
+/// The owner's part of a checkpoint: slices of live records, and `None` behind the last. The owner had all records then, and
+/// every change that it had made in them was committed. The checkpoint fails if this is dropped before, and has failed if
+/// it takes nothing.
+pub type RecordStream = Sender<Option<Vec<Write>>>;
 
 /// Begins the owner's part of a checkpoint. The journal's thread calls this after `done` of every older batch and before
 /// `done` of every newer one. The function must not block: the owner sends its records from elsewhere.
 pub type Owner = Box<dyn Fn(RecordStream) + Send>;
-
-/// The owner's part of a checkpoint, which fails if it is dropped before [`RecordStream::finish`].
-#[derive(Debug)]
-pub struct RecordStream(Sender<Option<Slice>>);
-
-impl RecordStream {
-    /// Also returns what comes out of it: slices, and `None` behind the last.
-    pub fn new() -> (Self, Receiver<Option<Slice>>) {
-        let (to, slices) = mpsc::channel(WAITING_SLICES);
-        (Self(to), slices)
-    }
-
-    /// Waits until the checkpoint has room, and gives at most [`SLICE_RECORDS`] records. Returns `false` if it was aborted.
-    pub async fn give(&self, records: Slice) -> bool {
-        debug_assert!(records.len() <= SLICE_RECORDS, "too many records in a slice");
-        self.0.send(Some(records)).await.is_ok()
-    }
-
-    pub fn is_aborted(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    /// Ends the stream: it had all records, and every change that the owner made in them before is committed.
-    pub async fn finish(self) {
-        let _ = self.0.send(None).await;
-    }
-}
 
 #[cfg(test)]
 mod tests {

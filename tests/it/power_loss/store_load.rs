@@ -117,15 +117,15 @@ impl HeldRecords {
     /// Gives all to a checkpoint.
     fn stream(&self, to: RecordStream) {
         let records = self.0.lock().unwrap().clone();
-        let all: Vec<_> =
-            records.into_iter().map(|(key, (record, expires))| (key, record, expires)).collect();
+        let write = |(key, (record, expires))| Write { key, put: Some(record), expires };
+        let all: Vec<Write> = records.into_iter().map(write).collect();
         let give = async move {
             for slice in all.chunks(200) {
-                if !to.give(slice.to_vec()).await {
+                if to.send(Some(slice.to_vec())).await.is_err() {
                     return;
                 }
             }
-            to.finish().await;
+            let _ = to.send(None).await;
         };
         std::thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(give));
     }

@@ -14,13 +14,13 @@ use tokio::runtime::Handle;
 use tokio::sync::{MutexGuard, oneshot, watch};
 
 use super::core::{Command, Core, Decide, Load, Subject};
-use super::record::{Kinds, Record, RecordError, RecordKey, Refusal};
+use super::record::{Kinds, Record, RecordKey, Refusal, Stored};
 use super::tables::{Change, Records, Tables, Transaction, first};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Bounds;
 use crate::engine::SLOTS;
 use crate::observe::metrics::Metrics;
-use crate::store::{RecordStream, SLICE_RECORDS, Store, StoreError};
+use crate::store::{RecordStream, SLICE_RECORDS, Store, StoreError, Write};
 
 /// Wait before a slice that was refused is read again.
 const STREAM_RETRY: Duration = Duration::from_millis(1);
@@ -28,12 +28,9 @@ const STREAM_RETRY: Duration = Duration::from_millis(1);
 /// The shards could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ShardStartError {
-    /// The store failed.
+    /// The store failed, or a record cannot be decoded.
     #[error("the records could not be loaded from the store: {0}")]
     Store(#[from] StoreError),
-    /// A record cannot be decoded.
-    #[error(transparent)]
-    Record(#[from] RecordError),
     /// The actors could not start.
     #[error("the shards could not start: {0}")]
     Actors(#[from] ractor::SpawnErr),
@@ -106,14 +103,18 @@ impl Shards {
                 let read = move |view: &Transaction<'_>| view.tables.slice(from, SLICE_RECORDS, view.now());
                 match self.read(slot, read).await {
                     Ok((slice, behind)) => {
-                        let slice = slice.into_iter().map(|(key, of)| (key, of.bytes, of.expires)).collect();
-                        if !to.give(slice).await {
+                        let slice = slice.into_iter().map(|(key, Stored { bytes, expires })| Write {
+                            key,
+                            put: Some(bytes),
+                            expires,
+                        });
+                        if to.send(Some(slice.collect())).await.is_err() {
                             return;
                         }
                         next = behind;
                     }
                     // It was behind a change that is undone.
-                    Err(Refusal::StoreUnavailable) if self.owns_records() && !to.is_aborted() => {
+                    Err(Refusal::StoreUnavailable) if self.owns_records() && !to.is_closed() => {
                         tokio::time::sleep(STREAM_RETRY).await;
                     }
                     // It would be refused for good, or is not wanted any more.
@@ -121,7 +122,7 @@ impl Shards {
                 }
             }
         }
-        to.finish().await;
+        let _ = to.send(None).await;
     }
 
     /// The number of shards.
@@ -430,19 +431,15 @@ impl Shard {
 }
 
 /// The tables of so many shards. Each record goes from the store into its table: nothing else of its size is in memory.
-async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<Tables>, ShardStartError> {
+async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<Tables>, StoreError> {
     let tables: Vec<Tables> = std::iter::repeat_with(Tables::default).take(shards).collect();
-    let restored = Arc::new(Mutex::new((tables, Ok(()))));
+    let restored = Arc::new(Mutex::new(tables));
     let loaded = Arc::clone(&restored);
     let visit = move |key: RecordKey, _, record: &[u8]| {
-        let (tables, result) = &mut *loaded.lock();
-        *result = tables[usize::from(key.slot) % shards].load(key, record, &kinds);
-        // It only ends the reading: the start fails with `result`.
-        result.clone().map_err(|error| StoreError::Unavailable(error.to_string()))
+        let result = loaded.lock()[usize::from(key.slot) % shards].load(key, record, &kinds);
+        result.map_err(|error| StoreError::Unreadable(error.to_string()))
     };
-    let read = store.restore(Box::new(visit)).await;
-    let (tables, result) = std::mem::replace(&mut *restored.lock(), (Vec::new(), Ok(())));
-    result?;
-    read?;
+    store.restore(Box::new(visit)).await?;
+    let tables = std::mem::take(&mut *restored.lock());
     Ok(tables)
 }

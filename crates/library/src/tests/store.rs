@@ -10,12 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::domain::Timestamp;
-use crate::store::{
-    BoxFuture, Done, Key, Owner, RecordStream, Store, StoreError, StoreLimits, Visitor, Write,
-};
+use crate::store::{BoxFuture, Done, Key, Owner, Store, StoreError, StoreLimits, Visitor, Write};
 
 /// The fault of one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,11 +135,12 @@ impl FaultyStore {
 
     /// Makes a checkpoint. Returns the records that the owner gives to it; `None` unless it gives all.
     pub async fn checkpoint(&self) -> Option<BTreeMap<Key, Kept>> {
-        let (stream, mut slices) = RecordStream::new();
+        let (stream, mut slices) = mpsc::channel(16);
         self.control.state.lock().owner.as_ref()?(stream);
         let mut all = BTreeMap::new();
         while let Some(slice) = slices.recv().await? {
-            all.extend(slice.into_iter().map(|(key, record, expires)| (key, Kept { record, expires })));
+            let kept = |Write { key, put, expires }| Some((key, Kept { record: put?, expires }));
+            all.extend(slice.into_iter().filter_map(kept));
         }
         Some(all)
     }

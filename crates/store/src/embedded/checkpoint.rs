@@ -20,7 +20,7 @@ use super::directory::{Directory, Disk, Operation, create_private};
 use super::journal::{self, Covered, OpenSegment, Replayed, segment_path};
 use super::snapshot::{self, Manifest, SYNC_BYTES, SnapshotCopy};
 use crate::record::RecordRef;
-use crate::{Key, Slice, StoreError, Write};
+use crate::{Key, StoreError, Write};
 
 /// A chunk takes no further record when it has so many bytes. A leaf of sled has up to 16 chunks, and becomes a file of its
 /// own above 128 KiB.
@@ -35,7 +35,7 @@ pub(super) struct Attempt {
     pub(super) number: u64,
     pub(super) covered: Covered,
     pub(super) time: Timestamp,
-    pub(super) records: Receiver<Option<Slice>>,
+    pub(super) records: Receiver<Option<Vec<Write>>>,
     pub(super) database_bytes: usize,
     /// The pause after each 256 KiB, so that commits do not wait; none while a stop waits for the snapshot.
     pub(super) pause: Duration,
@@ -83,8 +83,8 @@ impl Attempt {
             let mut records = slice.iter().flatten().peekable();
             while records.peek().is_some() {
                 let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-                while let Some((key, record, expires)) = records.next_if(|_| chunk.len() < CHUNK_BYTES) {
-                    Write { key: *key, put: Some(record), expires: *expires }.encode(&mut chunk);
+                while let Some(record) = records.next_if(|_| chunk.len() < CHUNK_BYTES) {
+                    record.encode(&mut chunk);
                     manifest.records += 1;
                 }
                 if written >= self.database_bytes {

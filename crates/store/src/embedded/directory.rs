@@ -221,8 +221,7 @@ pub(super) enum Operation<'a> {
     RemoveDir,
     SyncFile,
     SyncDir,
-    /// From this path.
-    Rename(&'a Path),
+    Rename,
     Step(&'static str),
 }
 
@@ -263,7 +262,7 @@ impl Disk {
     }
 
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        self.run(Operation::Rename(from), "name", to, || fs::rename(from, to))
+        self.run(Operation::Rename, "name", to, || fs::rename(from, to))
     }
 
     /// Returns when the content of a file is on the disk, through whatever handle it was written.

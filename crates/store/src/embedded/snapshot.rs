@@ -202,8 +202,7 @@ impl Manifest {
         disk.sync_dir(attempt)?;
         let path = sealed_path(directory, self.covered.segment);
         if path.exists() {
-            // An earlier attempt completed the rename, although the system reported an error. The journal still has what
-            // it replaces.
+            // An earlier attempt got its name, which could not be synced. The journal still has what it replaces.
             disk.remove_dir(&path)?;
             disk.sync_dir(directory)?;
         }

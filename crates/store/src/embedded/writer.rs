@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use onceward_core::domain::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::{Attempt, discard};
 use super::directory::{Directory, OpenOptions};
 use super::journal::Journal;
 use super::snapshot::Manifest;
-use crate::{Done, Owner, RecordStream, StoreError, StoreSizes, Write};
+use crate::{Done, Owner, StoreError, StoreSizes, Write};
 
 /// Commits are refused once the journal has grown to this multiple of [`Writer::checkpoint_threshold`].
 const MAX_THRESHOLDS: u64 = 4;
@@ -28,6 +28,9 @@ const REPEATED_AFTER: Duration = Duration::from_secs(60);
 
 /// A checkpoint that takes longer beside a full journal will not end.
 const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(300);
+
+/// Slices of records that wait to be written to a snapshot.
+const WAITING_SLICES: usize = 16;
 
 /// The interval at which an idle store records the time.
 const TIME_EVERY: Duration = Duration::from_secs(60);
@@ -367,7 +370,7 @@ impl Writer {
 
     fn start_checkpoint(&mut self) -> Result<JoinHandle<()>, StoreError> {
         let Some(owner) = &self.asked.owner else { return Err(StoreError::Closed) };
-        let (stream, records) = RecordStream::new();
+        let (stream, records) = mpsc::channel(WAITING_SLICES);
         let (shared, directory) = (self.shared.clone(), self.directory.clone());
         let (disk, mut covered) = (self.journal.disk.clone(), self.snapshot.covered.segment);
         let mut attempt = None;

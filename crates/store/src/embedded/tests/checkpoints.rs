@@ -71,7 +71,7 @@ fn an_owner_that_goes_away_aborts_the_checkpoint_cleanly() {
         let goes_away = async {
             let stream = world.owner.kept_stream().await;
             for number in 0..slices {
-                stream.give(vec![(key(number), Bytes::from("text"), START.plus(LONG))]).await;
+                stream.send(Some(vec![write(number, Some("text"))])).await.unwrap();
             }
         };
         let both = async { tokio::join!(world.store().checkpoint(), goes_away) };

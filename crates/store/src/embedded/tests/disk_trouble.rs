@@ -158,7 +158,6 @@ fn the_store_requests_no_failing_segment_in_a_loop_for_a_due_checkpoint() {
 fn what_a_checkpoint_could_not_remove_name_or_sync_goes_with_the_next_one() {
     for operation in [Operation::Remove, Operation::RemoveDir, Operation::SyncDir, Operation::Rename] {
         let mut world = World::with_one_record();
-        world.disk.script().renamed_although_failing = true;
         world.disk.fail(operation, Errno::IO);
         assert!(world.checkpoint().is_err(), "{operation:?}");
         assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);

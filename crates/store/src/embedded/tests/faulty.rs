@@ -2,7 +2,7 @@
 //! real.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Operation {
             directory::Operation::RemoveDir => Self::RemoveDir,
             directory::Operation::SyncFile => Self::SyncFile,
             directory::Operation::SyncDir => Self::SyncDir,
-            directory::Operation::Rename(_) => Self::Rename,
+            directory::Operation::Rename => Self::Rename,
             directory::Operation::Step(step) => return Err(step),
         })
     }
@@ -82,8 +82,6 @@ pub(super) struct Script {
     /// The attempts of each operation, except those on the snapshot.
     counts: HashMap<Operation, u64>,
     syncs_held: bool,
-    /// Failing renames take effect anyway.
-    pub(super) renamed_although_failing: bool,
     at_step: Option<(&'static str, StepFault)>,
     events: Vec<String>,
 }
@@ -105,17 +103,10 @@ impl FaultyDisk {
 
     /// What a failing operation does anyway.
     fn do_in_part(&self, operation: directory::Operation<'_>, path: &Path) {
-        match operation {
-            directory::Operation::Write(bytes, offset) => {
-                let written = self.script().written_before_failing.min(bytes.len());
-                let file = OpenOptions::new().write(true).open(path).unwrap();
-                file.write_all_at(&bytes[..written], offset).unwrap();
-            }
-            // Some file systems, such as network file systems, report an error after success.
-            directory::Operation::Rename(from) if self.script().renamed_although_failing => {
-                fs::rename(from, path).unwrap();
-            }
-            _ => {}
+        if let directory::Operation::Write(bytes, offset) = operation {
+            let written = self.script().written_before_failing.min(bytes.len());
+            let file = OpenOptions::new().write(true).open(path).unwrap();
+            file.write_all_at(&bytes[..written], offset).unwrap();
         }
     }
 

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{EmbeddedStore, LiveRecords, OpenOptions};
-use crate::{Key, RecordStream, Slice, Store, StoreError, Write};
+use crate::{Key, RecordStream, Store, StoreError, Write};
 use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
 
 /// Longer than any test waits, unless something hangs.
@@ -265,13 +265,12 @@ impl TestOwner {
         let (to, answer) = tokio::sync::oneshot::channel();
         store.commit(vec![write(number, Some("lazy"))], Box::new(move |result| drop(to.send(result))));
         assert_eq!(answer.await.unwrap(), Ok(()));
-        assert!(stream.give(self.copies()).await);
-        stream.finish().await;
+        stream.send(Some(self.copies())).await.unwrap();
+        stream.send(None).await.unwrap();
     }
 
-    fn copies(&self) -> Slice {
-        let records = self.records.lock().clone().into_iter();
-        records.map(|(number, text)| (key(number), text.into(), START.plus(LONG))).collect()
+    fn copies(&self) -> Vec<Write> {
+        self.records.lock().iter().map(|(number, text)| write(*number, Some(text))).collect()
     }
 
     fn stream(&self, to: RecordStream) {
@@ -281,9 +280,9 @@ impl TestOwner {
         let records = self.copies();
         let stream = async move {
             for slice in records.chunks(100) {
-                to.give(slice.to_vec()).await;
+                let _ = to.send(Some(slice.to_vec())).await;
             }
-            to.finish().await;
+            let _ = to.send(None).await;
         };
         thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
     }
