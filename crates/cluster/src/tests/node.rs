@@ -1,17 +1,14 @@
 //! Nodes, and their records.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use onceward_core::clock::{Clock, ManualClock};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot, Store as _, StoreError, Write};
-use tempfile::NamedTempFile;
 use tokio::sync::{oneshot, watch};
-use tracing::Dispatch;
-use tracing::subscriber::DefaultGuard;
 
 use super::etcd_process::Etcd;
 use crate::etcd::Client;
@@ -67,18 +64,6 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
         uptime: Arc::new(Uptime),
         owner: watch::Sender::default(),
     }
-}
-
-/// The file that the log of this thread goes to until the guard is dropped. The tasks of a test with one thread run on it.
-pub fn log_of_this_thread() -> (NamedTempFile, DefaultGuard) {
-    // With a single subscriber, tracing remembers whether the first thread that came wanted an event: one without a
-    // subscriber would disable it for all.
-    static ANOTHER: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(tracing_subscriber::registry()));
-    LazyLock::force(&ANOTHER);
-
-    let log = NamedTempFile::new().unwrap();
-    let to_log = tracing_subscriber::fmt().with_writer(Arc::new(log.reopen().unwrap())).finish();
-    (log, tracing::subscriber::set_default(to_log))
 }
 
 pub async fn commit(store: &EtcdStore, writes: Vec<Write>) -> Result<(), StoreError> {

@@ -440,6 +440,5 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
         result.map_err(|error| StoreError::Unreadable(error.to_string()))
     };
     store.restore(Box::new(visit)).await?;
-    let tables = std::mem::take(&mut *restored.lock());
-    Ok(tables)
+    Ok(std::mem::take(&mut *restored.lock()))
 }

@@ -3,19 +3,6 @@
 use super::*;
 
 #[test]
-fn without_a_change_a_checkpoint_does_nothing() {
-    let mut world = World::with_one_record();
-    world.checkpoint().unwrap();
-    let (before, creates) = (snapshots(&world.dir()), world.disk.count(Operation::Create));
-    world.checkpoint().unwrap();
-    world.close().unwrap();
-    world.open();
-    world.close().unwrap();
-    assert_eq!(snapshots(&world.dir()), before);
-    assert!(world.disk.count(Operation::Create) <= creates + 4);
-}
-
-#[test]
 fn what_has_changed_is_in_a_checkpoint_after_twenty_minutes() {
     let mut world = World::with_one_record();
     assert_eq!(snapshots(&world.dir()), ["0000000000"]);
@@ -125,20 +112,6 @@ fn a_snapshot_of_several_databases_is_read_whole() {
     world.remove(7);
     world.assert_as_expected();
     world.crash_and_check();
-}
-
-#[test]
-fn failed_checkpoints_do_not_keep_a_reserved_segment_each() {
-    let mut world = World::new();
-    world.disk.fail_step("Created", StepFault::Fail);
-    for turn in 0..6 {
-        world.put(turn, "text");
-        // The second one has no new frame.
-        (0..2).for_each(|_| assert!(world.checkpoint().is_err()));
-    }
-    let journal = segments(&world.dir());
-    let bytes: u64 = journal.iter().map(|path| fs::metadata(path).unwrap().len()).sum();
-    assert!(journal.len() == 8 && bytes <= 3 * 64 * 1024, "{bytes} bytes in {} segments", journal.len());
 }
 
 fn sealed(dir: &Path) -> usize {

@@ -139,22 +139,6 @@ fn a_full_disk_first_uses_the_reserved_segments() {
 }
 
 #[test]
-fn the_store_requests_no_failing_segment_in_a_loop_for_a_due_checkpoint() {
-    let mut world = World::with_segments_of(4096);
-    while segments(&world.dir()).len() < 2 {
-        thread::yield_now();
-    }
-    world.disk.fail(Operation::Create, Errno::NOSPC);
-    let text = "x".repeat(1000);
-    (0..5).for_each(|number| world.put(number, &text));
-    world.clock.advance(Duration::from_secs(21 * 60));
-    let before = world.disk.count(Operation::Create);
-    (10..30).for_each(|number| world.put(number, "x"));
-    let tried = world.disk.count(Operation::Create) - before;
-    assert!(tried <= 2, "{tried} attempts in 20 commits");
-}
-
-#[test]
 fn what_a_checkpoint_could_not_remove_name_or_sync_goes_with_the_next_one() {
     for operation in [Operation::Remove, Operation::RemoveDir, Operation::SyncDir, Operation::Rename] {
         let mut world = World::with_one_record();

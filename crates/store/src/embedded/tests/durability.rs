@@ -62,58 +62,6 @@ fn a_snapshot_is_on_the_disk_before_its_name_and_that_before_removals() {
     );
 }
 
-#[test]
-fn the_space_of_the_next_segment_is_left_to_the_checkpoint() {
-    let world = World::with_one_record();
-    world.disk.take_events();
-    world.checkpoint().unwrap();
-    let events = events_until("Create 0000000003.seg", &world.disk);
-    assert_in_order(&events, &["Remove 0000000001.seg", "Create 0000000003.seg"]);
-}
-
-#[test]
-fn a_checkpoint_of_a_grown_journal_needs_one_new_segment() {
-    let real = OpenOptions::new("", [7; 16], Arc::new(ManualClock::starting_at(START)));
-    let mut world = World::with_sizes(real.segment_bytes / 1024, real.checkpoint_bytes / 1024);
-    let text = "x".repeat(500);
-    for _ in 0..=real.checkpoint_bytes / 1024 / 500 {
-        world.put(1, &text);
-    }
-    let events = events_until("Remove 0000000001.seg", &world.disk);
-    let until = position(&events, "Remove 0000000001.seg");
-    assert!(!events[..until].contains(&"Create 0000000003.seg".to_owned()), "{events:?}");
-}
-
-#[test]
-fn the_segment_is_synced_after_the_write_and_before_the_answer() {
-    let mut world = World::with_segments_of(4096);
-    world.disk.take_events();
-    let text = "x".repeat(1000);
-    for number in 0..10 {
-        world.put(number, &text);
-        let mut events = world.disk.take_events();
-        events.retain(|event| {
-            event.contains(".seg") && (event.starts_with("Write ") || event.starts_with("Sync "))
-        });
-        let synced = events.pop().unwrap();
-        let segment = synced.strip_prefix("Sync ").expect("the sync comes last");
-        assert!(!events.is_empty(), "nothing was written");
-        assert!(events.iter().all(|event| *event == format!("Write {segment}")), "{events:?}, {synced}");
-    }
-}
-
-fn events_until(last: &str, disk: &FaultyDisk) -> Vec<String> {
-    let mut events = Vec::new();
-    for _ in 0..HANGS_AFTER.as_millis() {
-        events.extend(disk.take_events());
-        if events.iter().any(|event| event == last) {
-            return events;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-    panic!("no {last} in {events:?}")
-}
-
 /// Fails unless each of these follows the one before it.
 fn assert_in_order(events: &[String], order: &[&str]) {
     let mut rest = events.iter();
