@@ -42,15 +42,14 @@ impl Capacity {
     pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
         let capacity = Self::new(table, limit);
         let counting = Arc::clone(&capacity);
-        shards.set_up(move |tables| {
-            let counting = Arc::clone(&counting);
-            let count = move |RecordKey { id, .. }: &RecordKey, is_added| {
-                let change = if is_added { Shares::add } else { Shares::remove };
-                counting.count(|held| change(held, service_of(id), 1));
-            };
-            tables.count(R::KIND, Box::new(count));
-        });
+        shards.set_up(move |tables| tables.count(R::KIND, Arc::clone(&counting)));
         capacity
+    }
+
+    /// Follows a record that was added, or removed.
+    pub(super) fn changed(&self, key: &RecordKey, is_added: bool) {
+        let change = if is_added { Shares::add } else { Shares::remove };
+        self.count(|held| change(held, service_of(&key.id), 1));
     }
 
     /// The table whose records it counts.

@@ -1,9 +1,11 @@
 //! The records that a shard holds in memory, what is derived from them, and one decision's view of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rand::rngs::StdRng;
 
+use super::capacity::Capacity;
 use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own};
 use super::record_log::{Dated, List};
 use super::table::{Entry, Table};
@@ -11,9 +13,6 @@ use crate::domain::Timestamp;
 
 /// Records on their way between the store and a shard.
 pub type Records = Vec<(RecordKey, Stored)>;
-
-/// Is told each record of a kind that was added (`true`) or removed.
-pub type Counted = Box<dyn Fn(&RecordKey, bool) + Send>;
 
 /// Is told the durable changes of a kind, those of a decision together.
 pub type Follower = Box<dyn FnMut(&[&Change]) + Send>;
@@ -33,7 +32,7 @@ pub struct Change {
 pub struct Tables {
     table: Table,
     /// These follow records as they are changed or undone.
-    counted: Vec<(u8, Counted)>,
+    counted: BTreeMap<u8, Arc<Capacity>>,
     lists: BTreeMap<u8, List>,
     /// These follow what is durable.
     followers: Vec<(u8, Follower)>,
@@ -109,8 +108,8 @@ impl Tables {
         let record = after.as_ref().map(|stored| (&stored.bytes[..], stored.expires));
         let change = Change { key, before: self.table.set(key, record), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
-        for (_, counted) in self.counted.iter().filter(|(kind, _)| was != is && *kind == key.kind) {
-            counted(&key, is);
+        if let Some(capacity) = self.counted.get(&key.kind).filter(|_| was != is) {
+            capacity.changed(&key, is);
         }
         if let Some(list) = self.lists.get_mut(&key.kind) {
             list.changed(&key, change.before.as_ref(), change.after.as_ref());
@@ -158,10 +157,10 @@ impl Tables {
         self.lists.insert(kind, list);
     }
 
-    /// Counts the records of a kind against limits.
-    pub(super) fn count(&mut self, kind: u8, counted: Counted) {
-        self.of_kind(first(0, kind)).for_each(|entry| counted(&entry.key, true));
-        self.counted.push((kind, counted));
+    /// Counts the records of a kind against a limit.
+    pub(super) fn count(&mut self, kind: u8, capacity: Arc<Capacity>) {
+        self.of_kind(first(0, kind)).for_each(|entry| capacity.changed(&entry.key, true));
+        self.counted.insert(kind, capacity);
     }
 
     /// Of the list of a kind, at most so many wanted records before a place, the newest first, and the place behind which to go on.
