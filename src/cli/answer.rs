@@ -9,8 +9,6 @@ pub struct CommandOutput {
     pub code: u8,
     pub out: String,
     pub err: String,
-    /// What an operator must know if `out` cannot be written, which no second run repeats. Empty for other outputs.
-    pub if_lost: String,
 }
 
 impl CommandOutput {

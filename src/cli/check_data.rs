@@ -9,13 +9,13 @@ use crate::config::StorageSettings;
 use crate::node::{KeyError, kinds, server_key};
 use crate::store::StoreError;
 
-pub fn run(is_quiet: bool, cx: &Context) -> Result<CommandOutput, CommandError> {
+pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = &cx.records_on_disk()?;
     let (source, kinds) = (Source::open(settings)?, kinds());
     check_key(settings, &source.key)?;
     let counts = source.each(&mut |entry| Ok(check(&entry, &kinds)?))?;
     let words = |records| format!("no damage found: {records}\n");
-    Ok(CommandOutput::of(said(&counts, &[], (cx.json, is_quiet), words)))
+    Ok(CommandOutput::of(said(&counts, &[], cx.json, words)))
 }
 
 /// Refuses a key with which a start is refused.

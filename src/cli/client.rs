@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::blocking::{self, ClientBuilder, Response};
+use reqwest::blocking::{self, Response};
 use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -62,7 +63,10 @@ pub struct Client {
 impl Client {
     pub fn of(data_dir: &Path) -> Result<Self, ClientError> {
         let socket = socket_in(data_dir)?;
-        let http = http().unix_socket(socket.as_path()).timeout(SILENCE).build();
+        // reqwest asks for it in any case. An error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = blocking::Client::builder().no_proxy().redirect(Policy::none());
+        let http = http.unix_socket(socket.as_path()).timeout(SILENCE).build();
         let http = http.map_err(|error| ClientError::Setup(cause(error)))?;
         Ok(Self { http, socket })
     }
@@ -144,17 +148,6 @@ impl Client {
     fn shown(&self) -> PathBuf {
         absolute(&self.socket)
     }
-}
-
-/// For requests that stay on this machine.
-pub fn http() -> ClientBuilder {
-    // An error means that there is one already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    blocking::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        // The certificate has the name that clients use; and a machine without authorities has a client, too.
-        .tls_danger_accept_invalid_certs(true)
 }
 
 /// What the system says: reqwest's own words only name the request.

@@ -77,7 +77,6 @@ pub fn runtime() -> Result<Runtime, CommandError> {
 
 /// Options of the server stand after `serve`, or without a command.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(group = ArgGroup::new("instead"))]
 pub struct ServeArgs {
     /// Listen on this address; ":3000" means every address of this machine [default: localhost:3000].
@@ -91,11 +90,6 @@ pub struct ServeArgs {
     /// Log as text for people or as json for machines [default: text].
     #[arg(long, value_name = "FORMAT", help_heading = "Settings")]
     pub log_format: Option<String>,
-
-    /// Refuse unknown keys of config.json, and unknown variables that look like those of onceward. Without it, they get
-    /// a warning.
-    #[arg(long, help_heading = "Settings")]
-    pub strict: bool,
 
     /// Check the configuration and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
@@ -116,7 +110,6 @@ impl ServeArgs {
         let flags =
             [(LISTEN_FLAG, &self.listen), ("log-level", &self.log_level), ("log-format", &self.log_format)];
         sources.flags.extend(flags.into_iter().filter_map(|(key, given)| Some((key, given.clone()?))));
-        sources.strict = self.strict;
     }
 }
 

@@ -11,10 +11,9 @@ use std::{fs, io};
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::Value;
 use tokio::time::timeout;
 
-use super::answer::{CommandOutput, json_line, text};
+use super::answer::{CommandOutput, json_line};
 use super::client::{Client, ClientError};
 use super::context::{Context, runtime};
 use super::error::CommandError;
@@ -25,7 +24,6 @@ use crate::config::{self, Loaded, Settings, StorageSettings, is_readable_by_othe
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Timestamp};
 use crate::gateway::{AccountFinding, ErrorClass};
-use crate::http::tls::absolute;
 use crate::node::{build_gateways, server_key};
 use crate::server::{self, EXIT_FAILED};
 use crate::store::key_fingerprint_in;
@@ -35,17 +33,15 @@ pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
     let loaded = config::load(&cx.sources);
     match &loaded {
         Ok(loaded) => {
-            configuration(loaded, cx, &mut findings);
+            configuration(loaded, &mut findings);
             examine_gateways(&loaded.settings, &clock, &mut findings)?;
         }
         Err(errors) => {
-            let is_denied = config::env_file_is_denied(&cx.sources.working_dir);
-            let remedy = if is_denied { AS_ROOT } else { CONFIGURATION };
             for warning in &errors.warnings {
-                findings.add("configuration", warn(warning, remedy));
+                findings.add("configuration", warn(warning, CONFIGURATION));
             }
             for error in &errors.errors {
-                findings.add("configuration", fail(error, remedy));
+                findings.add("configuration", fail(error, CONFIGURATION));
             }
         }
     }
@@ -63,9 +59,7 @@ pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
 const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \
                              docs/reference/configuration.md each key";
 
-const AS_ROOT: &str = "run it as root: the rest of the configuration and the gateways were not examined";
-
-fn configuration(loaded: &Loaded, cx: &Context, findings: &mut Findings) {
+fn configuration(loaded: &Loaded, findings: &mut Findings) {
     for warning in &loaded.warnings {
         findings.add("configuration", warn(warning, CONFIGURATION));
     }
@@ -81,12 +75,11 @@ fn configuration(loaded: &Loaded, cx: &Context, findings: &mut Findings) {
         Err(error) => findings.add("configuration", fail(error.to_string(), CONFIGURATION)),
     }
     if let Some(exposed) = &loaded.settings.registry.unless_keys {
-        let found = if keys::has_live(cx) {
+        let found = if keys::is_there_one(&loaded.settings.storage) {
             ok("callers need an API key, and there is one")
         } else {
-            let remedy =
-                "run `onceward keys list`, and create a key with `onceward keys create` if there is none";
-            warn(keys::missing_warning(&loaded.settings, exposed), remedy)
+            let remedy = "`onceward keys list` shows the keys, `onceward keys create` creates one";
+            warn(format!("no API key is known: {}", exposed.errors.join("; ")), remedy)
         };
         findings.add("access", found);
     }
@@ -175,7 +168,9 @@ pub(super) fn examine_data(settings: &StorageSettings, is_clustered: bool, findi
     let problem = match fs::metadata(data_dir) {
         Ok(found) if found.is_dir() => return directory(settings, &found, is_clustered, findings),
         Ok(_) => fail(format!("{shown} is not a directory"), "name another with data-dir"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => absent(data_dir),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ok(format!("{shown} does not exist; the first start creates it"))
+        }
         Err(error) => fail(format!("{shown}: {error}"), UNWRITABLE),
     };
     findings.add("data directory", problem);
@@ -201,20 +196,6 @@ fn directory(settings: &StorageSettings, found: &fs::Metadata, is_clustered: boo
 
 const UNWRITABLE: &str =
     "run the command as the server's user; if that is it, name another directory with data-dir";
-
-/// The first start makes the directory, and those above it that are missing.
-fn absent(data_dir: &Path) -> Found {
-    let shown = data_dir.display();
-    let data_dir = absolute(data_dir);
-    let above = data_dir.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("/"));
-    match try_to_write(above) {
-        Ok(()) => ok(format!("{shown} does not exist; the first start creates it")),
-        Err(error) => {
-            let above = above.display();
-            fail(format!("{shown} does not exist, and {above} cannot be written to: {error}"), UNWRITABLE)
-        }
-    }
-}
 
 /// Makes a file in a directory, and removes it.
 fn try_to_write(directory: &Path) -> io::Result<()> {
@@ -288,27 +269,15 @@ fn key(settings: &StorageSettings, is_clustered: bool) -> Option<Found> {
 
 /// The server that runs on the directory, if there is one.
 fn server(settings: &StorageSettings) -> Found {
-    const OWN: &str = env!("CARGO_PKG_VERSION");
-    const RESTART: &str = "restart the server to run the installed version";
-    let asked = Client::of(&settings.data_dir).and_then(|client| {
-        let server: Value = client.get("/local/Server", &[])?;
-        Ok((text(&server, "version").to_owned(), client.get::<IgnoredAny>("/readyz", &[])))
-    });
+    let asked = Client::of(&settings.data_dir).and_then(|client| client.get::<IgnoredAny>("/readyz", &[]));
     match asked {
-        Ok((_, Err(ClientError::Refused { why, .. }))) => fail(
+        Ok(_) => ok("runs on the data directory, and is ready"),
+        Err(ClientError::Refused { why, .. }) => fail(
             format!("runs, but is {why}"),
             "remove the cause: docs/operate/troubleshooting.md and the server's log say how",
         ),
-        Ok((_, Err(error))) => fail(error.to_string(), "see the server's log"),
-        Ok((version, Ok(_))) if version != OWN => {
-            warn(format!("version {version} runs, and this program is version {OWN}"), RESTART)
-        }
-        Ok(_) => ok(format!("runs on the data directory, version {OWN}, and is ready")),
         Err(error) if error.has_no_socket() => {
             ok("none runs on the data directory; onceward check-data reads what is in it")
-        }
-        Err(ClientError::Refused { why, .. }) => {
-            warn(format!("another version runs on the data directory; it says: {why}"), RESTART)
         }
         Err(error) => fail(error.to_string(), "see the server's log"),
     }

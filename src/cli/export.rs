@@ -1,7 +1,7 @@
 //! `onceward export`: everything as of one moment, as lines of JSON.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, stdout};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
@@ -27,10 +27,6 @@ pub struct ExportArgs {
     /// Write to this file, which only you can read and which appears when it is complete; "-" is standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-
-    /// Print no summary.
-    #[arg(long, short)]
-    quiet: bool,
 }
 
 /// Bytes written at once.
@@ -42,7 +38,7 @@ const TERMINAL: &str = "an export has whole phone numbers in it, which a termina
 pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let settings = cx.records_on_disk()?;
     let out = Out::open(args.out.as_deref())?;
-    let is_stdout = out.is_stdout;
+    let is_stdout = out.unfinished.is_none();
     let source = Source::open(&settings)?;
     let kinds = kinds();
     let header = Header::new(source.at, source.key.clone());
@@ -50,7 +46,7 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
     let counts = source.each(&mut |entry| Ok(writer.write(&entry, &kinds)?))?;
     writer.finish()?;
     out.complete()?;
-    let said = said(&counts, &[], (cx.json, args.quiet), |records| {
+    let said = said(&counts, &[], cx.json, |records| {
         format!(
             "exported {records}\nkeep it secret: it contains whole phone numbers, webhook secrets and the codes of test numbers, \
              and no other codes\n"
@@ -68,9 +64,8 @@ pub fn run(args: &ExportArgs, cx: &Context) -> Result<CommandOutput, CommandErro
 struct Out {
     to: File,
     /// In a directory that others may write to, no file of theirs is used: its name is new. Removed unless it is complete.
-    /// `None` for what is no file, such as a named pipe: written as it comes.
+    /// `None` for standard output.
     unfinished: Option<(NamedTempFile, PathBuf)>,
-    is_stdout: bool,
 }
 
 impl Out {
@@ -78,26 +73,18 @@ impl Out {
     fn open(name: Option<&Path>) -> Result<Self, CommandError> {
         let path = match name {
             None if stdout().is_terminal() => return Err(CommandError::Failed(TERMINAL.to_owned())),
-            Some(path) if path != Path::new("-") => {
-                // A link stays one.
-                fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
-            }
+            Some(path) if path != Path::new("-") => path,
             _ => {
                 let to = stdout().as_fd().try_clone_to_owned().map_err(ExportError::from)?;
-                return Ok(Self { to: to.into(), unfinished: None, is_stdout: true });
+                return Ok(Self { to: to.into(), unfinished: None });
             }
         };
-        let failed = |action| CommandError::of_file(action, &path);
-        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-            let to = OpenOptions::new().write(true).open(&path).map_err(failed("write to"))?;
-            return Ok(Self { to, unfinished: None, is_stdout: false });
-        }
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".");
-        let made = tempfile::Builder::new().prefix(&name).suffix(".unfinished").tempfile_in(parent(&path));
-        let unfinished = made.map_err(failed("write into the directory of"))?;
+        let made = tempfile::Builder::new().prefix(&name).suffix(".unfinished").tempfile_in(parent(path));
+        let unfinished = made.map_err(CommandError::of_file("write into the directory of", path))?;
         let to = unfinished.as_file().try_clone().map_err(ExportError::from)?;
-        Ok(Self { to, unfinished: Some((unfinished, path)), is_stdout: false })
+        Ok(Self { to, unfinished: Some((unfinished, path.to_owned())) })
     }
 
     fn complete(self) -> Result<(), CommandError> {
@@ -152,7 +139,7 @@ impl Source {
 pub fn said(
     counts: &RecordCounts,
     more: &[(&str, u64)],
-    (json, is_quiet): (bool, bool),
+    json: bool,
     words: impl FnOnce(String) -> String,
 ) -> String {
     let of = |kind| counts.get(&kind).copied().unwrap_or_default();
@@ -161,8 +148,6 @@ pub fn said(
     if json {
         let figures = [("numbers", numbers), ("sends", sends), ("others", others)];
         json_line(&figures.iter().chain(more).copied().collect::<BTreeMap<_, _>>())
-    } else if is_quiet {
-        String::new()
     } else {
         words(format!("{numbers} numbers, the sends of {sends} verifications and {others} other records"))
     }
@@ -175,6 +160,7 @@ pub fn is_of(key: &ServerKey, fingerprint: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write as _;
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,7 +1,6 @@
 //! `onceward keys`: API keys, and the account's auth token. Through the server that runs on the data directory, or on
 //! the directory itself when none does.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, Subcommand};
@@ -12,12 +11,12 @@ use super::client::{Client, ClientError};
 use super::context::{Context, refuse_root, runtime};
 use super::error::CommandError;
 use super::export::Source;
-use crate::config::{ConfigErrors, Settings, StorageSettings};
+use crate::config::{Settings, StorageSettings};
 use crate::http::tls::absolute;
 use crate::http::{KeyCommand, Keys};
 use crate::node::Offline;
 use crate::registry::audit::Actor;
-use crate::registry::{Credential, Scope, ServiceRecord};
+use crate::registry::{Credential, Scope};
 use crate::shard::{Record as _, decode};
 
 /// The text of `onceward keys --help` after the commands, in lines of at most 80 columns.
@@ -76,16 +75,12 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
             let data_dir = settings.storage.data_dir.clone();
             let is_new = !data_dir.exists();
             let key = answer(settings, KeyCommand::Create { service, scopes, name })?;
-            let if_lost = format!(
-                "; the key {0} was created and its secret is lost: revoke it with `onceward keys revoke {0}`",
-                text(&key, "sid")
-            );
             let made = format!(
                 "created the data directory {} for this key; a server with another data directory does not know the key\n",
                 absolute(&data_dir).display()
             );
             let err = if is_new { made } else { String::new() };
-            CommandOutput { err, if_lost, ..one(&key, cx.json, created) }
+            CommandOutput { err, ..one(&key, cx.json, created) }
         }
         KeysCommand::Revoke { sid } => {
             let key = answer(settings, KeyCommand::Revoke { sid })?;
@@ -94,51 +89,29 @@ pub fn run(request: KeysCommand, cx: &Context) -> Result<CommandOutput, CommandE
         }
         KeysCommand::NewRoot => {
             let token = answer(settings, KeyCommand::ReplaceToken)?;
-            let if_lost = format!("; the token was replaced, and the new one is in {}", text(&token, "file"));
-            CommandOutput { if_lost, ..one(&token, cx.json, replaced) }
+            one(&token, cx.json, replaced)
         }
     })
 }
 
-/// Whether the server is known to accept an API key, now or after its start. `false` also if this user cannot know it.
-pub fn has_live(cx: &Context) -> bool {
-    let Ok(storage) = cx.storage() else { return false };
-    // A key of a removed service has no name of the service.
-    let is_live = |key: &Value| key["service_sid"].is_null() == key["service_name"].is_null();
+/// Whether there is an API key. `false` also if this user cannot know it.
+pub fn is_there_one(storage: &StorageSettings) -> bool {
     match ask(&storage.data_dir, &KeyCommand::List { service: None }) {
-        Ok(keys) => keys.as_array().is_some_and(|keys| keys.iter().any(is_live)),
-        Err(error) if error.has_no_socket() => has_live_on_disk(&storage).unwrap_or_default(),
+        Ok(keys) => keys.as_array().is_some_and(|keys| !keys.is_empty()),
+        Err(error) if error.has_no_socket() => is_one_on_disk(storage).unwrap_or_default(),
         Err(_) => false,
     }
 }
 
-fn has_live_on_disk(storage: &StorageSettings) -> Result<bool, CommandError> {
-    let (mut keys, mut services) = (Vec::new(), HashSet::new());
+fn is_one_on_disk(storage: &StorageSettings) -> Result<bool, CommandError> {
+    let mut found = false;
     Source::open(storage)?.each(&mut |entry| {
-        match entry.key.kind {
-            Credential::KIND => keys.extend(decode::<Credential>(&entry.record)?.into_key()),
-            ServiceRecord::KIND => match decode(&entry.record)? {
-                ServiceRecord::Present(service) => drop(services.insert(service.id)),
-                ServiceRecord::Removed => {}
-            },
-            _ => {}
+        if entry.key.kind == Credential::KIND {
+            found |= decode::<Credential>(&entry.record)?.into_key().is_some();
         }
         Ok(())
     })?;
-    Ok(keys.iter().any(|key| key.service.is_none_or(|id| services.contains(&id))))
-}
-
-/// The warning that no API key was found which the start requires.
-pub fn missing_warning(settings: &Settings, exposed: &ConfigErrors) -> String {
-    let exposed = exposed.errors.join("; ");
-    if settings.cluster.is_some() {
-        return format!(
-            "this node can own the records only if etcd holds an API key (run onceward keys list on the owner); without one: {exposed}"
-        );
-    }
-    format!(
-        "the server starts only if the data directory holds an API key (onceward keys list); without one: {exposed}"
-    )
+    Ok(found)
 }
 
 /// The answer of the server. Without one, the command is carried out on the directory, under its lock.

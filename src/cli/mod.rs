@@ -12,13 +12,10 @@ mod error;
 mod export;
 mod gateways;
 mod guard;
-mod health;
 mod import;
 mod keys;
-mod lookup;
 mod number;
 mod tracker;
-mod webhooks;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -27,12 +24,12 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use serde_json::json;
+use serde_json::Value;
 
-use crate::config::{self, ConfigErrors, Effective, Loaded, Sources, variable_prefixes};
+use crate::config::{self, ConfigErrors, Effective, Loaded, SHARED_PREFIXES, Sources};
 use crate::node::process;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
-use answer::{CommandOutput, json_line};
+use answer::{CommandOutput, one, text};
 use audit::AuditArgs;
 use cluster::ClusterCommand;
 use context::{Context, ServeArgs};
@@ -42,10 +39,8 @@ use gateways::GatewaysArgs;
 use guard::GuardCommand;
 use import::ImportArgs;
 use keys::KeysCommand;
-use lookup::LookupArgs;
 use number::NumberArgs;
 use tracker::TrackerArgs;
-use webhooks::WebhooksCommand;
 
 /// The arguments of the program, for its manual pages and completions.
 pub fn command() -> clap::Command {
@@ -59,14 +54,13 @@ pub fn main() -> ExitCode {
     let sources = Sources { environment, parallelism, ..Sources::default() };
     match run(std::env::args_os(), sources) {
         CommandOutcome::Serve(loaded) => server::run(*loaded),
-        CommandOutcome::Output(CommandOutput { code, out, err, if_lost }) => {
+        CommandOutcome::Output(CommandOutput { code, out, err }) => {
             let _ = io::stderr().write_all(err.as_bytes());
             let mut stdout = io::stdout();
             match stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush()) {
                 // A reader that closed the pipe wants no more; the exit code still shows the result.
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe || !if_lost.is_empty() => {
-                    let _ =
-                        writeln!(io::stderr(), "error: the output could not be written: {error}{if_lost}");
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(io::stderr(), "error: the output could not be written: {error}");
                     ExitCode::from(if code == 0 { EXIT_FAILED } else { code })
                 }
                 _ => ExitCode::from(code),
@@ -95,19 +89,14 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
         }
     };
     if command.is_some() && serve != ServeArgs::default() {
-        let why = "options of the server (--listen, --log-level, --log-format, --strict, --check, --print-config, \
-                   --print-schema) stand after `onceward serve`, or without a command";
+        let why = "options of the server (--listen, --log-level, --log-format, --check, --print-config, --print-schema) stand after `onceward serve`, or without a command";
         return CommandOutcome::Output(CommandError::Usage(why.to_owned()).answer());
     }
     let command = command.unwrap_or(Command::Serve(serve));
     sources.config_file = config;
     sources.flags.extend(data_dir.map(|given| ("data-dir", given)));
-    match &command {
-        Command::Serve(args) => args.add_to(&mut sources),
-        Command::Health { listen } => {
-            sources.flags.extend(listen.clone().map(|given| (config::LISTEN_FLAG, given)));
-        }
-        _ => {}
+    if let Command::Serve(args) = &command {
+        args.add_to(&mut sources);
     }
     let cx = Context { sources, json };
     run_command(command, &cx).unwrap_or_else(|error| CommandOutcome::Output(error.answer()))
@@ -115,7 +104,7 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
 
 /// The text of `--help` after the options, in lines of at most 80 columns.
 static MORE: LazyLock<String> = LazyLock::new(|| {
-    let prefixes: Vec<String> = variable_prefixes().map(|prefix| format!("{prefix}*")).collect();
+    let prefixes = SHARED_PREFIXES.map(|prefix| format!("{prefix}*"));
     let lines: Vec<String> = prefixes.chunks(4).map(|line| line.join(", ")).collect();
     include_str!("help.txt").replace("PREFIXES", &lines.join(",\n     "))
 });
@@ -158,12 +147,6 @@ enum Command {
     /// The server must run on the data directory. Shows the whole number.
     Status(NumberArgs),
 
-    /// Show what the numbering plans tell about a number: its country, its format, whether it is valid, the type of its
-    /// line.
-    ///
-    /// Asks no server and no network. Exits with 70 if no plan has the number.
-    Lookup(LookupArgs),
-
     /// Write every record as a line of JSON, for a backup or a move to another machine.
     ///
     /// Works while a server runs; the export shows one moment. It contains whole phone numbers, webhook secrets and the
@@ -179,11 +162,7 @@ enum Command {
     /// Read the data directory as a start does, and every record in it. Name the first damage.
     ///
     /// Changes nothing. Works while a server runs.
-    CheckData {
-        /// Print nothing if there is no damage.
-        #[arg(long, short)]
-        quiet: bool,
-    },
+    CheckData,
 
     /// Look for problems, and say what to do about each.
     ///
@@ -199,12 +178,6 @@ enum Command {
     /// Asks the server that runs on the data directory. Without a server, changes the directory.
     #[command(subcommand, after_help = keys::MORE)]
     Keys(KeysCommand),
-
-    /// List webhooks; show the secret that signs the events of one.
-    ///
-    /// The server must run on the data directory.
-    #[command(subcommand)]
-    Webhooks(WebhooksCommand),
 
     /// Explain the guard against SMS pumping; allow or block numbers, prefixes, countries and addresses.
     #[command(subcommand)]
@@ -230,14 +203,10 @@ enum Command {
     #[command(subcommand)]
     Cluster(ClusterCommand),
 
-    /// Ask the server whether it is ready, at the address where it listens; 0 means that it is.
+    /// Ask the server that runs on the data directory whether it is ready; 0 means that it is.
     ///
     /// For supervisors that have no HTTP client, such as a container's health check.
-    Health {
-        /// The address that the server was given with its option --listen.
-        #[arg(long, value_name = "HOST:PORT")]
-        listen: Option<String>,
-    },
+    Health,
 
     /// Print the description of every route, as the server answers it at /openapi.json.
     Openapi,
@@ -250,18 +219,19 @@ fn run_command(command: Command, cx: &Context) -> Result<CommandOutcome, Command
         Command::Status(args) => number::status(args, cx)?,
         Command::Unlock(args) => number::unlock(args, cx)?,
         Command::Erase(args) => number::erase(args, cx)?,
-        Command::Lookup(args) => lookup::run(&args, cx)?,
         Command::Audit(args) => audit::run(args, cx)?,
         Command::Export(args) => export::run(&args, cx)?,
         Command::Import(args) => import::run(&args, cx)?,
-        Command::CheckData { quiet } => check_data::run(quiet, cx)?,
+        Command::CheckData => check_data::run(cx)?,
         Command::Gateways(args) => gateways::run(args, cx)?,
         Command::Doctor => doctor::run(cx)?,
         Command::Keys(request) => keys::run(request, cx)?,
-        Command::Webhooks(request) => webhooks::run(request, cx)?,
         Command::Guard(request) => guard::run(request, cx)?,
         Command::Cluster(ClusterCommand::Release) => cluster::release(cx)?,
-        Command::Health { .. } => health::run(cx)?,
+        Command::Health => {
+            let ready: Value = cx.client()?.get("/readyz", &[])?;
+            one(&ready, cx.json, |ready| format!("{}\n", text(ready, "message")))
+        }
         Command::Openapi => CommandOutput::of(crate::http::openapi_json()),
     };
     Ok(CommandOutcome::Output(output))
@@ -272,41 +242,24 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     if args.print_schema {
         return Ok(CommandOutcome::Output(CommandOutput::of(config::json_schema())));
     }
-    let (serves, json) = (!args.check && !args.print_config, cx.json);
-    if serves && json {
-        let why = "--json is for an answer, and serve gives none; for the log there is --log-format json";
+    if cx.json {
+        let why = "--json is for the answers of commands; for the log there is --log-format json";
         return Err(CommandError::Usage(why.to_owned()));
     }
-    let checked = config::load(&cx.sources).and_then(|loaded| match server::check(&loaded.settings) {
-        Ok(of_certificate) => Ok((loaded, of_certificate)),
-        Err(error) => Err(ConfigErrors { errors: vec![error.to_string()], warnings: loaded.warnings }),
-    });
-    let (loaded, of_certificate) = match checked {
-        Err(ConfigErrors { errors, warnings }) if args.check && json => {
-            let out = json_line(&json!({ "valid": false, "errors": errors, "warnings": warnings }));
-            let output = CommandOutput { code: EXIT_CONFIGURATION, ..CommandOutput::of(out) };
-            return Ok(CommandOutcome::Output(output));
+    let loaded = config::load(&cx.sources)?;
+    let of_certificate = match server::check(&loaded.settings) {
+        Ok(of_certificate) => of_certificate,
+        Err(error) => {
+            return Err(ConfigErrors { errors: vec![error.to_string()], warnings: loaded.warnings }.into());
         }
-        checked => checked?,
     };
-    if serves {
+    if !args.check && !args.print_config {
         // The start logs problems of the certificate.
         return Ok(CommandOutcome::Serve(Box::new(loaded)));
     }
-    let mut warnings = [loaded.warnings, of_certificate].concat();
+    let warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {
-        if let Some(exposed) = &loaded.settings.registry.unless_keys
-            && !keys::has_live(cx)
-        {
-            warnings.push(keys::missing_warning(&loaded.settings, exposed));
-        }
-        if json {
-            json_line(&json!({ "valid": true, "warnings": warnings }))
-        } else {
-            "configuration is valid\n".to_owned()
-        }
-    } else if json {
-        loaded.effective.iter().map(json_line).collect()
+        "configuration is valid\n".to_owned()
     } else {
         let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
         let row = |row: &Effective| format!("{:key_width$} = {}  # {}\n", row.key, row.shown(), row.origin);

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::api::access::{Caller, Segments};
-use super::api::webhooks::WebhookView;
 use super::app::App;
 use super::call::{Access, Group};
 use super::error::Error;
@@ -29,11 +28,6 @@ use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes, Service};
 use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
-
-/// `GET /local/Server`: which server this is.
-async fn server() -> Json<Value> {
-    Json(json!({ "version": env!("CARGO_PKG_VERSION") }))
-}
 
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
@@ -168,23 +162,6 @@ async fn erase(
     ))
 }
 
-/// `GET /local/Webhooks`: those of one service, or of all, with the names of their services.
-async fn webhooks(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
-    let services = match service(&caller, &form)? {
-        Some(only) => vec![only],
-        None => caller.running.registry.services(0, usize::MAX),
-    };
-    let mut webhooks = Vec::new();
-    for service in services {
-        for webhook in &service.webhooks {
-            let mut view = json!(WebhookView::new(&caller, service.sid, webhook));
-            view["service_name"] = service.title().into();
-            webhooks.push(view);
-        }
-    }
-    Ok(Json(webhooks))
-}
-
 /// `GET /local/Guard`: what the guard has.
 async fn guard(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     let service = service(&caller, &form)?.map(|service| service.id);
@@ -241,7 +218,6 @@ fn limit(form: &Form) -> Result<usize, Error> {
 /// The routes of the control socket, which no description has. Beside them it has all others.
 pub fn routes() -> Router<App> {
     let routes = Router::new()
-        .route("/local/Server", get(server))
         .route("/local/Services/{Name}", get(service_id))
         .route("/local/Messages", get(messages))
         .route("/local/Gateways/{Name}/Messages", post(try_gateway))
@@ -249,7 +225,6 @@ pub fn routes() -> Router<App> {
         .route("/local/Numbers/{To}/Lockout", delete(unlock))
         .route("/local/Guard", get(guard))
         .route("/local/Results", get(results))
-        .route("/local/Webhooks", get(webhooks))
         .route("/local/Keys", post(keys));
     around(Group::twilio(Access::Account("the control socket")), routes)
 }

@@ -25,8 +25,6 @@ pub struct Sources {
     pub environment: BTreeMap<String, String>,
     /// Settings from the command line as they were typed: keys of config.json, and [`LISTEN_FLAG`].
     pub flags: BTreeMap<&'static str, String>,
-    /// An unknown key or variable is an error.
-    pub strict: bool,
     /// Keys and variables of a program that embeds the library. They win over all other sources.
     pub program: Map<String, Value>,
     /// No file and no variable is read: neither config.json nor `.env`, and no file that a variable names.
@@ -141,14 +139,13 @@ pub struct Config {
     pub own_gateways: Vec<OwnGateway>,
     /// Whether errors in the environment count: a command beside a server may not be allowed to read the server's credentials.
     pub credentials: bool,
-    strict: bool,
 }
 
 impl Config {
     /// Merges all sources, from the lowest to the highest.
     pub fn of(sources: &Sources, known: BTreeMap<String, String>, credentials: bool) -> Self {
-        let (own_gateways, strict) = (sources.gateways.clone(), sources.strict);
-        let mut c = Self { known, own_gateways, credentials, strict, ..Self::default() };
+        let own_gateways = sources.gateways.clone();
+        let mut c = Self { known, own_gateways, credentials, ..Self::default() };
         if !sources.alone {
             c.add_file(sources);
             let of_file = c.found.clone();
@@ -381,11 +378,7 @@ impl Config {
 
     /// Notes a name or a value that has no effect, and the remedy.
     pub fn ignored(&mut self, name: &str, problem: &str) {
-        if self.strict {
-            self.found.wrong(name, problem, None);
-        } else {
-            self.found.warn(format!("{name}: {problem}"));
-        }
+        self.found.warn(format!("{name}: {problem}"));
     }
 
     pub fn warn_if(&mut self, is_so: bool, warning: impl Into<String>) {

@@ -40,61 +40,6 @@ proptest! {
         bytes[at] ^= 1_u8 << bit;
         prop_assert!(read(&bytes).is_err());
     }
-
-    #[test]
-    fn without_its_codes_a_number_keeps_its_counts_and_its_lockout(entries in entries()) {
-        for entry in entries {
-            let (kept, dropped) = without_codes(entry.clone()).expect("a record");
-            if let Some(kept) = &kept {
-                prop_assert_eq!(kept.key, entry.key);
-                prop_assert!(check(kept, &kinds()).is_ok());
-            }
-            let before = decode::<NumberState>(&entry.record).expect("a state");
-            let after = kept.map_or(NumberState::Fresh, |kept| decode(&kept.record).expect("a state"));
-            prop_assert_eq!(dropped, before.verification().is_some());
-            prop_assert_eq!(counts(&after), counts(&before));
-            let usable = after.verification().filter(|v| v.is_live(Timestamp::from_millis(1)));
-            prop_assert!(usable.is_none());
-        }
-    }
-}
-
-#[tokio::test]
-async fn without_codes_the_registry_stays_and_codes_and_counters_go() {
-    for entry in of_every_kind().await {
-        let plural = kinds().get(entry.key.kind).expect("a kind").plural;
-        let left = without_codes(entry.clone()).expect("a record");
-        match plural {
-            // The proptest above has the rest of it.
-            "numbers" if decode::<NumberState>(&entry.record).is_ok_and(|of| of.verification().is_some()) => {
-                assert!(left.1);
-            }
-            "services"
-            | "credentials"
-            | "numbers"
-            | "history"
-            | "audit entries"
-            | "verified numbers"
-            | "refused numbers"
-            | "services that carry codes" => {
-                assert_eq!(left, (Some(entry), false), "{plural}");
-            }
-            "delivery attempts" => {
-                let mut log = decode::<AttemptLog>(&entry.record).expect("attempts");
-                let has_plan = log.plan.take().is_some();
-                let kept = CopiedRecord { expires: log.keep_until, record: encode(&log), ..entry };
-                assert_eq!(left, (Some(kept), has_plan));
-            }
-            "guard records" => {
-                let is_count = matches!(decode(&entry.record), Ok(GuardRow::Row(key, _)) if key.is_window());
-                assert_eq!(left, ((!is_count).then_some(entry), false));
-            }
-            "idempotency keys" | "webhook events" | "hosted sessions" => {
-                assert_eq!(left, (None, false), "{plural}");
-            }
-            other => panic!("what becomes of the {other}?"),
-        }
-    }
 }
 
 #[test]
@@ -181,15 +126,6 @@ fn key() -> ServerKey {
 
 fn header() -> Header {
     Header::new(AT, base16ct::lower::encode_string(&key_fingerprint(&key())))
-}
-
-/// The number of wrong codes, and the time until which nothing is sent or checked.
-fn counts(state: &NumberState) -> (FailureCount, Option<Timestamp>) {
-    match *state {
-        NumberState::Fresh => (FailureCount::NONE, None),
-        NumberState::Open(OpenNumber { failures, .. }) => (failures, None),
-        NumberState::Locked { until } => (FailureCount::NONE, Some(until)),
-    }
 }
 
 fn written(entries: &[CopiedRecord]) -> Vec<u8> {
