@@ -27,8 +27,6 @@ pub struct TemplateSettings {
     pub life: Duration,
     /// The text of `/api/send-otp` where `messages` has none that fits better.
     pub message: String,
-    /// The text of the tutorial's `/send-code`.
-    pub tutorial_message: String,
     /// Texts of single channels and languages.
     pub messages: Vec<LocalText>,
     /// The language where neither the request nor the number's country leads to one of the texts.
@@ -62,6 +60,9 @@ pub struct Finding {
 /// The key of the text of `/api/send-otp`.
 const MESSAGE: &str = "otp-message";
 
+/// The text of the tutorial's `/send-code`.
+const TUTORIAL_MESSAGE: &str = "Hello from {brand}! Your verification code is: {code}";
+
 /// The lifetime of a code of the tutorial's API, whatever the settings say.
 const TUTORIAL_LIFE: Duration = Duration::from_secs(600);
 
@@ -85,15 +86,13 @@ impl Templates {
             Some(text)
         };
         let message = read(MESSAGE, None, &settings.message);
-        let tutorial = read("tutorial-message", None, &settings.tutorial_message);
         let mut local: Vec<Local> = Vec::with_capacity(settings.messages.len());
         for LocalText { path, channel, locale, text } in &settings.messages {
             let text = read(path, *channel, text);
             local.extend(text.map(|text| Local { channel: *channel, locale: *locale, text }));
         }
-        let (Some(message), Some(tutorial), true) = (message, tutorial, errors.is_empty()) else {
-            return Err(errors);
-        };
+        let (Some(message), true) = (message, errors.is_empty()) else { return Err(errors) };
+        let (tutorial, _) = Text::new(TUTORIAL_MESSAGE, &context.brand, context.domain.as_ref());
         let is_standard =
             [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
         let standard = if is_standard { standard_texts(&context) } else { Arc::default() };

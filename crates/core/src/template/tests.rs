@@ -16,7 +16,6 @@ fn settings() -> TemplateSettings {
         code_length: CodeLength::SIX,
         life: Duration::from_secs(300),
         message: "message code {code}".to_owned(),
-        tutorial_message: "{brand} tutorial code {code}".to_owned(),
         messages: Vec::new(),
         default_locale: None,
         locale_by_country: false,

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::guard::{GuardSettings, Prices, Pricing};
-use super::load::{ConfigErrors, hint, quoted};
-use super::services::Sender;
-use super::settings::{Bounds, DeliverySettings, GatewaySettings, Inputs, Texts};
+use super::load::{ConfigErrors, quoted};
+use super::settings::{DeliverySettings, GatewaySettings, Inputs, Texts};
 use super::sources::{Config, LISTEN_FLAG};
-use super::values::{ListenAddress, is_exposed};
+use super::values::ListenAddress;
 use crate::domain::{Channel, CodeLength, GatewayName, Locale};
 use crate::engine::{Policy, SendOptions};
 use crate::gateway::ProviderSettings;
@@ -21,12 +20,8 @@ pub fn prices_of_gateways(gateways: &GatewaySettings, pricing: &Pricing, c: &mut
     let configured = gateways.providers.iter().map(ProviderSettings::name);
     let configured: Vec<_> = configured.chain(gateways.own.iter().map(|own| own.name)).collect();
     for name in pricing.prices.iter().flat_map(Prices::gateways) {
-        if !configured.contains(&name) && !GatewayName::ALL.contains(&name) {
-            let hint = hint(name.as_str(), configured.iter().map(|known| known.as_str()));
-            let known = configured.iter().map(|known| known.as_str()).collect::<Vec<_>>().join(", ");
-            let problem = format!("it has prices of {name}, which is no configured gateway ({known}){hint}");
-            c.wrong("prices", problem);
-        }
+        let is_known = configured.contains(&name) || GatewayName::ALL.contains(&name);
+        c.wrong_if(!is_known, "prices", format!("it has prices of {name}, which is no configured gateway"));
     }
 }
 
@@ -72,32 +67,17 @@ pub fn warn_of_redis(c: &mut Config) {
     }
 }
 
-/// Refuses a currency that is none. Warns of `money-per-day` without `prices`; `max-price` needs them.
-pub fn prices<'a>(
-    mut rules: impl Iterator<Item = &'a GuardSettings> + Clone,
-    pricing: &Pricing,
-    c: &mut Config,
-) {
+/// Refuses a currency that is none, and `max-price` without prices.
+pub fn prices<'a>(mut rules: impl Iterator<Item = &'a GuardSettings>, pricing: &Pricing, c: &mut Config) {
     let Pricing { prices, currency, .. } = pricing;
     let is_code = currency.len() == 3 && currency.bytes().all(|letter| letter.is_ascii_alphabetic());
     c.wrong_if(!is_code, "currency", "it must be three letters of ISO 4217, such as EUR");
-    if prices.is_none() {
-        let is_bounded = rules.clone().any(|rules| rules.max_price.is_some());
-        c.wrong_if(
-            is_bounded,
-            "guard.max-price",
-            "needs the key prices: a message without a price is refused",
-        );
-        let why = "counts the built-in prices, which are not your provider's. Set prices to what you pay";
-        c.warn_if(rules.any(|rules| rules.money_per_day.is_some()), format!("money-per-day {why}"));
-    }
+    let is_bounded = prices.is_none() && rules.any(|rules| rules.max_price.is_some());
+    c.wrong_if(is_bounded, "guard.max-price", "needs the key prices: a message without a price is refused");
 }
 
-/// Refuses a lockout that leaves an attacker too many guesses. Warns of settings that are weaker than the standards ask for
-/// or than they look.
-pub fn policy(policy: &Policy, bounds: &Bounds, c: &mut Config) {
-    /// A longer lockout is probably one that was meant in seconds.
-    const LONG_LOCKOUT: Duration = Duration::from_secs(24 * 3_600);
+/// Refuses a lockout that leaves an attacker too many guesses. Warns of codes that are weaker than the standards ask for.
+pub fn policy(policy: &Policy, c: &mut Config) {
     let SendOptions { length, life } = policy.code;
     // The codes of /send-code always have six digits.
     let code = SendOptions { length: length.min(CodeLength::SIX), life };
@@ -108,26 +88,12 @@ pub fn policy(policy: &Policy, bounds: &Bounds, c: &mut Config) {
     c.warn_if(length < CodeLength::SIX, few_digits);
     let long_life = "otp-timeout is above the 10 minutes that NIST SP 800-63B-4 (3.1.3.2) allows";
     c.warn_if(life > SendOptions::DEFAULT.life, long_life);
-    let long_lockout = "otp-lock-timeout locks a number for more than a day; a bare number is minutes";
-    c.warn_if(policy.lockout_time() > LONG_LOCKOUT, long_lockout);
-    let short_stop = "graceful-stop is shorter than send-budget: a stop can cut off a send that is under way";
-    c.warn_if(bounds.graceful_stop < bounds.send_budget, short_stop);
 }
 
 /// Checks what `public-url` is needed for, and that each channel of the workflow has a gateway.
 pub fn delivery(delivery: &DeliverySettings, inputs: &Inputs, gateways: &GatewaySettings, c: &mut Config) {
-    let (url, is_unknown) = (delivery.public_url.as_deref(), delivery.public_url.is_none());
-    let exposed =
-        "public-url begins with http: what gateways report, and codes that they ask for, travel unencrypted";
-    c.warn_if(url.is_some_and(is_exposed), exposed);
     let problem = "it needs \"public-url\": Twilio asks there for what it is to say once a key was pressed";
-    c.wrong_if(inputs.voice_gate && is_unknown, "voice-gate", problem);
-    let blind = "workflow is given without public-url: gateways cannot report what arrived, so every step waits for the whole of \
-                 its time";
-    c.warn_if(!delivery.workflow.is_empty() && is_unknown, blind);
-    let any = gateways.routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
-    let alone = "sender is \"results\", which chooses between two or more gateways without prefixes, and otp-sms-provider has fewer";
-    c.warn_if(delivery.sender == Sender::Results && any < 2, alone);
+    c.wrong_if(inputs.voice_gate && delivery.public_url.is_none(), "voice-gate", problem);
     // Providers that hold the code let it live for minutes, and people see messages that they were sent 20 s ago.
     let holders = [GatewayName::TwilioVerify, GatewayName::Sinch];
     let life = Some(inputs.otp_timeout).filter(|life| *life < Duration::from_secs(60));
@@ -207,7 +173,6 @@ pub fn templates(inputs: &Inputs, brand: &str, c: &mut Config) -> Templates {
         code_length: code.length,
         life: code.life,
         message: inputs.otp_message.clone(),
-        tutorial_message: inputs.tutorial_message.clone(),
         messages: local_texts(&inputs.otp_messages, c),
         default_locale: inputs.default_locale,
         locale_by_country: inputs.locale_by_country,

@@ -13,8 +13,7 @@
 //! * A value without quotes is the text up to the comment, trimmed. A quote (`"`, `'`, a backtick) ends on the same line: a
 //!   forgotten one must not cost the settings below it. In `"..."` `\n`, `\r`, `\"`, `\\` and `\$` are escapes.
 //! * `$` is a `$` everywhere: a password with one is more frequent than a reference.
-//! * An unreadable line is an error if it could be about a variable of ours, else a warning: the file may be shared with other
-//!   programs. Neither repeats the value.
+//! * An unreadable line is a warning, which does not repeat it: the file may be shared with other programs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,7 +21,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use super::load::{ConfigErrors, PREFIX};
+use super::load::ConfigErrors;
 
 /// The prefixes of the variables of gateways, which other programs may have too.
 pub const SHARED_PREFIXES: [&str; 3] = ["TWILIO_", "SINCH_", "MADA_"];
@@ -35,16 +34,10 @@ pub fn read(directory: &Path, found: &mut ConfigErrors) -> BTreeMap<String, Stri
     match read_text(&path) {
         Ok(text) => parse(&text.unwrap_or_default(), &file, found),
         Err(reason) => {
-            let remedy = ". Run the command as root, or as the owner of the file";
-            found.wrong(&file, &(reason + if is_denied(directory) { remedy } else { "" }), None);
+            found.wrong(&file, &(reason + "; run the command as root, or as the owner of the file"), None);
             BTreeMap::new()
         }
     }
-}
-
-/// Whether there is a `.env` file in `directory` that this user may not read.
-pub fn is_denied(directory: &Path) -> bool {
-    File::open(directory.join(".env")).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 fn parse(text: &str, file: &str, found: &mut ConfigErrors) -> BTreeMap<String, String> {
@@ -56,9 +49,6 @@ fn parse(text: &str, file: &str, found: &mut ConfigErrors) -> BTreeMap<String, S
         }
         match read_line(line) {
             Some((name, value)) => drop(variables.insert(name.to_owned(), value)),
-            None if is_ours(line) => {
-                found.wrong(&format!("{file}, line {number}"), &format!("it must be {PAIR}"), None);
-            }
             None => found.warn(format!("{file}, line {number}: it is ignored, for it is not {PAIR}")),
         }
     }
@@ -67,13 +57,6 @@ fn parse(text: &str, file: &str, found: &mut ConfigErrors) -> BTreeMap<String, S
 
 const PAIR: &str = "NAME=value, with letters, digits, _, . and - in the name and perhaps quotes that end on that line around the \
                     value (a line break in \"...\" is written \\n)";
-
-/// Whether a line has the name of a variable of ours where a name could be.
-fn is_ours(line: &str) -> bool {
-    let mut words = line.split(['=', ':']).next().unwrap_or_default().split_whitespace();
-    let is_ours = |word: &str| word.starts_with(PREFIX) || ["HOST", "PORT"].contains(&word);
-    words.any(|word| is_ours(word) || SHARED_PREFIXES.iter().any(|prefix| word.starts_with(prefix)))
-}
 
 /// Whether users other than the owner and the group of a file can read it.
 pub fn is_readable_by_others(path: &Path) -> bool {

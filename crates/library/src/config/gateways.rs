@@ -14,8 +14,8 @@ use super::load::hint;
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::{Config, GATEWAYS_PREFIX as PREFIX, OwnGateway};
 use super::values::{
-    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_exposed, is_twilio_host, is_twilio_sid,
-    own_number, read_number, shortened_id, shown, token, url_part,
+    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_twilio_host, own_number, read_number,
+    shortened_id, shown, token, url_part,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional, text_of};
 use crate::gateway::older::{self, OLDER};
@@ -102,11 +102,6 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
-    /// Whether Twilio itself answers, whose ids have forms that those of a private gateway need not have.
-    fn is_twilio(&self) -> bool {
-        self.twilio_base_url.as_deref().is_none_or(is_twilio_host)
-    }
-
     fn twilio(&self, inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
         let has_sender = ["PHONE_NUMBER", "MESSAGING_SERVICE_SID", "SERVICES_ID", "VOICE_NUMBER"];
         let has_sender = has_sender.into_iter().any(|name| c.is_given(&format!("TWILIO_{name}")));
@@ -119,23 +114,15 @@ impl Variables {
         let missing = needed.into_iter().filter(|(is_given, _)| !is_given).map(|(_, name)| name);
         let is_usable = is_complete("Twilio", &missing.collect::<Vec<_>>(), inputs, c);
         let (true, Some(sid), Some(token)) = (is_usable, sid, token) else { return Vec::new() };
-        if self.is_twilio() {
-            check_sid("AC", "TWILIO_ACCOUNT_SID", Some(sid), c);
-            check_sid("MG", "TWILIO_MESSAGING_SERVICE_SID", self.twilio_messaging_service_sid.as_ref(), c);
-            check_sid("HX", "whatsapp-content-sid", inputs.whatsapp_content_sid.as_ref(), c);
-        }
         let api = self.twilio_base_url.as_deref().unwrap_or("https://api.twilio.com");
-        warn_if_exposed("TWILIO_BASE_URL", api, c);
         // Twilio's own APIs have different hosts; a replacement of Twilio has one for all.
-        let host = if self.is_twilio() { "://verify." } else { "://api." };
+        let is_twilio = self.twilio_base_url.as_deref().is_none_or(is_twilio_host);
+        let host = if is_twilio { "://verify." } else { "://api." };
         let of_verify = api.replacen("://api.", host, 1);
         // A messaging service comes before a number.
         let service = self.twilio_messaging_service_sid.clone().map(TwilioSender::MessagingService);
         let sender = service.or_else(|| self.twilio_phone_number.clone().map(TwilioSender::Number));
         let content_sid = inputs.whatsapp_content_sid.clone();
-        let unasked = "TWILIO_WHATSAPP_NUMBER is given without whatsapp-content-sid: WhatsApp delivers texts of one's own only to \
-                       people who have written within the last day";
-        c.warn_if(self.twilio_whatsapp_number.is_some() && content_sid.is_none(), unasked);
         let whatsapp =
             self.twilio_whatsapp_number.map(|number| WhatsAppSender { number: number.e164(), content_sid });
         let account =
@@ -155,16 +142,6 @@ impl Variables {
         });
         [messages, voice, verify].into_iter().flatten().collect()
     }
-}
-
-fn check_sid(prefix: &str, variable: &str, sid: Option<&String>, c: &mut Config) {
-    let problem = format!("it must be {prefix} and 32 hexadecimal digits, as Twilio's console shows it");
-    c.wrong_if(sid.is_some_and(|sid| !is_twilio_sid(prefix, sid)), variable, problem);
-}
-
-fn warn_if_exposed(variable: &str, url: &str, c: &mut Config) {
-    let words = format!("{variable} uses http: credentials and codes travel unencrypted");
-    c.warn_if(!url.is_empty() && is_exposed(url), words);
 }
 
 /// The variables that a gateway of older servers needs.
@@ -187,9 +164,6 @@ fn older(inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
         for (variable, setting) in variables {
             let Some(value) = c.value(variable).and_then(text_of) else { continue };
             let is_url = *setting == "url";
-            if is_url {
-                warn_if_exposed(variable, &value, c);
-            }
             let origin = c.origin(variable);
             c.row(variable, if is_url { value.as_str() } else { NOT_SHOWN }, &origin);
             values.insert((*setting).to_owned(), value.trim().to_owned());
@@ -252,10 +226,6 @@ pub fn assemble(
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
     gateways.leave_out_unused(calls, c);
-    // Files of the Redis version have an id that nothing uses.
-    if variables.is_twilio() && gateways.routing.names(GatewayName::TwilioVerify) {
-        check_sid("VA", "TWILIO_SERVICES_ID", variables.twilio_services_id.as_ref(), c);
-    }
     check_channels(&gateways, calls, c);
     Some((gateways, origin))
 }
@@ -438,8 +408,6 @@ fn read_gateway(
         let known = recipe.settings.keys().map(String::as_str).chain(["recipe", "channels"]);
         c.ignored(&format!("{path}.{member}"), &format!("it is unknown{}", hint(member, known)));
     }
-    let exposed = format!("{path}.url begins with http: credentials and codes travel unencrypted");
-    c.warn_if(values.get("url").is_some_and(|url| is_exposed(url)), exposed);
     let mut settings = recipe.filled_in(GatewayName::of(name)?, &prefix, values);
     match channels {
         Some(Ok(channels)) => {

@@ -49,7 +49,7 @@ pub struct GuardSettings {
     pub number_types: Option<Mode>,
     /// Text messages to landlines.
     ///
-    /// A call takes their place where `voice-fallback` allows it.
+    /// A call takes their place where `voice` allows it.
     pub landlines: Option<Mode>,
     /// Bounds that only tests replace: the floors of a number, and of all countries without users.
     #[serde(skip)]

@@ -18,7 +18,7 @@ use super::settings::{
     OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
 use super::sources::{Config, Effective, Sources, aliases, variable};
-use super::{checks, dotenv, templates};
+use super::{checks, templates};
 use crate::domain::short_name;
 use crate::gateway::older::OLDER;
 use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
@@ -111,10 +111,6 @@ fn sections(c: &mut Config) -> Keys {
 /// `credentials` says whether errors in the environment count.
 fn read(sources: &Sources, credentials: bool) -> Result<(Config, Keys), ConfigErrors> {
     let mut c = Config::of(sources, names(), credentials);
-    if credentials && dotenv::is_denied(&sources.working_dir) {
-        // Any value that seems to be missing may be in the file.
-        c.check()?;
-    }
     let keys = sections(&mut c);
     // Nothing follows from values that are wrong.
     c.check()?;
@@ -150,7 +146,7 @@ fn default_message(inputs: &Inputs, c: &Config) -> Option<(&'static str, String)
 /// Works out what follows from several keys, and checks them against each other.
 fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let directory = sources.working_dir.as_path();
-    let Keys { mut inputs, mut storage, mut delivery, pricing, proxies, bounds, .. } = keys;
+    let Keys { mut inputs, mut storage, delivery, pricing, proxies, bounds, .. } = keys;
     let (variables, hooks, production) = (keys.variables, keys.hooks, inputs.production);
     checks::warn_of_redis(c);
     let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
@@ -165,7 +161,6 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         c.ignored(&origin, "it has no effect without \"production\": true");
     }
     proxies.validate(c);
-    delivery.voice_fallback &= delivery.voice;
     let errors = c.found.errors.len();
     let gateways = gateways::assemble(&mut inputs, &variables, delivery.voice, c);
     let gateways = gateways.map(|(gateways, origin)| {
@@ -180,14 +175,13 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let gateways = gateways.unwrap_or_else(GatewaySettings::simulator);
     checks::delivery(&delivery, &inputs, &gateways, c);
     let policy = inputs.policy();
-    checks::policy(&policy, &bounds, c);
+    checks::policy(&policy, c);
     let brand = brand(&inputs, c);
     let templates = checks::templates(&inputs, &brand, c);
     let catalog = templates::check(std::mem::take(&mut inputs.templates), &templates, c);
     let services = services::check(std::mem::take(&mut inputs.services), &catalog, c);
     let account = account_of(&variables, c);
-    let guards = services.iter().map(|service| &service.guard).chain([&inputs.guard]);
-    checks::prices(guards, &pricing, c);
+    checks::prices(services.iter().map(|service| &service.guard).chain([&inputs.guard]), &pricing, c);
     hooks.validate(&services, c);
     // Without an address there was an error.
     let (listen, origin) = listen.unwrap_or_default();
@@ -202,7 +196,6 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
         local_only: listen.is_loopback() && !production,
         allows_unauthenticated: inputs.allow_unauthenticated,
         numbers: if gateways.only_simulator() { NumberRule::Possible } else { inputs.numbers },
-        audit_retention: inputs.audit_retention,
     };
     c.wrong_if(storage.data_dir.as_os_str().is_empty(), "data-dir", "it must be the path of a directory");
     storage.below(directory);

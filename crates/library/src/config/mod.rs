@@ -31,7 +31,7 @@ mod checks;
 
 mod load;
 
-pub use dotenv::{SHARED_PREFIXES, is_denied as env_file_is_denied, is_readable_by_others};
+pub use dotenv::{SHARED_PREFIXES, is_readable_by_others};
 pub use gateways::built_in_gateways;
 pub use guard::{GuardSettings, Prices, Pricing, money_text};
 pub use load::{ConfigErrors, Loaded, json_schema, load, load_beside, load_storage};

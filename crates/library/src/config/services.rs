@@ -253,7 +253,7 @@ impl ServiceSettings {
     /// Checks what a value alone does not tell. The default service is not checked: the top-level keys may say more.
     ///
     /// Returns every setting that cannot be as it is.
-    pub fn validate(&self, templates: &[&Template], test_numbers: &[TestNumber]) -> Vec<SettingError> {
+    pub fn validate(&self, templates: &[&Template]) -> Vec<SettingError> {
         let mut wrong = Vec::new();
         let mut check =
             |key, problem: Option<String>| wrong.extend(problem.map(|why| SettingError { key, why }));
@@ -268,7 +268,7 @@ impl ServiceSettings {
             check("default-template", Some(why));
         }
         check("locale", self.check_locale(templates).err());
-        check("lockout", self.check_lockout(test_numbers).err());
+        check("lockout", self.check_lockout().err());
         let spoken = self.tts_name.as_deref().map(|name| short_name(name, TTS_NAME_LONGEST));
         check("tts-name", spoken.and_then(Result::err));
         let is_color = self.accent_color.as_deref().is_none_or(is_color);
@@ -319,28 +319,11 @@ impl ServiceSettings {
         }
     }
 
-    /// Checks the lockout against the shortest codes that the service can have, those of its test numbers included.
-    fn check_lockout(&self, test_numbers: &[TestNumber]) -> Result<(), String> {
-        let length = if self.custom_code { CodeLength::SHORTEST } else { self.code_length };
-        self.check_strength_of(length)?;
-        test_numbers
-            .iter()
-            .try_for_each(|number| self.check_test_code(number))
-            .map_err(|why| format!("{why}. A test number of this service has such a code"))
-    }
-
-    /// Checks that the lockout leaves too few guesses for the code of a test number.
-    ///
-    /// # Errors
-    /// The reason, as the end of a sentence that begins with the code.
-    pub fn check_test_code(&self, number: &TestNumber) -> Result<(), String> {
-        let length = u8::try_from(number.code.len()).ok().and_then(CodeLength::new);
-        self.check_strength_of(length.unwrap_or(CodeLength::SHORTEST))
-    }
-
-    fn check_strength_of(&self, length: CodeLength) -> Result<(), String> {
-        let policy = self.policy();
-        Policy { code: SendOptions { length, ..policy.code }, ..policy }.check_strength()
+    /// Checks the lockout against the shortest codes that the service can have.
+    fn check_lockout(&self) -> Result<(), String> {
+        let (length, policy) = (self.custom_code.then_some(CodeLength::SHORTEST), self.policy());
+        let code = SendOptions { length: length.unwrap_or(self.code_length), ..policy.code };
+        Policy { code, ..policy }.check_strength()
     }
 
     pub fn policy(&self) -> Policy {
@@ -466,9 +449,6 @@ pub struct ConfiguredService {
     pub guard: GuardSettings,
 }
 
-/// Entries of the audit log are kept for this long, unless `audit-retention` says otherwise.
-pub const DEFAULT_AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
-
 /// Which numbers `/v2` sends to: those that the numbering plan of their country has, or those with a length that numbers
 /// of their country can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, JsonSchema)]
@@ -494,8 +474,6 @@ pub struct RegistrySettings {
     pub allows_unauthenticated: bool,
     /// Which numbers verifications are sent to. With the simulator as the only gateway, all possible ones.
     pub numbers: NumberRule,
-    #[default(DEFAULT_AUDIT_RETENTION)]
-    pub audit_retention: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -565,7 +543,7 @@ pub(super) fn check(
             settings.friendly_name.clone_from(&name);
         }
         let test_numbers = check_test_numbers(&of_numbers, test_numbers, c);
-        for SettingError { key, why } in settings.validate(&templates, &test_numbers) {
+        for SettingError { key, why } in settings.validate(&templates) {
             let is_name = key == "friendly-name" && !is_named;
             let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
             c.wrong(&format!("{path}.{key}"), format!("it {why}{hint}"));

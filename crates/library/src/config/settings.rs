@@ -19,7 +19,7 @@ use strum::IntoStaticStr;
 use super::guard::{GuardSettings, Pricing};
 use super::sections::{CaptchaKeys, CaptchaSettings, ClusterSettings, HookSettings};
 pub use super::services::NumberRule;
-use super::services::{DEFAULT_AUDIT_RETENTION, RegistrySettings, Sender, ServiceObject};
+use super::services::{RegistrySettings, Sender, ServiceObject};
 use super::sources::{Config, OwnGateway};
 use super::templates::Template;
 use super::values::{
@@ -116,9 +116,6 @@ pub struct Inputs {
     /// With `redis-db-address` the default is `OTP message is {code}`.
     #[default(DEFAULT_MESSAGE.to_owned())]
     pub otp_message: String,
-    /// Text of the message of /send-code.
-    #[default = "Hello from {brand}! Your verification code is: {code}"]
-    pub tutorial_message: String,
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
     pub production: bool,
     /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
@@ -189,10 +186,6 @@ pub struct Inputs {
     #[serde(serialize_with = "names")]
     #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
     pub templates: BTreeMap<String, Template>,
-    /// Retention of entries of the audit log.
-    #[serde(with = "Time::<DAY, { 3_660 * DAY }>")]
-    #[default(DEFAULT_AUDIT_RETENTION)]
-    pub audit_retention: Duration,
     /// `true` lets webhooks lead to this machine and to private networks.
     ///
     /// Link-local addresses are always refused.
@@ -396,11 +389,8 @@ pub struct DeliverySettings {
     #[serde(rename = "sms.max_retries", with = "Whole::<1, 100>")]
     #[default = 20]
     pub max_retries: u32,
-    /// `true` allows calls. Needs a gateway that can call.
+    /// `true` allows calls, also where text messages do not reach a number. Needs a gateway that can call.
     pub voice: bool,
-    /// Whether, with `voice`, a number that text messages do not reach is called.
-    #[default = true]
-    pub voice_fallback: bool,
     /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
     ///
     /// A step waits 20 s for a receipt, or as long as it says.
@@ -470,9 +460,6 @@ impl ProxySettings {
                 "it is believed only from trusted-proxies, and there are none: list your proxies there";
             c.wrong_if(c.is_given(key) && self.trusted_proxies.is_empty(), key, problem);
         }
-        let words = "trusted-proxies has every address: each client can then say which address it has, that the guard is not \
-                     to judge it, and that it came by TLS. List only your proxies";
-        c.warn_if(self.trusted_proxies.iter().any(|network| network.prefix_len() == 0), words);
     }
 
     /// Whether an address is a proxy's.

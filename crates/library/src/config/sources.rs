@@ -366,13 +366,7 @@ impl Config {
     fn note_unknown(&mut self, name: &str, origin: &str) {
         let known =
             self.known.keys().map(String::as_str).filter(|known| is_variable(known) == is_variable(name));
-        let hint = match name.trim_start_matches(PREFIX).to_ascii_lowercase().as_str() {
-            "listen" | "host" | "port" | "address" | "bind" if is_variable(name) => {
-                "; did you mean HOST and PORT?"
-            }
-            "listen" | "host" | "port" | "address" | "bind" => "; did you mean test-hostname and test-port?",
-            _ => &hint(name, known),
-        };
+        let hint = hint(name, known);
         self.ignored(origin, &format!("it is unknown{hint}"));
     }
 

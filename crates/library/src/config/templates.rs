@@ -9,7 +9,7 @@ use smart_default::SmartDefault;
 
 use super::sources::Config;
 use super::values::template_sid;
-use crate::domain::{Channel, CodeLength, Locale, Sid, SidKind, Timestamp, note};
+use crate::domain::{Channel, Locale, Sid, SidKind, Timestamp, note};
 use crate::template::Templates;
 use crate::template::{PieceKind, pieces};
 
@@ -126,12 +126,6 @@ pub(super) fn check(
             }
             _ => {}
         }
-        let parts = |text: &str| checks.parts(&shortest(text, "x"), None, CodeLength::SIX.get().into());
-        let long = template.translations.iter().filter(|(_, text)| parts(text) > 1);
-        let long: Vec<_> = long.map(|(locale, _)| locale.to_string()).collect();
-        let is_warned = !long.is_empty() && template.channels.contains(&Channel::Sms);
-        let what = "in these languages its text is paid for as more than one text message";
-        c.warn_if(is_warned, format!("templates.{name}: {what}: {}", long.join(", ")));
         checked.push(template.named(&name));
     }
     checked

@@ -224,13 +224,6 @@ pub fn template_sid(name: &str) -> Sid {
     Sid::of_name(SidKind::Template, "template", name)
 }
 
-/// Whether a text looks as Twilio's ids with these two letters do. No secret, but a token is easily pasted into the wrong
-/// variable.
-pub fn is_twilio_sid(prefix: &str, sid: &str) -> bool {
-    let digits = sid.strip_prefix(prefix).filter(|digits| digits.len() == 32);
-    digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()))
-}
-
 /// Whether Twilio itself answers there.
 pub fn is_twilio_host(url: &str) -> bool {
     let url = Url::parse(url).ok();
@@ -264,11 +257,4 @@ pub fn is_origin(text: &str) -> bool {
 fn has_plain_host(url: &Url) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[:]".contains(&byte);
     url.host_str().is_some_and(|host| host.bytes().all(is_plain))
-}
-
-/// Whether credentials would travel unencrypted beyond this machine. Without a scheme `http` is meant.
-pub fn is_exposed(url: &str) -> bool {
-    let url =
-        Url::parse(url).ok().filter(Url::has_host).or_else(|| Url::parse(&format!("http://{url}")).ok());
-    url.is_some_and(|url| url.scheme() == "http" && !url.host_str().is_some_and(is_loopback_host))
 }

@@ -157,7 +157,7 @@ impl Delivery {
     /// Whether a call stands in for a text message that does not reach this number.
     pub fn calls_instead(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let mut gateways = self.of_number(service, number);
-        self.deps.settings.voice_fallback && gateways.any(|gateway| gateway.serves(Channel::Call))
+        self.deps.settings.voice && gateways.any(|gateway| gateway.serves(Channel::Call))
     }
 
     /// The parts of a message with such a code that the first gateway of its number asks money for.

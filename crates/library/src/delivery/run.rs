@@ -466,7 +466,7 @@ impl<'a, O> DeliveryRun<'a, O> {
 
     /// The channel to go on with when the present one does not reach the number.
     fn stand_in_channel(&self) -> Option<Channel> {
-        let next = |channel: &Channel| channel.stand_in(self.delivery.deps.settings.voice_fallback);
+        let next = |channel: &Channel| channel.stand_in(self.delivery.deps.settings.voice);
         let mut others = std::iter::successors(next(&self.channel), next);
         others.find(|channel| !self.tried.contains(channel) && !self.candidates(*channel).is_empty())
     }

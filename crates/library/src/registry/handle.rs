@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -43,6 +44,9 @@ pub(super) struct Inner {
     pub(super) audit: AuditLog,
 }
 
+/// Entries of the audit log are kept for this long.
+const AUDIT_RETENTION: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
 impl Registry {
     pub(super) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.inner.current.load()
@@ -50,7 +54,7 @@ impl Registry {
 
     /// The author of changes that `actor` asks for, by the request with this id.
     pub fn author(&self, actor: Actor, request_id: Option<&str>) -> Author {
-        let keep_until = self.inner.shards.clock().now().plus(self.inner.settings.audit_retention);
+        let keep_until = self.inner.shards.clock().now().plus(AUDIT_RETENTION);
         Author { actor, request_id: request_id.map(str::to_owned), keep_until }
     }
 

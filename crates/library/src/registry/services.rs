@@ -34,7 +34,7 @@ impl Registry {
             if !given.contains_key("friendly-name") {
                 return Err(RegistryError::invalid("friendly_name")("is missing".to_owned()));
             }
-            let settings = this.changed(&ServiceSettings::default(), given, &[])?;
+            let settings = this.changed(&ServiceSettings::default(), given)?;
             check_room(present(draft.view).count(), Item::Service)?;
             let id = next_id(draft.view).ok_or_else(|| RegistryError::too_many(Item::Service))?;
             let sid = draft.sid(SidKind::Service);
@@ -51,22 +51,17 @@ impl Registry {
         let this = self.clone();
         let changed = self.change(sid, move |service, _| {
             is_changeable(service)?;
-            service.settings = this.changed(&service.settings, given, &service.test_numbers)?;
+            service.settings = this.changed(&service.settings, given)?;
             Ok(())
         });
         changed.await?;
         self.service(&sid)
     }
 
-    fn changed(
-        &self,
-        settings: &ServiceSettings,
-        given: Map<String, Value>,
-        test_numbers: &[TestNumber],
-    ) -> Result<ServiceSettings> {
+    fn changed(&self, settings: &ServiceSettings, given: Map<String, Value>) -> Result<ServiceSettings> {
         let settings = settings.with(given)?;
         let templates: Vec<&Template> = self.templates().iter().map(|template| &**template).collect();
-        let wrong = settings.validate(&templates, test_numbers).into_iter().next();
+        let wrong = settings.validate(&templates).into_iter().next();
         wrong.map_or(Ok(settings), |error| Err(error.into()))
     }
 

@@ -58,14 +58,14 @@ impl Setup {
     /// Without retries, workflow and voice, and with a circuit that rarely opens.
     pub fn routing(routing: &'static str) -> Self {
         let breaker = BreakerSettings { failures: 100, ..BreakerSettings::default() };
-        let settings = DeliverySettings { breaker, voice_fallback: false, ..DeliverySettings::default() };
+        let settings = DeliverySettings { breaker, ..DeliverySettings::default() };
         Self { routing, beside: Vec::new(), settings, bounds: Bounds::default() }
     }
 
     /// Adds Twilio's calls, which replace text messages.
     pub fn with_voice(mut self) -> Self {
         self.beside.push(GatewayName::TwilioVoice);
-        self.settings.voice_fallback = true;
+        self.settings.voice = true;
         self
     }
 
