@@ -95,7 +95,7 @@ pub struct ServeArgs {
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub check: bool,
 
-    /// Print every setting and where it comes from, with secrets masked, and exit.
+    /// Print every setting that is given and where it comes from, without secrets, and exit.
     #[arg(long, group = "instead", help_heading = "Instead of serving")]
     pub print_config: bool,
 

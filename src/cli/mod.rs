@@ -26,7 +26,7 @@ use std::sync::LazyLock;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::Value;
 
-use crate::config::{self, ConfigErrors, Effective, Loaded, SHARED_PREFIXES, Sources};
+use crate::config::{self, ConfigErrors, Given, Loaded, SHARED_PREFIXES, Sources};
 use crate::node::process;
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use answer::{CommandOutput, one, text};
@@ -261,9 +261,8 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     let out = if args.check {
         "configuration is valid\n".to_owned()
     } else {
-        let key_width = loaded.effective.iter().map(|row| row.key.chars().count()).max().unwrap_or_default();
-        let row = |row: &Effective| format!("{:key_width$} = {}  # {}\n", row.key, row.shown(), row.origin);
-        loaded.effective.iter().map(row).collect()
+        let row = |Given { key, value, origin }: &Given| format!("{key} = {value}  # {origin}\n");
+        loaded.given.iter().map(row).collect()
     };
     let err = listed(&warnings);
     Ok(CommandOutcome::Output(CommandOutput { out, err, ..CommandOutput::default() }))

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
@@ -14,8 +14,7 @@ use super::load::hint;
 use super::settings::{GatewaySettings, Inputs};
 use super::sources::{Config, GATEWAYS_PREFIX as PREFIX, OwnGateway};
 use super::values::{
-    NOT_SHOWN, account_sid, account_token, base_url, hidden, is_twilio_host, own_number, read_number,
-    shortened_id, shown, token, url_part,
+    account_sid, account_token, base_url, is_twilio_host, own_number, read_number, token, url_part,
 };
 use crate::domain::{Channel, GatewayName, PhoneNumber, Routing, RoutingEntry, Sid, optional, text_of};
 use crate::gateway::older::{self, OLDER};
@@ -25,38 +24,38 @@ use crate::gateway::{
 };
 
 /// The variables of this server's own account, of Twilio and of the challenge service. Their values may be in files.
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct Variables {
     /// SID of this server's own account, which API clients may authenticate with.
     #[serde(deserialize_with = "account_sid")]
     pub onceward_account_sid: Option<Sid>,
     /// Auth token of this server's own account.
-    #[serde(deserialize_with = "account_token", serialize_with = "hidden")]
+    #[serde(deserialize_with = "account_token")]
     pub onceward_auth_token: Option<SecretString>,
     /// Secret key of the challenge service in `captcha`.
-    #[serde(deserialize_with = "token", serialize_with = "hidden")]
+    #[serde(deserialize_with = "token")]
     pub captcha_secret: Option<SecretString>,
     /// The account's SID.
-    #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "url_part")]
     twilio_account_sid: Option<String>,
     /// The account's auth token.
-    #[serde(deserialize_with = "token", serialize_with = "hidden")]
+    #[serde(deserialize_with = "token")]
     twilio_auth_token: Option<SecretString>,
     /// Whom messages come from.
-    #[serde(deserialize_with = "sender", serialize_with = "shown_sender")]
+    #[serde(deserialize_with = "sender")]
     twilio_phone_number: Option<String>,
     /// A messaging service instead of a number.
-    #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "url_part")]
     twilio_messaging_service_sid: Option<String>,
     /// The SID of a Verify service.
-    #[serde(deserialize_with = "url_part", serialize_with = "shortened_id")]
+    #[serde(deserialize_with = "url_part")]
     twilio_services_id: Option<String>,
     /// The number that calls.
-    #[serde(deserialize_with = "own_number", serialize_with = "shown")]
+    #[serde(deserialize_with = "own_number")]
     twilio_voice_number: Option<PhoneNumber>,
     /// The number of WhatsApp messages.
-    #[serde(deserialize_with = "own_number", serialize_with = "shown")]
+    #[serde(deserialize_with = "own_number")]
     twilio_whatsapp_number: Option<PhoneNumber>,
     /// Where Twilio's APIs answer.
     #[serde(deserialize_with = "base_url")]
@@ -68,13 +67,6 @@ fn sender<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<String>, D
     let accepted =
         "a phone number, a short code or an alphanumeric sender, without \"whatsapp:\" or another prefix";
     optional(from, accepted, |text| (text.len() <= 40 && !text.contains(':')).then(|| text.to_owned()))
-}
-
-/// A number is masked, a name is shown as it is.
-fn shown_sender<S: serde::Serializer>(sender: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
-    let shown =
-        |sender: &String| read_number(sender).map_or_else(|| sender.clone(), |number| number.to_string());
-    sender.as_ref().map(shown).serialize(to)
 }
 
 /// Without what a gateway cannot be used.
@@ -163,9 +155,6 @@ fn older(inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
         let mut values = BTreeMap::new();
         for (variable, setting) in variables {
             let Some(value) = c.value(variable).and_then(text_of) else { continue };
-            let is_url = *setting == "url";
-            let origin = c.origin(variable);
-            c.row(variable, if is_url { value.as_str() } else { NOT_SHOWN }, &origin);
             values.insert((*setting).to_owned(), value.trim().to_owned());
         }
         let settings = older::filled_in(gateway, values);
@@ -225,8 +214,10 @@ pub fn assemble(
         return None;
     }
     let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
-    gateways.leave_out_unused(calls, c);
-    check_channels(&gateways, calls, c);
+    gateways.leave_out_unused(calls);
+    let no_call = "no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + \
+                   and country code); or name Sinch; or give a gateway of \"gateways\" the channel \"call\"";
+    c.wrong_if(calls && !gateways.serves(Channel::Call), "voice", no_call);
     Some((gateways, origin))
 }
 
@@ -296,33 +287,13 @@ impl GatewaySettings {
     }
 
     /// What is configured and not named is kept: codes that it holds can still be checked.
-    fn leave_out_unused(&mut self, calls: bool, c: &mut Config) {
+    fn leave_out_unused(&mut self, calls: bool) {
         let Self { routing, providers, .. } = self;
-        for name in providers.iter().map(ProviderSettings::name) {
-            if name != GatewayName::TwilioVoice && !routing.names(name) {
-                c.found.warn(format!(
-                    "{name} is configured but sends nothing: otp-sms-provider does not name it"
-                ));
-            }
-        }
         let calls_through_twilio =
             calls && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
         providers
             .retain(|provider| calls_through_twilio || !matches!(provider, ProviderSettings::TwilioVoice(_)));
     }
-}
-
-/// Whether the ways in which codes are to be sent have a gateway.
-fn check_channels(gateways: &GatewaySettings, calls: bool, c: &mut Config) {
-    let no_text =
-        "no gateway of otp-sms-provider sends text messages: /api/send-otp and /send-code cannot succeed";
-    c.warn_if(!gateways.serves(Channel::Sms), no_text);
-    let no_rest =
-        "every gateway of otp-sms-provider has prefixes: numbers that begin with none of them get no message";
-    c.warn_if(gateways.routing.entries().iter().all(|entry| !entry.prefixes.is_empty()), no_rest);
-    let no_call = "no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + \
-                   and country code); or name Sinch; or give a gateway of \"gateways\" the channel \"call\"";
-    c.wrong_if(calls && !gateways.serves(Channel::Call), "voice", no_call);
 }
 
 // The gateways of `gateways`: each is a recipe with what the recipe needs. Credentials may also be variables.
@@ -365,15 +336,11 @@ fn read_gateway(
     };
     let prefix = format!("{PREFIX}{name}_").replace('-', "_").to_ascii_uppercase();
     let given_recipe = members.remove("recipe");
-    let mut shown = Map::from_iter([("recipe".to_owned(), "its own".into())]);
-    match &given_recipe {
-        Some(Value::Object(recipe)) => {
-            for member in ["headers", "json", "form", "url", "account"] {
-                let value = recipe.get(member).unwrap_or(&Value::Null);
-                check_request((&format!("{path}.{member}"), member), value, c);
-            }
+    if let Some(Value::Object(recipe)) = &given_recipe {
+        for member in ["headers", "json", "form", "url", "account"] {
+            let value = recipe.get(member).unwrap_or(&Value::Null);
+            check_request((&format!("{path}.{member}"), member), value, c);
         }
-        named => drop(named.clone().map(|named| shown.insert("recipe".to_owned(), named))),
     }
     let recipe = read_recipe(&path, given_recipe, c)?;
     let channels = members.remove("channels").map(serde_json::from_value::<Vec<Channel>>);
@@ -391,11 +358,10 @@ fn read_gateway(
                 format!("another gateway has the variable {variable} too; give one of them another name");
             c.wrong(&path, problem);
         }
-        if let Some(value) = &value {
-            shown.insert(setting.clone(), if about.secret { NOT_SHOWN } else { value }.into());
-        } else if about.default.is_some() {
-            continue;
-        } else {
+        if value.is_none() {
+            if about.default.is_some() {
+                continue;
+            }
             let what = &about.about;
             let problem = format!("it needs \"{setting}\" ({what}). Write it here, or set {variable}");
             c.wrong(&path, problem);
@@ -428,9 +394,6 @@ fn read_gateway(
     if let Err(problem) = settings.examine() {
         c.wrong(&problem.setting, format!("it {}", problem.problem));
     }
-    shown.insert("channels".to_owned(), settings.channels.iter().map(|channel| channel.as_str()).collect());
-    let origin = c.origin(&path);
-    c.row(&path, Value::Object(shown), &origin);
     Some(settings)
 }
 

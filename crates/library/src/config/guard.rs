@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use onceward_core::guard::{Floors, GuardRules, Mode};
 use schemars::JsonSchema;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 use smart_default::SmartDefault;
 
 use crate::domain::{Channel, GatewayName, Region, Whole, optional, text_of};
 
 /// The guard's rules and budgets. A key that is not given leaves the rule as it is: a service has the rules of the server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct GuardSettings {
     /// What happens to messages without an allowance: they are refused (`block`), or pass and are recorded (`record`).
@@ -24,20 +24,20 @@ pub struct GuardSettings {
     #[schemars(with = "Whole::<0, 10>")]
     pub tolerance: Option<u32>,
     /// Messages in an hour of UTC, or `off`.
-    #[serde(with = "Limit::<MESSAGES>")]
+    #[serde(deserialize_with = "limit::<MESSAGES, _>")]
     #[schemars(with = "Whole::<1, MOST_MESSAGES>")]
     pub messages_per_hour: Option<u64>,
     /// Messages in a day of UTC, or `off`.
-    #[serde(with = "Limit::<MESSAGES>")]
+    #[serde(deserialize_with = "limit::<MESSAGES, _>")]
     #[schemars(with = "Whole::<1, MOST_MESSAGES>")]
     pub messages_per_day: Option<u64>,
     /// Money in a day of UTC, by the key `prices`, with at most six decimals, or `off`.
-    #[serde(with = "Limit::<MONEY>")]
+    #[serde(deserialize_with = "limit::<MONEY, _>")]
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub money_per_day: Option<u64>,
     /// Money for one message, by the key `prices`, which must be given, with at most six decimals, or `off`. A message to a
     /// country without a price is refused.
-    #[serde(with = "Limit::<MONEY>")]
+    #[serde(deserialize_with = "limit::<MONEY, _>")]
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub max_price: Option<u64>,
     /// The only countries that get messages, by their two letters. By default all.
@@ -85,33 +85,18 @@ const MOST_MESSAGES: u64 = 1_000_000_000;
 const MESSAGES: bool = false;
 const MONEY: bool = true;
 
-/// A number of messages, or money in millionths, or `off`: for `#[serde(with = "Limit::<MONEY>")]`.
-struct Limit<const IS_MONEY: bool>;
-
-impl<const IS_MONEY: bool> Limit<IS_MONEY> {
-    fn read(text: &str) -> Option<u64> {
+/// A number of messages, or money in millionths, or `off`.
+fn limit<'de, const IS_MONEY: bool, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let messages = "a whole number from 1 to 1000000000, or \"off\"";
+    let money = "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"";
+    optional(from, if IS_MONEY { money } else { messages }, |text| {
         if text.eq_ignore_ascii_case("off") {
             return Some(NO_LIMIT);
         }
         let limit =
             if IS_MONEY { micros(text) } else { text.parse().ok().filter(|number| *number <= MOST_MESSAGES) };
         limit.filter(|limit| *limit > 0)
-    }
-
-    fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-        let messages = "a whole number from 1 to 1000000000, or \"off\"";
-        let money = "an amount of money with at most six decimals, such as 50 or \"12.50\", or \"off\"";
-        optional(from, if IS_MONEY { money } else { messages }, Self::read)
-    }
-
-    fn serialize<S: Serializer>(limit: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-        let shown = |limit| match limit {
-            NO_LIMIT => json!("off"),
-            money if IS_MONEY => json!(money_text(money)),
-            messages => json!(messages),
-        };
-        limit.map(shown).serialize(to)
-    }
+    })
 }
 
 /// An empty list would refuse every message.
@@ -131,6 +116,7 @@ pub struct Pricing {
     /// Price of a message by country (`*` for all others) and channel, such as `sms`, or `sms:acme` by a gateway.
     ///
     /// Without it, list prices in US dollars; a country or channel without one has the highest.
+    #[serde(skip_serializing)]
     #[schemars(with = "BTreeMap<String, BTreeMap<String, Value>>")]
     pub prices: Option<Prices>,
     /// Currency of `prices`, in three letters. Change both together.
@@ -248,18 +234,6 @@ impl<'de> Deserialize<'de> for Prices {
     }
 }
 
-impl Serialize for Prices {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let mut shown = BTreeMap::<String, BTreeMap<String, String>>::new();
-        for ((country, channel, gateway), micros) in &self.0 {
-            let country = country.map_or_else(|| OTHERS.to_owned(), |country| country.to_string());
-            let gateway = gateway.map_or_else(String::new, |name| format!(":{name}"));
-            shown.entry(country).or_default().insert(format!("{channel}{gateway}"), money_text(*micros));
-        }
-        shown.serialize(to)
-    }
-}
-
 /// Millionths as a decimal number.
 pub fn money_text(micros: u64) -> String {
     let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
@@ -308,7 +282,6 @@ mod tests {
         let twilio = Prices::deserialize(&json!({ "*": { "sms": 1, "sms:Twilio": 0.5 } })).expect("prices");
         let of_verify = twilio.of_gateway(Some(GatewayName::TwilioVerify), None, Channel::Sms);
         assert_eq!((of_verify, GatewayName::known().any(|name| name.as_str() == "Twilio")), (500_000, false));
-        assert_eq!(serde_json::to_value(&prices).expect("JSON"), given);
     }
 
     #[test]

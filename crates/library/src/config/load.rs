@@ -17,19 +17,19 @@ use super::settings::{
     AttemptLogSettings, Bounds, DeliverySettings, GatewaySettings, Inputs, LogSettings, NumberRule,
     OWN_BRAND, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
-use super::sources::{Config, Effective, Sources, aliases, variable};
+use super::sources::{Config, Given, Sources, aliases, variable};
 use super::{checks, templates};
 use crate::domain::short_name;
 use crate::gateway::older::OLDER;
-use crate::template::{DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
+use crate::template::{DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, REDIS_VERSION_MESSAGE};
 
 #[derive(Debug)]
 pub struct Loaded {
     pub settings: Settings,
     /// Warnings, one sentence each. The start logs them once.
     pub warnings: Vec<String>,
-    /// Every value and where it came from; secrets are masked.
-    pub effective: Vec<Effective>,
+    /// Every value that is given and where it came from, without secrets.
+    pub given: Vec<Given>,
 }
 
 /// Reads all sources: the command line, then the environment (`.env` below the variables of the process), then
@@ -41,9 +41,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     #[cfg(debug_assertions)]
     let settings = settings.with_bounds_of_test(sources);
     let warnings = c.found.finish()?;
-    let rows = c.rows.into_iter();
-    let effective = rows.map(|(key, (value, origin))| Effective { key, value, origin }).collect();
-    Ok(Loaded { settings, warnings, effective })
+    Ok(Loaded { settings, warnings, given: c.given() })
 }
 
 /// Every section. Each is read by itself; the schema has the keys of all in one object.
@@ -134,13 +132,15 @@ pub fn load_beside(sources: &Sources) -> Result<Settings, ConfigErrors> {
     c.found.finish().map(|_| settings)
 }
 
-/// The default text where it is not [`DEFAULT_MESSAGE`](crate::template::DEFAULT_MESSAGE), and why.
-fn default_message(inputs: &Inputs, c: &Config) -> Option<(&'static str, String)> {
-    if let Some(origin) = c.given_by("redis-db-address") {
-        return Some((REDIS_VERSION_MESSAGE, format!("the default with redis-db-address: {origin}")));
+/// The text where none is given.
+fn default_message(inputs: &Inputs, c: &Config) -> &'static str {
+    if c.is_given("redis-db-address") {
+        REDIS_VERSION_MESSAGE
+    } else if inputs.otp_timeout >= Duration::from_secs(60) {
+        DEFAULT_MESSAGE_WITH_MINUTES
+    } else {
+        DEFAULT_MESSAGE
     }
-    let origin = c.given_by("otp-timeout").filter(|_| inputs.otp_timeout >= Duration::from_secs(60))?;
-    Some((DEFAULT_MESSAGE_WITH_MINUTES, format!("the default with an otp-timeout from 60 s on: {origin}")))
 }
 
 /// Works out what follows from several keys, and checks them against each other.
@@ -151,9 +151,8 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     checks::warn_of_redis(c);
     let cluster = inputs.cluster.take().map(|cluster| cluster.checked(directory, c));
     let captcha = sections::read_captcha(inputs.captcha.take(), variables.captcha_secret.clone(), c);
-    if let Some((message, origin)) = default_message(&inputs, c).filter(|_| !c.is_given("otp-message")) {
-        message.clone_into(&mut inputs.otp_message);
-        c.row("otp-message", message, &origin);
+    if !c.is_given("otp-message") {
+        default_message(&inputs, c).clone_into(&mut inputs.otp_message);
     }
     let listen = checks::listen_address(&inputs, c);
     if inputs.prod_domain.is_some() && !c.is_given("production") {
@@ -166,7 +165,6 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let gateways = gateways.map(|(gateways, origin)| {
         checks::simulator(&gateways, &origin, &inputs, listen.as_ref(), c);
         checks::prices_of_gateways(&gateways, &pricing, c);
-        c.row("gateways", gateways.routing.to_string(), &origin);
         gateways
     });
     if !c.credentials {
@@ -182,10 +180,8 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let services = services::check(std::mem::take(&mut inputs.services), &catalog, c);
     let account = account_of(&variables, c);
     checks::prices(services.iter().map(|service| &service.guard).chain([&inputs.guard]), &pricing, c);
-    hooks.validate(&services, c);
     // Without an address there was an error.
     let (listen, origin) = listen.unwrap_or_default();
-    c.row("listen address", listen.to_string(), &origin);
     let needs_keys = !inputs.allow_unauthenticated && account.is_none();
     let unless_keys = checks::unless_keys(&listen, production, &origin, &storage.data_dir);
     let registry = RegistrySettings {
@@ -245,8 +241,6 @@ fn brand(inputs: &Inputs, c: &mut Config) -> String {
     if let Err(why) = short_name(brand, 100) {
         c.wrong(key, format!("it is put into messages, and {why}"));
     }
-    let origin = c.origin(key);
-    c.row("brand", brand, &origin);
     brand.to_owned()
 }
 
@@ -351,7 +345,7 @@ fn tidy(schema: &mut Value) {
         Value::Object(members) => {
             members.retain(|name, value| {
                 let is_nothing = value.is_null() || value.is_object() || *value == json!([]) || *value == "";
-                name != "default" || !is_nothing
+                name != "writeOnly" && (name != "default" || !is_nothing)
             });
             for (name, member) in members {
                 match member {

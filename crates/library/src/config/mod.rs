@@ -42,7 +42,7 @@ pub use settings::{
     AnswerSet, AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, GatewaySettings, LogFormat,
     LogLevel, LogSettings, NumberRule, ProxySettings, Settings, StorageSettings, TlsFiles,
 };
-pub use sources::{Effective, LISTEN_FLAG, NOT_THE_KEY, OwnGateway, Sources, is_server_key};
+pub use sources::{Given, LISTEN_FLAG, NOT_THE_KEY, OwnGateway, Sources, is_server_key};
 pub use values::{ListenAddress, plain_url, template_sid};
 
 pub(crate) use crate::domain::{friendly_name, note, one_line};

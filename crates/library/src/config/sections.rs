@@ -8,14 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretSlice, SecretString};
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use url::{Position, Url};
 
-use super::load::hint;
-use super::services::ConfiguredService;
 use super::sources::Config;
-use super::values::{hidden, page_url, plain_url, shown};
-use crate::domain::{ServiceId, Sid, SidKind, checked, is_name};
+use super::values::{page_url, plain_url};
+use crate::domain::{ServiceId, checked, is_name};
 
 // What `captcha` may have: the challenge service of the hosted page.
 
@@ -37,7 +35,7 @@ pub struct CaptchaSettings {
 }
 
 /// A challenge service that is known by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CaptchaProvider {
     Turnstile,
@@ -71,17 +69,17 @@ impl CaptchaProvider {
     }
 }
 
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct CaptchaKeys {
     /// `turnstile`, `hcaptcha` or `recaptcha`. Any other service needs `script` and `verify-url`.
     provider: Option<CaptchaProvider>,
     /// URL of the script that shows the challenge in an element with the class `g-recaptcha`.
-    #[serde(default, deserialize_with = "page_url", serialize_with = "shown")]
+    #[serde(default, deserialize_with = "page_url")]
     #[schemars(with = "Option<String>")]
     script: Option<Url>,
     /// URL of the service's `siteverify`.
-    #[serde(default, deserialize_with = "page_url", serialize_with = "shown")]
+    #[serde(default, deserialize_with = "page_url")]
     #[schemars(with = "Option<String>")]
     verify_url: Option<Url>,
     /// The public key of the page. The secret one is `CAPTCHA_SECRET`.
@@ -126,7 +124,7 @@ pub fn read_captcha(
 // What `cluster` may have.
 
 /// One node of several that share an etcd.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ClusterSettings {
     /// URLs of etcd's members, all http or all https, without a path.
@@ -192,18 +190,18 @@ impl ClusterSettings {
 
 // The keys by which identity systems sign their hooks. Each is a variable.
 
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct HookSettings {
     /// Secrets of Supabase's Send SMS hook, as Supabase shows them: v1,whsec_ and Base64. Several are separated by |, and
     /// each may begin with its service and a colon. Without one the service is default.
-    #[serde(rename = "SUPABASE_HOOK_SECRETS", deserialize_with = "standard_keys", serialize_with = "hidden")]
+    #[serde(rename = "SUPABASE_HOOK_SECRETS", deserialize_with = "standard_keys")]
     pub supabase: Vec<HookKey>,
     /// Signing keys of Zitadel's HTTP providers, in the same form.
-    #[serde(rename = "ZITADEL_HOOK_KEYS", deserialize_with = "keys", serialize_with = "hidden")]
+    #[serde(rename = "ZITADEL_HOOK_KEYS", deserialize_with = "keys")]
     pub zitadel: Vec<HookKey>,
     /// Signing keys of Logto's web hooks, in the same form.
-    #[serde(rename = "LOGTO_HOOK_KEYS", deserialize_with = "keys", serialize_with = "hidden")]
+    #[serde(rename = "LOGTO_HOOK_KEYS", deserialize_with = "keys")]
     pub logto: Vec<HookKey>,
 }
 
@@ -250,24 +248,4 @@ fn hook_keys(text: &str, decode: fn(&str) -> Option<Vec<u8>>) -> Option<Vec<Hook
     };
     let keys = entries.map(key).collect::<Option<Vec<_>>>()?;
     (!keys.is_empty()).then_some(keys)
-}
-
-impl HookSettings {
-    /// Notes keys whose service cannot exist. One made over the API is known only to the data directory. What is before the colon
-    /// is not repeated: it may be a part of a key.
-    pub fn validate(&self, services: &[ConfiguredService], c: &mut Config) {
-        let known = || services.iter().map(|service| service.name.as_str()).chain([ServiceId::DEFAULT_NAME]);
-        let is_known =
-            |name: &str| known().any(|known| known == name) || Sid::parse(SidKind::Service, name).is_some();
-        for (variable, keys) in [
-            ("SUPABASE_HOOK_SECRETS", &self.supabase),
-            ("ZITADEL_HOOK_KEYS", &self.zitadel),
-            ("LOGTO_HOOK_KEYS", &self.logto),
-        ] {
-            for key in keys.iter().filter(|key| !is_known(&key.service)) {
-                let what = "the name before the colon of a key is no service: it is default, a name of \"services\", or an id (VA...)";
-                c.wrong(variable, format!("{what}{}", hint(&key.service, known())));
-            }
-        }
-    }
 }

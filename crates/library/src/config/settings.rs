@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use reqwest::header::HeaderName;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use smart_default::SmartDefault;
 use strum::IntoStaticStr;
@@ -22,9 +22,7 @@ pub use super::services::NumberRule;
 use super::services::{RegistrySettings, Sender, ServiceObject};
 use super::sources::{Config, OwnGateway};
 use super::templates::Template;
-use super::values::{
-    ListenAddress, base_url, header, host, networks, origins, region, shown, url_part, web_domain,
-};
+use super::values::{ListenAddress, base_url, header, host, networks, origins, region, url_part, web_domain};
 use crate::domain::{
     Channel, CodeLength, DAY, GatewayName, Locale, LockoutTime, MINUTE, Region, Routing, SECOND, Time, Whole,
     WorkflowStep, workflow,
@@ -135,7 +133,7 @@ pub struct Inputs {
     /// PEM file of the private key of `tls-cert`: PKCS#8, PKCS#1 or SEC1, without a password.
     pub tls_key: Option<PathBuf>,
     /// Texts by channel (sms, call, whatsapp, telegram, or any) and language, in place of `otp-message`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(skip_serializing)]
     pub otp_messages: BTreeMap<String, Texts>,
     /// Language where neither the request nor the number's country leads to one of the texts.
     pub default_locale: Option<Locale>,
@@ -162,7 +160,7 @@ pub struct Inputs {
     /// Gateways by their names, each with a recipe. At most 1,000.
     ///
     /// The recipe is the name of one that comes with the program, or an object. Beside it is what the recipe needs.
-    #[serde(serialize_with = "names")]
+    #[serde(skip_serializing)]
     #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
     pub gateways: BTreeMap<String, Value>,
     /// `true`: a call through Twilio tells the code only after a key was pressed. Needs `public-url`.
@@ -173,17 +171,20 @@ pub struct Inputs {
     #[serde(deserialize_with = "url_part")]
     pub whatsapp_content_sid: Option<String>,
     /// Rules of all services, except those that a service sets, and budgets of all services together.
+    #[serde(skip_serializing)]
     pub guard: GuardSettings,
     /// This node's part in a cluster, whose records are in etcd.
+    #[serde(skip_serializing)]
     pub cluster: Option<ClusterSettings>,
     /// A challenge service (CAPTCHA) for the hosted page, with the protocol of `siteverify`.
+    #[serde(skip_serializing)]
     pub captcha: Option<CaptchaKeys>,
     /// Services beside `default`, by name. At most 1,000.
-    #[serde(serialize_with = "names")]
+    #[serde(skip_serializing)]
     #[schemars(with = "BTreeMap<String, ServiceObject>", extend("propertyNames" = { "pattern": NAMES }))]
     pub services: BTreeMap<String, Map<String, Value>>,
     /// Texts of services and requests, by name. At most 1,000.
-    #[serde(serialize_with = "names")]
+    #[serde(skip_serializing)]
     #[schemars(extend("propertyNames" = { "pattern": NAMES }))]
     pub templates: BTreeMap<String, Template>,
     /// `true` lets webhooks lead to this machine and to private networks.
@@ -192,7 +193,7 @@ pub struct Inputs {
     #[serde(rename = "webhook-private-addresses")]
     pub private_webhooks: bool,
     /// Origins of web pages that may call the API from a browser (CORS), such as `https://app.example.com`.
-    #[serde(deserialize_with = "origins", skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "origins", skip_serializing)]
     pub cors_origins: Vec<String>,
     /// The brand if `brand` is not given.
     #[serde(rename = "service_name")]
@@ -208,7 +209,7 @@ pub struct Inputs {
 }
 
 /// The texts of a channel.
-#[derive(Deserialize, Serialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "must be a text, or an object with one text for each language")]
 pub enum Texts {
     One(String),
@@ -217,12 +218,6 @@ pub enum Texts {
 
 /// Names of services, templates and gateways.
 const NAMES: &str = "^[A-Za-z0-9_-]{1,64}$";
-
-/// Objects are shown by their names.
-fn names<T, S: Serializer>(objects: &BTreeMap<String, T>, to: S) -> Result<S::Ok, S::Error> {
-    let names: Vec<&str> = objects.keys().map(String::as_str).collect();
-    (!names.is_empty()).then(|| names.join(", ")).serialize(to)
-}
 
 impl Inputs {
     /// The rules of the service `default`.
@@ -249,7 +244,7 @@ pub struct StorageSettings {
     #[serde(rename = "key-file")]
     pub server_key_file: Option<PathBuf>,
     /// Country of numbers without +, by its two letters. `off`, the default, refuses them.
-    #[serde(deserialize_with = "region", serialize_with = "shown")]
+    #[serde(deserialize_with = "region", skip_serializing)]
     #[schemars(with = "String")]
     pub default_region: Option<Region>,
 }
@@ -394,14 +389,14 @@ pub struct DeliverySettings {
     /// Channels that are tried one after another until a message arrives, at most 10: `["sms:30s", "call"]`.
     ///
     /// A step waits 20 s for a receipt, or as long as it says.
-    #[serde(deserialize_with = "workflow", serialize_with = "shown")]
+    #[serde(deserialize_with = "workflow", skip_serializing)]
     pub workflow: Vec<WorkflowStep>,
     /// Order of the gateways that take a number without a prefix: as in `otp-sms-provider`, or by their results.
     pub sender: Sender,
     #[serde(skip)]
     pub breaker: BreakerSettings,
     /// URL at which gateways reach this server (receipts, call gates).
-    #[serde(deserialize_with = "base_url", serialize_with = "shown")]
+    #[serde(deserialize_with = "base_url", skip_serializing)]
     #[schemars(extend("format" = "uri"))]
     pub public_url: Option<Arc<str>>,
 }
@@ -438,17 +433,17 @@ pub struct AttemptLogSettings {
 pub struct ProxySettings {
     /// Header with the person's address, for the guard of `/api/*` and `/send-code` and for limits by address.
     /// Needs `trusted-proxies`.
-    #[serde(deserialize_with = "header", serialize_with = "shown")]
+    #[serde(deserialize_with = "header", skip_serializing)]
     #[schemars(with = "Option<String>")]
     pub client_address_header: Option<HeaderName>,
     /// Header of `/api/*` and `/send-code` whose value `disable` has the effect of `RiskCheck=disable` below `/v2`.
     /// Needs `trusted-proxies`, which must remove a client's own.
-    #[serde(deserialize_with = "header", serialize_with = "shown")]
+    #[serde(deserialize_with = "header", skip_serializing)]
     #[schemars(with = "Option<String>")]
     pub risk_check_header: Option<HeaderName>,
     /// Networks of proxies, such as 10.0.0.0/8. From them `client-address-header` and `risk-check-header` are believed, and
     /// the dashboard is shown when they send `X-Forwarded-Proto: https`.
-    #[serde(deserialize_with = "networks", serialize_with = "shown")]
+    #[serde(deserialize_with = "networks", skip_serializing)]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
 }

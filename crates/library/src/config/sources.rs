@@ -4,14 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::dotenv::{self, SHARED_PREFIXES, is_readable_by_others, read_text};
 use super::load::{ConfigErrors, PREFIX, hint, quoted};
 use super::read::{NO_OBJECT, Pairs, joined, members, read};
-use super::values::{NOT_SHOWN, host_variable};
+use super::values::host_variable;
 use crate::domain::{Channel, GatewayName, ServerKey, is_name, text_of};
 use crate::gateway::older::OLDER;
 use crate::net::is_own_host;
@@ -42,26 +41,15 @@ pub struct OwnGateway {
     pub channels: Vec<Channel>,
 }
 
-/// One setting in force, for `--print-config`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Effective {
-    /// The key of config.json, the variable or flag where it has none, or what was made of several.
+/// One setting that is given, for `--print-config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// The key of config.json, or the variable or flag where it has none.
     pub key: String,
-    /// The value: times with units, secrets masked; null if it is not set.
-    pub value: Value,
-    /// Where it came from: a file and key, a variable, a flag, or the default.
+    /// The value in JSON, unless it may be a secret.
+    pub value: String,
+    /// Where it came from: a file and key, a variable or a flag.
     pub origin: String,
-}
-
-impl Effective {
-    /// The value as JSON spells it, in one line.
-    pub fn shown(&self) -> String {
-        match &self.value {
-            Value::Null => "(not set)".to_owned(),
-            Value::String(text) if text == NOT_SHOWN => text.clone(),
-            value => value.to_string(),
-        }
-    }
 }
 
 /// The origins of variables of the process, and of the program's values.
@@ -133,8 +121,6 @@ pub struct Config {
     /// The names of settings by every spelling.
     pub known: BTreeMap<String, String>,
     pub found: ConfigErrors,
-    /// What `--print-config` shows: values and their origins, by their keys.
-    pub rows: BTreeMap<String, (Value, String)>,
     /// Gateways of a program that embeds the library.
     pub own_gateways: Vec<OwnGateway>,
     /// Whether errors in the environment count: a command beside a server may not be allowed to read the server's credentials.
@@ -431,19 +417,36 @@ impl Config {
         })
     }
 
-    /// Notes that the value of a key or a member is wrong in itself, or beside others. Shows the value unless it may be a
-    /// secret: that of a variable but an address, one of a gateway, the code of a test number, or a text that may hold a
-    /// password.
+    /// The given value at a path, unless it may be a secret: that of a variable but an address, one of a gateway, the codes of
+    /// test numbers, or one that may hold a password.
+    fn shown(&self, path: &str) -> Option<&Value> {
+        let name = path.split(['.', '[']).next().unwrap_or(path);
+        let is_secret = is_variable(name) && !name.ends_with("_URL")
+            || path.starts_with("gateways")
+            || path == "services"
+            || path.contains("test-numbers");
+        self.value_at(path).filter(|_| !is_secret).filter(|value| {
+            let text = value.to_string();
+            !(text.contains("://") && text.contains(['@', '?']))
+        })
+    }
+
+    /// Every setting that is given.
+    pub fn given(&self) -> Vec<Given> {
+        let value = |name| self.shown(name).map_or_else(|| "(not shown)".to_owned(), Value::to_string);
+        let row = |(key, (_, origin)): (&String, &(_, String))| Given {
+            key: key.clone(),
+            value: value(key),
+            origin: origin.clone(),
+        };
+        self.given.iter().map(row).collect()
+    }
+
+    /// Notes that the value of a key or a member is wrong in itself, or beside others.
     pub fn wrong(&mut self, path: &str, problem: impl AsRef<str>) {
         let problem = problem.as_ref();
-        let name = path.split(['.', '[']).next().unwrap_or(path);
-        let is_secret = is_credential(name) && !name.ends_with("_URL")
-            || path.starts_with("gateways")
-            || path.contains("test-numbers")
-            // A text in the place of an object may be a secret.
-            || problem.ends_with(NO_OBJECT);
-        let given = match self.value_at(path).filter(|_| !is_secret) {
-            Some(Value::String(text)) if text.contains("://") && text.contains(['@', '?']) => None,
+        // A text in the place of an object may be a secret.
+        let given = match self.shown(path).filter(|_| !problem.ends_with(NO_OBJECT)) {
             Some(Value::String(text)) => Some(quoted(text)),
             given => given.and_then(text_of),
         };
@@ -460,11 +463,6 @@ impl Config {
                 self.found.wrong(missing, problem, Some(&origin));
             }
         }
-    }
-
-    /// Adds something that follows from several keys to what `--print-config` shows.
-    pub fn row(&mut self, key: &str, value: impl Into<Value>, origin: &str) {
-        self.rows.insert(key.to_owned(), (value.into(), origin.to_owned()));
     }
 
     /// The objects below a key whose names they may have; `why` others may not have those that are taken.
@@ -492,7 +490,7 @@ impl Config {
     }
 
     /// Reads a section: a struct whose members are keys, or variables. Reports each that is wrong, and leaves it out.
-    pub fn section<T: DeserializeOwned + Default + Serialize>(&mut self) -> T {
+    pub fn section<T: DeserializeOwned + Default>(&mut self) -> T {
         let mut given = Map::new();
         for key in members::<T>() {
             self.know(key);
@@ -501,28 +499,12 @@ impl Config {
         loop {
             let count = given.len();
             match self.read("", given.clone().into()) {
-                Ok(section) => {
-                    self.show(&section);
-                    return section;
-                }
+                Ok(section) => return section,
                 Err(path) => given.retain(|key, _| path != *key && !is_member(&path, key)),
             }
             if given.len() == count {
                 return T::default();
             }
-        }
-    }
-
-    /// Adds the members of a section to what `--print-config` shows.
-    fn show<T: Serialize>(&mut self, section: &T) {
-        let Ok(Value::Object(shown)) = serde_json::to_value(section) else { return };
-        for (key, value) in shown {
-            let Some(value) = without_nulls(value) else { continue };
-            let of_key = self.given.iter().filter(|(name, _)| **name == key || is_member(name, &key));
-            let mut origins: Vec<&str> = of_key.map(|(_, (_, origin))| origin.as_str()).collect();
-            origins.dedup();
-            let origin = if origins.is_empty() { DEFAULT.to_owned() } else { origins.join("; ") };
-            self.row(&key, value, &origin);
         }
     }
 
@@ -553,17 +535,4 @@ const DEFAULT: &str = "the default";
 /// Whether a path is that of something in `key`.
 fn is_member(path: &str, key: &str) -> bool {
     path.strip_prefix(key).is_some_and(|rest| rest.starts_with(['.', '[']))
-}
-
-/// A value without members that are null; `None` if nothing is left.
-fn without_nulls(value: Value) -> Option<Value> {
-    match value {
-        Value::Null => None,
-        Value::Object(members) => {
-            let members = members.into_iter().filter_map(|(name, value)| Some((name, without_nulls(value)?)));
-            let members: Map<String, Value> = members.collect();
-            (!members.is_empty()).then_some(Value::Object(members))
-        }
-        value => Some(value),
-    }
 }

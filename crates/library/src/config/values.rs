@@ -14,26 +14,6 @@ use url::Url;
 use crate::domain::{PhoneNumber, Region, Sid, SidKind, checked, is_name, optional, text};
 use crate::net::is_loopback_host;
 
-/// Values as one text; nothing where there is none.
-pub fn shown<'v, T, S: Serializer>(values: &'v T, to: S) -> Result<S::Ok, S::Error>
-where
-    &'v T: IntoIterator<Item: fmt::Display>,
-{
-    let texts: Vec<_> = values.into_iter().map(|value| value.to_string()).collect();
-    (!texts.is_empty()).then(|| texts.join(",")).serialize(to)
-}
-
-/// Replaces a secret in printed settings.
-pub const NOT_SHOWN: &str = "(set, not shown)";
-
-/// Secrets that are not shown; nothing where there is none.
-pub fn hidden<'s, T, S: Serializer>(secrets: &'s T, to: S) -> Result<S::Ok, S::Error>
-where
-    &'s T: IntoIterator,
-{
-    secrets.into_iter().next().map(|_| NOT_SHOWN).serialize(to)
-}
-
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListenAddress {
     /// A name or an address; empty means every address.
@@ -174,15 +154,6 @@ pub fn url_part<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D:
     optional(from, "1 to 64 letters, digits, hyphens and underscores", |text| {
         is_name(text).then(|| text.to_owned())
     })
-}
-
-/// Enough of an id is shown to recognize it.
-pub fn shortened_id<S: Serializer>(id: &Option<String>, to: S) -> Result<S::Ok, S::Error> {
-    let shown = |id: &String| match (id.get(..6), id.get(id.len().saturating_sub(4)..)) {
-        (Some(head), Some(tail)) if id.len() > 16 => format!("{head}...{tail}"),
-        _ => NOT_SHOWN.to_owned(),
-    };
-    id.as_ref().map(shown).serialize(to)
 }
 
 /// A number of ours. One in E.164 form is read without the metadata of all numbering plans, which takes 10 MiB of

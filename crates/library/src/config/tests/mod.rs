@@ -114,9 +114,9 @@ impl World {
 
     /// The value and the origin of a key in `--print-config`.
     fn shows(&self, key: &str) -> (String, String) {
-        let effective = self.loads().effective;
-        let row = effective.into_iter().find(|row| row.key == key).unwrap_or_else(|| panic!("no {key}"));
-        (row.shown(), row.origin)
+        let row = self.loads().given.into_iter().find(|row| row.key == key);
+        let row = row.unwrap_or_else(|| panic!("no {key}"));
+        (row.value, row.origin)
     }
 }
 

@@ -15,7 +15,7 @@ fn a_secret_may_be_in_a_file_that_a_variable_names() {
         .variable("TWILIO_AUTH_TOKEN_FILE", "token");
     assert_eq!(world.twilio().account.auth_token.expose_secret(), TOKEN);
     let (value, origin) = world.shows("TWILIO_AUTH_TOKEN");
-    assert_eq!(value, "(set, not shown)");
+    assert_eq!(value, "(not shown)");
     says(&origin, &["token", "the environment, TWILIO_AUTH_TOKEN_FILE"]);
 }
 
@@ -74,12 +74,10 @@ fn relative_paths_begin_in_the_working_directory() {
 
 #[test]
 fn every_source_beats_those_below_it_and_a_value_says_where_it_came_from() {
-    let mut world = World::empty();
+    let mut world = World::with_config(r#"{"log-level": "error"}"#);
     let shows = |world: &World, value: &str, origin: &str| {
         assert_eq!(world.shows("log-level"), (format!("{value:?}"), origin.to_owned()));
     };
-    shows(&world, "info", "the default");
-    world = world.file("config.json", r#"{"log-level": "error"}"#);
     let file = world.path("config.json").display().to_string();
     shows(&world, "error", &format!("{file}, key \"log-level\""));
     world = world.file(".env", "ONCEWARD_LOG_LEVEL=warn");
@@ -108,4 +106,30 @@ fn the_command_line_needs_only_what_is_about_services() {
     let wrong = World::with_config(r#"{"services": {"shop": {"code-length": 2}}}"#);
     let errors = crate::config::load_beside(&wrong.sources).expect_err("an error").to_string();
     says(&errors, &["services.shop.code-length"]);
+}
+
+#[test]
+fn a_value_may_be_a_text_or_its_own_type_and_have_an_older_name() {
+    let read = |text: &str| {
+        let Settings { listen, policy, bounds, brand, delivery, guard, .. } =
+            World::with_config(text).settings();
+        let times = [policy.code.life, policy.lockout_time(), bounds.send_budget].map(|time| time.as_secs());
+        let steps: Vec<String> = delivery.workflow.iter().map(ToString::to_string).collect();
+        let retries = (delivery.sms_retry, delivery.max_retries);
+        let of_codes = (policy.code.length.get(), policy.max_attempts);
+        (listen.port, brand, times, of_codes, retries, steps.join(","), guard.messages_per_day)
+    };
+    let typed = read(
+        r#"{"test-port": 8080, "brand": 42, "otp-timeout": 45, "otp-lock-timeout": 2, "send-budget": 3, "otp-length": 7,
+            "otp-max-attempts": 4, "sms": {"retry": true, "max_retries": 3}, "workflow": ["sms:8s", "whatsapp"],
+            "guard": {"messages-per-day": 5}}"#,
+    );
+    let texts = read(
+        r#"{"test-port": "8080", "brand": "42", "otp-timeout": "45s", "otp-lock-timeout": "2", "send-budget": "3s",
+            "authentication": {"otp_length": "7"}, "otp-max-trials": "4", "sms.retry": "true", "sms.max_retries": "3",
+            "workflow": "sms:8, whatsapp", "guard.messages-per-day": "5"}"#,
+    );
+    let workflow = "sms:8s,whatsapp:20s".to_owned();
+    assert_eq!(typed, (8080, "42".to_owned(), [45, 120, 3], (7, 4), (true, 3), workflow, Some(5)));
+    assert_eq!(typed, texts);
 }
