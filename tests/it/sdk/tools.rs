@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Enough for the long run of schemathesis on a busy machine. The programs usually end long before.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
@@ -134,14 +134,6 @@ pub fn files(folder: &str, ending: &str) -> Vec<String> {
     found.sort();
     assert!(!found.is_empty(), "{folder} has no file that ends in {ending}");
     found
-}
-
-/// A time at which a test number may expire, whenever the tests run.
-pub fn in_half_a_year() -> String {
-    #[expect(clippy::disallowed_methods, reason = "config.json has dates of the calendar")]
-    let now = SystemTime::now();
-    let then = now + Duration::from_secs(180 * 24 * 60 * 60);
-    humantime::format_rfc3339_seconds(then).to_string()
 }
 
 fn source() -> PathBuf {

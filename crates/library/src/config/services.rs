@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use schemars::{JsonSchema, Schema, json_schema};
+use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -376,19 +376,15 @@ pub fn parameter_name(field: &str) -> String {
 }
 
 /// Numbers that are never sent anything, and whose code is known.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestNumber {
     /// A number in E.164 form; x stands for any digit.
-    #[schemars(regex(pattern = r"^\s*\+[0-9xX]{7,15}\s*$"))]
     pub pattern: String,
-    /// The code: 4 to 10 digits, as a text where it begins with 0.
-    #[schemars(schema_with = "code_schema")]
+    /// 4 to 10 digits.
     pub code: String,
-    /// The end (RFC 3339, or a day in UTC), at most a year ahead.
+    /// At most a year ahead.
     pub expires: Timestamp,
-    /// `true` accepts a pattern that could match a subscriber's number.
-    #[serde(default)]
+    /// Accepts a pattern that could match a subscriber's number.
     pub force: bool,
 }
 
@@ -409,8 +405,8 @@ impl TestNumber {
         })?;
         if !self.force && !pattern.is_fiction() {
             let why = "means a number that a person could own. The owner would receive no message, and every caller who \
-                       knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or, if it is yours, set \
-                       \"force\": true (over the API Force=true)";
+                       knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or, if it is yours, \
+                       Force=true";
             return Err(("pattern", why.to_owned()));
         }
         if Code::parse(&self.code).is_none() {
@@ -436,16 +432,11 @@ impl fmt::Debug for TestNumber {
     }
 }
 
-fn code_schema(_: &mut schemars::SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "integer"], "pattern": "^[0-9]{4,10}$" })
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfiguredService {
     /// Its name there, to which its id is bound.
     pub name: String,
     pub settings: ServiceSettings,
-    pub test_numbers: Vec<TestNumber>,
     pub guard: GuardSettings,
 }
 
@@ -511,10 +502,6 @@ pub enum Sender {
 pub struct ServiceObject {
     #[serde(flatten)]
     settings: ServiceSettings,
-    /// Numbers that are never sent anything, with a known code.
-    #[serde(default)]
-    #[schemars(length(max = TestNumber::MOST))]
-    test_numbers: Vec<TestNumber>,
     /// Rules against SMS pumping, by default those of the key `guard`, and further budgets.
     #[serde(default)]
     guard: GuardSettings,
@@ -533,41 +520,21 @@ pub(super) fn check(
     let mut checked = Vec::new();
     for (name, mut members) in c.named("services", services, why, is_taken) {
         let path = format!("services.{name}");
-        let (guard, numbers) = (members.remove("guard"), members.remove("test-numbers"));
-        let guard = guard.and_then(|guard| c.object(&format!("{path}.guard"), guard)).unwrap_or_default();
-        let of_numbers = format!("{path}.test-numbers");
-        let test_numbers = numbers.and_then(|numbers| c.object(&of_numbers, numbers)).unwrap_or_default();
+        let guard = members
+            .remove("guard")
+            .and_then(|guard| c.object(&format!("{path}.guard"), guard))
+            .unwrap_or_default();
         let mut settings: ServiceSettings = c.object(&path, members.into()).unwrap_or_default();
         let is_named = !settings.friendly_name.is_empty();
         if !is_named {
             settings.friendly_name.clone_from(&name);
         }
-        let test_numbers = check_test_numbers(&of_numbers, test_numbers, c);
         for SettingError { key, why } in settings.validate(&templates) {
             let is_name = key == "friendly-name" && !is_named;
             let hint = if is_name { ". Without a friendly-name the service's name is it" } else { "" };
             c.wrong(&format!("{path}.{key}"), format!("it {why}{hint}"));
         }
-        checked.push(ConfiguredService { name, settings, test_numbers, guard });
+        checked.push(ConfiguredService { name, settings, guard });
     }
     checked
-}
-
-/// Given values are not shown: it may be a code, or the number of a person.
-fn check_test_numbers(path: &str, given: Vec<TestNumber>, c: &mut Config) -> Vec<TestNumber> {
-    if given.len() > TestNumber::MOST {
-        c.wrong(path, format!("it has {}, and may have {}", given.len(), TestNumber::MOST));
-    }
-    let mut numbers: Vec<TestNumber> = Vec::new();
-    for (index, number) in given.into_iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        match number.checked() {
-            Ok(number) if numbers.iter().any(|other| other.pattern == number.pattern) => {
-                c.wrong(&path, "there is another with this pattern. Remove one of them");
-            }
-            Ok(number) => numbers.push(number),
-            Err((field, why)) => c.wrong(&format!("{path}.{field}"), format!("it {why}")),
-        }
-    }
-    numbers
 }

@@ -130,9 +130,8 @@ pub(super) fn sync_with_configuration(
             let id = next_id(draft.view).ok_or_else(|| RegistryError::too_many(Item::Service))?;
             blank(id, draft.sid(SidKind::Service), origin, configured.settings.clone(), now)
         };
-        // Resources that were created over the API (limits, gateways, webhooks) stay.
-        let (settings, test_numbers) = (configured.settings.clone(), configured.test_numbers.clone());
-        put(draft, Service { settings, test_numbers, ..service.clone() }, &service);
+        // Resources that were created over the API (limits, gateways, webhooks, test numbers) stay.
+        put(draft, Service { settings: configured.settings.clone(), ..service.clone() }, &service);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::services::{RegistrySettings, ServiceSettings, TestNumber};
+use crate::config::services::{RegistrySettings, ServiceSettings};
 
 #[test]
 fn the_program_says_what_is_expected_about_every_configuration() {
@@ -52,10 +52,6 @@ fn said_about(folder: &Path) -> String {
             let RegistrySettings { services, templates, .. } = &loaded.settings.registry;
             for service in services {
                 let _ = writeln!(text, "services.{} = {}", service.name, not_default(&service.settings));
-                for TestNumber { pattern, code, expires, .. } in &service.test_numbers {
-                    let (digits, end) = (code.len(), expires.rfc3339_seconds());
-                    let _ = writeln!(text, "  {pattern} has {digits} digits until {end}");
-                }
             }
             for template in templates {
                 let _ = writeln!(text, "templates.{} = {}", template.name, json!(template));

@@ -18,7 +18,7 @@ static MANUAL: LazyLock<String> = LazyLock::new(|| current("configuration.md", m
 
 /// Documents below docs whose JSON blocks are configurations.
 const GUIDES: &str = "guides/hosted-page concepts/guard concepts/delivery concepts/verifications guides/message-templates \
-                      guides/older-servers guides/test-numbers operate/cluster operate/deploy operate/proxy operate/tls";
+                      guides/older-servers operate/cluster operate/deploy operate/proxy operate/tls";
 const SAMPLE: &str = include_str!("../../../../../config.json");
 
 #[test]
@@ -59,10 +59,7 @@ fn every_key_has_a_description_and_a_variable_of_its_own() {
         assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
     }
     for key in RULES_OF_A_SERVICE.split(' ') {
-        let is_described = match key {
-            "test-numbers" => document("guides/test-numbers").contains("\"test-numbers\":"),
-            key => document("concepts/verifications").contains(&format!("`{key}`")),
-        };
+        let is_described = document("concepts/verifications").contains(&format!("`{key}`"));
         assert!(is_described, "{key} is not described");
     }
     let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
@@ -226,10 +223,10 @@ const NO_EFFECT: &str = "Kept and shown without effect";
 /// Members of a service that other pages describe.
 const RULES_OF_A_SERVICE: &str = "accent-color code-length code-life cooling-down custom-code default-template \
                                   do-not-share-warning embed-origins locale lockout logo-url max-checks max-sends privacy-url \
-                                  resend return-urls send-budget sender skip-sms-to-landlines terms-url test-numbers workflow";
+                                  resend return-urls send-budget sender skip-sms-to-landlines terms-url workflow";
 
 fn members(text: &mut String, schema: &Value, document: &str) {
-    let is_of_service = schema["properties"].get("test-numbers").is_some();
+    let is_of_service = schema["properties"].get("guard").is_some();
     for (name, schema) in schema["properties"].as_object().expect("members") {
         if description(schema).starts_with(NO_EFFECT) {
             assert!(document.contains(&format!("`{name}`")), "{name} is not named");
