@@ -89,7 +89,8 @@ fn run(arguments: impl Iterator<Item = OsString>, mut sources: Sources) -> Comma
         }
     };
     if command.is_some() && serve != ServeArgs::default() {
-        let why = "options of the server (--listen, --log-level, --log-format, --check, --print-config, --print-schema) stand after `onceward serve`, or without a command";
+        let why = "options of the server (--listen, --log-level, --log-format, --check, --print-config, --print-schema) \
+                   stand after `onceward serve`, or without a command";
         return CommandOutcome::Output(CommandError::Usage(why.to_owned()).answer());
     }
     let command = command.unwrap_or(Command::Serve(serve));

@@ -26,33 +26,23 @@ pub fn prices_of_gateways(gateways: &GatewaySettings, pricing: &Pricing, c: &mut
 }
 
 /// Refuses the simulator where other machines reach the server, unless the operator allows it: after the loss of a
-/// provider's variable it would show them codes. `origin` is that of the gateways, and `listen` the address with its own.
+/// provider's variable it would show them codes. `listen` is the address and where it came from.
 pub fn simulator(
     gateways: &GatewaySettings,
-    origin: &str,
     keys: &Inputs,
     listen: Option<&(ListenAddress, String)>,
     c: &mut Config,
 ) {
-    let (place, from) = match listen {
-        _ if !gateways.has_simulator() => return,
-        _ if keys.production => ("in production", c.origin("production")),
-        Some((listen, from)) if !listen.is_loopback() => ("on an address that is not loopback", from.clone()),
-        _ => return,
-    };
+    let is_reached = |of: &&(ListenAddress, String)| keys.production || !of.0.is_loopback();
+    let Some((_, from)) = listen.filter(is_reached).filter(|_| gateways.has_simulator()) else { return };
     if keys.simulator_in_production {
-        let messages =
-            if gateways.only_simulator() { "no message leaves" } else { "some messages do not leave" };
-        let why = "as simulator-in-production says";
-        c.found.warn(format!("the simulator runs {place}, {why}: {messages} this machine"));
+        c.found.warn("the simulator runs where others reach the server, as simulator-in-production says");
         return;
     }
-    let problem = format!(
-        "{place} it would only pretend to send. Set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and TWILIO_PHONE_NUMBER in the \
-         environment or .env, or name other gateways in otp-sms-provider; or add the line \"simulator-in-production\": true to \
-         config.json"
-    );
-    c.found.wrong("the simulator", &problem, Some(&format!("{from}; {origin}")));
+    let problem = "others reach the server, and it would only pretend to send. Set TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN and \
+                   TWILIO_PHONE_NUMBER in the environment or .env, or name other gateways in otp-sms-provider; or add the line \
+                   \"simulator-in-production\": true to config.json";
+    c.found.wrong("the simulator", problem, Some(from));
 }
 
 pub fn warn_of_redis(c: &mut Config) {
@@ -147,17 +137,14 @@ pub fn unless_keys(
     origin: &str,
     data_dir: &Path,
 ) -> Option<ConfigErrors> {
-    let (reach, otherwise) = match (listen.is_loopback(), production) {
-        (true, false) => return None,
-        (true, true) => ("in production a proxy is in front of it", "set production to false"),
-        // Shells and build tools export a variable of this name.
-        (false, _) if origin.contains(", HOST") => ("it is not loopback", "unset HOST"),
-        (false, _) => ("it is not loopback", "listen on localhost"),
-    };
+    if listen.is_loopback() && !production {
+        return None;
+    }
     let mut found = ConfigErrors::default();
     let data_dir = data_dir.display();
-    let problem =
-        format!("{reach}, no API key is known (data-dir: {data_dir}), and {ALLOW}; else {otherwise}");
+    let problem = format!(
+        "others reach it, no API key is known (data-dir: {data_dir}), and {ALLOW}; else listen on localhost, not in production"
+    );
     found.wrong(&format!("listen address {listen}"), &problem, Some(origin));
     found.finish().err()
 }

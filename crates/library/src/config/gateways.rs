@@ -188,13 +188,13 @@ fn is_complete(gateway: &str, missing: &[&str], inputs: &Inputs, c: &mut Config)
     false
 }
 
-/// The gateways and where their order came from, or `None` after an error.
+/// The gateways, or `None` after an error.
 pub fn assemble(
     inputs: &mut Inputs,
     variables: &Variables,
     calls: bool,
     c: &mut Config,
-) -> Option<(GatewaySettings, String)> {
+) -> Option<GatewaySettings> {
     let before = c.found.errors.len();
     let mut providers = variables.twilio(inputs, c);
     providers.extend(older(inputs, c));
@@ -213,37 +213,37 @@ pub fn assemble(
     if c.found.errors.len() > before {
         return None;
     }
-    let origin = gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
+    gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
     gateways.leave_out_unused(calls);
     let no_call = "no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + \
                    and country code); or name Sinch; or give a gateway of \"gateways\" the channel \"call\"";
     c.wrong_if(calls && !gateways.serves(Channel::Call), "voice", no_call);
-    Some((gateways, origin))
+    Some(gateways)
 }
 
 /// Gateways without prefixes. A number's own gateway by prefix and a service's own come before them.
 const MOST: usize = Routing::MOST_TRIED - 2;
 
 impl GatewaySettings {
-    /// Decides which gateway is tried after which. Returns where that came from.
-    fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Config) -> Option<String> {
+    /// Decides which gateway is tried after which. `None` after an error.
+    fn route(&mut self, given: Option<&str>, calls: bool, c: &mut Config) -> Option<()> {
         let twilio = [GatewayName::TwilioMessages, GatewayName::TwilioVoice, GatewayName::TwilioVerify];
-        let (routing, origin) = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
+        let routing = if let Some(text) = given.filter(|order| !order.trim().is_empty()) {
             let read = Routing::parse(text, |name| self.stands_for(name, calls));
             let noted = read.map_err(|problem| {
                 c.wrong("otp-sms-provider", problem.to_string().replace('\n', "\n    "));
             });
-            (noted.ok()?, c.origin("otp-sms-provider"))
+            noted.ok()?
         } else if !self.own.is_empty() {
             let entry = |own: &OwnGateway| RoutingEntry { gateway: own.name, prefixes: Vec::new() };
-            (Routing::new(self.own.iter().map(entry).collect()), "the program".to_owned())
+            Routing::new(self.own.iter().map(entry).collect())
         } else if twilio.into_iter().any(|name| self.is_configured(name)) {
             let gateway = self.stands_for(None, calls).map_err(|problem| {
                 c.found.wrong("Twilio", &format!("it cannot send text messages: {problem}"), None);
             });
-            (Routing::only(gateway.ok()?), "Twilio's variables are set".to_owned())
+            Routing::only(gateway.ok()?)
         } else {
-            (Routing::only(GatewayName::Simulator), "no provider is configured".to_owned())
+            Routing::only(GatewayName::Simulator)
         };
         let any = routing.entries().iter().filter(|entry| entry.prefixes.is_empty()).count();
         if any > MOST {
@@ -252,7 +252,7 @@ impl GatewaySettings {
             return None;
         }
         self.routing = routing;
-        Some(origin)
+        Some(())
     }
 
     /// The gateway that a name in the setting means, `None` being `Twilio`, or why it cannot be used.

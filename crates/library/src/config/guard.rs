@@ -41,7 +41,6 @@ pub struct GuardSettings {
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub max_price: Option<u64>,
     /// The only countries that get messages, by their two letters. By default all.
-    #[serde(deserialize_with = "allowed_countries")]
     pub allowed_countries: Option<BTreeSet<Region>>,
     /// Countries that get no messages, by their two letters.
     pub blocked_countries: Option<BTreeSet<Region>>,
@@ -97,14 +96,6 @@ fn limit<'de, const IS_MONEY: bool, D: Deserializer<'de>>(from: D) -> Result<Opt
             if IS_MONEY { micros(text) } else { text.parse().ok().filter(|number| *number <= MOST_MESSAGES) };
         limit.filter(|limit| *limit > 0)
     })
-}
-
-/// An empty list would refuse every message.
-fn allowed_countries<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BTreeSet<Region>>, D::Error> {
-    let countries = Option::<BTreeSet<Region>>::deserialize(from)?;
-    let problem = "must be a list of at least one country; without the key, every country gets messages";
-    let is_empty = countries.as_ref().is_some_and(BTreeSet::is_empty);
-    if is_empty { Err(serde::de::Error::custom(problem)) } else { Ok(countries) }
 }
 
 // Prices of messages, for budgets of money and the estimated cost.

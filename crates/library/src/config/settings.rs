@@ -243,7 +243,7 @@ pub struct StorageSettings {
     /// Without it server.key in the data directory, created at the first start.
     #[serde(rename = "key-file")]
     pub server_key_file: Option<PathBuf>,
-    /// Country of numbers without +, by its two letters. `off`, the default, refuses them.
+    /// Country of numbers without +, by its two letters. Without it they are refused.
     #[serde(deserialize_with = "region", skip_serializing)]
     #[schemars(with = "String")]
     pub default_region: Option<Region>,

@@ -430,7 +430,7 @@ impl Config {
 
     /// Every setting that is given.
     pub fn given(&self) -> Vec<Given> {
-        let value = |name| self.shown(name).map_or_else(|| "(not shown)".to_owned(), Value::to_string);
+        let value = |name: &str| self.shown(name).map_or_else(|| "(not shown)".to_owned(), Value::to_string);
         let row = |(key, (_, origin)): (&String, &(_, String))| Given {
             key: key.clone(),
             value: value(key),

@@ -105,14 +105,8 @@ pub fn networks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<IpNet>, D::Err
     networks.ok_or_else(|| D::Error::custom(format_args!("must be {must_be}")))
 }
 
-/// A country, or `off` for none.
 pub fn region<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Region>, D::Error> {
-    let must_be = "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1), or \"off\"";
-    let read = |text: &str| match Region::parse(text) {
-        None if !text.eq_ignore_ascii_case("off") => None,
-        region => Some(region),
-    };
-    optional(from, must_be, read).map(Option::flatten)
+    optional(from, "the two letters of a country such as \"DE\" or \"US\" (ISO 3166-1)", Region::parse)
 }
 
 pub fn web_domain<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {

@@ -3,15 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::handle::{Result, check_room};
-<<<<<<< HEAD
-use super::services::{found, is_changeable};
-use super::{
-    Bucket, Item, MessagingConfiguration, Origin, RateLimit, Registry, RegistryError, Service, TestNumber,
-};
-=======
 use super::services::found;
 use super::{Bucket, Item, MessagingConfiguration, RateLimit, Registry, RegistryError, Service, TestNumber};
->>>>>>> bfbb49672 (Make test numbers over the API only)
 use crate::domain::{GatewayName, Region, Sid, SidKind};
 
 const UNIQUE_NAME_LONGEST: usize = 64;
@@ -209,10 +202,6 @@ impl Registry {
     pub async fn put_test_number(&self, service: Sid, number: TestNumber) -> Result<TestNumber> {
         let now = self.inner.shards.clock().now();
         self.change(service, move |service, _| {
-<<<<<<< HEAD
-            takes_test_numbers(service)?;
-=======
->>>>>>> bfbb49672 (Make test numbers over the API only)
             let number = number.checked().map_err(|(field, why)| RegistryError::invalid(field)(why))?;
             if number.expires <= now || number.lasts_too_long(now) {
                 let why = "must be in the future, and at most a year ahead".to_owned();
@@ -228,20 +217,9 @@ impl Registry {
     /// Makes a test number an ordinary one again.
     pub async fn delete_test_number(&self, service: Sid, pattern: String) -> Result<()> {
         self.change(service, move |service, _| {
-<<<<<<< HEAD
-            takes_test_numbers(service)?;
-=======
->>>>>>> bfbb49672 (Make test numbers over the API only)
             let is_it = |kept: &TestNumber| kept.pattern.eq_ignore_ascii_case(pattern.trim());
             remove(&mut service.test_numbers, Item::TestNumber, is_it)
         })
         .await
     }
 }
-<<<<<<< HEAD
-
-fn takes_test_numbers(service: &Service) -> Result<()> {
-    if service.origin == Origin::Default { Ok(()) } else { is_changeable(service) }
-}
-=======
->>>>>>> bfbb49672 (Make test numbers over the API only)

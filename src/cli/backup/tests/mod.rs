@@ -14,13 +14,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Builder;
 
-use self::states::{entries, of_every_kind, some};
+use self::states::{entries, some};
 use super::*;
 use crate::clock::ManualClock;
-use crate::domain::ServerKey;
-use crate::engine::{FailureCount, OpenNumber, SlotHash, key_fingerprint};
+use crate::domain::{ServerKey, Timestamp};
+use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds;
-use crate::store::{EmbeddedStore, FORMAT, OpenOptions, Store as _, Write};
+use crate::store::{CopiedRecord, EmbeddedStore, FORMAT, OpenOptions, Store as _, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 
-use super::super::*;
 use super::{AT, MINUTE, key};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, Locale, PhoneNumber, ServiceId, Timestamp,
 };
-use crate::engine::{FailureCount, OpenNumber, Salt, SlotHash, Verification, VerificationDetails};
+use crate::engine::{
+    FailureCount, NumberState, OpenNumber, Salt, SlotHash, Verification, VerificationDetails,
+};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
+use crate::shard::{Record as _, encode};
+use crate::store::{CopiedRecord, Key};
 use crate::testing::{World, asking_once, number};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
 use crate::verification::{AttemptQuery, CheckCode, Ending, NumberKey, VerificationTarget};

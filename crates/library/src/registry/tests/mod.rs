@@ -54,7 +54,6 @@ fn adds_shop(settings: &mut Settings) {
         guard: GuardSettings::default(),
         name: "shop".to_owned(),
         settings: ServiceSettings::default().with(named("The shop")).expect("settings"),
-        test_numbers: Vec::new(),
     });
 }
 
