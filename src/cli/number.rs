@@ -32,19 +32,12 @@ pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandEr
     let unlocked = args.ask(cx, Method::DELETE, "/Lockout")?;
     Ok(one(&unlocked, cx.json, |unlocked: &Value| {
         let [number, service, was] = ["number", "service", "was"].map(|field| text(unlocked, field));
-        match was {
-            "locked" => {
-                format!("{number} is unlocked in the service {service}; an outstanding code is void\n")
-            }
-            "not_locked" => format!(
-                "{number} was not locked in the service {service}; what was counted of it is cleared, and an outstanding \
-                 code is void\n"
-            ),
-            _ => format!(
-                "{number} is unknown in the service {service}: it has no lockout, and nothing was changed\n{}",
-                elsewhere(unlocked)
-            ),
-        }
+        let done = match was {
+            "locked" => "is unlocked; an outstanding code is void",
+            "not_locked" => "was not locked; its counts are cleared, and an outstanding code is void",
+            _ => "is unknown; nothing was changed",
+        };
+        format!("{number} in the service {service} {done}\n")
     }))
 }
 

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
 use super::{App, AppStartError};
-use crate::config::{ListenAddress, RegistrySettings, Settings};
+use crate::config::{ListenAddress, Settings};
 use crate::domain::PhoneNumber;
 use crate::net::is_loopback_host;
 
@@ -59,8 +59,9 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 
 // The first log lines: the open address, the data directory, and a command to try.
 
-const SENDS: &str = "every client that reaches the address can send messages at your cost";
-const READS: &str = "every client that reaches the address can read the simulator's codes";
+/// How an operator closes routes.
+const CLOSE: &str = "an API key (onceward keys create --service default) closes the routes that send; an otp-sms-provider without \
+                     Simulator closes the inbox";
 
 impl App {
     /// Says that the server is ready, in the words a person at a terminal needs.
@@ -98,10 +99,8 @@ impl App {
 
     /// Names the routes that send, check or show codes without a credential. Warns if a gateway sends real messages.
     fn announce_open_routes(&self, settings: &Settings) {
-        let front_end = &self.front_end;
-        let compatible = !self.needs_key();
-        let inbox = front_end.inbox.is_some() && settings.registry.local_only;
-        let routes = [("/api/*, /send-code, /verify-code", compatible), ("/inbox", inbox)];
+        let inbox = self.front_end.inbox.is_some() && settings.registry.local_only;
+        let routes = [("/api/*, /send-code, /verify-code", !self.needs_key()), ("/inbox", inbox)];
         let open: Vec<_> = routes.into_iter().filter_map(|(routes, open)| open.then_some(routes)).collect();
         let routes = open.join(", ");
         if open.is_empty() {
@@ -109,27 +108,12 @@ impl App {
         } else if settings.gateways.only_simulator() {
             tracing::info!(routes, "routes open without a credential");
         } else {
-            let (risk, remedy) = if compatible {
-                (SENDS, close_routes(&settings.registry))
-            } else {
-                (READS, "take the simulator out of otp-sms-provider")
-            };
-            tracing::warn!(routes, risk, remedy, "routes open without a credential");
+            tracing::warn!(routes, remedy = CLOSE, "routes open without a credential");
         }
     }
 
     fn needs_key(&self) -> bool {
         self.running().is_some_and(|running| running.registry.compatible_routes_need_key())
-    }
-}
-
-/// How an operator closes the routes that send.
-const fn close_routes(settings: &RegistrySettings) -> &'static str {
-    if settings.allows_unauthenticated {
-        "let only your own services reach the address, or remove allow-unauthenticated and run: onceward keys create \
-         --service default"
-    } else {
-        "run: onceward keys create --service default"
     }
 }
 

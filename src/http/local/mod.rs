@@ -27,7 +27,7 @@ use crate::limits::guard::ClientSignals;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes, Service};
-use crate::verification::{BeginRequest, Cleared, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
+use crate::verification::{BeginRequest, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
 
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
@@ -139,11 +139,7 @@ async fn unlock(
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
     let cleared = caller.running.verifying.clear(service, number, caller.author()).await?;
-    let mut answer = json!({ "number": number.e164(), "service": name, "was": cleared });
-    if cleared == Cleared::Unknown {
-        answer["services_with_messages"] = json!(elsewhere(&caller, number, service).await?);
-    }
-    Ok(Json(answer))
+    Ok(Json(json!({ "number": number.e164(), "service": name, "was": cleared })))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.

@@ -92,7 +92,7 @@ impl Templates {
             local.extend(text.map(|text| Local { channel: *channel, locale: *locale, text }));
         }
         let (Some(message), true) = (message, errors.is_empty()) else { return Err(errors) };
-        let (tutorial, _) = Text::new(TUTORIAL_MESSAGE, &context.brand, context.domain.as_ref());
+        let (tutorial, _) = Text::new(TUTORIAL_MESSAGE, &context.brand);
         let is_standard =
             [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
         let standard = if is_standard { standard_texts(&context) } else { Arc::default() };

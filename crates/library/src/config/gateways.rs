@@ -94,9 +94,10 @@ const SENDER: &str =
     "TWILIO_PHONE_NUMBER (or TWILIO_MESSAGING_SERVICE_SID, or TWILIO_SERVICES_ID for Verify)";
 
 impl Variables {
-    fn twilio(&self, inputs: &Inputs, c: &mut Config) -> Vec<ProviderSettings> {
-        let has_sender = ["PHONE_NUMBER", "MESSAGING_SERVICE_SID", "SERVICES_ID", "VOICE_NUMBER"];
-        let has_sender = has_sender.into_iter().any(|name| c.is_given(&format!("TWILIO_{name}")));
+    fn twilio(&self, inputs: &Inputs, calls: bool, c: &mut Config) -> Vec<ProviderSettings> {
+        let senders = ["PHONE_NUMBER", "MESSAGING_SERVICE_SID", "SERVICES_ID"];
+        let is_given = |name: &str| c.is_given(&format!("TWILIO_{name}"));
+        let has_sender = senders.into_iter().any(is_given) || calls && is_given("VOICE_NUMBER");
         let (sid, token) = (&self.twilio_account_sid, &self.twilio_auth_token);
         let needed = [
             (sid.is_some(), "TWILIO_ACCOUNT_SID"),
@@ -124,7 +125,7 @@ impl Variables {
             ProviderSettings::TwilioMessages(TwilioSettings { account, sender, whatsapp })
         });
         let of_texts = || read_number(self.twilio_phone_number.as_deref()?);
-        let voice = self.twilio_voice_number.or_else(of_texts).map(|from| {
+        let voice = self.twilio_voice_number.or_else(of_texts).filter(|_| calls).map(|from| {
             let (account, from, gate) = (account(api.to_owned()), from.e164(), inputs.voice_gate);
             ProviderSettings::TwilioVoice(TwilioVoiceSettings { account, from, gate })
         });
@@ -196,7 +197,7 @@ pub fn assemble(
     c: &mut Config,
 ) -> Option<GatewaySettings> {
     let before = c.found.errors.len();
-    let mut providers = variables.twilio(inputs, c);
+    let mut providers = variables.twilio(inputs, calls, c);
     providers.extend(older(inputs, c));
     let named = read_named(std::mem::take(&mut inputs.gateways), c);
     providers.extend(named.into_iter().map(ProviderSettings::Http));
@@ -214,7 +215,6 @@ pub fn assemble(
         return None;
     }
     gateways.route(inputs.otp_sms_provider.as_deref(), calls, c)?;
-    gateways.leave_out_unused(calls);
     let no_call = "no gateway of otp-sms-provider can call. For Twilio set TWILIO_VOICE_NUMBER (or a TWILIO_PHONE_NUMBER with + \
                    and country code); or name Sinch; or give a gateway of \"gateways\" the channel \"call\"";
     c.wrong_if(calls && !gateways.serves(Channel::Call), "voice", no_call);
@@ -284,15 +284,6 @@ impl GatewaySettings {
 
     fn is_configured(&self, name: GatewayName) -> bool {
         name == GatewayName::Simulator || self.providers.iter().any(|provider| provider.name() == name)
-    }
-
-    /// What is configured and not named is kept: codes that it holds can still be checked.
-    fn leave_out_unused(&mut self, calls: bool) {
-        let Self { routing, providers, .. } = self;
-        let calls_through_twilio =
-            calls && (routing.names(GatewayName::TwilioMessages) || routing.names(GatewayName::TwilioVoice));
-        providers
-            .retain(|provider| calls_through_twilio || !matches!(provider, ProviderSettings::TwilioVoice(_)));
     }
 }
 

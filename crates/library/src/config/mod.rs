@@ -5,7 +5,6 @@
 //! everything in.
 
 #![expect(missing_docs, reason = "a field whose name says all needs no comment")]
-#![expect(clippy::ref_option, reason = "serde calls functions with references")]
 
 mod dotenv;
 
