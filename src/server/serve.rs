@@ -44,6 +44,8 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// Time for requests in progress when the store has failed or the lease is lost.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Serves until a signal says stop.
 pub fn run(loaded: Loaded) -> ExitCode {
     let Loaded { settings, warnings, .. } = loaded;
@@ -108,12 +110,22 @@ async fn reload_certificate(mut hangup: Signal, app: Arc<App>) {
 }
 
 /// Serves until a signal or the loss of the lease ends it.
+/// Warns once a day of a certificate that ends soon.
+async fn watch_certificate(app: Arc<App>) {
+    let mut days = tokio::time::interval(DAY);
+    while let Some(tls) = &app.front_end.tls {
+        days.tick().await;
+        tls.warn_if_it_ends();
+    }
+}
+
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;
     let app = Arc::new(App::new(&settings)?);
     let mut tasks = JoinSet::new();
     tasks.spawn(reload_certificate(hangup, Arc::clone(&app)));
+    tasks.spawn(watch_certificate(Arc::clone(&app)));
     let listener = bind(&settings.listen, "--listen localhost:3001").await?;
     let address = listener.local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();

@@ -22,7 +22,6 @@ async fn an_ordinary_client_is_served_and_the_log_names_the_certificate() {
     assert_eq!(answer.status(), 200);
     text(&server.logs("INFO", "listening").await, "url").says(["https://"]);
     let certificate = server.logs("INFO", "certificate in use; the port speaks TLS only").await;
-    assert_eq!(certificate["names"], "localhost, 127.0.0.1");
     assert_eq!(certificate["expires"], "2090-01-01T00:00:00Z");
 }
 

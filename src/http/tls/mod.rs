@@ -1,11 +1,9 @@
-//! The server's own certificate: read at the start, read again on SIGHUP.
+//! The server's own certificate: read at the start, read again on SIGHUP, watched until it expires.
 
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Display;
 use std::fs;
-use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +14,26 @@ use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
-use serde::Serialize;
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::time::Time;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::{TlsFiles, is_readable_by_others};
+use crate::config::TlsFiles;
 use crate::domain::Timestamp;
 
 /// The names of the protocols in ALPN (RFC 7301), the preferred one first.
 pub const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
+
+/// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
+/// before.
+const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// The settings of the server's own files.
+const OWN: [&str; 2] = ["tls-cert", "tls-key"];
 
 /// Why the server cannot use the configured certificate or key: the setting, the file, the fault with its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -53,16 +54,28 @@ pub struct Tls {
 /// The content of the two files, with the TLS settings around them.
 struct Identity {
     config: Arc<ServerConfig>,
-    about: About,
-    /// Warnings apart from those about dates, one sentence each.
-    warnings: Vec<String>,
+    /// When the certificate expires.
+    ends: Timestamp,
+}
+
+impl Identity {
+    /// What the operator must do about the end.
+    fn problem(&self, now: Timestamp) -> Option<String> {
+        let (ends, left) = (self.ends.rfc3339_seconds(), self.ends.since(now));
+        if now > self.ends {
+            Some(format!("certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"))
+        } else if left < SOON {
+            let days = left.as_secs() / (24 * 60 * 60);
+            Some(format!("certificate expires soon, at {ends}, in {days} days; renew it and send SIGHUP"))
+        } else {
+            None
+        }
+    }
 }
 
 impl Tls {
-    /// Reads both files, and logs warnings.
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let identity = read(files, OWN)?;
-        log_warnings(&identity.warnings);
         Ok(Self { files: files.clone(), clock, present: ArcSwap::from_pointee(identity) })
     }
 
@@ -71,24 +84,22 @@ impl Tls {
     pub fn reload(&self) {
         match read(&self.files, OWN) {
             Ok(identity) => {
-                log_warnings(&identity.warnings);
                 self.present.store(Arc::new(identity));
                 self.announce("certificate reloaded; new connections use it");
+                self.warn_if_it_ends();
             }
             Err(error) => error!(%error, "certificate not reloaded, the previous one stays"),
         }
     }
 
-    pub fn certificate(&self) -> CertificateHealth {
-        self.present.load().about.health(self.clock.wall())
+    /// Says until when the certificate is served.
+    pub fn announce(&self, message: &str) {
+        info!(expires = %self.present.load().ends.rfc3339_seconds(), "{message}");
     }
 
-    /// Says which certificate is served. Warns of one that expires soon or has expired; later `/readyz` does.
-    pub fn announce(&self, message: &str) {
-        let (names, CertificateHealth { expires, problem }) =
-            (self.present.load().about.names(), self.certificate());
-        info!(names, expires, "{message}");
-        if let Some(problem) = problem {
+    /// Warns of a certificate that expires soon or has expired.
+    pub fn warn_if_it_ends(&self) {
+        if let Some(problem) = self.present.load().problem(self.clock.wall()) {
             warn!(file = %self.files.certificate.display(), "{problem}");
         }
     }
@@ -119,22 +130,11 @@ fn server_config(
     Ok(config)
 }
 
-fn log_warnings(warnings: &[String]) {
-    for warning in warnings {
-        warn!(detail = %warning, "certificate warning");
-    }
-}
-
 /// Whether a server can show itself with these files, and what an operator should know of them.
 pub fn check(files: &TlsFiles, now: Timestamp) -> Result<Vec<String>, TlsError> {
-    let Identity { about, mut warnings, .. } = read(files, OWN)?;
-    let problem = about.health(now).problem;
-    warnings.extend(problem.map(|problem| in_file("tls-cert", &files.certificate, problem)));
-    Ok(warnings)
-}
-
-fn in_file(setting: &str, path: &Path, problem: impl Display) -> String {
-    format!("{setting} {}: {problem}", absolute(path).display())
+    let problem = read(files, OWN)?.problem(now);
+    let in_file = |problem| format!("tls-cert {}: {problem}", absolute(&files.certificate).display());
+    Ok(problem.map(in_file).into_iter().collect())
 }
 
 /// The full path, for a message.
@@ -150,89 +150,53 @@ pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static s
 
 /// Checks the file of the authorities that `setting` names.
 pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
-    let file = absolute(file);
-    let wrong = |fault| TlsError { setting, file: file.clone(), fault };
-    let authorities = read_chain(&file).map_err(wrong)?;
+    let wrong = |fault| TlsError { setting, file: absolute(file), fault };
+    let authorities = read_chain(file).map_err(wrong)?;
     let (_, unusable) = RootCertStore::empty().add_parsable_certificates(authorities);
     if unusable > 0 {
-        let fault = format!(
-            "{unusable} certificates in it cannot be those of authorities; name the file of the authorities"
-        );
-        return Err(wrong(fault));
+        return Err(wrong(format!("{unusable} certificates in it cannot be those of authorities")));
     }
     Ok(())
 }
 
-/// The settings of the server's own files.
-const OWN: [&str; 2] = ["tls-cert", "tls-key"];
-
 fn read(files: &TlsFiles, [certificate, key]: [&'static str; 2]) -> Result<Identity, TlsError> {
-    let files = TlsFiles { certificate: absolute(&files.certificate), key: absolute(&files.key) };
-    let of_chain = |fault| TlsError { setting: certificate, file: files.certificate.clone(), fault };
-    let of_key = |fault| TlsError { setting: key, file: files.key.clone(), fault };
+    let of_chain = |fault| TlsError { setting: certificate, file: absolute(&files.certificate), fault };
+    let of_key = |fault| TlsError { setting: key, file: absolute(&files.key), fault };
     let chain = read_chain(&files.certificate).map_err(of_chain)?;
     let private_key = read_key(&files.key).map_err(of_key)?;
-    let about = about(&chain).map_err(of_chain)?;
+    let own = Certificate::from_der(&chain[0])
+        .map_err(|error| of_chain(format!("the first certificate in it cannot be read ({error})")))?;
+    let ends = own.tbs_certificate().validity().not_after.to_unix_duration();
+    // rustls's text about a key names its parts and never shows them.
     let config = server_config(chain, &private_key).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => of_key(format!(
-            "the private key in it does not belong to the first certificate of {}; name the two that were made together, \
-             and put the server's own certificate first, then the one that signed it, and so on",
-            files.certificate.display()
+            "the private key in it does not belong to the first certificate of {certificate}, which must be the server's own"
         )),
-        // rustls's text about a key names its parts and never shows them.
-        error @ rustls::Error::General(_) => of_key(format!(
-            "the private key in it cannot be used ({error}); use ECDSA (P-256 or P-384), RSA (2048 bits or more) or \
-             Ed25519"
-        )),
-        error => of_chain(format!(
-            "the server cannot show itself with it ({error}); have a certificate of X.509 version 3 made"
+        error => of_key(format!(
+            "the private key in it cannot be used with the certificate ({error}); use ECDSA (P-256 or P-384), RSA \
+             (2048 bits or more) or Ed25519"
         )),
     })?;
-    let mut warnings: Vec<String> = Vec::new();
-    warnings.extend(about.oddity().map(|problem| in_file(certificate, &files.certificate, problem)));
-    if is_readable_by_others(&files.key) {
-        let problem =
-            format!("other users of this machine can read the key; run: chmod o= {}", files.key.display());
-        warnings.push(in_file(key, &files.key, problem));
-    }
-    Ok(Identity { config: Arc::new(config), about, warnings })
+    Ok(Identity { config: Arc::new(config), ends: Timestamp::EPOCH.plus(ends) })
 }
-
-// Reads PEM files (RFC 7468), and a certificate's names and dates.
-
-/// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
-/// before.
-const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 // The parser's error quotes the file, which may be a key.
 const DAMAGED: &str =
     "it is damaged: a part of it begins like PEM and does not go on so; write the file again";
 
-/// The health of the certificate, as `/readyz` shows it. The names of the fields are part of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct CertificateHealth {
-    /// The moment at which it expires, such as `2027-01-31T12:00:00Z`.
-    pub expires: String,
-    /// Faults that an operator must repair. The server stays ready.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// The certificates of a file, in its order; at least one.
-pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// The certificates of a PEM file (RFC 7468), in its order; at least one.
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let text = read_file(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     let certificates = certificates.map_err(|_| DAMAGED)?;
     if certificates.is_empty() {
-        return Err("there is no certificate in it; name the PEM file with the chain, which has lines such as -----BEGIN \
-                    CERTIFICATE-----, and convert DER with: openssl x509 -inform der -in FILE -out NEW.pem"
-            .to_owned());
+        return Err("there is no certificate in it; name the PEM file with the chain".to_owned());
     }
     Ok(certificates)
 }
 
 /// The private key of a file. Wiped when dropped.
-pub fn read_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, String> {
+fn read_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, String> {
     let text = read_file(path)?;
     let is_encrypted = text.windows(9).any(|part| part == b"ENCRYPTED");
     PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(|error| {
@@ -240,10 +204,7 @@ pub fn read_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, String
             _ if is_encrypted => {
                 "the private key is encrypted; remove its password with: openssl pkey -in FILE -out NEW.pem"
             }
-            PemError::NoItemsFound => {
-                "there is no private key in it; name the PEM file with the key, which has a line such as -----BEGIN \
-                 PRIVATE KEY-----"
-            }
+            PemError::NoItemsFound => "there is no private key in it; name the PEM file with the key",
             _ => DAMAGED,
         };
         fault.to_owned()
@@ -251,88 +212,6 @@ pub fn read_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, String
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    // Checked first, because opening a pipe would block.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        return Err("it is not a file; name the PEM file itself".to_owned());
-    }
-    let read = fs::read(path).map(Zeroizing::new);
-    read.map_err(|error| {
-        format!(
-            "{error}; name a file that exists (a relative path begins in the working directory), and let the user that \
-             runs onceward read it"
-        )
-    })
-}
-
-/// The server's own certificate, as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct About {
-    names: Vec<String>,
-    begins: Timestamp,
-    ends: Timestamp,
-}
-
-impl About {
-    /// The hosts it is for.
-    pub fn names(&self) -> String {
-        self.names.join(", ")
-    }
-
-    /// When it expires, and what the operator must do: it has expired, will soon, or is not valid yet.
-    pub fn health(&self, now: Timestamp) -> CertificateHealth {
-        let (begins, ends) = (self.begins.rfc3339_seconds(), self.ends.rfc3339_seconds());
-        let left = self.ends.since(now);
-        let problem = if now > self.ends {
-            Some(format!("certificate expired at {ends}, and clients refuse it; renew it and send SIGHUP"))
-        } else if now < self.begins {
-            Some(format!(
-                "certificate not valid before {begins}, and clients refuse it until then; check the clock"
-            ))
-        } else if left < SOON {
-            let days = left.as_secs() / (24 * 60 * 60);
-            Some(format!("certificate expires soon, at {ends}, in {days} days; renew it and send SIGHUP"))
-        } else {
-            None
-        };
-        CertificateHealth { expires: ends.to_string(), problem }
-    }
-
-    /// A property that clients may refuse, whatever the date.
-    pub fn oddity(&self) -> Option<&'static str> {
-        let oddity = "the certificate names no host (subjectAltName), so clients refuse it; have one made for the names \
-                      that they use";
-        self.names.is_empty().then_some(oddity)
-    }
-}
-
-/// The fields of the first certificate. All must be readable.
-pub fn about(chain: &[CertificateDer<'_>]) -> Result<About, String> {
-    let parsed = chain.iter().zip(1..).map(|(der, at)| {
-        Certificate::from_der(der)
-            .map_err(|error| format!("certificate {at} in it cannot be read ({error}); write the file again"))
-    });
-    let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
-    let own = parsed.first().ok_or("there is no certificate in it")?.tbs_certificate();
-    let extension = own.get_extension::<SubjectAltName>().ok().flatten();
-    let names = extension.iter().flat_map(|(_, names)| &names.0).filter_map(name).collect();
-    let validity = own.validity();
-    Ok(About { names, begins: moment(validity.not_before), ends: moment(validity.not_after) })
-}
-
-fn name(name: &GeneralName) -> Option<String> {
-    match name {
-        GeneralName::DnsName(name) => Some(name.to_string()),
-        GeneralName::IpAddress(address) => {
-            let bytes = address.as_bytes();
-            <[u8; 4]>::try_from(bytes)
-                .map(|bytes| Ipv4Addr::from(bytes).to_string())
-                .or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
-                .ok()
-        }
-        _ => None,
-    }
-}
-
-fn moment(time: Time) -> Timestamp {
-    Timestamp::EPOCH.plus(time.to_unix_duration())
+    let wrong = |error| format!("{error}; name a file that the user that runs onceward can read");
+    fs::read(path).map(Zeroizing::new).map_err(wrong)
 }

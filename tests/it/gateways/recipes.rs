@@ -75,7 +75,6 @@ async fn a_named_gateway_reports_and_is_shown_where_built_in_ones_are() {
     let has_arrived = |rows: &[Value]| rows.iter().any(|row| row["receipt_status"] == "delivered");
     world.until_tracked(&number, "the receipt", has_arrived).await;
 
-    world.server.readiness().await.says(GATEWAYS);
     scraped(&world.server).await.0.says(["gateway=\"north\"", "gateway=\"south\""]);
     let visitor = Visitor::of(&world).await;
     for (path, status) in [("/admin?gateway=south", 200), ("/admin/messages?gateway=pigeon", 400)] {

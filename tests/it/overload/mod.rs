@@ -33,8 +33,7 @@ async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
     assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
     let (first, _) = &known[0];
     world.send(first).await.expects(sent(first, 5));
-    let ready = world.server.readiness().await.expects_status(200);
-    assert_eq!(ready.json()["data"]["numbers"], json!({"held": 20, "limit": 20}));
+    world.server.readiness().await.expects_status(200);
     assert_eq!(world.twilio().received().len(), 21, "nothing was sent to those who were refused");
 
     let (number, code) = &known[1];

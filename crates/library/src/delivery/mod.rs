@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
-use serde::{Serialize, Serializer};
 
 use crate::clock::Clock;
 use crate::config::{Bounds, DeliverySettings, Sender};
@@ -98,28 +97,17 @@ struct Candidate<'a> {
     gateway: &'a GuardedGateway,
 }
 
-/// The state of one gateway, for `/readyz`. The names of the fields are part of the answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The state of one gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayState {
     /// The gateway.
     pub name: GatewayName,
     /// Whether it is asked.
     pub circuit: Circuit,
     /// The time until the next attempt, while the circuit is open.
-    #[serde(
-        rename = "next_try_in_seconds",
-        serialize_with = "in_seconds",
-        skip_serializing_if = "Option::is_none"
-    )]
     pub tries_again_in: Option<Duration>,
     /// What an operator must fix, or the last failure of a circuit that is not closed. Contains no secret and no number.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-}
-
-#[expect(clippy::ref_option, reason = "serde calls it with a reference")]
-fn in_seconds<S: Serializer>(wait: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-    wait.map(seconds_up).serialize(to)
 }
 
 impl Delivery {

@@ -187,12 +187,6 @@ impl Running {
         [numbers, &self.guard.capacity, keys, &self.hosted.capacity]
     }
 
-    /// Those of which more than 80 % are used.
-    pub fn low_tables(&self) -> Vec<TableReading> {
-        let low = self.tables().into_iter().filter(|table| table.usage().is_low());
-        low.map(|table| reading(table.table().as_str(), table.usage())).collect()
-    }
-
     /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
         let tables = self.tables().into_iter();

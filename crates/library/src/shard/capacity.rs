@@ -16,8 +16,8 @@ pub struct Capacity {
     held: Mutex<Shares>,
 }
 
-/// The records and their limit, which `/readyz` shows by these names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+/// The records and their limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// Stored records.
     pub held: usize,

@@ -10,7 +10,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
-use serde::Serialize;
 
 use crate::domain::{GatewayName, ServiceId, Timestamp};
 use crate::store::StoreSizes;
@@ -51,8 +50,8 @@ pub struct BudgetView {
     pub currency: Option<String>,
 }
 
-/// A table with a limit. `/readyz` has the names of the fields.
-#[derive(Debug, Clone, Serialize)]
+/// A table with a limit.
+#[derive(Debug, Clone)]
 pub struct TableReading {
     pub name: &'static str,
     pub held: usize,
