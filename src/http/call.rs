@@ -8,10 +8,10 @@ use axum::extract::{FromRequest, FromRequestParts as _, MatchedPath, RawPathPara
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HOST, HeaderName, USER_AGENT, VIA};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HeaderName, VIA};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
-use hyper::{HeaderMap, Method, Uri, Version};
+use hyper::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
 use tracing::info;
 use zeroize::Zeroizing;
@@ -20,7 +20,7 @@ use super::app::App;
 use super::connection::Connection;
 use super::error::Error;
 use super::form::{Form, Params};
-use super::request::{self, SEC_FETCH_SITE};
+use super::request;
 use super::response::ErrorFormat;
 use crate::domain::ServiceId;
 use crate::net::is_loopback_host;
@@ -34,9 +34,8 @@ pub struct Origin {
     pub group: Group,
     /// The template of the path, if there is a route.
     pub matched: Option<MatchedPath>,
-    pub uri: Uri,
-    /// The host that it is for; an error makes the request a bad one.
-    pub host: Result<Option<Authority>, ()>,
+    /// The host that it is for, if it says.
+    pub host: Option<Authority>,
     /// The whole body; empty if it was refused.
     pub body: Bytes,
     /// Stands in the answer and in the log; with the request's span, if it is traced.
@@ -64,21 +63,8 @@ impl Deref for Call {
 }
 
 impl Origin {
-    /// The host that the request is for, if it says.
-    pub fn host(&self) -> Option<&Authority> {
-        self.host.as_ref().ok()?.as_ref()
-    }
-
     pub fn request_id(&self) -> &str {
         &self.id
-    }
-
-    /// Logs that the request was refused because every circuit is open: once a second at most.
-    pub fn log_out_of_service(&self) {
-        let request_id = self.request_id().to_owned();
-        self.connection.server.logs.out_of_service.note(move |count| {
-            info!(request_id, count, "verification not sent, every gateway is out of service");
-        });
     }
 
     /// The address that limits by client count: the person's, or that of the other end.
@@ -98,7 +84,7 @@ impl Origin {
         let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
         running.registry.authenticate(credential.user(), credential.password()).ok_or_else(|| {
             let user = masked_user(credential.user());
-            self.connection.server.logs.unauthenticated.note(move |count| {
+            self.connection.server.logs.note("unauthenticated", move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });
             Error::UNAUTHENTICATED
@@ -169,10 +155,8 @@ pub struct Group {
     /// in a 404, 413 or 503 too.
     pub errors: ErrorFormat,
     pub access: Access,
-    /// Also a node of a cluster that stands by answers: its own state, and documents.
+    /// Also a node of a cluster that stands by answers: its own state, documents, and at paths where nothing is.
     pub is_of_this_node: bool,
-    /// Pages of other origins may not read the answers, whatever `cors-origins` says: they have codes, or are for a session.
-    pub is_closed_to_pages: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,23 +167,14 @@ pub enum Access {
     Compatible,
     /// A key with this scope, and the account.
     Scope(Scope),
-    /// A key with the scope `admin` or `verify`, and the account.
-    AnyScope,
     /// The account, or a key for all services with the scope `admin`. The words name what needs it.
     Account(&'static str),
 }
 
 impl Group {
-    pub const OPEN: Self = Self {
-        errors: ErrorFormat::Envelope,
-        access: Access::Open,
-        is_of_this_node: false,
-        is_closed_to_pages: false,
-    };
+    pub const OPEN: Self =
+        Self { errors: ErrorFormat::Envelope, access: Access::Open, is_of_this_node: false };
     pub const OF_THIS_NODE: Self = Self { is_of_this_node: true, ..Self::OPEN };
-    pub const CLOSED_TO_PAGES: Self = Self { is_closed_to_pages: true, ..Self::OPEN };
-    /// Paths where nothing is.
-    pub const UNKNOWN: Self = Self { is_of_this_node: true, ..Self::CLOSED_TO_PAGES };
 
     /// Routes that speak as Twilio's do.
     pub const fn twilio(access: Access) -> Self {
@@ -271,19 +246,14 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// How the browser reached the server for this request. A proxy may write any `Host`, such as its own address of this
-    /// server. Only a trusted one says how the browser reached it.
+    /// How the browser reached the server for this request. Only a trusted proxy says how the browser reached it.
     pub fn of(call: &Call) -> Self {
-        let (head, is_from_proxy) = (&call.head, call.app.settings.proxies.trusts(call.connection.peer));
-        // No browser speaks HTTP/1.0, and nginx does, with its own address as `Host` and no header that tells.
-        let is_forwarded =
-            head.version == Version::HTTP_10 || has_header_of_proxy(head) || crossed_network(head);
-        if call.app.tls.is_some() {
+        let (head, proxies) = (&call.head, &call.app.settings.proxies);
+        let is_forwarded = has_header_of_proxy(head);
+        let is_https = || request::only(&head.headers, &X_FORWARDED_PROTO) == Some("https");
+        if call.app.tls.is_some() || proxies.trusts(call.connection.peer) && is_https() {
             Self::Encrypted
-        } else if is_from_proxy && is_forwarded {
-            let scheme = request::only(&head.headers, &X_FORWARDED_PROTO);
-            if scheme == Some("https") { Self::Encrypted } else { Self::Cleartext }
-        } else if names_own_address(call, head) && !is_forwarded {
+        } else if !is_forwarded && call.host.as_ref().is_none_or(|host| is_loopback_host(host.host())) {
             Self::Loopback
         } else {
             Self::Cleartext
@@ -301,20 +271,20 @@ impl Origin {
     pub fn admit_compatible(&self, head: &Parts) -> Result<(), Error> {
         let Ok(running) = self.app.running() else { return Ok(()) };
         if !running.registry.compatible_routes_need_key() {
-            let is_ours = running.registry.allows_unauthenticated() || is_for_this_address(self, head);
+            let is_local = || self.names_this_server() && !has_header_of_proxy(head);
+            let is_ours = running.registry.allows_unauthenticated() || is_local();
             return if is_ours { Ok(()) } else { Err(Error::FOREIGN_HOST_WITHOUT_KEY) };
         }
         let caller = self.sender(&head.headers)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Error::FORBIDDEN) }
     }
-}
 
-/// Whether a request was sent to the address that the server listens on, as far as it says. Over TLS the certificate says so.
-fn is_for_this_address(origin: &Origin, head: &Parts) -> bool {
-    if origin.app.tls.is_some() {
-        return request::names_this_server(head, Some(&origin.app.settings.listen.host));
+    /// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or
+    /// the configured host name. A request without a host is not from a browser.
+    pub fn names_this_server(&self) -> bool {
+        let own = &self.app.settings.listen.host;
+        self.host.as_ref().is_none_or(|host| request::is_ours(host.host(), own))
     }
-    names_own_address(origin, head) && !has_header_of_proxy(head)
 }
 
 /// Whether the request has a header that only proxies add.
@@ -323,32 +293,6 @@ fn has_header_of_proxy(head: &Parts) -> bool {
         [FORWARDED, VIA].contains(name) || name == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
     })
 }
-
-/// Whether a browser sent the request over a network in cleartext: only there it does not say which site caused it.
-fn crossed_network(head: &Parts) -> bool {
-    let is_browser =
-        request::only(&head.headers, &USER_AGENT).is_some_and(|name| name.starts_with("Mozilla/"));
-    is_browser && !head.headers.contains_key(&SEC_FETCH_SITE)
-}
-
-/// Whether the request is for this machine, by its name or number and with the port that it came to, or for `public-url` if
-/// that leads to this machine, such as the port of a container or of a tunnel.
-fn names_own_address(origin: &Origin, head: &Parts) -> bool {
-    let Some(host) = origin.host() else {
-        // Some clients of HTTP/1.0 name none.
-        return !head.headers.contains_key(HOST);
-    };
-    let is_public = || {
-        let url: Uri = origin.app.settings.delivery.public_url.as_deref()?.parse().ok()?;
-        Some(url.authority() == Some(host))
-    };
-    let port = host.port_u16().unwrap_or(HTTP_PORT);
-    let is_own = origin.connection.server.port.is_none_or(|own| own == port) || is_public() == Some(true);
-    is_own && is_loopback_host(host.host())
-}
-
-/// The port of an address without one.
-const HTTP_PORT: u16 = 80;
 
 #[cfg(test)]
 mod tests {

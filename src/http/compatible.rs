@@ -16,7 +16,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{debug, info};
 use zeroize::Zeroizing;
 
@@ -24,7 +24,6 @@ use super::call::{Call, Group, Origin};
 use super::error::{Error, reason_of};
 use super::openapi::{Doc, Routes, ok};
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
-use super::values;
 use crate::config::AnswerSet::{self, AsBuilt, Documented};
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Timestamp, minutes_up, seconds_up};
 use crate::limits::guard::{ClientNet, ClientSignals, GuardRefusal, Rule};
@@ -40,19 +39,15 @@ use crate::verification::{
 struct SendBody<'a> {
     /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
-    #[schemars(with = "values::Text<40>", example = &NUMBER)]
     phone_number: Cow<'a, str>,
     /// The channel that delivers the code.
     #[serde(default, alias = "Channel")]
-    #[schemars(example = &"sms")]
     channel: Value,
     /// The language of the message.
     #[serde(default, alias = "Locale")]
-    #[schemars(example = &"de")]
     locale: Value,
     /// The hash of the Android app.
     #[serde(default, rename = "appHash", alias = "AppHash", alias = "apphash")]
-    #[schemars(example = &"FA+9qCX9VSu")]
     app_hash: Value,
 }
 
@@ -60,22 +55,17 @@ struct SendBody<'a> {
 #[derive(Deserialize, JsonSchema)]
 struct VerifyOtp<'a> {
     #[serde(borrow, alias = "User")]
-    #[schemars(with = "User<'a>", example = json!({ "phoneNumber": NUMBER }))]
+    #[schemars(with = "User<'a>")]
     user: JsonObject<User<'a>>,
     /// The submitted code.
     #[serde(borrow, alias = "Code")]
-    #[schemars(with = "AnyCode", example = &"123456")]
     code: Cow<'a, str>,
 }
-
-// A longer text does not fit into a body.
-type AnyCode = values::Text<16_384>;
 
 #[derive(Deserialize, Serialize, JsonSchema)]
 struct User<'a> {
     /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber", alias = "PhoneNumber", alias = "phonenumber")]
-    #[schemars(with = "values::Text<40>", example = &NUMBER, extend("minLength" = 1))]
     phone_number: Cow<'a, str>,
 }
 
@@ -84,23 +74,20 @@ struct User<'a> {
 struct VerifyCode<'a> {
     /// The number, in E.164 form.
     #[serde(borrow, rename = "phoneNumber")]
-    #[schemars(with = "values::Text<40>", example = &NUMBER)]
     phone_number: Cow<'a, str>,
     /// The submitted code.
     #[serde(rename = "smsCode")]
-    #[schemars(with = "AnyCode", example = &"123456")]
+    #[schemars(with = "String")]
     sms_code: SmsCode,
 }
 
-/// A code as a client of the tutorial sends it: its server compared with `==`, to which 123456 and "123456" are equal.
+/// A code as a client of the tutorial sends it: its server compared with `==`, to which 12345 and "012345" are equal.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "another type, expected a string")]
+#[serde(untagged)]
 enum SmsCode {
     Text(String),
     Number(u64),
 }
-
-const NUMBER: &str = "+14155552671";
 
 /// Whose answers a client reads: the Redis version's, or the tutorial's if it is `None`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,19 +140,13 @@ async fn verify_otp(call: Call) -> Result<Response, Error> {
     check(&call, Older(Some(call.app.settings.answers)), &user.phone_number, &code).await
 }
 
-const CODE_IS_NUMBER: &str = "smsCode must be a text, such as \"012345\": a number loses its leading zeros";
-
 /// `POST /verify-code`: checks a code.
 async fn verify_code(call: Call) -> Result<Response, Error> {
     let VerifyCode { phone_number, sms_code } = read(&call.body)?;
-    let (code, is_number) = match sms_code {
-        SmsCode::Text(text) => (Zeroizing::new(text), false),
-        SmsCode::Number(number) => (Zeroizing::new(number.to_string()), true),
-    };
-    if is_number && code.len() < usize::from(TUTORIAL_CODE.length.get()) {
-        let answer = response::message(StatusCode::BAD_REQUEST, CODE_IS_NUMBER);
-        return Ok(answer.because(NotServed::Invalid).explained(CODE_IS_NUMBER));
-    }
+    let code = Zeroizing::new(match sms_code {
+        SmsCode::Text(text) => text,
+        SmsCode::Number(number) => format!("{number:06}"),
+    });
     check(&call, Older::TUTORIAL, &phone_number, &code).await
 }
 
@@ -228,11 +209,7 @@ impl Origin {
             // A gateway may have taken the message, before a budget kept it from the next one.
             reply.outcome = Err(Failure::Gateway);
         }
-        if matches!(reply.outcome, Err(Failure::OutOfService { .. })) && !reply.may_have_been_sent {
-            self.log_out_of_service();
-        } else {
-            log_send(self.request_id(), number, &reply.outcome);
-        }
+        log_send(self.request_id(), number, &reply.outcome);
         Ok(reply)
     }
 
@@ -249,36 +226,26 @@ impl Origin {
 /// request id.
 fn log_send(request_id: &str, number: PhoneNumber, sent: &SendOutcome) {
     match sent {
-        Ok(Sent { postponed: false, .. }) => debug!(request_id, %number, outcome = "sent", "code sent"),
-        Ok(_) => {
-            debug!(request_id, %number, outcome = "postponed", "code not sent yet, retried in the background");
+        Ok(Sent { postponed, .. }) => debug!(request_id, %number, postponed, "code sent"),
+        Err(
+            failure @ (Failure::Locked { .. }
+            | Failure::Limited(_)
+            | Failure::Guard(_)
+            | Failure::OutOfService { .. }),
+        ) => {
+            debug!(request_id, %number, %failure, "code not sent");
         }
-        Err(Failure::Locked { .. }) => debug!(request_id, %number, outcome = "locked", "code not sent"),
-        Err(Failure::Limited(_)) => debug!(request_id, %number, outcome = "limited", "code not sent"),
-        Err(Failure::Guard(_)) => debug!(request_id, %number, outcome = "refused-by-guard", "code not sent"),
-        Err(failure) if failure.is_about_the_number() => {
-            info!(request_id, %number, outcome = "number-refused", "code not sent");
-        }
-        Err(_) => {
-            info!(request_id, %number, outcome = "gateway-failed", "code not sent, as far as is known");
-        }
+        Err(failure) => info!(request_id, %number, %failure, "code not sent, as far as is known"),
     }
 }
 
 /// Logs a new lockout at info level: many of them are a sign of guessing.
 fn log_check(request_id: &str, number: PhoneNumber, checked: CheckOutcome) {
     let outcome: &str = checked.into();
-    match checked {
-        CheckOutcome::LockedNow { live, .. } => {
-            info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
-        }
-        CheckOutcome::GatewayFailed => {
-            info!(request_id, %number, outcome, "code not checked by the provider");
-        }
-        CheckOutcome::Approved | CheckOutcome::Wrong { .. } => {
-            debug!(request_id, %number, outcome, "code checked");
-        }
-        _ => debug!(request_id, %number, outcome, "code not checked"),
+    if let CheckOutcome::LockedNow { live, .. } = checked {
+        info!(request_id, %number, outcome, live, "number locked out after too many wrong codes");
+    } else {
+        debug!(request_id, %number, outcome, "code checked");
     }
 }
 

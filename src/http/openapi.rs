@@ -1,8 +1,8 @@
 //! The description of every route as `OpenAPI` 3.1, from the table of routes and the schemas of what it names.
 
+use axum::Router;
 use axum::handler::Handler;
 use axum::routing::{MethodRouter, delete, get, post};
-use axum::{Extension, Router};
 use schemars::generate::{Contract, SchemaSettings};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -62,8 +62,6 @@ pub struct Doc {
     pub status: u16,
     pub success: &'static str,
     pub content: Content,
-    /// Who may use it, if it is not as for its group.
-    pub access: Option<Access>,
 }
 
 #[derive(Clone, Copy)]
@@ -112,7 +110,6 @@ impl Routes {
     }
 
     fn with(mut self, verb: &'static str, path: &'static str, route: MethodRouter<App>, doc: Doc) -> Self {
-        let route = doc.access.map_or(route.clone(), |access| route.layer(Extension(access)));
         self.rows.push((verb, path, doc));
         Self { router: self.router.route(path, route), ..self }
     }
@@ -162,8 +159,8 @@ impl Doc {
         success: &'static str,
         content: Content,
     ) -> Self {
-        let (reads, has_key, status, access) = (properties::<()>, false, 200, None);
-        Self { id, summary, about: "", reads, requires: &[], has_key, status, success, content, access }
+        let (reads, has_key, status) = (properties::<()>, false, 200);
+        Self { id, summary, about: "", reads, requires: &[], has_key, status, success, content }
     }
 
     pub const fn about(self, about: &'static str) -> Self {
@@ -172,15 +169,26 @@ impl Doc {
 
     /// Its parameters, with their places: `path`, `header`, and `query` or `body`.
     pub fn params(&self, verb: &str, path: &str) -> Vec<(&'static str, Property)> {
-        const ABOUT: &str = "Visible ASCII characters that the client chooses, such as a UUID.";
-        let key = || property::<values::IdempotencyKey>("Idempotency-Key", ABOUT, false);
         let of_list = matches!(self.content, Content::List(..)).then(|| properties::<Paging>(&[]));
         let place = if verb == "POST" { "body" } else { "query" };
-        let in_path = path_params(path).into_iter().map(|property| ("path", property));
-        let in_head = self.has_key.then(|| ("header", key()));
+        let text = |name| Property::new(name, json!({ "type": "string" }), true);
+        let segments = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+        let in_path = segments.map(|name| ("path", text(name)));
+        let in_head = self.has_key.then(|| properties::<KeyHeader>(&[])).into_iter().flatten();
         let others = (self.reads)(self.requires).into_iter().chain(of_list.into_iter().flatten());
-        in_path.chain(in_head).chain(others.map(|property| (place, property))).collect()
+        let placed =
+            in_head.map(|property| ("header", property)).chain(others.map(|property| (place, property)));
+        in_path.chain(placed).collect()
     }
+}
+
+/// The header of requests that may be repeated.
+#[derive(Deserialize, JsonSchema)]
+struct KeyHeader {
+    /// Visible ASCII characters that the client chooses, such as a UUID.
+    #[serde(rename = "Idempotency-Key")]
+    #[expect(dead_code, reason = "described only")]
+    key: Option<values::IdempotencyKey>,
 }
 
 /// The document as JSON.
@@ -203,11 +211,9 @@ pub struct Property {
     pub name: String,
     pub required: bool,
     pub about: String,
-    pub example: Value,
-    /// Its values in a path, a query, a header or a form.
+    /// Empty if its schema says all.
+    pub must_be: String,
     pub schema: Value,
-    /// Its values in a JSON body.
-    pub in_json: Value,
 }
 
 /// The fields of a struct of parameters, in their order. It may require more than those that are no options.
@@ -221,20 +227,21 @@ pub fn properties<P: Deserialize<'static> + JsonSchema>(requires: &[&str]) -> Ve
     members::<P>().iter().filter_map(property).collect()
 }
 
-/// A value of this type elsewhere.
-pub fn property<V: JsonSchema>(name: &str, about: &str, required: bool) -> Property {
-    let schema = schemas(Contract::Deserialize, true).into_root_schema_for::<V>().to_value();
-    Property { about: about.to_owned(), ..Property::new(name, schema, required) }
-}
-
 impl Property {
-    /// From the schema of a value, which may be null and empty if it is not required.
+    /// From the schema of a value, which may be null if it is not required.
     pub fn new(name: &str, mut schema: Value, required: bool) -> Self {
         let about = schema["description"].as_str().unwrap_or_default().replace('\n', " ");
-        let example = schema.pointer("/examples/0").or(schema.get("example")).cloned().unwrap_or_default();
+        let words = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let words = words.collect::<Vec<_>>().join(" or ");
+        let range = match (&schema["minimum"], &schema["maximum"]) {
+            (Value::Number(least), Value::Number(most)) => format!("from {least} to {most}"),
+            _ => words,
+        };
+        let must_be = schema["title"].as_str().map_or(range, str::to_owned);
         if let Some(members) = schema.as_object_mut() {
-            let others = ["$schema", "title", "default", "format", "description", "example", "examples"];
-            members.retain(|name, _| !others.contains(&name.as_str()));
+            members.retain(|name, _| {
+                !["$schema", "title", "default", "format", "description"].contains(&name.as_str())
+            });
             for list in members.values_mut().filter_map(Value::as_array_mut) {
                 list.retain(|item| !item.is_null() && *item != "null");
             }
@@ -242,51 +249,13 @@ impl Property {
                 schema["type"] = one.clone();
             }
         }
-        if let Some(pattern) = schema["pattern"].as_str().filter(|pattern| !pattern.starts_with('^')) {
-            let absent = if required { "" } else { "?" };
-            schema["pattern"] = format!("^({pattern}){absent}$").into();
-        }
-        let is_list = schema["type"] == "array";
-        if required && is_list {
-            schema["minItems"] = 1.into();
-        } else if required && schema["maxLength"].is_u64() {
-            schema["minLength"] = 1.into();
-        }
-        let mut in_json = vec![schema.clone()];
-        // An object in a text may also be an object there.
-        if schema["contentMediaType"] == JSON {
-            let values = json!({ "type": ["string", "number", "boolean"] });
-            in_json.push(json!({ "type": "object", "additionalProperties": values }));
-        }
-        let is_any = schema["type"].is_null() && schema["oneOf"].is_null();
-        if !required && !is_list && !is_any {
-            in_json.push(json!({ "type": "null" }));
-        }
-        let in_json = if in_json.len() > 1 { json!({ "oneOf": in_json }) } else { schema.clone() };
-        Self { name: name.to_owned(), required, about, example, schema, in_json }
+        Self { name: name.to_owned(), required, about, must_be, schema }
     }
 
-    /// Its values, in a few words.
-    pub fn accepts(&self) -> String {
-        let schema = &self.schema;
-        let words = schema["enum"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let words = words.collect::<Vec<_>>().join(" | ");
-        match (schema["type"].as_str(), schema["maxLength"].as_u64()) {
-            _ if !words.is_empty() => words,
-            (Some("integer"), _) if schema["maximum"].is_null() => format!("from {}", schema["minimum"]),
-            (Some("integer"), _) => format!("{} to {}", schema["minimum"], schema["maximum"]),
-            (Some("boolean"), _) => "true | false".to_owned(),
-            (Some("array"), _) => "names".to_owned(),
-            _ if schema["contentMediaType"] == JSON => "JSON object".to_owned(),
-            (_, Some(most)) => format!("text, at most {most} characters"),
-            _ => "text".to_owned(),
-        }
-    }
-
-    /// The example as the docs show it.
-    pub fn example_text(&self) -> String {
-        let example = self.example.get(0).unwrap_or(&self.example);
-        example.as_str().map_or_else(|| example.to_string(), str::to_owned)
+    /// What it is, and what it must be.
+    pub fn description(&self) -> String {
+        let Self { about, must_be, .. } = self;
+        if must_be.is_empty() { about.clone() } else { format!("{about} Must be {must_be}.") }
     }
 }
 
@@ -345,76 +314,35 @@ fn operation(docs: &Routes, (verb, path, doc): &Row, schemas: &mut SchemaGenerat
     match docs.group.access {
         Access::Open => {}
         Access::Compatible => operation["security"] = json!([{}, basic]),
-        Access::Scope(_) | Access::AnyScope | Access::Account(_) => operation["security"] = json!([basic]),
+        Access::Scope(_) | Access::Account(_) => operation["security"] = json!([basic]),
     }
     operation
 }
-
-/// The variable segments of a path. The segment before one names its kind.
-fn path_params(path: &str) -> Vec<Property> {
-    let segments: Vec<&str> = path.split('/').collect();
-    let param = |pair: &[&str]| {
-        let name = pair[1].strip_prefix('{')?.strip_suffix('}')?;
-        let (property, about): (fn(&str, &str, bool) -> Property, _) = match pair[0] {
-            "Services" => (property::<values::ServiceSid>, "The service."),
-            "Verifications" => (property::<values::IdOrNumber>, "The verification, or its number."),
-            "RateLimits" => (property::<values::RateLimitSid>, "The rate limit."),
-            "Buckets" => (property::<values::BucketSid>, "The bucket."),
-            "MessagingConfigurations" => (property::<values::Region>, "Two letters of ISO 3166-1."),
-            "Webhooks" => (property::<values::WebhookSid>, "The webhook."),
-            "TestNumbers" => (property::<values::Pattern>, "A number in which x is any digit."),
-            "Attempts" => (property::<values::AttemptSid>, "The attempt."),
-            "HostedSessions" => (property::<values::HostedSessionSid>, "The session."),
-            "Numbers" | "Lockouts" => (property::<values::PhoneNumber>, NUMBER),
-            // Lookup answers every text, with "valid": false.
-            "PhoneNumbers" => (property::<values::NumberText<64>>, NUMBER),
-            "Entries" | "Explanations" => {
-                (property::<values::GuardSubject>, "A number, prefix, country or client address.")
-            }
-            _ => (property::<values::Text<64>>, "A name."),
-        };
-        Some(property(name, about, true))
-    };
-    segments.windows(2).filter_map(param).collect()
-}
-
-const NUMBER: &str = "The number, in E.164 form; its + may be %2B.";
 
 fn parameter(param: &Property, place: &str) -> Value {
     json!({
         "name": param.name,
         "in": place,
         "required": param.required,
-        "description": param.about,
-        "example": param.example,
+        "description": param.description(),
         "schema": param.schema,
     })
 }
 
+/// Bodies below `/v2` may be JSON too, with the same names.
 fn body(docs: &Routes, params: &[(&str, Property)]) -> Value {
+    let schema = |param: &Property| {
+        let mut schema = param.schema.clone();
+        schema["description"] = param.description().into();
+        (param.name.clone(), schema)
+    };
     let params = || params.iter().map(|(_, param)| param);
-    let required = || params().filter(|param| param.required);
-    let names: Vec<&String> = required().map(|param| &param.name).collect();
-    let examples: Map<_, _> = required().map(|param| (param.name.clone(), param.example.clone())).collect();
-    let content = |media_type: &&str| {
-        let schema = |param: &Property| {
-            let mut schema = if *media_type == JSON { param.in_json.clone() } else { param.schema.clone() };
-            if !param.about.is_empty() {
-                schema["description"] = param.about.as_str().into();
-            }
-            (param.name.clone(), schema)
-        };
-        let properties: Map<_, _> = params().map(schema).collect();
-        let schema = json!({ "type": "object", "properties": properties, "required": names });
-        ((*media_type).to_owned(), json!({ "schema": schema, "example": examples }))
-    };
-    let bodies: &[&str] = match docs.group.errors {
-        _ if docs.group.access == Access::Compatible => &[JSON],
-        ErrorFormat::Twilio => &[FORM, JSON],
-        ErrorFormat::Envelope | ErrorFormat::Message => &[FORM],
-    };
-    let content: Map<_, _> = bodies.iter().map(content).collect();
-    json!({ "required": !names.is_empty(), "content": content })
+    let required: Vec<&String> = params().filter(|param| param.required).map(|param| &param.name).collect();
+    let properties: Map<_, _> = params().map(schema).collect();
+    let media_type = if docs.group.access == Access::Compatible { JSON } else { FORM };
+    let is_required = !required.is_empty();
+    let schema = json!({ "type": "object", "properties": properties, "required": required });
+    json!({ "required": is_required, "content": { media_type: { "schema": schema } } })
 }
 
 fn success(doc: &Doc, schemas: &mut SchemaGenerator) -> Value {

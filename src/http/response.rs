@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Says on the compatible routes what is wrong with a request.
-const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
+pub const X_ONCEWARD_REASON: HeaderName = HeaderName::from_static("x-onceward-reason");
 
 /// The message of `/healthz`.
 pub const ALIVE: &str = "alive";

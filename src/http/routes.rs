@@ -3,7 +3,6 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::StatusCode;
@@ -11,15 +10,15 @@ use hyper::http::uri::PathAndQuery;
 use serde_json::{Value, json};
 
 use super::app::{App, ServedRoutes};
-use super::call::{Call, Group};
+use super::call::{Access, Call, Group};
 use super::error::Error;
 use super::openapi::{self, Content, Doc, Routes};
 use super::pages::{self, inbox};
 use super::response::{self, Envelope, ErrorFormat};
-use super::service::around;
+use super::service::{around, cors};
 use super::{admin, api, compatible, health, hooks, hosted, local, request};
 use crate::gateway::CallbackKind;
-use crate::node::{CHALLENGE, ReportReceiver, TWIML};
+use crate::node::{CHALLENGE, TWIML};
 use crate::verification::Refusal;
 
 /// The groups of routes, in the order in which a reader wants them.
@@ -31,7 +30,7 @@ fn groups() -> Vec<Routes> {
         health::routes()
             .get("/openapi.json", description, this)
             .and(Router::new().route("/docs", get(docs_page))),
-        Routes::new("Pages", about, Group::CLOSED_TO_PAGES).get("/", index_page, index).and(pages::routes()),
+        Routes::new("Pages", about, Group::OPEN).get("/", index_page, index).and(pages::routes()),
         inbox::routes(),
         callback_routes(),
     ];
@@ -43,23 +42,19 @@ const OPEN_API: &str = "The description, an object of OpenAPI 3.1.";
 
 /// The routes of a listener.
 pub fn router(app: &App, served: ServedRoutes) -> Router {
-    let unknown = around(Group::UNKNOWN, Router::new().fallback(unknown));
+    let unknown = around(Group::OF_THIS_NODE, Router::new().fallback(async || Error::NOT_SERVED));
     let routes = if served == ServedRoutes::MetricsOnly {
         around(Group::OF_THIS_NODE, Router::new().route("/metrics", get(health::metrics)))
     } else {
         let people = hosted::routes().merge(admin::routes(app)).merge(hooks::routes());
-        let served = groups().into_iter().filter(|routes| (routes.is_served)(app));
-        served.fold(around(Group::CLOSED_TO_PAGES, people), |all, routes| {
-            all.merge(around(routes.group, routes.router))
-        })
-    };
-    // A proxy may leave the path of the public address in front of the paths of reports. A URL has no { there.
-    let prefix = app.reports.as_ref().map_or("", ReportReceiver::path_prefix);
-    let routes = if served == ServedRoutes::All && !prefix.is_empty() {
-        let reports = around(Group::CLOSED_TO_PAGES, callback_routes().router);
-        routes.without_v07_checks().nest(prefix, reports)
-    } else {
-        routes
+        let people = people.route("/admin/", get(async || pages::redirect("/admin")));
+        let (mut all, origins) = (around(Group::OPEN, people), &app.settings.cors_origins);
+        for Routes { group, router, .. } in groups().into_iter().filter(|routes| (routes.is_served)(app)) {
+            let routes = around(group, router);
+            let has_pages = group.access != Access::Open && !origins.is_empty();
+            all = all.merge(if has_pages { routes.layer(cors(origins)) } else { routes });
+        }
+        all
     };
     let local = if served == ServedRoutes::Local { local::routes() } else { Router::new() };
     routes.merge(local).merge(unknown).with_state(App::clone(app))
@@ -67,20 +62,6 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
 
 /// The descriptions of all routes.
 pub static DOCS: LazyLock<Vec<Routes>> = LazyLock::new(groups);
-
-/// Resources that Twilio serves below `/v2` and this server does not.
-const TWILIO_ONLY: [&str; 4] = ["Entities", "AccessTokens", "Passkeys", "Forms"];
-
-/// What answers at a path where nothing is.
-async fn unknown(call: Call) -> Error {
-    let path = call.head.uri.path();
-    if path.starts_with("/hook") {
-        hooks::note_unknown(&call);
-    }
-    let is_asked = |name: &&str| path.starts_with("/v2/") && path.split('/').any(|part| part == *name);
-    let asked = TWILIO_ONLY.into_iter().find(is_asked);
-    asked.map_or(Error::NOT_SERVED, |name| Error::NOT_SERVED.say(format!("{name} are not served here")))
-}
 
 /// `GET /`: names the routes, as a page of links for a browser and as JSON for others. Those below `/v2` are many, and
 /// have a page.
@@ -119,9 +100,6 @@ async fn callback(call: Call) -> Result<Response, Error> {
     let reports = call.app.reports.as_ref().ok_or(Error::NOT_SERVED)?;
     let (head, body) = (&call.head, &call.body);
     let path_and_query = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-    let (prefix, matched) = (reports.path_prefix(), call.matched.as_ref().map_or("", MatchedPath::as_str));
-    let has_prefix = matched.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("/callbacks/"));
-    let path_and_query = &format!("{}{path_and_query}", if has_prefix { prefix } else { "" });
     let running = call.app.running().ok().map(Arc::as_ref);
     match reports.record(path_and_query, &head.headers, body, running).await {
         Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -141,7 +119,7 @@ const TAKEN: &str = "Accepted.";
 #[rustfmt::skip] // A table.
 fn callback_routes() -> Routes {
     Routes::new("Reports of gateways", "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \
-            was told. The routes do not exist if no gateway reports.", Group::CLOSED_TO_PAGES)
+            was told. The routes do not exist if no gateway reports.", Group::OPEN)
         .served_if(|app| app.reports.is_some())
         .get("/callbacks/gateways/{Name}", callback, Doc::new("GatewayByGet", "Report a delivery in the query, or verify the address", "The challenge.", Content::Text(CHALLENGE))
                 .about("A report gets 204, and a provider that verifies the address the text of hub.challenge."))

@@ -23,7 +23,6 @@ use super::request::network_of;
 use super::response::NotServed;
 use super::routes;
 use super::tls::Tls;
-use crate::observe::log_limit::OncePerSecond;
 use crate::verification::Refusal;
 
 /// Pause after the system failed to accept a connection, usually for lack of file descriptors: the next attempt would
@@ -42,18 +41,17 @@ const LOCAL_CONNECTIONS: usize = 16;
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// The state of connections that lead requests through every route. `port` is the one that the server listens on.
-pub fn server_state(app: App, port: Option<u16>, served: ServedRoutes) -> Server {
+/// The state of connections that lead requests through every route.
+pub fn server_state(app: App, served: ServedRoutes) -> Server {
     let not_served = NotServed::ALL.map(NotServed::as_str);
     app.metrics.create_refusals_at_zero(&[Refusal::NAMES, &not_served].concat());
     let prefix = app.request_id_prefix;
     Server {
-        port,
         routes: served,
         // Ids of requests at the control socket differ from those of the HTTP port.
         request_id_prefix: if served == ServedRoutes::Local { !prefix } else { prefix },
         router: routes::router(&app, served),
-        accepted: AtomicU64::new(0),
+        requests: AtomicU64::new(0),
         stop: CancellationToken::new(),
         logs: Logs::default(),
         app,
@@ -71,8 +69,7 @@ pub async fn serve(
     app: App,
     routes: ServedRoutes,
 ) {
-    let port = listener.local_addr().ok().map(|address| address.port());
-    let server = Arc::new(server_state(app, port, routes));
+    let server = Arc::new(server_state(app, routes));
     let settings = &server.app.settings;
     let accept = |cx: &mut Context<'_>| {
         let (stream, peer) = ready!(listener.poll_accept(cx))?;
@@ -102,7 +99,7 @@ pub async fn serve(
 /// Serves the control socket until `shutdown` completes, which cuts off its connections. The server's own user and root may
 /// do everything without a credential; other users are refused.
 pub async fn serve_local(listener: &UnixListener, shutdown: impl Future<Output = ()>, app: App) {
-    let server = Arc::new(server_state(app, None, ServedRoutes::Local));
+    let server = Arc::new(server_state(app, ServedRoutes::Local));
     let accept = |cx: &mut Context<'_>| {
         let (stream, _) = ready!(listener.poll_accept(cx))?;
         let uid = stream.peer_cred()?.uid();
@@ -124,7 +121,7 @@ async fn accept_until<C: Future<Output = ()> + Send + 'static>(
     limit: usize,
     server: &Server,
 ) -> JoinSet<Option<IpAddr>> {
-    let (mut open, mut clients, failures) = (JoinSet::new(), Clients::default(), OncePerSecond::default());
+    let (mut open, mut clients) = (JoinSet::new(), Clients::default());
     let (mut shutdown, logs, most) = (pin!(shutdown), &server.logs, (limit / SHARES).max(1));
     loop {
         tokio::select! {
@@ -136,12 +133,12 @@ async fn accept_until<C: Future<Output = ()> + Send + 'static>(
                     // The panic hook has logged a panic, which ends its connection only.
                     open.spawn(AssertUnwindSafe(connection).catch_unwind().map(move |_| client));
                 }
-                Ok(Some((Some(client), _))) => logs.large_client.note(move |count| {
+                Ok(Some((Some(client), _))) => logs.note("large client", move |count| {
                     warn!(%client, most, count, "connections closed, their client holds its share; list a proxy in trusted-proxies");
                 }),
                 Ok(_) => {}
                 Err(error) => {
-                    failures.note(move |count| {
+                    logs.note("not accepted", move |count| {
                         error!(%error, count, "connections not accepted; check the limit on open files");
                     });
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -152,7 +149,7 @@ async fn accept_until<C: Future<Output = ()> + Send + 'static>(
             server.app.metrics.connections(open.len());
         }
         if open.len() == limit && server.routes != ServedRoutes::Local {
-            logs.full.note(move |count| {
+            logs.note("full", move |count| {
                 warn!(limit, count, "max-connections reached; new clients wait until a connection ends");
             });
         }

@@ -1,39 +1,35 @@
 //! What the routes of a group have in common: the layer around them, from the head of a request to its answer.
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONNECTION, HeaderName,
-    HeaderValue, ORIGIN, VARY,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
 };
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, StatusCode, Version};
+use hyper::{Method, StatusCode, Version};
 use tokio::time::timeout;
-use tracing::{Level, debug, enabled, error, info, warn};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tracing::{Level, debug, enabled, error, warn};
 
 use super::app::{App, ServedRoutes};
-use super::call::{Group, Origin};
-use super::connection::{Arrived, Connection};
-use super::error::{BROKEN_OFF, Cause, Error};
-use super::pages;
-use super::request::{self, SEC_FETCH_SITE, X_REQUEST_ID};
-use super::response::{ErrorFormat, NotServed, ResponseExt as _};
+use super::call::{Access, Group, Origin};
+use super::connection::Connection;
+use super::error::{Cause, Error, X_ONCEWARD_RETRY_AFTER};
+use super::request::{self, IDEMPOTENCY_KEY, SEC_FETCH_SITE, X_REQUEST_ID};
+use super::response::{ErrorFormat, NotServed, ResponseExt as _, X_ONCEWARD_REASON};
 use crate::clock::Stopwatch;
 use crate::config::Bounds;
-use crate::domain::{ServiceId, Sid, SidKind};
 use crate::observe::trace::{RequestId, Span};
 use crate::verification::Refusal;
 
@@ -42,11 +38,23 @@ pub fn around(group: Group, routes: Router<App>) -> Router<App> {
     routes.layer(from_fn_with_state(group, answer))
 }
 
+/// Lets pages of these origins read the answers of the API and of the compatible routes, and of no others: those have codes,
+/// or are for a session.
+pub fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, X_REQUEST_ID])
+        .expose_headers([RETRY_AFTER, X_ONCEWARD_REASON, X_ONCEWARD_RETRY_AFTER, X_REQUEST_ID])
+        .max_age(Duration::from_secs(600))
+}
+
 /// The layer around every route. Whatever happens, the client gets an answer with an id.
 async fn answer(State(mut group): State<Group>, request: Request, next: Next) -> Response {
     let start = enabled!(Level::DEBUG).then(Stopwatch::start);
     let (mut head, body) = request.into_parts();
-    let Some(Arrived(connection, number)) = head.extensions.remove() else {
+    let Some(connection) = head.extensions.remove::<Arc<Connection>>() else {
         return Error::PANICKED.answer(group.errors);
     };
     let app = Arc::clone(&connection.server.app);
@@ -59,45 +67,35 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
         app.node.is_some() && !group.is_of_this_node && connection.server.routes == ServedRoutes::All;
     let stands_by = || is_of_owner && !app.is_owner();
     let is_http1 = head.version <= Version::HTTP_11;
-    // Before the body: a standby need not wait for it. The connection ends with what it has not read.
-    let (mut breaks_off, body) = if stands_by() {
-        (!body.is_end_stream(), Err(Error::STANDS_BY))
-    } else {
-        (false, read_body(body, &app.settings.bounds).await)
-    };
-    let refused = body.as_ref().err().cloned();
-    let id =
-        request::id_of_client(&head.headers).map_or_else(|| connection.request_id(number), str::to_owned);
-    let (client, is_trusted) = client(&app, &connection, &head);
+    // Before the body: a standby need not wait for it.
+    let body = if stands_by() { Err(Error::STANDS_BY) } else { read_body(body, &app.settings.bounds).await };
+    // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
+    let in_progress = app.node.as_ref().map(|_| app.in_progress.try_read());
+    let has_left = stands_by() || is_of_owner && matches!(in_progress, Some(Err(_)));
+    let body = if has_left { Err(Error::STANDS_BY) } else { body };
+    let host = request::host(&head);
+    let refused = body.as_ref().err().or(host.as_ref().err()).cloned();
+    let number = connection.server.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    let of_server = || format!("{:08x}-{number:x}", connection.server.request_id_prefix);
+    let id = request::id_of_client(&head.headers).map_or_else(of_server, str::to_owned);
     let mut origin = Origin {
         id: RequestId::new(&id, None),
-        uri: head.uri.clone(),
-        host: request::host(&head),
+        host: host.unwrap_or_default(),
         app: Arc::clone(&app),
+        client: request::client_address(&app.settings.proxies, &head.headers, connection.peer),
+        is_trusted: request::is_trusted(&app.settings.proxies, &head.headers, connection.peer),
         connection,
         group,
         matched,
-        client,
-        is_trusted,
         body: body.unwrap_or_default(),
     };
     let method = method_name(&head.method);
-    // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
-    let in_progress = app.node.as_ref().map(|_| app.in_progress.try_read());
-    let is_here = !(stands_by() || is_of_owner && matches!(in_progress, Some(Err(_))));
-    let mut span = if is_here { origin.begin_span(&head) } else { None };
+    let mut span = origin.begin_span(&head);
     if let Some(span) = &span {
         origin.id = RequestId::new(&id, Some(span.context().clone()));
     }
     let origin = Arc::new(origin);
-    let mut response = if is_here {
-        let is_cut =
-            |error: &Error| *error == Error::BODY_TOO_SLOW || error.cause == Cause::Body(BROKEN_OFF.into());
-        breaks_off = refused.as_ref().is_some_and(is_cut);
-        origin.answer(head, refused, next, span.as_mut()).await
-    } else {
-        Error::STANDS_BY.answer(group.errors)
-    };
+    let mut response = origin.answer(head, refused, next, span.as_mut()).await;
     if let Some(start) = start {
         let (status, route, request_id) = (response.status().as_u16(), origin.route(), origin.request_id());
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -107,58 +105,25 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
     // Ids are visible ASCII: a client's is checked, ours is made of hex digits.
     headers.insert(&X_REQUEST_ID, HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-")));
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    // Another node can answer the next request.
-    let is_leaving = app.node.is_some() && app.is_stopping.load(Ordering::Relaxed);
-    // HTTP/2 has no such header; there only the stream ends.
-    if is_http1 && (breaks_off || is_leaving) {
+    // Another node can answer the next request. HTTP/2 has no such header.
+    if is_http1 && app.node.is_some() && app.is_stopping.load(Ordering::Relaxed) {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// Bytes of a body that is too large: such a client learns of it. One that sends more is cut off.
-const MOST_DISCARDED: usize = 4 << 20;
-
 /// The whole body, before anything else is done: a connection with an unread rest is reset after an early answer, and the
-/// reset can overtake the answer. Of a body that is too large the rest is discarded, up to [`MOST_DISCARDED`].
-async fn read_body(mut body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
-    let (limit, mut length, mut whole) = (bounds.body_bytes, 0, Vec::new());
-    let read = async {
-        while length <= MOST_DISCARDED
-            && let Some(frame) = body.frame().await
-        {
-            let frame = frame.map_err(|_| Error::body(BROKEN_OFF))?;
-            let data = frame.into_data().unwrap_or_default();
-            length += data.len();
-            if length <= limit {
-                whole.extend_from_slice(&data);
-            }
-        }
-        if length > limit {
+/// reset can overtake the answer.
+async fn read_body(body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
+    let limit = bounds.body_bytes;
+    match timeout(bounds.body_timeout, Limited::new(body, limit).collect()).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Error::BODY_TOO_LARGE.say(format!("Request body too large. At most {limit} bytes are read.")))
-        } else {
-            Ok(whole.into())
         }
-    };
-    timeout(bounds.body_timeout, read).await.unwrap_or(Err(Error::BODY_TOO_SLOW))
-}
-
-/// The person behind a proxy, and whether the proxy vouches for them.
-fn client(app: &App, connection: &Connection, head: &Parts) -> (Option<IpAddr>, bool) {
-    let (proxies, logs, peer) = (&app.settings.proxies, &connection.server.logs, connection.peer);
-    let client = request::client_address(proxies, &head.headers, peer);
-    if client.is_err() {
-        let header = proxies.client_address_header.as_ref().map(HeaderName::as_str);
-        let words = "client address not read; the clients behind the proxy have no limits of their own";
-        logs.unread_address.get_or_init(|| warn!(header, "{words}"));
+        Ok(Err(_)) => Err(Error::body("it broke off, or its chunks are not valid")),
+        Err(_) => Err(Error::BODY_TOO_SLOW),
     }
-    let is_trusted = request::is_trusted(proxies, &head.headers, peer);
-    if is_trusted.is_err() {
-        let header = proxies.risk_check_header.as_ref().map(HeaderName::as_str);
-        let words = "risk check not read; the guard asks as without it, send one line: disable or enable";
-        logs.unread_risk_check.get_or_init(|| warn!(header, "{words}"));
-    }
-    (client.unwrap_or_default(), is_trusted.unwrap_or_default())
 }
 
 impl Origin {
@@ -188,10 +153,8 @@ impl Origin {
         let (status, told) = (response.status(), response.extensions());
         if let Some(refusal) = told.get::<Refusal>().copied() {
             self.app.metrics.refused(refusal.name());
-            let (logs, service) = (&self.connection.server.logs, self.service_name());
-            let about = service.clone().unwrap_or_default();
-            logs.by_kind.note(&about, refusal.name(), move |count, _| {
-                warn!(reason = %refusal, service, count, "requests refused");
+            self.connection.server.logs.note(refusal.name(), move |count| {
+                warn!(reason = %refusal, count, "requests refused");
             });
         } else if let Some(reason) = told.get::<NotServed>() {
             self.app.metrics.refused(reason.as_str());
@@ -206,70 +169,41 @@ impl Origin {
     }
 
     async fn checked(self: &Arc<Self>, mut head: Parts, refused: Option<Error>, next: Next) -> Response {
-        let (group, origins) = (self.group, &self.app.settings.cors_origins);
-        let depends_on_origin = !group.is_closed_to_pages && !origins.is_empty();
-        let page = if depends_on_origin { allowed_origin(origins, &head.headers) } else { None };
-        let is_for_people = group.errors == ErrorFormat::Envelope
-            && [Method::GET, Method::HEAD].contains(&head.method)
-            && self.connection.server.routes != ServedRoutes::MetricsOnly
-            && request::accepts(&head.headers, "text/html");
-        let admitted = match refused {
-            None => self.admit(&mut head, page.is_some()).await,
-            Some(error) => Err(error),
+        let mut answer = if let Err(error) = refused.map_or_else(|| self.admit(&head), Err) {
+            error.into_response()
+        } else {
+            head.extensions.insert(Arc::clone(self));
+            next.run(Request::from_parts(head, Body::empty())).await
         };
-        let mut answer = match admitted {
-            Err(error) => error.into_response(),
-            // A preflight asks by OPTIONS, which no route has.
-            Ok(()) if page.is_some() && is_preflight(&head) => preflight(),
-            Ok(()) => {
-                head.extensions.insert(Arc::clone(self));
-                next.run(Request::from_parts(head, Body::empty())).await
-            }
-        };
-        if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
-            answer = Error::WRONG_METHOD.answer(group.errors);
-        } else if let Some(error) = answer.extensions_mut().remove() {
-            answer = self.told(error, is_for_people);
+        if let Some(error) = answer.extensions_mut().remove() {
+            self.told(error)
+        } else if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+            Error::WRONG_METHOD.answer(self.group.errors)
+        } else {
+            answer
         }
-        if depends_on_origin {
-            add_cors_headers(&mut answer, page);
-        }
-        answer
     }
 
     /// Whether the request may reach its handler.
-    async fn admit(&self, head: &mut Parts, is_allowed_origin: bool) -> Result<(), Error> {
-        if self.host.is_err() {
-            return Err(Error::BAD_HOST);
-        }
-        if self.route().contains('{') && !has_proper_params(head).await {
-            return Err(Error::BAD_PATH);
-        }
+    fn admit(&self, head: &Parts) -> Result<(), Error> {
         let changes = head.method == Method::POST || head.method == Method::DELETE;
         // Clients that are no browsers say nothing.
-        let is_cross_site = || head.headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site");
-        if changes && !is_allowed_origin && is_cross_site() {
+        let is_cross_site = head.headers.get_all(&SEC_FETCH_SITE).iter().any(|site| site == "cross-site");
+        let is_listed = |origin| self.app.settings.cors_origins.iter().any(|listed| listed == origin);
+        let may_pass =
+            || self.group.access != Access::Open && head.headers.get(ORIGIN).is_some_and(is_listed);
+        if changes && is_cross_site && !may_pass() {
             return Err(Error::CROSS_SITE);
         }
         if self.group.is_compatible() && changes { self.admit_compatible(head) } else { Ok(()) }
     }
 
-    /// An error in the form of the group, with what its route tells beside. A compatible route has no other place for a
-    /// reason than a header.
-    fn told(&self, mut error: Error, is_for_people: bool) -> Response {
+    /// An error in the form of the group. A compatible route has no other place for a reason than a header.
+    fn told(&self, mut error: Error) -> Response {
         let (group, mut reason) = (self.group, None);
         match error.cause.clone() {
-            Cause::NoResource => error = error.at(self.uri.path()),
             Cause::Body(why) => {
-                let (route, request_id) = (self.route().to_owned(), self.request_id().to_owned());
-                debug!(request_id, route, reason = %why, "request body refused");
-                if group.is_compatible() {
-                    // The rest has places and signs.
-                    let (kind, why) = (why.get(..16).unwrap_or(&why).to_owned(), why.clone());
-                    self.connection.server.logs.by_kind.note(self.route(), &kind, move |count, _| {
-                        info!(request_id, route, reason = %why, count, "request body refused");
-                    });
-                }
+                debug!(request_id = self.request_id(), route = self.route(), reason = %why, "request body refused");
                 reason = Some(why.into_owned());
             }
             // The contract has one message for each 500 of these routes.
@@ -279,27 +213,13 @@ impl Origin {
                 reason = Some(error.to_string());
                 error.message = Error::PANICKED.message;
             }
-            Cause::Other if error == Error::BAD_HOST => reason = Some(error.to_string()),
-            Cause::Other if error == Error::NOT_SERVED && is_for_people => {
-                return pages::not_found(self.app.inbox.is_some(), &self.uri);
-            }
-            _ => {}
+            Cause::Refused(_) | Cause::Other => {}
         }
         let answer = error.answer(group.errors);
         match reason {
             Some(reason) if group.is_compatible() => answer.explained(&reason),
             _ => answer,
         }
-    }
-
-    /// The name of the service that a request is about, for the log.
-    fn service_name(&self) -> Option<String> {
-        if self.group.is_compatible() {
-            return Some(ServiceId::DEFAULT_NAME.to_owned());
-        }
-        let sid = self.uri.path().strip_prefix("/v2/Services/")?.split('/').next()?;
-        let sid = Sid::parse(SidKind::Service, sid)?;
-        Some(self.app.running().ok()?.registry.service(&sid).ok()?.name())
     }
 
     /// Begins the span of a request. Those of machines that watch the server have none.
@@ -317,59 +237,10 @@ impl Origin {
     }
 }
 
-/// Whether each variable segment of the path is one segment once it is decoded, and stays in its place: a proxy in front
-/// that decodes others takes the path for another one. A subject of the guard may be a network, such as `192.0.2.0/24`, and
-/// what is not served has any path.
-async fn has_proper_params(head: &mut Parts) -> bool {
-    let params = RawPathParams::from_request_parts(head, &()).await.ok();
-    params.iter().flatten().all(|(name, value)| {
-        let mut segments = value.split(['/', '\\']);
-        (matches!(name, "Subject" | "Path") || !value.contains('/'))
-            && segments.all(|part| part != "." && part != "..")
-    })
-}
-
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// The name of a method for logs: a method that a client made up is not repeated.
 fn method_name(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
     KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
-}
-
-/// The headers that a page may send.
-const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, idempotency-key, x-request-id");
-
-/// The headers of answers that a page may read, besides those that browsers always show.
-const RESPONSE_HEADERS: HeaderValue =
-    HeaderValue::from_static("retry-after, x-onceward-reason, x-onceward-retry-after, x-request-id");
-
-/// Seconds for which a browser may remember a preflight.
-const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
-
-/// The origin of the page that sends the request, if the operator allows it.
-fn allowed_origin(origins: &[String], headers: &HeaderMap) -> Option<HeaderValue> {
-    let origin = request::only(headers, &ORIGIN)?;
-    let is_allowed = origins.iter().any(|allowed| allowed == origin);
-    HeaderValue::from_str(origin).ok().filter(|_| is_allowed)
-}
-
-fn is_preflight(head: &Parts) -> bool {
-    head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-}
-
-/// The answer to a preflight, to which the connection adds the methods of the path.
-fn preflight() -> Response {
-    let headers = [(ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS), (ACCESS_CONTROL_MAX_AGE, MAX_AGE)];
-    (StatusCode::NO_CONTENT, headers).into_response()
-}
-
-/// Lets the page of an allowed origin read an answer, and tells caches that other origins get another one.
-fn add_cors_headers(answer: &mut Response, allowed_origin: Option<HeaderValue>) {
-    answer.headers_mut().append(VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) = allowed_origin {
-        let page = [(ACCESS_CONTROL_ALLOW_ORIGIN, origin), (ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS)];
-        answer.headers_mut().extend(page);
-    }
 }

@@ -11,9 +11,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::clock::{EngineClock, SystemClock};
-use crate::config::{ClusterSettings, Settings, StorageSettings, TlsFiles};
+use crate::config::{ClusterSettings, Settings, StorageSettings};
 use crate::domain::ServerKey;
-use crate::http::tls::{self, TlsError};
 use crate::node::{KeyError, server_key};
 
 /// Why a node cannot join. Each says what to do.
@@ -21,8 +20,6 @@ use crate::node::{KeyError, server_key};
 pub enum ClusterError {
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     #[error(
         "{} does not exist: every node of a cluster needs the same server key; create it once (openssl rand -hex 32), \
          copy it to every node, and name it with \"key-file\"",
@@ -161,18 +158,11 @@ fn read_files(
 ) -> Result<(ServerKey, Option<EtcdTls>), ClusterError> {
     let key = read_key(storage)?;
     let identity = match (&cluster.etcd_cert, &cluster.etcd_key) {
-        (Some(certificate), Some(key)) => {
-            let files = TlsFiles { certificate: certificate.clone(), key: key.clone() };
-            tls::check_client(&files, "cluster.etcd-cert", "cluster.etcd-key")?;
-            Some((read(certificate)?, read(key)?))
-        }
+        (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
         _ => None,
     };
     let tls = match &cluster.etcd_ca {
-        Some(ca) => {
-            tls::check_authorities("cluster.etcd-ca", ca)?;
-            Some(EtcdTls { ca: read(ca)?, identity })
-        }
+        Some(ca) => Some(EtcdTls { ca: read(ca)?, identity }),
         None => None,
     };
     Ok((key, tls))

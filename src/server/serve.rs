@@ -109,7 +109,6 @@ async fn reload_certificate(mut hangup: Signal, app: Arc<App>) {
     }
 }
 
-/// Serves until a signal or the loss of the lease ends it.
 /// Warns once a day of a certificate that ends soon.
 async fn watch_certificate(app: Arc<App>) {
     let mut days = tokio::time::interval(DAY);
@@ -119,6 +118,7 @@ async fn watch_certificate(app: Arc<App>) {
     }
 }
 
+/// Serves until a signal or the loss of the lease ends it.
 async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut signals = StopSignals::install()?;
     let hangup = signal(SignalKind::hangup()).map_err(AppStartError::Signals)?;

@@ -161,9 +161,6 @@ async function walk(width, height, scheme) {
   await until((old) => document.querySelector(".messages button").id !== old, before);
   assert.equal(await focused(), before);
 
-  await page.goto(`${server}/nowhere`);
-  await says("There is no such page");
-  await shown("not-found");
   await page.goto(`${server}/inbox`);
   await page.type("#q", "nothing like this");
   await press("form[role='search'] button");

@@ -83,21 +83,6 @@ async fn a_line_may_end_without_a_return_and_chunks_win_over_a_length() {
 }
 
 #[tokio::test]
-async fn a_head_that_breaks_off_gets_no_answer_and_a_body_gets_400() {
-    let world = World::new().await;
-    for (request, statuses) in [
-        ("P", &[][..]),
-        ("GET /healthz HTTP/1.1\r\nhost: te", &[]),
-        // HTTP/2 needs TLS.
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", &[]),
-        ("POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ncontent-length: 50\r\n\r\n{\"user\"", &[400]),
-        (&format!("{CHUNKED}zz\r\nxx\r\n"), &[400]),
-    ] {
-        assert_eq!(statuses_of(&world, request.as_bytes(), usize::MAX).await, statuses, "{request:?}");
-    }
-}
-
-#[tokio::test]
 async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
     let world = World::new().await;
     for (version, hosts, status) in [
@@ -111,27 +96,6 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
         let reply = world.ask(format!("GET /hello-world HTTP/{version}\r\n{hosts}\r\n")).await;
         assert_eq!(reply.status, status, "{version} {hosts}");
     }
-    let reply = world.ask(post("/api/send-otp", &send_body()).replace("host: localhost\r\n", "")).await;
-    assert_eq!((reply.status, reply.header("x-onceward-reason").is_some()), (400, true));
-}
-
-#[tokio::test]
-async fn a_client_of_http_1_0_is_answered_and_let_go() {
-    let world = World::new().await;
-    let mut client = world.client().await;
-    assert_eq!(client.ask("GET /healthz HTTP/1.0\r\n\r\n").await.status, 200);
-    assert_eq!(client.rest().await, "");
-}
-
-#[tokio::test]
-async fn when_a_client_expects_100_it_gets_it_before_it_sends_its_body() {
-    let world = World::new().await;
-    let mut client = world.client().await;
-    let request = post("/api/verify-otp", &verify_body("123456"));
-    let (head, body) = request.split_once("\r\n\r\n").expect("a head");
-    client.send(format!("{head}\r\nexpect: 100-continue\r\n\r\n")).await;
-    assert_eq!(client.reply_without_body().await.status, 100);
-    assert_eq!(client.ask(body).await.status, 401);
 }
 
 #[tokio::test]

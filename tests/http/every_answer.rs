@@ -32,7 +32,7 @@ async fn an_unknown_path_is_404_in_the_envelope() {
 async fn a_wrong_method_is_405_and_names_the_right_ones() {
     let world = World::new().await;
     for (paths, allow, wrong) in [
-        (GETS, "GET, HEAD", ["POST", "PUT", "OPTIONS", "BREW"]),
+        (GETS, "GET,HEAD", ["POST", "PUT", "OPTIONS", "BREW"]),
         (POSTS, "POST", ["GET", "PUT", "OPTIONS", "BREW"]),
     ] {
         for path in paths {
@@ -122,20 +122,6 @@ async fn every_answer_has_its_type_is_not_stored_and_has_an_id() {
         assert!(reply.header("x-request-id").is_some_and(|id| id.starts_with("abcd0123-")), "{request}");
         assert!(reply.header("date").is_some(), "{request}");
     }
-}
-
-#[tokio::test]
-async fn request_ids_differ_between_connections_and_between_requests_of_one() {
-    let world = World::new().await;
-    let mut ids = Vec::new();
-    for _ in 0..2 {
-        let mut client = world.client().await;
-        for _ in 0..2 {
-            let reply = client.ask(get("/healthz")).await;
-            ids.push(reply.header("x-request-id").expect("an id").to_owned());
-        }
-    }
-    assert_eq!(ids, ["abcd0123-1-1", "abcd0123-1-2", "abcd0123-2-1", "abcd0123-2-2"]);
 }
 
 #[tokio::test]

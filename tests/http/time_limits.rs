@@ -59,25 +59,8 @@ async fn a_body_that_stays_away_is_408_after_10_s() {
         let head = format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 30\r\n\r\n");
         let reply = client.ask(head + "{\"phone").await;
         reply.is(408, &body);
-        assert_eq!(reply.header("connection"), Some("close"));
         assert_eq!(since(start), 10);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_take_its_answers_is_let_go_after_30_s() {
-    let server = Memory::new().await;
-    let (mut near, far) = duplex(256);
-    let connection = server.serve(far);
-    let start = now();
-    let asks = tokio::spawn(async move {
-        let all = near.write_all(get("/").repeat(1000).as_bytes()).await;
-        (all.is_err(), near)
-    });
-    connection.await.expect("no panic");
-    assert_eq!(since(start), 30);
-    let (cut_off, _near) = asks.await.expect("no panic");
-    assert!(cut_off);
 }
 
 /// Python's `http.client` sends them so.
@@ -88,7 +71,6 @@ async fn an_early_answer_waits_for_the_body_and_the_connection_lives_on() {
         ("/v2/Services", 20, 401),
         ("/v2/Services", 16 * 1024, 401),
         ("/api/send-otp", 16 * 1024 + 1, 413),
-        ("/api/send-otp", 1024 * 1024, 413),
         ("/nothing", 20, 404),
         ("/healthz", 20, 405),
     ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward::clock::SystemClock;
 use onceward::config::TlsFiles;
 use onceward::http::Tls;
-use onceward_testkit::{Client, Memory, get, post, send_body};
+use onceward_testkit::{Memory, get};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -66,31 +66,6 @@ async fn a_connection_without_reads_is_closed_after_30_s() {
         connection.await.expect("no panic");
         assert_eq!(since(start), 30, "{protocol}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_may_close_its_side_and_still_gets_its_answer() {
-    let server = Encrypted::new().await;
-    let (stream, connection) = server.client(&[]).await;
-    let mut client = Client::in_paused_time(stream);
-    client.send(get("/healthz")).await;
-    client.half_close().await;
-    assert_eq!(client.reply().await.status, 200);
-    assert_eq!(client.rest().await, "");
-    connection.await.expect("no panic");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_without_tls_is_400() {
-    let server = Encrypted::new().await;
-    let (near, far) = duplex(4 * 1024);
-    let connection = server.serve(far);
-    let mut client = Client::in_paused_time(near);
-    let reply = client.ask(post("/api/send-otp", &send_body())).await;
-    let message = "This port speaks HTTPS only. Begin the address with https://.";
-    reply.is(400, &format!(r#"{{"code":400,"message":"{message}"}}"#));
-    assert_eq!(client.rest().await, "");
-    connection.await.expect("no panic");
 }
 
 #[tokio::test(start_paused = true)]

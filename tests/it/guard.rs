@@ -21,7 +21,6 @@ async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
         let answer = world.post_with("/api/send-otp", &[("X-Risk-Check", value)], body.clone()).await;
         assert_eq!(answer.status(), status, "{value}");
     }
-    assert_eq!(world.server.stop().await.output.matches("risk check not read").count(), 1);
 }
 
 #[tokio::test]

@@ -130,10 +130,8 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
         assert_eq!(refused.status(), 401, "{}", refused.text());
     }
     assert!(world.twilio().received().is_empty());
-    world.post("/hooks/supabse", body).await.expects_status(404);
     let output = world.server.stop().await.output;
     output.says(["hook refused", "no key has made the signature", "supabase"]);
-    output.says(["its path is none of /hooks/supabase, /hooks/logto, ", "/hooks/okta"]);
     for secret in SUPABASE.iter().chain(&[ZITADEL, LOGTO]) {
         assert!(!output.contains(secret.trim_start_matches("v1,whsec_")));
     }

@@ -26,7 +26,7 @@ impl Memory {
 
     pub async fn with(setup: Setup) -> Self {
         let Started { app, routes, .. } = setup.start().await;
-        Self(Arc::new(server_state(app, None, routes)))
+        Self(Arc::new(server_state(app, routes)))
     }
 
     pub fn app(&self) -> &App {

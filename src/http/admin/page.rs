@@ -206,7 +206,7 @@ fn enter(call: &Call) -> Result<(Arc<Running>, Transport), Response> {
     if transport == Transport::Cleartext {
         return Err(notice(&call.app, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
     }
-    if head.method == Method::POST && !request::is_own_form(head, call.host()) {
+    if head.method == Method::POST && !request::is_own_form(head, call.host.as_ref()) {
         let title = "The form is not from this address";
         return Err(notice(&call.app, StatusCode::FORBIDDEN, title, OTHER_ORIGIN));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -11,7 +11,7 @@ use hyper::http::request::Parts;
 use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
 use serde::de::value::{BorrowedStrDeserializer, Error as ValueError, SeqDeserializer, UnitDeserializer};
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::domain::{Channel, ServiceId, Sid, SidKind, Timestamp};
 use crate::http::app::App;
@@ -30,8 +30,6 @@ pub struct Caller {
     pub origin: Arc<Origin>,
     pub running: Arc<Running>,
     pub who: registry::Caller,
-    /// The beginning of every address: a page of a list has thousands.
-    base: OnceLock<String>,
 }
 
 /// A caller below a service, which it may know, with the variable segments of the path behind the service.
@@ -89,8 +87,8 @@ impl FromRequestParts<App> for Caller {
         })?;
         let running = Arc::clone(running);
         let who = origin.sender(&parts.headers)?;
-        check_access(&who, parts.extensions.get().copied().unwrap_or(origin.group.access))?;
-        Ok(Self { origin, running, who, base: OnceLock::new() })
+        check_access(&who, origin.group.access)?;
+        Ok(Self { origin, running, who })
     }
 }
 
@@ -151,21 +149,17 @@ impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {
 }
 
 fn check_access(caller: &registry::Caller, access: Access) -> Result<(), Error> {
-    let may = |scope| match caller.service() {
-        Some(own) => caller.may(scope, own),
-        None => caller.may_everywhere(scope),
-    };
-    let lacks = match access {
-        Access::Scope(scope) if !may(scope) => format!("the key lacks the scope {}", scope.as_str()),
-        Access::AnyScope if !may(Scope::Admin) && !may(Scope::Verify) => {
-            "the key has neither the scope admin nor verify".to_owned()
+    let (scope, needs) = match access {
+        Access::Open | Access::Compatible => return Ok(()),
+        Access::Scope(scope) => (scope, format!("the key lacks the scope {}", scope.as_str())),
+        Access::Account(what) => {
+            let needs = "needs the account's credentials, or a key for all services with the scope admin";
+            (Scope::Admin, format!("{what} {needs}"))
         }
-        Access::Account(what) if !caller.may_everywhere(Scope::Admin) => {
-            format!("{what} needs the account's credentials, or a key for all services with the scope admin")
-        }
-        _ => return Ok(()),
     };
-    Err(Error::forbidden(lacks))
+    let own = caller.service().filter(|_| matches!(access, Access::Scope(_)));
+    let may = own.map_or_else(|| caller.may_everywhere(scope), |own| caller.may(scope, own));
+    if may { Ok(()) } else { Err(Error::forbidden(needs)) }
 }
 
 impl Caller {
@@ -173,10 +167,14 @@ impl Caller {
         self.running.verifying.now()
     }
 
+    /// What needs the account's credentials, or a key for all services with the scope `admin`.
+    pub fn needs_account(&self, what: &'static str) -> Result<(), Error> {
+        check_access(&self.who, Access::Account(what))
+    }
+
     /// The address of this path.
     pub fn url(&self, path: impl Display) -> Url {
-        let base = || self.origin.app.base(self.origin.host());
-        Url(format!("{}{path}", self.base.get_or_init(base)))
+        Url(format!("{}{path}", self.origin.app.base(self.origin.host.as_ref())))
     }
 
     pub fn account(&self) -> AccountSid {
@@ -200,18 +198,11 @@ impl Caller {
         Ok(service)
     }
 
-    /// The outcome, or why a verification was not served. A provider's failure is logged at info level: the id that a user reports then
-    /// leads to the lines about the provider.
+    /// The outcome, or why a verification was not served.
     pub fn done<T>(&self, done: Result<T, Refused>) -> Result<T, Error> {
         done.map_err(|refused| {
-            let request_id = self.origin.request_id();
-            match refused {
-                Refused::GatewayFailed => info!(request_id, "verification failed at the provider"),
-                Refused::OutOfService { .. } => self.origin.log_out_of_service(),
-                _ => {}
-            }
             let error = Error::refused(&refused, self.now());
-            debug!(request_id, code = error.code, "verification not served");
+            debug!(request_id = self.origin.request_id(), code = error.code, "verification not served");
             error
         })
     }

@@ -1,5 +1,6 @@
 //! `/v2/Attempts`: attempts to deliver messages, one of them, and how many led to a verified number.
 
+use super::account::{Template, TemplateFilters, list_templates};
 use super::prelude::*;
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::ListedAttempt;
@@ -56,7 +57,6 @@ pub struct Attempt {
     pub date_created: Date,
     pub date_updated: Date,
     /// Whether the number was verified.
-    #[schemars(regex(pattern = "^(converted|unconverted)$"))]
     pub conversion_status: &'static str,
     pub channel: Channel,
     pub price: Price,
@@ -109,7 +109,6 @@ pub struct ChannelData {
     /// The number, in E.164 form.
     pub to: String,
     /// `confirmed` if the number was verified.
-    #[schemars(regex(pattern = "^(confirmed|unconfirmed)$"))]
     pub status: &'static str,
     /// The provider's latest report, in its words.
     pub message_status: Option<&'static str>,
@@ -138,7 +137,6 @@ pub struct AttemptsSummary {
     pub total_converted: u64,
     pub total_unconverted: u64,
     /// In percent; `0` if there were no attempts.
-    #[schemars(regex(pattern = r"^[0-9]{1,3}(\.[0-9]{1,9})?$"))]
     pub conversion_rate_percentage: String,
     pub url: Url,
 }
@@ -161,16 +159,12 @@ fn percentage(part: u64, whole: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// `GET /v2/Attempts`. The pages go on from the moment at which the first one was asked for, so that attempts made since
-/// do not move those on later pages.
-async fn list(
-    caller: Caller,
-    Listing(filters, mut page): Listing<Filters>,
-) -> Result<Listed<Attempt>, Error> {
+/// `GET /v2/Attempts`.
+async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Result<Listed<Attempt>, Error> {
     let query = AttemptQuery {
         services: services(&caller, filters.verify_service_sid),
         after: filters.date_created_after.map(|after| after.0),
-        before: Some(page.until(filters.date_created_before.map(|before| before.0))),
+        before: filters.date_created_before.map(|before| before.0),
         to: filters.to.map(|number| number.0),
         country: filters.country.map(|country| country.0),
         channel: filters.channel.map(|channel| channel.0),
@@ -229,6 +223,8 @@ pub fn with_routes(verifications: Routes) -> Routes {
         .get("/v2/Attempts", list, list_of::<Filters, Attempt>("attempts", "ListVerificationAttempt", "List attempts to deliver messages")
                 .about("Newest first."))
         .get("/v2/Attempts/{Sid}", fetch, ok::<(), Attempt>("FetchVerificationAttempt", "Fetch an attempt"))
+        .get("/v2/Templates", list_templates, list_of::<TemplateFilters, Template>("templates", "ListVerificationTemplate", "List templates")
+                .about("Templates are built in or come from the configuration."))
         .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
 }
 

@@ -13,13 +13,10 @@ pub struct NewSession {
     /// The channels that the page offers, the usual one first; by default those of the service.
     pub channels: Option<values::Channels>,
     /// One of the service's ReturnUrls, exactly. Either this or EmbedOrigin must be given.
-    #[schemars(example = &"https://app.example.com/verified")]
     pub return_url: Option<values::Note<2048>>,
     /// One of the service's EmbedOrigins: the page is shown in a frame or a pop-up of it.
-    #[schemars(example = &"https://app.example.com")]
     pub embed_origin: Option<values::Note<2048>>,
     /// Comes back with the code. Bind it to the person's session with you.
-    #[schemars(example = &"2f1f8c1b7a10")]
     pub state: Option<values::Note<500>>,
     /// The language of the page and the message; by default that of the browser.
     pub locale: Option<values::Locale>,
@@ -30,7 +27,6 @@ pub struct NewSession {
 #[serde(rename_all = "PascalCase")]
 pub struct Redeemed {
     /// The parameter code of the ReturnUrl.
-    #[schemars(example = &"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v")]
     pub code: values::Note<100>,
 }
 
@@ -50,7 +46,6 @@ pub struct HostedSessionResult {
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
     /// Always approved: without a verified number there is no code.
-    #[schemars(regex(pattern = "^approved$"))]
     pub status: &'static str,
     /// The verified number, in E.164 form.
     pub to: String,

@@ -8,11 +8,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::prelude::*;
 use crate::domain::{LineType, NumberLookup, NumberProblem};
 
-/// The values of `Fields` that Twilio has, and of the older `Type`.
-const PACKAGES: &str = "validation line_type_intelligence caller_name sim_swap call_forwarding line_status identity_match \
-                        reassigned_number sms_pumping_risk phone_number_quality_score pre_fill";
-const TYPES: &str = "carrier caller-name";
-
 /// Bytes of the longest text in a path that is read: a number with generous punctuation.
 const LONGEST: usize = 64;
 
@@ -21,7 +16,7 @@ const LONGEST: usize = 64;
 pub struct Wanted {
     /// What to tell beside the validation, with commas. Only line_type_intelligence has data here.
     #[serde(default)]
-    #[schemars(with = "String", extend("pattern" = pattern(PACKAGES)), example = &"line_type_intelligence")]
+    #[schemars(with = "String")]
     pub fields: Vec<String>,
     /// The country of a number in national form, two letters of ISO 3166-1.
     pub country_code: Option<values::Region>,
@@ -32,29 +27,19 @@ pub struct Wanted {
 pub struct OlderWanted {
     /// carrier adds the type of the line. Twilio's other type, caller-name, has no data here.
     #[serde(default)]
-    #[schemars(with = "String", extend("pattern" = pattern(TYPES)), example = &"carrier")]
+    #[schemars(with = "String")]
     pub r#type: Vec<String>,
     /// The country of a number in national form, two letters of ISO 3166-1.
     pub country_code: Option<values::Region>,
 }
 
-fn pattern(known: &str) -> String {
-    let names = known.replace(' ', "|");
-    format!("[ ,]*(({names})( *,[ ,]*({names}))*[ ,]*)?")
-}
-
-/// Whether the one that has data here is among the names of a parameter, which may be repeated or have commas between.
-fn has(served: &str, parameter: &str, given: &[String], known: &str) -> Result<bool, Error> {
-    let names = || given.iter().flat_map(|text| text.split(',')).map(|name| name.trim_matches(' '));
-    if names().any(|name| !name.is_empty() && !known.split(' ').any(|known| known == name)) {
-        let known = known.replace(' ', ", ");
-        return Err(Error::parameter(parameter, format_args!("each must be one of {known}")));
-    }
-    Ok(names().any(|name| name == served))
+/// Whether a name is among those of a parameter, which may be repeated or have commas between.
+fn has(given: &[String], name: &str) -> bool {
+    given.iter().flat_map(|text| text.split(',')).any(|given| given.trim() == name)
 }
 
 /// What the numbering plans tell about a number.
-#[derive(Default, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub struct Lookup {
     /// Null if the number cannot be read.
     pub calling_country_code: Option<String>,
@@ -69,30 +54,17 @@ pub struct Lookup {
     /// Why it is not valid.
     #[schemars(with = "Vec<String>")]
     pub validation_errors: Vec<NumberProblem>,
-    pub caller_name: (),
-    pub sim_swap: (),
-    pub call_forwarding: (),
-    pub line_status: (),
     /// Null unless it was asked for, and where the plan does not tell mobile numbers from landlines, as in North America.
     pub line_type_intelligence: Option<LineTypeIntelligence>,
-    pub identity_match: (),
-    pub reassigned_number: (),
-    pub sms_pumping_risk: (),
-    pub phone_number_quality_score: (),
-    pub pre_fill: (),
     pub url: Url,
 }
 
 /// The type of a line. The network is not known.
-#[derive(Default, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub struct LineTypeIntelligence {
     /// landline, mobile, nonFixedVoip, personal, tollFree, premium, sharedCost, uan, voicemail or pager.
     #[serde(rename = "type")]
     pub line: &'static str,
-    pub carrier_name: (),
-    pub mobile_country_code: (),
-    pub mobile_network_code: (),
-    pub error_code: (),
 }
 
 /// The same, as Lookup's first version answered.
@@ -102,23 +74,17 @@ pub struct OlderLookup {
     /// In E.164 form.
     pub phone_number: String,
     pub national_format: Option<String>,
-    pub caller_name: (),
     /// Null unless it was asked for.
     pub carrier: Option<Carrier>,
-    pub add_ons: (),
     pub url: Url,
 }
 
 /// The type of a line. The network is not known.
-#[derive(Default, Serialize, JsonSchema)]
+#[derive(Serialize, JsonSchema)]
 pub struct Carrier {
     /// landline, mobile or voip; null for other types, and where the plan does not tell.
     #[serde(rename = "type")]
     line: Option<&'static str>,
-    name: Option<String>,
-    mobile_country_code: Option<String>,
-    mobile_network_code: Option<String>,
-    error_code: Option<u32>,
 }
 
 const fn older_type(line: LineType) -> Option<&'static str> {
@@ -147,13 +113,13 @@ fn number(text: &str, country: Option<&values::Region>) -> Result<NumberLookup, 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
 async fn fetch(
     caller: Caller,
-    Segments(text): Segments<values::NumberText<64>>,
+    Segments(text): Segments<values::Text<64>>,
     Params(wanted): Params<Wanted>,
 ) -> Answer<Lookup> {
-    let is_wanted = has("line_type_intelligence", "Fields", &wanted.fields, PACKAGES)?;
+    let is_wanted = has(&wanted.fields, "line_type_intelligence");
     let number = number(&text.0, wanted.country_code.as_ref())?;
     let line = number.line_type.filter(|_| is_wanted);
-    let line = line.map(|line| LineTypeIntelligence { line: line.as_str(), ..Default::default() });
+    let line = line.map(|line| LineTypeIntelligence { line: line.as_str() });
     Ok(Json(Lookup {
         calling_country_code: number.calling_code.map(|code| code.to_string()),
         country_code: number.region.map(|region| region.to_string()),
@@ -163,17 +129,16 @@ async fn fetch(
         url: caller.url(format_args!("/v2/PhoneNumbers/{}", in_path(&number.number))),
         phone_number: number.number.clone(),
         national_format: number.national_format,
-        ..Lookup::default()
     }))
 }
 
 /// `GET /v1/PhoneNumbers/{PhoneNumber}`.
 async fn fetch_older(
     caller: Caller,
-    Segments(text): Segments<values::NumberText<64>>,
+    Segments(text): Segments<values::Text<64>>,
     Params(wanted): Params<OlderWanted>,
 ) -> Answer<OlderLookup> {
-    let is_wanted = has("carrier", "Type", &wanted.r#type, TYPES)?;
+    let is_wanted = has(&wanted.r#type, "carrier");
     let number = number(&text.0, wanted.country_code.as_ref())?;
     if number.problem.is_some() {
         return Err(Error::NO_RESOURCE);
@@ -182,10 +147,7 @@ async fn fetch_older(
         country_code: number.region.map(|region| region.to_string()),
         phone_number: number.number.clone(),
         national_format: number.national_format.clone(),
-        caller_name: (),
-        carrier: is_wanted
-            .then(|| Carrier { line: number.line_type.and_then(older_type), ..Carrier::default() }),
-        add_ons: (),
+        carrier: is_wanted.then(|| Carrier { line: number.line_type.and_then(older_type) }),
         url: caller.url(format_args!("/v1/PhoneNumbers/{}", in_path(&number.number))),
     }))
 }

@@ -23,7 +23,6 @@ pub struct New {
     /// The code. Either this or Text must be given.
     pub code: Option<values::Code>,
     /// A text with one code of 4 to 10 digits, which is taken from it. The rest is not sent.
-    #[schemars(example = &"Your code is 123456.")]
     pub text: Option<values::Text<1600>>,
     /// The channel that delivers the code; auto, the default, is the channel that the service begins with.
     pub channel: Option<values::BeginChannel>,
@@ -32,7 +31,6 @@ pub struct New {
     /// The text of the message.
     pub template_sid: Option<values::TemplateSid>,
     /// Values for the template's own placeholders: a JSON object, at most 20 names.
-    #[schemars(example = &r#"{"order":"42"}"#)]
     pub template_custom_substitutions: Option<values::Pairs<20, 128>>,
     /// The seconds for which the code can be used; the default is the service's CodeLife.
     pub ttl: Option<values::Whole<{ LIFE.0 }, { LIFE.1 }>>,
@@ -59,7 +57,6 @@ pub struct CarriedMessage {
     pub to: String,
     pub channel: Channel,
     /// accepted, or repeated if an earlier request had the same code: then nothing was sent.
-    #[schemars(regex(pattern = "^(accepted|repeated)$"))]
     pub status: &'static str,
     pub date_created: Date,
     pub url: Option<Url>,
@@ -73,7 +70,6 @@ pub struct Outcome {
     /// The number, in E.164 form.
     pub to: String,
     /// counted, or unknown: no code that was carried to the number lives, or its outcome is known.
-    #[schemars(regex(pattern = "^(counted|unknown)$"))]
     pub status: &'static str,
 }
 

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt as _;
 use hyper::http::request::Parts;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -16,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::members;
-use crate::domain::Timestamp;
 use crate::http::app::App;
 use crate::http::call::Origin;
 use crate::http::error::Error;
@@ -36,12 +32,9 @@ const LAST_PAGE: u32 = 10_000_000;
 #[serde(rename_all = "PascalCase")]
 pub struct Paging {
     /// Items on a page; the default is 50. More than 1,000 are 1,000.
-    #[schemars(example = 50)]
     pub page_size: Option<values::Whole<1, { u32::MAX }>>,
     /// The number of the page, from 0.
     pub page: Option<values::Whole<0, LAST_PAGE>>,
-    /// From the address of a page. Do not make one.
-    pub page_token: Option<values::PageToken>,
 }
 
 /// The filters of a list, and the page of it that a request asks for.
@@ -51,13 +44,9 @@ pub struct Listing<T = ()>(pub T, pub Page);
 pub struct Page {
     size: u32,
     number: u32,
-    /// When the client requested the first page: items made since then move nothing.
-    since: Option<Timestamp>,
-    now: Timestamp,
     /// The address of the list with the filters, to which the page is added.
     address: String,
-    /// Held until the client has taken the page: lists that clients do not take would fill the memory.
-    turn: Turn,
+    _turn: Turn,
 }
 
 /// The place of a page in its list.
@@ -84,22 +73,15 @@ pub struct Listed<T> {
     #[serde(flatten)]
     items: BTreeMap<&'static str, Vec<T>>,
     meta: ListMeta,
-    #[serde(skip)]
-    turn: Option<Turn>,
 }
 
 impl<T: Serialize> IntoResponse for Listed<T> {
-    fn into_response(mut self) -> Response {
-        let turn = self.turn.take();
-        Json(self).into_response().map(|body| {
-            Body::new(body.inspect_frame(move |_| {
-                let _held = &turn;
-            }))
-        })
+    fn into_response(self) -> Response {
+        Json(self).into_response()
     }
 }
 
-/// A place among those who make or read what takes much work or memory.
+/// A place among those who make what takes much work or memory.
 pub struct Turn(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 impl FromRequestParts<App> for Turn {
@@ -118,20 +100,17 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
         let turn = Turn::from_request_parts(parts, app).await?;
         let form = Form::of_text(parts.uri.query().unwrap_or_default().as_bytes());
         let filters = form.read()?;
-        let Paging { page_size, page, page_token } = form.read()?;
+        let Paging { page_size, page } = form.read()?;
         let origin: &Arc<Origin> = parts.extensions.get().ok_or(Error::PANICKED)?;
-        let path = format!("{}{}", app.base(origin.host()), parts.uri.path());
+        let path = format!("{}{}", app.base(origin.host.as_ref()), parts.uri.path());
         // Addresses of pages repeat the filters.
         let mut address = url::form_urlencoded::Serializer::for_suffix(format!("{path}?"), path.len() + 1);
         address.extend_pairs(form.given(members::<T>()));
         let page = Page {
             size: page_size.map_or(USUAL_SIZE, |size| size.0.min(LARGEST)),
             number: page.map_or(0, |page| page.0),
-            since: page_token.map(|token| token.0),
-            // All that is made within this millisecond is before its end.
-            now: app.running()?.verifying.now().plus(Duration::from_millis(1)),
             address: address.finish(),
-            turn,
+            _turn: turn,
         };
         Ok(Self(filters, page))
     }
@@ -145,13 +124,6 @@ impl Page {
     /// The items of this page, and one more, which tells that there is a further page.
     pub const fn limit(&self) -> usize {
         self.size as usize + 1
-    }
-
-    /// The end in time of a list whose pages go on from the first request: items made since then do not move those on
-    /// later pages.
-    pub fn until(&mut self, asked: Option<Timestamp>) -> Timestamp {
-        let since = *self.since.get_or_insert(self.now);
-        asked.map_or(since, |asked| asked.min(since))
     }
 
     /// This page of items that begin with its first one.
@@ -173,7 +145,7 @@ impl Page {
             next_page_url: has_more.then(|| self.url(self.number + 1)),
             key,
         };
-        Listed { items: BTreeMap::from([(key, items)]), meta, turn: Some(self.turn) }
+        Listed { items: BTreeMap::from([(key, items)]), meta }
     }
 
     /// This page of all items.
@@ -190,9 +162,6 @@ impl Page {
 
     fn url(&self, number: u32) -> Url {
         let and = if self.address.ends_with('?') { "" } else { "&" };
-        // The first page fixes the time anew.
-        let since = self.since.filter(|_| number > 0);
-        let token = since.map_or_else(String::new, |since| format!("&PageToken=PT{}", since.as_millis()));
-        Url(format!("{}{and}PageSize={}&Page={number}{token}", self.address, self.size))
+        Url(format!("{}{and}PageSize={}&Page={number}", self.address, self.size))
     }
 }

@@ -7,7 +7,7 @@ pub use serde::{Deserialize, Serialize};
 
 pub use super::access::{Answer, Caller, Gone, InService, Keyed, Made, Segments, created};
 pub use super::paging::{Listed, Listing, Turn};
-pub use crate::domain::{Channel, Code, CodeLength, Region, ServiceId, Sid, SidKind};
+pub use crate::domain::{Channel, Code, CodeLength, Region, ServiceId, Sid};
 pub use crate::http::call::{Access, Group};
 pub use crate::http::error::Error;
 pub use crate::http::form::{Form, Params};

@@ -9,21 +9,12 @@ use crate::http::openapi::{Doc, Property};
 
 /// The settings that a request gives, the name first.
 fn described(requires: &[&str]) -> Vec<Property> {
-    let parameters = service_parameters().iter();
-    let mut described: Vec<_> = parameters.map(|parameter| describe(parameter, requires)).collect();
+    let property = |ServiceParameter { name, schema, .. }: &ServiceParameter| {
+        Property::new(name, schema.clone(), requires.contains(&name.as_str()))
+    };
+    let mut described: Vec<_> = service_parameters().iter().map(property).collect();
     described.sort_by_key(|param| param.name != "FriendlyName");
     described
-}
-
-fn describe(ServiceParameter { key, name, schema, .. }: &ServiceParameter, requires: &[&str]) -> Property {
-    let mut property = Property::new(name, schema.clone(), requires.contains(&name.as_str()));
-    if is_time(key) {
-        let in_json = &mut property.in_json["oneOf"][0];
-        in_json["type"] = json!(["string", "integer"]);
-        in_json["minimum"] = schema.get("minimum").cloned().unwrap_or_else(|| 0.into());
-        in_json["pattern"] = schema.get("pattern").cloned().unwrap_or_else(|| "^[0-9]{0,7}$".into());
-    }
-    property
 }
 
 /// Whether a bare number is seconds in a request.
@@ -62,7 +53,6 @@ pub struct Service {
     #[schemars(with = "Map<String, Value>")]
     pub totp: Value,
     /// The template where a request names none.
-    #[schemars(regex(pattern = "^HJ[0-9a-f]{32}$"))]
     pub default_template_sid: Option<String>,
     /// Not served.
     #[schemars(with = "Map<String, Value>")]
@@ -142,6 +132,7 @@ async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<Servi
 }
 
 async fn create(caller: Caller, form: Form) -> Made<Service> {
+    caller.needs_account("creating services")?;
     let service = caller.registry().create_service(settings(&form)?).await?;
     created(Service::new(&caller, &service))
 }
@@ -157,6 +148,7 @@ async fn update(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>, form: F
 }
 
 async fn delete_service(caller: Caller, Segments(Id(sid)): Segments<ServiceSid>) -> Gone {
+    caller.needs_account("deleting services")?;
     let service = caller.service(sid)?;
     caller.registry().delete_service(service.sid).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -269,14 +261,14 @@ async fn delete_messaging(of: InService<values::Region>) -> Gone {
 pub fn routes() -> Routes {
     Routes::new("Services", "Namespaces with their own rules. API keys need the scope admin; to create or delete a service, the \
             key must be for all services.", Group::twilio(Access::Scope(Scope::Admin)))
-        .post("/v2/Services", create, Doc { reads: described, requires: &["FriendlyName"], access: Some(Access::Account("creating services")),
+        .post("/v2/Services", create, Doc { reads: described, requires: &["FriendlyName"],
                 ..made::<(), Service>("CreateService", "Create a service") })
         .get("/v2/Services", list, list_of::<(), Service>("services", "ListService", "List services")
                 .about("Newest first. A key for one service sees that service."))
         .get("/v2/Services/{Sid}", fetch, ok::<(), Service>("FetchService", "Fetch a service"))
         .post("/v2/Services/{Sid}", update, Doc { reads: described, ..ok::<(), Service>("UpdateService", "Update a service") }
                 .about("Parameters that are absent keep their values. A service of the configuration cannot be updated here: 409."))
-        .delete("/v2/Services/{Sid}", delete_service, Doc { access: Some(Access::Account("deleting services")), ..gone::<()>("DeleteService", "Delete a service") }
+        .delete("/v2/Services/{Sid}", delete_service, gone::<()>("DeleteService", "Delete a service")
                 .about("Deletes everything that belongs to the service, including keys for it alone."))
 }
 

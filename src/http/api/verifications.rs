@@ -4,7 +4,6 @@
 use tracing::{debug, info};
 
 use super::prelude::*;
-use crate::config::services::NAME;
 use crate::http::call::Origin;
 use crate::http::openapi::Doc;
 use crate::limits::guard::{ClientNet, ClientSignals};
@@ -24,7 +23,6 @@ pub struct Begin {
     /// The language of the message, such as de or pt-BR.
     pub locale: Option<values::Locale>,
     /// The name of the sender in the message, with at most 4 digits.
-    #[schemars(regex(pattern = NAME), example = &"Owl Bank")]
     pub custom_friendly_name: Option<values::Text<30>>,
     /// The code, where the service has CustomCodeEnabled.
     pub custom_code: Option<values::Code>,
@@ -33,13 +31,10 @@ pub struct Begin {
     /// The text of the message.
     pub template_sid: Option<values::TemplateSid>,
     /// Values for the template's own placeholders: a JSON object, at most 20 names.
-    #[schemars(example = &r#"{"order":"42"}"#)]
     pub template_custom_substitutions: Option<values::Pairs<20, 128>>,
     /// Values for rate limits, by their unique names: a JSON object, at most 10 names.
-    #[schemars(example = &r#"{"session":"abc"}"#)]
     pub rate_limits: Option<values::Pairs<10, 255>>,
     /// Values that events repeat: a JSON object, at most 10 names, of 128 characters at most.
-    #[schemars(example = &r#"{"campaign":"spring"}"#)]
     pub tags: Option<values::Pairs<10, 128>>,
     /// Keys that a call presses when it is answered. Only with Channel=call.
     pub send_digits: Option<values::SendDigits>,

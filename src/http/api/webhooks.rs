@@ -14,7 +14,6 @@ pub struct Fields {
     /// The events, or * for all. May be repeated.
     pub event_types: Option<values::Events>,
     /// Where the server sends the events: http or https.
-    #[schemars(example = &"https://shop.example/hooks")]
     pub webhook_url: Option<values::Text<2_048>>,
     /// Whether the server sends events.
     pub status: Option<values::WebhookStatus>,
@@ -37,7 +36,6 @@ impl From<Fields> for WebhookFields {
 #[serde(rename_all = "PascalCase")]
 pub struct DeliveryFilters {
     /// With this status.
-    #[schemars(example = &"failed")]
     pub status: Option<values::DeliveryState>,
     /// Of this event.
     pub event_type: Option<values::EventType>,
@@ -66,21 +64,18 @@ pub struct WebhookView {
     /// The events: names, or `*` for all.
     pub event_types: Vec<String>,
     /// Whether the server sends events.
-    #[schemars(regex(pattern = "^(enabled|disabled)$"))]
     pub status: &'static str,
     /// The form of the events.
-    #[schemars(regex(pattern = "^v2$"))]
     pub version: &'static str,
     /// Where the server sends the events.
     pub webhook_url: String,
-    #[schemars(regex(pattern = "^POST$"))]
     pub webhook_method: &'static str,
     pub date_created: Date,
     pub date_updated: Date,
     pub url: Url,
     /// The key of the events' signatures (Standard Webhooks). Only in the response to its creation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
+    #[schemars(with = "String")]
     pub secret: Option<String>,
 }
 
@@ -110,7 +105,6 @@ pub struct WebhookSecret {
     pub webhook_sid: WebhookSid,
     pub service_sid: ServiceSid,
     pub account_sid: AccountSid,
-    #[schemars(regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))]
     pub secret: String,
     pub url: Url,
 }
@@ -122,15 +116,13 @@ pub struct Delivery {
     pub service_sid: ServiceSid,
     pub webhook_sid: WebhookSid,
     /// The event's id, which receivers see as `webhook-id`.
-    #[schemars(regex(pattern = "^evt_[0-9a-f]{32}$"))]
     pub event_id: String,
     /// The event's name.
-    #[schemars(example = &"verification.approved")]
     pub event_type: &'static str,
     /// The verification; null for an event of the pumping guard.
     pub verification_sid: Option<VerificationSid>,
     /// `pending`, `delivered` or `failed`.
-    #[schemars(with = "String", example = &"delivered")]
+    #[schemars(with = "String")]
     pub status: DeliveryState,
     /// When the event happened.
     pub date_created: Date,
@@ -221,7 +213,7 @@ async fn delete_webhook(of: InService<WebhookSid>) -> Gone {
 /// `GET .../Deliveries`: the newest event first.
 async fn deliveries(
     of: InService<WebhookSid>,
-    Listing(filters, mut page): Listing<DeliveryFilters>,
+    Listing(filters, page): Listing<DeliveryFilters>,
 ) -> Result<Listed<Delivery>, Error> {
     let DeliveryFilters { status, event_type, date_created_after, date_created_before } = filters;
     let webhook = of.service.webhook(&of.path.0)?.sid;
@@ -231,7 +223,7 @@ async fn deliveries(
             && event_type.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
     };
     let since = date_created_after.map(|after| after.0).unwrap_or_default();
-    let until = Some(page.until(date_created_before.map(|before| before.0)));
+    let until = date_created_before.map(|before| before.0);
     let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
     let found = of.running.outbox.list(Some(&[of.service.id]), range).await?;
     Ok(page.of("deliveries", &found.records, |delivery| Delivery::new(&of, delivery)))

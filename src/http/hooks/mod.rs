@@ -3,7 +3,6 @@
 
 mod systems;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,7 +11,7 @@ use axum::routing::post;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hyper::StatusCode;
 use sha2::Sha256;
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::systems::{Done, HOOKS, Hook, Proof, Signed, TOLERANCE, Task, carry, outcome, payload};
 use super::app::App;
@@ -30,30 +29,15 @@ async fn answer(call: Call, hook: &'static Hook) -> Response {
     let answer = response::json(status, &body);
     let Err(Error { status, code, cause, .. }) = done else { return answer };
     if let Cause::Body(reason) = cause {
-        note(&call, hook.path.trim_start_matches("/hooks/"), reason);
+        let (request_id, hook) = (call.request_id().to_owned(), hook.path.trim_start_matches("/hooks/"));
+        call.connection.server.logs.note(hook, move |count| {
+            warn!(request_id, hook, %reason, count, "hook refused");
+        });
     }
     match NotServed::of(status, code) {
         Some(reason) => answer.because(reason),
         None => answer,
     }
-}
-
-/// Tells the operator of an identity system that posts to no hook.
-pub fn note_unknown(call: &Call) {
-    let paths = HOOKS.each_ref().map(|hook| hook.path).join(", ");
-    note(call, "unknown", format!("its path is none of {paths}").into());
-}
-
-fn note(call: &Call, hook: &'static str, reason: Cow<'static, str>) {
-    let request_id = call.request_id().to_owned();
-    // A reason that is made for one payload counts with all of its kind.
-    let kind = if let Cow::Borrowed(reason) = reason { reason } else { "" };
-    call.connection.server.logs.by_kind.note(hook, kind, move |count, is_first| {
-        if is_first {
-            return warn!(request_id, hook, %reason, count, "hook refused");
-        }
-        info!(request_id, hook, %reason, count, "hook refused");
-    });
 }
 
 async fn carry_out(call: &Call, hook: &Hook) -> Done {
@@ -107,10 +91,8 @@ fn signer(registry: &Registry, signed: &Signed<'_>) -> Result<Arc<Service>, Erro
         None if keys.is_empty() => {
             "set SUPABASE_HOOK_SECRETS, ZITADEL_HOOK_KEYS or LOGTO_HOOK_KEYS: the hook has no key"
         }
-        None if signatures.is_empty() => "it has no signature that can be read",
         None => "no key has made the signature",
-        Some(_) if at.is_none() => "it has no timestamp that can be read",
-        Some(_) if !is_fresh => "the timestamp is too old, or the clock is wrong",
+        Some(_) if !is_fresh => "the timestamp is missing or too old, or the clock is wrong",
         Some(key) => match registry.find_service_exact(&key.service) {
             Some(service) => return Ok(service),
             None => "the key names no service by its id, its name in config.json, or default",

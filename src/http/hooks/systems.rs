@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderName;
 use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::config::{HookKey, HookSettings};
 use crate::delivery::Carried;
@@ -271,18 +271,7 @@ pub async fn carry(
     if let Some(channel) = message.channel.filter(|channel| !call.app.channels.contains(channel)) {
         return Err(Error::hook(format!("No gateway serves the channel {}.", channel.as_str())));
     }
-    let address = message.address.and_then(|text| {
-        let address = request::read_address(text);
-        if address.is_none() {
-            let service = service.name();
-            call.connection.server.logs.by_kind.note("hooks", "address", move |_, is_first| {
-                if is_first {
-                    warn!(service, "address of a hook's payload not read; it has no limit of its own");
-                }
-            });
-        }
-        address
-    });
+    let address = message.address.and_then(request::read_address);
     let in_language = |locale| {
         let message = Outgoing {
             channel: message.channel,

@@ -41,7 +41,7 @@ pub async fn show(call: Call) -> Result<Response, Error> {
 }
 
 async fn begin(context: &PageContext<'_>) -> Result<Response, Error> {
-    let url = format!("{}/verify/demo", context.call.app.base(context.call.host()));
+    let url = format!("{}/verify/demo", context.call.app.base(context.call.host.as_ref()));
     let (secret, _) = context.running.hosted.create(ServiceId::DEFAULT, SessionRequest::back_to(url)).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

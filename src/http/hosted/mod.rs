@@ -62,7 +62,7 @@ impl PageContext<'_> {
             return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
         }
         let is_post = self.call.head.method == Method::POST;
-        if is_post && !request::is_own_form(&self.call.head, self.call.host()) {
+        if is_post && !request::is_own_form(&self.call.head, self.call.host.as_ref()) {
             return Err(Error::CROSS_SITE);
         }
         let is_begun = step != HostedStep::Address;

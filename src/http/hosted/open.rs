@@ -247,8 +247,7 @@ impl OpenSession<'_> {
         self.sent(number, MessageEnd::NotSent).await?;
         match refused {
             Refused::Unavailable(refusal) => return Err(Denied::Refused(refusal)),
-            Refused::OutOfService { .. } => call.log_out_of_service(),
-            Refused::GatewayFailed => {}
+            Refused::OutOfService { .. } | Refused::GatewayFailed => {}
             refused => {
                 let reason = Error::refused(&refused, context.now);
                 info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");

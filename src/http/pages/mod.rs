@@ -13,8 +13,8 @@ use base16ct::lower::encode_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use hyper::StatusCode;
 use hyper::header::{HeaderValue, LOCATION};
-use hyper::{StatusCode, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -94,21 +94,6 @@ pub struct NoticePage<'a> {
     pub text: &'a str,
     /// The address of the page that it leads to, and its words.
     pub link: (&'static str, &'static str),
-}
-
-/// The answer to a browser at an unknown path: the page of the path without its trailing slash, or a page that says so.
-pub fn not_found(has_inbox: bool, uri: &Uri) -> Response {
-    let page = uri.path().trim_end_matches('/');
-    let is_page =
-        |known: &&str| page.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if page != uri.path() && ["/admin", "/docs", "/inbox", "/verify"].iter().any(is_page) {
-        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-        return redirect(&format!("{page}{query}"));
-    }
-    let text = "The address may be misspelled, or this server is set up without the page.";
-    let (frame, link) = (Frame::new("", has_inbox), ("/", "Go to the start"));
-    let page = NoticePage { frame, title: "There is no such page", text, link };
-    (StatusCode::NOT_FOUND, html(&page, STYLE_ONLY)).into_response()
 }
 
 /// What a form led to, as a cookie has it: the page after the form tells it, and a reload asks for nothing again.
@@ -209,8 +194,6 @@ const fn access(group: &Routes) -> &'static str {
     match group.group.access {
         Access::Open => "No credential is needed.",
         Access::Compatible => "Needs an API key if the server requires one.",
-        Access::Scope(_) | Access::AnyScope | Access::Account(_) => {
-            "Needs the account's token or an API key."
-        }
+        Access::Scope(_) | Access::Account(_) => "Needs the account's token or an API key.",
     }
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 use x509_cert::Certificate;
@@ -31,9 +31,6 @@ const HTTP1: &[u8] = b"http/1.1";
 /// A certificate that ends within this time should have been renewed: those that are renewed by a program are, a month
 /// before.
 const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-
-/// The settings of the server's own files.
-const OWN: [&str; 2] = ["tls-cert", "tls-key"];
 
 /// Why the server cannot use the configured certificate or key: the setting, the file, the fault with its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -75,14 +72,14 @@ impl Identity {
 
 impl Tls {
     pub fn open(files: &TlsFiles, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
-        let identity = read(files, OWN)?;
+        let identity = read(files)?;
         Ok(Self { files: files.clone(), clock, present: ArcSwap::from_pointee(identity) })
     }
 
     /// Reads both files again and logs the result. New handshakes then use them; if the server cannot use them,
     /// everything stays unchanged. Waits for the disk.
     pub fn reload(&self) {
-        match read(&self.files, OWN) {
+        match read(&self.files) {
             Ok(identity) => {
                 self.present.store(Arc::new(identity));
                 self.announce("certificate reloaded; new connections use it");
@@ -132,7 +129,7 @@ fn server_config(
 
 /// Whether a server can show itself with these files, and what an operator should know of them.
 pub fn check(files: &TlsFiles, now: Timestamp) -> Result<Vec<String>, TlsError> {
-    let problem = read(files, OWN)?.problem(now);
+    let problem = read(files)?.problem(now);
     let in_file = |problem| format!("tls-cert {}: {problem}", absolute(&files.certificate).display());
     Ok(problem.map(in_file).into_iter().collect())
 }
@@ -142,26 +139,9 @@ pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Checks the files with which this program shows itself to another one, which the settings `certificate` and `key`
-/// name.
-pub fn check_client(files: &TlsFiles, certificate: &'static str, key: &'static str) -> Result<(), TlsError> {
-    read(files, [certificate, key]).map(drop)
-}
-
-/// Checks the file of the authorities that `setting` names.
-pub fn check_authorities(setting: &'static str, file: &Path) -> Result<(), TlsError> {
-    let wrong = |fault| TlsError { setting, file: absolute(file), fault };
-    let authorities = read_chain(file).map_err(wrong)?;
-    let (_, unusable) = RootCertStore::empty().add_parsable_certificates(authorities);
-    if unusable > 0 {
-        return Err(wrong(format!("{unusable} certificates in it cannot be those of authorities")));
-    }
-    Ok(())
-}
-
-fn read(files: &TlsFiles, [certificate, key]: [&'static str; 2]) -> Result<Identity, TlsError> {
-    let of_chain = |fault| TlsError { setting: certificate, file: absolute(&files.certificate), fault };
-    let of_key = |fault| TlsError { setting: key, file: absolute(&files.key), fault };
+fn read(files: &TlsFiles) -> Result<Identity, TlsError> {
+    let of_chain = |fault| TlsError { setting: "tls-cert", file: absolute(&files.certificate), fault };
+    let of_key = |fault| TlsError { setting: "tls-key", file: absolute(&files.key), fault };
     let chain = read_chain(&files.certificate).map_err(of_chain)?;
     let private_key = read_key(&files.key).map_err(of_key)?;
     let own = Certificate::from_der(&chain[0])
@@ -169,9 +149,11 @@ fn read(files: &TlsFiles, [certificate, key]: [&'static str; 2]) -> Result<Ident
     let ends = own.tbs_certificate().validity().not_after.to_unix_duration();
     // rustls's text about a key names its parts and never shows them.
     let config = server_config(chain, &private_key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => of_key(format!(
-            "the private key in it does not belong to the first certificate of {certificate}, which must be the server's own"
-        )),
+        rustls::Error::InconsistentKeys(_) => of_key(
+            "the private key in it does not belong to the first certificate of tls-cert, which must be the server's \
+             own"
+                .to_owned(),
+        ),
         error => of_key(format!(
             "the private key in it cannot be used with the certificate ({error}); use ECDSA (P-256 or P-384), RSA \
              (2048 bits or more) or Ed25519"

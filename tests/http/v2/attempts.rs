@@ -90,16 +90,14 @@ async fn filters_go_together_and_what_cannot_be_one_is_60200() {
 }
 
 #[tokio::test]
-async fn later_pages_go_on_from_the_moment_of_the_first() {
+async fn the_next_page_has_the_filters_and_goes_on() {
     let world = V2World::new().await;
     for last in 1..=5 {
         world.begin(&format!("+1415555267{last}")).await;
     }
     let first = json(&world.get("/v2/Attempts?PageSize=2&Channel=sms").await);
     let next = first["meta"]["next_page_url"].as_str().expect("a next page");
-    // The end of the millisecond in which the attempts were made.
-    let token = "PageToken=PT1438286400001";
-    assert_eq!(next, format!("http://codes.example/v2/Attempts?Channel=sms&PageSize=2&Page=1&{token}"));
+    assert_eq!(next, "http://codes.example/v2/Attempts?Channel=sms&PageSize=2&Page=1");
     let second = json(&world.get(next.trim_start_matches("http://codes.example")).await);
     assert_eq!(second["attempts"].as_array().map(Vec::len), Some(2));
     assert_ne!(second["attempts"][0]["sid"], first["attempts"][0]["sid"]);

@@ -75,8 +75,6 @@ async fn the_compatible_routes_ask_for_a_key_once_there_is_one_for_them() {
         (format!("localhost:{port}"), 200),
         (format!("[::1]:{port}"), 200),
         (format!("evil.example:{port}"), 403),
-        ("localhost".to_owned(), 403),
-        ("localhost:1".to_owned(), 403),
     ] {
         let request = request.replace("localhost", &host);
         assert_eq!(world.world.ask(&request).await.status, status, "{host}");

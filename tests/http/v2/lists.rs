@@ -12,7 +12,7 @@ async fn a_page_has_fifty_items_or_as_many_as_asked_for_up_to_a_thousand() {
         ("PageSize=5000", 1_000, 2),
         ("PageSize=99999999999999999999999999", 1_000, 2),
         ("PageSize=0001001", 1_000, 2),
-        ("PageSize=1000&Page=10000000&PageToken=PT18446744073709551615", 1_000, 0),
+        ("PageSize=1000&Page=10000000", 1_000, 0),
     ] {
         let page = json(&world.get(&format!("/v2/Services?{query}")).await);
         assert_eq!(page["meta"]["page_size"], size, "{query}");
@@ -28,9 +28,7 @@ async fn a_page_has_fifty_items_or_as_many_as_asked_for_up_to_a_thousand() {
 #[tokio::test]
 async fn bad_values_are_60200() {
     let world = V2World::new().await;
-    for query in
-        ["PageSize=0", "PageSize=x", "PageSize=%2B5", "Page=-1", "PageToken=abc", "PageSize=1&PageSize=2"]
-    {
+    for query in ["PageSize=0", "PageSize=x", "PageSize=%2B5", "Page=-1", "PageSize=1&PageSize=2"] {
         is_error(&world.get(&format!("/v2/Services?{query}")).await, 400, 60200);
     }
     for page in ["x", "10000001"] {

@@ -24,8 +24,6 @@ use crate::template::MessageStyle;
 pub struct ReportReceiver {
     twilio: Option<TwilioCallbacks>,
     recipes: Option<RecipeCallbacks>,
-    /// The path of the public address, which begins with a slash and ends with none, or nothing.
-    path_prefix: String,
     /// Whether a key must be pressed before a call reads the code. Then the key proves delivery, not the call's end.
     gated: bool,
     /// Unauthenticated clients can send any number of invalid reports. A rate limit keeps them from filling the log.
@@ -39,8 +37,6 @@ impl ReportReceiver {
         let voice = gateways.twilio_voice();
         let account = gateways.twilio_messages().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account));
-        let path = public_url.split_once("://").map_or(&*public_url, |(_, rest)| rest).trim_end_matches('/');
-        let path_prefix = path.find('/').map_or("", |at| &path[at..]).to_owned();
         let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), &public_url));
         let recipes = RecipeCallbacks::new(gateways.providers.iter().filter_map(|provider| match provider {
             ProviderSettings::Http(settings) => Some(settings),
@@ -50,12 +46,7 @@ impl ReportReceiver {
             return None;
         }
         let gated = voice.is_some_and(|voice| voice.gate);
-        Some(Self { twilio, recipes, path_prefix, gated, refused: OncePerSecond::default() })
-    }
-
-    /// The path of the public address, which a proxy may leave in front of the paths of reports.
-    pub fn path_prefix(&self) -> &str {
-        &self.path_prefix
+        Some(Self { twilio, recipes, gated, refused: OncePerSecond::default() })
     }
 
     /// Takes one report, of which the path and the query are as sent. Its sender is unknown until its signature is checked.

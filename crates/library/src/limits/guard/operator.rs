@@ -66,7 +66,6 @@ pub fn exact(dimension: Dimension) -> String {
 pub struct Item {
     /// `budget`, `allowance` or `entry`.
     #[serde(rename = "type")]
-    #[schemars(regex(pattern = "^(budget|allowance|entry)$"), example = &"allowance")]
     pub kind: String,
     /// The service; null for all services.
     pub service_sid: Option<String>,
@@ -74,7 +73,6 @@ pub struct Item {
     pub service: String,
     /// The number, prefix, country or network; `countries without users`, all together; `all`; or the key
     /// of a budget.
-    #[schemars(example = &"+99290000****")]
     pub subject: String,
     /// `allow`, `block` or `known-only`, of an entry. Else null.
     pub action: Option<String>,
@@ -96,21 +94,18 @@ pub struct Item {
 #[schemars(rename = "GuardExplanation")]
 pub struct Explanation {
     /// The number, prefix, country or network.
-    #[schemars(example = &"+992900000123")]
     pub subject: String,
     /// The service.
     pub service_sid: Option<String>,
     /// The name of the service.
     pub service: String,
     /// `off`, `record` or `block`; off while the simulator is the only gateway.
-    #[schemars(regex(pattern = "^(off|record|block)$"), example = &"block")]
     pub mode: String,
     /// Whether the number was verified in the last 30 days.
     pub known: bool,
     /// Whether a text message is refused now. One from a network without verified numbers may be refused earlier.
     pub refused: bool,
     /// The rule that refuses a text message now, or the key of a budget; null if it passes.
-    #[schemars(example = &"prefix")]
     pub rule: Option<String>,
     /// When the next message passes; null for now, or if none ever does.
     #[schemars(extend("format" = "date-time"))]
