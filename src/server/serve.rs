@@ -101,11 +101,14 @@ async fn reload_certificate(mut hangup: Signal, app: Arc<App>) {
     while hangup.recv().await.is_some() {
         let app = Arc::clone(&app);
         // A panic is in the log.
-        let _ = spawn_blocking(move || match &app.front_end.tls {
-            Some(tls) => tls.reload(),
-            None => tracing::info!("SIGHUP ignored, no tls-cert is configured"),
-        })
-        .await;
+        let reload = move || {
+            if let Some(tls) = &app.front_end.tls {
+                tls.reload();
+            } else {
+                tracing::info!("SIGHUP ignored, no tls-cert is configured");
+            }
+        };
+        let _ = spawn_blocking(reload).await;
     }
 }
 
