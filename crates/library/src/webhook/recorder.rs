@@ -103,34 +103,22 @@ impl Outbox {
             tracing::warn!(%gateway, country, before, now, "gateway conversion fell");
             let detail = json!({
                 "gateway": gateway, "country": country, "conversion_percent": now, "before_percent": before,
+                "channel": lane.channel.as_str(), "status": "fallen",
             });
             // The number itself may be erased meanwhile.
             let to = PhoneNumber::from_u64(number.as_u64() / 10_000 * 10_000).unwrap_or(number);
             let key = NumberKey::new(lane.service.unwrap_or(ServiceId::DEFAULT), to);
-            outbox.announce(key, lane.channel, EventType::ConversionFell, "fallen", detail);
-        })
-    }
-
-    /// Tells of something that concerns no verification.
-    fn announce(
-        self: &Arc<Self>,
-        key: NumberKey,
-        channel: Channel,
-        kind: EventType,
-        status: &'static str,
-        mut detail: Value,
-    ) {
-        (detail["channel"], detail["status"]) = (json!(channel.as_str()), json!(status));
-        let outbox = Arc::clone(self);
-        tokio::spawn(async move {
-            let id = record_id(key.service, outbox.slots.of_number(key.service, key.number).into());
-            let told = outbox.change(id, move |outbox, view| {
-                outbox.tell(key, 0, view, |events| events.emit(kind, detail));
+            let outbox = Arc::clone(&outbox);
+            tokio::spawn(async move {
+                let id = record_id(key.service, outbox.slots.of_number(key.service, to).into());
+                let told = outbox.change(id, move |outbox, view| {
+                    outbox.tell(key, 0, view, |events| events.emit(EventType::ConversionFell, detail));
+                });
+                if let Err(error) = told.await {
+                    tracing::warn!(%error, "event lost");
+                }
             });
-            if let Err(error) = told.await {
-                tracing::warn!(%error, "event lost");
-            }
-        });
+        })
     }
 }
 
