@@ -20,7 +20,7 @@ use crate::http::openapi::{Property, properties};
 use crate::http::pages::address;
 use crate::http::values::{self, utc_time};
 use crate::registry::Service;
-use crate::shard::{LogPart, LogRange};
+use crate::shard::LogRange;
 
 /// Rows on a page, unless they are long. Each page stays below 30 kB.
 const ROWS: usize = 40;
@@ -172,7 +172,7 @@ impl List {
         asked.map_or(self.began, |asked| asked.min(self.began))
     }
 
-    /// The records of this page, from `since` until `until`.
+    /// The records of this page, from `since` until `until`, and one more.
     pub fn range<F>(
         &self,
         since: Option<values::UtcTime>,
@@ -181,7 +181,7 @@ impl List {
     ) -> LogRange<F> {
         let since = since.map(|since| since.0).unwrap_or_default();
         let until = Some(self.until(until.map(|until| until.0)));
-        LogRange { since, until, fits, skip: self.skip(), limit: self.limit() }
+        LogRange { since, until, fits, skip: self.skip(), limit: self.limit() + 1 }
     }
 
     pub const fn skip(&self) -> usize {
@@ -196,19 +196,16 @@ impl List {
         }
     }
 
-    /// The records of this page, which were read from its first one on.
-    pub fn take<T>(&mut self, mut found: LogPart<T>) -> Vec<T> {
-        if self.problem.is_none() {
-            self.has_more = found.has_more || found.records.len() > self.limit();
-        }
-        found.records.truncate(self.limit());
-        found.records
+    /// The records of this page, which were read from its first one on, with one more if there is one.
+    pub fn take<T>(&mut self, mut found: Vec<T>) -> Vec<T> {
+        self.has_more = self.problem.is_none() && found.len() > self.limit();
+        found.truncate(self.limit());
+        found
     }
 
     /// The items of this page, of all.
     pub fn take_of_all<T>(&mut self, all: impl IntoIterator<Item = T>) -> Vec<T> {
-        let records = all.into_iter().skip(self.skip()).take(self.limit() + 1).collect();
-        self.take(LogPart { records, has_more: false })
+        self.take(all.into_iter().skip(self.skip()).take(self.limit() + 1).collect())
     }
 
     /// The same filters with these in place of their values; an empty one is none.

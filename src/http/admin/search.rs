@@ -87,7 +87,7 @@ async fn of_digits(request: &AdminRequest, words: &str) -> PageResult {
         return not_found(request, "This is no number, no part of one and no id.");
     }
     let query = AttemptQuery { ending: Some(digits.to_owned()), ..AttemptQuery::newest(READ) };
-    let messages = request.running.verifying.messages(query).await?.records;
+    let messages = request.running.verifying.messages(query).await?;
     let fits = |refused: &RefusedNumber| refused.number.e164().ends_with(digits);
     let refused = request.running.guard.refused_numbers().into_iter().filter(fits);
     let refused: BTreeSet<_> = refused.map(|refused| refused.number).collect();

@@ -173,7 +173,7 @@ async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Resul
         skip: page.skip(),
         ..AttemptQuery::newest(page.limit())
     };
-    let found = caller.running.verifying.messages(query).await?.records;
+    let found = caller.running.verifying.messages(query).await?;
     Ok(page.of("attempts", &found, |attempt| Attempt::new(&caller, attempt)))
 }
 

@@ -226,7 +226,7 @@ async fn deliveries(
     let until = date_created_before.map(|before| before.0);
     let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
     let found = of.running.outbox.list(Some(&[of.service.id]), range).await?;
-    Ok(page.of("deliveries", &found.records, |delivery| Delivery::new(&of, delivery)))
+    Ok(page.of("deliveries", &found, |delivery| Delivery::new(&of, delivery)))
 }
 
 /// `POST .../Replay`.

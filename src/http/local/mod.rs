@@ -32,7 +32,7 @@ use crate::verification::{BeginRequest, Erasure, NumberKey, NumberStatus, Outgoi
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     let found = caller.running.verifying.attempts.list(&query(&caller, &form)?).await?;
-    Ok(Json(found.records.iter().map(message).collect::<Vec<_>>()))
+    Ok(Json(found.iter().map(message).collect::<Vec<_>>()))
 }
 
 /// One message, with the whole number. `attempt` says which one of which verification, as in callback addresses.

@@ -210,7 +210,7 @@ impl Otp {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        Ok(self.engine.running.verifying.attempts.list(query).await?.records)
+        self.engine.running.verifying.attempts.list(query).await
     }
 
     /// The health of every gateway and its circuit breaker.

@@ -23,7 +23,7 @@ pub use self::record::{
     Id, Kinds, LimitedTable, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode,
     encode, service_of,
 };
-pub use self::record_log::{LogPart, LogRange, LogRecord, Places, RecordLog};
+pub use self::record_log::{LogRange, LogRecord, Places, RecordLog};
 pub use self::shards::{ShardDeps, ShardStartError, Shards};
 #[cfg(test)]
 pub use self::table::INLINE;

@@ -40,22 +40,6 @@ pub struct LogRange<F> {
     pub limit: usize,
 }
 
-/// A part of a list.
-pub struct LogPart<T> {
-    /// The newest first.
-    pub records: Vec<T>,
-    /// Whether more follow.
-    pub has_more: bool,
-}
-
-impl<T> LogPart<T> {
-    /// Those of the records that become another.
-    pub fn filter_map<U>(self, of: impl FnMut(T) -> Option<U>) -> LogPart<U> {
-        let records = self.records.into_iter().filter_map(of).collect();
-        LogPart { records, has_more: self.has_more }
-    }
-}
-
 /// A handle on the records of all shards.
 #[derive(Clone)]
 pub struct RecordLog<R> {
@@ -150,7 +134,7 @@ impl<R: LogRecord> RecordLog<R> {
         &self,
         services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&R) -> bool>,
-    ) -> Result<LogPart<R>, Refusal> {
+    ) -> Result<Vec<R>, Refusal> {
         self.list_parts(services, range, Duration::ZERO, |key, record| {
             vec![(record.places().at, *key, record)]
         })
@@ -168,9 +152,9 @@ impl<R: LogRecord> RecordLog<R> {
         range: LogRange<impl Fn(&T) -> bool>,
         span: Duration,
         parts: impl Fn(&RecordKey, R) -> Vec<(Timestamp, K, T)>,
-    ) -> Result<LogPart<T>, Refusal> {
+    ) -> Result<Vec<T>, Refusal> {
         let LogRange { since, until, fits, skip, limit } = range;
-        let most = skip.saturating_add(limit).saturating_add(1);
+        let most = skip.saturating_add(limit);
         let mut found = Vec::new();
         let is_wanted = |(at, _, part): &(Timestamp, K, T)| {
             *at >= since && until.is_none_or(|until| *at < until) && fits(part)
@@ -184,9 +168,7 @@ impl<R: LogRecord> RecordLog<R> {
             if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
         self.for_each_page(services, until.map(|until| until.plus(span)), take).await?;
-        let has_more = found.len() == most;
-        let records = found.into_iter().skip(skip).take(limit).map(|(_, _, part)| part).collect();
-        Ok(LogPart { records, has_more })
+        Ok(found.into_iter().skip(skip).map(|(_, _, part)| part).collect())
     }
 }
 

@@ -172,7 +172,7 @@ impl Verifier {
             to: Some(number),
             ..AttemptQuery::newest(NumberStatus::MESSAGES)
         };
-        let mut messages = self.attempts.list(&query).await?.records;
+        let mut messages = self.attempts.list(&query).await?;
         messages.reverse();
         if summary.is_none() && lockout.is_none() && messages.is_empty() {
             return Ok(None);

@@ -28,7 +28,7 @@ use crate::limits::keys::{IdempotencyKeys, RequestKey};
 use crate::observe::metrics::Fact;
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
-use crate::shard::{Capacity, LogPart, Shards, Subject, Transaction};
+use crate::shard::{Capacity, Shards, Subject, Transaction};
 use crate::webhook::Outbox;
 
 /// The dependencies of a [`Verifier`].
@@ -179,9 +179,9 @@ impl Verifier {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
     /// the store does not confirm what was read.
-    pub async fn messages(&self, query: AttemptQuery) -> Result<LogPart<SealedAttempt>, Refusal> {
+    pub async fn messages(&self, query: AttemptQuery) -> Result<Vec<SealedAttempt>, Refusal> {
         let found = self.attempts.list(&query).await?;
-        Ok(found.filter_map(|listed| Some(self.sealed(listed))))
+        Ok(found.into_iter().map(|listed| self.sealed(listed)).collect())
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has

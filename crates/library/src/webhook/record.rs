@@ -16,7 +16,7 @@ use super::{EventType, Outbox};
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::registry::{Service, Webhook};
-use crate::shard::{Id, LogPart, LogRange, LogRecord, Places, Record, RecordKey, Refusal};
+use crate::shard::{Id, LogRange, LogRecord, Places, Record, RecordKey, Refusal};
 
 /// Retention of a delivery after its end, counted from its event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
@@ -229,7 +229,7 @@ impl Outbox {
         limit: usize,
     ) -> Result<Vec<Delivery>, Refusal> {
         let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit };
-        Ok(self.list(None, range).await?.records)
+        self.list(None, range).await
     }
 
     /// The deliveries in a range by the moments of their events, the newest first; only of `services`, if they are given.
@@ -238,7 +238,7 @@ impl Outbox {
         &self,
         services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&Delivery) -> bool>,
-    ) -> Result<LogPart<Delivery>, Refusal> {
+    ) -> Result<Vec<Delivery>, Refusal> {
         let parts = |key: &RecordKey, record: EventRecord| {
             let deliveries = record.deliveries.into_iter().enumerate();
             deliveries.map(|(place, delivery)| (delivery.event.at, (*key, place), delivery)).collect()

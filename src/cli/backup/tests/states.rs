@@ -60,7 +60,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     begin.message.tags = BTreeMap::from([("order".to_owned(), "7".to_owned())]);
     let target = VerificationTarget::Sid(world.begins(begin).await.expect("begun").sid);
     let query = AttemptQuery { limit: 1, ..AttemptQuery::default() };
-    let attempt = world.verifying.attempts.list(&query).await.expect("a list").records.remove(0);
+    let attempt = world.verifying.attempts.list(&query).await.expect("a list").remove(0);
     let receipt = Receipt {
         attempt: attempt.id,
         gateway: None,

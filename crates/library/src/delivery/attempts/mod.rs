@@ -22,9 +22,7 @@ use crate::domain::{
 use crate::engine::{Sealer, VerificationAddress};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::Ticket;
-use crate::shard::{
-    LogPart, LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, Usage, service_of,
-};
+use crate::shard::{LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, Usage, service_of};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
@@ -137,13 +135,13 @@ impl Attempts {
     /// # Errors
     /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
     /// the store does not confirm what was read.
-    pub async fn list(&self, query: &AttemptQuery) -> Result<LogPart<ListedAttempt>, Refusal> {
+    pub async fn list(&self, query: &AttemptQuery) -> Result<Vec<ListedAttempt>, Refusal> {
         let (skip, limit) = (query.skip, query.limit);
         let services = query.services.as_deref();
         if let Some(sid) = &query.verification {
             let Some(VerificationAddress { service, number, name }) = self.sealer.open_verification(sid)
             else {
-                return Ok(LogPart { records: Vec::new(), has_more: false });
+                return Ok(Vec::new());
             };
             // The name leaves the slot open.
             let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
@@ -152,8 +150,7 @@ impl Attempts {
             let found = found.filter(|row| is_visible && row.number == number && query.fits(row));
             let mut records: Vec<_> = found.collect();
             records.sort_unstable_by_key(|row| Reverse((row.attempt.at, row.id.attempt)));
-            let records = records.into_iter().skip(skip).take(limit).collect();
-            return Ok(LogPart { records, has_more: false });
+            return Ok(records.into_iter().skip(skip).take(limit).collect());
         }
         let fits = |row: &ListedAttempt| query.fits(row);
         let range = LogRange { since: query.since(), until: query.before, fits, skip, limit };

@@ -63,7 +63,7 @@ async fn the_list_of_messages_learns_how_a_code_ended() {
     let world = World::new().await;
     let ended = async |n| {
         let query = AttemptQuery { to: Some(number(n)), limit: 1, ..AttemptQuery::default() };
-        world.verifying.messages(query).await.expect("a list").records.remove(0).listed.verify_status
+        world.verifying.messages(query).await.expect("a list").remove(0).listed.verify_status
     };
     let target = |n| VerificationTarget::Number(number(n));
     world.begun(number(1)).await;
