@@ -192,7 +192,6 @@ impl Running {
         let tables = self.tables().into_iter();
         let mut tables: Vec<_> = tables.map(|table| reading(table.table().as_str(), table.usage())).collect();
         tables.push(reading("webhook deliveries", self.outbox.usage()));
-        tables.push(reading("attempts", self.verifying.attempts.usage()));
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
         tables.extend(guard_tables);
         Reading {

@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,11 +58,6 @@ impl<R: LogRecord> RecordLog<R> {
             tables.list(R::KIND, list);
         });
         Self { shards: shards.clone(), shared, kind: PhantomData }
-    }
-
-    /// The number of records.
-    pub fn count(&self) -> usize {
-        self.shared.count.load(Ordering::Relaxed)
     }
 
     /// The records that are needed.
@@ -207,7 +201,6 @@ pub struct Places {
 /// What the lists of all shards share.
 #[derive(Default)]
 pub struct Shared {
-    pub count: AtomicUsize,
     /// The records that are needed.
     pub needed: Mutex<Shares>,
     pub on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
@@ -242,7 +235,6 @@ impl List {
         let service = service_of(&key.id);
         if let Some(Places { at, due, is_needed }) = before {
             self.dated[usize::from(is_needed)].remove(&(at, *key));
-            self.shared.count.fetch_sub(1, Ordering::Relaxed);
             if is_needed {
                 self.shared.needed.lock().remove(service, 1);
             }
@@ -252,7 +244,6 @@ impl List {
         }
         if let Some(Places { at, due, is_needed }) = after {
             self.dated[usize::from(is_needed)].insert((at, *key));
-            self.shared.count.fetch_add(1, Ordering::Relaxed);
             if is_needed {
                 self.shared.needed.lock().add(service, 1);
             }

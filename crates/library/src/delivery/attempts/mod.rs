@@ -22,7 +22,7 @@ use crate::domain::{
 use crate::engine::{Sealer, VerificationAddress};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::Ticket;
-use crate::shard::{LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, Usage, service_of};
+use crate::shard::{LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, service_of};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
@@ -54,11 +54,6 @@ impl Attempts {
     /// Calls `on_due` when a planned send is due. Only the first one counts.
     pub fn on_due(&self, on_due: impl Fn(AttemptLogKey) + Send + Sync + 'static) {
         self.log.on_due(move |key| on_due(AttemptLogKey::from_id(key.id)));
-    }
-
-    /// The verifications whose attempts are remembered, and the number from which on the oldest are forgotten.
-    pub fn usage(&self) -> Usage {
-        Usage { held: self.log.count(), limit: self.settings.keep_at_most }
     }
 
     /// The record of one verification. `None` when there is none, or none any more.
