@@ -356,25 +356,6 @@ mod tests {
     }
 
     #[test]
-    fn a_number_has_its_country_national_form_and_type() {
-        let number = look_up("+44 7400 123456");
-        assert_eq!((&*number.number, number.calling_code), ("+447400123456", Some(44)));
-        assert_eq!(number.region.map(|region| region.to_string()).as_deref(), Some("GB"));
-        assert_eq!(number.national_format.as_deref(), Some("07400 123456"));
-        assert_eq!((number.problem, number.line_type), (None, Some(LineType::Mobile)));
-        assert_eq!(look_up("+493012345678").line_type, Some(LineType::Landline));
-        assert_eq!(look_up("+18005550123").line_type, Some(LineType::TollFree));
-        let of_no_country = look_up("+80012345678");
-        assert_eq!((of_no_country.problem, of_no_country.region), (None, None));
-        let american = look_up("+14155552671");
-        assert_eq!(
-            (american.problem, american.line_type),
-            (None, None),
-            "no plan tells mobile numbers apart"
-        );
-    }
-
-    #[test]
     fn a_national_form_is_read_with_its_country() {
         let germany = Region::parse("de");
         assert_eq!(NumberLookup::of("0170 1234567", germany).number, "+491701234567");

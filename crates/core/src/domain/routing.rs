@@ -299,16 +299,4 @@ mod tests {
             assert!(!error.words.contains('\n'), "{marked}: {error}");
         }
     }
-
-    #[test]
-    fn an_error_quotes_the_setting_with_a_pointer_below_the_part() {
-        let shown = |setting| Routing::parse(setting, resolver).expect_err("a mistake").to_string();
-        assert_eq!(
-            shown("Mada:+35987;Twillio"),
-            "there is no provider \"Twillio\"; there are those of the key gateways, and Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, \
-             Sinch, Mada, Http\n  Mada:+35987;Twillio\n              ^^^^^^^"
-        );
-        assert!(shown("Twilio;").ends_with("\n  Twilio;\n         ^"));
-        assert!(shown("Twilio;\tßeta;\nMada").ends_with("\n  Twilio; ßeta; Mada\n          ^^^^"));
-    }
 }
