@@ -269,7 +269,7 @@ mod tests {
         ("[Twillio];Sinch", "there is no provider"),
         (
             "[Vonage]",
-            "there are Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
+            "gateways, and Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
         ),
         ("[ß∂ƒ];Sinch", "there is no provider"),
         ("Twilio;Sinch;[Twilio]", "listed already"),
