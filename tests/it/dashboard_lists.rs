@@ -111,7 +111,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     world.number_with_code().await;
     let fails = async || visitor.get("/admin/webhooks").await.text();
     until("the failure", &fails, |page| page.contains("data-name=\"Pending\">1<")).await;
-    until("the error", &fails, |page| page.contains("connection refused")).await;
+    until("the error", &fails, |page| page.contains("Connection refused")).await;
     let page = visitor.get(&path).await.text();
     page.says(["Last error, ", "verification.sent", ">pending<"]);
 

@@ -146,10 +146,7 @@ impl AuditEntry {
 
     /// Writes it. It becomes durable together with the other changes of the decision.
     pub fn record(&self, view: &mut Transaction<'_>) {
-        // By these bytes the log knows the entries of one service from those of others, should it have too many.
-        let service = self.service.as_ref().and_then(|sid| sid.bytes().first_chunk());
-        let service = service.map_or(ServiceId::DEFAULT, |bytes| ServiceId::new(u32::from_be_bytes(*bytes)));
-        let id = record_id(service, view.rng().next_u64() << 8 | u64::from(view.slot()));
+        let id = record_id(ServiceId::DEFAULT, view.rng().next_u64() << 8 | u64::from(view.slot()));
         let entry = Self { at: view.now(), ..self.clone() };
         view.put(id, Some(&entry));
     }

@@ -28,7 +28,6 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 const SERVICE: ServiceId = ServiceId::new(7);
-const OTHER: ServiceId = ServiceId::new(8);
 
 /// The slot of all events.
 const SLOT: u8 = 42;
@@ -122,11 +121,9 @@ impl World {
     }
 
     async fn set_hooks(&self, hooks: &[Webhook]) {
-        for (id, sid) in [(SERVICE, 0x5e), (OTHER, 0x5f)] {
-            let sid = Sid::new(SidKind::Service, [sid; 16]);
-            let service = blank(id, sid, Origin::Api, ServiceSettings::default(), START);
-            self.registry.put_service(Service { webhooks: hooks.to_vec(), ..service }).await;
-        }
+        let sid = Sid::new(SidKind::Service, [0x5e; 16]);
+        let service = blank(SERVICE, sid, Origin::Api, ServiceSettings::default(), START);
+        self.registry.put_service(Service { webhooks: hooks.to_vec(), ..service }).await;
     }
 }
 

@@ -85,14 +85,3 @@ async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     world.emits(17, EventType::Created).await;
     assert_eq!(world.listed(1).await.len(), 1);
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_flood_of_ended_deliveries_drops_none_of_another_service() {
-    let world = World::with(OutboxBounds { kept: 4, ..OutboxBounds::default() }, &[hook(1)]).await;
-    world.emits(1, EventType::Created).await;
-    for verification in 2..12 {
-        world.emit_in(OTHER, verification, EventType::Created);
-        world.settle().await;
-    }
-    assert_eq!((world.listed(1).await.len(), world.store.snapshot().len()), (1, 4));
-}
