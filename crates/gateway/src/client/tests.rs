@@ -48,38 +48,6 @@ async fn a_handshake_that_hangs_is_given_up() {
 }
 
 #[tokio::test]
-async fn one_connection_carries_many_exchanges_whatever_they_add_up_to() {
-    let longest = "a".repeat(ANSWER_MAX);
-    let mut double = Double::playing(std::iter::repeat_n(Reply::json(200, &longest), 40)).await;
-    let url = Url::parse(&double.base_url()).expect("a URL");
-    let client = HttpClient::for_target(&url).expect("a client");
-    for _ in 0..40 {
-        let answer = client.send(request(&url)).await.expect("an answer");
-        assert_eq!(answer.body.as_deref(), Some(longest.as_bytes()));
-        assert_eq!(double.request().await.connection, 1);
-    }
-}
-
-#[tokio::test]
-async fn the_client_reads_an_early_answer_and_does_not_repeat_the_request() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = Url::parse(&format!("http://{}", listener.local_addr().expect("an address"))).expect("a URL");
-    let client = HttpClient::for_target(&url).expect("a client");
-    let mut request = request(&url);
-    *request.method_mut() = Method::POST;
-    // More than all buffers on the way hold.
-    *request.body_mut() = Some(vec![b'a'; 32 * 1024 * 1024].into());
-    let asking = tokio::spawn(async move { client.send(request).await });
-    let (mut stream, _) = listener.accept().await.expect("a connection");
-    read_head(&mut stream).await;
-    stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno").await.expect("written");
-    let answer = asking.await.expect("no panic").expect("an answer");
-    assert_eq!((answer.status.as_u16(), answer.body.as_deref()), (413, Some(b"no".as_slice())));
-    let again = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
-    assert!(again.is_err(), "it came once more");
-}
-
-#[tokio::test]
 async fn a_proxy_gets_its_credentials_and_no_error_about_it_contains_them() {
     let refusal = "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
     let endless = "HTTP/1.1 200 OK\r\nx: ".to_owned() + &"a".repeat(1024 * 1024);
