@@ -181,16 +181,11 @@ impl Running {
         services.chain([ServiceId::DEFAULT]).for_each(|service| metrics.create_service_at_zero(service));
     }
 
-    /// The tables that refuse new records of a service at its limit.
-    fn tables(&self) -> [&Capacity; 4] {
-        let [numbers, keys] = self.verifying.capacities();
-        [numbers, &self.guard.capacity, keys, &self.hosted.capacity]
-    }
-
     /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
-        let tables = self.tables().into_iter();
-        let mut tables: Vec<_> = tables.map(|table| reading(table.table().as_str(), table.usage())).collect();
+        let [numbers, keys] = self.verifying.capacities();
+        let tables: [&Capacity; 4] = [numbers, &self.guard.capacity, keys, &self.hosted.capacity];
+        let mut tables = tables.map(|table| reading(table.table().as_str(), table.usage())).to_vec();
         tables.push(reading("webhook deliveries", self.outbox.usage()));
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
         tables.extend(guard_tables);

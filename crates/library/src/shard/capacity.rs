@@ -25,13 +25,6 @@ pub struct Usage {
     pub limit: usize,
 }
 
-impl Usage {
-    /// Whether more than 80 % are used.
-    pub const fn is_low(self) -> bool {
-        self.held as u128 * 10 > self.limit as u128 * 8
-    }
-}
-
 impl Capacity {
     /// A capacity that counts nothing by itself.
     pub fn new(table: LimitedTable, limit: usize) -> Arc<Self> {
