@@ -18,11 +18,10 @@ use crate::domain::{GatewayName, ServerKey, ServiceId};
 use crate::engine::{NumberState, key_fingerprint};
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
-use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading, TableReading};
+use crate::observe::metrics::{Metrics, NAMED_SERVICES, Reading};
 use crate::registry::{Registry, RegistryDeps, ServiceSettings};
 use crate::shard::{Capacity, LimitedTable, ShardDeps, Shards};
 use crate::store::{EmbeddedStore, OpenOptions, Store, StoreError};
-use crate::verification::Usage;
 use crate::verification::hosted::HostedSessions;
 use crate::verification::{Verifier, VerifierDeps};
 use crate::webhook::{ATTEMPT_TIME, Outbox, OutboxBounds, network_transport};
@@ -185,8 +184,8 @@ impl Running {
     pub fn reading(&self) -> Reading {
         let [numbers, keys] = self.verifying.capacities();
         let tables: [&Capacity; 4] = [numbers, &self.guard.capacity, keys, &self.hosted.capacity];
-        let mut tables = tables.map(|table| reading(table.table().as_str(), table.usage())).to_vec();
-        tables.push(reading("webhook deliveries", self.outbox.usage()));
+        let mut tables = tables.map(Capacity::reading).to_vec();
+        tables.push(self.outbox.reading());
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
         tables.extend(guard_tables);
         Reading {
@@ -263,8 +262,4 @@ pub(super) async fn start_shards(
     let rng = StdRng::from_rng(&mut seeder);
     let shards = Shards::start(ShardDeps { store, clock, shards, kinds, bounds, rng, metrics }).await?;
     Ok((shards, seeder))
-}
-
-const fn reading(name: &'static str, Usage { held, limit }: Usage) -> TableReading {
-    TableReading { name, held, limit }
 }

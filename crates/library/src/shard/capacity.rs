@@ -8,21 +8,13 @@ use parking_lot::Mutex;
 use super::record::{LimitedTable, Record, RecordKey, Refusal, service_of};
 use super::shards::Shards;
 use crate::domain::ServiceId;
+use crate::observe::metrics::TableReading;
 
 /// Counts records against a limit. Restored records count beyond it, because the server never drops a known one.
 pub struct Capacity {
     table: LimitedTable,
     limit: usize,
     held: Mutex<Shares>,
-}
-
-/// The records and their limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// Stored records.
-    pub held: usize,
-    /// The limit.
-    pub limit: usize,
 }
 
 impl Capacity {
@@ -45,14 +37,9 @@ impl Capacity {
         self.count(|held| change(held, service_of(&key.id), 1));
     }
 
-    /// The table whose records it counts.
-    pub const fn table(&self) -> LimitedTable {
-        self.table
-    }
-
-    /// The present usage.
-    pub fn usage(&self) -> Usage {
-        Usage { held: self.held.lock().held(), limit: self.limit }
+    /// The present state, for metrics.
+    pub fn reading(&self) -> TableReading {
+        TableReading { name: self.table.as_str(), held: self.held.lock().held(), limit: self.limit }
     }
 
     /// Makes sure that a service may add a record.

@@ -17,7 +17,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use self::capacity::{Capacity, Shares, Usage};
+pub use self::capacity::{Capacity, Shares};
 pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};
 pub use self::record::{
     Id, Kinds, LimitedTable, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode,

@@ -32,4 +32,4 @@ pub use crate::delivery::{Check, Failure, Outgoing};
 pub use crate::domain::NumberKey;
 pub use crate::engine::{Ending, SendOptions};
 pub use crate::registry::Policies;
-pub use crate::shard::{LimitedTable, Refusal, ShardStartError, Usage};
+pub use crate::shard::{LimitedTable, Refusal, ShardStartError};

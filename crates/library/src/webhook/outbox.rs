@@ -19,9 +19,9 @@ use super::request::{Posted, Transport, post};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{Sealer, SlotHash};
 use crate::observe::log_limit::OncePerSecond;
-use crate::observe::metrics::WebhookEnd;
+use crate::observe::metrics::{TableReading, WebhookEnd};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
-use crate::shard::{Change, Id, RecordKey, RecordLog, Refusal, Shards, Stored, Subject, Transaction, Usage};
+use crate::shard::{Change, Id, RecordKey, RecordLog, Refusal, Shards, Stored, Subject, Transaction};
 
 /// Requests that a webhook has in flight at once.
 const OF_EACH: usize = 8;
@@ -144,8 +144,8 @@ impl Outbox {
     }
 
     /// Verifications that have something to be told, and how many there may be.
-    pub fn usage(&self) -> Usage {
-        Usage { held: self.log.needed(), limit: self.bounds.verifications }
+    pub fn reading(&self) -> TableReading {
+        TableReading { name: "webhook deliveries", held: self.log.needed(), limit: self.bounds.verifications }
     }
 
     /// Further verifications of a service that may have something to be told.

@@ -26,7 +26,7 @@ use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::{BudgetView, Fact, TableReading};
 use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
-use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction, Usage};
+use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
 use self::refused::Refused;
 pub use self::refused::RefusedNumber;
@@ -452,12 +452,9 @@ impl ServerGuard {
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
         let Self { verified, budgets, tables, .. } = self;
-        let Usage { held, limit } = verified.usage();
         let rows = &tables.lock().guard.rows;
-        let read =
-            [("guard allowances", rows.buckets(), MOST_BUCKETS), (verified.table().as_str(), held, limit)];
-        let read = read.map(|(name, held, limit)| TableReading { name, held, limit });
-        (read.into(), rows.dropped, budgets.list(None, rows, self.now()))
+        let allowances = TableReading { name: "guard allowances", held: rows.buckets(), limit: MOST_BUCKETS };
+        (vec![allowances, verified.reading()], rows.dropped, budgets.list(None, rows, self.now()))
     }
 }
 
