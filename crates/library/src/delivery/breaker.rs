@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use tracing::{info, warn};
 
 use super::error::NO_ANSWER;
@@ -14,8 +13,7 @@ use crate::gateway::GatewayError;
 
 crate::named! {
     /// The shown state of a circuit.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-    #[serde(rename_all = "kebab-case")]
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Circuit {
         /// The gateway is asked.
         Closed = "closed",

@@ -1,4 +1,4 @@
-//! Events: each exactly once, in the order of their causes; and what the list of messages learns of an end.
+//! Events: each exactly once, in the order of their causes.
 
 use super::*;
 
@@ -56,33 +56,6 @@ async fn the_end_of_a_verification_whose_beginning_was_not_told_comes_behind_it(
     world.checks(VerificationTarget::Sid(approved.sid), Some(code)).await.expect("checked");
     let life = ["verification.created", "verification.sent", "verification.approved"];
     assert_eq!(world.told().await[2..], life);
-}
-
-#[tokio::test]
-async fn the_list_of_messages_learns_how_a_code_ended() {
-    let world = World::new().await;
-    let ended = async |n| {
-        let query = AttemptQuery { to: Some(number(n)), limit: 1, ..AttemptQuery::default() };
-        world.verifying.messages(query).await.expect("a list").remove(0).listed.verify_status
-    };
-    let target = |n| VerificationTarget::Number(number(n));
-    world.begun(number(1)).await;
-    let code = world.provider.code_for(number(1));
-    world.checks(target(1), Some(code)).await.expect("approved");
-    assert_eq!(ended(1).await, VerifyStatus::Success);
-    world.begun(number(2)).await;
-    world.ends(target(2), Ending::Approved).await.expect("approved");
-    assert_eq!(ended(2).await, VerifyStatus::Success);
-    world.begun(number(3)).await;
-    world.ends(target(3), Ending::Canceled).await.expect("canceled");
-    assert_eq!(ended(3).await, VerifyStatus::New);
-    let key = NumberKey::new(ServiceId::DEFAULT, number(4));
-    world.verifying.send(Box::new(Outgoing::new(key))).await.expect("sent");
-    for _ in 0..5 {
-        let guess = Code::submitted("guess");
-        world.verifying.check_code(Check::new(key, guess)).await.expect("checked");
-    }
-    assert_eq!(ended(4).await, VerifyStatus::InvalidCode);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::config::GuardSettings;
-use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
+use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::Explanation;
@@ -25,7 +25,7 @@ use crate::registry::{TestNumber, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::testing::{START, StoreFault, World, asking, asking_once, asking_with, given, number};
 use crate::verification::{
-    BeginRequest, Check, CheckCode, Ending, Failure, NumberKey, Outgoing, Refused, Status, Verification,
+    BeginRequest, CheckCode, Ending, Failure, NumberKey, Outgoing, Refused, Status, Verification,
     VerificationTarget,
 };
 use crate::webhook::Event;
