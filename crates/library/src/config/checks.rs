@@ -124,8 +124,7 @@ pub fn listen_address(keys: &Inputs, c: &mut Config) -> Option<(ListenAddress, S
         }
         return Some((keys.prod_domain.clone()?, c.origin("prod-domain")));
     }
-    let [host, port] = ["test-hostname", "test-port"].map(|key| c.origin(key));
-    let origin = if host == port { host } else { format!("{host} and {port}") };
+    let origin = c.origin("test-hostname");
     Some((ListenAddress { host: keys.test_hostname.clone(), port: keys.test_port }, origin))
 }
 

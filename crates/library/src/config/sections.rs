@@ -103,16 +103,17 @@ pub fn read_captcha(
     let [known_script, known_verify_url, class, sources] = provider.map_or(none, CaptchaProvider::facts);
     let script = script.or_else(|| Url::parse(known_script).ok());
     let verify_url = verify_url.or_else(|| Url::parse(known_verify_url).ok());
-    let no_provider = "captcha has no provider: turnstile, hcaptcha or recaptcha";
-    let no_site_key = "captcha needs it: the public key of the challenge service";
-    let no_secret = "captcha needs it: the secret key of the challenge service";
-    for (name, is_missing, why) in [
-        ("captcha.script", script.is_none(), no_provider),
-        ("captcha.verify-url", verify_url.is_none(), no_provider),
-        ("captcha.site-key", site_key.trim().is_empty(), no_site_key),
-        ("CAPTCHA_SECRET", secret.is_none(), no_secret),
+    let no_service = script.is_none() || verify_url.is_none();
+    for (name, is_missing, what) in [
+        (
+            "captcha.provider",
+            no_service,
+            "turnstile, hcaptcha or recaptcha, or a service with script and verify-url",
+        ),
+        ("captcha.site-key", site_key.trim().is_empty(), "the public key of the challenge service"),
+        ("CAPTCHA_SECRET", secret.is_none(), "the secret key of the challenge service"),
     ] {
-        c.wrong_if(is_missing, name, format!("it is missing, and {why}"));
+        c.wrong_if(is_missing, name, format!("it is missing: {what}"));
     }
     let script = script?;
     let is_known = script.as_str() == known_script;
@@ -169,19 +170,10 @@ impl ClusterSettings {
     pub(super) fn checked(self, directory: &Path, c: &mut Config) -> Self {
         let Self { etcd, etcd_ca, etcd_cert, etcd_key, .. } = &self;
         let is_secure = etcd.iter().any(|url| is_member(url, "https"));
-        for (is_wrong, member, problem) in [
-            (
-                is_secure && etcd_ca.is_none(),
-                "etcd-ca",
-                "it is missing, and the URLs of etcd begin with https",
-            ),
-            (!is_secure && etcd_ca.is_some(), "etcd-ca", "it needs URLs of etcd that begin with https"),
-            (!is_secure && etcd_cert.is_some(), "etcd-cert", "it needs URLs of etcd that begin with https"),
-            (etcd_key.is_some() && etcd_cert.is_none(), "etcd-cert", "it is missing beside etcd-key"),
-            (etcd_cert.is_some() && etcd_key.is_none(), "etcd-key", "it is missing beside etcd-cert"),
-        ] {
-            c.wrong_if(is_wrong, &format!("cluster.{member}"), problem);
-        }
+        let ca = "URLs of etcd that begin with https need it, and others must not have it";
+        c.wrong_if(is_secure != etcd_ca.is_some(), "cluster.etcd-ca", ca);
+        let together = "etcd-cert and etcd-key go together";
+        c.wrong_if(etcd_cert.is_some() != etcd_key.is_some(), "cluster.etcd-key", together);
         let [etcd_ca, etcd_cert, etcd_key] =
             [etcd_ca, etcd_cert, etcd_key].map(|path| path.as_ref().map(|path| directory.join(path)));
         Self { etcd_ca, etcd_cert, etcd_key, ..self }

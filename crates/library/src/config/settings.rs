@@ -117,8 +117,10 @@ pub struct Inputs {
     /// `true` listens on `prod-domain`, refuses the simulator, and requires keys on loopback too.
     pub production: bool,
     /// Address to listen on with `production`, which requires it: host:port, or :port for every address of the machine.
+    #[serde(skip_serializing)]
     pub prod_domain: Option<ListenAddress>,
     /// A further address that serves only /metrics, without credentials and TLS: host:port or :port.
+    #[serde(skip_serializing)]
     pub metrics_listen: Option<ListenAddress>,
     /// `true` serves /api/*, /send-code and /verify-code without a key to every client.
     pub allow_unauthenticated: bool,

@@ -8,7 +8,7 @@ use onceward_core::values;
 use reqwest::header::HeaderName;
 use secrecy::SecretString;
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::domain::{PhoneNumber, Region, Sid, SidKind, checked, is_name, optional, text};
@@ -29,12 +29,6 @@ values! {
 impl<'de> Deserialize<'de> for ListenAddress {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         text(from)
-    }
-}
-
-impl Serialize for ListenAddress {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
     }
 }
 
