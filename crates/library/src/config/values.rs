@@ -11,7 +11,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::domain::{PhoneNumber, Region, Sid, SidKind, checked, is_name, optional, text};
+use crate::domain::{PhoneNumber, Region, Sid, SidKind, is_name, optional, text};
 use crate::net::is_loopback_host;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ fn read_host(text: &str) -> Option<String> {
 pub fn host<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let must_be = "a host name or an address such as \"localhost\", \"127.0.0.1\" or \"::1\", without a scheme or a port; \
                    empty means every address of the machine";
-    checked(from, must_be, read_host)
+    optional(from, must_be, read_host).map(Option::unwrap_or_default)
 }
 
 /// The host, and perhaps the port, of the tutorial's `HOST`, which may be a URL such as `http://localhost:5000`. What is no host
