@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use std::sync::LazyLock;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use rustix::fs::Mode;
 use serde_json::Value;
 
 use crate::config::{self, ConfigErrors, Given, Loaded, SHARED_PREFIXES, Sources};
@@ -49,6 +50,8 @@ pub fn command() -> clap::Command {
 
 /// Runs the program: prints an answer, or serves until it is stopped.
 pub fn main() -> ExitCode {
+    // Data directories, exports and secrets are for their owner. Not every library that writes asks for a mode.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     process::forbid_core_dumps();
     let (environment, parallelism) = (process::environment(), process::parallelism());
     let sources = Sources { environment, parallelism, ..Sources::default() };
