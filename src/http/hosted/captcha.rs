@@ -51,10 +51,9 @@ impl Captcha {
         responses.find(|response| (1..=LONGEST_RESPONSE).contains(&response.len()))
     }
 
-    /// Whether the service takes the response for a person's. The person's address is not sent. An empty response is
-    /// asked about only where it passes if the service is down, and with it the script that makes responses.
+    /// Whether the service takes the response for a person's. The person's address is not sent.
     pub async fn passes(&self, response: &str) -> bool {
-        if response.is_empty() && !self.settings.fail_open {
+        if response.is_empty() {
             return false;
         }
         let answered = tokio::time::timeout(PATIENCE, self.ask(response)).await;
@@ -76,9 +75,8 @@ impl Captcha {
                 success
             }
             Err(reason) => {
-                let passes = self.settings.fail_open;
-                warn!(%reason, passes, "challenge service unavailable");
-                passes
+                warn!(%reason, "challenge service unavailable");
+                false
             }
         }
     }

@@ -7,7 +7,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::page::{Notice, Page, Texts, View};
-use crate::domain::{Channel, Locale, Region, ServiceId, Timestamp};
+use crate::domain::{Channel, Locale, Region, Timestamp};
 use crate::http::call::{Call, Transport};
 use crate::http::error::Error;
 use crate::http::pages::of_cookie;
@@ -107,11 +107,6 @@ impl<'a> PageContext<'a> {
         // Values are base64url.
         response.headers_mut().extend(HeaderValue::from_str(&header).ok().map(|header| (SET_COOKIE, header)));
         response
-    }
-
-    /// Whether the sessions of a service are the demo's, whose codes live as long as themselves.
-    pub fn is_demo(&self, service: &Service) -> bool {
-        self.call.app.settings.gateways.only_simulator() && service.id == ServiceId::DEFAULT
     }
 
     /// Whether the browser already has the session of this address.

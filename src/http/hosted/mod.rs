@@ -6,7 +6,6 @@
 
 pub mod captcha;
 mod context;
-mod demo;
 mod open;
 mod page;
 
@@ -83,7 +82,7 @@ impl PageContext<'_> {
         let Some(service) = &self.running.registry.service_by_id(service) else { return Ok(self.gone()) };
         let context = &self.for_session(&session);
         // The service may no longer list where the session leads back to.
-        if !context.is_demo(service) && !session.request.returns_to.is_listed(&service.settings) {
+        if !session.request.returns_to.is_listed(&service.settings) {
             return Ok(context.message(StatusCode::FORBIDDEN, context.texts.cannot_return));
         }
         if session.is_over(context.now) {
@@ -133,5 +132,4 @@ pub fn routes() -> Router<App> {
         .route("/verify/resend", post(at(HostedStep::Send)))
         .route("/verify/change", post(at(HostedStep::Change)))
         .route("/verify/cancel", post(at(HostedStep::Cancel)))
-        .route("/verify/demo", get(demo::show))
 }

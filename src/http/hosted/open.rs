@@ -18,9 +18,7 @@ use crate::http::pages::{as_cookie, redirect};
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::registry::Service;
 use crate::template::MessageStyle;
-use crate::verification::hosted::{
-    Denied, HostedSession, MessageEnd, ReturnTarget, SESSION_LIFE, SessionSecret,
-};
+use crate::verification::hosted::{Denied, HostedSession, MessageEnd, ReturnTarget, SessionSecret};
 use crate::verification::{BeginRequest, CheckCode, Outgoing, Refusal, Refused, Status, VerificationTarget};
 
 /// A request from the browser that has the session.
@@ -87,7 +85,6 @@ impl OpenSession<'_> {
                 wait: seconds_left(session.next_send, self.context.now),
                 may_resend: session.has_sends(),
                 may_change: session.may_change(),
-                is_demo: self.context.is_demo(self.service),
             },
             number => {
                 // The country beside a refused number is to be corrected, too.
@@ -203,10 +200,7 @@ impl OpenSession<'_> {
                 request_id: Some(call.id.clone()),
                 ..Outgoing::new(NumberKey::new(self.service.id, number))
             };
-            BeginRequest {
-                life: context.is_demo(self.service).then_some(SESSION_LIFE),
-                ..BeginRequest::new(message)
-            }
+            BeginRequest::new(message)
         };
         let verifications = &context.running.verifying;
         // The language of the page, unless the service has one.

@@ -38,13 +38,11 @@ pub enum View {
         wait: Option<u64>,
         may_resend: bool,
         may_change: bool,
-        /// Whether the inbox has the code.
-        is_demo: bool,
     },
     Verified,
     /// Every check is used: the person can only go back.
     NoneLeft,
-    /// The end of a session or of the demo, and the address that leads on.
+    /// The end of a session, and the address that leads on.
     Over {
         text: &'static str,
         back: Option<String>,

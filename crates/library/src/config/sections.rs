@@ -28,8 +28,6 @@ pub struct CaptchaSettings {
     pub secret: SecretString,
     /// Whether each message needs a challenge, not only one that lacks an allowance of the guard.
     pub always: bool,
-    /// Whether a message passes while the service does not answer.
-    pub fail_open: bool,
     /// Where its scripts, frames and styles come from, for a content security policy.
     pub sources: String,
 }
@@ -87,9 +85,6 @@ pub struct CaptchaKeys {
     /// `true` asks before each message, not only where an allowance of the guard is used up.
     #[serde(default)]
     always: bool,
-    /// `true` lets messages pass without a challenge while the service does not answer.
-    #[serde(default)]
-    fail_open: bool,
 }
 
 /// The settings, if there is a service. Notes what is missing.
@@ -98,7 +93,7 @@ pub fn read_captcha(
     secret: Option<SecretString>,
     c: &mut Config,
 ) -> Option<CaptchaSettings> {
-    let CaptchaKeys { provider, script, verify_url, site_key, always, fail_open } = keys?;
+    let CaptchaKeys { provider, script, verify_url, site_key, always } = keys?;
     let none = ["", "", "g-recaptcha", ""];
     let [known_script, known_verify_url, class, sources] = provider.map_or(none, CaptchaProvider::facts);
     let script = script.or_else(|| Url::parse(known_script).ok());
@@ -119,7 +114,7 @@ pub fn read_captcha(
     let is_known = script.as_str() == known_script;
     let sources = if is_known { sources.to_owned() } else { script.origin().ascii_serialization() };
     let (verify_url, secret) = (verify_url?, secret?);
-    Some(CaptchaSettings { script, class, site_key, verify_url, secret, always, fail_open, sources })
+    Some(CaptchaSettings { script, class, site_key, verify_url, secret, always, sources })
 }
 
 // What `cluster` may have.
