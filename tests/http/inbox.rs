@@ -12,11 +12,6 @@ use onceward_testkit::{FakeProvider, Setup, THEN, V2World, World, get, json, roo
 async fn a_message_with_markup_is_shown_as_it_is_written() {
     let world = with_inbox(Setup::default()).await.world;
     receive(&world, 14_155_552_671, "<img src=x onerror=alert(1)> \"'&", "111111").await;
-    let page = world.get("/inbox?q=%22%3E%3Cscript%3E").await.body;
-    assert!(
-        page.contains("value=\"&#34;&#62;&#60;script&#62;\"") && page.contains("No message has"),
-        "{page}"
-    );
     let page = world.get("/inbox").await.body;
     assert!(page.contains("&#60;img src=x onerror=alert(1)&#62; &#34;&#39;&#38;"), "{page}");
 }
@@ -60,31 +55,24 @@ async fn a_message_is_told_in_full() {
 #[tokio::test]
 async fn the_form_sends_checks_and_repeats_little() {
     let world = with_inbox(Setup::default()).await.world;
-    let ask = async |method: &str, cookie: &str, form: &str| {
-        let head = format!("{method} /inbox HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n");
-        let length = form.len();
-        let rest = format!("accept: text/html\r\ncookie: {cookie}\r\ncontent-length: {length}\r\n\r\n{form}");
-        world.ask(head + &rest).await
+    let ask = async |form: &str| {
+        let head = "POST /inbox HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n";
+        let rest = format!("accept: text/html\r\ncontent-length: {}\r\n\r\n{form}", form.len());
+        world.ask(head.to_owned() + &rest).await
     };
-    let reply = ask("POST", "a=b", "number=%2B14155552671&action=send").await;
+    let reply = ask("number=%2B14155552671&action=send").await;
     assert_eq!((reply.status, reply.header("location")), (303, Some("/inbox#messages")));
     for (form, words) in [
         ("number=%2B14155552671&code=x&action=check".to_owned(), "doesn&#39;t match"),
         (format!("number={}", "\"".repeat(10_000)), "cannot be used: not a phone number"),
     ] {
-        // A reload of what it leads to repeats nothing.
-        let failed = ask("POST", "a=b", &form).await;
-        assert_eq!((failed.status, failed.header("location")), (303, Some("/inbox")));
-        let cookie =
-            failed.header("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
-        let page = ask("GET", cookie, "").await;
-        assert!(page.header("set-cookie").expect("a cookie").contains("Max-Age=0"));
-        let repeated = page.body.matches("&#34;").count();
-        assert!(page.body.contains(words) && repeated <= 200, "{repeated} {}", page.body);
+        let failed = ask(&form).await;
+        let repeated = failed.body.matches("&#34;").count();
+        assert!(failed.body.contains(words) && repeated <= 200, "{repeated} {}", failed.body);
     }
     let [message] = &world.messages()[..] else { panic!("not one message") };
     let entered = format!("number=%2B14155552671&code={}&action=enter", message.code.expose());
-    let checked = ask("POST", "a=b", &entered).await;
+    let checked = ask(&entered).await;
     assert_eq!(checked.header("location"), Some("/inbox?verified=yes"));
     assert!(world.get("/inbox?verified=yes").await.body.contains("the number is verified"));
 }
@@ -152,8 +140,6 @@ async fn an_inbox_that_others_reach_asks_for_the_credentials_of_an_operator() {
             let asks_the_user = reply.header("www-authenticate").is_some_and(|how| how.starts_with("Basic"));
             assert_eq!(asks_the_user, page == 401, "{path}");
         }
-        let unknown = world.ask("GET", "/inbox/unknown", caller, &[], "").await;
-        assert_eq!(unknown.status, if page == 200 { 404 } else { page });
         let sent = world.ask("POST", "/inbox", caller, &["accept: text/html"], "number=%2B14155552671").await;
         assert_eq!(sent.status, form, "{caller}");
     }

@@ -7,12 +7,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use hyper::StatusCode;
-use hyper::header::{HeaderValue, SET_COOKIE};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Frame, LIVE_HEADERS, as_cookie, html, of_cookie, redirect, span};
+use super::{Frame, LIVE_HEADERS, html, redirect, span};
 use crate::domain::{Code, PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{InboxMessage, Simulator};
 use crate::http::call::{Call, Group};
@@ -20,7 +19,7 @@ use crate::http::compatible::{Older, checked, plain_send, sent};
 use crate::http::error::Error;
 use crate::http::openapi::{Content, Doc, Property, Routes};
 use crate::http::request;
-use crate::http::response::{self, ResponseExt as _};
+use crate::http::response;
 use crate::net::form_field;
 use crate::registry::Scope;
 use crate::verification::{Check, NumberKey};
@@ -53,16 +52,13 @@ struct InboxPage<'a> {
     failed: Option<&'a Failed>,
     /// The query has `verified`: the form has checked a right code.
     is_verified: bool,
-    query: &'a str,
     messages: Vec<MessageJson>,
     now_ms: u64,
 }
 
-/// `GET /inbox?q=`.
+/// `GET /inbox`.
 async fn page(call: Call) -> Result<Response, Error> {
-    let failed = of_cookie(&call, Failed::COOKIE);
-    let page = InboxView::of(&call)?.page(call.head.uri.query(), failed.as_ref());
-    Ok(if failed.is_some() { page.with(SET_COOKIE, Failed::REMOVED) } else { page })
+    Ok(InboxView::of(&call)?.page(None))
 }
 
 /// `GET /inbox/messages?to=`.
@@ -79,12 +75,6 @@ fn filter(_: &[&str]) -> Vec<Property> {
     )]
 }
 
-/// `GET` of another path below `/inbox`: 404 for a request that may see the inbox.
-async fn unknown(call: Call) -> Result<Response, Error> {
-    InboxView::of(&call)?;
-    Err(Error::NOT_SERVED)
-}
-
 /// `POST /inbox`: sends a code to `number`, or checks its `code`.
 async fn act(call: Call) -> Result<Response, Error> {
     let app = &call.app;
@@ -94,7 +84,7 @@ async fn act(call: Call) -> Result<Response, Error> {
     if !request::is_own_form(&call.head, call.host.as_ref()) {
         return Err(Error::CROSS_SITE);
     }
-    InboxView::of(&call)?;
+    let view = InboxView::of(&call)?;
     call.admit_compatible(&call.head)?;
     let field = |name| form_field(&call.body, name).unwrap_or_default();
     // Enter presses the first button of the form: a code that is there is what it is about.
@@ -125,28 +115,14 @@ async fn act(call: Call) -> Result<Response, Error> {
     let words: Value = serde_json::from_slice(&body).unwrap_or_default();
     let message = words["message"].as_str().unwrap_or_default().to_owned();
     let number = text.chars().take(LONGEST_NUMBER).collect();
-    Ok(redirect("/inbox").with(SET_COOKIE, Failed { number, message, is_check }.cookie()))
+    Ok(view.page(Some(&Failed { number, message, is_check })))
 }
 
 /// What a form failed with.
-#[derive(Serialize, Deserialize)]
 struct Failed {
     number: String,
     message: String,
     is_check: bool,
-}
-
-impl Failed {
-    const COOKIE: &str = "onceward-inbox";
-
-    fn cookie(&self) -> HeaderValue {
-        let (name, text) = (Self::COOKIE, as_cookie(self));
-        let cookie = format!("{name}={text}; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=60");
-        HeaderValue::from_str(&cookie).unwrap_or(Self::REMOVED)
-    }
-
-    const REMOVED: HeaderValue =
-        HeaderValue::from_static("onceward-inbox=; Path=/inbox; HttpOnly; SameSite=Strict; Max-Age=0");
 }
 
 /// A field of a query. A `+` means a space, but people write `?to=+1415...`: a leading space is read as a `+`.
@@ -173,22 +149,12 @@ impl<'a> InboxView<'a> {
         self.call.app.settings.gateways.only_simulator()
     }
 
-    /// The address of the default service, for commands to try.
-    fn service_url(&self) -> Option<String> {
-        let app = &self.call.app;
-        let sid = app.running().ok()?.registry.service_by_id(ServiceId::DEFAULT)?.sid;
-        Some(format!("{}/v2/Services/{sid}", app.base(self.call.host.as_ref())))
-    }
-
-    /// The page with the messages that the query asks for, and with a form that failed.
-    fn page(&self, query: Option<&str>, failed: Option<&Failed>) -> Response {
-        let is_verified = field(query, "verified").is_some();
-        let query = field(query, "q").or_else(|| field(query, "to")).unwrap_or_default();
-        let (query, now) = (query.trim(), self.simulator.now());
-        let messages =
-            self.simulator.messages(None, if query.is_empty() { ON_PAGE } else { Simulator::CAPACITY });
-        let shown = messages.iter().map(|message| self.view(message, now));
-        let messages: Vec<_> = shown.filter(|message| finds(query, message)).take(ON_PAGE).collect();
+    /// The page with the newest messages, and with a form that failed.
+    fn page(&self, failed: Option<&Failed>) -> Response {
+        let is_verified = field(self.call.head.uri.query(), "verified").is_some();
+        let now = self.simulator.now();
+        let messages = self.simulator.messages(None, ON_PAGE);
+        let messages: Vec<_> = messages.iter().map(|message| self.view(message, now)).collect();
         let newest =
             || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
         let page = InboxPage {
@@ -197,7 +163,6 @@ impl<'a> InboxView<'a> {
             number: failed.map_or_else(newest, |failed| failed.number.clone()),
             failed,
             is_verified,
-            query,
             messages,
             now_ms: now.as_millis(),
         };
@@ -292,25 +257,12 @@ impl MessageJson {
 /// The most characters of a number that are repeated.
 const LONGEST_NUMBER: usize = 40;
 
-/// Whether a search finds a message: by a part of its number, by its code, or by a text.
-fn finds(query: &str, message: &MessageJson) -> bool {
-    let MessageJson { to, channel, text, code, service, status, .. } = message;
-    let digits: String = query.chars().filter(char::is_ascii_digit).collect();
-    let is_number = query.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c)) && !digits.is_empty();
-    let (query, texts) = (query.to_lowercase(), [text.as_str(), service, channel, status]);
-    is_number && (to.contains(&digits) || *code == digits)
-        || texts.iter().any(|text| text.to_lowercase().contains(&query))
-}
-
 pub fn routes() -> Routes {
     let about = "Only in simulator mode, and only under an IP address, localhost or the configured host name. Where other machines \
                  reach the server it requires the account's credentials or a key for all services with the scope admin.";
     let described =
         Doc::new("InboxMessages", "Read the simulator's inbox", "The messages.", Content::json::<Inbox>());
-    let pages = Router::new()
-        .route("/inbox", get(page).post(act))
-        .route("/inbox/", get(page))
-        .route("/inbox/{*Path}", get(unknown));
+    let pages = Router::new().route("/inbox", get(page).post(act));
     Routes::new("The simulator", about, Group::OPEN)
         .served_if(|app| app.inbox.is_some())
         .get("/inbox/messages", messages, Doc { reads: filter, ..described })
