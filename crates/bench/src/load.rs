@@ -243,7 +243,6 @@ struct Tally {
 }
 
 struct Counts {
-    refused: u64,
     unexpected: u64,
     /// Nanoseconds up to an hour, with three significant digits.
     latencies: Histogram<u64>,
@@ -253,7 +252,7 @@ impl Default for Counts {
     fn default() -> Self {
         let histogram = Histogram::new_with_bounds(1, 3_600_000_000_000, 3);
         let latencies = histogram.unwrap_or_else(|error| unreachable!("these bounds are allowed: {error}"));
-        Self { refused: 0, unexpected: 0, latencies }
+        Self { unexpected: 0, latencies }
     }
 }
 
@@ -262,17 +261,13 @@ impl Counts {
         let answers = float(self.latencies.len());
         let mut figures = Figures::from([
             ("answers", answers),
-            ("refused", float(self.refused)),
             ("unexpected", float(self.unexpected)),
             ("requests_per_s", answers / lasted.as_secs_f64()),
         ]);
-        let percentiles =
-            [("p50_us", 50.0), ("p90_us", 90.0), ("p99_us", 99.0), ("p99_9_us", 99.9), ("max_us", 100.0)];
-        for (name, percentile) in percentiles {
+        for (name, percentile) in [("p50_us", 50.0), ("p99_us", 99.0)] {
             // At least one answer is beyond it.
-            if answers > 0.0 && (name == "max_us" || (1.0 - percentile / 100.0) * answers >= 0.5) {
-                let value = self.latencies.value_at_percentile(percentile).min(self.latencies.max());
-                figures.insert(name, float(value) / 1e3);
+            if (1.0 - percentile / 100.0) * answers >= 0.5 {
+                figures.insert(name, float(self.latencies.value_at_percentile(percentile)) / 1e3);
             }
         }
         figures
@@ -286,7 +281,6 @@ impl Tally {
         let counts = self.kinds.entry(kind).or_default();
         match verdict {
             Verdict::Expected => counts.latencies.saturating_record(nanos(latency)),
-            Verdict::Refused => counts.refused += 1,
             Verdict::Unexpected(what) => {
                 counts.unexpected += 1;
                 if self.quotes.len() < Self::QUOTES {
@@ -299,8 +293,7 @@ impl Tally {
     /// Of all kinds together, and of each.
     fn figures(&self, lasted: Duration) -> BTreeMap<&'static str, Figures> {
         let mut all = Counts::default();
-        for Counts { refused, unexpected, latencies } in self.kinds.values() {
-            all.refused += refused;
+        for Counts { unexpected, latencies } in self.kinds.values() {
             all.unexpected += unexpected;
             // Histograms with the same bounds always fit.
             let _ = all.latencies.add(latencies);

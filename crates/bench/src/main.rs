@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use args::Options;
 use ceiling::runtime;
-use run::{ALL, Results, plan, say};
+use run::{ALL, Results, say};
 
 /// The server's allocator: the ceilings must use the same.
 #[global_allocator]
@@ -43,17 +43,15 @@ fn main() -> ExitCode {
     };
     let ended = match &options.be_ceiling {
         Some(twilio) => ceiling::run(twilio, options.be_durable).map(|()| 0),
-        None => match options.check() {
-            Ok(()) => bench(&options),
-            Err(error) => return failed(EXIT_USAGE, &error),
-        },
+        None => bench(&options),
     };
-    ended.map_or_else(|error| failed(EXIT_ERROR, &error), ExitCode::from)
-}
-
-fn failed(code: u8, error: &anyhow::Error) -> ExitCode {
-    say(&format!("error: {error:#}"));
-    ExitCode::from(code)
+    ended.map_or_else(
+        |error| {
+            say(&format!("error: {error:#}"));
+            ExitCode::from(EXIT_ERROR)
+        },
+        ExitCode::from,
+    )
 }
 
 fn bench(options: &Options) -> Result<u8> {
@@ -61,8 +59,6 @@ fn bench(options: &Options) -> Result<u8> {
     let home = home.with_context(|| format!("cannot make a directory in {}", options.disk.display()))?;
     let path = home.path().canonicalize()?;
     let runtime = runtime()?;
-    let length = humantime::format_duration(options.length());
-    say(&format!("{}; takes {length} after the servers have started", plan(options)));
     let results = runtime.block_on(async {
         tokio::select! {
             results = run::run(options, &path) => results.map(Some),

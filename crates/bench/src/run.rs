@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::{Result, bail};
-use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
-use crate::args::{Options, WARM_UP, settings};
+use crate::args::{Options, WARM_UP};
 use crate::ceiling::Mock;
 use crate::servers::{CPU, Setup, Target};
 
@@ -19,12 +17,10 @@ pub async fn run(options: &Options, home: &Path) -> Result<Results> {
     let mock = Mock::start(options.gateway_listen, options.gateway_delay).await?;
     let setup = Setup { options, home, mock };
     let mut targets = start(&setup).await?;
-    #[expect(clippy::disallowed_methods, reason = "for people")]
-    let began = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     for round in 0..options.rounds {
         measure_round(&setup, round, &mut targets).await;
     }
-    let mut warnings = general_warnings();
+    let mut warnings = Vec::new();
     let mut servers: Vec<ServerResults> = Vec::new();
     for mut target in targets {
         let first = servers.iter().find(|server: &&ServerResults| server.routes == target.results.routes);
@@ -36,9 +32,7 @@ pub async fn run(options: &Options, home: &Path) -> Result<Results> {
     }
     Ok(Results {
         program: concat!("onceward-bench ", env!("CARGO_PKG_VERSION")),
-        began,
-        plan: plan(options),
-        seed: options.seed,
+        options: std::env::args().skip(1).collect(),
         servers,
         warnings,
     })
@@ -52,13 +46,9 @@ async fn start(setup: &Setup<'_>) -> Result<Vec<Target>> {
     for target in &targets {
         let window = target.clients.window(WARM_UP, setup.options.rate).await;
         if window.figure("answers") == 0.0 {
-            let (name, refused) = (&target.results.name, window.figure("refused"));
+            let name = &target.results.name;
             let why: Vec<String> = window.quotes.into_iter().collect();
-            bail!(
-                "the server {name} answered nothing as expected in {WARM_UP:?}; {refused} requests were refused as too \
-                 many\n  {}",
-                why.join("\n  ")
-            );
+            bail!("the server {name} answered nothing as expected in {WARM_UP:?}\n  {}", why.join("\n  "));
         }
     }
     Ok(targets)
@@ -90,36 +80,6 @@ async fn measure_round(setup: &Setup<'_>, round: u32, targets: &mut [Target]) {
     }
 }
 
-fn general_warnings() -> Vec<String> {
-    let mut warnings = Vec::new();
-    if cfg!(debug_assertions) {
-        warnings.push("the bench was built without optimisation: believe no figure here".to_owned());
-    }
-    let settings: Vec<String> = settings().into_iter().map(|(name, _)| name).collect();
-    if !settings.is_empty() {
-        warnings.push(format!("onceward does not have its default settings: {}", settings.join(", ")));
-    }
-    warnings
-}
-
-/// The parameters of the run, in words.
-pub fn plan(options: &Options) -> String {
-    let open = |rate: u32| format!("open loop at {rate} requests/s");
-    let live = Some(options.live_numbers).filter(|numbers| *numbers > 0);
-    let live = live.map(|numbers| format!(", {numbers} live numbers")).unwrap_or_default();
-    format!(
-        "{}, {}, {} connections{}, provider answers after {}, rounds: {}, each of {} s, seed {}",
-        options.workload.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default(),
-        options.rate.map_or_else(|| "closed loop".to_owned(), open),
-        options.connections,
-        live,
-        humantime::format_duration(options.gateway_delay),
-        options.rounds,
-        options.seconds,
-        options.seed
-    )
-}
-
 // The measurements of a run and their summary: medians over the rounds, and ratios that are made in each round.
 // Windows of one round are close together in time: a ratio within a round says more than one of two medians.
 
@@ -135,9 +95,8 @@ pub fn say(line: &str) {
 #[derive(Serialize)]
 pub struct Results {
     pub program: &'static str,
-    pub began: String,
-    pub plan: String,
-    pub seed: u64,
+    /// The command line; every other option has its default.
+    pub options: Vec<String>,
     /// The ratios compare the first server with the others of the same routes.
     pub servers: Vec<ServerResults>,
     pub warnings: Vec<String>,
@@ -146,7 +105,6 @@ pub struct Results {
 #[derive(Serialize)]
 pub struct ServerResults {
     pub name: String,
-    pub what: String,
     /// `/api` or `/v2`.
     pub routes: &'static str,
     /// Figures of its start: `ready_ms` from the start of its process, `idle_memory_mib` before the first request.
@@ -160,7 +118,7 @@ pub struct ServerResults {
 /// [`ALL`] or one kind of requests, in all rounds.
 #[derive(Default, Serialize)]
 pub struct Summary {
-    /// Sums of the counts of all rounds, the greatest `max_us` and `memory_mib`, and the medians of the others.
+    /// Sums of the counts of all rounds, the greatest `memory_mib`, and the medians of the others.
     pub figures: Figures,
     /// The first server's figures divided by these: the median of the ratios of each round.
     pub ratios: Figures,
@@ -203,9 +161,8 @@ impl ServerResults {
             let ratios = pairs.filter_map(|(first, this)| {
                 let (first, this) = (first.kinds.get(kind)?, this.kinds.get(kind)?);
                 let ratio = |(name, figure): (&&'static str, &f64)| Some((*name, figure / this.get(name)?));
-                // Sums differ as rates do, and the longest time among many answers proves nothing.
-                let is_compared =
-                    |name: &str| !matches!(name, "answers" | "refused" | "unexpected" | "max_us");
+                // Sums differ as rates do.
+                let is_compared = |name: &str| !matches!(name, "answers" | "unexpected");
                 let ratios = first.iter().filter_map(ratio);
                 Some(ratios.filter(|(name, ratio)| is_compared(name) && ratio.is_finite()).collect())
             });
@@ -222,8 +179,8 @@ fn over_rounds(rounds: impl Iterator<Item = Figures>) -> Figures {
     let combined = |(name, mut figures): (&'static str, Vec<f64>)| {
         figures.sort_by(f64::total_cmp);
         let figure = match name {
-            "answers" | "refused" | "unexpected" => figures.iter().sum(),
-            "max_us" | "memory_mib" => *figures.last()?,
+            "answers" | "unexpected" => figures.iter().sum(),
+            "memory_mib" => *figures.last()?,
             // Of an even number of values the mean of the two in the middle.
             _ => f64::midpoint(figures[(figures.len() - 1) / 2], figures[figures.len() / 2]),
         };

@@ -34,11 +34,8 @@ const POLL_EVERY: Duration = Duration::from_millis(1);
 /// More numbers than any run uses: the server must not reach its limit on numbers.
 const MAX_NUMBERS: u64 = 40_000_000;
 
-/// Their names, whether they are durable, and what they do.
-const CEILINGS: [(&str, bool, &str); 2] = [
-    ("stateless", false, "hyper and one reqwest call for each send; keeps, counts and writes nothing"),
-    ("durable", true, "the same, and a record of 98 bytes on the disk before each answer"),
-];
+/// Their names, and whether they are durable.
+const CEILINGS: [(&str, bool); 2] = [("stateless", false), ("durable", true)];
 
 pub struct Setup<'a> {
     pub options: &'a Options,
@@ -60,34 +57,32 @@ impl Setup<'_> {
     pub async fn start_all(&self) -> Result<Vec<Target>> {
         let mut targets = Vec::new();
         for routes in self.options.routes.iter().copied() {
-            let what = "the onceward under test; every answer is on the disk before it leaves";
-            targets.push(self.onceward("onceward", what, &self.options.onceward()?, routes).await?);
+            targets.push(self.onceward("onceward", &self.options.onceward()?, routes).await?);
             if let Some(program) = &self.options.baseline {
-                let what = format!("{}, with the same settings", program.display());
-                targets.push(self.onceward("baseline", &what, program, routes).await?);
+                targets.push(self.onceward("baseline", program, routes).await?);
             }
             if self.options.beside == Comparison::None {
                 continue;
             }
-            for (name, is_durable, what) in CEILINGS {
+            for (name, is_durable) in CEILINGS {
                 let (name, home) = self.directory(name, routes)?;
                 let command = ceiling::command(&self.mock.base_url(), is_durable, &home)?;
                 let begun = now();
                 let child = Child::start(&name, command, &home).await?;
-                targets.push(self.started(what, begun, child, routes).await?);
+                targets.push(self.started(begun, child, routes).await?);
             }
         }
         Ok(targets)
     }
 
-    async fn onceward(&self, name: &str, what: &str, program: &Path, routes: Routes) -> Result<Target> {
+    async fn onceward(&self, name: &str, program: &Path, routes: Routes) -> Result<Target> {
         let (name, home) = self.directory(name, routes)?;
         if self.options.live_numbers > 0 {
             self.make_live_numbers(&name, program, &home, routes).await?;
         }
         let begun = now();
         let child = self.start_onceward(&name, program, &home).await?;
-        self.started(what, begun, child, routes).await
+        self.started(begun, child, routes).await
     }
 
     /// Starts an onceward with its data in `home/data` and waits until it is ready. It runs as an operator runs it, with
@@ -120,14 +115,13 @@ impl Setup<'_> {
         Ok(child)
     }
 
-    async fn started(&self, what: &str, begun: Instant, child: Child, routes: Routes) -> Result<Target> {
+    async fn started(&self, begun: Instant, child: Child, routes: Routes) -> Result<Target> {
         let mut start = Figures::from([("ready_ms", begun.elapsed().as_secs_f64() * 1e3)]);
         let processes = Processes::with_children(child.process.id());
         start.extend(processes.memory_mib().map(|memory| ("idle_memory_mib", memory)));
         let clients = Clients::connect(child.address, routes, self.options, &self.mock).await?;
-        let (name, what) = (child.name.clone(), what.to_owned());
-        let (summary, windows) = (BTreeMap::new(), Vec::new());
-        let results = ServerResults { name, what, routes: routes.prefix(), start, summary, windows };
+        let (name, routes) = (child.name.clone(), routes.prefix());
+        let results = ServerResults { name, routes, start, summary: BTreeMap::new(), windows: Vec::new() };
         Ok(Target { results, clients, processes, _child: child })
     }
 
@@ -249,7 +243,6 @@ fn listening(line: &str) -> Option<SocketAddr> {
 
 /// Figures of a round, for each request.
 pub const CPU: &str = "cpu_us_per_request";
-const WAKE_UPS: &str = "wakeups_per_request";
 const JOURNAL_WRITES: &str = "journal_writes_per_request";
 
 /// A server's processes, with those that it started.
@@ -272,29 +265,23 @@ impl Processes {
         Self { ids }
     }
 
-    /// CPU time so far in microseconds, of user and system; `None` if a process has ended. How often the threads were woken (voluntary context switches); and how often those
-    /// that write a journal wrote: once for each commit of an onceward, and once more to wake a server that sleeps.
+    /// CPU time so far in microseconds, of user and system; `None` if a process has ended. How often the threads that
+    /// write a journal wrote: once for each commit of an onceward, and once more to wake a server that sleeps.
     pub fn usage(&self) -> Option<Figures> {
         let ticks = self.sum(USER_TICKS)? + self.sum(SYSTEM_TICKS)?;
         let cpu = float(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1));
-        let mut used = Figures::from([(CPU, cpu), (WAKE_UPS, 0.0), (JOURNAL_WRITES, 0.0)]);
+        let mut writes = 0.0;
         for id in &self.ids {
             for thread in fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
-                let field = |file: &str, name: &str| {
-                    let text = fs::read_to_string(thread.path().join(file)).ok()?;
-                    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
-                };
-                let mut add = |figure, count: Option<f64>| {
-                    *used.entry(figure).or_default() += count.unwrap_or_default();
-                };
-                add(WAKE_UPS, field("status", "voluntary_ctxt_switches:"));
-                let name = fs::read_to_string(thread.path().join("comm")).unwrap_or_default();
-                if name.trim_end() == JOURNAL_THREAD {
-                    add(JOURNAL_WRITES, field("io", "syscw:"));
+                let read = |file: &str| fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+                if read("comm").trim_end() == JOURNAL_THREAD {
+                    let io = read("io");
+                    let count = io.lines().find_map(|line| line.strip_prefix("syscw:")?.trim().parse().ok());
+                    writes += count.unwrap_or(0.0);
                 }
             }
         }
-        Some(used)
+        Some(Figures::from([(CPU, cpu), (JOURNAL_WRITES, writes)]))
     }
 
     pub fn memory_mib(&self) -> Option<f64> {

