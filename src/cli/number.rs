@@ -56,9 +56,8 @@ fn described(answer: &Value) -> String {
         // A restart forgets refusals.
         let refusals = refusals.unwrap_or_else(|| format!("whether the guard refuses it: {explain}\n"));
         return format!(
-            "{number} is unknown in the service {}: it has no verification, no lockout and no messages\n{refusals}{}",
-            text(answer, "service"),
-            elsewhere(answer)
+            "{number} is unknown in the service {}: it has no verification, no lockout and no messages\n{refusals}",
+            text(answer, "service")
         );
     }
     let verification = match &answer["verification"] {
@@ -78,14 +77,6 @@ fn described(answer: &Value) -> String {
         counted(&answer["wrong_codes_in_a_row"], "wrong code"),
         refusals.unwrap_or_default()
     )
-}
-
-/// Where the number is known, if not in this service.
-fn elsewhere(answer: &Value) -> String {
-    match cell(&answer["services_with_messages"]).as_str() {
-        "" => String::new(),
-        names => format!("it has messages in {names}: name the service with --service\n"),
-    }
 }
 
 fn begun(verification: &Value) -> String {

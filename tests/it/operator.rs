@@ -38,5 +38,5 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     shown.says([number.as_str(), "none is known", "lockout       none", "Twilio", "invalid_code", "success"]);
     assert!(!shown.output.contains(&world.twilio().code_for(&number)), "{}", shown.output);
     let elsewhere = world.setup.command(["status", &number, "--service", "Owl Bank"]).await;
-    elsewhere.says(["it has messages in default", "name the service"]);
+    elsewhere.says(["is unknown in the service Owl Bank"]);
 }

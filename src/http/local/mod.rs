@@ -1,7 +1,6 @@
 //! Routes that exist only at the control socket, beside all others: they are for the administrator of this machine, and the
 //! command line uses them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::response::IntoResponse;
@@ -26,7 +25,7 @@ use crate::gateway::ReceiptStatus;
 use crate::limits::guard::ClientSignals;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
-use crate::registry::{ApiKey, Item, Registry, RegistryError, Scope, Scopes, Service};
+use crate::registry::{ApiKey, Registry, RegistryError, Scope, Scopes, Service};
 use crate::verification::{BeginRequest, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
 
 /// `GET /local/Messages`: the newest first.
@@ -113,7 +112,6 @@ async fn status(
     Ok(Json(match status {
         None => json!({
             "number": number.e164(), "service": name, "known": false, "refusals": refusals,
-            "services_with_messages": elsewhere(&caller, number, service).await?,
         }),
         Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
             "number": number.e164(), "service_sid": service_sid, "service_name": service_name,
@@ -122,13 +120,6 @@ async fn status(
             "messages": messages.iter().map(message).collect::<Vec<_>>(),
         }),
     }))
-}
-
-/// The names of the other services with messages to a number.
-async fn elsewhere(caller: &Caller, to: PhoneNumber, besides: ServiceId) -> Result<BTreeSet<String>, Error> {
-    let mut services = caller.running.verifying.attempts.services_of(to).await?;
-    services.remove(&besides);
-    Ok(services.into_iter().map(|service| caller.running.registry.title_of(service)).collect())
 }
 
 /// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
@@ -260,12 +251,7 @@ impl Keys<'_> {
             KeyCommand::Create { service, scopes, name } => self.create(service, scopes, name).await,
             KeyCommand::Revoke { sid } => {
                 let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
-                self.revoke(sid).await.map_err(|error| match error {
-                    RegistryError::Store(why) => format!(
-                        "{sid} is not revoked: {why}. Remove the cause, which the server's log names, and run the command again"
-                    ),
-                    error => words(&error),
-                })
+                self.revoke(sid).await.map_err(|error| error.to_string())
             }
             KeyCommand::ReplaceToken => self.replace_token().await,
         }
@@ -284,7 +270,7 @@ impl Keys<'_> {
             scopes.ok_or_else(|| format!("a scope is {}", Scope::ALL.map(Scope::as_str).join(" or ")))?;
         let was_open = !self.registry.compatible_routes_need_key();
         let made = self.registry.create_key(service, scopes, name).await;
-        let made = made.map_err(|error| words(&error))?;
+        let made = made.map_err(|error| error.to_string())?;
         let mut view = self.view(&made.key);
         self.log(&made.key, "API key created");
         view["secret"] = made.secret.expose_secret().into();
@@ -337,14 +323,5 @@ impl Keys<'_> {
         let service = view["service_name"].as_str().or(view["service_sid"].as_str()).unwrap_or("all");
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
         tracing::info!(key = %key.sid, name = key.name, service, scopes, "{event}");
-    }
-}
-
-fn words(error: &RegistryError) -> String {
-    match error {
-        RegistryError::TooMany { item: Item::ApiKey, .. } => {
-            format!("{error}; revoke one that is not used any more (onceward keys list)")
-        }
-        error => error.to_string(),
     }
 }

@@ -22,7 +22,7 @@ async fn a_revocation_on_a_full_disk_is_refused() {
     assert_eq!(status().await, 200);
 
     server.let_writes_fail();
-    setup.command(["keys", "revoke", sid]).await.exits(70).says(["is not revoked", "run the command again"]);
+    setup.command(["keys", "revoke", sid]).await.exits(70);
     assert_eq!(status().await, 200);
 }
 
