@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use super::admin::lockouts::LockoutScan;
-use super::admin::session::{Sessions, SignInLimit};
+use super::admin::session::Sessions;
 use super::hosted::captcha::Captcha;
 use super::tls::Tls;
 use crate::config::{ListenAddress, Settings};
@@ -46,7 +46,6 @@ pub struct FrontEnd {
     pub captcha: Option<Captcha>,
     /// Of the dashboard.
     pub sessions: Sessions,
-    pub sign_ins: SignInLimit,
     pub lockouts: LockoutScan,
     /// TLS; `None` for cleartext.
     pub tls: Option<Tls>,
@@ -113,7 +112,6 @@ impl FrontEnd {
             lists: Arc::new(Semaphore::new(LISTS)),
             captcha,
             sessions: Sessions::new(rng),
-            sign_ins: SignInLimit::default(),
             lockouts: LockoutScan::default(),
             tls: None,
             request_id_prefix,

@@ -24,6 +24,7 @@ use super::request;
 use super::response::ErrorFormat;
 use crate::domain::ServiceId;
 use crate::net::is_loopback_host;
+use crate::node::Running;
 use crate::observe::trace::RequestId;
 use crate::registry::{Caller, Scope};
 
@@ -67,23 +68,23 @@ impl Origin {
         &self.id
     }
 
-    /// The address that limits by client count: the person's, or that of the other end.
-    pub fn address(&self) -> IpAddr {
-        self.client.unwrap_or(self.connection.peer)
-    }
-
     /// The sender. An administrator of this machine needs no credential.
     ///
     /// # Errors
-    /// 401. A wrong credential is logged, once a second at most. 503 while the store is being loaded.
+    /// 401. 503 while the store is being loaded.
     pub fn sender(&self, headers: &HeaderMap) -> Result<Caller, Error> {
         let running = self.app.running()?;
         if let Some(user) = self.connection.user {
             return Ok(Caller::User(user));
         }
         let credential = Credential::of(headers).ok_or(Error::UNAUTHENTICATED)?;
-        running.registry.authenticate(credential.user(), credential.password()).ok_or_else(|| {
-            let user = masked_user(credential.user());
+        self.authenticate(running, credential.user(), credential.password())
+    }
+
+    /// The caller with this credential. A wrong one is logged, once a second at most.
+    pub fn authenticate(&self, running: &Running, user: &str, password: &str) -> Result<Caller, Error> {
+        running.registry.authenticate(user, password).ok_or_else(|| {
+            let user = masked_user(user);
             self.connection.server.logs.note("unauthenticated", move |count| {
                 info!(user, count, "requests with a wrong credential refused");
             });

@@ -110,8 +110,6 @@ texts! {
     Channels(Vec<domain::Channel>): format_args!("{}, each at most once, between commas", domain::Channel::names(", ")), channels;
     /// The first digits of numbers.
     NumberPrefix(String): format_args!("1 to {LONGEST_PREFIX} digits, perhaps behind a +"), prefix;
-    /// The moment at which the first page of a list was requested.
-    PageToken(domain::Timestamp): "PT and digits, from the address of a page", page_token;
     /// A text of at most `LONGEST` characters, without control characters.
     Note<const LONGEST>(String): format_args!("at most {LONGEST} characters, without control characters"),
         |text| is_note(text, LONGEST).then(|| text.to_owned());
@@ -178,11 +176,6 @@ pub fn utc_time(text: &str) -> Option<domain::Timestamp> {
         let seconds = if time.len() == "12:00".len() { ":00" } else { "" };
         domain::Timestamp::parse(&format!("{day}T{time}{seconds}Z"))
     })
-}
-
-fn page_token(text: &str) -> Option<domain::Timestamp> {
-    let digits = text.strip_prefix("PT").filter(|digits| is_digits(digits))?;
-    digits.parse().ok().map(domain::Timestamp::from_millis)
 }
 
 /// Whether a text has at most `longest` characters and no control characters.

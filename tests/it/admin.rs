@@ -102,31 +102,6 @@ async fn a_form_counts_only_with_the_token_of_its_session_and_from_this_site() {
 }
 
 #[tokio::test]
-async fn clients_who_guess_are_slowed_and_keep_only_their_own_address_out() {
-    let proxied = world_behind_proxy().await;
-    let from = async |address: &str, secret: &str| {
-        let headers =
-            [("host", "codes.example"), ("x-forwarded-proto", "https"), ("x-forwarded-for", address)];
-        let form = [("user", OWN_ACCOUNT), ("secret", secret)];
-        proxied.post_form("/admin/sign-in", &headers, &form).await
-    };
-    for _ in 0..10 {
-        from("192.0.2.7", "secret").await.expects_status(401);
-    }
-    let limited = from("192.0.2.7", OWN_TOKEN).await.expects_status(429);
-    let wait: u64 = limited.header("retry-after").parse().expect("seconds");
-    assert!((1..=6).contains(&wait), "{wait}");
-    from("192.0.2.8", OWN_TOKEN).await.expects_status(303);
-    from("nobody", OWN_TOKEN).await;
-    let scrape = scraped(&proxied.server).await;
-    let refused = "onceward_requests_refused_total{reason=\"unauthenticated\"}";
-    assert_eq!(scrape.value(refused), Some(10.0), "{}", scrape.0);
-    for message in ["dashboard sign-in failed", "dashboard sign-in limited"] {
-        proxied.server.line(message).await;
-    }
-}
-
-#[tokio::test]
 async fn a_session_ends_at_once_when_its_key_is_revoked() {
     let world = World::of(V2::account(Setup::new())).await;
     let (visitor, sid) = Visitor::with_new_key(&world, &["--scope", "admin"]).await;
@@ -150,7 +125,7 @@ async fn a_locked_number_is_masked_in_the_list_and_can_be_unlocked_there() {
     assert!(page.contains(&masked(&number)) && !page.contains(&number[1..]), "{page}");
     let path = between(&page, "id=\"lockout-1\" href=\"", "\"").to_owned();
     let page = visitor.get(&path).await.text();
-    page.says([&number, ">locked<", "5 in a row", "sms by TwilioMessages", "Timeline"]);
+    page.says([&number, ">locked<", "5 in a row", "sms by TwilioMessages"]);
     assert!(!page.contains(&code) && !path.contains(&number[1..]));
     let service = default_service(&world).await;
     let done = visitor.post(&path, &[("action", "unlock"), ("service", &service)]).await;
@@ -230,27 +205,6 @@ async fn world_behind_proxy() -> World {
 }
 
 #[tokio::test]
-async fn blocking_a_country_says_what_it_verified_and_asks_again() {
-    let (world, visitor) = signed_in(Setup::new()).await;
-    let (number, code) = world.number_with_code().await;
-    assert_eq!(world.verify(&number, &code).await.status(), 200);
-    let page = visitor.get("/admin/guard").await.text();
-    let places = ["explain", "allow", "block"].map(|action| page.find(&format!("value=\"{action}\"")));
-    assert!(places.is_sorted() && places[0].is_some(), "Enter takes the first button: {page}");
-
-    let service = default_service(&world).await;
-    let form = [("subject", "US"), ("service", service.as_str()), ("minutes", "10080"), ("action", "block")];
-    let asked = visitor.submit("/admin/guard", &form).await;
-    let question = "In the last 24 hours it had, in the service: numbers verified 1, messages sent 1.";
-    let kept = format!("<option value=\"{service}\" selected>");
-    asked.says(["Block US?", question, "value=\"US\"", "<option value=\"10080\" selected>7 days", &kept]);
-    assert_eq!(world.send(&world.number()).await.status(), 200, "nothing is blocked yet");
-    let confirmed = [&form[..], &[("confirmed", "yes")]].concat();
-    assert_eq!(visitor.post("/admin/guard", &confirmed).await.status(), 303);
-    assert_eq!(world.send(&world.number()).await.status(), 403);
-}
-
-#[tokio::test]
 async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let (world, visitor) = signed_in(Setup::new()).await;
     let (number, service) = (world.number(), default_service(&world).await);
@@ -263,8 +217,6 @@ async fn the_guard_is_explained_and_changed_on_the_dashboard() {
     let page = visitor.get("/admin/guard").await;
     page.says([&format!("{} is blocked", masked(&number)), "Remove the entry of", "entry"]);
     visitor.submit("/admin/guard", &form("explain")).await.says(["refused</span> by entry until 20"]);
-    let reloaded = visitor.get("/admin/guard").await.text();
-    assert!(!reloaded.contains("by entry until"), "a reload asks nothing again");
     let presses = async |page: &str, action: &str| {
         let change = between(page, &format!("name=\"change\" value=\"{action} "), "\"");
         let form = [("change", format!("{action} {change}")), ("minutes", "120".to_owned())];

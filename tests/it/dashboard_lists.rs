@@ -113,7 +113,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     until("the failure", &fails, |page| page.contains("data-name=\"Pending\">1<")).await;
     until("the error", &fails, |page| page.contains("Connection refused")).await;
     let page = visitor.get(&path).await.text();
-    page.says(["Last error, ", "verification.sent", ">pending<"]);
+    page.says(["Last error, ", "verification.sent", ">pending<", "&#34;verification_sid&#34;:&#34;VE"]);
 
     let receiver = Receiver::start().await;
     visitor

@@ -17,10 +17,8 @@ pub struct Filters {
     pub service: Option<values::ServiceSid>,
     /// Action
     pub action: Option<values::AuditAction>,
-    /// Actor: kind, id or name
-    pub actor: Option<values::Text<100>>,
-    /// By or about the id
-    pub of: Option<values::Text<40>>,
+    /// By or about: kind, id or name
+    pub of: Option<values::Text<100>>,
 }
 
 #[derive(Template)]
@@ -31,13 +29,10 @@ struct AuditPage<'a> {
     entries: Vec<Row>,
 }
 
-/// An entry, in words and with the pages of what it is about.
+/// An entry in words.
 struct Row {
     at: Timestamp,
     service: String,
-    /// The page of its service, and that of its target.
-    of_service: Option<String>,
-    of_target: Option<String>,
     target: String,
     /// What is other now.
     values: String,
@@ -47,34 +42,24 @@ struct Row {
 /// `GET /admin/audit`.
 pub async fn page(request: AdminRequest) -> PageResult {
     let (mut list, filters) = List::read::<Filters>(&request, PATH);
-    let Filters { since, until, service, action, actor, of } = filters;
+    let Filters { since, until, service, action, of } = filters;
     (list.has_file, list.rows) = (true, 30);
     // A deleted service has entries too.
     let fits = |entry: &AuditEntry| {
         service.is_none_or(|service| entry.service == Some(service.0))
             && action.as_ref().is_none_or(|action| entry.action == action.0)
-            && actor.as_ref().is_none_or(|actor| entry.actor.is(&actor.0))
             && of.as_ref().is_none_or(|of| entry.actor.is(&of.0) || entry.subject == of.0)
     };
     let registry = &request.running.registry;
     let entries = list.take(registry.audit().list(None, list.range(since, until, fits)).await?);
-    let keys = registry.keys(None);
     let account = registry.account_sid();
     let entries = entries.into_iter().map(|entry| {
-        let (view, resource) = (audit::AuditEntry::new(account, &entry), entry.resource());
-        let AuditEntry { at, service, subject, changes: values, .. } = entry;
+        let view = audit::AuditEntry::new(account, &entry);
+        let AuditEntry { at, service, subject: target, changes: values, .. } = entry;
         let known = service.and_then(|sid| registry.service(&sid).ok());
-        let of_service = known.as_ref().map(|service| format!("/admin/services/{}", service.sid));
-        let of_target = resource.and_then(|sid| match sid.kind() {
-            SidKind::Webhook => Some(format!("/admin/webhooks/{sid}")),
-            SidKind::ApiKey => Some(format!("{PATH}?of={sid}")),
-            _ => None,
-        });
-        let named = resource.and_then(|sid| keys.iter().find(|key| key.sid == sid)?.name.clone());
-        let target = [subject].into_iter().chain(named).collect::<Vec<_>>().join(" ");
         let title = known.map(|service| service.title());
         let service = title.or(service.map(|sid| sid.to_string())).unwrap_or_default();
-        Row { at, service, of_service, of_target, target, values, view }
+        Row { at, service, target, values, view }
     });
     if list.is_file() {
         let columns = "time,action,actor,service,target,changes,request";

@@ -56,7 +56,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
     match request.field("action") {
         "create" => match create(&request).await {
             Ok((sid, secret)) => request.show_made(PATH, sid, secret),
-            Err(why) => request.ask_again(PATH, Some(format!("No key was created: {why}."))),
+            Err(why) => Ok(page(request.failed(format!("No key was created: {why}."))).await),
         },
         "revoke" => request.tell(PATH, revoke(&request).await),
         _ => request.tell(PATH, Err(NO_ACTION.to_owned())),

@@ -73,7 +73,7 @@ pub const fn checked(listed: &ListedAttempt) -> &'static str {
 }
 
 /// The class of its status in the style sheet.
-fn class(listed: &ListedAttempt) -> &'static str {
+pub fn class(listed: &ListedAttempt) -> &'static str {
     match message_status(listed) {
         "failed" => "problem",
         "delivered" => "good",
@@ -127,7 +127,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let query = AttemptQuery {
         services: list.service(&request, filters.service).map(|service| vec![service.id]),
         after: filters.since.map(|since| since.0),
-        before: Some(list.until(filters.until.map(|until| until.0))),
+        before: filters.until.map(|until| until.0),
         country: filters.country.map(|country| country.0),
         channel: filters.channel.map(|channel| channel.0),
         gateway: filters.gateway.map(|gateway| gateway.0),

@@ -13,10 +13,10 @@ use hyper::{Method, StatusCode};
 use tracing::info;
 use zeroize::Zeroizing;
 
-use super::session::{Kept, Made, Notice, Session, SessionId};
-use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp, seconds_up};
+use super::session::{Made, Notice, Session, SessionId};
+use crate::domain::{PhoneNumber, Sid, SidKind, Timestamp};
 use crate::http::app::App;
-use crate::http::call::{Call, Transport, masked_user};
+use crate::http::call::{Call, Transport};
 use crate::http::error::{Cause, Error, REFUSED_SECONDS};
 use crate::http::form::Form;
 use crate::http::pages::{self, Frame, LIVE_HEADERS, NoticePage, address, redirect};
@@ -85,17 +85,17 @@ pub type PageResult = Result<Response, Error>;
 pub struct AdminRequest {
     pub call: Call,
     pub running: Arc<Running>,
-    /// The fields of its form; of a page, those of the form that led to it.
+    /// The fields of its form.
     pub form: Form,
-    /// What that form made, with its secret.
+    /// What became of the form, or of the one that led to the page.
+    pub notice: Option<Notice>,
+    /// What the form that led to the page made, with its secret.
     pub made: Option<Made>,
     pub id: SessionId,
     /// For the forms of the session.
     pub token: String,
     pub frame: Frame,
     pub caller: Caller,
-    /// Whether a person asks, and not the script.
-    pub is_use: bool,
 }
 
 impl AdminRequest {
@@ -152,43 +152,25 @@ impl AdminRequest {
     /// Leads to the page at `path`, which shows once what became of what the person did.
     #[expect(clippy::unnecessary_wraps, reason = "it is the answer of a form")]
     pub fn tell(&self, path: &str, notice: Notice) -> PageResult {
-        self.notify(notice);
+        self.session(|session| session.notice = Some(notice));
         Ok(redirect(path))
-    }
-
-    /// Leads to the page at `path`, which shows once what was typed, and why it was not done.
-    pub fn ask_again(&self, path: &str, problem: Option<String>) -> PageResult {
-        self.keep(path, problem, self.form.clone(), None)
     }
 
     /// Leads to the page at `path`, which shows once what was made.
-    pub fn show_made(&self, path: &str, sid: Sid, secret: String) -> PageResult {
-        self.keep(path, None, Form::default(), Some((sid, Zeroizing::new(secret))))
-    }
-
     #[expect(clippy::unnecessary_wraps, reason = "it is the answer of a form")]
-    fn keep(&self, path: &str, problem: Option<String>, form: Form, made: Option<Made>) -> PageResult {
-        let kept = Kept { path: path.to_owned(), form, made };
-        self.session(|session| (session.notice, session.kept) = (problem.map(Err), Some(kept)));
+    pub fn show_made(&self, path: &str, sid: Sid, secret: String) -> PageResult {
+        self.session(|session| session.made = Some((sid, Zeroizing::new(secret))));
         Ok(redirect(path))
     }
 
-    /// Leaves a notice for the page that is rendered next.
-    pub fn notify(&self, notice: Notice) {
-        self.session(|session| session.notice = Some(notice));
-    }
-
-    /// The notice, once: a page that failed before leaves it to the next one.
-    pub fn take_notice(&self) -> Option<Notice> {
-        if !self.is_use {
-            return None;
-        }
-        self.session(|session| session.notice.take()).flatten()
+    /// The request of a form that was not carried out: its page says why, and has what was typed.
+    pub fn failed(self, problem: String) -> Self {
+        Self { notice: Some(Err(problem)), ..self }
     }
 
     /// Changes what the session remembers.
-    pub fn session<T>(&self, change: impl FnOnce(&mut Session) -> T) -> Option<T> {
-        self.call.app.sessions.with(&self.id, change)
+    fn session(&self, change: impl FnOnce(&mut Session)) {
+        self.call.app.sessions.with(&self.id, change);
     }
 
     /// The path of a number's page.
@@ -227,20 +209,18 @@ impl FromRequest<App> for AdminRequest {
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
-        let (mut form, mut made) = (Form::default(), None);
+        let (mut form, mut told) = (Form::default(), (None, None));
         if call.head.method == Method::POST {
             form = Form::of_text(&call.body);
             if !id.made_form(form.first("token")) {
                 return Err(notice(&call.app, StatusCode::FORBIDDEN, "The form is out of date", OLD_FORM));
             }
         } else if is_use {
-            let take = |kept: &mut Option<Kept>| kept.take_if(|kept| kept.path == call.head.uri.path());
-            if let Some(kept) = sessions.with(&id, |session| take(&mut session.kept)).flatten() {
-                (form, made) = (kept.form, kept.made);
-            }
+            let take = |session: &mut Session| (session.notice.take(), session.made.take());
+            told = sessions.with(&id, take).unwrap_or_default();
         }
-        let (token, frame) = (id.form_token(), frame(&call.app));
-        Ok(Self { call, running, form, made, id, token, frame, caller, is_use })
+        let ((notice, made), token, frame) = (told, id.form_token(), frame(&call.app));
+        Ok(Self { call, running, form, notice, made, id, token, frame, caller })
     }
 }
 
@@ -252,7 +232,7 @@ fn signed_out(call: &Call) -> Response {
     }
     match head.uri.path_and_query().map_or("", PathAndQuery::as_str) {
         "/admin" => redirect(SIGN_IN),
-        page => redirect(&sign_in_for(page)),
+        page => redirect(&address(SIGN_IN, [("to", page)])),
     }
 }
 
@@ -264,19 +244,11 @@ pub async fn sign_out(request: AdminRequest) -> Response {
 
 pub const SIGN_IN: &str = "/admin/sign-in";
 
-/// The address of the sign-in that leads to this page.
-fn sign_in_for(page: &str) -> String {
-    address(SIGN_IN, [("to", page)])
-}
-
-/// The page of the dashboard that a sign-in leads to; empty for another address, and for one that is no page.
+/// The page of the dashboard that a sign-in leads to; empty for an address elsewhere.
 fn page_behind_sign_in(to: &str) -> &str {
-    let path = to.split('?').next().unwrap_or_default();
-    let is_id = |id: &str| id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let below = ["/admin/numbers/", "/admin/webhooks/", "/admin/services/"];
-    let is_page = PAGES.iter().any(|(page, _)| *page == path)
-        || below.iter().any(|above| path.strip_prefix(above).is_some_and(is_id));
-    if is_page && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "" }
+    let below = to.strip_prefix("/admin");
+    let is_below = below.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    if is_below && to.bytes().all(|byte| byte.is_ascii_graphic()) { to } else { "" }
 }
 
 const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server a certificate (tls-cert), or put a proxy with TLS in \
@@ -289,9 +261,6 @@ const SIGNED_OUT: &str = "The session has ended. Nothing was changed. Sign in, t
 
 const OLD_FORM: &str =
     "It belongs to another session. Nothing was changed. Open the dashboard, then try again.";
-
-const LIMITED: &str =
-    "Too many sign-ins from your address have failed. Nothing was compared: wait before the next.";
 
 fn frame(app: &App) -> Frame {
     Frame::new("/admin", app.inbox.is_some())
@@ -331,7 +300,6 @@ fn counted(response: Response) -> Response {
     let reason = match response.status() {
         StatusCode::UNAUTHORIZED => NotServed::Unauthenticated,
         StatusCode::FORBIDDEN => NotServed::Forbidden,
-        StatusCode::TOO_MANY_REQUESTS => NotServed::RateLimited,
         _ => return response,
     };
     response.because(reason)
@@ -359,32 +327,19 @@ pub async fn sign_in(call: Call) -> PageResult {
     let form = Zeroizing::new(call.body.to_vec());
     let field = |name| request::secret_field(&form, name, MAX_FIELD_BYTES);
     let [user, secret, to] = ["user", "secret", "to"].map(field);
-    let (now, to) = (running.verifying.now(), page_behind_sign_in(&to));
-    let (address, limit) = (call.address(), &call.app.sign_ins);
-    let refused = |status, text| sign_in_form(&call, &user, to, Some((status, text)));
-    let user_in_log = masked_user(&user);
-    let failed = || {
-        let user = user_in_log.clone();
-        limit.failed.note(move |count| info!(user, count, "dashboard sign-in failed"));
+    let to = page_behind_sign_in(&to);
+    let refused = |status, text| Ok(sign_in_form(&call, &user, to, Some((status, text))));
+    let Ok(caller) = call.authenticate(&running, &user, &secret) else {
+        return refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret.");
     };
-    if let Err(wait) = limit.begin(address, now) {
-        limit.limited.note(move |count| info!(user = user_in_log, count, "dashboard sign-in limited"));
-        return Ok(refused(StatusCode::TOO_MANY_REQUESTS, LIMITED).retry_after(seconds_up(wait)));
-    }
-    let Some(caller) = running.registry.authenticate(&user, &secret) else {
-        failed();
-        return Ok(refused(StatusCode::UNAUTHORIZED, "Unknown SID or wrong secret."));
-    };
-    limit.give_back(address);
     let fingerprint =
         running.registry.fingerprint_of(&caller).filter(|_| caller.may_everywhere(Scope::Admin));
     let Some(fingerprint) = fingerprint else {
-        failed();
         let text =
             "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
-        return Ok(refused(StatusCode::FORBIDDEN, text));
+        return refused(StatusCode::FORBIDDEN, text);
     };
-    let id = call.app.sessions.begin(fingerprint, now);
+    let id = call.app.sessions.begin(fingerprint, running.verifying.now());
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id(), "dashboard sign-in");
     let page = redirect(if to.is_empty() { "/admin" } else { to });
@@ -402,29 +357,11 @@ mod tests {
 
     #[test]
     fn a_sign_in_leads_only_to_pages_of_the_dashboard() {
-        for page in [
-            "/admin",
-            "/admin?range=14d&service=VA1",
-            "/admin/guard",
-            "/admin/audit?page=2",
-            "/admin/numbers/VE0",
-            "/admin/messages?status=receipt%3Afailed",
-            "/admin/webhooks/YW0",
-        ] {
+        for page in ["/admin", "/admin?range=14d&service=VA1", "/admin/messages?status=receipt%3Afailed"] {
             assert_eq!(page_behind_sign_in(page), page);
         }
-        for other in [
-            "",
-            "/",
-            "/administrator",
-            "//evil.example/admin",
-            "https://evil.example/admin",
-            "/admin/sign-out",
-            "/admin/numbers/../../inbox",
-            "/admin?\r\nset-cookie: a=b",
-        ] {
+        for other in ["", "/", "/administrator", "//evil.example/admin", "/admin?\r\nset-cookie: a=b"] {
             assert_eq!(page_behind_sign_in(other), "", "{other:?}");
         }
-        assert_eq!(sign_in_for("/admin?range=14d&a=b"), "/admin/sign-in?to=%2Fadmin%3Frange%3D14d%26a%3Db");
     }
 }

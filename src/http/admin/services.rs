@@ -27,26 +27,10 @@ struct ServicePage<'a> {
     request: &'a AdminRequest,
     service: Arc<Service>,
     title: String,
-    groups: Vec<(&'static str, Vec<Field>)>,
+    fields: Vec<Field>,
     /// The keys that are for it alone.
     keys: usize,
 }
-
-/// Settings with an effect, by what they are about: their keys. One that is in no group is in the first.
-static GROUPS: [(&str, &str); 4] = [
-    (
-        "Codes and checks",
-        "friendly-name code-length code-life max-checks max-sends lockout resend cooling-down custom-code",
-    ),
-    (
-        "Messages",
-        "locale default-template do-not-share-warning workflow send-budget sender skip-sms-to-landlines",
-    ),
-    ("Hosted page", "return-urls embed-origins logo-url accent-color privacy-url terms-url"),
-    (WITHOUT_EFFECT, ""),
-];
-
-const WITHOUT_EFFECT: &str = "Without effect";
 
 /// `Code length` of `code-length`.
 fn label_of(key: &str) -> String {
@@ -85,7 +69,7 @@ pub async fn create(request: AdminRequest) -> PageResult {
             let text = format!("The service {} is created.", service.settings.friendly_name);
             request.tell(&format!("{PATH}/{}", service.sid), Ok(text))
         }
-        Err(error) => request.ask_again(PATH, Some(format!("No service was created. {error}"))),
+        Err(error) => Ok(page(request.failed(format!("No service was created. {error}"))).await),
     }
 }
 
@@ -102,31 +86,21 @@ pub async fn one(request: AdminRequest) -> PageResult {
 /// The page of a service, with what a person typed.
 fn settings_page(request: &AdminRequest, service: Arc<Service>) -> Response {
     let current = service.settings.members();
-    let about = |of: &ServiceParameter| {
-        of.schema["description"].as_str().unwrap_or_default().replace('`', "").replace('\n', " ")
-    };
-    let field = |of: &ServiceParameter| {
-        let ServiceParameter { name, key, schema, .. } = of;
+    let field = |ServiceParameter { name, key, schema, .. }: &ServiceParameter| {
+        let about = schema["description"].as_str().unwrap_or_default().replace('`', "").replace('\n', " ");
+        // The API keeps it for Twilio's clients.
+        if about.starts_with("Kept and shown without effect") {
+            return None;
+        }
         let typed = request.form.given(&[name.as_str()]).next().map(|(_, text)| text.to_owned());
         let value = typed.unwrap_or_else(|| text_of(current.get(key).unwrap_or(&Value::Null)));
-        let about = format!("{} ({name})", about(of));
-        Field { about, ..Field::new(name, &label_of(key), schema, value, None) }
+        let about = format!("{about} ({name})");
+        Some(Field { about, ..Field::new(name, &label_of(key), schema, value, None) })
     };
-    let place = |keys: &str, of: &ServiceParameter| keys.split(' ').position(|key| key == of.key);
-    let groups = GROUPS.map(|(title, keys)| {
-        let is_in = |of: &&ServiceParameter| {
-            let own = GROUPS.iter().find(|(_, keys)| place(keys, of).is_some()).unwrap_or(&GROUPS[0]);
-            let has_effect = !about(of).starts_with("Kept and shown without effect");
-            title == if has_effect { own.0 } else { WITHOUT_EFFECT }
-        };
-        let mut own: Vec<_> = service_parameters().iter().filter(is_in).collect();
-        own.sort_by_key(|of| place(keys, of).unwrap_or(usize::MAX));
-        (title, own.into_iter().map(field).collect())
-    });
-    let groups = groups.into();
+    let fields = service_parameters().iter().filter_map(field).collect();
     let keys = request.running.registry.keys(Some(service.id)).len();
     let title = service.title();
-    html(&ServicePage { request, service, title, groups, keys })
+    html(&ServicePage { request, service, title, fields, keys })
 }
 
 /// `POST /admin/services/{Sid}`: changes what differs, or deletes the service.
@@ -145,7 +119,10 @@ pub async fn act(request: AdminRequest) -> PageResult {
         "preview" => return preview(&request, &service).await,
         "update" => match update(&request, &service).await {
             Ok(notice) => notice,
-            Err(error) => return request.ask_again(&path, Some(format!("Nothing was changed. {error}"))),
+            Err(error) => {
+                let request = request.failed(format!("Nothing was changed. {error}"));
+                return Ok(settings_page(&request, service));
+            }
         },
         _ => Err(NO_ACTION.to_owned()),
     };

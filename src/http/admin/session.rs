@@ -1,8 +1,6 @@
-//! Sessions of people at the dashboard, and the limit on sign-ins that fail. Both are in memory: a restart ends every
-//! session.
+//! Sessions of people at the dashboard. They are in memory: a restart ends each.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
@@ -15,10 +13,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::domain::{Sid, Timestamp};
-use crate::http::form::Form;
 use crate::http::request;
-use crate::http::request::network_of;
-use crate::observe::log_limit::OncePerSecond;
 use crate::registry::{Caller, CredentialFingerprint, Registry};
 
 /// A session ends after this time without a page that a person has opened.
@@ -26,9 +21,6 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 
 /// A session ends after this time, used or not.
 const MAX_SESSION: Duration = Duration::from_secs(12 * 60 * 60);
-
-/// Sessions at once. A further one ends the one that was used least recently.
-const MAX_SESSIONS: usize = 100;
 
 /// The secret of a session, which only its cookie has: 256 random bits in hex.
 #[derive(Clone)]
@@ -65,15 +57,8 @@ impl SessionId {
 /// The notice of a form without a known action.
 pub const NO_ACTION: &str = "Nothing was changed: the form names no action.";
 
-/// What became of what a person did, for the next page.
+/// What became of what a person did.
 pub type Notice = Result<String, String>;
-
-/// What a form said, and what its answer shows once: for the page that the answer leads to.
-pub struct Kept {
-    pub path: String,
-    pub form: Form,
-    pub made: Option<Made>,
-}
 
 /// What was made, with its secret.
 pub type Made = (Sid, Zeroizing<String>);
@@ -84,7 +69,7 @@ pub struct Session {
     began: Timestamp,
     used: Timestamp,
     pub notice: Option<Notice>,
-    pub kept: Option<Kept>,
+    pub made: Option<Made>,
 }
 
 impl Session {
@@ -110,11 +95,7 @@ impl Sessions {
         let id = SessionId(Zeroizing::new(encode_string(&random)));
         let mut live = self.live.lock();
         live.retain(|_, session| !session.is_over(now));
-        let oldest = live.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
-        if let Some(oldest) = oldest.filter(|_| live.len() >= MAX_SESSIONS) {
-            live.remove(&oldest);
-        }
-        let session = Session { fingerprint, began: now, used: now, notice: None, kept: None };
+        let session = Session { fingerprint, began: now, used: now, notice: None, made: None };
         live.insert(id.key(), session);
         id
     }
@@ -148,65 +129,13 @@ impl Sessions {
     }
 }
 
-/// Limits sign-ins that fail, from one address. There is no limit for all addresses together: guesses must not keep the
-/// operator out, and secrets are too long to be guessed.
-#[derive(Default)]
-pub struct SignInLimit {
-    counted: Mutex<HashMap<IpAddr, Timestamp>>,
-    /// Lines in the log about sign-ins that failed, and that were refused by the limit.
-    pub failed: OncePerSecond,
-    pub limited: OncePerSecond,
-}
-
-/// Failures that are allowed at once, and the time after which one more is.
-const AT_ONCE: u32 = 10;
-const EACH: Duration = Duration::from_secs(6);
-
-/// Addresses that are counted. Further ones have no limit.
-const MAX_ADDRESSES: usize = 1_000;
-
-impl SignInLimit {
-    /// Counts a sign-in as failed, before its secret is compared: those at the same time count too.
-    ///
-    /// # Errors
-    /// The time until the next one is allowed.
-    pub fn begin(&self, address: IpAddr, now: Timestamp) -> Result<(), Duration> {
-        let mut counted = self.counted.lock();
-        counted.retain(|_, until| *until > now);
-        let source = network_of(address);
-        if counted.len() >= MAX_ADDRESSES && !counted.contains_key(&source) {
-            return Ok(());
-        }
-        // The moment at which no failure counts any more.
-        let until = counted.entry(source).or_insert(now);
-        let next = until.plus(EACH);
-        let wait = next.since(now).saturating_sub(EACH * AT_ONCE);
-        if !wait.is_zero() {
-            return Err(wait);
-        }
-        *until = next;
-        Ok(())
-    }
-
-    /// Uncounts a sign-in that did not fail.
-    pub fn give_back(&self, address: IpAddr) {
-        if let Some(until) = self.counted.lock().get_mut(&network_of(address)) {
-            *until = until.minus(EACH);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
     use secrecy::ExposeSecret as _;
 
-    use std::net::Ipv6Addr;
-
     use super::*;
     use crate::testing::World;
-
-    const STRANGER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(1_785_441_600_000 + seconds * 1_000)
@@ -230,36 +159,9 @@ mod tests {
         for half in 1..30 {
             assert_eq!(lives(&busy, true, half * 25 * 60), half * 25 < 12 * 60, "{half}");
         }
-        for second in 0..200 {
-            sessions.begin(fingerprint.clone(), at(second));
-        }
-        assert_eq!(sessions.live.lock().len(), MAX_SESSIONS);
-
         let session = sessions.begin(fingerprint, at(300));
         assert!(lives(&session, true, 301));
         registry.renew_account().await.expect("another");
         assert!(!lives(&session, true, 302), "the token was replaced");
-    }
-
-    #[test]
-    fn guesses_from_many_addresses_keep_nobody_out() {
-        let limit = SignInLimit::default();
-        // Sign-ins that succeed are not counted.
-        for _ in 0..100 {
-            assert_eq!(limit.begin(STRANGER, at(0)), Ok(()));
-            limit.give_back(STRANGER);
-        }
-        for n in 0..5_000 {
-            let address = IpAddr::V6(Ipv6Addr::from_bits(n << 64));
-            let allowed = (0..=AT_ONCE).filter(|_| limit.begin(address, at(0)).is_ok()).count();
-            assert!(allowed >= usize::try_from(AT_ONCE).expect("it fits"), "{address}: {allowed}");
-        }
-        let first = IpAddr::V6(Ipv6Addr::from_bits(1 << 64));
-        assert_eq!(
-            [0, 6, 6].map(|second| limit.begin(first, at(second)).err()),
-            [Some(EACH), None, Some(EACH)]
-        );
-        assert_eq!(limit.begin(STRANGER, at(0)), Ok(()));
-        assert_eq!(limit.counted.lock().len(), MAX_ADDRESSES);
     }
 }

@@ -33,8 +33,6 @@ pub struct DeliveryFilters {
     pub state: Option<values::DeliveryState>,
     /// Event
     pub event: Option<values::EventType>,
-    /// Id of the event
-    pub id: Option<values::Text<40>>,
 }
 
 #[derive(Template)]
@@ -72,8 +70,7 @@ struct WebhookPage<'a> {
     request: &'a AdminRequest,
     list: &'a List,
     row: Row,
-    /// With what is posted, if the address names the event. A number is masked.
-    deliveries: Vec<(Delivery, Option<String>)>,
+    deliveries: Vec<Delivery>,
 }
 
 /// Its class in the style sheet, and a word.
@@ -83,6 +80,12 @@ pub const fn state_of(delivery: &Delivery) -> (&'static str, &'static str) {
         DeliveryState::Delivered => ("good", "delivered"),
         DeliveryState::Failed => ("problem", "failed"),
     }
+}
+
+/// What is posted, with a masked number.
+fn payload(delivery: &Delivery) -> String {
+    let to = delivery.event.to;
+    delivery.event.body.replace(&to.e164(), &to.to_string())
 }
 
 /// `GET /admin/webhooks`. Those with most to be told come first. Reads no record: webhooks and their states are in memory.
@@ -112,7 +115,7 @@ pub async fn create(request: AdminRequest) -> PageResult {
     };
     match made.await {
         Ok(webhook) => request.show_made(PATH, webhook.sid, webhook.secret_text()),
-        Err(error) => request.ask_again(PATH, Some(format!("No webhook was created. {error}"))),
+        Err(error) => Ok(page(request.failed(format!("No webhook was created. {error}"))).await),
     }
 }
 
@@ -130,30 +133,16 @@ fn named(request: &AdminRequest) -> Option<(Arc<Service>, Webhook)> {
 pub async fn one(request: AdminRequest) -> PageResult {
     let Some((service, webhook)) = named(&request) else { return unknown(&request) };
     let (mut list, filters) = List::read::<DeliveryFilters>(&request, format!("{PATH}/{}", webhook.sid));
-    let DeliveryFilters { since, until, state, event: kind, id } = filters;
-    // Each has a form.
-    list.rows = 15;
-    let (outbox, is_one) = (&request.running.outbox, id.is_some());
+    let DeliveryFilters { since, until, state, event: kind } = filters;
+    // Each has a form, a payload and an answer.
+    list.rows = 8;
+    let outbox = &request.running.outbox;
     let fits = |delivery: &Delivery| {
         delivery.webhook == webhook.sid
             && state.as_ref().is_none_or(|state| state.0 == delivery.state)
             && kind.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
     };
-    let deliveries = match id.map(|id| EventId::parse(&id.0)) {
-        None => list.take(outbox.list(Some(&[service.id]), list.range(since, until, fits)).await?),
-        Some(id) => {
-            let is_it = |of: &Delivery| of.webhook == webhook.sid && Some(of.event.id) == id;
-            outbox.deliveries_that(is_it, 1).await?
-        }
-    };
-    // The search and the rows lead to it.
-    list.filters.retain(|field| field.name != "id" || is_one);
-    let shown = |delivery: Delivery| {
-        let to = delivery.event.to;
-        let payload = is_one.then(|| delivery.event.body.replace(&to.e164(), &to.to_string()));
-        (delivery, payload)
-    };
-    let deliveries = deliveries.into_iter().map(shown).collect();
+    let deliveries = list.take(outbox.list(Some(&[service.id]), list.range(since, until, fits)).await?);
     let row = Row::new(&service, &webhook, outbox.load(webhook.sid));
     Ok(list::html(&list, &WebhookPage { request: &request, list: &list, row, deliveries }))
 }
