@@ -3,78 +3,47 @@
 use super::page::moment;
 use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
 use crate::delivery::{Attempt, SendStatus};
-use crate::domain::{GatewayName, Timestamp};
+use crate::domain::GatewayName;
 use crate::gateway::{ErrorClass, ReceiptStatus, describe_twilio_code};
 use crate::limits::guard::operator::refusal_in_words;
 use crate::limits::guard::{RefusedNumber, Rule};
-use crate::verification::{NumberStatus, Status};
 
 /// The class of a gateway's error code, and what it says.
 pub type Described<'a> = dyn Fn(GatewayName, u32) -> Option<(ErrorClass, &'static str)> + 'a;
 
 pub struct Answer {
-    /// When the last message was sent or refused.
-    pub at: Timestamp,
     /// The class of the note in the style sheet.
     pub class: &'static str,
     pub what: String,
-    pub help: String,
+    pub help: &'static str,
     /// Whether the guard can explain it.
     pub was_refused: bool,
 }
 
 impl Answer {
-    /// `None` if nothing is known of the number. `is_over`: what refused it messages no longer does. `described` says what
-    /// an error code of a gateway means.
+    /// `None` if no message is known. `described` says what an error code of a gateway means.
     pub fn of(
-        status: Option<&NumberStatus>,
+        last: Option<&ListedAttempt>,
         refused: Option<RefusedNumber>,
-        is_over: bool,
         described: &Described<'_>,
     ) -> Option<Self> {
-        let last = status.and_then(|status| status.messages.last());
-        let lockout = status.map(|status| status.lockout).unwrap_or_default();
         let refused = refused.filter(|refused| last.is_none_or(|last| last.attempt.at < refused.last));
-        let answer = match (refused, last, status) {
-            (Some(refused), ..) => Self {
-                at: refused.last,
+        match (refused, last) {
+            (Some(refused), _) => Some(Self {
                 class: "problem",
-                // The end of a lockout is said below.
-                what: refusal_in_words(RefusedNumber {
-                    until: refused.until.filter(|until| lockout.until != Some(*until)),
-                    ..refused
-                }),
-                help: if is_over { OVER } else { after_refusal(refused.rule) }.to_owned(),
+                what: refusal_in_words(refused),
+                help: after_refusal(refused.rule),
                 was_refused: refused.rule <= Rule::Budget,
-            },
-            (None, Some(last), Some(status)) => Self::of_message(last, status, described),
-            (None, None, Some(status)) => Self {
-                at: status.verification.as_ref().map_or(Timestamp::EPOCH, |verification| verification.begun),
-                class: "",
-                what: "No message to this number is remembered. A test number gets none.".to_owned(),
-                help: ASK_AGAIN.to_owned(),
-                was_refused: false,
-            },
-            (None, _, None) => return None,
-        };
-        let Some(until) = lockout.until else { return Some(answer) };
-        let (what, until, wrong) = (answer.what, moment(until), lockout.wrong_codes);
-        let codes = if wrong == 0 { String::new() } else { format!(" after {wrong} wrong codes") };
-        Some(Self {
-            class: "problem",
-            what: format!("{what} The number is locked until {until}{codes}: no code works before."),
-            help:
-                "If the person is the owner of the number, unlock it below. Then let them ask for a new code."
-                    .to_owned(),
-            ..answer
-        })
+            }),
+            (None, last) => last.map(|last| Self::of_message(last, described)),
+        }
     }
 
-    fn of_message(last: &ListedAttempt, status: &NumberStatus, described: &Described<'_>) -> Self {
+    fn of_message(last: &ListedAttempt, described: &Described<'_>) -> Self {
         let row = &last.attempt;
         let (gateway, time) = (row.gateway.as_str(), moment(row.at));
         let message = format!("the last message, {} at {time}", row.channel.as_str());
-        let known = described_error(row).or_else(|| described(row.gateway, row.error_code?));
+        let known = row.error_code.and_then(|code| error(row.gateway, code, described));
         let words = known.map(|(_, words)| format!(": {words}")).unwrap_or_default();
         let error = row.error_code.map(|code| format!(" (error {code}{words})")).unwrap_or_default();
         let is_verified = last.verify_status == VerifyStatus::Success;
@@ -112,46 +81,22 @@ impl Answer {
                 after_error(known.map(|(class, _)| class)),
             ),
         };
-        let answer = Self { at: row.at, class, what, help: help.to_owned(), was_refused: false };
-        answer.with_state(status)
-    }
-
-    /// Adds whether the code still works.
-    fn with_state(self, status: &NumberStatus) -> Self {
-        let Some(verification) = &status.verification else { return self };
-        let (class, state, help) = match verification.status {
-            Status::Pending => {
-                let ends = format!("Its code works until {}.", moment(verification.ends));
-                (self.class, ends, self.help)
-            }
-            Status::MaxAttemptsReached => {
-                let help = "Unlock the number below, and let the person ask for a new code.".to_owned();
-                ("problem", "No check of its code is left.".to_owned(), help)
-            }
-            Status::Approved => return self,
-            Status::Canceled => {
-                let state = "Its code was canceled, by an unlock too, or another system checks it.";
-                (self.class, state.to_owned(), ASK_AGAIN.to_owned())
-            }
-        };
-        Self { class, what: format!("{} {state}", self.what), help, ..self }
+        Self { class, what, help, was_refused: false }
     }
 }
 
 const ASK_AGAIN: &str = "Let the person ask for a new code.";
 
-const OVER: &str = "That is over. Let the person ask for a new code.";
-
 const NOT_ARRIVED: &str = "Check the number with the person, and whether the phone is on and may receive such messages. Then let \
      the person ask again, if possible by another channel.";
 
-/// The class and the description of the error, if they are known.
-fn described_error(row: &Attempt) -> Option<(ErrorClass, &'static str)> {
+fn error(gateway: GatewayName, code: u32, described: &Described<'_>) -> Option<(ErrorClass, &'static str)> {
     use GatewayName::{Simulator, TwilioMessages, TwilioVerify, TwilioVoice};
 
     // The numbers with faults have Twilio's codes.
-    let is_of_twilio = matches!(row.gateway, Simulator | TwilioMessages | TwilioVoice | TwilioVerify);
-    row.error_code.filter(|_| is_of_twilio).and_then(describe_twilio_code)
+    let is_of_twilio = matches!(gateway, Simulator | TwilioMessages | TwilioVoice | TwilioVerify);
+    let known = is_of_twilio.then(|| describe_twilio_code(code)).flatten();
+    known.or_else(|| described(gateway, code))
 }
 
 const fn fate(known: Option<(ErrorClass, &str)>, row: &Attempt) -> &'static str {
@@ -224,7 +169,7 @@ const fn after_refusal(rule: Rule) -> &'static str {
             "A message costs more than max-price of the guard, or prices has none for this country."
         }
         Rule::KnownOnly => {
-            "Only known numbers get messages now. End that on the guard page, or add the number to the safe list."
+            "Only known numbers get messages until then. End that on the guard page, or add the number to the safe list."
         }
         Rule::Budget => "Wait for the end of its hour or day, or raise the budget in config.json.",
         Rule::RateLimit => {
@@ -246,9 +191,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{AttemptId, AttemptLogKey, Channel, PhoneNumber, ServiceId, Sid, SidKind};
-    use crate::engine::LockoutState;
-    use crate::verification::VerificationStatus;
+    use crate::domain::{AttemptId, AttemptLogKey, Channel, PhoneNumber, ServiceId, Timestamp};
 
     const NOON: Timestamp = Timestamp::from_millis(1_800_014_400_000);
 
@@ -256,86 +199,51 @@ mod tests {
         NOON.plus(Duration::from_secs(seconds))
     }
 
-    /// One message at noon, whose code works for ten minutes, changed by `change`.
-    fn status(change: impl FnOnce(&mut ListedAttempt)) -> NumberStatus {
-        let mut message = ListedAttempt {
+    fn number() -> PhoneNumber {
+        PhoneNumber::parse("+14155550123", None).expect("a number")
+    }
+
+    /// A message of a minute past noon, whose code was checked.
+    fn message(verify_status: VerifyStatus, checked_at: u64) -> ListedAttempt {
+        ListedAttempt {
             id: AttemptId { key: AttemptLogKey { service: ServiceId::DEFAULT, verification: 1 }, attempt: 0 },
-            number: PhoneNumber::parse("+14155550123", None).expect("a number"),
-            attempt: Attempt::new(0, Channel::Sms, GatewayName::TwilioMessages, SendStatus::Sent, NOON),
+            number: number(),
+            attempt: Attempt::new(0, Channel::Sms, GatewayName::TwilioMessages, SendStatus::Sent, after(60)),
             ends: None,
             parts: 1,
-            verify_status: VerifyStatus::New,
-            checked_at: None,
+            verify_status,
+            checked_at: Some(after(checked_at)),
             converted: false,
-        };
-        change(&mut message);
-        let [service_sid, sid] =
-            [SidKind::Service, SidKind::Verification].map(|kind| Sid::new(kind, [7; 16]));
-        let (begun, ends) = (NOON, after(600));
-        let verification =
-            VerificationStatus { sid, status: Status::Pending, begun, ends, sends: 1, wrong_codes: 0 };
-        NumberStatus {
-            service_sid,
-            service_name: "Owl Bank".to_owned(),
-            verification: Some(verification),
-            lockout: LockoutState::default(),
-            messages: vec![message],
         }
     }
 
-    fn described(gateway: GatewayName, code: u32) -> Option<(ErrorClass, &'static str)> {
-        let is_known = (gateway, code) == (GatewayName::Sinch, 40_300);
-        is_known.then_some((ErrorClass::OptedOut, "the recipient wants no messages"))
-    }
-
-    #[track_caller]
-    fn says(status: &NumberStatus, class: &str, what: &str, help: &str) {
-        let answer = Answer::of(Some(status), None, false, &described).expect("an answer");
-        assert_eq!((answer.class, answer.what.as_str()), (class, what));
-        assert!(answer.help.contains(help), "{}", answer.help);
-    }
-
-    const CODE: &str = "Its code works until 2027-01-15 12:10:00.";
-
     #[test]
-    fn a_check_counts_unless_a_newer_message_followed_it() {
-        let checked = |verify_status, second: u64| {
-            status(|listed| {
-                listed.attempt.at = after(60);
-                (listed.verify_status, listed.checked_at) = (verify_status, Some(after(second)));
-            })
-        };
-        let message = "after the last message, sms at 2027-01-15 12:01:00";
-        let what = format!("A wrong code was checked at 2027-01-15 12:01:30, {message}. {CODE}");
-        says(&checked(VerifyStatus::InvalidCode, 90), "", &what, "newest message");
-        let answer = Answer::of(Some(&checked(VerifyStatus::InvalidCode, 30)), None, false, &described)
-            .expect("an answer");
-        assert!(answer.what.starts_with("TwilioMessages took the last message"), "{}", answer.what);
-        let mut verified = checked(VerifyStatus::Success, 90);
-        verified.verification.as_mut().expect("it").status = Status::Approved;
-        let what = format!("The number was verified at 2027-01-15 12:01:30, {message}.");
-        says(&verified, "good", &what, "nothing to do");
-    }
-
-    #[test]
-    fn a_refusal_counts_if_no_message_followed_it() {
-        let refused = |second, rule| {
-            let (service, number) =
-                (ServiceId::DEFAULT, PhoneNumber::from_u64(14_155_552_671).expect("a number"));
-            Some(RefusedNumber { service, number, last: after(second), rule, until: None })
-        };
-        let known = status(|listed| listed.attempt.at = after(60));
-        let answer = |status, refused| Answer::of(status, refused, false, &described).expect("an answer");
-        assert!(!answer(Some(&known), refused(30, Rule::Prefix)).was_refused);
-        for status in [None, Some(&known)] {
-            let answer = answer(status, refused(90, Rule::Prefix));
-            let what = "A message was refused at 2027-01-15 12:01:30 UTC, by the rule prefix of the guard.";
-            assert_eq!((answer.what.as_str(), answer.was_refused, answer.at), (what, true, after(90)));
-            assert!(answer.help.contains("allow the number on the guard page"), "{}", answer.help);
+    fn the_last_of_message_check_and_refusal_is_the_answer() {
+        let of = "at 2027-01-15 12:01:30, after the last message, sms at 2027-01-15 12:01:00.";
+        let wrong = format!("A wrong code was checked {of}");
+        let verified = format!("The number was verified {of}");
+        let taken = "TwilioMessages took the last message, sms at 2027-01-15 12:01:00, and has not reported \
+                     that it arrived.";
+        let refused = "A message was refused at 2027-01-15 12:01:30 UTC, by the rule prefix of the guard.";
+        for (status, checked, refused_at, what, class) in [
+            (VerifyStatus::InvalidCode, 90, None, &*wrong, ""),
+            (VerifyStatus::InvalidCode, 30, None, taken, ""),
+            (VerifyStatus::Success, 90, None, &verified, "good"),
+            (VerifyStatus::InvalidCode, 90, Some(30), &wrong, ""),
+            (VerifyStatus::InvalidCode, 70, Some(90), refused, "problem"),
+        ] {
+            let refused = refused_at.map(|second| RefusedNumber {
+                service: ServiceId::DEFAULT,
+                number: number(),
+                last: after(second),
+                rule: Rule::Prefix,
+                until: None,
+            });
+            let message = message(status, checked);
+            let answer = Answer::of(Some(&message), refused, &|_, _| None).expect("an answer");
+            assert_eq!((answer.what.as_str(), answer.class), (what, class));
+            assert_eq!(answer.was_refused, class == "problem");
         }
-        assert!(answer(None, refused(1, Rule::NumberType)).help.contains("safe list"));
-        let over = Answer::of(None, refused(1, Rule::Lockout), true, &described).expect("an answer");
-        assert_eq!(over.help, OVER);
-        assert!(Answer::of(None, None, false, &described).is_none());
+        assert!(Answer::of(None, None, &|_, _| None).is_none());
     }
 }

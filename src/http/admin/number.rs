@@ -1,22 +1,16 @@
 //! The page of a number: its state in each service, its messages, and what an operator can do about it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::answer::Answer;
-use super::messages::checked;
+use super::messages::{checked, class};
 use super::prelude::*;
-use super::webhooks::state_of;
-use crate::delivery::SendStatus;
-use crate::delivery::attempts::{ListedAttempt, VerifyStatus};
+use crate::delivery::attempts::ListedAttempt;
 use crate::domain::NumberLookup;
 use crate::engine::LockoutState;
-use crate::gateway::ReceiptStatus;
+use crate::http::api::attempts::message_status;
 use crate::limits::guard::operator::refusal_in_words;
-use crate::limits::guard::{RefusedNumber, Rule};
 use crate::verification::{
     Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
 };
-use crate::webhook::{Delivery, EventId};
 
 #[derive(Template)]
 #[template(path = "number.html")]
@@ -26,8 +20,6 @@ struct NumberPage<'a> {
     number: PhoneNumber,
     /// What the numbering plans tell, as a sentence.
     plan: String,
-    /// The answer of each service, that with the last message first. One service alone is not named.
-    answers: Vec<(Option<String>, Answer)>,
     states: Vec<State>,
 }
 
@@ -35,48 +27,17 @@ struct NumberPage<'a> {
 struct State {
     service: Sid,
     title: String,
+    answer: Option<Answer>,
     verification: Option<VerificationStatus>,
     max_checks: u8,
     lockout: LockoutState,
-    /// Whether there may be older messages.
-    is_cut: bool,
+    /// The last refusal, as a sentence.
+    refusal: Option<String>,
     /// The newest first.
-    timeline: Vec<Entry>,
-}
-
-/// Deliveries of events that are shown. A number has seldom more.
-const EVENTS: usize = 200;
-
-/// Something that happened.
-struct Entry {
-    at: Timestamp,
-    title: String,
-    badge: Option<(&'static str, &'static str)>,
-    detail: String,
+    messages: Vec<ListedAttempt>,
 }
 
 impl State {
-    fn new(
-        service: &Service,
-        title: String,
-        status: Option<NumberStatus>,
-        refused: Option<RefusedNumber>,
-        events: &[Delivery],
-    ) -> Self {
-        let (verification, lockout, messages) = status
-            .map_or_else(Default::default, |status| (status.verification, status.lockout, status.messages));
-        let mut timeline = Entry::of_events(events);
-        timeline.extend(lockout.until.and_then(|until| Entry::of_lockout(until, &messages)));
-        timeline.extend(Entry::of_checks(&messages));
-        timeline.extend(refused.map(Entry::of_refusal));
-        timeline.extend(messages.iter().rev().flat_map(Entry::of));
-        let begun = verification.as_ref().map(|of| (of.begun, of.sid.to_string()));
-        timeline.extend(begun.map(|(at, sid)| Entry::new(at, "verification begun", None, sid)));
-        timeline.sort_by_key(|entry| std::cmp::Reverse(entry.at));
-        let (max_checks, is_cut) = (service.settings.max_checks, messages.len() >= NumberStatus::MESSAGES);
-        Self { service: service.sid, title, verification, max_checks, lockout, is_cut, timeline }
-    }
-
     fn is_pending(&self) -> bool {
         self.verification.as_ref().is_some_and(|known| known.status == Status::Pending)
     }
@@ -100,132 +61,34 @@ fn status_text(known: &VerificationStatus) -> String {
     }
 }
 
-impl Entry {
-    /// `badge` is its class in the style sheet, and a word.
-    fn new(
-        at: Timestamp,
-        title: impl Into<String>,
-        badge: Option<(&'static str, &'static str)>,
-        detail: impl Into<String>,
-    ) -> Self {
-        Self { at, title: title.into(), badge, detail: detail.into() }
-    }
-
-    fn time(&self) -> String {
-        moment(self.at)
-    }
-
-    /// A message and the last report about it.
-    fn of(listed: &ListedAttempt) -> impl Iterator<Item = Self> {
-        let row = &listed.attempt;
-        let class = |is_failed| if is_failed { "problem" } else { "" };
-        let is_failed = matches!(row.status, SendStatus::GatewayError | SendStatus::Unsendable);
-        let badge = match listed.verify_status {
-            VerifyStatus::Success => ("good", "verified"),
-            _ => (class(is_failed), row.status.as_str()),
-        };
-        let retries = match row.retries {
-            0 => None,
-            1 => Some("1 retry".to_owned()),
-            count => Some(format!("{count} retries")),
-        };
-        let error = row.error_code.map(|code| format!("error {code}"));
-        let id = row.message_id.as_ref().map(|id| format!("message {id}"));
-        let (gateway, of_message) = (row.gateway.as_str(), id.clone().unwrap_or_default());
-        let receipt = row.receipt.zip(row.receipt_at).map(|(status, at)| {
-            let badge = (class(status == ReceiptStatus::Failed), status.as_str());
-            Self::new(at, format!("receipt of {gateway}"), Some(badge), of_message)
-        });
-        let title = format!("{} by {gateway}", row.channel.as_str());
-        let detail = [error, retries, id].into_iter().flatten().collect::<Vec<_>>().join(", ");
-        receipt.into_iter().chain([Self::new(row.at, title, Some(badge), detail)])
-    }
-
-    /// The last check of each verification: others have no time.
-    fn of_checks(messages: &[ListedAttempt]) -> impl Iterator<Item = Self> {
-        let mut seen = BTreeSet::new();
-        let last = messages.iter().rev().filter(move |listed| seen.insert(listed.id.key.verification));
-        last.filter_map(|listed| {
-            let (class, detail) = match listed.verify_status {
-                VerifyStatus::Success => ("good", "The code was right, or the application approved."),
-                VerifyStatus::InvalidCode => ("problem", "Earlier checks of this verification have no time."),
-                _ => ("problem", ""),
-            };
-            Some(Self::new(listed.checked_at?, "check of a code", Some((class, checked(listed))), detail))
-        })
-    }
-
-    /// A lockout begins with a wrong code.
-    fn of_lockout(until: Timestamp, messages: &[ListedAttempt]) -> Option<Self> {
-        let wrong = messages.iter().filter(|listed| listed.verify_status == VerifyStatus::InvalidCode);
-        let (at, detail) = (wrong.filter_map(|listed| listed.checked_at).max()?, moment(until));
-        Some(Self::new(at, "lockout", Some(("problem", "locked")), format!("until {detail}")))
-    }
-
-    fn of_refusal(refused: RefusedNumber) -> Self {
-        Self::new(refused.last, "message", Some(("problem", "refused")), refusal_in_words(refused))
-    }
-
-    /// Events, each with the worst state of its deliveries.
-    fn of_events(deliveries: &[Delivery]) -> Vec<Self> {
-        let mut events: BTreeMap<EventId, (&Delivery, _)> = BTreeMap::new();
-        for delivery in deliveries {
-            let badge = state_of(delivery);
-            let known = events.entry(delivery.event.id).or_insert((delivery, badge));
-            if badge.0 == "problem" || known.1.0 == "good" {
-                known.1 = badge;
-            }
-        }
-        let entries = events.into_iter().map(|(id, (delivery, badge))| {
-            let title = format!("webhook event {}", delivery.event.kind.as_str());
-            Self::new(delivery.event.at, title, Some(badge), id.to_string())
-        });
-        entries.collect()
-    }
-}
-
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: AdminRequest) -> PageResult {
     let Some(number) = number(&request) else { return unknown(&request) };
-    let (mut states, mut answers) = (Vec::new(), Vec::new());
-    let of_number = |of: &Delivery| of.event.to == number;
-    let deliveries = request.running.outbox.deliveries_that(of_number, EVENTS).await?;
-    let (verifying, guard) = (&request.running.verifying, &request.running.guard);
-    let registry = &request.running.registry;
+    let (verifying, registry) = (&request.running.verifying, &request.running.registry);
     // With one service there is nothing to search for.
     let services = if registry.count() > 1 {
         verifying.services_of(number).await?
     } else {
         registry.services(0, usize::MAX)
     };
-    let known_only: Vec<_> = guard.known_only().into_iter().map(|entry| entry.service_sid).collect();
     let described = |gateway, code| verifying.delivery.described(gateway, code);
+    let mut states = Vec::new();
     for service in services {
         let known = verifying.status(service.id, number).await?;
-        let refused = guard.refusal(service.id, number);
-        let of_service = |delivery: &&Delivery| delivery.event.service == service.id;
-        let events: Vec<_> = deliveries.iter().filter(of_service).cloned().collect();
-        if known.is_none() && refused.is_none() && events.is_empty() {
+        let refused = request.running.guard.refusal(service.id, number);
+        if known.is_none() && refused.is_none() {
             continue;
         }
-        let title = service.title();
-        let is_over = refused.is_some_and(|last| match last.rule {
-            Rule::KnownOnly => {
-                !known_only.iter().any(|of| of.as_ref().is_none_or(|sid| *sid == service.sid.to_string()))
-            }
-            Rule::Lockout => known.as_ref().is_none_or(|known| known.lockout.until.is_none()),
-            _ => last.until.is_some_and(|until| until <= request.now()),
-        });
-        let answer = Answer::of(known.as_ref(), refused, is_over, &described);
-        answers.extend(answer.map(|answer| (Some(title.clone()), answer)));
-        states.push(State::new(&service, title, known, refused, &events));
-    }
-    answers.sort_by_key(|(_, answer)| std::cmp::Reverse(answer.at));
-    if let [(service, _)] = &mut answers[..] {
-        *service = None;
+        let (verification, lockout, mut messages) =
+            known.map_or_else(Default::default, |known| (known.verification, known.lockout, known.messages));
+        let answer = Answer::of(messages.last(), refused, &described);
+        messages.reverse();
+        let (title, max_checks) = (service.title(), service.settings.max_checks);
+        let (service, refusal) = (service.sid, refused.map(refusal_in_words));
+        states.push(State { service, title, answer, verification, max_checks, lockout, refusal, messages });
     }
     let (path, plan) = (request.path_of(number), plan(number));
-    Ok(html(&NumberPage { request: &request, path, number, plan, answers, states }))
+    Ok(html(&NumberPage { request: &request, path, number, plan, states }))
 }
 
 /// The country, the national format and the type of line, or why the number is not valid.
