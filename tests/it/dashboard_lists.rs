@@ -43,7 +43,7 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         assert_eq!(shown(&query).await, found, "{query}");
     }
     let wrong = "since=yesterday until=12 service=VA0 country=Germany channel=fax gateway=Pigeon status=lost error=x \
-        ending=12345 verification=VE page=-1 began=0 since=1&since=2 service=VA0123456789abcdef0123456789abcdef";
+        ending=12345 verification=VE page=-1 since=1&since=2 service=VA0123456789abcdef0123456789abcdef";
     for query in wrong.split(' ') {
         let answer = visitor.get(&format!("/admin/messages?{query}")).await;
         let name = query.split('=').next().expect("a name");
@@ -53,15 +53,12 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
 
     let find = async |words: &str| visitor.post("/admin/search", &[("q", words)]).await;
     let ending = &verified[verified.len() - 2..];
-    let page_of = find(&verified).await.header("location").to_owned();
-    assert!(page_of.starts_with("/admin/numbers/"), "{page_of}");
     for (words, location) in [
         (masked(&verified), format!("/admin/messages?ending={ending}")),
         (begun.to_lowercase(), format!("/admin/messages?verification={begun}")),
         (format!("vl{}", id.to_uppercase()), "/admin/messages?verification=VE".to_owned()),
-        (format!("evt_{}", "0".repeat(32)), "/admin/messages".to_owned()),
         ("SM5ef8732a3c49700934481addd5ce1659".to_owned(), "/admin/messages?message=SM5e".to_owned()),
-        (verified[verified.len() - 5..].to_owned(), page_of),
+        (verified[1..].to_owned(), "/admin/numbers/VE".to_owned()),
         (format!("VA{}", "0".repeat(32)), "/admin/services/VA".to_owned()),
         (format!("SK{}", "0".repeat(32)), "/admin/audit?of=SK".to_owned()),
         ("anna".to_owned(), "/admin/messages".to_owned()),
@@ -120,8 +117,6 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
         .post(&path, &[("action", "update"), ("FriendlyName", "billing"), ("WebhookUrl", &receiver.url())])
         .await;
     let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
-    let found = visitor.submit("/admin/search", &[("q", &event.to_uppercase())]).await;
-    found.says(["<summary>Payload", "&#34;verification_sid&#34;:&#34;VE"]);
     visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
     receiver.next(&secret).await;
     let answered = async || visitor.get(&path).await.text();
@@ -170,20 +165,15 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         let page = visitor.get(&format!("/admin?{query}")).await.text();
         between(&page, "<span class=\"quiet\">Messages sent</span><strong>", "<").to_owned()
     };
-    for (query, count) in [
-        ("gateway=TwilioMessages&country=US&channel=sms", "4"),
-        ("country=DE", "0"),
-        ("range=today", "4"),
-        ("since=2026-01-01", "4"),
-        ("until=2026-01-01", "0"),
-    ] {
+    for (query, count) in
+        [("gateway=TwilioMessages&country=US&channel=sms", "4"), ("country=DE", "0"), ("range=today", "4")]
+    {
         assert_eq!(sent(query).await, count, "{query}");
     }
     let page = visitor.get("/admin?range=today&country=US&gateway=TwilioMessages").await.text();
     let chosen = between(&page, "id=\"chosen\"", "</p>").replace("&#38;", "&");
     chosen.says(["href=\"/admin?range=today&gateway=TwilioMessages\"", "/admin/messages?since="]);
     visitor.get("/admin?range=year").await.says(["Invalid parameter", "range"]);
-    visitor.get("/admin?since=2100-01-01").await.says(["From is after To"]);
 }
 
 /// The masked numbers of the rows of a list of messages.

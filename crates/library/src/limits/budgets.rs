@@ -90,8 +90,6 @@ impl Budgets {
     fn usage(&self, limit: &Charge, rows: &Rows, now: Timestamp) -> BudgetView {
         let Key { service, dimension } = limit.key;
         let (spent, is_money) = (rows.window(limit, now).amount, dimension == MONEY);
-        // The last of the money may be too little for any message.
-        let rest = if is_money { limit.most / 100 } else { 0 };
         BudgetView {
             service_id: service,
             service_sid: None,
@@ -99,7 +97,6 @@ impl Budgets {
             name: dimension.to_string(),
             spent,
             limit: limit.most,
-            is_spent: spent.saturating_add(rest) >= limit.most,
             currency: is_money.then(|| self.pricing.currency.clone()),
         }
     }

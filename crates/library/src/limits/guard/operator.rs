@@ -338,13 +338,6 @@ impl ServerGuard {
         entries.into_iter().take(limit).map(|(key, entry)| self.entry(key, entry)).collect()
     }
 
-    /// The entries that let only known numbers have messages.
-    pub fn known_only(&self) -> Vec<Item> {
-        let mut entries: Vec<_> = self.tables.lock().guard.entries.list(self.now()).collect();
-        entries.retain(|(_, entry)| entry.action == EntryAction::KnownOnly);
-        entries.into_iter().map(|(key, entry)| self.entry(key, entry)).collect()
-    }
-
     /// The buckets of a service, or of all, that have less than half of their messages: the `limit` with the fewest left.
     fn low_allowances(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
         let (now, mut low) = (self.now(), Vec::new());

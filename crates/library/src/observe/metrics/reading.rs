@@ -44,8 +44,6 @@ pub struct BudgetView {
     /// Messages, or millionths of the currency.
     pub spent: u64,
     pub limit: u64,
-    /// Whether it refuses messages.
-    pub is_spent: bool,
     /// `None` for a budget of messages.
     pub currency: Option<String>,
 }
