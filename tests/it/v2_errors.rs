@@ -117,10 +117,10 @@ async fn of_resources(world: &World, v2: &V2) -> Vec<Trigger> {
     let service = v2.service(&[]).await;
     let limits = format!("{service}/RateLimits");
     let limit = async |name: &str| v2.post(&limits, &[("UniqueName", name)]).await;
-    let buckets = format!("{limits}/limit.1/Buckets");
+    let first = limit("limit.1").await.expects_status(201);
+    let buckets = format!("{limits}/{}/Buckets", sid(&first));
     let bucket =
         async |interval: u32| v2.post(&buckets, &[("Max", "5"), ("Interval", &interval.to_string())]).await;
-    limit("limit.1").await.expects_status(201);
     let (twice, two_words) = (limit("limit.1").await, limit("two words").await);
     for number in 2..=25 {
         limit(&format!("limit.{number}")).await.expects_status(201);
