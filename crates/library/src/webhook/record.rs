@@ -222,16 +222,6 @@ const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
 // Lists of deliveries, and deliveries that are made due again.
 
 impl Outbox {
-    /// The deliveries, to any webhook, for which `fits` returns `true`, the newest event first.
-    pub async fn deliveries_that(
-        &self,
-        fits: impl Fn(&Delivery) -> bool,
-        limit: usize,
-    ) -> Result<Vec<Delivery>, Refusal> {
-        let range = LogRange { since: Timestamp::EPOCH, until: None, fits, skip: 0, limit };
-        self.list(None, range).await
-    }
-
     /// The deliveries in a range by the moments of their events, the newest first; only of `services`, if they are given.
     /// Verifications are what is read.
     pub async fn list(

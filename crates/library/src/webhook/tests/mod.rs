@@ -18,7 +18,7 @@ use crate::config::Bounds;
 use crate::domain::{AttemptLogKey, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::{Sealer, VerificationAddress, VerificationName};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
-use crate::shard::{Refusal, ShardDeps, Shards, Transaction};
+use crate::shard::{LogRange, Refusal, ShardDeps, Shards, Transaction};
 use crate::testing::{self, FaultyStore};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -113,7 +113,8 @@ impl World {
     async fn listed(&self, webhook: u8) -> Vec<Delivery> {
         let is_its =
             |delivery: &Delivery| delivery.event.service == SERVICE && delivery.webhook == yw(webhook);
-        self.outbox.deliveries_that(is_its, 1_000).await.expect("a list")
+        let range = LogRange { since: Timestamp::EPOCH, until: None, fits: is_its, skip: 0, limit: 1_000 };
+        self.outbox.list(None, range).await.expect("a list")
     }
 
     async fn states(&self, webhook: u8) -> Vec<DeliveryState> {
