@@ -13,6 +13,7 @@ use super::model::{
 use super::send::unsent;
 use super::{Failure, NumberKey, Outgoing, Refusal, Verifier};
 use crate::delivery::SendStatus;
+use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Code, NumberType, PhoneNumber, mask_number};
 use crate::engine::{SendLimit, SendOptions};
 use crate::limits::guard::{Charge, GuardRefusal, Rule};
@@ -42,13 +43,7 @@ impl Verifier {
         outgoing.limits = limits;
         let mut reply = self.send(Box::new(outgoing)).await?;
         match reply.earlier.take() {
-            // As the verification is now.
-            Some(Earlier::Same(request)) => {
-                let sid = self.sid_of(key.service, key.number, request.verification);
-                let found = self.fetch(key.service, VerificationTarget::Sid(sid)).await;
-                return found
-                    .map_err(|refused| if refused == Refused::NotFound { Refused::Ended } else { refused });
-            }
+            Some(Earlier::Same(request)) => return self.begun_before(key, &request).await,
             Some(Earlier::Other) => return Err(Refused::OtherRequest),
             None => {}
         }
@@ -91,6 +86,27 @@ impl Verifier {
         let key = self.log_key(service.id, to, verification);
         let sid = row.map(|row| self.sealer.attempt(&AttemptId { key, attempt: row.number }));
         Ok(carried(sid, at, is_repeated))
+    }
+
+    /// The verification that an earlier request with the same idempotency key began or continued, as it is now.
+    ///
+    /// # Errors
+    /// [`Refused::NoChecksLeft`] during a lockout, [`Refused::Ended`] if it has ended in another way than by approval.
+    async fn begun_before(&self, key: NumberKey, request: &KeyedRequest) -> Result<Verification, Refused> {
+        let KeyedRequest { verification, at, .. } = *request;
+        let sid = self.sid_of(key.service, key.number, verification);
+        match self.fetch(key.service, VerificationTarget::Sid(sid)).await {
+            Err(Refused::NotFound) => {}
+            found => return found,
+        }
+        let log = self.log_of(key, verification).await?;
+        // An approval leaves no verification in the number's record: only the log of its attempts still tells of it.
+        if let Some(log) = log.filter(|log| log.verify == VerifyStatus::Success) {
+            let summary = VerificationSummary::remembered(request, log.created, at, log.verify_at);
+            return Ok(self.shown(key, &summary, Some(log), Status::Approved, None));
+        }
+        let until = self.lockout_of(key).await?.and_then(|lockout| lockout.until);
+        Err(until.map_or(Refused::Ended, |until| Refused::NoChecksLeft { until }))
     }
 
     /// Whether the key `numbers` permits the number.

@@ -70,7 +70,7 @@ async fn checks_by_number(world: &World, code: Option<Code>) -> Result<Status, R
 }
 
 #[tokio::test]
-async fn a_cut_off_request_gets_its_present_state_and_is_refused_after_approval() {
+async fn a_cut_off_request_gets_its_present_state_before_and_after_approval() {
     let (world, pending) = repeated(cut_off(World::new().await).await).await;
     let pending = pending.expect("the earlier request's answer");
     assert_eq!((pending.to, pending.status), (number(1), Status::Pending));
@@ -78,10 +78,12 @@ async fn a_cut_off_request_gets_its_present_state_and_is_refused_after_approval(
     let code = world.provider.code_for(number(1));
     assert_eq!(world.checks(target, Some(code)).await.expect("checked").status, Status::Approved);
     let (world, found) = repeated(world).await;
-    assert_eq!(found, Err(Refused::Ended));
+    let found = found.expect("the earlier request's answer");
+    assert_eq!((found.sid, found.channel, found.status), (pending.sid, Channel::Sms, Status::Approved));
     // A later verification of the number is another one.
-    assert_ne!(world.begun(number(1)).await.sid, pending.sid);
-    assert_eq!(world.begins(asking_once(number(1), "a")).await, Err(Refused::Ended));
+    let later = world.begun(number(1)).await;
+    assert_ne!(later.sid, found.sid);
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Ok(found));
 }
 
 #[tokio::test]
@@ -104,6 +106,17 @@ async fn a_key_is_forgotten_ten_minutes_after_the_end_of_its_verification() {
             assert_eq!(world.provider.handed().len(), messages, "{code_life} {wait}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_lockout_after_a_cut_off_request_leads_to_no_second_message() {
+    let world = cut_off(World::with(json!({ "lockout": "30m", "code-life": "25m" })).await).await;
+    while checks_by_number(&world, None).await == Ok(Status::Pending) {}
+    let (world, found) = repeated(world).await;
+    assert!(matches!(found, Err(Refused::NoChecksLeft { .. })), "{found:?}");
+    world.advance(Duration::from_secs(1_800));
+    let (_, found) = repeated(world).await;
+    assert_eq!(found, Err(Refused::Ended));
 }
 
 #[tokio::test]
