@@ -254,7 +254,7 @@ impl Transport {
         let is_https = || request::only(&head.headers, &X_FORWARDED_PROTO) == Some("https");
         if call.app.tls.is_some() || proxies.trusts(call.connection.peer) && is_https() {
             Self::Encrypted
-        } else if !is_forwarded && call.host.as_ref().is_none_or(|host| is_loopback_host(host.host())) {
+        } else if !is_forwarded && call.origin.names_this_machine() {
             Self::Loopback
         } else {
             Self::Cleartext
@@ -272,12 +272,18 @@ impl Origin {
     pub fn admit_compatible(&self, head: &Parts) -> Result<(), Error> {
         let Ok(running) = self.app.running() else { return Ok(()) };
         if !running.registry.compatible_routes_need_key() {
-            let is_local = || self.names_this_server() && !has_header_of_proxy(head);
-            let is_ours = running.registry.allows_unauthenticated() || is_local();
+            let is_local = || self.names_this_machine() && !has_header_of_proxy(head);
+            let is_here = || if self.app.tls.is_some() { self.names_this_server() } else { is_local() };
+            let is_ours = running.registry.allows_unauthenticated() || is_here();
             return if is_ours { Ok(()) } else { Err(Error::FOREIGN_HOST_WITHOUT_KEY) };
         }
         let caller = self.sender(&head.headers)?;
         if caller.may(Scope::Verify, ServiceId::DEFAULT) { Ok(()) } else { Err(Error::FORBIDDEN) }
+    }
+
+    /// Whether the request is for this machine, by its name or number.
+    fn names_this_machine(&self) -> bool {
+        self.host.as_ref().is_none_or(|host| is_loopback_host(host.host()))
     }
 
     /// Whether the request is for a host that an attacker cannot register: an IP address, `localhost`, a name below it, or

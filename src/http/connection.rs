@@ -6,7 +6,7 @@ use std::future::{self, Future};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
@@ -102,12 +102,14 @@ pub struct Connection {
     pub user: Option<u32>,
     /// Held by each request until its answer has begun or its client is gone.
     active: Arc<()>,
+    /// Requests that have begun.
+    begun: AtomicU64,
 }
 
 impl Connection {
     /// A connection from the address `peer`. `user` is at the other end of one to the control socket.
     pub fn new(server: Arc<Server>, peer: IpAddr, user: Option<u32>) -> Arc<Self> {
-        Arc::new(Self { server, peer, user, active: Arc::default() })
+        Arc::new(Self { server, peer, user, active: Arc::default(), begun: AtomicU64::new(0) })
     }
 
     /// Whether a request is being answered.
@@ -115,11 +117,12 @@ impl Connection {
         Arc::strong_count(&self.active) > 1
     }
 
-    /// Returns when, after the time of a head, no request is being answered.
+    /// Returns when no request was being answered for the time of a head.
     async fn idle(&self) {
         loop {
+            let begun = self.begun.load(Relaxed);
             sleep(self.server.app.settings.bounds.header_timeout).await;
-            if !self.is_busy() {
+            if !self.is_busy() && self.begun.load(Relaxed) == begun {
                 return;
             }
         }
@@ -215,6 +218,7 @@ where
 /// Answers one request. Every failure becomes an answer.
 async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Result<Response, Infallible> {
     let _active = Arc::clone(&connection.active);
+    connection.begun.fetch_add(1, Relaxed);
     let mut router = connection.server.router.clone();
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(connection);

@@ -31,7 +31,7 @@ crate::named! {
         Unauthenticated = "unauthenticated",
         /// Its credential, its signature or its origin does not permit it.
         Forbidden = "forbidden",
-        /// A rate limit of the service, or a limit on lists that are read, on replays of webhooks or on sign-ins that fail.
+        /// A rate limit of the service, or the limit on lists that are read.
         RateLimited = "rate_limited",
         /// The pumping guard or the provider takes it for fraud.
         Blocked = "blocked",

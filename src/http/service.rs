@@ -113,7 +113,7 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
 }
 
 /// The whole body, before anything else is done: a connection with an unread rest is reset after an early answer, and the
-/// reset can overtake the answer.
+/// reset can overtake the answer. The rest of one that is too large is not read.
 async fn read_body(body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
     let limit = bounds.body_bytes;
     match timeout(bounds.body_timeout, Limited::new(body, limit).collect()).await {
@@ -213,6 +213,7 @@ impl Origin {
                 reason = Some(error.to_string());
                 error.message = Error::PANICKED.message;
             }
+            Cause::Other if error == Error::BAD_HOST => reason = Some(error.to_string()),
             Cause::Refused(_) | Cause::Other => {}
         }
         let answer = error.answer(group.errors);

@@ -1,7 +1,7 @@
 //! The dashboard below `/admin`: pages for the operator, behind a sign-in with the account's credentials or a key for all
 //! services with the scope `admin`.
 //!
-//! * `page`: the sign-in, and what pages share. `session`: sessions, and the limit on failed sign-ins.
+//! * `page`: the sign-in, and what pages share. `session`: sessions.
 //! * `overview`: counts over time, gateways, lockouts; `figures`: that time, plots in SVG, and words.
 //! * `search`: the box of every page. `number`: what is known of a number, and what can be done about it; `answer`: why its owner got no code.
 //! * `list`: lists with filters in the address; `messages`, `webhooks`, `services`, `keys`, and `audit`, the audit log.

@@ -482,7 +482,7 @@ pub struct Bounds {
     #[serde(skip)]
     #[default(Duration::from_secs(10))]
     pub body_timeout: Duration,
-    /// Open connections. Beyond it new clients wait. A client address holds a quarter of them at most; its further connections are closed. Needs as many open files (`LimitNOFILE`, 32768 in the unit).
+    /// Open connections. Beyond it new clients wait. A client address holds a quarter of them at most; its further connections are closed. Needs twice as many open files (`LimitNOFILE`, 32768 in the unit).
     #[serde(rename = "max-connections", with = "Whole::<1, 1_000_000>")]
     #[default = 10_000]
     pub connections: usize,
@@ -520,7 +520,7 @@ pub struct Bounds {
     #[serde(skip)]
     #[default(Duration::from_secs(5))]
     pub commit_timeout: Duration,
-    /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send (warning).
+    /// Time from the first stop signal to the end. A stop shorter than `send-budget` can cut off a send.
     #[serde(with = "Time::<0, { 10 * MINUTE }>")]
     #[default(Duration::from_secs(30))]
     pub graceful_stop: Duration,

@@ -118,19 +118,24 @@ impl NumberCommand {
 
     fn refuse<T>(self, refusal: Refusal) -> Option<T> {
         let Self { key, request, deps, .. } = self;
+        let give_back = |unused: Vec<Ticket>| {
+            for ticket in unused {
+                deps.tell_guard(key, GuardNews::NotSent(ticket));
+            }
+        };
         match request {
             Request::Send(outgoing, log, responder) => {
                 // A plan stays, with what was taken for it.
-                let unused = if log.is_none() { outgoing.allowance.refundable() } else { Vec::new() };
-                for ticket in unused {
-                    deps.tell_guard(key, GuardNews::NotSent(ticket));
-                }
+                give_back(if log.is_none() { outgoing.allowance.refundable() } else { Vec::new() });
                 responder.send(Err(refusal));
             }
             Request::Check(_, responder) => responder.send(Err(refusal)),
             Request::End(_, responder) => responder.send(Err(refusal)),
             // An earlier commit has begun it, and a gateway may have been asked.
-            Request::Settle(Sending { responder, .. }, _) => responder.send(Err(Refusal::OutcomeUnknown)),
+            Request::Settle(Sending { responder, .. }, delivered) => {
+                give_back(delivered.allowance.refundable());
+                responder.send(Err(Refusal::OutcomeUnknown));
+            }
             Request::SettleCheck(Asking { responder, .. }, _) => {
                 responder.send(Err(Refusal::OutcomeUnknown));
             }
