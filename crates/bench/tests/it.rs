@@ -172,16 +172,14 @@ fn messages_go_to_the_mock_whatever_gateway_the_environment_names() {
 
 #[test]
 fn unexpected_answers_are_counted_and_quoted_without_numbers() {
-    // The guard permits one message. The warm-up sends it.
-    let guard = r#"{"number-types": "off", "landlines": "off"}"#;
-    let world = World::new().with("TEST_ONCEWARD_BOUNDS", r#"{"guard-other-countries": 1}"#);
-    let world = world.with("ONCEWARD_GUARD", guard);
+    // The warm-up sends the message of the day.
+    let world = World::new().with("ONCEWARD_GUARD", r#"{"mode": "off", "messages-per-day": 1}"#);
     let (results, finished) = world.bench("1", &["--beside", "none"]);
     finished.expect(1, &["answers were not as the contract promises"]);
     let kinds = &results["servers"][0]["windows"][0]["kinds"];
     let count = |name: &str| kinds["send"][name].as_f64().unwrap();
     assert!(count("unexpected") > count("answers"), "{kinds}");
-    assert!(results["warnings"].to_string().contains("send: 403 Sending a code"), "{}", results["warnings"]);
+    assert!(results["warnings"].to_string().contains("send: 429 "), "{}", results["warnings"]);
     assert!(!finished.output.contains("+1"), "{}", finished.output);
 }
 
