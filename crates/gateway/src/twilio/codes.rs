@@ -44,17 +44,36 @@ pub(super) fn is_id(text: &str) -> bool {
         && text.bytes().any(|b| b.is_ascii_alphanumeric())
 }
 
-/// What is read of a created resource. An answer has about 19 members more.
+/// What is read of a created resource. An answer has about 17 members more.
 #[derive(Deserialize)]
 struct Created {
     sid: String,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    error_code: Value,
 }
 
 impl Account {
-    /// The id of the created resource.
-    pub(super) fn created(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        let Created { sid: message_id } = self.read(response, "id")?;
-        if is_id(&message_id) { Ok(Accepted { message_id }) } else { Err(self.unreadable(response, "id")) }
+    /// The id of the created resource. If `has_failed` accepts its status, nothing arrives although Twilio answers with a
+    /// success.
+    pub(super) fn created(
+        &self,
+        response: &GatewayResponse,
+        has_failed: impl Fn(&str) -> bool,
+    ) -> Result<Accepted, GatewayError> {
+        let Created { sid: message_id, status, error_code } = self.read(response, "id")?;
+        if !is_id(&message_id) {
+            return Err(self.unreadable(response, "id"));
+        }
+        if !status.as_str().is_some_and(has_failed) {
+            return Ok(Accepted { message_id });
+        }
+        let code = as_text(&error_code).and_then(|code| code_in(&code));
+        let (class, words) = code.and_then(known_code).unwrap_or((CodeClass::Refused, "unknown reason"));
+        let detail =
+            format!("answered HTTP {} for a message that has failed: {words}", response.status.as_u16());
+        Err(class.error(self.name, code, detail).with_wait_of(response))
     }
 
     /// Whether the account may send, by `GET /2010-04-01/Accounts/{Sid}.json`.

@@ -4,11 +4,14 @@
 
 use reqwest::{Request, Url};
 
+use super::callbacks::status_of_message;
 use super::{Account, CallbackKind, form};
 use crate::client::GatewayResponse;
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{Provider, Question};
-use crate::{Accepted, GatewayError, OutgoingMessage, TwilioSender, TwilioSettings, WhatsAppSender};
+use crate::{
+    Accepted, GatewayError, OutgoingMessage, ReceiptStatus, TwilioSender, TwilioSettings, WhatsAppSender,
+};
 
 /// Twilio's bounds for `ValidityPeriod` are 1 and 36,000 s; below 6 s even a message that leaves at once would often
 /// be dropped by Twilio's own queue.
@@ -61,7 +64,7 @@ impl Provider for Messages {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        self.account.created(response)
+        self.account.created(response, |status| status_of_message(status) == Some(ReceiptStatus::Failed))
     }
 
     fn account_question(&self) -> Option<Question<'_, ()>> {

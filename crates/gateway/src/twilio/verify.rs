@@ -76,12 +76,12 @@ impl Provider for Verify {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        self.account.created(response)
+        self.account.created(response, has_no_code)
     }
 
     /// The service: the answer shows the credentials too.
     fn account_question(&self) -> Option<Question<'_, ()>> {
-        let read = Box::new(|response: &_| self.account.created(response).map(drop));
+        let read = Box::new(|response: &_| self.account.created(response, |_| false).map(drop));
         Some(Question { request: self.account.request(Method::GET, &self.url("")), read })
     }
 

@@ -5,12 +5,13 @@
 
 use reqwest::{Request, Url};
 
+use super::callbacks::status_of_call;
 use super::{Account, CallbackKind, form, twiml};
 use crate::client::GatewayResponse;
 use crate::domain::{GatewayName, Locale};
 use crate::provider::{Provider, Question};
 use crate::template::Wording;
-use crate::{Accepted, Callback, GatewayError, OutgoingMessage, TwilioVoiceSettings};
+use crate::{Accepted, Callback, GatewayError, OutgoingMessage, ReceiptStatus, TwilioVoiceSettings};
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
 
@@ -63,7 +64,7 @@ impl Provider for Voice {
     }
 
     fn classify(&self, response: &GatewayResponse) -> Result<Accepted, GatewayError> {
-        self.account.created(response)
+        self.account.created(response, |status| status_of_call(status) == Some(ReceiptStatus::Failed))
     }
 
     fn account_question(&self) -> Option<Question<'_, ()>> {
