@@ -10,42 +10,6 @@ use crate::domain::Timestamp;
 /// settings would nearly overflow.
 pub const LATEST: Timestamp = Timestamp::LAST_READABLE;
 
-/// Time between two log lines about a condition that lasts.
-const LOGGED_AGAIN_AFTER: Duration = Duration::from_secs(10 * 60);
-
-/// A condition that lasts, such as a full disk or an open circuit.
-#[derive(Debug, Clone)]
-pub struct LastingCondition {
-    /// The latest reason.
-    pub reason: String,
-    /// The time at which it began.
-    pub since: Timestamp,
-    logged: Timestamp,
-}
-
-impl LastingCondition {
-    /// Stores that the condition began or still lasts. Returns `true` if that is to be logged: at the beginning, and every
-    /// 10 minutes. A new reason is not logged by itself, because two alternating reasons would fill the log.
-    pub fn report(lasting: &mut Option<Self>, reason: &str, now: Timestamp) -> bool {
-        let reason = reason.to_owned();
-        let Some(lasting) = &mut *lasting else {
-            *lasting = Some(Self { reason, since: now, logged: now });
-            return true;
-        };
-        lasting.reason = reason;
-        let is_due = now.since(lasting.logged) >= LOGGED_AGAIN_AFTER;
-        if is_due {
-            lasting.logged = now;
-        }
-        is_due
-    }
-
-    /// The duration so far.
-    pub fn seconds(&self, now: Timestamp) -> u64 {
-        now.since(self.since).as_secs()
-    }
-}
-
 /// A source of time.
 pub trait Clock: Send + Sync + 'static {
     /// The time to decide by. It must not run backwards while the program runs.

@@ -9,7 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::domain::Timestamp;
 
-pub use onceward_core::clock::{Clock, EngineClock, LATEST, LastingCondition, ManualClock};
+pub use onceward_core::clock::{Clock, EngineClock, LATEST, ManualClock};
 
 /// The machine's clock: the wall clock as it was when the program started, plus the time that has
 /// passed since.

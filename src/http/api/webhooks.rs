@@ -119,7 +119,7 @@ pub struct Delivery {
     pub event_id: String,
     /// The event's name.
     pub event_type: &'static str,
-    /// The verification; null for an event of the pumping guard.
+    /// The verification; null for an event of a gateway.
     pub verification_sid: Option<VerificationSid>,
     /// `pending`, `delivered` or `failed`.
     #[schemars(with = "String")]

@@ -18,7 +18,7 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, LogRecord, Places, Record, RecordLog, Refusal, Subject, Transaction};
 
-/// Entries of one installation. Beyond it the oldest are removed.
+/// Entries of keys and about verifications. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
 
 /// Who acts, in words.
@@ -163,7 +163,11 @@ pub type AuditLog = RecordLog<AuditEntry>;
 
 impl LogRecord for AuditEntry {
     fn places(&self) -> Places {
-        Places { at: self.at, ..Places::default() }
+        // What keys and programs do all day pushes out nothing of the account and of people.
+        let is_of_program =
+            matches!(self.action, Action::VerificationCanceled | Action::VerificationApproved);
+        let is_needed = self.actor.key().is_none() && !is_of_program;
+        Places { at: self.at, is_needed, ..Places::default() }
     }
 }
 

@@ -23,8 +23,8 @@ use crate::observe::metrics::{TableReading, WebhookEnd};
 use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
 use crate::shard::{Change, Id, RecordKey, RecordLog, Refusal, Shards, Stored, Subject, Transaction};
 
-/// Requests that a webhook has in flight at once.
-const OF_EACH: usize = 8;
+/// Requests that a webhook has in flight at once; one while it fails.
+const OF_EACH: u32 = 8;
 
 /// Requests that are in flight to all webhooks.
 const AT_ONCE: u32 = 512;
@@ -40,13 +40,15 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct OutboxBounds {
     /// Verifications that may have something to be told; beyond it new events are dropped.
     pub verifications: usize,
+    /// Deliveries to one webhook that may be pending: a dead one must not take the places of its service's others.
+    pub pending_each: usize,
     /// Verifications that are remembered after the end of their deliveries; the oldest are forgotten first.
     pub kept: usize,
 }
 
 impl Default for OutboxBounds {
     fn default() -> Self {
-        Self { verifications: 200_000, kept: 50_000 }
+        Self { verifications: 200_000, pending_each: 25_000, kept: 50_000 }
     }
 }
 
@@ -70,7 +72,7 @@ pub struct Outbox {
     failed: OncePerSecond,
 }
 
-/// The webhooks that were told something.
+/// The webhooks that are to be told something.
 type Lines = Mutex<HashMap<Sid, Line>>;
 
 struct Line {
@@ -80,7 +82,7 @@ struct Line {
 
 impl Default for Line {
     fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(OF_EACH)), load: WebhookLoad::default() }
+        Self { turns: Arc::new(Semaphore::new(OF_EACH as usize)), load: WebhookLoad::default() }
     }
 }
 
@@ -88,6 +90,7 @@ impl Default for Line {
 #[derive(Debug, Clone, Default)]
 pub struct WebhookLoad {
     pub pending: usize,
+    /// Of the last attempt, if it failed.
     pub last_error: Option<(Timestamp, String)>,
 }
 
@@ -104,12 +107,15 @@ impl Outbox {
         let counted = Arc::clone(&lines);
         shards.follow::<EventRecord>(move |changes| {
             let mut lines = counted.lock();
-            let both = changes.iter().flat_map(|Change { before, after, .. }| [(before, -1), (after, 1)]);
+            let both = changes.iter().flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]);
             for (stored, by) in both {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
                 for delivery in record.iter().flat_map(EventRecord::pending) {
                     let pending = &mut lines.entry(delivery.webhook).or_default().load.pending;
                     *pending = pending.saturating_add_signed(by);
+                    if *pending == 0 {
+                        lines.remove(&delivery.webhook);
+                    }
                 }
             }
         });
@@ -151,6 +157,11 @@ impl Outbox {
     /// Further verifications of a service that may have something to be told.
     pub(super) fn places_of(&self, service: ServiceId) -> usize {
         self.log.room(service, self.bounds.verifications)
+    }
+
+    /// Whether one more delivery to a webhook may be pending.
+    pub(super) fn has_room(&self, webhook: Sid) -> bool {
+        self.load(webhook).pending < self.bounds.pending_each
     }
 
     pub fn load(&self, webhook: Sid) -> WebhookLoad {
@@ -234,7 +245,12 @@ impl Outbox {
     /// until then.
     async fn take_turn(self: Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
         let turns = Arc::clone(&self.lines.lock().entry(webhook).or_default().turns);
-        let turn = turns.acquire().await.ok()?;
+        let mut turn = turns.acquire().await.ok()?;
+        if self.load(webhook).last_error.is_some() {
+            // Many that hang must not take the places of the others.
+            drop(turn);
+            turn = turns.acquire_many(OF_EACH).await.ok()?;
+        }
         let place = self.places.acquire().await.ok()?;
         Box::pin(self.attempt(webhook, key)).await?;
         drop((turn, place));
@@ -281,7 +297,10 @@ impl Outbox {
         }
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
         let post = post(webhook, event.id.to_string(), self.shards.clock().wall(), event.body.clone());
-        Some((self.transport)(post).await)
+        // In a task of its own: after a panic the verification would be busy until a restart.
+        let posted = tokio::spawn((self.transport)(post)).await;
+        let defect = "a defect of this server, which its log has";
+        Some(posted.unwrap_or_else(|_panic| Posted::not_answered(defect)))
     }
 
     /// The result of an attempt is durable.
@@ -293,7 +312,15 @@ impl Outbox {
             DeliveryState::Failed => WebhookEnd::Failed,
         };
         self.shards.metrics().webhook(end);
-        let Some(posted) = posted.filter(|posted| !posted.is_taken()) else { return };
+        let Some(posted) = posted else { return };
+        let result = delivery.attempts.last().map(WebhookAttempt::result).unwrap_or_default();
+        let error = (!posted.is_taken()).then(|| (self.shards.clock().now(), result.clone()));
+        if let Some(line) = self.lines.lock().get_mut(&webhook) {
+            line.load.last_error = error;
+        }
+        if posted.is_taken() {
+            return;
+        }
         let Some(service) = self.registry.service_by_id(delivery.event.service) else { return };
         if posted.status == Some(410) {
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
@@ -301,9 +328,6 @@ impl Outbox {
             let disabled = self.registry.update_webhook(service.sid, webhook, fields).await.is_ok();
             tracing::warn!(service = service.name(), %webhook, disabled, "webhook answered 410");
         }
-        let result = delivery.attempts.last().map(WebhookAttempt::result).unwrap_or_default();
-        let error = (self.shards.clock().now(), result.clone());
-        self.lines.lock().entry(webhook).or_default().load.last_error = Some(error);
         let (service, end) = (service.name(), end.as_str());
         self.failed.note(move |count| {
             tracing::warn!(service, %webhook, %event, result, end, count, "webhook delivery failed");

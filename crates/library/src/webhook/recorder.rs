@@ -251,7 +251,8 @@ impl NumberEvents<'_, '_> {
         let body = json!({ "type": kind.as_str(), "timestamp": at, "data": data }).to_string();
         let event = Event { id, kind, service: service.id, verification: self.verification, to, at, body };
         for webhook in service.webhooks.iter().filter(|webhook| webhook.subscribes_to(kind)) {
-            if !self.has_place || !self.record.add(event.clone(), webhook.sid, now) {
+            let has_room = self.has_place && outbox.has_room(webhook.sid);
+            if !has_room || !self.record.add(event.clone(), webhook.sid, now) {
                 outbox.drop_event(&service);
             }
         }

@@ -71,6 +71,31 @@ async fn beyond_the_bound_the_newest_events_are_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_webhook_leaves_the_others_of_its_service_their_places() {
+    let bounds = OutboxBounds { pending_each: 3, ..OutboxBounds::default() };
+    let world = World::with(bounds, &[hook(1), hook(2)]).await;
+    world.receivers.play(1, [Behaviour::Refuse]);
+    for verification in 1..=5 {
+        world.emits(verification, EventType::Created).await;
+    }
+    let listed = [world.listed(1).await.len(), world.listed(2).await.len()];
+    assert_eq!((listed, world.outbox.backlog()), ([3, 5], 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_fails_has_one_attempt_at_once() {
+    let world = World::new().await;
+    world.receivers.play(1, [Behaviour::Hang(15)]);
+    for verification in 0..40 {
+        world.emit(verification, EventType::Created);
+    }
+    world.pass(20 * SECOND).await;
+    assert_eq!(world.asked().len(), 8 + 1, "it was not known to fail");
+    world.pass(30 * SECOND).await;
+    assert_eq!(world.asked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     let world = World::with(OutboxBounds { kept: 4, ..OutboxBounds::default() }, &[hook(1)]).await;
     for verification in 0..16 {
