@@ -33,6 +33,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// Records of all shards. With more the oldest are forgotten.
 const MOST_RECORDS: usize = 200_000;
 
+/// Series that wait to be added. Facts of further ones are not counted.
+const MOST_PENDING: usize = 65_536;
+
 type Pending = hashbrown::HashMap<Series, Counts>;
 
 /// A cheap handle. The task that adds to the records ends with the last one.
@@ -151,7 +154,10 @@ impl Inner {
 
     /// Keeps counts until the next flush.
     fn keep(&self, Row { series, counts }: Row) {
-        *self.counted.lock().entry(series).or_default() += counts;
+        let mut counted = self.counted.lock();
+        if counted.len() < MOST_PENDING || counted.contains_key(&series) {
+            *counted.entry(series).or_default() += counts;
+        }
     }
 
     async fn flush(&self) {
