@@ -63,10 +63,13 @@ async fn behind_a_gate_the_call_knows_where_the_text_is_from_and_not_the_code() 
 
 #[tokio::test]
 async fn what_twilio_could_not_carry_out_is_not_sent() {
+    let around = super::twiml::reading("", None).chars().count();
+    let longest = "ü".repeat((4_000 - around) / 2);
     let calls = json!({"gateway": "calls"});
     let gated = json!({"gateway": "calls", "gate": true});
     for (settings, channel, text, words) in [
-        (&calls, "call", SPOKEN.to_owned(), None),
+        (&calls, "call", longest.clone(), None),
+        (&calls, "call", longest + "ü", Some("4000")),
         // No key can open the gate.
         (&gated, "call", SPOKEN.to_owned(), Some("public-url")),
         (&calls, "sms", "012345".to_owned(), Some("channel sms")),

@@ -15,6 +15,9 @@ use crate::{Accepted, Callback, GatewayError, OutgoingMessage, ReceiptStatus, Tw
 
 const NAME: GatewayName = GatewayName::TwilioVoice;
 
+/// The most that `Twiml` may have, in characters.
+const TWIML_MAX: usize = 4_000;
+
 /// The time that a phone rings.
 const RING_SECONDS: &str = "25";
 
@@ -47,6 +50,13 @@ impl Voice {
 impl Provider for Voice {
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
         let twiml = self.twiml(message)?;
+        let length = twiml.chars().count();
+        if length > TWIML_MAX {
+            let detail = format!(
+                "takes {TWIML_MAX} characters of TwiML, and the text read twice makes {length}; shorten the text of calls"
+            );
+            return Err(GatewayError::not_tried(NAME, detail));
+        }
         let mut form = form();
         form.append_pair("From", &self.settings.from).append_pair("Timeout", RING_SECONDS);
         form.append_pair("To", &message.to.e164()).append_pair("Twiml", &twiml);
