@@ -70,9 +70,7 @@ pub struct Verifier {
     room: Arc<Semaphore>,
 }
 
-/// Tries to record a receipt that comes before its gateway has answered. A send takes no longer than all of them.
-const EARLY_TRIES: u32 = 40;
-/// The wait between two tries.
+/// The wait before a receipt that came before its gateway's answer is tried again.
 const EARLY_PAUSE: Duration = Duration::from_millis(250);
 
 /// The wait before a refused planned send is tried again.
@@ -185,18 +183,23 @@ impl Verifier {
     }
 
     /// Records a provider's report about a message, and emits its events. A report that comes before its gateway has
-    /// answered waits for the end of the send. A report about an unknown send is ignored, and a repeated one changes nothing.
+    /// answered waits for the end of the send, also if the provider hangs up. A report about an unknown send is ignored,
+    /// and a repeated one changes nothing.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn receive(&self, receipt: Receipt) -> Result<(), Refusal> {
-        for _ in 0..EARLY_TRIES {
-            if !self.is_early(receipt.clone()).await? {
-                break;
+    pub async fn receive(self: &Arc<Self>, receipt: Receipt) -> Result<(), Refusal> {
+        let this = Arc::clone(self);
+        let recorded = tokio::spawn(async move {
+            // No send takes longer. One that a crash has cut off never ends.
+            let mut left = this.deps.send_budget + EARLY_PAUSE;
+            while this.is_early(receipt.clone()).await? && !left.is_zero() {
+                sleep(EARLY_PAUSE).await;
+                left = left.saturating_sub(EARLY_PAUSE);
             }
-            sleep(EARLY_PAUSE).await;
-        }
-        Ok(())
+            Ok(())
+        });
+        recorded.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// Records a report, unless its send has not ended: then it returns `true`.
