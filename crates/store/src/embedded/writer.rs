@@ -26,7 +26,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(20 * 60);
 /// The time until a failed checkpoint is repeated.
 const REPEATED_AFTER: Duration = Duration::from_secs(60);
 
-/// A checkpoint that takes longer beside a full journal will not end.
+/// A checkpoint that takes longer beside a full journal or a stop will not end.
 const CHECKPOINT_HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// Slices of records that wait to be written to a snapshot.
@@ -262,8 +262,9 @@ impl Writer {
             }
             if self.asked.end.is_some() || self.asked.is_abandoned {
                 shared.close();
-                // The thread would go on to write into the directory.
-                self.running.take().map(|running| running.thread.join());
+                // The thread would go on to write into the directory, unless it hangs.
+                let is_hopeless = self.checkpoint_hangs();
+                self.running.take().filter(|_| !is_hopeless).map(|running| running.thread.join());
                 return self.asked.end.take().map(|reply| (reply, self.finish()));
             }
         }
@@ -294,10 +295,8 @@ impl Writer {
         if self.grown >= self.most_bytes() {
             let why = self.failed.as_ref().map_or("the next checkpoint is not finished yet", |(_, why)| why);
             let reason = format!("the journal is full, because no checkpoint has emptied it: {why}");
-            let hangs = |running: &Running| now.since(running.began) >= CHECKPOINT_HANGS_AFTER;
-            let is_hopeless = self.running.as_ref().is_some_and(hangs);
             // Only a restart ends one that hangs.
-            let refused = if is_hopeless { StoreError::Unknown } else { StoreError::Unavailable };
+            let refused = if self.checkpoint_hangs() { StoreError::Unknown } else { StoreError::Unavailable };
             return Err(refused(reason));
         }
         let length = self.journal.append(now, writes)?;
@@ -336,8 +335,17 @@ impl Writer {
 
 /// Checkpoints.
 impl Writer {
+    fn checkpoint_hangs(&self) -> bool {
+        let now = self.options.clock.now();
+        self.running.as_ref().is_some_and(|running| now.since(running.began) >= CHECKPOINT_HANGS_AFTER)
+    }
+
     fn checkpoint_if_due(&mut self) {
         if self.running.is_some() {
+            if !self.asked.checkpoints.is_empty() && self.checkpoint_hangs() {
+                let replies = take(&mut self.asked.checkpoints);
+                self.checkpoint_ended(replies, &Err(StoreError::Unavailable("it hangs".to_owned())));
+            }
             return;
         }
         let now = self.options.clock.now();

@@ -102,6 +102,18 @@ fn an_attempt_that_hangs_fails_the_store_once_the_journal_is_full() {
 }
 
 #[test]
+fn an_attempt_that_hangs_stops_no_close() {
+    let mut world = World::with_one_record();
+    let _hang = world.hangs_at("Written");
+    world.begin_checkpoint_up_to("Written");
+    world.clock.advance(Duration::from_secs(300));
+    let error = world.close().unwrap_err().to_string();
+    assert!(error.contains("the snapshot is not up to date (it hangs)"), "{error}");
+    world.open();
+    world.assert_as_expected();
+}
+
+#[test]
 fn an_entry_that_sled_loses_is_missed() {
     let mut world = World::new();
     let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
