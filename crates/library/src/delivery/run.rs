@@ -129,11 +129,16 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         {
             return self.failed(failure);
         }
+        let is_retry =
+            matches!(&self.permitted.follow_up, Some(FollowUp { reason: Reason::Retry { .. }, .. }));
+        // The last step that may work later.
+        let mut retry = None;
         loop {
             if let Break(end) = self.try_channel().await {
                 return end;
             }
             let failure = std::mem::take(&mut self.failure);
+            retry = failure.later.map(|later| (later, self.channel, self.step)).or(retry);
             if failure.unreachable {
                 if let Some(channel) = self.stand_in_channel() {
                     (self.step, self.channel) = (self.workflow.step_on(self.step, channel), channel);
@@ -148,22 +153,26 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
                 (Some(Failure::OutOfService { .. }), Some(until)) => Failure::OutOfService { until },
                 (reason, _) => reason.unwrap_or(Failure::NotServed),
             };
-            let next = self.workflow.after(self.step).filter(|(_, channel)| !self.tried.contains(channel));
-            let Some((step, channel)) = next else { return self.retried(error, failure.later) };
+            // A step is retried only after all further ones failed.
+            let has_next = !is_retry || failure.later.is_none();
+            let next = self.workflow.after(self.step).filter(|_| has_next);
+            let next = next.filter(|(_, channel)| !self.tried.contains(channel));
+            let Some((step, channel)) = next else { return self.retried(error, retry) };
             // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.time.left() < self.time.least {
                 return self.postponed(self.follow_up(self.now(), channel, Reason::NextStep, step));
             }
             if self.take_allowance(channel).await.is_err() {
-                return self.failed(error);
+                return self.retried(error, retry);
             }
             (self.step, self.channel) = (step, channel);
         }
     }
 
-    /// No further channel is left: the message is retried on this one, if a gateway may accept it later, or dropped.
-    fn retried(&mut self, error: Failure, later: Option<Timestamp>) -> End {
-        let Some(later) = later else { return self.failed(error) };
+    /// No further channel is left: the message is retried on the one where a gateway may accept it later, or dropped.
+    fn retried(&mut self, error: Failure, retry: Option<(Timestamp, Channel, u8)>) -> End {
+        let Some((later, channel, step)) = retry else { return self.failed(error) };
+        (self.channel, self.step) = (channel, step);
         let retries = self.retries();
         let reason = match self.retry_time(later, retries) {
             Ok(due) => {

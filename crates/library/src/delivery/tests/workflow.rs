@@ -92,6 +92,18 @@ async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     assert_eq!(world.rows()[1].number, 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_step_that_may_work_later_is_retried_when_no_further_one_works() {
+    let setup = Setup::routing("Twilio").with_retry().with_workflow(&[Sms, WhatsApp]);
+    let answers = [error(RETRY), error(ErrorClass::Configuration), error(RETRY), accepted("SM4")];
+    let world = setup.build().and(TwilioMessages, answers);
+    assert_eq!(world.requests().await, "later, row 0");
+    assert_eq!(world.follows_up().await, "later, row 0");
+    assert_eq!(world.follows_up().await, "SM4");
+    let channels: Vec<_> = world.asked().into_iter().map(|(_, channel)| channel).collect();
+    assert_eq!(channels, [Sms, WhatsApp, Sms, Sms]);
+}
+
 /// Mada or Verify sends texts, and Verify holds its code; Verify or Twilio Voice makes calls.
 fn mixed() -> World {
     let setup = Setup::routing("Mada;TwilioVerify;Twilio").with_workflow(&[Sms, Call]);
