@@ -94,7 +94,16 @@ async fn try_gateway(
     };
     let error = match caller.running.verifying.carry(BeginRequest::new(message)).await {
         Err(Refused::GatewayFailed) => Some(delivery.last_error(only_by).unwrap_or_default()),
-        carried => caller.done(carried).map(|_| None)?,
+        carried => {
+            let carried = caller.done(carried)?;
+            if carried.sid.is_none() || carried.is_repeated {
+                let to = to.e164();
+                return Err(Error::invalid(format!(
+                    "{to} got no message: it is a test number, or had this code before"
+                )));
+            }
+            None
+        }
     };
     Ok((StatusCode::CREATED, Json(json!({ "error": error }))))
 }

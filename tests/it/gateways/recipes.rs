@@ -153,4 +153,12 @@ async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
     assert_eq!(world.messages(&number), 2, "no other gateway is asked");
     let unknown = tries(&["pigeon", &number]).await;
     unknown.says(["no gateway \"pigeon\" is configured, only ", "north"]);
+
+    let v2 = V2::of(&world.server.client);
+    let test_numbers = format!("{}/TestNumbers", v2.default_service().await);
+    let test_number = [("Pattern", "+14155550123"), ("Code", "9174620385")];
+    v2.post(&test_numbers, &test_number).await.expects_status(201);
+    let refused = tries(&["north", "+14155550123"]).await;
+    assert_ne!(refused.status.code(), Some(0), "{}", refused.output);
+    refused.says(["+14155550123 got no message"]);
 }
