@@ -1,6 +1,7 @@
 //! `/v2/Services/{ServiceSid}/RateLimits`, and below them `{RateLimitSid}/Buckets`.
 
 use super::prelude::*;
+use crate::domain::SidKind;
 use crate::http::openapi::Doc;
 
 #[derive(Deserialize, JsonSchema)]
@@ -109,12 +110,12 @@ async fn create(of: InService, Params(new): Params<NewRateLimit>) -> Made<RateLi
     created(RateLimit::new(&of, service, &limit))
 }
 
-async fn fetch(of: InService<RateLimitSid>) -> Answer<RateLimit> {
-    Ok(Json(RateLimit::new(&of, of.service.sid, of.service.rate_limit(&of.path.0)?)))
+async fn fetch(of: InService<String>) -> Answer<RateLimit> {
+    Ok(Json(RateLimit::new(&of, of.service.sid, of.limit(&of.path)?)))
 }
 
-async fn update(of: InService<RateLimitSid>, form: Form) -> Answer<RateLimit> {
-    let limit = of.service.rate_limit(&of.path.0)?;
+async fn update(of: InService<String>, form: Form) -> Answer<RateLimit> {
+    let limit = of.limit(&of.path)?;
     let is_removed = form.has("Description", "");
     let given = form.read::<ChangedRateLimit>()?.description.map(|text| text.0);
     let description = given.or_else(|| limit.description.clone()).filter(|_| !is_removed);
@@ -122,21 +123,18 @@ async fn update(of: InService<RateLimitSid>, form: Form) -> Answer<RateLimit> {
     Ok(Json(RateLimit::new(&of, of.service.sid, &changed)))
 }
 
-async fn delete_limit(of: InService<RateLimitSid>) -> Gone {
-    of.registry().delete_rate_limit(of.service.sid, of.path.0).await?;
+async fn delete_limit(of: InService<String>) -> Gone {
+    of.registry().delete_rate_limit(of.service.sid, of.limit(&of.path)?.sid).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn list_buckets(
-    of: InService<RateLimitSid>,
-    Listing((), page): Listing,
-) -> Result<Listed<Bucket>, Error> {
-    let limit = of.service.rate_limit(&of.path.0)?;
+async fn list_buckets(of: InService<String>, Listing((), page): Listing) -> Result<Listed<Bucket>, Error> {
+    let limit = of.limit(&of.path)?;
     page.of_all("buckets", &limit.buckets, |bucket| Bucket::new(&of, of.service.sid, limit.sid, bucket))
 }
 
-async fn create_bucket(of: InService<RateLimitSid>, Params(new): Params<BucketFields>) -> Made<Bucket> {
-    let (service, limit) = (of.service.sid, of.path.0);
+async fn create_bucket(of: InService<String>, Params(new): Params<BucketFields>) -> Made<Bucket> {
+    let (service, limit) = (of.service.sid, of.limit(&of.path)?.sid);
     let max = new.max.ok_or_else(|| Error::missing("Max"))?.0;
     let interval = new.interval.ok_or_else(|| Error::missing("Interval"))?.0;
     let bucket = of.registry().create_bucket(service, limit, max, interval).await?;
@@ -144,24 +142,33 @@ async fn create_bucket(of: InService<RateLimitSid>, Params(new): Params<BucketFi
 }
 
 async fn fetch_bucket(of: InService<OfBucket>) -> Answer<Bucket> {
-    let limit = of.service.rate_limit(&of.path.0.0)?;
+    let limit = of.limit(&of.path.0)?;
     Ok(Json(Bucket::new(&of, of.service.sid, limit.sid, limit.bucket(&of.path.1.0)?)))
 }
 
 async fn update_bucket(of: InService<OfBucket>, Params(new): Params<BucketFields>) -> Answer<Bucket> {
-    let (service, limit) = (of.service.sid, of.path.0.0);
+    let (service, limit) = (of.service.sid, of.limit(&of.path.0)?.sid);
     let (max, interval) = (new.max.map(|max| max.0), new.interval.map(|seconds| seconds.0));
     let changed = of.registry().update_bucket(service, limit, of.path.1.0, max, interval).await?;
     Ok(Json(Bucket::new(&of, service, limit, &changed)))
 }
 
 async fn delete_bucket(of: InService<OfBucket>) -> Gone {
-    of.registry().delete_bucket(of.service.sid, of.path.0.0, of.path.1.0).await?;
+    of.registry().delete_bucket(of.service.sid, of.limit(&of.path.0)?.sid, of.path.1.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The segments of a bucket's path: its limit, and its id.
-type OfBucket = (RateLimitSid, BucketSid);
+type OfBucket = (String, BucketSid);
+
+impl<P> InService<P> {
+    /// The limit with this id or unique name.
+    fn limit(&self, segment: &str) -> Result<&registry::RateLimit, Error> {
+        let sid = Sid::parse(SidKind::RateLimit, segment);
+        let is_it = |of: &&registry::RateLimit| sid.map_or(of.unique_name == *segment, |sid| of.sid == sid);
+        self.service.rate_limits.iter().find(is_it).ok_or(Error::NO_RESOURCE)
+    }
+}
 
 #[rustfmt::skip] // A table.
 pub fn routes() -> Routes {

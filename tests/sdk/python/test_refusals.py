@@ -43,7 +43,7 @@ class Unknown(Case):
             lambda: own.access_tokens.create(identity="owl", factor_type="push"),
             lambda: self.verify.forms("form-push").fetch(),
         ):
-            with self.refused(20404, 404, "not served here"):
+            with self.refused(20404, 404, "served here"):
                 ask()
 
 

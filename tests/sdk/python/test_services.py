@@ -50,7 +50,7 @@ class Services(Case):
     def test_a_deleted_service_is_gone(self):
         made = self.verify.services.create(friendly_name="Owl Bank")
         self.assertTrue(made.delete())
-        with self.refused(20404, 404, f"/Services/{made.sid}"):
+        with self.refused(20404, 404, "was not found"):
             self.verify.services(made.sid).fetch()
         with self.refused(20404, 404):
             self.verify.services(made.sid).delete()

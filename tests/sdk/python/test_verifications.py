@@ -84,7 +84,7 @@ class Checking(Case):
         result = self.check(self.code)
         self.assertEqual((result.sid, result.status, result.valid, result.to), (self.made.sid, "approved", True, self.to))
         self.assert_recent(result.date_updated)
-        with self.refused(20404, 404, "VerificationCheck"):
+        with self.refused(20404, 404, "was not found"):
             self.check(self.code)
         with self.refused(20404, 404):
             self.own.verifications(self.made.sid).fetch()
