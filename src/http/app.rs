@@ -150,6 +150,8 @@ impl FrontEnd {
     pub fn node_status(&self) -> Option<NodeStatus> {
         let (state, node) = (self.node_state()?.as_str(), self.node.as_ref()?);
         let owner = match &*node.owner.borrow() {
+            // A node that hands over has no requests sent to it any more.
+            Owner::Here if self.is_stopping.load(Ordering::Relaxed) => None,
             Owner::Here => Some(node.name.clone()),
             Owner::Peer(name) => Some(name.clone()),
             _ => None,

@@ -328,8 +328,10 @@ impl Keys<'_> {
     }
 
     fn log(&self, key: &ApiKey, event: &str) {
-        let view = self.view(key);
-        let service = view["service_name"].as_str().or(view["service_sid"].as_str()).unwrap_or("all");
+        let service = match key.service {
+            None => "all".to_owned(),
+            Some(id) => self.registry.service_by_id(id).map_or("removed".to_owned(), |service| service.name()),
+        };
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
         tracing::info!(key = %key.sid, name = key.name, service, scopes, "{event}");
     }

@@ -100,7 +100,7 @@ impl Registry {
     /// Keeps the minute of a key's last use, if it is not known yet. Returns before it is durable: a crash may lose it.
     pub(super) fn note_use(&self, key: &ApiKey) {
         let minute = Timestamp::from_millis(self.wall().as_millis() / 60_000 * 60_000);
-        let (id, used) = (credential_id(key.number), Some(minute));
+        let (id, used) = (credential_id(key.number), Some(minute.max(key.created)));
         if key.last_used >= used {
             return;
         }
@@ -252,7 +252,7 @@ pub struct ApiKey {
     pub scopes: Scopes,
     pub name: Option<String>,
     pub created: Timestamp,
-    /// The minute in which it was used last.
+    /// The minute in which it was used last, or its creation if that is later.
     pub last_used: Option<Timestamp>,
     pub(super) hash: [u8; 32],
     /// Keys are numbered as they are made, from 1.
