@@ -330,7 +330,9 @@ impl Keys<'_> {
     fn log(&self, key: &ApiKey, event: &str) {
         let service = match key.service {
             None => "all".to_owned(),
-            Some(id) => self.registry.service_by_id(id).map_or("removed".to_owned(), |service| service.name()),
+            Some(id) => {
+                self.registry.service_by_id(id).map_or("removed".to_owned(), |service| service.name())
+            }
         };
         let scopes = key.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
         tracing::info!(key = %key.sid, name = key.name, service, scopes, "{event}");
