@@ -5,8 +5,6 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use crate::sdk::tools::{Tool, Tools, target};
 use crate::support::{Captcha, OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
 
@@ -23,7 +21,7 @@ async fn the_hosted_page_works_with_and_without_scripts_and_in_a_frame() {
 #[tokio::test]
 async fn the_hosted_page_asks_for_the_operators_challenge() {
     let captcha = Captcha::start().await;
-    walk("challenge.test.js", captcha.required(Setup::new(), &json!({ "always": true }))).await;
+    walk("challenge.test.js", captcha.required(Setup::new(), true)).await;
 }
 
 async fn walk(test: &str, setup: Setup) {

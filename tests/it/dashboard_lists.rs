@@ -1,4 +1,4 @@
-//! The lists of the dashboard: messages and webhooks; and the filters of the overview. `tests/browser` walks the others.
+//! The lists of the dashboard: messages and webhooks; and the overview. `tests/browser` walks the others and the filters.
 
 use crate::support::prelude::*;
 
@@ -14,17 +14,20 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
     let begun = sid(&v2.begins(&service, &waiting).await);
 
     let visitor = Visitor::of(&world).await;
-    let shown = async |query: &str| rows(&visitor.get(&format!("/admin/messages?{query}")).await);
+    let shown = async |query: &str| {
+        let page = visitor.get(&format!("/admin/messages?{query}")).await.expects_status(200).text();
+        let cells = page.split("data-name=\"Number\"").skip(1);
+        cells.map(|cell| between(cell, "\">", "<").to_owned()).collect::<Vec<_>>()
+    };
     let numbers = [&verified, &refused, &waiting];
     let page = visitor.get("/admin/messages").await.text();
     page.says(["TwilioMessages", "0.50 USD", "21211", "> verified<", "Owl Bank", ">failed</span>", "US"]);
     for number in numbers {
         assert!(page.contains(&masked(number)) && !page.contains(&number[1..]), "{page}");
     }
-    let id = between(&v2.get("/Attempts").await.text(), "\"sid\":\"VL", "\"").to_owned();
     let file = visitor.get(&format!("/admin/messages?as=csv&verification={begun}")).await.text();
     let message = file.trim_end().rsplit(',').next().expect("an id").trim_matches('"').to_owned();
-    let service = &service["/Services/".len()..];
+    let (service, ending) = (&service["/Services/".len()..], &verified[verified.len() - 2..]);
     for (query, found) in [
         (String::new(), &[&waiting, &refused, &verified][..]),
         ("error=21211".to_owned(), &[&refused]),
@@ -32,38 +35,30 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
         ("status=verify:success".to_owned(), &[&verified]),
         (format!("service={service}"), &[&waiting]),
         (format!("verification={begun}"), &[&waiting]),
-        (format!("ending={}", &verified[verified.len() - 2..]), &[&verified]),
+        (format!("ending={ending}"), &[&verified]),
         ("country=US&channel=sms&gateway=TwilioMessages&error=21211".to_owned(), &[&refused]),
         ("country=DE".to_owned(), &[]),
         ("until=2000-01-01T00:00:00Z".to_owned(), &[]),
         (format!("message={}", message.to_lowercase()), &[&waiting]),
-        ("page=1".to_owned(), &[]),
     ] {
         let found: Vec<String> = found.iter().map(|number| masked(number)).collect();
         assert_eq!(shown(&query).await, found, "{query}");
     }
-    let wrong = "since=yesterday until=12 service=VA0 country=Germany channel=fax gateway=Pigeon status=lost error=x \
-        ending=12345 verification=VE page=-1 since=1&since=2 service=VA0123456789abcdef0123456789abcdef";
-    for query in wrong.split(' ') {
-        let answer = visitor.get(&format!("/admin/messages?{query}")).await;
+    for query in ["since=1&since=2", "ending=12345", "service=VA0123456789abcdef0123456789abcdef"] {
         let name = query.split('=').next().expect("a name");
-        assert_eq!(answer.status(), 400, "{query}");
+        let answer = visitor.get(&format!("/admin/messages?{query}")).await.expects_status(400);
         answer.says([&*format!("Invalid parameter `{name}`: "), "No message fits."]);
     }
 
-    let find = async |words: &str| visitor.post("/admin/search", &[("q", words)]).await;
-    let ending = &verified[verified.len() - 2..];
     for (words, location) in [
         (masked(&verified), format!("/admin/messages?ending={ending}")),
         (begun.to_lowercase(), format!("/admin/messages?verification={begun}")),
-        (format!("vl{}", id.to_uppercase()), "/admin/messages?verification=VE".to_owned()),
         ("SM5ef8732a3c49700934481addd5ce1659".to_owned(), "/admin/messages?message=SM5e".to_owned()),
         (verified[1..].to_owned(), "/admin/numbers/VE".to_owned()),
-        (format!("VA{}", "0".repeat(32)), "/admin/services/VA".to_owned()),
         (format!("SK{}", "0".repeat(32)), "/admin/audit?of=SK".to_owned()),
         ("anna".to_owned(), "/admin/messages".to_owned()),
     ] {
-        let found = find(&words).await.expects_status(303).header("location").to_owned();
+        let found = visitor.look_up(&words).await;
         assert!(found.starts_with(&location) && !found.contains(&verified[1..]), "{words}: {found}");
     }
     visitor.get("/admin/messages").await.says(["This is no number"]);
@@ -73,7 +68,6 @@ async fn messages_are_found_by_every_filter_and_wrong_ones_are_named() {
 async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     let world = World::of(V2::account(Setup::new())).await;
     let (number, _) = world.number_with_code().await;
-    world.send(&world.number()).await;
     let owner = Visitor::of(&world).await;
     let (admin, _) = Visitor::with_new_key(&world, &["--scope", "admin"]).await;
     let path = format!("/admin/messages?as=csv&ending={}", &number[number.len() - 2..]);
@@ -81,7 +75,6 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
     assert_eq!(file.header("content-type"), "text/csv; charset=utf-8");
     assert_eq!(file.header("content-disposition"), "attachment; filename=\"messages.csv\"");
     file.says(["time,number,service,country,channel,gateway", &format!("\"{}\"", masked(&number))]);
-    assert_eq!(file.text().lines().count(), 2, "{}", file.text());
     let whole = format!("{path}&numbers=whole");
     assert!(!admin.get(&whole).await.text().contains(&number), "a key may not export numbers");
     assert!(!owner.get(&path).await.text().contains(&number), "masked unless asked for");
@@ -93,38 +86,30 @@ async fn a_file_of_messages_has_masked_numbers_but_for_the_account() {
 async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
     let (world, visitor) = signed_in(Setup::new().config("webhook-private-addresses", true)).await;
     let service = default_service(&world).await;
+    let receiver = Receiver::start().await;
+    receiver.otherwise(Reply::Reset);
+    let url = receiver.url();
     let form = [
         ("service", service.as_str()),
         ("FriendlyName", "billing"),
-        ("WebhookUrl", "http://127.0.0.1:1/"),
+        ("WebhookUrl", url.as_str()),
         ("EventTypes", "verification.sent"),
     ];
     let made = visitor.submit("/admin/webhooks", &form).await.text();
-    let secret = between(&made, "<code class=\"secret\">", "<").to_owned();
     let path = format!("/admin/webhooks/{}", between(&made, "/admin/webhooks/", "\""));
-    for path in ["/admin/webhooks", &path] {
-        assert!(!visitor.get(path).await.text().contains(&secret), "shown once");
-    }
     world.number_with_code().await;
-    let fails = async || visitor.get("/admin/webhooks").await.text();
-    until("the failure", &fails, |page| page.contains("data-name=\"Pending\">1<")).await;
-    until("the error", &fails, |page| page.contains("Connection refused")).await;
-    let page = visitor.get(&path).await.text();
-    page.says(["Last error, ", "verification.sent", ">pending<", "&#34;verification_sid&#34;:&#34;VE"]);
+    let page = async || visitor.get(&path).await.text();
+    let failed = until("the failure", &page, |page| page.contains("Last error, ")).await;
+    failed.says(["verification.sent", ">pending<", "&#34;verification_sid&#34;:&#34;VE"]);
 
-    let receiver = Receiver::start().await;
-    visitor
-        .post(&path, &[("action", "update"), ("FriendlyName", "billing"), ("WebhookUrl", &receiver.url())])
-        .await;
-    let event = between(&page, "name=\"event\" value=\"", "\"").to_owned();
-    visitor.post(&path, &[("action", "replay"), ("event", &event)]).await.expects_status(303);
-    receiver.next(&secret).await;
-    let answered = async || visitor.get(&path).await.text();
-    until("the delivery", answered, |page| page.contains(">delivered</span>")).await.says(["status 204, "]);
+    receiver.otherwise(Reply::Accept);
+    let event = between(&failed, "name=\"event\" value=\"", "\"");
+    visitor.post(&path, &[("action", "replay"), ("event", event)]).await.expects_status(303);
+    until("the delivery", &page, |page| page.contains(">delivered</span>")).await.says(["status 204, "]);
 }
 
 #[tokio::test]
-async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
+async fn the_overview_has_the_way_to_a_verified_number_by_gateway() {
     let setup = Shifted::to_noon(Setup::new().config("public-url", PUBLIC_URL));
     let (world, visitor) = signed_in(setup).await;
     let numbers = [(); 4].map(|()| world.number());
@@ -155,31 +140,9 @@ async fn the_overview_has_the_way_to_a_verified_number_and_filters_by_rows() {
         way.says([format!("{row}<td data-name=\"Of the step before\">{share}</td>")]);
     }
     assert!(page.len() < 20_000, "{} bytes", page.len());
-    assert!(between(&page, "of the delivered messages arrived within ", ".").ends_with(" s"), "{page}");
     let table = between(&page, "id=\"by-gateway-region\"", "</table>");
     table.says(["TwilioMessages</a></th><td>4</td><td>2</td><td>2</td><td>1</td>"]);
-    let address = between(table, "href=\"", "\"").replace("&#38;", "&");
-    assert_eq!(address, "/admin?range=day&gateway=TwilioMessages");
-
-    let sent = async |query: &str| {
-        let page = visitor.get(&format!("/admin?{query}")).await.text();
-        between(&page, "<span class=\"quiet\">Messages sent</span><strong>", "<").to_owned()
-    };
-    for (query, count) in
-        [("gateway=TwilioMessages&country=US&channel=sms", "4"), ("country=DE", "0"), ("range=today", "4")]
-    {
-        assert_eq!(sent(query).await, count, "{query}");
-    }
-    let page = visitor.get("/admin?range=today&country=US&gateway=TwilioMessages").await.text();
-    let chosen = between(&page, "id=\"chosen\"", "</p>").replace("&#38;", "&");
-    chosen.says(["href=\"/admin?range=today&gateway=TwilioMessages\"", "/admin/messages?since="]);
+    let abroad = visitor.get("/admin?country=DE").await.text();
+    assert_eq!(between(&abroad, "<span class=\"quiet\">Messages sent</span><strong>", "<"), "0");
     visitor.get("/admin?range=year").await.says(["Invalid parameter", "range"]);
-}
-
-/// The masked numbers of the rows of a list of messages.
-fn rows(page: &HttpResponse) -> Vec<String> {
-    assert_eq!(page.status(), 200, "{}", page.text());
-    let text = page.text();
-    let cells = text.split("data-name=\"Number\"").skip(1);
-    cells.map(|cell| between(cell, "\">", "<").to_owned()).collect()
 }

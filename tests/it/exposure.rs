@@ -1,6 +1,6 @@
 //! What a server shows to whom: routes that need no credential, the account's token, files, the control socket.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::process::Command;
 
 use crate::support::prelude::*;
@@ -37,42 +37,45 @@ async fn a_first_start_that_is_refused_makes_no_files() {
 }
 
 #[tokio::test]
-async fn the_first_start_writes_the_account_to_a_file_and_not_to_the_log() {
+async fn a_token_is_in_a_file_and_not_in_the_log_and_a_new_one_replaces_it() {
     let setup = Setup::new().args(["--log-level", "trace"]);
     let server = setup.start().await;
-    let account = setup.created_account();
-    let (sid, token) = &account;
-    assert!(sid.starts_with("AC") && sid.len() == 34 && token.len() == 32);
-    assert_eq!(found(&setup, &["-name", "account.env", "-perm", "600"]).len(), 1);
-    assert_eq!(status(&server, &account).await, 200);
-    let created = server.line("account credentials created").await;
-    assert_eq!(text(&created, "file"), file(&setup).to_str().expect("a path"));
-
-    fs::remove_file(file(&setup)).expect("removed");
-    let (server, first) = setup.restart(server).await;
-    assert_eq!(status(&server, &account).await, 200, "a restart keeps the token, without the file too");
-    assert!(!file(&setup).exists(), "only the hash is left");
-    let output = first.output + &server.stop().await.output;
-    assert!(!output.contains(token), "{output}");
-}
-
-#[tokio::test]
-async fn a_new_token_is_in_the_file_with_and_without_a_server() {
-    let setup = Setup::new();
-    let server = setup.start().await;
     let first = setup.created_account();
+    assert!(first.0.starts_with("AC") && first.0.len() == 34 && first.1.len() == 32);
+    assert_eq!(found(&setup, &["-name", "account.env", "-perm", "600"]).len(), 1);
+    let file = setup.data_dir().join("account.env");
+    let created = server.line("account credentials created").await;
+    assert_eq!(text(&created, "file"), file.to_str().expect("a path"));
+    fs::remove_file(&file).expect("removed");
+    let (server, ended) = setup.restart(server).await;
+    assert_eq!(status(&server, &first).await, 200, "a restart keeps the token, without the file too");
+    assert!(!file.exists(), "only the hash is left");
+
     setup.command(["keys", "root", "--new"]).await.exits(0);
     let second = setup.created_account();
     assert_eq!((&first.0, first.1 == second.1), (&second.0, false), "the account stays, the token does not");
-    assert_eq!(status(&server, &second).await, 200);
-    assert_eq!(status(&server, &first).await, 401);
-    server.stop().await;
+    assert_eq!((status(&server, &first).await, status(&server, &second).await), (401, 200));
+    let output = ended.output + &server.stop().await.output;
+    assert!(!output.contains(&first.1) && !output.contains(&second.1), "{output}");
+
+    // Without a server.
     let shown = setup.command(["keys", "root", "--new"]).await;
     let third = setup.created_account();
     shown.says([&third.1, "account.env"]);
     let server = setup.start().await;
-    assert_eq!(status(&server, &third).await, 200);
-    assert_eq!(status(&server, &second).await, 401);
+    assert_eq!((status(&server, &second).await, status(&server, &third).await), (401, 200));
+}
+
+#[test]
+fn a_secret_that_cannot_be_printed_is_an_error() {
+    let setup = Setup::bare();
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
+    command.args(["keys", "create"]).current_dir(setup.home()).env_clear().stdout(full);
+    let ran = command.output().expect("the program");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(70), "{said}");
+    said.says(["No space left on device"]);
 }
 
 #[tokio::test]
@@ -111,10 +114,6 @@ async fn status(server: &Server, (account, token): &(String, String)) -> u16 {
     V2::with_key(&server.client, account, token).get("/Services").await.status()
 }
 
-fn file(setup: &Setup) -> std::path::PathBuf {
-    setup.data_dir().join("account.env")
-}
-
 /// What the tool `find` finds in the data directory.
 fn found(setup: &Setup, conditions: &[&str]) -> Vec<String> {
     let ran = Command::new("find").arg(setup.data_dir()).args(conditions).output().expect("find");
@@ -123,19 +122,8 @@ fn found(setup: &Setup, conditions: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_socket_serves_every_route_and_its_own_without_a_credential() {
-    let (world, _, _) = World::with_service(Setup::new()).await;
-    for (path, status, part) in [
-        ("/v2/Services", 200, "Owl Bank"),
-        ("/readyz", 200, "ready"),
-        ("/local/Messages", 200, "[]"),
-        ("/local/Services/unknown", 400, "no service"),
-    ] {
-        let answer = world.server.ask_control_socket(path).await.expect("an answer");
-        answer.expects_status(status).says([part]);
-    }
-
-    // Not with the account's credentials either.
+async fn what_the_socket_serves_without_a_credential_is_not_on_the_network() {
+    let (world, _) = World::with_account(Setup::new()).await;
     let account = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
     for path in ["/local/Messages", "/local/Keys"] {
         world.get_with(path, &account).await.expects_status(404);

@@ -41,6 +41,12 @@ fn mac(key: &[u8], parts: &[&str]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+/// A hook of a system that sends its proof in one header.
+async fn posts(world: &World, path: &str, proof: (&str, &str), body: &str) -> HttpResponse {
+    let headers = [("content-type", "application/json"), proof];
+    world.post_with(&format!("/hooks/{path}"), &headers, body.to_owned()).await
+}
+
 /// Seconds since 1970, so many ago.
 #[expect(clippy::disallowed_methods, reason = "the server's clock is this machine's")]
 fn ago(seconds: u64) -> String {
@@ -74,12 +80,11 @@ async fn supabase(world: &World, secrets: &[&str], at: &str, signed: &str, body:
 }
 
 #[tokio::test]
-async fn supabase_has_its_codes_sent() {
+async fn supabase_has_its_codes_sent_and_learns_of_a_failure_in_its_own_form() {
     let world = world().await;
     let body = of_supabase(&TO[1..], "", "123456");
-    let sent = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
-    assert_eq!((sent.status(), sent.json()), (200, json!({})), "{}", sent.text());
-    assert_eq!(sent.header("content-type"), "application/json");
+    let sent = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
+    assert_eq!((sent.text().as_str(), sent.header("content-type")), ("{}", "application/json"));
     assert_eq!(world.twilio().code_for(TO), "123456");
 
     // A number that is to be the user's, and a project that changes its secret.
@@ -89,25 +94,18 @@ async fn supabase_has_its_codes_sent() {
     message.field("Body").says(["Acme Shop", "654321"]);
     assert!((240..=300).contains(&message.field("ValidityPeriod").parse().expect("seconds")));
     // Before supabase/auth#2160 only `new_phone` had the number that is to be verified.
-    let body = json!({ "user": { "phone": "", "new_phone": "14155550102" }, "sms": { "otp": "561173" } });
-    let body = body.to_string();
-    supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await.expects_status(200);
+    let body = r#"{"user": {"phone": "", "new_phone": "14155550102"}, "sms": {"otp": "561173"}}"#;
+    supabase(&world, &SUPABASE[..1], &ago(0), body, body).await.expects_status(200);
     assert_eq!(world.twilio().code_for("+14155550102"), "561173");
-}
 
-#[tokio::test]
-async fn supabase_learns_of_a_failure_in_its_own_form() {
-    let world = world().await;
-    world.twilio().plan(TO, [Reply::Refuse { status: 400, code: 21_610 }]);
-    let body = of_supabase(&TO[1..], "", "123456");
-    let refused = supabase(&world, &SUPABASE[..1], &ago(0), &body, &body).await;
-    // supabase/auth@ffe356d internal/hooks/hookserrors/hookserrors.go: read from a body with the status 200.
-    let error = &refused.json()["error"];
-    assert_eq!((refused.status(), error["http_code"].as_u64()), (200, Some(403)), "{}", refused.text());
-    assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()));
-    let body = "[]";
-    let unreadable = supabase(&world, &SUPABASE[..1], &ago(0), body, body).await;
-    assert_eq!((unreadable.status(), unreadable.json()["error"]["http_code"].as_u64()), (200, Some(400)));
+    world.twilio().plan("+14155550103", [Reply::Refuse { status: 400, code: 21_610 }]);
+    for (body, code) in [(&*of_supabase("14155550103", "", "123456"), 403), ("[]", 400)] {
+        let refused = supabase(&world, &SUPABASE[..1], &ago(0), body, body).await;
+        // supabase/auth@ffe356d internal/hooks/hookserrors/hookserrors.go: read from a body with the status 200.
+        let error = &refused.expects_status(200).json()["error"];
+        assert_eq!(error["http_code"], code, "{error}");
+        assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -124,7 +122,7 @@ async fn a_forged_or_old_hook_is_refused_and_logged() {
         zitadel(&world, ZITADEL, &ago(301), OF_ZITADEL).await,
         logto_event(&world, "another-signing-key-0123456789ab", &sign_in("2026-11-20T10:00:00.000Z")).await,
         logto_event(&world, LOGTO, &sign_in("2020-01-01T00:00:00.000Z")).await,
-        world.post("/hooks/logto", of_logto().to_string()).await,
+        world.post("/hooks/logto", OF_LOGTO).await,
         okta(&world, &basic("SK0123456789abcdef0123456789abcdef", "wrong"), "SMS").await,
     ] {
         assert_eq!(refused.status(), 401, "{}", refused.text());
@@ -159,25 +157,12 @@ const OF_ZITADEL: &str = include_str!("hooks/zitadel.json");
 async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse {
     let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), &[at, ".", body]));
     let header = format!("t={at},v1={},v1={signature}", "00".repeat(32));
-    let headers = [("content-type", "application/json"), ("zitadel-signature", header.as_str())];
-    world.post_with("/hooks/zitadel", &headers, body.to_owned()).await
-}
-
-#[tokio::test]
-async fn zitadel_has_its_codes_sent() {
-    let world = world().await;
-    zitadel(&world, ZITADEL, &ago(0), OF_ZITADEL).await.expects_status(200);
-    assert!(world.twilio().messages_for(TO)[0].field("Body").contains("PGZQTD"));
-    let body =
-        json!({ "contextInfo": { "recipientPhoneNumber": "12" }, "args": { "code": "PGZQTD" } }).to_string();
-    assert_eq!(zitadel(&world, ZITADEL, &ago(0), &body).await.status(), 400);
+    posts(world, "zitadel", ("zitadel-signature", &header), body).await
 }
 
 // logto-io/logto@1c9712f packages/connectors/connector-http-sms/src/index.ts, and @04e7f4b
 // packages/toolkit/connector-kit/src/types/passwordless.ts (SendMessageData).
-fn of_logto() -> Value {
-    json!({ "to": TO, "type": "SignIn", "payload": { "code": "123456", "locale": "de-DE" }, "ip": "192.0.2.7" })
-}
+const OF_LOGTO: &str = include_str!("hooks/logto_message.json");
 
 // logto-io/logto@08f6155 packages/core/src/libraries/hook/utils.ts (generateHookTestPayload).
 fn sign_in(created: &str) -> String {
@@ -187,48 +172,40 @@ fn sign_in(created: &str) -> String {
 // The same file (sendWebhookRequest).
 async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
     let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), &[body]));
-    let headers = [("content-type", "application/json"), ("logto-signature-sha-256", signature.as_str())];
-    world.post_with("/hooks/logto/events", &headers, body.to_owned()).await
-}
-
-/// The `Authorization` header of a new key.
-async fn key(world: &World) -> String {
-    authorization(&world.setup.new_key(&["--service", "shop", "--scope", "messages"]).await)
-}
-
-#[tokio::test]
-async fn logto_has_its_codes_sent_and_a_sign_in_is_the_outcome() {
-    let world = world().await;
-    let authorization = key(&world).await;
-    let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
-    world.post_with("/hooks/logto", &headers, of_logto().to_string()).await.expects_status(200);
-    world.twilio().messages_for(TO)[0].field("Body").says(["123456", "Acme Shop"]);
-
-    let now = UNIX_EPOCH + Duration::from_secs(ago(0).parse().expect("seconds"));
-    let created = humantime::format_rfc3339_seconds(now).to_string();
-    logto_event(&world, LOGTO, &sign_in(&created)).await.expects_status(200);
-    let attempts = V2::of(&world).get("/Attempts").await.json();
-    assert_eq!(attempts["attempts"][0]["conversion_status"], "converted");
+    posts(world, "logto/events", ("logto-signature-sha-256", &signature), body).await
 }
 
 // okta/okta-sdk-golang okta/docs: TelephonyRequest, TelephonyRequestDataMessageProfile; developer.okta.com, telephony inline
 // hook reference.
 async fn okta(world: &World, authorization: &str, channel: &str) -> HttpResponse {
     let body = include_str!("hooks/okta.json").replace("CHANNEL", channel);
-    let headers = [("authorization", authorization), ("content-type", "application/json")];
-    world.post_with("/hooks/okta", &headers, body).await
+    posts(world, "okta", ("authorization", authorization), &body).await
 }
 
 #[tokio::test]
-async fn okta_has_its_codes_sent() {
+async fn zitadel_logto_and_okta_have_their_codes_sent_and_a_sign_in_is_the_outcome() {
     let world = world().await;
-    let authorization = key(&world).await;
-    let sent = okta(&world, &authorization, "SMS").await;
-    let command = &sent.expects_status(200).json()["commands"][0];
+    let newest = || world.twilio().messages_for(TO).pop().expect("a message").field("Body").to_owned();
+    zitadel(&world, ZITADEL, &ago(0), OF_ZITADEL).await.expects_status(200);
+    newest().says(["PGZQTD"]);
+    let no_number = r#"{"contextInfo": {"recipientPhoneNumber": "12"}, "args": {"code": "PGZQTD"}}"#;
+    zitadel(&world, ZITADEL, &ago(0), no_number).await.expects_status(400);
+
+    let key = authorization(&world.setup.new_key(&["--service", "shop", "--scope", "messages"]).await);
+    posts(&world, "logto", ("authorization", &key), OF_LOGTO).await.expects_status(200);
+    newest().says(["123456", "Acme Shop"]);
+    let now = UNIX_EPOCH + Duration::from_secs(ago(0).parse().expect("seconds"));
+    let created = humantime::format_rfc3339_seconds(now).to_string();
+    logto_event(&world, LOGTO, &sign_in(&created)).await.expects_status(200);
+    let attempts = V2::of(&world).get("/Attempts").await.json();
+    assert_eq!(attempts["attempts"][0]["conversion_status"], "converted");
+
+    let sent = okta(&world, &key, "SMS").await.expects_status(200).json();
+    let command = &sent["commands"][0];
     assert_eq!(command["type"], "com.okta.telephony.action");
     assert_eq!(command["value"][0]["status"], "SUCCESSFUL");
-    assert!(world.twilio().messages_for(TO)[0].field("Body").contains("11111"));
-    let refused = okta(&world, &authorization, "VOICE CALL").await;
-    assert_eq!(refused.status(), 400, "no gateway calls: {}", refused.text());
-    assert!(refused.json()["error"]["errorCauses"][0]["errorSummary"].is_string());
+    newest().says(["11111"]);
+    // No gateway calls.
+    let refused = okta(&world, &key, "VOICE CALL").await.expects_status(400).json();
+    assert!(refused["error"]["errorCauses"][0]["errorSummary"].is_string(), "{refused}");
 }

@@ -6,18 +6,14 @@
 
 mod admin;
 mod api_docs;
-mod audit;
 mod backup;
 mod belief;
 mod browser;
 mod carry;
 mod cluster;
-mod configuration;
-mod contract;
 mod crash;
 mod dashboard_lists;
 mod doctor;
-mod erase;
 mod exposure;
 mod gateway_trouble;
 mod gateways;
@@ -29,6 +25,7 @@ mod json_output;
 mod library;
 mod lifecycle;
 mod metrics;
+mod older_servers;
 mod operator;
 mod overload;
 mod packaging;

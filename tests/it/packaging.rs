@@ -1,7 +1,6 @@
 //! The files of the package below `dist`. `scripts/package-test` installs the package itself.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -12,20 +11,15 @@ use crate::support::prelude::*;
 /// Where the package installs the program.
 const PROGRAM: &str = "/usr/bin/onceward";
 
-/// Ten times the exposure that `systemd-analyze security` may find.
-const EXPOSURE: &str = "--threshold=20";
-
 #[test]
-fn systemd_reads_the_units_without_a_warning() {
+fn systemd_reads_the_units_without_a_warning_and_finds_an_exposure_below_two() {
     let home = tempfile::tempdir().expect("a directory");
     let units = ["onceward.service", "backup/onceward-export.service", "backup/onceward-export.timer"];
     let units = units.map(|unit| {
         let copy = home.path().join(unit.trim_start_matches("backup/"));
         // The program need not be installed.
-        let text = fs::read_to_string(dist(unit))
-            .expect("the unit")
-            .replace(PROGRAM, env!("CARGO_BIN_EXE_onceward"));
-        fs::write(&copy, text).expect("a copy");
+        let text = fs::read_to_string(dist(unit)).expect("the unit");
+        fs::write(&copy, text.replace(PROGRAM, env!("CARGO_BIN_EXE_onceward"))).expect("a copy");
         copy
     });
     for unit in &units {
@@ -33,37 +27,9 @@ fn systemd_reads_the_units_without_a_warning() {
         let said = String::from_utf8_lossy(&verified.stderr);
         assert!(verified.status.success() && said.is_empty(), "{said}");
     }
-}
-
-/// Without systemd, which would set the user and the directory.
-#[tokio::test]
-async fn the_nightly_unit_exports_a_running_server() {
-    let text = fs::read_to_string(dist("backup/onceward-export.service")).expect("the unit");
-    let command = between(&text, "ExecStart=/bin/sh -c '", "'\n");
-    let setup = Setup::new().config("data-dir", "data");
-    let server = setup.start().await;
-    assert_eq!(server.client.send("+14155550123").await.status(), 200);
-
-    fs::create_dir(setup.home().join("backups")).expect("a directory");
-    let mut command = command.replace("%%", "%");
-    for (place, own) in [("/var/backups/onceward", "backups"), (PROGRAM, env!("CARGO_BIN_EXE_onceward"))] {
-        assert!(command.contains(place), "{command}");
-        command = command.replace(place, own);
-    }
-    let ended = Command::new("/bin/sh").args(["-c", &command]).env_clear().current_dir(setup.home()).output();
-    let ended = ended.expect("a shell");
-    assert!(ended.status.success(), "{ended:?}");
-    let exports = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map(|day| format!("backups/{day}.jsonl"));
-    let written = exports.iter().find(|export| setup.home().join(export).exists()).expect("an export");
-    let import = ["import", written, "--data-dir", "other", "--key-file", "data/server.key"];
-    setup.command(import).await.exits(0).says(["the sends of 1 verifications"]);
-}
-
-#[test]
-fn the_exposure_of_the_unit_is_below_two() {
-    let Some(found) = analyze(&["security", "--offline=true", EXPOSURE], &dist("onceward.service")) else {
-        return;
-    };
+    // The threshold is ten times the exposure.
+    let arguments = ["security", "--offline=true", "--threshold=20"];
+    let found = analyze(&arguments, &dist("onceward.service")).expect("systemd-analyze, as above");
     let said = String::from_utf8_lossy(&found.stdout);
     assert!(found.status.success() && said.contains("Overall exposure level"), "{said}");
 }
@@ -91,92 +57,37 @@ async fn health_shows_whether_a_server_is_ready_and_why_not() {
     setup.command(["health"]).await.exits(70).says(["no server answers on"]);
 }
 
-/// Does with its properties what systemd does, but for the user.
-const SYSTEMD_RUN: &str = r#"#!/bin/sh
-variables=
-for argument; do
-  case $argument in
-    --property=LoadCredential=.env:*) cp "${argument#*.env:}" "$HOME/credentials/.env" || exit 243 ;;
-    --property=Environment=*) variables=${argument#*Environment=} ;;
-    --*) ;;
-    *) break ;;
-  esac
-  shift
-done
-exec env -i PATH="$PATH" CREDENTIALS_DIRECTORY="$HOME/credentials" $variables "$@"
-"#;
-
-/// The scripts of the package as dpkg runs them, below a directory of their own.
+/// The script as dpkg runs it, below a directory of its own. `scripts/package-test` has refused downgrades and upgrades
+/// under systemd.
 #[tokio::test]
-async fn an_upgrade_is_refused_before_the_restart_if_the_data_cannot_be_read() {
+async fn a_downgrade_is_refused_wherever_the_configuration_has_the_data() {
     let setup = Setup::new();
     setup.start().await.stop().await.exits(0);
-    let (home, data) = (setup.home(), setup.data_dir());
-    let put = |path: &str, text: &str| {
-        let path = home.join(path);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
-        fs::write(&path, text).expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).expect("a program");
-    };
-    let program = env!("CARGO_BIN_EXE_onceward");
-    // The program does not know the other root.
-    put("usr/bin/onceward", &format!("#!/bin/sh\nexec {program} \"$@\" --data-dir {}\n", data.display()));
-    put("bin/systemctl", "#!/bin/sh\ncase $* in *Environment*) cat \"$HOME/unit\" ;; esac\n");
-    put("bin/systemd-run", SYSTEMD_RUN);
-    put("credentials/.env", "");
-    let configured = |config: &str, variables: &str, of_unit: &str| {
-        put("etc/onceward/config.json", config);
-        put("etc/onceward/.env", variables);
-        put("unit", of_unit);
-    };
-    let runs = |script: &str, step: &str| {
-        let path = format!("{}:{}", home.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let home = setup.home();
+    fs::create_dir_all(home.join("etc/onceward")).expect("a directory");
+    let runs = |config: &str, variables: &str| {
+        for (name, text) in [("config.json", config), (".env", variables)] {
+            fs::write(home.join("etc/onceward").join(name), text).expect("a file");
+        }
         let mut shell = Command::new("sh");
-        shell.arg(dist("debian").join(script)).args([step, "1.0.0"]);
-        let ran = shell.env("DPKG_ROOT", home).env("HOME", home).env("PATH", path).output().expect("a shell");
+        shell.arg(dist("debian/preinst")).args(["upgrade", "1.0.0"]).env("DPKG_ROOT", home);
+        let ran = shell.output().expect("a shell");
         (ran.status.success(), String::from_utf8_lossy(&ran.stderr).into_owned())
     };
-    let usual = r#"{ "data-dir": "/data" }"#;
-    configured(usual, "", "");
-    for (script, step) in [("preinst", "upgrade"), ("postinst", "configure")] {
-        assert_eq!(runs(script, step), (true, String::new()));
-    }
+    let spread = "{ \"data-dir\"\n:\n  \"/data\" }";
+    assert_eq!(runs(spread, ""), (true, String::new()));
 
-    // Data of a newer format: a downgrade.
-    let format = data.join("FORMAT");
+    let format = setup.data_dir().join("FORMAT");
     let (right, newer) = (fs::read_to_string(&format).expect("FORMAT"), FORMAT + 1);
     let changed = right.replace(&format!("format = {FORMAT}"), &format!("format = {newer}"));
     fs::write(&format, changed.replace("program = ", "program = 9.")).expect("newer");
     let needs = format!("Install onceward 9.{} or a later version.", env!("CARGO_PKG_VERSION"));
-    for (config, variables) in [
-        ("{ \"data-dir\"\n:\n  \"/data\" }", ""),
-        ("{ \"data-dir\": \"/unused\" }", "A=b\nexport ONCEWARD_DATA_DIR='/data' # the data\n"),
-    ] {
-        configured(config, variables, "");
-        let (is_success, said) = runs("preinst", "upgrade");
+    let variable = "A=b\nexport ONCEWARD_DATA_DIR='/data' # the data\n";
+    for (config, variables) in [(spread, ""), ("{ \"data-dir\": \"/unused\" }", variable)] {
+        let (is_success, said) = runs(config, variables);
         assert!(!is_success, "{said}");
         said.says([&*format!("has format {newer}"), &needs, "Nothing was changed."]);
     }
-    fs::write(&format, right).expect("put back");
-
-    // Damage, and a setting, that the new version's start would refuse.
-    let key = fs::read(data.join("server.key")).expect("the key");
-    fs::write(data.join("server.key"), "00".repeat(32)).expect("another key");
-    let (length, wrong_key) = ("99", "the server key is not the one that the data in");
-    for (config, variables, of_unit, why) in [
-        (usual, "", "", wrong_key),
-        (r#"{ "otp-length": 99 }"#, "", "", length),
-        ("{}", "ONCEWARD_OTP_LENGTH=99\n", "", length),
-        ("{}", "", "ONCEWARD_OTP_LENGTH=99", length),
-    ] {
-        configured(config, variables, of_unit);
-        let (is_success, said) = runs("postinst", "configure");
-        assert!(!is_success, "{said}");
-        said.says(["the server was not restarted", why]);
-        fs::write(data.join("server.key"), &key).expect("put back");
-    }
-    configured("{}", "", "");
-    assert!(runs("postinst", "configure").0, "put right, it is configured");
 }
 
 fn dist(file: &str) -> PathBuf {

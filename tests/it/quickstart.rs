@@ -31,41 +31,27 @@ const GUIDES: [&str; 9] = [
 const LEFT_OUT: [&str; 7] =
     ["cargo ", ".env <<", "scripts/", "onceward-bench", "pip install", "npm install", "WEBHOOK/"];
 
-/// The lines of curl, beside a server that another terminal started.
 #[tokio::test]
-async fn the_readme_leads_to_a_verified_number() {
-    if tools_are_missing() {
-        return;
+async fn the_readme_and_the_quickstart_lead_to_a_verified_number() {
+    for document in [README, QUICKSTART] {
+        let mut blocks = vec!["API=http://$ADDRESS"];
+        blocks.extend(runnable(document));
+        run(&blocks).await.says([r#""status":"approved","valid":true"#]);
     }
-    let readme: Vec<&str> = runnable(README).collect();
-    let &[lines] = &readme[..] else { panic!("{readme:#?}") };
-    run(&["API=http://$ADDRESS", lines]).await.says([r#""status":"approved","valid":true"#]);
 }
 
 #[tokio::test]
 async fn a_hook_is_tried_without_a_login_system() {
-    if tools_are_missing() {
-        return;
-    }
-    let trial: Vec<&str> = runnable(HOOKS).collect();
-    in_an_empty_directory(&trial, "3001").await.says(["\n{}\n", r#""code":"271828""#]);
-}
-
-#[tokio::test]
-async fn the_quickstart_leads_to_a_verified_number() {
-    if tools_are_missing() {
-        return;
-    }
-    let blocks: Vec<&str> = runnable(QUICKSTART).collect();
-    assert_eq!(blocks.len(), 2, "{blocks:#?}");
-    run(&blocks).await.says([r#""status":"approved","valid":true"#]);
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let trial = runnable(HOOKS).collect::<Vec<_>>().join("\n").replace("3001", &free.port().to_string());
+    let script = ["trap 'kill $!' EXIT", &trial, "trap - EXIT", "kill $!", "wait"].join("\n");
+    let setup = Setup::bare();
+    let home = setup.home().to_str().expect("a path");
+    shell(script, setup.home(), &[("TMPDIR", home)]).await.says(["\n{}\n", r#""code":"271828""#]);
 }
 
 #[tokio::test]
 async fn the_requests_of_the_guides_are_carried_out() {
-    if tools_are_missing() {
-        return;
-    }
     let credentials = runnable(QUICKSTART).next().expect("the credentials");
     for guide in GUIDES {
         // Any error ends the shell.
@@ -74,18 +60,6 @@ async fn the_requests_of_the_guides_are_carried_out() {
         assert!(blocks.len() > 2, "{guide}");
         run(&blocks).await;
     }
-}
-
-/// Runs blocks that start a server on this port, which is replaced by a free one.
-async fn in_an_empty_directory(blocks: &[&str], port: &str) -> String {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let free = free.port().to_string();
-    let blocks = ["trap 'kill $!' EXIT", &blocks.join("\n"), "trap - EXIT", "kill $!", "wait"];
-    let script = blocks.join("\n").replace(port, &free);
-    let empty = tempfile::tempdir().expect("a directory");
-    let home = empty.path().to_str().expect("a path");
-    let variables = [("ONCEWARD_TEST_PORT", &*free), ("HOME", home), ("TMPDIR", home)];
-    shell(script, empty.path(), &variables).await
 }
 
 /// Runs blocks in one shell beside a server.
@@ -107,19 +81,7 @@ async fn run(blocks: &[&str]) -> String {
     shell(script, setup.home(), &[("ADDRESS", &address)]).await
 }
 
-/// Whether commands of documents cannot run, after printing so.
-#[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
-pub fn tools_are_missing() -> bool {
-    let are_missing =
-        ["curl", "openssl"].iter().any(|tool| Command::new(tool).arg("--version").output().is_err());
-    if are_missing {
-        assert!(env::var_os("CI").is_none(), "CI must have curl and openssl");
-        eprintln!("SKIPPED: the commands of the documents need curl and openssl");
-    }
-    are_missing
-}
-
-/// Runs a script and returns its output.
+/// Runs a script, which needs curl and openssl, and returns its output.
 async fn shell(script: String, directory: &Path, variables: &[(&str, &str)]) -> String {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_onceward"));
     let path = env::var_os("PATH").unwrap_or_default();
@@ -137,9 +99,6 @@ async fn shell(script: String, directory: &Path, variables: &[(&str, &str)]) -> 
 }
 
 fn runnable(document: &str) -> impl Iterator<Item = &str> {
-    blocks(document).filter(|block| !LEFT_OUT.iter().any(|word| block.contains(word)))
-}
-
-fn blocks(document: &str) -> impl Iterator<Item = &str> {
-    document.split("```sh\n").skip(1).map(|after| after.split("```").next().unwrap_or_default())
+    let blocks = document.split("```sh\n").skip(1).map(|after| after.split("```").next().unwrap_or_default());
+    blocks.filter(|block| !LEFT_OUT.iter().any(|word| block.contains(word)))
 }

@@ -50,7 +50,7 @@ async fn run_unchanged(program: &str, tool: Tool, last: u8) {
         .args(["--listen".to_owned(), format!("{address}:443")])
         .file("ca.pem", &authority.pem)
         .file("hosts", format!("{address} verify.twilio.com\n127.0.0.1 localhost\n"));
-    let setup = authority.issue_for(&["verify.twilio.com", &address]).configure(setup);
+    let setup = authority.issue_to(&["verify.twilio.com", &address], 2020..2090).configure(setup);
     let _server = setup.start().await;
     let ca = setup.home().join("ca.pem");
     let ca = ca.to_str().expect("a path in UTF-8");

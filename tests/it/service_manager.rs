@@ -1,6 +1,7 @@
 //! Messages to the service manager, such as systemd.
 
 use rustix::process::Signal;
+use tokio::net::UnixDatagram;
 
 use crate::support::prelude::*;
 
@@ -73,4 +74,32 @@ async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
 
     shim.end();
     manager.until("WATCHDOG=1").await;
+}
+
+/// The service manager's end of its socket.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    /// The setup's program has this manager.
+    fn of(setup: Setup) -> (Self, Setup) {
+        let path = setup.home().join("notify");
+        let socket = UnixDatagram::bind(&path).expect("a datagram socket");
+        let setup = setup.env("NOTIFY_SOCKET", path.to_str().expect("a path in UTF-8"));
+        (Self(socket), setup)
+    }
+
+    /// Waits for a message with a line that begins like this.
+    async fn until(&self, line: &str) {
+        let arrived = async || self.received().iter().any(|found| found.starts_with(line));
+        until(line, arrived, |arrived| *arrived).await;
+    }
+
+    /// The lines of the messages until now.
+    fn received(&self) -> Vec<String> {
+        let (mut received, mut bytes) = (Vec::new(), vec![0; 4096]);
+        while let Ok(length) = self.0.try_recv(&mut bytes) {
+            received.extend(String::from_utf8_lossy(&bytes[..length]).lines().map(str::to_owned));
+        }
+        received
+    }
 }

@@ -27,8 +27,8 @@ async fn a_provider_with_a_certificate_of_ssl_cert_files_authority_is_trusted() 
     }
     // Trust in an earlier certificate does not extend to a later server at the same address.
     for (issued, why) in [
-        (authority.issue_between(2019, 2020), ": certificate expired"),
-        (authority.issue_for(&["other.example"]), ": certificate not valid for name"),
+        (authority.issue_to(&["localhost"], 2019..2020), ": certificate expired"),
+        (authority.issue_to(&["other.example"], 2020..2090), ": certificate not valid for name"),
         (Authority::new().issue(), ""),
     ] {
         provider.encrypt(accepting(issued));

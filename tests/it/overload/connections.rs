@@ -34,7 +34,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     ];
     let world = World::with(settings).await;
     let mut known = numbers_with_codes(&world, 20).await;
-    let before = world.server.resident_mib();
+    let before = world.server.memory_mib("VmRSS");
     let slow = open_slow(&world, limit - GOOD).await;
     assert!(slow.len() > limit / 2, "{} were opened", slow.len());
 
@@ -43,7 +43,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
     for (number, code) in known.drain(..10) {
         others.verify(&number, &code).await.expects(verified(&number));
     }
-    let with_all = world.server.resident_mib();
+    let with_all = world.server.memory_mib("VmRSS");
     let allowed = before + 200 + limit as u64 * KIB_EACH / 1024;
     assert!(with_all < allowed, "{before} MiB became {with_all} MiB, at most {allowed} were allowed");
 
@@ -64,7 +64,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
 async fn long_answers_that_nobody_takes_hold_little_memory() {
     let (world, authority) = over_tls(Setup::new()).await;
     world.get("/openapi.json").await;
-    let before = world.server.resident_mib();
+    let before = world.server.memory_mib("VmRSS");
     // RFC 9113, frame by frame: the largest windows for answers, and the requests.
     let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     frames.extend(b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0");
@@ -82,7 +82,7 @@ async fn long_answers_that_nobody_takes_hold_little_memory() {
     }
     let (number, code) = world.number_with_code().await;
     world.verify(&number, &code).await.expects(verified(&number));
-    let after = world.server.resident_mib();
+    let after = world.server.memory_mib("VmRSS");
     assert!(after < before + 20, "{before} MiB became {after} MiB");
 }
 

@@ -21,6 +21,9 @@ use tokio_rustls::TlsConnector;
 
 use super::{HttpResponse, soon, until};
 
+/// Headers, or the fields of a form.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// A client of one server. It keeps connections alive and reuses them, and opens as many as there are concurrent
 /// requests.
 #[derive(Debug, Clone)]
@@ -75,11 +78,11 @@ impl Client {
     }
 
     /// Like [`Client::send`], but returns an error if no answer comes.
-    pub async fn try_send(&self, number: &str) -> Result<HttpResponse, io::Error> {
+    pub async fn try_send(&self, number: &str) -> io::Result<HttpResponse> {
         self.try_post("/api/send-otp", json!({"phoneNumber": number}).to_string()).await
     }
 
-    pub async fn try_verify(&self, number: &str, code: &str) -> Result<HttpResponse, io::Error> {
+    pub async fn try_verify(&self, number: &str, code: &str) -> io::Result<HttpResponse> {
         self.try_post("/api/verify-otp", json!({"user": {"phoneNumber": number}, "code": code}).to_string())
             .await
     }
@@ -96,11 +99,11 @@ impl Client {
         self.get_with(path, &[]).await
     }
 
-    pub async fn try_get(&self, path: &str) -> Result<HttpResponse, io::Error> {
+    pub async fn try_get(&self, path: &str) -> io::Result<HttpResponse> {
         self.try_request_with(Method::GET, path, &[], "").await
     }
 
-    pub async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> HttpResponse {
+    pub async fn get_with(&self, path: &str, headers: Pairs<'_>) -> HttpResponse {
         self.request_with(Method::GET, path, headers, "").await
     }
 
@@ -108,26 +111,16 @@ impl Client {
         self.try_post(path, body).await.expect("an answer")
     }
 
-    pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Result<HttpResponse, io::Error> {
+    pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> io::Result<HttpResponse> {
         self.try_request_with(Method::POST, path, &[], body).await
     }
 
-    pub async fn post_with(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Bytes>,
-    ) -> HttpResponse {
+    pub async fn post_with(&self, path: &str, headers: Pairs<'_>, body: impl Into<Bytes>) -> HttpResponse {
         self.request_with(Method::POST, path, headers, body).await
     }
 
     /// Posts a form as a browser encodes it.
-    pub async fn post_form(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        form: &[(&str, &str)],
-    ) -> HttpResponse {
+    pub async fn post_form(&self, path: &str, headers: Pairs<'_>, form: Pairs<'_>) -> HttpResponse {
         self.try_post_form(path, headers, form).await.expect("an answer")
     }
 
@@ -135,9 +128,9 @@ impl Client {
     pub async fn try_post_form(
         &self,
         path: &str,
-        headers: &[(&str, &str)],
-        form: &[(&str, &str)],
-    ) -> Result<HttpResponse, io::Error> {
+        headers: Pairs<'_>,
+        form: Pairs<'_>,
+    ) -> io::Result<HttpResponse> {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let headers = [&[("content-type", "application/x-www-form-urlencoded")], headers].concat();
         self.try_request_with(Method::POST, path, &headers, body).await
@@ -158,7 +151,7 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        headers: &[(&str, &str)],
+        headers: Pairs<'_>,
         body: impl Into<Bytes>,
     ) -> HttpResponse {
         self.try_request_with(method, path, headers, body).await.expect("an answer")
@@ -168,9 +161,9 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        headers: &[(&str, &str)],
+        headers: Pairs<'_>,
         body: impl Into<Bytes>,
-    ) -> Result<HttpResponse, io::Error> {
+    ) -> io::Result<HttpResponse> {
         let mut request = Request::builder().method(method).uri(path);
         if headers.iter().all(|(name, _)| *name != "host") {
             request = request.header(header::HOST, self.address.to_string());
@@ -194,7 +187,7 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<HttpResponse, io::Error> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> io::Result<HttpResponse> {
         let idle = self.idle.lock().unwrap().pop();
         let mut connection = match idle {
             Some(connection) => connection,
@@ -214,7 +207,7 @@ impl Client {
         Ok(HttpResponse::new(head.status, head.headers, body))
     }
 
-    async fn open(&self) -> Result<Connection, io::Error> {
+    async fn open(&self) -> io::Result<Connection> {
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
         match &self.tls {
@@ -230,9 +223,7 @@ impl Client {
     }
 }
 
-async fn shaken(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-) -> Result<Connection, io::Error> {
+async fn shaken(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> io::Result<Connection> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     // The request reports the connection's end as an error.
     let task = tokio::spawn(async move { drop(connection.await) });

@@ -1,22 +1,27 @@
 //! The common part of the provider doubles: each listens on loopback, keeps the requests, and answers as planned, or as
 //! its provider would.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response, header};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-use super::received::{About, Received, RequestPurpose, take_in};
-use super::reply::{self, Reaction, Reply, Said};
-use super::soon;
+use super::until;
 
 /// How a provider handles requests without a plan. By default they are about no number.
 pub trait Provider: Default + Send + Sync + 'static {
@@ -35,6 +40,129 @@ pub trait Provider: Default + Send + Sync + 'static {
     }
 }
 
+/// How a double reacts to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    Accept,
+    /// An error in the provider's wording, with the recipient's whole number in the text if the provider includes it.
+    Refuse {
+        status: u16,
+        code: u32,
+    },
+    /// An error whose code is the code of the message.
+    RefuseWithItsCode,
+    /// A success whose message id is the message's number and code.
+    AcceptWithItsCode,
+    /// 429: not executed.
+    Busy,
+    /// This status with an HTML page, as from a proxy in front of a provider.
+    ServerError(u16),
+    /// Executes the request, and sends neither JSON nor XML.
+    NotJson,
+    /// Resets the connection instead of an answer.
+    Reset,
+    /// Sends no answer until the double is released; then executes the request.
+    Hang,
+}
+
+/// An answer of a provider.
+#[derive(Debug)]
+pub struct Said {
+    status: u16,
+    content_type: &'static str,
+    body: String,
+}
+
+impl Said {
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self { status, content_type: "application/json", body: body.to_string() }
+    }
+
+    pub fn text(status: u16, body: impl Into<String>) -> Self {
+        Self { status, content_type: "text/plain", body: body.into() }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct About {
+    /// The number, in E.164 form.
+    pub number: String,
+    pub purpose: RequestPurpose,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum RequestPurpose {
+    /// Sends a message or calls.
+    #[default]
+    Send,
+    Check,
+    Other,
+}
+
+impl About {
+    pub fn sending_to(number: &str) -> Self {
+        Self { number: number.to_owned(), purpose: RequestPurpose::Send }
+    }
+}
+
+/// A request to a double.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// Counts from 1.
+    pub id: usize,
+    pub target: String,
+    pub query: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub form: BTreeMap<String, String>,
+    pub about: About,
+}
+
+impl Received {
+    async fn of(request: Request<Incoming>) -> io::Result<Self> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let mut received = Self {
+            id: 0,
+            target: format!("{} {}", head.method, head.uri.path()),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers,
+            form: BTreeMap::new(),
+            body,
+            about: About::default(),
+        };
+        if received.header("content-type").starts_with("application/x-www-form-urlencoded") {
+            received.form = url::form_urlencoded::parse(&received.body).into_owned().collect();
+        }
+        Ok(received)
+    }
+
+    /// A field of the form; empty if it is missing.
+    pub fn field(&self, name: &str) -> &str {
+        self.form.get(name).map_or("", String::as_str)
+    }
+
+    /// A header; empty if it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    pub fn is_for(&self, end: &str) -> bool {
+        self.target.ends_with(end)
+    }
+}
+
+/// The `Authorization` header for these credentials.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The longest run of digits in a text that could be a code.
+pub fn longest_digits(text: &str) -> Option<String> {
+    let runs = text.split(|c: char| !c.is_ascii_digit());
+    runs.filter(|run| run.len() >= 4).max_by_key(|run| run.len()).map(str::to_owned)
+}
+
 /// Listens on loopback until dropped.
 pub struct Double<P> {
     address: SocketAddr,
@@ -42,20 +170,14 @@ pub struct Double<P> {
     listening: JoinHandle<()>,
 }
 
+#[derive(Default)]
 struct DoubleState<P> {
     provider: P,
     received: Mutex<Vec<Received>>,
-    plans: Mutex<Plans>,
+    plans: Mutex<HashMap<About, VecDeque<Reply>>>,
+    otherwise: Mutex<Option<Reply>>,
     tls: Mutex<Option<TlsAcceptor>>,
-    arrivals: watch::Sender<usize>,
     released: watch::Sender<bool>,
-}
-
-#[derive(Default)]
-struct Plans {
-    sends: HashMap<String, VecDeque<Reply>>,
-    checks: HashMap<String, VecDeque<Reply>>,
-    otherwise: Option<Reply>,
 }
 
 impl<P: Provider> Double<P> {
@@ -63,14 +185,7 @@ impl<P: Provider> Double<P> {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the double");
         let address = listener.local_addr().expect("its address");
-        let state = Arc::new(DoubleState {
-            provider: P::default(),
-            received: Mutex::default(),
-            plans: Mutex::default(),
-            tls: Mutex::default(),
-            arrivals: watch::Sender::new(0),
-            released: watch::Sender::new(false),
-        });
+        let state = Arc::<DoubleState<P>>::default();
         let listening = tokio::spawn(listen(listener, state.clone()));
         Self { address, state, listening }
     }
@@ -90,17 +205,19 @@ impl<P: Provider> Double<P> {
 
     /// The replies to the next sends to this number; later sends are accepted.
     pub fn plan(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
-        self.plans(|plans| plans.sends.entry(number.to_owned()).or_default().extend(replies));
+        let mut plans = self.state.plans.lock().unwrap();
+        plans.entry(About::sending_to(number)).or_default().extend(replies);
     }
 
     /// The replies to the next checks of this number; later, the code decides.
     pub fn plan_checks(&self, number: &str, replies: impl IntoIterator<Item = Reply>) {
-        self.plans(|plans| plans.checks.entry(number.to_owned()).or_default().extend(replies));
+        let checks = About { purpose: RequestPurpose::Check, ..About::sending_to(number) };
+        self.state.plans.lock().unwrap().entry(checks).or_default().extend(replies);
     }
 
     /// The reply to every later request without a plan.
     pub fn otherwise(&self, reply: Reply) {
-        self.plans(|plans| plans.otherwise = Some(reply));
+        *self.state.otherwise.lock().unwrap() = Some(reply);
     }
 
     /// Answers every hanging request, and lets none hang any more.
@@ -118,8 +235,9 @@ impl<P: Provider> Double<P> {
     }
 
     pub fn received_for(&self, number: &str) -> Vec<Received> {
-        let is_wanted = |received: &Received| received.is_about(number, RequestPurpose::Send);
-        self.received().into_iter().filter(is_wanted).collect()
+        let wanted = About::sending_to(number);
+        let received = self.state.received.lock().unwrap();
+        received.iter().filter(|received| received.about == wanted).cloned().collect()
     }
 
     /// Every code in a message, whatever happened to the message.
@@ -138,24 +256,13 @@ impl<P: Provider> Double<P> {
     }
 
     pub async fn arrived(&self, requests: usize) {
-        self.wait_until(&format!("{requests} requests at a double"), |received| received.len() >= requests)
-            .await;
+        let arrived = async || self.state.received.lock().unwrap().len();
+        until("requests at a double", arrived, |arrived| *arrived >= requests).await;
     }
 
     pub async fn arrived_for(&self, number: &str, sends: usize) {
-        let what = format!("{sends} sends to {number}");
-        let is_wanted = |received: &&Received| received.is_about(number, RequestPurpose::Send);
-        self.wait_until(&what, |received| received.iter().filter(is_wanted).count() >= sends).await;
-    }
-
-    async fn wait_until(&self, what: &str, enough: impl Fn(&[Received]) -> bool) {
-        let mut arrivals = self.state.arrivals.subscribe();
-        let done = arrivals.wait_for(|_| enough(&self.state.received.lock().unwrap()));
-        soon(what, done).await.expect("the double lives");
-    }
-
-    fn plans(&self, change: impl FnOnce(&mut Plans)) {
-        change(&mut self.state.plans.lock().unwrap());
+        let arrived = async || self.received_for(number).len();
+        until(&format!("{sends} sends to {number}"), arrived, |arrived| *arrived >= sends).await;
     }
 }
 
@@ -170,8 +277,8 @@ impl<P: Provider> DoubleState<P> {
         if received.about.purpose == RequestPurpose::Send { self.provider.code_in(received) } else { None }
     }
 
-    /// Records a request, and wakes the tests that wait for it.
-    fn note(&self, mut received: Received) -> Result<Received, Said> {
+    /// Records a request, and does with it what is planned.
+    async fn answer(&self, mut received: Received) -> io::Result<Said> {
         let about = self.provider.read(&received);
         {
             let mut all = self.received.lock().unwrap();
@@ -179,32 +286,18 @@ impl<P: Provider> DoubleState<P> {
             received.about = about.as_ref().cloned().unwrap_or_default();
             all.push(received.clone());
         }
-        self.arrivals.send_replace(received.id);
-        about.map(|_| received)
-    }
-
-    fn planned_for(&self, about: &About) -> Reply {
-        let mut plans = self.plans.lock().unwrap();
-        let of_number = match about.purpose {
-            RequestPurpose::Send => plans.sends.get_mut(&about.number),
-            RequestPurpose::Check => plans.checks.get_mut(&about.number),
-            RequestPurpose::Other => None,
+        let about = match about {
+            Ok(about) => about,
+            Err(complaint) => return Ok(complaint),
         };
-        of_number.and_then(VecDeque::pop_front).or(plans.otherwise).unwrap_or(Reply::Accept)
-    }
-
-    async fn answer(&self, received: Received) -> Result<Reaction, io::Error> {
-        let noted = self.note(received);
-        let received = match &noted {
-            Ok(received) => received,
-            Err(complaint) => return Ok(complaint.clone().into()),
-        };
-        let reply = self.planned_for(&received.about);
+        let planned = self.plans.lock().unwrap().get_mut(&about).and_then(VecDeque::pop_front);
+        let reply = planned.or(*self.otherwise.lock().unwrap()).unwrap_or(Reply::Accept);
         if reply == Reply::Hang {
             let mut released = self.released.subscribe();
             released.wait_for(|released| *released).await.map_err(io::Error::other)?;
         }
-        let said = match reply {
+        let received = &received;
+        Ok(match reply {
             Reply::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
             Reply::Refuse { status, code } => self.provider.refuse(status, code, received),
             Reply::RefuseWithItsCode => {
@@ -212,16 +305,22 @@ impl<P: Provider> DoubleState<P> {
                 self.provider.refuse(400, code.expect("a code of digits"), received)
             }
             Reply::AcceptWithItsCode => {
+                let said = self.provider.accept(received);
+                let mut resource: Value =
+                    serde_json::from_str(&said.body).expect("a provider that answers in JSON");
                 let code = self.code_in(received).expect("a code");
-                let id = format!("m-{}-{code}", received.about.number.trim_start_matches('+'));
-                self.provider.accept(received).with_id(&id)
+                resource["sid"] = format!("m-{}-{code}", about.number.trim_start_matches('+')).into();
+                Said { body: resource.to_string(), ..said }
             }
-            Reply::Busy => self.provider.refuse(429, reply::TOO_MANY_REQUESTS, received),
-            Reply::ServerError(status) => Said::html(status),
+            Reply::Busy => self.provider.refuse(429, 20_429, received),
+            Reply::ServerError(status) => {
+                Said { status, content_type: "text/html", body: "<html>An error</html>".to_owned() }
+            }
             Reply::Accept | Reply::Hang => self.provider.accept(received),
-            Reply::NotJson => self.provider.accept(received).garbled(),
-        };
-        Ok(said.into())
+            Reply::NotJson => {
+                Said { body: "{\"sid\": <queued>".to_owned(), ..self.provider.accept(received) }
+            }
+        })
     }
 }
 
@@ -247,7 +346,11 @@ async fn serve<P: Provider>(
 ) {
     let service = service_fn(move |request| {
         let state = state.clone();
-        async move { state.answer(take_in(request).await?).await }
+        async move {
+            let Said { status, content_type, body } = state.answer(Received::of(request).await?).await?;
+            let response = Response::builder().status(status).header(header::CONTENT_TYPE, content_type);
+            response.body(body).map_err(io::Error::other)
+        }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     // Tests may end a connection early.

@@ -1,57 +1,42 @@
 //! The vocabulary of the tests: a server, a Twilio double, a client, and the expected answers.
 
-mod captcha;
 mod client;
-mod collector;
 mod double;
 #[path = "../../../crates/cluster/src/tests/etcd_process.rs"]
 mod etcd_process;
-mod export;
 #[path = "../../../crates/cluster/src/tests/link.rs"]
 #[expect(dead_code, reason = "the tests of the store of a cluster use the rest")]
 mod link;
 mod load;
-mod manager;
-mod numbers;
 mod output;
 mod pages;
 mod private;
 mod proxy;
-mod received;
-mod receiver;
-mod reply;
 mod response;
 mod server;
+mod services;
 mod shim;
 mod tls;
 mod twilio;
 mod v2;
-mod vonage;
 mod world;
 
-pub use captcha::*;
 pub use client::Client;
-pub use collector::*;
+pub use double::{Reply, basic};
 pub use etcd_process::{Etcd, loopback, unused_address};
-pub use export::*;
 pub use link::Link;
 pub use load::Load;
-pub use manager::Manager;
-pub use numbers::*;
 pub use output::Output;
 pub use pages::*;
 pub use private::Private;
 pub use proxy::{Proxy, proxy_file};
-pub use received::{basic, longest_digits};
-pub use receiver::Receiver;
-pub use reply::Reply;
 pub use response::*;
 pub use server::*;
+pub use services::*;
 pub use shim::*;
 pub use tls::*;
 pub use twilio::*;
 pub use v2::*;
-pub use vonage::*;
 pub use world::*;
 
 /// What nearly every test needs: this vocabulary, and JSON.
@@ -69,6 +54,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
+
+use serde_json::Value;
 
 /// The longest time that a test waits for a required event. Only a broken server needs it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -149,6 +136,34 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     }
     found.sort();
     found
+}
+
+/// Exports the setup's data directory into a file in its home, and returns the lines.
+pub async fn export(setup: &Setup, name: &str) -> Vec<String> {
+    setup.command(["export", "--out", name]).await.exits(0);
+    lines_of(&setup.home().join(name))
+}
+
+pub fn lines_of(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path).expect("an export");
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The lines without the first, which contains a time, and the last, whose sum depends on the first.
+pub fn records(lines: &[String]) -> &[String] {
+    &lines[1..lines.len() - 1]
+}
+
+/// Imports a file from the setup's home into another directory there, with the setup's key.
+pub async fn import(setup: &Setup, name: &str, into: &str) -> Finished {
+    let directory = setup.home().join(into);
+    fs::create_dir_all(&directory).expect("a directory");
+    fs::copy(setup.data_dir().join("server.key"), directory.join("server.key")).expect("the key");
+    setup.command(["import", name, "--data-dir", into]).await
+}
+
+pub fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 pub fn copy_directory(from: &Path, to: &Path) {

@@ -1,6 +1,6 @@
 //! The output of the program, collected while it runs.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -33,12 +33,18 @@ impl Lines {
 }
 
 impl Output {
-    /// Reads both streams to their ends, each on its own thread.
-    pub fn collect(stdout: impl Read + Send + 'static, stderr: impl Read + Send + 'static) -> Self {
+    /// Reads the program's output to its end, on a thread.
+    pub fn collect(program: PipeReader) -> Self {
         let lines = Arc::<Mutex<Lines>>::default();
         let (sender, seen) = watch::channel(0);
-        spawn_reader(stdout, lines.clone(), sender.clone());
-        spawn_reader(stderr, lines.clone(), sender);
+        let read = Arc::clone(&lines);
+        thread::spawn(move || {
+            for line in BufReader::new(program).split(b'\n') {
+                let Ok(line) = line else { break };
+                read.lock().unwrap().all.push(String::from_utf8_lossy(&line).into_owned());
+                sender.send_modify(|count| *count += 1);
+            }
+        });
         Self { lines, seen }
     }
 
@@ -68,25 +74,15 @@ impl Output {
                 return Some(event);
             }
             if seen.changed().await.is_err() {
-                // Both readers are done: the output is complete.
+                // The output is complete.
                 return next();
             }
         }
     }
 
-    /// Waits until the program has closed both streams.
+    /// Waits until the program has closed its output.
     pub async fn closed(&self) {
         let mut seen = self.seen.clone();
         while seen.changed().await.is_ok() {}
     }
-}
-
-fn spawn_reader(stream: impl Read + Send + 'static, lines: Arc<Mutex<Lines>>, seen: watch::Sender<usize>) {
-    thread::spawn(move || {
-        for line in BufReader::new(stream).split(b'\n') {
-            let Ok(line) = line else { break };
-            lines.lock().unwrap().all.push(String::from_utf8_lossy(&line).into_owned());
-            seen.send_modify(|count| *count += 1);
-        }
-    });
 }

@@ -3,18 +3,13 @@
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, longest_digits, soon, text};
+use super::{Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, soon, text};
 
 /// The messages to this number, the newest first.
 pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
     let answer =
         client.get(&format!("/inbox/messages?to={}", number.replace('+', "%2B"))).await.expects_status(200);
     answer.json()["messages"].as_array().expect("a list").clone()
-}
-
-pub fn code_in(message: &Value) -> String {
-    let text = message["text"].as_str().expect("a text");
-    longest_digits(text).expect("a code")
 }
 
 pub async fn until_text(reader: &mut (impl AsyncRead + Unpin), wanted: &str) {

@@ -184,7 +184,9 @@ impl Setup {
         }
         // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
         // must be ignored before the program starts.
-        let mut child = Command::new("/bin/sh")
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let errors = writer.try_clone().expect("its end");
+        let child = Command::new("/bin/sh")
             .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
             .arg(program())
             .args(&self.arguments)
@@ -192,14 +194,11 @@ impl Setup {
             .env_clear()
             .envs(&self.environment)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(writer)
+            .stderr(errors)
             .spawn()
             .expect("start the program");
-        let stdout = child.stdout.take().expect("standard output is a pipe");
-        let stderr = child.stderr.take().expect("standard error is a pipe");
-        let output = Output::collect(stdout, stderr);
-        Server { client: Client::nowhere(), child, output, home: self.home.clone() }
+        Server { client: Client::nowhere(), child, output: Output::collect(reader), home: self.home.clone() }
     }
 }
 
@@ -250,16 +249,12 @@ impl Server {
 
     /// The same; returns an error if no answer comes.
     pub async fn try_readiness(&self) -> io::Result<HttpResponse> {
-        self.ask_control_socket("/readyz").await
-    }
-
-    pub async fn ask_control_socket(&self, path: &str) -> io::Result<HttpResponse> {
         let socket = self.home.path().join("data/control.sock");
         let ask = async {
             let stream = tokio::net::UnixStream::connect(socket).await?;
             let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
             tokio::spawn(connection);
-            let request = Request::get(path).header("host", "localhost").body(Empty::<Bytes>::new());
+            let request = Request::get("/readyz").header("host", "localhost").body(Empty::<Bytes>::new());
             let answer = sender.send_request(request.expect("a request")).await.map_err(io::Error::other)?;
             let (head, body) = answer.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -325,25 +320,17 @@ impl Server {
         self.limit_file_size(None);
     }
 
-    pub fn resident_mib(&self) -> u64 {
-        self.kib("VmRSS:") / 1024
-    }
-
     fn limit_file_size(&self, bytes: Option<u64>) {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Some(self.pid()), Resource::Fsize, limit).expect("limit the size of files");
     }
 
-    /// The largest resident memory until now, in bytes.
-    pub fn peak_memory(&self) -> u64 {
-        self.kib("VmHWM:") * 1024
-    }
-
-    fn kib(&self, name: &str) -> u64 {
+    /// Its resident memory (`VmRSS`) in MiB, or the largest until now (`VmHWM`).
+    pub fn memory_mib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the program runs");
         let size = status.lines().find_map(|line| line.strip_prefix(name)).expect("the size");
-        size.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+        size.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<u64>().expect("KiB") / 1024
     }
 
     /// Waits for the end of the program and of its output.
@@ -379,19 +366,15 @@ impl Drop for Server {
 }
 
 /// A program's wall clock, relative to this machine's.
-pub struct Shifted {
-    home: PathBuf,
-}
+pub struct Shifted(PathBuf);
 
 impl Shifted {
     /// Runs the setup's program under its own clock, which is still right.
     pub fn over(setup: Setup) -> (Self, Setup) {
-        let shifted = Self { home: setup.home().to_owned() };
+        let shifted = Self(setup.home().join("clock_shift"));
         shifted.by(0);
-        let setup = setup
-            .preload("clock.c")
-            .env("CLOCK_SHIFT_FILE", shifted.shift().to_str().expect("a path in UTF-8"));
-        (shifted, setup)
+        let file = shifted.0.to_str().expect("a path in UTF-8").to_owned();
+        (shifted, setup.preload("clock.c").env("CLOCK_SHIFT_FILE", file))
     }
 
     /// Runs the setup's program from the next noon in UTC on: no day of a budget ends while a test runs.
@@ -407,13 +390,9 @@ impl Shifted {
     /// Sets the wall clock this many seconds ahead of the machine's.
     pub fn by(&self, seconds: i64) {
         // Replaces the file at once, because the program may be reading it.
-        let new = self.home.join("clock_shift.new");
+        let new = self.0.with_extension("new");
         let written = std::fs::write(&new, seconds.to_string());
-        written.and_then(|()| std::fs::rename(&new, self.shift())).expect("write a file for the test");
-    }
-
-    fn shift(&self) -> PathBuf {
-        self.home.join("clock_shift")
+        written.and_then(|()| std::fs::rename(&new, &self.0)).expect("write a file for the test");
     }
 }
 

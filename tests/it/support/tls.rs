@@ -1,5 +1,6 @@
 //! A certificate authority for the server's own certificates, and clients that trust it.
 
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
@@ -43,25 +44,17 @@ impl Authority {
 
     /// A certificate for this machine that outlives every test.
     pub fn issue(&self) -> Issued {
-        self.issue_between(2020, 2090)
+        self.issue_to(&["localhost", "127.0.0.1"], 2020..2090)
     }
 
-    /// A certificate for these names that no test outlives.
-    pub fn issue_for(&self, names: &[&str]) -> Issued {
-        self.issue_to(names, 2020, 2090)
-    }
-
-    /// A certificate for this machine, from the beginning of one year to that of another.
-    pub fn issue_between(&self, from: i32, to: i32) -> Issued {
-        self.issue_to(&["localhost", "127.0.0.1"], from, to)
-    }
-
-    fn issue_to(&self, names: &[&str], from: i32, to: i32) -> Issued {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).expect("names");
+    /// A certificate for these names, from the beginning of one year to that of another.
+    pub fn issue_to(&self, names: &[&str], years: Range<i32>) -> Issued {
+        let names = names.iter().map(|name| (*name).to_owned());
+        let mut params = CertificateParams::new(names.collect::<Vec<_>>()).expect("names");
         params.distinguished_name.push(DnType::CommonName, "server of a test");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        params.not_before = date_time_ymd(years.start, 1, 1);
+        params.not_after = date_time_ymd(years.end, 1, 1);
         let key = KeyPair::generate().expect("a key");
         let made = params.signed_by(&key, &self.issuer).expect("a certificate");
         Issued { pem: made.pem(), key: key.serialize_pem(), der: made.der().clone() }

@@ -62,18 +62,20 @@ impl V2 {
     }
 
     pub async fn post_json(&self, path: &str, body: &Value) -> HttpResponse {
-        let headers = [("authorization", self.authorization.as_str()), ("content-type", "application/json")];
-        self.client.request_with(Method::POST, &format!("/v2{path}"), &headers, body.to_string()).await
+        self.ask(Method::POST, path, &[("content-type", "application/json")], body.to_string()).await
     }
 
     pub async fn get(&self, path: &str) -> HttpResponse {
-        let headers = [("authorization", self.authorization.as_str())];
-        self.client.get_with(&format!("/v2{path}"), &headers).await
+        self.ask(Method::GET, path, &[], String::new()).await
     }
 
     pub async fn delete(&self, path: &str) -> HttpResponse {
-        let headers = [("authorization", self.authorization.as_str())];
-        self.client.request_with(Method::DELETE, &format!("/v2{path}"), &headers, "").await
+        self.ask(Method::DELETE, path, &[], String::new()).await
+    }
+
+    async fn ask(&self, method: Method, path: &str, more: &[(&str, &str)], body: String) -> HttpResponse {
+        let headers = [&[("authorization", self.authorization.as_str())], more].concat();
+        self.client.request_with(method, &format!("/v2{path}"), &headers, body).await
     }
 
     /// Creates a resource and returns its id.

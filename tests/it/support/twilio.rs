@@ -1,18 +1,15 @@
 //! A double of Twilio: Messages, Calls and Verify at one address. It accepts the same requests, gives the same answers,
 //! and fails as Twilio, a proxy or a network can.
 
-mod report;
-
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use serde_json::{Value, json};
+use onceward::gateway::double::twilio_signature;
+use serde_json::json;
+use url::form_urlencoded::Serializer;
 
-use super::double::{Double, Provider};
-use super::received::{About, Received, RequestPurpose, basic, longest_digits};
-use super::reply::Said;
-
-pub use report::{PUBLIC_URL, Report};
+use super::double::{About, Double, Provider, Received, RequestPurpose, Said, basic, longest_digits};
+use super::{Client, HttpResponse};
 
 /// The account in the tests' configuration.
 pub const ACCOUNT_SID: &str = "AC0123456789abcdef0123456789abcdef";
@@ -20,6 +17,9 @@ pub const AUTH_TOKEN: &str = "5ecre7-t0ken-0f-the-acc0unt-9f8e7d";
 pub const SENDER: &str = "+15005550006";
 pub const WHATSAPP_SENDER: &str = "+15005550007";
 pub const VERIFY_SID: &str = "VA0123456789abcdef0123456789abcdef";
+
+/// The public URL of the tests' server. A double delivers everything to the server itself.
+pub const PUBLIC_URL: &str = "https://otp.example.com";
 
 const MESSAGES: &str = "/Messages.json";
 const CALLS: &str = "/Calls.json";
@@ -48,12 +48,18 @@ impl Twilio {
     pub fn calls_for(&self, number: &str) -> Vec<Received> {
         self.received_for(number).into_iter().filter(|received| received.is_for(CALLS)).collect()
     }
+
+    /// A report about the last message or call to this number, with Twilio's signature.
+    pub fn report(&self, number: &str, status: &str) -> Report {
+        let about = self.received_for(number).pop().expect("something was sent");
+        Report::about(&about, status)
+    }
 }
 
 impl Provider for TwilioApi {
     fn read(&self, received: &Received) -> Result<About, Said> {
         if received.header("authorization") != basic(ACCOUNT_SID, AUTH_TOKEN) {
-            return Err(complaint(401, 20_003, "the credentials are not this account's"));
+            return Err(error(401, 20_003, "the credentials are not this account's"));
         }
         let to = received.field("To");
         let number = to.strip_prefix("whatsapp:").unwrap_or(to).to_owned();
@@ -72,10 +78,10 @@ impl Provider for TwilioApi {
         {
             RequestPurpose::Other
         } else {
-            return Err(complaint(404, 20_404, &format!("there is no {target}")));
+            return Err(error(404, 20_404, &format!("there is no {target}")));
         };
         if purpose != RequestPurpose::Other && !number.starts_with('+') {
-            return Err(complaint(400, 20_001, "To must be in E.164 form"));
+            return Err(error(400, 20_001, "To must be in E.164 form"));
         }
         Ok(About { number, purpose })
     }
@@ -97,7 +103,7 @@ impl Provider for TwilioApi {
 
     fn refuse(&self, status: u16, code: u32, received: &Received) -> Said {
         let to = received.field("To");
-        Said::json(status, &error(status, code, &format!("The message to {to} was refused")))
+        error(status, code, &format!("The message to {to} was refused"))
     }
 
     fn code_in(&self, received: &Received) -> Option<String> {
@@ -118,17 +124,9 @@ pub fn sid_of(received: &Received) -> String {
     format!("{kind}{:032x}", received.id)
 }
 
-fn complaint(status: u16, code: u32, words: &str) -> Said {
-    Said::json(status, &error(status, code, words))
-}
-
-fn error(status: u16, code: u32, words: &str) -> Value {
-    json!({
-        "code": code,
-        "message": words,
-        "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
-        "status": status,
-    })
+fn error(status: u16, code: u32, words: &str) -> Said {
+    let more_info = format!("https://www.twilio.com/docs/errors/{code}");
+    Said::json(status, &json!({"code": code, "message": words, "more_info": more_info, "status": status}))
 }
 
 /// Verify, whose codes it holds.
@@ -144,23 +142,23 @@ impl TwilioApi {
             let code = format!("{:010}", verify.made * 7_236_067_977 % 10_000_000_000);
             verify.by_number.insert(number.clone(), (code, false));
         }
-        Said::json(201, &resource(received, "pending"))
+        resource(201, received, "pending")
     }
 
     fn check_verification(&self, received: &Received) -> Said {
         match self.verify.lock().unwrap().by_number.get_mut(&received.about.number) {
             Some((code, is_used @ false)) if code == received.field("Code") => {
                 *is_used = true;
-                Said::json(200, &resource(received, "approved"))
+                resource(200, received, "approved")
             }
-            Some((_, false)) => Said::json(200, &resource(received, "pending")),
-            _ => Said::json(404, &error(404, 20_404, "The requested resource was not found")),
+            Some((_, false)) => resource(200, received, "pending"),
+            _ => error(404, 20_404, "The requested resource was not found"),
         }
     }
 }
 
-fn resource(received: &Received, status: &str) -> Value {
-    json!({
+fn resource(answered: u16, received: &Received, status: &str) -> Said {
+    let resource = json!({
         "sid": format!("VE{:032x}", received.id),
         "service_sid": VERIFY_SID,
         "account_sid": ACCOUNT_SID,
@@ -168,7 +166,8 @@ fn resource(received: &Received, status: &str) -> Value {
         "channel": received.form.get("Channel").map_or("sms", String::as_str),
         "status": status,
         "valid": status == "approved",
-    })
+    });
+    Said::json(answered, &resource)
 }
 
 /// The code that a call reads out, if any: digits with only full stops, commas and spaces between them.
@@ -183,4 +182,68 @@ pub fn spoken_code(twiml: &str) -> Option<String> {
 /// A code as it is read out, digit by digit.
 pub fn one_by_one(code: &str) -> String {
     code.chars().map(String::from).collect::<Vec<_>>().join(". ")
+}
+
+/// A request from Twilio to the server.
+#[derive(Debug, Clone)]
+pub struct Report {
+    url: String,
+    form: Vec<(String, String)>,
+    signature: Option<String>,
+}
+
+impl Report {
+    /// A report about this message or call, with Twilio's signature.
+    pub fn about(received: &Received, status: &str) -> Self {
+        let sid = sid_of(received);
+        let own: &[(&str, &str)] = if sid.starts_with("CA") {
+            &[("CallSid", &sid), ("CallStatus", status)]
+        } else {
+            &[("MessageSid", &sid), ("MessageStatus", status), ("SmsSid", &sid), ("SmsStatus", status)]
+        };
+        let url = received.field("StatusCallback");
+        assert!(!url.is_empty(), "the message must say where reports go");
+        Self::to(url, received, own)
+    }
+
+    /// The report of a pressed key in this call, which Twilio posts to `url`.
+    pub fn key_pressed(call: &Received, url: &str) -> Self {
+        Self::to(url, call, &[("CallSid", &sid_of(call)), ("CallStatus", "in-progress"), ("Digits", "1")])
+    }
+
+    /// A report with these fields and those of every report.
+    fn to(url: &str, about: &Received, own: &[(&str, &str)]) -> Self {
+        let common = [
+            ("To", about.field("To")),
+            ("From", about.field("From")),
+            ("AccountSid", ACCOUNT_SID),
+            ("ApiVersion", "2010-04-01"),
+        ];
+        let form = own.iter().chain(&common).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { url: url.to_owned(), form: form.collect(), signature: None }.signed_with(AUTH_TOKEN)
+    }
+
+    /// Adds a field and signs again.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.form.push((name.to_owned(), value.to_owned()));
+        self.signed_with(AUTH_TOKEN)
+    }
+
+    pub fn signed_with(mut self, token: &str) -> Self {
+        let form = Serializer::new(String::new()).extend_pairs(&self.form).finish();
+        self.signature = Some(twilio_signature(token, &self.url, &form));
+        self
+    }
+
+    pub fn unsigned(self) -> Self {
+        Self { signature: None, ..self }
+    }
+
+    pub async fn send(&self, server: &Client) -> HttpResponse {
+        let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
+        let form: Vec<_> = self.form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let signature: Vec<_> =
+            self.signature.iter().map(|made| ("x-twilio-signature", made.as_str())).collect();
+        server.post_form(path, &signature, &form).await
+    }
 }
