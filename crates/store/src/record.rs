@@ -112,30 +112,7 @@ pub type Owner = Box<dyn Fn(RecordStream) + Send>;
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn a_record_that_was_encoded_is_decoded(slot: u8, id: [u8; 12], expires: u64, put: Option<Vec<u8>>) {
-            let (key, expires) = (Key { slot, kind: 1, id }, Timestamp::from_millis(expires));
-            let record = RecordRef { key, put: put.as_deref(), expires };
-            let mut bytes = Vec::new();
-            record.encode(&mut bytes);
-            prop_assert_eq!(bytes.len(), record.encoded_bytes());
-            prop_assert_eq!(RecordRef::decode(&mut &bytes[..bytes.len() - 1]), None);
-            bytes.push(7);
-            let mut rest = &bytes[..];
-            prop_assert_eq!((RecordRef::decode(&mut rest), rest), (Some(record), &[7][..]));
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            let mut rest = &bytes[..];
-            while RecordRef::decode(&mut rest).is_some() {}
-        }
-    }
 
     #[test]
     fn a_key_is_printed_without_its_id() {

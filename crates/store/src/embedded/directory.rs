@@ -211,10 +211,9 @@ pub fn key_fingerprint_in(dir: &Path) -> Result<String, StoreError> {
 
 /// A change of the data directory, or a step of a checkpoint, at which tests can make sled fail, hang or panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation<'a> {
+pub(super) enum Operation {
     Create,
-    /// These bytes at this offset.
-    Write(&'a [u8], u64),
+    Write,
     Sync,
     Cut,
     Remove,
@@ -225,8 +224,8 @@ pub(super) enum Operation<'a> {
     Step(&'static str),
 }
 
-/// Called before an operation, in whose place it may fail, and again after it (`true`) if it succeeded.
-pub(super) type Faults = Arc<dyn Fn(Operation<'_>, &Path, bool) -> io::Result<()> + Send + Sync>;
+/// Called before an operation, and again (`true`) after it succeeded. An error of either call is the operation's.
+pub(super) type Faults = Arc<dyn Fn(Operation, &Path, bool) -> io::Result<()> + Send + Sync>;
 
 /// The machine's file system, with the faults of a test.
 #[derive(Clone, Default)]
@@ -236,7 +235,7 @@ impl Disk {
     /// Does `change`, which the error names as "cannot `action` `path`".
     pub(super) fn run<T>(
         &self,
-        operation: Operation<'_>,
+        operation: Operation,
         action: &str,
         path: &Path,
         change: impl FnOnce() -> io::Result<T>,

@@ -155,7 +155,7 @@ impl Segment {
 
     fn write(&self, disk: &Disk, bytes: &[u8], at: u64) -> Result<(), StoreError> {
         let write = || self.file.write_all_at(bytes, at);
-        disk.run(Operation::Write(bytes, at), "write to", &self.path, write)
+        disk.run(Operation::Write, "write to", &self.path, write)
     }
 
     /// If a frame ends after the zeros that are written already, writes more after it.
@@ -420,63 +420,4 @@ pub(super) fn read_written_part(mut file: &File, into: &mut Vec<u8>) -> io::Resu
     }
     into.resize(into.len() + zeros.min(MOST_ZEROS), 0);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::Key;
-
-    fn frame(sequence: u64, time: Timestamp, put: &[u8]) -> Vec<u8> {
-        let key = Key { slot: 7, kind: 1, id: [7; 12] };
-        let put = Some(Bytes::copy_from_slice(put));
-        encode_frame(sequence, time, &[Write { key, put, expires: Timestamp::EPOCH }])
-    }
-
-    #[test]
-    fn a_frame_behind_garbage_is_found_with_its_offset() {
-        let mut bytes = b"owj1owowj1 not a frame".to_vec();
-        let offset = bytes.len();
-        bytes.extend(frame(7, Timestamp::EPOCH, b"text"));
-        assert_eq!(find_frame(&bytes, 0, 7), Some((offset, 7)));
-        assert_eq!(find_frame(&bytes, 0, 8), None, "an older frame is no sign of a newer one");
-        assert_eq!(find_frame(&bytes, offset + 1, 0), None);
-        assert_eq!(find_frame(&bytes, bytes.len() + 1, 0), None);
-    }
-
-    proptest! {
-        #[test]
-        fn what_was_encoded_is_decoded(sequence: u64, time: u64, put: Vec<u8>) {
-            let time = Timestamp::from_millis(time);
-            let mut bytes = frame(sequence, time, &put);
-            let body = bytes[FRAME_HEAD..].to_vec();
-            bytes.extend_from_slice(b"and whatever follows");
-            let frame = decode_frame(&bytes).unwrap();
-            prop_assert_eq!((frame.sequence, frame.time), (sequence, time));
-            prop_assert_eq!(frame.body, body);
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(mut bytes: Vec<u8>, from: usize) {
-            let _ = find_frame(&bytes, from, 0);
-            bytes.splice(0..0, MAGIC);
-            let _ = decode_frame(&bytes);
-        }
-    }
-
-    #[test]
-    fn a_file_with_another_name_is_no_segment() {
-        let home = tempfile::tempdir().expect("a directory");
-        for name in
-            ["0000000012.seg", "12345678901.seg", "12.seg", "0000000012.seg.old", "0000000012", ".seg"]
-        {
-            std::fs::write(home.path().join(name), "x").expect("a file");
-        }
-        assert_eq!(segment_numbers(home.path()), Ok(vec![12, 12_345_678_901]));
-        assert_eq!(parse_number("+000000012"), None);
-        assert_eq!(parse_number("00000000012"), None);
-    }
 }

@@ -8,10 +8,7 @@ fn a_batch_refused_by_a_full_disk_never_returns_and_later_ones_succeed() {
     // The part of a frame that a full disk takes.
     for taken in [0, 1, 40, 100, 10_000] {
         for first in [true, false] {
-            let mut world = World::new();
-            if !first {
-                world.put(1, "before");
-            }
+            let mut world = if first { World::new() } else { World::with_one_record() };
             world.disk.script().written_before_failing = taken;
             world.disk.fail(Operation::Write, Errno::NOSPC);
             for _ in 0..3 {
@@ -19,7 +16,7 @@ fn a_batch_refused_by_a_full_disk_never_returns_and_later_ones_succeed() {
                 let trouble = world.store().health().unwrap_err();
                 assert!(trouble.contains("No space left on device"), "{trouble}");
             }
-            assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+            world.assert_crash_safe("full");
             world.disk.heal();
             world.put(3, "after");
             assert_eq!(world.store().health(), Ok(()));
@@ -47,8 +44,8 @@ fn an_unknown_outcome_ends_the_store_and_the_next_start_finds_what_the_disk_has(
             assert_unavailable(&world.batch(&[(3, Some("lost"))]));
         }
         assert!(world.store().health().unwrap_err().contains(&reason) && !world.store().owns_records());
-        let found = world.contents_after_crash(&world.copy()).unwrap();
-        let perhaps = Contents::from([(1, "perhaps".to_owned()), (2, "perhaps".to_owned())]);
+        let found = world.contents_after_crash(&copy_of(&world.dir())).unwrap();
+        let perhaps = Contents::from([1, 2].map(|number| (number, "perhaps".to_owned())));
         assert!(found == world.expected || found == perhaps, "{faults:?}: {found:?}");
         world.expected = found;
         // The directory is free for another store of this process.
@@ -63,13 +60,10 @@ fn an_unknown_outcome_ends_the_store_and_the_next_start_finds_what_the_disk_has(
 #[test]
 fn a_write_that_hangs_is_reported_and_then_has_an_unknown_outcome() {
     let mut world = World::new();
-    world.close().unwrap();
-    let mut options = world.options(&world.dir());
-    options.tick = Duration::from_millis(50);
-    world.open_with(&options).unwrap();
+    world.looks_every(Duration::from_millis(50));
     world.put(1, "one");
     let before = world.disk.count(Operation::Sync);
-    world.disk.hold_syncs();
+    world.disk.hold(Some(Operation::Sync));
     let written = world.submit(&[(2, Some("two"))]);
     world.disk.wait_for(Operation::Sync, before + 1);
     let waiting = world.submit(&[(3, Some("three"))]);
@@ -82,44 +76,36 @@ fn a_write_that_hangs_is_reported_and_then_has_an_unknown_outcome() {
     assert_unavailable(&world.batch(&[(4, Some("four"))]));
     // A host that stops it does not wait for the disk.
     assert_eq!(world.close(), Err(StoreError::Unavailable(reason)));
-    world.disk.release_syncs();
+    world.disk.hold(None);
     wait_until_free(&world.dir());
     world.open();
-    let found: Vec<u64> = world.contents().into_keys().collect();
+    let found: Vec<u64> = read(&world.dir(), START).into_keys().collect();
     assert!([&[1, 2][..], &[1]].contains(&&found[..]), "{found:?}");
 }
 
 #[test]
 fn a_batch_behind_a_segment_that_hangs_is_answered() {
     let mut world = World::new();
-    world.close().unwrap();
-    let mut options = world.options(&world.dir());
-    options.tick = Duration::from_millis(100);
-    world.open_with(&options).unwrap();
-    let ((arrived, arrivals), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
-    world.disk.on_operation(move |operation, _| {
-        if matches!(operation, Operation::Sync | Operation::Cut) {
-            let _ = arrived.send(());
-            let _ = released.recv();
-        }
-    });
+    world.looks_every(Duration::from_millis(100));
+    let before = world.disk.count(Operation::Sync);
+    world.disk.hold(Some(Operation::Sync));
     let first = world.submit(&[(1, Some("one"))]);
-    arrivals.recv_timeout(HANGS_AFTER).unwrap();
+    world.disk.wait_for(Operation::Sync, before + 1);
     // The turn that takes the second begins a checkpoint, which cuts the first segment.
     world.clock.advance(Duration::from_secs(20 * 60));
     let second = world.submit(&[(2, Some("two"))]);
-    release.send(()).unwrap();
+    world.disk.hold(Some(Operation::Cut));
     assert_eq!(first.recv().unwrap(), Ok(()));
     let answer = second.recv_timeout(HANGS_AFTER).expect("an answer");
     assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
-    drop(release);
+    world.disk.hold(None);
     assert_unavailable(&world.close());
     wait_until_free(&world.dir());
 }
 
 #[test]
 fn a_full_disk_first_uses_the_reserved_segments() {
-    let mut world = World::with_segments_of(4096);
+    let mut world = World::with_sizes(4096, 1024 * 1024);
     let text = "x".repeat(1000);
     world.disk.fail(Operation::Create, Errno::NOSPC);
     let taken = (0..100).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
@@ -128,7 +114,7 @@ fn a_full_disk_first_uses_the_reserved_segments() {
         assert_unavailable(&world.batch(&[(500, Some(&text))]));
     }
     assert!(world.store().health().unwrap_err().contains("No space left on device"));
-    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+    world.assert_crash_safe("full");
     world.disk.heal();
     world.checkpoint().unwrap();
     for number in 200..220 {
@@ -139,23 +125,9 @@ fn a_full_disk_first_uses_the_reserved_segments() {
 }
 
 #[test]
-fn what_a_checkpoint_could_not_remove_name_or_sync_goes_with_the_next_one() {
-    for operation in [Operation::Remove, Operation::RemoveDir, Operation::SyncDir, Operation::Rename] {
-        let mut world = World::with_one_record();
-        world.disk.fail(operation, Errno::IO);
-        assert!(world.checkpoint().is_err(), "{operation:?}");
-        assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
-        world.disk.heal();
-        world.checkpoint().unwrap();
-        assert_eq!((snapshots(&world.dir()).len(), segments(&world.dir()).len()), (1, 2), "{operation:?}");
-        world.crash_and_check();
-    }
-}
-
-#[test]
 fn health_reports_a_dead_journal_thread() {
     let mut world = World::with_one_record();
-    world.disk.on_operation(|operation, _| assert_ne!(operation, Operation::Sync, "panics on request"));
+    world.disk.then(|operation, _| assert_ne!(operation, Operation::Sync, "panics on request"));
     let lost = world.batch(&[(2, Some("lost"))]);
     assert!(matches!(lost, Err(StoreError::Unknown(_))), "{lost:?}");
     wait_until_free(&world.dir());

@@ -12,6 +12,7 @@ mod start;
 mod torn;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,9 +29,10 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use super::directory::Operation;
 use super::{EmbeddedStore, LiveRecords, OpenOptions};
 use crate::{Key, RecordStream, Store, StoreError, Write};
-use faulty::{FaultyDisk, HANGS_AFTER, Operation, StepFault};
+use faulty::{FaultyDisk, HANGS_AFTER};
 
 /// Longer than any test waits, unless something hangs.
 const LONG: Duration = Duration::from_secs(3600);
@@ -45,9 +47,8 @@ struct World {
     runtime: Runtime,
     clock: Arc<ManualClock>,
     disk: FaultyDisk,
-    segment_bytes: u64,
-    checkpoint_bytes: u64,
     home: TempDir,
+    options: OpenOptions,
     store: Option<EmbeddedStore>,
     owner: Arc<TestOwner>,
     expected: Contents,
@@ -55,7 +56,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with_segments_of(64 * 1024)
+        Self::with_sizes(64 * 1024, 1024 * 1024)
     }
 
     fn with_one_record() -> Self {
@@ -64,19 +65,21 @@ impl World {
         world
     }
 
-    fn with_segments_of(segment_bytes: u64) -> Self {
-        Self::with_sizes(segment_bytes, 1024 * 1024)
-    }
-
     /// Sets the size of segments, and the bytes after which a checkpoint begins.
     fn with_sizes(segment_bytes: u64, checkpoint_bytes: u64) -> Self {
+        let home = TempDir::new().unwrap();
+        let clock = Arc::new(ManualClock::starting_at(START));
+        let mut options = OpenOptions::new(home.path().join("data"), [7; 16], clock.clone());
+        (options.segment_bytes, options.checkpoint_bytes) = (segment_bytes, checkpoint_bytes);
+        // The snapshots of most tests have several databases.
+        options.database_bytes = 8 * 1024;
+        (options.pause, options.tick) = (Duration::ZERO, LONG);
         let mut world = Self {
             runtime: Builder::new_current_thread().enable_time().build().unwrap(),
-            clock: Arc::new(ManualClock::starting_at(START)),
+            clock,
             disk: FaultyDisk::default(),
-            segment_bytes,
-            checkpoint_bytes,
-            home: TempDir::new().unwrap(),
+            home,
+            options,
             store: None,
             owner: Arc::default(),
             expected: Contents::new(),
@@ -86,30 +89,27 @@ impl World {
     }
 
     fn dir(&self) -> PathBuf {
-        self.home.path().join("data")
+        self.options.dir.clone()
     }
 
     fn options(&self, dir: &Path) -> OpenOptions {
-        let mut options = OpenOptions::new(dir, [7; 16], self.clock.clone());
-        options.segment_bytes = self.segment_bytes;
-        options.checkpoint_bytes = self.checkpoint_bytes;
-        options.pause = Duration::ZERO;
-        options.tick = LONG;
-        options
-    }
-
-    fn open(&mut self) {
-        self.open_with(&self.options(&self.dir())).unwrap();
+        OpenOptions { dir: dir.to_owned(), ..self.options.clone() }
     }
 
     /// Opens the store, restores the owner, and attaches it.
-    fn open_with(&mut self, options: &OpenOptions) -> Result<(), StoreError> {
-        let store = EmbeddedStore::open_on(options, self.disk.disk())?;
+    fn open(&mut self) {
+        let store = EmbeddedStore::open_on(&self.options, self.disk.disk()).unwrap();
         *self.owner.records.lock() = self.restored(&store);
         let owner = self.owner.clone();
         store.attach(Box::new(move |to| owner.stream(to)));
         self.store = Some(store);
-        Ok(())
+    }
+
+    /// Opens the store again. It looks so often at what may hang or is due.
+    fn looks_every(&mut self, tick: Duration) {
+        self.close().unwrap();
+        self.options.tick = tick;
+        self.open();
     }
 
     fn store(&self) -> &EmbeddedStore {
@@ -117,15 +117,15 @@ impl World {
     }
 
     /// Commits one batch; the answer comes later.
-    fn submit(&self, changes: &[(u64, Option<&str>)]) -> Receiver<Result<(), StoreError>> {
-        let writes = changes.iter().map(|(number, text)| write(*number, *text)).collect();
+    fn submit<S: AsRef<str>>(&self, changes: &[(u64, Option<S>)]) -> Receiver<Result<(), StoreError>> {
+        let copied = |text: &Option<S>| text.as_ref().map(|text| text.as_ref().to_owned());
+        let changes: Vec<_> = changes.iter().map(|(number, text)| (*number, copied(text))).collect();
+        let writes = changes.iter().map(|(number, text)| write(*number, text.as_deref())).collect();
         let (to, answer) = mpsc::channel();
         let owner = self.owner.clone();
-        let copy: Vec<_> = changes.iter().map(|(number, text)| (*number, text.map(str::to_owned))).collect();
         let done = move |result: Result<(), StoreError>| {
             if result.is_ok() {
-                let changes = copy.iter().map(|(number, text)| (*number, text.as_deref()));
-                apply(&mut owner.records.lock(), changes);
+                apply(&mut owner.records.lock(), &changes);
             }
             let _ = to.send(result);
         };
@@ -134,9 +134,9 @@ impl World {
     }
 
     /// Commits one batch; on success the world expects it to last.
-    fn batch(&mut self, changes: &[(u64, Option<&str>)]) -> Result<(), StoreError> {
+    fn batch<S: AsRef<str>>(&mut self, changes: &[(u64, Option<S>)]) -> Result<(), StoreError> {
         self.submit(changes).recv_timeout(HANGS_AFTER).expect("an answer")?;
-        apply(&mut self.expected, changes.iter().copied());
+        apply(&mut self.expected, changes);
         Ok(())
     }
 
@@ -144,8 +144,13 @@ impl World {
         self.batch(&[(number, Some(text))]).unwrap();
     }
 
+    fn put_many(&mut self) {
+        let many: Vec<_> = (0..500).map(|number| (number, Some("text"))).collect();
+        self.batch(&many).unwrap();
+    }
+
     fn remove(&mut self, number: u64) {
-        self.batch(&[(number, None)]).unwrap();
+        self.batch(&[(number, None::<&str>)]).unwrap();
     }
 
     /// Takes a checkpoint. After success also waits for the next reserved segment.
@@ -163,7 +168,7 @@ impl World {
 
     /// Ends the process at once and starts it again.
     fn crash_and_open(&mut self) {
-        self.begin_with(&self.copy());
+        self.begin_with(&copy_of(&self.dir()));
     }
 
     /// The same, and fails unless everything is there.
@@ -186,32 +191,14 @@ impl World {
         wait_until_free(&self.dir());
     }
 
-    /// The data directory as a crash at this moment would leave it.
-    fn copy(&self) -> TempDir {
-        copy_of(&self.dir())
-    }
-
-    /// What a reader of the directory finds.
-    fn contents(&self) -> Contents {
-        let (_, records) = LiveRecords::read(&self.dir()).unwrap().unwrap();
-        let mut contents = Contents::new();
-        let see = &mut |key, _, record: &[u8]| {
-            contents.insert(number(key), String::from_utf8(record.to_vec()).unwrap());
-            Ok::<_, StoreError>(())
-        };
-        records.each(self.clock.now(), see).unwrap();
-        contents
-    }
-
     fn restored(&self, store: &EmbeddedStore) -> Contents {
         let seen = Arc::new(Mutex::new(Contents::new()));
         let visitor = seen.clone();
-        let visit = Box::new(move |key: Key, _, record: &[u8]| {
-            let text = String::from_utf8(record.to_vec()).unwrap();
-            assert_eq!(visitor.lock().insert(number(key), text), None, "a record was visited twice");
+        let visit = move |key, _, record: &[u8]| {
+            see(&mut visitor.lock(), key, record);
             Ok(())
-        });
-        self.runtime.block_on(store.restore(visit)).unwrap();
+        };
+        self.runtime.block_on(store.restore(Box::new(visit))).unwrap();
         let seen = seen.lock();
         seen.clone()
     }
@@ -224,17 +211,15 @@ impl World {
         Ok(contents)
     }
 
-    /// Fills a new directory, except for the last step.
-    fn import(&self, dir: &Path, contents: &Contents) -> Result<EmbeddedStore, StoreError> {
-        let store = EmbeddedStore::open(&OpenOptions { importing: true, ..self.options(dir) })?;
-        for (number, text) in contents {
-            commit(&store, vec![write(*number, Some(text))]);
-        }
-        Ok(store)
+    /// Fails unless a crash at this moment would lose nothing.
+    fn assert_crash_safe(&self, what: &str) {
+        let found = self.contents_after_crash(&copy_of(&self.dir()));
+        assert_eq!(found.unwrap(), self.expected, "{what}");
     }
 
+    /// Fails unless a reader of the directory finds what is expected.
     fn assert_as_expected(&self) {
-        assert_eq!(self.contents(), self.expected);
+        assert_eq!(read(&self.dir(), self.clock.now()), self.expected);
     }
 }
 
@@ -288,13 +273,34 @@ impl TestOwner {
     }
 }
 
-fn apply<'a>(contents: &mut Contents, changes: impl IntoIterator<Item = (u64, Option<&'a str>)>) {
+fn apply<S: AsRef<str>>(contents: &mut Contents, changes: &[(u64, Option<S>)]) {
     for (number, text) in changes {
         match text {
-            Some(text) => drop(contents.insert(number, text.to_owned())),
-            None => drop(contents.remove(&number)),
+            Some(text) => drop(contents.insert(*number, text.as_ref().to_owned())),
+            None => drop(contents.remove(number)),
         }
     }
+}
+
+/// Notes a record, which must be a new one.
+fn see(contents: &mut Contents, key: Key, record: &[u8]) {
+    let text = String::from_utf8(record.to_vec()).unwrap();
+    assert_eq!(contents.insert(number(key), text), None, "a record was visited twice");
+}
+
+/// What a reader of a directory finds.
+fn read(dir: &Path, now: Timestamp) -> Contents {
+    contents_of(LiveRecords::read(dir).unwrap().unwrap().1, now)
+}
+
+fn contents_of(records: LiveRecords, now: Timestamp) -> Contents {
+    let mut contents = Contents::new();
+    let visit = &mut |key, _, record: &[u8]| {
+        see(&mut contents, key, record);
+        Ok::<_, StoreError>(())
+    };
+    records.each(now, visit).unwrap();
+    contents
 }
 
 fn key(number: u64) -> Key {
@@ -333,7 +339,7 @@ fn wait_until_free(dir: &Path) {
     fs::File::open(dir).unwrap().lock().unwrap();
 }
 
-/// A copy of a data directory.
+/// A copy of a data directory, as a crash at this moment would leave it.
 fn copy_of(dir: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     copy_into(dir, copy.path());
@@ -343,17 +349,12 @@ fn copy_of(dir: &Path) -> TempDir {
 fn copy_into(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     // A checkpoint may remove any file at any time.
-    let Ok(entries) = fs::read_dir(from) else { return };
-    for entry in entries {
-        let entry = entry.unwrap();
+    for entry in fs::read_dir(from).into_iter().flatten().flatten() {
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        if entry.path().is_dir() {
             copy_into(&entry.path(), &target);
         } else {
-            match fs::copy(entry.path(), target) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                result => drop(result.unwrap()),
-            }
+            let _ = fs::copy(entry.path(), target);
         }
     }
 }
@@ -378,18 +379,11 @@ fn sorted(dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The damage that refused a start.
-#[derive(Debug, PartialEq)]
-struct Damage {
-    path: PathBuf,
-    at: Option<u64>,
-    what: String,
-}
-
-fn damage<T>(refused: Result<T, StoreError>) -> Damage {
+/// The message of the damage that refused a start, and its place in the file.
+fn damage<T: Debug>(refused: Result<T, StoreError>) -> (String, Option<u64>) {
     match refused {
-        Err(StoreError::Damaged { path, at, what }) => Damage { path, at, what },
-        other => panic!("{:?}", other.err()),
+        Err(StoreError::Damaged { path, at, what }) => (format!("{} {what}", path.display()), at),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -1,75 +1,65 @@
-//! sled fails, hangs, panics and loses entries: the store seals no such attempt, the journal has everything, and the
-//! next attempt uses new directories.
-
-use std::sync::mpsc::Sender;
+//! sled fails, hangs, panics and loses entries, and the disk fails under a checkpoint: the store seals no such attempt,
+//! the journal has everything, and the next attempt uses new directories.
 
 use super::*;
 
 /// Until the snapshot is sealed.
-const STEPS: [&str; 5] = ["Created", "Written", "Synced", "Copied", "Proved"];
+pub(super) const STEPS: [&str; 5] = ["Created", "Written", "Synced", "Copied", "Proved"];
 
 impl World {
-    /// Lets attempts hang at this step until the answer is dropped.
-    fn hangs_at(&self, step: &'static str) -> Sender<()> {
-        let (release, released) = mpsc::channel();
-        self.disk.on_step(move |at| {
-            if at == step {
-                let _ = released.recv();
-            }
-        });
-        release
-    }
-
-    /// Begins a checkpoint that hangs at this step, and writes something more.
-    fn begin_checkpoint_up_to(&mut self, step: &str) {
+    /// Begins a checkpoint that hangs, and writes something more. Five minutes pass.
+    fn with_a_hanging_checkpoint(mut self) -> Self {
+        self.disk.hold(Some(Operation::Step("Written")));
         let ended =
             async { tokio::time::timeout(Duration::from_millis(50), self.store().checkpoint()).await };
         self.runtime.block_on(ended).unwrap_err();
-        until(|| self.disk.take_events().iter().any(|event| event == step).then_some(()));
+        self.disk.wait_for(Operation::Step("Written"), 1);
         self.put(2, "goes on");
+        self.clock.advance(Duration::from_secs(300));
+        self
     }
 }
 
 #[test]
 fn a_failed_attempt_loses_nothing_and_stops_no_writes() {
-    use Operation::{Create, Rename, SyncDir, SyncFile};
-    type Fault = Box<dyn Fn(&FaultyDisk)>;
-    let mut faults: Vec<(String, Fault)> = Vec::new();
-    for operation in [Create, Rename, SyncDir, SyncFile] {
-        let fault =
-            move |disk: &FaultyDisk| disk.script().faults.push((operation, faulty::SNAPSHOT, Errno::IO));
-        faults.push((format!("{operation:?}"), Box::new(fault)));
-    }
-    for (step, fault) in
-        STEPS.into_iter().flat_map(|step| [(step, StepFault::Fail), (step, StepFault::Panic)])
-    {
-        let at_step = move |disk: &FaultyDisk| disk.fail_step(step, fault);
-        faults.push((format!("{step} {fault:?}"), Box::new(at_step)));
-    }
-    for (what, fault) in faults {
-        let mut world = World::new();
-        let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
-        world.batch(&many).unwrap();
-        for turn in 0..3 {
-            assert_eq!(world.store().health(), Ok(()), "{what}");
-            fault(&world.disk);
-            assert!(world.checkpoint().is_err(), "{what}");
-            assert_eq!(snapshots(&world.dir()), ["0000000000"], "{what}");
-            world.put(turn, "goes on");
-            world.remove(turn + 10);
-            world.disk.heal();
-            assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected, "{what}");
+    use Operation::{Create, Remove, RemoveDir, Rename, Step, SyncDir, SyncFile};
+    let before_it_has_its_name = [Create, Rename, SyncDir, SyncFile].into_iter().chain(STEPS.map(Step));
+    let faults = before_it_has_its_name.map(|operation| (operation, "snapshot", true));
+    let later = [(RemoveDir, "snapshot", false), (Remove, "journal", false), (SyncDir, "journal", false)];
+    for (operation, part, keeps_older) in faults.chain(later) {
+        for panics in [false, true] {
+            // Only sled panics.
+            if panics && !matches!(operation, Step(_)) {
+                continue;
+            }
+            let what = format!("{operation:?} in {part}, panics: {panics}");
+            let mut world = World::new();
+            world.put_many();
+            for turn in 0..3 {
+                assert_eq!(world.store().health(), Ok(()), "{what}");
+                if panics {
+                    world.disk.then(move |reached, _| assert_ne!(reached, operation, "panics on request"));
+                } else {
+                    world.disk.script().faults.push((operation, part, Errno::IO));
+                }
+                assert!(world.checkpoint().is_err(), "{what}");
+                assert!(!keeps_older || snapshots(&world.dir()) == ["0000000000"], "{what}");
+                world.put(turn, "goes on");
+                world.remove(turn + 10);
+                world.disk.heal();
+                world.assert_crash_safe(&what);
+            }
+            world.checkpoint().unwrap();
+            assert_eq!((snapshots(&world.dir()).len(), segments(&world.dir()).len()), (1, 2), "{what}");
+            world.crash_and_check();
         }
-        world.checkpoint().unwrap();
-        assert_eq!((snapshots(&world.dir()).len(), segments(&world.dir()).len()), (1, 2), "{what}");
-        world.crash_and_check();
     }
 }
 
 #[test]
 fn a_failed_attempt_is_repeated_after_a_wait() {
     let mut world = World::with_one_record();
-    world.disk.fail_step("Written", StepFault::Fail);
+    world.disk.fail(Operation::Step("Written"), Errno::IO);
     assert!(world.checkpoint().is_err());
     world.disk.heal();
     for waits in [30, 60].map(Duration::from_secs) {
@@ -88,9 +78,7 @@ fn a_failed_attempt_is_repeated_after_a_wait() {
 fn an_attempt_that_hangs_fails_the_store_once_the_journal_is_full() {
     let mut world = World::with_sizes(4096, 16 * 1024);
     world.put(1, "one");
-    let _hang = world.hangs_at("Written");
-    world.begin_checkpoint_up_to("Written");
-    world.clock.advance(Duration::from_secs(300));
+    let mut world = world.with_a_hanging_checkpoint();
     let text = "x".repeat(1000);
     let taken = (0..1000).take_while(|number| world.batch(&[(*number, Some(&text))]).is_ok()).count();
     assert!(taken > 40, "{taken} batches were taken");
@@ -98,15 +86,12 @@ fn an_attempt_that_hangs_fails_the_store_once_the_journal_is_full() {
     assert!(reason.contains("the journal is full"), "{reason}");
     assert_unavailable(&world.batch(&[(3, Some("refused"))]));
     assert!(world.store().health().unwrap_err().contains(&reason));
-    assert_eq!(world.contents_after_crash(&world.copy()).unwrap(), world.expected);
+    world.assert_crash_safe(&reason);
 }
 
 #[test]
 fn an_attempt_that_hangs_stops_no_close() {
-    let mut world = World::with_one_record();
-    let _hang = world.hangs_at("Written");
-    world.begin_checkpoint_up_to("Written");
-    world.clock.advance(Duration::from_secs(300));
+    let mut world = World::with_one_record().with_a_hanging_checkpoint();
     let error = world.close().unwrap_err().to_string();
     assert!(error.contains("the snapshot is not up to date (it hangs)"), "{error}");
     world.open();
@@ -116,11 +101,10 @@ fn an_attempt_that_hangs_stops_no_close() {
 #[test]
 fn an_entry_that_sled_loses_is_missed() {
     let mut world = World::new();
-    let many: Vec<(u64, Option<&str>)> = (0..500).map(|number| (number, Some("text"))).collect();
-    world.batch(&many).unwrap();
+    world.put_many();
     let new = world.dir().join("snapshot/0000000001-1.new/0");
-    world.disk.on_step(move |step| {
-        if step == "Written" {
+    world.disk.then(move |operation, _| {
+        if operation == Operation::Step("Written") {
             // sled may still let go of its lock.
             let mut attempts = std::iter::repeat_with(|| sled::open(&new)).take(10_000);
             let database = attempts.find_map(Result::ok).unwrap();
@@ -131,7 +115,7 @@ fn an_entry_that_sled_loses_is_missed() {
     let error = world.checkpoint().unwrap_err().to_string();
     assert!(error.contains("sled lost records: chunk 0 is missing"), "{error}");
     assert_eq!(snapshots(&world.dir()), ["0000000000"]);
-    world.disk.on_step(|_| {});
+    world.disk.heal();
     world.checkpoint().unwrap();
     world.crash_and_check();
 }

@@ -14,11 +14,13 @@ enum Tail {
     Garbage,
 }
 
+const TAILS: [Tail; 3] = [Tail::Nothing, Tail::Zeros, Tail::Garbage];
+
 #[test]
 fn a_journal_cut_at_any_byte_keeps_whole_commits() {
     let history = History::of_six_commits();
     let copy = history.copy();
-    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
+    for tail in TAILS {
         for cut in 0..=history.ends[6] {
             let segment = cut_at(&history.segment, cut, tail);
             write_first(&copy, &segment);
@@ -30,20 +32,15 @@ fn a_journal_cut_at_any_byte_keeps_whole_commits() {
 
 #[test]
 fn writes_before_and_after_a_torn_end_both_last() {
-    let history = History::of_six_commits();
-    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
-        let cut = history.ends[5] + 7;
-        let copy = history.with_segment(&cut_at(&history.segment, cut, tail));
-        let dir = copy.path();
-        let mut expected = history.states[5].clone();
+    for tail in TAILS {
+        let History { mut world, segment, ends, states } = History::of_six_commits();
+        let torn = copy_of(&world.dir());
+        write_first(&torn, &cut_at(&segment, ends[5] + 7, tail));
+        world.expected.clone_from(&states[5]);
+        world.begin_with(&torn);
         for number in 100..103 {
-            let store = EmbeddedStore::open(&history.world.options(dir)).unwrap();
-            commit(&store, vec![write(number, Some("later"))]);
-            expected.insert(number, "later".into());
-            let found = history.world.contents_after_crash(&copy_of(dir));
-            assert_eq!(found.unwrap(), expected, "{tail:?}");
-            drop(store);
-            wait_until_free(dir);
+            world.put(number, "later");
+            world.crash_and_check();
         }
     }
 }
@@ -76,17 +73,15 @@ fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
 fn after_an_orderly_end_damage_of_the_last_commit_is_found_too() {
     let mut history = History::of_six_commits();
     // The last checkpoint fails: the commits stay in the journal.
-    history.world.disk.fail_step("Written", StepFault::Fail);
+    history.world.disk.fail(Operation::Step("Written"), Errno::IO);
     let closed = history.world.close().unwrap_err();
     assert!(closed.to_string().contains("is in the journal"), "{closed}");
-    let segment = fs::read(&segments(&history.world.dir())[0]).unwrap();
-    assert_eq!(history.world.contents_after_crash(&history.copy()).unwrap(), history.states[6]);
+    history.world.assert_crash_safe("closed");
     let copy = history.copy();
+    history.segment = fs::read(&segments(copy.path())[0]).unwrap();
     for at in history.ends[5]..history.ends[6] {
-        let mut flipped = segment.clone();
-        flipped[at] ^= 0x10;
-        write_first(&copy, &flipped);
-        is_refused(&replayed(&copy), &format!("byte {at}"));
+        write_first(&copy, &history.flipped(at));
+        is_refused(&copy, &format!("byte {at}"));
     }
 }
 
@@ -95,41 +90,33 @@ fn a_damaged_end_of_an_older_segment_refuses_the_start() {
     let history = History::of_two_segments();
     let (last, end) = (history.ends[5], history.ends[6]);
     let copy = history.copy();
-    let assert_refused = |segment: &[u8], what: &str| {
-        write_first(&copy, segment);
-        is_refused(&replayed(&copy), what);
-    };
-    for tail in [Tail::Nothing, Tail::Zeros, Tail::Garbage] {
+    for tail in TAILS {
         for cut in 0..end {
-            assert_refused(&cut_at(&history.segment, cut, tail), &format!("cut at {cut}, then {tail:?}"));
+            write_first(&copy, &cut_at(&history.segment, cut, tail));
+            is_refused(&copy, &format!("cut at {cut}, then {tail:?}"));
         }
     }
     for at in last..end + 40 {
-        let mut flipped = history.segment.clone();
-        flipped[at] ^= 0x10;
-        assert_refused(&flipped, &format!("byte {at} flipped"));
+        write_first(&copy, &history.flipped(at));
+        is_refused(&copy, &format!("byte {at} flipped"));
     }
-}
-
-#[test]
-fn an_older_segment_in_the_place_of_the_newest_refuses_the_start() {
-    let history = History::of_two_segments();
-    let copy = history.copy();
+    write_first(&copy, &history.segment);
     fs::write(&segments(copy.path())[1], &history.segment).unwrap();
-    is_refused(&history.world.contents_after_crash(&copy), "a copy");
+    is_refused(&copy, "an older segment in the place of the newest");
 }
 
 #[test]
 fn the_rest_is_restored_after_an_operator_cuts_off_the_damage() {
     let history = History::of_two_segments();
-    let mut flipped = history.segment.clone();
-    flipped[history.ends[3] + 10] ^= 0x10;
-    let copy = history.with_segment(&flipped);
-    let Damage { path, at, .. } = damage(history.world.contents_after_crash(&copy));
-    let offset = at.unwrap();
-    assert_eq!(offset, history.ends[3] as u64);
-    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(offset).unwrap();
-    segments(copy.path())[1..].iter().for_each(|later| fs::remove_file(later).unwrap());
+    let copy = history.copy();
+    write_first(&copy, &history.flipped(history.ends[3] + 10));
+    let (text, at) = damage(history.world.contents_after_crash(&copy));
+    let paths = segments(copy.path());
+    assert!(text.contains(paths[0].to_str().unwrap()), "{text}");
+    assert_eq!(at, Some(history.ends[3] as u64));
+    fs::OpenOptions::new().write(true).open(&paths[0]).unwrap().set_len(at.unwrap()).unwrap();
+    // A file with another name is no segment.
+    paths[1..].iter().for_each(|later| fs::rename(later, later.with_extension("old")).unwrap());
     assert_eq!(history.world.contents_after_crash(&copy).unwrap(), history.states[3]);
 
     // A damaged first commit, and a missing segment (an empty file in its place).
@@ -166,7 +153,7 @@ struct History {
 
 impl History {
     fn of_six_commits() -> Self {
-        let mut world = World::with_segments_of(4096);
+        let mut world = World::with_sizes(4096, 1024 * 1024);
         let mut states = vec![Contents::new()];
         let commits: [&[(u64, Option<&str>)]; 6] = [
             &[(1, Some("one")), (2, Some("two"))],
@@ -202,17 +189,17 @@ impl History {
         copy_of(&self.world.dir())
     }
 
+    /// The first segment with a flipped bit in this byte.
+    fn flipped(&self, at: usize) -> Vec<u8> {
+        let mut flipped = self.segment.clone();
+        flipped[at] ^= 0x10;
+        flipped
+    }
+
     /// The contents after the commits that `segment` has unchanged.
     fn state_in(&self, segment: &[u8]) -> &Contents {
         let whole = |end: &&usize| segment.get(..**end) == Some(&self.segment[..**end]);
         &self.states[self.ends.iter().filter(whole).count().saturating_sub(1)]
-    }
-
-    /// A copy of the data directory with another first segment.
-    fn with_segment(&self, segment: &[u8]) -> TempDir {
-        let copy = self.copy();
-        write_first(&copy, segment);
-        copy
     }
 }
 
@@ -222,16 +209,17 @@ fn write_first(copy: &TempDir, segment: &[u8]) {
 }
 
 /// Fails unless the journal is refused as damaged in one place.
-fn is_refused(found: &Result<Contents, StoreError>, what: &str) {
-    let is_damaged = matches!(found, Err(StoreError::Damaged { at: Some(_), .. }));
-    assert!(is_damaged, "{what}: {found:?}");
+fn is_refused(copy: &TempDir, what: &str) {
+    let found = replayed(copy);
+    assert!(matches!(found, Err(StoreError::Damaged { at: Some(_), .. })), "{what}: {found:?}");
 }
 
 /// Replays the journal of a copy, without a checkpoint.
 fn replayed(copy: &TempDir) -> Result<Contents, StoreError> {
     let mut contents = Contents::new();
     let mut see = |record: RecordRef<'_>| {
-        apply(&mut contents, [(number(record.key), record.put.map(|put| str::from_utf8(put).unwrap()))]);
+        let text = record.put.map(|put| str::from_utf8(put).unwrap());
+        apply(&mut contents, &[(number(record.key), text)]);
         Ok::<_, StoreError>(())
     };
     let journal = journal::open_segments(&copy.path().join("journal"), Covered::default())?;
