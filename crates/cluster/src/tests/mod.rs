@@ -1,11 +1,9 @@
 //! The cluster on real processes of etcd.
 
-mod campaign;
 mod etcd_process;
-mod failures;
 mod fencing;
-#[expect(dead_code, reason = "`cut_after` is for the tests of the server")]
+#[expect(dead_code, reason = "most of it is for the tests of the server")]
 mod link;
 mod node;
-mod partition;
+mod ownership;
 mod tls;

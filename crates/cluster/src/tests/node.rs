@@ -72,16 +72,16 @@ pub async fn commit(store: &EtcdStore, writes: Vec<Write>) -> Result<(), StoreEr
     committed.await.expect("an answer")
 }
 
-pub async fn restore(store: &EtcdStore) -> Result<BTreeMap<Key, Bytes>, StoreError> {
+/// The records, each of which is visited once.
+pub async fn restore(store: &EtcdStore) -> BTreeMap<Key, Bytes> {
     let read = Arc::new(Mutex::new(BTreeMap::new()));
     let to = Arc::clone(&read);
     let visit = move |key, _, record: &[u8]| {
-        to.lock().unwrap().insert(key, Bytes::copy_from_slice(record));
+        assert_eq!(to.lock().unwrap().insert(key, Bytes::copy_from_slice(record)), None, "visited twice");
         Ok(())
     };
-    store.restore(Box::new(visit)).await?;
-    let read = std::mem::take(&mut *read.lock().unwrap());
-    Ok(read)
+    store.restore(Box::new(visit)).await.unwrap();
+    std::mem::take(&mut *read.lock().unwrap())
 }
 
 pub fn key(slot: Slot, id: u32) -> Key {
