@@ -39,20 +39,11 @@ mod tests {
 
     #[test]
     fn a_loopback_host_is_recognized_in_every_spelling() {
-        for host in ["localhost", "LocalHost.", "shop.localhost", "127.9.9.9", "::1", "[::1]"] {
+        for host in "localhost LocalHost. shop.localhost 127.9.9.9 ::1 [::1]".split(' ') {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in [
-            "",
-            ".",
-            "0.0.0.0",
-            "::",
-            "192.168.0.1",
-            "localhost.example.com",
-            "notlocalhost",
-            "[::1",
-            "127.1",
-        ] {
+        let others = ". 0.0.0.0 :: 192.168.0.1 localhost.example.com notlocalhost [::1 127.1";
+        for host in others.split(' ').chain([""]) {
             assert!(!is_loopback_host(host), "{host}");
         }
     }

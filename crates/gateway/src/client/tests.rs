@@ -1,44 +1,18 @@
-//! The HTTP client beside servers that answer too much, too late or not at all.
-
-use std::net::SocketAddr;
+//! The HTTP client beside servers and proxies that do not answer, or wrongly.
 
 use reqwest::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::double::{Double, Reply, answer};
-
-#[tokio::test]
-async fn an_answer_that_is_too_long_endless_or_cut_has_a_status_and_no_body() {
-    let endless = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n";
-    let without_length = "HTTP/1.1 200 OK\r\n\r\n";
-    let announced = "HTTP/1.1 200 OK\r\nContent-Length: 9000000000000000000\r\n\r\n";
-    let cut = Reply::BytesThenClose(answer(200, &[], "{}").replace("{}", "{"));
-    let endless = [endless, without_length, announced].map(|head| Reply::Endless(head.to_owned()));
-    for reply in endless.into_iter().chain([cut]) {
-        let double = Double::playing([reply.clone()]).await;
-        let answer = get(&double.base_url()).await.expect("an answer");
-        assert_eq!((answer.status.as_u16(), answer.body), (200, None), "{reply:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_redirect_is_an_answer_and_is_not_followed() {
-    let mut double = Double::playing([
-        Reply::json_with(307, &[("Location", "/elsewhere")], ""),
-        Reply::json(200, "must not be asked for"),
-    ])
-    .await;
-    assert_eq!(get(&double.base_url()).await.expect("an answer").status.as_u16(), 307);
-    assert_eq!(double.further_requests().len(), 1);
-}
 
 #[tokio::test]
 async fn a_handshake_that_hangs_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url = https_url(listener.local_addr().expect("an address"));
-    let client = without_roots();
+    let url = format!("https://{}", listener.local_addr().expect("an address")).parse().expect("a URL");
+    // Without root certificates the test does not depend on the machine.
+    let tls = tls_for(false).expect("TLS settings");
+    let client = HttpClient::new(tls, None, EgressPolicy::Anywhere).expect("a client");
     let hanging = tokio::spawn(async move { client.send(request(&url)).await });
     let _silent = listener.accept().await.expect("a connection");
     // Nothing else happens from here on: the paused clock advances to the next deadline.
@@ -90,21 +64,6 @@ async fn read_head(stream: &mut tokio::net::TcpStream) -> String {
     String::from_utf8(head).expect("text")
 }
 
-async fn get(url: &str) -> Result<GatewayResponse, NoResponse> {
-    let url = Url::parse(url).expect("a URL");
-    let client = HttpClient::for_target(&url).expect("a client");
-    client.send(request(&url)).await
-}
-
-fn https_url(address: SocketAddr) -> Url {
-    Url::parse(&format!("https://{address}")).expect("a URL")
-}
-
 fn request(url: &Url) -> Request {
     Request::new(Method::GET, url.clone())
-}
-
-/// TLS without root certificates: the test does not depend on the machine.
-fn without_roots() -> HttpClient {
-    HttpClient::new(tls_for(false).expect("TLS settings"), None, EgressPolicy::Anywhere).expect("a client")
 }

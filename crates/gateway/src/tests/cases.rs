@@ -117,13 +117,16 @@ impl Case {
     /// Asserts that the account is asked about as documented, and says what is found.
     pub async fn examines_its_account(&self) {
         let Some(documented) = self.documented.get("account") else { return };
-        let mut double = Double::playing([reply(documented)]).await;
-        let found = self.gateway(&double).examine_account().await.expect("a question");
+        let refused = Reply::json(401, "");
+        let mut double = Double::playing([reply(documented), refused]).await;
+        let gateway = self.gateway(&double);
+        let found = gateway.examine_account().await.expect("a question");
         let asked = double.request().await;
         self.has(&asked, &json!({ "target": documented["target"] }));
         self.has_credentials(&asked);
         let said = found.state.err().map_or_else(|| "right".to_owned(), |error| error.to_string());
         assert!(said.contains(text(&documented["says"])), "{}: {said}", self.name);
+        assert!(gateway.examine_account().await.expect("a question").state.is_err(), "{}", self.name);
     }
 
     /// Asserts that the gateway understood an answer as documented, and that no error says more than it may.

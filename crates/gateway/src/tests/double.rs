@@ -41,11 +41,6 @@ impl Reply {
         Self::Bytes(answer(status, &[], body))
     }
 
-    /// The same with further header lines.
-    pub fn json_with(status: u16, headers: &[(&str, &str)], body: &str) -> Self {
-        Self::Bytes(answer(status, headers, body))
-    }
-
     /// Twilio's answer to an accepted message.
     pub fn created(sid: &str) -> Self {
         Self::json(201, &format!(r#"{{"sid":"{sid}","status":"queued","to":"+14155552671"}}"#))
@@ -70,8 +65,6 @@ pub struct Received {
     pub request_line: String,
     pub headers: Vec<(String, String)>,
     pub body: String,
-    /// The number of its connection, counted from 1.
-    pub connection: usize,
 }
 
 impl Received {
@@ -99,9 +92,8 @@ impl Double {
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
         let (received_tx, received) = mpsc::unbounded_channel();
         tokio::spawn(async move {
-            for connection in 1.. {
-                let Ok((stream, _)) = listener.accept().await else { return };
-                tokio::spawn(converse(stream, connection, script.clone(), received_tx.clone()));
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(converse(stream, script.clone(), received_tx.clone()));
             }
         });
         Self { address, received }
@@ -127,13 +119,12 @@ pub const REFUSING_URL: &str = "http://127.0.0.1:1";
 
 async fn converse(
     mut stream: TcpStream,
-    connection: usize,
     script: Arc<Mutex<VecDeque<Reply>>>,
     received: mpsc::UnboundedSender<Received>,
 ) -> io::Result<()> {
     let mut unread = Vec::new();
     loop {
-        let Some(request) = take_request(&mut unread, connection) else {
+        let Some(request) = take_request(&mut unread) else {
             // The client has closed the connection.
             if stream.read_buf(&mut unread).await? == 0 {
                 return Ok(());
@@ -162,7 +153,7 @@ async fn converse(
 }
 
 /// A whole request with a `Content-Length`, if it has arrived.
-fn take_request(unread: &mut Vec<u8>, connection: usize) -> Option<Received> {
+fn take_request(unread: &mut Vec<u8>) -> Option<Received> {
     let head_end = unread.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&unread[..head_end]).expect("ASCII");
     let mut lines = head.split("\r\n").map(str::to_owned);
@@ -174,7 +165,7 @@ fn take_request(unread: &mut Vec<u8>, connection: usize) -> Option<Received> {
     let end = head_end + 4 + length;
     let body = String::from_utf8(unread.get(head_end + 4..end)?.to_vec()).expect("UTF-8");
     unread.drain(..end);
-    Some(Received { request_line, headers, body, connection })
+    Some(Received { request_line, headers, body })
 }
 
 /// The `X-Twilio-Signature` of a form that Twilio posts to this URL, as its documentation says and without the product's

@@ -13,8 +13,8 @@ use crate::domain::{Channel, Timestamp};
 use crate::double::{Double, REFUSING_URL, Reply, message};
 use crate::template::Wording;
 use crate::{
-    ErrorClass, Gateway, GatewayError, OutgoingMessage, ProviderSettings, TwilioAccount, TwilioSender,
-    TwilioSettings, TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
+    ErrorClass, Gateway, OutgoingMessage, ProviderSettings, TwilioAccount, TwilioSender, TwilioSettings,
+    TwilioVerifySettings, TwilioVoiceSettings, WhatsAppSender,
 };
 
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -56,7 +56,10 @@ async fn behind_a_gate_the_call_knows_where_the_text_is_from_and_not_the_code() 
             "<Gather numDigits=\"1\" finishOnKey=\"\" timeout=\"5\" method=\"POST\" \
              action=\"https://otp.example.com/callbacks/twilio/gate?attempt={attempt}&amp;locale=de{query}\">"
         );
-        assert!(twiml.contains(&action) && twiml.contains(r#"language="de-DE""#), "{twiml}");
+        let question =
+            r#"<Say language="de-DE">Drücken Sie eine beliebige Taste, um Ihren Code zu hören.</Say>"#;
+        assert!(twiml.contains(&action) && twiml.matches(question).count() == 2, "{twiml}");
+        assert!(twiml.ends_with("</Gather><Hangup/></Response>"), "{twiml}");
         assert!(!twiml.contains("0. 1. 2.") && !request.body.contains("012345"), "{twiml}");
     }
 }

@@ -60,7 +60,7 @@ static SPOKEN: LazyLock<Vec<(&str, &str)>> =
 const ENGLISH: &str = "Press any key to hear your code.";
 
 /// The value of `<Say language="...">`, if calls can be held in the language.
-fn spoken(locale: Locale) -> Option<&'static str> {
+pub(super) fn spoken(locale: Locale) -> Option<&'static str> {
     nearest(locale, SPOKEN.iter().map(|(tag, _)| *tag))
 }
 
@@ -101,6 +101,3 @@ pub(super) fn nearest(
     }
     known.find(|tag| tag.split('-').next() == Some(language))
 }
-
-#[cfg(test)]
-mod tests;
