@@ -1,9 +1,6 @@
-//! The engine's rules, one test each, and the whole engine against an independent model.
+//! The engine against an independent model, rules that the models do not reach, and the best attacker of a year.
 
-mod held;
-mod per_verification;
 mod rules;
-mod verification_facts;
 mod verification_model;
 mod world;
 mod year;

@@ -6,26 +6,20 @@ use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, PhoneNumber, ServerKey, ServiceId, Timestamp,
 };
 use crate::engine::{
-    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, CheckStep::Decided, EndOutcome,
-    Ending, FailureCount, LockoutRule, NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions,
-    SendPermit, SendResult, SendRules, SettleOutcome, Submitted, VerificationName, VerificationOptions,
-    begin, check, end, resume, settle, settle_check,
+    Begin, BeginOutcome, CheckOutcome, CheckPermit, CheckResult, CheckStep, EndOutcome, Ending, FailureCount,
+    LockoutRule, NumberState, Policy, ResumeOutcome, Rules, Salt, SendOptions, SendPermit, SendResult,
+    SendRules, SettleOutcome, Submitted, VerificationName, VerificationOptions, begin, check, end, resume,
+    settle, settle_check,
 };
-
-/// The longest duration of a gateway's answer in these tests.
-pub const SEND_BUDGET: Duration = Duration::from_secs(10);
 
 /// The longest duration of a check at a gateway in these tests.
 pub const CHECK_BUDGET: Duration = Duration::from_secs(12);
 
-/// A gateway that holds codes, and another one.
+/// A gateway that holds codes.
 pub const HOLDER: Held = Held { by: GatewayName::TwilioVerify, channel: Channel::Sms };
-pub const OTHER_HOLDER: Held = Held { by: GatewayName::Sinch, channel: Channel::Sms };
 
 pub const ACCEPTED: SendResult = SendResult::Accepted { message_id: String::new(), held: None };
 pub const HELD: SendResult = SendResult::Accepted { message_id: String::new(), held: Some(HOLDER) };
-pub const HELD_BY_OTHER: SendResult =
-    SendResult::Accepted { message_id: String::new(), held: Some(OTHER_HOLDER) };
 pub const POSTPONED: SendResult =
     SendResult::Postponed { message_id: String::new(), may_have_been_sent: None };
 pub const FAILED: SendResult = SendResult::Failed { may_have_been_sent: None };
@@ -43,8 +37,6 @@ pub struct World {
     pub state: NumberState,
     pub policy: Policy,
     pub now: Timestamp,
-    /// Whether its verifications have limits and an id.
-    has_ids: bool,
     key: ServerKey,
     number: PhoneNumber,
     salts: u128,
@@ -53,24 +45,12 @@ pub struct World {
 const SERVICE: ServiceId = ServiceId::new(7);
 
 impl World {
-    /// The contract's defaults: 30 s codes of 6 digits, 5 attempts, 30 min lockout.
-    pub fn new() -> Self {
-        let policy = Policy {
-            max_attempts: 5,
-            lockout: LockoutRule::Fixed(mins(30)),
-            sends: SendRules::CONTRACT,
-            code: SendOptions { life: secs(30), length: CodeLength::SIX },
-        };
-        Self { has_ids: false, ..Self::of_service(policy) }
-    }
-
-    /// A number of a service whose verifications have ids.
+    /// A number with these rules, whose verifications have ids.
     pub fn of_service(policy: Policy) -> Self {
         Self {
             state: NumberState::Fresh,
             policy,
             now: Timestamp::from_millis(1_700_000_000_000),
-            has_ids: true,
             key: ServerKey::from_bytes([7; 32]),
             number: PhoneNumber::from_u64(14_155_552_671).expect("a number"),
             salts: 0,
@@ -87,13 +67,16 @@ impl World {
         })
     }
 
-    pub fn rules(&self) -> Rules<'_> {
-        let Self { policy, ref key, .. } = *self;
-        Rules { policy, key, send_budget: SEND_BUDGET, check_budget: CHECK_BUDGET }
+    /// A lockout of 30 min after 5 wrong codes, and a new code in each message.
+    pub fn with_a_fixed_lockout() -> Self {
+        let mut number = Self::of_a_new_service();
+        (number.policy.lockout, number.policy.sends) = (LockoutRule::Fixed(mins(30)), SendRules::CONTRACT);
+        number
     }
 
-    pub fn advance(&mut self, by: Duration) {
-        self.now = self.now.plus(by);
+    pub fn rules(&self) -> Rules<'_> {
+        let Self { policy, ref key, .. } = *self;
+        Rules { policy, key, send_budget: secs(10), check_budget: CHECK_BUDGET }
     }
 
     /// The wrong codes, as they count now.
@@ -115,7 +98,6 @@ impl World {
         self.ask_for(VerificationOptions::default())
     }
 
-    /// The same with options, which only a verification with an id has.
     pub fn ask_for(&mut self, options: VerificationOptions<'_>) -> BeginOutcome {
         self.salts += 1;
         // Both halves differ between salts.
@@ -125,7 +107,7 @@ impl World {
             number: self.number,
             options: self.policy.code,
             channel: Channel::Sms,
-            verification: self.has_ids.then_some(options),
+            verification: Some(options),
         };
         self.goes_on(begin(self.state, &self.rules(), request, salt, self.now))
     }
@@ -147,18 +129,8 @@ impl World {
         permit
     }
 
-    /// The same, and returns the code.
-    pub fn sends(&mut self) -> Code {
-        let permit = self.begins();
-        self.code_of(&permit)
-    }
-
     pub fn code_of(&self, permit: &SendPermit) -> Code {
         permit.verification.code_seed(SERVICE, self.number).code(&self.key)
-    }
-
-    pub fn checks(&mut self, code: &Code) -> CheckStep {
-        self.submits(Some(code), None)
     }
 
     /// Submits a code that was never sent.
@@ -169,25 +141,14 @@ impl World {
     /// Submits a code, or a guess that no code can be.
     pub fn submits(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
         let guess = Code::submitted("guess");
-        self.submits_text(code.or(guess.as_ref()), named)
-    }
-
-    /// Submits a code, or a text that holds none.
-    pub fn submits_text(&mut self, code: Option<&Code>, named: Option<VerificationName>) -> CheckStep {
+        let code = code.or(guess.as_ref());
         let submitted = Submitted { code, number: self.number, service: SERVICE, named };
         self.goes_on(check(self.state, &self.rules(), submitted, self.now))
     }
 
-    /// Sends a message whose code the gateway makes and holds.
-    pub fn sends_held(&mut self) -> SendPermit {
-        let permit = self.permit();
-        self.settles(&permit, &HELD);
-        permit
-    }
-
     /// Submits a code that only the gateway can check.
     pub fn asks(&mut self) -> CheckPermit {
-        match self.checks(&other_code()) {
+        match self.submits(Some(&other_code()), None) {
             CheckStep::AskGateway(permit) => permit,
             other => panic!("{other:?}"),
         }
@@ -196,12 +157,6 @@ impl World {
     /// Settles a check with the gateway's result.
     pub fn check_reported(&mut self, permit: &CheckPermit, result: CheckResult) -> CheckOutcome {
         self.goes_on(settle_check(self.state, &self.rules(), permit, result, self.now))
-    }
-
-    /// Submits a code that the gateway calls wrong.
-    pub fn asks_in_vain(&mut self) -> CheckOutcome {
-        let permit = self.asks();
-        self.check_reported(&permit, CheckResult::Wrong)
     }
 
     pub fn resumes(&mut self, salt: Salt) -> ResumeOutcome {
@@ -224,14 +179,6 @@ pub fn permitted(outcome: BeginOutcome) -> SendPermit {
 /// A code of another length than ours.
 pub fn other_code() -> Code {
     Code::parse("0000000000").expect("a code")
-}
-
-pub const fn wrong(attempts_left: u8) -> CheckOutcome {
-    CheckOutcome::Wrong { attempts_left, live: true }
-}
-
-pub const fn no_live_code(attempts_left: u8) -> CheckStep {
-    Decided(CheckOutcome::Wrong { attempts_left, live: false })
 }
 
 /// The name of the verification of a permit.

@@ -2,90 +2,42 @@
 
 use std::collections::HashMap;
 
-use super::world::{ACCEPTED, World, mins};
+use super::world::{World, mins};
 use crate::domain::Timestamp;
-use crate::engine::{BeginOutcome, CheckOutcome, CheckStep::Decided, Ending, FailureCount, SendLimit};
+use crate::engine::{BeginOutcome, CheckOutcome, CheckStep::Decided, Ending, FailureCount};
 
 const DAY: u64 = 24 * 60;
 const YEAR: u64 = 365 * DAY;
 
-/// Days between two decisions of an attacker who is not stopped.
-const STEP: u64 = 10;
+/// What an attacker can do: wait, stop one guess before the hard stop, or guess until it begins. The count of wrong codes
+/// that ends its guesses, and the days until it decides again.
+const CHOICES: [(u8, u64); 3] =
+    [(0, 10), (FailureCount::HARD_STOP_AT - 1, 10), (FailureCount::HARD_STOP_AT, 30)];
 
-/// The choice of an attacker who may go on.
-#[derive(Clone, Copy)]
-enum Choice {
-    Wait,
-    /// Stops one guess before the hard stop.
-    Careful,
-    /// Guesses until the server refuses for longer than a day.
-    Greedy,
-}
-
-struct Attacker {
-    start: Timestamp,
-    /// The most guesses that a state leaves in the rest of the year.
-    best: HashMap<[u64; 4], u32>,
-}
-
-impl Attacker {
-    fn best(&mut self, number: &World) -> u32 {
-        if number.now > self.start.plus(mins(YEAR)) {
-            return 0;
-        }
-        let FailureCount { in_a_row, last, forgotten } = number.failures();
-        let key = [number.now.as_millis(), u64::from(in_a_row), last.as_millis(), forgotten.as_millis()];
-        if let Some(best) = self.best.get(&key) {
-            return *best;
-        }
-        let choices = [Choice::Wait, Choice::Careful, Choice::Greedy];
-        let best = choices.into_iter().map(|choice| {
-            let mut next = number.clone();
-            let guesses = guesses(&mut next, choice);
-            next.now = match choice {
-                Choice::Greedy => next.now.plus(FailureCount::HARD_STOP_TIME),
-                Choice::Wait | Choice::Careful => number.now.plus(mins(STEP * DAY)),
-            };
-            guesses + self.best(&next)
-        });
-        let best = best.max().expect("three choices");
-        self.best.insert(key, best);
-        best
+/// The most guesses that a number leaves until `end`; those of each state are `known`.
+fn most_guesses(number: &World, end: Timestamp, known: &mut HashMap<[u64; 4], u32>) -> u32 {
+    if number.now > end {
+        return 0;
     }
-}
-
-fn guesses(number: &mut World, choice: Choice) -> u32 {
-    let mut guesses = 0;
-    let patience = number.now.plus(mins(5 * DAY));
-    let most = match choice {
-        Choice::Wait => return 0,
-        Choice::Careful => FailureCount::HARD_STOP_AT - 1,
-        Choice::Greedy => FailureCount::HARD_STOP_AT,
+    let FailureCount { in_a_row, last, forgotten } = number.failures();
+    let state = [number.now.as_millis(), u64::from(in_a_row), last.as_millis(), forgotten.as_millis()];
+    if let Some(most) = known.get(&state) {
+        return *most;
+    }
+    let of_choice = |(most_wrong, days): (u8, u64)| {
+        let (mut next, mut guesses) = (number.clone(), 0);
+        while next.failures().in_a_row < most_wrong
+            && let Some(after) = guessed(&next)
+        {
+            next = after;
+            guesses += 1;
+        }
+        next.now = number.now.plus(mins(days * DAY));
+        guesses + most_guesses(&next, end, known)
     };
-    while number.failures().in_a_row < most {
-        let until = match number.ask() {
-            BeginOutcome::Permitted(permit) => {
-                number.settles(&permit, &ACCEPTED);
-                match number.checks_wrong() {
-                    Decided(CheckOutcome::Wrong { .. }) => {
-                        guesses += 1;
-                        continue;
-                    }
-                    Decided(CheckOutcome::NoChecksLeft { until }) => until,
-                    other => panic!("{other:?}"),
-                }
-            }
-            BeginOutcome::Limited(SendLimit::NoChecksLeft { until } | SendLimit::NoSendsLeft { until }) => {
-                until
-            }
-            other => panic!("{other:?}"),
-        };
-        if until > patience {
-            break;
-        }
-        number.now = until;
-    }
-    guesses
+    let most = CHOICES.map(of_choice).into_iter().max().expect("three choices");
+    known.insert(state, most);
+    most
 }
 
 /// The guesses of a year while the owner enters a right code each day, if the server still sends one. A careful attacker
@@ -102,7 +54,6 @@ fn guesses_beside_the_owner(is_careful: bool) -> u32 {
         }
         number.ends(Ending::Canceled);
         if let BeginOutcome::Permitted(permit) = number.ask() {
-            number.settles(&permit, &ACCEPTED);
             let code = number.code_of(&permit);
             assert_eq!(number.submits(Some(&code), None), Decided(CheckOutcome::Approved));
         }
@@ -115,8 +66,7 @@ fn guesses_beside_the_owner(is_careful: bool) -> u32 {
 fn guessed(number: &World) -> Option<World> {
     let mut next = number.clone();
     next.ends(Ending::Canceled);
-    let BeginOutcome::Permitted(permit) = next.ask() else { return None };
-    next.settles(&permit, &ACCEPTED);
+    let BeginOutcome::Permitted(_) = next.ask() else { return None };
     matches!(next.checks_wrong(), Decided(CheckOutcome::Wrong { .. })).then_some(next)
 }
 
@@ -129,6 +79,5 @@ fn an_attacker_has_some_1300_guesses_a_year_if_the_owner_signs_in_daily() {
 #[test]
 fn the_best_attacker_has_700_guesses_in_a_year() {
     let number = World::of_a_new_service();
-    let mut attacker = Attacker { start: number.now, best: HashMap::new() };
-    assert_eq!(attacker.best(&number), 700);
+    assert_eq!(most_guesses(&number, number.now.plus(mins(YEAR)), &mut HashMap::new()), 700);
 }
