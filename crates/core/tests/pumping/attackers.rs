@@ -118,20 +118,12 @@ pub fn owner_of_a_range(mut world: World, country: usize, days: u32) -> Vec<u32>
     sent_of
 }
 
-/// When numbers of the attacker's own are verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verified {
-    /// In the half day before.
-    Before,
-    /// One after the other on the day itself, as soon as they pay for further messages.
-    Meanwhile,
-}
-
-/// Messages of a day to 200 countries in turn, with `own` numbers of the attacker's own in each. Those to own numbers
-/// do not count: their owner pays for them.
-pub fn rotation(mut world: World, own: usize, verified: Verified) -> u32 {
+/// Messages of a day to 200 countries in turn, with `own` numbers of the attacker's own in each. They are verified in the half
+/// day before, or one after the other on the day itself, as soon as they pay for further messages. Those to own numbers do
+/// not count: their owner pays for them.
+pub fn rotation(mut world: World, own: usize, is_verified_before: bool) -> u32 {
     let mut owned: Vec<Person> = (0..ALL * own).map(|n| world.stranger(n % ALL)).collect();
-    if verified == Verified::Before {
+    if is_verified_before {
         for own in owned.drain(..) {
             if world.asks(&own) {
                 world.verifies(&own);
@@ -180,74 +172,72 @@ pub fn drained_countries(world: &mut World) -> u32 {
     sent
 }
 
-/// Messages of a day with one request in 5 s, to countries of the table in turn.
-pub fn one_in_5_s(world: &mut World, countries: Range<usize>) -> u32 {
+/// One request after each `pause`; `bot` says who asks. Returns the messages.
+fn one_after_each<T>(
+    world: &mut World,
+    pause: Duration,
+    requests: impl Iterator<Item = T>,
+    bot: impl Fn(&mut World, T) -> Person,
+) -> u32 {
     let mut sent = 0;
-    for country in countries.cycle().take(17_280) {
-        world.pass(Duration::from_secs(5));
-        let person = world.stranger(country);
+    for request in requests {
+        world.pass(pause);
+        let person = bot(world, request);
         sent += u32::from(world.asks(&person));
     }
     sent
 }
+
+const TEN_SECONDS: Duration = Duration::from_secs(10);
 
 /// All countries of the table.
 pub const EVERYWHERE: Range<usize> = 0..COUNTRIES.len();
 
+/// Messages of a day with one request in 5 s, to countries of the table in turn.
+pub fn one_in_5_s(world: &mut World, countries: Range<usize>) -> u32 {
+    one_after_each(world, TEN_SECONDS / 2, countries.cycle().take(17_280), World::stranger)
+}
+
 /// One request in 10 s for 7 days to the United States, from fresh networks or one.
-pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool) -> u32 {
+pub fn bot_in_one_country(world: &mut World, has_fresh_networks: bool) {
     let one = world.stranger(US);
-    let mut sent = 0;
-    for _ in 0..7 * 8_640 {
-        world.pass(Duration::from_secs(10));
-        let mut person = world.stranger(US);
-        if !has_fresh_networks {
-            person.address = one.address;
-        }
-        sent += u32::from(world.asks(&person));
-    }
-    sent
+    one_after_each(world, TEN_SECONDS, 0..7 * 8_640, |world, _| {
+        let bot = world.stranger(US);
+        if has_fresh_networks { bot } else { Person { address: one.address, ..bot } }
+    });
 }
 
 /// One request a minute for two weeks to numbers of one country.
 pub fn slow(world: &mut World, country: usize) -> u32 {
-    let mut sent = 0;
-    for _ in 0..14 * 24 * 60 {
-        world.pass(MINUTE);
-        let person = world.stranger(country);
-        sent += u32::from(world.asks(&person));
-    }
-    sent
+    one_after_each(world, MINUTE, 0..14 * 24 * 60, |world, _| world.stranger(country))
 }
 
 /// Requests of a day to the United States from the address of all users.
 pub fn bot_at_one_address(world: &mut World, pause: u32) {
-    for _ in 0..86_400 / pause {
-        world.pass(Duration::from_secs(1) * pause);
-        let bot = Person { address: Some(World::shared_address()), ..world.stranger(US) };
-        world.asks(&bot);
-    }
+    one_after_each(world, Duration::from_secs(pause.into()), 0..86_400 / pause, |world, _| Person {
+        address: Some(World::shared_address()),
+        ..world.stranger(US)
+    });
 }
 
 /// One request in 10 minutes for two weeks, to countries with few users in turn, from nine addresses in three networks. The
 /// outcome is that of the last twelve days.
 pub fn bot_in_three_networks(world: &mut World) {
     let addresses: Vec<ClientNet> = (0..9).map(|n| IpAddr::from([10, 0, n % 3, n / 3]).into()).collect();
-    for n in 0..14 * 144 {
-        if n == 2 * 144 {
-            world.forget_outcome();
-        }
-        world.pass(10 * MINUTE);
-        let bot = world.stranger(4 + n % (HONEST - 4));
-        world.asks(&Person { address: Some(addresses[n % 9]), ..bot });
-    }
+    let days = |world: &mut World, requests: Range<usize>| {
+        one_after_each(world, 10 * MINUTE, requests, |world, n| Person {
+            address: Some(addresses[n % 9]),
+            ..world.stranger(4 + n % (HONEST - 4))
+        })
+    };
+    days(world, 0..2 * 144);
+    world.forget_outcome();
+    days(world, 2 * 144..14 * 144);
 }
 
 /// One request in 10 s for two days, each from another network, to the prefixes of a country in turn.
 pub fn bot_in_prefixes_of_users(world: &mut World, country: usize, prefixes: u64) {
-    for n in 0..2 * 8_640 {
-        world.pass(Duration::from_secs(10));
-        let bot = world.of_prefix(country, n % prefixes, n / prefixes);
-        world.asks(&bot);
-    }
+    one_after_each(world, TEN_SECONDS, 0..2 * 8_640, |world, n| {
+        world.of_prefix(country, n % prefixes, n / prefixes)
+    });
 }

@@ -34,15 +34,13 @@ impl Dice {
         Duration::from_millis(from * 1_000 + self.below((to - from) * 1_000))
     }
 
-    pub fn weighted(&mut self, weights: impl Iterator<Item = u32> + Clone) -> usize {
-        let mut place = self.below(weights.clone().map(u64::from).sum());
-        for (index, weight) in weights.enumerate() {
-            match place.checked_sub(u64::from(weight)) {
-                Some(rest) => place = rest,
-                None => return index,
-            }
-        }
-        0
+    pub fn weighted(&mut self, mut weights: impl Iterator<Item = u32> + Clone) -> usize {
+        let (place, mut end) = (self.below(weights.clone().map(u64::from).sum()), 0);
+        let is_there = |weight| {
+            end += u64::from(weight);
+            place < end
+        };
+        weights.position(is_there).unwrap_or(0)
     }
 
     pub fn number(&mut self, country: usize, prefixes: u64) -> PhoneNumber {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use onceward_core::domain::{Channel, NumberType, PhoneNumber, ServiceId, Timestamp};
 use onceward_core::guard::{
-    ClientNet, Dimension, Entry, EntryAction, Finding, Guard, GuardRules, Key, MOST_BUCKETS, Scope, Signals,
-    Ticket, VerifiedNumber,
+    ClientNet, Dimension, Entry, EntryAction, Guard, GuardRules, Key, MOST_BUCKETS, Scope, Signals, Ticket,
+    VerifiedNumber,
 };
 
 use super::countries::{COUNTRIES, HONEST, LARGE, letters, number};
@@ -115,55 +115,21 @@ impl Count {
     }
 }
 
-/// A guard, the numbers that were verified, and what the messages of running verifications took.
-#[derive(Clone)]
-pub struct Guarded {
-    pub guard: Guard,
-    rules: GuardRules,
-    verified: HashMap<(ServiceId, PhoneNumber), VerifiedNumber>,
-    taken: HashMap<(ServiceId, PhoneNumber), Vec<Ticket>>,
-}
-
 /// A verification lasts no longer.
 const VERIFICATION: Duration = Duration::from_secs(600);
 
-impl Guarded {
-    fn send(&mut self, signals: &Signals, at: Timestamp) -> Result<Ticket, Finding> {
-        self.guard.rows.sweep([2, 0], at);
-        let is_known = self.known(signals.service, signals.number, at).is_some();
-        let scope = Scope { service: signals.service, rules: &self.rules, now: at };
-        let (ticket, _) = self.guard.assess(signals, scope, is_known, &[])?;
-        let taken = self.taken.entry((signals.service, signals.number)).or_default();
-        taken.retain(|earlier| at < earlier.at.plus(VERIFICATION));
-        taken.push(ticket.clone());
-        Ok(ticket)
-    }
-
-    /// The last message to a number was not sent.
-    fn give_back(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
-        if let Some(ticket) = self.taken.get_mut(&(service, number)).and_then(Vec::pop) {
-            self.guard.give_back(Scope { service, rules: &self.rules, now: at }, number, &ticket);
-        }
-    }
-
-    fn verify(&mut self, service: ServiceId, number: PhoneNumber, at: Timestamp) {
-        let before = self.known(service, number, at);
-        let (after, verified) = VerifiedNumber::after(before, at);
-        let taken = self.taken.remove(&(service, number)).unwrap_or_default();
-        self.guard.verified(Scope { service, rules: &self.rules, now: at }, number, &taken, verified);
-        self.verified.insert((service, number), after);
-    }
-
-    fn known(&self, service: ServiceId, number: PhoneNumber, at: Timestamp) -> Option<VerifiedNumber> {
-        self.verified.get(&(service, number)).copied().filter(|verified| at < verified.expires())
-    }
+const fn scope(rules: &GuardRules, now: Timestamp) -> Scope<'_> {
+    Scope { service: ServiceId::DEFAULT, rules, now }
 }
 
 /// The guard of one service with its users, and the clock.
 #[derive(Clone)]
 pub struct World {
-    pub guarded: Guarded,
-    pub service: ServiceId,
+    guard: Guard,
+    rules: GuardRules,
+    verified: HashMap<PhoneNumber, VerifiedNumber>,
+    /// What the messages of running verifications took.
+    taken: HashMap<PhoneNumber, Vec<Ticket>>,
     pub now: Timestamp,
     pub honest: Honest,
     /// No gateway accepts a message, or the disk none.
@@ -181,11 +147,11 @@ pub struct World {
 impl World {
     /// A service without a past.
     pub fn new(seed: u64, honest: Honest) -> Self {
-        let guard = Guard::new(MOST_BUCKETS, seed, Arc::new(|_, _| {}));
-        let rules = GuardRules::default();
         Self {
-            guarded: Guarded { guard, rules, verified: HashMap::new(), taken: HashMap::new() },
-            service: ServiceId::DEFAULT,
+            guard: Guard::new(MOST_BUCKETS, seed, Arc::new(|_, _| {})),
+            rules: GuardRules::default(),
+            verified: HashMap::new(),
+            taken: HashMap::new(),
             now: START,
             honest,
             is_out: false,
@@ -221,12 +187,38 @@ impl World {
 
     /// Asks for a message, as an attacker does.
     pub fn asks(&mut self, person: &Person) -> bool {
-        self.guarded.send(&self.signals(person), self.now).is_ok()
+        self.guard.rows.sweep([2, 0], self.now);
+        let Person { country, number, address } = *person;
+        let signals = Signals {
+            service: ServiceId::DEFAULT,
+            number,
+            country: letters(country),
+            number_type: NumberType::Other,
+            channel: Channel::Sms,
+            client: address.filter(|_| self.honest.has_addresses),
+            is_exempt: false,
+            price: None,
+        };
+        let is_known = self.known(number).is_some();
+        let Ok((ticket, _)) = self.guard.assess(&signals, scope(&self.rules, self.now), is_known, &[]) else {
+            return false;
+        };
+        let taken = self.taken.entry(number).or_default();
+        taken.retain(|earlier| self.now < earlier.at.plus(VERIFICATION));
+        taken.push(ticket);
+        true
     }
 
     /// The person submits the right code.
-    pub fn verifies(&mut self, person: &Person) {
-        self.guarded.verify(self.service, person.number, self.now);
+    pub fn verifies(&mut self, Person { number, .. }: &Person) {
+        let (after, verified) = VerifiedNumber::after(self.known(*number), self.now);
+        let taken = self.taken.remove(number).unwrap_or_default();
+        self.guard.verified(scope(&self.rules, self.now), *number, &taken, verified);
+        self.verified.insert(*number, after);
+    }
+
+    fn known(&self, number: PhoneNumber) -> Option<VerifiedNumber> {
+        self.verified.get(&number).copied().filter(|verified| self.now < verified.expires())
     }
 
     /// New and returning users of a country, or of all, since the outcome was forgotten.
@@ -240,11 +232,6 @@ impl World {
 
     pub fn new_users_in(&self, country: usize) -> Count {
         self.count(|user| user.is_new && user.person.country == country)
-    }
-
-    /// Numbers of the honest users that were refused a message.
-    pub fn refused_numbers(&self) -> Vec<PhoneNumber> {
-        self.users.iter().filter(|user| user.is_refused).map(|user| user.person.number).collect()
     }
 
     pub fn forget_outcome(&mut self) {
@@ -264,9 +251,9 @@ impl World {
 
     /// The operator allows messages to a country for a day.
     pub fn allow(&mut self, country: usize) {
-        let key = Key::new(Some(self.service), Dimension::Country(letters(country)));
+        let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Country(letters(country)));
         let entry = Entry { action: EntryAction::Allow, until: self.now.plus(DAY) };
-        self.guarded.guard.entries.set(key, Some(entry));
+        self.guard.entries.set(key, Some(entry));
     }
 
     /// A person with any number of a country, from a fresh network.
@@ -292,54 +279,35 @@ impl World {
         usize::try_from(place).expect("small")
     }
 
-    /// New users of a country, at `rate` a second.
+    /// New users of a country, at `rate` a second. Later days have only such.
     pub fn advert(&mut self, country: usize, users: u32, rate: u32) -> Count {
-        self.forget_outcome();
-        let honest = self.honest.clone();
         (self.honest.country, self.honest.returning) = (Some(country), 0);
         let first = self.users.len();
         for user in 0..users {
             self.user(self.now.plus(Duration::from_secs(1) * user / rate));
         }
-        let last = self.users.len();
-        self.honest = honest;
         self.sort();
         self.pass(3 * HOUR);
-        let of = &self.users[first..last];
-        let refused = of.iter().filter(|user| user.is_refused).count();
+        let refused = self.users[first..].iter().filter(|user| user.is_refused).count();
         Count { asked: users, refused: u32::try_from(refused).expect("few") }
     }
 
-    pub fn signals(&self, person: &Person) -> Signals {
-        let Person { country, number, address } = *person;
-        Signals {
-            service: self.service,
-            number,
-            country: letters(country),
-            number_type: NumberType::Other,
-            channel: Channel::Sms,
-            client: address.filter(|_| self.honest.has_addresses),
-            is_exempt: false,
-            price: None,
-        }
-    }
-
-    fn act(&mut self, Event { at, user, action }: Event) {
+    fn act(&mut self, Event { user, action, .. }: Event) {
         let person = self.users[user].person;
         let number = match action {
             Action::Verify => {
                 if std::mem::take(&mut self.users[user].has_code) {
-                    self.guarded.verify(self.service, person.number, at);
+                    self.verifies(&person);
                 }
                 return;
             }
             Action::Send => person.number,
             Action::SendWrong(number) => number,
         };
-        let sent = self.guarded.send(&self.signals(&Person { number, ..person }), at);
-        let passes = sent.is_ok();
+        let passes = self.asks(&Person { number, ..person });
         if passes && self.is_out {
-            self.guarded.give_back(self.service, number, at);
+            let ticket = self.taken.get_mut(&number).and_then(Vec::pop).expect("the message passed");
+            self.guard.give_back(scope(&self.rules, self.now), number, &ticket);
         }
         let user = &mut self.users[user];
         user.has_asked = true;
