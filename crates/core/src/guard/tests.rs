@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -24,7 +24,6 @@ type Asks = dyn Fn(u64) -> (u64, Option<String>);
 
 #[test]
 fn each_bucket_gives_its_floor_and_regains_it_in_a_day() {
-    let world = World::new();
     let one_network = |n: u64| (elsewhere(n), Some("192.0.2.7".to_owned()));
     let cases: [(&Asks, u32, Rule); 5] = [
         (&|_| (TJ, None), 20, Rule::Number),
@@ -34,14 +33,18 @@ fn each_bucket_gives_its_floor_and_regains_it_in_a_day() {
         (&|n| (PLACES[usize::try_from(n % 5).expect("small")] + 10_000 * n, None), 60, Rule::Country),
     ];
     for (of, floor, rule) in cases {
-        let mut world = World {
-            rules: if rule == Rule::Number { roomy() } else { GuardRules::default() },
-            ..world.clone()
-        };
+        let mut world = World::new();
+        if rule == Rule::Number {
+            world.rules = roomy();
+        }
         if rule == Rule::Network {
             world.rules.floors.country = 1e5;
         }
         assert_eq!(world.send_while(of), (floor, rule));
+        let (to, address) = of(0);
+        let client = address.map(|address| net(&address));
+        let of_another = Signals { service: ServiceId::new(7), client, ..World::signals(to) };
+        assert_eq!(world.assess(&of_another), Ok(()), "each service has {rule} buckets of its own");
         world.pass(DAY / floor);
         assert_eq!(world.send_while(of), (1, rule), "{rule}");
     }
@@ -73,7 +76,14 @@ fn a_verification_gives_back_what_its_messages_took_and_a_new_number_more() {
 
 #[test]
 fn usual_verifications_refill_by_the_tolerance_and_decay() {
-    let mut world = World::with_users();
+    let mut world = World::new();
+    // 40 new users a day for two weeks, all from one network.
+    for n in 0..14 * 40 {
+        let to = DE + 10_000 * (n % 1_000) + n;
+        world.send_from(to, "198.51.100.7").expect("sent");
+        world.verify(to);
+        world.pass(36 * MINUTE);
+    }
     let usual = world.figures(country("DE")).usual;
     assert!((30..=40).contains(&usual), "{usual}");
     for (tolerance, refilled) in [(0, 25), (1, 34), (2, 44)] {
@@ -136,29 +146,27 @@ fn the_mode_record_lets_pass_and_tells_and_off_keeps_nothing() {
 
 #[test]
 fn types_country_lists_and_prices_are_fixed() {
-    let mut world = World::new();
-    let mut verdict = |rules: GuardRules, number_type, channel, price| {
-        world.rules = rules;
-        world.assess(&Signals { number_type, channel, price, ..World::signals(TJ) })
-    };
     let default = GuardRules::default();
-    let special = |rules: &GuardRules| (rules.clone(), NumberType::Special, Channel::Sms);
-    let (rules, of, channel) = special(&default);
-    assert_eq!(verdict(rules, of, channel, None), Err(Rule::NumberType));
-    let off = GuardRules { number_types: Mode::Off, ..default.clone() };
-    assert_eq!(verdict(off, of, channel, None), Ok(()));
-    let landline = |channel| (default.clone(), NumberType::Landline, channel, None);
-    let (rules, of, sms, price) = landline(Channel::Sms);
-    assert_eq!(verdict(rules, of, sms, price), Err(Rule::Landline));
-    let (rules, of, call, price) = landline(Channel::Call);
-    assert_eq!(verdict(rules, of, call, price), Ok(()));
-    let only = GuardRules { allowed_countries: Some([region("DE")].into()), ..default.clone() };
-    assert_eq!(verdict(only, NumberType::Other, Channel::Sms, None), Err(Rule::CountryList));
-    let dear = GuardRules { mode: Mode::Off, max_price: Some(50_000), ..default };
-    for (price, expected) in
-        [(Some(50_000), Ok(())), (Some(50_001), Err(Rule::Price)), (None, Err(Rule::Price))]
-    {
-        assert_eq!(verdict(dear.clone(), NumberType::Other, Channel::Sms, price), expected);
+    let any_type = GuardRules { number_types: Mode::Off, ..default.clone() };
+    let only_germany = GuardRules { allowed_countries: Some([region("DE")].into()), ..default.clone() };
+    let cheap = GuardRules { mode: Mode::Off, max_price: Some(50_000), ..default.clone() };
+    let text = World::signals(TJ);
+    let special = Signals { number_type: NumberType::Special, ..text };
+    let landline = Signals { number_type: NumberType::Landline, ..text };
+    let call = Signals { channel: Channel::Call, ..landline };
+    let priced = |price| Signals { price, ..text };
+    for (rules, signals, verdict) in [
+        (&default, special, Err(Rule::NumberType)),
+        (&any_type, special, Ok(())),
+        (&default, landline, Err(Rule::Landline)),
+        (&default, call, Ok(())),
+        (&only_germany, text, Err(Rule::CountryList)),
+        (&cheap, priced(Some(50_000)), Ok(())),
+        (&cheap, priced(Some(50_001)), Err(Rule::Price)),
+        (&cheap, priced(None), Err(Rule::Price)),
+    ] {
+        let mut world = World { rules: rules.clone(), ..World::new() };
+        assert_eq!(world.assess(&signals), verdict, "{signals:?}");
     }
 }
 
@@ -284,15 +292,11 @@ fn a_start_after_a_crash_takes_again_just_what_the_stored_rows_lack() {
 fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() {
     let mut world = World { now: Timestamp::from_millis(1_700_000_000_500), ..World::new() };
     let service = ServiceId::new(7);
-    let counted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::new(AtomicIsize::new(0));
     let held = Arc::clone(&counted);
     let count = move |of, is_added| {
         assert_eq!(of, service);
-        if is_added {
-            held.fetch_add(1, Relaxed)
-        } else {
-            held.fetch_sub(1, Relaxed)
-        };
+        held.fetch_add(if is_added { 1 } else { -1 }, Relaxed);
     };
     world.guard = Guard::new(MOST_BUCKETS, 1, Arc::new(count));
     let key = Key::new(Some(service), Dimension::Limit(1));
@@ -313,30 +317,22 @@ fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() 
 }
 
 #[test]
-fn a_stream_of_new_values_meets_no_full_table_beside_many_buckets() {
+fn windows_take_no_room_of_buckets_and_all_are_swept_when_they_say_nothing() {
     let mut world = World { guard: guard(500), rules: roomy(), ..World::new() };
-    (0..1_000).for_each(|n| assert_eq!(world.send(elsewhere(n)), Ok(())));
-    let key = |value| Key::new(Some(ServiceId::DEFAULT), Dimension::Limit(value));
-    let length = Duration::from_secs(1);
-    for second in 0..1_000 {
-        for n in 0..4 {
-            let charge = Charge { key: key(4 * second + n), amount: 1, most: 1, length };
-            world.charge(&charge).expect("room");
-        }
-        assert_eq!(world.send(elsewhere(1_000 + second)), Ok(()));
-        assert_eq!((world.guard.rows.held(), world.guard.rows.buckets()), (504, 500), "{second}");
-        world.pass(length);
-        world.guard.rows.sweep([0, 8], world.now);
+    for value in 0..1_000 {
+        assert_eq!(world.send(elsewhere(value)), Ok(()));
+        let key = Key::new(Some(ServiceId::DEFAULT), Dimension::Limit(value));
+        world.charge(&Charge { key, amount: 1, most: 1, length: MINUTE }).expect("room");
     }
+    assert_eq!((world.guard.rows.held(), world.guard.rows.buckets()), (1_500, 500));
     world.pass(3 * DAY);
-    world.guard.rows.sweep([1_000, 0], world.now);
-    assert_eq!(world.guard.rows.buckets(), 0, "full buckets say nothing");
+    world.guard.rows.sweep([1_000, 2_000], world.now);
+    assert_eq!(world.guard.rows.held(), 0);
 }
 
 #[test]
 fn a_full_table_drops_what_is_full_and_old_first() {
-    let mut world = World::new();
-    world.guard = guard(500);
+    let mut world = World { guard: guard(500), ..World::new() };
     // One prefix is used up, and has the oldest bucket.
     assert_eq!(world.send_while(|n| (TJ + n, None)), (10, Rule::Prefix));
     for n in 1..2_000 {
@@ -355,9 +351,7 @@ fn a_full_table_drops_what_is_full_and_old_first() {
 
 #[test]
 fn a_full_table_drops_rows_of_the_service_with_the_most() {
-    let mut world = World::new();
-    world.guard = guard(1_000);
-    world.rules = roomy();
+    let mut world = World { guard: guard(1_000), rules: roomy(), ..World::new() };
     let of = |service, n| {
         let to = DE + 10_000 * n;
         Signals { service: ServiceId::new(service), ..World::signals_from(to, &fresh(n)) }
@@ -377,9 +371,7 @@ fn a_full_table_drops_rows_of_the_service_with_the_most() {
 
 #[test]
 fn while_nothing_is_stored_the_changes_are_bounded() {
-    let mut world = World::new();
-    world.guard = guard(500);
-    world.rules = roomy();
+    let mut world = World { guard: guard(500), rules: roomy(), ..World::new() };
     for n in 0..5_000 {
         // Some places come back.
         assert_eq!(world.send_from(elsewhere(n), &fresh(n % 700)), Ok(()));
@@ -394,7 +386,7 @@ fn while_nothing_is_stored_the_changes_are_bounded() {
 fn a_clock_that_was_set_back_changes_nothing() {
     let mut world = World::new();
     world.send_while(|n| (TJ + n, None));
-    world.now = Timestamp::from_millis(world.now.as_millis() - 86_400_000);
+    world.now = world.now.minus(DAY);
     assert_eq!(world.send(TJ + 100), Err(Rule::Prefix));
 }
 
@@ -403,15 +395,16 @@ proptest! {
     #[test]
     fn no_window_is_exceeded_also_across_crashes(
         most in 1_u64..60,
-        steps in prop::collection::vec((0..2_usize, 0_u64..20, 0_u32..900, 0..4_u8), 1..200),
+        steps in prop::collection::vec((1..3_u32, 0_u64..20, 0_u32..900, 0..4_u8), 1..200),
     ) {
         let (mut world, mut tickets) = (World { now: Timestamp::from_millis(7_200_000), ..World::new() }, Vec::new());
         let (mut rows, mut written) = (BTreeMap::new(), None);
-        let mut spent = BTreeMap::<(usize, u64), u64>::new();
+        let mut spent = BTreeMap::<(u32, u64), u64>::new();
         for (which, amount, later, event) in steps {
             world.pass(Duration::from_secs(later.into()));
             let (hour, now) = (world.now.as_millis() / 3_600_000, world.now);
-            let charge = Charge { amount, most, ..charges()[which].clone() };
+            let key = Key::new(Some(ServiceId::new(which)), Dimension::Budget(Budget::MessagesPerHour));
+            let charge = Charge { key, amount, most, length: HOUR };
             let own = spent.entry((which, hour)).or_default();
             match world.charge(&charge) {
                 Ok(ticket) if event == 0 => world.guard.give_back(scope(&world.rules, now), number(TJ), &ticket),
@@ -453,9 +446,12 @@ proptest! {
             let to = TJ + n % 10 + 10_000 * (n / 10);
             let client = client.map(|client| net(&format!("192.0.{client}.1")));
             let signals = Signals { client, ..World::signals(to) };
-            let explained = world.explain(to).refused;
+            let (of, is_known) = (number(to), world.is_known(number(to)).is_some());
+            let of_number = (of.region(), NumberType::Other, None);
+            let explained =
+                world.guard.explain(scope(&world.rules, world.now), Dimension::Number(of), of_number, is_known);
             let sent = world.assess(&signals);
-            if client.is_none() && explained.is_none() {
+            if client.is_none() && explained.refused.is_none() {
                 prop_assert_eq!(sent, Ok(()));
             }
             if sent == Ok(()) {
@@ -510,18 +506,6 @@ impl World {
             finding: None,
             tickets: BTreeMap::new(),
         }
-    }
-
-    /// With 40 new users a day for two weeks in Germany, all from one network.
-    fn with_users() -> Self {
-        let mut world = Self::new();
-        for n in 0..14 * 40 {
-            let to = DE + 10_000 * (n % 1_000) + n;
-            world.send_from(to, &format!("198.51.100.{}", n % 200)).expect("sent");
-            world.verify(to);
-            world.pass(36 * MINUTE);
-        }
-        world
     }
 
     fn signals(to: u64) -> Signals {
@@ -601,13 +585,6 @@ impl World {
         assessed.expect_err("refused").until.expect("a time")
     }
 
-    fn explain(&self, to: u64) -> Explained {
-        let (of, is_known) = (number(to), self.is_known(number(to)).is_some());
-        let of_number = (of.region(), NumberType::Other, None);
-        let of = Dimension::Number(of);
-        self.guard.explain(scope(&self.rules, self.now), of, of_number, is_known)
-    }
-
     fn set(&mut self, key: Key, action: EntryAction, time: Duration) {
         self.guard.entries.set(key, Some(Entry { action, until: self.now.plus(time) }));
     }
@@ -621,16 +598,6 @@ impl World {
         let key = Key::new(Some(ServiceId::DEFAULT), of);
         Bucket::new(key, self.guard.rows.get(&key), &self.rules, self.now).figures()
     }
-}
-
-/// Of two budgets of an hour, of one message each.
-fn charges() -> [Charge; 2] {
-    [1, 2].map(|service| Charge {
-        key: Key::new(Some(ServiceId::new(service)), Dimension::Budget(Budget::MessagesPerHour)),
-        amount: 1,
-        most: 1,
-        length: HOUR,
-    })
 }
 
 fn guard(most: usize) -> Guard {
