@@ -223,12 +223,9 @@ mod tests {
         }
     }
 
-    fn routing(setting: &str) -> Routing {
-        Routing::parse(setting, resolver).unwrap_or_else(|error| panic!("{error}"))
-    }
-
     fn order(setting: &str, number: u64) -> Vec<GatewayName> {
-        routing(setting).order(PhoneNumber::from_u64(number).expect("a number")).collect()
+        let routing = Routing::parse(setting, resolver).unwrap_or_else(|error| panic!("{error}"));
+        routing.order(PhoneNumber::from_u64(number).expect("a number")).collect()
     }
 
     #[test]
@@ -239,12 +236,9 @@ mod tests {
             (contract, 14_155_552_671, vec![TwilioMessages, Sinch]),
             (contract, 359_871_234_567, vec![Mada, TwilioMessages, Sinch]),
             (contract, 359_891_234_567, vec![TwilioMessages, Sinch]),
-            (contract, 3_598, vec![TwilioMessages, Sinch]),
-            ("Sinch;Twilio", 14_155_552_671, vec![Sinch, TwilioMessages]),
             (nested, 359_211_234_567, vec![Mada, TwilioMessages, TwilioVerify]),
             (nested, 359_811_234_567, vec![Http, TwilioMessages, TwilioVerify]),
             (nested, 359_871_234_567, vec![Sinch, TwilioMessages, TwilioVerify]),
-            (nested, 49_171_123_456, vec![TwilioMessages, TwilioVerify]),
             // The longer prefix is written first, and last.
             ("Mada:+35987;Sinch:+359", 359_871_234_567, vec![Mada]),
             ("Sinch:+359;Mada:+35987", 359_871_234_567, vec![Mada]),
@@ -262,35 +256,28 @@ mod tests {
     }
 
     /// The setting, the part that the error points at (between `[` and `]`), and some of the words.
-    const MISTAKES: &[(&str, &str)] = &[
-        ("[]", "a provider is missing"),
-        ("Twilio;[]", "a provider is missing"),
-        ("[]:+359;Sinch", "a provider is missing"),
-        ("[Twillio];Sinch", "there is no provider"),
-        (
-            "[Vonage]",
-            "gateways, and Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
-        ),
-        ("[ß∂ƒ];Sinch", "there is no provider"),
-        ("Twilio;Sinch;[Twilio]", "listed already"),
-        ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
-        ("Mada:[]", "a prefix is missing"),
-        ("Mada: [];Twilio", "a prefix is missing"),
-        ("Mada:[35987]", "is not a prefix"),
-        ("Mada:[+]", "is not a prefix"),
-        ("Mada:[+0359]", "the country code first"),
-        ("Mada:[+1234567890123456]", "1 to 15 digits"),
-        ("Mada:[+359:+360]", "is not a prefix"),
-        ("Mada:[+٣٥٩]", "is not a prefix"),
-        ("Mada:+359,[+359]", "belongs to Mada already"),
-        ("Mada:+359;Sinch:+1, [+359]", "the prefix +359 belongs to Mada already"),
-        ("TwilioMessages; [Twilio] :+1", "TwilioMessages is listed already"),
-        ("Twilio;[Simulator]", "the simulator is not wanted here"),
-    ];
-
     #[test]
     fn a_mistake_is_pointed_at() {
-        for (marked, words) in MISTAKES {
+        for (marked, words) in [
+            ("[]", "a provider is missing"),
+            ("[]:+359;Sinch", "a provider is missing"),
+            (
+                "[Vonage]",
+                "gateways, and Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
+            ),
+            ("[ß∂ƒ];Sinch", "there is no provider"),
+            ("Twilio;Sinch;[Twilio]", "listed already"),
+            ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
+            ("Mada:[]", "a prefix is missing"),
+            ("Mada:[35987]", "is not a prefix"),
+            ("Mada:[+0359]", "the country code first"),
+            ("Mada:[+1234567890123456]", "1 to 15 digits"),
+            ("Mada:[+359:+360]", "is not a prefix"),
+            ("Mada:[+٣٥٩]", "is not a prefix"),
+            ("Mada:+359;Sinch:+1, [+359]", "the prefix +359 belongs to Mada already"),
+            ("TwilioMessages; [Twilio] :+1", "TwilioMessages is listed already"),
+            ("Twilio;[Simulator]", "the simulator is not wanted here"),
+        ] {
             let (start, end) = (marked.find('[').expect("["), marked.find(']').expect("]") - 1);
             let setting = marked.replace(['[', ']'], "");
             let error = Routing::parse(&setting, resolver).expect_err(marked);
