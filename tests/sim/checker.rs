@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use onceward::engine::CheckResult;
 use onceward::verification::{CheckOutcome, Refusal};
 
-use crate::facts::{Checked, CommandId, End, Fact, Intent, Outcome, Salted, What};
+use crate::facts::{Checked, CommandId, End, Fact, Outcome, Salted, Stage, What};
 use crate::number::{Code, Decision, Memory, Permit, Rules, Step, Then};
 use crate::runs::Broken;
 
@@ -31,7 +31,8 @@ struct NumberModel<'a> {
     held: VecDeque<Held>,
     /// The disk has the decisions before this event.
     stored: u64,
-    commands: BTreeMap<CommandId, (Intent, Next)>,
+    /// What was asked, and what happens next.
+    commands: BTreeMap<CommandId, (Step, Next)>,
     /// The codes of messages that left.
     texts: BTreeMap<Salted, String>,
     /// Codes that were approved, locked, or replaced by an accepted message.
@@ -78,81 +79,16 @@ impl<'a> NumberModel<'a> {
     }
 
     fn sees(&mut self, fact: &Fact) -> Checked {
-        let now = fact.at;
         match &fact.what {
-            What::Asked { command, intent, has_shard } => {
-                self.is_done()?;
-                let next = if *has_shard {
-                    Next::Decide(step_of(intent))
-                } else {
-                    Next::Answer(Outcome::Refused(Refusal::Stopping))
-                };
-                self.commands.insert(*command, (intent.clone(), next));
-            }
-            What::SendEnded(command, end) => match self.takes(*command)? {
-                (intent, Next::HearOfMessage(permit)) => {
-                    self.is_next(*command, intent, Next::Decide(Step::SendEnds(permit, *end)));
-                }
-                (_, next) => return Err(format!("a message ended before {next:?}")),
-            },
-            What::CheckEnded(command, result) => match self.takes(*command)? {
-                (intent, Next::HearOfCheck(code)) => {
-                    self.is_next(*command, intent, Next::Decide(Step::CheckEnds(code, *result)));
-                }
-                (_, next) => return Err(format!("a gateway answered before {next:?}")),
-            },
-            What::Decided { command, is_due, drawn } => {
-                self.decided(*command, (*is_due, *drawn), fact)?;
-            }
-            What::Ended(command, fate) => {
-                let (intent, next) = self.takes(*command)?;
-                let place = self.held.iter().position(|held| held.command == *command);
-                let Some(place) = place.filter(|_| next == Next::End) else {
-                    return Err(format!("a decision ended before {next:?}"));
-                };
-                let next = match fate {
-                    Ok(()) => self.is_durable(place, &intent, now)?,
-                    Err(refusal) => self.has_failed(place, *refusal),
-                };
-                self.is_next(*command, intent, next);
-            }
-            What::Dispatched { command, salt, code, expires } => {
-                let (intent, next) = self.takes(*command)?;
-                match next {
-                    Next::Dispatch(permit)
-                        if (permit.code.salt, permit.code.expires) == (*salt, *expires) =>
-                    {
-                        self.is_next(*command, intent, Next::HearOfMessage(permit));
-                    }
-                    next => return Err(format!("a message left before {next:?}")),
-                }
-                if self.texts.entry(*salt).or_insert_with(|| code.clone()) != code {
-                    return Err("a message left with another code".to_owned());
-                }
-                if self.over.contains(salt) {
-                    return Err("a message left with a code that is over".to_owned());
-                }
-            }
-            What::Consulted { command, until } => match self.takes(*command)? {
-                (intent, Next::Consult(code)) if code.asking == *until => {
-                    self.is_next(*command, intent, Next::HearOfCheck(code));
-                }
-                (_, next) => return Err(format!("a gateway is asked about a code before {next:?}")),
-            },
-            What::Answered(command, answer) => {
-                let (_, next) = self.takes(*command)?;
-                if !self.may_answer(&next, answer, fact) {
-                    return Err(format!("answered before {next:?}; in memory is {:?}", self.memory));
-                }
-            }
+            What::Command(command, stage) => self.comes_to(*command, stage, fact)?,
             What::Stored(event, found) => {
                 self.is_done()?;
                 self.stored = *event;
-                must_be(self.upto(*event), *found, now)?;
+                must_be(self.upto(*event), *found, fact.at)?;
             }
             What::Reloaded(event, found) => {
                 self.is_done()?;
-                must_be(self.upto(*event), *found, now)?;
+                must_be(self.upto(*event), *found, fact.at)?;
                 (self.memory, self.durable) = (*found, *found);
                 self.held.clear();
                 for (_, next) in self.commands.values_mut().filter(|(_, next)| *next == Next::End) {
@@ -160,7 +96,7 @@ impl<'a> NumberModel<'a> {
                 }
             }
             What::Usable { salt, said } => {
-                if self.memory.is_usable(*salt, now, self.rules) != *said {
+                if self.memory.is_usable(*salt, fact.at, self.rules) != *said {
                     return Err(format!("asked about a code, the shard says {said} for {:?}", self.memory));
                 }
             }
@@ -168,28 +104,70 @@ impl<'a> NumberModel<'a> {
         Ok(())
     }
 
-    fn takes(&mut self, command: CommandId) -> Result<(Intent, Next), String> {
-        self.commands.remove(&command).ok_or_else(|| format!("command {command} is answered already"))
-    }
-
-    fn is_next(&mut self, command: CommandId, intent: Intent, next: Next) {
-        self.commands.insert(command, (intent, next));
+    /// A command comes to its next stage, which must be the expected one.
+    fn comes_to(&mut self, command: CommandId, stage: &Stage, fact: &Fact) -> Checked {
+        if let Stage::Asked { step, has_shard } = stage {
+            self.is_done()?;
+            let refused = Next::Answer(Outcome::Refused(Refusal::Stopping));
+            let next = if *has_shard { Next::Decide(step.clone()) } else { refused };
+            self.commands.insert(command, (step.clone(), next));
+            return Ok(());
+        }
+        let known = self.commands.remove(&command);
+        let (asked, next) = known.ok_or_else(|| format!("command {command} is answered already"))?;
+        let next = match (stage, next) {
+            (Stage::SendEnded(end), Next::HearOfMessage(permit)) => {
+                Next::Decide(Step::SendEnds(permit, *end))
+            }
+            (Stage::CheckEnded(result), Next::HearOfCheck(code)) => {
+                Next::Decide(Step::CheckEnds(code, *result))
+            }
+            (Stage::Decided { is_due, drawn }, Next::Decide(step)) => {
+                self.decided(command, &step, (*is_due, *drawn), fact)?;
+                Next::End
+            }
+            (Stage::Ended(fate), Next::End) => {
+                let place = self.held.iter().position(|held| held.command == command);
+                let place = place.ok_or("a decision ended that does not wait")?;
+                match fate {
+                    Ok(()) => self.is_durable(place, &asked, fact.at)?,
+                    Err(refusal) => self.has_failed(place, *refusal),
+                }
+            }
+            (Stage::Dispatched { salt, code, expires }, Next::Dispatch(permit))
+                if (permit.code.salt, permit.code.expires) == (*salt, *expires) =>
+            {
+                if self.texts.entry(*salt).or_insert_with(|| code.clone()) != code {
+                    return Err("a message left with another code".to_owned());
+                }
+                if self.over.contains(salt) {
+                    return Err("a message left with a code that is over".to_owned());
+                }
+                Next::HearOfMessage(permit)
+            }
+            (Stage::Consulted { until }, Next::Consult(code)) if code.asking == *until => {
+                Next::HearOfCheck(code)
+            }
+            (Stage::Answered(answer), next) if self.may_answer(&next, answer, fact) => return Ok(()),
+            (stage, next) => {
+                return Err(format!("{stage:?} before {next:?}; in memory is {:?}", self.memory));
+            }
+        };
+        self.commands.insert(command, (asked, next));
+        Ok(())
     }
 
     fn decided(
         &mut self,
         command: CommandId,
+        step: &Step,
         (is_due, drawn): (bool, Option<Salted>),
         fact: &Fact,
     ) -> Checked {
-        let (intent, Next::Decide(step)) = self.takes(command)? else {
-            return Err("a command is decided once more".to_owned());
-        };
-        let is_bounded = is_bounded(&step);
-        if let Some(refusal) = self.refusal(&step, fact) {
+        if let Some(refusal) = self.refusal(step, fact) {
             return Err(format!("decided, and should say {refusal}"));
         }
-        let decided = match &step {
+        let decided = match step {
             Step::Resume { .. } if !is_due => Ok((self.memory, Then::Answer(Outcome::Followed))),
             step => self.decision(fact.at, drawn).of(self.memory, step),
         };
@@ -200,17 +178,16 @@ impl<'a> NumberModel<'a> {
         {
             return Err("an earlier code is drawn again".to_owned());
         }
-        let ended = match (&then, &step) {
+        let ended = match (&then, step) {
             (Then::Answer(Outcome::Check(CheckOutcome::Approved | CheckOutcome::LockedNow { .. })), _) => {
                 self.memory.code()
             }
             (Then::Answer(Outcome::Send(Ok(_))), Step::SendEnds(permit, _)) => permit.replaced,
             _ => None,
         };
-        let ends = ended.map(|code| code.salt);
+        let (is_bounded, ends) = (is_bounded(step), ended.map(|code| code.salt));
         self.memory = after;
         self.held.push_back(Held { call: fact.call, command, is_bounded, after, then, ends });
-        self.is_next(command, intent, Next::End);
         Ok(())
     }
 
@@ -226,7 +203,7 @@ impl<'a> NumberModel<'a> {
     }
 
     /// A decision is durable: its effects leave, if they still make sense.
-    fn is_durable(&mut self, place: usize, intent: &Intent, now: u64) -> Result<Next, String> {
+    fn is_durable(&mut self, place: usize, asked: &Step, now: u64) -> Result<Next, String> {
         let Some(held) = self.held.pop_front().filter(|_| place == 0) else {
             return Err("its effects leave before those of an earlier decision".to_owned());
         };
@@ -234,7 +211,7 @@ impl<'a> NumberModel<'a> {
             return Err("its effects leave before the disk has it".to_owned());
         }
         self.durable = held.after;
-        if held.then == Then::Answer(Outcome::Check(CheckOutcome::Approved)) && self.is_over(&held, intent) {
+        if held.then == Then::Answer(Outcome::Check(CheckOutcome::Approved)) && self.is_over(&held, asked) {
             return Err("a code that is over is approved".to_owned());
         }
         self.over.extend(held.ends);
@@ -251,8 +228,8 @@ impl<'a> NumberModel<'a> {
 
     /// Whether the submitted code, or else the code that a gateway has approved, is over. Independent of what memory says
     /// of our codes.
-    fn is_over(&self, held: &Held, intent: &Intent) -> bool {
-        let Intent::Check { code: Some(submitted) } = intent else { return true };
+    fn is_over(&self, held: &Held, asked: &Step) -> bool {
+        let Step::Check { code: Some(submitted) } = asked else { return true };
         let ours = self.texts.iter().filter(|(_, text)| *text == submitted).map(|(salt, _)| *salt);
         let mut meant: Vec<Salted> = ours.collect();
         if meant.is_empty() {
@@ -309,15 +286,6 @@ impl<'a> NumberModel<'a> {
 fn must_be(expected: Memory, found: Memory, now: u64) -> Checked {
     let is_swept = found == Memory::Nothing && now >= expected.ends();
     if found == expected || is_swept { Ok(()) } else { Err(format!("the disk must have {expected:?}")) }
-}
-
-/// The step that a command asks a shard for.
-fn step_of(intent: &Intent) -> Step {
-    match intent {
-        Intent::Send { life } => Step::Send { life: *life },
-        Intent::Check { code } => Step::Check { code: code.clone() },
-        Intent::Resume { salt } => Step::Resume { salt: *salt },
-    }
 }
 
 /// Whether the shard may refuse it.

@@ -6,7 +6,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use onceward::delivery::{Check, Outgoing};
-use onceward::domain::{AttemptLogKey, Channel, Code, ServiceId};
+use onceward::domain::{Channel, Code, ServiceId};
 use onceward::engine::SendOptions;
 use onceward::shard::Command;
 use onceward::verification::command::{NumberCommand, Request};
@@ -15,7 +15,8 @@ use onceward::verification::{Refusal, Reply, SendOutcome};
 use rand::RngExt;
 use tokio::sync::oneshot::error::RecvError;
 
-use crate::facts::{Checked, CommandId, Intent, Outcome, What};
+use crate::facts::{Checked, CommandId, Outcome, Stage, What};
+use crate::number::Step;
 use crate::setup::{WRONG_LENGTH, length, millis};
 use crate::world::{Answer, First, Joined, Open, Plan, World};
 
@@ -97,13 +98,7 @@ impl World {
             Ok((Some(first), answer)) => {
                 self.first.insert(self.next_command, asked);
                 let request = Request::Send(Box::new(outgoing), None, responder.of(first));
-                self.submits(
-                    owner,
-                    number,
-                    Intent::Send { life: millis(life) },
-                    told(answer, outcome),
-                    request,
-                )
+                self.submits(owner, number, Step::Send { life: millis(life) }, told(answer, outcome), request)
             }
         }
     }
@@ -118,7 +113,7 @@ impl World {
         self.submits(
             owner,
             number,
-            Intent::Check { code },
+            Step::Check { code },
             told(answer, |reply| Outcome::Check(reply.outcome)),
             request,
         )
@@ -139,11 +134,11 @@ impl World {
         }
         let (responder, answer) = Responder::new(self.place()?);
         self.tally.count("command resume");
-        let intent = Intent::Resume { salt };
+        let asked = Step::Resume { salt };
         let planned = Box::new(Outgoing::new(self.setup.numbers[number]));
         let request = Request::Send(planned, Some(log), responder);
         let owner = self.asks(number);
-        self.submits(owner, number, intent, told(answer, |_| Outcome::Followed), request)
+        self.submits(owner, number, asked, told(answer, |_| Outcome::Followed), request)
     }
 
     fn place(&self) -> Result<CommandPermit, String> {
@@ -161,31 +156,25 @@ impl World {
         &mut self,
         owner: Option<usize>,
         number: usize,
-        intent: Intent,
+        step: Step,
         answer: Answer,
         request: Request,
     ) -> Checked {
         let command = self.next_command;
         self.next_command += 1;
-        let asked = What::Asked { command, intent: intent.clone(), has_shard: owner.is_some() };
-        self.notes_now(owner.unwrap_or(0), number, asked);
-        let planned = if let Request::Send(_, log, _) = &request { *log } else { None };
-        let mut open = Open { number, intent, is_due: false, log: None, answer };
+        let asked = Stage::Asked { step: step.clone(), has_shard: owner.is_some() };
+        self.notes_now(owner.unwrap_or(0), number, What::Command(command, asked));
+        let mut open = Open { number, asked: step, is_due: false, log: None, answer };
         let waker = self.captured.waker(command);
         let waiting = open.answer.as_mut().poll(&mut Context::from_waker(&waker));
         assert!(waiting.is_pending(), "nothing answers before it is asked");
         self.commands.insert(command, open);
-        self.hands_over(owner, command, planned, request)
+        self.hands_over(owner, command, request)
     }
 
     /// Passes a command, or its result, to the owner of its number; without one it is refused, as by the shards.
-    pub fn hands_over(
-        &mut self,
-        owner: Option<usize>,
-        name: CommandId,
-        planned: Option<AttemptLogKey>,
-        request: Request,
-    ) -> Checked {
+    pub fn hands_over(&mut self, owner: Option<usize>, name: CommandId, request: Request) -> Checked {
+        let planned = if let Request::Send(_, log, _) = &request { *log } else { None };
         let command = Command::from(NumberCommand::new(request, Arc::clone(&self.deps)));
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");

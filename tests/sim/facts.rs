@@ -6,7 +6,7 @@ use onceward::engine::CheckResult;
 use onceward::shard::Fate;
 use onceward::verification::{CheckOutcome, Failure, Refusal, SendOutcome};
 
-use crate::number::Memory;
+use crate::number::{Memory, Step};
 
 pub type CommandId = u64;
 
@@ -40,39 +40,7 @@ pub struct Fact {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    Asked {
-        command: CommandId,
-        intent: Intent,
-        /// Otherwise the shard restarts, and `Stopping` is the answer.
-        has_shard: bool,
-    },
-    /// The shard hears what became of a command's message.
-    SendEnded(CommandId, End),
-    /// The shard hears a gateway's answer about a command's code.
-    CheckEnded(CommandId, CheckResult),
-    /// The shard decides a command.
-    Decided {
-        command: CommandId,
-        /// Whether a planned message was due under the key that the command has.
-        is_due: bool,
-        /// The number's code afterwards. Only of a new code is it news, because it is drawn.
-        drawn: Option<Salted>,
-    },
-    /// A decision is durable or has failed, and its effects follow.
-    Ended(CommandId, Fate),
-    /// Delivery got a message.
-    Dispatched {
-        command: CommandId,
-        salt: Salted,
-        code: String,
-        expires: u64,
-    },
-    /// A gateway that holds a code got a submitted one.
-    Consulted {
-        command: CommandId,
-        until: u64,
-    },
-    Answered(CommandId, Outcome),
+    Command(CommandId, Stage),
     /// The disk has the decisions before this event.
     Stored(u64, Memory),
     /// The shard starts again from the disk, which has the decisions before this event.
@@ -84,19 +52,38 @@ pub enum What {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Intent {
-    /// Requests a code with this life.
-    Send {
-        life: u64,
+/// What happens to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    Asked {
+        step: Step,
+        /// Otherwise the shard restarts, and `Stopping` is the answer.
+        has_shard: bool,
     },
-    Check {
-        code: Option<String>,
+    /// The shard hears what became of its message.
+    SendEnded(End),
+    /// The shard hears a gateway's answer about its code.
+    CheckEnded(CheckResult),
+    /// The shard decides it.
+    Decided {
+        /// Whether a planned message was due under the key that it has.
+        is_due: bool,
+        /// The number's code afterwards. Only of a new code is it news, because it is drawn.
+        drawn: Option<Salted>,
     },
-    /// Repeats a code as planned.
-    Resume {
+    /// Its decision is durable or has failed, and its effects follow.
+    Ended(Fate),
+    /// Delivery got its message.
+    Dispatched {
         salt: Salted,
+        code: String,
+        expires: u64,
     },
+    /// A gateway that holds a code got the submitted one.
+    Consulted {
+        until: u64,
+    },
+    Answered(Outcome),
 }
 
 /// The end of a message.

@@ -6,7 +6,7 @@ use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::verification::command::Request;
 use rand::RngExt;
 
-use crate::facts::{Checked, End, Fact, Salted, What};
+use crate::facts::{Checked, End, Fact, Salted, Stage, What};
 use crate::world::{AtGateway, HeldCode, Plan, World};
 
 impl World {
@@ -39,7 +39,7 @@ impl World {
             format!("[shard {shard}] number {number}: the send of command {command} ends: {end:?}")
         });
         let owner = self.owner(number);
-        self.notes_now(owner, number, What::SendEnded(command, sort));
+        self.notes_now(owner, number, What::Command(command, Stage::SendEnded(sort)));
         let reason = match sort {
             End::NumberRefused => Some(Failure::BadNumber),
             End::Overloaded => Some(Failure::Overloaded),
@@ -49,7 +49,7 @@ impl World {
         };
         let allowance = TakenAllowance::default();
         let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason, allowance, parts: 1 };
-        self.hands_over(Some(owner), command, None, Request::Settle(dispatch, delivered))
+        self.hands_over(Some(owner), command, Request::Settle(dispatch, delivered))
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
@@ -100,8 +100,8 @@ impl World {
             format!("[shard {shard}] number {number}: of command {command} a gateway says: {result:?}")
         });
         let owner = self.owner(number);
-        self.notes_now(owner, number, What::CheckEnded(command, result));
-        self.hands_over(Some(owner), command, None, Request::SettleCheck(check, Ok(result)))
+        self.notes_now(owner, number, What::Command(command, Stage::CheckEnded(result)));
+        self.hands_over(Some(owner), command, Request::SettleCheck(check, Ok(result)))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.

@@ -71,15 +71,17 @@ pub struct Permit {
     pub is_planned: bool,
 }
 
-/// An input of a decision.
+/// An input of a decision: a command, or its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Requests a code with this life.
     Send {
         life: u64,
     },
     Check {
         code: Option<String>,
     },
+    /// Repeats a code as planned.
     Resume {
         salt: Salted,
     },

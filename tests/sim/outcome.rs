@@ -6,11 +6,12 @@ use onceward::delivery::attempts::{AttemptLog, VerifyStatus};
 use onceward::delivery::{FollowUp, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::shard::{Record as _, Write};
-use onceward::verification::command::{Asking, Sending};
+use onceward::verification::command::{Asking, Sending, Task};
 use onceward::verification::{NumberKey, Sent};
 
 use crate::disk::log_of;
-use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, What};
+use crate::facts::{Checked, CommandId, Fact, Outcome, Salted, Stage, What};
+use crate::number::Step;
 use crate::setup::server_key;
 use crate::shard::{InFlight, Left, Progress};
 use crate::world::{Answer, AtGateway, Open, World};
@@ -30,25 +31,25 @@ impl World {
         let refuses = self.refuses(shard);
         let (mut told, mut joined, mut ending) = (Vec::new(), Vec::new(), None);
         for left in self.captured.take() {
-            let (command, what) = match left {
+            let (command, stage) = match left {
                 Left::Decision { at, .. } if at.as_millis() != seen => {
                     return Err(format!("a decision at {at:?}, and the time is {seen}"));
                 }
                 Left::Decision { command, is_due, drawn, .. } => {
                     self.commands.get_mut(&command).expect("a command that waits").is_due |= is_due;
-                    (command, What::Decided { command, is_due, drawn })
+                    (command, Stage::Decided { is_due, drawn })
                 }
                 Left::End(command, fate) => {
                     ending = Some(command);
-                    (command, What::Ended(command, fate))
+                    (command, Stage::Ended(fate))
                 }
-                Left::Message(sending) => {
-                    let command = ending.ok_or("a message left without a decision")?;
-                    (command, self.dispatches(shard, command, *sending)?)
-                }
-                Left::Check(asking) => {
-                    let command = ending.ok_or("a gateway is asked without a decision")?;
-                    (command, self.consults(shard, command, *asking)?)
+                Left::Effect(task) => {
+                    let command = ending.ok_or("an effect without a decision")?;
+                    let stage = match *task {
+                        Task::Deliver(sending) => self.dispatches(shard, command, sending)?,
+                        Task::AskGateway(asking) => self.consults(shard, command, asking)?,
+                    };
+                    (command, stage)
                 }
                 Left::Outcome(command) => {
                     if let Some(mut other) = self.joined.remove(&command) {
@@ -57,16 +58,17 @@ impl World {
                     }
                     let open = self.commands.get_mut(&command).ok_or("a second answer")?;
                     let answer = heard(&mut open.answer, command)?;
-                    (command, What::Answered(command, answer))
+                    (command, Stage::Answered(answer))
                 }
             };
             let number = self.commands[&command].number;
-            if let What::Answered(_, answer) = &what {
+            if let Stage::Answered(answer) = &stage {
                 let open = self.commands.remove(&command).expect("a command that waits");
                 self.first.remove(&command);
                 self.counts(&open, answer);
                 told.push((command, open, answer.clone()));
             }
+            let what = What::Command(command, stage);
             self.notes(Fact { call, number, shard, at: seen, refuses, what });
         }
         for (first, answer) in joined {
@@ -86,7 +88,7 @@ impl World {
 
     fn counts(&mut self, open: &Open, answer: &Outcome) {
         self.tally.count(name(answer));
-        if let (Intent::Resume { .. }, Outcome::Followed, None) = (&open.intent, answer, open.log) {
+        if let (Step::Resume { .. }, Outcome::Followed, None) = (&open.asked, answer, open.log) {
             let why = if open.is_due { "not usable" } else { "without a plan" };
             self.tally.count(format!("planned send {why}"));
         }
@@ -118,7 +120,7 @@ impl World {
         Some((0..self.setup.numbers.len()).find(same).expect("a number of this world"))
     }
 
-    fn dispatches(&mut self, shard: usize, command: CommandId, request: Sending) -> Result<What, String> {
+    fn dispatches(&mut self, shard: usize, command: CommandId, request: Sending) -> Result<Stage, String> {
         if let Some(follow_up) = &request.permitted.follow_up {
             self.begins_plan(shard, &request, follow_up)?;
         }
@@ -135,7 +137,7 @@ impl World {
         self.salts.entry(number).or_default().push(salt);
         let life = self.shards[shard].life;
         self.sends.push(AtGateway { shard, life, command, request });
-        Ok(What::Dispatched { command, salt, code, expires })
+        Ok(Stage::Dispatched { salt, code, expires })
     }
 
     /// A planned send leaves once, not before it is due, and is then no longer planned on the disk.
@@ -162,7 +164,7 @@ impl World {
         };
         // The same batch may have begun or dropped a planned send of the same verification.
         let of_number =
-            |other: &Open| other.number == open.number && matches!(other.intent, Intent::Resume { .. });
+            |other: &Open| other.number == open.number && matches!(other.asked, Step::Resume { .. });
         if self.commands.values().any(of_number) {
             return Ok(());
         }
@@ -176,15 +178,15 @@ impl World {
         }
     }
 
-    fn consults(&mut self, shard: usize, command: CommandId, request: Asking) -> Result<What, String> {
+    fn consults(&mut self, shard: usize, command: CommandId, request: Asking) -> Result<Stage, String> {
         let code = request.check.code.as_ref().map(|code| code.expose().to_owned());
         let open = &self.commands[&command];
-        if open.intent != (Intent::Check { code }) || self.setup.numbers[open.number] != request.check.key {
+        if open.asked != (Step::Check { code }) || self.setup.numbers[open.number] != request.check.key {
             return Err("a gateway is asked about a code that no client submitted".to_owned());
         }
         let (life, until) = (self.shards[shard].life, request.permit.until.as_millis());
         self.checks.push(AtGateway { shard, life, command, request });
-        Ok(What::Consulted { command, until })
+        Ok(Stage::Consulted { until })
     }
 }
 

@@ -11,7 +11,7 @@ use onceward::engine::{NumberState, SlotHash};
 use onceward::limits::keys::IdempotencyKeys;
 use onceward::shard::{Capacity, Command, Core, Decide, Fate, Id, LimitedTable, Records, Tables, Write};
 use onceward::store::StoreLimits;
-use onceward::verification::command::{Asking, NumberDeps, Sending, Task};
+use onceward::verification::command::{NumberDeps, Task};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -88,18 +88,13 @@ pub struct Captured(Mutex<Vec<Left>>);
 
 pub enum Left {
     /// A command was decided at this time.
-    Decision {
-        command: CommandId,
-        at: Timestamp,
-        is_due: bool,
-        drawn: Option<Salted>,
-    },
+    Decision { command: CommandId, at: Timestamp, is_due: bool, drawn: Option<Salted> },
     /// The effects of a decision follow.
     End(CommandId, Fate),
     /// The answer to a command, or its loss.
     Outcome(CommandId),
-    Message(Box<Sending>),
-    Check(Box<Asking>),
+    /// A message for delivery, or a code for the gateway that holds it.
+    Effect(Box<Task>),
 }
 
 impl Captured {
@@ -114,13 +109,6 @@ impl Captured {
 
     fn note(&self, left: Left) {
         self.0.lock().push(left);
-    }
-
-    fn leaves(&self, task: Task) {
-        match task {
-            Task::Deliver(sending) => self.note(Left::Message(Box::new(sending))),
-            Task::AskGateway(asking) => self.note(Left::Check(Box::new(asking))),
-        }
     }
 
     /// A command about this number that notes when it, and what it leaves to decide, is decided and is durable. `planned` is
@@ -162,24 +150,20 @@ impl Wake for Waiter {
     }
 }
 
-fn unlimited(table: LimitedTable) -> Arc<Capacity> {
-    Capacity::new(table, usize::MAX)
-}
-
 pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
     let captured = Arc::clone(captured);
     Arc::new(NumberDeps {
         policies: setup.policies(),
         slots: SlotHash::new(&server_key()),
         key: server_key(),
-        numbers: unlimited(LimitedTable::Numbers),
-        keys: IdempotencyKeys::new(&server_key(), unlimited(LimitedTable::IdempotencyKeys)),
+        numbers: Capacity::new(LimitedTable::Numbers, usize::MAX),
+        keys: IdempotencyKeys::new(&server_key(), Capacity::new(LimitedTable::IdempotencyKeys, usize::MAX)),
         send_budget: setup.send_budget,
         check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,
         events: None,
         guard: None,
         metrics: Arc::default(),
-        outside: Box::new(move |_, task| captured.leaves(task)),
+        outside: Box::new(move |_, task| captured.note(Left::Effect(Box::new(task)))),
     })
 }

@@ -10,7 +10,7 @@ use onceward::verification::in_flight::CommandLimit;
 use onceward::verification::{CheckOutcome, Sent};
 use rand::RngExt;
 
-use crate::facts::{Checked, Fact, Outcome, What};
+use crate::facts::{Checked, Fact, Outcome, Stage, What};
 use crate::setup::millis;
 use crate::shard::{PLACES, Shard};
 use crate::world::World;
@@ -129,7 +129,7 @@ impl World {
         }
         self.comes_to_rest()?;
         if let Some((command, open)) = self.commands.first_key_value() {
-            return Err(format!("command {command} is never answered: {:?}", open.intent));
+            return Err(format!("command {command} is never answered: {:?}", open.asked));
         }
         if let Some((command, open)) = self.joined.first_key_value() {
             return Err(format!("command {command} is never answered as command {}", open.first));
@@ -206,7 +206,8 @@ impl World {
     }
 
     fn answered_since(&self, first: usize, is: impl Fn(&Outcome) -> bool) -> bool {
-        let fits = |fact: &Fact| matches!(&fact.what, What::Answered(_, answer) if is(answer));
+        let fits =
+            |fact: &Fact| matches!(&fact.what, What::Command(_, Stage::Answered(answer)) if is(answer));
         self.facts[first..].iter().any(fits)
     }
 

@@ -15,8 +15,8 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::disk::Disk;
-use crate::facts::{Checked, CommandId, Fact, Intent, Outcome, Salted, What};
-use crate::number::Memory;
+use crate::facts::{Checked, CommandId, Fact, Outcome, Salted, What};
+use crate::number::{Memory, Step};
 use crate::runs::Tally;
 use crate::setup::{Setup, millis};
 use crate::shard::{COMMIT_TIMEOUT, Captured, InFlight, PLACES, Shard, deps};
@@ -82,7 +82,7 @@ pub struct Joined {
 /// A command without an answer.
 pub struct Open {
     pub number: usize,
-    pub intent: Intent,
+    pub asked: Step,
     /// Whether the planned message that it offered was due.
     pub is_due: bool,
     /// The record of the attempts of its message, once that has left.
