@@ -2,7 +2,7 @@
 
 use onceward::domain::{Locale, NumberError, PhoneNumber, Region};
 
-use super::support::first_line;
+use super::first_line;
 
 /// A region in the first line, or `-`; a number in the rest.
 pub fn numbers(input: &[u8]) {
