@@ -1,11 +1,8 @@
-//! Checks that neither the compiler nor a linter makes: links between documents, the syntax of examples, the order of the
-//! server's modules. Each failure says how to fix it.
+//! Checks that neither the compiler nor a linter makes: links between documents, the order of the server's modules, the
+//! log lines of a document. Each failure says how to fix it.
 
-use std::env;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// The modules of the library and of the server from the bottom up, and in `http` its rooms, and files that are below
 /// their room. A file uses only its own place and those before it. The compiler orders the crates.
@@ -18,100 +15,26 @@ const MODULES: &str = "clock config observe shard registry limits delivery webho
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let mut findings = Vec::new();
+    let (manifest, mut findings) = (read("Cargo.toml"), Vec::new());
     for file in text_files("", &[".md"]) {
+        let is_for_users = file.path.starts_with("docs/") && !file.path.contains("/internals/");
         for (line, target) in links(&file.text) {
-            if let Some(problem) = broken(&file.path, &target) {
+            let left_out = (is_for_users && !is_packaged(&manifest, &target))
+                .then(|| "is no asset of the Debian package in Cargo.toml".to_owned());
+            if let Some(problem) = broken(&file.path, &target).or(left_out) {
                 findings.push(format!("{}:{line}: ({target}) {problem}", file.path));
             }
         }
     }
-    expect_none(&findings, "correct the link, or write the document that it promises.");
+    expect_none(&findings, "correct the link, or add what it promises.");
 }
 
-/// Who reads the documents of the package has no repository beside them.
-#[test]
-fn examples_and_files_that_users_documents_link_to_are_packaged() {
-    let (manifest, mut findings) = (read("Cargo.toml"), Vec::new());
-    let documents =
-        text_files("docs", &[".md"]).into_iter().filter(|file| !file.path.contains("/internals/"));
-    for file in documents {
-        for (line, target) in links(&file.text) {
-            let target = target.trim_start_matches("../").trim_end_matches('/');
-            let is_file = target.starts_with("examples/") || target.starts_with("dist/");
-            let folder = target.rsplit_once('/').map_or(target, |(folder, _)| folder);
-            let is_packaged = [target, folder].iter().any(|of| manifest.contains(&format!("[\"{of}/*\", ")))
-                || manifest.contains(&format!("[\"{target}\", "));
-            if is_file && !is_packaged {
-                findings.push(format!("{}:{line}: {target}", file.path));
-            }
-        }
-    }
-    expect_none(&findings, "add the file or its folder to the assets of the Debian package in Cargo.toml.");
-}
-
-/// Other tests run many of the examples. Files of `.env` are no commands.
-#[test]
-fn examples_can_be_parsed() {
-    let mut findings = Vec::new();
-    for file in text_files("docs", &[".md"]).into_iter().chain(text_files("", &["README.md"])) {
-        for (line, language, text) in blocks(&file.text) {
-            let problem = match language {
-                "json" => {
-                    serde_json::from_str::<serde_json::Value>(text).err().map(|error| error.to_string())
-                }
-                "sh" if !text.starts_with("# .env") => refused_by(&["bash", "-n"], text),
-                "python" => refused_by(PYTHON, text),
-                "js" => refused_by(NODE, text),
-                _ => None,
-            };
-            findings.extend(problem.map(|problem| format!("{}:{line}: {problem}", file.path)));
-        }
-    }
-    for (ending, reader) in [(".py", PYTHON), (".js", NODE), (".mjs", NODE)] {
-        for file in text_files("examples", &[ending]) {
-            findings
-                .extend(refused_by(reader, &file.text).map(|problem| format!("{}: {problem}", file.path)));
-        }
-    }
-    expect_none(&findings, "correct the example.");
-}
-
-const PYTHON: &[&str] = &["python3", "-c", "import ast, sys; ast.parse(sys.stdin.read())"];
-const NODE: &[&str] = &["node", "--input-type=module", "--check"];
-
-/// What a program says about its input if it refuses it. `None` where the program is not installed, which it prints; in CI
-/// it must be.
-#[expect(clippy::print_stdout, reason = "a test that does not run has to say so")]
-fn refused_by(program: &[&str], input: &str) -> Option<String> {
-    let (name, arguments) = program.split_first()?;
-    let mut command = Command::new(name);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut started = match command.spawn() {
-        Ok(started) => started,
-        Err(error) if env::var_os("CI").is_some() => return Some(format!("CI must have {name}: {error}")),
-        Err(error) => {
-            println!("SKIPPED: cannot run {name}: {error}");
-            return None;
-        }
-    };
-    // A program that ends early does not read all of it.
-    let _ = started.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
-    let ended = started.wait_with_output().ok()?;
-    (!ended.status.success()).then(|| String::from_utf8_lossy(&ended.stderr).into_owned())
-}
-
-/// The fenced blocks that name a language, with the number of their first line.
-fn blocks(text: &str) -> Vec<(usize, &str, &str)> {
-    let mut found = Vec::new();
-    let (mut pieces, mut line) = (text.split("```"), 1);
-    while let (Some(prose), Some(block)) = (pieces.next(), pieces.next()) {
-        line += prose.matches('\n').count();
-        let (language, text) = block.split_once('\n').unwrap_or_default();
-        found.push((line + 1, language, text));
-        line += block.matches('\n').count();
-    }
-    found
+/// Whether a reader of the package's documents has it beside them, if it is an example or a file of `dist`.
+fn is_packaged(manifest: &str, target: &str) -> bool {
+    let place = target.trim_start_matches("../");
+    let folder = place.split('/').take(2).collect::<Vec<_>>().join("/");
+    !place.starts_with("examples/") && !place.starts_with("dist/")
+        || manifest.contains(&format!("[\"{folder}/*\", "))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 """The examples, and the manifest for Kubernetes."""
 
+import ast
 import base64
 import contextlib
 import http.cookiejar
@@ -258,6 +259,15 @@ class Grammar(unittest.TestCase):
         self.assertEqual(len(files), len(languages))
         for path in files:
             self.parsed(languages[path.suffix[1:]], path.read_text(encoding="utf-8"))
+
+    def test_the_commands_and_programs_in_the_documents_keep_the_grammar(self):
+        for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+            text = document.read_text(encoding="utf-8")
+            for program in re.findall(r"```python\n(.+?)```", text, re.DOTALL):
+                ast.parse(program)
+            for commands in re.findall(r"```sh\n((?!# \.env).+?)```", text, re.DOTALL):
+                ended = subprocess.run(["bash", "-n"], input=commands, text=True, capture_output=True)
+                self.assertEqual(ended.stderr, "", document)
 
     def test_the_modifiers_of_swift_ui_keep_the_grammar(self):
         guide = (ROOT / "docs/guides/sign-up-form.md").read_text(encoding="utf-8")
