@@ -1,50 +1,28 @@
 //! HTTP/1 connections: their use, misuse and end.
 
-use std::future::ready;
-use std::sync::Arc;
+use std::time::Duration;
 
-use onceward_testkit::{FakeProvider, NUMBER, Setup, World, get, post, send_body, send_body_to, verify_body};
+use onceward_testkit::{FakeProvider, Setup, World, get, post, send_body, verify_body};
 use tokio::net::TcpStream;
 
 /// A check whose body comes in chunks.
 const CHUNKED: &str = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
 
 #[tokio::test]
-async fn well_formed_requests_are_answered_in_order_however_they_arrive() {
+async fn requests_in_a_row_are_answered_in_order_also_after_bodies_that_are_not_read() {
     let world = World::new().await;
-    let (health, body) = (get("/healthz"), verify_body("123456"));
-    let check = post("/api/verify-otp", &body);
-    let in_one = format!("{CHUNKED}{:x};ext=1\r\n{body}\r\n0\r\ntrailer: x\r\n\r\n", body.len());
-    let in_many: String = body.chars().flat_map(|c| ['1', '\r', '\n', c, '\r', '\n']).collect();
     let unread = |path| post(path, "some text that is not read");
-    for (what, requests, statuses) in [
-        (
-            "mixed",
-            [&check, &health, &post("/api/verify-otp", "{")].map(String::as_str).concat(),
-            &[401, 200, 400][..],
-        ),
-        (
-            "unread small bodies",
-            [unread("/nothing"), unread("/healthz"), health.clone()].concat(),
-            &[404, 405, 200],
-        ),
-        ("chunks", format!("{in_one}{CHUNKED}{in_many}0\r\n\r\n{health}"), &[401, 401, 200]),
-    ] {
-        for piece in [1, usize::MAX] {
-            assert_eq!(
-                statuses_of(&world, requests.as_bytes(), piece).await,
-                statuses,
-                "{what} in pieces of {piece}"
-            );
-        }
+    let check = post("/api/verify-otp", &verify_body("123456"));
+    let in_a_row = [unread("/nothing"), check, unread("/healthz"), get("/healthz")].concat();
+    for piece in [1, usize::MAX] {
+        let statuses = statuses_of(&world, in_a_row.as_bytes(), piece).await;
+        assert_eq!(statuses, [404, 401, 405, 200], "in pieces of {piece}");
     }
-    assert_eq!(statuses_of(&world, check.repeat(100).as_bytes(), usize::MAX).await, [401; 100]);
 }
 
 #[tokio::test]
-async fn what_is_not_http_gets_400_without_a_body_and_the_server_lives() {
+async fn what_is_not_http_gets_400_without_a_body_after_the_answers_to_what_is() {
     let world = World::new().await;
-    let health = get("/healthz");
     let long = "x".repeat(20_000);
     for (bytes, status) in [
         ("hello\r\n\r\n", 400),
@@ -53,19 +31,13 @@ async fn what_is_not_http_gets_400_without_a_body_and_the_server_lives() {
         // The limit of the head applies before hyper's limit of 65,534 bytes for an address.
         (&get(&long.repeat(4)), 431),
     ] {
-        for before in ["", &health] {
-            let mut client = world.client().await;
-            client.try_send([before, bytes].concat()).await;
-            client.half_close().await;
-            let mut replies = client.replies().await;
-            let reply = replies.pop().expect("a reply");
-            reply.is(status, "");
-            assert_eq!(reply.header("connection"), Some("close"), "{bytes:?}");
-            let earlier: Vec<_> = replies.iter().map(|reply| reply.status).collect();
-            assert_eq!(earlier, vec![200; usize::from(!before.is_empty())], "{bytes:?}");
-        }
+        let mut client = world.client().await;
+        client.try_send(get("/healthz") + bytes).await;
+        client.half_close().await;
+        let [health, refused] = &client.replies().await[..] else { panic!("not two answers to {bytes:?}") };
+        refused.is(status, "");
+        assert_eq!((health.status, refused.header("connection")), (200, Some("close")), "{bytes:?}");
     }
-    assert_eq!(world.get("/healthz").await.status, 200);
 }
 
 /// RFC 9112, sections 2.2 and 6.3, as SECURITY.md tells it.
@@ -99,55 +71,37 @@ async fn a_request_without_host_with_two_or_a_malformed_one_is_400() {
 }
 
 #[tokio::test]
-async fn when_a_client_closes_its_side_it_still_gets_its_answer() {
+async fn at_the_limit_of_connections_a_client_waits_until_one_ends() {
+    let mut setup = Setup::default();
+    setup.settings.bounds.connections = 2;
+    let world = World::with(setup).await;
+    let (mut first, mut second) = (world.client().await, world.client().await);
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.ask(get("/healthz")).await.status, 200);
+    }
+    let mut third = world.client().await;
+    third.send(get("/healthz")).await;
+    let mut reply = Box::pin(third.reply());
+    assert_eq!(second.ask(get("/healthz")).await.status, 200);
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut reply).await;
+    assert!(early.is_err(), "both others are still open");
+    first.half_close().await;
+    assert_eq!(reply.await.status, 200);
+}
+
+#[tokio::test]
+async fn a_held_request_is_answered_after_its_client_closes_its_side_and_a_stop_begins() {
     let provider = FakeProvider::hanging();
     let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;
     client.send(post("/api/send-otp", &send_body())).await;
     client.half_close().await;
     provider.arrived(1).await;
-    provider.hangs(false);
-    assert_eq!(client.reply().await.status, 200);
-    assert_eq!(client.rest().await, "");
-}
-
-#[tokio::test]
-async fn at_the_limit_of_connections_a_client_waits_until_one_ends() {
-    let provider = FakeProvider::hanging();
-    let mut setup = Setup::through(&provider);
-    setup.settings.bounds.connections = 2;
-    let world = World::with(setup).await;
-    let (mut first, mut second) = (world.client().await, world.client().await);
-    for (client, number) in [(&mut first, NUMBER), (&mut second, "+14155552672")] {
-        client.send(post("/api/send-otp", &send_body_to(number))).await;
-    }
-    provider.arrived(2).await;
-    let mut third = world.client().await;
-    third.send(get("/healthz")).await;
-    let mut reply = Box::pin(third.reply());
-    provider.hangs(false);
-    for client in [&mut first, &mut second] {
-        assert_eq!(client.reply().await.status, 200);
-    }
-    let is_waiting = tokio::select! { biased; _ = &mut reply => false, () = ready(()) => true };
-    assert!(is_waiting, "both others are still open");
-    first.end().await;
-    assert_eq!(reply.await.status, 200);
-}
-
-#[tokio::test]
-async fn a_stop_answers_a_held_request_and_closes_its_connection() {
-    let provider = FakeProvider::hanging();
-    let world = World::with(Setup::through(&provider)).await;
-    let mut client = world.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
-    provider.arrived(1).await;
     let server = world.begin_stop();
     tokio::task::yield_now().await;
     assert!(!server.is_finished());
     provider.hangs(false);
-    let reply = client.reply().await;
-    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    assert_eq!(client.reply().await.status, 200);
     assert_eq!(client.rest().await, "");
     server.await.expect("no panic");
 }
@@ -163,22 +117,6 @@ async fn a_stop_ends_idle_and_silent_connections_at_once_and_accepts_no_more() {
     world.begin_stop().await.expect("no panic");
     assert_eq!((idle.rest().await, silent.rest().await), (String::new(), String::new()));
     assert!(TcpStream::connect(address).await.is_err());
-}
-
-#[tokio::test]
-async fn when_the_server_is_dropped_everything_it_began_ends() {
-    let provider = FakeProvider::hanging();
-    let world = World::with(Setup::through(&provider)).await;
-    let app = Arc::clone(&world.app);
-    let mut client = world.client().await;
-    client.send(post("/api/send-otp", &send_body())).await;
-    provider.arrived(1).await;
-    world.drop_server().await;
-    assert_eq!(client.rest().await, "");
-    // A request holds it.
-    while Arc::strong_count(&app) > 1 {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// The statuses of the answers to a client that sends these bytes in such pieces, and closes its side.

@@ -40,7 +40,6 @@ async fn the_index_is_a_page_for_a_browser_and_json_for_others() {
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
         ("Text/HTML;q=0.5", true),
         ("*/*", false),
-        ("application/json", false),
         ("text/htmlx", false),
     ] {
         let request = get("/").replace("\r\n\r\n", &format!("\r\naccept: {accept}\r\n\r\n"));

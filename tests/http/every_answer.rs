@@ -1,6 +1,6 @@
 //! Rules of every route: unknown paths, methods, sizes, headers, refusals, panics.
 
-use onceward_testkit::{FakeProvider, Setup, World, get, post, send_body, sms_code_body, verify_body};
+use onceward_testkit::{FakeProvider, Setup, World, get, post, send_body, verify_body};
 
 const GETS: &[&str] = &["/", "/hello-world", "/healthz", "/readyz"];
 const POSTS: &[&str] = &["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
@@ -12,15 +12,12 @@ async fn an_unknown_path_is_404_in_the_envelope() {
     for path in [
         "/nothing",
         "/api/send-otp/",
-        "/api",
-        "/api/send-otp/1",
         "/API/SEND-OTP",
-        "/send-code/x",
         "/%2e%2e/etc",
-        "/..%2f",
         "/%00",
-        "//",
         "*",
+        // Without an inbox.
+        "/inbox",
     ] {
         world.get(path).await.is(404, body);
         world.post(path, "{}").await.is(404, body);
@@ -31,10 +28,9 @@ async fn an_unknown_path_is_404_in_the_envelope() {
 #[tokio::test]
 async fn a_wrong_method_is_405_and_names_the_right_ones() {
     let world = World::new().await;
-    for (paths, allow, wrong) in [
-        (GETS, "GET,HEAD", ["POST", "PUT", "OPTIONS", "BREW"]),
-        (POSTS, "POST", ["GET", "PUT", "OPTIONS", "BREW"]),
-    ] {
+    for (paths, allow, wrong) in
+        [(GETS, "GET,HEAD", ["POST", "OPTIONS", "BREW"]), (POSTS, "POST", ["GET", "OPTIONS", "BREW"])]
+    {
         for path in paths {
             for method in wrong {
                 let reply = world.ask(format!("{method} {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await;
@@ -49,12 +45,9 @@ async fn only_pages_of_the_same_site_may_call_the_compatible_routes() {
     let world = World::new().await;
     let message = r#""message":"Web pages of other sites may not call this."}"#;
     for path in POSTS {
-        for (site, is_refused) in
-            [("cross-site", true), ("same-origin", false), ("same-site", false), ("none", false)]
-        {
-            let request = post(path, &send_body());
-            let reply =
-                world.ask(request.replacen("\r\n", &format!("\r\nsec-fetch-site: {site}\r\n"), 1)).await;
+        for (site, is_refused) in [("cross-site", true), ("same-site", false)] {
+            let header = format!("\r\nsec-fetch-site: {site}\r\n");
+            let reply = world.ask(post(path, &send_body()).replacen("\r\n", &header, 1)).await;
             let found = (reply.status == 403, reply.body.ends_with(message));
             assert_eq!(found, (is_refused, is_refused), "{site} {path}: {}", reply.body);
         }
@@ -72,7 +65,7 @@ async fn the_tutorials_routes_answer_in_their_shape_whatever_is_wrong() {
         (post("/send-code", &large), 413),
         (post("/send-code", "{}"), 400),
         (post("/send-code", &send_body()), 503),
-        (post("/verify-code", &sms_code_body("123456")), 503),
+        (post("/verify-code", r#"{"phoneNumber":"+14155552671","smsCode":"123456"}"#), 503),
     ] {
         let reply = world.ask(&request).await;
         assert_eq!(reply.status, status, "{request}");
@@ -90,20 +83,6 @@ async fn a_body_as_large_as_the_limit_is_read_and_a_larger_one_is_413() {
     let chunks = format!("1000\r\n{}\r\n", "x".repeat(0x1000)).repeat(5);
     let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}0\r\n\r\n");
     world.ask(chunked).await.is(413, too_large);
-}
-
-#[tokio::test]
-async fn head_has_the_headers_of_get_and_no_body() {
-    let world = World::new().await;
-    for path in GETS {
-        let body = world.get(path).await.body;
-        let mut client = world.client().await;
-        client.send(format!("HEAD {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")).await;
-        let reply = client.reply_without_body().await;
-        assert_eq!(reply.status, 200, "{path}");
-        assert_eq!(reply.header("content-length"), Some(body.len().to_string().as_str()), "{path}");
-        assert_eq!(client.rest().await, "", "{path}");
-    }
 }
 
 #[tokio::test]

@@ -1,21 +1,20 @@
 //! HTTP/2 in memory, without TLS.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
-use onceward_testkit::{FakeProvider, Memory, Setup, send_body, send_body_to};
+use onceward_testkit::{FakeProvider, Memory, Setup, send_body_to};
 use tokio::io::duplex;
 
 #[tokio::test]
-async fn requests_wait_side_by_side_and_not_for_each_other() {
+async fn requests_wait_side_by_side_and_a_stop_answers_those_that_are_held() {
     let provider = FakeProvider::hanging();
     let server = Memory::with(Setup::through(&provider)).await;
-    let (client, _connection) = server.http2().await;
+    let (mut client, connection) = server.http2().await;
     let held: Vec<_> = (0..100)
         .map(|n| {
             let (mut client, body) = (client.clone(), send_body_to(&format!("+14155552{n:03}")));
@@ -23,12 +22,14 @@ async fn requests_wait_side_by_side_and_not_for_each_other() {
         })
         .collect();
     provider.arrived(100).await;
-    let (status, _) = ask(&mut client.clone(), request("GET", "/healthz", String::new())).await;
-    assert_eq!(status, 200);
+    assert_eq!(ask(&mut client, request("GET", "/healthz", String::new())).await.0, 200);
+    drop(client);
+    server.stop();
     provider.hangs(false);
     for answer in held {
         assert_eq!(answer.await.expect("no panic"), 200);
     }
+    connection.await.expect("ends by itself");
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,39 +52,6 @@ async fn a_request_that_is_refused_before_its_body_arrives_is_not_reset() {
 }
 
 #[tokio::test]
-async fn a_request_ends_when_its_client_or_the_server_drops_the_connection() {
-    for hangs_up in [true, false] {
-        let provider = FakeProvider::hanging();
-        let server = Memory::with(Setup::through(&provider)).await;
-        let before = Arc::strong_count(server.app());
-        let (mut client, connection) = server.http2().await;
-        let held = tokio::spawn(async move { client.send_request(post("/api/send-otp", send_body())).await });
-        provider.arrived(1).await;
-        if hangs_up {
-            held.abort();
-            connection.await.expect("no panic");
-        } else {
-            connection.abort();
-            assert!(held.await.expect("no panic").is_err());
-        }
-        server.has_no_more_requests_than(before).await;
-    }
-}
-
-#[tokio::test]
-async fn a_stop_answers_the_held_request_and_ends_the_connection() {
-    let provider = FakeProvider::hanging();
-    let server = Memory::with(Setup::through(&provider)).await;
-    let (mut client, connection) = server.http2().await;
-    let held = tokio::spawn(async move { ask(&mut client, post("/api/send-otp", send_body())).await.0 });
-    provider.arrived(1).await;
-    server.stop();
-    provider.hangs(false);
-    assert_eq!(held.await.expect("no panic"), 200);
-    connection.await.expect("ends by itself");
-}
-
-#[tokio::test]
 async fn the_inbox_is_there_under_the_authority() {
     let mut setup = Setup { has_inbox: true, ..Setup::default() };
     "test".clone_into(&mut setup.settings.listen.host);
@@ -91,11 +59,9 @@ async fn the_inbox_is_there_under_the_authority() {
     let (mut client, _connection) = server.http2().await;
     let (status, page) = ask(&mut client, request("GET", "/inbox", String::new())).await;
     assert!(status == 200 && page.contains("Inbox"), "{page}");
-    for path in ["/inbox", "/inbox/messages"] {
-        let mut foreign = request("GET", path, String::new());
-        *foreign.uri_mut() = format!("http://evil.example{path}").parse().expect("an address");
-        assert_eq!(ask(&mut client, foreign).await.0, 403, "{path}");
-    }
+    let mut foreign = request("GET", "/inbox", String::new());
+    *foreign.uri_mut() = "http://evil.example/inbox".parse().expect("an address");
+    assert_eq!(ask(&mut client, foreign).await.0, 403);
 }
 
 fn request(method: &str, path: &str, body: String) -> Request<Full<Bytes>> {

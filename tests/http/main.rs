@@ -10,8 +10,6 @@ mod contract;
 mod every_answer;
 mod http2;
 mod inbox;
-mod logs;
-mod openapi;
 mod time_limits;
 mod tls;
 mod two_taps;

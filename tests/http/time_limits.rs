@@ -121,7 +121,10 @@ async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
     let start = now();
     connection.await.expect("no panic");
     assert_eq!(since(start), 30);
-    server.has_no_more_requests_than(before).await;
+    // A request holds it.
+    while Arc::strong_count(server.app()) > before {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

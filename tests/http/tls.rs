@@ -22,15 +22,21 @@ use super::time_limits::{now, request_with_open_windows, since};
 const BROKEN_OFF: &[u8] = &[0x16, 3, 1, 1, 0, 1];
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_without_a_handshake_is_closed_after_30_s_without_an_answer() {
+async fn a_peer_without_a_handshake_is_closed_after_30_s_or_by_a_stop() {
     let server = Encrypted::new().await;
-    for beginning in [&b""[..], &BROKEN_OFF[..1], BROKEN_OFF] {
+    for (beginning, is_stopped, seconds) in
+        [(&b""[..], false, 30), (&BROKEN_OFF[..1], false, 30), (BROKEN_OFF, false, 30), (BROKEN_OFF, true, 1)]
+    {
         let (mut near, far) = duplex(64 * 1024);
         let start = now();
         let connection = server.serve(far);
         near.write_all(beginning).await.expect("room");
+        if is_stopped {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            server.front_end.stop();
+        }
         connection.await.expect("no panic");
-        assert_eq!(since(start), 30, "{beginning:?}");
+        assert_eq!(since(start), seconds, "{beginning:?}");
         let mut answer = Vec::new();
         near.read_to_end(&mut answer).await.expect("an end");
         assert!(answer.is_empty(), "{answer:?}");
@@ -38,13 +44,11 @@ async fn a_peer_without_a_handshake_is_closed_after_30_s_without_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alpn_decides_and_the_end_of_a_connection_is_told() {
+async fn the_end_of_an_idle_connection_is_told() {
     let server = Encrypted::new().await;
-    let (stream, _) = server.client(&["http/1.1", "h2"]).await;
-    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     for (request, status) in [("", ""), (&*get("/healthz"), "HTTP/1.1 200 ")] {
         let start = now();
-        let (mut stream, connection) = server.client(&["http/1.1"]).await;
+        let (mut stream, connection) = server.client("http/1.1").await;
         stream.write_all(request.as_bytes()).await.expect("room");
         let mut answer = String::new();
         // An end without close_notify is an error.
@@ -60,25 +64,12 @@ async fn a_connection_without_reads_is_closed_after_30_s() {
     let server = Encrypted::new().await;
     let requests = [("http/1.1", get("/openapi.json").into_bytes()), ("h2", request_with_open_windows())];
     for (protocol, request) in requests {
-        let (mut stream, connection) = server.client(&[protocol]).await;
+        let (mut stream, connection) = server.client(protocol).await;
         stream.write_all(&request).await.expect("room");
         let start = now();
         connection.await.expect("no panic");
         assert_eq!(since(start), 30, "{protocol}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn when_the_server_stops_a_handshake_is_not_waited_for() {
-    let server = Encrypted::new().await;
-    let (mut near, far) = duplex(64 * 1024);
-    let connection = server.serve(far);
-    near.write_all(BROKEN_OFF).await.expect("room");
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let start = now();
-    server.front_end.stop();
-    connection.await.expect("no panic");
-    assert_eq!(since(start), 0);
 }
 
 /// A server with encrypted connections in memory.
@@ -106,13 +97,9 @@ impl Encrypted {
     }
 
     /// A client after the handshake, and its connection, which ends when the server's does.
-    async fn client(&self, protocols: &[&str]) -> (TlsStream<DuplexStream>, JoinHandle<()>) {
+    async fn client(&self, protocol: &str) -> (TlsStream<DuplexStream>, JoinHandle<()>) {
         let (near, far) = duplex(64 * 1024);
         let connection = self.serve(far);
-        (self.shake_hands(near, protocols).await, connection)
-    }
-
-    async fn shake_hands(&self, stream: DuplexStream, protocols: &[&str]) -> TlsStream<DuplexStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a root");
         let mut config =
@@ -121,8 +108,9 @@ impl Encrypted {
                 .expect("versions of TLS")
                 .with_root_certificates(roots)
                 .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let name = ServerName::try_from("localhost").expect("a name");
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake")
+        let client = TlsConnector::from(Arc::new(config)).connect(name, near).await.expect("a handshake");
+        (client, connection)
     }
 }

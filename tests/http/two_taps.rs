@@ -108,12 +108,3 @@ async fn each_idempotency_key_remembers_the_message_that_it_waited_for() {
         assert!(replies.iter().all(|reply| reply.status == 201 && reply.body == replies[0].body));
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_number_has_at_most_64_requests_for_messages_at_a_time() {
-    let taps = Taps::new().await;
-    let begin = taps.below("/Verifications", "", "To=%2B14155552671&Channel=sms");
-    let (replies, messages) = taps.tap(&vec![begin; 66]).await;
-    let refused = replies.iter().filter(|reply| reply.status == 429).count();
-    assert_eq!((messages, refused), (1, 2));
-}

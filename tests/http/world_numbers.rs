@@ -8,28 +8,6 @@ const RETURN: &str = "https://app.example/";
 /// The page does not say why a number is refused.
 const CANNOT_SEND: &str = "We cannot send a code to this number.";
 
-struct Row {
-    line_type: &'static str,
-    /// In E.164, international and RFC 3966 form.
-    forms: [&'static str; 3],
-    outcome: &'static str,
-    /// The number that gets the message.
-    to: &'static str,
-}
-
-fn rows() -> impl Iterator<Item = Row> {
-    let lines = include_str!("../facts/numbers.tsv").lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
-        [_, line_type, e164, international, link, outcome] => {
-            Row { line_type, forms: [e164, international, link], outcome, to: e164 }
-        }
-        [_, line_type, e164, international, link, outcome, to, _reason] => {
-            Row { line_type, forms: [e164, international, link], outcome, to }
-        }
-        _ => panic!("{line}"),
-    })
-}
-
 #[tokio::test]
 async fn by_default_every_type_of_every_country_is_sent_or_refused() {
     let world = V2World::new().await;
@@ -43,7 +21,14 @@ async fn by_default_every_type_of_every_country_is_sent_or_refused() {
         let found = world.get(&format!("/{version}/PhoneNumbers/{text}?Fields=line_type_intelligence")).await;
         json(&found)
     };
-    for (n, Row { line_type, forms, outcome, to }) in rows().enumerate() {
+    let lines = include_str!("../facts/numbers.tsv").lines().filter(|line| !line.starts_with('#'));
+    for (n, line) in lines.enumerate() {
+        let cells: Vec<_> = line.split('\t').collect();
+        // In E.164, international and RFC 3966 form.
+        let [line_type, e164, international, link, outcome] = cells[1..6] else { panic!("{line}") };
+        let forms = [e164, international, link];
+        // The number that gets the message.
+        let to = cells.get(6).copied().unwrap_or(e164);
         let (of_v2, of_api, of_page) = match outcome {
             "sent" => (to, 200, "one-time-code"),
             "60200" => (outcome, 400, "This is not a valid phone number."),

@@ -4,6 +4,9 @@
 //! Two kinds of secret are exceptions: the files have them and the API shows them. They are the signing secrets of
 //! webhooks and the code of test numbers, which no message carries.
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::support::prelude::*;
 
 const VALUE: &str = "the-address-of-a-client-203.0.113.77";
@@ -38,6 +41,7 @@ async fn everything_over_v2_prints_and_stores_nothing_private() {
     assert_eq!(root.post(&format!("{service}/TestNumbers"), &test_number).await.status(), 201);
     what_clients_do(&world, &v2, &service, &mut private).await;
     what_goes_wrong(&world, &v2, &service, &mut private).await;
+    what_is_read_nowhere(&world, &mut private).await;
     test_numbers(&v2, &service, &mut private).await;
     let arrived = || async { events.received().len() };
     until("events at the webhook", arrived, |arrived| *arrived > 0).await;
@@ -141,6 +145,31 @@ async fn what_goes_wrong(world: &World, v2: &V2, service: &str, private: &mut Pr
     v2.get(&format!("{create}/{CUSTOM}?Code={CUSTOM}&To=%2B{}", &number[1..])).await;
     v2.get(&format!("{service}/{KEY}/{VALUE}/{number}")).await;
     assert_eq!(V2::with_key(world, OWN_TOKEN, KEY).begins(service, &number).await.status(), 401);
+}
+
+/// Private values where the older routes do not read them, and in bytes that are no request.
+async fn what_is_read_nowhere(world: &World, private: &mut Private) {
+    let number = private.number(world.number());
+    for (path, body) in [
+        (
+            "/api/send-otp",
+            json!({"phoneNumber": number, "channel": CUSTOM, "locale": CUSTOM, "appHash": CUSTOM}),
+        ),
+        ("/api/verify-otp", json!({"user": {"phoneNumber": number}, "code": [CUSTOM]})),
+        ("/verify-code", json!({"phoneNumber": [number], "smsCode": CUSTOM})),
+    ] {
+        world.post(path, body.to_string()).await;
+    }
+    let digits = &number[1..];
+    world.get(&format!("/verify/{digits}/{CUSTOM}")).await;
+    for bytes in [
+        format!("X{digits} /{CUSTOM} HTTP/1.1\r\nhost: {CUSTOM}\r\n\r\n"),
+        format!("{digits} {CUSTOM}\r\n\r\n"),
+    ] {
+        let mut stream = TcpStream::connect(world.address()).await.expect("a connection");
+        stream.write_all(bytes.as_bytes()).await.expect("written");
+        stream.read_u8().await.expect("an answer");
+    }
 }
 
 async fn test_numbers(v2: &V2, service: &str, private: &mut Private) {

@@ -1,13 +1,13 @@
 //! An HTTP/1 client that sends exactly the bytes it is given.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 /// The longest time that a test waits for an answer.
 const HANG: Duration = Duration::from_secs(20);
@@ -48,11 +48,8 @@ impl Reply {
 }
 
 impl Client {
-    /// Connects from this address of the machine.
-    pub async fn connect_from(local: IpAddr, address: SocketAddr) -> Self {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind((local, 0).into()).expect("an address of this machine");
-        Self::over(socket.connect(address).await.expect("connect"), HANG)
+    pub async fn connect(address: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(address).await.expect("connect"), HANG)
     }
 }
 
@@ -82,12 +79,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Closes its side of a connection, which the server may have ended.
     pub async fn half_close(&mut self) {
         let _ = self.stream.get_mut().shutdown().await;
-    }
-
-    /// Closes its side. The server must say nothing more, and close its own.
-    pub async fn end(&mut self) {
-        self.half_close().await;
-        assert_eq!(self.rest().await, "");
     }
 
     /// The next reply, whose head must say how long it is. Not to a HEAD request.

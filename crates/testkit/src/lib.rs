@@ -1,17 +1,6 @@
 //! The server in tests. The integration tests of the HTTP front end and the fuzz targets share it; a change of the
 //! server's dependencies changes this crate and not the tests.
 //!
-//! ```
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() {
-//! use onceward_testkit::{World, send_body, verify_body};
-//!
-//! let world = World::new().await;
-//! assert_eq!(world.post("/api/send-otp", &send_body()).await.status, 200);
-//! assert_eq!(world.post("/api/verify-otp", &verify_body(&world.code())).await.status, 200);
-//! # }
-//! ```
-//!
 //! * [`World`] is a server on loopback, [`Memory`] one whose connections are in memory, for paused time. The records of both
 //!   are in memory. [`Setup`] says what is different about one.
 //! * [`V2World`] has a second service. Its requests have the account's credentials.
@@ -33,5 +22,5 @@ pub use client::{Client, Reply, get, is_error, json, post};
 pub use memory::Memory;
 pub use onceward_library::testing::{FakeProvider, accepted, given};
 pub use setup::{Setup, THEN, account};
-pub use v2::{V2World, basic, named, root, sid};
-pub use world::{NUMBER, World, send_body, send_body_to, sms_code_body, verify_body};
+pub use v2::{V2World, basic, root, sid};
+pub use world::{NUMBER, World, send_body, send_body_to, verify_body};

@@ -8,12 +8,12 @@ use http_body_util::Full;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use onceward::http::streams::{Connection, Server, serve, serve_http2, server_state, with_write_timeout};
-use onceward::http::{App, Tls};
+use onceward::http::{App, ServedRoutes, Tls};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 use crate::client::Client;
-use crate::setup::{Setup, Started};
+use crate::setup::Setup;
 
 /// A front end for [`duplex`] streams. Nothing in it waits for a socket, therefore time can be paused. A handle of a
 /// connection completes when the server ends it.
@@ -25,8 +25,8 @@ impl Memory {
     }
 
     pub async fn with(setup: Setup) -> Self {
-        let Started { app, routes, .. } = setup.start().await;
-        Self(Arc::new(server_state(app, routes)))
+        let app = setup.start().await.app;
+        Self(Arc::new(server_state(app, ServedRoutes::All)))
     }
 
     pub fn app(&self) -> &App {
@@ -36,13 +36,6 @@ impl Memory {
     /// Ends every connection after the requests that it is answering.
     pub fn stop(&self) {
         self.0.stop.cancel();
-    }
-
-    /// Waits until requests hold the front end in no more places than `before`.
-    pub async fn has_no_more_requests_than(&self, before: usize) {
-        while Arc::strong_count(self.app()) > before {
-            tokio::task::yield_now().await;
-        }
     }
 
     pub fn serve(&self, stream: DuplexStream) -> JoinHandle<()> {

@@ -9,7 +9,7 @@ use onceward::config::{self, OwnGateway, Settings, Sources};
 use onceward::delivery::Routed;
 use onceward::domain::{Channel, GatewayName, ServerKey, Sid, SidKind, Timestamp};
 use onceward::gateway::{Gateway, Simulator};
-use onceward::http::{App, ClusterNode, FrontEnd, ServedRoutes};
+use onceward::http::{App, ClusterNode, FrontEnd};
 use onceward::node::{Running, StartOptions, Unready, build_gateways};
 use onceward_library::testing::{FakeProvider, FaultyStore, given};
 use rand::SeedableRng as _;
@@ -34,7 +34,6 @@ pub struct Setup {
     pub gateway: Option<Arc<dyn Gateway>>,
     /// Whether the simulator has an inbox.
     pub has_inbox: bool,
-    pub routes: ServedRoutes,
     /// In a cluster.
     pub node: Option<ClusterNode>,
     /// Whether the store is loaded.
@@ -77,13 +76,12 @@ impl Setup {
         settings.registry.account = Some(AccountSettings { sid: account(), token: TOKEN.into() });
         settings.registry.allows_unauthenticated = true;
         settings.shards = 1;
-        let (has_inbox, routes, node) = (false, ServedRoutes::All, None);
-        Self { settings, gateway, has_inbox, routes, node, is_loaded: true }
+        Self { settings, gateway, has_inbox: false, node: None, is_loaded: true }
     }
 
     /// Starts the server over memory. Its clock stands still.
     pub(crate) async fn start(self) -> Started {
-        let Self { settings, gateway, has_inbox, routes, node, is_loaded } = self;
+        let Self { settings, gateway, has_inbox, node, is_loaded } = self;
         let hand = Arc::new(ManualClock::starting_at(THEN));
         let clock = Arc::new(EngineClock::over(Arc::clone(&hand) as _));
         let shown = Arc::clone(&clock) as Arc<dyn Clock>;
@@ -108,7 +106,7 @@ impl Setup {
         if is_loaded {
             let _ = app.loaded.set(Arc::clone(&running));
         }
-        Started { app: Arc::new(app), running, simulator: gateways.simulator, clock: hand, routes }
+        Started { app: Arc::new(app), running, simulator: gateways.simulator, clock: hand }
     }
 }
 
@@ -118,5 +116,4 @@ pub(crate) struct Started {
     pub running: Arc<Running>,
     pub simulator: Option<Arc<Simulator>>,
     pub clock: Arc<ManualClock>,
-    pub routes: ServedRoutes,
 }

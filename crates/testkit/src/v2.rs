@@ -8,7 +8,7 @@ use onceward::domain::ServiceId;
 use onceward::registry::{Registry, Scope, Service};
 use onceward_library::testing::given;
 use secrecy::ExposeSecret as _;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::client::{Reply, json};
 use crate::setup::{Setup, TOKEN, account};
@@ -35,7 +35,8 @@ impl V2World {
     pub async fn with(setup: Setup) -> Self {
         let world = World::with(setup).await;
         let registry = world.running.registry.clone();
-        let service = registry.create_service(named("Owl Bank")).await.expect("a service");
+        let service =
+            registry.create_service(given(json!({ "friendly-name": "Owl Bank" }))).await.expect("a service");
         Self { world, registry, service }
     }
 
@@ -62,10 +63,6 @@ impl V2World {
         self.ask("GET", path, &root(), &[], "").await
     }
 
-    pub async fn delete(&self, path: &str) -> Reply {
-        self.ask("DELETE", path, &root(), &[], "").await
-    }
-
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Reply {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         self.ask("POST", path, &root(), &["content-type: application/x-www-form-urlencoded"], &body).await
@@ -89,9 +86,4 @@ pub fn basic(user: &str) -> String {
 
 pub fn sid(resource: &Value) -> &str {
     resource["sid"].as_str().expect("a sid")
-}
-
-/// Settings with only a name.
-pub fn named(name: &str) -> Map<String, Value> {
-    given(json!({ "friendly-name": name }))
 }

@@ -1,11 +1,11 @@
 //! A server on loopback.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use onceward::clock::ManualClock;
 use onceward::gateway::{InboxMessage, Simulator};
-use onceward::http::{App, serve};
+use onceward::http::{App, ServedRoutes, serve};
 use onceward::node::Running;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -33,14 +33,14 @@ impl World {
     }
 
     pub async fn with(setup: Setup) -> Self {
-        let Started { app, running, simulator, clock, routes } = setup.start().await;
+        let Started { app, running, simulator, clock } = setup.start().await;
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(listener, shutdown, Arc::clone(&app), routes));
+        let server = tokio::spawn(serve(listener, shutdown, Arc::clone(&app), ServedRoutes::All));
         Self { address, app, running, clock, simulator, stop, server }
     }
 
@@ -62,13 +62,8 @@ impl World {
         self.newest().expect("a message").code.expose().to_owned()
     }
 
-    /// Another one.
-    pub fn wrong_code(&self) -> &'static str {
-        if self.code() == "000000" { "000001" } else { "000000" }
-    }
-
     pub async fn client(&self) -> Client {
-        Client::connect_from(Ipv4Addr::LOCALHOST.into(), self.address).await
+        Client::connect(self.address).await
     }
 
     /// Sends a request on its own connection.
@@ -88,12 +83,6 @@ impl World {
         self.stop.send(()).expect("the server runs");
         self.server
     }
-
-    /// Drops the server's future, as its caller does after the deadline of a stop.
-    pub async fn drop_server(self) {
-        self.server.abort();
-        assert!(self.server.await.is_err_and(|error| error.is_cancelled()));
-    }
 }
 
 pub fn send_body() -> String {
@@ -106,8 +95,4 @@ pub fn send_body_to(number: &str) -> String {
 
 pub fn verify_body(code: &str) -> String {
     format!(r#"{{"user":{{"phoneNumber":"{NUMBER}"}},"code":"{code}"}}"#)
-}
-
-pub fn sms_code_body(code: &str) -> String {
-    format!(r#"{{"phoneNumber":"{NUMBER}","smsCode":"{code}"}}"#)
 }

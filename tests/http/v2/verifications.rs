@@ -1,7 +1,7 @@
 //! `Verifications` and `VerificationCheck`: the parameters and the answers. `tests/sdk` has what the packages of Twilio send.
 
 use onceward::config::template_sid;
-use onceward_testkit::{Reply, Setup, V2World, given, is_error, json, root, sid};
+use onceward_testkit::{Reply, Setup, V2World, given, is_error, json, sid};
 use serde_json::json;
 
 const TO: (&str, &str) = ("To", "+14155552671");
@@ -35,17 +35,6 @@ async fn every_parameter_is_read_from_json_as_from_a_form() {
     let text = &message.text;
     assert!(text.starts_with("Owl 4 2 1 0: ") && text.ends_with(" 42"), "{text}");
     is_error(&world.post_json(&path, &to_number("+14155552673")).await, 429, 20429);
-    let hashed = world.post(&path, &[("To", "+14155552674"), SMS, ("AppHash", "FA+9qCX9VSu")]).await;
-    assert!(hashed.status == 201 && world.world.messages()[0].text.ends_with("FA+9qCX9VSu"));
-}
-
-#[tokio::test]
-async fn auto_leaves_the_channel_to_the_service_and_a_plus_may_come_as_a_space() {
-    let world = V2World::new().await;
-    let (path, root) = (world.below("/Verifications"), root());
-    let reply = world.ask("POST", &path, &root, &[], "To=+14155552671&Channel=auto").await;
-    let shown = json(&reply);
-    assert_eq!((reply.status, &shown["channel"], &shown["to"]), (201, &json!("sms"), &json!(TO.1)));
 }
 
 #[tokio::test]
@@ -61,12 +50,10 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
         vec![TO],
         vec![TO, TO, SMS],
         vec![TO, SMS, ("CustomCode", "12")],
-        vec![TO, SMS, ("RateLimits", "[1]")],
         vec![TO, SMS, ("RateLimits", r#"{"a":{}}"#)],
         vec![TO, SMS, ("RateLimits", r#"{"a":"1","a":"2"}"#)],
         vec![TO, SMS, ("Tags", &many)],
         vec![TO, SMS, ("Tags", &long_tag)],
-        vec![TO, SMS, ("SendDigits", "12")],
         vec![TO, SMS, ("EnableSnaClientToken", "true")],
     ] {
         is_error(&world.post(&path, &form).await, 400, 60200);
@@ -77,15 +64,6 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
         assert!(reply.body.contains("CustomFriendlyName") && !reply.body.contains(name), "{}", reply.body);
     }
     assert!(world.world.messages().is_empty());
-}
-
-#[tokio::test]
-async fn a_message_more_than_the_service_allows_is_60203() {
-    let world = V2World::new().await;
-    let fields = given(json!({ "max-sends": 1 }));
-    world.registry.update_service(world.service.sid, fields).await.expect("changed");
-    world.begin(TO.1).await;
-    is_error(&world.post(&world.below("/Verifications"), &[TO, SMS]).await, 429, 60203);
 }
 
 #[tokio::test]
@@ -110,8 +88,9 @@ async fn what_is_no_code_is_wrong_and_the_last_check_of_five_is_told() {
     }
     is_error(&check(&world, &[("Code", "123456")]).await, 400, 60221);
     let mut statuses = Vec::new();
+    let wrong = if world.world.code() == "000000" { "000001" } else { "000000" };
     for _ in 0..5 {
-        let reply = check(&world, &[TO, ("Code", world.world.wrong_code())]).await;
+        let reply = check(&world, &[TO, ("Code", wrong)]).await;
         statuses.push(json(&reply)["status"].as_str().expect("a status").to_owned());
     }
     assert_eq!(statuses, ["pending", "pending", "pending", "pending", "max_attempts_reached"]);
