@@ -18,7 +18,7 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, LogRecord, Places, Record, RecordLog, Refusal, Subject, Transaction};
 
-/// Entries of keys and about verifications. Beyond it the oldest are removed.
+/// Entries of keys and about verifications, and as many others. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
 
 /// Who acts, in words.

@@ -72,7 +72,7 @@ impl Registry {
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
         let inner = Inner {
-            audit: AuditLog::follow(&shards, audit::MOST, Duration::MAX),
+            audit: AuditLog::follow(&shards, [audit::MOST; 2], Duration::MAX),
             current: handle::follow(&shards, served),
             default: Arc::new(unnamed_default(&default, now)),
             shards,

@@ -48,26 +48,28 @@ pub struct RecordLog<R> {
 }
 
 impl<R: LogRecord> RecordLog<R> {
-    /// Lists the records of these shards. Each keeps its part of the newest, none of before `keep_for`.
-    pub fn follow(shards: &Shards, keep_at_most: usize, keep_for: Duration) -> Self {
-        let (shared, keep_at_most) = (Arc::<Shared>::default(), keep_at_most.div_ceil(shards.count()));
+    /// Lists the records of these shards. They keep at most so many, the newest, of those that are not needed and of those
+    /// that are; and of those that are not needed, none of before `keep_for`.
+    pub fn follow(shards: &Shards, keep_at_most: [usize; 2], keep_for: Duration) -> Self {
+        let shared = Arc::<Shared>::default();
         let of_shards = Arc::clone(&shared);
         shards.set_up(move |tables| {
+            let (dated, agenda) = Default::default();
             let places = |record: &[u8]| decode_own::<R>(record).map(|record| record.places());
-            let list = List::new(keep_at_most, keep_for, places, Arc::clone(&of_shards));
-            tables.list(R::KIND, list);
+            let shared = Arc::clone(&of_shards);
+            tables.list(R::KIND, List { dated, agenda, keep_at_most, keep_for, places, shared });
         });
         Self { shards: shards.clone(), shared, kind: PhantomData }
     }
 
     /// The records that are needed.
     pub fn needed(&self) -> usize {
-        self.shared.needed.lock().held()
+        self.shared.held[1].lock().held()
     }
 
     /// How many more of them a service may have under this limit.
     pub fn room(&self, service: ServiceId, limit: usize) -> usize {
-        self.shared.needed.lock().room(service, limit)
+        self.shared.held[1].lock().room(service, limit)
     }
 
     /// Calls `on_due` in a record's shard at each moment of [`Places::due`], and after a change for each that has passed.
@@ -194,15 +196,15 @@ pub struct Places {
     pub at: Timestamp,
     /// Its places in the agenda: when it is handed to [`RecordLog::on_due`](super::RecordLog::on_due).
     pub due: Vec<Timestamp>,
-    /// Whether it may not be forgotten, although there are too many.
+    /// Whether it stays, however many others there are.
     pub is_needed: bool,
 }
 
 /// What the lists of all shards share.
 #[derive(Default)]
 pub struct Shared {
-    /// The records that are needed.
-    pub needed: Mutex<Shares>,
+    /// The records that may be forgotten, and those that are needed.
+    held: [Mutex<Shares>; 2],
     pub on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
 }
 
@@ -211,42 +213,28 @@ pub struct List {
     /// The records that may be forgotten, and those that are needed.
     dated: [BTreeSet<Dated>; 2],
     agenda: BTreeSet<Dated>,
-    keep_at_most: usize,
+    /// Of both, in all shards.
+    keep_at_most: [usize; 2],
     keep_for: Duration,
     places: fn(&[u8]) -> Option<Places>,
     shared: Arc<Shared>,
 }
 
 impl List {
-    /// An empty list that keeps the newest records.
-    pub fn new(
-        keep_at_most: usize,
-        keep_for: Duration,
-        places: fn(&[u8]) -> Option<Places>,
-        shared: Arc<Shared>,
-    ) -> Self {
-        let (dated, agenda) = Default::default();
-        Self { dated, agenda, keep_at_most, keep_for, places, shared }
-    }
-
     /// Follows a change of a record.
     pub fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
         let [before, after] = [before, after].map(|stored| (self.places)(&stored?.bytes));
         let service = service_of(&key.id);
         if let Some(Places { at, due, is_needed }) = before {
             self.dated[usize::from(is_needed)].remove(&(at, *key));
-            if is_needed {
-                self.shared.needed.lock().remove(service, 1);
-            }
+            self.shared.held[usize::from(is_needed)].lock().remove(service, 1);
             for due in due {
                 self.agenda.remove(&(due, *key));
             }
         }
         if let Some(Places { at, due, is_needed }) = after {
             self.dated[usize::from(is_needed)].insert((at, *key));
-            if is_needed {
-                self.shared.needed.lock().add(service, 1);
-            }
+            self.shared.held[usize::from(is_needed)].lock().add(service, 1);
             self.agenda.extend(due.into_iter().map(|due| (due, *key)));
         }
     }
@@ -280,12 +268,19 @@ impl List {
         }
     }
 
-    /// The oldest of the records that are not needed, if there are too many, and those that are too old.
+    /// The oldest of the records that may be forgotten and of those that are needed, if there are too many; and of the first
+    /// those that are too old.
     pub fn surplus(&self, now: Timestamp) -> Vec<RecordKey> {
-        let [dated, _] = &self.dated;
-        let too_many = dated.len().saturating_sub(self.keep_at_most);
         let (oldest, settled) = (now.minus(self.keep_for), now.minus(SETTLES_IN));
-        let goes = |(place, (at, _)): &(usize, &Dated)| *at <= oldest || *place < too_many && *at <= settled;
-        dated.iter().enumerate().take(LOOKS).take_while(goes).map(|(_, (_, key))| *key).collect()
+        let surplus = [0, 1].into_iter().flat_map(|kind| {
+            let (dated, in_all) = (&self.dated[kind], self.shared.held[kind].lock().held());
+            // Its part of those that are too many in all shards: one shard has most entries of the audit log.
+            let too_many = dated.len() * in_all.saturating_sub(self.keep_at_most[kind]) / in_all.max(1);
+            let goes = move |(place, (at, _)): &(usize, &Dated)| {
+                kind == 0 && *at <= oldest || *place < too_many && *at <= settled
+            };
+            dated.iter().enumerate().take_while(goes).map(|(_, (_, key))| *key)
+        });
+        surplus.take(LOOKS).collect()
     }
 }

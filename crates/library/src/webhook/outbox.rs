@@ -122,7 +122,7 @@ impl Outbox {
         let outbox = Arc::new(Self {
             sealer: Sealer::new(key),
             slots: SlotHash::new(key),
-            log: RecordLog::follow(&shards, bounds.kept, Duration::MAX),
+            log: RecordLog::follow(&shards, [bounds.kept, usize::MAX], Duration::MAX),
             places: Semaphore::new(AT_ONCE as usize),
             offered: Mutex::default(),
             busy: Mutex::default(),

@@ -47,7 +47,7 @@ impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow(shards, keep_at_most, keep_for);
+        let log = RecordLog::follow(shards, [keep_at_most, usize::MAX], keep_for);
         Self { shards: shards.clone(), log, settings, sealer: Sealer::new(key) }
     }
 

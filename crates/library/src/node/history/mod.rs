@@ -62,7 +62,7 @@ impl History {
     pub fn start(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
         let inner = Arc::new(Inner {
             shards: shards.clone(),
-            log: RecordLog::follow(shards, MOST_RECORDS, Duration::MAX),
+            log: RecordLog::follow(shards, [MOST_RECORDS, 0], Duration::MAX),
             clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
             results: Arc::new(results),

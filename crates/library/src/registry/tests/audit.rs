@@ -1,7 +1,7 @@
 //! Entries of the audit log about changes of the registry.
 
 use super::*;
-use crate::registry::audit::AuditEntry;
+use crate::registry::audit::{AuditEntry, AuditLog};
 use crate::shard::LogRange;
 
 #[tokio::test]
@@ -35,6 +35,30 @@ async fn a_change_without_an_author_or_without_an_effect_has_no_entry() {
     authored.update_service(service, named("Shop")).await.expect("unchanged");
     authored.delete_webhook(service, service).await.expect_err("no such webhook");
     assert!(everything(&registry).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_too_many_entries_the_oldest_go_and_keys_push_out_none_of_people() {
+    let world = World::bare().await;
+    let registry = &world.registry;
+    let service = registry.made("Shop").await.sid;
+    AuditLog::follow(&world.shards, [2, 3], Duration::MAX);
+    let sid = Sid::new(SidKind::ApiKey, [7; 16]).to_string();
+    for (called, kind) in ["account", "user", "key", "key", "account", "key", "user"].iter().enumerate() {
+        world.advance(Duration::from_secs(1));
+        let actor = Actor::new(kind, (*kind == "key").then(|| sid.clone()), None);
+        let by = registry.on_behalf_of(registry.author(actor, None));
+        by.update_service(service, named(&called.to_string())).await.expect("changed");
+    }
+    world.advance(Duration::from_secs(10));
+    let kept = async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        everything(registry).await.into_iter().map(|entry| entry.actor.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kept().await, ["user", "key", "account", "key", "user"]);
+    // Where a list has a time, only those that may be forgotten go after it.
+    AuditLog::follow(&world.shards, [2, 3], Duration::from_secs(12));
+    assert_eq!(kept().await, ["user", "key", "account", "user"]);
 }
 
 async fn everything(registry: &Registry) -> Vec<AuditEntry> {
