@@ -36,9 +36,7 @@ fn the_program_says_what_is_expected_about_every_configuration() {
 /// The errors and warnings; where it listens, through what it sends as whom, services and templates.
 fn said_about(folder: &Path) -> String {
     let env = read_to_string(folder.join("env")).unwrap_or_default();
-    let variables = env.lines().filter_map(|line| line.split_once('='));
-    let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let working_dir = folder.to_owned();
+    let (working_dir, environment) = (folder.to_owned(), pairs(&env).collect());
     let sources = Sources { working_dir, environment, parallelism: 2, ..Sources::default() };
     let mut text = String::new();
     let warnings = match load(&sources) {

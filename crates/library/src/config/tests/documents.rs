@@ -1,8 +1,7 @@
-//! The documents match the program. These tests generate the lists of `docs/reference/configuration.md`, and
-//! `config.schema.json`, from the fields of the settings: `UPDATE_DOCS=1 cargo test -p onceward-library --lib config::tests::documents`.
+//! The documents match the program. `UPDATE_DOCS=1 cargo test -p onceward-library --lib config::tests::documents` writes
+//! `docs/reference/config.schema.json` from the settings, and names the lines of `configuration.md` that are wrong.
 
-use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
 
 use onceward_core::guard::GuardRules;
 use serde_json::Value;
@@ -12,26 +11,13 @@ use crate::config::json_schema;
 use crate::config::load::names;
 use crate::config::sources::{aliases, variable};
 
-/// Of docs/reference, written again first if `UPDATE_DOCS` is set: every test of a run sees the new text.
-static SCHEMA: LazyLock<String> = LazyLock::new(|| current("config.schema.json", |_| json_schema()));
-static MANUAL: LazyLock<String> = LazyLock::new(|| current("configuration.md", manual));
-
-/// Documents below docs whose JSON blocks are configurations.
-const GUIDES: &str = "guides/hosted-page concepts/guard concepts/delivery concepts/verifications guides/message-templates \
-                      guides/older-servers operate/cluster operate/deploy operate/proxy operate/tls";
+const MANUAL: &str = include_str!("../../../../../docs/reference/configuration.md");
 const SAMPLE: &str = include_str!("../../../../../config.json");
 
-#[test]
-fn the_committed_schema_is_current() {
-    assert_eq!(parsed(&SCHEMA), parsed(&json_schema()), "config.schema.json is stale: {UPDATE}");
-}
-
-#[test]
-fn configuration_md_says_what_the_settings_say() {
-    assert!(*MANUAL == manual(&MANUAL), "configuration.md is stale: {UPDATE}");
-}
-
-const UPDATE: &str = "run `UPDATE_DOCS=1 cargo test -p onceward-library --lib config::tests::documents` and review the difference";
+/// Documents below docs with configurations in JSON.
+const GUIDES: &str = "reference/configuration reference/gateways guides/custom-gateway guides/hosted-page \
+                      guides/message-templates guides/older-servers concepts/guard concepts/delivery \
+                      concepts/verifications operate/cluster operate/deploy operate/proxy operate/tls";
 
 /// A document below docs.
 fn document(name: &str) -> String {
@@ -39,90 +25,110 @@ fn document(name: &str) -> String {
     std::fs::read_to_string(path).expect("the document")
 }
 
-/// A file of docs/reference.
-fn current(file: &str, make: impl Fn(&str) -> String) -> String {
-    let path = format!("{}/../../docs/reference/{file}", env!("CARGO_MANIFEST_DIR"));
-    let mut text = std::fs::read_to_string(&path).expect("the document");
+#[test]
+fn the_committed_schema_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/config.schema.json");
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        text = make(&text);
-        std::fs::write(&path, &text).expect("write the document");
+        std::fs::write(path, json_schema()).expect("written");
     }
-    text
+    let committed = std::fs::read_to_string(path).expect("the schema");
+    assert_eq!(parsed(&committed), parsed(&json_schema()), "set UPDATE_DOCS=1, and review the difference");
+}
+
+/// The order of the lines, and their sections, are the manual's own.
+#[test]
+fn configuration_md_says_what_the_settings_say() {
+    let schema = parsed(&json_schema());
+    let definitions = &schema["$defs"];
+    let of = |object: &Value| object["properties"].as_object().expect("members").clone();
+    let mut expected: BTreeSet<_> =
+        of(&schema).iter().map(|(key, about)| row(key, about, definitions)).collect();
+    for object in ["GuardSettings", "ServiceObject", "Template"] {
+        let is_elsewhere =
+            |name: &str| object == "ServiceObject" && RULES_OF_A_SERVICE.split(' ').any(|rule| rule == name);
+        for (name, mut about) in of(&definitions[object]) {
+            let rules = GuardRules::default();
+            // What holds without the member.
+            if name == "tolerance" {
+                about["default"] = rules.tolerance.into();
+            } else if about["enum"][0] == "off" {
+                about["default"] = rules.mode.as_str().into();
+            }
+            if description(&about).starts_with("Kept and shown without effect") {
+                assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not named");
+            } else if !is_elsewhere(&name) {
+                expected.insert(row(&name, &about, &Value::Null));
+            }
+        }
+    }
+    expected.extend(aliases().map(|(alias, name)| format!("* `{alias}`: `{name}`")));
+    let is_of_settings =
+        |section: &&str| !section.starts_with("Bounds\n") && !section.starts_with("Credentials\n");
+    let lines = MANUAL.split("\n## ").filter(is_of_settings).flat_map(str::lines);
+    let written: BTreeSet<_> = lines.filter(|line| line.starts_with("* ")).map(str::to_owned).collect();
+    let only_in =
+        |one: &BTreeSet<String>, other: &BTreeSet<String>| one.difference(other).cloned().collect::<Vec<_>>();
+    assert_eq!(
+        only_in(&written, &expected),
+        only_in(&expected, &written),
+        "only the manual, only the settings"
+    );
 }
 
 #[test]
-fn every_key_has_a_description_and_a_variable_of_its_own() {
-    let names = names();
-    for (key, schema) in parsed(&json_schema())["properties"].as_object().expect("keys") {
+fn every_key_has_a_variable_of_its_own_and_every_name_is_in_the_documents() {
+    let (names, rules) = (names(), document("concepts/verifications"));
+    for key in parsed(&json_schema())["properties"].as_object().expect("keys").keys() {
         assert_eq!(names.get(&variable(key)), Some(key), "a variable of its own");
-        assert!(schema["description"].as_str().is_some_and(|text| text.len() > 10), "{key}");
-        assert!(MANUAL.contains(&format!("\n* `{key}`")), "{key} has no row");
     }
-    for key in RULES_OF_A_SERVICE.split(' ') {
-        let is_described = document("concepts/verifications").contains(&format!("`{key}`"));
-        assert!(is_described, "{key} is not described");
+    for rule in RULES_OF_A_SERVICE.split(' ') {
+        assert!(rules.contains(&format!("`{rule}`")), "{rule} is not described");
     }
-    let others = ["HOST", "PORT", "REDIS_URL", "REDIS_DB_PASSWORD", "$schema", "sms", "authentication"];
-    let is_variable = |name: &String| *name == name.to_ascii_uppercase();
-    let variables = names.into_values().filter(is_variable);
-    let all = variables.chain(others.map(str::to_owned));
-    for name in all.chain(aliases().map(|(alias, _)| alias)) {
+    let variables = names.into_values().filter(|name| *name == name.to_ascii_uppercase());
+    for name in variables.chain(["HOST", "REDIS_URL", "sms", "authentication"].map(str::to_owned)) {
         assert!(MANUAL.contains(&format!("`{name}`")), "{name} is not in configuration.md");
     }
 }
 
 #[test]
-fn every_sample_in_the_manual_loads_without_a_warning_about_its_keys() {
-    let guides: Vec<String> = GUIDES.split(' ').map(document).collect();
-    for guide in &guides {
-        assert!(blocks_of(guide, "json").next().is_some(), "{:?} has no sample", guide.lines().next());
-    }
-    let of_gateways = ["reference/gateways", "guides/custom-gateway", "guides/add-a-recipe"].map(document);
-    let of_gateways = of_gateways.iter().flat_map(|document| blocks_of(document, "json"));
-    let of_gateways = of_gateways.filter(|block| block.contains("otp-sms-provider"));
-    let of_guides = guides.iter().flat_map(|guide| blocks_of(guide, "json"));
-    for sample in blocks_of(&MANUAL, "json").chain(of_guides).chain(of_gateways) {
-        let world = all_gateways().file("config.json", sample);
-        for warning in world.warnings() {
-            // Not every sample has every gateway.
-            let is_variable = warning.starts_with("ONCEWARD_GATEWAYS_");
-            assert!(is_variable || !warning.contains("unknown"), "{warning}\n{sample}");
+fn every_sample_loads_without_a_warning_about_its_keys() {
+    for (guide, text) in GUIDES.split(' ').map(|guide| (guide, document(guide))) {
+        let samples: Vec<&str> = blocks_of(&text, "json").collect();
+        assert!(!samples.is_empty(), "{guide} has no sample");
+        for sample in samples {
+            for warning in all_gateways().file("config.json", sample).warnings() {
+                // Not every sample has every gateway.
+                let is_variable = warning.starts_with("ONCEWARD_GATEWAYS_");
+                assert!(is_variable || !warning.contains("unknown"), "{guide}: {warning}\n{sample}");
+            }
         }
-    }
-}
-
-#[test]
-fn every_env_sample_in_the_manual_is_read() {
-    let samples: Vec<&str> = blocks_of(&MANUAL, "sh").filter(|block| block.contains("TWILIO_AUTH")).collect();
-    assert!(!samples.is_empty());
-    for sample in samples {
-        let world = World::empty().file(".env", sample).file("token", TOKEN);
-        assert!(world.settings().gateways.twilio_messages().is_some(), "{sample}");
     }
 }
 
 /// A world with every variable that a sample may need.
 fn all_gateways() -> World {
-    let world = World::with_twilio()
-        .and_sinch()
-        .and_mada()
-        .variable("TWILIO_WHATSAPP_NUMBER", "+14155552671")
-        .variable("TWILIO_SERVICES_ID", VERIFY)
-        .variable("CAPTCHA_SECRET", TOKEN);
-    let settings = "HTTP_TOKEN HTTP_USERNAME HTTP_PASSWORD ACME_SMS_SECRET BACKUP_KEY MINE_KEY".split(' ');
-    settings.fold(world, |world, name| world.variable(&format!("ONCEWARD_GATEWAYS_{name}"), TOKEN))
+    let names = "HTTP_TOKEN HTTP_USERNAME HTTP_PASSWORD ACME_SMS_SECRET BACKUP_KEY MINE_KEY".split(' ');
+    let of_gateways: Vec<_> = names.map(|name| format!("ONCEWARD_GATEWAYS_{name}={TOKEN}")).collect();
+    World::with_twilio().variables(&of_gateways.join("\n")).variables(&format!(
+        "TWILIO_WHATSAPP_NUMBER=+14155552671\nTWILIO_SERVICES_ID={VERIFY}\nCAPTCHA_SECRET={TOKEN}\n\
+         SINCH_APP_ID=app\nSINCH_APP_SECRET={TOKEN}\nMADA_USERNAME=me\nMADA_PASSWORD={TOKEN}\n\
+         MADA_URL=127.0.0.1:1/soap\nMADA_SOURCE_NAME=Acme"
+    ))
 }
 
 #[test]
-fn the_env_sample_about_quotes_means_what_the_manual_says() {
-    let sample = blocks_of(&MANUAL, "sh").find(|block| block.contains("ONCEWARD_BRAND")).expect("a sample");
-    let world = World::empty().file(".env", sample);
-    assert_eq!(world.settings().brand, "Joe's Shop");
-    assert_eq!(
-        world.settings().templates.text(&crate::template::Wording::Api),
-        "Joe's Shop: your code is {code}\nIt costs $0"
-    );
-    assert_eq!(world.settings().storage.data_dir, world.path("data # 2"));
+fn the_samples_of_env_files_mean_what_the_manual_says() {
+    let with_sample = |word: &str| {
+        let sample = blocks_of(MANUAL, "sh").find(|block| block.contains(word)).expect("a sample");
+        World::empty().file("token", TOKEN).file(".env", sample)
+    };
+    assert!(with_sample("TWILIO_AUTH_TOKEN").settings().gateways.twilio_messages().is_some());
+    let world = with_sample("ONCEWARD_BRAND");
+    let settings = world.settings();
+    assert_eq!(settings.brand, "Joe's Shop");
+    let text = settings.templates.text(&crate::template::Wording::Api);
+    assert_eq!(text, "Joe's Shop: your code is {code}\nIt costs $0");
+    assert_eq!(settings.storage.data_dir, world.path("data # 2"));
     assert_eq!(world.warnings(), Vec::<String>::new());
 }
 
@@ -149,51 +155,8 @@ fn blocks_of<'t>(text: &'t str, language: &str) -> impl Iterator<Item = &'t str>
     parts.filter_map(|part| part.split_once('\n')).map(|(_, body)| body)
 }
 
-/// The section where new keys are listed.
-const FURTHER: &str = "Further keys";
-
-/// The manual with its lists written again. The prose, and the order and sections of the keys, are the document's own.
-fn manual(document: &str) -> String {
-    let schema = parsed(&json_schema());
-    let (keys, definitions) = (&schema["properties"], &schema["$defs"]);
-    let key_of = |line: &str| line.strip_prefix("* `")?.split('`').next().map(str::to_owned);
-    let listed: Vec<String> = document.lines().filter_map(key_of).collect();
-    let all = keys.as_object().expect("keys");
-    let further: Vec<String> = all.keys().filter(|key| !listed.contains(key)).cloned().collect();
-    let mut title = "";
-    let mut blocks = Vec::new();
-    for block in document.trim_end().split("\n\n") {
-        if block.starts_with('#') {
-            title = block.trim_start_matches(['#', ' ']);
-        }
-        if !block.starts_with("* ") || ["Bounds", "Credentials"].contains(&title) {
-            blocks.push(block.to_owned());
-            continue;
-        }
-        let mut list = String::new();
-        match title {
-            "Members of `guard`" => members(&mut list, &definitions["GuardSettings"], document),
-            "Members of a service" => {
-                members(&mut list, &definitions["ServiceObject"], document);
-            }
-            "Members of a template" => members(&mut list, &definitions["Template"], document),
-            "Other names" => aliases().for_each(|(alias, name)| {
-                let _ = writeln!(list, "* `{alias}`: `{name}`");
-            }),
-            title => {
-                let further = if title == FURTHER { further.as_slice() } else { &[] };
-                let keys = block.lines().filter_map(key_of).chain(further.iter().cloned());
-                for (key, schema) in keys.filter_map(|key| Some((key.clone(), all.get(&key)?))) {
-                    row(&mut list, &key, schema, definitions);
-                }
-            }
-        }
-        blocks.push(list.trim_end().to_owned());
-    }
-    blocks.join("\n\n") + "\n"
-}
-
-fn row(text: &mut String, name: &str, schema: &Value, definitions: &Value) {
+/// The line about a key or a member: its default, what it accepts, and its meaning.
+fn row(name: &str, schema: &Value, definitions: &Value) -> String {
     let of = |schema: &Value| {
         let target = schema["$ref"].as_str().or_else(|| schema["anyOf"][0]["$ref"].as_str());
         target.and_then(|target| target.rsplit('/').next()).map(|name| definitions[name].clone())
@@ -215,36 +178,15 @@ fn row(text: &mut String, name: &str, schema: &Value, definitions: &Value) {
     }
     let both = [default, accepts].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ");
     let both = if both.is_empty() { both } else { format!(" ({both})") };
-    let _ = writeln!(text, "* `{name}`{both}: {}", description(schema));
+    format!("* `{name}`{both}: {}", description(schema))
 }
-
-const NO_EFFECT: &str = "Kept and shown without effect";
 
 /// Members of a service that other pages describe.
 const RULES_OF_A_SERVICE: &str = "accent-color code-length code-life cooling-down custom-code default-template \
                                   do-not-share-warning embed-origins locale lockout logo-url max-checks max-sends privacy-url \
                                   resend return-urls send-budget sender skip-sms-to-landlines terms-url workflow";
 
-fn members(text: &mut String, schema: &Value, document: &str) {
-    let is_of_service = schema["properties"].get("guard").is_some();
-    for (name, schema) in schema["properties"].as_object().expect("members") {
-        if description(schema).starts_with(NO_EFFECT) {
-            assert!(document.contains(&format!("`{name}`")), "{name} is not named");
-        } else if !is_of_service || !RULES_OF_A_SERVICE.split(' ').any(|rule| rule == name) {
-            let mut schema = schema.clone();
-            let rules = GuardRules::default();
-            // What holds without the member.
-            if name == "tolerance" {
-                schema["default"] = rules.tolerance.into();
-            } else if schema["enum"][0] == "off" {
-                schema["default"] = rules.mode.as_str().into();
-            }
-            row(text, name, &schema, &Value::Null);
-        }
-    }
-}
-
 /// The meaning. A second paragraph is for the schema: the introduction of the section says it here.
-fn description(schema: &Value) -> String {
-    schema["description"].as_str().unwrap_or_default().split("\n\n").next().unwrap_or_default().to_owned()
+fn description(schema: &Value) -> &str {
+    schema["description"].as_str().unwrap_or_default().split("\n\n").next().unwrap_or_default()
 }

@@ -2,7 +2,6 @@
 
 mod cases;
 mod documents;
-mod gateways;
 mod sources;
 
 use std::fs::Permissions;
@@ -11,8 +10,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::{ConfigErrors, Loaded, Settings, Sources, load};
-use crate::gateway::TwilioSettings;
+use super::{Loaded, Settings, Sources, load};
 
 /// An account id in Twilio's form.
 const ACCOUNT: &str = "AC0123456789abcdef0123456789abcdef";
@@ -21,7 +19,7 @@ const VERIFY: &str = "VA0123456789abcdef0123456789abcdef";
 /// A token that no output may contain.
 const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 
-/// Files, variables and a command line, independent of this machine.
+/// Files and variables, independent of this machine.
 struct World {
     directory: TempDir,
     sources: Sources,
@@ -41,26 +39,9 @@ impl World {
 
     /// Twilio's three variables, enough to send with.
     fn with_twilio() -> Self {
-        Self::empty()
-            .variable("TWILIO_ACCOUNT_SID", ACCOUNT)
-            .variable("TWILIO_AUTH_TOKEN", TOKEN)
-            .variable("TWILIO_PHONE_NUMBER", "+14155552671")
-    }
-
-    fn and_sinch(self) -> Self {
-        self.variable("SINCH_APP_ID", "app").variable("SINCH_APP_SECRET", TOKEN)
-    }
-
-    fn and_mada(self) -> Self {
-        self.variable("MADA_USERNAME", "me")
-            .variable("MADA_PASSWORD", TOKEN)
-            .variable("MADA_URL", "127.0.0.1:1/soap")
-            .variable("MADA_SOURCE_NAME", "Acme")
-    }
-
-    /// Sends every message through these providers.
-    fn through(self, providers: &str) -> Self {
-        self.variable("ONCEWARD_OTP_SMS_PROVIDER", providers)
+        Self::empty().variables(&format!(
+            "TWILIO_ACCOUNT_SID={ACCOUNT}\nTWILIO_AUTH_TOKEN={TOKEN}\nTWILIO_PHONE_NUMBER=+14155552671"
+        ))
     }
 
     fn file(self, name: &str, text: &str) -> Self {
@@ -73,8 +54,9 @@ impl World {
         self
     }
 
-    fn variable(mut self, name: &str, value: &str) -> Self {
-        self.sources.environment.insert(name.to_owned(), value.to_owned());
+    /// Lines of the form `NAME=value`.
+    fn variables(mut self, lines: &str) -> Self {
+        self.sources.environment.extend(pairs(lines));
         self
     }
 
@@ -83,21 +65,12 @@ impl World {
         self
     }
 
-    fn flag(mut self, name: &'static str, value: &str) -> Self {
-        self.sources.flags.insert(name, value.to_owned());
-        self
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn load(&self) -> Result<Loaded, ConfigErrors> {
-        load(&self.sources)
-    }
-
     fn loads(&self) -> Loaded {
-        self.load().unwrap_or_else(|errors| panic!("{errors}"))
+        load(&self.sources).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     fn settings(&self) -> Settings {
@@ -107,23 +80,10 @@ impl World {
     fn warnings(&self) -> Vec<String> {
         self.loads().warnings
     }
-
-    fn twilio(&self) -> TwilioSettings {
-        self.settings().gateways.twilio_messages().cloned().expect("Twilio Messages")
-    }
-
-    /// The value and the origin of a key in `--print-config`.
-    fn shows(&self, key: &str) -> (String, String) {
-        let row = self.loads().given.into_iter().find(|row| row.key == key);
-        let row = row.unwrap_or_else(|| panic!("no {key}"));
-        (row.value, row.origin)
-    }
 }
 
-/// Asserts that the text has every part.
-#[track_caller]
-fn says(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "no {part:?} in:\n{text}");
-    }
+/// The variables of lines of the form `NAME=value`.
+fn pairs(lines: &str) -> impl Iterator<Item = (String, String)> {
+    let pairs = lines.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
 }
