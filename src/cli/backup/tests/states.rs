@@ -1,9 +1,6 @@
-//! Arbitrary states of numbers, and a record of every kind.
+//! States of numbers, and a record of every kind.
 
 use std::collections::BTreeMap;
-
-use proptest::collection::btree_map;
-use proptest::prelude::*;
 
 use super::{AT, MINUTE, key};
 use crate::domain::{
@@ -21,12 +18,48 @@ use crate::testing::{World, asking_once, number};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
 use crate::verification::{AttemptQuery, CheckCode, Ending, NumberKey, VerificationTarget};
 
-/// Records in the order of their keys.
-pub(super) fn entries() -> impl Strategy<Value = Vec<CopiedRecord>> {
-    let numbers = btree_map((0..3_u32, 1..999_999_999_999_999_u64), kept_state(), 0..12);
-    numbers.prop_map(|numbers| {
-        numbers.into_iter().map(|((service, digits), state)| of_number(service, digits, &state)).collect()
-    })
+/// Every kind of number, with every part of a state.
+pub(super) fn entries() -> Vec<CopiedRecord> {
+    let gateways = GatewayName::ALL.into_iter().zip(Channel::ALL.into_iter().cycle());
+    let moments = [AT, Timestamp::MAX, Timestamp::EPOCH].into_iter().cycle();
+    let states = gateways.zip(moments).flat_map(|((by, channel), at)| states(at, channel, by));
+    let numbered = (14_155_552_671..).zip(states);
+    numbered.map(|(digits, state)| of_number(digits, &state)).collect()
+}
+
+fn states(at: Timestamp, channel: Channel, by: GatewayName) -> [NumberState; 4] {
+    let details = VerificationDetails {
+        begun: at,
+        last_send: at,
+        channel,
+        sends: 2,
+        wrong: u8::MAX,
+        spent: true,
+        canceled: true,
+        offset: u64::MAX,
+    };
+    let verification = Verification {
+        salt: Salt([0xa7; 16]),
+        length: CodeLength::new(10).expect("a length"),
+        expires: at,
+        sending: u8::MAX,
+        sending_until: at,
+        sent: true,
+        postponed: true,
+        held: Some(Held { by, channel }),
+        checking_until: at,
+        counted: Some(details),
+    };
+    let plain = Verification { sent: false, postponed: false, held: None, counted: None, ..verification };
+    let counted = FailureCount { in_a_row: u8::MAX, last: at, forgotten: at };
+    let open =
+        |failures, verification| NumberState::Open(OpenNumber { failures, keep_until: at, verification });
+    [
+        NumberState::Locked { until: at },
+        open(counted, Some(verification)),
+        open(FailureCount::NONE, Some(plain)),
+        open(counted, None),
+    ]
 }
 
 /// A number with three wrong codes, and a lockout.
@@ -35,8 +68,8 @@ pub(super) fn some() -> Vec<CopiedRecord> {
     let failures = FailureCount { in_a_row: 3, ..FailureCount::NONE };
     let open = OpenNumber { failures, keep_until: until, verification: None };
     vec![
-        of_number(0, 14_155_552_671, &NumberState::Open(open)),
-        of_number(0, 14_155_552_672, &NumberState::Locked { until }),
+        of_number(14_155_552_671, &NumberState::Open(open)),
+        of_number(14_155_552_673, &NumberState::Locked { until }),
     ]
 }
 
@@ -92,89 +125,16 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     all
 }
 
-pub(super) fn of_number(service: u32, digits: u64, state: &NumberState) -> CopiedRecord {
+/// The number is one for tests, one whose codes are carried, or neither.
+fn of_number(digits: u64, state: &NumberState) -> CopiedRecord {
     let number = PhoneNumber::from_u64(digits).expect("a number");
-    let id = NumberKey::new(ServiceId::new(service), number).id();
+    let service = ServiceId::new(u32::from(digits.is_multiple_of(5)));
+    let number = NumberKey {
+        is_test: digits.is_multiple_of(4),
+        is_carried: digits % 4 == 2,
+        ..NumberKey::new(service, number)
+    };
+    let id = number.id();
     let key = Key { slot: state.slot(&id, &SlotHash::new(&key())), kind: NumberState::KIND, id };
     CopiedRecord { key, expires: state.expires(), record: encode(state) }
-}
-
-fn held() -> impl Strategy<Value = Held> {
-    (proptest::sample::select(&GatewayName::ALL), proptest::sample::select(&Channel::ALL))
-        .prop_map(|(by, channel)| Held { by, channel })
-}
-
-/// Times of every size: most are in this century.
-fn moment() -> impl Strategy<Value = Timestamp> {
-    let millis = prop_oneof![
-        4 => 1_600_000_000_000..2_000_000_000_000_u64,
-        // Of what text can say: years of four digits.
-        4 => 0..253_402_300_799_999_u64,
-        1 => Just(u64::MAX),
-        1 => Just(0),
-    ];
-    millis.prop_map(Timestamp::from_millis)
-}
-
-fn counted() -> impl Strategy<Value = VerificationDetails> {
-    let counts = (any::<u8>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u64>());
-    (moment(), moment(), proptest::sample::select(&Channel::ALL), counts).prop_map(
-        |(begun, last_send, channel, (sends, wrong, spent, canceled, offset))| VerificationDetails {
-            begun,
-            last_send,
-            channel,
-            sends,
-            wrong,
-            spent,
-            canceled,
-            offset,
-        },
-    )
-}
-
-fn failures() -> impl Strategy<Value = FailureCount> {
-    let some = (1..=u8::MAX, moment(), moment()).prop_map(|(in_a_row, last, forgotten)| FailureCount {
-        in_a_row,
-        last,
-        forgotten,
-    });
-    let of_a_fixed_lockout = any::<u8>().prop_map(|in_a_row| FailureCount { in_a_row, ..FailureCount::NONE });
-    prop_oneof![Just(FailureCount::NONE), some, of_a_fixed_lockout]
-}
-
-fn verification() -> impl Strategy<Value = Verification> {
-    let times = (moment(), moment(), moment());
-    let flags = (any::<bool>(), any::<bool>());
-    let marks = (proptest::option::of(held()), proptest::option::weighted(0.3, counted()));
-    (any::<[u8; 16]>(), 4_u8..=10, any::<u8>(), times, flags, marks).prop_map(
-        |(salt, length, sending, (expires, sending_until, checking_until), flags, (held, counted))| {
-            let (sent, postponed) = flags;
-            Verification {
-                salt: Salt(salt),
-                length: CodeLength::new(length).expect("a length"),
-                expires,
-                sending,
-                sending_until,
-                sent,
-                postponed,
-                held,
-                checking_until,
-                counted,
-            }
-        },
-    )
-}
-
-/// Every state with a record.
-fn kept_state() -> impl Strategy<Value = NumberState> {
-    prop_oneof![
-        moment().prop_map(|until| NumberState::Locked { until }),
-        (failures(), moment(), proptest::option::of(verification())).prop_map(
-            |(failures, keep_until, verification)| NumberState::Open(OpenNumber {
-                failures,
-                keep_until,
-                verification
-            })
-        ),
-    ]
 }
