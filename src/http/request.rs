@@ -141,13 +141,23 @@ mod tests {
 
     use super::*;
 
+    const X_OF_PROXY: HeaderName = HeaderName::from_static("x-of-proxy");
+
+    fn proxies() -> ProxySettings {
+        let networks = ["127.0.0.1/32", "10.0.0.0/8"].iter();
+        ProxySettings {
+            client_address_header: Some(X_OF_PROXY),
+            risk_check_header: Some(X_OF_PROXY),
+            trusted_proxies: networks.map(|text| text.parse().expect("a network")).collect(),
+        }
+    }
+
+    fn headers(values: &[&'static str]) -> HeaderMap {
+        values.iter().map(|value| (X_OF_PROXY, HeaderValue::from_static(value))).collect()
+    }
+
     #[test]
     fn a_proof_is_believed_from_a_trusted_proxy_in_a_single_line() {
-        let proxies = ProxySettings {
-            client_address_header: None,
-            risk_check_header: Some(HeaderName::from_static("x-proof")),
-            trusted_proxies: vec!["10.0.0.0/8".parse().expect("a network")],
-        };
         for (peer, values, expected) in [
             ("10.9.9.9", &["disable"][..], true),
             ("10.9.9.9", &["enable"], false),
@@ -156,22 +166,14 @@ mod tests {
             ("10.9.9.9", &[], false),
             ("192.0.2.9", &["disable"], false),
         ] {
-            let values = values.iter().map(|value| HeaderValue::from_static(value));
-            let headers = values.map(|value| (HeaderName::from_static("x-proof"), value)).collect();
-            let peer = peer.parse().expect("an address");
-            assert_eq!(is_trusted(&proxies, &headers, peer), expected, "{peer} {headers:?}");
+            let (headers, peer) = (headers(values), peer.parse().expect("an address"));
+            assert_eq!(is_trusted(&proxies(), &headers, peer), expected, "{peer} {values:?}");
             assert!(!is_trusted(&ProxySettings::default(), &headers, peer));
         }
     }
 
     #[test]
     fn only_a_trusted_proxy_names_the_address_of_a_client() {
-        let trusted = |text: &str| text.parse().expect("a network");
-        let proxies = ProxySettings {
-            client_address_header: Some(HeaderName::from_static("x-forwarded-for")),
-            risk_check_header: None,
-            trusted_proxies: vec![trusted("127.0.0.1/32"), trusted("10.0.0.0/8")],
-        };
         for (peer, values, expected) in [
             ("127.0.0.1", &["192.0.2.7"][..], Some("192.0.2.7")),
             ("127.0.0.1", &["198.51.100.1, 192.0.2.7, 10.1.2.3"], Some("192.0.2.7")),
@@ -191,13 +193,9 @@ mod tests {
             ("127.0.0.1", &["[2001:db8::1"], None),
             ("127.0.0.1", &[""], None),
         ] {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append("x-forwarded-for", HeaderValue::from_static(value));
-            }
-            let peer = peer.parse().expect("an address");
+            let (headers, peer) = (headers(values), peer.parse().expect("an address"));
             let expected = expected.map(|address| address.parse().expect("an address"));
-            assert_eq!(client_address(&proxies, &headers, peer), expected, "{values:?}");
+            assert_eq!(client_address(&proxies(), &headers, peer), expected, "{values:?}");
             assert_eq!(client_address(&ProxySettings::default(), &headers, peer), None);
         }
     }

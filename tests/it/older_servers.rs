@@ -1,5 +1,5 @@
 //! What older servers leave to this one: the files of the Redis version, and the routes of the tutorial with the real
-//! engine. `src/http/compatible.rs` has each answer as bytes.
+//! engine. `src/http/compatible.tsv` has each answer as bytes.
 
 use crate::support::prelude::*;
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use rcgen::{
-    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, date_time_ymd,
-};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tempfile::TempDir;
 
 use super::*;
@@ -12,12 +10,9 @@ use super::*;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[test]
-fn keys_of_each_kind_and_in_each_form_are_read() {
-    for kind in [&PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
-        let key = KeyPair::generate_for(kind).expect("a key");
-        is_good(&own(&key, 2020, 2090), &key.serialize_pem());
-    }
+fn a_key_in_each_form_is_read() {
     let key = KeyPair::generate().expect("a key");
+    is_good(&own(&key, 2020, 2090), &key.serialize_pem());
     // PKCS#8 is an envelope around SEC1, which begins with a version and 32 bytes: RFC 5915.
     let der = key.serialize_der();
     let version = der.windows(5).position(|part| part == [2, 1, 1, 4, 32]).expect("SEC1 inside");
