@@ -73,21 +73,3 @@ fn uptime() -> Duration {
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
     Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_machines_clock_does_not_run_backwards_and_starts_at_the_wall_clock() {
-        let clock = SystemClock::start();
-        let mut last = clock.wall_at_start;
-        assert!(last > Timestamp::from_millis(1_700_000_000_000), "a machine of today");
-        for _ in 0..10_000 {
-            let now = clock.now();
-            assert!(now >= last);
-            last = now;
-        }
-        assert!(clock.wall() >= clock.wall_at_start);
-    }
-}
