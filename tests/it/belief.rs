@@ -1,14 +1,17 @@
-//! The possible states of a number from a client's view: a model of the contract, independent of the engine.
+//! The possible states of a number, or of a verification over `/v2`, from a client's view: a model of the contract,
+//! independent of the engine.
 //!
 //! A request without an answer may or may not have been executed, and two concurrent ones may have been executed in
 //! either order. The belief keeps every possible state until an answer excludes it. An answer that fits no state is a
 //! broken promise.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use futures_util::future::join_all;
-use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::support::prelude::*;
 
@@ -19,8 +22,12 @@ pub const NO_CODE: &str = "0000-00000";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
+    /// A verification over `/v2` is over.
     Fresh,
-    Open { wrong: u32, code: Option<String> },
+    Open {
+        wrong: u32,
+        code: Option<String>,
+    },
     Locked,
 }
 
@@ -28,66 +35,113 @@ enum State {
 pub enum Request {
     Send,
     Check(String),
+    /// Of a verification over `/v2`.
+    Cancel,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObservedReply {
-    Sent { trials: u32 },
+    Sent {
+        trials: u32,
+    },
     Verified,
-    Incorrect { trials: u32 },
+    Incorrect {
+        trials: u32,
+    },
+    /// The code was wrong; `/v2` does not say how many more may be.
+    Wrong,
     Locked,
+    Canceled,
 }
 
 pub type Exchange = (Request, Option<ObservedReply>);
 
 impl Request {
-    /// Sends it; returns an error if no answer comes.
-    pub async fn ask(&self, client: &Client, number: &str) -> io::Result<HttpResponse> {
-        match self {
-            Self::Send => client.try_send(number).await,
-            Self::Check(guess) => client.try_verify(number, guess).await,
+    /// Asks it; returns an error if no answer comes.
+    pub async fn ask(&self, client: &Client, about: &Subject) -> io::Result<HttpResponse> {
+        let number = &about.number;
+        match (self, &about.verification) {
+            (Self::Send, _) => client.try_send(number).await,
+            (Self::Check(guess), None) => client.try_verify(number, guess).await,
+            (Self::Check(guess), Some(Named { service, sid })) => {
+                let form = [("VerificationSid", sid.as_str()), ("Code", guess.as_str())];
+                V2::of(client).try_post(&format!("{service}/VerificationCheck"), &form).await
+            }
+            (Self::Cancel, named) => {
+                let Named { service, sid } = named.as_ref().expect("a verification");
+                let path = format!("{service}/Verifications/{sid}");
+                V2::of(client).try_post(&path, &[("Status", "canceled")]).await
+            }
         }
     }
+}
+
+/// A verification over `/v2`: the path of its service, and its id.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub service: String,
+    pub sid: String,
 }
 
 /// A number, and what its client knows about it.
 #[derive(Clone)]
 pub struct Subject {
     pub number: String,
-    pub belief: Belief,
+    /// The verification of the number that is meant; `None`: the number itself, over `/api`.
+    pub verification: Option<Named>,
+    /// All states that are possible.
+    states: Vec<State>,
     /// The codes that were approved.
-    pub used: Vec<String>,
+    used: Vec<String>,
+    /// Messages that may have been sent, and those of which the client was told so.
+    sends: (usize, usize),
 }
 
 impl Subject {
     pub fn new(number: String) -> Self {
-        Self { number, belief: Belief::new(), used: Vec::new() }
+        Self { number, verification: None, states: vec![State::Fresh], used: Vec::new(), sends: (0, 0) }
     }
 
-    /// A send, or a check of a right, wrong or used code.
-    pub fn any_request(&self, rng: &mut StdRng) -> Request {
-        let outstanding = self.belief.codes().into_iter().next();
-        match (rng.random_range(0..10), outstanding) {
+    /// The codes that may be valid.
+    fn codes(&self) -> Vec<String> {
+        let code = |state: &State| match state {
+            State::Open { code, .. } => code.clone(),
+            State::Fresh | State::Locked => None,
+        };
+        self.states.iter().filter_map(code).collect()
+    }
+
+    /// A send or a cancellation, or a check of a right, wrong or used code.
+    fn any_request(&self, rng: &mut StdRng) -> Request {
+        let (choice, outstanding) = (rng.random_range(0..10), self.codes().into_iter().next());
+        let is_over_v2 = self.verification.is_some();
+        match (choice, outstanding) {
             (0..3, Some(code)) => Request::Check(code),
-            (3..6, Some(_)) => Request::Check(NO_CODE.to_owned()),
-            (6, _) => Request::Check(self.used.last().cloned().unwrap_or_else(|| NO_CODE.to_owned())),
-            _ => Request::Send,
+            (6, _) if let Some(used) = self.used.last() => Request::Check(used.clone()),
+            (9, _) if is_over_v2 => Request::Cancel,
+            (7.., _) | (0..6, None) if !is_over_v2 => Request::Send,
+            _ => Request::Check(NO_CODE.to_owned()),
         }
     }
 
-    /// One request, or two checks for the same moment. A send is never concurrent: it takes a while, and its answer has the
-    /// count at its end.
-    pub fn one_or_two_requests(&self, rng: &mut StdRng) -> Vec<Request> {
+    /// One request, or two for the same moment. A send is never concurrent: it takes a while, and its answer has the count
+    /// at its end.
+    fn one_or_two_requests(&self, rng: &mut StdRng) -> Vec<Request> {
         let (first, second) = (self.any_request(rng), self.any_request(rng));
-        let are_checks = ![&first, &second].contains(&&Request::Send);
-        if are_checks && rng.random_bool(0.5) { vec![first, second] } else { vec![first] }
+        let is_at_once = ![&first, &second].contains(&&Request::Send) && rng.random_bool(0.5);
+        if is_at_once { vec![first, second] } else { vec![first] }
     }
 
-    /// Checks that tell the possible states apart: of a wrong code, a used one, and each that may be right.
-    pub fn questions(&self) -> Vec<Request> {
-        let uncertain = if self.belief.is_certain() { Vec::new() } else { self.belief.codes() };
-        let codes = [NO_CODE.to_owned()].into_iter().chain(self.used.last().cloned()).chain(uncertain);
-        codes.map(Request::Check).collect()
+    /// Checks that tell the possible states apart: of a wrong code, a used one, and each that may be right. A verification
+    /// over `/v2` is brought to its end.
+    fn questions(&self) -> Vec<Request> {
+        let wrong_and_used = [NO_CODE.to_owned()].into_iter().chain(self.used.last().cloned());
+        let codes = match self.verification {
+            Some(_) => [self.codes(), self.codes()].concat(),
+            None if self.states.len() == 1 => Vec::new(),
+            None => self.codes(),
+        };
+        wrong_and_used.chain(codes).map(Request::Check).collect()
     }
 
     /// Asks one thing, or several at once on connections of their own. `hear` counts an answer, and returns it unless it
@@ -101,11 +155,12 @@ impl Subject {
         mut hear: impl FnMut(io::Result<HttpResponse>) -> Option<HttpResponse>,
     ) -> (Vec<Exchange>, Vec<String>) {
         let before = twilio.last_code_for(&self.number);
-        let answers = join_all(requests.iter().map(|request| request.ask(client, &self.number))).await;
+        let about = &*self;
+        let answers = join_all(requests.iter().map(|request| request.ask(client, about))).await;
         let mut exchanges = Vec::new();
         for (request, answer) in requests.into_iter().zip(answers) {
             let is_refused = answer.as_ref().is_ok_and(|answer| answer.status() == 503);
-            let reply = hear(answer).map(|answer| ObservedReply::in_answer(&answer, &self.number));
+            let reply = hear(answer).map(|answer| ObservedReply::in_answer(&answer, self));
             if reply.is_some() || !is_refused {
                 exchanges.push((request, reply));
             }
@@ -121,60 +176,84 @@ impl Subject {
     /// Asserts that the answers until now hold at this server: it counts on, and each code that is certain works.
     pub async fn still_holds(mut self, client: &Client) {
         let mut questions = self.questions();
-        questions.extend(self.belief.codes().into_iter().map(Request::Check));
+        questions.extend(self.codes().into_iter().map(Request::Check));
         for question in questions {
-            let answer = question.ask(client, &self.number).await.expect("an answer");
-            let reply = ObservedReply::in_answer(&answer, &self.number);
+            let answer = question.ask(client, &self).await.expect("an answer");
+            let reply = ObservedReply::in_answer(&answer, &self);
             self.learn(&[(question, Some(reply))], &[]);
         }
     }
 
-    /// Takes in concurrent exchanges, and the code of a send among them. Fails the test if they fit no possible state.
+    /// Takes in concurrent exchanges, and the code of a send among them, which may be the previous one if that was still in
+    /// flight. Fails the test if they fit no possible state.
     pub fn learn(&mut self, exchanges: &[Exchange], codes: &[String]) {
+        let possible = self.states_after(exchanges, codes);
+        assert!(!possible.is_empty(), "{}: {exchanges:?}, but believed is {:?}", self.number, self.states);
+        self.states = possible;
         for exchange in exchanges {
-            if let (Request::Check(guess), Some(ObservedReply::Verified)) = exchange {
-                self.used.push(guess.clone());
+            match exchange {
+                (Request::Check(guess), Some(ObservedReply::Verified)) => self.used.push(guess.clone()),
+                (Request::Send, reply) => {
+                    self.sends.0 += 1;
+                    self.sends.1 += usize::from(matches!(reply, Some(ObservedReply::Sent { .. })));
+                }
+                _ => {}
             }
         }
-        self.belief.take_in(exchanges, codes).unwrap_or_else(|why| panic!("{}: {why}", self.number));
+    }
+
+    fn states_after(&self, exchanges: &[Exchange], codes: &[String]) -> Vec<State> {
+        let mut possible = Vec::new();
+        let (all, codes): (Vec<_>, Vec<_>) = (exchanges.iter().collect(), codes.iter().collect());
+        for state in &self.states {
+            explore(state, &all, &codes, &mut possible);
+        }
+        possible
+    }
+
+    /// Fails the test if a message was sent twice, or one was not that the client was told of.
+    pub fn was_sent_none_twice(&self, twilio: &Twilio) {
+        let (messages, (possible, told)) = (twilio.messages_for(&self.number).len(), self.sends);
+        let is_possible = (told..=possible).contains(&messages);
+        assert!(is_possible, "{}: {messages} messages for {:?}", self.number, self.sends);
     }
 }
 
-/// All states that are possible.
-#[derive(Debug, Clone)]
-pub struct Belief(Vec<State>);
+/// A client that believes its answers, and its numbers.
+pub struct Guest {
+    pub rng: StdRng,
+    pub subjects: Vec<Subject>,
+    /// The subjects that it asked about since its last [`Guest::questions`].
+    touched: BTreeSet<usize>,
+}
 
-impl Belief {
-    pub fn new() -> Self {
-        Self(vec![State::Fresh])
+impl Guest {
+    pub fn new(seed: u64) -> Self {
+        Self { rng: StdRng::seed_from_u64(seed), subjects: Vec::new(), touched: BTreeSet::new() }
     }
 
-    pub fn is_certain(&self) -> bool {
-        self.0.len() == 1
+    pub fn takes(&mut self, subject: Subject) {
+        self.touched.insert(self.subjects.len());
+        self.subjects.push(subject);
     }
 
-    /// The codes that may be valid.
-    pub fn codes(&self) -> Vec<String> {
-        let code = |state: &State| match state {
-            State::Open { code, .. } => code.clone(),
-            State::Fresh | State::Locked => None,
-        };
-        self.0.iter().filter_map(code).collect()
-    }
-
-    /// Takes in concurrent exchanges, and the code of a send among them, which may be the previous one if that was
-    /// still in flight. Fails if the exchanges fit no possible state.
-    pub fn take_in(&mut self, exchanges: &[Exchange], codes: &[String]) -> Result<(), String> {
-        let mut possible = Vec::new();
-        let (all, codes): (Vec<_>, Vec<_>) = (exchanges.iter().collect(), codes.iter().collect());
-        for state in &self.0 {
-            explore(state, &all, &codes, &mut possible);
+    /// Its next requests, and the subject that they are about: an older one too, because its state must still hold.
+    pub fn next(&mut self, numbers: &Numbers) -> (usize, Vec<Request>) {
+        if self.subjects.len() < 4 || self.rng.random_bool(0.1) {
+            self.takes(Subject::new(numbers.next()));
         }
-        if possible.is_empty() {
-            return Err(format!("{exchanges:?}, but believed is {:?}", self.0));
-        }
-        self.0 = possible;
-        Ok(())
+        let chosen = self.rng.random_range(0..self.subjects.len());
+        self.touched.insert(chosen);
+        (chosen, self.subjects[chosen].one_or_two_requests(&mut self.rng))
+    }
+
+    /// Questions about every subject since the last ones, and about as many others.
+    pub fn questions(&mut self) -> Vec<(usize, Request)> {
+        let mut chosen = std::mem::take(&mut self.touched);
+        let others: Vec<usize> = (0..self.subjects.len()).filter(|index| !chosen.contains(index)).collect();
+        chosen.extend(others.sample(&mut self.rng, chosen.len()).copied());
+        let of_one = |index: usize| self.subjects[index].questions().into_iter().map(move |one| (index, one));
+        chosen.into_iter().flat_map(of_one).collect()
     }
 }
 
@@ -187,7 +266,7 @@ fn explore(state: &State, exchanges: &[&Exchange], codes: &[&String], possible: 
         let rest = without(exchanges, chosen);
         let mut go_on = |code: Option<&String>, codes: &[&String]| {
             let (would_hear, next) = state.after(request, code);
-            if reply.as_ref().is_none_or(|reply| *reply == would_hear) {
+            if reply.as_ref().is_none_or(|reply| reply.may_be(&would_hear)) {
                 explore(&next, &rest, codes, possible);
             }
         };
@@ -210,10 +289,13 @@ fn without<T: Copy>(all: &[T], index: usize) -> Vec<T> {
 impl State {
     /// Returns the expected reply and the next state. `code` is the code of a send, if known.
     fn after(&self, request: &Request, code: Option<&String>) -> (ObservedReply, Self) {
-        let wrong = match self {
-            Self::Locked => return (ObservedReply::Locked, Self::Locked),
-            Self::Fresh => 0,
-            Self::Open { wrong, .. } => *wrong,
+        let wrong = match (self, request) {
+            (Self::Open { .. } | Self::Locked, Request::Cancel) => {
+                return (ObservedReply::Canceled, Self::Fresh);
+            }
+            (Self::Locked, _) => return (ObservedReply::Locked, Self::Locked),
+            (Self::Fresh, _) => 0,
+            (Self::Open { wrong, .. }, _) => *wrong,
         };
         match (self, request) {
             (_, Request::Send) => (
@@ -230,31 +312,43 @@ impl State {
                 ObservedReply::Incorrect { trials: MAX_ATTEMPTS - wrong - 1 },
                 Self::Open { wrong: wrong + 1, code: code.clone() },
             ),
-            (_, Request::Check(_)) => (ObservedReply::Incorrect { trials: MAX_ATTEMPTS }, Self::Fresh),
+            (_, Request::Check(_) | Request::Cancel) => {
+                (ObservedReply::Incorrect { trials: MAX_ATTEMPTS }, Self::Fresh)
+            }
         }
     }
 }
 
 impl ObservedReply {
-    /// Parses an answer about this number.
-    pub fn in_answer(answer: &HttpResponse, number: &str) -> Self {
+    fn may_be(&self, expected: &Self) -> bool {
+        let is_wrong = matches!(expected, Self::Incorrect { trials } if *trials < MAX_ATTEMPTS);
+        self == expected || (*self == Self::Wrong && is_wrong)
+    }
+
+    /// Parses an answer about this subject.
+    fn in_answer(answer: &HttpResponse, Subject { number, verification, .. }: &Subject) -> Self {
+        if verification.is_some() {
+            let told = status_and_code(answer);
+            return match (told.0, told.1.as_str()) {
+                (200, "approved") => Self::Verified,
+                (200, "pending") => Self::Wrong,
+                (200, "max_attempts_reached") | (429, "60202") => Self::Locked,
+                (200, "canceled") => Self::Canceled,
+                (404, _) => Self::Incorrect { trials: MAX_ATTEMPTS },
+                other => panic!("{number}: {other:?}"),
+            };
+        }
         let data = &answer.json()["data"];
-        let trials = data["trials"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
-        let reply = match answer.status() {
-            200 if data.is_string() => Self::Verified,
-            200 => Self::Sent { trials },
-            401 => Self::Incorrect { trials },
-            _ => Self::Locked,
-        };
-        answer.expects(match reply {
-            Self::Verified => verified(number),
-            Self::Sent { trials } => sent(number, trials),
-            Self::Incorrect { trials } => incorrect(number, trials),
+        let count = |name: &str| data[name].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
+        let trials = count("trials");
+        let (reply, documented) = match answer.status() {
+            200 if data.is_string() => (Self::Verified, verified(number)),
+            200 => (Self::Sent { trials }, sent(number, trials)),
+            401 => (Self::Incorrect { trials }, incorrect(number, trials)),
             // The remaining minutes decrease while the test runs.
-            Self::Locked => {
-                locked(number, data["ttl"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(0))
-            }
-        });
+            _ => (Self::Locked, locked(number, count("ttl"))),
+        };
+        answer.expects(documented);
         reply
     }
 }
@@ -276,7 +370,7 @@ impl Subject {
     }
 
     pub async fn submits_the_right_code(&mut self, client: &Client) -> HttpResponse {
-        let code = self.belief.codes().remove(0);
+        let code = self.codes().remove(0);
         self.submits(client, code).await
     }
 
@@ -284,7 +378,7 @@ impl Subject {
         let answer = client.verify(&self.number, &code).await;
         // 503 says that nothing has happened; after 500 it is unknown whether the check counts.
         if answer.status() != 503 {
-            let reply = (answer.status() != 500).then(|| ObservedReply::in_answer(&answer, &self.number));
+            let reply = (answer.status() != 500).then(|| ObservedReply::in_answer(&answer, self));
             self.learn(&[(Request::Check(code), reply)], &[]);
         }
         answer
@@ -320,37 +414,28 @@ pub async fn locked_number(world: &World) -> String {
     number
 }
 
+/// Whether checks of the code at once may have these answers.
+fn may_answer(subject: &Subject, replies: &[Option<ObservedReply>]) -> bool {
+    let check = |reply: &Option<ObservedReply>| (Request::Check(CODE.to_owned()), reply.clone());
+    let exchanges: Vec<Exchange> = replies.iter().map(check).collect();
+    !subject.states_after(&exchanges, &[]).is_empty()
+}
+
 const CODE: &str = "1234567890";
-
-fn with_code() -> Belief {
-    let mut belief = Belief::new();
-    let sent = (Request::Send, Some(ObservedReply::Sent { trials: 5 }));
-    belief.take_in(&[sent], &[CODE.to_owned()]).expect("a send");
-    belief
-}
-
-fn check(reply: Option<ObservedReply>) -> Exchange {
-    (Request::Check(CODE.to_owned()), reply)
-}
 
 #[test]
 fn of_two_checks_of_one_code_at_once_only_one_can_have_succeeded() {
-    let mut belief = with_code();
-    let twice = [check(Some(ObservedReply::Verified)), check(Some(ObservedReply::Verified))];
-    belief.clone().take_in(&twice, &[]).expect_err("a code that was good twice");
-    let once = [check(Some(ObservedReply::Incorrect { trials: 5 })), check(Some(ObservedReply::Verified))];
-    belief.take_in(&once, &[]).expect("one of them was first");
-    assert!(belief.is_certain());
+    let subject = Subject::of_sent("+14155550123", CODE);
+    let (right, late) = (Some(ObservedReply::Verified), Some(ObservedReply::Incorrect { trials: 5 }));
+    assert!(!may_answer(&subject, &[right.clone(), right.clone()]));
+    assert!(may_answer(&subject, &[late, right]));
 }
 
 #[test]
 fn a_right_code_without_an_answer_was_used_up_or_not() {
-    let mut belief = with_code();
-    belief.take_in(&[check(None)], &[]).expect("no answer");
-    for reply in [ObservedReply::Verified, ObservedReply::Incorrect { trials: 5 }] {
-        belief.clone().take_in(&[check(Some(reply))], &[]).expect("a possible answer");
-    }
-    belief
-        .take_in(&[check(Some(ObservedReply::Incorrect { trials: 4 }))], &[])
-        .expect_err("one wrong code too many");
+    let mut subject = Subject::of_sent("+14155550123", CODE);
+    subject.learn(&[(Request::Check(CODE.to_owned()), None)], &[]);
+    let [late, wrong] = [5, 4].map(|trials| Some(ObservedReply::Incorrect { trials }));
+    assert!(may_answer(&subject, &[Some(ObservedReply::Verified)]) && may_answer(&subject, &[late]));
+    assert!(!may_answer(&subject, &[wrong]), "one wrong code too many");
 }

@@ -40,7 +40,6 @@ mod support;
 mod tls;
 mod traces;
 mod typing;
-mod v2_crash;
 mod v2_errors;
 mod v2_secrets;
 mod v2_twilio;

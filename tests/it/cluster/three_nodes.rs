@@ -1,27 +1,26 @@
 //! The owner answers as one machine does, and so does the next one: events and commands.
 
-use super::{Cluster, Node};
+use super::Cluster;
 use crate::support::prelude::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_are_delivered_once_by_the_owner_and_by_the_next_one() {
-    let cluster =
-        Cluster::with(1, 2, |_, setup| setup.config("webhook-private-addresses", json!(true))).await;
+    let cluster = Cluster::with(1, 2, &[("webhook-private-addresses", "true")]).await;
     let [a, b] = cluster.start_all().await;
-    let service = V2::of(&a).service(&[]).await;
+    let service = V2::of(&a.client).service(&[]).await;
     let receiver = Receiver::start().await;
-    let hook = V2::of(&a).webhook(&service, "*", &receiver.url()).await;
+    let hook = V2::of(&a.client).webhook(&service, "*", &receiver.url()).await;
     let secret = text(&hook, "secret");
-    let lives = async |node: &Node| {
+    let lives = async |node: &Server| {
         // An owner that gets no processor in time answers 503: then nothing has happened.
         let begin = async || {
             let number = cluster.numbers.next();
-            (V2::of(node).begins(&service, &number).await, number)
+            (V2::of(&node.client).begins(&service, &number).await, number)
         };
         let (sent, number) = until("a message", begin, |(sent, _)| sent.status() != 503).await;
         sent.expects_status(201);
         let code = cluster.twilio.code_for(&number);
-        let check = async || V2::of(node).checks_number(&service, &number, &code).await;
+        let check = async || V2::of(&node.client).checks_number(&service, &number, &code).await;
         until("an answer", check, |checked| checked.status() != 503).await.expects_status(200);
         for kind in ["verification.created", "verification.sent", "verification.approved"] {
             let event = receiver.next(secret).await;
@@ -29,7 +28,7 @@ async fn events_are_delivered_once_by_the_owner_and_by_the_next_one() {
         }
     };
     lives(&a).await;
-    a.0.stop().await;
+    a.stop().await;
     b.owns_the_records().await;
     // An event that the next owner repeats would come first.
     lives(&b).await;
@@ -55,7 +54,7 @@ async fn commands_on_a_standby_name_the_node_to_run_them_on() {
         }
     }
     let number = cluster.numbers.next();
-    a.send(&number).await;
+    a.client.send(&number).await;
     cluster.setups[0].command(["erase", &number]).await.says(["next compaction"]);
     let doctor = standby.command(["doctor"]).await;
     doctor.says(["runs on the data directory"]);

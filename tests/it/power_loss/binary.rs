@@ -1,5 +1,6 @@
 //! The same with the real program: every answer over HTTP holds when the program starts on a disk after a power cut.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -10,11 +11,10 @@ use tokio::task::JoinSet;
 use super::cuts::{Cuts, places};
 use super::disk::Disk;
 use super::trace::{self, Place, Watched};
-use crate::belief::{Exchange, Subject};
+use crate::belief::{Exchange, Guest, Subject};
 use crate::support::prelude::*;
 
-const GUESTS: u64 = 8;
-const NUMBERS_PER_GUEST: usize = 6;
+const CALLERS: u64 = 8;
 
 /// The divisor of the number of cuts: here each cut is a start of the program.
 const FEWER: usize = 15;
@@ -25,23 +25,24 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
     let (watched, twilio) = (Watched::new(), Twilio::start().await);
     let loaded = watched.setup(through(&twilio.base_url(), settings()));
     let traces = watched.traces();
-    let numbers = Numbers::default();
-    let mut guests: Vec<Guest> =
-        (0..GUESTS).map(|guest| Guest::new(cuts.seed ^ (guest + 1), &numbers)).collect();
-    let shared = Arc::new(Shared { twilio, traces: traces.clone(), load: Load::default() });
+    let shared =
+        Shared { twilio, numbers: Numbers::default(), traces: traces.clone(), load: Load::default() };
+    let shared = Arc::new(shared);
+    let caller = |name| Caller { guest: Guest::new(cuts.seed ^ (name + 1)), asked: Vec::new() };
+    let mut callers: Vec<Caller> = (0..CALLERS).map(caller).collect();
     for (answers, is_killed) in [(150, true), (120, false), (100, true), (100, false)] {
         let server = loaded.start().await;
         shared.load.server_is_back();
         shared.load.begin(answers);
         let mut load = JoinSet::new();
-        for guest in guests.drain(..) {
-            load.spawn(guest.act(server.client.clone(), shared.clone()));
+        for caller in callers.drain(..) {
+            load.spawn(caller.act(server.client.clone(), shared.clone()));
         }
         shared.load.until_kill().await;
         if is_killed {
             server.kill();
         }
-        guests = load.join_all().await;
+        callers = load.join_all().await;
         if !is_killed {
             server.signal(Signal::TERM);
         }
@@ -60,8 +61,8 @@ async fn after_a_power_cut_the_program_knows_what_it_answered() {
         disk.cut_into(again.home(), &mut StdRng::seed_from_u64(rng.random()));
         println!("cut behind event {event}");
         let server = again.start().await;
-        for history in guests.iter().flat_map(|guest| &guest.histories) {
-            history.still_holds(cut, &server.client).await;
+        for subject in callers.iter().flat_map(|caller| caller.knew(cut)) {
+            subject.still_holds(&server.client).await;
         }
     }
 }
@@ -73,65 +74,57 @@ fn settings() -> Setup {
 
 struct Shared {
     twilio: Twilio,
-    traces: std::path::PathBuf,
+    numbers: Numbers,
+    traces: PathBuf,
     load: Load,
 }
 
-struct Guest {
-    rng: StdRng,
-    histories: Vec<History>,
-}
-
-struct History {
-    subject: Subject,
+struct Caller {
+    guest: Guest,
     asked: Vec<Asked>,
 }
 
-/// An exchange, where the trace was before and after it, and the code that came with it.
+/// Exchanges about a subject, where the trace was before and after them, and the code that came with them.
 struct Asked {
+    subject: usize,
     began: Place,
     ended: Place,
-    exchange: Exchange,
+    exchanges: Vec<Exchange>,
     codes: Vec<String>,
 }
 
-impl Guest {
-    fn new(seed: u64, numbers: &Numbers) -> Self {
-        let history = |_| History { subject: Subject::new(numbers.next()), asked: Vec::new() };
-        let histories = (0..NUMBERS_PER_GUEST).map(history).collect();
-        Self { rng: StdRng::seed_from_u64(seed), histories }
-    }
-
+impl Caller {
     async fn act(mut self, client: Client, shared: Arc<Shared>) -> Self {
-        let Shared { twilio, traces, load } = &*shared;
+        let Shared { twilio, numbers, traces, load } = &*shared;
         while !load.may_fail() {
-            let chosen = self.rng.random_range(0..self.histories.len());
-            let History { subject, asked } = &mut self.histories[chosen];
-            let request = subject.any_request(&mut self.rng);
+            let (subject, mut requests) = self.guest.next(numbers);
+            // Of two at once it is unknown which one was answered before a cut.
+            requests.truncate(1);
             let began = Place::now(traces);
             let mut ended = began;
             let hear = |answer| {
                 ended = Place::now(traces);
                 load.count(answer)
             };
-            let (exchanges, codes) = subject.ask(&client, twilio, vec![request], hear).await;
-            let exchange = |exchange| Asked { began, ended, exchange, codes: codes.clone() };
-            asked.extend(exchanges.into_iter().map(exchange));
+            let (exchanges, codes) = self.guest.subjects[subject].ask(&client, twilio, requests, hear).await;
+            self.asked.push(Asked { subject, began, ended, exchanges, codes });
         }
         self
     }
-}
 
-impl History {
-    /// Asserts that every answer before the cut still holds.
-    async fn still_holds(&self, cut: Place, client: &Client) {
-        let mut subject = Subject::new(self.subject.number.clone());
-        for Asked { ended, exchange: (request, reply), codes, .. } in
-            self.asked.iter().filter(|asked| asked.began <= cut)
-        {
-            let reply = reply.clone().filter(|_| *ended <= cut);
-            subject.learn(&[(request.clone(), reply)], codes);
+    /// Its numbers, as it knew them at a cut.
+    fn knew(&self, cut: Place) -> Vec<Subject> {
+        let fresh = |subject: &Subject| Subject::new(subject.number.clone());
+        let mut subjects: Vec<Subject> = self.guest.subjects.iter().map(fresh).collect();
+        for asked in self.asked.iter().filter(|asked| asked.began <= cut) {
+            let mut exchanges = asked.exchanges.clone();
+            if asked.ended > cut {
+                for (_, reply) in &mut exchanges {
+                    *reply = None;
+                }
+            }
+            subjects[asked.subject].learn(&exchanges, &asked.codes);
         }
-        subject.still_holds(client).await;
+        subjects
     }
 }

@@ -59,10 +59,6 @@ impl Watched {
         let environment = self.environment().into_iter().chain([("POWER_ROOT", home)]);
         environment.fold(setup, |setup, (name, value)| setup.env(name, value.to_str().expect("a plain path")))
     }
-
-    pub fn keep(self) -> PathBuf {
-        self.place.keep()
-    }
 }
 
 /// A name in a directory, and the file or the directory that it leads to. An inode number identifies a file until it is

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::belief::{NO_CODE, Request, Subject, locked_number};
+use crate::belief::{Facts, NO_CODE, Request, Subject, locked_number};
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -40,12 +40,9 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
 #[tokio::test]
 async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_nothing_acknowledged_is_lost() {
     let (world, shim) = World::over_shim(Setup::new()).await;
-    let locked = locked_number(&world).await;
-    let mut guessed = Subject::with_code(&world).await;
-    let given = Subject::with_code(&world).await;
-    guessed.submits_a_wrong_code(&world).await;
+    let mut facts = Facts::made_in(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
-    let waits = submits_in_background(&mut guessed, &world);
+    let waits = submits_in_background(&mut facts.guessed, &world);
     until("unreadiness", || world.server.readiness(), |answer| answer.status() == 503).await;
     world.send(&world.number()).await.expects_refusal(503);
     assert!(!waits.is_finished(), "its outcome is open");
@@ -56,11 +53,7 @@ async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_nothing_acknowle
         "/journal",
     ]);
     shim.end();
-    let server = setup.start().await;
-    assert_eq!(server.client.send(&locked).await.status(), 403);
-    for subject in [guessed, given] {
-        subject.still_holds(&server.client).await;
-    }
+    facts.hold(&setup.start().await.client).await;
 }
 
 #[tokio::test]
@@ -85,6 +78,6 @@ fn submits_in_background(
 ) -> tokio::task::JoinHandle<io::Result<HttpResponse>> {
     let (client, request) = (client.clone(), Request::Check(NO_CODE.to_owned()));
     subject.learn(&[(request.clone(), None)], &[]);
-    let number = subject.number.clone();
-    tokio::spawn(async move { request.ask(&client, &number).await })
+    let about = subject.clone();
+    tokio::spawn(async move { request.ask(&client, &about).await })
 }
