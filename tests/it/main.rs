@@ -41,5 +41,4 @@ mod tls;
 mod traces;
 mod typing;
 mod v2_errors;
-mod v2_secrets;
 mod v2_twilio;
