@@ -2,10 +2,6 @@
 
 use crate::support::prelude::*;
 
-async fn guard(world: &World, arguments: &[&str]) -> Finished {
-    world.setup.command(["guard"].iter().chain(arguments).copied()).await
-}
-
 #[tokio::test]
 async fn a_trusted_proxy_vouches_for_a_person_by_a_header() {
     let setup = Setup::new()
@@ -52,30 +48,4 @@ async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
     for status in [204, 404] {
         assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), status);
     }
-}
-
-#[tokio::test]
-async fn a_budget_holds_across_kills_and_restarts() {
-    let budget = json!({ "messages-per-day": 128, "mode": "off" });
-    let mut world = World::of(Shifted::to_noon(Setup::new().config("guard", budget))).await;
-    let mut sent = 0;
-    for restart in 0..4 {
-        for _ in 0..25 {
-            assert_eq!(world.send(&world.number()).await.status(), 200);
-            sent += 1;
-        }
-        world = world.restart_by(restart % 2 == 0).await;
-    }
-    let refused = loop {
-        let answer = world.send(&world.number()).await;
-        if answer.status() != 200 {
-            break answer.expects_status(429);
-        }
-        sent += 1;
-    };
-    refused.says(["budget"]);
-    refused.expects_retry_after();
-    assert_eq!((sent, world.twilio().received().len()), (128, 128));
-    let explained = guard(&world, &["explain", "US"]).await;
-    explained.says(["messages: refused by messages-per-day until 20"]);
 }

@@ -4,7 +4,7 @@ use crate::support::prelude::*;
 
 const CLIENTS: usize = 200;
 
-/// Repetitions of each test, to find a race that is rarely lost.
+/// Repetitions, to find a race that is rarely lost.
 const ROUNDS: usize = 5;
 
 /// Commands for one number at once. Beyond the first bound the server refuses some clients for now; with the second one
@@ -12,40 +12,31 @@ const ROUNDS: usize = 5;
 const BOUNDS: [usize; 2] = [64, CLIENTS];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_200_parallel_right_codes_exactly_one_is_approved() {
+async fn of_200_parallel_checks_one_right_code_or_five_wrong_ones_count() {
     for bound in BOUNDS {
         let world = World::with([("bounds.commands-per-number", json!(bound))]).await;
         for _ in 0..ROUNDS {
             let (number, code) = world.number_with_code().await;
             let answers = world.verify_at_once(&number, CLIENTS, &code).await;
-            let approved = answers.iter().filter(|a| a.is(&verified(&number))).count();
-            let too_late = answers.iter().filter(|a| a.is(&incorrect(&number, 5))).count();
-            assert_eq!((approved, too_late + later(&answers, bound)), (1, CLIENTS - 1), "{bound:?}");
+            let count = |wanted: &Expectation| answers.iter().filter(|answer| answer.is(wanted)).count();
+            let (approved, late) = (count(&verified(&number)), count(&incorrect(&number, 5)));
+            assert_eq!((approved, late + told_to_wait(&answers, bound)), (1, CLIENTS - 1), "{bound}");
             world.verify(&number, &code).await.expects(incorrect(&number, 5));
-        }
-    }
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_200_parallel_wrong_codes_exactly_five_are_evaluated() {
-    for bound in BOUNDS {
-        let world = World::with([("bounds.commands-per-number", json!(bound))]).await;
-        for _ in 0..ROUNDS {
             let (number, code) = world.number_with_code().await;
             let answers = world.verify_at_once(&number, CLIENTS, &wrong(&code)).await;
-            for trials in [4, 3, 2, 1] {
-                let told = answers.iter().filter(|a| a.is(&incorrect(&number, trials))).count();
-                assert_eq!(told, 1, "{bound:?}: {trials} trials left is said once");
-            }
-            let refused = answers.iter().filter(|a| a.is(&locked(&number, 30))).count();
-            assert_eq!(refused + later(&answers, bound), CLIENTS - 4, "{bound:?}");
+            let count = |wanted: &Expectation| answers.iter().filter(|answer| answer.is(wanted)).count();
+            let told = [4, 3, 2, 1].map(|trials| count(&incorrect(&number, trials)));
+            assert_eq!(told, [1; 4], "{bound}: how many trials are left is said once");
+            let refused = count(&locked(&number, 30));
+            assert_eq!(refused + told_to_wait(&answers, bound), CLIENTS - 4, "{bound}");
             world.verify(&number, &code).await.expects(locked(&number, 30));
         }
     }
 }
 
 /// The clients that are to try again, which only the lower bound makes.
-fn later(answers: &[HttpResponse], bound: usize) -> usize {
+fn told_to_wait(answers: &[HttpResponse], bound: usize) -> usize {
     let later: Vec<_> = answers.iter().filter(|answer| answer.status() == 429).collect();
     for answer in &later {
         answer.expects_retry_after();

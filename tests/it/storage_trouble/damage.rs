@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::killed;
 use crate::belief::Facts;
 use crate::support::prelude::*;
 
@@ -14,7 +13,8 @@ async fn a_start_with_a_damaged_file_is_refused_with_70_or_nothing_is_missing() 
     // These are in the snapshot, the others in the journal.
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
-    let setup = killed(world).await;
+    let World { server, setup, .. } = world;
+    server.killed().await;
     let original = setup.home().join("original");
     copy_directory(&setup.data_dir(), &original);
     let all = files(&original);

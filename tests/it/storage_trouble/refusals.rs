@@ -3,7 +3,7 @@
 
 use rustix::io::Errno;
 
-use crate::belief::{Subject, locked_number};
+use crate::belief::{Facts, Subject, locked_number};
 use crate::support::prelude::*;
 
 /// The system's errors, in its words.
@@ -79,11 +79,7 @@ async fn an_unknown_outcome_ends_the_server_with_74_and_nothing_acknowledged_is_
         for (error, says) in [ERRORS[0], ERRORS[2]] {
             println!("{calls:?} {error:?}");
             let (world, shim) = World::over_shim(Setup::new()).await;
-            let locked = locked_number(&world).await;
-            let mut guessed = Subject::with_code(&world).await;
-            let given = Subject::with_code(&world).await;
-            guessed.submits_a_wrong_code(&world).await;
-            let unsent = world.number();
+            let (facts, unsent) = (Facts::made_in(&world).await, world.number());
             shim.begin(&Trouble::of(calls, error).on(".seg").torn());
             match world.server.client.try_send(&unsent).await {
                 Ok(answer) if answer.status() == 500 => drop(answer.expects_unknown()),
@@ -97,11 +93,7 @@ async fn an_unknown_outcome_ends_the_server_with_74_and_nothing_acknowledged_is_
             assert_eq!(ended.output.matches("\"level\":\"ERROR\"").count(), 1, "{}", ended.output);
             ended.says(["store failed", "/journal/", ".seg", says]);
             shim.end();
-            let server = setup.start().await;
-            assert_eq!(server.client.send(&locked).await.status(), 403);
-            for subject in [guessed, given] {
-                subject.still_holds(&server.client).await;
-            }
+            facts.hold(&setup.start().await.client).await;
         }
     }
 }

@@ -1,13 +1,10 @@
 //! Trouble at the start and the stop of a server: the server reports it plainly and damages nothing.
 
-use std::fs;
-
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::damage::is_refused_plainly;
-use super::killed;
-use crate::belief::{Facts, Subject};
+use crate::belief::Facts;
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -16,7 +13,8 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
     let old = Facts::made_in(&world).await;
     let (world, _) = world.restart().await;
     let new = Facts::made_in(&world).await;
-    let setup = killed(world).await;
+    let World { server, setup, .. } = world;
+    server.killed().await;
     let changes = &Call::CHANGES[..];
     let mut troubles = vec![
         (changes, "", Errno::NOSPC, "free space"),
@@ -76,14 +74,4 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             facts.hold(&world.setup.start().await.client).await;
         }
     }
-}
-
-#[tokio::test]
-async fn a_control_socket_that_cannot_be_made_is_said_once_and_hinders_nothing() {
-    let setup = Setup::new();
-    fs::create_dir_all(setup.data_dir().join("control.sock")).expect("a directory in its place");
-    let world = World::of(setup).await;
-    Subject::with_code(&world).await.submits_the_right_code(&world).await;
-    world.server.logs_times(1, "WARN", "control socket not open").await;
-    world.server.stop().await.exits(0);
 }

@@ -1,10 +1,8 @@
 //! Further resources of a server: its output, file descriptors and threads.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
-use hyper::Method;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -31,7 +29,9 @@ async fn an_output_that_takes_nothing_neither_stops_nor_slows_the_server() {
             .spawn()
             .expect("a server");
         drop((server.stdout.take(), server.stderr.take()));
-        let client = client_at(address).await;
+        let client = Client::new(address);
+        let is_ready = async || client.try_get("/readyz").await.is_ok_and(|answer| answer.status() == 200);
+        until("readiness", is_ready, |is_ready| *is_ready).await;
         for turn in 0..300 {
             assert_eq!(client.send(&format!("+1415555{turn:04}")).await.status(), 200, "{output}");
         }
@@ -64,14 +64,6 @@ async fn a_server_without_file_descriptors_serves_open_connections_and_recovers(
     let world = world.restart_after_kill().await;
     let (number, code) = world.number_with_code().await;
     assert_eq!(world.verify(&number, &code).await.status(), 200);
-}
-
-/// A client of a server whose output the test does not read.
-async fn client_at(address: SocketAddr) -> Client {
-    let client = Client::new(address);
-    let status = async || Some(client.try_request_with(Method::GET, "/readyz", &[], "").await.ok()?.status());
-    until("readiness", status, |status| *status == Some(200)).await;
-    client
 }
 
 impl crate::support::Server {

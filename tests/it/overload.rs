@@ -1,4 +1,5 @@
-//! Thousands of idle and slow connections, and clients that take no answers.
+//! More load than the machine or its limits can take (`docs/reference/configuration.md`): the server refuses it by name
+//! and soon, serves others, and keeps what it accepted. `docs/operate/sizing.md` says what it refuses when.
 
 use std::net::SocketAddr;
 
@@ -7,7 +8,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::numbers_with_codes;
 use crate::support::prelude::*;
 
 /// The server's default limit.
@@ -18,6 +18,29 @@ const GOOD: usize = 50;
 const OTHER_FILES: u64 = 1_000;
 /// Memory for each slow connection, in KiB: several times the measured value.
 const KIB_EACH: u64 = 64;
+
+#[tokio::test]
+async fn a_flood_of_new_numbers_is_refused_by_name_and_known_ones_are_served() {
+    let world = World::with([("max-numbers", json!(20))]).await;
+    let known = numbers_with_codes(&world, 20).await;
+    for _ in 0..50 {
+        is_full(&world.send(&world.number()).await);
+    }
+    // The server answers a check of an unknown number without using room.
+    assert_eq!(world.verify(&world.number(), "123456").await.status(), 401);
+    let (first, _) = &known[0];
+    world.send(first).await.expects(sent(first, 5));
+    world.server.readiness().await.expects_status(200);
+    assert_eq!(world.twilio().received().len(), 21, "nothing was sent to those who were refused");
+
+    let (number, code) = &known[1];
+    world.verify(number, code).await.expects(verified(number));
+    let new = world.number();
+    world.send(&new).await.expects(sent(&new, 5));
+    is_full(&world.send(number).await);
+
+    assert!(world.server.line("requests refused").await["count"].as_u64() >= Some(1));
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() {
@@ -132,4 +155,18 @@ fn as_many_as_files_allow() -> usize {
     let Some(files) = maximum else { return LIMIT };
     let fitting = usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
     LIMIT.min(fitting.saturating_sub(4 * GOOD))
+}
+
+async fn numbers_with_codes(world: &World, numbers: usize) -> Vec<(String, String)> {
+    let mut known = Vec::new();
+    for _ in 0..numbers {
+        known.push(world.number_with_code().await);
+    }
+    known
+}
+
+#[track_caller]
+fn is_full(answer: &HttpResponse) {
+    let message = "Too many numbers are being verified. Try again shortly.";
+    assert_eq!(answer.expects_refusal(503).json()["message"], message);
 }
