@@ -50,7 +50,7 @@ async fn a_key_does_what_its_scope_says_in_its_own_service_and_nothing_else() {
     assert_eq!(world.world.messages().len(), 1);
     let list = json(&world.ask("GET", "/v2/Services", &admin, &[], "").await);
     let names = list["services"].as_array().expect("a list").iter().map(|service| &service["friendly_name"]);
-    assert_eq!(names.collect::<Vec<_>>(), ["Owl Bank"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["Cat"]);
 }
 
 #[tokio::test]
