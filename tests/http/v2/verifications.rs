@@ -1,40 +1,20 @@
 //! `Verifications` and `VerificationCheck`: the parameters and the answers. `tests/sdk` has what the packages of Twilio send.
 
-use onceward::config::template_sid;
-use onceward_testkit::{Reply, Setup, V2World, given, is_error, json, sid};
+use onceward_testkit::{Reply, Setup, V2World, is_error, json, sid};
 use serde_json::json;
 
 const TO: (&str, &str) = ("To", "+14155552671");
 const SMS: (&str, &str) = ("Channel", "sms");
 
 #[tokio::test]
-async fn every_parameter_is_read_from_json_as_from_a_form() {
-    let text = "{friendly_name}: {code} confirms order {{order}}";
-    let template = json!({ "channels": ["sms", "call"], "default-locale": "en", "translations": { "en": text, "pt": text } });
-    let setup = Setup::of(json!({ "voice": true, "templates": { "order": template } }));
-    let world = V2World::with(setup).await;
-    let fields = given(json!({ "custom-code": true }));
-    world.registry.update_service(world.service.sid, fields).await.expect("changed");
-    let limits = world.below("/RateLimits");
-    let limit = json(&world.post(&limits, &[("UniqueName", "session")]).await);
-    let buckets = format!("{limits}/{}/Buckets", sid(&limit));
-    assert_eq!(world.post(&buckets, &[("Max", "1"), ("Interval", "60")]).await.status, 201);
-    let (path, template) = (world.below("/Verifications"), template_sid("order").to_string());
-    let to_number = |to| {
-        json!({
-            "To": to, "Channel": "call", "Locale": "pt-BR", "CustomFriendlyName": "Owl 4 2 1 0",
-            "CustomCode": "123456", "TemplateSid": template, "TemplateCustomSubstitutions": { "order": "42" },
-            "RateLimits": { "session": "abc" }, "DeviceIp": "192.0.2.7", "Tags": { "campaign": "spring" },
-            "SendDigits": "www12*#", "RiskCheck": "disable", "SomethingElse": "is passed over",
-        })
+async fn digits_to_press_are_for_a_call() {
+    let world = V2World::with(Setup::of(json!({ "voice": true }))).await;
+    let path = world.below("/Verifications");
+    let begin = async |channel: &str| {
+        world.post_json(&path, &json!({ "To": TO.1, "Channel": channel, "SendDigits": "www12*#" })).await
     };
-    let begun = world.post_json(&path, &to_number("+14155552671")).await;
-    assert_eq!(begun.status, 201, "{}", begun.body);
-    let message = world.world.messages().remove(0);
-    assert_eq!((message.channel.as_str(), message.code.expose()), ("call", "123456"));
-    let text = &message.text;
-    assert!(text.starts_with("Owl 4 2 1 0: ") && text.ends_with(" 42"), "{text}");
-    is_error(&world.post_json(&path, &to_number("+14155552673")).await, 429, 20429);
+    assert_eq!(begin("call").await.status, 201);
+    is_error(&begin("sms").await, 400, 60200);
 }
 
 #[tokio::test]
