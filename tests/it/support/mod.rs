@@ -45,7 +45,6 @@ pub mod prelude {
 
     pub use serde_json::{Value, json};
 
-    pub use super::documented::*;
     pub use super::*;
 }
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::documented::sent;
 use super::{
-    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HttpResponse, Reply, SENDER, Server, Setup, Twilio, V2, until,
+    ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HttpResponse, Reply, SENDER, Server, Setup, Twilio, V2, sent,
+    until,
 };
 
 /// A server, its settings, and the doubles of its gateways. Dereferences to its client.
