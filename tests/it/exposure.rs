@@ -5,13 +5,11 @@ use std::process::Command;
 
 use crate::support::prelude::*;
 
-const OPEN: &str = "routes open without a credential";
-const CLOSED: &str = "all routes require a credential";
-
 #[tokio::test]
 async fn routes_that_a_key_closed_stay_closed_after_a_crash_and_a_move() {
     let World { doubles: twilio, setup, server, numbers } = World::new().await;
-    assert_eq!(server.line(OPEN).await["routes"], "/api/*, /send-code, /verify-code");
+    let open = server.line("routes open without a credential").await;
+    assert_eq!(open["routes"], "/api/*, /send-code, /verify-code");
     let made = setup.command(["keys", "create", "--service", "default"]).await;
     made.says(["From now on /api/*, /send-code and /verify-code need a key"]);
     let key = setup.new_key(&["--service", "default"]).await;
@@ -19,7 +17,7 @@ async fn routes_that_a_key_closed_stay_closed_after_a_crash_and_a_move() {
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401);
     let server = setup.restart_after_kill(server).await;
     assert_eq!(server.client.send(&numbers.next()).await.status(), 401, "after a crash too");
-    server.line(CLOSED).await;
+    server.line("all routes require a credential").await;
     assert!(twilio.received().is_empty(), "nothing was sent");
     server.stop().await;
 

@@ -5,8 +5,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 
 use crate::support::prelude::*;
 
@@ -31,14 +29,6 @@ fn configured(setup: Setup) -> Setup {
         .env("SUPABASE_HOOK_SECRETS", format!("{one}|shop:{two}|shop:{old}"))
         .env("ZITADEL_HOOK_KEYS", ZITADEL)
         .env("LOGTO_HOOK_KEYS", format!("shop:{LOGTO}"))
-}
-
-fn mac(key: &[u8], parts: &[&str]) -> Vec<u8> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key");
-    for part in parts {
-        mac.update(part.as_bytes());
-    }
-    mac.finalize().into_bytes().to_vec()
 }
 
 /// A hook of a system that sends its proof in one header.
@@ -67,7 +57,7 @@ async fn supabase(world: &World, secrets: &[&str], at: &str, signed: &str, body:
     let id = "7f8f2f4e-54a6-4b0e-8f6e-2f1f8c1b7a10";
     let signature = |secret: &&str| {
         let key = STANDARD.decode(secret.strip_prefix("v1,whsec_").expect("a secret")).expect("Base64");
-        format!("v1,{}", STANDARD.encode(mac(&key, &[id, ".", at, ".", signed])))
+        format!("v1,{}", STANDARD.encode(mac(&key, format!("{id}.{at}.{signed}"))))
     };
     let signatures = secrets.iter().map(signature).collect::<Vec<_>>().join(", ");
     let headers = [
@@ -155,7 +145,7 @@ const OF_ZITADEL: &str = include_str!("hooks/zitadel.json");
 
 // zitadel/zitadel@0e7a14e pkg/actions/signing.go (ComputeSignatureHeader).
 async fn zitadel(world: &World, key: &str, at: &str, body: &str) -> HttpResponse {
-    let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), &[at, ".", body]));
+    let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), format!("{at}.{body}")));
     let header = format!("t={at},v1={},v1={signature}", "00".repeat(32));
     posts(world, "zitadel", ("zitadel-signature", &header), body).await
 }
@@ -171,7 +161,7 @@ fn sign_in(created: &str) -> String {
 
 // The same file (sendWebhookRequest).
 async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
-    let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), &[body]));
+    let signature = base16ct::lower::encode_string(&mac(key.as_bytes(), body));
     posts(world, "logto/events", ("logto-signature-sha-256", &signature), body).await
 }
 

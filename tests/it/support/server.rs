@@ -119,18 +119,21 @@ impl Setup {
 
     /// The same; returns its end if it does not listen.
     pub async fn try_start(&self) -> Result<Server, Finished> {
-        let (mut server, listening) = self.launch_until("listening").await?;
-        server.client = Client::new(address_in(&listening));
-        Ok(server)
+        self.launch_until("listening").await
     }
 
-    /// Starts the program and waits until its JSON log has a line with this message.
-    async fn launch_until(&self, message: &str) -> Result<(Server, Value), Finished> {
-        let server = self.launch();
-        match soon(message, server.output.event(|event| event["message"] == message)).await {
-            Some(line) => Ok((server, line)),
-            None => Err(server.ended().await),
-        }
+    /// Starts the program as a node of a cluster and waits until it stands by.
+    pub async fn stand_by(&self) -> Server {
+        self.launch_until("standing by").await.expect("it stands by")
+    }
+
+    /// Starts the program and waits until its JSON log has a line with this message and an address.
+    async fn launch_until(&self, message: &str) -> Result<Server, Finished> {
+        let mut server = self.launch();
+        let line = soon(message, server.output.event(|event| event["message"] == message)).await;
+        let Some(line) = line else { return Err(server.ended().await) };
+        server.client = Client::new(address_in(&line));
+        Ok(server)
     }
 
     /// Runs the program until it ends.
@@ -167,25 +170,16 @@ impl Setup {
         (value("ONCEWARD_ACCOUNT_SID=").to_owned(), value("ONCEWARD_AUTH_TOKEN=").to_owned())
     }
 
-    /// Starts the program as a node of a cluster and waits until it stands by.
-    pub async fn stand_by(&self) -> Server {
-        let launched = self.launch_until("standing by").await;
-        let (mut server, standing_by) = launched.expect("it stands by");
-        let address = standing_by["address"].as_str().and_then(|address| address.parse().ok());
-        server.client = Client::new(address.expect("the line `standing by` has an address"));
-        server
-    }
-
     /// Starts the program without waiting. The server has no client yet.
     pub fn launch(&self) -> Server {
         if let Some(config) = &self.config {
             let text = serde_json::to_vec_pretty(config).expect("settings as JSON");
             std::fs::write(self.home().join("config.json"), text).expect("write config.json");
         }
-        // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
-        // must be ignored before the program starts.
         let (reader, writer) = io::pipe().expect("a pipe");
         let errors = writer.try_clone().expect("its end");
+        // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
+        // must be ignored before the program starts.
         let child = Command::new("/bin/sh")
             .args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""])
             .arg(program())
@@ -401,8 +395,8 @@ fn begins(event: &Value, beginning: &str) -> bool {
 }
 
 /// The address in the log line. Tests reach every name and address of this machine through loopback.
-fn address_in(listening: &Value) -> SocketAddr {
-    let url = listening["url"].as_str().expect("the line `listening` has a field `url`");
-    let authority = url.split_once("://").expect("an address with a scheme").1;
+fn address_in(line: &Value) -> SocketAddr {
+    let shown = line["url"].as_str().or(line["address"].as_str()).expect("a field `url` or `address`");
+    let authority = shown.split_once("://").map_or(shown, |(_, authority)| authority);
     authority.replace("localhost", "127.0.0.1").parse().expect("an address and a port")
 }

@@ -63,22 +63,14 @@ impl Provider for TwilioApi {
         }
         let to = received.field("To");
         let number = to.strip_prefix("whatsapp:").unwrap_or(to).to_owned();
-        let account_path = format!("/2010-04-01/Accounts/{ACCOUNT_SID}");
-        let account = format!("POST {account_path}");
-        let service = format!("POST /v2/Services/{VERIFY_SID}");
-        let target = received.target.as_str();
-        let sends =
-            [format!("{account}{MESSAGES}"), format!("{account}{CALLS}"), format!("{service}/Verifications")];
-        let purpose = if sends.iter().any(|send| send == target) {
-            RequestPurpose::Send
-        } else if target == format!("{service}/VerificationCheck") {
-            RequestPurpose::Check
-        } else if target == format!("GET {account_path}.json")
-            || target == format!("GET /v2/Services/{VERIFY_SID}")
-        {
-            RequestPurpose::Other
-        } else {
-            return Err(error(404, 20_404, &format!("there is no {target}")));
+        let target = received.target.replace(ACCOUNT_SID, "ACCOUNT").replace(VERIFY_SID, "SERVICE");
+        let purpose = match &*target {
+            "POST /2010-04-01/Accounts/ACCOUNT/Messages.json"
+            | "POST /2010-04-01/Accounts/ACCOUNT/Calls.json"
+            | "POST /v2/Services/SERVICE/Verifications" => RequestPurpose::Send,
+            "POST /v2/Services/SERVICE/VerificationCheck" => RequestPurpose::Check,
+            "GET /2010-04-01/Accounts/ACCOUNT.json" | "GET /v2/Services/SERVICE" => RequestPurpose::Other,
+            _ => return Err(error(404, 20_404, &format!("there is no {target}"))),
         };
         if purpose != RequestPurpose::Other && !number.starts_with('+') {
             return Err(error(400, 20_001, "To must be in E.164 form"));
@@ -91,7 +83,7 @@ impl Provider for TwilioApi {
             Some("Verifications") => self.start_verification(received),
             Some("VerificationCheck") => self.check_verification(received),
             Some(VERIFY_SID) => Said::json(200, &json!({"sid": VERIFY_SID})),
-            Some(own) if own == format!("{ACCOUNT_SID}.json") => {
+            Some(account) if account.starts_with(ACCOUNT_SID) => {
                 Said::json(200, &json!({"sid": ACCOUNT_SID, "status": "active", "type": "Full"}))
             }
             _ => {
