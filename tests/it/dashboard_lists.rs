@@ -110,8 +110,7 @@ async fn a_webhook_that_fails_is_named_with_its_error_and_replayed() {
 
 #[tokio::test]
 async fn the_overview_has_the_way_to_a_verified_number_by_gateway() {
-    let setup = Shifted::to_noon(Setup::new().config("public-url", PUBLIC_URL));
-    let (world, visitor) = signed_in(setup).await;
+    let (world, visitor) = signed_in(Setup::new().config("public-url", PUBLIC_URL)).await;
     let numbers = [(); 4].map(|()| world.number());
     for number in &numbers {
         assert_eq!(world.send(number).await.status(), 200);

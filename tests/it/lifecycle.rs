@@ -59,7 +59,13 @@ async fn everything_survives_an_orderly_stop_or_a_kill_and_a_clock_set_back() {
         let world = World::of(setup).await;
         let (mut facts, waiting) = (Facts::made_in(&world).await, Subject::with_code(&world).await);
         clock.by(-100 * 60 * 60);
-        let world = world.restart_by(is_killed).await;
+        let world = if is_killed {
+            world.restart_after_kill().await
+        } else {
+            let (world, finished) = world.restart().await;
+            finished.exits(0);
+            world
+        };
         world.server.logs_times(1, "WARN", "wall clock behind").await;
         waiting.still_holds(&world).await;
         // The count goes on with a new code.

@@ -41,7 +41,8 @@ impl Cluster {
         let addresses: Vec<String> = listeners.iter().map(address).collect();
         let setup = |node: usize| {
             let address = &addresses[node];
-            let setup = through(&twilio.base_url(), V2::account(Setup::listening_on(address)))
+            let setup = through(&twilio.base_url(), V2::account(Setup::new()))
+                .args(["--listen", address])
                 .config("cluster", cluster_settings(&etcd.urls(), node))
                 .file("shared.key", KEY)
                 .config("key-file", "shared.key");

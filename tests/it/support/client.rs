@@ -1,7 +1,7 @@
 //! An HTTP client that speaks the server's API.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -47,10 +47,6 @@ impl Client {
     /// The same over TLS, for the server name `localhost`.
     pub fn over_tls(&self, config: Arc<ClientConfig>) -> Self {
         Self { address: self.address, tls: Some(config), idle: Arc::default() }
-    }
-
-    pub fn nowhere() -> Self {
-        Self::new((Ipv4Addr::UNSPECIFIED, 0).into())
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
-use onceward::clock::{Clock as _, SystemClock};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -48,13 +47,8 @@ impl Setup {
 
     /// The setup of most tests: a free port on loopback, JSON logs at debug level, long times for codes and stops.
     pub fn new() -> Self {
-        Self::listening_on("127.0.0.1:0")
-    }
-
-    /// The same on this address.
-    pub fn listening_on(address: &str) -> Self {
         Self::bare()
-            .args(["--listen", address, "--log-format", "json", "--data-dir", "data"])
+            .args(["--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", "data"])
             .config("log-level", "debug")
             .config("otp-timeout", "10m")
             .config("graceful-stop", "10m")
@@ -176,6 +170,7 @@ impl Setup {
             let text = serde_json::to_vec_pretty(config).expect("settings as JSON");
             std::fs::write(self.home().join("config.json"), text).expect("write config.json");
         }
+        let client = Client::new((Ipv4Addr::UNSPECIFIED, 0).into());
         let (reader, writer) = io::pipe().expect("a pipe");
         let errors = writer.try_clone().expect("its end");
         // A write beyond the file size limit must fail like one on a full disk, and not end the program: the signal
@@ -192,7 +187,7 @@ impl Setup {
             .stderr(errors)
             .spawn()
             .expect("start the program");
-        Server { client: Client::nowhere(), child, output: Output::collect(reader), home: self.home.clone() }
+        Server { client, child, output: Output::collect(reader), home: self.home.clone() }
     }
 }
 
@@ -369,16 +364,6 @@ impl Shifted {
         shifted.by(0);
         let file = shifted.0.to_str().expect("a path in UTF-8").to_owned();
         (shifted, setup.preload("clock.c").env("CLOCK_SHIFT_FILE", file))
-    }
-
-    /// Runs the setup's program from the next noon in UTC on: no day of a budget ends while a test runs.
-    pub fn to_noon(setup: Setup) -> Setup {
-        const DAY: u64 = 24 * 60 * 60;
-        let now = SystemClock::start().now().as_millis() / 1_000;
-        let (shifted, setup) = Self::over(setup);
-        let ahead = (DAY + DAY / 2 - now % DAY) % DAY;
-        shifted.by(i64::try_from(ahead).expect("less than a day"));
-        setup
     }
 
     /// Sets the wall clock this many seconds ahead of the machine's.

@@ -139,16 +139,6 @@ impl<D> Running<D> {
         let server = self.setup.restart_after_kill(self.server).await;
         Self { server, ..self }
     }
-
-    /// Kills it or stops it in order, and starts it again.
-    pub async fn restart_by(self, is_killed: bool) -> Self {
-        if is_killed {
-            return self.restart_after_kill().await;
-        }
-        let (world, finished) = self.restart().await;
-        finished.exits(0);
-        world
-    }
 }
 
 impl<D> Deref for Running<D> {
