@@ -154,7 +154,7 @@ impl Shop {
         }
         assert!(statuses.contains(&429), "{statuses:?}");
 
-        let spoken = one_by_one(CUSTOM);
+        let spoken = CUSTOM.chars().map(String::from).collect::<Vec<_>>().join(". ");
         for body in [
             json!({ "To": [to], "CustomCode": CUSTOM }),
             json!({ "To": format!("{to}{to}"), "Channel": CUSTOM }),

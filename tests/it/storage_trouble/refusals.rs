@@ -35,8 +35,7 @@ async fn no_refused_write_sends_or_approves_anything_and_the_server_recovers() {
             guessed.submits_a_wrong_code(&world).await.expects_refusal(503);
             given.submits_the_right_code(&world).await.expects_refusal(503);
             assert!(world.twilio().received_for(&unsent).is_empty(), "no message without a decision");
-            let readiness = world.server.readiness().await;
-            readiness.expects_not_ready();
+            let readiness = world.server.readiness().await.expects_status(503);
             assert!(readiness.text().contains(says), "{}", readiness.text());
             // The file, and no text of a programming language.
             readiness.says(["/journal", "the journal is not writable: "]);

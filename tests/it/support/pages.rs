@@ -1,28 +1,14 @@
 //! The simulator's inbox and the dashboard, as programs and browsers without JavaScript use them.
 
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::{Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, soon, text};
+use super::{Client, HttpResponse, OWN_ACCOUNT, OWN_TOKEN, Setup, V2, World, text};
 
 /// The messages to this number, the newest first.
 pub async fn inbox(client: &Client, number: &str) -> Vec<Value> {
     let answer =
         client.get(&format!("/inbox/messages?to={}", number.replace('+', "%2B"))).await.expects_status(200);
     answer.json()["messages"].as_array().expect("a list").clone()
-}
-
-pub async fn until_text(reader: &mut (impl AsyncRead + Unpin), wanted: &str) {
-    let mut text = String::new();
-    soon(wanted, async {
-        while !text.contains(wanted) {
-            let mut piece = [0; 512];
-            let read = reader.read(&mut piece).await.expect("an open stream");
-            assert_ne!(read, 0, "the stream ended after {text:?}");
-            text.push_str(&String::from_utf8_lossy(&piece[..read]));
-        }
-    })
-    .await;
 }
 
 /// The account's credentials.

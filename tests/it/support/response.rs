@@ -115,14 +115,6 @@ impl HttpResponse {
         self
     }
 
-    /// Fails the test unless the answer of `/readyz` has a reason.
-    #[track_caller]
-    pub fn expects_not_ready(&self) -> &Self {
-        assert_eq!((self.status, &self.json()["code"]), (503, &json!(503)), "{}", self.text());
-        assert!(self.text().len() > 40, "a reason: {}", self.text());
-        self
-    }
-
     #[track_caller]
     pub fn expects_retry_after(&self) -> &Self {
         assert!(self.retry_after() > 0);

@@ -15,8 +15,8 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::Setup;
 use super::double::{About, Double, Provider, Received, Said, basic, longest_digits};
-use super::{PUBLIC_URL, Setup};
 
 /// Of the challenge service.
 const CAPTCHA_SECRET: &str = "0x4AAAchallenge-secret-of-the-te5ts";
@@ -179,11 +179,6 @@ pub struct VonageApi;
 /// The settings of a gateway at this address.
 pub fn vonage(url: &str) -> Value {
     json!({ "recipe": "vonage", "from": "Acme", "key": VONAGE_KEY, "secret": VONAGE_SECRET, "url": url })
-}
-
-/// The address of a message's receipts: the path and the query.
-pub fn callback_in(received: &Received) -> String {
-    received.field("callback").strip_prefix(PUBLIC_URL).expect("an address for receipts").to_owned()
 }
 
 impl Provider for VonageApi {

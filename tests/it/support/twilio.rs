@@ -171,11 +171,6 @@ pub fn spoken_code(twiml: &str) -> Option<String> {
     digits.find(|run| run.len() >= 4)
 }
 
-/// A code as it is read out, digit by digit.
-pub fn one_by_one(code: &str) -> String {
-    code.chars().map(String::from).collect::<Vec<_>>().join(". ")
-}
-
 /// A request from Twilio to the server.
 #[derive(Debug, Clone)]
 pub struct Report {
