@@ -8,8 +8,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Command;
+use std::path::Path;
 
+use crate::quickstart::shell;
 use crate::support::prelude::*;
 
 /// Stands for the members that the document omits.
@@ -88,11 +89,9 @@ impl Run {
             self.real.insert(SAMPLE_CODE.to_owned(), format!("{code:?}"));
         }
         let script = self.in_this_run(script).replace(ADDRESS, &self.address());
-        let script = format!("curl() {{ command curl -i --noproxy '*' \"$@\"; }}\n{script}");
-        let ran = Command::new("bash").args(["-euc", &script]).output().expect("bash");
-        let said = String::from_utf8(ran.stdout).expect("UTF-8");
-        let stderr = String::from_utf8_lossy(&ran.stderr);
-        let (head, body) = said.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{at}: {said}{stderr}"));
+        let said =
+            shell(format!("curl() {{ command curl -i \"$@\"; }}\n{script}"), Path::new("."), &[]).await;
+        let (head, body) = said.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{at}: {said}"));
         self.answer = Some((head.to_lowercase(), body.to_owned()));
     }
 

@@ -82,7 +82,7 @@ async fn run(blocks: &[&str]) -> String {
 }
 
 /// Runs a script, which needs curl and openssl, and returns its output.
-async fn shell(script: String, directory: &Path, variables: &[(&str, &str)]) -> String {
+pub async fn shell(script: String, directory: &Path, variables: &[(&str, &str)]) -> String {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_onceward"));
     let path = env::var_os("PATH").unwrap_or_default();
     let path = program.parent().into_iter().map(Path::to_owned).chain(env::split_paths(&path));
