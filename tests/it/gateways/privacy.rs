@@ -102,7 +102,7 @@ impl Shop {
         let hook = account.webhook(&path, "*", &events.url()).await;
         account.rate_limit(&path, "address", "4", "3600").await;
         let test_number = [("Pattern", TEST_NUMBER), ("Code", TEST_CODE)];
-        account.made(&format!("{path}/TestNumbers"), &test_number).await;
+        account.post(&format!("{path}/TestNumbers"), &test_number).await.expects_status(201);
         let signing_secret = text(&hook, "secret").trim_start_matches("whsec_").to_owned();
         Self { path, v2: V2::with_key_of(world, &key), signing_secret, events }
     }
