@@ -85,7 +85,7 @@ pub fn open(data_dir: &Path) -> Result<EmbeddedStore, StoreError> {
 }
 
 pub async fn contents(store: &EmbeddedStore) -> Result<Vec<Version>, String> {
-    Ok(versions(&*HeldRecords::restored_from(store).await?))
+    Ok(HeldRecords::restored_from(store).await?.versions())
 }
 
 /// The restored records of a store, and the commits since.
@@ -114,6 +114,14 @@ impl HeldRecords {
         }
     }
 
+    fn versions(&self) -> Vec<Version> {
+        let version = |(key, (record, _)): (&Key, &(Bytes, Timestamp))| {
+            let name = u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"));
+            (name, Some(version_in(name, record)))
+        };
+        self.0.lock().unwrap().iter().map(version).collect()
+    }
+
     /// Gives all to a checkpoint.
     fn stream(&self, to: RecordStream) {
         let records = self.0.lock().unwrap().clone();
@@ -129,14 +137,6 @@ impl HeldRecords {
         };
         std::thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(give));
     }
-}
-
-fn versions(held: &HeldRecords) -> Vec<Version> {
-    let version = |(key, (record, _)): (&Key, &(Bytes, Timestamp))| {
-        let name = u64::from_be_bytes(key.id[4..].try_into().expect("8 bytes"));
-        (name, Some(version_in(name, record)))
-    };
-    held.0.lock().unwrap().iter().map(version).collect()
 }
 
 fn key_of(subject: u64) -> Key {
@@ -182,28 +182,25 @@ async fn write(seed: u64, commits: u64, killed: bool) {
     let records = HeldRecords::restored_from(&store).await.expect("the store can be read");
     let owner = records.clone();
     store.attach(Box::new(move |to| owner.stream(to)));
-    let there = versions(&records);
+    let there = records.versions();
     let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
     notes.add(&Note::Shown { at: Place::now(&traces), versions: there });
     // Versions above `highest` may have been written and have ended.
-    let next = AtomicU64::new(highest + 10_000);
-    let clock = SystemClock::start();
-    let shared = Arc::new(Shared { store, notes, traces, next, records, clock });
-    let done = Arc::new(AtomicU64::new(0));
+    let (next, done) = (AtomicU64::new(highest + 10_000), AtomicU64::new(0));
+    let load = Arc::new(Writing { store, notes, traces, next, done, records, clock: SystemClock::start() });
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
-        let rng = StdRng::seed_from_u64(seed ^ (writer + 1));
-        let mut writer = Writer { keys: writer * 1_000_000, shared: shared.clone(), rng };
-        let done = done.clone();
+        let mut rng = StdRng::seed_from_u64(seed ^ (writer + 1));
+        let load = load.clone();
         writers.spawn(async move {
             loop {
-                let number = done.fetch_add(1, Ordering::Relaxed);
+                let number = load.done.fetch_add(1, Ordering::Relaxed);
                 if number >= commits {
                     break;
                 }
-                writer.commit().await;
+                load.commit(writer * 1_000_000, &mut rng).await;
                 if number % COMMITS_PER_CHECKPOINT == COMMITS_PER_CHECKPOINT - 1 {
-                    writer.shared.store.checkpoint().await.expect("a checkpoint");
+                    load.store.checkpoint().await.expect("a checkpoint");
                 }
             }
             if killed {
@@ -212,64 +209,57 @@ async fn write(seed: u64, commits: u64, killed: bool) {
         });
     }
     writers.join_all().await;
-    shared.store.close().await.expect("closed in order");
+    load.store.close().await.expect("closed in order");
 }
 
-struct Shared {
+/// What all writers of a process share.
+struct Writing {
     store: EmbeddedStore,
     notes: Notes,
     traces: PathBuf,
     /// Versions are never used twice.
     next: AtomicU64,
+    /// Commits that were begun.
+    done: AtomicU64,
     records: Arc<HeldRecords>,
     clock: SystemClock,
 }
 
-struct Writer {
-    /// The first of its keys.
-    keys: u64,
-    shared: Arc<Shared>,
-    rng: StdRng,
-}
-
-impl Writer {
-    async fn commit(&mut self) {
-        let wanted = if self.rng.random_bool(0.1) { 200 } else { self.rng.random_range(1..30) };
-        let mut keys: Vec<u64> =
-            (0..wanted).map(|_| self.keys + self.rng.random_range(0..KEYS_PER_WRITER)).collect();
+impl Writing {
+    /// Commits some of the keys that begin with this one.
+    async fn commit(&self, first: u64, rng: &mut StdRng) {
+        let wanted = if rng.random_bool(0.1) { 200 } else { rng.random_range(1..30) };
+        let mut keys: Vec<u64> = (0..wanted).map(|_| first + rng.random_range(0..KEYS_PER_WRITER)).collect();
         keys.sort_unstable();
         keys.dedup();
-        let write = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        let version = |key| (key, (!self.rng.random_bool(0.15)).then_some(write));
+        let write = self.next.fetch_add(1, Ordering::Relaxed);
+        let version = |key| (key, (!rng.random_bool(0.15)).then_some(write));
         let versions: Vec<Version> = keys.into_iter().map(version).collect();
         let writes: Vec<Write> =
             versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
-        self.shared.notes.add(&Note::Asked { write, at: Place::now(&self.shared.traces), versions });
+        self.notes.add(&Note::Asked { write, at: Place::now(&self.traces), versions });
         let (to, answer) = oneshot::channel();
-        let (records, durable) = (self.shared.records.clone(), writes.clone());
+        let (records, durable) = (self.records.clone(), writes.clone());
         let done = move |result: Result<(), StoreError>| {
             result.expect("written");
             records.apply(durable);
             let _ = to.send(());
         };
-        self.shared.store.commit(writes, Box::new(done));
+        self.store.commit(writes, Box::new(done));
         answer.await.expect("an answer");
-        self.shared.notes.add(&Note::Answered { write, at: Place::now(&self.shared.traces) });
+        self.notes.add(&Note::Answered { write, at: Place::now(&self.traces) });
         tokio::task::yield_now().await;
     }
 
     fn write_of(&self, key: u64, version: Option<u64>) -> Write {
-        Write {
-            key: key_of(key),
-            put: version.map(|version| value(key, version)),
-            expires: match version {
-                Some(version) if ends(key, version) => {
-                    let lives = SHORTEST_LIFE * u32::try_from(1 + key % 8).expect("a few");
-                    self.shared.clock.now().plus(lives)
-                }
-                _ => Timestamp::from_millis(u64::MAX / 2),
-            },
-        }
+        let expires = match version {
+            Some(version) if ends(key, version) => {
+                let lives = SHORTEST_LIFE * u32::try_from(1 + key % 8).expect("a few");
+                self.clock.now().plus(lives)
+            }
+            _ => Timestamp::from_millis(u64::MAX / 2),
+        };
+        Write { key: key_of(key), put: version.map(|version| value(key, version)), expires }
     }
 }
 
