@@ -100,7 +100,7 @@ async fn restarted_in_turn(cluster: &Cluster, client: &Client, nodes: [Server; 3
         logs.push(stopped.output);
         client.has_an_owner().await;
         let node = cluster.start(number).await;
-        node.has_status(200).await;
+        node.is_ready().await;
         load.answers(100).await;
         started.push(node);
     }
@@ -159,7 +159,7 @@ async fn an_owner_cut_off_from_etcd_answers_503_and_ends_and_another_takes_over(
     let stands_by = "this node stands by; etcd does not answer";
     a.shows(stands_by, |answer| answer.status() == 503 && answer.text().contains(stands_by)).await;
     links.iter().for_each(Link::restore);
-    a.has_status(200).await;
+    a.is_ready().await;
     load.answers(100).await;
     assert_ne!(owner(&cluster.clients()).await, 0, "it stands by");
     load.end().await;
@@ -186,7 +186,8 @@ async fn an_owner_stopped_for_10_s_answers_nothing_from_its_stale_memory() {
     let mut nodes = nodes.map(Some);
     let owner = owner(&cluster.clients()).await;
     let stopped = nodes[owner].take().expect("the owner");
-    stopped.stops().await;
+    // Every thread stops, as on a suspended machine.
+    stopped.signal(Signal::STOP);
     sleep(Duration::from_secs(10)).await;
     load.goes_on();
     stopped.signal(Signal::CONT);

@@ -7,7 +7,6 @@ mod three_nodes;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use rustix::process::Signal;
 use tokio::time::timeout;
 
 use crate::support::prelude::*;
@@ -117,21 +116,8 @@ impl Server {
         until("the owner", owner, |is_owner| *is_owner).await;
     }
 
-    /// Stops every thread, as a suspended machine does.
-    async fn stops(&self) {
-        self.signal(Signal::STOP);
-        let threads = format!("/proc/{}/task", self.pid().as_raw_nonzero());
-        // The state follows the name, which is in brackets.
-        let is_stopped = |thread: std::fs::DirEntry| {
-            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap();
-            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T'))
-        };
-        let stopped = async || std::fs::read_dir(&threads).unwrap().flatten().all(is_stopped);
-        until("the stop", stopped, |stopped| *stopped).await;
-    }
-
-    async fn has_status(&self, status: u16) {
-        self.shows("the status", |answer| answer.status() == status).await;
+    async fn is_ready(&self) {
+        self.shows("readiness", |answer| answer.status() == 200).await;
     }
 
     /// Waits for such an answer of `/readyz`.

@@ -103,7 +103,8 @@ pub fn places(events: &[(Place, Event)], count: usize, rng: &mut StdRng) -> Vec<
     let special: Vec<usize> = special.collect();
     let behind_starts: Vec<usize> =
         starts.iter().flat_map(|start| *start..(start + A_START).min(events.len() + 1)).collect();
-    let in_checkpoints = Checkpoints::in_trace(events).places(rng);
+    let in_checkpoints: Vec<usize> =
+        Checkpoint::all_in(events).iter().flat_map(|checkpoint| checkpoint.places(rng)).collect();
     let mut places = Vec::new();
     for some in [&special, &behind_starts, &in_checkpoints] {
         places.extend(some.sample(rng, count / 4));
@@ -137,64 +138,54 @@ fn release(store: EmbeddedStore, data_dir: &Path) {
     std::fs::File::open(data_dir).expect("the directory").lock().expect("a store that ended");
 }
 
+/// A checkpoint that replaced something.
 #[derive(Debug)]
-struct Checkpoint {
+pub struct Checkpoint {
     /// The event that made its directory.
     begun: usize,
-    /// The event that gave the snapshot its name; `None` if the process was killed before.
-    named: Option<usize>,
+    /// The event that gave the snapshot its name.
+    named: usize,
     /// The event that removed the last file that it replaces.
     last_gone: usize,
 }
 
-#[derive(Debug)]
-pub struct Checkpoints(Vec<Checkpoint>);
-
-impl Checkpoints {
-    pub fn in_trace(events: &[(Place, Event)]) -> Self {
-        let mut checkpoints: Vec<Checkpoint> = Vec::new();
+impl Checkpoint {
+    pub fn all_in(events: &[(Place, Event)]) -> Vec<Self> {
+        let (mut checkpoints, mut under_way) = (Vec::<Self>::new(), None);
         for (at, (_, event)) in events.iter().enumerate() {
             match event {
-                Event::MakeDir(entry) if is_unnamed(&entry.name) => {
-                    checkpoints.push(Checkpoint { begun: at, named: None, last_gone: 0 });
-                }
+                Event::MakeDir(entry) if is_unnamed(&entry.name) => under_way = Some(at),
                 Event::Rename { old, .. } if is_unnamed(old) => {
-                    checkpoints.last_mut().expect("its directory").named = Some(at);
+                    let begun = under_way.take().expect("its directory");
+                    checkpoints.push(Self { begun, named: at, last_gone: 0 });
                 }
                 Event::Unlink { name, .. } if is_snapshot(name) || has_ending(name, "seg") => {
-                    if let Some(last) = checkpoints.last_mut().filter(|last| last.named.is_some()) {
+                    if let Some(last) = checkpoints.last_mut().filter(|_| under_way.is_none()) {
                         last.last_gone = at;
                     }
                 }
                 _ => {}
             }
         }
-        Self(checkpoints)
+        checkpoints.retain(|checkpoint| checkpoint.last_gone > 0);
+        checkpoints
     }
 
-    /// The checkpoints that replaced something.
-    fn sealed(&self) -> impl Iterator<Item = &Checkpoint> {
-        self.0.iter().filter(|checkpoint| checkpoint.last_gone > 0)
+    /// Up to the event after the last removal; the syncs of the directories are between.
+    fn has(&self, place: usize) -> bool {
+        (self.begun + 1..=self.last_gone + 1).contains(&place)
     }
 
     /// Places while a snapshot is written, around its naming, and while the older one and the segments are removed.
-    pub fn places(&self, rng: &mut StdRng) -> Vec<usize> {
-        let mut places = Vec::new();
-        for checkpoint in self.sealed() {
-            let named = checkpoint.named.expect("a snapshot that replaces others has its name");
-            places.extend((0..10).map(|_| rng.random_range(checkpoint.begun + 1..=named)));
-            // Up to the event after the last removal; the syncs of the directories are between.
-            places.extend(named..=checkpoint.last_gone + 1);
-        }
-        places
+    fn places(&self, rng: &mut StdRng) -> Vec<usize> {
+        let written = (0..10).map(|_| rng.random_range(self.begun + 1..=self.named));
+        written.chain(self.named..=self.last_gone + 1).collect()
     }
 
     /// Fails unless the trace has enough checkpoints, and enough places are in them.
-    pub fn are_worth_cutting(&self, places: &[usize]) {
-        let is_within =
-            |place: &&usize| self.sealed().any(|one| (one.begun + 1..=one.last_gone + 1).contains(*place));
-        let (sealed, cuts) = (self.sealed().count(), places.iter().filter(is_within).count());
-        assert!(sealed >= 5, "few checkpoints: {self:?}");
+    pub fn are_worth_cutting(all: &[Self], places: &[usize]) {
+        let cuts = places.iter().filter(|place| all.iter().any(|one| one.has(**place))).count();
+        assert!(all.len() >= 5, "few checkpoints: {all:?}");
         assert!(cuts >= places.len().min(200) / 6, "{cuts} of {} cuts are in checkpoints", places.len());
     }
 }

@@ -13,7 +13,7 @@ mod disk;
 mod store_load;
 mod trace;
 
-use self::cuts::{Checkpoints, Cuts, everywhere, notices_without_syncs_of, places};
+use self::cuts::{Checkpoint, Cuts, everywhere, notices_without_syncs_of, places};
 use self::disk::Named;
 use self::store_load::{End, Load};
 use self::trace::Watched;
@@ -39,7 +39,7 @@ fn after_a_power_cut_the_store_has_all_that_it_acknowledged() {
     let loads = seeds.zip(processes).map(|(seed, (commits, end))| Load { seed, commits, end });
     cuts.run(&loaded(loads), |events, rng| {
         let places = places(events, count, rng);
-        Checkpoints::in_trace(events).are_worth_cutting(&places);
+        Checkpoint::are_worth_cutting(&Checkpoint::all_in(events), &places);
         places
     });
 }

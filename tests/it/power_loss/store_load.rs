@@ -177,14 +177,14 @@ fn a_load_on_a_store() {
 /// Writers write until there are enough commits. `killed`: then the process kills itself.
 async fn write(seed: u64, commits: u64, killed: bool) {
     let path = |name: &str| PathBuf::from(std::env::var_os(name).unwrap());
-    let (traces, notes) = (path("POWER_TRACE"), Notes::append_to(&path("POWER_NOTES")));
+    let (traces, notes) = (path("POWER_TRACE"), path("POWER_NOTES"));
     let store = open(&path("POWER_ROOT").join("data")).expect("the store opens");
     let records = HeldRecords::restored_from(&store).await.expect("the store can be read");
     let owner = records.clone();
     store.attach(Box::new(move |to| owner.stream(to)));
     let there = records.versions();
     let highest = there.iter().filter_map(|(_, version)| *version).max().unwrap_or(0);
-    notes.add(&Note::Shown { at: Place::now(&traces), versions: there });
+    Note::Shown { at: Place::now(&traces), versions: there }.append_to(&notes);
     // Versions above `highest` may have been written and have ended.
     let (next, done) = (AtomicU64::new(highest + 10_000), AtomicU64::new(0));
     let load = Arc::new(Writing { store, notes, traces, next, done, records, clock: SystemClock::start() });
@@ -215,7 +215,7 @@ async fn write(seed: u64, commits: u64, killed: bool) {
 /// What all writers of a process share.
 struct Writing {
     store: EmbeddedStore,
-    notes: Notes,
+    notes: PathBuf,
     traces: PathBuf,
     /// Versions are never used twice.
     next: AtomicU64,
@@ -237,7 +237,7 @@ impl Writing {
         let versions: Vec<Version> = keys.into_iter().map(version).collect();
         let writes: Vec<Write> =
             versions.iter().map(|(key, version)| self.write_of(*key, *version)).collect();
-        self.notes.add(&Note::Asked { write, at: Place::now(&self.traces), versions });
+        Note::Asked { write, at: Place::now(&self.traces), versions }.append_to(&self.notes);
         let (to, answer) = oneshot::channel();
         let (records, durable) = (self.records.clone(), writes.clone());
         let done = move |result: Result<(), StoreError>| {
@@ -247,7 +247,7 @@ impl Writing {
         };
         self.store.commit(writes, Box::new(done));
         answer.await.expect("an answer");
-        self.notes.add(&Note::Answered { write, at: Place::now(&self.traces) });
+        Note::Answered { write, at: Place::now(&self.traces) }.append_to(&self.notes);
         tokio::task::yield_now().await;
     }
 
@@ -276,17 +276,12 @@ pub enum Note {
     Shown { at: Place, versions: Vec<Version> },
 }
 
-pub struct Notes(Mutex<File>);
-
-impl Notes {
-    pub fn append_to(path: &Path) -> Self {
-        Self(Mutex::new(File::options().create(true).append(true).open(path).expect("notes")))
-    }
-
-    /// The note is in the file before the load continues.
-    pub fn add(&self, note: &Note) {
-        let line = serde_json::to_string(note).expect("text") + "\n";
-        self.0.lock().unwrap().write_all(line.as_bytes()).expect("noted");
+impl Note {
+    /// It is in the file before the load continues.
+    fn append_to(&self, path: &Path) {
+        let line = serde_json::to_string(self).expect("text") + "\n";
+        let file = File::options().create(true).append(true).open(path);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("noted");
     }
 }
 
