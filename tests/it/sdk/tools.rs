@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 /// Enough for the long run of schemathesis on a busy machine. The programs usually end long before.
@@ -56,40 +56,26 @@ impl Tools {
         arguments: &[S],
         environment: &[(&str, &str)],
     ) {
-        let program = match self.tool {
-            Tool::Node | Tool::Browser => PathBuf::from("node"),
-            Tool::Python => self.home.join("bin/python"),
-        };
-        let mut command = match hosts {
-            None => Command::new(program),
-            Some(hosts) => {
-                let mut command = unshare();
-                command
-                    .args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""])
-                    .arg(hosts)
-                    .arg(program);
-                command
-            }
-        };
-        match self.tool {
+        let (program, option, modules) = match self.tool {
+            Tool::Python => (self.home.join("bin/python"), None, ("PYTHONPATH", source().join("python"))),
             Tool::Node | Tool::Browser => {
-                command.arg("--test").env("NODE_PATH", self.home.join("node_modules"))
+                ("node".into(), Some("--test"), ("NODE_PATH", self.home.join("node_modules")))
             }
-            Tool::Python => command.env("PYTHONPATH", source().join("python")),
         };
+        let mut command = Command::new(&program);
+        if let Some(hosts) = hosts {
+            command = unshare();
+            command
+                .args(["sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""])
+                .args([hosts, program.as_path()]);
+        }
         command
+            .args(option)
             .args(arguments.iter().map(AsRef::as_ref))
             .envs(environment.iter().copied())
+            .envs([modules, ("ONCEWARD_SDK_HOME", self.home.clone())])
             .env("PYTHONDONTWRITEBYTECODE", "1")
-            .env("ONCEWARD_SDK_HOME", &self.home)
-            .current_dir(if self.tool == Tool::Browser {
-                source().with_file_name("browser")
-            } else {
-                source()
-            })
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .current_dir(source().with_file_name(if self.tool == Tool::Browser { "browser" } else { "sdk" }));
         // A proxy of this machine has nothing to do with a server on it.
         for proxy in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
             command.env_remove(proxy);
