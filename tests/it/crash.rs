@@ -47,8 +47,6 @@ struct Totals {
     answers: u64,
     /// Verifications that the rate limit refused.
     limited: u64,
-    /// First requests with a key that got no answer.
-    cut_off: u64,
 }
 
 async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut Totals) {
@@ -88,9 +86,8 @@ async fn in_one_directory(seed: u64, rounds: std::ops::Range<u64>, totals: &mut 
         }
     }
     totals.answers += shared.load.answers();
-    for Caller { guest, limited, cut_off, .. } in &callers {
+    for Caller { guest, limited, .. } in &callers {
         totals.limited += limited;
-        totals.cut_off += cut_off;
         guest.subjects.iter().for_each(|subject| subject.was_sent_none_twice(&shared.twilio));
     }
 }
@@ -128,7 +125,6 @@ struct Caller {
     passed: HashMap<String, u32>,
     made: u32,
     limited: u64,
-    cut_off: u64,
 }
 
 /// A creation with an idempotency key, on a number of its own, and what its first answer told.
@@ -143,7 +139,7 @@ struct Keyed {
 impl Caller {
     fn new(name: u64, seed: u64, shared: Arc<Shared>) -> Self {
         let (guest, passed) = (Guest::new(seed ^ (name + 1)), HashMap::new());
-        Self { name, shared, guest, keyed: Vec::new(), passed, made: 0, limited: 0, cut_off: 0 }
+        Self { name, shared, guest, keyed: Vec::new(), passed, made: 0, limited: 0 }
     }
 
     async fn act_until_the_kill(mut self, client: Client) -> Self {
@@ -203,10 +199,7 @@ impl Caller {
         let answer = self.creates(v2, &number, &value, Some(&key)).await;
         let messages = self.shared.twilio.messages_for(&number).len();
         assert!(messages <= 1, "{messages} messages for one idempotency key");
-        let Some(answer) = answer else {
-            self.cut_off += u64::from(before.is_none());
-            return;
-        };
+        let Some(answer) = answer else { return };
         if before.is_none() {
             self.was_counted(&value, &answer);
             self.keyed[chosen].told = (answer.status() == 201).then(|| lasting(&answer));

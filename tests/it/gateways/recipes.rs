@@ -8,10 +8,6 @@ const GATEWAYS: [&str; 2] = ["north", "south"];
 type World = Running<Vec<Vonage>>;
 
 impl World {
-    async fn new() -> Self {
-        Self::of(Setup::new()).await
-    }
-
     async fn of(setup: Setup) -> Self {
         let mut doubles = Vec::new();
         let mut gateways = json!({});
@@ -48,7 +44,7 @@ impl World {
 
 #[tokio::test]
 async fn a_named_gateway_reports_and_is_shown_where_built_in_ones_are() {
-    let world = World::new().await;
+    let world = World::of(Setup::new()).await;
     let number = world.number();
     world.doubles[0].plan(&number, [Reply::ServerError(500)]);
     world.send(&number).await.expects(sent(&number, 5));
@@ -127,7 +123,7 @@ async fn meta_examines_the_address_with_the_token_of_the_recipe() {
 
 #[tokio::test]
 async fn one_gateway_is_tried_with_a_real_message_that_verifies_nothing() {
-    let world = World::new().await;
+    let world = World::of(Setup::new()).await;
     let number = world.number();
     let tries = async |more: &[&str]| {
         let arguments = ["gateways", "try"].iter().chain(more).chain(&["--yes", "--wait", "0"]).copied();
