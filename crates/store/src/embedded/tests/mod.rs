@@ -263,13 +263,12 @@ impl TestOwner {
             return self.kept.lock().push(to);
         }
         let records = self.copies();
-        let stream = async move {
+        thread::spawn(move || {
             for slice in records.chunks(100) {
-                let _ = to.send(Some(slice.to_vec())).await;
+                let _ = to.blocking_send(Some(slice.to_vec()));
             }
-            let _ = to.send(None).await;
-        };
-        thread::spawn(|| Builder::new_current_thread().build().expect("a runtime").block_on(stream));
+            let _ = to.blocking_send(None);
+        });
     }
 }
 
