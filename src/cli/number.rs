@@ -31,11 +31,11 @@ impl NumberArgs {
 pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let unlocked = args.ask(cx, Method::DELETE, "/Lockout")?;
     Ok(one(&unlocked, cx.json, |unlocked: &Value| {
-        let [number, service, was] = ["number", "service", "was"].map(|field| text(unlocked, field));
-        let done = match was {
-            "locked" => "is unlocked; an outstanding code is void",
-            "not_locked" => "was not locked; its counts are cleared, and an outstanding code is void",
-            _ => "is unknown; nothing was changed",
+        let [number, service] = ["number", "service"].map(|field| text(unlocked, field));
+        let done = if unlocked["unlocked"] == true {
+            "is unlocked; an outstanding code is void"
+        } else {
+            "is unknown; nothing was changed"
         };
         format!("{number} in the service {service} {done}\n")
     }))

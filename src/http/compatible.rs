@@ -202,13 +202,9 @@ impl Origin {
     pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Error> {
         let number = outgoing.key.number;
         let network = self.client.map(ClientNet::from);
-        outgoing.client = ClientSignals { network, is_exempt: self.is_trusted, ..outgoing.client };
+        outgoing.client = ClientSignals { network, is_exempt: self.is_trusted };
         outgoing.request_id = Some(self.id.clone());
-        let mut reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
-        if reply.may_have_been_sent && matches!(reply.outcome, Err(Failure::Guard(_))) {
-            // A gateway may have taken the message, before a budget kept it from the next one.
-            reply.outcome = Err(Failure::Gateway);
-        }
+        let reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
         log_send(self.request_id(), number, &reply.outcome);
         Ok(reply)
     }

@@ -11,9 +11,10 @@ use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use super::response::{self, ErrorFormat, NotServed, ResponseExt as _, TwilioError};
 use crate::config::services::parameter_name;
 use crate::domain::{Timestamp, seconds_up};
+use crate::engine::SendLimit;
+use crate::limits::guard::{GuardRefusal, Rule};
 use crate::registry::{Item, RegistryError, TextError};
-use crate::verification::Refused;
-use crate::verification::{LimitedTable, Refusal};
+use crate::verification::{Failure, LimitedTable, Refusal, Refused};
 
 /// Seconds after which a refused client may try again. The cause of a refusal (a full queue, a failed commit, a
 /// restart) ends within a second or lasts much longer.
@@ -192,26 +193,38 @@ impl Error {
             }
             Refused::Text(error) => Self::text(error),
             Refused::FeatureOff(words) => Self::FEATURE_OFF.with(words),
-            Refused::ChannelOff => {
-                Self::CHANNEL_OFF.with("no gateway of this server sends to this number in this way")
-            }
+            Refused::Unavailable(Refusal::NumberBusy) => Self::CONCURRENT.retry_after(1),
             Refused::Unavailable(refusal) => (*refusal).into(),
             Refused::NoChecksLeft { until } => Self::NO_CHECKS_LEFT.until(*until, now),
-            Refused::NoSendsLeft { until } => Self::NO_SENDS_LEFT.until(*until, now),
-            Refused::TooMany { until } => Self::TOO_MANY.until(*until, now),
-            Refused::TooSoon { until } => Self::TOO_SOON.until(*until, now),
-            Refused::BudgetSpent { until } => Self::BUDGET_SPENT.until(*until, now),
-            Refused::Landline => Self::LANDLINE,
-            Refused::OptedOut => Self::OPTED_OUT.with("the person has replied STOP to the sender"),
-            Refused::Concurrent => Self::CONCURRENT.retry_after(1),
-            Refused::Blocked => Self::FRAUD.with("the provider blocks this range of numbers"),
-            Refused::ByGuard { .. } => Self::FRAUD,
-            Refused::Country => Self::COUNTRY.with("this country is not allowed"),
-            Refused::OtherRequest => Self::OTHER_REQUEST,
             Refused::Ended => Self::ENDED,
-            Refused::Replaced => Self::REPLACED,
-            Refused::GatewayFailed => Self::GATEWAY_FAILED,
-            Refused::OutOfService { until } => Self::OUT_OF_SERVICE.until(*until, now),
+            Refused::Failed(failure) => Self::failed(*failure, now),
+        }
+    }
+
+    /// A message that was not sent.
+    fn failed(failure: Failure, now: Timestamp) -> Self {
+        match failure {
+            Failure::Limited(SendLimit::NoSendsLeft { until }) => Self::NO_SENDS_LEFT.until(until, now),
+            Failure::Limited(limit) => Self::TOO_SOON.until(limit.until(), now),
+            Failure::Guard(GuardRefusal { rule, until }) => match (rule, until.unwrap_or(now)) {
+                (Rule::RateLimit, until) => Self::TOO_MANY.until(until, now),
+                (Rule::Budget, until) => Self::BUDGET_SPENT.until(until, now),
+                (Rule::CountryList, _) => Self::failed(Failure::Country, now),
+                (Rule::Landline, _) => Self::LANDLINE,
+                _ => Self::FRAUD,
+            },
+            Failure::BadNumber => Self::invalid(format!("Invalid parameter: To: {failure}")),
+            Failure::NotReachable => Self::LANDLINE,
+            Failure::OptedOut => Self::OPTED_OUT.with("the person has replied STOP to the sender"),
+            Failure::Blocked => Self::FRAUD.with("the provider blocks this range of numbers"),
+            Failure::Country => Self::COUNTRY.with("this country is not allowed"),
+            Failure::NotServed => {
+                Self::CHANNEL_OFF.with("no gateway of this server sends to this number in this way")
+            }
+            Failure::OutOfService { until } => Self::OUT_OF_SERVICE.until(until, now),
+            Failure::NoLongerUsable => Self::REPLACED,
+            // Nothing that the caller could change.
+            _ => Self::GATEWAY_FAILED,
         }
     }
 
@@ -287,6 +300,8 @@ impl From<Refusal> for Error {
                 };
                 Self { retry_after: Some(TABLE_FULL_SECONDS), ..full }
             }
+            // The client's mistake.
+            Refusal::OtherRequest => return Self::OTHER_REQUEST,
             Refusal::StoreUnavailable => Self::NOT_STORED,
             Refusal::OutcomeUnknown => Self::OUTCOME_UNKNOWN,
             Refusal::Starting => Self::STARTING,
@@ -360,8 +375,8 @@ mod tests {
     fn below_v2_a_refusal_has_its_number_and_whole_seconds_but_never_0() {
         let until = Timestamp::from_millis(29_001);
         for (refused, now, expected) in [
-            (Refused::OutOfService { until }, Timestamp::EPOCH, (502, 20502, Some("30"))),
-            (Refused::OutOfService { until }, until, (502, 20502, Some("1"))),
+            (Refused::Failed(Failure::OutOfService { until }), Timestamp::EPOCH, (502, 20502, Some("30"))),
+            (Refused::Failed(Failure::OutOfService { until }), until, (502, 20502, Some("1"))),
             (Refused::Unavailable(Refusal::OutcomeUnknown), until, (500, 20500, None)),
         ] {
             let error = Error::refused(&refused, now);

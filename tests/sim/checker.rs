@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use onceward::engine::CheckResult;
 use onceward::verification::{CheckOutcome, Refusal};
 
 use crate::facts::{Checked, CommandId, End, Fact, Outcome, Salted, Stage, What};
@@ -221,8 +220,7 @@ impl<'a> NumberModel<'a> {
                 Next::Dispatch(permit)
             }
             Then::Deliver(permit) => Next::Decide(Step::SendEnds(permit, End::NoLongerUsable)),
-            Then::Ask(code) if self.memory.is_asking(&code, now, self.rules) => Next::Consult(code),
-            Then::Ask(code) => Next::Decide(Step::CheckEnds(code, CheckResult::NotAsked)),
+            Then::Ask(code) => Next::Consult(code),
         })
     }
 

@@ -8,9 +8,8 @@ use std::time::Duration;
 use onceward::delivery::{Check, Outgoing};
 use onceward::domain::{Channel, Code, ServiceId};
 use onceward::engine::SendOptions;
-use onceward::shard::Command;
-use onceward::verification::command::{NumberCommand, Request};
-use onceward::verification::in_flight::{CommandPermit, Responder};
+use onceward::verification::command::{Request, command};
+use onceward::verification::in_flight::{Place, Responder};
 use onceward::verification::{Refusal, Reply, SendOutcome};
 use rand::RngExt;
 use tokio::sync::oneshot::error::RecvError;
@@ -64,7 +63,7 @@ impl World {
     pub fn sends(&mut self, number: usize, message: Message) -> Checked {
         let (channel, options) = message;
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
-        let (responder, pending) = Responder::new(self.place()?);
+        let (mut responder, pending) = Responder::new(self.place()?);
         let channel = Some(channel);
         let outgoing = Outgoing { options, channel, ..Outgoing::new(self.setup.numbers[number]) };
         self.tally.count("command send");
@@ -72,7 +71,7 @@ impl World {
         let asked = First { number, message };
         let same = self.first.iter().find(|(_, first)| **first == asked).map(|(command, _)| *command);
         let outcome = |reply: Reply<SendOutcome>| Outcome::Send(reply.outcome);
-        match self.messages.ask(&outgoing, pending) {
+        match responder.ask(&outgoing, pending) {
             Err(refusal) => {
                 let of_number = |first: &First| first.number == number;
                 let first = self.first.values().filter(|first| of_number(first)).count();
@@ -84,7 +83,7 @@ impl World {
                 self.tally.count("a number has too many requests for messages");
                 if is_full && refusal == Refusal::NumberBusy { Ok(()) } else { Err(format!("{refusal:?}")) }
             }
-            Ok((None, answer)) => {
+            Ok((answer, false)) => {
                 let first = same.ok_or("a request joins no other one")?;
                 let mut answer = told(answer, outcome);
                 let waiting =
@@ -94,10 +93,10 @@ impl World {
                 self.next_command += 1;
                 Ok(())
             }
-            Ok((Some(_), _)) if same.is_some() => Err("a request does not join the same one".to_owned()),
-            Ok((Some(first), answer)) => {
+            Ok(_) if same.is_some() => Err("a request does not join the same one".to_owned()),
+            Ok((answer, true)) => {
                 self.first.insert(self.next_command, asked);
-                let request = Request::Send(Box::new(outgoing), None, responder.of(first));
+                let request = Request::Send(Box::new(outgoing), None, responder);
                 self.submits(owner, number, Step::Send { life: millis(life) }, told(answer, outcome), request)
             }
         }
@@ -141,7 +140,7 @@ impl World {
         self.submits(owner, number, asked, told(answer, |_| Outcome::Followed), request)
     }
 
-    fn place(&self) -> Result<CommandPermit, String> {
+    fn place(&self) -> Result<Place, String> {
         let permit = self.places.acquire(ServiceId::DEFAULT, false);
         permit.map_err(|_| "the places of commands ran out".to_owned())
     }
@@ -175,7 +174,7 @@ impl World {
     /// Passes a command, or its result, to the owner of its number; without one it is refused, as by the shards.
     pub fn hands_over(&mut self, owner: Option<usize>, name: CommandId, request: Request) -> Checked {
         let planned = if let Request::Send(_, log, _) = &request { *log } else { None };
-        let command = Command::from(NumberCommand::new(request, Arc::clone(&self.deps)));
+        let command = command(request, Arc::clone(&self.deps));
         let Some(shard) = owner else {
             self.tally.count("a command for a shard that restarts");
             (command.decide)(Err(Refusal::Stopping));

@@ -177,12 +177,6 @@ impl Memory {
         self.at(now, rules).code().is_some_and(|code| code.salt == salt && code.is_live(now))
     }
 
-    /// Whether a gateway can still be asked about the code.
-    pub fn is_asking(&self, about: &Code, now: u64, rules: &Rules) -> bool {
-        let code = self.at(now, rules).code();
-        code.is_some_and(|code| code.salt == about.salt && code.asking == about.asking && now < code.asking)
-    }
-
     /// Whether the message can still leave.
     pub fn lets_leave(&self, permit: &Permit, now: u64, rules: &Rules) -> bool {
         self.is_usable(permit.code.salt, now, rules) && permit.code.is_sending(now)

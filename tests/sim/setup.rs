@@ -19,7 +19,6 @@ pub struct Setup {
     pub numbers: Vec<NumberKey>,
     policies: Vec<Policy>,
     pub send_budget: Duration,
-    pub check_budget: Duration,
     /// The settings of the list of sends.
     pub attempt_log: AttemptLogSettings,
     pub commands_per_number: usize,
@@ -66,7 +65,6 @@ impl Setup {
             numbers,
             policies,
             send_budget,
-            check_budget: send_budget + Duration::from_secs(rng.random_range(1..6)),
             attempt_log: AttemptLogSettings {
                 keep_for: Duration::from_secs([60, 24 * 3_600][rng.random_range(0..2)]),
                 keep_at_most: 1_000,
@@ -104,7 +102,7 @@ impl Setup {
             lockout: millis(self.policy(number).lockout_time()),
             life: millis(self.policy(number).code.life),
             sending: millis(self.send_budget),
-            asking: millis(self.check_budget),
+            asking: millis(self.send_budget),
             waiting: self.commands_per_number,
         };
         (0..self.numbers.len()).map(rules).collect()

@@ -159,7 +159,6 @@ pub fn deps(setup: &Setup, captured: &Arc<Captured>) -> Arc<NumberDeps> {
         numbers: Capacity::new(LimitedTable::Numbers, usize::MAX),
         keys: IdempotencyKeys::new(&server_key(), Capacity::new(LimitedTable::IdempotencyKeys, usize::MAX)),
         send_budget: setup.send_budget,
-        check_budget: setup.check_budget,
         attempt_log: setup.attempt_log,
         events: None,
         guard: None,

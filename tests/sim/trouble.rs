@@ -6,7 +6,7 @@ use std::time::Duration;
 use onceward::delivery::attempts::AttemptLog;
 use onceward::engine::NumberState;
 use onceward::shard::Record as _;
-use onceward::verification::in_flight::CommandLimit;
+use onceward::verification::in_flight::Commands;
 use onceward::verification::{CheckOutcome, Sent};
 use rand::RngExt;
 
@@ -49,7 +49,7 @@ impl World {
         }
         self.sends.clear();
         self.checks.clear();
-        self.places = CommandLimit::new(PLACES);
+        self.places = Commands::new(PLACES, self.setup.commands_per_number);
         for shard in 0..self.shards.len() {
             self.restarts(shard)?;
         }
@@ -94,7 +94,7 @@ impl World {
             0..14 => (self.rng.random_range(0..4_000), "clock small step"),
             14..17 => (millis(life) + self.rng.random_range(0..2_000), "clock past expiry"),
             17..19 => (millis(lockout) + self.rng.random_range(0..2), "clock past lockout"),
-            _ => (millis(self.setup.check_budget), "clock past a budget"),
+            _ => (millis(self.setup.send_budget), "clock past a budget"),
         };
         self.clock += step;
         self.event();
@@ -134,7 +134,7 @@ impl World {
         if let Some((command, open)) = self.joined.first_key_value() {
             return Err(format!("command {command} is never answered as command {}", open.first));
         }
-        if self.places.in_flight() != 0 {
+        if self.places.count() != 0 {
             return Err("a command kept its place".to_owned());
         }
         for number in 0..self.setup.numbers.len() {
@@ -153,7 +153,7 @@ impl World {
                 return Ok(());
             }
             if idle {
-                self.clock += millis(self.setup.check_budget);
+                self.clock += millis(self.setup.send_budget);
                 // A question may be open until a time before the clock was set back.
                 if round == ROUNDS / 2 {
                     self.clock = self.clock.max(self.latest);
@@ -182,7 +182,7 @@ impl World {
     /// After the longest memory of any record: a new code is sent and works.
     fn works_again(&mut self, number: usize) -> Checked {
         // A record may have a time from before the clock was set back.
-        let longest = self.setup.policy(number).lockout_time() + self.setup.check_budget;
+        let longest = self.setup.policy(number).lockout_time() + self.setup.send_budget;
         self.clock = self.clock.max(self.latest) + 2 * millis(Duration::from_secs(600) + longest);
         self.setup.calm = true;
         for _ in 0..50 {

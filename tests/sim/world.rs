@@ -9,8 +9,8 @@ use onceward::domain::{AttemptLogKey, Channel};
 use onceward::engine::{NumberState, SendOptions};
 use onceward::shard::{Record as _, RecordKey};
 use onceward::verification::command::{Asking, NumberDeps, Sending};
-use onceward::verification::in_flight::{CommandLimit, Responder};
-use onceward::verification::{Messages, Reply, SendOutcome};
+use onceward::verification::in_flight::{Commands, Responder};
+use onceward::verification::{Reply, SendOutcome};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -34,8 +34,8 @@ pub struct World {
     pub knows_of_its_loss: bool,
     pub deps: Arc<NumberDeps>,
     pub captured: Arc<Captured>,
-    /// The process's limit of commands.
-    pub places: Arc<CommandLimit>,
+    /// The commands of the process, and the messages that it is sending.
+    pub places: Arc<Commands>,
     pub facts: Vec<Fact>,
     pub tally: Tally,
     /// A text of every event; kept only for printing.
@@ -43,9 +43,7 @@ pub struct World {
     /// The position of the last event in the order.
     pub events: u64,
     pub commands: BTreeMap<CommandId, Open>,
-    /// The messages that the process is sending.
-    pub messages: Arc<Messages>,
-    /// The commands that asked for them first.
+    /// The commands that asked for a message first.
     pub first: BTreeMap<CommandId, First>,
     pub joined: BTreeMap<CommandId, Joined>,
     pub next_command: CommandId,
@@ -135,7 +133,7 @@ impl World {
         let mut tally = Tally::default();
         tally.count(if setup.shards > 1 { "world of two shards" } else { "world of one shard" });
         let log = logged.then(Vec::new);
-        let messages = Messages::new(setup.commands_per_number);
+        let places = Commands::new(PLACES, setup.commands_per_number);
         Self {
             setup,
             rng,
@@ -147,13 +145,12 @@ impl World {
             knows_of_its_loss: false,
             deps,
             captured,
-            places: CommandLimit::new(PLACES),
+            places,
             facts: Vec::new(),
             tally,
             log,
             events: 0,
             commands: BTreeMap::new(),
-            messages,
             first: BTreeMap::new(),
             joined: BTreeMap::new(),
             next_command: 0,

@@ -9,7 +9,7 @@ use crate::engine::LockoutState;
 use crate::http::api::attempts::message_status;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::verification::{
-    Cleared, Ending, Erasure, NumberStatus, Refused, Status, VerificationStatus, VerificationTarget,
+    Ending, Erasure, MESSAGES, Refused, Status, VerificationSummary, VerificationTarget,
 };
 
 #[derive(Template)]
@@ -28,7 +28,7 @@ struct State {
     service: Sid,
     title: String,
     answer: Option<Answer>,
-    verification: Option<VerificationStatus>,
+    verification: Option<(Sid, VerificationSummary)>,
     max_checks: u8,
     lockout: LockoutState,
     /// The last refusal, as a sentence.
@@ -39,12 +39,12 @@ struct State {
 
 impl State {
     fn is_pending(&self) -> bool {
-        self.verification.as_ref().is_some_and(|known| known.status == Status::Pending)
+        self.verification.as_ref().is_some_and(|(_, known)| Status::of(known) == Status::Pending)
     }
 
     fn checks_left(&self) -> Option<u8> {
-        let wrong = self.verification.as_ref().filter(|_| self.is_pending())?.wrong_codes;
-        Some(self.max_checks.saturating_sub(wrong))
+        let (_, known) = self.verification.as_ref().filter(|_| self.is_pending())?;
+        Some(self.max_checks.saturating_sub(known.details.wrong))
     }
 
     fn can_be_unlocked(&self) -> bool {
@@ -53,10 +53,10 @@ impl State {
 }
 
 /// How far the verification has come, for a person.
-fn status_text(known: &VerificationStatus) -> String {
-    match known.status {
+fn status_text(known: &VerificationSummary) -> String {
+    match Status::of(known) {
         Status::MaxAttemptsReached => "no checks left".to_owned(),
-        Status::Pending => format!("pending, expires {}", moment(known.ends)),
+        Status::Pending => format!("pending, expires {}", moment(known.expires)),
         status => status.as_str().to_owned(),
     }
 }
@@ -74,15 +74,14 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let described = |gateway, code| verifying.delivery.described(gateway, code);
     let mut states = Vec::new();
     for service in services {
-        let known = verifying.status(service.id, number).await?;
+        let known = verifying.status(&service, number).await?;
         let refused = request.running.guard.refusal(service.id, number);
         if known.is_none() && refused.is_none() {
             continue;
         }
-        let (verification, lockout, mut messages) =
+        let (verification, lockout, messages) =
             known.map_or_else(Default::default, |known| (known.verification, known.lockout, known.messages));
-        let answer = Answer::of(messages.last(), refused, &described);
-        messages.reverse();
+        let answer = Answer::of(messages.first(), refused, &described);
         let (title, max_checks) = (service.title(), service.settings.max_checks);
         let (service, refusal) = (service.sid, refused.map(refusal_in_words));
         states.push(State { service, title, answer, verification, max_checks, lockout, refusal, messages });
@@ -106,17 +105,14 @@ pub async fn act(request: AdminRequest) -> PageResult {
     let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(&request, number).await,
         ("unlock", Some(service)) => {
-            let cleared = request.running.verifying.clear(service.id, number, request.author()).await?;
+            let is_known = request.running.verifying.unlock(&service, number, request.author()).await?;
             request.call.app.lockouts.invalidate().await;
-            let text = match cleared {
-                Cleared::Locked => "is unlocked, and an outstanding code is void",
-                Cleared::NotLocked => {
-                    "was not locked; what was counted of it is cleared, and an outstanding code is void"
-                }
-                Cleared::Unknown => "is unknown, and nothing was changed",
-            };
-            let text = format!("{number} {text}, in {}.", service.title());
-            if cleared == Cleared::Unknown { Err(text) } else { Ok(text) }
+            let title = service.title();
+            if is_known {
+                Ok(format!("{number} is unlocked, and an outstanding code is void, in {title}."))
+            } else {
+                Err(format!("{number} is unknown, and nothing was changed, in {title}."))
+            }
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));

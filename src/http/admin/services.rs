@@ -9,7 +9,7 @@ use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
 use crate::http::api::services::settings;
 use crate::registry::Origin;
-use crate::verification::hosted::SessionRequest;
+use crate::verification::hosted::{ReturnTarget, SessionRequest};
 
 const PATH: &str = "/admin/services";
 
@@ -137,7 +137,8 @@ fn return_url(service: &Service) -> Option<&str> {
 /// Begins a session of the hosted page, as the application does.
 async fn preview(request: &AdminRequest, service: &Service) -> PageResult {
     let Some(url) = return_url(service) else { return unknown(request) };
-    let asked = SessionRequest::back_to(url.to_owned());
+    let returns_to = ReturnTarget { address: url.to_owned(), ..ReturnTarget::default() };
+    let asked = SessionRequest { may_change: true, returns_to, ..SessionRequest::default() };
     let (secret, _) = request.running.hosted.create(service.id, asked).await?;
     Ok(redirect(&format!("/verify/{}", secret.expose())))
 }

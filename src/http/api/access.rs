@@ -23,7 +23,7 @@ use crate::http::values::{self, AccountSid, Id, Url};
 use crate::node::Running;
 use crate::registry::audit::Author;
 use crate::registry::{self, Registry, Scope, Service};
-use crate::verification::Refused;
+use crate::verification::{GivenKey, Refused};
 
 /// A sender who is known, and may use the route.
 pub struct Caller {
@@ -53,9 +53,8 @@ pub struct Segments<P>(pub P);
 /// The parameters of a request that may have a key, which makes a repetition harmless.
 pub struct Keyed<T> {
     pub params: T,
-    pub key: Option<String>,
-    /// Of the whole request; zeros without a key, where nothing compares it: a hash costs a tenth of a check.
-    pub fingerprint: [u8; 32],
+    /// Without one nothing compares the fingerprint: a hash costs a tenth of a check.
+    pub key: Option<GivenKey>,
 }
 
 /// The answer with a resource.
@@ -142,9 +141,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Keyed<T> {
                 "Invalid header `Idempotency-Key`: it must be given once, with 1 to 255 visible ASCII characters",
             )
         })?;
-        let hash = |_: &_| form.fingerprint(uri.path(), &["Code", "CustomCode"]);
-        let fingerprint = key.as_ref().map_or([0; 32], hash);
-        Ok(Self { params, key: key.map(|key| key.0), fingerprint })
+        let fingerprint = || form.fingerprint(uri.path(), &["Code", "CustomCode"]);
+        let key = key.map(|key| GivenKey { key: key.0, fingerprint: fingerprint() });
+        Ok(Self { params, key })
     }
 }
 

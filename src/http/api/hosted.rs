@@ -61,11 +61,12 @@ async fn create(of: InService, Params(params): Params<NewSession>) -> Made<Hoste
         return Err(Error::parameter("ToHint", "leave it out, or `To`"));
     }
     let state = params.state.map(|state| state.0);
-    let (returns_to, name) = match (params.return_url, params.embed_origin) {
-        (Some(url), None) => (ReturnTarget::Url { url: url.0, state }, "ReturnUrl"),
-        (None, Some(origin)) => (ReturnTarget::Embed { origin: origin.0, state }, "EmbedOrigin"),
+    let (is_embedded, address, name) = match (params.return_url, params.embed_origin) {
+        (Some(url), None) => (false, url.0, "ReturnUrl"),
+        (None, Some(origin)) => (true, origin.0, "EmbedOrigin"),
         _ => return Err(Error::invalid("Give either `ReturnUrl` or `EmbedOrigin`")),
     };
+    let returns_to = ReturnTarget { is_embedded, address, state };
     if !returns_to.is_listed(&of.service.settings) {
         let problem = format_args!("it must be one of the service's `{name}s`, letter by letter");
         return Err(Error::parameter(name, problem));
@@ -79,7 +80,7 @@ async fn create(of: InService, Params(params): Params<NewSession>) -> Made<Hoste
     };
     let (secret, expires) = of.running.hosted.create(of.service.id, session).await?;
     created(HostedSession {
-        sid: Id(secret.sid()),
+        sid: Id(secret.sid),
         service_sid: Id(of.service.sid),
         account_sid: of.account(),
         url: of.url(format_args!("/verify/{}", secret.expose())),
@@ -93,7 +94,7 @@ async fn result(
     Params(Redeemed { code }): Params<Redeemed>,
 ) -> Answer<HostedSessionResult> {
     let redeemed = of.running.hosted.redeem(of.service.id, &of.path.0, &code.0).await;
-    let result = redeemed.map_err(|denied| match denied {
+    let (to, channel, verified) = redeemed.map_err(|denied| match denied {
         Denied::Refused(refusal) => refusal.into(),
         _ => Error::NO_RESOURCE,
     })?;
@@ -102,9 +103,9 @@ async fn result(
         service_sid: Id(of.service.sid),
         account_sid: of.account(),
         status: "approved",
-        to: result.to.e164(),
-        channel: result.channel,
-        date_verified: result.verified.into(),
+        to: to.e164(),
+        channel,
+        date_verified: verified.into(),
     }))
 }
 

@@ -45,8 +45,8 @@ async fn fetch(of: InService<values::PhoneNumber>) -> Answer<Lockout> {
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
 async fn unlock(of: InService<values::PhoneNumber>) -> Gone {
-    of.done(of.running.verifying.unlock(of.service.id, of.path.0, of.author()).await)?;
-    Ok(StatusCode::NO_CONTENT)
+    let is_known = of.running.verifying.unlock(&of.service, of.path.0, of.author()).await?;
+    if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NO_RESOURCE) }
 }
 
 /// `DELETE` of `Numbers/{To}`: erases what is kept of a number, as `onceward erase`. A caller who may change more than this

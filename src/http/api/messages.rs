@@ -8,7 +8,6 @@ use super::prelude::*;
 use crate::delivery::Carried;
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
-use crate::verification::BeginRequest;
 use crate::verification::{NumberKey, Outgoing};
 
 /// The lives that a code may have, in seconds.
@@ -87,23 +86,20 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
         })?,
         _ => return Err(Error::invalid("Give either `Code` or `Text`")),
     };
+    let life = new.ttl.map(|seconds| Duration::from_secs(seconds.0.into()));
     let network = new.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
         channel,
         style: MessageStyle { locale: new.locale.map(|locale| locale.0), ..MessageStyle::default() },
         client: ClientSignals { network, ..ClientSignals::default() },
         supplied_code: Some(code),
-        carried: Some(Carried::default()),
+        carried: Some(Carried { life, ..Carried::default() }),
         request_id: Some(of.origin.id.clone()),
-        ..Outgoing::new(NumberKey::new(of.service.id, new.to.0))
-    };
-    let begin = BeginRequest {
         template: new.template_sid.map(|sid| sid.0),
         substitutions: new.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
-        life: new.ttl.map(|seconds| Duration::from_secs(seconds.0.into())),
-        ..BeginRequest::new(message)
+        ..Outgoing::new(NumberKey::new(of.service.id, new.to.0))
     };
-    let message = of.done(of.running.verifying.carry(begin).await)?;
+    let message = of.done(of.running.verifying.carry(message).await)?;
     debug!(request_id = of.origin.request_id(), number = %message.to, "code carried");
     created(CarriedMessage {
         sid: message.sid.map(Id),

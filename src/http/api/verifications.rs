@@ -8,9 +8,7 @@ use crate::http::call::Origin;
 use crate::http::openapi::Doc;
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
-use crate::verification::{
-    self as verify, BeginRequest, CheckCode, SealedAttempt, Status, VerificationTarget,
-};
+use crate::verification::{self as verify, CheckCode, SealedAttempt, Status, VerificationTarget};
 use crate::verification::{NumberKey, Outgoing};
 
 #[derive(Deserialize, JsonSchema)]
@@ -171,10 +169,7 @@ const fn in_attempts(channel: Channel) -> &'static str {
 }
 
 /// `POST`: begins a verification, or sends its code again.
-async fn create(
-    of: InService,
-    Keyed { params: begin, key, fingerprint }: Keyed<Begin>,
-) -> Made<Verification> {
+async fn create(of: InService, Keyed { params: begin, key: once }: Keyed<Begin>) -> Made<Verification> {
     let channel = begin.channel.0;
     of.check_served("Channel", channel.as_slice())?;
     if begin.app_hash.is_some() && channel.is_some_and(|channel| channel != Channel::Sms) {
@@ -196,20 +191,15 @@ async fn create(
         },
         supplied_code: begin.custom_code.map(|code| code.0),
         tags: begin.tags.map(|pairs| pairs.0).unwrap_or_default(),
-        client: ClientSignals { network, is_exempt, ..ClientSignals::default() },
+        client: ClientSignals { network, is_exempt },
         request_id: Some(of.origin.id.clone()),
-        ..Outgoing::new(NumberKey::new(of.service.id, begin.to.0))
-    };
-    let begin = BeginRequest {
         template: begin.template_sid.map(|sid| sid.0),
         substitutions: begin.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
         rate_limits: begin.rate_limits.map(|pairs| pairs.0).unwrap_or_default(),
-        // The number is as it was sent: another spelling of it is another request.
-        fingerprint,
-        idempotency_key: key,
-        ..BeginRequest::new(message)
+        once,
+        ..Outgoing::new(NumberKey::new(of.service.id, begin.to.0))
     };
-    let verification = of.done(of.running.verifying.begin(begin).await)?;
+    let verification = of.done(of.running.verifying.begin(message).await)?;
     debug!(request_id = of.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");
     created(Verification::new(&of, &verification))
 }
@@ -231,10 +221,7 @@ async fn update(
 }
 
 /// `POST` of `VerificationCheck`. A wrong code is answered with 200 and `pending`.
-async fn check(
-    of: InService,
-    Keyed { params, key: idempotency_key, fingerprint }: Keyed<Check>,
-) -> Answer<VerificationCheck> {
+async fn check(of: InService, Keyed { params, key: once }: Keyed<Check>) -> Answer<VerificationCheck> {
     let code = Code::submitted(&params.code.0);
     let must_be = "it must be 4 to 10 letters or digits";
     let code = Some(code.ok_or_else(|| Error::parameter("Code", must_be))?);
@@ -245,8 +232,7 @@ async fn check(
         (None, None) => return Err(Error::NO_TARGET.with("give `To` or `VerificationSid`")),
     };
     let request_id = Some(of.origin.id.clone());
-    let check =
-        CheckCode { number, fingerprint, idempotency_key, request_id, ..CheckCode::new(target, code) };
+    let check = CheckCode { number, once, request_id, ..CheckCode::new(target, code) };
     let verification = of.done(of.running.verifying.check(of.service.id, check).await)?;
     log_check(&of.origin, &verification);
     Ok(Json(VerificationCheck {

@@ -19,7 +19,7 @@ use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::node::Running;
 use crate::registry::{Service, TextError};
 use crate::template::MessageStyle;
-use crate::verification::{self as verify, BeginRequest, Outgoing};
+use crate::verification::{self as verify, Outgoing};
 
 pub struct Hook {
     pub path: &'static str,
@@ -272,17 +272,14 @@ pub async fn carry(
         return Err(Error::hook(format!("No gateway serves the channel {}.", channel.as_str())));
     }
     let address = message.address.and_then(request::read_address);
-    let in_language = |locale| {
-        let message = Outgoing {
-            channel: message.channel,
-            style: MessageStyle { locale, ..MessageStyle::default() },
-            client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
-            request_id: Some(call.id.clone()),
-            supplied_code: Some(code.clone()),
-            carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), only_by: None }),
-            ..Outgoing::new(NumberKey::new(service.id, to))
-        };
-        BeginRequest::new(message)
+    let in_language = |locale| Outgoing {
+        channel: message.channel,
+        style: MessageStyle { locale, ..MessageStyle::default() },
+        client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
+        request_id: Some(call.id.clone()),
+        supplied_code: Some(code.clone()),
+        carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), ..Carried::default() }),
+        ..Outgoing::new(NumberKey::new(service.id, to))
     };
     let locale = message.locale.and_then(Locale::parse);
     let mut carried = running.verifying.carry(in_language(locale)).await;

@@ -84,11 +84,9 @@ impl<'a> PageContext<'a> {
     /// Attributes of the cookies. In a frame of another site browsers keep only a partitioned cookie (CHIPS). On loopback
     /// every port is the same site.
     pub const fn cookie_attributes(&self, target: &ReturnTarget) -> &'static str {
-        match (self.transport, target) {
-            (Transport::Encrypted, ReturnTarget::Embed { .. }) => {
-                "Path=/; Secure; SameSite=None; Partitioned"
-            }
-            (Transport::Encrypted, ReturnTarget::Url { .. }) => "Path=/; Secure; SameSite=Lax",
+        match self.transport {
+            Transport::Encrypted if target.is_embedded => "Path=/; Secure; SameSite=None; Partitioned",
+            Transport::Encrypted => "Path=/; Secure; SameSite=Lax",
             _ => "Path=/verify; SameSite=Lax",
         }
     }
@@ -111,7 +109,7 @@ impl<'a> PageContext<'a> {
 
     /// Whether the browser already has the session of this address.
     pub async fn has_session(&self, address: &SessionSecret) -> bool {
-        match self.cookie().filter(|cookie| cookie.sid() == address.sid()) {
+        match self.cookie().filter(|cookie| cookie.sid == address.sid) {
             Some(cookie) => self.running.hosted.find(&cookie, true).await.is_ok(),
             None => false,
         }
@@ -164,9 +162,9 @@ const AUTO: &str = "auto";
 
 /// The address of the application, with the code or why there is none; `None` for a page in a frame.
 pub fn return_url(target: &ReturnTarget, (name, value): (&str, &str)) -> Option<String> {
-    let ReturnTarget::Url { url, state } = target else { return None };
+    let ReturnTarget { is_embedded: false, address, state } = target else { return None };
     // The service's settings have only valid addresses.
-    let mut url = Url::parse(url).ok()?;
+    let mut url = Url::parse(address).ok()?;
     url.query_pairs_mut().append_pair(name, value).extend_pairs(state.iter().map(|state| ("state", state)));
     Some(url.into())
 }

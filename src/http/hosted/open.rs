@@ -15,11 +15,13 @@ use crate::http::api::verifications::log_check;
 use crate::http::call::{Call, Transport};
 use crate::http::error::Error;
 use crate::http::pages::{as_cookie, redirect};
-use crate::limits::guard::{ClientNet, ClientSignals};
+use crate::limits::guard::{ClientNet, ClientSignals, GuardRefusal};
 use crate::registry::Service;
 use crate::template::MessageStyle;
-use crate::verification::hosted::{Denied, HostedSession, MessageEnd, ReturnTarget, SessionSecret};
-use crate::verification::{BeginRequest, CheckCode, Outgoing, Refusal, Refused, Status, VerificationTarget};
+use crate::verification::hosted::{Denied, HostedSession, MessageEnd, SessionSecret};
+use crate::verification::{
+    CheckCode, Failure, GivenKey, Outgoing, Refusal, Refused, Status, VerificationTarget,
+};
 
 /// A request from the browser that has the session.
 #[derive(Clone, Copy)]
@@ -36,18 +38,17 @@ impl OpenSession<'_> {
     /// The page of the session, with what the last form led to.
     pub async fn page(&self) -> Result<Response, Error> {
         let Self { context, session, .. } = *self;
-        let (texts, view) = (context.texts, self.view());
+        let (texts, locked_until) = (context.texts, self.locked_until().await?);
+        let view = if locked_until.is_some() { View::NoneLeft } else { self.view() };
         let notice = self.notice();
         let words = match notice {
-            _ if matches!(view, View::NoneLeft) => {
-                Some(locked(texts, self.locked_until().await?, context.now))
-            }
+            _ if locked_until.is_some() => Some(locked(texts, locked_until, context.now)),
             Some(notice) => notice.words(texts, context.default_region(), session.next_send, context.now),
             None => None,
         };
         let is_invalid = notice.is_some_and(Notice::is_about_the_field);
         let target = &session.request.returns_to;
-        let is_tried = !self.is_begun && matches!(target, ReturnTarget::Embed { .. });
+        let is_tried = !self.is_begun && target.is_embedded;
         let page = Page {
             of: Some((self.service, session)),
             problem: words.map(|words| (words, is_invalid)),
@@ -77,8 +78,7 @@ impl OpenSession<'_> {
     fn view(&self) -> View {
         let session = self.session;
         match session.number {
-            _ if session.is_approved() => View::Verified,
-            _ if !session.has_checks() => View::NoneLeft,
+            _ if session.approved.is_some() => View::Verified,
             Some(number) if session.awaits_code => View::Code {
                 // The person has typed it here, unless the application fixed it.
                 number: if self.is_fixed() { number.to_string() } else { number.international() },
@@ -118,9 +118,11 @@ impl OpenSession<'_> {
         View::Number { action, fixed, hint, region, countries }
     }
 
-    /// When the number of the session may be checked again.
+    /// When the code that the page asks for may be checked again; `None` if it may be.
     async fn locked_until(&self) -> Result<Option<Timestamp>, Refusal> {
-        let Some(number) = self.session.number else { return Ok(None) };
+        let HostedSession { number, awaits_code, .. } = self.session;
+        let is_asked = *awaits_code && self.session.approved.is_none();
+        let Some(number) = number.filter(|_| is_asked) else { return Ok(None) };
         match self.context.running.verifying.lockout(self.service.id, number).await {
             Ok(lockout) => Ok(lockout.until),
             Err(Refused::Unavailable(refusal)) => Err(refusal),
@@ -174,7 +176,7 @@ impl OpenSession<'_> {
             let shown = text.chars().take(Notice::LONGEST_NUMBER).collect();
             return Ok(self.told(&Notice::Number(shown)));
         };
-        if !sessions.change(self.secret, move |session, now| session.begin_send(number, now)).await? {
+        if !sessions.change(self.secret, true, move |session, now| session.begin_send(number, now)).await? {
             return Ok(self.told(&Notice::Wait));
         }
         let mut client =
@@ -192,23 +194,20 @@ impl OpenSession<'_> {
         let buttons = context.buttons(session);
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
-        let begin = |locale| {
-            let message = Outgoing {
-                channel: offered.and_then(|(name, _)| Channel::parse(name)),
-                style: MessageStyle { locale, web_host: self.web_host(), ..MessageStyle::default() },
-                client,
-                request_id: Some(call.id.clone()),
-                ..Outgoing::new(NumberKey::new(self.service.id, number))
-            };
-            BeginRequest::new(message)
+        let message = |locale| Outgoing {
+            channel: offered.and_then(|(name, _)| Channel::parse(name)),
+            style: MessageStyle { locale, web_host: self.web_host(), ..MessageStyle::default() },
+            client,
+            request_id: Some(call.id.clone()),
+            ..Outgoing::new(NumberKey::new(self.service.id, number))
         };
         let verifications = &context.running.verifying;
         // The language of the page, unless the service has one.
         let of_page = || self.service.settings.locale.is_none().then_some(context.texts.locale);
-        let mut outcome = verifications.begin(begin(session.request.locale.or_else(of_page))).await;
+        let mut outcome = verifications.begin(message(session.request.locale.or_else(of_page))).await;
         if matches!(outcome, Err(Refused::Text(_))) {
             // The service's texts are not in that language.
-            outcome = verifications.begin(begin(None)).await;
+            outcome = verifications.begin(message(None)).await;
         }
         match outcome {
             Ok(verification) => {
@@ -224,25 +223,31 @@ impl OpenSession<'_> {
     async fn refused(&self, number: PhoneNumber, refused: Refused) -> Result<Response, Denied> {
         let (context, call) = (self.context, self.context.call);
         let notice = match &refused {
-            Refused::ByGuard { is_for_an_allowance: true } if context.call.app.captcha.is_some() => {
+            Refused::Failed(Failure::Guard(refusal))
+                if refusal.is_for_an_allowance() && context.call.app.captcha.is_some() =>
+            {
                 return self.sent(number, MessageEnd::AsksChallenge).await;
             }
-            // The reason is not the number's.
-            Refused::Unavailable(_) | Refused::OutOfService { .. } | Refused::GatewayFailed => Notice::Failed,
             Refused::NoChecksLeft { until } => Notice::Locked(Some(*until)),
-            Refused::ByGuard { is_for_an_allowance: true }
-            | Refused::NoSendsLeft { .. }
-            | Refused::TooMany { .. }
-            | Refused::TooSoon { .. }
-            | Refused::BudgetSpent { .. }
-            | Refused::Concurrent => Notice::Later,
+            Refused::Unavailable(Refusal::NumberBusy)
+            | Refused::Failed(Failure::Limited(_) | Failure::Guard(GuardRefusal { until: Some(_), .. })) => {
+                Notice::Later
+            }
+            // The reason is not the number's.
+            Refused::Unavailable(_)
+            | Refused::Failed(
+                Failure::OutOfService { .. }
+                | Failure::Gateway
+                | Failure::NoAnswerInTime
+                | Failure::TimedOutWaiting,
+            ) => Notice::Failed,
             _ => Notice::Refused,
         };
         self.sent(number, MessageEnd::NotSent).await?;
-        match refused {
-            Refused::Unavailable(refusal) => return Err(Denied::Refused(refusal)),
-            Refused::OutOfService { .. } | Refused::GatewayFailed => {}
-            refused => {
+        match (&notice, refused) {
+            (Notice::Failed, Refused::Unavailable(refusal)) => return Err(Denied::Refused(refusal)),
+            (Notice::Failed, _) => {}
+            (_, refused) => {
                 let reason = Error::refused(&refused, context.now);
                 info!(request_id = call.request_id(), %number, %reason, "hosted page: no code sent");
             }
@@ -255,14 +260,14 @@ impl OpenSession<'_> {
             session.end_send(number, end, now);
             Ok(())
         };
-        self.context.running.hosted.change(self.secret, end_send).await?;
+        self.context.running.hosted.change(self.secret, true, end_send).await?;
         Ok(redirect("/verify"))
     }
 
     /// The host name of the page, if browsers may fill in a code for it: over TLS, and not in a frame of another site.
     /// It is that of `public-url`, not of the request, because it becomes part of a message.
     fn web_host(&self) -> Option<Box<str>> {
-        let is_own = matches!(self.session.request.returns_to, ReturnTarget::Url { .. });
+        let is_own = !self.session.request.returns_to.is_embedded;
         let is_encrypted = self.context.transport == Transport::Encrypted;
         let public_url = self.context.call.app.settings.delivery.public_url.as_deref();
         let public_url = public_url.filter(|_| is_own && is_encrypted)?;
@@ -272,19 +277,19 @@ impl OpenSession<'_> {
     /// Checks a code, and leads the person back if it is right. In a verified session, draws a new code for the
     /// application.
     pub async fn check(&self, text: &str) -> Result<Response, Denied> {
-        let (sessions, call) = (&self.context.running.hosted, self.context.call);
-        if self.session.is_approved() {
+        let call = self.context.call;
+        if self.session.approved.is_some() {
             return self.approve(None).await;
         }
+        let Some((sid, _)) = self.session.sent else { return Err(Denied::NotNow) };
         let code = Code::submitted(text);
         if code.is_none() {
             return Ok(self.told(&Notice::Wrong));
         }
-        let sid = sessions.change(self.secret, |session, _| session.begin_check()).await?;
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.id.clone()));
         // The answer to a form that a crash cut off, or that was sent twice, is not lost.
-        let idempotency_key = Some(self.secret.check_key(&sid, text));
-        let check = CheckCode { idempotency_key, request_id, ..CheckCode::new(target, code) };
+        let once = Some(GivenKey { key: self.secret.check_key(&sid, text), fingerprint: [0; 32] });
+        let check = CheckCode { once, request_id, ..CheckCode::new(target, code) };
         let outcome = self.context.running.verifying.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);
@@ -293,11 +298,10 @@ impl OpenSession<'_> {
             Ok(Status::Approved) => return self.approve(Some(sid)).await.map_err(unknown),
             Ok(Status::MaxAttemptsReached) => Notice::Locked(self.locked_until().await?),
             // The same form is being answered: the page shows what became of it.
-            Err(Refused::Concurrent) => return Ok(redirect("/verify")),
+            Err(Refused::Unavailable(Refusal::NumberBusy)) => return Ok(redirect("/verify")),
             Ok(_) | Err(Refused::NotFound) => Notice::Wrong,
             Err(Refused::NoChecksLeft { until }) => Notice::Locked(Some(until)),
-            // The session has counted it.
-            Err(Refused::Unavailable(_)) => return Err(Refusal::OutcomeUnknown.into()),
+            Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
             Err(_) => Notice::Failed,
         };
         Ok(self.told(&notice))
@@ -309,13 +313,13 @@ impl OpenSession<'_> {
     }
 
     pub async fn change_number(&self) -> Result<Response, Denied> {
-        self.context.running.hosted.change(self.secret, |session, _| session.change_number()).await?;
+        self.context.running.hosted.change(self.secret, true, |session, _| session.change_number()).await?;
         Ok(redirect("/verify"))
     }
 
     pub async fn cancel(&self) -> Result<Response, Denied> {
         let Self { context, session, .. } = *self;
-        let reason = if session.has_checks() { "canceled" } else { "too_many_attempts" };
+        let reason = if self.locked_until().await?.is_none() { "canceled" } else { "too_many_attempts" };
         context.running.hosted.end(self.secret).await?;
         let left = self.leave(("error", reason));
         Ok(context.with_cookie(left, context.cookie_name(), None, &session.request.returns_to))
@@ -325,17 +329,17 @@ impl OpenSession<'_> {
     fn leave(&self, result: (&'static str, &str)) -> Response {
         let Self { context, session, .. } = *self;
         let target = &session.request.returns_to;
-        match (return_url(target, result), target) {
-            (Some(url), _) => redirect(&url),
-            (None, ReturnTarget::Embed { state, .. }) => {
+        match return_url(target, result) {
+            Some(url) => redirect(&url),
+            None if target.is_embedded => {
                 let texts = context.texts;
-                let state = state.iter().map(|state| ("state", state.as_str()));
+                let state = target.state.iter().map(|state| ("state", state.as_str()));
                 let data = [result].into_iter().chain(state).collect();
                 let text = if result.0 == "code" { texts.verified } else { texts.cancel };
                 let page = Page::new(StatusCode::OK, texts, View::Message { text });
                 Page { of: Some((self.service, session)), data, ..page }.answer()
             }
-            (None, ReturnTarget::Url { .. }) => context.gone(),
+            None => context.gone(),
         }
     }
 }

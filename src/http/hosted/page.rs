@@ -98,8 +98,8 @@ impl<'a> Page<'a> {
         const HEADERS: [(&str, &str); 2] =
             [("x-content-type-options", "nosniff"), ("referrer-policy", "same-origin")];
         let target = self.of.map(|(_, session)| &session.request.returns_to);
-        if let Some(ReturnTarget::Embed { origin, .. }) = target {
-            self.data.insert(0, ("origin", origin));
+        if let Some(ReturnTarget { is_embedded: true, address, .. }) = target {
+            self.data.insert(0, ("origin", address));
         }
         if self.status != StatusCode::OK && matches!(self.view, View::Message { .. } | View::Over { .. }) {
             self.data.push(("error", ENDED));
@@ -143,9 +143,9 @@ impl<'a> Page<'a> {
     /// that too.
     fn policy(&self, target: Option<&ReturnTarget>) -> String {
         let form_action = match target {
-            Some(ReturnTarget::Url { url, .. }) if url.starts_with("http:") => " https: http:",
-            Some(ReturnTarget::Url { .. }) => " https:",
-            Some(ReturnTarget::Embed { .. }) | None => "",
+            None | Some(ReturnTarget { is_embedded: true, .. }) => "",
+            Some(target) if target.address.starts_with("http:") => " https: http:",
+            Some(_) => " https:",
         };
         let (style, script) = (csp_hash(&self.style()), csp_hash(SCRIPT));
         let logo = self.look().and_then(|look| Url::parse(look.logo_url.as_deref()?).ok());
@@ -179,10 +179,10 @@ pub static COUNTRIES: LazyLock<Vec<(Region, i32)>> = LazyLock::new(|| {
 /// The origin of pages that may show this one in a frame, for a content security policy.
 fn framed_by<'a>(view: &View, target: Option<&'a ReturnTarget>) -> &'a str {
     match (view, target) {
-        (_, Some(ReturnTarget::Embed { origin, .. })) => origin,
+        (_, Some(ReturnTarget { is_embedded: true, address, .. })) => address,
         // A message has no form and no secret, and without a session its origin is unknown.
         (View::Message { .. }, _) => "*",
-        (_, Some(ReturnTarget::Url { .. }) | None) => "'none'",
+        _ => "'none'",
     }
 }
 
@@ -333,8 +333,13 @@ mod tests {
 
     #[test]
     fn only_the_origin_of_an_embedded_session_may_frame_its_page() {
-        let url = ReturnTarget::Url { url: "https://app.example:8443/done?x=1".to_owned(), state: None };
-        let embed = ReturnTarget::Embed { origin: "https://app.example".to_owned(), state: None };
+        let target = |is_embedded, address: &str| ReturnTarget {
+            is_embedded,
+            address: address.to_owned(),
+            state: None,
+        };
+        let url = target(false, "https://app.example:8443/done?x=1");
+        let embed = target(true, "https://app.example");
         let framed_by = |view| [None, Some(&url), Some(&embed)].map(|target| framed_by(&view, target));
         assert_eq!(framed_by(View::Verified), ["'none'", "'none'", "https://app.example"]);
         let message = framed_by(View::Message { text: "" });

@@ -26,7 +26,7 @@ use crate::limits::guard::ClientSignals;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Registry, RegistryError, Scope, Scopes, Service};
-use crate::verification::{BeginRequest, Erasure, NumberKey, NumberStatus, Outgoing, Refused};
+use crate::verification::{Erasure, Failure, NumberKey, Outgoing, Refused, Status, VerificationSummary};
 
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
@@ -92,8 +92,10 @@ async fn try_gateway(
         carried: Some(Carried { only_by: Some(only_by), ..Carried::default() }),
         ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
     };
-    let error = match caller.running.verifying.carry(BeginRequest::new(message)).await {
-        Err(Refused::GatewayFailed) => Some(delivery.last_error(only_by).unwrap_or_default()),
+    let error = match caller.running.verifying.carry(message).await {
+        Err(Refused::Failed(Failure::Gateway | Failure::NoAnswerInTime | Failure::TimedOutWaiting)) => {
+            Some(delivery.last_error(only_by).unwrap_or_default())
+        }
         carried => {
             let carried = caller.done(carried)?;
             if carried.sid.is_none() || carried.is_repeated {
@@ -115,31 +117,37 @@ async fn status(
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
-    let verifying = &caller.running.verifying;
-    let refusals = caller.running.guard.refusal(service, number).map(refusal_in_words);
-    let status = verifying.status(service, number).await?;
+    let refusals = caller.running.guard.refusal(service.id, number).map(refusal_in_words);
+    let status = caller.running.verifying.status(&service, number).await?;
+    let verification = |(sid, of): (Sid, VerificationSummary)| {
+        json!({
+            "sid": sid, "status": Status::of(&of), "begun": of.details.begun, "ends": of.expires,
+            "sends": of.details.sends, "wrong_codes": of.details.wrong,
+        })
+    };
     Ok(Json(match status {
         None => json!({
             "number": number.e164(), "service": name, "known": false, "refusals": refusals,
         }),
-        Some(NumberStatus { service_sid, service_name, verification, lockout, messages }) => json!({
-            "number": number.e164(), "service_sid": service_sid, "service_name": service_name,
-            "verification": verification, "locked_until": lockout.until,
-            "wrong_codes_in_a_row": lockout.wrong_codes, "refusals": refusals,
-            "messages": messages.iter().map(message).collect::<Vec<_>>(),
+        Some(known) => json!({
+            "number": number.e164(), "service_sid": service.sid,
+            "service_name": service.settings.friendly_name,
+            "verification": known.verification.map(verification), "locked_until": known.lockout.until,
+            "wrong_codes_in_a_row": known.lockout.wrong_codes, "refusals": refusals,
+            "messages": known.messages.iter().rev().map(message).collect::<Vec<_>>(),
         }),
     }))
 }
 
-/// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says what was there.
+/// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says whether it was known.
 async fn unlock(
     caller: Caller,
     Segments(to): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
-    let cleared = caller.running.verifying.clear(service, number, caller.author()).await?;
-    Ok(Json(json!({ "number": number.e164(), "service": name, "was": cleared })))
+    let is_known = caller.running.verifying.unlock(&service, number, caller.author()).await?;
+    Ok(Json(json!({ "number": number.e164(), "service": name, "unlocked": is_known })))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
@@ -196,9 +204,9 @@ fn service(caller: &Caller, form: &Form) -> Result<Option<Arc<Service>>, Error> 
 }
 
 /// The same with the name that was given, or the service `default`.
-fn service_or_default(caller: &Caller, form: &Form) -> Result<(ServiceId, String), Error> {
+fn service_or_default(caller: &Caller, form: &Form) -> Result<(Arc<Service>, String), Error> {
     let name = given(form, "Service").unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
-    Ok((caller.running.registry.find_service(&name).map_err(Error::invalid)?.id, name))
+    Ok((caller.running.registry.find_service(&name).map_err(Error::invalid)?, name))
 }
 
 fn number(text: &str) -> Result<PhoneNumber, Error> {

@@ -146,7 +146,7 @@ pub fn check(
     if let Some(held) = meant.and_then(|v| v.held).filter(|_| submitted.may_be_held())
         && let Some(v) = open.verification
     {
-        let until = now.plus(rules.check_budget);
+        let until = now.plus(rules.send_budget);
         // The record must outlive the gateway's check and a lockout after it.
         let next = open.with(Some(Verification { checking_until: until, ..v })).with_end_by(policy);
         return (next, CheckStep::AskGateway(CheckPermit { salt: v.salt, held, until }));

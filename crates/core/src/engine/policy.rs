@@ -13,11 +13,9 @@ pub struct Rules<'a> {
     pub policy: Policy,
     /// The key that codes are derived with.
     pub key: &'a ServerKey,
-    /// The longest duration of one send's delivery, from the decision on.
+    /// The longest duration of one send's delivery, and of one check at a gateway that holds the code, from the decision to
+    /// the decision about its result.
     pub send_budget: Duration,
-    /// The longest duration of one check at a gateway that holds the code, from the decision to the decision about its
-    /// result.
-    pub check_budget: Duration,
 }
 
 /// The rules of one service.

@@ -5,8 +5,8 @@ use tracing::{error, warn};
 use super::Delivery;
 use super::error::NO_ANSWER;
 use super::guarded::{TimeLimit, half_until};
-use crate::domain::{Code, Held, NumberKey};
-use crate::engine::{CheckResult, VerificationName};
+use crate::domain::{Code, NumberKey};
+use crate::engine::{CheckPermit, CheckResult, VerificationName};
 use crate::gateway::{GatewayError, Verdict};
 use crate::limits::keys::RequestKey;
 use crate::observe::metrics::GatewayOperation;
@@ -34,16 +34,17 @@ impl Check {
 }
 
 impl Delivery {
-    /// Asks the gateway that holds the code, within the send time limit and its concurrency limit. A gateway whose
-    /// circuit is open is not asked. The caller has counted the attempt, and never asks twice at once about one
-    /// number. What the gateway did not say is logged.
-    pub async fn check(&self, check: &Check, held: Held) -> CheckResult {
+    /// Asks the gateway that holds the code, within the time of the permit and its concurrency limit: the shard ignores a
+    /// later answer. A gateway whose circuit is open is not asked. The caller has counted the attempt, and never asks twice
+    /// at once about one number. What the gateway did not say is logged.
+    pub async fn check(&self, check: &Check, &CheckPermit { held, until, .. }: &CheckPermit) -> CheckResult {
         let Check { key: NumberKey { number, .. }, code, request_id, .. } = check;
-        // A text that cannot be a code is wrong without a question.
-        let Some(code) = code else { return CheckResult::NotAsked };
+        // A text that cannot be a code is wrong without a question. The commit of the attempt may have taken all the time.
+        let left = self.deps.bounds.send_budget.min(until.since(self.now()));
+        let Some(code) = code.as_ref().filter(|_| !left.is_zero()) else { return CheckResult::NotAsked };
         let span = request_id.as_ref().and_then(RequestId::span);
         let request_id = request_id.as_deref();
-        let time = TimeLimit::starting_now(self.deps.bounds.send_budget);
+        let time = TimeLimit::starting_now(left);
         let gateway = held.by.as_str();
         let mut holders = self.gateways.iter().filter(|gateway| gateway.gateway.holds_codes());
         let Some(holder) = holders.find(|gateway| gateway.name == held.by) else {

@@ -3,17 +3,17 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::BTreeMap;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Sid, Timestamp};
 use crate::engine::{SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
 use crate::limits::guard::{Charge, ClientSignals, Signals, Ticket};
-use crate::limits::keys::RequestKey;
+use crate::limits::keys::{GivenKey, RequestKey};
 use crate::observe::trace::RequestId;
 use crate::template::MessageStyle;
 
@@ -24,6 +24,12 @@ pub struct Outgoing {
     /// replace a text message to a landline.
     pub channel: Option<Channel>,
     pub style: MessageStyle,
+    /// Which template (`HJ`) words it; `None` for the service's.
+    pub template: Option<Sid>,
+    pub substitutions: BTreeMap<String, String>,
+    /// Values for rate limits, by their unique names.
+    pub rate_limits: BTreeMap<String, String>,
+    pub once: Option<GivenKey>,
     /// Properties of a new code; `None` for the service's own.
     pub options: Option<SendOptions>,
     /// The verification has limits and an id. By the compatible routes it has neither: each of their messages replaces the
@@ -33,12 +39,12 @@ pub struct Outgoing {
     pub supplied_code: Option<Code>,
     /// Tags that the caller attaches to the verification, for its events.
     pub tags: BTreeMap<String, String>,
-    /// The request's idempotency key.
+    /// The record of the request's idempotency key.
     pub keyed: Option<RequestKey>,
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
     pub request_id: Option<RequestId>,
-    /// The rate limits that it counts for.
+    /// What it is charged by those rate limits.
     pub limits: Vec<Charge>,
     /// What the decision asks the guard, with the parts of the message; `None` if it needs no allowance.
     pub asks: Option<(Signals, u32)>,
@@ -51,6 +57,8 @@ pub struct Outgoing {
 /// How a message with another system's code is delivered.
 #[derive(Default)]
 pub struct Carried {
+    /// How long the code can be used; `None` for the life of the service's codes.
+    pub life: Option<Duration>,
     /// How long the caller waits, if that is shorter than the service's send budget.
     pub within: Option<Duration>,
     /// The only gateway that is asked, as an operator tries it; `None` for those of the number.
@@ -66,6 +74,10 @@ impl Outgoing {
             key,
             channel: None,
             style: MessageStyle::default(),
+            template: None,
+            substitutions: BTreeMap::new(),
+            rate_limits: BTreeMap::new(),
+            once: None,
             options: None,
             has_limits: false,
             supplied_code: None,
@@ -130,18 +142,14 @@ impl Permitted {
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.
 pub trait CodeLiveness: Sync {
     /// Why the code must not be sent any more: it has ended since the send was decided, or that is not known. A run asks when
-    /// time has passed: after a wait for a permit, and before every gateway but the first.
-    fn code_is_live(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// time has passed: after a wait for a permit, and before every gateway but the first. It also makes durable what the
+    /// guard has `taken` for a further message.
+    fn code_is_live(&self, taken: Option<Ticket>) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run
     /// asks right before each gateway.
     fn may_send(&self) -> bool {
         true
-    }
-
-    /// Makes durable what the guard has taken for a further message. Returns `false` if the message must not leave.
-    fn note_taken(&self, _log: AttemptLogKey, _taken: Ticket) -> impl Future<Output = bool> + Send {
-        ready(true)
     }
 }
 

@@ -203,13 +203,13 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let is_known = is_known.map_err(|_| Failure::StateUnknown)?;
         let taken = guard.assess_step(&signals, is_known, self.outgoing.request_id.as_deref());
         let ticket = taken.map_err(Failure::Guard)?;
-        if self.note(ticket).await { Ok(()) } else { Err(Failure::StateUnknown) }
+        self.note(ticket).await
     }
 
     /// Makes durable what was taken for the next message: a crash after it has left must not give that back.
-    async fn note(&mut self, ticket: Ticket) -> bool {
+    async fn note(&mut self, ticket: Ticket) -> Result<(), Failure> {
         self.allowance.tickets.get_or_insert_default().push(ticket.clone());
-        ticket.is_empty() || self.liveness.note_taken(self.permitted.log, ticket).await
+        if ticket.is_empty() { Ok(()) } else { self.liveness.code_is_live(Some(ticket)).await }
     }
 
     /// Asks each gateway of the present channel once, in their order. Breaks when the run is over, else notes why none of
@@ -257,7 +257,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
         if has_waited || self.time_has_passed {
-            let live = timeout_at(time.end, self.liveness.code_is_live()).await;
+            let live = timeout_at(time.end, self.liveness.code_is_live(None)).await;
             if let Err(failure) = live.unwrap_or(Err(Failure::TimedOutWaiting)) {
                 return Break(self.failed(failure));
             }
@@ -315,7 +315,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(ticket) = ticket else { return Ok(()) };
         // With too little time for an answer the message would leave, and its fate would be unknown.
         let (end, noting) = (self.time.end - self.time.least, self.note(ticket));
-        if timeout_at(end, noting).await == Ok(true) { Ok(()) } else { Err(Failure::BudgetUnknown) }
+        if timeout_at(end, noting).await == Ok(Ok(())) { Ok(()) } else { Err(Failure::BudgetUnknown) }
     }
 
     /// The gateway did not accept the message.

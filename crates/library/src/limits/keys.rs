@@ -17,10 +17,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::domain::{AttemptLogKey, Channel, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::{CheckOutcome, SlotHash};
+use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
+use crate::engine::{CheckOutcome, SlotHash, VerificationDetails};
 use crate::limits::guard::{Dimension, Key};
-use crate::shard::{Capacity, Id, LimitedTable, Record, Shards, Transaction};
+use crate::shard::{Capacity, Id, LimitedTable, Record, Refusal, Shards, Transaction};
 
 /// The most windows of rate limits and budgets, and the most idempotency keys.
 pub const MOST_RECORDS: usize = 1_000_000;
@@ -38,23 +38,14 @@ pub struct KeyedRequest {
     fingerprint: [u8; 32],
     /// The verification: [`Salt::id`](crate::engine::Salt::id).
     pub verification: u64,
-    pub channel: Channel,
+    /// As the answer told them.
+    pub details: VerificationDetails,
     /// When the message was permitted, or the code compared.
     pub at: Timestamp,
     /// Until when a repetition has no effect.
     pub until: Timestamp,
-    /// The answer to a check; `None` for a send.
-    pub answer: Option<CheckAnswer>,
-}
-
-/// What a check was answered, beside what is known of its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckAnswer {
-    pub outcome: CheckOutcome,
-    /// When the verification began.
-    pub begun: Timestamp,
-    /// When its last message was sent.
-    pub last_send: Timestamp,
+    /// What a check was answered; `None` for a send.
+    pub outcome: Option<CheckOutcome>,
 }
 
 impl Record for KeyedRequest {
@@ -70,13 +61,12 @@ impl Record for KeyedRequest {
     }
 }
 
-/// The request that came with a key before.
+/// An idempotency key as a request brings it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Earlier {
-    /// It may have sent a message of this verification, or has compared this code.
-    Same(KeyedRequest),
-    /// It was another request.
-    Other,
+pub struct GivenKey {
+    pub key: String,
+    /// Equal for requests that are equal apart from their codes: a SHA-256 over the fields as they were sent.
+    pub fingerprint: [u8; 32],
 }
 
 /// A request with an idempotency key, as its commands carry it.
@@ -87,21 +77,26 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
-    pub fn earlier(&self, view: &Transaction<'_>) -> Option<Earlier> {
-        let known: KeyedRequest = view.get(self.id.id())?;
-        Some(if known.fingerprint == self.fingerprint { Earlier::Same(known) } else { Earlier::Other })
+    /// The same request, which came before: it may have sent a message of its verification, or has compared this code.
+    ///
+    /// # Errors
+    /// [`Refusal::OtherRequest`] if it was another one.
+    pub fn earlier(&self, view: &Transaction<'_>) -> Result<Option<KeyedRequest>, Refusal> {
+        let known: Option<KeyedRequest> = view.get(self.id.id());
+        let is_same = known.as_ref().is_none_or(|known| known.fingerprint == self.fingerprint);
+        if is_same { Ok(known) } else { Err(Refusal::OtherRequest) }
     }
 
-    /// Remembers a message, or the answer to a check, of this verification until then.
+    /// Remembers a message, or the outcome of a check, of this verification until then.
     pub fn remember(
         &self,
-        (verification, channel): (u64, Channel),
+        (verification, details): (u64, VerificationDetails),
         until: Timestamp,
-        answer: Option<CheckAnswer>,
+        outcome: Option<CheckOutcome>,
         view: &mut Transaction<'_>,
     ) {
         let (fingerprint, at) = (self.fingerprint, view.now());
-        let known = KeyedRequest { fingerprint, verification, channel, at, until, answer };
+        let known = KeyedRequest { fingerprint, verification, details, at, until, outcome };
         view.put(self.id.id(), Some(&known));
     }
 

@@ -192,7 +192,7 @@ impl Running {
             is_ready: self.reasons_against().is_empty(),
             gateways: self.delivery.readings(),
             tables,
-            commands: self.verifying.limit.in_flight(),
+            commands: self.verifying.in_flight.count(),
             webhook_backlog: self.outbox.backlog(),
             store: self.store.sizes(),
             budgets,

@@ -150,7 +150,7 @@ impl Otp {
             }),
             Err(Failure::Locked { until }) => Err(OtpError::Locked { remaining: until.since(reply.at) }),
             Err(Failure::Limited(_)) => Err(OtpError::Refused(Refusal::NumberBusy)),
-            Err(Failure::Guard(refused)) if !reply.may_have_been_sent => Err(match refused.rule {
+            Err(Failure::Guard(refused)) => Err(match refused.rule {
                 Rule::Budget => {
                     let remaining = refused.until.unwrap_or(reply.at).since(reply.at);
                     OtpError::BudgetSpent { remaining }

@@ -210,6 +210,9 @@ pub enum Refusal {
         /// The full table.
         table: LimitedTable,
     },
+    /// The idempotency key came with another request before.
+    #[error("the idempotency key was used with another request")]
+    OtherRequest,
     /// The decision was certainly not made durable.
     #[error("the store is not available")]
     StoreUnavailable,

@@ -21,8 +21,9 @@ use crate::node::{Gateways, Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
 use crate::registry::{Service, WebhookFields};
 use crate::shard::LogRange;
-use crate::verification::{BeginRequest, CheckCode, Ending, Refused, Verification, VerificationTarget};
-use crate::verification::{NumberKey, Outgoing};
+use crate::verification::{
+    CheckCode, Ending, GivenKey, NumberKey, Outgoing, Refused, Verification, VerificationTarget,
+};
 use crate::webhook::{Delivery, Event, EventRecord};
 
 pub use self::provider::{Answer, FakeProvider, Handed, accepted, down, error, hanging};
@@ -162,23 +163,23 @@ impl World {
         count
     }
 
-    pub async fn begins(&self, begin: BeginRequest) -> Result<Verification, Refused> {
+    pub async fn begins(&self, begin: Outgoing) -> Result<Verification, Refused> {
         self.verifying.begin(self.of_service(begin)).await
     }
 
     /// The same in a task.
-    pub fn begins_meanwhile(&self, begin: BeginRequest) -> JoinHandle<Result<Verification, Refused>> {
+    pub fn begins_meanwhile(&self, begin: Outgoing) -> JoinHandle<Result<Verification, Refused>> {
         let (verifying, begin) = (self.verifying.clone(), self.of_service(begin));
         tokio::spawn(async move { verifying.begin(begin).await })
     }
 
-    fn of_service(&self, mut begin: BeginRequest) -> BeginRequest {
-        begin.message.key.service = self.service.id;
+    fn of_service(&self, mut begin: Outgoing) -> Outgoing {
+        begin.key.service = self.service.id;
         begin
     }
 
     /// A request to carry a code of another system.
-    pub fn carry_code(&self, to: PhoneNumber, code: &str) -> BeginRequest {
+    pub fn carry_code(&self, to: PhoneNumber, code: &str) -> Outgoing {
         self.of_service(asking_with(to, |message| {
             (message.supplied_code, message.carried) = (Code::parse(code), Some(Carried::default()));
         }))
@@ -213,25 +214,22 @@ pub fn given(members: Value) -> Map<String, Value> {
 }
 
 /// A minimal beginning.
-pub fn asking(to: PhoneNumber) -> BeginRequest {
+pub fn asking(to: PhoneNumber) -> Outgoing {
     asking_with(to, |_| {})
 }
 
 /// The same with another message.
-pub fn asking_with(to: PhoneNumber, change: impl FnOnce(&mut Outgoing)) -> BeginRequest {
+pub fn asking_with(to: PhoneNumber, change: impl FnOnce(&mut Outgoing)) -> Outgoing {
     let key = NumberKey::new(ServiceId::DEFAULT, to);
     let mut message = Outgoing { channel: Some(Channel::Sms), ..Outgoing::new(key) };
     change(&mut message);
-    BeginRequest::new(message)
+    message
 }
 
 /// The same with an idempotency key. Keys of one length stand for the same request.
-pub fn asking_once(to: PhoneNumber, key: &str) -> BeginRequest {
-    BeginRequest {
-        idempotency_key: Some(key.to_owned()),
-        fingerprint: [u8::try_from(key.len()).unwrap_or(1); 32],
-        ..asking(to)
-    }
+pub fn asking_once(to: PhoneNumber, key: &str) -> Outgoing {
+    let fingerprint = [u8::try_from(key.len()).unwrap_or(1); 32];
+    Outgoing { once: Some(GivenKey { key: key.to_owned(), fingerprint }), ..asking(to) }
 }
 
 /// The defaults, with one shard and a circuit that does not open.

@@ -6,19 +6,17 @@
 
 use std::sync::Arc;
 
-use tokio::time::timeout;
-
 use super::check::{self, End};
-use super::decision::{Decision, Next};
+use super::decision::{Decision, Next, Outside};
 use super::in_flight::Responder;
 use super::model::{CheckOutcome, Reply, SendOutcome};
 use super::send;
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, CodeLiveness, Delivered, Delivery, Failure, Outgoing};
 use crate::domain::{AttemptLogKey, NumberKey};
-use crate::engine::{CheckResult, Salt};
+use crate::engine::{CheckResult, Ending, Salt};
 use crate::limits::guard::{GuardNews, Ticket};
-use crate::shard::{Command, Load, Refusal, Shards, Subject, Then, Transaction};
+use crate::shard::{Command, Load, Refusal, Shards, Then, Transaction};
 
 pub use super::decision::{Asking, NumberDeps, Sending, Task};
 
@@ -38,34 +36,37 @@ pub enum Request {
     SettleCheck(Asking, Result<CheckResult, Refusal>),
 }
 
-/// One command about one number.
-pub struct NumberCommand {
+/// One command about the number of the request.
+pub fn command(request: Request, deps: Arc<NumberDeps>) -> Command {
+    let (key, load) = match &request {
+        Request::Send(outgoing, ..) => (outgoing.key, Load::Bounded),
+        Request::Check(check, _) => (check.key, Load::Bounded),
+        Request::End(end, _) => (end.key, Load::Bounded),
+        Request::Settle(Sending { outgoing, .. }, _) => (outgoing.key, Load::Settlement),
+        Request::SettleCheck(Asking { check, .. }, _) => (check.key, Load::Settlement),
+    };
+    let subject = deps.subject(&key);
+    let command = NumberCommand { key, request, deps };
+    Command { subject, load, decide: Box::new(move |view| command.decide(view)) }
+}
+
+struct NumberCommand {
     key: NumberKey,
     request: Request,
     deps: Arc<NumberDeps>,
 }
 
 impl NumberCommand {
-    /// Its number is that of the request.
-    pub fn new(request: Request, deps: Arc<NumberDeps>) -> Self {
-        let key = match &request {
-            Request::Send(outgoing, ..) | Request::Settle(Sending { outgoing, .. }, _) => outgoing.key,
-            Request::Check(check, _) | Request::SettleCheck(Asking { check, .. }, _) => check.key,
-            Request::End(end, _) => end.key,
-        };
-        Self { key, request, deps }
-    }
-
     /// Hands the request on, or answers it.
     fn go_on(self, next: Next, view: &Transaction<'_>) -> Option<Command> {
         let Self { request, deps, .. } = self;
-        let again = |request| Some(Self::new(request, Arc::clone(&deps)).into());
         match (request, next) {
             (Request::Send(outgoing, _, responder), Next::Deliver(permitted)) => {
-                return again(deliver_if_live(Sending { outgoing, permitted, responder }, &deps, view)?);
+                let settled = deliver_if_live(Sending { outgoing, permitted, responder }, &deps, view)?;
+                return Some(command(settled, deps));
             }
             (Request::Check(check, responder), Next::AskGateway(permit)) => {
-                return again(ask_if_in_time(Asking { check, permit, responder }, &deps, view)?);
+                (deps.outside)(&deps, Task::AskGateway(Asking { check, permit, responder }));
             }
             (
                 Request::Send(.., responder) | Request::Settle(Sending { responder, .. }, _),
@@ -83,75 +84,60 @@ impl NumberCommand {
     }
 
     fn decide(mut self, view: Result<&mut Transaction<'_>, Refusal>) -> Option<Then> {
-        let view = match view {
-            Ok(view) => view,
+        let decided = view.and_then(|view| {
+            let mut decision = Decision::new(self.key, &self.deps, view);
+            let next = match &mut self.request {
+                Request::Send(outgoing, None, _) => send::send(&mut decision, outgoing)?,
+                Request::Send(outgoing, Some(log), _) => send::resume(&mut decision, *log, outgoing)?,
+                Request::Check(check, _) => check::check(&mut decision, check)?,
+                Request::End(end, _) => check::end(&mut decision, end)?,
+                Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
+                    send::settle(&mut decision, outgoing, permitted, delivered)
+                }
+                Request::SettleCheck(asking, result) => check::settle(&mut decision, asking, *result),
+            };
+            // An event would name an erased number again.
+            if !matches!(&self.request, Request::End(End { ending: Ending::Erased, .. }, _)) {
+                decision.emit_lockout();
+            }
+            Ok((next, decision.facts, decision.told))
+        });
+        let (next, facts, told) = match decided {
+            Ok(decided) => decided,
             Err(refusal) => return self.refuse(refusal),
         };
-        let mut decision = Decision::new(self.key, &self.deps, view);
-        let decided = match &mut self.request {
-            Request::Send(outgoing, None, _) => send::send(&mut decision, outgoing),
-            Request::Send(outgoing, Some(log), _) => send::resume(&mut decision, *log, outgoing),
-            Request::Check(check, _) => check::check(&mut decision, check),
-            Request::End(end, _) => check::end(&mut decision, end),
-            Request::Settle(Sending { outgoing, permitted, .. }, delivered) => {
-                Ok(send::settle(&mut decision, outgoing, permitted, delivered))
+        Some(Box::new(move |fate, view| {
+            if let Err(refusal) = fate {
+                return self.refuse(refusal);
             }
-            Request::SettleCheck(asking, result) => Ok(check::settle(&mut decision, asking, *result)),
-        };
-        let Decision { facts, told, .. } = decision;
-        match decided {
-            Ok(next) => Some(Box::new(move |fate, view| match fate {
-                Ok(()) => {
-                    for fact in &facts {
-                        self.deps.metrics.count(fact);
-                    }
-                    for news in told {
-                        self.deps.tell_guard(self.key, news);
-                    }
-                    self.go_on(next, view)
-                }
-                Err(refusal) => self.refuse(refusal),
-            })),
-            Err(refusal) => self.refuse(refusal),
-        }
+            for fact in &facts {
+                self.deps.metrics.count(fact);
+            }
+            self.deps.tell_guard(self.key, told);
+            self.go_on(next, view)
+        }))
     }
 
     fn refuse<T>(self, refusal: Refusal) -> Option<T> {
-        let Self { key, request, deps, .. } = self;
-        let give_back = |unused: Vec<Ticket>| {
-            for ticket in unused {
-                deps.tell_guard(key, GuardNews::NotSent(ticket));
-            }
+        let Self { key, request, deps } = self;
+        let unused = match &request {
+            // A plan stays, with what was taken for it.
+            Request::Send(outgoing, None, _) => outgoing.allowance.refundable(),
+            Request::Settle(_, delivered) => delivered.allowance.refundable(),
+            _ => Vec::new(),
         };
+        deps.tell_guard(key, unused.into_iter().map(GuardNews::NotSent));
         match request {
-            Request::Send(outgoing, log, responder) => {
-                // A plan stays, with what was taken for it.
-                give_back(if log.is_none() { outgoing.allowance.refundable() } else { Vec::new() });
-                responder.send(Err(refusal));
-            }
+            Request::Send(.., responder) => responder.send(Err(refusal)),
             Request::Check(_, responder) => responder.send(Err(refusal)),
             Request::End(_, responder) => responder.send(Err(refusal)),
             // An earlier commit has begun it, and a gateway may have been asked.
-            Request::Settle(Sending { responder, .. }, delivered) => {
-                give_back(delivered.allowance.refundable());
-                responder.send(Err(Refusal::OutcomeUnknown));
-            }
+            Request::Settle(Sending { responder, .. }, _) => responder.send(Err(Refusal::OutcomeUnknown)),
             Request::SettleCheck(Asking { responder, .. }, _) => {
                 responder.send(Err(Refusal::OutcomeUnknown));
             }
         }
         None
-    }
-}
-
-impl From<NumberCommand> for Command {
-    fn from(command: NumberCommand) -> Self {
-        let load = match command.request {
-            Request::Settle(..) | Request::SettleCheck(..) => Load::Settlement,
-            _ => Load::Bounded,
-        };
-        let subject = command.deps.subject(&command.key);
-        Self { subject, load, decide: Box::new(move |view| command.decide(view)) }
     }
 }
 
@@ -171,56 +157,34 @@ fn deliver_if_live(sending: Sending, deps: &Arc<NumberDeps>, view: &Transaction<
     Some(Request::Settle(sending, delivered))
 }
 
-/// Asks the gateway, unless the commit took longer than the check may: the shard would ignore the answer.
-fn ask_if_in_time(asking: Asking, deps: &Arc<NumberDeps>, view: &Transaction<'_>) -> Option<Request> {
-    let asked = deps.state_in(asking.check.key, view).verification();
-    if asked.is_some_and(|v| v.is_checked_by(&asking.permit) && v.is_checking(view.now())) {
-        (deps.outside)(deps, Task::AskGateway(asking));
-        return None;
-    }
-    Some(Request::SettleCheck(asking, Ok(CheckResult::NotAsked)))
-}
-
 /// Carries out tasks. What a gateway is asked runs in a task of its own: a disconnected caller cannot interrupt a send, and
 /// no shard waits for a gateway.
-pub fn with_gateways(
-    delivery: Arc<Delivery>,
-    shards: Shards,
-) -> impl Fn(&Arc<NumberDeps>, Task) + Send + Sync {
-    move |deps, task| {
+pub(super) fn with_gateways(delivery: Arc<Delivery>, shards: Shards) -> Outside {
+    Box::new(move |deps, task| {
         let (deps, shards, delivery) = (Arc::clone(deps), shards.clone(), Arc::clone(&delivery));
-        match task {
-            Task::Deliver(sending) => {
-                let deliver = async move {
+        let carried_out = async move {
+            let request = match task {
+                Task::Deliver(sending) => {
                     let Sending { outgoing, permitted, .. } = &sending;
                     let (key, verification) = (outgoing.key, permitted.permit.verification);
                     let code = verification.code_seed(key.service, key.number).code(&deps.key);
-                    let liveness = Liveness { deps: &deps, shards: &shards, key, salt: verification.salt };
+                    let (salt, log) = (verification.salt, permitted.log);
+                    let liveness = Liveness { deps: &deps, shards: &shards, key, salt, log };
                     let delivered = delivery.deliver(outgoing, permitted, &code, &liveness).await;
-                    shards.submit(NumberCommand::new(Request::Settle(sending, delivered), deps));
-                };
-                // The future is large: it is moved once, into its box.
-                tokio::spawn(Box::pin(deliver));
-            }
-            Task::AskGateway(asking) => {
-                tokio::spawn(async move {
-                    let Asking { check, permit, .. } = &asking;
-                    // The gateway has its own time limit; this one holds in any case. The shard ignores a later answer.
-                    let left = permit.until.since(shards.clock().now());
-                    let result = if !shards.owns_records() {
-                        // Another node may own the records.
-                        Err(Refusal::StoreUnavailable)
-                    } else if left.is_zero() {
-                        Ok(CheckResult::NotAsked)
-                    } else {
-                        let asked = timeout(left, delivery.check(check, permit.held)).await;
-                        Ok(asked.unwrap_or(CheckResult::Unknown))
-                    };
-                    shards.submit(NumberCommand::new(Request::SettleCheck(asking, result), deps));
-                });
-            }
-        }
-    }
+                    Request::Settle(sending, delivered)
+                }
+                Task::AskGateway(asking) if shards.owns_records() => {
+                    let result = delivery.check(&asking.check, &asking.permit).await;
+                    Request::SettleCheck(asking, Ok(result))
+                }
+                // Another node may own the records.
+                Task::AskGateway(asking) => Request::SettleCheck(asking, Err(Refusal::StoreUnavailable)),
+            };
+            shards.submit(command(request, deps));
+        };
+        // The future is large: it is moved once, into its box.
+        tokio::spawn(Box::pin(carried_out));
+    })
 }
 
 /// Tells a delivery run whether its code is still live.
@@ -229,29 +193,26 @@ struct Liveness<'a> {
     shards: &'a Shards,
     key: NumberKey,
     salt: Salt,
+    log: AttemptLogKey,
 }
 
 impl CodeLiveness for Liveness<'_> {
-    async fn code_is_live(&self) -> Result<(), Failure> {
-        let state = self.deps.state(self.shards, self.key).await;
-        let (state, now) = state.map_err(|_| Failure::StateUnknown)?;
-        let live = state.verification().filter(|v| v.salt == self.salt && v.is_live(now));
-        live.map(drop).ok_or(Failure::NoLongerUsable)
+    async fn code_is_live(&self, taken: Option<Ticket>) -> Result<(), Failure> {
+        let &Self { deps, key, salt, log, .. } = self;
+        let deps = Arc::clone(deps);
+        let asked = self.shards.decide(deps.subject(&key), move |view| {
+            let present = deps.state_in(key, view).verification();
+            let is_live = present.is_some_and(|v| v.salt == salt && v.is_live(view.now()));
+            if let Some((taken, mut log_now)) = taken.zip(view.get::<AttemptLog>(log.id())) {
+                log_now.take(taken);
+                view.put(log.id(), Some(&log_now));
+            }
+            if is_live { Ok(Ok(())) } else { Ok::<_, Refusal>(Err(Failure::NoLongerUsable)) }
+        });
+        asked.await.ok().and_then(Result::ok).unwrap_or(Err(Failure::StateUnknown))
     }
 
     fn may_send(&self) -> bool {
         self.shards.owns_records()
-    }
-
-    async fn note_taken(&self, log: AttemptLogKey, taken: Ticket) -> bool {
-        let (slot, id) = (log.slot(), log.id());
-        let noted = self.shards.decide(Subject { slot, id }, move |view| {
-            if let Some(mut log) = view.get::<AttemptLog>(id) {
-                log.take(taken);
-                view.put(id, Some(&log));
-            }
-            Ok::<_, Refusal>(())
-        });
-        matches!(noted.await, Ok(Ok(())))
     }
 }

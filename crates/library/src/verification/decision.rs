@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::in_flight::Responder;
 use super::model::{CheckOutcome, Reply, SendOutcome};
 use crate::config::AttemptLogSettings;
-use crate::delivery::attempts::AttemptLog;
 use crate::delivery::{Check, Outgoing, Permitted};
 use crate::domain::{AttemptLogKey, NumberKey, ServerKey, Timestamp};
 use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
@@ -16,7 +15,7 @@ use crate::limits::guard::{GuardNews, PumpingGuard, Ticket};
 use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::{Fact, Metrics};
 use crate::registry::Policies;
-use crate::shard::{Capacity, Refusal, Shards, Subject, Transaction};
+use crate::shard::{Capacity, Refusal, Subject, Transaction};
 use crate::webhook::{NumberEvents, Outbox};
 
 /// What decisions about numbers need.
@@ -31,7 +30,6 @@ pub struct NumberDeps {
     pub numbers: Arc<Capacity>,
     /// The longest duration of one send's delivery, and of one check at a gateway that holds the code, from the decision on.
     pub send_budget: Duration,
-    pub check_budget: Duration,
     /// The limits on attempt logs.
     pub attempt_log: AttemptLogSettings,
     pub keys: IdempotencyKeys,
@@ -48,9 +46,9 @@ pub struct NumberDeps {
 pub type Outside = Box<dyn Fn(&Arc<NumberDeps>, Task) + Send + Sync>;
 
 impl NumberDeps {
-    pub(super) fn tell_guard(&self, key: NumberKey, news: GuardNews) {
+    pub(super) fn tell_guard(&self, key: NumberKey, news: impl IntoIterator<Item = GuardNews>) {
         if let Some(guard) = &self.guard {
-            guard.learn(key, news);
+            news.into_iter().for_each(|news| guard.learn(key, news));
         }
     }
 
@@ -63,20 +61,6 @@ impl NumberDeps {
     pub(super) fn state_in(&self, key: NumberKey, view: &Transaction<'_>) -> NumberState {
         let state = view.get(key.id()).unwrap_or(NumberState::Fresh);
         state.at(&self.policies.of(key.service), view.now())
-    }
-
-    /// The same, and when that is.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] after a stop, [`Refusal::StoreUnavailable`] and
-    /// [`Refusal::OutcomeUnknown`] if the store does not confirm what was read.
-    pub async fn state(
-        self: &Arc<Self>,
-        shards: &Shards,
-        key: NumberKey,
-    ) -> Result<(NumberState, Timestamp), Refusal> {
-        let (deps, slot) = (Arc::clone(self), self.subject(&key).slot);
-        shards.read(slot, move |view| (deps.state_in(key, view), view.now())).await
     }
 }
 
@@ -121,6 +105,8 @@ pub(super) struct Decision<'a, 'b> {
     pub view: &'a mut Transaction<'b>,
     /// The state of the number as it is stored.
     pub state: NumberState,
+    /// The state that the decision puts in its place.
+    next: NumberState,
     /// The verification before the decision.
     pub before: Option<Verification>,
     pub rules: Rules<'a>,
@@ -137,22 +123,19 @@ impl<'a, 'b> Decision<'a, 'b> {
         let state = view.get::<NumberState>(key.id()).unwrap_or(NumberState::Fresh);
         let policy = deps.policies.of(key.service);
         let before = state.at(&policy, now).verification();
-        let &NumberDeps { send_budget, check_budget, .. } = deps;
-        let rules = Rules { policy, key: &deps.key, send_budget, check_budget };
-        Self { key, deps, view, state, before, rules, now, facts: Vec::new(), told: Vec::new() }
+        let rules = Rules { policy, key: &deps.key, send_budget: deps.send_budget };
+        let (facts, told) = (Vec::new(), Vec::new());
+        Self { key, deps, view, state, next: state, before, rules, now, facts, told }
     }
 
     pub fn put(&mut self, next: NumberState) {
+        self.next = next;
         self.view.put(self.key.id(), (next != NumberState::Fresh).then_some(&next));
     }
 
     /// The record of the attempts of a verification, which is in the slot of its number.
     pub fn log_key(&self, salt: &Salt) -> AttemptLogKey {
         AttemptLogKey::new(self.key.service, salt.id(), self.view.slot())
-    }
-
-    pub fn attempts_of(&self, verification: &Verification) -> Option<AttemptLog> {
-        self.view.get(self.log_key(&verification.salt).id())
     }
 
     /// Emits events of the verification with this id. A carried code has none.
@@ -163,8 +146,8 @@ impl<'a, 'b> Decision<'a, 'b> {
     }
 
     /// Emits the event of a lockout, if the decision begins one.
-    pub fn emit_lockout(&mut self, next: &NumberState) {
-        let Some(until) = next.locked_until().filter(|until| self.state.locked_until() != Some(*until))
+    pub fn emit_lockout(&mut self) {
+        let Some(until) = self.next.locked_until().filter(|until| self.state.locked_until() != Some(*until))
         else {
             return;
         };
@@ -173,16 +156,8 @@ impl<'a, 'b> Decision<'a, 'b> {
         self.emit(id, |events| events.locked(verification.as_ref(), until));
     }
 
-    pub fn tell_guard(&mut self, news: GuardNews) {
-        self.told.push(news);
-    }
-
     /// The guard gets back what messages took that have not left and will not.
     pub fn give_back(&mut self, tickets: impl IntoIterator<Item = Ticket>) {
-        tickets.into_iter().for_each(|ticket| self.tell_guard(GuardNews::NotSent(ticket)));
-    }
-
-    pub fn count(&mut self, fact: Fact) {
-        self.facts.push(fact);
+        self.told.extend(tickets.into_iter().map(GuardNews::NotSent));
     }
 }

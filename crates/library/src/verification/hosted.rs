@@ -31,9 +31,8 @@ pub const RECORD_LIFE: Duration = Duration::from_secs(60 * 60);
 /// How long the application may redeem the code.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 
-/// The most messages and checks of one session. A message that was refused or failed counts.
+/// The most messages of one session. One that was refused or failed counts.
 const MOST_SENDS: u8 = 3;
-const MOST_CHECKS: u8 = 5;
 
 /// Seconds after the first and the second message until the next one to the same number.
 const WAITS: [u64; MOST_SENDS as usize - 1] = [30, 60];
@@ -42,7 +41,7 @@ const WAITS: [u64; MOST_SENDS as usize - 1] = [30, 60];
 type Hash = [u8; 32];
 
 /// What the application asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRequest {
     /// The number.
     pub to: Option<PhoneNumber>,
@@ -54,36 +53,27 @@ pub struct SessionRequest {
     pub returns_to: ReturnTarget,
 }
 
-impl SessionRequest {
-    /// One whose person enters a number, and whose result goes to this address.
-    pub const fn back_to(url: String) -> Self {
-        let returns_to = ReturnTarget::Url { url, state: None };
-        Self { to: None, may_change: true, channels: Vec::new(), locale: None, returns_to }
-    }
-}
-
 /// How the application gets the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ReturnTarget {
-    /// In the query of this address, next to the state.
-    Url { url: String, state: Option<String> },
-    /// In a message to the window of this origin that shows the page.
-    Embed { origin: String, state: Option<String> },
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReturnTarget {
+    /// The page is shown in a window of another site, whose origin is `address`, and the code is in a message to that window.
+    /// Otherwise it is in the query of the address.
+    pub is_embedded: bool,
+    pub address: String,
+    /// Goes with the code.
+    pub state: Option<String>,
 }
 
 impl ReturnTarget {
     /// Whether the service lists the address or origin, letter by letter.
     pub fn is_listed(&self, settings: &ServiceSettings) -> bool {
-        let (address, list) = match self {
-            Self::Url { url, .. } => (url, &settings.return_urls),
-            Self::Embed { origin, .. } => (origin, &settings.embed_origins),
-        };
-        list.iter().flat_map(|list| list.split_ascii_whitespace()).any(|listed| listed == address)
+        let list = if self.is_embedded { &settings.embed_origins } else { &settings.return_urls };
+        list.iter().flat_map(|list| list.split_ascii_whitespace()).any(|listed| listed == self.address)
     }
 }
 
 /// The record of a session.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostedSession {
     pub request: SessionRequest,
     /// [`RECORD_LIFE`] after it was created.
@@ -96,26 +86,18 @@ pub struct HostedSession {
     pub number: Option<PhoneNumber>,
     /// Whether the page asks for the code that went to `number`.
     pub awaits_code: bool,
-    /// The verification of the last message, once a gateway has accepted that message.
-    verification: Option<Sid>,
-    pub channel: Option<Channel>,
+    /// The verification of the last message, and how that was sent, once a gateway has accepted it.
+    pub sent: Option<(Sid, Channel)>,
     /// When the next message may go to `number`.
     pub next_send: Timestamp,
     sends: u8,
-    checks: u8,
-    approved: Option<Approval>,
-    /// Whether the next message needs the operator's challenge.
-    pub asks_challenge: bool,
-}
-
-/// The number is verified, and the application may redeem the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Approval {
     /// When the number was verified.
-    at: Timestamp,
-    /// Hash of the code.
+    pub approved: Option<Timestamp>,
+    /// Hash of the code that the application may redeem then.
     code: Hash,
     code_ends: Timestamp,
+    /// Whether the next message needs the operator's challenge.
+    pub asks_challenge: bool,
 }
 
 impl Record for HostedSession {
@@ -133,8 +115,8 @@ pub enum Denied {
     /// The session does not exist, has ended, or belongs to another browser.
     #[error("there is no such session")]
     NoSession,
-    /// No message or check is left.
-    #[error("the session has used its messages or checks")]
+    /// No message is left.
+    #[error("the session has used its messages")]
     NoneLeft,
     /// The application fixed the number, or no message was sent yet.
     #[error("the session is not at this step")]
@@ -145,21 +127,8 @@ pub enum Denied {
 
 impl HostedSession {
     fn new(request: SessionRequest, secret: Hash, now: Timestamp) -> Self {
-        Self {
-            number: request.to,
-            request,
-            expires: now.plus(RECORD_LIFE),
-            secret,
-            is_open: false,
-            awaits_code: false,
-            verification: None,
-            channel: None,
-            next_send: now,
-            sends: 0,
-            checks: 0,
-            approved: None,
-            asks_challenge: false,
-        }
+        let (number, expires) = (request.to, now.plus(RECORD_LIFE));
+        Self { number, request, expires, secret, next_send: now, ..Self::default() }
     }
 
     /// Whether it has this secret, and is in the hands of a browser or not.
@@ -167,23 +136,14 @@ impl HostedSession {
         self.is_open == is_open && secret.matches(&self.secret)
     }
 
-    pub const fn is_approved(&self) -> bool {
-        self.approved.is_some()
-    }
-
     /// Whether its time is over: it only leads back.
     pub fn is_over(&self, now: Timestamp) -> bool {
         RECORD_LIFE.saturating_sub(self.expires.since(now)) >= SESSION_LIFE
     }
 
-    /// Whether another code may be checked.
-    pub const fn has_checks(&self) -> bool {
-        self.checks < MOST_CHECKS
-    }
-
-    /// Whether another message may be sent, now or later. Without a check its code would be of no use.
+    /// Whether another message may be sent, now or later.
     pub const fn has_sends(&self) -> bool {
-        self.has_checks() && self.sends < MOST_SENDS
+        self.sends < MOST_SENDS
     }
 
     /// Whether the person may enter another number.
@@ -197,13 +157,13 @@ impl HostedSession {
         if !self.request.may_change && self.request.to.is_some_and(|to| to != number) {
             return Err(Denied::NotNow);
         }
-        if !self.has_sends() || self.is_approved() {
+        if !self.has_sends() || self.approved.is_some() {
             return Err(Denied::NoneLeft);
         }
         if self.number != Some(number) {
-            (self.number, self.verification, self.awaits_code) = (Some(number), None, false);
+            (self.number, self.sent, self.awaits_code) = (Some(number), None, false);
         } else if now < self.next_send {
-            self.awaits_code = self.verification.is_some();
+            self.awaits_code = self.sent.is_some();
             return Ok(false);
         }
         let wait = WAITS.get(usize::from(self.sends)).copied().unwrap_or_default();
@@ -218,8 +178,8 @@ impl HostedSession {
             return;
         }
         if let MessageEnd::Sent(verification, channel) = end {
-            (self.verification, self.channel, self.awaits_code) = (Some(verification), Some(channel), true);
-            self.asks_challenge = false;
+            self.sent = Some((verification, channel));
+            (self.awaits_code, self.asks_challenge) = (true, false);
             return;
         }
         self.next_send = now;
@@ -228,19 +188,9 @@ impl HostedSession {
         }
     }
 
-    /// Counts a check before the code is compared. Returns the verification.
-    pub const fn begin_check(&mut self) -> Result<Sid, Denied> {
-        let Some(verification) = self.verification else { return Err(Denied::NotNow) };
-        if !self.has_checks() {
-            return Err(Denied::NoneLeft);
-        }
-        self.checks += 1;
-        Ok(verification)
-    }
-
     /// Makes the page ask for another number.
     pub fn change_number(&mut self) -> Result<(), Denied> {
-        if !self.may_change() || self.is_approved() {
+        if !self.may_change() || self.approved.is_some() {
             return Err(if self.has_sends() { Denied::NotNow } else { Denied::NoneLeft });
         }
         self.awaits_code = false;
@@ -259,19 +209,12 @@ pub enum MessageEnd {
     NotSent,
 }
 
-/// The result that the application redeems.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionResult {
-    pub to: PhoneNumber,
-    pub channel: Channel,
-    pub verified: Timestamp,
-}
-
 /// Identifies a session and gives access to it: in an address, in a cookie, or as the code. 64 characters of base64url:
 /// the 16 bytes of the session's id, then 256 random bits.
 #[derive(Clone)]
 pub struct SessionSecret {
-    sid: Sid,
+    /// The id of its session.
+    pub sid: Sid,
     text: Zeroizing<String>,
 }
 
@@ -290,11 +233,6 @@ impl SessionSecret {
 
     pub fn expose(&self) -> &str {
         &self.text
-    }
-
-    /// The id of its session.
-    pub const fn sid(&self) -> Sid {
-        self.sid
     }
 
     /// The token that the forms of the page carry.
@@ -389,7 +327,7 @@ impl HostedSessions {
             (session.secret, session.is_open) = (hash, true);
             Ok(())
         };
-        self.change_where(address, false, open).await?;
+        self.change(address, false, open).await?;
         Ok(cookie)
     }
 
@@ -403,13 +341,13 @@ impl HostedSessions {
         let code = self.secret(cookie.sid);
         let hash = code.hash();
         let approve = move |session: &mut HostedSession, now: Timestamp| {
-            let before = session.approved.as_ref().map(|approval| approval.at);
-            let is_now = verification.is_some() && session.verification == verification;
-            let at = before.or(is_now.then_some(now)).ok_or(Denied::NotNow)?;
-            session.approved = Some(Approval { at, code: hash, code_ends: now.plus(CODE_LIFE) });
+            let is_now = verification.is_some() && session.sent.map(|(sid, _)| sid) == verification;
+            let at = session.approved.or(is_now.then_some(now)).ok_or(Denied::NotNow)?;
+            (session.approved, session.code) = (Some(at), hash);
+            session.code_ends = now.plus(CODE_LIFE);
             Ok(())
         };
-        self.change(cookie, approve).await?;
+        self.change(cookie, true, approve).await?;
         Ok(code)
     }
 
@@ -422,41 +360,37 @@ impl HostedSessions {
         self.decide(&of.sid, end).await
     }
 
-    /// Exchanges the code for the result, once. The session ends.
+    /// Exchanges the code for the result, once: the number, the channel of its last message, and when it was verified. The
+    /// session ends.
     ///
     /// # Errors
     /// [`Denied::NoSession`] if the session belongs to another service, or if the code is wrong, expired or redeemed.
-    pub async fn redeem(&self, service: ServiceId, sid: &Sid, code: &str) -> Result<SessionResult, Denied> {
+    pub async fn redeem(
+        &self,
+        service: ServiceId,
+        sid: &Sid,
+        code: &str,
+    ) -> Result<(PhoneNumber, Channel, Timestamp), Denied> {
         let code = SessionSecret::parse(code).filter(|code| code.sid == *sid).ok_or(Denied::NoSession)?;
         if self.open(sid)?.0 != service {
             return Err(Denied::NoSession);
         }
         let redeem = move |session: &mut Option<HostedSession>, now: Timestamp| {
-            let is_right = |session: &mut HostedSession| {
-                let approval = session.approved.as_ref().filter(|of| code.matches(&of.code));
-                approval.is_some_and(|of| now < of.code_ends) && !session.is_over(now)
-            };
-            let HostedSession { number, channel, approved, .. } =
-                session.take_if(is_right).ok_or(Denied::NoSession)?;
-            let (to, channel) = number.zip(channel).ok_or(Denied::NoSession)?;
-            Ok(SessionResult { to, channel, verified: approved.map_or(now, |approval| approval.at) })
+            let is_right =
+                |of: &mut HostedSession| code.matches(&of.code) && now < of.code_ends && !of.is_over(now);
+            let done = session.take_if(is_right).ok_or(Denied::NoSession)?;
+            let result = done.number.zip(done.sent).zip(done.approved);
+            let ((to, (_, channel)), verified) = result.ok_or(Denied::NoSession)?;
+            Ok((to, channel, verified))
         };
         self.decide(sid, redeem).await
     }
 
-    /// Changes the session of a cookie, unless its time is over.
+    /// Changes the session of a cookie, or of an address that no browser has opened yet, unless its time is over.
     ///
     /// # Errors
     /// Those of the change, and [`Denied::NoSession`].
     pub async fn change<T: Send + 'static>(
-        &self,
-        cookie: &SessionSecret,
-        change: impl FnOnce(&mut HostedSession, Timestamp) -> Result<T, Denied> + Send + 'static,
-    ) -> Result<T, Denied> {
-        self.change_where(cookie, true, change).await
-    }
-
-    async fn change_where<T: Send + 'static>(
         &self,
         of: &SessionSecret,
         is_open: bool,
@@ -506,8 +440,7 @@ mod tests {
     }
 
     fn session(to: Option<PhoneNumber>, may_change: bool) -> HostedSession {
-        let back = SessionRequest::back_to("https://app.example/".to_owned());
-        let request = SessionRequest { to, may_change, ..back };
+        let request = SessionRequest { to, may_change, ..SessionRequest::default() };
         HostedSession::new(request, [0; 32], NOW)
     }
 
@@ -561,23 +494,14 @@ mod tests {
     }
 
     #[test]
-    fn five_codes_are_compared_whatever_number_they_are_for() {
+    fn a_code_for_another_number_is_not_meant() {
         let mut session = session(None, true);
-        let [one, two] = ["+14155552671", "+14155552672"].map(number);
-        assert_eq!(session.begin_check(), Err(Denied::NotNow));
-        for (to, checks) in [(one, 3), (two, 2)] {
+        for to in ["+14155552671", "+14155552672"].map(number) {
             assert_eq!(session.begin_send(to, NOW), Ok(true));
-            assert!(!session.awaits_code, "a code for another number is not meant");
-            assert_eq!(session.begin_check(), Err(Denied::NotNow));
+            assert_eq!((session.awaits_code, session.sent), (false, None));
             session.end_send(to, sent(), NOW);
             assert!(session.awaits_code);
-            for _ in 0..checks {
-                assert_eq!(session.begin_check(), Ok(VERIFICATION));
-            }
         }
-        assert_eq!(session.begin_check(), Err(Denied::NoneLeft));
-        let begun = session.begin_send(two, after(60));
-        assert_eq!(begun, Err(Denied::NoneLeft), "its code could not be checked");
     }
 
     const SERVICE: ServiceId = ServiceId::new(1);
@@ -595,7 +519,7 @@ mod tests {
             session.end_send(to, MessageEnd::Sent(verification, Channel::Sms), now);
             Ok(())
         };
-        sessions.change(cookie, send).await.expect("sent");
+        sessions.change(cookie, true, send).await.expect("sent");
     }
 
     /// The session of a number that is verified, and the code of its application.
@@ -612,12 +536,12 @@ mod tests {
         let sessions = &world.hosted;
         let (cookie, late) = verified(sessions).await;
         world.advance(Duration::from_secs(60));
-        let redeem = async |code: &SessionSecret| sessions.redeem(SERVICE, &code.sid(), code.expose()).await;
+        let redeem = async |code: &SessionSecret| sessions.redeem(SERVICE, &code.sid, code.expose()).await;
         assert_eq!(redeem(&late).await, Err(Denied::NoSession));
         let again = sessions.approve(&cookie, None).await.expect("another code");
         assert_eq!(redeem(&late).await, Err(Denied::NoSession));
         world.advance(Duration::from_secs(59));
-        assert_eq!(redeem(&again).await.map(|result| result.verified), Ok(NOW));
+        assert_eq!(redeem(&again).await.map(|(.., verified)| verified), Ok(NOW));
         assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
 
         let (cookie, _) = verified(sessions).await;
@@ -628,8 +552,8 @@ mod tests {
             world.advance(Duration::from_secs(seconds));
             assert_eq!(is_over().await, expected);
         }
-        let checked = sessions.change(&cookie, |session, _| session.begin_check()).await;
-        assert_eq!(checked, Err(Denied::NoSession));
+        let changed = sessions.change(&cookie, true, |session, _| session.change_number()).await;
+        assert_eq!(changed, Err(Denied::NoSession));
     }
 
     #[tokio::test]
@@ -654,16 +578,16 @@ mod tests {
         let cookie = before.begin(&address).await.expect("a cookie");
         let (_, code) = verified(before).await;
         let (_, redeemed) = verified(before).await;
-        before.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.expect("a result");
+        before.redeem(SERVICE, &redeemed.sid, redeemed.expose()).await.expect("a result");
         let world = world.crashes().await;
         let after = &world.hosted;
         assert!(after.begin(&address).await.is_err());
         assert!(after.find(&cookie, true).await.is_ok());
-        assert!(after.redeem(SERVICE, &redeemed.sid(), redeemed.expose()).await.is_err());
-        assert!(after.redeem(ServiceId::new(2), &code.sid(), code.expose()).await.is_err());
-        assert!(after.redeem(SERVICE, &cookie.sid(), code.expose()).await.is_err());
-        let forged = SessionSecret::new(code.sid(), [9; 32]);
-        assert!(after.redeem(SERVICE, &code.sid(), forged.expose()).await.is_err());
-        assert!(after.redeem(SERVICE, &code.sid(), code.expose()).await.is_ok());
+        assert!(after.redeem(SERVICE, &redeemed.sid, redeemed.expose()).await.is_err());
+        assert!(after.redeem(ServiceId::new(2), &code.sid, code.expose()).await.is_err());
+        assert!(after.redeem(SERVICE, &cookie.sid, code.expose()).await.is_err());
+        let forged = SessionSecret::new(code.sid, [9; 32]);
+        assert!(after.redeem(SERVICE, &code.sid, forged.expose()).await.is_err());
+        assert!(after.redeem(SERVICE, &code.sid, code.expose()).await.is_ok());
     }
 }

@@ -20,16 +20,15 @@ mod tests;
 mod verifier;
 
 pub use self::check::End;
-pub use self::in_flight::Messages;
 pub use self::model::{
-    BeginRequest, CarriedMessage, CheckCode, CheckOutcome, Cleared, Erasure, LockedNumber, NumberStatus,
-    Refused, Reply, SealedAttempt, SendOutcome, Sent, Status, Verification, VerificationStatus,
-    VerificationSummary, VerificationTarget,
+    CarriedMessage, CheckCode, CheckOutcome, Erasure, LockedNumber, MESSAGES, NumberStatus, Refused, Reply,
+    SealedAttempt, SendOutcome, Sent, Status, Verification, VerificationSummary, VerificationTarget,
 };
 pub use self::verifier::{Verifier, VerifierDeps};
 pub use crate::delivery::attempts::AttemptQuery;
 pub use crate::delivery::{Check, Failure, Outgoing};
 pub use crate::domain::NumberKey;
 pub use crate::engine::{Ending, SendOptions};
+pub use crate::limits::keys::GivenKey;
 pub use crate::registry::Policies;
 pub use crate::shard::{LimitedTable, Refusal, ShardStartError};

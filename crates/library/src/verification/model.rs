@@ -3,52 +3,18 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Failure;
 use crate::delivery::attempts::{AttemptLog, ListedAttempt};
-use crate::delivery::{Failure, Outgoing};
 use crate::domain::{Channel, Code, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp};
 pub use crate::engine::CheckOutcome;
 use crate::engine::{self, LockoutState, NumberState, Policy, SlotHash, VerificationDetails};
-use crate::limits::keys::{Earlier, KeyedRequest};
+use crate::limits::keys::{GivenKey, KeyedRequest};
 use crate::named;
 use crate::observe::trace::RequestId;
 use crate::registry::TextError;
 use crate::shard::{Id, Record, Refusal};
-
-/// Begin a verification, or send its code again. Has no `Debug`: it may contain a code.
-pub struct BeginRequest {
-    /// The message. Its text is not known yet.
-    pub message: Outgoing,
-    /// How long the code can be used; `None` for the life of the service's codes.
-    pub life: Option<Duration>,
-    /// Which template (`HJ`); `None` for the service's.
-    pub template: Option<Sid>,
-    pub substitutions: BTreeMap<String, String>,
-    /// Values for rate limits, by their unique names.
-    pub rate_limits: BTreeMap<String, String>,
-    pub idempotency_key: Option<String>,
-    /// Equal for equal requests: a SHA-256 over the fields as they were sent. Zero without a key.
-    pub fingerprint: [u8; 32],
-}
-
-impl BeginRequest {
-    /// A request without options.
-    pub const fn new(message: Outgoing) -> Self {
-        Self {
-            message,
-            life: None,
-            template: None,
-            substitutions: BTreeMap::new(),
-            rate_limits: BTreeMap::new(),
-            idempotency_key: None,
-            fingerprint: [0; 32],
-        }
-    }
-}
 
 pub struct CheckCode {
     pub target: VerificationTarget,
@@ -56,16 +22,14 @@ pub struct CheckCode {
     pub number: Option<PhoneNumber>,
     /// The submitted code; `None` if the text cannot be a code, which does not count.
     pub code: Option<Code>,
-    pub idempotency_key: Option<String>,
-    /// Equal for requests that are equal apart from their codes.
-    pub fingerprint: [u8; 32],
+    pub once: Option<GivenKey>,
     pub request_id: Option<RequestId>,
 }
 
 impl CheckCode {
     /// A request without options.
     pub const fn new(target: VerificationTarget, code: Option<Code>) -> Self {
-        Self { target, number: None, code, idempotency_key: None, fingerprint: [0; 32], request_id: None }
+        Self { target, number: None, code, once: None, request_id: None }
     }
 }
 
@@ -83,20 +47,18 @@ pub struct Reply<O> {
     pub outcome: O,
     /// When it was decided.
     pub at: Timestamp,
-    /// The request came with the idempotency key of an earlier one, and was not carried out: `outcome` says nothing.
-    pub earlier: Option<Earlier>,
-    /// The verification, unless the outcome is a refusal.
+    /// The send came with the idempotency key of this earlier one, and was not carried out: `outcome` says nothing.
+    pub earlier: Option<KeyedRequest>,
+    /// The verification, unless the outcome is a refusal or certainly no message was sent.
     pub verification: Option<VerificationSummary>,
     /// Its attempts, as the decision left them.
     pub attempts: Option<AttemptLog>,
-    /// Whether a message was sent, may have been, or will be tried again.
-    pub may_have_been_sent: bool,
 }
 
 impl<O> Reply<O> {
     /// A reply without attempts.
     pub const fn new(outcome: O, at: Timestamp, verification: Option<VerificationSummary>) -> Self {
-        Self { outcome, at, earlier: None, verification, attempts: None, may_have_been_sent: false }
+        Self { outcome, at, earlier: None, verification, attempts: None }
     }
 }
 
@@ -130,18 +92,6 @@ impl VerificationSummary {
     pub fn of(verification: &engine::Verification, policy: &Policy) -> Self {
         let (id, expires) = (verification.salt.id(), verification.expires);
         Self { id, expires, details: verification.details(policy) }
-    }
-
-    /// What an answer says of a verification that is known only by a request with an idempotency key.
-    pub const fn remembered(
-        &KeyedRequest { verification: id, channel, .. }: &KeyedRequest,
-        begun: Timestamp,
-        last_send: Timestamp,
-        expires: Timestamp,
-    ) -> Self {
-        let details =
-            VerificationDetails { last_send, sends: 1, ..VerificationDetails::beginning(begun, channel) };
-        Self { id, expires, details }
     }
 }
 
@@ -222,34 +172,16 @@ pub struct Erasure {
 /// All that is known of a number in a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberStatus {
-    /// The service, `VA`.
-    pub service_sid: Sid,
-    pub service_name: String,
-    /// The one that is under way, or was canceled.
-    pub verification: Option<VerificationStatus>,
+    /// The one that is under way, or was canceled, with its id, `VE`.
+    pub verification: Option<(Sid, VerificationSummary)>,
     /// The lockout and the wrong codes in a row.
     pub lockout: LockoutState,
-    /// The newest messages that are known, the oldest first.
+    /// The newest messages that are known, the newest first.
     pub messages: Vec<ListedAttempt>,
 }
 
-impl NumberStatus {
-    /// The most messages. A number has seldom more.
-    pub const MESSAGES: usize = 50;
-}
-
-/// A verification as an operator sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerificationStatus {
-    /// `VE`.
-    pub sid: Sid,
-    pub status: Status,
-    pub begun: Timestamp,
-    /// When its code expires.
-    pub ends: Timestamp,
-    pub sends: u8,
-    pub wrong_codes: u8,
-}
+/// The most messages of a [`NumberStatus`]. A number has seldom more.
+pub const MESSAGES: usize = 50;
 
 /// Why a request was not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,41 +194,12 @@ pub enum Refused {
     Text(TextError),
     /// The service or the gateway does not have what the request needs; the words say what. 60204.
     FeatureOff(&'static str),
-    /// No gateway sends to this number on this channel. 60223.
-    ChannelOff,
     /// No check is left until then. 60202.
     NoChecksLeft { until: Timestamp },
-    /// No message is left until then. 60203.
-    NoSendsLeft { until: Timestamp },
-    /// A rate limit is reached. 20429.
-    TooMany { until: Timestamp },
-    /// The next message to this number must wait. 20429.
-    TooSoon { until: Timestamp },
-    /// A budget of the operator has nothing left until the end of its hour or day. 20429.
-    BudgetSpent { until: Timestamp },
-    /// The number is a landline, and was to get a text message. 60205.
-    Landline,
-    /// The owner of the number has asked the provider for no messages. 21610.
-    OptedOut,
-    /// Too many requests for this number are being answered. 60212.
-    Concurrent,
-    /// The provider blocks this range of numbers. 60410.
-    Blocked,
-    /// The pumping guard refuses the message, perhaps only because an allowance is empty that a request with
-    /// `RiskCheck=disable` does not need. 60410.
-    ByGuard { is_for_an_allowance: bool },
-    /// The country is not allowed. 60605.
-    Country,
-    /// The idempotency key was used with another request. 20422.
-    OtherRequest,
     /// The verification that the first request with this idempotency key began has ended. 20409.
     Ended,
-    /// A newer carried code took the place of this one. 20409.
-    Replaced,
-    /// The provider refused or did not answer. 20502.
-    GatewayFailed,
-    /// The circuit of every gateway for the number is open; then the next message may probe one of them. 20502.
-    OutOfService { until: Timestamp },
+    /// The message was not sent, or the gateway that holds the code did not say whether it is right.
+    Failed(Failure),
     /// The server refused the request.
     Unavailable(Refusal),
 }
@@ -311,20 +214,6 @@ pub struct LockedNumber {
     pub number: PhoneNumber,
     /// Consecutive wrong codes.
     pub wrong_codes: u8,
-}
-
-named! {
-    /// The state of a number before an operator cleared it.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    pub enum Cleared {
-        /// The server had no record of it.
-        Unknown = "unknown",
-        /// There was a record, and no lockout.
-        NotLocked = "not locked",
-        /// A lockout or a wait after wrong codes has ended.
-        Locked = "locked",
-    }
 }
 
 // The record of a number, and its key.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::model::{Cleared, Erasure, LockedNumber, NumberStatus, Status, VerificationStatus};
+use super::model::{Erasure, LockedNumber, MESSAGES, NumberStatus};
 use super::{AttemptQuery, End, Ending, NumberKey, Refusal, Verifier};
+use crate::delivery::attempts::AttemptLog;
 use crate::domain::{PhoneNumber, ServiceId};
 use crate::engine::{LockoutState, NumberState};
 use crate::registry::Service;
@@ -13,34 +14,20 @@ use crate::shard::{Record as _, RecordKey, Subject, service_of};
 use crate::webhook::EventRecord;
 
 impl Verifier {
-    /// Clears a number for an operator: ends its lockout, resets its counts and voids its code. Returns what it was before.
+    /// Ends the lockout of a number and the guard's refusals, clears its counts, and voids its code. Returns whether anything
+    /// was known of it.
     ///
     /// # Errors
     /// [`Refusal`].
-    pub async fn clear(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        by: Author,
-    ) -> Result<Cleared, Refusal> {
-        let known = self.registry.service_by_id(service);
-        let key = known.as_ref().map_or(NumberKey::new(service, number), |known| self.key(known, number));
-        let before = self.lockout_of(key).await?;
-        let audited = known
-            .as_ref()
-            .map(|of| AuditEntry::new(by, Action::NumberUnlocked, Some(of.sid), number.to_string()));
-        self.end_of(End { audited, ..End::new(key, Ending::Cleared) }).await?;
-        let was_counted = self.guard.unlock(service, number);
-        let cleared = match before {
-            None if !was_counted => Cleared::Unknown,
-            Some(LockoutState { until: Some(_), .. }) => Cleared::Locked,
-            Some(LockoutState { until: None, .. }) | None => Cleared::NotLocked,
-        };
-        if cleared != Cleared::Unknown {
-            let service = known.map(|known| known.name());
-            tracing::info!(%number, service, was = cleared.as_str(), "number cleared by operator");
+    pub async fn unlock(&self, service: &Service, number: PhoneNumber, by: Author) -> Result<bool, Refusal> {
+        let audited = AuditEntry::new(by, Action::NumberUnlocked, Some(service.sid), number.to_string());
+        let end = End::new(self.key(service, number), Ending::Cleared);
+        let cleared = self.end_of(End { audited: Some(audited), ..end }).await?.outcome;
+        let is_known = self.guard.unlock(service.id, number) || cleared;
+        if is_known {
+            tracing::info!(%number, service = service.name(), "number cleared by operator");
         }
-        Ok(cleared)
+        Ok(is_known)
     }
 
     /// Erases what is kept of a number in a service, or in every service; then it also removes it from the safe list.
@@ -90,20 +77,20 @@ impl Verifier {
         all: &mut Erasure,
     ) -> Result<(), Refusal> {
         let erased = self.guard.erase(Some(service.id), number).await;
-        let mut was_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
-        all.has_erased |= was_erased;
+        let mut has_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
         // The entry of the last one tells of all.
         let of_service = Some(service.sid);
         for key in NumberKey::all(service.id, number) {
             let is_last = key == NumberKey::new(service.id, number);
             let entry = || AuditEntry::new(by.clone(), Action::NumberErased, of_service, number.to_string());
-            let end = End { audited: is_last.then(entry), was_erased, ..End::new(key, Ending::Erased) };
-            was_erased = self.end_of(end).await?.outcome;
-            all.has_erased |= was_erased;
+            let end = End { audited: is_last.then(entry), ..End::new(key, Ending::Erased) };
+            all.has_erased |= has_erased;
+            has_erased |= self.end_of(end).await?.outcome;
             let lockout = self.lockout_of(key).await?;
             all.locked_until = all.locked_until.max(lockout.and_then(|lockout| lockout.until));
         }
-        if was_erased {
+        all.has_erased |= has_erased;
+        if has_erased {
             all.services += 1;
             tracing::info!(%number, service = service.name(), "number erased by operator");
         }
@@ -117,8 +104,10 @@ impl Verifier {
     /// [`Refusal::Stopping`] while a shard cannot say.
     pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Refusal> {
         let mut services = self.registry.services(0, usize::MAX);
-        let shards = &self.shards;
-        let mut found = self.attempts.services_of(number).await?;
+        let mut found = BTreeSet::new();
+        let mut note = |key: RecordKey, of| found.extend((of == number).then(|| service_of(&key.id)));
+        self.shards.for_each(|key, log: AttemptLog| note(key, log.number)).await?;
+        self.shards.for_each(|key, events: EventRecord| note(key, events.number)).await?;
         let keys = services.iter().flat_map(|service| {
             let stored = NumberKey::all(service.id, number).map(|key| {
                 let Subject { slot, id } = self.deps.subject(&key);
@@ -127,11 +116,7 @@ impl Verifier {
             // In any mode of the guard: it may have been on when the number was verified.
             stored.into_iter().chain([self.guard.verified_key(service.id, number)])
         });
-        found.extend(shards.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
-        let page = |key: RecordKey, events: EventRecord| {
-            found.extend((events.number == number).then(|| service_of(&key.id)));
-        };
-        shards.for_each(page).await?;
+        found.extend(self.shards.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
         services.retain(|service| found.contains(&service.id) || self.guard.knows(service.id, number));
         Ok(services)
     }
@@ -157,40 +142,28 @@ impl Verifier {
         Ok(last.into_iter().rev().collect())
     }
 
-    /// The verification of a number, if one is under way or was canceled, its lockout and its messages; `None` if the server knows nothing of it.
+    /// The verification of a number, if one is under way or was canceled, its lockout and its messages; `None` if the server
+    /// knows nothing of it.
+    ///
+    /// # Errors
+    /// [`Refusal`].
     pub async fn status(
         &self,
-        service: ServiceId,
+        service: &Service,
         number: PhoneNumber,
     ) -> Result<Option<NumberStatus>, Refusal> {
-        let Some(service) = self.registry.service_by_id(service) else { return Ok(None) };
-        let key = self.key(&service, number);
-        let summary = self.verification(key).await?;
+        let key = self.key(service, number);
+        let verification = self.verification(key).await?;
         let lockout = self.lockout_of(key).await?;
         let query = AttemptQuery {
             services: Some(vec![service.id]),
             to: Some(number),
-            ..AttemptQuery::newest(NumberStatus::MESSAGES)
+            ..AttemptQuery::newest(MESSAGES)
         };
-        let mut messages = self.attempts.list(&query).await?;
-        messages.reverse();
-        if summary.is_none() && lockout.is_none() && messages.is_empty() {
-            return Ok(None);
-        }
-        let verification = summary.map(|summary| VerificationStatus {
-            sid: self.sid_of(service.id, number, summary.id),
-            status: Status::of(&summary),
-            begun: summary.details.begun,
-            ends: summary.expires,
-            sends: summary.details.sends,
-            wrong_codes: summary.details.wrong,
-        });
-        Ok(Some(NumberStatus {
-            service_sid: service.sid,
-            service_name: service.settings.friendly_name.clone(),
-            verification,
-            lockout: lockout.unwrap_or_default(),
-            messages,
-        }))
+        let messages = self.attempts.list(&query).await?;
+        let is_known = verification.is_some() || lockout.is_some() || !messages.is_empty();
+        let verification = verification.map(|of| (self.sid_of(key, of.id), of));
+        let lockout = lockout.unwrap_or_default();
+        Ok(is_known.then_some(NumberStatus { verification, lockout, messages }))
     }
 }

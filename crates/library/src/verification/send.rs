@@ -21,8 +21,9 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     let (NumberKey { service, number, is_test, is_carried }, now) = (decision.key, decision.now);
     let channel = outgoing.channel();
     let answer = |failure| Reply::new(Err(failure), now, None);
-    if let Some(earlier) = outgoing.keyed.and_then(|keyed| keyed.earlier(decision.view)) {
-        let earlier = Some(earlier);
+    if let Some(keyed) = outgoing.keyed
+        && let earlier @ Some(_) = keyed.earlier(decision.view)?
+    {
         return Ok(Next::Sent(Ok(Reply { earlier, ..answer(Failure::Gateway) })));
     }
     make_room(decision, outgoing)?;
@@ -33,7 +34,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         match guard.assess(&signals, parts, &outgoing.limits, is_known, request_id) {
             Ok(ticket) => outgoing.allowance.tickets = Some(vec![ticket]),
             Err(refusal) => {
-                decision.tell_guard(GuardNews::Refused(channel, refusal));
+                decision.told.push(GuardNews::Refused(channel, refusal));
                 return Ok(Next::Sent(Ok(answer(Failure::Guard(refusal)))));
             }
         }
@@ -62,9 +63,8 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         }
     };
     decision.put(next);
-    decision.emit_lockout(&next);
-    decision.count(Fact::Send(unsent(decision.key, channel, end)));
-    decision.tell_guard(GuardNews::Refused(channel, GuardRefusal { rule, until: Some(until) }));
+    decision.facts.push(Fact::Send(unsent(decision.key, channel, end)));
+    decision.told.push(GuardNews::Refused(channel, GuardRefusal { rule, until: Some(until) }));
     decision.give_back(outgoing.allowance.refundable());
     Ok(Next::Sent(Ok(answer(failure))))
 }
@@ -91,10 +91,11 @@ fn permitted(
     let NumberKey { number, is_test, .. } = decision.key;
     let (channel, now) = (outgoing.channel(), decision.now);
     let verification = permit.verification;
-    // The system of a carried code repeats what was not accepted.
+    // A carried code is remembered once it is accepted.
     if let Some(keyed) = outgoing.keyed.filter(|_| outgoing.carried.is_none()) {
         let until = verification.expires.plus(KEPT_BEYOND);
-        keyed.remember((verification.salt.id(), channel), until, None, decision.view);
+        let details = verification.details(&decision.rules.policy);
+        keyed.remember((verification.salt.id(), details), until, None, decision.view);
     }
     // A test number is sent no message: the caller knows the code.
     let taken = outgoing.allowance.refundable();
@@ -106,26 +107,26 @@ fn permitted(
     };
     // By the compatible routes a further message has a code of its own, and a carried code always has.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
-        asked = decision.attempts_of(&replaced).map(|log| log.asked_in_vain()).unwrap_or_default();
+        let before: Option<AttemptLog> = decision.view.get(decision.log_key(&replaced.salt).id());
+        asked = before.map(|log| log.asked_in_vain()).unwrap_or_default();
     }
     if let Some(verification) = next.verification() {
         let tags = outgoing.has_limits.then_some(&outgoing.tags);
         let id = verification.salt.id();
         decision.emit(id, |events| events.permitted(&verification, channel, tags));
     }
-    decision.emit_lockout(&next);
     if is_test {
         let (policy, message_id) = (decision.rules.policy, format!("test-{:016x}", verification.salt.id()));
         let wrong = if let NumberState::Open(open) = next { open.failures.in_a_row } else { 0 };
         let attempts_left = policy.attempts_left(wrong);
         let sent = Sent { attempts_left, message_id, postponed: false };
         let summary = VerificationSummary::of(&verification, &policy);
-        decision.count(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
+        decision.facts.push(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
         return Next::Sent(Ok(Reply::new(Ok(sent), now, Some(summary))));
     }
     if begins(&permit, now) {
         let (recipient, step) = (decision.key, VerificationStep::Begun);
-        decision.count(Fact::Verification { recipient, channel, gateway: None, step, took: None });
+        decision.facts.push(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
     Next::Deliver(Permitted { permit, log, first_attempt, repeated: Vec::new(), follow_up: None, asked })
 }
@@ -150,7 +151,6 @@ pub(super) fn resume(
             return Err(Refusal::NumberBusy);
         }
         decision.put(next);
-        decision.emit_lockout(&next);
         outcome
     } else {
         ResumeOutcome::NotUsable
@@ -183,12 +183,18 @@ pub(super) fn settle(
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next);
     let id = permit.verification.salt.id();
+    // The system of a carried code repeats what was not accepted.
+    let is_remembered = match &outgoing.carried {
+        Some(_) => matches!(result, SendResult::Accepted { .. }),
+        None => result.may_still_arrive(),
+    };
     match (outgoing.keyed, &outgoing.carried) {
-        (Some(keyed), Some(carried)) if matches!(result, SendResult::Accepted { .. }) => {
+        (Some(keyed), Some(carried)) if is_remembered => {
             let until = permitted.expires().max(now.plus(carried.remembered_for));
-            keyed.remember((id, outgoing.channel()), until, None, decision.view);
+            let details = permit.verification.details(&decision.rules.policy);
+            keyed.remember((id, details), until, None, decision.view);
         }
-        (Some(keyed), None) if !result.may_still_arrive() => keyed.withdraw(decision.view),
+        (Some(keyed), None) if !is_remembered => keyed.withdraw(decision.view),
         _ => {}
     }
     // A check may be faster than the gateway's answer: unless it counted for an earlier message, the code of the last one was
@@ -203,21 +209,18 @@ pub(super) fn settle(
         let is_sending = verification.is_some_and(|v| v.sending > 0);
         decision.emit(id, |events| events.settled(permit, delivered, is_sending));
     }
-    decision.emit_lockout(&next);
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(delivered.certainly_not_sent()));
-    facts(outgoing, delivered).for_each(|fact| decision.count(fact));
+    facts(outgoing, delivered).for_each(|fact| decision.facts.push(fact));
     let ends = permitted.expires();
     for &Attempt { channel, gateway, .. } in delivered.attempts.iter().rev().filter(|of| of.may_have_left()) {
-        decision.count(Fact::Left { recipient, channel, gateway, ends, is_verified });
+        decision.facts.push(Fact::Left { recipient, channel, gateway, ends, is_verified });
         is_verified = false;
     }
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
     let shown = verification.unwrap_or(permit.verification);
-    let summary = VerificationSummary::of(&shown, &decision.rules.policy);
-    let may_have_been_sent = result.may_still_arrive();
-    let reply =
-        |outcome| Reply { may_have_been_sent, attempts: log, ..Reply::new(outcome, now, Some(summary)) };
+    let summary = is_remembered.then(|| VerificationSummary::of(&shown, &decision.rules.policy));
+    let reply = |outcome| Reply { attempts: log, ..Reply::new(outcome, now, summary) };
     // The client can repeat its request, unless a newer carried code took the place of this one.
     let is_repeatable = permitted.follow_up.is_none() && outgoing.carried.is_none();
     if is_repeatable && delivered.certain_failure() == Some(Failure::NoLongerUsable) {
@@ -283,8 +286,10 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
                 let postponed = matches!(delivered.result, SendResult::Postponed { .. });
                 Ok(Ok(Sent { attempts_left, message_id: message_id.clone(), postponed }))
             }
-            SendResult::Failed { .. } => match delivered.reason {
+            SendResult::Failed { may_have_been_sent } => match delivered.reason {
                 Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),
+                // A gateway may have taken the message, before a budget kept it from the next one.
+                Some(Failure::Guard(_)) if may_have_been_sent.is_some() => Ok(Err(Failure::Gateway)),
                 reason => Ok(Err(reason.unwrap_or(Failure::Gateway))),
             },
         },

@@ -8,13 +8,13 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::command::{NumberCommand, NumberDeps, Request, with_gateways};
-use super::in_flight::{CommandLimit, Messages, Responder};
+use super::command::{NumberDeps, Request, command, with_gateways};
+use super::in_flight::{Commands, Responder};
 use super::model::{
     CheckCode, CheckOutcome, Refused, Reply, SealedAttempt, Status, Verification, VerificationSummary,
     VerificationTarget,
 };
-use super::{AttemptQuery, Check, End, Ending, NumberKey, Outgoing, Policies, Refusal};
+use super::{AttemptQuery, Check, End, Ending, Failure, NumberKey, Outgoing, Policies, Refusal};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
@@ -24,7 +24,7 @@ use crate::engine::{
 };
 use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
-use crate::limits::keys::{IdempotencyKeys, RequestKey};
+use crate::limits::keys::{GivenKey, IdempotencyKeys, RequestKey};
 use crate::observe::metrics::Fact;
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
@@ -64,8 +64,7 @@ pub struct Verifier {
     pub attempts: Attempts,
     pub delivery: Arc<Delivery>,
     /// The commands that have no reply yet.
-    pub limit: Arc<CommandLimit>,
-    pub(super) messages: Arc<Messages>,
+    pub in_flight: Arc<Commands>,
     /// For planned sends at once.
     room: Arc<Semaphore>,
 }
@@ -80,8 +79,6 @@ impl Verifier {
     /// Makes planned sends until it is stopped, or the last handle is dropped. Needs a tokio runtime.
     pub fn new(given: VerifierDeps) -> Arc<Self> {
         let VerifierDeps { shards, attempts, delivery, guard, registry, server_key, bounds, .. } = given;
-        // Delivery's own budget begins when the decision is durable.
-        let send_budget = bounds.send_budget + bounds.commit_timeout;
         let sealer = Sealer::new(&server_key);
         let deps = Arc::new(NumberDeps {
             policies: given.policies,
@@ -89,19 +86,17 @@ impl Verifier {
             keys: IdempotencyKeys::following(&shards, &server_key),
             key: server_key,
             numbers: given.numbers,
-            send_budget,
-            check_budget: send_budget,
+            // Delivery's own budget begins when the decision is durable.
+            send_budget: bounds.send_budget + bounds.commit_timeout,
             attempt_log: attempts.settings,
             events: Some(given.events),
             guard: Some(guard.clone()),
             metrics: Arc::clone(shards.metrics()),
-            outside: Box::new(with_gateways(Arc::clone(&delivery), shards.clone())),
+            outside: with_gateways(Arc::clone(&delivery), shards.clone()),
         });
-        let limit = CommandLimit::new(bounds.commands);
-        let messages = Messages::new(bounds.commands_per_number);
+        let in_flight = Commands::new(bounds.commands, bounds.commands_per_number);
         let room = Arc::new(Semaphore::new(bounds.sends.max(1)));
-        let verifier =
-            Self { shards, deps, guard, registry, sealer, attempts, delivery, limit, messages, room };
+        let verifier = Self { shards, deps, guard, registry, sealer, attempts, delivery, in_flight, room };
         let verifier = Arc::new(verifier);
         let weak = Arc::downgrade(&verifier);
         verifier.attempts.on_due(move |log| drop(tokio::spawn(follow(Weak::clone(&weak), log))));
@@ -112,7 +107,7 @@ impl Verifier {
     /// for the next start.
     pub async fn stop(&self) {
         self.room.close();
-        self.limit.stop().await;
+        self.in_flight.stop().await;
     }
 
     /// The time of decisions.
@@ -132,28 +127,20 @@ impl Verifier {
         is_send: bool,
         request: impl FnOnce(Responder<T>) -> Request,
     ) -> Result<T, Refusal> {
-        let (responder, pending) = Responder::new(self.limit.acquire(service, is_send)?);
-        self.submit(request(responder));
+        let (responder, pending) = Responder::new(self.in_flight.acquire(service, is_send)?);
+        self.shards.submit(command(request(responder), Arc::clone(&self.deps)));
         pending.await.unwrap_or(Err(Refusal::OutcomeUnknown))
-    }
-
-    pub(super) fn submit(&self, request: Request) {
-        self.shards.submit(NumberCommand::new(request, Arc::clone(&self.deps)));
     }
 
     /// Makes the planned send of a record, unless it is not due any more.
     ///
     /// # Errors
-    /// [`Refusal`]: nothing was sent, and the code may still be usable.
+    /// [`Refusal`].
     async fn resume(&self, log: AttemptLogKey) -> Result<(), Refusal> {
         let Some(found) = self.attempts.log(log).await? else { return Ok(()) };
         let planned = Box::new(Outgoing::new(NumberKey::new(log.service, found.number)));
         let request = |responder| Request::Send(planned, Some(log), responder);
-        // If the decision panics, it is due again after a restart, unless the send had begun.
-        match self.command(log.service, true, request).await {
-            Ok(_) | Err(Refusal::OutcomeUnknown | Refusal::SendsOverloaded) => Ok(()),
-            Err(refusal) => Err(refusal),
-        }
+        self.command(log.service, true, request).await.map(drop)
     }
 }
 
@@ -164,7 +151,8 @@ async fn follow(verifier: Weak<Verifier>, log: AttemptLogKey) -> Option<()> {
         let place = room.acquire_owned().await.ok()?;
         let made = verifier.upgrade()?.resume(log).await;
         drop(place);
-        if made.is_ok() {
+        // If the decision panics, it is due again after a restart, unless the send had begun.
+        if matches!(made, Ok(()) | Err(Refusal::OutcomeUnknown | Refusal::SendsOverloaded)) {
             return None;
         }
         sleep(TRY_AGAIN_AFTER).await;
@@ -258,16 +246,22 @@ impl Verifier {
         service.test_numbers.iter().find(|test| test.is(number, self.now()))
     }
 
+    /// The state of a number, and when that is.
+    async fn state(&self, key: NumberKey) -> Result<(NumberState, Timestamp), Refusal> {
+        let (deps, slot) = (Arc::clone(&self.deps), self.deps.subject(&key).slot);
+        self.shards.read(slot, move |view| (deps.state_in(key, view), view.now())).await
+    }
+
     /// The latest verification of a number until it expires, also a canceled one.
     pub(super) async fn verification(&self, key: NumberKey) -> Result<Option<VerificationSummary>, Refusal> {
-        let (state, now) = self.deps.state(&self.shards, key).await?;
+        let (state, now) = self.state(key).await?;
         let verification = state.verification().filter(|v| now < v.expires);
         Ok(verification.map(|v| VerificationSummary::of(&v, &self.deps.policies.of(key.service))))
     }
 
     /// The lockout and the counts of a number; `None` without a record.
     pub(super) async fn lockout_of(&self, key: NumberKey) -> Result<Option<LockoutState>, Refusal> {
-        let (state, now) = self.deps.state(&self.shards, key).await?;
+        let (state, now) = self.state(key).await?;
         let policy = self.deps.policies.of(key.service);
         Ok((state != NumberState::Fresh).then(|| state.lockout(&policy, now)))
     }
@@ -275,39 +269,31 @@ impl Verifier {
     /// The live code of a verification and the rest of its life, for a voice call that reads it when a key is pressed.
     /// `log` is the record of the verification's attempts.
     pub async fn code_of(&self, number: PhoneNumber, log: AttemptLogKey) -> Option<(Code, Duration)> {
-        let (state, now) = self.deps.state(&self.shards, NumberKey::new(log.service, number)).await.ok()?;
-        let is_meant = self.log_key(log.service, number, state.verification()?.salt.id()) == log;
+        let key = NumberKey::new(log.service, number);
+        let (state, now) = self.state(key).await.ok()?;
+        let is_meant = self.log_key(key, state.verification()?.salt.id()) == log;
         let verification = state.verification().filter(|v| is_meant && v.is_live(now))?;
         let code = verification.code_seed(log.service, number).code(&self.deps.key);
         Some((code, verification.expires.since(now)))
     }
 
     /// The key of the record of a verification's attempts.
-    pub(super) fn log_key(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        verification: u64,
-    ) -> AttemptLogKey {
-        AttemptLogKey::new(service, verification, self.deps.slots.of_number(service, number))
+    pub(super) fn log_key(&self, of: NumberKey, verification: u64) -> AttemptLogKey {
+        AttemptLogKey::new(of.service, verification, self.deps.subject(&of).slot)
     }
 
-    pub(super) async fn log_of(
-        &self,
-        key: NumberKey,
-        verification: u64,
-    ) -> Result<Option<AttemptLog>, Refusal> {
-        self.attempts.log(self.log_key(key.service, key.number, verification)).await
+    pub(super) async fn log_of(&self, key: NumberKey, id: u64) -> Result<Option<AttemptLog>, Refusal> {
+        self.attempts.log(self.log_key(key, id)).await
     }
 
-    pub(super) fn sid_of(&self, service: ServiceId, number: PhoneNumber, id: u64) -> Sid {
+    pub(super) fn sid_of(&self, NumberKey { service, number, .. }: NumberKey, id: u64) -> Sid {
         let name = VerificationName::of(id);
         self.sealer.verification(&VerificationAddress { service, number, name })
     }
 
     /// The id of no verification that stands for a number in an address, which must not have the number itself.
     pub fn pseudonym(&self, number: PhoneNumber) -> Sid {
-        self.sid_of(ServiceId::DEFAULT, number, 0)
+        self.sid_of(NumberKey::new(ServiceId::DEFAULT, number), 0)
     }
 
     /// The number of a [`pseudonym`](Self::pseudonym); `None` for any other id.
@@ -320,7 +306,7 @@ impl Verifier {
         let AttemptLogKey { service, verification } = listed.id.key;
         SealedAttempt {
             sid: self.sealer.attempt(&listed.id),
-            verification: self.sid_of(service, listed.number, verification),
+            verification: self.sid_of(NumberKey::new(service, listed.number), verification),
             listed,
         }
     }
@@ -328,21 +314,21 @@ impl Verifier {
     /// A verification as callers see it. `ended` is the moment of the request that ended it.
     pub(super) fn shown(
         &self,
-        NumberKey { service, number: to, .. }: NumberKey,
+        key: NumberKey,
         summary: &VerificationSummary,
         attempts: Option<AttemptLog>,
         status: Status,
         ended: Option<Timestamp>,
     ) -> Verification {
-        let key = self.log_key(service, to, summary.id);
-        let listed = attempts.into_iter().flat_map(|log| attempts_of(key, log));
+        let log_key = self.log_key(key, summary.id);
+        let listed = attempts.into_iter().flat_map(|log| attempts_of(log_key, log));
         let attempts: Vec<_> = listed.map(|listed| self.sealed(listed)).collect();
         let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
         let last_send = summary.details.last_send;
         Verification {
-            sid: self.sid_of(service, to, summary.id),
-            service,
-            to,
+            sid: self.sid_of(key, summary.id),
+            service: key.service,
+            to: key.number,
             channel: summary.details.channel,
             status,
             created: summary.details.begun,
@@ -355,11 +341,10 @@ impl Verifier {
     pub(super) fn keyed(
         &self,
         NumberKey { service, number, .. }: NumberKey,
-        key: &str,
-        parameters: [u8; 32],
+        GivenKey { key, fingerprint }: &GivenKey,
         code: Option<&Code>,
     ) -> RequestKey {
-        self.deps.keys.of(service, number, key, request_fingerprint(&self.deps.key, &parameters, code))
+        self.deps.keys.of(service, number, key, request_fingerprint(&self.deps.key, fingerprint, code))
     }
 }
 
@@ -367,16 +352,13 @@ impl Verifier {
     /// Checks a code. A wrong one is no error: the verification is then not approved.
     pub async fn check(&self, service: ServiceId, check: CheckCode) -> Result<Verification, Refused> {
         let service = self.service(service)?;
-        let CheckCode { target, number: given, code, idempotency_key, fingerprint, request_id } = check;
+        let CheckCode { target, number: given, code, once, request_id } = check;
         let (key, named) = self.resolve(&service, target)?;
         if given.is_some_and(|given| given != key.number) {
             return Err(Refused::NotFound);
         }
-        let keyed = idempotency_key.map(|id| self.keyed(key, &id, fingerprint, code.as_ref()));
+        let keyed = once.map(|once| self.keyed(key, &once, code.as_ref()));
         let reply = self.check_code(Check { named, request_id, keyed, ..Check::new(key, code) }).await?;
-        if reply.earlier.is_some() {
-            return Err(Refused::OtherRequest);
-        }
         let status = status_after(reply.outcome)?;
         let ended = (status != Status::Pending).then_some(reply.at);
         let summary = reply.verification.ok_or(Refused::NotFound)?;
@@ -424,9 +406,7 @@ impl Verifier {
         let (key, named) = self.resolve(&service, target)?;
         let (status, action) = match ending {
             Ending::Approved => (Status::Approved, Action::VerificationApproved),
-            Ending::Canceled | Ending::Cleared | Ending::Erased => {
-                (Status::Canceled, Action::VerificationCanceled)
-            }
+            _ => (Status::Canceled, Action::VerificationCanceled),
         };
         let audited = by.map(|by| AuditEntry::new(by, action, Some(service.sid), key.number.to_string()));
         let reply = self.end_of(End { named, audited, ..End::new(key, ending) }).await?;
@@ -450,17 +430,6 @@ impl Verifier {
         let service = self.service(service)?;
         let lockout = self.lockout_of(self.key(&service, number)).await?;
         lockout.filter(|state| *state != LockoutState::default()).ok_or(Refused::NotFound)
-    }
-
-    /// Ends the lockout and clears the counts, and voids the number's code.
-    pub async fn unlock(&self, service: ServiceId, number: PhoneNumber, by: Author) -> Result<(), Refused> {
-        let found = self.lockout(service, number).await;
-        // The guard may refuse its messages all the same.
-        if found != Err(Refused::NotFound) || !self.guard.can_unlock(service, number) {
-            found?;
-        }
-        self.clear(service, number, by).await?;
-        Ok(())
     }
 
     /// One attempt to deliver a message.
@@ -497,6 +466,6 @@ fn status_after(outcome: CheckOutcome) -> Result<Status, Refused> {
         CheckOutcome::Locked { until } | CheckOutcome::NoChecksLeft { until } => {
             Err(Refused::NoChecksLeft { until })
         }
-        CheckOutcome::GatewayFailed => Err(Refused::GatewayFailed),
+        CheckOutcome::GatewayFailed => Err(Refused::Failed(Failure::Gateway)),
     }
 }

@@ -16,7 +16,7 @@ use crate::shard::{Record as _, encode};
 use crate::store::{CopiedRecord, Key};
 use crate::testing::{World, asking_once, number};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
-use crate::verification::{AttemptQuery, CheckCode, Ending, NumberKey, VerificationTarget};
+use crate::verification::{AttemptQuery, CheckCode, Ending, GivenKey, NumberKey, VerificationTarget};
 
 /// Every kind of number, with every part of a state.
 pub(super) fn entries() -> Vec<CopiedRecord> {
@@ -90,7 +90,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     world.has_webhook().await;
 
     let mut begin = asking_once(number(2), "a");
-    begin.message.tags = BTreeMap::from([("order".to_owned(), "7".to_owned())]);
+    begin.tags = BTreeMap::from([("order".to_owned(), "7".to_owned())]);
     let target = VerificationTarget::Sid(world.begins(begin).await.expect("begun").sid);
     let query = AttemptQuery { limit: 1, ..AttemptQuery::default() };
     let attempt = world.verifying.attempts.list(&query).await.expect("a list").remove(0);
@@ -103,13 +103,13 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
         class: None,
     };
     world.verifying.receive(receipt).await.expect("received");
-    let key = Some("c".to_owned());
-    let check = CheckCode { idempotency_key: key, ..CheckCode::new(target, Code::parse("0000000000")) };
+    let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });
+    let check = CheckCode { once, ..CheckCode::new(target, Code::parse("0000000000")) };
     world.verifying.check(shop.id, check).await.expect("checked");
     world.begun(number(3)).await;
     world.ends(VerificationTarget::Number(number(3)), Ending::Approved).await.expect("approved");
-    let returns_to =
-        ReturnTarget::Url { url: "https://app.example/".to_owned(), state: Some("7".to_owned()) };
+    let (address, state) = ("https://app.example/".to_owned(), Some("7".to_owned()));
+    let returns_to = ReturnTarget { is_embedded: false, address, state };
     let (to, channels, locale) = (Some(number(4)), vec![Channel::Sms], Some(Locale::ENGLISH));
     let session = SessionRequest { to, may_change: true, channels, locale, returns_to };
     world.hosted.create(shop.id, session).await.expect("a hosted session");

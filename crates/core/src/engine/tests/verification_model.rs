@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::world::{
-    ACCEPTED, CHECK_BUDGET, FAILED, HELD, HOLDER, POSTPONED, World, mins, name_of, other_code, secs,
+    ACCEPTED, FAILED, HELD, HOLDER, POSTPONED, SEND_BUDGET, World, mins, name_of, other_code, secs,
 };
 use crate::domain::{Code, CodeLength, Timestamp};
 use crate::engine::{
@@ -482,7 +482,7 @@ impl Model {
         }
         let left = self.count(policy, now);
         if known.held && code.is_some() {
-            let until = now.plus(CHECK_BUDGET);
+            let until = now.plus(SEND_BUDGET);
             self.asking_until = Some(until);
             let held = HOLDER;
             return CheckStep::AskGateway(CheckPermit { salt: known.salt, held, until });

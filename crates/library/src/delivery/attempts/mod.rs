@@ -9,7 +9,6 @@ mod log;
 pub(crate) mod tests;
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
 use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
@@ -75,22 +74,6 @@ impl Attempts {
             Some((AttemptLogKey::from_id(key.id), stored.record::<AttemptLog>()?))
         };
         Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, log)))
-    }
-
-    /// The services with a record of this number.
-    ///
-    /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
-    pub async fn services_of(&self, number: PhoneNumber) -> Result<BTreeSet<ServiceId>, Refusal> {
-        let mut services = BTreeSet::new();
-        let page = |records: Vec<(RecordKey, AttemptLog)>, _| {
-            let about = records.into_iter().filter(|(_, log)| log.number == number);
-            services.extend(about.map(|(key, _)| service_of(&key.id)));
-            Continue(())
-        };
-        self.log.for_each_page(None, None, page).await?;
-        Ok(services)
     }
 
     /// Passes every attempt to `visit`, by the order of keys, which costs less than any other.

@@ -21,7 +21,10 @@ use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
     WorkflowStep,
 };
-use crate::engine::{CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification};
+use crate::engine::{
+    CheckPermit, CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification,
+};
+use crate::limits::guard::Ticket;
 use crate::template::Templates;
 use crate::testing::{Answer, FakeProvider, Handed};
 
@@ -240,7 +243,8 @@ impl World {
 
     pub async fn checks(&self, by: GatewayName) -> CheckResult {
         let check = Check::new(NumberKey::new(KEY.service, number()), Some(code()));
-        let result = self.delivery.check(&check, Held { by, channel: Channel::Sms }).await;
+        let (held, until) = (Held { by, channel: Channel::Sms }, self.clock.now().plus(secs(60)));
+        let result = self.delivery.check(&check, &CheckPermit { salt: Salt([1; 16]), held, until }).await;
         let question = (number(), Channel::Sms, code().expose().to_owned());
         assert!(self.provider.questions().iter().all(|asked| *asked == question));
         result
@@ -312,7 +316,7 @@ impl Clock for TokioClock {
 }
 
 impl CodeLiveness for World {
-    async fn code_is_live(&self) -> Result<(), Failure> {
+    async fn code_is_live(&self, _: Option<Ticket>) -> Result<(), Failure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let state = *self.code.lock();
         if let Some(state) = state { state } else { std::future::pending().await }

@@ -88,8 +88,6 @@ pub struct ClientSignals {
     pub network: Option<ClientNet>,
     /// [`Signals::is_exempt`].
     pub is_exempt: bool,
-    /// The service has text messages to landlines refused, whatever the rule says.
-    pub refuses_landlines: bool,
 }
 
 /// Why a manual entry was not stored.
@@ -245,9 +243,9 @@ impl ServerGuard {
         number: PhoneNumber,
         channel: Channel,
     ) -> Signals {
-        let ClientSignals { network, is_exempt, refuses_landlines } = client;
-        let reads_types = refuses_landlines || self.rules(service).reads_types();
-        let number_type = if reads_types { number.number_type() } else { NumberType::Other };
+        let ClientSignals { network, is_exempt } = client;
+        let number_type =
+            if self.rules(service).reads_types() { number.number_type() } else { NumberType::Other };
         let (country, client, price) = (number.region(), network, None);
         Signals { service, number, country, number_type, channel, client, is_exempt, price }
     }
@@ -384,11 +382,6 @@ impl ServerGuard {
     /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
     pub fn unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
         self.tables.lock().guard.unlock(service, number)
-    }
-
-    /// Whether [`unlock`](Self::unlock) has something to end.
-    pub fn can_unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.tables.lock().guard.rows.get(&Key::new(Some(service), Dimension::Number(number))).is_some()
     }
 
     /// Whether a number was verified in the last 30 days.

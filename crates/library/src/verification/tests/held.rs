@@ -30,7 +30,7 @@ async fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
         world.advance(Duration::from_secs(60));
         world.store.release();
     };
-    assert_eq!(tokio::join!(checks(&world), releases).0, Err(Refused::GatewayFailed));
+    assert_eq!(tokio::join!(checks(&world), releases).0, Err(Refused::Failed(Failure::Gateway)));
     assert!(world.provider.questions().is_empty());
 }
 
@@ -47,10 +47,10 @@ async fn a_lease_lost_during_the_commit_asks_no_gateway_and_costs_no_attempt() {
     assert_eq!(tokio::join!(checks(&world), releases).0, refused);
     assert!(world.provider.questions().is_empty());
     world.store.set_owns_records(true);
-    let status = world.verifying.status(world.service.id, number(1)).await.expect("read").expect("messages");
+    let status = world.verifying.status(&world.service, number(1)).await.expect("read").expect("messages");
     // The check was decided, and then settled.
     assert_eq!(status.messages[0].verify_status, VerifyStatus::GatewayError);
-    let wrong_codes = status.verification.map(|verification| verification.wrong_codes);
+    let wrong_codes = status.verification.map(|(_, verification)| verification.details.wrong);
     assert_eq!((wrong_codes, status.lockout.wrong_codes), (Some(0), 0));
 }
 
@@ -62,7 +62,7 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
         checked = checks(&world) => panic!("{checked:?}"),
         () = asked(&world) => {}
     }
-    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::Concurrent));
+    assert_eq!(world.begins(asking(number(1))).await, Err(Refused::Unavailable(Refusal::NumberBusy)));
     assert_eq!(world.guard.budgets()[0].spent, 1);
 }
 

@@ -146,10 +146,10 @@ async fn a_message_whose_permission_was_not_durable_is_sent_by_a_repetition() {
 async fn a_request_that_came_to_nothing_keeps_no_answer() {
     let world = World::new().await;
     world.provider.fails_with(ErrorClass::BadNumber);
-    assert!(matches!(world.begins(asking_once(number(1), "a")).await, Err(Refused::Invalid(_))));
+    assert_eq!(world.begins(asking_once(number(1), "a")).await, Err(Refused::Failed(Failure::BadNumber)));
     world.begins(asking_once(number(1), "a")).await.expect("begun");
     world.provider.fails_with(ErrorClass::Configuration);
-    assert_eq!(world.begins(asking_once(number(2), "bb")).await, Err(Refused::GatewayFailed));
+    assert_eq!(world.begins(asking_once(number(2), "bb")).await, Err(Refused::Failed(Failure::Gateway)));
     world.begins(asking_once(number(2), "bb")).await.expect("begun");
     world.begins(asking(number(3))).await.expect("begun");
     assert_eq!(world.provider.handed().len(), 5);
@@ -157,8 +157,8 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
 
 /// Checks with the key `c`.
 async fn checks_once(world: &World, sid: Sid, code: Option<Code>) -> Result<Verification, Refused> {
-    let key = Some("c".to_owned());
-    let check = CheckCode { idempotency_key: key, ..CheckCode::new(VerificationTarget::Sid(sid), code) };
+    let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });
+    let check = CheckCode { once, ..CheckCode::new(VerificationTarget::Sid(sid), code) };
     world.verifying.check(world.service.id, check).await
 }
 
@@ -178,7 +178,10 @@ async fn a_repeated_check_with_its_key_gets_its_answer_for_a_minute() {
         let world = world.crashes().await;
         let shown = |v: Verification| Verification { attempts: Vec::new(), ..v };
         assert_eq!(checks_once(&world, begun.sid, code.clone()).await.map(shown), first.clone().map(shown));
-        assert_eq!(checks_once(&world, begun.sid, None).await, Err(Refused::OtherRequest));
+        assert_eq!(
+            checks_once(&world, begun.sid, None).await,
+            Err(Refused::Unavailable(Refusal::OtherRequest))
+        );
         world.advance(Duration::from_secs(30));
         let later = checks_once(&world, begun.sid, code).await;
         if is_right {

@@ -25,7 +25,15 @@ use crate::registry::{TestNumber, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::testing::{START, StoreFault, World, asking, asking_once, asking_with, given, number};
 use crate::verification::{
-    BeginRequest, CheckCode, Ending, Failure, NumberKey, Outgoing, Refused, Status, Verification,
+    CheckCode, Ending, Failure, GivenKey, NumberKey, Outgoing, Refused, Status, Verification,
     VerificationTarget,
 };
 use crate::webhook::Event;
+
+/// The rule by which the guard refused a message.
+fn rule<T>(answer: &Result<T, Refused>) -> Option<Rule> {
+    match answer {
+        Err(Refused::Failed(Failure::Guard(refusal))) => Some(refusal.rule),
+        _ => None,
+    }
+}

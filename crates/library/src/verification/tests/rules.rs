@@ -14,7 +14,7 @@ async fn a_deleted_service_is_gone_at_once_and_sends_nothing_more() {
     let begun = world.begun(number(1)).await;
     world.advance(Duration::from_secs(1));
     let mut elsewhere = asking(number(2));
-    elsewhere.message.key.service = other.id;
+    elsewhere.key.service = other.id;
     world.verifying.begin(elsewhere).await.expect("begun");
     let code = world.provider.code_for(number(1));
     world.registry.delete_service(world.service.sid).await.expect("deleted");
@@ -71,7 +71,7 @@ async fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
         };
         settle().await;
         let (ended, ()) = tokio::join!(world.ends(target, ending), releases);
-        assert_eq!(begins.await.expect("a task"), Err(Refused::Concurrent));
+        assert_eq!(begins.await.expect("a task"), Err(Refused::Unavailable(Refusal::NumberBusy)));
         other.await.expect("a task").expect("begun");
         let begun = world.begun(number(1)).await;
         assert_ne!(ended.expect("ended").sid, begun.sid, "a repetition begins another one");
