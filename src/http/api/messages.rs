@@ -86,6 +86,7 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
         })?,
         _ => return Err(Error::invalid("Give either `Code` or `Text`")),
     };
+    let to = new.to.0;
     let life = new.ttl.map(|seconds| Duration::from_secs(seconds.0.into()));
     let network = new.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
@@ -97,15 +98,15 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
         request_id: Some(of.origin.id.clone()),
         template: new.template_sid.map(|sid| sid.0),
         substitutions: new.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
-        ..Outgoing::new(NumberKey::new(of.service.id, new.to.0))
+        ..Outgoing::new(NumberKey::new(of.service.id, to))
     };
     let message = of.done(of.running.verifying.carry(message).await)?;
-    debug!(request_id = of.origin.request_id(), number = %message.to, "code carried");
+    debug!(request_id = of.origin.request_id(), number = %to, "code carried");
     created(CarriedMessage {
         sid: message.sid.map(Id),
         account_sid: of.account(),
         service_sid: Id(of.service.sid),
-        to: message.to.e164(),
+        to: to.e164(),
         channel: message.channel,
         status: if message.is_repeated { "repeated" } else { "accepted" },
         date_created: message.at.into(),

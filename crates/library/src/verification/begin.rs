@@ -53,7 +53,7 @@ impl Verifier {
         let NumberKey { service, number: to, .. } = outgoing.key;
         let service = &*self.service(service)?;
         let (channel, key) = (self.channel(&outgoing), outgoing.key);
-        let carried = |sid, at, is_repeated| CarriedMessage { sid, to, channel, at, is_repeated };
+        let carried = |sid, at, is_repeated| CarriedMessage { sid, channel, at, is_repeated };
         if self.test(service, to).is_some() {
             return Ok(carried(None, self.now(), false));
         }

@@ -114,7 +114,6 @@ pub struct Verification {
 pub struct CarriedMessage {
     /// `VL`; `None` if no attempt is known, as of a test number, which gets no message.
     pub sid: Option<Sid>,
-    pub to: PhoneNumber,
     pub channel: Channel,
     /// When the gateway accepted it.
     pub at: Timestamp,

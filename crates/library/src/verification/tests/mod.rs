@@ -19,7 +19,7 @@ use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::Explanation;
-use crate::limits::guard::{Dimension, EntryAction, GuardRefusal, Key, Mode, Rule};
+use crate::limits::guard::{Dimension, EntryAction, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
