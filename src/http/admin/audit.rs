@@ -51,7 +51,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
             && of.as_ref().is_none_or(|of| entry.actor.is(&of.0) || entry.subject == of.0)
     };
     let registry = &request.running.registry;
-    let entries = list.take(registry.audit().list(None, list.range(since, until, fits)).await?);
+    let entries = list.take(registry.audit(list.range(since, until, fits)).await?);
     let account = registry.account_sid();
     let entries = entries.into_iter().map(|entry| {
         let view = audit::AuditEntry::new(account, &entry);

@@ -77,7 +77,7 @@ async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Resul
             (service.or(own), filters.date_created_after.map(|after| after.0).unwrap_or_default());
         let fits = |entry: &audit::AuditEntry| service.is_none() || entry.service == service;
         let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
-        found = caller.running.registry.audit().list(None, range).await?;
+        found = caller.running.registry.audit(range).await?;
     }
     let account = caller.running.registry.account_sid();
     Ok(page.of("entries", &found, |entry| AuditEntry::new(account, entry)))

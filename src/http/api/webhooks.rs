@@ -167,8 +167,8 @@ impl DeliveryAttempt {
         Self {
             date: attempt.at.into(),
             duration_ms: u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX),
-            status_code: attempt.status,
-            error: attempt.status.is_none().then(|| attempt.detail.clone()),
+            status_code: attempt.posted.status,
+            error: attempt.posted.status.is_none().then(|| attempt.posted.detail.clone()),
         }
     }
 }

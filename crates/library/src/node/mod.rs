@@ -52,8 +52,6 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Gateway(#[from] GatewaySettingsError),
-    #[error(transparent)]
-    Shards(#[from] crate::verification::ShardStartError),
     #[error("write the services of the configuration: {0}; see that the disk has space")]
     Registry(#[from] crate::registry::RegistryError),
     /// The account's credentials could not be read or kept.

@@ -163,10 +163,6 @@ impl Running {
     pub fn reasons_against(&self) -> Vec<Unready> {
         let mut reasons: Vec<Unready> = Vec::new();
         reasons.extend(self.store.health().err().map(|why| Unready { part: "store", why }));
-        if !self.shards.is_complete() {
-            let why = "a shard has ended; restart the server".to_owned();
-            reasons.push(Unready { part: "store", why });
-        }
         let gateways = self.delivery.readiness().err().into_iter().flatten();
         reasons.extend(gateways.map(|why| Unready { part: "gateways", why }));
         reasons
@@ -185,7 +181,6 @@ impl Running {
         let [numbers, keys] = self.verifying.capacities();
         let tables: [&Capacity; 4] = [numbers, &self.guard.capacity, keys, &self.hosted.capacity];
         let mut tables = tables.map(Capacity::reading).to_vec();
-        tables.push(self.outbox.reading());
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
         tables.extend(guard_tables);
         Reading {

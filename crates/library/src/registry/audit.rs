@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use super::services::{SLOT, ServiceRecord, service_id};
 use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
-use crate::shard::{Id, LogRecord, Places, Record, RecordLog, Refusal, Subject, Transaction};
+use crate::shard::{Id, LogRange, LogRecord, Places, Record, Refusal, Subject, Transaction};
 
 /// Entries of keys and about verifications, and as many others. Beyond it the oldest are removed.
 pub const MOST: usize = 100_000;
@@ -158,9 +159,6 @@ pub fn changed(name: &str, was: &str, is: &str) -> String {
     format!("{name}: {was} → {is}")
 }
 
-/// The entries of all shards.
-pub type AuditLog = RecordLog<AuditEntry>;
-
 impl LogRecord for AuditEntry {
     fn places(&self) -> Places {
         // What keys and programs do all day pushes out nothing of the account and of people.
@@ -256,6 +254,18 @@ fn changes(before: &Service, after: &Service, webhook: &str) -> String {
 }
 
 impl Registry {
+    /// The entries about changes, the newest first.
+    ///
+    /// # Errors
+    /// As [`Shards::read`](crate::shard::Shards::read).
+    pub async fn audit(
+        &self,
+        range: LogRange<impl Fn(&AuditEntry) -> bool>,
+    ) -> Result<Vec<AuditEntry>, Refusal> {
+        let entry = |key, entry: AuditEntry| vec![(entry.at, key, entry)];
+        self.inner.shards.list(None, range, Duration::ZERO, entry).await
+    }
+
     /// Decides a change in slot 0, also if the caller does not wait. The answer comes when it is durable. After an error
     /// nothing has changed.
     pub(super) fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::audit::{Actor, AuditLog, Author};
+use super::audit::{Actor, Author};
 use super::keys::{CredentialFingerprint, KEYS_PER_SERVICE};
 use super::services::{Origin, Service, ServiceRecord};
 use super::{ApiKey, Credential};
@@ -41,7 +41,6 @@ pub(super) struct Inner {
     pub(super) gateways: Vec<(Sid, GatewayName)>,
     /// Without services, templates and account.
     pub(super) settings: RegistrySettings,
-    pub(super) audit: AuditLog,
 }
 
 /// Entries of the audit log are kept for this long.
@@ -67,11 +66,6 @@ impl Registry {
     /// Whether verifications may be sent to the number, by the setting `numbers`.
     pub fn accepts(&self, number: PhoneNumber) -> bool {
         self.inner.settings.numbers == NumberRule::Possible || number.is_in_a_plan()
-    }
-
-    /// The entries about changes.
-    pub fn audit(&self) -> &AuditLog {
-        &self.inner.audit
     }
 
     /// The service with this id, as it is now; `None` when it was removed or is not in the configuration any more. Never
@@ -181,7 +175,7 @@ fn follow_kind<R: Record>(
     shards.follow::<R>(move |changes| {
         let mut next = Snapshot::clone(&current.load());
         for Change { before, after, .. } in changes {
-            let record = |stored: &Option<Stored>| stored.as_ref().and_then(Stored::record);
+            let record = |stored: Option<Stored>| stored.as_ref().and_then(Stored::record);
             change(&mut next, record(before), record(after));
         }
         current.store(Arc::new(next));

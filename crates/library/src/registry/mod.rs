@@ -21,7 +21,7 @@ mod webhooks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::audit::AuditLog;
+use self::audit::AuditEntry;
 use self::handle::Inner;
 use self::services::{sync_with_configuration, unnamed_default};
 use crate::domain::{GatewayName, Sid};
@@ -71,8 +71,8 @@ impl Registry {
             gateways.extend(parts.twilio_messaging_service.map(|sid| (sid, GatewayName::TwilioMessages)));
         }
         let served = services.iter().map(|service| service.name.clone()).collect();
+        shards.keep_newest::<AuditEntry>([audit::MOST; 2], Duration::MAX);
         let inner = Inner {
-            audit: AuditLog::follow(&shards, [audit::MOST; 2], Duration::MAX),
             current: handle::follow(&shards, served),
             default: Arc::new(unnamed_default(&default, now)),
             shards,

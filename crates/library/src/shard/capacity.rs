@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::record::{LimitedTable, Record, RecordKey, Refusal, service_of};
+use super::record::{LimitedTable, Record, Refusal};
 use super::shards::Shards;
 use crate::domain::ServiceId;
 use crate::observe::metrics::TableReading;
@@ -31,10 +31,10 @@ impl Capacity {
         capacity
     }
 
-    /// Follows a record that was added, or removed.
-    pub(super) fn changed(&self, key: &RecordKey, is_added: bool) {
+    /// Counts a record of a service that was added, also beyond the limit, or removed.
+    pub fn count(&self, service: ServiceId, is_added: bool) {
         let change = if is_added { Shares::add } else { Shares::remove };
-        self.count(|held| change(held, service_of(&key.id), 1));
+        change(&mut self.held.lock(), service);
     }
 
     /// The present state, for metrics.
@@ -49,11 +49,6 @@ impl Capacity {
     pub fn check_room(&self, service: ServiceId) -> Result<(), Refusal> {
         let has_room = self.held.lock().room(service, self.limit) > 0;
         if has_room { Ok(()) } else { Err(Refusal::TableFull { table: self.table }) }
-    }
-
-    /// Counts a change of the records in the table, also beyond the limit.
-    pub fn count(&self, change: impl FnOnce(&mut Shares)) {
-        change(&mut self.held.lock());
     }
 }
 
@@ -84,19 +79,16 @@ impl Shares {
         share.saturating_sub(own).min(limit.saturating_sub(self.held))
     }
 
-    /// Adds places of a service.
-    pub fn add(&mut self, service: ServiceId, places: usize) {
-        if places > 0 {
-            self.held += places;
-            *self.by_service.entry(service).or_default() += places;
-        }
+    /// Takes a place for a service.
+    pub fn add(&mut self, service: ServiceId) {
+        self.held += 1;
+        *self.by_service.entry(service).or_default() += 1;
     }
 
-    /// Removes places of a service, at most those that it holds.
-    pub fn remove(&mut self, service: ServiceId, places: usize) {
+    /// Frees a place that a service holds.
+    pub fn remove(&mut self, service: ServiceId) {
         let Some(own) = self.by_service.get_mut(&service) else { return };
-        let gone = places.min(*own);
-        (*own, self.held) = (*own - gone, self.held - gone);
+        (*own, self.held) = (*own - 1, self.held - 1);
         if *own == 0 {
             self.by_service.remove(&service);
         }
@@ -110,18 +102,20 @@ mod tests {
     /// A service that takes all that it gets. Returns how much it has then.
     fn flood(shares: &mut Shares, service: u32, limit: usize) -> usize {
         let service = ServiceId::new(service);
-        shares.add(service, shares.room(service, limit));
+        while shares.room(service, limit) > 0 {
+            shares.add(service);
+        }
         shares.of(service)
     }
 
     #[test]
     fn a_service_has_half_of_a_table_at_most_while_another_one_has_any() {
         let (mut shares, [one, two]) = (Shares::default(), [1, 2].map(ServiceId::new));
-        shares.add(two, 1);
+        shares.add(two);
         assert_eq!([1, 2, 3].map(|service| flood(&mut shares, service, 1_001)), [501, 500, 0]);
-        shares.remove(two, 500);
+        (0..500).for_each(|_| shares.remove(two));
         assert_eq!(flood(&mut shares, 1, 1_001), 1_001, "alone it has all");
-        shares.remove(one, 600);
+        (0..600).for_each(|_| shares.remove(one));
         assert_eq!([2, 1].map(|service| flood(&mut shares, service, 1_001)), [501, 500]);
     }
 }

@@ -303,9 +303,8 @@ impl Core {
             self.tables.tell(&take(&mut gone));
         }
         gone.extend(self.tables.forget(now));
-        while !gone.is_empty() {
-            let rest = gone.split_off(gone.len().min(self.limits.records_per_batch));
-            let (changes, then): (_, Then) = (std::mem::replace(&mut gone, rest), Box::new(|_, _| None));
+        for changes in gone.chunks(self.limits.records_per_batch) {
+            let (changes, then): (_, Then) = (changes.to_vec(), Box::new(|_, _| None));
             self.hold(Held { subject: Subject::of_slot(0), is_bounded: false, changes, then }, now);
         }
     }

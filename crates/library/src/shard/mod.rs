@@ -23,8 +23,8 @@ pub use self::record::{
     Id, Kinds, LimitedTable, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode,
     encode, service_of,
 };
-pub use self::record_log::{LogRange, LogRecord, Places, RecordLog};
-pub use self::shards::{ShardDeps, ShardStartError, Shards};
+pub use self::record_log::{LogRange, LogRecord, Places};
+pub use self::shards::{ShardDeps, Shards};
 #[cfg(test)]
 pub use self::table::INLINE;
 pub use self::tables::{Change, Records, Tables, Transaction};

@@ -3,21 +3,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::marker::PhantomData;
 use std::ops::ControlFlow::{self, Break, Continue};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
-use super::capacity::Shares;
-use super::record::{Record, RecordKey, Refusal, Stored, decode_own, service_of};
-use super::shards::Shards;
-use super::tables::Transaction;
+use super::record::{Record, RecordKey, Refusal, decode_own, service_of};
+use super::shards::{PAGE, Shards};
+use super::tables::{Change, Records, Transaction, first};
 use crate::domain::{ServiceId, Timestamp};
-
-/// Records that are read at once: the shards copy them in some 50 us.
-const PAGE: usize = 512;
 
 /// A record with a time. It belongs to the service with which its id begins.
 pub trait LogRecord: Record {
@@ -39,115 +33,60 @@ pub struct LogRange<F> {
     pub limit: usize,
 }
 
-/// A handle on the records of all shards.
-#[derive(Clone)]
-pub struct RecordLog<R> {
-    shards: Shards,
-    shared: Arc<Shared>,
-    kind: PhantomData<fn() -> R>,
-}
-
-impl<R: LogRecord> RecordLog<R> {
-    /// Lists the records of these shards. They keep at most so many, the newest, of those that are not needed and of those
+impl Shards {
+    /// Lists the records of a kind. The shards keep at most so many, the newest, of those that are not needed and of those
     /// that are; and of those that are not needed, none of before `keep_for`.
-    pub fn follow(shards: &Shards, keep_at_most: [usize; 2], keep_for: Duration) -> Self {
-        let shared = Arc::<Shared>::default();
-        let of_shards = Arc::clone(&shared);
-        shards.set_up(move |tables| {
-            let (dated, agenda) = Default::default();
+    pub fn keep_newest<R: LogRecord>(&self, keep_at_most: [usize; 2], keep_for: Duration) {
+        let held = Arc::<[AtomicUsize; 2]>::default();
+        self.set_up(move |tables| {
             let places = |record: &[u8]| decode_own::<R>(record).map(|record| record.places());
-            let shared = Arc::clone(&of_shards);
-            tables.list(R::KIND, List { dated, agenda, keep_at_most, keep_for, places, shared });
+            let (dated, agenda, on_due) = Default::default();
+            let held = Arc::clone(&held);
+            tables.list(R::KIND, List { dated, held, agenda, keep_at_most, keep_for, places, on_due });
         });
-        Self { shards: shards.clone(), shared, kind: PhantomData }
     }
 
-    /// The records that are needed.
-    pub fn needed(&self) -> usize {
-        self.shared.held[1].lock().held()
+    /// Calls `on_due` in a record's shard at each moment of [`Places::due`], and when a change is durable for each that has
+    /// passed. Must not block. The records are listed already.
+    pub fn on_due<R: LogRecord>(&self, on_due: impl Fn(RecordKey) + Clone + Send + 'static) {
+        self.set_up(move |tables| tables.on_due(R::KIND, Box::new(on_due.clone())));
     }
 
-    /// How many more of them a service may have under this limit.
-    pub fn room(&self, service: ServiceId, limit: usize) -> usize {
-        self.shared.held[1].lock().room(service, limit)
-    }
-
-    /// Calls `on_due` in a record's shard at each moment of [`Places::due`], and after a change for each that has passed.
-    /// Must not block. Only the first one counts.
-    pub fn on_due(&self, on_due: impl Fn(RecordKey) + Send + Sync + 'static) {
-        let _ = self.shared.on_due.set(Box::new(on_due));
-    }
-
-    /// Hands the records of these services, or of all, to `visit` in pages, the newest record first, from the last one
-    /// before `until` on. No record of a later page is newer than the timestamp. Dropping the future ends the work.
+    /// Hands the records of these services, or of all, to `visit` in pages, those of one shard after those of another. Each
+    /// time the newest record of a shard comes first, from the last one before `until` on, and no record of its later pages is
+    /// newer than the timestamp: `Break` leaves them out.
     ///
     /// # Errors
     /// As [`Shards::read`].
-    pub async fn for_each_page(
+    pub async fn newest_first<R: LogRecord>(
         &self,
         services: Option<&[ServiceId]>,
         until: Option<Timestamp>,
         mut visit: impl FnMut(Vec<(RecordKey, R)>, Timestamp) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
-        let services: Option<Arc<[ServiceId]>> = services.map(Arc::from);
-        let most = PAGE.div_ceil(self.shards.count());
-        let mut before = until.map_or(LAST, |until| (until, FIRST.1));
-        loop {
-            let _turn = self.shards.page_turn().await;
-            let (mut found, mut next) = (Vec::new(), None);
-            for slot in self.shards.one_of_each() {
-                let services = services.clone();
-                let read = move |view: &Transaction<'_>| {
-                    let is_wanted = |key: &RecordKey| {
-                        services.as_ref().is_none_or(|of| of.contains(&service_of(&key.id)))
-                    };
-                    view.tables.newest(R::KIND, before, most, is_wanted, view.now())
-                };
-                let (mut page, behind) = self.shards.read(slot, read).await?;
-                found.append(&mut page);
-                next = next.max(behind);
-            }
-            // Older ones come again: another shard may have some between them.
-            found.retain(|(dated, _)| Some(*dated) >= next);
-            found.sort_unstable_by_key(|(dated, _)| Reverse(*dated));
-            let Some((latest_to_come, _)) = next.or(found.last().map(|(dated, _)| *dated)) else {
-                return Ok(());
-            };
-            let records = found.into_iter().filter_map(|((_, key), stored)| Some((key, stored.record()?)));
-            if visit(records.collect(), latest_to_come).is_break() {
-                return Ok(());
-            }
-            let Some(next) = next else { return Ok(()) };
-            before = next;
-        }
+        let most = PAGE.div_ceil(self.count());
+        let page =
+            move |view: &Transaction<'_>, before| view.tables.newest(R::KIND, before, most, view.now());
+        let is_wanted = |key: &RecordKey| services.is_none_or(|of| of.contains(&service_of(&key.id)));
+        let each = |records: Records, next: Option<Dated>| {
+            let wanted = records.into_iter().filter(|(key, _)| is_wanted(key));
+            let records = wanted.filter_map(|(key, stored)| Some((key, stored.record()?)));
+            visit(records.collect(), next.map(|(at, _)| at).unwrap_or_default())
+        };
+        self.pages((until.unwrap_or(Timestamp::MAX), first(0, 0)), page, each).await
     }
 
-    /// The records that fit, the newest first; only those of `services`, if they are given.
+    /// The parts of records that fit, the newest first, and of one moment those with the greatest `K`; only of `services`, if
+    /// they are given. No part is newer than its record, and those that count are at most `span` older.
     ///
     /// # Errors
     /// As [`Shards::read`].
-    pub async fn list(
-        &self,
-        services: Option<&[ServiceId]>,
-        range: LogRange<impl Fn(&R) -> bool>,
-    ) -> Result<Vec<R>, Refusal> {
-        self.list_parts(services, range, Duration::ZERO, |key, record| {
-            vec![(record.places().at, *key, record)]
-        })
-        .await
-    }
-
-    /// The parts of records that fit, the newest first, and of one moment those with the greatest `K`. No part is newer than
-    /// its record, and those that count are at most `span` older.
-    ///
-    /// # Errors
-    /// As [`Shards::read`].
-    pub async fn list_parts<K: Ord + Copy, T>(
+    pub async fn list<R: LogRecord, K: Ord + Copy, T>(
         &self,
         services: Option<&[ServiceId]>,
         range: LogRange<impl Fn(&T) -> bool>,
         span: Duration,
-        parts: impl Fn(&RecordKey, R) -> Vec<(Timestamp, K, T)>,
+        parts: impl Fn(RecordKey, R) -> Vec<(Timestamp, K, T)>,
     ) -> Result<Vec<T>, Refusal> {
         let LogRange { since, until, fits, skip, limit } = range;
         let most = skip.saturating_add(limit);
@@ -156,21 +95,20 @@ impl<R: LogRecord> RecordLog<R> {
             *at >= since && until.is_none_or(|until| *at < until) && fits(part)
         };
         let take = |records: Vec<(RecordKey, R)>, latest_to_come| {
-            let of_page = records.into_iter().flat_map(|(key, record)| parts(&key, record));
-            found.extend(of_page.filter(is_wanted));
+            found.extend(records.into_iter().flat_map(|(key, record)| parts(key, record)).filter(is_wanted));
             found.sort_unstable_by_key(|(at, of, _)| Reverse((*at, *of)));
             found.truncate(most);
             let is_complete = found.len() == most && found.last().is_none_or(|(at, ..)| *at > latest_to_come);
             if is_complete || latest_to_come < since { Break(()) } else { Continue(()) }
         };
-        self.for_each_page(services, until.map(|until| until.plus(span)), take).await?;
+        self.newest_first(services, until.map(|until| until.plus(span)), take).await?;
         Ok(found.into_iter().skip(skip).map(|(_, _, part)| part).collect())
     }
 }
 
 // The records of one kind in one shard by time, of which only so many are kept, and their agenda.
 
-/// Records that are looked at for a page, or to be forgotten, before the shard goes on.
+/// Records that are looked at to be forgotten before the shard goes on.
 const LOOKS: usize = 4_096;
 
 /// Records that are handed over as due before the shard goes on.
@@ -178,12 +116,6 @@ const DUE_AT_ONCE: usize = 256;
 
 /// The place of a record in a list.
 pub type Dated = (Timestamp, RecordKey);
-
-/// In front of every record.
-pub const FIRST: Dated = (Timestamp::EPOCH, RecordKey { slot: 0, kind: 0, id: [0; 12] });
-
-/// Behind every record.
-pub const LAST: Dated = (Timestamp::MAX, RecordKey { slot: u8::MAX, kind: u8::MAX, id: [u8::MAX; 12] });
 
 /// Records are not forgotten for so long, however many there are: the guard has written by then what their messages were
 /// charged.
@@ -194,73 +126,50 @@ const SETTLES_IN: Duration = Duration::from_secs(5);
 pub struct Places {
     /// Its place in lists.
     pub at: Timestamp,
-    /// Its places in the agenda: when it is handed to [`RecordLog::on_due`](super::RecordLog::on_due).
+    /// Its places in the agenda: when [`Shards::on_due`] hands it over.
     pub due: Vec<Timestamp>,
     /// Whether it stays, however many others there are.
     pub is_needed: bool,
 }
 
-/// What the lists of all shards share.
-#[derive(Default)]
-pub struct Shared {
-    /// The records that may be forgotten, and those that are needed.
-    held: [Mutex<Shares>; 2],
-    pub on_due: OnceLock<Box<dyn Fn(RecordKey) + Send + Sync>>,
-}
-
-/// The list of one shard.
+/// The list of one shard. It follows what is durable.
 pub struct List {
     /// The records that may be forgotten, and those that are needed.
-    dated: [BTreeSet<Dated>; 2],
-    agenda: BTreeSet<Dated>,
+    pub dated: [BTreeSet<Dated>; 2],
+    /// How many there are of both in all shards.
+    pub held: Arc<[AtomicUsize; 2]>,
+    pub agenda: BTreeSet<Dated>,
     /// Of both, in all shards.
-    keep_at_most: [usize; 2],
-    keep_for: Duration,
-    places: fn(&[u8]) -> Option<Places>,
-    shared: Arc<Shared>,
+    pub keep_at_most: [usize; 2],
+    pub keep_for: Duration,
+    pub places: fn(&[u8]) -> Option<Places>,
+    pub on_due: Option<OnDue>,
 }
+
+/// See [`Shards::on_due`].
+pub type OnDue = Box<dyn Fn(RecordKey) + Send>;
 
 impl List {
     /// Follows a change of a record.
-    pub fn changed(&mut self, key: &RecordKey, before: Option<&Stored>, after: Option<&Stored>) {
-        let [before, after] = [before, after].map(|stored| (self.places)(&stored?.bytes));
-        let service = service_of(&key.id);
+    pub fn changed(&mut self, Change { key, before, after }: &Change) {
+        let [before, after] = [before, after].map(|stored| (self.places)(&stored.as_ref()?.bytes));
         if let Some(Places { at, due, is_needed }) = before {
             self.dated[usize::from(is_needed)].remove(&(at, *key));
-            self.shared.held[usize::from(is_needed)].lock().remove(service, 1);
+            self.held[usize::from(is_needed)].fetch_sub(1, Ordering::Relaxed);
             for due in due {
                 self.agenda.remove(&(due, *key));
             }
         }
         if let Some(Places { at, due, is_needed }) = after {
             self.dated[usize::from(is_needed)].insert((at, *key));
-            self.shared.held[usize::from(is_needed)].lock().add(service, 1);
+            self.held[usize::from(is_needed)].fetch_add(1, Ordering::Relaxed);
             self.agenda.extend(due.into_iter().map(|due| (due, *key)));
         }
     }
 
-    /// At most so many wanted records before a place, the newest first, and the place before which to go on.
-    pub fn page(
-        &self,
-        before: Dated,
-        most: usize,
-        is_wanted: impl Fn(&RecordKey) -> bool,
-    ) -> (Vec<Dated>, Option<Dated>) {
-        let [mut one, mut other] = self.dated.each_ref().map(|of| of.range(..before).rev().peekable());
-        let newest = std::iter::from_fn(|| if one.peek() > other.peek() { one.next() } else { other.next() });
-        let mut found = Vec::new();
-        for (looked, dated) in newest.enumerate() {
-            found.extend(is_wanted(&dated.1).then_some(*dated));
-            if found.len() == most || looked + 1 == LOOKS {
-                return (found, Some(*dated));
-            }
-        }
-        (found, None)
-    }
-
     /// Hands over the records that are due.
     pub fn hand_over_due(&mut self, now: Timestamp) {
-        let Some(on_due) = self.shared.on_due.get() else { return };
+        let Some(on_due) = &self.on_due else { return };
         for _ in 0..DUE_AT_ONCE {
             let Some(due) = self.agenda.first().copied().filter(|(due, _)| *due <= now) else { return };
             self.agenda.remove(&due);
@@ -268,18 +177,18 @@ impl List {
         }
     }
 
-    /// The oldest of the records that may be forgotten and of those that are needed, if there are too many; and of the first
-    /// those that are too old.
-    pub fn surplus(&self, now: Timestamp) -> Vec<RecordKey> {
+    /// The oldest of the records that may be forgotten (`false`) and of those that are needed, if there are too many; and of
+    /// the first those that are too old.
+    pub fn surplus(&self, now: Timestamp) -> Vec<(bool, RecordKey)> {
         let (oldest, settled) = (now.minus(self.keep_for), now.minus(SETTLES_IN));
         let surplus = [0, 1].into_iter().flat_map(|kind| {
-            let (dated, in_all) = (&self.dated[kind], self.shared.held[kind].lock().held());
+            let (dated, in_all) = (&self.dated[kind], self.held[kind].load(Ordering::Relaxed));
             // Its part of those that are too many in all shards: one shard has most entries of the audit log.
             let too_many = dated.len() * in_all.saturating_sub(self.keep_at_most[kind]) / in_all.max(1);
             let goes = move |(place, (at, _)): &(usize, &Dated)| {
                 kind == 0 && *at <= oldest || *place < too_many && *at <= settled
             };
-            dated.iter().enumerate().take_while(goes).map(|(_, (_, key))| *key)
+            dated.iter().enumerate().take_while(goes).map(move |(_, (_, key))| (kind == 1, *key))
         });
         surplus.take(LOOKS).collect()
     }

@@ -1,17 +1,18 @@
 //! The start of the shards, the handle on all of them, and the actor that passes messages to a [`Core`] and the core's
 //! commits to the store.
 
+use std::ops::ControlFlow::{self, Continue};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use parking_lot::Mutex;
-use ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus, MessagingErr};
+use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::runtime::Handle;
-use tokio::sync::{MutexGuard, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::core::{Command, Core, Decide, Load, Subject};
 use super::record::{Kinds, Record, RecordKey, Refusal, Stored};
@@ -24,17 +25,6 @@ use crate::store::{RecordStream, SLICE_RECORDS, Store, StoreError, Write};
 
 /// Wait before a slice that was refused is read again.
 const STREAM_RETRY: Duration = Duration::from_millis(1);
-
-/// The shards could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum ShardStartError {
-    /// The store failed, or a record cannot be decoded.
-    #[error("the records could not be loaded from the store: {0}")]
-    Store(#[from] StoreError),
-    /// The actors could not start.
-    #[error("the shards could not start: {0}")]
-    Actors(#[from] ractor::SpawnErr),
-}
 
 /// The dependencies of shards.
 pub struct ShardDeps {
@@ -69,9 +59,9 @@ impl Shards {
     /// Restores every record from the store and starts the shards.
     ///
     /// # Errors
-    /// [`ShardStartError`] if the store cannot be read or contains a record that this version cannot decode: a shard never
-    /// starts empty over unreadable data.
-    pub async fn start(deps: ShardDeps) -> Result<Self, ShardStartError> {
+    /// If the store cannot be read or contains a record that this version cannot decode: a shard never starts empty over
+    /// unreadable data.
+    pub async fn start(deps: ShardDeps) -> Result<Self, StoreError> {
         let ShardDeps { store, clock, shards, kinds, bounds, mut rng, metrics } = deps;
         let count = shards.min(store.limits().owners).clamp(1, SLOTS);
         let tables = restore(&*store, kinds, count).await?;
@@ -80,8 +70,10 @@ impl Shards {
         let mut mailboxes = Vec::with_capacity(count);
         for tables in tables {
             let core = Core::new(tables, StdRng::from_rng(&mut rng), bounds.clone(), limits);
-            let arguments = (core, Arc::clone(&shared));
-            mailboxes.push(ShardActor::spawn(None, ShardActor, arguments).await?.0);
+            let state = Shard { core, hands_over: false, last_batch: 0, shared: Arc::clone(&shared) };
+            // One without a name always starts.
+            let spawned = ShardActor::spawn(None, ShardActor, state).await;
+            mailboxes.push(spawned.map_err(|error| StoreError::Unavailable(error.to_string()))?.0);
         }
         let shards = Self(Arc::new(Inner { mailboxes, shared, page: tokio::sync::Mutex::default() }));
         let (weak, runtime) = (Arc::downgrade(&shards.0), Handle::current());
@@ -97,8 +89,8 @@ impl Shards {
 
     /// Gives a checkpoint every record, as it is when it is durable. The checkpoint is aborted if this ends before.
     async fn stream(self, to: RecordStream) {
-        for slot in 0..=u8::MAX {
-            let mut next = Some(first(slot, 0));
+        for slot in self.one_of_each() {
+            let mut next = Some(first(0, 0));
             while let Some(from) = next {
                 let read = move |view: &Transaction<'_>| view.tables.slice(from, SLICE_RECORDS, view.now());
                 match self.read(slot, read).await {
@@ -145,11 +137,6 @@ impl Shards {
         &self.0.shared.metrics
     }
 
-    /// Returns `true` if every shard is running.
-    pub fn is_complete(&self) -> bool {
-        self.0.mailboxes.iter().all(|shard| shard.get_status() == ActorStatus::Running)
-    }
-
     /// Hands a command to the shard that owns its slot.
     pub fn submit(&self, command: impl Into<Command>) {
         let command = command.into();
@@ -161,23 +148,21 @@ impl Shards {
     }
 
     /// Decides a change of records of one subject, even if the caller does not wait for the answer. It comes when the
-    /// change is durable; none comes if the decision panics. After [`Refusal::OutcomeUnknown`] the change may have been made.
+    /// change is durable; an error of the decision, which undoes it, comes at once; none comes if the decision panics. After
+    /// [`Refusal::OutcomeUnknown`] the change may have been made.
     pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        let decide: Decide = Box::new(move |view| match view {
-            Ok(view) => {
-                let made = decide(view).inspect_err(|_| view.discard());
-                Some(Box::new(move |fate, _| {
-                    let _ = reply.send(fate.map_err(E::from).and(made));
-                    None
-                }))
-            }
-            Err(refusal) => {
-                let _ = reply.send(Err(refusal.into()));
+        let decide: Decide = Box::new(move |view| match view.map_err(E::from).and_then(decide) {
+            Ok(made) => Some(Box::new(move |fate, _| {
+                let _ = reply.send(fate.map(|()| made).map_err(E::from));
+                None
+            })),
+            Err(error) => {
+                let _ = reply.send(Err(error));
                 None
             }
         });
@@ -199,14 +184,6 @@ impl Shards {
         read.await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    /// The live record under a key.
-    ///
-    /// # Errors
-    /// As [`Shards::read`].
-    pub async fn get<R: Record>(&self, key: RecordKey) -> Result<Option<R>, Refusal> {
-        self.read(key.slot, move |view| view.get(key.id)).await
-    }
-
     /// The live records under these keys, encoded. The caller decodes them, because a shard that
     /// decodes decides nothing meanwhile.
     ///
@@ -222,12 +199,29 @@ impl Shards {
         Ok(try_join_all(keys.into_iter().map(get)).await?.into_iter().flatten().collect())
     }
 
-    /// Waits for the turn to read one page of a list. All lists together read one page at a time, and the network and
-    /// all other tasks run before each. Otherwise a few clients that read long lists would delay every commit.
-    pub(super) async fn page_turn(&self) -> MutexGuard<'_, ()> {
-        let turn = self.0.page.lock().await;
-        tokio::task::yield_now().await;
-        turn
+    /// Reads the records of each shard in pages, from `first` on, until `visit` breaks or there is no further one. All lists
+    /// together read one page at a time, and the network and all other tasks run before each. Otherwise a few clients that
+    /// read long lists would delay every commit.
+    pub(super) async fn pages<P: Copy + Send + 'static>(
+        &self,
+        first: P,
+        read: impl Fn(&Transaction<'_>, P) -> (Records, Option<P>) + Clone + Send + 'static,
+        mut visit: impl FnMut(Records, Option<P>) -> ControlFlow<()>,
+    ) -> Result<(), Refusal> {
+        for slot in self.one_of_each() {
+            let mut next = Some(first);
+            while let Some(from) = next {
+                let _turn = self.0.page.lock().await;
+                tokio::task::yield_now().await;
+                let read = read.clone();
+                let records;
+                (records, next) = self.read(slot, move |view| read(view, from)).await?;
+                if visit(records, next).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Hands every live record of a kind to `visit`, in pages.
@@ -235,19 +229,14 @@ impl Shards {
     /// # Errors
     /// As [`Shards::read`].
     pub async fn for_each<R: Record>(&self, mut visit: impl FnMut(RecordKey, R)) -> Result<(), Refusal> {
-        for slot in self.one_of_each() {
-            let mut next = Some(first(0, R::KIND));
-            while let Some(from) = next {
-                let _turn = self.page_turn().await;
-                let records;
-                (records, next) =
-                    self.read(slot, move |view| view.tables.page(from, PAGE, view.now())).await?;
-                for (key, stored) in records {
-                    stored.record().into_iter().for_each(|record| visit(key, record));
-                }
+        let page = |view: &Transaction<'_>, from| view.tables.page(from, PAGE, view.now());
+        let each = |records: Records, _| {
+            for (key, stored) in records {
+                stored.record().into_iter().for_each(|record| visit(key, record));
             }
-        }
-        Ok(())
+            Continue(())
+        };
+        self.pages(first(0, R::KIND), page, each).await
     }
 
     /// Does this to the tables of every shard, before all later commands.
@@ -263,7 +252,10 @@ impl Shards {
     }
 
     /// Tells `follower` the durable changes of a kind, those of a decision together, and first all records.
-    pub fn follow<R: Record>(&self, follower: impl FnMut(&[&Change]) + Clone + Send + 'static) {
+    pub fn follow<R: Record>(
+        &self,
+        follower: impl FnMut(&mut dyn Iterator<Item = Change>) + Clone + Send + 'static,
+    ) {
         self.set_up(move |tables| tables.follow(R::KIND, Box::new(follower.clone())));
     }
 
@@ -295,8 +287,8 @@ impl Shards {
     }
 }
 
-/// Records that a page has.
-const PAGE: usize = 512;
+/// Records that are read at once: a shard copies them in some 50 us.
+pub(super) const PAGE: usize = 512;
 
 /// Records that one step of the sweep looks at: about 0.1 ms of work.
 const SWEEP_STEP: usize = 8_000;
@@ -316,8 +308,6 @@ enum ShardMessage {
     Command(Command),
     /// Hands the store what was decided. The shard sends it to itself behind the commands that came together.
     HandOver,
-    /// The same, after a turn of the event loop.
-    Gathered,
     /// The result of the commit in flight.
     Committed(Result<(), StoreError>),
     /// Time for a step of the sweep.
@@ -346,25 +336,19 @@ struct Shard {
     core: Core,
     /// Whether [`ShardMessage::HandOver`] is on its way.
     hands_over: bool,
-    /// Records of the last batch.
+    /// Records of the last batch; 0 once the next one has waited.
     last_batch: usize,
-    /// After a refused commit, until the next sweep. What was undone is due again: the store would be asked without a pause.
-    pauses: bool,
     shared: Arc<Shared>,
 }
 
 impl Actor for ShardActor {
     type Msg = ShardMessage;
     type State = Shard;
-    type Arguments = (Core, Arc<Shared>);
+    type Arguments = Shard;
 
-    async fn pre_start(
-        &self,
-        myself: Mailbox,
-        (core, shared): Self::Arguments,
-    ) -> Result<Shard, ActorProcessingErr> {
+    async fn pre_start(&self, myself: Mailbox, shard: Shard) -> Result<Shard, ActorProcessingErr> {
         myself.send_interval(SWEEP_EVERY, || ShardMessage::Sweep);
-        Ok(Shard { core, hands_over: false, last_batch: 0, pauses: false, shared })
+        Ok(shard)
     }
 
     async fn handle(
@@ -374,8 +358,9 @@ impl Actor for ShardActor {
         shard: &mut Shard,
     ) -> Result<(), ActorProcessingErr> {
         if matches!(message, ShardMessage::HandOver) && shard.last_batch >= GATHERS_FROM {
+            shard.last_batch = 0;
             tokio::task::yield_now().await;
-            return Ok(myself.cast(ShardMessage::Gathered)?);
+            return Ok(myself.cast(ShardMessage::HandOver)?);
         }
         catch_unwind(AssertUnwindSafe(|| shard.handle(&myself, message))).unwrap_or_else(|_| {
             shard.shared.has_failed.send_replace(true);
@@ -391,22 +376,14 @@ impl Shard {
         core.set_owns_records(self.shared.owns_records());
         match message {
             ShardMessage::Command(command) => core.submit(command, now),
-            ShardMessage::HandOver | ShardMessage::Gathered => {
+            ShardMessage::HandOver => {
                 self.hands_over = false;
                 self.commit(myself);
             }
-            ShardMessage::Committed(result) => {
-                self.pauses = result.is_err();
-                core.committed(&result, now);
-            }
-            ShardMessage::Sweep => {
-                self.pauses = false;
-                core.sweep(SWEEP_STEP, now);
-            }
+            ShardMessage::Committed(result) => core.committed(&result, now),
+            ShardMessage::Sweep => core.sweep(SWEEP_STEP, now),
         }
-        if !self.pauses {
-            self.core.tables.hand_over_due(now);
-        }
+        self.core.tables.hand_over_due(now);
         // Those that came together are one batch.
         if self.core.wants_commit() && !self.hands_over {
             self.hands_over = true;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 
 use super::capacity::Capacity;
-use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own};
-use super::record_log::{Dated, List};
+use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own, service_of};
+use super::record_log::{Dated, List, OnDue};
 use super::table::{Entry, Table};
 use crate::domain::Timestamp;
 
@@ -15,9 +15,10 @@ use crate::domain::Timestamp;
 pub type Records = Vec<(RecordKey, Stored)>;
 
 /// Is told the durable changes of a kind, those of a decision together.
-pub type Follower = Box<dyn FnMut(&[&Change]) + Send>;
+pub type Follower = Box<dyn FnMut(&mut dyn Iterator<Item = Change>) + Send>;
 
 /// A record before and after a decision.
+#[derive(Clone)]
 pub struct Change {
     /// The record.
     pub key: RecordKey,
@@ -33,15 +34,12 @@ pub struct Tables {
     table: Table,
     /// These follow records as they are changed or undone.
     counted: BTreeMap<u8, Arc<Capacity>>,
-    lists: BTreeMap<u8, List>,
     /// These follow what is durable.
+    lists: BTreeMap<u8, List>,
     followers: Vec<(u8, Follower)>,
     /// The record at which the sweep continues.
     sweep_at: Option<RecordKey>,
 }
-
-/// Present records that a follower is told at once: more copies of records are never in memory.
-const TOLD_AT_ONCE: usize = 1024;
 
 impl Tables {
     /// The record under a key, unless it has ended by `now`.
@@ -71,26 +69,14 @@ impl Tables {
         slots.flat_map(|key| self.of_one_slot(key))
     }
 
-    /// The records of a kind in a slot.
-    pub fn of_slot<R: Record>(&self, slot: u8, now: Timestamp) -> impl Iterator<Item = (RecordKey, R)> {
-        let records = self.of_one_slot(first(slot, R::KIND)).filter(move |entry| now < entry.expires);
-        records.filter_map(|entry| Some((entry.key, decode_own(entry.bytes())?)))
-    }
-
     /// The live ones of so many records of the kind of this key, from it on, and the one at which to go on.
     pub fn page(&self, from: RecordKey, looks: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
         part(self.of_kind(from), looks, now)
     }
 
-    /// The same of all records of its slot.
-    pub(super) fn slice(
-        &self,
-        from: RecordKey,
-        looks: usize,
-        now: Timestamp,
-    ) -> (Records, Option<RecordKey>) {
-        let is_in_slot = move |entry: &&Entry| entry.key.slot == from.slot;
-        part(self.table.starting_at(from).take_while(is_in_slot), looks, now)
+    /// The same of all kinds.
+    pub fn slice(&self, from: RecordKey, looks: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
+        part(self.table.starting_at(from), looks, now)
     }
 
     /// Adds a record of a restore, before anything is listed or counted.
@@ -109,10 +95,7 @@ impl Tables {
         let change = Change { key, before: self.table.set(key, record), after };
         let (was, is) = (change.before.is_some(), change.after.is_some());
         if let Some(capacity) = self.counted.get(&key.kind).filter(|_| was != is) {
-            capacity.changed(&key, is);
-        }
-        if let Some(list) = self.lists.get_mut(&key.kind) {
-            list.changed(&key, change.before.as_ref(), change.after.as_ref());
+            capacity.count(service_of(&key.id), is);
         }
         change
     }
@@ -126,10 +109,13 @@ impl Tables {
 
     /// These changes are durable.
     pub fn tell(&mut self, changes: &[Change]) {
+        for change in changes {
+            self.lists.get_mut(&change.key.kind).into_iter().for_each(|list| list.changed(change));
+        }
         for (kind, follower) in &mut self.followers {
-            let of_kind: Vec<&Change> = changes.iter().filter(|change| change.key.kind == *kind).collect();
-            if !of_kind.is_empty() {
-                follower(&of_kind);
+            let mut of_kind = changes.iter().filter(|change| change.key.kind == *kind).cloned().peekable();
+            if of_kind.peek().is_some() {
+                follower(&mut of_kind);
             }
         }
     }
@@ -140,42 +126,45 @@ impl Tables {
         records.map(|entry| Change { key: entry.key, before: None, after: Some(entry.stored()) })
     }
 
-    /// Tells `follower` the present records of a kind, and all changes from now on. A kind has one follower.
+    /// Tells `follower` the present records of a kind, and all changes from now on.
     pub(super) fn follow(&mut self, kind: u8, mut follower: Follower) {
-        let mut present = self.all_of(kind).peekable();
-        while present.peek().is_some() {
-            let part: Vec<Change> = present.by_ref().take(TOLD_AT_ONCE).collect();
-            follower(&part.iter().collect::<Vec<_>>());
-        }
-        drop(present);
+        follower(&mut self.all_of(kind));
         self.followers.push((kind, follower));
     }
 
     /// Keeps a list of the records of a kind.
     pub(super) fn list(&mut self, kind: u8, mut list: List) {
-        self.all_of(kind).for_each(|change| list.changed(&change.key, None, change.after.as_ref()));
+        self.all_of(kind).for_each(|change| list.changed(&change));
         self.lists.insert(kind, list);
+    }
+
+    pub(super) fn on_due(&mut self, kind: u8, on_due: OnDue) {
+        if let Some(list) = self.lists.get_mut(&kind) {
+            list.on_due = Some(on_due);
+        }
     }
 
     /// Counts the records of a kind against a limit.
     pub(super) fn count(&mut self, kind: u8, capacity: Arc<Capacity>) {
-        self.of_kind(first(0, kind)).for_each(|entry| capacity.changed(&entry.key, true));
+        self.of_kind(first(0, kind)).for_each(|entry| capacity.count(service_of(&entry.key.id), true));
         self.counted.insert(kind, capacity);
     }
 
-    /// Of the list of a kind, at most so many wanted records before a place, the newest first, and the place behind which to go on.
+    /// Of the list of a kind, the live ones of so many records before a place, the newest first, and the place before which to
+    /// go on.
     pub(super) fn newest(
         &self,
         kind: u8,
         before: Dated,
-        most: usize,
-        is_wanted: impl Fn(&RecordKey) -> bool,
+        looks: usize,
         now: Timestamp,
-    ) -> (Vec<(Dated, Stored)>, Option<Dated>) {
-        let Some(list) = self.lists.get(&kind) else { return (Vec::new(), None) };
-        let (dated, next) = list.page(before, most, is_wanted);
-        let live = |dated: Dated| Some((dated, self.stored(&dated.1).filter(|stored| now < stored.expires)?));
-        (dated.into_iter().filter_map(live).collect(), next)
+    ) -> (Records, Option<Dated>) {
+        let Some(List { dated, .. }) = self.lists.get(&kind) else { return (Vec::new(), None) };
+        let [mut one, mut other] = dated.each_ref().map(|of| of.range(..before).rev().peekable());
+        let newest = std::iter::from_fn(|| if one.peek() > other.peek() { one.next() } else { other.next() });
+        let looked: Vec<&Dated> = newest.take(looks).collect();
+        let next = looked.last().filter(|_| looked.len() == looks).map(|last| **last);
+        (part(looked.into_iter().filter_map(|(_, key)| self.table.get(key)), looks, now).0, next)
     }
 
     /// Hands over what is due.
@@ -185,7 +174,15 @@ impl Tables {
 
     /// Removes some records of lists that have too many, or too old ones.
     pub fn forget(&mut self, now: Timestamp) -> Vec<Change> {
-        let gone = self.lists.values().flat_map(|list| list.surplus(now)).collect();
+        let gone = self.lists.values().flat_map(|list| {
+            // What makes one needed, or has removed it, may not be durable.
+            let places = |key: &RecordKey| (list.places)(self.table.get(key)?.bytes());
+            let goes = move |(was_needed, key): &(bool, RecordKey)| {
+                places(key).is_some_and(|of| *was_needed || !of.is_needed)
+            };
+            list.surplus(now).into_iter().filter(goes).map(|(_, key)| key)
+        });
+        let gone = gone.collect();
         self.remove(gone)
     }
 
@@ -273,15 +270,11 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Undoes what the decision has written.
-    pub(super) fn discard(&mut self) {
-        self.tables.undo(&self.changes);
-        self.changes.clear();
-    }
-
     /// The live records of this kind in the slot of the decision.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
-        self.tables.of_slot(self.slot, self.now)
+        let records = self.tables.of_one_slot(first(self.slot, R::KIND));
+        let live = records.filter(|entry| self.now < entry.expires);
+        live.filter_map(|entry| Some((entry.key, decode_own(entry.bytes())?)))
     }
 
     const fn key<R: Record>(&self, id: Id) -> RecordKey {

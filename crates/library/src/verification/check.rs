@@ -101,8 +101,7 @@ fn decided(
     let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
     if let Some(verification) = &asked {
         let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
-        let id = verification.salt.id();
-        decision.emit(id, |events| events.checked(verification, outcome, is_spent));
+        decision.emit(asked.as_ref(), |events| events.checked(verification, outcome, is_spent));
     }
     let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.facts.push(Fact::Check { recipient: decision.key, channel, outcome });
@@ -172,9 +171,8 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     };
     decision.put(next);
     // An event would name the erased number again.
-    if let Some(verification) = ended.as_ref().filter(|_| *ending != Ending::Erased) {
-        let id = verification.salt.id();
-        decision.emit(id, |events| events.ended_by_request(verification, *ending));
+    if ended.is_some() && *ending != Ending::Erased {
+        decision.emit(ended.as_ref(), |events| events.ended_by_request(*ending));
     }
     let has_changed = next != decision.state;
     let has_effect = match ending {

@@ -9,7 +9,7 @@ use super::in_flight::Responder;
 use super::model::{CheckOutcome, Reply, SendOutcome};
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Check, Outgoing, Permitted};
-use crate::domain::{AttemptLogKey, NumberKey, ServerKey, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, NumberKey, ServerKey, Timestamp};
 use crate::engine::{CheckPermit, NumberState, Rules, Salt, SlotHash, Verification};
 use crate::limits::guard::{GuardNews, PumpingGuard, Ticket};
 use crate::limits::keys::IdempotencyKeys;
@@ -138,10 +138,16 @@ impl<'a, 'b> Decision<'a, 'b> {
         AttemptLogKey::new(self.key.service, salt.id(), self.view.slot())
     }
 
-    /// Emits events of the verification with this id. A carried code has none.
-    pub fn emit(&mut self, verification: u64, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
+    /// Emits events of the verification, or of none. A carried code has none.
+    pub fn emit(
+        &mut self,
+        verification: Option<&Verification>,
+        emit: impl FnOnce(&mut NumberEvents<'_, '_>),
+    ) {
         if let Some(events) = self.deps.events.as_ref().filter(|_| !self.key.is_carried) {
-            events.tell(self.key, verification, self.view, emit);
+            let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |of| of.channel);
+            let id = verification.map_or(0, |v| v.salt.id());
+            events.tell(self.key, id, channel, self.view, emit);
         }
     }
 
@@ -151,9 +157,7 @@ impl<'a, 'b> Decision<'a, 'b> {
         else {
             return;
         };
-        let verification = self.state.verification();
-        let id = verification.map_or(0, |v| v.salt.id());
-        self.emit(id, |events| events.locked(verification.as_ref(), until));
+        self.emit(self.state.verification().as_ref(), |events| events.locked(until));
     }
 
     /// The guard gets back what messages took that have not left and will not.

@@ -85,7 +85,7 @@ impl Commands {
         if held.commands.room(service, self.most) <= for_checks {
             return Err(Refusal::Overloaded);
         }
-        held.commands.add(service, 1);
+        held.commands.add(service);
         drop(held);
         Ok(Place { of: Arc::clone(self), service, first_for: None })
     }
@@ -107,7 +107,7 @@ impl Commands {
 impl Drop for Place {
     fn drop(&mut self) {
         let held = &mut *self.of.held.lock();
-        held.commands.remove(self.service, 1);
+        held.commands.remove(self.service);
         let Some((key, own)) = &self.first_for else { return };
         if let Some(messages) = held.messages.get_mut(key) {
             messages.retain(|(_, answer)| !answer.ptr_eq(own));

@@ -31,4 +31,4 @@ pub use crate::domain::NumberKey;
 pub use crate::engine::{Ending, SendOptions};
 pub use crate::limits::keys::GivenKey;
 pub use crate::registry::Policies;
-pub use crate::shard::{LimitedTable, Refusal, ShardStartError};
+pub use crate::shard::{LimitedTable, Refusal};

@@ -112,8 +112,7 @@ fn permitted(
     }
     if let Some(verification) = next.verification() {
         let tags = outgoing.has_limits.then_some(&outgoing.tags);
-        let id = verification.salt.id();
-        decision.emit(id, |events| events.permitted(&verification, channel, tags));
+        decision.emit(Some(&verification), |events| events.permitted(&verification, Some(channel), tags));
     }
     if is_test {
         let (policy, message_id) = (decision.rules.policy, format!("test-{:016x}", verification.salt.id()));
@@ -160,7 +159,7 @@ pub(super) fn resume(
         decision.give_back(follow_up.allowance.refundable());
         return Ok(nothing_due);
     };
-    decision.emit(permit.verification.salt.id(), |events| events.prolonged(&permit.verification));
+    decision.emit(Some(&permit.verification), |events| events.permitted(&permit.verification, None, None));
     let repeated = record.repeated_by(&follow_up);
     let network = record.taken.iter().rev().find_map(|ticket| ticket.client);
     let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
@@ -206,8 +205,8 @@ pub(super) fn settle(
         AttemptLog::record(recipient, settings, &outgoing.style, permitted, delivered, decision.view);
     let verification = next.verification().filter(|v| permit.is_for(v));
     if permitted.follow_up.is_none() {
-        let is_sending = verification.is_some_and(|v| v.sending > 0);
-        decision.emit(id, |events| events.settled(permit, delivered, is_sending));
+        let left = next.verification();
+        decision.emit(Some(&permit.verification), |events| events.settled(permit, delivered, left));
     }
     // No message has left for the plan that this send takes the place of.
     decision.give_back(replaced_plan.into_iter().chain(delivered.certainly_not_sent()));

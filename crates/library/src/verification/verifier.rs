@@ -200,7 +200,7 @@ impl Verifier {
             };
             let recipient = NumberKey::new(key.service, log.number);
             if let Some(events) = &deps.events {
-                events.tell(recipient, key.verification, view, |events| {
+                events.tell(recipient, key.verification, row.channel, view, |events| {
                     events.reported(key, row, log.verify, &receipt);
                 });
             }

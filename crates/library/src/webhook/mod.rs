@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use self::outbox::{Outbox, OutboxBounds, WebhookLoad};
 pub use self::record::{Delivery, DeliveryState, Event, EventId, EventRecord, WebhookAttempt};
 pub use self::recorder::NumberEvents;
-pub use self::request::{Post, Posted, Transport, network_transport};
+pub use self::request::{Posted, Transport, network_transport};
 pub use crate::registry::EventType;
 
 /// Time for a receiver to answer: see [`network_transport`].

@@ -5,26 +5,30 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::Rng as _;
+use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::record::{Delivery, DeliveryState, EventRecord, WebhookAttempt, slot_of};
+use super::record::{
+    Delivery, DeliveryState, Event, EventId, EventRecord, KEPT_FOR, WebhookAttempt, slot_of,
+};
 use super::request::{Posted, Transport, post};
 use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::{Sealer, SlotHash};
+use crate::engine::Sealer;
 use crate::observe::log_limit::OncePerSecond;
-use crate::observe::metrics::{TableReading, WebhookEnd};
-use crate::registry::{Registry, Service, WebhookFields, WebhookStatus};
-use crate::shard::{Change, Id, RecordKey, RecordLog, Refusal, Shards, Stored, Subject, Transaction};
+use crate::observe::metrics::WebhookEnd;
+use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
+use crate::shard::{Change, Id, LogRange, RecordKey, Refusal, Shards, Stored, Subject, Transaction};
 
-/// Requests that a webhook has in flight at once; one while it fails.
-const OF_EACH: u32 = 8;
+/// Requests that a webhook has in flight at once.
+const OF_EACH: usize = 8;
 
 /// Requests that are in flight to all webhooks.
 const AT_ONCE: u32 = 512;
@@ -38,9 +42,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Limits of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutboxBounds {
-    /// Verifications that may have something to be told; beyond it new events are dropped.
-    pub verifications: usize,
-    /// Deliveries to one webhook that may be pending: a dead one must not take the places of its service's others.
+    /// Deliveries that may be pending; beyond it new events are dropped.
+    pub pending: usize,
+    /// The same for each webhook: a dead one must not take the places of the others.
     pub pending_each: usize,
     /// Verifications that are remembered after the end of their deliveries; the oldest are forgotten first.
     pub kept: usize,
@@ -48,7 +52,7 @@ pub struct OutboxBounds {
 
 impl Default for OutboxBounds {
     fn default() -> Self {
-        Self { verifications: 200_000, pending_each: 25_000, kept: 50_000 }
+        Self { pending: 200_000, pending_each: 25_000, kept: 50_000 }
     }
 }
 
@@ -57,34 +61,17 @@ pub struct Outbox {
     pub(super) shards: Shards,
     pub(super) registry: Registry,
     pub(super) sealer: Sealer,
-    pub(super) slots: SlotHash,
-    pub(super) log: RecordLog<EventRecord>,
-    pub(super) transport: Transport,
+    transport: Transport,
     lines: Arc<Lines>,
     bounds: OutboxBounds,
     /// An attempt holds one of them. Closed when none begins any more.
     places: Semaphore,
-    /// The verifications of which it is asked what is due, and whether to ask once more after that.
-    offered: Mutex<HashMap<RecordKey, bool>>,
-    /// The verifications with an event that has its turn with a webhook or waits for it.
-    busy: Mutex<HashSet<(RecordKey, Sid)>>,
     dropped: OncePerSecond,
     failed: OncePerSecond,
 }
 
-/// The webhooks that are to be told something.
-type Lines = Mutex<HashMap<Sid, Line>>;
-
-struct Line {
-    turns: Arc<Semaphore>,
-    load: WebhookLoad,
-}
-
-impl Default for Line {
-    fn default() -> Self {
-        Self { turns: Arc::new(Semaphore::new(OF_EACH as usize)), load: WebhookLoad::default() }
-    }
-}
+/// Pending deliveries, and the webhooks that they are for.
+type Lines = Mutex<(usize, HashMap<Sid, WebhookLoad>)>;
 
 /// What a webhook is to be told yet, and how it answers.
 #[derive(Debug, Clone, Default)]
@@ -92,6 +79,8 @@ pub struct WebhookLoad {
     pub pending: usize,
     /// Of the last attempt, if it failed.
     pub last_error: Option<(Timestamp, String)>,
+    /// An attempt holds the one of its verification.
+    turns: Arc<[tokio::sync::Mutex<()>; OF_EACH]>,
 }
 
 impl Outbox {
@@ -106,26 +95,22 @@ impl Outbox {
         let lines = Arc::<Lines>::default();
         let counted = Arc::clone(&lines);
         shards.follow::<EventRecord>(move |changes| {
-            let mut lines = counted.lock();
-            let both = changes.iter().flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]);
-            for (stored, by) in both {
+            let (all, lines) = &mut *counted.lock();
+            for (stored, by) in changes.flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]) {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
                 for delivery in record.iter().flat_map(EventRecord::pending) {
-                    let pending = &mut lines.entry(delivery.webhook).or_default().load.pending;
-                    *pending = pending.saturating_add_signed(by);
+                    let pending = &mut lines.entry(delivery.webhook).or_default().pending;
+                    (*all, *pending) = (all.saturating_add_signed(by), pending.saturating_add_signed(by));
                     if *pending == 0 {
                         lines.remove(&delivery.webhook);
                     }
                 }
             }
         });
+        shards.keep_newest::<EventRecord>([bounds.kept, usize::MAX], Duration::MAX);
         let outbox = Arc::new(Self {
             sealer: Sealer::new(key),
-            slots: SlotHash::new(key),
-            log: RecordLog::follow(&shards, [bounds.kept, usize::MAX], Duration::MAX),
             places: Semaphore::new(AT_ONCE as usize),
-            offered: Mutex::default(),
-            busy: Mutex::default(),
             dropped: OncePerSecond::default(),
             failed: OncePerSecond::default(),
             shards,
@@ -136,7 +121,7 @@ impl Outbox {
         });
         // The shards, which the outbox keeps alive, must not keep it alive.
         let weak = Arc::downgrade(&outbox);
-        outbox.log.on_due(move |key| {
+        outbox.shards.on_due::<EventRecord>(move |key| {
             if let Some(outbox) = weak.upgrade() {
                 outbox.offer(key);
             }
@@ -146,26 +131,18 @@ impl Outbox {
 
     /// Deliveries that are still to be made.
     pub fn backlog(&self) -> usize {
-        self.lines.lock().values().map(|line| line.load.pending).sum()
-    }
-
-    /// Verifications that have something to be told, and how many there may be.
-    pub fn reading(&self) -> TableReading {
-        TableReading { name: "webhook deliveries", held: self.log.needed(), limit: self.bounds.verifications }
-    }
-
-    /// Further verifications of a service that may have something to be told.
-    pub(super) fn places_of(&self, service: ServiceId) -> usize {
-        self.log.room(service, self.bounds.verifications)
+        self.lines.lock().0
     }
 
     /// Whether one more delivery to a webhook may be pending.
     pub(super) fn has_room(&self, webhook: Sid) -> bool {
-        self.load(webhook).pending < self.bounds.pending_each
+        let (all, lines) = &*self.lines.lock();
+        let pending = lines.get(&webhook).map_or(0, |line| line.pending);
+        *all < self.bounds.pending && pending < self.bounds.pending_each
     }
 
     pub fn load(&self, webhook: Sid) -> WebhookLoad {
-        self.lines.lock().get(&webhook).map(|line| line.load.clone()).unwrap_or_default()
+        self.lines.lock().1.get(&webhook).cloned().unwrap_or_default()
     }
 
     /// Counts an event that a webhook does not get.
@@ -183,59 +160,39 @@ impl Outbox {
         self.places.close();
     }
 
-    /// Carries out a change in the slot of the record with this id. It is durable when this returns.
+    /// Carries out a change in the slot of the record with this id until it is durable; `None` after a stop.
     pub(super) async fn change<T: Send + 'static>(
-        self: &Arc<Self>,
-        id: Id,
-        change: impl FnOnce(&Self, &mut Transaction<'_>) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
-        let (outbox, subject) = (Arc::clone(self), Subject { slot: slot_of(&id), id });
-        let decided = self.shards.decide(subject, move |view| Ok(change(&outbox, view)));
-        decided.await.unwrap_or(Err(Refusal::OutcomeUnknown))
-    }
-
-    /// Carries out a change until it is durable; `None` after a stop.
-    async fn insist<T: Send + 'static>(
         self: &Arc<Self>,
         id: Id,
         change: impl Fn(&Self, &mut Transaction<'_>) -> T + Clone + Send + 'static,
     ) -> Option<T> {
+        let subject = Subject { slot: slot_of(&id), id };
         loop {
-            let made = self.change(id, change.clone()).await;
-            if matches!(made, Ok(_) | Err(Refusal::Stopping)) || self.places.is_closed() {
-                return made.ok();
+            let (outbox, change) = (Arc::clone(self), change.clone());
+            let made = self.shards.decide(subject, move |view| Ok(change(&outbox, view))).await.ok();
+            if matches!(made, Some(Ok(_) | Err(Refusal::Stopping))) || self.places.is_closed() {
+                return made?.ok();
             }
             sleep(RETRY).await;
         }
     }
 
-    /// The deliveries of a verification that are due, and the moment. Records its end, if that is due.
-    async fn due(self: &Arc<Self>, RecordKey { id, .. }: RecordKey) -> Option<(Vec<Delivery>, Timestamp)> {
+    /// The deliveries of a verification that are due. Records its end, if that is due.
+    async fn due(self: &Arc<Self>, RecordKey { id, .. }: RecordKey) -> Option<Vec<Delivery>> {
         let read = move |outbox: &Self, view: &mut Transaction<'_>| {
             outbox.expire(id, view);
             let (record, now) = (view.get::<EventRecord>(id), view.now());
             let next = record.iter().flat_map(EventRecord::next);
-            (next.filter(|delivery| delivery.due <= now).cloned().collect(), now)
+            next.filter(|delivery| delivery.due <= now).cloned().collect()
         };
-        self.insist(id, read).await
+        self.change(id, read).await
     }
 
-    /// Offers what is due of a verification to the webhooks. A store that refuses its end has the shard hand it over again:
-    /// meanwhile one task insists.
+    /// Offers what is due of a verification to the webhooks. After each attempt the shard hands over what is due then.
     fn offer(self: Arc<Self>, key: RecordKey) {
-        if *self.offered.lock().entry(key).and_modify(|again| *again = true).or_insert(false) {
-            return;
-        }
         tokio::spawn(async move {
-            let due = self.due(key).await;
-            let again = self.offered.lock().remove(&key);
-            for Delivery { webhook, .. } in due?.0 {
-                if self.busy.lock().insert((key, webhook)) {
-                    tokio::spawn(Arc::clone(&self).take_turn(webhook, key));
-                }
-            }
-            if again == Some(true) {
-                self.offer(key);
+            for Delivery { webhook, .. } in self.due(key).await? {
+                tokio::spawn(Arc::clone(&self).take_turn(webhook, key));
             }
             Some(())
         });
@@ -244,93 +201,122 @@ impl Outbox {
     /// Waits until it is a verification's turn with a webhook; `None` after a stop. Many may wait: this takes little memory
     /// until then.
     async fn take_turn(self: Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
-        let turns = Arc::clone(&self.lines.lock().entry(webhook).or_default().turns);
-        let mut turn = turns.acquire().await.ok()?;
-        if self.load(webhook).last_error.is_some() {
-            // Many that hang must not take the places of the others.
-            drop(turn);
-            turn = turns.acquire_many(OF_EACH).await.ok()?;
-        }
-        let place = self.places.acquire().await.ok()?;
-        Box::pin(self.attempt(webhook, key)).await?;
-        drop((turn, place));
-        self.busy.lock().remove(&(key, webhook));
-        // Maybe the next event of the verification is due.
-        self.offer(key);
-        Some(())
+        let turns = Arc::clone(&self.lines.lock().1.entry(webhook).or_default().turns);
+        let turn = key.id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
+        let _turn = turns[turn].lock().await;
+        let _place = self.places.acquire().await.ok()?;
+        Box::pin(self.attempt(webhook, key)).await
     }
 
     /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop.
     async fn attempt(self: &Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
-        let (due, at) = self.due(key).await?;
-        let Some(delivery) = due.into_iter().find(|delivery| delivery.webhook == webhook) else {
+        let due = self.due(key).await?;
+        let Some(Delivery { event, .. }) = due.into_iter().find(|of| of.webhook == webhook) else {
             return Some(());
         };
-        let posted = self.post(&delivery).await;
-        let (id, result) = (delivery.event.id, posted.clone());
+        let at = self.shards.clock().now();
+        let posted = self.post(&event, webhook).await;
+        let (id, result) = (event.id, posted.clone());
         let conclude = move |_: &Self, view: &mut Transaction<'_>| {
             let mut record = view.get::<EventRecord>(key.id)?;
             let is_it = |of: &&mut Delivery| {
                 (of.event.id, of.webhook, of.state) == (id, webhook, DeliveryState::Pending)
             };
-            let delivery = record.deliveries.iter_mut().find(is_it)?;
-            match result.clone() {
-                Some(posted) => delivery.conclude(at, view.now(), posted, view.rng().next_u32()),
-                None => delivery.state = DeliveryState::Failed,
-            }
-            let concluded = delivery.clone();
+            let (now, random) = (view.now(), view.rng().next_u32());
+            let made = result.clone().map(|posted| WebhookAttempt { at, took: now.since(at), posted });
+            let end = record.deliveries.iter_mut().find(is_it)?.conclude(made, now, random);
             view.put(key.id, Some(&record));
-            Some(concluded)
+            Some(end)
         };
-        if let Some(delivery) = self.insist(key.id, conclude).await? {
-            self.concluded(&delivery, posted).await;
+        if let Some(end) = self.change(key.id, conclude).await? {
+            self.concluded(&event, webhook, posted, end).await;
         }
         Some(())
     }
 
     /// Posts an event; `None` if the webhook is disabled or deleted.
-    async fn post(&self, Delivery { event, webhook, .. }: &Delivery) -> Option<Posted> {
+    async fn post(&self, event: &Event, webhook: Sid) -> Option<Posted> {
         let service = self.registry.service_by_id(event.service)?;
-        let webhook = service.webhook(webhook).ok()?;
-        if webhook.status == WebhookStatus::Disabled {
-            return None;
-        }
+        let webhook = service.webhook(&webhook).ok().filter(|of| of.status == WebhookStatus::Enabled)?;
+        Some(self.ask(webhook, event.id, event.body.clone()).await)
+    }
+
+    async fn ask(&self, webhook: &Webhook, event: EventId, body: String) -> Posted {
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
-        let post = post(webhook, event.id.to_string(), self.shards.clock().wall(), event.body.clone());
-        // In a task of its own: after a panic the verification would be busy until a restart.
-        let posted = tokio::spawn((self.transport)(post)).await;
-        let defect = "a defect of this server, which its log has";
-        Some(posted.unwrap_or_else(|_panic| Posted::not_answered(defect)))
+        match post(webhook, event.to_string(), self.shards.clock().wall(), body) {
+            Some(request) => (self.transport)(request).await,
+            None => Posted::not_answered("its URL cannot be asked"),
+        }
     }
 
     /// The result of an attempt is durable.
-    async fn concluded(&self, delivery: &Delivery, posted: Option<Posted>) {
-        let (event, webhook) = (delivery.event.id, delivery.webhook);
-        let end = match delivery.state {
-            DeliveryState::Delivered => WebhookEnd::Delivered,
-            DeliveryState::Pending => WebhookEnd::Retried,
-            DeliveryState::Failed => WebhookEnd::Failed,
-        };
+    async fn concluded(&self, event: &Event, webhook: Sid, posted: Option<Posted>, end: WebhookEnd) {
         self.shards.metrics().webhook(end);
         let Some(posted) = posted else { return };
-        let result = delivery.attempts.last().map(WebhookAttempt::result).unwrap_or_default();
+        let result = posted.result();
         let error = (!posted.is_taken()).then(|| (self.shards.clock().now(), result.clone()));
-        if let Some(line) = self.lines.lock().get_mut(&webhook) {
-            line.load.last_error = error;
+        if let Some(line) = self.lines.lock().1.get_mut(&webhook) {
+            line.last_error.clone_from(&error);
         }
-        if posted.is_taken() {
+        let Some(service) = self.registry.service_by_id(event.service).filter(|_| error.is_some()) else {
             return;
-        }
-        let Some(service) = self.registry.service_by_id(delivery.event.service) else { return };
-        if posted.status == Some(410) {
+        };
+        if posted.is_gone() {
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
             // Before the next attempt begins.
-            let disabled = self.registry.update_webhook(service.sid, webhook, fields).await.is_ok();
-            tracing::warn!(service = service.name(), %webhook, disabled, "webhook answered 410");
+            let _ = self.registry.update_webhook(service.sid, webhook, fields).await;
         }
-        let (service, end) = (service.name(), end.as_str());
+        let (service, event, end) = (service.name(), event.id, end.as_str());
         self.failed.note(move |count| {
             tracing::warn!(service, %webhook, %event, result, end, count, "webhook delivery failed");
         });
+    }
+
+    /// The deliveries in a range by the moments of their events, the newest first; only of `services`, if they are given.
+    /// Verifications are what is read.
+    pub async fn list(
+        &self,
+        services: Option<&[ServiceId]>,
+        range: LogRange<impl Fn(&Delivery) -> bool>,
+    ) -> Result<Vec<Delivery>, Refusal> {
+        let parts = |key, record: EventRecord| {
+            let deliveries = record.deliveries.into_iter().enumerate();
+            deliveries.map(|(place, delivery)| (delivery.event.at, (key, place), delivery)).collect()
+        };
+        self.shards.list(services, range, KEPT_FOR, parts).await
+    }
+
+    /// Posts a test to a webhook once, and says how it was answered. No log has it.
+    pub async fn test(&self, service: &Service, webhook: &Webhook) -> Posted {
+        let now = self.shards.clock().wall();
+        let account_sid = self.registry.account_sid();
+        let data = json!({ "account_sid": account_sid, "service_sid": service.sid, "status": "test" });
+        let body = json!({ "type": "webhook.test", "timestamp": now, "data": data }).to_string();
+        let id = u128::from_be_bytes(*webhook.sid.bytes()) ^ u128::from(now.as_millis());
+        self.ask(webhook, EventId(id.to_be_bytes()), body).await
+    }
+
+    /// Makes the delivery of an event due again, from the first attempt on, behind those of its verification that are pending;
+    /// a pending one is tried now. `false` if there is none. It is durable.
+    pub async fn replay(&self, service: ServiceId, webhook: Sid, event: EventId) -> Result<bool, Refusal> {
+        let is_it = move |of: &Delivery| of.webhook == webhook && of.event.id == event;
+        let mut found = None;
+        let find = |records: Vec<(RecordKey, EventRecord)>, _| {
+            let it = records.iter().find(|(_, record)| record.deliveries.iter().any(is_it));
+            found = found.or(it.map(|(key, _)| *key));
+            if found.is_some() { Break(()) } else { Continue(()) }
+        };
+        self.shards.newest_first(Some(&[service]), None, find).await?;
+        let Some(RecordKey { slot, id, .. }) = found else { return Ok(false) };
+        let replayed = self.shards.decide(Subject { slot, id }, move |view| {
+            let Some(mut record) = view.get::<EventRecord>(id) else { return Ok(false) };
+            record.deliveries.sort_by_key(|of| of.state != DeliveryState::Pending && is_it(of));
+            let Some(of) = record.deliveries.iter_mut().find(|of| is_it(of)) else { return Ok(false) };
+            (of.state, of.due) = (DeliveryState::Pending, view.now());
+            of.attempts.clear();
+            view.put(id, Some(&record));
+            Ok(true)
+        });
+        replayed.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 }

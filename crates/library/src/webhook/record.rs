@@ -4,21 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use super::request::{Posted, post};
-use super::{EventType, Outbox};
+use super::EventType;
+use super::request::Posted;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
-use crate::registry::{Service, Webhook};
-use crate::shard::{Id, LogRange, LogRecord, Places, Record, RecordKey, Refusal};
+use crate::observe::metrics::WebhookEnd;
+use crate::shard::{Id, LogRecord, Places, Record};
 
-/// Retention of a delivery after its end, counted from its event.
+/// Retention of a record, counted from its newest event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
 
 /// Delay between a verification's expiry and its expiry event. A check that came in time is durable by then.
@@ -52,33 +49,23 @@ impl Record for EventRecord {
     }
 
     fn expires(&self) -> Timestamp {
-        let of_deliveries = self.deliveries.iter().map(|of| of.event.at.max(of.since));
-        let kept_for = if self.may_forget() { KEPT_FOR } else { LIFE + KEPT_FOR };
-        of_deliveries.chain(self.expires).max().unwrap_or_default().plus(kept_for)
+        self.at().max(self.expires.unwrap_or_default()).plus(KEPT_FOR)
     }
 }
 
 impl LogRecord for EventRecord {
     fn places(&self) -> Places {
-        let newest = self.deliveries.iter().map(|delivery| delivery.event.at).max();
         let due = self.next().map(|delivery| delivery.due).chain(self.end_due());
-        Places {
-            at: newest.or(self.expires).unwrap_or_default(),
-            due: due.collect(),
-            is_needed: !self.may_forget(),
-        }
+        let is_needed = self.expires.is_some() || self.pending().next().is_some();
+        Places { at: self.at(), due: due.collect(), is_needed }
     }
 }
 
 impl EventRecord {
-    /// Whether nothing is left to be told.
-    pub(super) fn may_forget(&self) -> bool {
-        self.expires.is_none() && self.pending().next().is_none()
-    }
-
-    /// Whether it has something to say yet.
-    pub(super) const fn is_needed(&self) -> bool {
-        self.expires.is_some() || !self.deliveries.is_empty()
+    /// Of its newest event.
+    fn at(&self) -> Timestamp {
+        let newest = self.deliveries.iter().map(|delivery| delivery.event.at).max();
+        newest.or(self.expires).unwrap_or_default()
     }
 
     /// When its expiry event is due.
@@ -104,7 +91,7 @@ impl EventRecord {
             self.deliveries.remove(oldest);
         }
         let (state, attempts) = (DeliveryState::Pending, Vec::new());
-        self.deliveries.push(Delivery { event, webhook, state, due: now, since: now, attempts });
+        self.deliveries.push(Delivery { event, webhook, state, due: now, attempts });
         true
     }
 }
@@ -157,9 +144,7 @@ pub struct Delivery {
     pub state: DeliveryState,
     /// When it is tried next, unless an earlier event of the verification is still pending.
     pub due: Timestamp,
-    /// From when on its attempts count: its event, or the last replay.
-    pub since: Timestamp,
-    /// Those since then, the oldest first.
+    /// Since its event or its last replay, the oldest first.
     pub attempts: Vec<WebhookAttempt>,
 }
 
@@ -176,34 +161,28 @@ pub enum DeliveryState {
 pub struct WebhookAttempt {
     pub at: Timestamp,
     pub took: Duration,
-    pub status: Option<u16>,
-    /// The beginning of the answer's body, or why there is none, in words.
-    pub detail: String,
-}
-
-impl WebhookAttempt {
-    /// The status or the error, without the body.
-    pub fn result(&self) -> String {
-        self.status.map_or_else(|| self.detail.clone(), |status| format!("status {status}"))
-    }
+    pub posted: Posted,
 }
 
 impl Delivery {
-    /// Records an attempt that began at `at` and has ended. `random` is any number.
-    pub(super) fn conclude(&mut self, at: Timestamp, now: Timestamp, posted: Posted, random: u32) {
-        let is_taken = posted.is_taken();
-        let Posted { status, detail, retry_after } = posted;
+    /// Records an attempt that has ended; `None` if the webhook is gone. `random` is any number.
+    pub(super) fn conclude(&mut self, of: Option<WebhookAttempt>, now: Timestamp, random: u32) -> WebhookEnd {
+        let posted = of.as_ref().map(|of| &of.posted);
         let wait = WAITS.get(self.attempts.len()).map(|wait| Duration::from_secs(*wait));
-        self.attempts.push(WebhookAttempt { at, took: now.since(at), status, detail });
         // A fifth of the wait is random: events that failed together are not retried together.
         let wait = wait.map(|wait| wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX)));
-        let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| due.since(self.since) < LIFE);
-        (self.state, self.due) = match next.filter(|_| status != Some(410)) {
-            _ if is_taken => (DeliveryState::Delivered, self.due),
-            Some(due) => (DeliveryState::Pending, due),
-            None => (DeliveryState::Failed, self.due),
+        let asked = posted.and_then(|posted| posted.retry_after).unwrap_or_default().min(RETRY_AFTER_MAX);
+        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| due.since(self.event.at) < LIFE);
+        let end;
+        (self.state, self.due, end) = match next.filter(|_| posted.is_some_and(|posted| !posted.is_gone())) {
+            _ if posted.is_some_and(Posted::is_taken) => {
+                (DeliveryState::Delivered, self.due, WebhookEnd::Delivered)
+            }
+            Some(due) => (DeliveryState::Pending, due, WebhookEnd::Retried),
+            None => (DeliveryState::Failed, self.due, WebhookEnd::Failed),
         };
+        self.attempts.extend(of);
+        end
     }
 }
 
@@ -216,61 +195,5 @@ const WAITS: [u64; 10] =
 
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(6 * HOUR);
 
-/// From its event or its last replay on: no attempt is planned behind it.
+/// From its event on: no attempt is planned behind it.
 const LIFE: Duration = Duration::from_secs(5 * 24 * HOUR);
-
-// Lists of deliveries, and deliveries that are made due again.
-
-impl Outbox {
-    /// The deliveries in a range by the moments of their events, the newest first; only of `services`, if they are given.
-    /// Verifications are what is read.
-    pub async fn list(
-        &self,
-        services: Option<&[ServiceId]>,
-        range: LogRange<impl Fn(&Delivery) -> bool>,
-    ) -> Result<Vec<Delivery>, Refusal> {
-        let parts = |key: &RecordKey, record: EventRecord| {
-            let deliveries = record.deliveries.into_iter().enumerate();
-            deliveries.map(|(place, delivery)| (delivery.event.at, (*key, place), delivery)).collect()
-        };
-        self.log.list_parts(services, range, KEPT_FOR, parts).await
-    }
-
-    /// Posts a test to a webhook once, and says how it was answered. No log has it.
-    pub async fn test(&self, service: &Service, webhook: &Webhook) -> Posted {
-        let now = self.shards.clock().wall();
-        let account_sid = self.registry.account_sid();
-        let data = json!({ "account_sid": account_sid, "service_sid": service.sid, "status": "test" });
-        let body = json!({ "type": "webhook.test", "timestamp": now, "data": data }).to_string();
-        let id = u128::from_be_bytes(*webhook.sid.bytes()) ^ u128::from(now.as_millis());
-        (self.transport)(post(webhook, EventId(id.to_be_bytes()).to_string(), now, body)).await
-    }
-
-    /// Makes the delivery of an event due again, from the first attempt on, behind those of its verification that are pending;
-    /// a pending one is tried now. `false` if there is none. It is durable.
-    pub async fn replay(
-        self: &Arc<Self>,
-        service: ServiceId,
-        webhook: Sid,
-        event: EventId,
-    ) -> Result<bool, Refusal> {
-        let is_it = move |of: &Delivery| of.webhook == webhook && of.event.id == event;
-        let mut found = None;
-        let find = |records: Vec<(RecordKey, EventRecord)>, _| {
-            found = records.into_iter().find(|(_, record)| record.deliveries.iter().any(is_it));
-            if found.is_some() { Break(()) } else { Continue(()) }
-        };
-        self.log.for_each_page(Some(&[service]), None, find).await?;
-        let Some((RecordKey { id, .. }, _)) = found else { return Ok(false) };
-        self.change(id, move |_, view| {
-            let Some(mut record) = view.get::<EventRecord>(id) else { return false };
-            record.deliveries.sort_by_key(|of| of.state != DeliveryState::Pending && is_it(of));
-            let Some(of) = record.deliveries.iter_mut().find(|of| is_it(of)) else { return false };
-            (of.state, of.due, of.since) = (DeliveryState::Pending, view.now(), view.now());
-            of.attempts.clear();
-            view.put(id, Some(&record));
-            true
-        })
-        .await
-    }
-}

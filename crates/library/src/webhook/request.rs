@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::{Method, Request, Response};
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use url::Url;
 
 use crate::domain::Timestamp;
 use crate::gateway::{EgressClients, NoResponse, retry_after};
@@ -20,11 +19,17 @@ use crate::registry::Webhook;
 use crate::store::BoxFuture;
 
 /// The request of one attempt. `at` is its moment, not that of the event: receivers refuse what is older than a few minutes.
-pub(super) fn post(webhook: &Webhook, id: String, at: Timestamp, body: String) -> Post {
+/// `None` if the webhook has no URL.
+pub(super) fn post(webhook: &Webhook, id: String, at: Timestamp, body: String) -> Option<Request> {
     let seconds = (at.as_millis() / 1000).to_string();
     let signature = signature(&webhook.secret, &id, &seconds, body.as_bytes());
-    let headers = [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", signature)];
-    Post { url: webhook.url.clone(), headers, body: body.into() }
+    let mut request = Request::new(Method::POST, webhook.url.parse().ok()?);
+    let own = [("webhook-id", id), ("webhook-timestamp", seconds), ("webhook-signature", signature)];
+    for (name, value) in own.into_iter().chain([("content-type", "application/json".to_owned())]) {
+        request.headers_mut().insert(name, value.parse().ok()?);
+    }
+    *request.body_mut() = Some(body.into());
+    Some(request)
 }
 
 fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
@@ -36,14 +41,7 @@ fn signature(secret: &[u8], id: &str, seconds: &str, body: &[u8]) -> String {
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Post {
-    pub url: String,
-    pub headers: [(&'static str, String); 3],
-    pub body: Bytes,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Posted {
     /// Of the answer; `None` without one.
     pub status: Option<u16>,
@@ -60,10 +58,20 @@ impl Posted {
     pub const fn is_taken(&self) -> bool {
         matches!(self.status, Some(200..=299))
     }
+
+    /// The receiver wants no event any more.
+    pub const fn is_gone(&self) -> bool {
+        matches!(self.status, Some(410))
+    }
+
+    /// The status or the error, without the body.
+    pub fn result(&self) -> String {
+        self.status.map_or_else(|| self.detail.clone(), |status| format!("status {status}"))
+    }
 }
 
 /// Makes a request once, follows no redirect, and bounds the time.
-pub type Transport = Arc<dyn Fn(Post) -> BoxFuture<'static, Posted> + Send + Sync>;
+pub type Transport = Arc<dyn Fn(Request) -> BoxFuture<'static, Posted> + Send + Sync>;
 
 /// The most bytes of an answer's body that are read, to reuse its connection.
 const BODY_MAX: usize = 16 * 1024;
@@ -77,33 +85,19 @@ const BODY_TIME: Duration = Duration::from_secs(1);
 /// `private` says whether this machine and private networks are. An answer must begin within `time_limit`.
 pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
     let clients = Arc::new(EgressClients::new(private));
-    Arc::new(move |post| {
+    Arc::new(move |request| {
         let clients = Arc::clone(&clients);
         Box::pin(async move {
-            let Some(request) = request_of(post) else {
-                return Posted::not_answered("its URL is not one of http or https");
-            };
             match tokio::time::timeout(time_limit, clients.begin(request)).await {
                 Ok(Ok(response)) => answered(response).await,
                 Ok(Err(NoResponse::OutOfReach)) => Posted::not_answered(
                     "its address is none that events are sent to: see \"Allowed URLs\" of the events",
                 ),
-                Ok(Err(NoResponse::Unsendable)) => Posted::not_answered("its URL is too long"),
-                Ok(Err(NoResponse::NotConnected(why) | NoResponse::Broken(why))) => Posted::not_answered(why),
+                Ok(Err(error)) => Posted::not_answered(error.into_reason()),
                 Err(_) => Posted::not_answered("no answer in time"),
             }
         })
     })
-}
-
-fn request_of(Post { url, headers, body }: Post) -> Option<Request> {
-    let url = Url::parse(&url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let mut request = Request::new(Method::POST, url);
-    for (name, value) in headers.into_iter().chain([("content-type", "application/json".to_owned())]) {
-        request.headers_mut().insert(name, value.parse().ok()?);
-    }
-    *request.body_mut() = Some(body.into());
-    Some(request)
 }
 
 /// The answer with the beginning of its body. The status is known; the rest may be lost.

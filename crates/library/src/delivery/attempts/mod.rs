@@ -21,13 +21,12 @@ use crate::domain::{
 use crate::engine::{Sealer, VerificationAddress};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::Ticket;
-use crate::shard::{LogRange, Record, RecordKey, RecordLog, Refusal, Shards, Stored, service_of};
+use crate::shard::{LogRange, Record, RecordKey, Refusal, Shards, Stored, service_of};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
 pub struct Attempts {
     shards: Shards,
-    log: RecordLog<AttemptLog>,
     /// The limits on attempt logs.
     pub settings: AttemptLogSettings,
     /// Opens the ids of verifications.
@@ -46,13 +45,13 @@ impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
-        let log = RecordLog::follow(shards, [keep_at_most, usize::MAX], keep_for);
-        Self { shards: shards.clone(), log, settings, sealer: Sealer::new(key) }
+        shards.keep_newest::<AttemptLog>([keep_at_most, usize::MAX], keep_for);
+        Self { shards: shards.clone(), settings, sealer: Sealer::new(key) }
     }
 
-    /// Calls `on_due` when a planned send is due. Only the first one counts.
-    pub fn on_due(&self, on_due: impl Fn(AttemptLogKey) + Send + Sync + 'static) {
-        self.log.on_due(move |key| on_due(AttemptLogKey::from_id(key.id)));
+    /// Calls `on_due` when a planned send is due.
+    pub fn on_due(&self, on_due: impl Fn(AttemptLogKey) + Clone + Send + 'static) {
+        self.shards.on_due::<AttemptLog>(move |key| on_due(AttemptLogKey::from_id(key.id)));
     }
 
     /// The record of one verification. `None` when there is none, or none any more.
@@ -61,7 +60,7 @@ impl Attempts {
     /// [`Refusal::Stopping`] while its shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`]
     /// if the store does not confirm what was read.
     pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
-        self.shards.get(record_key(key)).await
+        self.shards.read(key.slot(), move |view| view.get(key.id())).await
     }
 
     /// The attempts of the records under these keys. The shards only copy the records.
@@ -104,7 +103,7 @@ impl Attempts {
             attempts.filter(|row| query.fits(row)).for_each(&mut visit);
             if latest_to_come < query.since() { Break(()) } else { Continue(()) }
         };
-        self.log.for_each_page(query.services.as_deref(), until, page).await
+        self.shards.newest_first(query.services.as_deref(), until, page).await
     }
 
     /// The attempts that a query asks for, the newest first. Reads no more pages than these need. A verification whose
@@ -132,11 +131,11 @@ impl Attempts {
         }
         let fits = |row: &ListedAttempt| query.fits(row);
         let range = LogRange { since: query.since(), until: query.before, fits, skip, limit };
-        let parts = |key: &RecordKey, log| {
+        let parts = |key: RecordKey, log| {
             let attempts = attempts_of(AttemptLogKey::from_id(key.id), log);
             attempts.map(|row| (row.attempt.at, (row.id.key, row.id.attempt), row)).collect()
         };
-        self.log.list_parts(query.services.as_deref(), range, LONGEST_VERIFICATION, parts).await
+        self.shards.list(query.services.as_deref(), range, LONGEST_VERIFICATION, parts).await
     }
 
     /// Passes what the guard took for messages since a moment to `visit`.
@@ -155,7 +154,7 @@ impl Attempts {
             }
             if latest_to_come < since { Break(()) } else { Continue(()) }
         };
-        self.log.for_each_page(None, None, page).await
+        self.shards.newest_first(None, None, page).await
     }
 }
 

@@ -183,9 +183,7 @@ impl ServerGuard {
         // Before the rows are read: behind them every shard has counted its numbers.
         let verified = Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified);
         let held = Arc::clone(&capacity);
-        let counted = move |service, is_added| {
-            held.count(|held| if is_added { held.add(service, 1) } else { held.remove(service, 1) });
-        };
+        let counted = move |service, is_added| held.count(service, is_added);
         let mut guard = Guard::new(MOST_BUCKETS, seed, Arc::new(counted));
         shards.for_each(|_, row| guard.restore(&row)).await?;
         let writing = Arc::new(tokio::sync::Mutex::new(guard.written.1));
@@ -389,8 +387,8 @@ impl ServerGuard {
     /// # Errors
     /// [`Refusal`], while the store does not confirm it.
     pub async fn is_known(&self, service: ServiceId, number: PhoneNumber) -> Result<bool, Refusal> {
-        let known: Option<VerifiedNumber> = self.shards.get(self.verified_key(service, number)).await?;
-        Ok(known.is_some())
+        let RecordKey { slot, id, .. } = self.verified_key(service, number);
+        self.shards.read(slot, move |view| view.get::<VerifiedNumber>(id).is_some()).await
     }
 
     /// The key of the record of a verified number.

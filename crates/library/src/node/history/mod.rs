@@ -23,7 +23,7 @@ use crate::delivery::Results;
 use crate::domain::{Channel, GatewayName, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::metrics::Fact;
-use crate::shard::{Record, RecordKey, RecordLog, Refusal, Shards, Subject, Transaction};
+use crate::shard::{Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
 pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, Row, Series};
 
@@ -46,7 +46,6 @@ pub struct History {
 
 struct Inner {
     shards: Shards,
-    log: RecordLog<Row>,
     clock: Arc<dyn Clock>,
     slots: SlotHash,
     /// Learns from the same facts.
@@ -60,9 +59,9 @@ struct Inner {
 impl History {
     /// Counts what happens in these shards from now on, and tells it these results. Needs a tokio runtime.
     pub fn start(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
+        shards.keep_newest::<Row>([MOST_RECORDS, 0], Duration::MAX);
         let inner = Arc::new(Inner {
             shards: shards.clone(),
-            log: RecordLog::follow(shards, [MOST_RECORDS, 0], Duration::MAX),
             clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
             results: Arc::new(results),
@@ -126,7 +125,7 @@ impl History {
             rows.extend(records.into_iter().map(|(_, row)| row).filter(is_wanted));
             if latest_to_come < from { Break(()) } else { Continue(()) }
         };
-        self.inner.log.for_each_page(None, Some(to), page).await?;
+        self.inner.shards.newest_first(None, Some(to), page).await?;
         rows.sort_unstable_by_key(|row| row.series);
         Ok(rows)
     }

@@ -1,7 +1,7 @@
 //! Entries of the audit log about changes of the registry.
 
 use super::*;
-use crate::registry::audit::{AuditEntry, AuditLog};
+use crate::registry::audit::AuditEntry;
 use crate::shard::LogRange;
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn of_too_many_entries_the_oldest_go_and_keys_push_out_none_of_people() {
     let world = World::bare().await;
     let registry = &world.registry;
     let service = registry.made("Shop").await.sid;
-    AuditLog::follow(&world.shards, [2, 3], Duration::MAX);
+    world.shards.keep_newest::<AuditEntry>([2, 3], Duration::MAX);
     let sid = Sid::new(SidKind::ApiKey, [7; 16]).to_string();
     for (called, kind) in ["account", "user", "key", "key", "account", "key", "user"].iter().enumerate() {
         world.advance(Duration::from_secs(1));
@@ -57,12 +57,12 @@ async fn of_too_many_entries_the_oldest_go_and_keys_push_out_none_of_people() {
     };
     assert_eq!(kept().await, ["user", "key", "account", "key", "user"]);
     // Where a list has a time, only those that may be forgotten go after it.
-    AuditLog::follow(&world.shards, [2, 3], Duration::from_secs(12));
+    world.shards.keep_newest::<AuditEntry>([2, 3], Duration::from_secs(12));
     assert_eq!(kept().await, ["user", "key", "account", "user"]);
 }
 
 async fn everything(registry: &Registry) -> Vec<AuditEntry> {
     let (since, until, fits, limit) = (Timestamp::EPOCH, None, |_: &AuditEntry| true, usize::MAX);
     let all = LogRange { since, until, fits, skip: 0, limit };
-    registry.audit().list(None, all).await.expect("a list")
+    registry.audit(all).await.expect("a list")
 }

@@ -10,15 +10,19 @@ use std::sync::{Arc, Mutex};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use reqwest::header::HeaderMap;
+use reqwest::{Body, Request};
 use serde_json::Value;
 
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::config::Bounds;
-use crate::domain::{AttemptLogKey, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp};
+use crate::domain::{
+    AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
+};
 use crate::engine::{Sealer, VerificationAddress, VerificationName};
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
-use crate::shard::{LogRange, Refusal, ShardDeps, Shards, Transaction};
+use crate::shard::{LogRange, Refusal, ShardDeps, Shards, Subject};
 use crate::testing::{self, FaultyStore};
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -147,9 +151,9 @@ async fn open(
     });
     let shards = shards.await.expect("shards");
     let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
-    let transport: Transport = Arc::new(move |post| {
+    let transport: Transport = Arc::new(move |request| {
         let receivers = Arc::clone(&receivers);
-        Box::pin(async move { receivers.post(post).await })
+        Box::pin(async move { receivers.post(request).await })
     });
     let outbox = Outbox::start(shards.clone(), &key, registry.clone(), transport, bounds.clone());
     (shards, outbox)
@@ -164,14 +168,16 @@ async fn keep(
 ) -> Result<(), Refusal> {
     let (verification, events) = (id_of(verification), events.to_vec());
     let id = AttemptLogKey::new(service, verification, SLOT).id();
-    let tell = move |outbox: &Outbox, view: &mut Transaction<'_>| {
-        outbox.tell(NumberKey::new(service, number()), verification, view, |told| {
+    let outbox = Arc::clone(outbox);
+    let told = outbox.shards.clone().decide(Subject { slot: SLOT, id }, move |view| {
+        outbox.tell(NumberKey::new(service, number()), verification, Channel::Sms, view, |told| {
             for kind in events {
                 told.emit(kind, Value::Null);
             }
         });
-    };
-    outbox.change(id, tell).await
+        Ok(())
+    });
+    told.await.unwrap_or(Err(Refusal::OutcomeUnknown))
 }
 
 /// 0 would be none.
@@ -182,14 +188,15 @@ const fn id_of(verification: u8) -> u64 {
 /// A request that a receiver got.
 #[derive(Debug, Clone, PartialEq)]
 struct Received {
-    post: Post,
+    url: String,
+    headers: HeaderMap,
     at: Timestamp,
-    body: serde_json::Value,
+    body: Value,
 }
 
 impl Received {
     fn id(&self) -> EventId {
-        EventId::parse(&self.post.headers[0].1).expect("an id")
+        EventId::parse(self.headers["webhook-id"].to_str().expect("text")).expect("an id")
     }
 
     fn kind(&self) -> &str {
@@ -197,7 +204,7 @@ impl Received {
     }
 
     fn is_to(&self, webhook: u8) -> bool {
-        self.post.url == hook(webhook).url
+        self.url == hook(webhook).url
     }
 
     fn is_about(&self, verification: u8) -> bool {
@@ -240,12 +247,13 @@ impl Receivers {
         .unwrap_or(Behaviour::Answer(200))
     }
 
-    async fn post(&self, post: Post) -> Posted {
-        let does = self.next(&post.url);
-        let seconds: u64 = post.headers[1].1.parse().expect("seconds");
-        let (at, body) = (Timestamp::from_millis(seconds * 1000), serde_json::from_slice(&post.body));
-        let received = Received { post, at, body: body.expect("JSON") };
-        self.asked.lock().expect("what was asked").push(received);
+    async fn post(&self, request: Request) -> Posted {
+        let (url, headers) = (request.url().to_string(), request.headers().clone());
+        let does = self.next(&url);
+        let seconds: u64 = headers["webhook-timestamp"].to_str().expect("text").parse().expect("seconds");
+        let body = request.body().and_then(Body::as_bytes).map(serde_json::from_slice);
+        let (at, body) = (Timestamp::from_millis(seconds * 1000), body.expect("a body").expect("JSON"));
+        self.asked.lock().expect("what was asked").push(Received { url, headers, at, body });
         if let Behaviour::AnswerAfter(secs) | Behaviour::Hang(secs) = does {
             tokio::time::sleep(Duration::from_secs(secs)).await;
         }

@@ -51,48 +51,27 @@ async fn a_dead_webhook_slows_no_other_down_and_catches_up_when_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_the_bound_the_newest_events_are_dropped_and_counted() {
-    let bounds = OutboxBounds { verifications: 4, ..OutboxBounds::default() };
-    let world = World::with(bounds, &[hook(1)]).await;
-    world.receivers.play(1, [Behaviour::Refuse]);
-    for verification in 1..=6 {
-        world.emits(verification, EventType::Created).await;
+async fn beyond_a_bound_the_newest_events_are_dropped_and_counted() {
+    let default = OutboxBounds::default;
+    for (bounds, kept, dropped) in [
+        (OutboxBounds { pending: 4, ..default() }, [4, 4], 4),
+        (OutboxBounds { pending_each: 4, ..default() }, [4, 6], 2),
+    ] {
+        let world = World::with(bounds, &[hook(1), hook(2)]).await;
+        world.receivers.play(1, [Behaviour::Refuse]);
+        for verification in 1..=6 {
+            world.emits(verification, EventType::Created).await;
+        }
+        let listed = [world.listed(1).await.len(), world.listed(2).await.len()];
+        assert_eq!((listed, world.outbox.backlog()), (kept, 4));
+        let metrics = world.shards.metrics().text(None);
+        let counted = format!("onceward_webhook_deliveries_total{{outcome=\"dropped\"}} {dropped}\n");
+        assert!(metrics.contains(&counted), "{metrics}");
+        world.receivers.play(1, [Behaviour::Answer(200)]);
+        world.pass(HOUR).await;
+        world.emits(7, EventType::Created).await;
+        assert_eq!(world.states(1).await, [DeliveryState::Delivered; 5], "there is room again");
     }
-    world.emits(1, EventType::Sent).await;
-    let listed = world.listed(1).await;
-    let kept: Vec<_> = listed.iter().rev().filter_map(|delivery| delivery.event.verification).collect();
-    assert_eq!(kept, [1, 2, 3, 4, 1].map(ve));
-    let metrics = world.shards.metrics().text(None);
-    assert!(metrics.contains("onceward_webhook_deliveries_total{outcome=\"dropped\"} 2\n"), "{metrics}");
-    world.receivers.play(1, [Behaviour::Answer(200)]);
-    world.pass(HOUR).await;
-    world.emits(7, EventType::Created).await;
-    assert_eq!(world.states(1).await, [DeliveryState::Delivered; 6], "there is room again");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dead_webhook_leaves_the_others_of_its_service_their_places() {
-    let bounds = OutboxBounds { pending_each: 3, ..OutboxBounds::default() };
-    let world = World::with(bounds, &[hook(1), hook(2)]).await;
-    world.receivers.play(1, [Behaviour::Refuse]);
-    for verification in 1..=5 {
-        world.emits(verification, EventType::Created).await;
-    }
-    let listed = [world.listed(1).await.len(), world.listed(2).await.len()];
-    assert_eq!((listed, world.outbox.backlog()), ([3, 5], 3));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_webhook_that_fails_has_one_attempt_at_once() {
-    let world = World::new().await;
-    world.receivers.play(1, [Behaviour::Hang(15)]);
-    for verification in 0..40 {
-        world.emit(verification, EventType::Created);
-    }
-    world.pass(20 * SECOND).await;
-    assert_eq!(world.asked().len(), 8 + 1, "it was not known to fail");
-    world.pass(30 * SECOND).await;
-    assert_eq!(world.asked().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

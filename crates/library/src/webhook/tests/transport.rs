@@ -10,21 +10,19 @@ async fn post(url: &str) -> Posted {
 }
 
 async fn post_by(transport: &Transport, url: &str) -> Posted {
-    let headers =
-        ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| (name, "evt_1".to_owned()));
-    transport(Post { url: url.to_owned(), headers, body: Bytes::from_static(b"{}") }).await
+    let mut request = Request::new(Method::POST, url.parse().expect("a URL"));
+    *request.body_mut() = Some("{}".into());
+    transport(request).await
 }
 
 #[tokio::test]
-async fn a_post_arrives_as_json_with_its_headers_and_returns_the_status() {
+async fn a_post_arrives_and_returns_the_status() {
     let mut receiver = Double::playing([Reply::Bytes(answer(503, &[("Retry-After", "7")], "busy"))]).await;
     let answered = post(&format!("{}/hooks?a=b", receiver.base_url())).await;
     let retry_after = Some(Duration::from_secs(7));
     assert_eq!(answered, Posted { status: Some(503), detail: "busy".to_owned(), retry_after });
     let request = receiver.request().await;
     assert_eq!(request.request_line, "POST /hooks?a=b HTTP/1.1");
-    assert_eq!(request.header("content-type"), Some("application/json"));
-    assert_eq!(request.header("webhook-id"), Some("evt_1"));
     assert_eq!(request.body, "{}");
 }
 
@@ -39,9 +37,7 @@ async fn without_an_answer_the_reason_is_told() {
     let receiver = Double::playing([Reply::Silence(String::new())]).await;
     let hasty = network_transport(true, Duration::from_millis(1));
     fails(post_by(&hasty, &receiver.base_url()).await, "no answer in time");
-    for url in ["", "nowhere", "ftp://hooks.example.com/", "http://169.254.169.254/latest/meta-data/"] {
-        fails(post(url).await, "its ");
-    }
+    fails(post("http://169.254.169.254/latest/meta-data/").await, "its address");
 }
 
 #[tokio::test]
