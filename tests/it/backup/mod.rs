@@ -6,36 +6,30 @@ use std::fs;
 
 use crate::support::prelude::*;
 
-/// A server with codes for so many numbers.
-async fn serving(numbers: usize) -> World {
+/// A server with codes for three numbers.
+async fn serving() -> World {
     let world = World::new().await;
-    for _ in 0..numbers {
+    for _ in 0..3 {
         world.number_with_code().await;
     }
     world
 }
 
 #[tokio::test]
-async fn sound_data_passes_a_check_with_and_without_a_server() {
-    let world = serving(3).await;
+async fn sound_data_passes_a_check_and_a_key_that_a_start_refuses_is_found() {
+    let World { setup, server, .. } = serving().await;
     let is_well = async || {
-        let checked = world.setup.command(["check-data", "--json"]).await.exits(0).object();
+        let checked = setup.command(["check-data", "--json"]).await.exits(0).object();
         assert_eq!((&checked["numbers"], &checked["sends"]), (&json!(3), &json!(3)), "{checked}");
     };
     is_well().await;
-    world.server.killed().await;
-    let before = files(&world.setup.data_dir());
-    is_well().await;
-    assert_eq!(files(&world.setup.data_dir()), before, "a check changes nothing in the data directory");
-    world.setup.command(["check-data"]).await.says(["no damage found: 3 numbers"]);
-}
-
-#[tokio::test]
-async fn a_key_that_would_have_a_start_refused_is_found() {
-    let World { setup, server, .. } = serving(2).await;
     server.killed().await;
+    let before = files(&setup.data_dir());
+    is_well().await;
+    assert_eq!(files(&setup.data_dir()), before, "a check changes nothing in the data directory");
     let check = ["check-data"];
-    setup.command(check).await.exits(0);
+    setup.command(check).await.exits(0).says(["no damage found: 3 numbers"]);
+
     let path = setup.data_dir().join("server.key");
     let right = fs::read_to_string(&path).expect("the key");
     for (content, says) in [
@@ -54,11 +48,17 @@ async fn a_key_that_would_have_a_start_refused_is_found() {
 }
 
 #[tokio::test]
-async fn a_damaged_export_is_refused_and_leaves_no_usable_directory() {
-    let world = serving(3).await;
+async fn an_export_is_imported_whole_and_with_its_key_or_not_at_all() {
+    let world = serving().await;
     let whole = export(&world.setup, "whole.jsonl").await.join("\n") + "\n";
     let damaged = whole.replacen("\"in_a_row\":0", "\"in_a_row\":1", 1);
-    let setup = world.setup.clone().file("damaged.jsonl", damaged);
+    let setup = world.setup.clone().file("damaged.jsonl", damaged).file("other.key", "ab".repeat(32));
+    let without_key = ["import", "whole.jsonl", "--data-dir", "restored"];
+    setup.command(without_key).await.exits(70).says(["there is no server key in restored"]);
+    let other = setup.clone().env("ONCEWARD_KEY_FILE", "other.key");
+    other.command(without_key).await.exits(70).says(["with another server key"]);
+    assert!(!setup.home().join("restored").exists(), "nothing was begun");
+
     let refused = import(&setup, "damaged.jsonl", "restored").await.exits(65);
     refused.says(["nothing was imported", "the sum of all lines is not the one that was written"]);
     // A server does not use it as a data directory, nor as an empty one.
@@ -73,16 +73,4 @@ async fn a_damaged_export_is_refused_and_leaves_no_usable_directory() {
         fs::remove_dir_all(setup.home().join("restored").join(part)).expect("removed");
     }
     import(&setup, "whole.jsonl", "restored").await.exits(0);
-}
-
-#[tokio::test]
-async fn an_import_needs_the_server_key_of_the_export() {
-    let world = serving(1).await;
-    export(&world.setup, "backup.jsonl").await;
-    let setup = world.setup.clone().file("other.key", "ab".repeat(32));
-    let import = ["import", "backup.jsonl", "--data-dir", "restored"];
-    setup.command(import).await.exits(70).says(["there is no server key in restored"]);
-    let other = setup.clone().env("ONCEWARD_KEY_FILE", "other.key");
-    other.command(import).await.exits(70).says(["with another server key"]);
-    assert!(!setup.home().join("restored").exists(), "nothing was begun");
 }
