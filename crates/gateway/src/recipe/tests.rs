@@ -92,9 +92,12 @@ fn recipes_md_says_what_the_recipes_say() {
 }
 
 #[tokio::test]
-async fn every_recipe_sends_what_the_provider_documents() {
+async fn every_recipe_asks_what_the_provider_documents() {
     for case in cases() {
         case.sends_its_request().await;
+        let documented = case.documented.get("account");
+        assert_eq!(case.http("").account.is_some(), documented.is_some(), "{}", case.name);
+        case.examines_its_account().await;
     }
 }
 
@@ -187,15 +190,6 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
                 assert_eq!(read, Err(CallbackError::NotFromProvider), "{}: {address}", case.name);
             }
         }
-    }
-}
-
-#[tokio::test]
-async fn an_account_is_examined_where_the_provider_has_a_request_for_it() {
-    for case in cases() {
-        let documented = case.documented.get("account");
-        assert_eq!(case.http("").account.is_some(), documented.is_some(), "{}", case.name);
-        case.examines_its_account().await;
     }
 }
 
