@@ -87,40 +87,30 @@ impl Collector {
     }
 
     pub fn spans(&self) -> Vec<RecordedSpan> {
-        self.exports().iter().flat_map(|export| spans_in(&export.body)).collect()
+        let hex = base16ct::lower::encode_string;
+        let read = |span: Span| RecordedSpan {
+            trace: hex(&span.trace_id),
+            id: hex(&span.span_id),
+            parent: hex(&span.parent_span_id),
+            kind: span.kind(),
+            nanos: span.start_time_unix_nano..span.end_time_unix_nano,
+            has_failed: span.status.is_some_and(|status| status.code == 2),
+            attributes: span.attributes.into_iter().map(attribute).collect(),
+            name: span.name,
+        };
+        let exports = self.exports();
+        let exports = exports.iter().map(|export| ExportTraceServiceRequest::decode(&*export.body));
+        let scopes = exports.flat_map(|export| export.expect("OTLP").resource_spans);
+        scopes.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans).map(read).collect()
     }
 }
 
-fn spans_in(body: &[u8]) -> Vec<RecordedSpan> {
-    let export = ExportTraceServiceRequest::decode(body).expect("OTLP");
-    let scopes = export.resource_spans.into_iter().flat_map(|of_resource| of_resource.scope_spans);
-    let read = |span: Span| RecordedSpan {
-        trace: hex(&span.trace_id),
-        id: hex(&span.span_id),
-        parent: hex(&span.parent_span_id),
-        kind: span.kind(),
-        nanos: span.start_time_unix_nano..span.end_time_unix_nano,
-        has_failed: span.status.is_some_and(|status| status.code == 2),
-        attributes: attributes(span.attributes),
-        name: span.name,
-    };
-    scopes.flat_map(|scope| scope.spans).map(read).collect()
-}
-
-fn attributes(pairs: Vec<KeyValue>) -> BTreeMap<String, String> {
-    let text = |pair: KeyValue| {
-        let value = match pair.value.and_then(|value| value.value) {
-            Some(any_value::Value::StringValue(text)) => text,
-            Some(any_value::Value::IntValue(number)) => number.to_string(),
-            other => panic!("{} = {other:?}", pair.key),
-        };
-        (pair.key, value)
-    };
-    pairs.into_iter().map(text).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    base16ct::lower::encode_string(bytes)
+fn attribute(KeyValue { key, value, .. }: KeyValue) -> (String, String) {
+    match value.and_then(|value| value.value) {
+        Some(any_value::Value::StringValue(text)) => (key, text),
+        Some(any_value::Value::IntValue(number)) => (key, number.to_string()),
+        other => panic!("{key} = {other:?}"),
+    }
 }
 
 impl Provider for CollectorApi {

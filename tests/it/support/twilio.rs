@@ -175,8 +175,9 @@ pub fn spoken_code(twiml: &str) -> Option<String> {
 #[derive(Debug, Clone)]
 pub struct Report {
     url: String,
-    form: Vec<(String, String)>,
-    signature: Option<String>,
+    form: String,
+    /// Of the account that signs it, if any does.
+    token: Option<&'static str>,
 }
 
 impl Report {
@@ -206,31 +207,28 @@ impl Report {
             ("AccountSid", ACCOUNT_SID),
             ("ApiVersion", "2010-04-01"),
         ];
-        let form = own.iter().chain(&common).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self { url: url.to_owned(), form: form.collect(), signature: None }.signed_with(AUTH_TOKEN)
+        let form = Serializer::new(String::new()).extend_pairs(own).extend_pairs(common).finish();
+        Self { url: url.to_owned(), form, token: Some(AUTH_TOKEN) }
     }
 
-    /// Adds a field and signs again.
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.form.push((name.to_owned(), value.to_owned()));
-        self.signed_with(AUTH_TOKEN)
+    pub fn with(self, name: &str, value: &str) -> Self {
+        let more = Serializer::new(String::new()).append_pair(name, value).finish();
+        Self { form: format!("{}&{more}", self.form), ..self }
     }
 
-    pub fn signed_with(mut self, token: &str) -> Self {
-        let form = Serializer::new(String::new()).extend_pairs(&self.form).finish();
-        self.signature = Some(twilio_signature(token, &self.url, &form));
-        self
+    pub fn signed_with(self, token: &'static str) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     pub fn unsigned(self) -> Self {
-        Self { signature: None, ..self }
+        Self { token: None, ..self }
     }
 
     pub async fn send(&self, server: &Client) -> HttpResponse {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
-        let form: Vec<_> = self.form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let signature: Vec<_> =
-            self.signature.iter().map(|made| ("x-twilio-signature", made.as_str())).collect();
-        server.post_form(path, &signature, &form).await
+        let signature = self.token.map(|token| twilio_signature(token, &self.url, &self.form));
+        let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
+        headers.extend(signature.iter().map(|made| ("x-twilio-signature", made.as_str())));
+        server.post_with(path, &headers, self.form.clone()).await
     }
 }
