@@ -32,13 +32,18 @@ async fn readiness_is_announced_once_requests_are_served() {
 }
 
 #[tokio::test]
-async fn a_stop_is_announced_before_requests_in_progress_are_finished() {
-    let (manager, setup) = Manager::of(Setup::new());
+async fn a_stop_is_announced_also_in_metrics_before_requests_in_progress_are_finished() {
+    let setup = Setup::new().config("metrics-listen", "127.0.0.1:0").config("send-budget", "1m");
+    let (manager, setup) = Manager::of(setup);
     let world = World::of(setup).await;
-    let number = world.number();
-    let sending = world.hang_at_the_gateway(&number).await;
+    let event = world.server.line("metrics served without credentials").await;
+    let metrics = Client::new(text(&event, "address").parse().expect("an address"));
+    let ready = async || Scrape(metrics.get("/metrics").await.text()).value("onceward_ready");
+    assert_eq!(ready().await, Some(1.0));
+    let sending = world.hang_at_the_gateway(&world.number()).await;
     world.server.signal(Signal::TERM);
     manager.until("STOPPING=1").await;
+    until("the stop", &ready, |ready| *ready == Some(0.0)).await;
     assert!(!sending.is_finished(), "the send waits for the gateway");
     world.twilio().release();
     assert_eq!(sending.await.expect("an answer").status(), 200);
