@@ -222,7 +222,7 @@ impl Origin {
 /// request id.
 fn log_send(request_id: &str, number: PhoneNumber, sent: &SendOutcome) {
     match sent {
-        Ok(Sent { postponed, .. }) => debug!(request_id, %number, postponed, "code sent"),
+        Ok(Sent { is_postponed, .. }) => debug!(request_id, %number, postponed = is_postponed, "code sent"),
         Err(
             failure @ (Failure::Locked { .. }
             | Failure::Limited(_)
@@ -359,7 +359,7 @@ const NOT_PERMITTED: &str = "Sending a code to this phone number is not permitte
 /// The answer to a send.
 pub fn sent(older: Older, reply: &Reply<SendOutcome>, number: PhoneNumber) -> Response {
     match &reply.outcome {
-        Ok(Sent { attempts_left, message_id, postponed: _ }) => {
+        Ok(Sent { attempts_left, message_id, .. }) => {
             let message = match older.0 {
                 Some(Documented) => "OTP send successfully.",
                 Some(AsBuilt) => "Successfully send OTP message",
@@ -520,7 +520,7 @@ mod tests {
         };
         let premium = GuardRefusal { rule: Rule::NumberType, until: None };
         match outcome {
-            "send" => send(Ok(Sent { attempts_left: 5, message_id: "SM1".to_owned(), postponed: false })),
+            "send" => send(Ok(Sent { attempts_left: 5, message_id: "SM1".to_owned(), is_postponed: false })),
             "send, locked" => send(Err(Failure::Locked { until })),
             "send, premium number" => send(Err(Failure::Guard(premium))),
             "send, bad number" => send(Err(Failure::BadNumber)),

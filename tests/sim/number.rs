@@ -291,7 +291,7 @@ impl Decision<'_> {
         let sent = Sent {
             attempts_left: open.left(self.rules),
             message_id: "SM1".to_owned(),
-            postponed: end == End::Postponed,
+            is_postponed: end == End::Postponed,
         };
         let then = told_of(permit, end, Outcome::Send(Ok(sent)));
         let Some(code) = code else { return (before, then) };

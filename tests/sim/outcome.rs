@@ -159,7 +159,7 @@ impl World {
 
     /// If a client learned that its message is sent later, the disk must have the plan.
     fn is_planned(&self, open: &Open, answer: &Outcome) -> Checked {
-        let (Some(log), Outcome::Send(Ok(Sent { postponed: true, .. }))) = (open.log, answer) else {
+        let (Some(log), Outcome::Send(Ok(Sent { is_postponed: true, .. }))) = (open.log, answer) else {
             return Ok(());
         };
         // The same batch may have begun or dropped a planned send of the same verification.

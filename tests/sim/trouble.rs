@@ -190,7 +190,8 @@ impl World {
             let message = self.some_message();
             self.sends(number, message)?;
             self.comes_to_rest()?;
-            let sent = |answer: &Outcome| matches!(answer, Outcome::Send(Ok(Sent { postponed: false, .. })));
+            let sent =
+                |answer: &Outcome| matches!(answer, Outcome::Send(Ok(Sent { is_postponed: false, .. })));
             if !self.answered_since(first, sent) {
                 continue;
             }

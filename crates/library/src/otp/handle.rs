@@ -143,11 +143,7 @@ impl Otp {
         let outgoing = Box::new(Outgoing { channel, style, ..Outgoing::new(key) });
         let reply = verifying.send(outgoing).await?;
         match reply.outcome {
-            Ok(sent) => Ok(Sent {
-                message_id: sent.message_id,
-                attempts_left: sent.attempts_left,
-                is_postponed: sent.postponed,
-            }),
+            Ok(sent) => Ok(sent),
             Err(Failure::Locked { until }) => Err(OtpError::Locked { remaining: until.since(reply.at) }),
             Err(Failure::Limited(_)) => Err(OtpError::Refused(Refusal::NumberBusy)),
             Err(Failure::Guard(refused)) => Err(match refused.rule {

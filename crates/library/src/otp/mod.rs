@@ -121,7 +121,7 @@ pub use crate::gateway::{
 pub use crate::node::StartError;
 pub use crate::store::StoreError;
 pub use crate::template::{AppHash, MessageStyle, Wording};
-pub use crate::verification::Refusal;
+pub use crate::verification::{Refusal, Sent};
 pub use builder::OtpBuilder;
 pub use handle::Otp;
-pub use outcome::{OtpError, Sent, Verified};
+pub use outcome::{OtpError, Verified};

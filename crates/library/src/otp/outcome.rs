@@ -49,19 +49,6 @@ pub enum OtpError {
     Refused(#[from] Refusal),
 }
 
-/// A message that a provider has taken, or that will be tried again in the background.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Sent {
-    /// The provider's id of the message, or one of ours while it waits for another try in the background.
-    pub message_id: String,
-    /// Wrong codes still allowed before the number is locked out.
-    pub attempts_left: u8,
-    /// Whether no gateway took the message yet: it is tried again in the background, while the code lives.
-    /// Only with the setting `sms.retry`.
-    pub is_postponed: bool,
-}
-
 /// The result of a check: three answers in one value. Only `code_valid` lets a person in.
 ///
 /// | | `request_valid` | `code_valid` | `error` |

@@ -65,15 +65,16 @@ impl<O> Reply<O> {
 /// The outcome of a send.
 pub type SendOutcome = Result<Sent, Failure>;
 
-/// A message that a gateway accepted, or that will be tried again until one does.
+/// A message that a provider has taken, or that will be tried again in the background.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Wrong codes still allowed.
+    /// Wrong codes still allowed before the number is locked out.
     pub attempts_left: u8,
-    /// The gateway's id of the message, or one of ours.
+    /// The provider's id of the message, or one of ours while it waits for another try in the background.
     pub message_id: String,
-    /// Whether no gateway accepted the message yet: it is tried again in the background.
-    pub postponed: bool,
+    /// Whether no gateway took the message yet: it is tried again in the background, while the code lives.
+    /// Only with the setting `sms.retry`.
+    pub is_postponed: bool,
 }
 
 /// The public data of a verification.

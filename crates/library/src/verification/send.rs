@@ -118,7 +118,7 @@ fn permitted(
         let (policy, message_id) = (decision.rules.policy, format!("test-{:016x}", verification.salt.id()));
         let wrong = if let NumberState::Open(open) = next { open.failures.in_a_row } else { 0 };
         let attempts_left = policy.attempts_left(wrong);
-        let sent = Sent { attempts_left, message_id, postponed: false };
+        let sent = Sent { attempts_left, message_id, is_postponed: false };
         let summary = VerificationSummary::of(&verification, &policy);
         decision.facts.push(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
         return Next::Sent(Ok(Reply::new(Ok(sent), now, Some(summary))));
@@ -282,8 +282,8 @@ fn send_outcome(delivered: &Delivered, outcome: SettleOutcome) -> Result<SendOut
         (_, SettleOutcome::Locked { until }) => Ok(Err(Failure::Locked { until })),
         (_, SettleOutcome::Open { attempts_left }) => match &delivered.result {
             SendResult::Accepted { message_id, .. } | SendResult::Postponed { message_id, .. } => {
-                let postponed = matches!(delivered.result, SendResult::Postponed { .. });
-                Ok(Ok(Sent { attempts_left, message_id: message_id.clone(), postponed }))
+                let is_postponed = matches!(delivered.result, SendResult::Postponed { .. });
+                Ok(Ok(Sent { attempts_left, message_id: message_id.clone(), is_postponed }))
             }
             SendResult::Failed { may_have_been_sent } => match delivered.reason {
                 Some(Failure::StateUnknown) => Err(Refusal::OutcomeUnknown),

@@ -2,10 +2,6 @@
 
 use super::*;
 
-async fn change(world: &World, members: Value) {
-    world.registry.update_service(world.service.sid, given(members)).await.expect("changed");
-}
-
 #[tokio::test]
 async fn a_deleted_service_is_gone_at_once_and_sends_nothing_more() {
     let steps = json!({ "friendly-name": "Owl Bank", "workflow": "sms:30s,call" });
@@ -29,18 +25,6 @@ async fn a_deleted_service_is_gone_at_once_and_sends_nothing_more() {
         world.provider.handed().into_iter().filter(|sent| sent.channel == Channel::Call).collect();
     assert!(called.iter().all(|call| call.to == number(2)), "{called:?}");
     assert_eq!(world.provider.handed().len(), 3);
-}
-
-#[tokio::test]
-async fn more_checks_give_no_used_up_verification_back() {
-    let world = World::with(json!({ "max-checks": 2 })).await;
-    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
-    for status in [Status::Pending, Status::MaxAttemptsReached] {
-        assert_eq!(world.checks(target, None).await.expect("checked").status, status);
-    }
-    change(&world, json!({ "max-checks": 10 })).await;
-    let refused = world.checks(target, Some(world.provider.code_for(number(1)))).await;
-    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
 }
 
 #[tokio::test]
