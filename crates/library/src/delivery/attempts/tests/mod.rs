@@ -2,13 +2,10 @@
 
 mod rules;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::clock::ManualClock;
-use crate::config::Pricing;
-use crate::delivery::{Attempt, FollowUp, Reason, Results, SendStatus, TakenAllowance};
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::shard::{Subject, Transaction};
@@ -104,20 +101,6 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
         .await
         .expect("all");
     assert!((250..1_500).contains(&count), "{count} were read, of which 250 are late enough");
-}
-
-#[tokio::test]
-async fn a_start_learns_that_the_last_message_that_may_have_left_was_verified() {
-    let world = World::bare().await;
-    let mut log = AttemptLog { verify: VerifyStatus::Success, ends: Some(START), ..sent(1, START) };
-    // Without an answer in time.
-    log.rows.push(Attempt::new(1, Channel::Sms, GatewayName::Mada, SendStatus::GatewayError, START));
-    keeps(&world, key(1), log).await;
-    let clock = Arc::new(ManualClock::starting_at(START));
-    let results = Arc::new(Results::new(clock, Pricing::default(), Box::new(|_| ())));
-    results.start(&world.verifying.attempts, START).await.expect("learned");
-    let learned = [GatewayName::Http, GatewayName::Mada].map(|gateway| results.conversions(gateway));
-    assert_eq!(learned, [[("sms", 0)], [("sms", 100)]]);
 }
 
 #[tokio::test]
