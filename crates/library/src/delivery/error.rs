@@ -60,7 +60,7 @@ pub enum Failure {
     /// The shard does not answer, or the node may have lost its lease in the cluster.
     #[error("it is unknown whether the code can still be used; nothing was sent")]
     StateUnknown,
-    /// The queue of the gateway was full, or no permit came in time.
+    /// The queue of the gateway was full, no permit came in time, or the charge of a budget was not stored in time.
     #[error("too many messages are waiting for the gateway; nothing was sent")]
     Overloaded,
     /// The circuit of every gateway for this number is open.
@@ -72,9 +72,6 @@ pub enum Failure {
     /// No gateway for this number serves the channel, or none that can repeat the code.
     #[error("no gateway that is configured for this number sends on this channel; nothing was sent")]
     NotServed,
-    /// The store did not take the record of a budget.
-    #[error("the budget of messages cannot be stored; nothing was sent")]
-    BudgetUnknown,
     /// A planned message was tried as often as is allowed.
     #[error("the retries are used up")]
     RetriesUsedUp,
@@ -102,7 +99,7 @@ impl Failure {
 
     /// Whether nothing was sent and the code may still be usable: a planned message is put off.
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::Overloaded | Self::BudgetUnknown)
+        matches!(self, Self::Overloaded)
     }
 }
 
@@ -151,10 +148,7 @@ impl<O> DeliveryRun<'_, O> {
             _ if dropped == Failure::RetriesUsedUp => {
                 warn!(request_id, %number, channel, "message unsendable, retries are used up");
             }
-            Failure::TimedOutWaiting
-            | Failure::BudgetUnknown
-            | Failure::NotServed
-            | Failure::StateUnknown => {
+            Failure::TimedOutWaiting | Failure::NotServed | Failure::StateUnknown => {
                 warn!(request_id, %number, channel, %error, "message not sent");
             }
             _ => debug!(request_id, %number, channel, %error, "message not sent"),
