@@ -18,10 +18,10 @@ use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{
     AttemptId, AttemptLogKey, Channel, GatewayName, PhoneNumber, Region, ServerKey, ServiceId, Sid, Timestamp,
 };
-use crate::engine::{Sealer, VerificationAddress};
+use crate::engine::{Sealer, SlotHash, VerificationAddress};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::Ticket;
-use crate::shard::{LogRange, Record, RecordKey, Refusal, Shards, Stored, service_of};
+use crate::shard::{LogRange, RecordKey, Refusal, Shards, service_of};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
@@ -31,22 +31,18 @@ pub struct Attempts {
     pub settings: AttemptLogSettings,
     /// Opens the ids of verifications.
     sealer: Sealer,
+    slots: SlotHash,
 }
 
 /// Longer than a verification takes from its first message to its last: a code lives an hour at most.
 const LONGEST_VERIFICATION: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Where the record under a key is.
-fn record_key(key: AttemptLogKey) -> RecordKey {
-    RecordKey { slot: key.slot(), kind: AttemptLog::KIND, id: key.id() }
-}
 
 impl Attempts {
     /// Follows the records of these shards. Needs a tokio runtime.
     pub fn new(shards: &Shards, key: &ServerKey, settings: AttemptLogSettings) -> Self {
         let AttemptLogSettings { keep_at_most, keep_for } = settings;
         shards.keep_newest::<AttemptLog>([keep_at_most, usize::MAX], keep_for);
-        Self { shards: shards.clone(), settings, sealer: Sealer::new(key) }
+        Self { shards: shards.clone(), settings, sealer: Sealer::new(key), slots: SlotHash::new(key) }
     }
 
     /// Calls `on_due` when a planned send is due.
@@ -61,18 +57,6 @@ impl Attempts {
     /// if the store does not confirm what was read.
     pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
         self.shards.read(key.slot(), move |view| view.get(key.id())).await
-    }
-
-    /// The attempts of the records under these keys. The shards only copy the records.
-    async fn read(
-        &self,
-        keys: impl Iterator<Item = AttemptLogKey>,
-    ) -> Result<impl Iterator<Item = ListedAttempt>, Refusal> {
-        let found = self.shards.get_each(keys.map(record_key)).await?;
-        let log = |(key, stored): (RecordKey, Stored)| {
-            Some((AttemptLogKey::from_id(key.id), stored.record::<AttemptLog>()?))
-        };
-        Ok(found.into_iter().filter_map(log).flat_map(|(key, log)| attempts_of(key, log)))
     }
 
     /// Passes every attempt to `visit`, by the order of keys, which costs less than any other.
@@ -120,10 +104,15 @@ impl Attempts {
             else {
                 return Ok(Vec::new());
             };
-            // The name leaves the slot open.
-            let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
-            let is_visible = services.is_none_or(|of| of.contains(&service));
-            let found = self.read(keys).await?;
+            let (slot, is_visible) =
+                (self.slots.of_number(service, number), services.is_none_or(|of| of.contains(&service)));
+            let logs = self.shards.read(slot, move |view| {
+                // The name leaves two bits open beside the slot.
+                let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
+                let log = |key: AttemptLogKey| Some((key, view.get::<AttemptLog>(key.id())?));
+                keys.filter(|key| key.slot() == slot).filter_map(log).collect::<Vec<_>>()
+            });
+            let found = logs.await?.into_iter().flat_map(|(key, log)| attempts_of(key, log));
             let found = found.filter(|row| is_visible && row.number == number && query.fits(row));
             let mut records: Vec<_> = found.collect();
             records.sort_unstable_by_key(|row| Reverse((row.attempt.at, row.id.attempt)));
