@@ -11,6 +11,7 @@ use crate::engine::{
 };
 use crate::limits::keys::{ANSWER_KEPT_FOR, KeyedRequest};
 use crate::observe::metrics::{Fact, VerificationStep};
+use crate::registry::EventType;
 use crate::registry::audit::AuditEntry;
 use crate::shard::Refusal;
 
@@ -85,28 +86,24 @@ fn decided(
     next: &NumberState,
     looked_at: Option<Salt>,
 ) -> Reply<CheckOutcome> {
-    let status = match outcome {
-        CheckOutcome::Approved => Some(VerifyStatus::Success),
-        CheckOutcome::Wrong { live: true, .. } | CheckOutcome::LockedNow { live: true, .. } => {
-            Some(VerifyStatus::InvalidCode)
+    let (status, event) = match outcome {
+        CheckOutcome::Approved => (Some(VerifyStatus::Success), Some(EventType::Approved)),
+        CheckOutcome::LockedNow { live: true, .. } | CheckOutcome::Wrong { live: true, attempts_left: 0 } => {
+            (Some(VerifyStatus::InvalidCode), Some(EventType::MaxAttemptsReached))
         }
+        CheckOutcome::Wrong { live: true, .. } => (Some(VerifyStatus::InvalidCode), None),
         CheckOutcome::Wrong { live: false, .. } | CheckOutcome::LockedNow { live: false, .. } => {
-            Some(VerifyStatus::Expired)
+            (Some(VerifyStatus::Expired), None)
         }
-        CheckOutcome::GatewayFailed => Some(VerifyStatus::GatewayError),
-        CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => None,
+        CheckOutcome::GatewayFailed => (Some(VerifyStatus::GatewayError), None),
+        CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::NotFound => {
+            (None, None)
+        }
     };
     let about = status.and(next.verification().or(decision.before));
-    let looked_at = looked_at.zip(status);
-    let asked = decision.before.filter(|v| looked_at.is_some_and(|(salt, _)| v.salt == salt));
-    if let Some(verification) = &asked {
-        let is_spent = next.verification().as_ref().is_some_and(Verification::is_spent);
-        decision.emit(asked.as_ref(), |events| events.checked(verification, outcome, is_spent));
-    }
     let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.facts.push(Fact::Check { recipient: decision.key, channel, outcome });
-    let step = (outcome == CheckOutcome::Approved).then_some(VerificationStep::Approved);
-    concluded(decision, outcome, about, looked_at, step)
+    concluded(decision, outcome, about, looked_at.zip(status), event)
 }
 
 /// Remembers the answer to a check with a key, unless no code was compared: then the client may try again.
@@ -124,15 +121,23 @@ fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckO
     keyed.remember((id, details), until, Some(reply.outcome), decision.view);
 }
 
-/// Records a check in the log of its verification, counts this step of the verification that the reply is about, records a
-/// verified number, and replies.
+/// Records a check in the log of its verification, emits and counts the end of the verification that the reply is about,
+/// records a verified number, and replies.
 fn concluded<O>(
     decision: &mut Decision<'_, '_>,
     outcome: O,
     about: Option<Verification>,
     looked_at: Option<(Salt, VerifyStatus)>,
-    step: Option<VerificationStep>,
+    event: Option<EventType>,
 ) -> Reply<O> {
+    if let Some((about, event)) = about.as_ref().zip(event) {
+        decision.emit(Some(about), |events| events.ended(event));
+    }
+    let step = match event {
+        Some(EventType::Approved) => Some(VerificationStep::Approved),
+        Some(EventType::Canceled) => Some(VerificationStep::Canceled),
+        _ => None,
+    };
     let recorded = looked_at
         .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
     let (log, Checked { last, is_first, taken }) = match recorded {
@@ -170,10 +175,6 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
         EndOutcome::NotFound => None,
     };
     decision.put(next);
-    // An event would name the erased number again.
-    if ended.is_some() && *ending != Ending::Erased {
-        decision.emit(ended.as_ref(), |events| events.ended_by_request(*ending));
-    }
     let has_changed = next != decision.state;
     let has_effect = match ending {
         Ending::Approved | Ending::Canceled => ended.is_some(),
@@ -191,11 +192,12 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
     if let Some(entry) = audited.as_ref().filter(|_| has_effect || *ending == Ending::Erased) {
         entry.record(decision.view);
     }
-    let (step, status) = match ending {
-        Ending::Approved => (Some(VerificationStep::Approved), Some(VerifyStatus::Success)),
-        Ending::Canceled => (Some(VerificationStep::Canceled), None),
+    let (event, status) = match ending {
+        Ending::Approved => (Some(EventType::Approved), Some(VerifyStatus::Success)),
+        Ending::Canceled => (Some(EventType::Canceled), None),
+        // A cleared one emits its expiry event at its normal expiry.
         Ending::Cleared | Ending::Erased => (None, None),
     };
     let looked_at = ended.map(|v| v.salt).zip(status);
-    Ok(Next::Ended(concluded(decision, has_effect, ended, looked_at, step)))
+    Ok(Next::Ended(concluded(decision, has_effect, ended, looked_at, event)))
 }

@@ -15,9 +15,7 @@ use crate::delivery::{Attempt, Delivered, Failure, Fall, FallConsumer, percent};
 use crate::domain::{
     AttemptId, AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id,
 };
-use crate::engine::{
-    CheckOutcome, Ending, SendPermit, SendResult, Verification, VerificationAddress, VerificationName,
-};
+use crate::engine::{SendPermit, SendResult, Verification, VerificationAddress, VerificationName};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Id, RecordKey, Transaction, service_of};
@@ -157,35 +155,9 @@ impl NumberEvents<'_, '_> {
         }
     }
 
-    /// A code was checked. The verification is as before; `is_spent` says whether callers who name it have no attempt left
-    /// after it.
-    pub fn checked(&mut self, verification: &Verification, outcome: CheckOutcome, is_spent: bool) {
-        match outcome {
-            CheckOutcome::Approved => self.ended(EventType::Approved),
-            CheckOutcome::LockedNow { .. } if self.view.now() < verification.expires => {
-                self.ended(EventType::MaxAttemptsReached);
-            }
-            // Later wrong codes emit nothing.
-            CheckOutcome::Wrong { live: true, .. } if is_spent && self.record.expires.is_some() => {
-                self.ended(EventType::MaxAttemptsReached);
-            }
-            _ => {}
-        }
-    }
-
     /// A fixed lockout or a hard stop of the number begins.
     pub fn locked(&mut self, until: Timestamp) {
         self.emit(EventType::NumberLocked, json!({ "locked_until": until }));
-    }
-
-    /// The verification has ended by request.
-    pub fn ended_by_request(&mut self, ending: Ending) {
-        match ending {
-            Ending::Approved => self.ended(EventType::Approved),
-            Ending::Canceled => self.ended(EventType::Canceled),
-            // An operator cleared the number. The verification emits its expiry event at its normal expiry.
-            Ending::Cleared | Ending::Erased => {}
-        }
     }
 
     /// A provider reported progress of an attempt, which is as it is now. A receipt that changes nothing is not recorded.
@@ -251,7 +223,11 @@ impl NumberEvents<'_, '_> {
 
     /// The verification has ended. The events of its beginning come first: a check may be faster than the gateway's answer
     /// to the send, and the webhook may be newer than the verification.
-    fn ended(&mut self, kind: EventType) {
+    pub fn ended(&mut self, kind: EventType) {
+        // Later wrong codes emit nothing.
+        if kind == EventType::MaxAttemptsReached && self.record.expires.is_none() {
+            return;
+        }
         if !self.record.is_announced {
             // Only a right code proves that the message was sent.
             if kind == EventType::Approved { self.sent() } else { self.emit(EventType::Created, Value::Null) }
