@@ -44,7 +44,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct OutboxBounds {
     /// Deliveries that may be pending; beyond it new events are dropped.
     pub pending: usize,
-    /// The same for each webhook: a dead one must not take the places of the others.
+    /// The same for each webhook: all those of a service, at most 10, take no more than half of the places.
     pub pending_each: usize,
     /// Verifications that are remembered after the end of their deliveries; the oldest are forgotten first.
     pub kept: usize,
@@ -52,7 +52,7 @@ pub struct OutboxBounds {
 
 impl Default for OutboxBounds {
     fn default() -> Self {
-        Self { pending: 200_000, pending_each: 25_000, kept: 50_000 }
+        Self { pending: 200_000, pending_each: 10_000, kept: 50_000 }
     }
 }
 
@@ -198,10 +198,10 @@ impl Outbox {
         });
     }
 
-    /// Waits until it is a verification's turn with a webhook; `None` after a stop. Many may wait: this takes little memory
-    /// until then.
+    /// Waits until it is a verification's turn with a webhook; `None` after a stop, or if nothing is pending for it. Many may
+    /// wait: this takes little memory until then.
     async fn take_turn(self: Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
-        let turns = Arc::clone(&self.lines.lock().1.entry(webhook).or_default().turns);
+        let turns = self.lines.lock().1.get(&webhook).map(|line| Arc::clone(&line.turns))?;
         let turn = key.id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
         let _turn = turns[turn].lock().await;
         let _place = self.places.acquire().await.ok()?;
