@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use onceward::delivery::attempts::AttemptLog;
+use onceward::domain::Timestamp;
 use onceward::engine::NumberState;
-use onceward::shard::Record as _;
+use onceward::shard::{Record as _, RecordKey};
 use onceward::verification::in_flight::Commands;
 use onceward::verification::{CheckOutcome, Sent};
 use rand::RngExt;
@@ -212,15 +213,20 @@ impl World {
         self.facts[first..].iter().any(fits)
     }
 
+    /// In the memory of a shard, ended ones too.
+    fn records(&self, shard: usize, kind: u8) -> usize {
+        let first = RecordKey { slot: 0, kind, id: [0; 12] };
+        self.shards[shard].core.tables().page(first, usize::MAX, Timestamp::EPOCH).0.len()
+    }
+
     fn all_is_freed(&mut self) -> Checked {
         self.clock = self.clock.max(self.latest) + 1_000_000_000;
         for shard in 0..self.shards.len() {
-            let tables = self.shards[shard].core.tables();
-            for _ in 0..tables.len_of(NumberState::KIND) + tables.len_of(AttemptLog::KIND) {
+            for _ in 0..self.records(shard, NumberState::KIND) + self.records(shard, AttemptLog::KIND) {
                 self.sweep(shard)?;
             }
             for (kind, what) in [(NumberState::KIND, "numbers"), (AttemptLog::KIND, "records of attempts")] {
-                let left = self.shards[shard].core.tables().len_of(kind);
+                let left = self.records(shard, kind);
                 if left > 0 {
                     return Err(format!("{left} {what} stay in the memory of shard {shard}"));
                 }

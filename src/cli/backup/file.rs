@@ -274,7 +274,7 @@ impl<R: BufRead> Reader<R> {
 
 fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedRecord, String> {
     let RecordLine { kind: plural, version, service, subject, record } = line;
-    let kind = kinds.iter().find(|kind| kind.plural == plural);
+    let kind = kinds.0.iter().find(|kind| kind.plural == plural);
     let kind = kind.ok_or_else(|| format!("unknown `kind` {plural:?}"))?;
     let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not valid for this kind")?;
     let record = (kind.from_json)(version, record).map_err(|error| error.to_string())?;

@@ -171,7 +171,7 @@ impl Core {
         let mut view = Transaction::new(&mut self.tables, &mut self.rng, subject.slot, now);
         // A decision that panics is undone, and its command has no answer.
         let then = catch_unwind(AssertUnwindSafe(|| decide(Ok(&mut view)))).ok().flatten();
-        let changes = view.into_changes();
+        let changes = view.changes;
         let Some(then) = then else {
             self.tables.undo(&changes);
             return None;

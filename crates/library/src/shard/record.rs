@@ -148,7 +148,7 @@ pub struct RecordKind {
 
 /// The kinds of record that shards keep.
 #[derive(Clone, Default)]
-pub struct Kinds(Vec<RecordKind>);
+pub struct Kinds(pub Vec<RecordKind>);
 
 impl Kinds {
     /// One more kind.
@@ -171,11 +171,6 @@ impl Kinds {
             },
         });
         self
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &RecordKind> {
-        self.0.iter()
     }
 
     /// The kind with this number.

@@ -52,11 +52,6 @@ impl Tables {
         self.table.get(key).map(Entry::stored)
     }
 
-    /// The number of records of a kind, ended ones included.
-    pub fn len_of(&self, kind: u8) -> usize {
-        self.of_kind(first(0, kind)).count()
-    }
-
     /// The records of the kind and slot of this key, from it on.
     fn of_one_slot(&self, key: RecordKey) -> impl Iterator<Item = &Entry> {
         let is_it = move |entry: &&Entry| (entry.key.slot, entry.key.kind) == (key.slot, key.kind);
@@ -223,7 +218,7 @@ pub(super) const fn first(slot: u8, kind: u8) -> RecordKey {
 pub struct Transaction<'a> {
     pub(super) tables: &'a mut Tables,
     rng: &'a mut StdRng,
-    changes: Vec<Change>,
+    pub(super) changes: Vec<Change>,
     slot: u8,
     now: Timestamp,
 }
@@ -231,10 +226,6 @@ pub struct Transaction<'a> {
 impl<'a> Transaction<'a> {
     pub(super) const fn new(tables: &'a mut Tables, rng: &'a mut StdRng, slot: u8, now: Timestamp) -> Self {
         Self { tables, rng, changes: Vec::new(), slot, now }
-    }
-
-    pub(super) fn into_changes(self) -> Vec<Change> {
-        self.changes
     }
 
     /// The moment of the decision.
@@ -260,12 +251,7 @@ impl<'a> Transaction<'a> {
     /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
     pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>) {
         let (key, after) = (self.key::<R>(id), record.map(Stored::of));
-        let is_ignored = match (self.tables.stored(&key), &after) {
-            (Some(present), Some(after)) => present == *after,
-            (Some(present), None) => present.expires <= self.now,
-            (None, after) => after.is_none(),
-        };
-        if !is_ignored {
+        if self.tables.stored(&key) != after {
             self.changes.push(self.tables.set(key, after));
         }
     }

@@ -201,7 +201,7 @@ impl Verifier {
             let recipient = NumberKey::new(key.service, log.number);
             if let Some(events) = &deps.events {
                 events.tell(recipient, key.verification, row.channel, view, |events| {
-                    events.reported(key, row, log.verify, &receipt);
+                    events.reported(row, log.verify, &receipt);
                 });
             }
             let took = row.receipt_at.unwrap_or(row.at).since(row.at);

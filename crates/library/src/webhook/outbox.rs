@@ -16,11 +16,9 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::record::{
-    Delivery, DeliveryState, Event, EventId, EventRecord, KEPT_FOR, WebhookAttempt, slot_of,
-};
+use super::record::{Delivery, DeliveryState, Event, EventId, EventRecord, KEPT_FOR, WebhookAttempt};
 use super::request::{Posted, Transport, post};
-use crate::domain::{ServerKey, ServiceId, Sid, Timestamp};
+use crate::domain::{AttemptLogKey, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::Sealer;
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::WebhookEnd;
@@ -166,7 +164,7 @@ impl Outbox {
         id: Id,
         change: impl Fn(&Self, &mut Transaction<'_>) -> T + Clone + Send + 'static,
     ) -> Option<T> {
-        let subject = Subject { slot: slot_of(&id), id };
+        let subject = Subject { slot: AttemptLogKey::from_id(id).slot(), id };
         loop {
             let (outbox, change) = (Arc::clone(self), change.clone());
             let made = self.shards.decide(subject, move |view| Ok(change(&outbox, view))).await.ok();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::EventType;
 use super::request::Posted;
-use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
+use crate::domain::{AttemptLogKey, Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::SlotHash;
 use crate::observe::metrics::WebhookEnd;
 use crate::shard::{Id, LogRecord, Places, Record};
@@ -45,7 +45,7 @@ impl Record for EventRecord {
     const PLURAL: &'static str = "webhook events";
 
     fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        slot_of(id)
+        AttemptLogKey::from_id(*id).slot()
     }
 
     fn expires(&self) -> Timestamp {
@@ -94,12 +94,6 @@ impl EventRecord {
         self.deliveries.push(Delivery { event, webhook, state, due: now, attempts });
         true
     }
-}
-
-/// The slot is the last byte of the id of each record.
-pub(super) const fn slot_of(id: &Id) -> u8 {
-    let [.., slot] = *id;
-    slot
 }
 
 /// Something that happened to a verification. It never has the code.

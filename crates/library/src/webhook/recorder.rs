@@ -12,9 +12,7 @@ use super::outbox::Outbox;
 use super::record::{Event, EventId, EventRecord};
 use crate::delivery::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Delivered, Failure, Fall, FallConsumer, percent};
-use crate::domain::{
-    AttemptId, AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id,
-};
+use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id};
 use crate::engine::{SendPermit, SendResult, Verification, VerificationAddress, VerificationName};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::{Service, Webhook, WebhookStatus};
@@ -51,14 +49,9 @@ impl Outbox {
         let name = VerificationName::of(verification);
         let address = VerificationAddress { service: key.service, number, name };
         let verification = (verification != 0).then(|| self.sealer.verification(&address));
-        let record = view.get(id).unwrap_or_else(|| EventRecord {
-            number,
-            channel,
-            tags: BTreeMap::new(),
-            expires: None,
-            is_announced: false,
-            deliveries: Vec::new(),
-        });
+        let (tags, expires, is_announced, deliveries) = Default::default();
+        let new = || EventRecord { number, channel, tags, expires, is_announced, deliveries };
+        let record = view.get(id).unwrap_or_else(new);
         let mut events = NumberEvents { outbox: self, service, is_test, verification, view, record };
         tell(&mut events);
         let NumberEvents { view, record, .. } = events;
@@ -161,17 +154,16 @@ impl NumberEvents<'_, '_> {
     }
 
     /// A provider reported progress of an attempt, which is as it is now. A receipt that changes nothing is not recorded.
-    pub fn reported(&mut self, log: AttemptLogKey, row: &Attempt, status: VerifyStatus, receipt: &Receipt) {
+    pub fn reported(&mut self, row: &Attempt, status: VerifyStatus, receipt: &Receipt) {
         let kind = match receipt.status {
             ReceiptStatus::Delivered => EventType::MessageDelivered,
             ReceiptStatus::Failed => EventType::MessageFailed,
             _ => return,
         };
-        let is_verified = status == VerifyStatus::Success;
         let own = json!({
             "channel": row.channel.as_str(),
-            "status": if is_verified { "approved" } else { "pending" },
-            "attempt_sid": self.outbox.sealer.attempt(&AttemptId { key: log, ..receipt.attempt }),
+            "status": if status == VerifyStatus::Success { "approved" } else { "pending" },
+            "attempt_sid": self.outbox.sealer.attempt(&receipt.attempt),
             "message_status": receipt.status.as_str(),
             "error_code": receipt.code,
         });

@@ -42,7 +42,7 @@ async fn a_record_of_every_kind_is_opened_checked_exported_and_imported() {
     let exported = read(&fs::read(home.path().join("export.jsonl")).expect("an export")).expect("whole");
     assert_eq!(checked(&data), exported);
     let found: BTreeSet<u8> = exported.iter().map(|entry| entry.key.kind).collect();
-    assert_eq!(found, kinds().iter().map(|kind| kind.kind).collect());
+    assert_eq!(found, kinds().0.iter().map(|kind| kind.kind).collect());
     fill(&second, &exported);
     assert_eq!(checked(&second), exported);
 }
