@@ -85,10 +85,15 @@ impl World {
         self.settle().await;
     }
 
+    /// An event that the store does not accept is lost, as its decision would be.
     fn emit_in(&self, service: ServiceId, verification: u8, kind: EventType) {
-        let outbox = Arc::clone(&self.outbox);
-        // An event that the store does not accept is lost, as its decision would be.
-        tokio::spawn(async move { keep(&outbox, service, verification, &[kind]).await });
+        let (outbox, verification) = (Arc::clone(&self.outbox), id_of(verification));
+        let id = AttemptLogKey::new(service, verification, SLOT).id();
+        drop(self.shards.decide(Subject { slot: SLOT, id }, move |view| {
+            let key = NumberKey::new(service, number());
+            outbox.tell(key, verification, Channel::Sms, view, |told| told.emit(kind, Value::Null));
+            Ok::<_, Refusal>(())
+        }));
     }
 
     /// Lets both times pass, in steps that are shorter than any wait.
@@ -157,27 +162,6 @@ async fn open(
     });
     let outbox = Outbox::start(shards.clone(), &key, registry.clone(), transport, bounds.clone());
     (shards, outbox)
-}
-
-/// Records events of a verification in one decision.
-async fn keep(
-    outbox: &Arc<Outbox>,
-    service: ServiceId,
-    verification: u8,
-    events: &[EventType],
-) -> Result<(), Refusal> {
-    let (verification, events) = (id_of(verification), events.to_vec());
-    let id = AttemptLogKey::new(service, verification, SLOT).id();
-    let outbox = Arc::clone(outbox);
-    let told = outbox.shards.clone().decide(Subject { slot: SLOT, id }, move |view| {
-        outbox.tell(NumberKey::new(service, number()), verification, Channel::Sms, view, |told| {
-            for kind in events {
-                told.emit(kind, Value::Null);
-            }
-        });
-        Ok(())
-    });
-    told.await.unwrap_or(Err(Refusal::OutcomeUnknown))
 }
 
 /// 0 would be none.
