@@ -280,7 +280,7 @@ impl Note {
     /// It is in the file before the load continues.
     fn append_to(&self, path: &Path) {
         let line = serde_json::to_string(self).expect("text") + "\n";
-        let file = File::options().create(true).append(true).open(path);
+        let file = File::options().append(true).open(path);
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("noted");
     }
 }

@@ -32,6 +32,8 @@ impl Watched {
         for name in ["home", "traces"] {
             std::fs::create_dir(place.path().join(name)).expect("make a directory");
         }
+        // Made now: later it could get the inode number of a file that the shim has watched and the store has removed.
+        std::fs::write(place.path().join("promises"), "").expect("make a file");
         Self { place, shim: compiled("power-shim", include_str!("shim.c")) }
     }
 
