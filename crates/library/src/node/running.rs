@@ -162,7 +162,8 @@ impl Running {
     /// Returns the reasons why the server is not ready; empty if it is.
     pub fn reasons_against(&self) -> Vec<Unready> {
         let mut reasons: Vec<Unready> = Vec::new();
-        reasons.extend(self.store.health().err().map(|why| Unready { part: "store", why }));
+        let ended = self.shards.has_failed().then(|| "a shard has ended; a restart helps".to_owned());
+        reasons.extend(self.store.health().err().or(ended).map(|why| Unready { part: "store", why }));
         let gateways = self.delivery.readiness().err().into_iter().flatten();
         reasons.extend(gateways.map(|why| Unready { part: "gateways", why }));
         reasons

@@ -150,21 +150,24 @@ impl Shards {
     }
 
     /// Decides a change of records of one subject, even if the caller does not wait for the answer. It comes when the
-    /// change is durable; an error of the decision, which undoes it, comes at once; none comes if the decision panics. After
-    /// [`Refusal::OutcomeUnknown`] the change may have been made.
+    /// change, or what an error rests on, is durable; none comes if the decision panics. After [`Refusal::OutcomeUnknown`] the
+    /// change may have been made.
     pub fn decide<T: Send + 'static, E: From<Refusal> + Send + 'static>(
         &self,
         subject: Subject,
         decide: impl FnOnce(&mut Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> oneshot::Receiver<Result<T, E>> {
         let (reply, answer) = oneshot::channel();
-        let decide: Decide = Box::new(move |view| match view.map_err(E::from).and_then(decide) {
-            Ok(made) => Some(Box::new(move |fate, _| {
-                let _ = reply.send(fate.map(|()| made).map_err(E::from));
-                None
-            })),
-            Err(error) => {
-                let _ = reply.send(Err(error));
+        let decide: Decide = Box::new(move |view| match view {
+            Ok(view) => {
+                let made = decide(view).inspect_err(|_| view.discard());
+                Some(Box::new(move |fate, _| {
+                    let _ = reply.send(fate.map_err(E::from).and(made));
+                    None
+                }))
+            }
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal.into()));
                 None
             }
         });
@@ -274,6 +277,11 @@ impl Shards {
     /// Whether this process certainly owns the records now. While it does not, no message may be sent.
     pub fn owns_records(&self) -> bool {
         self.0.shared.owns_records()
+    }
+
+    /// Whether a shard has failed.
+    pub fn has_failed(&self) -> bool {
+        *self.0.shared.has_failed.borrow()
     }
 
     /// Returns when a shard has failed: all of them refuse everything, and only a new process helps.
@@ -415,6 +423,9 @@ type Piece = (Vec<(RecordKey, usize)>, Vec<u8>);
 /// Pieces that wait for their shards: nothing else of their size is in memory.
 const PIECES: usize = 4;
 
+/// A piece with more has no further record.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// The tables of so many shards. One thread decodes what another one reads, which saves a sixth of a long start.
 async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<Tables>, StoreError> {
     let (to, pieces) = sync_channel::<Piece>(PIECES);
@@ -437,7 +448,8 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
         piece.0.push((key, record.len()));
         piece.1.extend_from_slice(record);
         // Nobody takes it after an error, which is the one that counts.
-        let is_taken = piece.0.len() < PAGE || to.send(std::mem::take(&mut *piece)).is_ok();
+        let is_whole = piece.0.len() == PAGE || piece.1.len() >= PIECE_BYTES;
+        let is_taken = !is_whole || to.send(std::mem::take(&mut *piece)).is_ok();
         if is_taken { Ok(()) } else { Err(StoreError::Closed) }
     };
     let is_read = store.restore(Box::new(visit)).await;

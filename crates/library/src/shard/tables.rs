@@ -256,6 +256,12 @@ impl<'a> Transaction<'a> {
         }
     }
 
+    /// Undoes what the decision has written.
+    pub(super) fn discard(&mut self) {
+        self.tables.undo(&self.changes);
+        self.changes.clear();
+    }
+
     /// The live records of this kind in the slot of the decision.
     pub fn iter<R: Record>(&self) -> impl Iterator<Item = (RecordKey, R)> {
         let records = self.tables.of_one_slot(first(self.slot, R::KIND));

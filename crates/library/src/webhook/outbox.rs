@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::record::{Delivery, DeliveryState, Event, EventId, EventRecord, KEPT_FOR, WebhookAttempt};
 use super::request::{Posted, Transport, post};
 use crate::domain::{AttemptLogKey, ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::Sealer;
+use crate::engine::{Sealer, SlotHash};
 use crate::observe::log_limit::OncePerSecond;
 use crate::observe::metrics::WebhookEnd;
 use crate::registry::{Registry, Service, Webhook, WebhookFields, WebhookStatus};
@@ -59,6 +59,7 @@ pub struct Outbox {
     pub(super) shards: Shards,
     pub(super) registry: Registry,
     pub(super) sealer: Sealer,
+    pub(super) slots: SlotHash,
     transport: Transport,
     lines: Arc<Lines>,
     bounds: OutboxBounds,
@@ -81,6 +82,13 @@ pub struct WebhookLoad {
     turns: Arc<[tokio::sync::Mutex<()>; OF_EACH]>,
 }
 
+impl WebhookLoad {
+    /// Whether nothing is pending, and nobody waits for a turn.
+    fn is_over(&self) -> bool {
+        self.pending == 0 && Arc::strong_count(&self.turns) == 1
+    }
+}
+
 impl Outbox {
     /// Needs a tokio runtime. `transport` is a [`network_transport`](super::network_transport).
     pub fn start(
@@ -97,9 +105,10 @@ impl Outbox {
             for (stored, by) in changes.flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]) {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
                 for delivery in record.iter().flat_map(EventRecord::pending) {
-                    let pending = &mut lines.entry(delivery.webhook).or_default().pending;
-                    (*all, *pending) = (all.saturating_add_signed(by), pending.saturating_add_signed(by));
-                    if *pending == 0 {
+                    let line = lines.entry(delivery.webhook).or_default();
+                    (*all, line.pending) =
+                        (all.saturating_add_signed(by), line.pending.saturating_add_signed(by));
+                    if line.is_over() {
                         lines.remove(&delivery.webhook);
                     }
                 }
@@ -108,6 +117,7 @@ impl Outbox {
         shards.keep_newest::<EventRecord>([bounds.kept, usize::MAX], Duration::MAX);
         let outbox = Arc::new(Self {
             sealer: Sealer::new(key),
+            slots: SlotHash::new(key),
             places: Semaphore::new(AT_ONCE as usize),
             dropped: OncePerSecond::default(),
             failed: OncePerSecond::default(),
@@ -201,9 +211,18 @@ impl Outbox {
     async fn take_turn(self: Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
         let turns = self.lines.lock().1.get(&webhook).map(|line| Arc::clone(&line.turns))?;
         let turn = key.id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
-        let _turn = turns[turn].lock().await;
-        let _place = self.places.acquire().await.ok()?;
-        Box::pin(self.attempt(webhook, key)).await
+        let place;
+        let made = {
+            let _turn = turns[turn].lock().await;
+            place = self.places.acquire().await.ok()?;
+            Box::pin(self.attempt(webhook, key)).await
+        };
+        drop((turns, place));
+        let lines = &mut self.lines.lock().1;
+        if lines.get(&webhook).is_some_and(WebhookLoad::is_over) {
+            lines.remove(&webhook);
+        }
+        made
     }
 
     /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop.
@@ -242,7 +261,10 @@ impl Outbox {
     async fn ask(&self, webhook: &Webhook, event: EventId, body: String) -> Posted {
         // Receivers compare the time of the signature with their clocks: that of decisions may be ahead of the wall clock.
         match post(webhook, event.to_string(), self.shards.clock().wall(), body) {
-            Some(request) => (self.transport)(request).await,
+            // In a task of its own: after a panic the event would wait for a restart.
+            Some(request) => tokio::spawn((self.transport)(request))
+                .await
+                .unwrap_or_else(|_panic| Posted::not_answered("a defect of this server, which its log has")),
             None => Posted::not_answered("its URL cannot be asked"),
         }
     }
@@ -261,7 +283,7 @@ impl Outbox {
         };
         if posted.is_gone() {
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
-            // Before the next attempt begins.
+            // Before the next event of the verification.
             let _ = self.registry.update_webhook(service.sid, webhook, fields).await;
         }
         let (service, event, end) = (service.name(), event.id, end.as_str());

@@ -65,12 +65,14 @@ impl Outbox {
         if record.end_due().is_some_and(|due| due <= view.now()) {
             let AttemptLogKey { service, verification } = AttemptLogKey::from_id(id);
             let key = NumberKey::new(service, record.number);
-            self.tell(key, verification, record.channel, view, |events| {
-                if events.record.is_announced {
+            if record.is_announced {
+                self.tell(key, verification, record.channel, view, |events| {
                     events.emit(EventType::Expired, Value::Null);
-                }
-                events.record.expires = None;
-            });
+                });
+            }
+            // Also without a webhook that is told.
+            let ended = view.get(id).map(|record: EventRecord| EventRecord { expires: None, ..record });
+            view.put(id, ended.filter(|record| !record.deliveries.is_empty()).as_ref());
         }
     }
 
@@ -103,7 +105,10 @@ impl Outbox {
                 outbox.tell(key, 0, lane.channel, view, |events| events.emit(EventType::ConversionFell, own));
             };
             let outbox = Arc::clone(&outbox);
-            tokio::spawn(async move { outbox.change(record_id(key.service, 0), tell).await });
+            tokio::spawn(async move {
+                let slot = outbox.slots.of_number(key.service, to);
+                outbox.change(record_id(key.service, slot.into()), tell).await
+            });
         })
     }
 }
@@ -141,8 +146,11 @@ impl NumberEvents<'_, '_> {
             // The replaced code may be valid again, until its own expiry.
             self.record.expires = left.map(|left| left.expires).or(self.record.expires);
         } else {
-            self.record.expires = None;
-            if !delivered.certain_failure().is_some_and(Failure::is_passing) {
+            // Of several first messages the last one tells, unless an earlier one may have been sent.
+            let is_first = permit.verification.counted.is_none_or(|counted| counted.sends <= 1);
+            let lives = left.filter(|_| !is_first);
+            self.record.expires = lives.map(|left| left.expires);
+            if lives.is_none() && !delivered.certain_failure().is_some_and(Failure::is_passing) {
                 self.emit(EventType::Failed, Value::Null);
             }
         }
@@ -214,10 +222,10 @@ impl NumberEvents<'_, '_> {
     }
 
     /// The verification has ended. The events of its beginning come first: a check may be faster than the gateway's answer
-    /// to the send, and the webhook may be newer than the verification.
-    pub fn ended(&mut self, kind: EventType) {
+    /// to the send, and the webhook may be newer than the verification. `was_spent` says whether no check was left before.
+    pub fn ended(&mut self, kind: EventType, was_spent: bool) {
         // Later wrong codes emit nothing.
-        if kind == EventType::MaxAttemptsReached && self.record.expires.is_none() {
+        if kind == EventType::MaxAttemptsReached && was_spent && self.record.expires.is_none() {
             return;
         }
         if !self.record.is_announced {
