@@ -43,7 +43,7 @@ async fn a_record_of_every_kind_is_opened_checked_exported_and_imported() {
     assert_eq!(checked(&data), exported);
     let found: BTreeSet<u8> = exported.iter().map(|entry| entry.key.kind).collect();
     assert_eq!(found, kinds().0.iter().map(|kind| kind.kind).collect());
-    fill(&second, &exported);
+    fill(&second, &exported).await;
     assert_eq!(checked(&second), exported);
 }
 
@@ -52,7 +52,7 @@ async fn make(into: &Path) {
     let (all, data) = (of_every_kind().await, into.join("data"));
     fs::create_dir_all(into).expect("a directory");
     let (snapshot, journal) = all.split_at(all.len() / 2);
-    fill(&data, snapshot);
+    fill(&data, snapshot).await;
     open_and_close(&data).await;
     let options = OpenOptions::new(&data, key_fingerprint(&key()), clock());
     let store = EmbeddedStore::open(&options).expect("a store");

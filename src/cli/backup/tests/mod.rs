@@ -5,13 +5,11 @@ mod states;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::runtime::Builder;
 
 use self::states::{entries, some};
 use super::*;
@@ -176,13 +174,11 @@ fn write(entry: &CopiedRecord) -> Write {
 }
 
 /// Makes a data directory whose newest time is [`AT`].
-fn fill(dir: &Path, entries: &[CopiedRecord]) {
+async fn fill(dir: &Path, entries: &[CopiedRecord]) {
     let clock = Arc::new(ManualClock::starting_at(AT));
     let mut options = OpenOptions::new(dir, key_fingerprint(&key()), clock);
     options.importing = true;
     let store = EmbeddedStore::open(&options).expect("a directory");
     store.commit(entries.iter().map(write).collect(), Box::new(|result| result.expect("committed")));
-    // The caller may be in a runtime of its own.
-    let close = || Builder::new_current_thread().build().expect("a runtime").block_on(store.close());
-    thread::scope(|scope| scope.spawn(close).join()).expect("no panic").expect("complete");
+    store.close().await.expect("complete");
 }

@@ -50,7 +50,7 @@ async fn a_service_has_so_many_keys_and_revoked_ones_are_gone() {
     for _ in 1..KEYS_PER_SERVICE {
         key_for(&registry, Some(shop)).await;
     }
-    let refused = registry.create_key(Some(shop), verify(), None).await;
+    let refused = registry.create_key(Some(shop), only(Scope::Verify), None).await;
     assert!(matches!(refused, Err(RegistryError::TooMany { limit: KEYS_PER_SERVICE, .. })), "{refused:?}");
     key_for(&registry, None).await;
     registry.revoke_key(first).await.expect("revoked");
@@ -66,17 +66,17 @@ async fn a_key_of_a_service_that_is_gone_opens_nothing() {
     registry.delete_service(shop.sid).await.expect("removed");
     assert!(caller(&registry, &made).is_none());
     assert_eq!(registry.live_keys(), 0);
-    let refused = registry.create_key(Some(shop.id), verify(), None).await;
+    let refused = registry.create_key(Some(shop.id), only(Scope::Verify), None).await;
     assert_eq!(refused.map(|_| ()), Err(RegistryError::NotFound(Item::Service)));
 }
 
 #[tokio::test]
 async fn a_key_makes_no_keys() {
     let registry = opened().await;
-    let made = registry.create_key(None, admin(), None).await.expect("a key");
+    let made = registry.create_key(None, only(Scope::Admin), None).await.expect("a key");
     let session = caller(&registry, &made).expect("let in").session();
     let by_key = registry.on_behalf_of(registry.author(session, None));
-    let refused = by_key.create_key(None, admin(), None).await;
+    let refused = by_key.create_key(None, only(Scope::Admin), None).await;
     assert!(matches!(refused, Err(RegistryError::ReadOnly(_))), "{refused:?}");
     by_key.revoke_key(made.key.sid).await.expect("revoked");
     assert_eq!(registry.live_keys(), 0);
@@ -87,16 +87,12 @@ fn with_account(settings: &mut Settings) {
     settings.registry.account = Some(AccountSettings { sid, token: TOKEN.into() });
 }
 
-fn admin() -> Scopes {
-    [Scope::Admin].into_iter().collect()
-}
-
-fn verify() -> Scopes {
-    [Scope::Verify].into_iter().collect()
+fn only(scope: Scope) -> Scopes {
+    [scope].into_iter().collect()
 }
 
 pub(super) async fn key_for(registry: &Registry, service: Option<ServiceId>) -> NewApiKey {
-    registry.create_key(service, verify(), None).await.expect("a key")
+    registry.create_key(service, only(Scope::Verify), None).await.expect("a key")
 }
 
 pub(super) fn caller(registry: &Registry, made: &NewApiKey) -> Option<Caller> {
