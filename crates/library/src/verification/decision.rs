@@ -153,11 +153,10 @@ impl<'a, 'b> Decision<'a, 'b> {
 
     /// Emits the event of a lockout, if the decision begins one.
     pub fn emit_lockout(&mut self) {
-        let Some(until) = self.next.locked_until().filter(|until| self.state.locked_until() != Some(*until))
-        else {
-            return;
-        };
-        self.emit(self.state.verification().as_ref(), |events| events.locked(until));
+        let until = self.next.locked_until().filter(|until| self.state.locked_until() != Some(*until));
+        if let Some(until) = until {
+            self.emit(self.state.verification().as_ref(), |events| events.locked(until));
+        }
     }
 
     /// The guard gets back what messages took that have not left and will not.

@@ -86,7 +86,6 @@ impl Commands {
             return Err(Refusal::Overloaded);
         }
         held.commands.add(service);
-        drop(held);
         Ok(Place { of: Arc::clone(self), service, first_for: None })
     }
 
