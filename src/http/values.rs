@@ -114,7 +114,7 @@ texts! {
     Note<const LONGEST>(String): format_args!("at most {LONGEST} characters, without control characters"),
         |text| is_note(text, LONGEST).then(|| text.to_owned());
     /// A text that its reader checks: at most `LONGEST` characters.
-    Text<const LONGEST>(String): format_args!("a text of at most {LONGEST} characters"), |text| Some(text.to_owned());
+    Unchecked<const LONGEST>(String): format_args!("a text of at most {LONGEST} characters"), |text| Some(text.to_owned());
     /// The key that makes a repetition of a request harmless.
     IdempotencyKey(String): format_args!("1 to {LONGEST_KEY} visible ASCII characters"), |text| {
         let fits = (1..=LONGEST_KEY).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());

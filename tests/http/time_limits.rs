@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
-use onceward_testkit::{FakeProvider, Memory, Setup, get, post, send_body};
+use onceward_testkit::{FakeProvider, Memory, Setup, get, post, send_body, send_body_to, verify_body};
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::time::Instant;
 
@@ -44,6 +44,22 @@ async fn a_connection_that_waits_for_an_answer_is_not_idle() {
     let start = now();
     assert_eq!(client.rest().await, "");
     assert_eq!(since(start), 30, "its time begins anew");
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_places_of_a_silent_gateway_a_message_is_refused_and_a_code_is_checked() {
+    let provider = FakeProvider::hanging();
+    let mut setup = Setup::through(&provider);
+    (setup.settings.bounds.sends, setup.settings.bounds.sends_waiting) = (1, 0);
+    let server = Memory::with(setup).await;
+    let start = now();
+    server.client().send(post("/api/send-otp", &send_body())).await;
+    provider.arrived(1).await;
+    let refused = server.client().ask(post("/api/send-otp", &send_body_to("+14155552672"))).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert!(refused.body.contains("Too many messages are waiting to be sent."), "{}", refused.body);
+    let checked = server.client().ask(post("/api/verify-otp", &verify_body("000000"))).await;
+    assert_eq!((checked.status, since(start)), (401, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ pub struct Filters {
     /// Action
     pub action: Option<values::AuditAction>,
     /// By or about: kind, id or name
-    pub of: Option<values::Text<100>>,
+    pub of: Option<values::Unchecked<100>>,
 }
 
 #[derive(Template)]

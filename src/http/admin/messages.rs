@@ -34,7 +34,7 @@ pub struct Filters {
     /// Verification
     pub verification: Option<values::VerificationSid>,
     /// Message id
-    pub message: Option<values::Text<100>>,
+    pub message: Option<values::Unchecked<100>>,
 }
 
 /// Statuses to choose from, and their words.

@@ -30,9 +30,9 @@ pub struct SafeNumber {
 #[serde(rename_all = "PascalCase")]
 pub struct NewTestNumber {
     /// A number in E.164 form, in which x stands for any digit.
-    pub pattern: values::Text<20>,
+    pub pattern: values::Unchecked<20>,
     /// The code that verifies it.
-    pub code: values::Text<10>,
+    pub code: values::Unchecked<10>,
     /// The end, at most a year ahead; the default is 30 days.
     pub date_expires: Option<values::Timestamp>,
     /// Whether the pattern may match a real subscriber's number.

@@ -8,7 +8,7 @@ use crate::http::openapi::Doc;
 #[serde(rename_all = "PascalCase")]
 pub struct NewRateLimit {
     /// The name in requests and paths.
-    pub unique_name: values::Text<64>,
+    pub unique_name: values::Unchecked<64>,
     /// For people.
     pub description: Option<values::Note<512>>,
 }

@@ -113,7 +113,7 @@ fn number(text: &str, country: Option<&values::Region>) -> Result<NumberLookup, 
 /// `GET /v2/PhoneNumbers/{PhoneNumber}`. A text that is no number is not valid, and no error.
 async fn fetch(
     caller: Caller,
-    Segments(text): Segments<values::Text<64>>,
+    Segments(text): Segments<values::Unchecked<64>>,
     Params(wanted): Params<Wanted>,
 ) -> Answer<Lookup> {
     let is_wanted = has(&wanted.fields, "line_type_intelligence");
@@ -135,7 +135,7 @@ async fn fetch(
 /// `GET /v1/PhoneNumbers/{PhoneNumber}`.
 async fn fetch_older(
     caller: Caller,
-    Segments(text): Segments<values::Text<64>>,
+    Segments(text): Segments<values::Unchecked<64>>,
     Params(wanted): Params<OlderWanted>,
 ) -> Answer<OlderLookup> {
     let is_wanted = has(&wanted.r#type, "carrier");

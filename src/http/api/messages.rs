@@ -22,7 +22,7 @@ pub struct New {
     /// The code. Either this or Text must be given.
     pub code: Option<values::Code>,
     /// A text with one code of 4 to 10 digits, which is taken from it. The rest is not sent.
-    pub text: Option<values::Text<1600>>,
+    pub text: Option<values::Unchecked<1600>>,
     /// The channel that delivers the code; auto, the default, is the channel that the service begins with.
     pub channel: Option<values::BeginChannel>,
     /// The language of the message, such as de or pt-BR.

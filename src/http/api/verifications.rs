@@ -21,7 +21,7 @@ pub struct Begin {
     /// The language of the message, such as de or pt-BR.
     pub locale: Option<values::Locale>,
     /// The name of the sender in the message, with at most 4 digits.
-    pub custom_friendly_name: Option<values::Text<30>>,
+    pub custom_friendly_name: Option<values::Unchecked<30>>,
     /// The code, where the service has CustomCodeEnabled.
     pub custom_code: Option<values::Code>,
     /// The hash of the Android app that reads the message.

@@ -14,7 +14,7 @@ pub struct Fields {
     /// The events, or * for all. May be repeated.
     pub event_types: Option<values::Events>,
     /// Where the server sends the events: http or https.
-    pub webhook_url: Option<values::Text<2_048>>,
+    pub webhook_url: Option<values::Unchecked<2_048>>,
     /// Whether the server sends events.
     pub status: Option<values::WebhookStatus>,
     /// The form of the events.

@@ -1,6 +1,6 @@
 //! The settings. A section is a struct whose fields are keys of config.json and variables; the doc comment of a field
 //! describes its key, in the manual too. Fields that serde skips follow from several keys, or are bounds that only tests
-//! replace.
+//! replace. An option is not serialized, because schema and manual have no default of it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

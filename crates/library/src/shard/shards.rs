@@ -189,19 +189,16 @@ impl Shards {
         read.await.unwrap_or(Err(Refusal::Stopping))
     }
 
-    /// The live records under these keys, encoded. The caller decodes them, because a shard that
-    /// decodes decides nothing meanwhile.
+    /// Those of these keys under which there is a live record.
     ///
     /// # Errors
     /// As [`Shards::read`].
-    pub async fn get_each(&self, keys: impl IntoIterator<Item = RecordKey>) -> Result<Records, Refusal> {
-        let get = async |key: RecordKey| {
-            let live = move |view: &Transaction<'_>| {
-                view.tables.stored(&key).filter(|stored| view.now() < stored.expires)
-            };
-            Ok(self.read(key.slot, live).await?.map(|stored| (key, stored)))
+    pub async fn existing(&self, keys: impl Iterator<Item = RecordKey>) -> Result<Vec<RecordKey>, Refusal> {
+        let exists = async |key: RecordKey| {
+            let is_live = move |view: &Transaction<'_>| view.tables.is_live(&key, view.now());
+            Ok(self.read(key.slot, is_live).await?.then_some(key))
         };
-        Ok(try_join_all(keys.into_iter().map(get)).await?.into_iter().flatten().collect())
+        Ok(try_join_all(keys.map(exists)).await?.into_iter().flatten().collect())
     }
 
     /// Reads the records of each shard in pages, from `first` on, until `visit` breaks or there is no further one. All lists

@@ -47,6 +47,11 @@ impl Tables {
         decode_own(self.table.get(key).filter(|entry| now < entry.expires)?.bytes())
     }
 
+    /// Whether there is a record under a key that has not ended by `now`.
+    pub(super) fn is_live(&self, key: &RecordKey, now: Timestamp) -> bool {
+        self.table.get(key).is_some_and(|entry| now < entry.expires)
+    }
+
     /// The record under a key with its end, whether or not it has ended.
     pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
         self.table.get(key).map(Entry::stored)

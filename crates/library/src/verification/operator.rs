@@ -116,7 +116,7 @@ impl Verifier {
             // In any mode of the guard: it may have been on when the number was verified.
             stored.into_iter().chain([self.guard.verified_key(service.id, number)])
         });
-        found.extend(self.shards.get_each(keys).await?.iter().map(|(key, _)| service_of(&key.id)));
+        found.extend(self.shards.existing(keys).await?.iter().map(|key| service_of(&key.id)));
         services.retain(|service| found.contains(&service.id) || self.guard.knows(service.id, number));
         Ok(services)
     }

@@ -25,7 +25,7 @@ async fn a_verification_tells_its_life_in_order_and_everything_once() {
 }
 
 #[tokio::test]
-async fn ends_of_every_kind_are_told() {
+async fn a_cancel_spent_checks_and_a_failure_are_told() {
     let world = World::new().await;
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
