@@ -43,8 +43,10 @@ const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The state of connections that lead requests through every route.
 pub fn server_state(app: App, served: ServedRoutes) -> Server {
-    let not_served = NotServed::ALL.map(NotServed::as_str);
-    app.metrics.create_refusals_at_zero(&[Refusal::NAMES, &not_served].concat());
+    // A client's mistake is not counted.
+    let refusals = Refusal::NAMES.iter().filter(|name| **name != Refusal::OtherRequest.name());
+    let reasons: Vec<_> = refusals.copied().chain(NotServed::ALL.map(NotServed::as_str)).collect();
+    app.metrics.create_refusals_at_zero(&reasons);
     let prefix = app.request_id_prefix;
     Server {
         routes: served,

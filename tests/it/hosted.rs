@@ -126,7 +126,7 @@ async fn a_form_with_the_right_code_that_is_sent_twice_is_never_called_wrong() {
 }
 
 #[tokio::test]
-async fn five_wrong_codes_end_a_session_and_its_page_says_for_how_long() {
+async fn five_wrong_codes_lock_a_number_and_the_page_says_for_how_long_and_takes_another() {
     let site = Site::new().await;
     let person = site.person().await;
     person.post("/verify/send", &[("number", NUMBER)]).await.expects_status(303);
@@ -137,7 +137,7 @@ async fn five_wrong_codes_end_a_session_and_its_page_says_for_how_long() {
         page = person.told("check", &[("code", &guess)]).await.text();
     }
     let words = "Too many attempts. You can try again in 10 min.";
-    page.says([&*format!("<title>{words} – Verify your phone number</title>"), ">Continue</button>"]);
+    page.says([&*format!("<title>{words} – Verify your phone number</title>"), "name=\"number\""]);
     let left = person.post("/verify/cancel", &[]).await.expects_status(303);
     assert_eq!(left.header("location"), format!("{RETURN}&error=too_many_attempts"));
     site.person().await.told("send", &[("number", NUMBER)]).await.says([words]);

@@ -101,7 +101,7 @@ impl World {
         });
         let owner = self.owner(number);
         self.notes_now(owner, number, What::Command(command, Stage::CheckEnded(result)));
-        self.hands_over(Some(owner), command, Request::SettleCheck(check, Ok(result)))
+        self.hands_over(Some(owner), command, Request::SettleCheck(check, Some(result)))
     }
 
     /// Whether a result reaches no shard: its shard failed, and no other is in its place.

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::captcha::Captcha;
 use super::context::{PageContext, field, return_url};
-use super::page::{COUNTRIES, Notice, Page, View, locked, seconds_left};
+use super::page::{COUNTRIES, Notice, Page, View, seconds_left};
 use crate::domain::{Channel, Code, NumberKey, PhoneNumber, Region, Sid, Timestamp};
 use crate::http::api::verifications::log_check;
 use crate::http::call::{Call, Transport};
@@ -39,13 +39,15 @@ impl OpenSession<'_> {
     pub async fn page(&self) -> Result<Response, Error> {
         let Self { context, session, .. } = *self;
         let (texts, locked_until) = (context.texts, self.locked_until().await?);
-        let view = if locked_until.is_some() { View::NoneLeft } else { self.view() };
+        let view = self.view(locked_until.is_some());
         let notice = self.notice();
-        let words = match notice {
-            _ if locked_until.is_some() => Some(locked(texts, locked_until, context.now)),
-            Some(notice) => notice.words(texts, context.default_region(), session.next_send, context.now),
-            None => None,
-        };
+        let locked = locked_until.map(|until| Notice::Locked(Some(until)));
+        // A number that was typed in place of a locked one has its own problem.
+        let typed = notice.filter(|notice| matches!(notice, Notice::Number(_) | Notice::Refused));
+        let words = typed
+            .or(locked.as_ref())
+            .or(notice)
+            .and_then(|notice| notice.words(texts, context.default_region(), session.next_send, context.now));
         let is_invalid = notice.is_some_and(Notice::is_about_the_field);
         let target = &session.request.returns_to;
         let is_tried = !self.is_begun && target.is_embedded;
@@ -75,11 +77,13 @@ impl OpenSession<'_> {
         self.context.call.app.captcha.as_ref().filter(asks)
     }
 
-    fn view(&self) -> View {
+    /// A number that is locked out may be changed for another one.
+    fn view(&self, is_locked: bool) -> View {
         let session = self.session;
         match session.number {
             _ if session.approved.is_some() => View::Verified,
-            Some(number) if session.awaits_code => View::Code {
+            _ if is_locked && !session.may_change() => View::NoneLeft,
+            Some(number) if session.awaits_code && !is_locked => View::Code {
                 // The person has typed it here, unless the application fixed it.
                 number: if self.is_fixed() { number.to_string() } else { number.international() },
                 wait: seconds_left(session.next_send, self.context.now),

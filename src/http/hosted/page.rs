@@ -257,7 +257,7 @@ pub fn seconds_left(until: Timestamp, now: Timestamp) -> Option<u64> {
 }
 
 /// The words where no check is left.
-pub fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String {
+fn locked(texts: &Texts, until: Option<Timestamp>, now: Timestamp) -> String {
     match until.and_then(|until| seconds_left(until, now)) {
         Some(left) => texts.try_in.replace("{}", &left.div_ceil(60).to_string()),
         None => texts.none_left.to_owned(),

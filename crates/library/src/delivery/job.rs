@@ -142,8 +142,8 @@ impl Permitted {
 /// Reports whether a code is still live. A run asks it before a gateway may get the message.
 pub trait CodeLiveness: Sync {
     /// Why the code must not be sent any more: it has ended since the send was decided, or that is not known. A run asks when
-    /// time has passed: after a wait for a permit, and before every gateway but the first. It also makes durable what the
-    /// guard has `taken` for a further message.
+    /// time has passed, which is after a wait for a permit and before every gateway but the first; and with what the guard
+    /// has `taken` for a further message, which is durable then.
     fn code_is_live(&self, taken: Option<Ticket>) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run

@@ -315,7 +315,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(ticket) = ticket else { return Ok(()) };
         // With too little time for an answer the message would leave, and its fate would be unknown.
         let (end, noting) = (self.time.end - self.time.least, self.note(ticket));
-        if timeout_at(end, noting).await == Ok(Ok(())) { Ok(()) } else { Err(Failure::Overloaded) }
+        match timeout_at(end, noting).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(failure @ Failure::NoLongerUsable)) => Err(failure),
+            _ => Err(Failure::Overloaded),
+        }
     }
 
     /// The gateway did not accept the message.

@@ -198,14 +198,18 @@ impl Verifier {
     async fn join(&self, outgoing: &Outgoing, answer: Answer) -> Result<Reply<SendOutcome>, Refusal> {
         let recipient = outgoing.key;
         self.deps.metrics.count(&Fact::Send(unsent(recipient, outgoing.channel(), SendEnd::Joined)));
-        if outgoing.keyed.is_some() {
-            // Without room the request is refused now: later its message would have left.
-            self.deps.keys.capacity.check_room(recipient.service)?;
+        let subject = self.deps.subject(&recipient);
+        if let Some(request) = outgoing.keyed
+            && let Err(full) = self.deps.keys.capacity.check_room(recipient.service)
+        {
+            // Without room the request is refused now: later its message would have left. The first one may have its key.
+            let known = self.shards.read(subject.slot, move |view| request.earlier(view)).await??;
+            known.ok_or(full)?;
         }
         let reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
         if let Some((request, of)) = outgoing.keyed.zip(reply.verification) {
             let until = of.expires.plus(KEPT_BEYOND);
-            let remembered = self.shards.decide(self.deps.subject(&recipient), move |view| {
+            let remembered = self.shards.decide(subject, move |view| {
                 // It may be a repetition of the first request.
                 if request.earlier(view)?.is_none() {
                     request.remember((of.id, of.details), until, None, view);

@@ -4,7 +4,7 @@ use super::decision::{Asking, Decision, Next};
 use super::model::{Reply, VerificationSummary};
 use crate::delivery::Check;
 use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};
-use crate::domain::NumberKey;
+use crate::domain::{Channel, NumberKey};
 use crate::engine::{
     self, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt, Submitted,
     Verification, VerificationDetails, VerificationName,
@@ -37,14 +37,13 @@ impl End {
 
 /// Decides a submitted code.
 pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Next, Refusal> {
-    if let Some(keyed) = check.keyed
-        && let Some(earlier) = keyed.earlier(decision.view)?
-    {
-        // The same key may be that of a send.
-        let outcome = earlier.outcome.ok_or(Refusal::OtherRequest)?;
-        let KeyedRequest { verification: id, details, at, until: expires, .. } = earlier;
-        let summary = VerificationSummary { id, expires, details };
-        return Ok(Next::Checked(Ok(Reply::new(outcome, at, Some(summary)))));
+    if let Some(earlier) = check.keyed.and_then(|keyed| keyed.earlier(decision.view).transpose()) {
+        let answered = |KeyedRequest { verification: id, details, at, until: expires, outcome, .. }| {
+            let summary = VerificationSummary { id, expires, details };
+            // The same key may be that of a send.
+            Ok(Reply::new(outcome.ok_or(Refusal::OtherRequest)?, at, Some(summary)))
+        };
+        return Ok(Next::Checked(earlier.and_then(answered)));
     }
     let NumberKey { service, number, .. } = decision.key;
     let submitted = Submitted { code: check.code.as_ref(), number, service, named: check.named };
@@ -57,25 +56,32 @@ pub(super) fn check(decision: &mut Decision<'_, '_>, check: &Check) -> Result<Ne
     };
     // A text that holds no code is no check of one.
     let looked_at = decision.before.map(|v| v.salt).filter(|_| check.code.is_some());
-    let reply = decided(decision, outcome, &next, looked_at);
+    let reply = decided(decision, outcome, &next, looked_at, None);
     remember(decision, check, &reply);
     Ok(Next::Checked(Ok(reply)))
 }
 
-/// Settles a check with the answer of the gateway that holds the code.
+/// Settles a check with the answer of the gateway that holds the code; `None` if this process may not own the number.
 pub(super) fn settle(
     decision: &mut Decision<'_, '_>,
     Asking { check, permit, .. }: &Asking,
-    result: Result<CheckResult, Refusal>,
+    result: Option<CheckResult>,
 ) -> Next {
     let answer = result.unwrap_or(CheckResult::NotAsked);
     let (next, outcome) = engine::settle_check(decision.state, &decision.rules, permit, answer, decision.now);
     decision.put(next);
-    let reply = decided(decision, outcome, &next, Some(permit.salt));
-    if result.is_ok() {
+    // Whatever follows from it.
+    let said = match answer {
+        CheckResult::Wrong => Some(VerifyStatus::InvalidCode),
+        CheckResult::NotLive => Some(VerifyStatus::Expired),
+        CheckResult::Unknown => Some(VerifyStatus::GatewayError),
+        CheckResult::Approved | CheckResult::NotAsked => None,
+    };
+    let reply = decided(decision, outcome, &next, Some(permit.salt), said);
+    if result.is_some() {
         remember(decision, check, &reply);
     }
-    Next::Checked(result.map(|_| reply))
+    Next::Checked(result.map(|_| reply).ok_or(Refusal::StoreUnavailable))
 }
 
 /// Records the outcome of a check, and replies. The reply describes the verification as it is after the check, or was before
@@ -85,6 +91,7 @@ fn decided(
     outcome: CheckOutcome,
     next: &NumberState,
     looked_at: Option<Salt>,
+    said: Option<VerifyStatus>,
 ) -> Reply<CheckOutcome> {
     let (status, event) = match outcome {
         CheckOutcome::Approved => (Some(VerifyStatus::Success), Some(EventType::Approved)),
@@ -103,20 +110,25 @@ fn decided(
     let about = status.and(next.verification().or(decision.before));
     let channel = about.map(|v| v.details(&decision.rules.policy).channel);
     decision.facts.push(Fact::Check { recipient: decision.key, channel, outcome });
-    concluded(decision, outcome, about, looked_at.zip(status), event)
+    concluded(decision, outcome, about, looked_at.zip(said.or(status)), event)
 }
 
-/// Remembers the answer to a check with a key, unless no code was compared: then the client may try again.
+/// Remembers the answer to a check with a key. One that says that the client may try again is not remembered.
 fn remember(decision: &mut Decision<'_, '_>, check: &Check, reply: &Reply<CheckOutcome>) {
-    let answered = reply.verification.filter(|_| reply.outcome != CheckOutcome::GatewayFailed);
-    let Some((keyed, VerificationSummary { id, details, .. })) = check.keyed.zip(answered) else { return };
+    let may_try_again = matches!(
+        reply.outcome,
+        CheckOutcome::Locked { .. } | CheckOutcome::NoChecksLeft { .. } | CheckOutcome::GatewayFailed
+    );
+    let Some(keyed) = check.keyed.filter(|_| !may_try_again) else { return };
     // Without room a repetition is another check: to refuse this one would lock out a person with the right code.
     if decision.deps.keys.capacity.check_room(decision.key.service).is_err() {
         return;
     }
+    let none = VerificationDetails::beginning(decision.now, Channel::Sms);
+    let (id, mut details) = reply.verification.map_or((0, none), |of| (of.id, of.details));
     // The repeated answer has no attempts.
-    let last_attempt = reply.attempts.as_ref().map(AttemptLog::last_attempt_at).unwrap_or_default();
-    let details = VerificationDetails { last_send: details.last_send.max(last_attempt), ..details };
+    let last_attempt = reply.attempts.as_ref().map(AttemptLog::last_attempt_at);
+    details.last_send = details.last_send.max(last_attempt.unwrap_or_default());
     let until = decision.now.plus(ANSWER_KEPT_FOR);
     keyed.remember((id, details), until, Some(reply.outcome), decision.view);
 }

@@ -31,9 +31,9 @@ pub enum Request {
     End(End, Responder<Reply<bool>>),
     /// Settle a send with its result.
     Settle(Sending, Delivered),
-    /// Settle a check with the answer of the gateway that holds the code. An error answers the client; the gateway was not
-    /// asked.
-    SettleCheck(Asking, Result<CheckResult, Refusal>),
+    /// Settle a check with the answer of the gateway that holds the code; `None` if it was not asked, because another node
+    /// may own the records.
+    SettleCheck(Asking, Option<CheckResult>),
 }
 
 /// One command about the number of the request.
@@ -168,17 +168,15 @@ pub(super) fn with_gateways(delivery: Arc<Delivery>, shards: Shards) -> Outside 
                     let Sending { outgoing, permitted, .. } = &sending;
                     let (key, verification) = (outgoing.key, permitted.permit.verification);
                     let code = verification.code_seed(key.service, key.number).code(&deps.key);
-                    let (salt, log) = (verification.salt, permitted.log);
-                    let liveness = Liveness { deps: &deps, shards: &shards, key, salt, log };
+                    let liveness = Liveness { deps: &deps, shards: &shards, key, salt: verification.salt };
                     let delivered = delivery.deliver(outgoing, permitted, &code, &liveness).await;
                     Request::Settle(sending, delivered)
                 }
                 Task::AskGateway(asking) if shards.owns_records() => {
                     let result = delivery.check(&asking.check, &asking.permit).await;
-                    Request::SettleCheck(asking, Ok(result))
+                    Request::SettleCheck(asking, Some(result))
                 }
-                // Another node may own the records.
-                Task::AskGateway(asking) => Request::SettleCheck(asking, Err(Refusal::StoreUnavailable)),
+                Task::AskGateway(asking) => Request::SettleCheck(asking, None),
             };
             shards.submit(command(request, deps));
         };
@@ -193,19 +191,19 @@ struct Liveness<'a> {
     shards: &'a Shards,
     key: NumberKey,
     salt: Salt,
-    log: AttemptLogKey,
 }
 
 impl CodeLiveness for Liveness<'_> {
     async fn code_is_live(&self, taken: Option<Ticket>) -> Result<(), Failure> {
-        let &Self { deps, key, salt, log, .. } = self;
+        let &Self { deps, key, salt, .. } = self;
         let deps = Arc::clone(deps);
         let asked = self.shards.decide(deps.subject(&key), move |view| {
             let present = deps.state_in(key, view).verification();
             let is_live = present.is_some_and(|v| v.salt == salt && v.is_live(view.now()));
-            if let Some((taken, mut log_now)) = taken.zip(view.get::<AttemptLog>(log.id())) {
-                log_now.take(taken);
-                view.put(log.id(), Some(&log_now));
+            let id = AttemptLogKey::new(key.service, salt.id(), view.slot()).id();
+            if let Some((taken, mut log)) = taken.zip(view.get::<AttemptLog>(id)) {
+                log.take(taken);
+                view.put(id, Some(&log));
             }
             if is_live { Ok(Ok(())) } else { Ok::<_, Refusal>(Err(Failure::NoLongerUsable)) }
         });

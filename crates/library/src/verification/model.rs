@@ -49,7 +49,8 @@ pub struct Reply<O> {
     pub at: Timestamp,
     /// The send came with the idempotency key of this earlier one, and was not carried out: `outcome` says nothing.
     pub earlier: Option<KeyedRequest>,
-    /// The verification, unless the outcome is a refusal or certainly no message was sent.
+    /// The verification, unless the outcome is a refusal, or certainly no message was sent; of a carried code only once a
+    /// gateway accepted it.
     pub verification: Option<VerificationSummary>,
     /// Its attempts, as the decision left them.
     pub attempts: Option<AttemptLog>,

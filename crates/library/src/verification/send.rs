@@ -21,10 +21,9 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     let (NumberKey { service, number, is_test, is_carried }, now) = (decision.key, decision.now);
     let channel = outgoing.channel();
     let answer = |failure| Reply::new(Err(failure), now, None);
-    if let Some(keyed) = outgoing.keyed
-        && let earlier @ Some(_) = keyed.earlier(decision.view)?
-    {
-        return Ok(Next::Sent(Ok(Reply { earlier, ..answer(Failure::Gateway) })));
+    if let Some(earlier) = outgoing.keyed.and_then(|keyed| keyed.earlier(decision.view).transpose()) {
+        let answered = |earlier| Reply { earlier: Some(earlier), ..answer(Failure::Gateway) };
+        return Ok(Next::Sent(earlier.map(answered)));
     }
     make_room(decision, outgoing)?;
     if let Some((guard, (signals, parts))) = decision.deps.guard.as_ref().zip(outgoing.asks.take()) {

@@ -55,6 +55,17 @@ async fn a_lease_lost_during_the_commit_asks_no_gateway_and_costs_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_silent_gateway_says_nothing_of_the_last_code() {
+    let world = World::routing("TwilioVerify", json!({ "lockout": "30m", "max-checks": 1 })).await;
+    world.begun(number(1)).await;
+    world.provider.says(GatewayName::TwilioVerify, 0, Err((ErrorClass::Ambiguous, false)));
+    let _ = checks(&world).await;
+    let status = world.verifying.status(&world.service, number(1)).await.expect("read").expect("messages");
+    assert!(status.lockout.until.is_some());
+    assert_eq!(status.messages[0].verify_status, VerifyStatus::GatewayError);
+}
+
+#[tokio::test]
 async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
     let world = held().await;
     world.provider.says(GatewayName::TwilioVerify, 3_600_000, Ok(Verdict::Wrong));

@@ -6,7 +6,14 @@ use super::*;
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     let world = World::new().await;
     (1..MOST_RECORDS).for_each(|_| world.verifying.capacities()[1].count(world.service.id, true));
-    let first = world.begins(asking_once(number(1), "a")).await.expect("begun");
+    world.provider.hangs(true);
+    let first = world.begins_meanwhile(asking_once(number(1), "a"));
+    world.provider.arrived(1).await;
+    let joined = world.begins_meanwhile(asking_once(number(1), "a"));
+    tokio::task::yield_now().await;
+    world.provider.hangs(false);
+    let first = first.await.expect("a task").expect("begun");
+    assert_eq!(joined.await.expect("a task"), Ok(first.clone()));
     let refused = world.begins(asking_once(number(2), "a")).await;
     assert!(
         matches!(
@@ -189,6 +196,19 @@ async fn a_repeated_check_with_its_key_gets_its_answer_for_a_minute() {
             assert_eq!(later.expect("an answer").status, Status::Pending);
         }
     }
+}
+
+#[tokio::test]
+async fn a_repeated_check_that_found_no_verification_finds_none_again() {
+    let world = World::new().await;
+    let check = async || {
+        let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });
+        let check = CheckCode::new(VerificationTarget::Number(number(1)), Code::parse("0000000000"));
+        world.verifying.check(world.service.id, CheckCode { once, ..check }).await
+    };
+    assert_eq!(check().await, Err(Refused::NotFound));
+    world.begun(number(1)).await;
+    assert_eq!(check().await, Err(Refused::NotFound), "it counts for no later verification");
 }
 
 #[tokio::test]
