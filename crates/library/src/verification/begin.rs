@@ -238,16 +238,15 @@ impl Verifier {
             signals.channel = Channel::Call;
         }
         outgoing.channel = Some(signals.channel);
-        let parts = if guard.counts_parts(service) { self.parts(outgoing, signals.channel) } else { 1 };
+        let mut parts = 1;
+        if guard.counts_parts(service) {
+            let options = outgoing.options.unwrap_or_else(|| self.deps.policies.of(service).code);
+            // All codes of one length make the same number of parts.
+            let any_code = Code::from_value(0, options.length);
+            let code = outgoing.supplied_code.as_ref().unwrap_or(&any_code);
+            parts = self.delivery.parts(outgoing, signals.channel, code, options.life);
+        }
         outgoing.asks = Some((signals, parts));
-    }
-
-    /// The parts of a message that its provider asks money for. All codes of one length make the same number of them.
-    fn parts(&self, outgoing: &Outgoing, channel: Channel) -> u32 {
-        let options = outgoing.options.unwrap_or_else(|| self.deps.policies.of(outgoing.key.service).code);
-        let any_code = Code::from_value(0, options.length);
-        let code = outgoing.supplied_code.as_ref().unwrap_or(&any_code);
-        self.delivery.parts(outgoing, channel, code, options.life)
     }
 }
 

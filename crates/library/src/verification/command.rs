@@ -68,14 +68,10 @@ impl NumberCommand {
             (Request::Check(check, responder), Next::AskGateway(permit)) => {
                 (deps.outside)(&deps, Task::AskGateway(Asking { check, permit, responder }));
             }
-            (
-                Request::Send(.., responder) | Request::Settle(Sending { responder, .. }, _),
-                Next::Sent(reply),
-            ) => responder.send(reply),
-            (
-                Request::Check(_, responder) | Request::SettleCheck(Asking { responder, .. }, _),
-                Next::Checked(reply),
-            ) => responder.send(reply),
+            (Request::Send(.., responder), Next::Sent(reply)) => responder.send(reply),
+            (Request::Settle(sending, _), Next::Sent(reply)) => sending.responder.send(reply),
+            (Request::Check(_, responder), Next::Checked(reply)) => responder.send(reply),
+            (Request::SettleCheck(asking, _), Next::Checked(reply)) => asking.responder.send(reply),
             (Request::End(_, responder), Next::Ended(reply)) => responder.send(Ok(reply)),
             // A defect of this program. Without its responder the caller gets the answer of a decision that panicked.
             _ => tracing::error!("decision not performed"),
@@ -132,10 +128,8 @@ impl NumberCommand {
             Request::Check(_, responder) => responder.send(Err(refusal)),
             Request::End(_, responder) => responder.send(Err(refusal)),
             // An earlier commit has begun it, and a gateway may have been asked.
-            Request::Settle(Sending { responder, .. }, _) => responder.send(Err(Refusal::OutcomeUnknown)),
-            Request::SettleCheck(Asking { responder, .. }, _) => {
-                responder.send(Err(Refusal::OutcomeUnknown));
-            }
+            Request::Settle(sending, _) => sending.responder.send(Err(Refusal::OutcomeUnknown)),
+            Request::SettleCheck(asking, _) => asking.responder.send(Err(Refusal::OutcomeUnknown)),
         }
         None
     }

@@ -139,14 +139,10 @@ impl<'a, 'b> Decision<'a, 'b> {
     }
 
     /// Emits events of the verification, or of none. A carried code has none.
-    pub fn emit(
-        &mut self,
-        verification: Option<&Verification>,
-        emit: impl FnOnce(&mut NumberEvents<'_, '_>),
-    ) {
+    pub fn emit(&mut self, of: Option<&Verification>, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
         if let Some(events) = self.deps.events.as_ref().filter(|_| !self.key.is_carried) {
-            let channel = verification.and_then(|v| v.counted).map_or(Channel::Sms, |of| of.channel);
-            let id = verification.map_or(0, |v| v.salt.id());
+            let channel = of.and_then(|v| v.counted).map_or(Channel::Sms, |counted| counted.channel);
+            let id = of.map_or(0, |v| v.salt.id());
             events.tell(self.key, id, channel, self.view, emit);
         }
     }
