@@ -125,13 +125,8 @@ async fn send(
     let app_hash = body.app_hash.as_str().and_then(AppHash::parse);
     let style = MessageStyle { wording, locale, app_hash, ..MessageStyle::default() };
     let (number, spelled) = number(call, &body.phone_number)?;
-    let reply = call.send(Outgoing { channel, style, options, ..plain_send(number) }).await?;
+    let reply = call.send(number, channel, style, options).await?;
     Ok(sent(older, &reply, spelled))
-}
-
-/// A send as `POST /api/send-otp` asks for it without options.
-pub fn plain_send(number: PhoneNumber) -> Outgoing {
-    Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number))
 }
 
 /// `POST /api/verify-otp`: checks a code.
@@ -199,12 +194,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for JsonObject<T> {
 }
 
 impl Origin {
-    pub async fn send(&self, mut outgoing: Outgoing) -> Result<Reply<SendOutcome>, Error> {
-        let number = outgoing.key.number;
-        let network = self.client.map(ClientNet::from);
-        outgoing.client = ClientSignals { network, is_exempt: self.is_trusted };
-        outgoing.request_id = Some(self.id.clone());
-        let reply = self.app.running()?.verifying.send(Box::new(outgoing)).await?;
+    pub async fn send(
+        &self,
+        number: PhoneNumber,
+        channel: Option<Channel>,
+        style: MessageStyle,
+        options: Option<SendOptions>,
+    ) -> Result<Reply<SendOutcome>, Error> {
+        let (verifier, network) = (&self.app.running()?.verifying, self.client.map(ClientNet::from));
+        let client = ClientSignals { network, is_exempt: self.is_trusted };
+        let request_id = Some(self.id.clone());
+        let message = verifier.message(ServiceId::DEFAULT, number, channel);
+        let reply =
+            verifier.send(Box::new(Outgoing { style, options, client, request_id, ..message })).await?;
         log_send(self.request_id(), number, &reply.outcome);
         Ok(reply)
     }

@@ -64,8 +64,7 @@ impl World {
         let (channel, options) = message;
         let life = options.map_or(self.setup.policy(number).code.life, |options| options.life);
         let (mut responder, pending) = Responder::new(self.place()?);
-        let channel = Some(channel);
-        let outgoing = Outgoing { options, channel, ..Outgoing::new(self.setup.numbers[number]) };
+        let outgoing = Outgoing { options, ..Outgoing::new(self.setup.numbers[number], channel) };
         self.tally.count("command send");
         let owner = self.asks(number);
         let asked = First { number, message };
@@ -134,7 +133,7 @@ impl World {
         let (responder, answer) = Responder::new(self.place()?);
         self.tally.count("command resume");
         let asked = Step::Resume { salt };
-        let planned = Box::new(Outgoing::new(self.setup.numbers[number]));
+        let planned = Box::new(Outgoing::new(self.setup.numbers[number], Channel::Sms));
         let request = Request::Send(planned, Some(log), responder);
         let owner = self.asks(number);
         self.submits(owner, number, asked, told(answer, |_| Outcome::Followed), request)

@@ -66,6 +66,7 @@ impl World {
                 reason: Reason::Retry { retries: self.planned },
                 step: 0,
                 is_sent: false,
+                is_exempt: false,
                 allowance: TakenAllowance::default(),
             });
         }

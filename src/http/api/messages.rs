@@ -8,7 +8,7 @@ use super::prelude::*;
 use crate::delivery::Carried;
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
-use crate::verification::{NumberKey, Outgoing};
+use crate::verification::Outgoing;
 
 /// The lives that a code may have, in seconds.
 pub const LIFE: (u32, u32) = (30, 86_400);
@@ -90,7 +90,6 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
     let life = new.ttl.map(|seconds| Duration::from_secs(seconds.0.into()));
     let network = new.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
-        channel,
         style: MessageStyle { locale: new.locale.map(|locale| locale.0), ..MessageStyle::default() },
         client: ClientSignals { network, ..ClientSignals::default() },
         supplied_code: Some(code),
@@ -98,7 +97,7 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
         request_id: Some(of.origin.id.clone()),
         template: new.template_sid.map(|sid| sid.0),
         substitutions: new.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
-        ..Outgoing::new(NumberKey::new(of.service.id, to))
+        ..of.running.verifying.message(of.service.id, to, channel)
     };
     let message = of.done(of.running.verifying.carry(message).await)?;
     debug!(request_id = of.origin.request_id(), number = %to, "code carried");

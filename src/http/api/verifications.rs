@@ -8,8 +8,8 @@ use crate::http::call::Origin;
 use crate::http::openapi::Doc;
 use crate::limits::guard::{ClientNet, ClientSignals};
 use crate::template::MessageStyle;
+use crate::verification::Outgoing;
 use crate::verification::{self as verify, CheckCode, SealedAttempt, Status, VerificationTarget};
-use crate::verification::{NumberKey, Outgoing};
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -181,7 +181,6 @@ async fn create(of: InService, Keyed { params: begin, key: once }: Keyed<Begin>)
     let is_exempt = begin.risk_check.is_some_and(|check| !check.0);
     let network = begin.device_ip.map(|address| ClientNet::from(address.0));
     let message = Outgoing {
-        channel,
         style: MessageStyle {
             locale: begin.locale.map(|locale| locale.0),
             app_hash: begin.app_hash.map(|hash| hash.0),
@@ -197,7 +196,7 @@ async fn create(of: InService, Keyed { params: begin, key: once }: Keyed<Begin>)
         substitutions: begin.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
         rate_limits: begin.rate_limits.map(|pairs| pairs.0).unwrap_or_default(),
         once,
-        ..Outgoing::new(NumberKey::new(of.service.id, begin.to.0))
+        ..of.running.verifying.message(of.service.id, begin.to.0, channel)
     };
     let verification = of.done(of.running.verifying.begin(message).await)?;
     debug!(request_id = of.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");

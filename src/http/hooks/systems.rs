@@ -11,7 +11,7 @@ use tracing::debug;
 
 use crate::config::{HookKey, HookSettings};
 use crate::delivery::Carried;
-use crate::domain::{Channel, Code, Locale, NumberKey, PhoneNumber, Sid, Timestamp};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, Sid, Timestamp};
 use crate::http::call::Call;
 use crate::http::error::{Cause, Error};
 use crate::http::request;
@@ -273,13 +273,12 @@ pub async fn carry(
     }
     let address = message.address.and_then(request::read_address);
     let in_language = |locale| Outgoing {
-        channel: message.channel,
         style: MessageStyle { locale, ..MessageStyle::default() },
         client: ClientSignals { network: address.map(ClientNet::from), ..ClientSignals::default() },
         request_id: Some(call.id.clone()),
         supplied_code: Some(code.clone()),
         carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), ..Carried::default() }),
-        ..Outgoing::new(NumberKey::new(service.id, to))
+        ..running.verifying.message(service.id, to, message.channel)
     };
     let locale = message.locale.and_then(Locale::parse);
     let mut carried = running.verifying.carry(in_language(locale)).await;

@@ -10,7 +10,7 @@ use url::Url;
 use super::captcha::Captcha;
 use super::context::{PageContext, field, return_url};
 use super::page::{COUNTRIES, Notice, Page, View, seconds_left};
-use crate::domain::{Channel, Code, NumberKey, PhoneNumber, Region, Sid, Timestamp};
+use crate::domain::{Channel, Code, PhoneNumber, Region, Sid, Timestamp};
 use crate::http::api::verifications::log_check;
 use crate::http::call::{Call, Transport};
 use crate::http::error::Error;
@@ -198,14 +198,14 @@ impl OpenSession<'_> {
         let buttons = context.buttons(session);
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
+        let channel = offered.and_then(|(name, _)| Channel::parse(name));
+        let verifications = &context.running.verifying;
         let message = |locale| Outgoing {
-            channel: offered.and_then(|(name, _)| Channel::parse(name)),
             style: MessageStyle { locale, web_host: self.web_host(), ..MessageStyle::default() },
             client,
             request_id: Some(call.id.clone()),
-            ..Outgoing::new(NumberKey::new(self.service.id, number))
+            ..verifications.message(self.service.id, number, channel)
         };
-        let verifications = &context.running.verifying;
         // The language of the page, unless the service has one.
         let of_page = || self.service.settings.locale.is_none().then_some(context.texts.locale);
         let mut outcome = verifications.begin(message(session.request.locale.or_else(of_page))).await;

@@ -26,7 +26,7 @@ use crate::limits::guard::ClientSignals;
 use crate::limits::guard::operator::refusal_in_words;
 use crate::node::AccountFile;
 use crate::registry::{ApiKey, Registry, RegistryError, Scope, Scopes, Service};
-use crate::verification::{Erasure, Failure, NumberKey, Outgoing, Refused, Status, VerificationSummary};
+use crate::verification::{Erasure, Failure, Outgoing, Refused, Status, VerificationSummary};
 
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
@@ -85,12 +85,11 @@ async fn try_gateway(
     // A code that was sent before would count as a repetition.
     let code = Code::from_value(caller.running.verifying.now().as_millis() % 1_000_000, CodeLength::SIX);
     let message = Outgoing {
-        channel,
         client: ClientSignals { is_exempt: true, ..ClientSignals::default() },
         request_id: Some(caller.origin.id.clone()),
         supplied_code: Some(code),
         carried: Some(Carried { only_by: Some(only_by), ..Carried::default() }),
-        ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, to))
+        ..caller.running.verifying.message(ServiceId::DEFAULT, to, channel)
     };
     let error = match caller.running.verifying.carry(message).await {
         Err(Refused::Failed(Failure::Gateway | Failure::NoAnswerInTime | Failure::TimedOutWaiting)) => {

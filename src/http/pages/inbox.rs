@@ -15,13 +15,14 @@ use super::{Frame, LIVE_HEADERS, html, redirect, span};
 use crate::domain::{Code, PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{InboxMessage, Simulator};
 use crate::http::call::{Call, Group};
-use crate::http::compatible::{Older, checked, plain_send, sent};
+use crate::http::compatible::{Older, checked, sent};
 use crate::http::error::Error;
 use crate::http::openapi::{Content, Doc, Property, Routes};
 use crate::http::request;
 use crate::http::response;
 use crate::net::form_field;
 use crate::registry::Scope;
+use crate::template::MessageStyle;
 use crate::verification::{Check, NumberKey};
 
 /// The status of a code that has not expired.
@@ -103,7 +104,7 @@ async fn act(call: Call) -> Result<Response, Error> {
             reply.map_or_else(refused, |reply| checked(Older::TUTORIAL, &reply, number, lockout))
         }
         Ok(number) => {
-            let reply = call.send(plain_send(number)).await;
+            let reply = call.send(number, None, MessageStyle::default(), None).await;
             reply.map_or_else(refused, |reply| sent(Older::TUTORIAL, &reply, number))
         }
     };

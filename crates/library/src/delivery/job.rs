@@ -20,15 +20,16 @@ use crate::template::MessageStyle;
 /// One message, from the parsed request to its settlement. The stations on its way add to it.
 pub struct Outgoing {
     pub key: NumberKey,
-    /// How the message leaves; `None` for the way that the service begins with, until the verifier sets it. A call may
-    /// replace a text message to a landline.
-    pub channel: Option<Channel>,
+    /// How the message leaves. A call may replace a text message to a landline.
+    pub channel: Channel,
     pub style: MessageStyle,
     /// Which template (`HJ`) words it; `None` for the service's.
     pub template: Option<Sid>,
     pub substitutions: BTreeMap<String, String>,
     /// Values for rate limits, by their unique names.
     pub rate_limits: BTreeMap<String, String>,
+    /// What it is charged by them.
+    pub limits: Vec<Charge>,
     pub once: Option<GivenKey>,
     /// Properties of a new code; `None` for the service's own.
     pub options: Option<SendOptions>,
@@ -44,8 +45,6 @@ pub struct Outgoing {
     /// What the request says to the pumping guard.
     pub client: ClientSignals,
     pub request_id: Option<RequestId>,
-    /// What it is charged by those rate limits.
-    pub limits: Vec<Charge>,
     /// What the decision asks the guard, with the parts of the message; `None` if it needs no allowance.
     pub asks: Option<(Signals, u32)>,
     /// What the guard has taken for it.
@@ -69,14 +68,15 @@ pub struct Carried {
 
 impl Outgoing {
     /// A message without options.
-    pub fn new(key: NumberKey) -> Self {
+    pub fn new(key: NumberKey, channel: Channel) -> Self {
         Self {
             key,
-            channel: None,
+            channel,
             style: MessageStyle::default(),
             template: None,
             substitutions: BTreeMap::new(),
             rate_limits: BTreeMap::new(),
+            limits: Vec::new(),
             once: None,
             options: None,
             has_limits: false,
@@ -85,16 +85,10 @@ impl Outgoing {
             keyed: None,
             client: ClientSignals::default(),
             request_id: None,
-            limits: Vec::new(),
             asks: None,
             allowance: TakenAllowance::default(),
             carried: None,
         }
-    }
-
-    /// How the message leaves. A service without a workflow begins with text messages.
-    pub fn channel(&self) -> Channel {
-        self.channel.unwrap_or(Channel::Sms)
     }
 
     /// The only gateway that is asked, if it is tried.
@@ -148,9 +142,7 @@ pub trait CodeLiveness: Sync {
 
     /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run
     /// asks right before each gateway.
-    fn may_send(&self) -> bool {
-        true
-    }
+    fn may_send(&self) -> bool;
 }
 
 /// The outcome of a delivery run, and what has to be recorded of it.
@@ -289,7 +281,6 @@ crate::named! {
 /// What the pumping guard has taken for a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TakenAllowance {
-    pub is_exempt: bool,
     /// `None` if the message may have left: the next step takes its own.
     pub tickets: Option<Vec<Ticket>>,
 }
@@ -297,7 +288,7 @@ pub struct TakenAllowance {
 impl Default for TakenAllowance {
     /// Nothing so far.
     fn default() -> Self {
-        Self { is_exempt: false, tickets: Some(Vec::new()) }
+        Self { tickets: Some(Vec::new()) }
     }
 }
 
@@ -318,6 +309,8 @@ pub struct FollowUp {
     pub step: u8,
     /// Whether a gateway has taken a message of the same request.
     pub is_sent: bool,
+    /// [`ClientSignals::is_exempt`] of its request.
+    pub is_exempt: bool,
     /// What the guard has taken for it.
     pub allowance: TakenAllowance,
 }

@@ -55,9 +55,6 @@ use plan::Workflow;
 
 /// Dependencies of [`Delivery::new`].
 pub struct DeliveryDeps {
-    /// Every configured gateway, at most one of each name. One that the routing does not name sends nothing, and
-    /// checks the codes that it still holds.
-    pub gateways: Vec<Routed>,
     /// The order in which gateways are tried.
     pub routing: Routing,
     /// Retries, fallback and the workflow.
@@ -111,12 +108,12 @@ pub struct GatewayState {
 }
 
 impl Delivery {
-    /// Creates a delivery service.
-    pub fn new(mut deps: DeliveryDeps) -> Self {
-        let routed = std::mem::take(&mut deps.gateways).into_iter();
+    /// Creates a delivery service with every configured gateway, at most one of each name. One that the routing does not
+    /// name sends nothing, and checks the codes that it still holds.
+    pub fn new(gateways: Vec<Routed>, deps: DeliveryDeps) -> Self {
         let DeliveryDeps { settings, bounds, metrics, clock, .. } = &deps;
         let guarded = |routed| GuardedGateway::new(routed, settings.breaker, bounds, metrics, clock);
-        let gateways: Vec<_> = routed.map(guarded).collect();
+        let gateways: Vec<_> = gateways.into_iter().map(guarded).collect();
         for gateway in &gateways {
             deps.metrics.create_outcomes_at_zero(gateway.name);
         }

@@ -47,17 +47,11 @@ impl Workflow {
         }
     }
 
-    /// The time from a step to the next one; `None` for the last step.
-    pub fn step_timeout(&self, step: u8) -> Option<Duration> {
-        self.after(step)?;
-        self.0.get(usize::from(step)).map(|step| step.timeout)
-    }
-
     /// The step after one whose message a gateway has taken: when, and how. Where the code ends before the step's time, only
     /// a report that the message did not arrive brings the next one: it is due when the code ends, and nothing is sent then.
     pub fn plan(&self, step: u8, now: Timestamp, expires: Timestamp) -> Option<(Timestamp, u8, Channel)> {
         let (next, channel) = self.after(step)?;
-        let due = now.plus(self.step_timeout(step)?).min(expires);
+        let due = now.plus(self.0.get(usize::from(step))?.timeout).min(expires);
         (now < expires).then_some((due, next, channel))
     }
 }

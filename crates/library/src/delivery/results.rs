@@ -61,7 +61,7 @@ impl Results {
     }
 
     /// Learns what came of messages before the start from the attempts that are kept, and publishes what is known from now on.
-    /// Falls until `told` were told. Needs a tokio runtime.
+    /// Falls before `told` are not reported again. Needs a tokio runtime.
     ///
     /// # Errors
     /// Those of [`Attempts::all`].

@@ -23,7 +23,7 @@ use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
 use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
-use crate::limits::guard::{ClientSignals, Message, Ticket};
+use crate::limits::guard::{Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 use crate::template::Rendered;
@@ -52,7 +52,7 @@ impl Delivery {
             // Its commit may have taken long. From then on another message may replace the code.
             within = within.min(verification.sending_until.since(self.now()));
         }
-        let channel = outgoing.channel();
+        let channel = outgoing.channel;
         let planned = permitted.follow_up.as_ref();
         let mut run = DeliveryRun {
             delivery: self,
@@ -197,8 +197,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         let Some(guard) = self.delivery.guard().filter(|_| self.allowance.tickets.is_none()) else {
             return Ok(());
         };
-        let client = ClientSignals { is_exempt: self.allowance.is_exempt, ..self.outgoing.client };
-        let signals = guard.signals(client, self.outgoing.key.service, self.outgoing.key.number, channel);
+        let Outgoing { key, client, .. } = self.outgoing;
+        let signals = guard.signals(*client, key.service, key.number, channel);
         let is_known = guard.is_known(signals.service, signals.number).await;
         let is_known = is_known.map_err(|_| Failure::StateUnknown)?;
         let taken = guard.assess_step(&signals, is_known, self.outgoing.request_id.as_deref());
@@ -418,6 +418,7 @@ impl<'a, O> DeliveryRun<'a, O> {
             reason,
             step,
             is_sent: self.permitted.is_sent(),
+            is_exempt: self.outgoing.client.is_exempt,
             allowance: self.allowance.clone(),
         }
     }

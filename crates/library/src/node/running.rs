@@ -130,8 +130,7 @@ impl Running {
         history.results().start(&attempts, told).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
-        let delivery = Arc::new(Delivery::new(DeliveryDeps {
-            gateways,
+        let deps = DeliveryDeps {
             routing: settings.gateways.routing,
             settings: settings.delivery,
             services: Some(registry.clone()),
@@ -142,7 +141,8 @@ impl Running {
             metrics: Arc::clone(shards.metrics()),
             guard: Some(guard.clone()),
             results: history.results(),
-        }));
+        };
+        let delivery = Arc::new(Delivery::new(gateways, deps));
         let verifying = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             numbers,

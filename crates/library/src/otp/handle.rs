@@ -140,7 +140,7 @@ impl Otp {
             delivery.templates().check_custom(text).map_err(OtpError::Text)?;
         }
         let key = NumberKey::new(ServiceId::DEFAULT, self.number(phone)?);
-        let outgoing = Box::new(Outgoing { channel, style, ..Outgoing::new(key) });
+        let outgoing = Box::new(Outgoing { style, ..Outgoing::new(key, wanted) });
         let reply = verifying.send(outgoing).await?;
         match reply.outcome {
             Ok(sent) => Ok(sent),

@@ -213,6 +213,24 @@ pub fn given(members: Value) -> Map<String, Value> {
     }
 }
 
+/// Lets all tasks go on until they wait.
+pub async fn settle() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Asks until it is so.
+pub async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..10_000 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("asked 10,000 times");
+}
+
 /// A minimal beginning.
 pub fn asking(to: PhoneNumber) -> Outgoing {
     asking_with(to, |_| {})
@@ -221,7 +239,7 @@ pub fn asking(to: PhoneNumber) -> Outgoing {
 /// The same with another message.
 pub fn asking_with(to: PhoneNumber, change: impl FnOnce(&mut Outgoing)) -> Outgoing {
     let key = NumberKey::new(ServiceId::DEFAULT, to);
-    let mut message = Outgoing { channel: Some(Channel::Sms), ..Outgoing::new(key) };
+    let mut message = Outgoing::new(key, Channel::Sms);
     change(&mut message);
     message
 }

@@ -14,7 +14,7 @@ use super::send::unsent;
 use super::{Failure, NumberKey, Outgoing, Refusal, Verifier};
 use crate::delivery::SendStatus;
 use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptId, Channel, Code, NumberType, mask_number};
+use crate::domain::{AttemptId, Channel, Code, NumberType, PhoneNumber, ServiceId, mask_number};
 use crate::engine::{SendLimit, SendOptions};
 use crate::limits::guard::{Charge, GuardRefusal, Rule};
 use crate::limits::keys::{KEPT_BEYOND, KeyedRequest};
@@ -22,15 +22,21 @@ use crate::observe::metrics::{Fact, SendEnd};
 use crate::registry::{Service, TextOptions};
 
 impl Verifier {
+    /// A message without options. Without a channel it leaves as its service begins.
+    pub fn message(&self, service: ServiceId, to: PhoneNumber, channel: Option<Channel>) -> Outgoing {
+        let channel = channel.unwrap_or_else(|| self.delivery.first_channel_of(service));
+        Outgoing::new(NumberKey::new(service, to), channel)
+    }
+
     /// Begins a verification, or sends its code again. Returns when the provider took the message, and everything it says
     /// is durable. The command is carried out also if the caller goes away.
     pub async fn begin(&self, mut outgoing: Outgoing) -> Result<Verification, Refused> {
-        let NumberKey { service, number, .. } = outgoing.key;
-        let service = &*self.service(service)?;
-        let (key, code) = (self.key(service, number), outgoing.supplied_code.as_ref());
-        let brings_a_code = code.is_some();
-        outgoing.keyed = outgoing.once.as_ref().map(|once| self.keyed(key, once, code));
+        let service = &*self.service(outgoing.key.service)?;
+        let (given, brings_a_code) = (outgoing.supplied_code.as_ref(), outgoing.supplied_code.is_some());
+        outgoing.keyed = outgoing.once.as_ref().map(|once| self.keyed(outgoing.key, once, given));
         outgoing.limits = self.charges(service, &outgoing)?;
+        self.set_test(service, &mut outgoing);
+        let key = outgoing.key;
         if !key.is_test {
             self.accepts(service, &outgoing)?;
             if brings_a_code && !service.settings.custom_code {
@@ -39,22 +45,20 @@ impl Verifier {
         }
         outgoing.has_limits = true;
         self.word(service, &mut outgoing)?;
-        let mut reply = self.send(Box::new(outgoing)).await?;
-        if let Some(earlier) = reply.earlier.take() {
-            return self.begun_before(key, &earlier).await;
+        let reply = self.ask(Box::new(outgoing)).await?;
+        if let Some(earlier) = &reply.earlier {
+            return self.begun_before(key, earlier).await;
         }
-        let attempts = reply.attempts.take();
         let summary = begun(&reply, brings_a_code)?;
-        Ok(self.shown(key, &summary, attempts, Status::Pending, None))
+        Ok(self.shown(key, &summary, reply.attempts, Status::Pending, None))
     }
 
     /// Carries a code that another system made. Returns when the provider took the message, now or before.
     pub async fn carry(&self, mut outgoing: Outgoing) -> Result<CarriedMessage, Refused> {
-        let NumberKey { service, number: to, .. } = outgoing.key;
-        let service = &*self.service(service)?;
-        let (channel, key) = (self.channel(&outgoing), outgoing.key);
+        let (key, channel) = (outgoing.key, outgoing.channel);
+        let service = &*self.service(key.service)?;
         let carried = |sid, at, is_repeated| CarriedMessage { sid, channel, at, is_repeated };
-        if self.test(service, to).is_some() {
+        if self.test(service, key.number).is_some() {
             return Ok(carried(None, self.now(), false));
         }
         self.accepts(service, &outgoing)?;
@@ -62,15 +66,14 @@ impl Verifier {
         let life = outgoing.carried.as_ref().and_then(|carried| carried.life);
         let life = life.unwrap_or(service.settings.code_life);
         outgoing.options = Some(SendOptions { life, length: code.length() });
-        outgoing.keyed = Some(self.deps.keys.of_carried(service.id, to, code));
+        outgoing.keyed = Some(self.deps.keys.of_carried(service.id, key.number, code));
         (outgoing.has_limits, outgoing.client.is_exempt, outgoing.key.is_carried) = (true, true, true);
         self.word(service, &mut outgoing)?;
-        let mut reply = self.send(Box::new(outgoing)).await?;
-        let (verification, log, at, is_repeated) = if let Some(earlier) = reply.earlier.take() {
+        let reply = self.ask(Box::new(outgoing)).await?;
+        let (verification, log, at, is_repeated) = if let Some(earlier) = reply.earlier {
             (earlier.verification, self.log_of(key, earlier.verification).await?, earlier.at, true)
         } else {
-            let (log, at) = (reply.attempts.take(), reply.at);
-            (begun(&reply, true)?.id, log, at, false)
+            (begun(&reply, true)?.id, reply.attempts, reply.at, false)
         };
         // The attempt that a gateway accepted.
         let row = log.and_then(|log| log.rows.into_iter().rfind(|row| row.status == SendStatus::Sent));
@@ -102,7 +105,7 @@ impl Verifier {
 
     /// Whether the key `numbers` permits the number, and the service such a message to it.
     fn accepts(&self, service: &Service, message: &Outgoing) -> Result<(), Refused> {
-        let (NumberKey { number, .. }, channel) = (message.key, self.channel(message));
+        let (NumberKey { number, .. }, channel) = (message.key, message.channel);
         let why = "`To`: no numbering plan has this number; the server's setting `numbers` decides whether that matters";
         if !self.registry.accepts(number) {
             return Err(Refused::Invalid(why.to_owned()));
@@ -116,25 +119,18 @@ impl Verifier {
         Ok(())
     }
 
-    /// The channel that a request asks for, or that its service begins with.
-    fn channel(&self, message: &Outgoing) -> Channel {
-        message.channel.unwrap_or_else(|| self.delivery.first_channel_of(message.key.service))
-    }
-
     /// Gives a message its text, for the service's code or the one that the request brings.
     fn word(&self, service: &Service, message: &mut Outgoing) -> Result<(), Refused> {
-        let (channel, style) = (self.channel(message), &mut message.style);
+        let style = &mut message.style;
         let options = TextOptions {
             template: message.template.as_ref(),
             substitutions: &message.substitutions,
             friendly_name: style.sender_name.as_deref(),
             locale: style.locale,
-            channel,
+            channel: message.channel,
             to: message.key.number,
         };
-        let (wording, locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
-        (style.wording, style.locale) = (wording, locale);
-        message.channel = Some(channel);
+        (style.wording, style.locale) = self.registry.text(service, &options).map_err(Refused::Text)?;
         Ok(())
     }
 
@@ -164,17 +160,23 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`].
     pub async fn send(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
-        self.set_test(&mut outgoing);
-        let key = outgoing.key;
-        let (mut responder, pending) = Responder::new(self.in_flight.acquire(key.service, true)?);
-        outgoing.channel.get_or_insert_with(|| self.delivery.first_channel_of(key.service));
+        if let Some(service) = self.registry.service_by_id(outgoing.key.service) {
+            self.set_test(&service, &mut outgoing);
+        }
+        self.ask(outgoing).await
+    }
+
+    async fn ask(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
+        let (mut responder, pending) = Responder::new(self.in_flight.acquire(outgoing.key.service, true)?);
         let (answer, is_first) = responder.ask(&outgoing, pending)?;
         if !is_first {
             let answer = self.join(&outgoing, answer).await;
             drop(responder);
             return answer;
         }
-        self.asks(&mut outgoing);
+        if !outgoing.key.is_test {
+            self.asks(&mut outgoing);
+        }
         let request = Request::Send(outgoing, None, responder);
         self.shards.submit(command(request, Arc::clone(&self.deps)));
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))
@@ -182,10 +184,8 @@ impl Verifier {
 
     /// A test number gets no message, and counts for no rate limit. Its code is known, and expires with the test number at
     /// the latest.
-    fn set_test(&self, outgoing: &mut Outgoing) {
-        let service = self.registry.service_by_id(outgoing.key.service);
-        let test = service.as_deref().and_then(|of| Some((of, self.test(of, outgoing.key.number)?)));
-        let Some((service, test)) = test else { return };
+    fn set_test(&self, service: &Service, outgoing: &mut Outgoing) {
+        let Some(test) = self.test(service, outgoing.key.number) else { return };
         let SendOptions { life, length } = service.settings.policy().code;
         let life = life.min(test.expires.since(self.now()));
         outgoing.options = Some(SendOptions { life, length });
@@ -197,7 +197,7 @@ impl Verifier {
     /// Waits for the answer to the first request for a message, and remembers the key of this one.
     async fn join(&self, outgoing: &Outgoing, answer: Answer) -> Result<Reply<SendOutcome>, Refusal> {
         let recipient = outgoing.key;
-        self.deps.metrics.count(&Fact::Send(unsent(recipient, outgoing.channel(), SendEnd::Joined)));
+        self.deps.metrics.count(&Fact::Send(unsent(recipient, outgoing.channel, SendEnd::Joined)));
         let subject = self.deps.subject(&recipient);
         if let Some(request) = outgoing.keyed
             && let Err(full) = self.deps.keys.capacity.check_room(recipient.service)
@@ -228,16 +228,12 @@ impl Verifier {
 
     /// Prepares what the decision asks the guard. A call may replace a text message to a landline.
     fn asks(&self, outgoing: &mut Outgoing) {
-        let (NumberKey { service, number, is_test, .. }, guard) = (outgoing.key, &self.guard);
-        outgoing.allowance.is_exempt = outgoing.client.is_exempt;
-        if is_test {
-            return;
-        }
-        let mut signals = guard.signals(outgoing.client, service, number, outgoing.channel());
+        let (NumberKey { service, number, .. }, guard) = (outgoing.key, &self.guard);
+        let mut signals = guard.signals(outgoing.client, service, number, outgoing.channel);
         if guard.refuses_landline(&signals) && self.delivery.calls_instead(service, number) {
             signals.channel = Channel::Call;
         }
-        outgoing.channel = Some(signals.channel);
+        outgoing.channel = signals.channel;
         let mut parts = 1;
         if guard.counts_parts(service) {
             let options = outgoing.options.unwrap_or_else(|| self.deps.policies.of(service).code);

@@ -44,7 +44,7 @@ struct Held {
 /// Everything about a message that its recipient can notice, whether the guard may refuse it, and the rate limits that it
 /// counts for.
 type Content = (
-    (Option<Channel>, MessageStyle, Option<SendOptions>, Option<Zeroizing<String>>),
+    (Channel, MessageStyle, Option<SendOptions>, Option<Zeroizing<String>>),
     (bool, bool, Vec<Charge>, Option<GatewayName>),
 );
 

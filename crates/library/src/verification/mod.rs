@@ -1,5 +1,5 @@
-//! Verifications: a number proves that it belongs to the person who typed it. Twilio Verify's API knows them, the compatible
-//! routes, and the embedding program. This module is below the HTTP front end, and knows no HTTP statuses.
+//! Verifications: a person proves that a number is theirs. Twilio Verify's API, the compatible routes and the embedding
+//! program begin and check them. This module is below the HTTP front end, and knows no HTTP statuses.
 //!
 //! * [`Verifier`] is the handle. `begin` has the ways to a message, `operator` what operators ask for.
 //! * [`command`] is one request about a number in its shard; [`send`] and [`check`] make its decisions with the engine.

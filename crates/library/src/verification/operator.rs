@@ -124,8 +124,7 @@ impl Verifier {
     /// The numbers that are locked out, of more than `most` those whose lockouts end last. Reads every number, page by page.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn lockouts(&self, most: usize) -> Result<Vec<LockedNumber>, Refusal> {
         let (now, mut last) = (self.now(), BTreeSet::new());
         let note = |key: RecordKey, state: NumberState| {

@@ -19,7 +19,7 @@ use crate::shard::Refusal;
 /// Decides a message that a client asks for.
 pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> Result<Next, Refusal> {
     let (NumberKey { service, number, is_test, is_carried }, now) = (decision.key, decision.now);
-    let channel = outgoing.channel();
+    let channel = outgoing.channel;
     let answer = |failure| Reply::new(Err(failure), now, None);
     if let Some(earlier) = outgoing.keyed.and_then(|keyed| keyed.earlier(decision.view).transpose()) {
         let answered = |earlier| Reply { earlier: Some(earlier), ..answer(Failure::Gateway) };
@@ -88,7 +88,7 @@ fn permitted(
     next: NumberState,
 ) -> Next {
     let NumberKey { number, is_test, .. } = decision.key;
-    let (channel, now) = (outgoing.channel(), decision.now);
+    let (channel, now) = (outgoing.channel, decision.now);
     let verification = permit.verification;
     // A carried code is remembered once it is accepted.
     if let Some(keyed) = outgoing.keyed.filter(|_| outgoing.carried.is_none()) {
@@ -160,12 +160,12 @@ pub(super) fn resume(
     };
     decision.emit(Some(&permit.verification), |events| events.permitted(&permit.verification, None, None));
     let repeated = record.repeated_by(&follow_up);
-    let network = record.taken.iter().rev().find_map(|ticket| ticket.client);
+    outgoing.client.network = record.taken.iter().rev().find_map(|ticket| ticket.client);
+    outgoing.client.is_exempt = follow_up.is_exempt;
     let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
-    (outgoing.channel, outgoing.style) = (Some(follow_up.channel), style);
-    (outgoing.client.network, outgoing.allowance) = (network, follow_up.allowance.clone());
-    let follow_up = Some(follow_up);
-    Ok(Next::Deliver(Permitted { permit, log, first_attempt, repeated, follow_up, asked }))
+    (outgoing.channel, outgoing.style) = (follow_up.channel, style);
+    outgoing.allowance = follow_up.allowance.clone();
+    Ok(Next::Deliver(Permitted { permit, log, first_attempt, repeated, follow_up: Some(follow_up), asked }))
 }
 
 /// Settles a send with its result.
@@ -244,7 +244,7 @@ pub const fn unsent(recipient: NumberKey, channel: Channel, outcome: SendEnd) ->
 
 /// What the end of a send counts.
 fn facts<'a>(outgoing: &Outgoing, delivered: &'a Delivered) -> impl Iterator<Item = Fact> + use<'a> {
-    let (recipient, channel) = (outgoing.key, outgoing.channel());
+    let (recipient, channel) = (outgoing.key, outgoing.channel);
     let failed = delivered.attempts.iter().filter_map(move |&Attempt { channel, gateway, class, .. }| {
         Some(Fact::FailedAttempt { recipient, channel, gateway, error: class? })
     });

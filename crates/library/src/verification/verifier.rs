@@ -14,7 +14,7 @@ use super::model::{
     CheckCode, CheckOutcome, Refused, Reply, SealedAttempt, Status, Verification, VerificationSummary,
     VerificationTarget,
 };
-use super::{AttemptQuery, Check, End, Ending, Failure, NumberKey, Outgoing, Policies, Refusal};
+use super::{AttemptQuery, Check, End, Ending, Failure, NumberKey, Policies, Refusal};
 use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
@@ -138,7 +138,7 @@ impl Verifier {
     /// [`Refusal`].
     async fn resume(&self, log: AttemptLogKey) -> Result<(), Refusal> {
         let Some(found) = self.attempts.log(log).await? else { return Ok(()) };
-        let planned = Box::new(Outgoing::new(NumberKey::new(log.service, found.number)));
+        let planned = Box::new(self.message(log.service, found.number, None));
         let request = |responder| Request::Send(planned, Some(log), responder);
         self.command(log.service, true, request).await.map(drop)
     }
@@ -163,8 +163,7 @@ impl Verifier {
     /// Attempts to deliver messages, the newest first.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn messages(&self, query: AttemptQuery) -> Result<Vec<SealedAttempt>, Refusal> {
         let found = self.attempts.list(&query).await?;
         Ok(found.into_iter().map(|listed| self.sealed(listed)).collect())
@@ -321,7 +320,7 @@ impl Verifier {
         ended: Option<Timestamp>,
     ) -> Verification {
         let log_key = self.log_key(key, summary.id);
-        let listed = attempts.into_iter().flat_map(|log| attempts_of(log_key, log));
+        let listed = attempts.into_iter().flat_map(|log| attempts_of(log_key.id(), log));
         let attempts: Vec<_> = listed.map(|listed| self.sealed(listed)).collect();
         let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
         let last_send = summary.details.last_send;
@@ -358,7 +357,8 @@ impl Verifier {
             return Err(Refused::NotFound);
         }
         let keyed = once.map(|once| self.keyed(key, &once, code.as_ref()));
-        let reply = self.check_code(Check { named, request_id, keyed, ..Check::new(key, code) }).await?;
+        let check = Check { named, request_id, keyed, ..Check::new(key, code) };
+        let reply = self.command(service.id, false, |responder| Request::Check(check, responder)).await?;
         let status = status_after(reply.outcome)?;
         let ended = (status != Status::Pending).then_some(reply.at);
         let summary = reply.verification.ok_or(Refused::NotFound)?;
@@ -436,7 +436,7 @@ impl Verifier {
     pub async fn attempt(&self, sid: Sid) -> Result<SealedAttempt, Refused> {
         let id = self.sealer.open_attempt(&sid).ok_or(Refused::NotFound)?;
         let log = self.attempts.log(id.key).await?;
-        let found = log.and_then(|log| attempts_of(id.key, log).find(|listed| listed.id == id));
+        let found = log.and_then(|log| attempts_of(id.key.id(), log).find(|listed| listed.id == id));
         found.map(|listed| self.sealed(listed)).ok_or(Refused::NotFound)
     }
 

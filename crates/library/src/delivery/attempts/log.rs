@@ -176,7 +176,7 @@ impl AttemptLog {
         first
     }
 
-    /// Records the attempts of a send, and its plan. Returns what the guard has taken for the plan that was there before.
+    /// Records the attempts of a send, and its plan. Returns what the guard has taken for the replaced plan.
     pub fn settle(
         &mut self,
         style: &MessageStyle,

@@ -21,7 +21,7 @@ use crate::domain::{
 use crate::engine::{Sealer, SlotHash, VerificationAddress};
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::Ticket;
-use crate::shard::{LogRange, RecordKey, Refusal, Shards, service_of};
+use crate::shard::{Id, LogRange, RecordKey, Refusal, Shards, service_of};
 
 /// A cheap handle on the records of all shards.
 #[derive(Clone)]
@@ -53,8 +53,7 @@ impl Attempts {
     /// The record of one verification. `None` when there is none, or none any more.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while its shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`]
-    /// if the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn log(&self, key: AttemptLogKey) -> Result<Option<AttemptLog>, Refusal> {
         self.shards.read(key.slot(), move |view| view.get(key.id())).await
     }
@@ -64,16 +63,14 @@ impl Attempts {
     /// # Errors
     /// Those of [`Shards::for_each`].
     pub async fn all(&self, mut visit: impl FnMut(ListedAttempt)) -> Result<(), Refusal> {
-        let visit =
-            |key: RecordKey, log| attempts_of(AttemptLogKey::from_id(key.id), log).for_each(&mut visit);
+        let visit = |key: RecordKey, log| attempts_of(key.id, log).for_each(&mut visit);
         self.shards.for_each::<AttemptLog>(visit).await
     }
 
     /// Passes every attempt that a query asks for to `visit`, whatever its limit, in no exact order. Not for one verification.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn each(
         &self,
         query: &AttemptQuery,
@@ -82,8 +79,7 @@ impl Attempts {
         // A record is listed by its newest attempt, which may be later than the attempts that the query is about.
         let until = query.before.map(|before| before.plus(LONGEST_VERIFICATION));
         let page = |records: Vec<(RecordKey, AttemptLog)>, latest_to_come: Timestamp| {
-            let of = |(key, log): (RecordKey, AttemptLog)| attempts_of(AttemptLogKey::from_id(key.id), log);
-            let attempts = records.into_iter().flat_map(of);
+            let attempts = records.into_iter().flat_map(|(key, log)| attempts_of(key.id, log));
             attempts.filter(|row| query.fits(row)).for_each(&mut visit);
             if latest_to_come < query.since() { Break(()) } else { Continue(()) }
         };
@@ -94,8 +90,7 @@ impl Attempts {
     /// last message came a day after the query's end may be missing.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn list(&self, query: &AttemptQuery) -> Result<Vec<ListedAttempt>, Refusal> {
         let (skip, limit) = (query.skip, query.limit);
         let services = query.services.as_deref();
@@ -109,10 +104,10 @@ impl Attempts {
             let logs = self.shards.read(slot, move |view| {
                 // The name leaves two bits open beside the slot.
                 let keys = name.ids().map(|verification| AttemptLogKey { service, verification });
-                let log = |key: AttemptLogKey| Some((key, view.get::<AttemptLog>(key.id())?));
+                let log = |key: AttemptLogKey| Some((key.id(), view.get(key.id())?));
                 keys.filter(|key| key.slot() == slot).filter_map(log).collect::<Vec<_>>()
             });
-            let found = logs.await?.into_iter().flat_map(|(key, log)| attempts_of(key, log));
+            let found = logs.await?.into_iter().flat_map(|(id, log)| attempts_of(id, log));
             let found = found.filter(|row| is_visible && row.number == number && query.fits(row));
             let mut records: Vec<_> = found.collect();
             records.sort_unstable_by_key(|row| Reverse((row.attempt.at, row.id.attempt)));
@@ -121,7 +116,7 @@ impl Attempts {
         let fits = |row: &ListedAttempt| query.fits(row);
         let range = LogRange { since: query.since(), until: query.before, fits, skip, limit };
         let parts = |key: RecordKey, log| {
-            let attempts = attempts_of(AttemptLogKey::from_id(key.id), log);
+            let attempts = attempts_of(key.id, log);
             attempts.map(|row| (row.attempt.at, (row.id.key, row.id.attempt), row)).collect()
         };
         self.shards.list(query.services.as_deref(), range, LONGEST_VERIFICATION, parts).await
@@ -130,8 +125,7 @@ impl Attempts {
     /// Passes what the guard took for messages since a moment to `visit`.
     ///
     /// # Errors
-    /// [`Refusal::Stopping`] while a shard does not run, [`Refusal::StoreUnavailable`] and [`Refusal::OutcomeUnknown`] if
-    /// the store does not confirm what was read.
+    /// As [`Shards::read`].
     pub async fn taken_since(
         &self,
         since: Timestamp,
@@ -254,8 +248,9 @@ impl AttemptQuery {
     }
 }
 
-/// The attempts of one verification.
-pub fn attempts_of(key: AttemptLogKey, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
+/// The attempts of one verification, by the id of its record.
+pub fn attempts_of(id: Id, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
+    let key = AttemptLogKey::from_id(id);
     let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let in_time = rows.iter().rposition(|row| row.may_have_left() && row.at <= verify_at);

@@ -11,7 +11,7 @@ fn one() -> World {
 async fn a_retry_after_doubt_never_gives_its_allowance_back() {
     for (first, told, allowance) in [
         (RETRY, "later, row 0", TakenAllowance::default()),
-        (DOUBT, "later, row 0, maybe sent", TakenAllowance { tickets: None, ..TakenAllowance::default() }),
+        (DOUBT, "later, row 0, maybe sent", TakenAllowance { tickets: None }),
     ] {
         let world = one().and(Mada, [error(first)]).and(Mada, vec![error(RETRY); 3]);
         assert_eq!(world.requests().await, told);

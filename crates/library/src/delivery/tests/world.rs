@@ -114,8 +114,7 @@ impl Setup {
         let routed = routed.collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
         let results = Arc::new(Results::new(clock.clone(), Pricing::default(), Box::new(|_| ())));
-        let delivery = Delivery::new(DeliveryDeps {
-            gateways: routed,
+        let deps = DeliveryDeps {
             routing,
             settings,
             services: None,
@@ -126,7 +125,8 @@ impl Setup {
             guard: None,
             metrics: Arc::default(),
             results,
-        });
+        };
+        let delivery = Delivery::new(routed, deps);
         let (code, has_lease) = (Mutex::new(Some(Ok(()))), AtomicBool::new(true));
         World { delivery, provider, log, clock, code, has_lease, asked: AtomicUsize::new(0) }
     }
@@ -164,10 +164,8 @@ impl World {
     pub fn job(&self) -> Job {
         let options = SendOptions { life: secs(600), length: code().length() };
         let verification = Verification::beginning(Salt([1; 16]), &options, TokioClock::EPOCH);
-        let outgoing = Outgoing {
-            channel: Some(self.delivery.first_channel_of(ServiceId::DEFAULT)),
-            ..Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()))
-        };
+        let channel = self.delivery.first_channel_of(ServiceId::DEFAULT);
+        let outgoing = Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()), channel);
         let permitted = Permitted {
             permit: SendPermit { verification, replaced: None, before: None },
             log: KEY,
@@ -182,7 +180,7 @@ impl World {
     /// A planned message.
     pub fn planned(&self, plan: FollowUp) -> Job {
         let mut job = self.job();
-        (job.outgoing.channel, job.outgoing.allowance) = (Some(plan.channel), plan.allowance.clone());
+        (job.outgoing.channel, job.outgoing.allowance) = (plan.channel, plan.allowance.clone());
         job.permitted.repeated = self.log.lock().repeated_by(&plan);
         job.permitted.follow_up = Some(plan);
         job
@@ -205,7 +203,7 @@ impl World {
 
     pub async fn requests_by(&self, channel: Channel) -> String {
         let mut job = self.job();
-        job.outgoing.channel = Some(channel);
+        job.outgoing.channel = channel;
         self.run(job).await
     }
 

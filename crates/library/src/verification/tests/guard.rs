@@ -114,7 +114,7 @@ async fn what_the_store_refuses_takes_no_allowance() {
         world.store.fail_next([StoreFault::Unavailable; 3]);
         assert!(matches!(sends(&world, TJ + n).await, Err(Refused::Unavailable(_))));
     }
-    while sends(&world, US).await.is_err() {}
+    until(async || sends(&world, US).await.is_ok()).await;
     assert_eq!(passed(&world, TJ + 100..TJ + 130).await, 10);
 }
 
@@ -156,10 +156,8 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
     (0..4).for_each(|_| world.provider.fails_with(ErrorClass::Refused));
     world.advance(Duration::from_secs(31));
     world.provider.arrived(8).await;
-    let left = async || explained(&world, Dimension::prefix_of(phone(TJ))).await.allowances[0].messages;
-    while left().await != Some(6) {
-        tokio::task::yield_now().await;
-    }
+    let prefix = Dimension::prefix_of(phone(TJ));
+    until(async || explained(&world, prefix).await.allowances[0].messages == Some(6)).await;
 }
 
 #[tokio::test]
@@ -235,9 +233,7 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     let releasing = async {
         world.store.waiting(1).await;
         // An erasure that did not wait would have read all records by then.
-        for _ in 0..1_000 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         world.store.release();
     };
     let (_, erased, ()) = tokio::join!(world.begins(asking(number(1))), erasing, releasing);
@@ -246,5 +242,5 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
 
 /// A message as the compatible routes ask for it.
 fn plain(number: PhoneNumber) -> Box<Outgoing> {
-    Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number)))
+    Box::new(Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number), Channel::Sms))
 }

@@ -16,9 +16,7 @@ async fn checks(world: &World) -> Result<(), Refused> {
 
 /// Waits until the gateway is asked about a code.
 async fn asked(world: &World) {
-    while world.provider.questions().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    until(async || !world.provider.questions().is_empty()).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,9 @@ use crate::limits::guard::{Dimension, EntryAction, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
 use crate::registry::{TestNumber, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
-use crate::testing::{START, StoreFault, World, asking, asking_once, asking_with, given, number};
+use crate::testing::{
+    START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
+};
 use crate::verification::{
     CheckCode, Ending, Failure, GivenKey, NumberKey, Outgoing, Refused, Status, Verification,
     VerificationTarget,

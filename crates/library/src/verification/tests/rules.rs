@@ -77,10 +77,3 @@ async fn a_step_that_its_gateway_has_at_a_crash_is_not_made_again() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(world.provider.handed().len(), 2);
 }
-
-/// Lets all tasks go on until they wait.
-async fn settle() {
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
-}

@@ -96,7 +96,7 @@ async fn a_service_keeps_texts_from_landlines_whatever_the_guard_says() {
     let landline = PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin");
     assert_eq!(rule(&world.begins(asking(landline)).await), Some(Rule::Landline));
     assert_eq!(world.provider.handed().len(), 0);
-    let call = asking_with(landline, |message| message.channel = Some(Channel::Call));
+    let call = asking_with(landline, |message| message.channel = Channel::Call);
     world.begins(call).await.expect("a call is possible");
 }
 

@@ -52,6 +52,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         reason: Reason::NextStep,
         step: 1,
         is_sent: true,
+        is_exempt: false,
         allowance: TakenAllowance::default(),
     };
     let expires = due.plus(Duration::from_secs(600));
