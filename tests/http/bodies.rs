@@ -40,7 +40,7 @@ async fn a_bad_body_is_400_with_the_reason_in_a_header_which_repeats_nothing() {
 }
 
 #[tokio::test]
-async fn unknown_fields_spaces_escapes_and_the_capitals_of_go_programs_are_understood() {
+async fn unknown_fields_spaces_escapes_and_the_capitals_of_go_are_understood() {
     let world = World::new().await;
     let (open, close) = ("[".repeat(7_000), "]".repeat(7_000));
     let bodies = [

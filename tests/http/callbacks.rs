@@ -18,7 +18,7 @@ const QUERY: &str = "?attempt=0-00000000000000ff-0&x=a%20b";
 const PUBLIC_URL: &str = "https://otp.example.com/otp";
 
 #[tokio::test]
-async fn with_a_gateway_that_reports_signed_reports_are_taken_behind_a_public_path() {
+async fn the_signed_reports_of_a_gateway_are_taken_behind_a_public_path() {
     assert_eq!(World::new().await.post(REPORTS[0].0, REPORTS[0].1).await.status, 404);
     let mut with_slash = with_twilio();
     with_slash.settings.delivery.public_url = Some(format!("{PUBLIC_URL}/").into());

@@ -8,7 +8,7 @@ use onceward_testkit::{FakeProvider, Setup, World, basic, get, is_error, post, r
 use tokio::sync::watch;
 
 #[tokio::test]
-async fn a_node_without_the_records_refuses_and_a_standby_before_a_body_has_arrived() {
+async fn without_the_records_a_node_refuses_and_a_standby_before_the_body() {
     let standby = standby(peer()).await;
     let starting = World::with(Setup { is_loaded: false, ..Setup::default() }).await;
     let head = |path| format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\n");

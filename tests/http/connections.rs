@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 const CHUNKED: &str = "POST /api/verify-otp HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
 
 #[tokio::test]
-async fn requests_in_a_row_are_answered_in_order_also_after_bodies_that_are_not_read() {
+async fn requests_in_a_row_are_answered_in_order_also_after_unread_bodies() {
     let world = World::new().await;
     let unread = |path| post(path, "some text that is not read");
     let check = post("/api/verify-otp", &verify_body("123456"));
@@ -90,7 +90,7 @@ async fn at_the_limit_of_connections_a_client_waits_until_one_ends() {
 }
 
 #[tokio::test]
-async fn a_held_request_is_answered_after_its_client_closes_its_side_and_a_stop_begins() {
+async fn a_held_request_is_answered_after_a_half_close_and_the_begin_of_a_stop() {
     let provider = FakeProvider::hanging();
     let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;

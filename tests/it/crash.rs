@@ -39,7 +39,8 @@ async fn after_kill_9_under_load_every_answer_given_still_holds() {
         in_one_directory(seed ^ (first << 20), first..last, &mut totals).await;
         println!("{totals:?}");
     }
-    assert!(totals.limited > 0);
+    // A replay of a few rounds may meet none.
+    assert!(totals.limited > 0 || rounds < 10);
 }
 
 #[derive(Debug, Default)]

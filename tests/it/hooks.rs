@@ -173,7 +173,7 @@ async fn okta(world: &World, authorization: &str, channel: &str) -> HttpResponse
 }
 
 #[tokio::test]
-async fn zitadel_logto_and_okta_have_their_codes_sent_and_a_sign_in_is_the_outcome() {
+async fn zitadel_logto_and_okta_have_codes_sent_and_a_sign_in_is_the_outcome() {
     let world = world().await;
     let newest = || world.twilio().messages_for(TO).pop().expect("a message").field("Body").to_owned();
     zitadel(&world, ZITADEL, &ago(0), OF_ZITADEL).await.expects_status(200);

@@ -226,7 +226,7 @@ async fn an_empty_allowance_asks_for_the_operators_challenge_or_for_patience() {
 }
 
 #[tokio::test]
-async fn a_challenge_counts_only_if_its_service_answers_and_names_the_pages_host() {
+async fn a_challenge_counts_if_its_service_answers_and_names_the_pages_host() {
     let captcha = Captcha::start().await;
     let setup = captcha.required(Setup::new(), true);
     let site = Site::with(setup.config("public-url", "https://otp.example.com")).await;

@@ -84,7 +84,7 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
 }
 
 #[tokio::test]
-async fn long_answers_that_nobody_takes_hold_little_memory() {
+async fn long_answers_that_no_client_reads_hold_little_memory() {
     let (world, authority) = over_tls(Setup::new()).await;
     world.get("/openapi.json").await;
     let before = world.server.memory_mib("VmRSS");

@@ -12,7 +12,7 @@ use crate::support::prelude::*;
 const PROGRAM: &str = "/usr/bin/onceward";
 
 #[test]
-fn systemd_reads_the_units_without_a_warning_and_finds_an_exposure_below_two() {
+fn systemd_reads_the_units_without_a_warning_at_an_exposure_below_two() {
     let home = tempfile::tempdir().expect("a directory");
     let units = ["onceward.service", "backup/onceward-export.service", "backup/onceward-export.timer"];
     let units = units.map(|unit| {

@@ -32,7 +32,7 @@ async fn readiness_is_announced_once_requests_are_served() {
 }
 
 #[tokio::test]
-async fn a_stop_is_announced_also_in_metrics_before_requests_in_progress_are_finished() {
+async fn a_stop_is_announced_also_in_metrics_before_open_requests_end() {
     let setup = Setup::new().config("metrics-listen", "127.0.0.1:0").config("send-budget", "1m");
     let (manager, setup) = Manager::of(setup);
     let world = World::of(setup).await;

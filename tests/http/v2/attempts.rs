@@ -49,7 +49,7 @@ async fn an_attempt_tells_what_the_provider_reported() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_filter_is_60200_but_in_the_summary_filters_of_the_list_are_unknown() {
+async fn what_cannot_be_a_filter_is_60200_and_the_summary_has_fewer_filters() {
     let (world, _) = with_attempts().await;
     for (query, count) in [
         ("DateCreatedAfter=2015-07-30", 3),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use onceward_testkit::{NUMBER, V2World, is_error, json, sid};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 #[tokio::test]
 async fn deliveries_are_listed_chosen_and_made_again() {
@@ -17,11 +17,16 @@ async fn deliveries_are_listed_chosen_and_made_again() {
     world.post(&world.below("/VerificationCheck"), &[("To", NUMBER), ("Code", &code)]).await;
     let hook = world.below(&format!("/Webhooks/{}", sid(&made)));
 
-    let mut list = json(&world.get(&format!("{hook}/Deliveries")).await);
-    while list["deliveries"][0]["attempts"] == json!([]) {
-        sleep(Duration::from_millis(10)).await;
-        list = json(&world.get(&format!("{hook}/Deliveries")).await);
-    }
+    let attempted = async {
+        loop {
+            let list = json(&world.get(&format!("{hook}/Deliveries")).await);
+            if list["deliveries"][0]["attempts"] != json!([]) {
+                break list;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let list = timeout(Duration::from_secs(60), attempted).await.expect("an attempt");
     let delivery = &list["deliveries"][0];
     let attempt = &delivery["attempts"][0];
     for (shown, expected) in [

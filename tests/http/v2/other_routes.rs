@@ -44,7 +44,7 @@ async fn a_setting_that_twilio_serves_and_we_do_not_says_so() {
 
 /// The links of `/docs` lead to these ids.
 #[test]
-fn operations_have_ids_of_their_own_and_the_manual_names_every_path_of_the_api() {
+fn operations_have_ids_of_their_own_and_the_manual_names_every_path() {
     let described: Value = serde_json::from_str(openapi_json()).expect("JSON");
     let manual = include_str!("../../../docs/reference/verify-api.md");
     let mut ids = BTreeSet::new();

@@ -70,7 +70,7 @@ async fn a_named_gateway_reports_and_is_shown_where_built_in_ones_are() {
 }
 
 #[tokio::test]
-async fn by_results_messages_move_to_the_gateway_that_delivers_also_after_kill_9() {
+async fn messages_move_to_the_gateway_that_delivers_also_after_kill_9() {
     let setup = Setup::new().config("sender", "results").config("otp-timeout", "10s");
     let mut world = World::of(setup).await;
     // Of unknown gateways each gets its part.

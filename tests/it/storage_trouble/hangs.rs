@@ -38,7 +38,7 @@ async fn a_hung_sync_refuses_requests_in_time_and_readiness_shows_the_reason() {
 }
 
 #[tokio::test]
-async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_nothing_acknowledged_is_lost() {
+async fn a_disk_that_hangs_for_30_s_ends_the_server_with_74_and_loses_nothing() {
     let (world, shim) = World::over_shim(Setup::new()).await;
     let mut facts = Facts::made_in(&world).await;
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));

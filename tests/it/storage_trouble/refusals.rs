@@ -73,7 +73,7 @@ async fn no_refused_write_sends_or_approves_anything_and_the_server_recovers() {
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_ends_the_server_with_74_and_nothing_acknowledged_is_lost() {
+async fn an_unknown_outcome_ends_the_server_with_74_and_loses_nothing() {
     for calls in [&[Call::Sync][..], &[Call::Write, Call::Sync, Call::Cut]] {
         for (error, says) in [ERRORS[0], ERRORS[2]] {
             println!("{calls:?} {error:?}");

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_of_the_world_are_read_in_each_form_with_their_type_and_nothing_behind() {
+    fn numbers_of_the_world_are_read_in_each_form_and_nothing_behind_them() {
         let table = include_str!("../../../../tests/facts/numbers.tsv");
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let columns: Vec<&str> = line.split('\t').collect();

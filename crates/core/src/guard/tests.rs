@@ -289,7 +289,7 @@ fn a_start_after_a_crash_takes_again_just_what_the_stored_rows_lack() {
 }
 
 #[test]
-fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() {
+fn a_rate_limit_begins_with_its_first_charge_and_ends_early_if_shortened() {
     let mut world = World { now: Timestamp::from_millis(1_700_000_000_500), ..World::new() };
     let service = ServiceId::new(7);
     let counted = Arc::new(AtomicIsize::new(0));
@@ -317,7 +317,7 @@ fn a_rate_limit_begins_with_its_first_charge_and_ends_early_when_made_shorter() 
 }
 
 #[test]
-fn windows_take_no_room_of_buckets_and_all_are_swept_when_they_say_nothing() {
+fn windows_take_no_room_of_buckets_and_those_that_say_nothing_are_swept() {
     let mut world = World { guard: guard(500), rules: roomy(), ..World::new() };
     for value in 0..1_000 {
         assert_eq!(world.send(elsewhere(value)), Ok(()));

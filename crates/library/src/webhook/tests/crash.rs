@@ -6,7 +6,7 @@ use crate::testing::StoreFault;
 #[tokio::test(start_paused = true)]
 async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
     use StoreFault::{Hang, Unavailable};
-    for seed in 0..4_u64 {
+    for hangs_at in 0..4 {
         let mut world = World::new().await;
         world.receivers.play(1, [Behaviour::AnswerAfter(2)]);
         for kind in [EventType::Created, EventType::Sent] {
@@ -14,19 +14,19 @@ async fn whatever_a_commit_meets_no_event_is_lost_or_out_of_order() {
             world.emit(2, kind);
         }
         world.settle().await;
-        world.store.fail_next((0..3).map(|n| if n == seed { Hang } else { Unavailable }));
+        world.store.fail_next((0..3).map(|n| if n == hangs_at { Hang } else { Unavailable }));
         world.pass(MINUTE).await;
         world.store.release();
         world.pass(MINUTE).await;
         let asked = world.asked();
         for verification in [1, 2] {
             let of_it = kinds(asked.iter().filter(|asked| asked.is_about(verification)));
-            assert_eq!(of_it, ["verification.created", "verification.sent"], "seed {seed}");
+            assert_eq!(of_it, ["verification.created", "verification.sent"], "commit {hangs_at} hangs");
         }
         world.crash().await;
         world.pass(MINUTE).await;
-        assert_eq!(world.asked(), [], "seed {seed}: all of it is on the disk");
-        assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "seed {seed}");
+        assert_eq!(world.asked(), [], "commit {hangs_at} hangs: all of it is on the disk");
+        assert_eq!(world.states(1).await, [DeliveryState::Delivered; 4], "commit {hangs_at} hangs");
     }
 }
 

@@ -27,7 +27,7 @@ fn a_batch_refused_by_a_full_disk_never_returns_and_later_ones_succeed() {
 }
 
 #[test]
-fn an_unknown_outcome_ends_the_store_and_the_next_start_finds_what_the_disk_has() {
+fn an_unknown_outcome_ends_the_store_and_a_start_finds_what_the_disk_has() {
     for faults in [&[Operation::Sync][..], &[Operation::Write, Operation::Cut]] {
         let mut world = World::with_one_record();
         world.disk.script().written_before_failing = 50;

@@ -97,7 +97,7 @@ fn a_full_disk_after_a_crash_is_opened_and_written_to_once_it_has_space() {
 }
 
 #[test]
-fn in_the_place_of_a_damaged_snapshot_an_older_one_needs_all_later_segments() {
+fn instead_of_a_damaged_snapshot_an_older_one_needs_all_later_segments() {
     let mut world = World::with_one_record();
     world.checkpoint().unwrap();
     world.put(2, "two");
