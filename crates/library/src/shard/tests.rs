@@ -43,6 +43,12 @@ impl Record for Voucher {
     }
 }
 
+impl LogRecord for Voucher {
+    fn places(&self) -> Places {
+        Places { at: START, is_needed: self.left > 0, ..Places::default() }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum VoucherAction {
     Issue(u32),
@@ -329,4 +335,22 @@ async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
     let some_sweeps = Duration::from_secs(1);
     tokio::time::sleep(some_sweeps).await;
     assert!(world.store.snapshot().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_a_change_in_flight_makes_needed_is_not_forgotten() {
+    let world = World::new().await;
+    world.shards.keep_newest::<Voucher>([0, usize::MAX], Duration::MAX);
+    world.reply_to(ONE, VoucherAction::Issue(0)).await.expect("issued");
+    world.clock.set(START.plus(Duration::from_secs(10)));
+    world.store.hold();
+    let needed = world.ask(ONE, VoucherAction::Issue(10));
+    world.store.waiting(1).await;
+    let some_sweeps = Duration::from_secs(1);
+    tokio::time::sleep(some_sweeps).await;
+    world.store.release();
+    assert_eq!((needed.await, world.seen(ONE).await), (Ok(Ok(Some(10))), Some(10)));
+    world.reply_to(ONE, VoucherAction::Spend(10)).await.expect("spent");
+    tokio::time::sleep(some_sweeps).await;
+    assert_eq!(world.seen(ONE).await, None, "it is not needed any more");
 }
