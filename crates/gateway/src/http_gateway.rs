@@ -145,7 +145,7 @@ impl Provider for HttpGateway {
         let at = |pointer: &Pointer| pointer.text_in(answer.as_ref()?);
         let value = success.json.as_ref().and_then(at);
         let is_good = success.json.is_none() || value.as_ref().is_some_and(|value| success.equals.has(value));
-        // A value that is there and does not mean success.
+        // A value that is present and does not mean success.
         let bad = value.as_deref().filter(|_| !is_good && response.status.is_success());
         let code = errors.json.iter().find_map(at);
         let told = code.as_deref().or(bad);

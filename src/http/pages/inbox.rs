@@ -88,7 +88,7 @@ async fn act(call: Call) -> Result<Response, Error> {
     let view = InboxView::of(&call)?;
     call.admit_compatible(&call.head)?;
     let field = |name| form_field(&call.body, name).unwrap_or_default();
-    // Enter presses the first button of the form: a code that is there is what it is about.
+    // Enter presses the first button of the form: if the form has a code, it is a check.
     let (text, code, action) = (field("number"), field("code"), field("action"));
     let is_check = action == "check" || action == "enter" && !code.trim().is_empty();
     let refused = |error: Error| response::message(error.status, &error.message);

@@ -91,7 +91,7 @@ fn read(path: &Path) -> Result<ServerKey, KeyError> {
 
 /// The file appears whole or not at all: two first starts at once end up with one key.
 fn create(data_dir: &Path, path: &Path) -> Result<ServerKey, KeyError> {
-    // One that was there before keeps its mode: it may be a volume that is not ours to change.
+    // An existing directory keeps its mode: it may be a volume that is not ours to change.
     create_durably(data_dir).map_err(io_error("create the data directory", data_dir))?;
     let mut bytes = [0; ServerKey::LEN];
     let drawn = SysRng.try_fill_bytes(&mut bytes);

@@ -5,10 +5,27 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::record::{LimitedTable, Record, Refusal};
+use super::record::{Record, Refusal};
 use super::shards::Shards;
 use crate::domain::ServiceId;
 use crate::observe::metrics::TableReading;
+
+crate::named! {
+    /// A table in which each service may have a limited number of records.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum LimitedTable {
+        /// Numbers with an outstanding code, a count or a lockout.
+        Numbers = "numbers",
+        /// Requests with an idempotency key.
+        IdempotencyKeys = "idempotency keys",
+        /// Values of rate limits.
+        Counters = "rate limit counters",
+        /// Numbers that were verified in the last 30 days. A full table refuses nothing.
+        VerifiedNumbers = "verified numbers",
+        /// Hosted sessions.
+        HostedSessions = "hosted sessions",
+    }
+}
 
 /// Counts records against a limit. Restored records count beyond it, because the server never drops a known one.
 pub struct Capacity {

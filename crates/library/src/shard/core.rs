@@ -1,9 +1,9 @@
 //! The state machine of a shard, without the actor. It decides each command at once over memory, and holds what is to be
 //! done afterwards until the store has the changes. What the store refuses is undone.
 //!
-//! Inputs are [`Core::submit`], [`Core::sweep`] and [`Core::committed`]. The outputs are [`Core::take_commit`], and the
-//! answers and effects of the commands. The module contains no I/O and no clock. Therefore the simulation runs the same code
-//! as the server.
+//! Inputs are [`Core::submit`], [`Core::sweep`], [`Core::committed`] and [`Core::set_owns_records`]. The outputs are
+//! [`Core::take_commit`], the answers and effects of the commands, and [`Tables::hand_over_due`]. The module contains no
+//! I/O and no clock. Therefore the simulation runs the same code as the server.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::take;
@@ -13,12 +13,15 @@ use rand::rngs::StdRng;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::record::{Hasher, Id, Refusal};
+use super::record::{Id, Refusal};
 use super::tables::{Change, Tables, Transaction};
 use crate::config::Bounds;
 use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::store::{StoreError, StoreLimits, Write};
+
+/// Seeded at random, and faster than the standard library's.
+type Hasher = hashbrown::DefaultHashBuilder;
 
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
 /// order, and limits how many of them wait.
@@ -62,8 +65,8 @@ pub type Fate = Result<(), Refusal>;
 /// which may not be durable. A command that it returns is decided ahead of all later ones.
 pub type Then = Box<dyn FnOnce(Fate, &Transaction<'_>) -> Option<Command> + Send>;
 
-/// Decides, once. What is left to do happens when all that it wrote or read is durable, or has failed. `None` if it is
-/// refused, which it has answered: then its writes are undone. Gets an error if the shard refuses it before.
+/// Decides a command, or answers the given refusal. The [`Then`] runs when all that was written or read is durable, or has
+/// failed. `None` means that it has answered already; its writes are undone.
 pub type Decide = Box<dyn FnOnce(Result<&mut Transaction<'_>, Refusal>) -> Option<Then> + Send>;
 
 /// A request to a shard.

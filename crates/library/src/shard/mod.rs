@@ -1,7 +1,7 @@
 //! One durable owner for everything that survives a restart.
 //!
-//! A shard is an actor that owns fixed slots and holds all records of these slots in memory. A pure function decides
-//! each command over these records, at once. The shard commits all changes of a decision together, and what is to be done
+//! A shard is an actor that owns fixed slots and holds all records of these slots in memory. A function decides each
+//! command at once over these records. The shard commits all changes of a decision together, and what is to be done
 //! afterwards waits for that. This module alone does batching, recovery, expiry and failed commits. It does not know any
 //! kind of record.
 //!
@@ -17,11 +17,11 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use self::capacity::{Capacity, Shares};
+pub use self::capacity::{Capacity, LimitedTable, Shares};
 pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};
 pub use self::record::{
-    Id, Kinds, LimitedTable, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode,
-    encode, service_of,
+    Id, Kinds, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode, encode,
+    service_of,
 };
 pub use self::record_log::{LogRange, LogRecord, Places};
 pub use self::shards::{ShardDeps, Shards};

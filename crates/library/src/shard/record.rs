@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strum::{IntoStaticStr, VariantNames};
 
+use super::capacity::LimitedTable;
 use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
 /// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
@@ -20,9 +21,6 @@ pub type Id = [u8; 12];
 pub const fn service_of(id: &Id) -> ServiceId {
     record_id_parts(*id).0
 }
-
-/// Seeded at random, and faster than the standard library's.
-pub type Hasher = hashbrown::DefaultHashBuilder;
 
 /// The version of the layout of records. It is in front of each record, and in each line of an export. A change of a
 /// record's serialization raises it, and [`FORMAT`](crate::store::FORMAT).
@@ -229,22 +227,5 @@ impl Refusal {
     /// The name in metrics.
     pub fn name(self) -> &'static str {
         self.into()
-    }
-}
-
-crate::named! {
-    /// A table in which each service may have a limited number of records.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum LimitedTable {
-        /// Numbers with an outstanding code, a count or a lockout.
-        Numbers = "numbers",
-        /// Requests with an idempotency key.
-        IdempotencyKeys = "idempotency keys",
-        /// Values of rate limits.
-        Counters = "rate limit counters",
-        /// Numbers that were verified in the last 30 days. A full table refuses nothing.
-        VerifiedNumbers = "verified numbers",
-        /// Hosted sessions.
-        HostedSessions = "hosted sessions",
     }
 }

@@ -140,8 +140,7 @@ impl Shards {
     }
 
     /// Hands a command to the shard that owns its slot.
-    pub fn submit(&self, command: impl Into<Command>) {
-        let command = command.into();
+    pub fn submit(&self, command: Command) {
         let shard = &self.0.mailboxes[usize::from(command.subject.slot) % self.count()];
         let sent = shard.cast(ShardMessage::Command(command));
         if let Err(MessagingErr::SendErr(ShardMessage::Command(Command { decide, .. }))) = sent {
@@ -444,7 +443,7 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
         let mut piece = read.lock();
         piece.0.push((key, record.len()));
         piece.1.extend_from_slice(record);
-        // Nobody takes it after an error, which is the one that counts.
+        // After an error the receiver is gone; the error is the result.
         let is_whole = piece.0.len() == PAGE || piece.1.len() >= PIECE_BYTES;
         let is_taken = !is_whole || to.send(std::mem::take(&mut *piece)).is_ok();
         if is_taken { Ok(()) } else { Err(StoreError::Closed) }

@@ -11,7 +11,7 @@ use super::record_log::{Dated, List, OnDue};
 use super::table::{Entry, Table};
 use crate::domain::Timestamp;
 
-/// Records on their way between the store and a shard.
+/// Encoded records with their keys.
 pub type Records = Vec<(RecordKey, Stored)>;
 
 /// Is told the durable changes of a kind, those of a decision together.
@@ -69,12 +69,13 @@ impl Tables {
         slots.flat_map(|key| self.of_one_slot(key))
     }
 
-    /// The live ones of so many records of the kind of this key, from it on, and the one at which to go on.
+    /// Looks at up to `looks` records of the kind of `from`, starting there. Returns the live ones, and the key to continue
+    /// at.
     pub fn page(&self, from: RecordKey, looks: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
         part(self.of_kind(from), looks, now)
     }
 
-    /// The same of all kinds.
+    /// As [`Tables::page`], of all kinds.
     pub fn slice(&self, from: RecordKey, looks: usize, now: Timestamp) -> (Records, Option<RecordKey>) {
         part(self.table.starting_at(from), looks, now)
     }
@@ -100,7 +101,7 @@ impl Tables {
         change
     }
 
-    /// Brings back what was before these changes, the last of all.
+    /// Undoes these changes, the newest of the shard.
     pub fn undo(&mut self, changes: &[Change]) {
         for Change { key, before, .. } in changes.iter().rev() {
             self.set(*key, before.clone());
@@ -150,8 +151,8 @@ impl Tables {
         self.counted.insert(kind, capacity);
     }
 
-    /// Of the list of a kind, the live ones of so many records before a place, the newest first, and the place before which to
-    /// go on.
+    /// Looks at up to `looks` records of the list of a kind, from the newest one before `before` on. Returns the live ones,
+    /// the newest first, and the place before which to continue.
     pub(super) fn newest(
         &self,
         kind: u8,
@@ -202,7 +203,7 @@ impl Tables {
     }
 }
 
-/// The live ones of so many records, and the one at which to go on.
+/// Looks at up to `looks` records. Returns the live ones, and the key to continue at.
 fn part<'a>(
     mut records: impl Iterator<Item = &'a Entry>,
     looks: usize,

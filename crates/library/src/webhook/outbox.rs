@@ -1,7 +1,7 @@
 //! The delivery of events. A record that is due in its shard has an event for a webhook: the webhook gets it in its turn,
 //! and what came of it is a decision, after which the next event of the verification goes.
 //!
-//! All that is here follows from the records and needs no durability. A crash repeats at most the posts under way.
+//! The outbox keeps nothing durable of its own: it follows the records. A crash repeats at most the posts under way.
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
@@ -61,7 +61,7 @@ pub struct Outbox {
     pub(super) sealer: Sealer,
     pub(super) slots: SlotHash,
     transport: Transport,
-    lines: Arc<Lines>,
+    pending: Arc<Mutex<Pending>>,
     bounds: OutboxBounds,
     /// An attempt holds one of them. Closed when none begins any more.
     places: Semaphore,
@@ -69,8 +69,12 @@ pub struct Outbox {
     failed: OncePerSecond,
 }
 
-/// Pending deliveries, and the webhooks that they are for.
-type Lines = Mutex<(usize, HashMap<Sid, WebhookLoad>)>;
+/// Pending deliveries.
+#[derive(Default)]
+struct Pending {
+    all: usize,
+    by_webhook: HashMap<Sid, WebhookLoad>,
+}
 
 /// What a webhook is to be told yet, and how it answers.
 #[derive(Debug, Clone, Default)]
@@ -83,7 +87,7 @@ pub struct WebhookLoad {
 }
 
 impl WebhookLoad {
-    /// Whether nothing is pending, and nobody waits for a turn.
+    /// Whether nothing is pending, and no attempt waits for a turn.
     fn is_over(&self) -> bool {
         self.pending == 0 && Arc::strong_count(&self.turns) == 1
     }
@@ -98,18 +102,18 @@ impl Outbox {
         transport: Transport,
         bounds: OutboxBounds,
     ) -> Arc<Self> {
-        let lines = Arc::<Lines>::default();
-        let counted = Arc::clone(&lines);
+        let pending = Arc::<Mutex<Pending>>::default();
+        let counted = Arc::clone(&pending);
         shards.follow::<EventRecord>(move |changes| {
-            let (all, lines) = &mut *counted.lock();
+            let Pending { all, by_webhook } = &mut *counted.lock();
             for (stored, by) in changes.flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]) {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
                 for delivery in record.iter().flat_map(EventRecord::pending) {
-                    let line = lines.entry(delivery.webhook).or_default();
-                    (*all, line.pending) =
-                        (all.saturating_add_signed(by), line.pending.saturating_add_signed(by));
-                    if line.is_over() {
-                        lines.remove(&delivery.webhook);
+                    let load = by_webhook.entry(delivery.webhook).or_default();
+                    *all = all.saturating_add_signed(by);
+                    load.pending = load.pending.saturating_add_signed(by);
+                    if load.is_over() {
+                        by_webhook.remove(&delivery.webhook);
                     }
                 }
             }
@@ -124,14 +128,14 @@ impl Outbox {
             shards,
             registry,
             transport,
-            lines,
+            pending,
             bounds,
         });
         // The shards, which the outbox keeps alive, must not keep it alive.
         let weak = Arc::downgrade(&outbox);
         outbox.shards.on_due::<EventRecord>(move |key| {
             if let Some(outbox) = weak.upgrade() {
-                outbox.offer(key);
+                outbox.offer(key.id);
             }
         });
         outbox
@@ -139,18 +143,18 @@ impl Outbox {
 
     /// Deliveries that are still to be made.
     pub fn backlog(&self) -> usize {
-        self.lines.lock().0
+        self.pending.lock().all
     }
 
     /// Whether one more delivery to a webhook may be pending.
     pub(super) fn has_room(&self, webhook: Sid) -> bool {
-        let (all, lines) = &*self.lines.lock();
-        let pending = lines.get(&webhook).map_or(0, |line| line.pending);
-        *all < self.bounds.pending && pending < self.bounds.pending_each
+        let Pending { all, by_webhook } = &*self.pending.lock();
+        let each = by_webhook.get(&webhook).map_or(0, |load| load.pending);
+        *all < self.bounds.pending && each < self.bounds.pending_each
     }
 
     pub fn load(&self, webhook: Sid) -> WebhookLoad {
-        self.lines.lock().1.get(&webhook).cloned().unwrap_or_default()
+        self.pending.lock().by_webhook.get(&webhook).cloned().unwrap_or_default()
     }
 
     /// Counts an event that a webhook does not get.
@@ -185,8 +189,8 @@ impl Outbox {
         }
     }
 
-    /// The deliveries of a verification that are due. Records its end, if that is due.
-    async fn due(self: &Arc<Self>, RecordKey { id, .. }: RecordKey) -> Option<Vec<Delivery>> {
+    /// Records the end of a verification, if that is due. Returns its deliveries that are due.
+    async fn expire_and_next(self: &Arc<Self>, id: Id) -> Option<Vec<Delivery>> {
         let read = move |outbox: &Self, view: &mut Transaction<'_>| {
             outbox.expire(id, view);
             let (record, now) = (view.get::<EventRecord>(id), view.now());
@@ -197,10 +201,10 @@ impl Outbox {
     }
 
     /// Offers what is due of a verification to the webhooks. After each attempt the shard hands over what is due then.
-    fn offer(self: Arc<Self>, key: RecordKey) {
+    fn offer(self: Arc<Self>, id: Id) {
         tokio::spawn(async move {
-            for Delivery { webhook, .. } in self.due(key).await? {
-                tokio::spawn(Arc::clone(&self).take_turn(webhook, key));
+            for Delivery { webhook, .. } in self.expire_and_next(id).await? {
+                tokio::spawn(Arc::clone(&self).take_turn(webhook, id));
             }
             Some(())
         });
@@ -208,44 +212,44 @@ impl Outbox {
 
     /// Waits until it is a verification's turn with a webhook; `None` after a stop, or if nothing is pending for it. Many may
     /// wait: this takes little memory until then.
-    async fn take_turn(self: Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
-        let turns = self.lines.lock().1.get(&webhook).map(|line| Arc::clone(&line.turns))?;
-        let turn = key.id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
+    async fn take_turn(self: Arc<Self>, webhook: Sid, id: Id) -> Option<()> {
+        let turns = self.pending.lock().by_webhook.get(&webhook).map(|load| Arc::clone(&load.turns))?;
+        let turn = id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
         let place;
         let made = {
             let _turn = turns[turn].lock().await;
             place = self.places.acquire().await.ok()?;
-            Box::pin(self.attempt(webhook, key)).await
+            Box::pin(self.attempt(webhook, id)).await
         };
         drop((turns, place));
-        let lines = &mut self.lines.lock().1;
-        if lines.get(&webhook).is_some_and(WebhookLoad::is_over) {
-            lines.remove(&webhook);
+        let by_webhook = &mut self.pending.lock().by_webhook;
+        if by_webhook.get(&webhook).is_some_and(WebhookLoad::is_over) {
+            by_webhook.remove(&webhook);
         }
         made
     }
 
     /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop.
-    async fn attempt(self: &Arc<Self>, webhook: Sid, key: RecordKey) -> Option<()> {
-        let due = self.due(key).await?;
+    async fn attempt(self: &Arc<Self>, webhook: Sid, id: Id) -> Option<()> {
+        let due = self.expire_and_next(id).await?;
         let Some(Delivery { event, .. }) = due.into_iter().find(|of| of.webhook == webhook) else {
             return Some(());
         };
         let at = self.shards.clock().now();
         let posted = self.post(&event, webhook).await;
-        let (id, result) = (event.id, posted.clone());
+        let (event_id, result) = (event.id, posted.clone());
         let conclude = move |_: &Self, view: &mut Transaction<'_>| {
-            let mut record = view.get::<EventRecord>(key.id)?;
+            let mut record = view.get::<EventRecord>(id)?;
             let is_it = |of: &&mut Delivery| {
-                (of.event.id, of.webhook, of.state) == (id, webhook, DeliveryState::Pending)
+                (of.event.id, of.webhook, of.state) == (event_id, webhook, DeliveryState::Pending)
             };
             let (now, random) = (view.now(), view.rng().next_u32());
             let made = result.clone().map(|posted| WebhookAttempt { at, took: now.since(at), posted });
             let end = record.deliveries.iter_mut().find(is_it)?.conclude(made, now, random);
-            view.put(key.id, Some(&record));
+            view.put(id, Some(&record));
             Some(end)
         };
-        if let Some(end) = self.change(key.id, conclude).await? {
+        if let Some(end) = self.change(id, conclude).await? {
             self.concluded(&event, webhook, posted, end).await;
         }
         Some(())
@@ -275,8 +279,8 @@ impl Outbox {
         let Some(posted) = posted else { return };
         let result = posted.result();
         let error = (!posted.is_taken()).then(|| (self.shards.clock().now(), result.clone()));
-        if let Some(line) = self.lines.lock().1.get_mut(&webhook) {
-            line.last_error.clone_from(&error);
+        if let Some(load) = self.pending.lock().by_webhook.get_mut(&webhook) {
+            load.last_error.clone_from(&error);
         }
         let Some(service) = self.registry.service_by_id(event.service).filter(|_| error.is_some()) else {
             return;
