@@ -142,7 +142,7 @@ impl<'a, 'b> Decision<'a, 'b> {
     pub fn emit(&mut self, of: Option<&Verification>, emit: impl FnOnce(&mut NumberEvents<'_, '_>)) {
         if let Some(events) = self.deps.events.as_ref().filter(|_| !self.key.is_carried) {
             let channel = of.and_then(|v| v.counted).map_or(Channel::Sms, |counted| counted.channel);
-            let id = of.map_or(0, |v| v.salt.id());
+            let id = of.map(|v| v.salt.id());
             events.tell(self.key, id, channel, self.view, emit);
         }
     }

@@ -199,7 +199,7 @@ impl Verifier {
             };
             let recipient = NumberKey::new(key.service, log.number);
             if let Some(events) = &deps.events {
-                events.tell(recipient, key.verification, row.channel, view, |events| {
+                events.tell(recipient, Some(key.verification), row.channel, view, |events| {
                     events.reported(row, log.verify, &receipt);
                 });
             }

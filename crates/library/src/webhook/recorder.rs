@@ -30,12 +30,12 @@ pub struct NumberEvents<'a, 'b> {
 }
 
 impl Outbox {
-    /// Lets `tell` record events of a decision about `key` and the verification with this id, 0 without one, and the channel
+    /// Lets `tell` record events of a decision about `key` and the verification with this id, if any, and the channel
     /// of its last message. Without an enabled webhook there are none.
     pub fn tell(
         &self,
         key: NumberKey,
-        verification: u64,
+        verification: Option<u64>,
         channel: Channel,
         view: &mut Transaction<'_>,
         tell: impl FnOnce(&mut NumberEvents<'_, '_>),
@@ -44,11 +44,12 @@ impl Outbox {
         let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
         let service = self.registry.service_by_id(service);
         let Some(service) = service.filter(|service| service.webhooks.iter().any(is_enabled)) else { return };
-        let subject = if verification == 0 { view.rng().next_u64() } else { verification };
+        let subject = verification.unwrap_or_else(|| view.rng().next_u64());
         let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
-        let name = VerificationName::of(verification);
-        let address = VerificationAddress { service: key.service, number, name };
-        let verification = (verification != 0).then(|| self.sealer.verification(&address));
+        let verification = verification.map(|id| {
+            let name = VerificationName::of(id);
+            self.sealer.verification(&VerificationAddress { service: key.service, number, name })
+        });
         let (tags, expires, is_announced, deliveries) = Default::default();
         let new = || EventRecord { number, channel, tags, expires, is_announced, deliveries };
         let record = view.get(id).unwrap_or_else(new);
@@ -66,7 +67,7 @@ impl Outbox {
             let AttemptLogKey { service, verification } = AttemptLogKey::from_id(id);
             let key = NumberKey::new(service, record.number);
             if record.is_announced {
-                self.tell(key, verification, record.channel, view, |events| {
+                self.tell(key, Some(verification), record.channel, view, |events| {
                     events.emit(EventType::Expired, Value::Null);
                 });
             }
@@ -102,7 +103,9 @@ impl Outbox {
                     "gateway": gateway, "country": country, "conversion_percent": now, "before_percent": before,
                     "channel": lane.channel.as_str(), "status": "fallen",
                 });
-                outbox.tell(key, 0, lane.channel, view, |events| events.emit(EventType::ConversionFell, own));
+                outbox.tell(key, None, lane.channel, view, |events| {
+                    events.emit(EventType::ConversionFell, own);
+                });
             };
             let outbox = Arc::clone(&outbox);
             tokio::spawn(async move {

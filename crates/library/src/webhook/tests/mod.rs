@@ -91,7 +91,7 @@ impl World {
         let id = AttemptLogKey::new(service, verification, SLOT).id();
         drop(self.shards.decide(Subject { slot: SLOT, id }, move |view| {
             let key = NumberKey::new(service, number());
-            outbox.tell(key, verification, Channel::Sms, view, |told| told.emit(kind, Value::Null));
+            outbox.tell(key, Some(verification), Channel::Sms, view, |told| told.emit(kind, Value::Null));
             Ok::<_, Refusal>(())
         }));
     }
