@@ -12,7 +12,7 @@ async fn doctor(setup: &Setup, code: i32) -> Finished {
 }
 
 #[tokio::test]
-async fn doctor_examines_a_running_and_a_stopped_server() {
+async fn doctor_examines_a_running_and_a_stopped_server_and_its_data() {
     let world = World::of(Setup::new()).await;
     doctor(&world.setup, 0).await.says([
         "ok    gateway TwilioMessages: the credentials are right",
@@ -20,10 +20,24 @@ async fn doctor_examines_a_running_and_a_stopped_server() {
         "ok    server: runs on the data directory, and is ready",
     ]);
     assert!(world.twilio().received().iter().all(|received| received.target.starts_with("GET ")));
+    world.number_with_code().await;
     world.server.stop().await;
     let report = doctor(&world.setup, 0).await;
     report.says(["ok    server: none runs on the data directory"]);
     assert!(!report.output.contains('\x1b'), "colors without a terminal");
+
+    let (data_dir, setup) = (world.setup.data_dir(), world.setup);
+    let key = data_dir.join("server.key");
+    fs::set_permissions(&data_dir, Permissions::from_mode(0o755)).expect("a mode");
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
+    doctor(&setup, 0).await.says([
+        "warn  data directory: other users of this machine can enter",
+        "warn  server key: every user of this machine can read",
+    ]);
+    fs::write(&key, "0f".repeat(32)).expect("another key");
+    doctor(&setup, 70).await.says(["fail  server key: ", "is not the key that the data was written with"]);
+    fs::remove_file(&key).expect("removed");
+    doctor(&setup, 70).await.says(["fail  server key: ", "is missing, and there is data"]);
 }
 
 #[tokio::test]
@@ -42,23 +56,4 @@ async fn doctor_says_what_is_wrong_with_the_account_at_a_gateway() {
     // The server meets it too.
     world.send(&world.number_with([Reply::Refuse { status: 401, code: 20003 }])).await;
     doctor(&world.setup, 70).await.says(["fail  server: runs, but is not ready: "]);
-}
-
-#[tokio::test]
-async fn doctor_looks_at_the_data_directory() {
-    let world = World::of(Setup::new()).await;
-    world.number_with_code().await;
-    world.server.stop().await;
-    let (data_dir, setup) = (world.setup.data_dir(), world.setup);
-    let key = data_dir.join("server.key");
-    fs::set_permissions(&data_dir, Permissions::from_mode(0o755)).expect("a mode");
-    fs::set_permissions(&key, Permissions::from_mode(0o644)).expect("a mode");
-    doctor(&setup, 0).await.says([
-        "warn  data directory: other users of this machine can enter",
-        "warn  server key: every user of this machine can read",
-    ]);
-    fs::write(&key, "0f".repeat(32)).expect("another key");
-    doctor(&setup, 70).await.says(["fail  server key: ", "is not the key that the data was written with"]);
-    fs::remove_file(&key).expect("removed");
-    doctor(&setup, 70).await.says(["fail  server key: ", "is missing, and there is data"]);
 }

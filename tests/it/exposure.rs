@@ -1,6 +1,6 @@
 //! What a server shows to whom: routes that need no credential, the account's token, files, the control socket.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::process::Command;
 
 use crate::support::prelude::*;
@@ -28,13 +28,6 @@ async fn routes_that_a_key_closed_stay_closed_after_a_crash_and_a_move() {
 }
 
 #[tokio::test]
-async fn a_first_start_that_is_refused_makes_no_files() {
-    let reachable = Setup::new().args(["--listen", "0.0.0.0:0"]).config("simulator-in-production", true);
-    reachable.run().await.exits(64).says(["allow-unauthenticated"]);
-    assert!(!reachable.data_dir().exists());
-}
-
-#[tokio::test]
 async fn a_token_is_in_a_file_and_not_in_the_log_and_a_new_one_replaces_it() {
     let setup = Setup::new().args(["--log-level", "trace"]);
     let server = setup.start().await;
@@ -45,8 +38,13 @@ async fn a_token_is_in_a_file_and_not_in_the_log_and_a_new_one_replaces_it() {
     let created = server.line("account credentials created").await;
     assert_eq!(text(&created, "file"), file.to_str().expect("a path"));
     fs::remove_file(&file).expect("removed");
-    let (server, ended) = setup.restart(server).await;
+    let ended = server.stop().await;
+    let server = setup.start().await;
     assert_eq!(status(&server, &first).await, 200, "a restart keeps the token, without the file too");
+    for path in ["/local/Messages", "/local/Keys"] {
+        let credentials = [("authorization", &*basic(&first.0, &first.1))];
+        server.client.get_with(path, &credentials).await.expects_status(404);
+    }
     assert!(!file.exists(), "only the hash is left");
 
     setup.command(["keys", "root", "--new"]).await.exits(0);
@@ -62,18 +60,6 @@ async fn a_token_is_in_a_file_and_not_in_the_log_and_a_new_one_replaces_it() {
     shown.says([&third.1, "account.env"]);
     let server = setup.start().await;
     assert_eq!((status(&server, &second).await, status(&server, &third).await), (401, 200));
-}
-
-#[test]
-fn a_secret_that_cannot_be_printed_is_an_error() {
-    let setup = Setup::bare();
-    let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onceward"));
-    command.args(["keys", "create"]).current_dir(setup.home()).env_clear().stdout(full);
-    let ran = command.output().expect("the program");
-    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
-    assert_eq!(ran.status.code(), Some(70), "{said}");
-    said.says(["No space left on device"]);
 }
 
 #[tokio::test]
@@ -117,13 +103,4 @@ fn found(setup: &Setup, conditions: &[&str]) -> Vec<String> {
     let ran = Command::new("find").arg(setup.data_dir()).args(conditions).output().expect("find");
     assert!(ran.status.success(), "{ran:?}");
     String::from_utf8_lossy(&ran.stdout).lines().map(str::to_owned).collect()
-}
-
-#[tokio::test]
-async fn what_the_socket_serves_without_a_credential_is_not_on_the_network() {
-    let (world, _) = World::with_account(Setup::new()).await;
-    let account = [("authorization", &*basic(OWN_ACCOUNT, OWN_TOKEN))];
-    for path in ["/local/Messages", "/local/Keys"] {
-        world.get_with(path, &account).await.expects_status(404);
-    }
 }

@@ -74,7 +74,7 @@ async fn whatever_a_provider_does_the_client_gets_its_answer() {
 
 #[tokio::test]
 async fn a_proxy_in_the_environment_sees_no_plain_http_and_no_local_requests() {
-    let proxy = Collector::start().await;
+    let proxy = Receiver::start().await;
     let proxied = || {
         let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
         let patient = Setup::new().config("send-budget", "20s");

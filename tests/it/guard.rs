@@ -48,4 +48,8 @@ async fn a_key_of_one_service_changes_the_guard_of_that_service_only() {
     for status in [204, 404] {
         assert_eq!(owner.delete(&format!("/Guard/Entries/{number}")).await.status(), status);
     }
+    let blocked = account.audited("guard.entry_blocked").await;
+    assert_eq!((text(&blocked, "actor"), text(&blocked, "service_sid")), ("key", sid));
+    let own = owner.get("/Audit").await.json()["entries"].as_array().expect("a list").clone();
+    assert!(own.contains(&blocked) && own.iter().all(|entry| entry["service_sid"] == sid), "{own:?}");
 }

@@ -51,10 +51,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
         shown.insert(prints(&world.setup, &command, elsewhere));
     }
     let (setup, server) = (world.setup.clone(), world.server);
-    let log = server.stop().await.json();
-    for event in ["API key created", "API key revoked"] {
-        assert!(log.iter().any(|line| line["message"] == event && line["key"] == key), "{event}");
-    }
+    server.stop().await;
     for command in ["check-data", "keys list", "import all.jsonl --data-dir other --key-file data/server.key"]
     {
         shown.insert(prints(&setup, command, ""));

@@ -18,7 +18,6 @@ mod exposure;
 mod gateway_trouble;
 mod gateways;
 mod guard;
-mod guessing;
 mod hooks;
 mod hosted;
 mod json_output;

@@ -5,8 +5,6 @@ use std::process::Command;
 
 use crate::support::prelude::*;
 
-const METRICS: &str = "/metrics";
-
 #[tokio::test]
 async fn sends_checks_and_a_refusing_gateway_are_counted() {
     let (world, v2) = World::with_account(Setup::new()).await;
@@ -39,28 +37,23 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
 }
 
 #[tokio::test]
-async fn the_account_and_keys_for_metrics_or_admin_read_the_metrics() {
-    let (world, _) = World::with_account(Setup::new()).await;
+async fn keys_for_metrics_or_admin_read_the_metrics_and_an_address_of_their_own_asks_for_none() {
+    let (world, _) = World::with_account(Setup::new().config("metrics-listen", "127.0.0.1:0")).await;
     for (scope, status) in [("admin", 200), ("verify", 403), ("metrics", 200)] {
         let key = world.setup.new_key(&["--scope", scope]).await;
-        let read = world.get_with(METRICS, &[("authorization", &authorization(&key))]).await;
+        let read = world.get_with("/metrics", &[("authorization", &authorization(&key))]).await;
         assert_eq!(read.status(), status, "{scope}");
         if scope == "metrics" {
             V2::with_key_of(&world, &key).get("/Attempts").await.expects_status(403);
         }
     }
-}
-
-#[tokio::test]
-async fn an_address_of_their_own_serves_metrics_only() {
-    let world = World::with([("metrics-listen", "127.0.0.1:0".into())]).await;
+    assert_eq!(world.get("/metrics").await.status(), 401);
     let event = world.server.line("metrics served without credentials").await;
     let metrics = Client::new(text(&event, "address").parse().unwrap());
-    let answer = metrics.get(METRICS).await;
+    let answer = metrics.get("/metrics").await;
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!((answer.status(), answer.header("content-type")), (200, content_type));
     assert_eq!(metrics.get("/v2/Services").await.status(), 404);
-    assert_eq!(world.get(METRICS).await.status(), 401);
 }
 
 #[tokio::test]

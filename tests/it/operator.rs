@@ -1,8 +1,9 @@
-//! What an operator does: see what became of a number and unlock it, erase a number so that nothing about it is left, and
-//! see who changed what.
+//! What an operator does: see what became of a number and unlock it, end a hard stop, and erase a number so that nothing
+//! about it is left.
 
 use std::path::Path;
 
+use crate::belief::NO_CODE;
 use crate::support::prelude::*;
 
 #[tokio::test]
@@ -88,27 +89,29 @@ fn found_below(directory: &Path, number: &str) -> bool {
 }
 
 #[tokio::test]
-async fn changes_by_the_api_are_listed_with_their_author_and_request() {
-    let (world, v2) = World::with_account(Setup::new()).await;
-    assert_eq!(v2.get("/Audit").await.json()["entries"], json!([]), "the start is no entry");
-    let made = v2.post("/Services", &[("FriendlyName", "Owl Bank")]).await;
-    let service = sid(&made);
-    let entry = v2.audited("service.created").await;
-    let fields = ["account_sid", "actor", "actor_sid", "service_sid", "request_id"];
-    let expected = json!([OWN_ACCOUNT, "account", null, service, made.header("x-request-id")]);
-    assert_eq!(json!(fields.map(|field| &entry[field])), expected);
+async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
+    let (world, v2) = World::with_account(Setup::new().config("webhook-private-addresses", true)).await;
+    let service = v2.service(&[("MaxChecks", "100")]).await;
+    let receiver = Receiver::start().await;
+    let hook = v2.webhook(&service, "number.locked", &receiver.url()).await;
+    let number = world.number();
+    let path = format!("{service}/Lockouts/{number}");
+    v2.begins(&service, &number).await.tells(201, "pending");
+    for _ in 0..100 {
+        v2.checks_number(&service, &number, NO_CODE).await;
+    }
+    let seconds = v2.begins(&service, &number).await.tells(429, "60202").retry_after();
+    assert!((29..=30).contains(&(seconds / (24 * 3_600))), "{seconds} s");
 
-    let options = ["--service", "Owl Bank", "--scope", "admin,verify", "--name", "web"];
-    let key = world.setup.new_key(&options).await;
-    let as_key = V2::with_key_of(&world, &key);
-    let webhook = as_key.webhook(&format!("/Services/{service}"), "*", "http://192.0.2.1/").await;
-    let entry = v2.audited("webhook.created").await;
-    let fields = ["actor", "actor_sid", "actor_name", "resource_sid"];
-    let expected = json!(["key", key["sid"], "web", webhook["sid"]]);
-    assert_eq!(json!(fields.map(|field| &entry[field])), expected);
+    let event = receiver.next(text(&hook, "secret")).await;
+    assert_eq!((&event["type"], &event["data"]["to"]), (&json!("number.locked"), &json!(number)));
+    let shown = v2.get(&path).await.json();
+    assert_eq!(shown["wrong_codes"], json!(100));
+    assert_eq!(text(&shown, "date_locked_until")[..19], text(&event["data"], "locked_until")[..19]);
 
-    v2.service(&[]).await;
-    let own = as_key.audit("").await;
-    assert!(own.len() < v2.audit("").await.len() && own.iter().all(|entry| entry["service_sid"] == service));
-    assert_eq!(v2.audit(&format!("&ServiceSid={service}")).await, own);
+    let key = world.with_new_key(&["--scope", "admin"]).await;
+    assert_eq!(key.delete(&path).await.status(), 204);
+    assert_eq!(v2.get(&path).await.status(), 404);
+    v2.begins(&service, &number).await.tells(201, "pending");
+    v2.checks_number(&service, &number, &world.twilio().code_for(&number)).await.tells(200, "approved");
 }

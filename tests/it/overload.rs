@@ -85,7 +85,9 @@ async fn ten_thousand_slow_connections_exclude_no_good_client_and_end_in_time() 
 
 #[tokio::test]
 async fn long_answers_that_no_client_reads_hold_little_memory() {
-    let (world, authority) = over_tls(Setup::new()).await;
+    let authority = Authority::new();
+    let mut world = World::of(authority.issue().configure(Setup::new())).await;
+    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
     world.get("/openapi.json").await;
     let before = world.server.memory_mib("VmRSS");
     // RFC 9113, frame by frame: the largest windows for answers, and the requests.

@@ -29,7 +29,7 @@ async fn the_application_verifies_a_number_and_reports_and_sign_ins_arrive() {
 
 #[tokio::test]
 async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
-    let server = Collector::start().await;
+    let server = Receiver::start().await;
     let forged = [("x-client-address", "192.0.2.7"), ("x-risk-check", "disable")];
     for proxy in Front::each(&[server.address()]).await {
         let passes = async |client: &Client, path: &str, who: &str| {
@@ -62,7 +62,7 @@ async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
 
 #[tokio::test]
 async fn a_proxy_repeats_no_request_whose_answer_is_lost() {
-    let server = Collector::start().await;
+    let server = Receiver::start().await;
     for proxy in Front::each(&[server.address()]).await {
         for method in [Method::POST, Method::DELETE] {
             // The request whose answer is lost finds an open connection.
@@ -81,7 +81,7 @@ async fn a_proxy_repeats_no_request_whose_answer_is_lost() {
 
 #[tokio::test]
 async fn what_one_node_refuses_with_503_is_asked_of_the_next_one() {
-    let (owner, standby) = (Collector::start().await, Collector::start().await);
+    let (owner, standby) = (Receiver::start().await, Receiver::start().await);
     standby.otherwise(Reply::ServerError(503));
     for proxy in Front::each(&[standby.address(), owner.address()]).await {
         let arrived = owner.received().len();

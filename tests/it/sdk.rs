@@ -7,7 +7,7 @@ pub mod tools;
 
 use serde_json::json;
 
-use crate::support::{Authority, OWN_ACCOUNT, OWN_TOKEN, Server, Setup, V2};
+use crate::support::{Authority, OWN_ACCOUNT, OWN_TOKEN, Setup, V2};
 use tools::{Tool, Tools};
 
 #[tokio::test]
@@ -72,18 +72,7 @@ async fn unittest(folder: &str) {
 /// Runs a program of `tests/sdk` against a server of its own; its output is shown when it fails.
 async fn run<S: AsRef<str>>(arguments: &[S], tool: Tool) {
     let Some(tools) = Tools::find(tool) else { return };
-    let server = server().await;
-    let address = format!("http://{}", server.client.address());
-    let environment = [
-        ("ONCEWARD_URL", address.as_str()),
-        ("ONCEWARD_ACCOUNT_SID", OWN_ACCOUNT),
-        ("ONCEWARD_AUTH_TOKEN", OWN_TOKEN),
-    ];
-    tools.run(None, arguments, &environment).await;
-}
-
-/// A simulator with a template.
-async fn server() -> Server {
+    // A simulator with a template.
     let templates = json!({
         "login": {
             "channels": ["sms", "call", "whatsapp"],
@@ -100,5 +89,12 @@ async fn server() -> Server {
         .config("log-level", "info")
         .config("voice", true)
         .config("templates", templates);
-    setup.start().await
+    let server = setup.start().await;
+    let address = format!("http://{}", server.client.address());
+    let environment = [
+        ("ONCEWARD_URL", address.as_str()),
+        ("ONCEWARD_ACCOUNT_SID", OWN_ACCOUNT),
+        ("ONCEWARD_AUTH_TOKEN", OWN_TOKEN),
+    ];
+    tools.run(None, arguments, &environment).await;
 }

@@ -61,6 +61,7 @@ async fn the_watchdog_hears_from_a_server_whose_disk_refuses_writes() {
         manager.until("WATCHDOG=1").await;
     }
     assert_eq!(world.get("/readyz").await.status(), 503);
+    world.setup.command(["health"]).await.exits(70).says(["says: not ready"]);
 }
 
 #[tokio::test]

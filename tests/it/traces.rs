@@ -12,7 +12,7 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
 #[tokio::test]
 async fn a_collector_gets_the_spans_of_a_request_and_of_what_follows_it() {
-    let collector = Collector::start().await;
+    let collector = Receiver::start().await;
     let setup = Setup::new()
         .env(ENDPOINT, collector.base_url())
         .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20k3y")
@@ -69,7 +69,7 @@ async fn a_collector_gets_the_spans_of_a_request_and_of_what_follows_it() {
 
 #[tokio::test]
 async fn a_dead_collector_delays_no_request_and_no_stop() {
-    let collector = Collector::start().await;
+    let collector = Receiver::start().await;
     collector.otherwise(Reply::Hang);
     for endpoint in [collector.base_url(), "http://127.0.0.1:9".to_owned()] {
         let world = World::of(Setup::new().env(ENDPOINT, endpoint)).await;

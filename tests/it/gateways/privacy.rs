@@ -20,7 +20,18 @@ type Several = Running<(Twilio, Vonage)>;
 
 async fn several(gateways: &str) -> Several {
     let doubles = (Twilio::start().await, Vonage::start().await);
-    let setup = through(&doubles.0.base_url(), at_trace_level(V2::account(Setup::new())))
+    let setup = through(&doubles.0.base_url(), V2::account(Setup::new()))
+        .args(["--log-level", "trace"])
+        .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER)
+        .config("otp-length", 10)
+        .config("send-budget", "1s")
+        .config("voice", true)
+        .config("voice-gate", true)
+        .config("public-url", PUBLIC_URL)
+        .config("webhook-private-addresses", true)
+        .config("workflow", json!(["sms:1s", "call:1s", "sms"]))
+        .config("sms", json!({"retry": true, "max_retries": 2}))
+        .config("bounds.breaker-failures", 100)
         .env("TWILIO_SERVICES_ID", VERIFY_SID)
         .config("gateways", json!({ "vonage": vonage(&doubles.1.base_url()) }))
         .config("otp-sms-provider", gateways);
@@ -50,7 +61,7 @@ async fn the_scenario_prints_and_stores_nothing_private_with_every_gateway() {
         private.codes.extend([world.doubles.0.codes(), world.doubles.1.codes()].concat());
         private.server_key(&world.setup.data_dir());
         private.is_not_in_files_of(&world.setup.data_dir());
-        assert_eq!(private.found_in(exported.as_bytes(), false), None, "in the export");
+        assert_eq!(private.found_in(exported.as_bytes()), None, "in the export");
         // Shorter codes look like parts of ids.
         let mut codes = private.codes.iter().filter(|code| code.len() >= 10);
         assert!(codes.all(|code| !listed.contains(code)), "the tracker lists a code");
@@ -219,10 +230,9 @@ async fn everything_works(world: &Several, private: &mut Private) {
     world.send(&number).await;
     for message in world.doubles.0.received_for(&number) {
         if !message.field("StatusCallback").is_empty() {
-            let report = Report::about(&message, "undelivered").with("ErrorCode", "30003");
-            report.clone().unsigned().send(world).await;
-            report.signed_with("another token").send(world).await;
-            Report::about(&message, "undelivered").with("ErrorCode", "30003").send(world).await;
+            let report = Report::about(&message, "undelivered");
+            report.clone().signed_with("another token").send(world).await;
+            report.send(world).await;
         }
     }
     // The answer of the tutorial's route has the id of the message.
@@ -285,40 +295,4 @@ fn last_code(world: &Several, number: &str) -> String {
     let (twilio, vonage) = &world.doubles;
     let code = vonage.last_code_for(number).or_else(|| twilio.last_code_for(number));
     code.unwrap_or_else(|| "1234567890".to_owned())
-}
-
-fn at_trace_level(setup: Setup) -> Setup {
-    setup
-        .args(["--log-level", "trace"])
-        .env("TWILIO_WHATSAPP_NUMBER", WHATSAPP_SENDER)
-        .config("otp-length", 10)
-        .config("send-budget", "1s")
-        .config("voice", true)
-        .config("voice-gate", true)
-        .config("public-url", PUBLIC_URL)
-        .config("webhook-private-addresses", true)
-        .config("workflow", json!(["sms:1s", "call:1s", "sms"]))
-        .config("sms", json!({"retry": true, "max_retries": 2}))
-        .config("bounds.breaker-failures", 100)
-}
-
-/// Tests the test: it must find what is planted.
-#[test]
-fn what_is_private_would_be_found() {
-    let mut private = Private::default();
-    let number = private.number("+14155550000".to_owned());
-    private.codes.push("0123456789".to_owned());
-    private.secrets.push("a-secret-of-a-service".to_owned());
-    for text in [
-        format!("a number {number}").as_bytes(),
-        b"its national part 4155550000",
-        b"{\"code\":\"0123456789\"}",
-        &123_456_789_u64.to_be_bytes(),
-        AUTH_TOKEN.as_bytes(),
-        basic(OWN_ACCOUNT, OWN_TOKEN).as_bytes(),
-        b"{\"a\":\"a-secret-of-a-service\"}",
-    ] {
-        assert!(private.found_in(text, true).is_some(), "{}", text.escape_ascii());
-    }
-    assert!(private.found_in(b"+1415*****00 and 0123456", true).is_none());
 }

@@ -55,8 +55,8 @@ async fn a_named_gateway_reports_and_is_shown_where_built_in_ones_are() {
     for (address, status) in [(&*forged, 403), (address, 204)] {
         world.post(address, body.clone()).await.expects_status(status);
     }
-    let has_arrived = |rows: &[Value]| rows.iter().any(|row| row["receipt_status"] == "delivered");
-    world.until_tracked(&number, "the receipt", has_arrived).await;
+    let has_arrived = |rows: &Vec<Value>| rows.iter().any(|row| row["receipt_status"] == "delivered");
+    until("the receipt", || world.tracked(&number), has_arrived).await;
 
     scraped(&world.server).await.0.says(["gateway=\"north\"", "gateway=\"south\""]);
     let visitor = Visitor::of(&world).await;

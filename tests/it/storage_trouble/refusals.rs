@@ -81,7 +81,11 @@ async fn an_unknown_outcome_ends_the_server_with_74_and_loses_nothing() {
             let (facts, unsent) = (Facts::made_in(&world).await, world.number());
             shim.begin(&Trouble::of(calls, error).on(".seg").torn());
             match world.server.client.try_send(&unsent).await {
-                Ok(answer) if answer.status() == 500 => drop(answer.expects_unknown()),
+                Ok(answer) if answer.status() == 500 => {
+                    answer.expects(failed());
+                    assert!(answer.header("x-onceward-reason").starts_with("The outcome is unknown"));
+                    assert_eq!(answer.header("retry-after"), "");
+                }
                 // A change that no client waits for may meet the trouble before it.
                 Ok(answer) => drop(answer.expects_refusal(503)),
                 Err(_) => {}

@@ -57,9 +57,9 @@ impl Private {
         assert!(searched > 0, "there is something on disk");
     }
 
-    /// The first value in a text, of which numbers may be one.
-    pub fn found_in(&self, text: &[u8], with_numbers: bool) -> Option<String> {
-        self.search(with_numbers).finds_in(text).map(str::to_owned)
+    /// The first value in a text that may have numbers.
+    pub fn found_in(&self, text: &[u8]) -> Option<String> {
+        self.search(false).finds_in(text).map(str::to_owned)
     }
 
     fn search(&self, with_numbers: bool) -> Search {

@@ -38,15 +38,11 @@ impl HttpResponse {
     }
 
     pub fn json(&self) -> Value {
-        self.json_if_any().unwrap_or_else(|| panic!("not JSON: {}", self.text()))
-    }
-
-    fn json_if_any(&self) -> Option<Value> {
-        serde_json::from_slice(&self.body).ok()
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
     }
 
     pub fn is(&self, wanted: &Expectation) -> bool {
-        let Some(body) = self.json_if_any() else { return false };
+        let Ok(body) = serde_json::from_slice::<Value>(&self.body) else { return false };
         let data_fits = match (wanted.get("data"), body.get("data")) {
             (Some(Value::Object(wanted)), Some(Value::Object(found))) => {
                 wanted.iter().all(|(name, value)| found.get(name) == Some(value))
@@ -103,20 +99,6 @@ impl HttpResponse {
         let body = self.json();
         assert_eq!((self.status, &body["code"]), (status, &json!(status)), "{body}");
         assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
-        self.expects_retry_after()
-    }
-
-    /// Fails the test unless a route of `/api` says that the outcome is unknown.
-    #[track_caller]
-    pub fn expects_unknown(&self) -> &Self {
-        assert_eq!(self.text(), r#"{"code":500,"message":"Internal server error occurred."}"#);
-        assert!(self.header("x-onceward-reason").starts_with("The outcome is unknown"), "{}", self.text());
-        assert_eq!((self.status, self.header("retry-after")), (500, ""));
-        self
-    }
-
-    #[track_caller]
-    pub fn expects_retry_after(&self) -> &Self {
         assert!(self.retry_after() > 0);
         self
     }

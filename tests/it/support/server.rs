@@ -29,11 +29,6 @@ pub struct Setup {
 }
 
 impl Setup {
-    pub async fn restart(&self, server: Server) -> (Server, Finished) {
-        let finished = server.stop().await;
-        (self.start().await, finished)
-    }
-
     pub async fn restart_after_kill(&self, server: Server) -> Server {
         server.killed().await;
         self.start().await

@@ -1,4 +1,4 @@
-//! Doubles of services beside Twilio: a challenge service, a collector of OpenTelemetry, a receiver of webhooks, and Vonage,
+//! Doubles of services beside Twilio: a challenge service, a receiver of webhooks and OpenTelemetry, and Vonage,
 //! whose recipe comes with the program.
 
 use std::collections::BTreeMap;
@@ -62,11 +62,19 @@ impl Provider for SiteVerify {
     }
 }
 
-/// It also receives webhooks. It reads spans with OpenTelemetry's own messages.
-pub type Collector = Double<CollectorApi>;
+/// Takes everything: webhooks, spans, and what a proxy passes on.
+pub type Receiver = Double<ReceiverApi>;
 
 #[derive(Default)]
-pub struct CollectorApi;
+pub struct ReceiverApi {
+    read: AtomicUsize,
+}
+
+impl Provider for ReceiverApi {
+    fn accept(&self, _: &Received) -> Said {
+        Said::text(200, "")
+    }
+}
 
 /// A span with ids in hexadecimal digits.
 #[derive(Debug)]
@@ -81,7 +89,7 @@ pub struct RecordedSpan {
     pub has_failed: bool,
 }
 
-impl Collector {
+impl Receiver {
     pub fn exports(&self) -> Vec<Received> {
         self.received().into_iter().filter(|received| received.target == "POST /v1/traces").collect()
     }
@@ -103,37 +111,7 @@ impl Collector {
         let scopes = exports.flat_map(|export| export.expect("OTLP").resource_spans);
         scopes.flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans).map(read).collect()
     }
-}
 
-fn attribute(KeyValue { key, value, .. }: KeyValue) -> (String, String) {
-    match value.and_then(|value| value.value) {
-        Some(any_value::Value::StringValue(text)) => (key, text),
-        Some(any_value::Value::IntValue(number)) => (key, number.to_string()),
-        other => panic!("{key} = {other:?}"),
-    }
-}
-
-impl Provider for CollectorApi {
-    fn accept(&self, _: &Received) -> Said {
-        Said::text(200, "")
-    }
-}
-
-/// Receives webhooks.
-pub type Receiver = Double<Hooks>;
-
-#[derive(Default)]
-pub struct Hooks {
-    read: AtomicUsize,
-}
-
-impl Provider for Hooks {
-    fn accept(&self, _: &Received) -> Said {
-        Said::text(204, "")
-    }
-}
-
-impl Receiver {
     pub fn url(&self) -> String {
         format!("{}/events", self.base_url())
     }
@@ -149,6 +127,14 @@ impl Receiver {
         let right = format!("v1,{}", STANDARD.encode(mac(&key, signed)));
         assert_eq!(event.header("webhook-signature"), right);
         serde_json::from_slice(&event.body).expect("JSON")
+    }
+}
+
+fn attribute(KeyValue { key, value, .. }: KeyValue) -> (String, String) {
+    match value.and_then(|value| value.value) {
+        Some(any_value::Value::StringValue(text)) => (key, text),
+        Some(any_value::Value::IntValue(number)) => (key, number.to_string()),
+        other => panic!("{key} = {other:?}"),
     }
 }
 

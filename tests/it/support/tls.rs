@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Server, Setup, World, soon};
+use super::{Server, Setup, soon};
 
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -91,14 +91,6 @@ impl Issued {
         write("tls.crt", &self.pem);
         write("tls.key", &self.key);
     }
-}
-
-/// A server with TLS and its client; both trust the returned authority.
-pub async fn over_tls(setup: Setup) -> (World, Authority) {
-    let authority = Authority::new();
-    let mut world = World::of(authority.issue().configure(setup)).await;
-    world.server.client = world.server.client.over_tls(authority.client(&["http/1.1"]));
-    (world, authority)
 }
 
 pub async fn encrypted(server: &Server, config: Arc<ClientConfig>) -> TlsStream<TcpStream> {

@@ -176,8 +176,8 @@ pub fn spoken_code(twiml: &str) -> Option<String> {
 pub struct Report {
     url: String,
     form: String,
-    /// Of the account that signs it, if any does.
-    token: Option<&'static str>,
+    /// Of the account that signs it.
+    token: &'static str,
 }
 
 impl Report {
@@ -208,27 +208,20 @@ impl Report {
             ("ApiVersion", "2010-04-01"),
         ];
         let form = Serializer::new(String::new()).extend_pairs(own).extend_pairs(common).finish();
-        Self { url: url.to_owned(), form, token: Some(AUTH_TOKEN) }
-    }
-
-    pub fn with(self, name: &str, value: &str) -> Self {
-        let more = Serializer::new(String::new()).append_pair(name, value).finish();
-        Self { form: format!("{}&{more}", self.form), ..self }
+        Self { url: url.to_owned(), form, token: AUTH_TOKEN }
     }
 
     pub fn signed_with(self, token: &'static str) -> Self {
-        Self { token: Some(token), ..self }
-    }
-
-    pub fn unsigned(self) -> Self {
-        Self { token: None, ..self }
+        Self { token, ..self }
     }
 
     pub async fn send(&self, server: &Client) -> HttpResponse {
         let path = self.url.strip_prefix(PUBLIC_URL).expect("reports go to the public address");
-        let signature = self.token.map(|token| twilio_signature(token, &self.url, &self.form));
-        let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
-        headers.extend(signature.iter().map(|made| ("x-twilio-signature", made.as_str())));
+        let signature = twilio_signature(self.token, &self.url, &self.form);
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("x-twilio-signature", signature.as_str()),
+        ];
         server.post_with(path, &headers, self.form.clone()).await
     }
 }

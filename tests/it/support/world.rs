@@ -8,7 +8,6 @@ use tokio::task::JoinHandle;
 
 use super::{
     ACCOUNT_SID, AUTH_TOKEN, Client, Finished, HttpResponse, Reply, SENDER, Server, Setup, Twilio, V2, sent,
-    until,
 };
 
 /// A server, its settings, and the doubles of its gateways. Dereferences to its client.
@@ -125,14 +124,9 @@ impl<D> Running<D> {
         self.setup.tracked(&["--number", number]).await
     }
 
-    /// Waits until the tracker's rows of a number satisfy the condition.
-    pub async fn until_tracked(&self, number: &str, what: &str, so: impl Fn(&[Value]) -> bool) -> Vec<Value> {
-        until(what, || self.tracked(number), |rows| so(rows)).await
-    }
-
     pub async fn restart(self) -> (Self, Finished) {
-        let (server, finished) = self.setup.restart(self.server).await;
-        (Self { server, ..self }, finished)
+        let finished = self.server.stop().await;
+        (Self { server: self.setup.start().await, ..self }, finished)
     }
 
     pub async fn restart_after_kill(self) -> Self {
