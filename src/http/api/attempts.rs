@@ -227,17 +227,3 @@ pub fn with_routes(verifications: Routes) -> Routes {
                 .about("Templates are built in or come from the configuration."))
         .get("/v2/Attempts/Summary", summary, ok::<SummaryFilters, AttemptsSummary>("FetchVerificationAttemptsSummary", "Summarize attempts"))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_has_up_to_nine_places() {
-        for (part, whole, text) in
-            [(9, 11, "81.818181818"), (0, 0, "0"), (0, 7, "0"), (7, 7, "100"), (1, 2, "50"), (1, 8, "12.5")]
-        {
-            assert_eq!(percentage(part, whole), text);
-        }
-    }
-}

@@ -354,13 +354,6 @@ mod tests {
     }
 
     #[test]
-    fn a_key_leads_to_its_slot_and_to_its_record() {
-        let key = AttemptLogKey::new(ServiceId::new(0x1f), 0x0123_4567_89ab_cdef, 0x42);
-        assert_eq!((key.slot(), key.verification), (0x42, 0x0123_4567_89ab_cd42));
-        assert_eq!(AttemptLogKey::from_id(key.id()), key);
-    }
-
-    #[test]
     fn the_id_of_an_attempt_is_read_as_written_and_in_no_other_spelling() {
         let key = AttemptLogKey { service: ServiceId::new(0x1f), verification: 0x00ab_cdef_0123_4567 };
         let id = AttemptId { key, attempt: 12 };

@@ -130,16 +130,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seconds_and_minutes_round_up_and_are_never_zero() {
-        for (millis, seconds, minutes) in
-            [(0, 1, 1), (1_001, 2, 1), (60_000, 60, 1), (60_001, 61, 2), (1_740_001, 1_741, 30)]
-        {
-            let span = Duration::from_millis(millis);
-            assert_eq!((seconds_up(span), minutes_up(span)), (seconds, minutes), "{millis} ms");
-        }
-    }
-
-    #[test]
     fn a_day_means_its_beginning_where_days_are_read() {
         let read = |text| Timestamp::parse_day_or_moment(text).map(Timestamp::as_millis);
         assert_eq!(read("2015-07-30T20:00:00Z"), Some(1_438_286_400_000));

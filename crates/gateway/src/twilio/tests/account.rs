@@ -63,19 +63,6 @@ async fn a_refused_account_is_not_ready_until_a_send_works_or_a_minute_passes() 
     assert_eq!(gateway.readiness(), Ok(()));
 }
 
-#[tokio::test]
-async fn a_base_url_may_have_a_path_and_no_credentials() {
-    for (end, expected) in [("/", ""), ("/sms/", "/sms")] {
-        let mut double = Double::playing([Reply::created("SM01")]).await;
-        let gateway = messages(&format!("{}{end}", double.base_url()), clock());
-        gateway.send(&message("012345")).await.expect("accepted");
-        let line = format!("POST {expected}/2010-04-01/Accounts/{ACCOUNT}/Messages.json HTTP/1.1");
-        assert_eq!(double.request().await.request_line, line);
-    }
-    let refused = settings(&Value::Null, "http://u:p@a").build(clock()).err().expect("refused");
-    assert_eq!(refused.setting, "TWILIO_BASE_URL");
-}
-
 fn messages(url: &str, clock: Arc<ManualClock>) -> Arc<dyn Gateway> {
     settings(&Value::Null, url).build(clock).expect("a gateway")
 }

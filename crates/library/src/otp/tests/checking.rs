@@ -5,7 +5,7 @@ use serde_json::json;
 use super::world::{ANNA, World, secs};
 use crate::engine::CheckOutcome;
 use crate::otp::{AttemptQuery, Channel, GatewayName, MessageStyle, OtpBuilder, Receipt, ReceiptStatus};
-use crate::otp::{NumberError, NumberProblem, OtpError, Refusal, StartError, Timestamp, Verified};
+use crate::otp::{OtpError, Refusal, StartError, Timestamp, Verified};
 use crate::verification::Reply;
 
 #[test]
@@ -25,20 +25,6 @@ fn a_check_has_three_answers_and_the_reason_why_a_code_was_not_judged() {
         let verified = Verified::from(outcome.map(|outcome| Reply::new(outcome, at, None)));
         let Verified { request_valid, code_valid, attempts_left, error } = verified;
         assert_eq!((request_valid, code_valid, attempts_left, error), expected, "{outcome:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_cannot_be_a_number_is_an_error_and_nothing_is_counted() {
-    let world = World::new();
-    let otp = world.start().await;
-    let short = NumberError::Impossible(1, NumberProblem::TooShort);
-    let unreadable = NumberError::Unreadable(NumberProblem::NotANumber);
-    for (phone, error) in [("Anna", unreadable), ("+15550001", short)] {
-        let error = OtpError::Number(error);
-        assert_eq!(otp.send_sms(phone).await, Err(error.clone()));
-        assert_eq!(otp.verify(phone, "123456").await, Verified::failed(error));
-        assert_eq!(otp.inbox_code(phone), None);
     }
 }
 

@@ -5,18 +5,6 @@ use super::*;
 use crate::testing::StoreFault;
 
 #[tokio::test]
-async fn a_second_start_writes_nothing() {
-    let world = with_shop().await;
-    let sids = |registry: &Registry| -> Vec<Sid> {
-        registry.services(0, 10).iter().map(|service| service.sid).collect()
-    };
-    let (first, kept) = (sids(&world.registry), world.store.snapshot());
-    let world = world.crashes().await;
-    assert_eq!(sids(&world.registry), first, "ids are bound to names");
-    assert_eq!(world.store.snapshot(), kept);
-}
-
-#[tokio::test]
 async fn what_the_store_refuses_changes_nothing() {
     let world = World::bare().await;
     let registry = &world.registry;

@@ -59,18 +59,6 @@ fn owners_may_commit_until_the_last_checkpoint_has_ended() {
 }
 
 #[test]
-fn the_newest_time_is_also_in_the_snapshot() {
-    let mut world = World::new();
-    world.clock.advance(Duration::from_secs(100));
-    world.put(1, "one");
-    // The journal has no frame afterwards.
-    world.checkpoint().unwrap();
-    world.clock.set(START);
-    world.crash_and_open();
-    assert_eq!(world.store().newest_time(), START.plus(Duration::from_secs(100)));
-}
-
-#[test]
 fn an_idle_store_notes_the_time() {
     let mut world = World::new();
     world.looks_every(Duration::from_millis(10));

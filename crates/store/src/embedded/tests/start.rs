@@ -55,15 +55,6 @@ fn a_damaged_or_newer_format_refuses_the_start() {
 }
 
 #[test]
-fn a_directory_admits_no_second_server() {
-    let mut world = World::new();
-    let error = EmbeddedStore::open(&world.options).err().unwrap();
-    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
-    world.put(1, "the first one goes on");
-    world.crash_and_check();
-}
-
-#[test]
 fn a_full_disk_after_a_crash_is_opened_and_written_to_once_it_has_space() {
     let mut world = World::with_one_record();
     for has_room_for_one_segment in [false, true] {

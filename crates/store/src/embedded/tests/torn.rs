@@ -31,21 +31,6 @@ fn a_journal_cut_at_any_byte_keeps_whole_commits() {
 }
 
 #[test]
-fn writes_before_and_after_a_torn_end_both_last() {
-    for tail in TAILS {
-        let History { mut world, segment, ends, states } = History::of_six_commits();
-        let torn = copy_of(&world.dir());
-        write_first(&torn, &cut_at(&segment, ends[5] + 7, tail));
-        world.expected.clone_from(&states[5]);
-        world.begin_with(&torn);
-        for number in 100..103 {
-            world.put(number, "later");
-            world.crash_and_check();
-        }
-    }
-}
-
-#[test]
 fn a_flipped_bit_refuses_the_start_or_loses_nothing() {
     let history = History::of_six_commits();
     let (end, last) = (history.ends[6], history.ends[5]);
