@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 const HANG: Duration = Duration::from_secs(20);
 
 /// The same for paused time: longer than all limits of the server.
-const HANG_IN_PAUSED_TIME: Duration = Duration::from_secs(100_000);
+pub(crate) const HANG_IN_PAUSED_TIME: Duration = Duration::from_secs(100_000);
 
 pub struct Client<S = TcpStream> {
     stream: BufReader<S>,
@@ -54,11 +54,7 @@ impl Client {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub fn in_paused_time(stream: S) -> Self {
-        Self::over(stream, HANG_IN_PAUSED_TIME)
-    }
-
-    fn over(stream: S, hang: Duration) -> Self {
+    pub(crate) fn over(stream: S, hang: Duration) -> Self {
         Self { stream: BufReader::new(stream), hang }
     }
 

@@ -12,7 +12,7 @@ use onceward::http::{App, ServedRoutes, Tls};
 use tokio::io::{DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
-use crate::client::Client;
+use crate::client::{Client, HANG_IN_PAUSED_TIME};
 use crate::setup::Setup;
 
 /// A front end for [`duplex`] streams. Nothing in it waits for a socket, therefore time can be paused. A handle of a
@@ -55,7 +55,7 @@ impl Memory {
     pub fn client(&self) -> Client<DuplexStream> {
         let (near, far) = duplex(64 * 1024);
         self.serve(far);
-        Client::in_paused_time(near)
+        Client::over(near, HANG_IN_PAUSED_TIME)
     }
 
     /// A client of HTTP/2 and its connection.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{AppHash, DEFAULT_MESSAGE, Rendered, SendDigits, StandardMessage, gsm7};
-use super::{LocalText, MessageStyle, TemplateSettings, Templates, Wording};
+use super::{LocalText, MessageStyle, TemplateSettings, Templates};
 use crate::domain::{Channel, Code, CodeLength, Locale, PhoneNumber};
 
 const GERMAN: &str = "+491711234567";
@@ -85,13 +85,6 @@ fn the_request_the_country_and_the_settings_choose_the_text_in_this_order() {
 }
 
 #[test]
-fn a_text_that_is_brought_along_is_filled_in_like_the_others() {
-    let wording = Wording::Custom("{brand}: _CODE_, {minutes} min {x}".into());
-    let said = message(&many(), &MessageStyle { wording, ..asked_in("de") }, Channel::Sms, US);
-    assert_eq!((said.text.as_str(), said.locale), ("Acme: 123456, 2 min {x}", Locale::parse("de")));
-}
-
-#[test]
 fn an_app_hash_is_eleven_characters_of_base64() {
     assert_eq!(AppHash::parse("FA+9qCX9/Su").as_ref().map(AppHash::as_str), Some("FA+9qCX9/Su"));
     for text in ["FA+9qCX9VS", "FA+9qCX9VSuu", "FA-9qCX9VSu", "FA+9qCX9VSü"] {
@@ -157,30 +150,24 @@ fn each_standard_message_fits_one_text_message() {
 }
 
 #[test]
-fn a_request_for_english_goes_before_the_language_of_the_country() {
-    let settings = TemplateSettings {
-        message: DEFAULT_MESSAGE.to_owned(),
-        messages: vec![text(None, "de", "own de")],
-        default_locale: Locale::parse("de"),
-        locale_by_country: true,
-        ..settings()
-    };
-    for tag in ["en", "en-GB"] {
-        let said = message(&settings, &asked_in(tag), Channel::Sms, FRENCH);
-        assert!(said.text.starts_with("Acme: your code is"), "{tag}: {}", said.text);
-        assert_eq!(said.locale, Some(Locale::ENGLISH));
-    }
-}
-
-#[test]
-fn the_country_chooses_the_standard_language_only_where_that_is_asked_for() {
+fn the_language_of_a_standard_message_is_that_of_the_request_and_of_the_country_if_asked_for() {
     let standard = TemplateSettings { message: DEFAULT_MESSAGE.to_owned(), ..settings() };
     let by_country = TemplateSettings { locale_by_country: true, ..standard.clone() };
     let own = TemplateSettings { message: "Own {code}".to_owned(), ..by_country.clone() };
-    for (settings, words) in
-        [(standard, "Acme: your code is"), (by_country, "Acme : votre code est"), (own, "Own ")]
-    {
-        let said = message(&settings, &MessageStyle::default(), Channel::Sms, FRENCH);
-        assert!(said.text.starts_with(words), "{}", said.text);
+    let german = TemplateSettings {
+        messages: vec![text(None, "de", "own de")],
+        default_locale: Locale::parse("de"),
+        ..by_country.clone()
+    };
+    for (settings, asked, words) in [
+        (standard, "", "Acme: your code is"),
+        (by_country, "", "Acme : votre code est"),
+        (own, "", "Own "),
+        (german.clone(), "en", "Acme: your code is"),
+        (german, "en-GB", "Acme: your code is"),
+    ] {
+        let said = message(&settings, &asked_in(asked), Channel::Sms, FRENCH);
+        assert!(said.text.starts_with(words), "{asked}: {}", said.text);
+        assert!(asked.is_empty() || said.locale == Some(Locale::ENGLISH), "{asked}");
     }
 }
