@@ -132,8 +132,6 @@ impl World {
             if commit.numbers.len() > 1 {
                 self.tally.count("a commit is of several numbers");
             }
-        }
-        if applied {
             for number in &commit.numbers {
                 let found = self.on_disk(*number);
                 self.notes_now(shard, *number, What::Stored(commit.taken, found));

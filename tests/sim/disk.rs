@@ -38,18 +38,15 @@ pub struct Disk {
 impl Disk {
     /// Gives a batch to the store. `None` if the store hangs.
     pub fn commit(&mut self, writes: &[Write], fault: Option<Fault>) -> Option<Committed> {
-        let unknown = || Err(StoreError::Unknown("a fault".to_owned()));
+        if matches!(fault, None | Some(Fault::UnknownApplied)) {
+            self.apply(writes);
+        }
         match fault {
-            None => {
-                self.apply(writes);
-                Some(Ok(()))
-            }
+            None => Some(Ok(())),
             Some(Fault::Unavailable) => Some(Err(StoreError::Unavailable("a fault".to_owned()))),
-            Some(Fault::UnknownApplied) => {
-                self.apply(writes);
-                Some(unknown())
+            Some(Fault::UnknownApplied | Fault::UnknownNotApplied | Fault::Fenced) => {
+                Some(Err(StoreError::Unknown("a fault".to_owned())))
             }
-            Some(Fault::UnknownNotApplied | Fault::Fenced) => Some(unknown()),
             Some(Fault::Hang) => None,
         }
     }

@@ -212,7 +212,7 @@ impl fmt::Display for RoutingError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use GatewayName::{Http, Mada, Simulator, Sinch, TwilioMessages, TwilioVerify};
+    use GatewayName::{Simulator, TwilioMessages};
 
     /// Twilio sends through Messages, and every gateway is configured but the simulator.
     fn resolver(name: Option<GatewayName>) -> Result<GatewayName, String> {
@@ -223,61 +223,22 @@ mod tests {
         }
     }
 
-    fn order(setting: &str, number: u64) -> Vec<GatewayName> {
-        let routing = Routing::parse(setting, resolver).unwrap_or_else(|error| panic!("{error}"));
-        routing.order(PhoneNumber::from_u64(number).expect("a number")).collect()
-    }
-
     #[test]
     fn a_number_goes_to_the_longest_prefix_then_to_entries_without_prefix() {
-        let contract = "Twilio;Mada:+35987,+35988;Sinch";
-        let nested = "Mada:+359;Sinch:+35987,+3598712;Http:+3598;Twilio;TwilioVerify";
-        for (setting, number, expected) in [
-            (contract, 14_155_552_671, vec![TwilioMessages, Sinch]),
-            (contract, 359_871_234_567, vec![Mada, TwilioMessages, Sinch]),
-            (contract, 359_891_234_567, vec![TwilioMessages, Sinch]),
-            (nested, 359_211_234_567, vec![Mada, TwilioMessages, TwilioVerify]),
-            (nested, 359_811_234_567, vec![Http, TwilioMessages, TwilioVerify]),
-            (nested, 359_871_234_567, vec![Sinch, TwilioMessages, TwilioVerify]),
-            // The longer prefix is written first, and last.
-            ("Mada:+35987;Sinch:+359", 359_871_234_567, vec![Mada]),
-            ("Sinch:+359;Mada:+35987", 359_871_234_567, vec![Mada]),
-            ("Mada:+35987", 14_155_552_671, vec![]),
-            // The old and the new form of one number.
-            ("Mada:+52155;Twilio", 525_512_345_678, vec![Mada, TwilioMessages]),
-            ("Mada:+5255;Twilio", 525_512_345_678, vec![Mada, TwilioMessages]),
-            ("Mada:+24106;Twilio", 24_166_031_234, vec![Mada, TwilioMessages]),
-            ("Mada:+24106;Twilio", 24_177_031_234, vec![TwilioMessages]),
-            (" Twilio ; Mada : +35987 , +35988 ", 359_881_234_567, vec![Mada, TwilioMessages]),
-            ("Mada:+123456789012345;Twilio", 123_456_789_012_345, vec![Mada, TwilioMessages]),
-        ] {
-            assert_eq!(order(setting, number), expected, "{setting:?} for +{number}");
+        for row in include_str!("routing.tsv").lines().skip(1) {
+            let [order, setting, digits] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("{row}") };
+            let routing = Routing::parse(setting, resolver).unwrap_or_else(|error| panic!("{error}"));
+            let number = PhoneNumber::from_u64(digits.parse().expect(row)).expect("a number");
+            let names: Vec<_> = routing.order(number).map(GatewayName::as_str).collect();
+            assert_eq!(names.join(" "), order, "{row}");
         }
     }
 
     /// The setting, the part that the error points at (between `[` and `]`), and some of the words.
     #[test]
     fn a_mistake_is_pointed_at() {
-        for (marked, words) in [
-            ("[]", "a provider is missing"),
-            ("[]:+359;Sinch", "a provider is missing"),
-            (
-                "[Vonage]",
-                "gateways, and Twilio, Simulator, TwilioMessages, TwilioVoice, TwilioVerify, Sinch, Mada, Http",
-            ),
-            ("[ß∂ƒ];Sinch", "there is no provider"),
-            ("Twilio;Sinch;[Twilio]", "listed already"),
-            ("Mada:+1;[Mada]:+2", "listed already; give all of its prefixes in one place"),
-            ("Mada:[]", "a prefix is missing"),
-            ("Mada:[35987]", "is not a prefix"),
-            ("Mada:[+0359]", "the country code first"),
-            ("Mada:[+1234567890123456]", "1 to 15 digits"),
-            ("Mada:[+359:+360]", "is not a prefix"),
-            ("Mada:[+٣٥٩]", "is not a prefix"),
-            ("Mada:+359;Sinch:+1, [+359]", "the prefix +359 belongs to Mada already"),
-            ("TwilioMessages; [Twilio] :+1", "TwilioMessages is listed already"),
-            ("Twilio;[Simulator]", "the simulator is not wanted here"),
-        ] {
+        for row in include_str!("routing-mistakes.tsv").lines().skip(1) {
+            let (marked, words) = row.split_once('\t').expect("two columns");
             let (start, end) = (marked.find('[').expect("["), marked.find(']').expect("]") - 1);
             let setting = marked.replace(['[', ']'], "");
             let error = Routing::parse(&setting, resolver).expect_err(marked);
