@@ -37,7 +37,7 @@ async fn without_an_answer_the_reason_is_told() {
     let receiver = Double::playing([Reply::Silence(String::new())]).await;
     let hasty = network_transport(true, Duration::from_millis(1));
     fails(post_by(&hasty, &receiver.base_url()).await, "no answer in time");
-    fails(post("http://169.254.169.254/latest/meta-data/").await, "its address");
+    fails(post("http://169.254.169.254/latest/meta-data/").await, "to this address");
 }
 
 #[tokio::test]
