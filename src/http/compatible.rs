@@ -201,7 +201,7 @@ impl Origin {
         style: MessageStyle,
         options: Option<SendOptions>,
     ) -> Result<Reply<SendOutcome>, Error> {
-        let (verifier, network) = (&self.app.running()?.verifying, self.client.map(ClientNet::from));
+        let (verifier, network) = (&self.app.running()?.verifier, self.client.map(ClientNet::from));
         let client = ClientSignals { network, is_exempt: self.is_trusted };
         let request_id = Some(self.id.clone());
         let message = verifier.message(ServiceId::DEFAULT, number, channel);
@@ -214,7 +214,7 @@ impl Origin {
     pub async fn check(&self, mut check: Check) -> Result<Reply<CheckOutcome>, Error> {
         let number = check.key.number;
         check.request_id = Some(self.id.clone());
-        let reply = self.app.running()?.verifying.check_code(check).await?;
+        let reply = self.app.running()?.verifier.check_code(check).await?;
         log_check(self.request_id(), number, reply.outcome);
         Ok(reply)
     }

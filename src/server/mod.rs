@@ -129,7 +129,7 @@ impl App {
         // Before the first decision: the routes require a key from the first request on.
         let running = self.front_end.loaded.get_or_init(|| Arc::new(running));
         if let Some(receipts) = self.front_end.inbox.as_ref().and_then(|simulator| simulator.receipts()) {
-            tokio::spawn(record(receipts, running.verifying.clone()));
+            tokio::spawn(record(receipts, running.verifier.clone()));
         }
         self.open_control(&settings.storage.data_dir);
         Ok(())
@@ -187,10 +187,10 @@ impl App {
 }
 
 /// Records what the simulator reports about its messages.
-async fn record(mut receipts: mpsc::Receiver<Receipt>, verifying: Arc<Verifier>) {
+async fn record(mut receipts: mpsc::Receiver<Receipt>, verifier: Arc<Verifier>) {
     while let Some(receipt) = receipts.recv().await {
         // A report whose decision panics is lost, as a provider's may be.
-        let _ = verifying.receive(receipt).await;
+        let _ = verifier.receive(receipt).await;
     }
 }
 

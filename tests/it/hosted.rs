@@ -168,17 +168,17 @@ async fn a_session_that_is_over_leads_back_with_an_error() {
 async fn a_session_goes_no_further_while_its_return_address_is_not_listed() {
     let site = Site::new().await;
     let unopened = site.session(&[]).await;
-    let verifying = site.session(&[]).await.open(&site).await;
+    let verifier = site.session(&[]).await.open(&site).await;
     let framed = site.session_with(&[("EmbedOrigin", "https://b.example")]).await.open(&site).await;
-    assert_eq!(verifying.post("/verify/send", &[("number", NUMBER)]).await.status(), 303);
+    assert_eq!(verifier.post("/verify/send", &[("number", NUMBER)]).await.status(), 303);
     let code = code_of(&site).await;
     let listed = [("ReturnUrls", "https://app.example/other"), ("EmbedOrigins", "https://app.example")];
     assert_eq!(site.v2.post(&site.service, &listed).await.status(), 200);
 
-    let refused = verifying.post("/verify/check", &[("code", &code)]).await;
+    let refused = verifier.post("/verify/check", &[("code", &code)]).await;
     assert_eq!((refused.status(), refused.header("location")), (403, ""));
     refused.says(["We can no longer take you back to the site."]);
-    let canceled = verifying.post("/verify/cancel", &[]).await;
+    let canceled = verifier.post("/verify/cancel", &[]).await;
     for page in [canceled, framed.get("/verify").await, site.world.get(&unopened.path).await] {
         assert_eq!((page.status(), page.header("location")), (403, ""), "{}", page.text());
         assert!(!page.text().contains("<form"), "{}", page.text());
@@ -186,7 +186,7 @@ async fn a_session_goes_no_further_while_its_return_address_is_not_listed() {
     let back = [("ReturnUrls", RETURN), ("EmbedOrigins", "https://b.example")];
     assert_eq!(site.v2.post(&site.service, &back).await.status(), 200);
     framed.get("/verify").await.expects_status(200).says(["type=\"tel\""]);
-    let done = verifying.post("/verify/check", &[("code", &code)]).await.expects_status(303);
+    let done = verifier.post("/verify/check", &[("code", &code)]).await.expects_status(303);
     done.header("location").says([format!("{RETURN}&code=")]);
 }
 

@@ -50,7 +50,7 @@ async fn the_internet_reaches_few_paths_and_cannot_say_who_a_person_is() {
         assert_eq!(passes(&proxy.inside, "/api/send-otp?a=%20b", "192.0.2.7").await, "disable");
         assert_eq!(passes(&proxy.inside, "/admin/sign-in", "127.0.0.1").await, "");
         let arrived = server.received().len();
-        let refused = "/ /v2/Services /api/send-otp /send-code /admin /inbox /metrics /callbacks /verifying /verify.json \
+        let refused = "/ /v2/Services /api/send-otp /send-code /admin /inbox /metrics /callbacks /verifier /verify.json \
             /verify/../v2/Services /hooks/%2e%2e/v2/Services //v2/Services";
         for path in refused.split(' ') {
             let answer = proxy.outside.get(path).await;

@@ -21,18 +21,14 @@ type Scanned = (Timestamp, Arc<Vec<LockedNumber>>);
 
 impl LockoutScan {
     /// Those that end last come first.
-    pub async fn read(
-        &self,
-        verifying: &Verifier,
-        now: Timestamp,
-    ) -> Result<Arc<Vec<LockedNumber>>, Refusal> {
+    pub async fn read(&self, verifier: &Verifier, now: Timestamp) -> Result<Arc<Vec<LockedNumber>>, Refusal> {
         let mut last = self.0.lock().await;
         if let Some((_, lockouts)) = last.as_ref().filter(|(good_until, _)| now < *good_until) {
             return Ok(Arc::clone(lockouts));
         }
         let stopwatch = Stopwatch::start();
-        let lockouts = Arc::new(verifying.lockouts(LOCKOUTS).await?);
-        let good_until = verifying.now().plus(stopwatch.elapsed() * 20);
+        let lockouts = Arc::new(verifier.lockouts(LOCKOUTS).await?);
+        let good_until = verifier.now().plus(stopwatch.elapsed() * 20);
         *last = Some((good_until, Arc::clone(&lockouts)));
         Ok(lockouts)
     }

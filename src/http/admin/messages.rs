@@ -140,7 +140,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         limit: list.limit() + 1,
         ..AttemptQuery::default()
     };
-    let rows = list.take(request.running.verifying.messages(query).await?);
+    let rows = list.take(request.running.verifier.messages(query).await?);
     // The account's own credentials are those of the owner of the data.
     let exports_numbers = request.caller.key().is_none();
     if list.is_file() {

@@ -64,17 +64,17 @@ fn status_text(known: &VerificationSummary) -> String {
 /// `GET /admin/numbers/{Id}`.
 pub async fn page(request: AdminRequest) -> PageResult {
     let Some(number) = number(&request) else { return unknown(&request) };
-    let (verifying, registry) = (&request.running.verifying, &request.running.registry);
+    let (verifier, registry) = (&request.running.verifier, &request.running.registry);
     // With one service there is nothing to search for.
     let services = if registry.count() > 1 {
-        verifying.services_of(number).await?
+        verifier.services_of(number).await?
     } else {
         registry.services(0, usize::MAX)
     };
-    let described = |gateway, code| verifying.delivery.described(gateway, code);
+    let described = |gateway, code| verifier.delivery.described(gateway, code);
     let mut states = Vec::new();
     for service in services {
-        let known = verifying.status(&service, number).await?;
+        let known = verifier.status(&service, number).await?;
         let refused = request.running.guard.refusal(service.id, number);
         if known.is_none() && refused.is_none() {
             continue;
@@ -105,7 +105,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
     let notice = match (request.field("action"), request.service(request.field("service"))) {
         ("erase", _) => return erase(&request, number).await,
         ("unlock", Some(service)) => {
-            let is_known = request.running.verifying.unlock(&service, number, request.author()).await?;
+            let is_known = request.running.verifier.unlock(&service, number, request.author()).await?;
             request.call.app.lockouts.invalidate().await;
             let title = service.title();
             if is_known {
@@ -116,7 +116,7 @@ pub async fn act(request: AdminRequest) -> PageResult {
         }
         ("cancel", Some(service)) => {
             let (target, by) = (VerificationTarget::Number(number), Some(request.author()));
-            let ended = request.running.verifying.end(service.id, target, Ending::Canceled, by).await;
+            let ended = request.running.verifier.end(service.id, target, Ending::Canceled, by).await;
             let title = service.title();
             match ended {
                 Ok(_) => Ok(format!("The verification of {number} in {title} is canceled.")),
@@ -132,8 +132,8 @@ pub async fn act(request: AdminRequest) -> PageResult {
 
 /// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
 async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
-    let (verifying, by) = (request.running.verifying.clone(), request.author());
-    let work = tokio::spawn(async move { verifying.erase(None, number, by).await });
+    let (verifier, by) = (request.running.verifier.clone(), request.author());
+    let work = tokio::spawn(async move { verifier.erase(None, number, by).await });
     match work.await.map_err(|_| Refusal::OutcomeUnknown)? {
         Ok(Erasure { has_erased, locked_until, .. }) => {
             let lockout =
@@ -152,7 +152,7 @@ async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
 /// The number that the path names.
 fn number(request: &AdminRequest) -> Option<PhoneNumber> {
     let sid = Sid::parse(SidKind::Verification, request.call.param("Id")?)?;
-    request.running.verifying.number_of(&sid)
+    request.running.verifier.number_of(&sid)
 }
 
 fn unknown(request: &AdminRequest) -> PageResult {

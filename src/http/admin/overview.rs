@@ -204,7 +204,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
         sum(earlier.iter().filter(is_before).map(|row| &row.counts))
     });
     let all = sum(rows.iter().map(|row| &row.counts));
-    let scan = app.lockouts.read(&request.running.verifying, now).await?;
+    let scan = app.lockouts.read(&request.running.verifier, now).await?;
     let locked = scan.iter().filter(|of| view.is_about(of.service, || of.number.region()));
     let locked = locked.copied().collect();
     let states = request.running.delivery.states().into_iter();

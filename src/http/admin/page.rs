@@ -100,7 +100,7 @@ pub struct AdminRequest {
 
 impl AdminRequest {
     pub fn now(&self) -> Timestamp {
-        self.running.verifying.now()
+        self.running.verifier.now()
     }
 
     /// A field of the form; empty if it is absent or too long.
@@ -175,7 +175,7 @@ impl AdminRequest {
 
     /// The path of a number's page.
     pub fn path_of(&self, number: PhoneNumber) -> String {
-        format!("/admin/numbers/{}", self.running.verifying.pseudonym(number))
+        format!("/admin/numbers/{}", self.running.verifier.pseudonym(number))
     }
 }
 
@@ -205,7 +205,7 @@ impl FromRequest<App> for AdminRequest {
         // What the script asks for by itself does not prolong a session.
         let is_use = call.head.headers.get("sec-fetch-dest").is_none_or(|destination| destination != "empty");
         let session = SessionId::of(&call.head.headers, cookie(transport).0).and_then(|id| {
-            let caller = sessions.caller(&id, is_use, &running.registry, running.verifying.now())?;
+            let caller = sessions.caller(&id, is_use, &running.registry, running.verifier.now())?;
             Some((id, caller))
         });
         let Some((id, caller)) = session else { return Err(signed_out(&call)) };
@@ -339,7 +339,7 @@ pub async fn sign_in(call: Call) -> PageResult {
             "This key cannot sign in. The dashboard needs a key for all services with the scope admin.";
         return refused(StatusCode::FORBIDDEN, text);
     };
-    let id = call.app.sessions.begin(fingerprint, running.verifying.now());
+    let id = call.app.sessions.begin(fingerprint, running.verifier.now());
     let actor = caller.key().map_or_else(|| "account".to_owned(), |sid| sid.to_string());
     info!(actor, request_id = call.request_id(), "dashboard sign-in");
     let page = redirect(if to.is_empty() { "/admin" } else { to });

@@ -36,7 +36,7 @@ pub async fn search(request: AdminRequest) -> PageResult {
 async fn of_id(request: &AdminRequest, sid: Sid) -> PageResult {
     let verification = match sid.kind() {
         SidKind::Verification => sid,
-        SidKind::Attempt => match request.running.verifying.attempt(sid).await {
+        SidKind::Attempt => match request.running.verifier.attempt(sid).await {
             Ok(attempt) => attempt.verification,
             Err(Refused::Unavailable(refusal)) => return Err(refusal.into()),
             Err(_) => return not_found(request, "No message has this id."),

@@ -163,7 +163,7 @@ fn check_access(caller: &registry::Caller, access: Access) -> Result<(), Error> 
 
 impl Caller {
     pub fn now(&self) -> Timestamp {
-        self.running.verifying.now()
+        self.running.verifier.now()
     }
 
     /// What needs the account's credentials, or a key for all services with the scope `admin`.

@@ -173,12 +173,12 @@ async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Resul
         skip: page.skip(),
         ..AttemptQuery::newest(page.limit())
     };
-    let found = caller.running.verifying.messages(query).await?;
+    let found = caller.running.verifier.messages(query).await?;
     Ok(page.of("attempts", &found, |attempt| Attempt::new(&caller, attempt)))
 }
 
 async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answer<Attempt> {
-    let attempt = caller.done(caller.running.verifying.attempt(sid).await)?;
+    let attempt = caller.done(caller.running.verifier.attempt(sid).await)?;
     if caller.who.service().is_some_and(|own| own != attempt.listed.id.key.service) {
         return Err(Error::NO_RESOURCE);
     }
@@ -199,7 +199,7 @@ async fn summary(
         prefix: filters.destination_prefix.map(|prefix| prefix.0),
         ..AttemptQuery::newest(usize::MAX)
     };
-    let [total, converted] = caller.done(caller.running.verifying.summary(query).await)?;
+    let [total, converted] = caller.done(caller.running.verifier.summary(query).await)?;
     Ok(Json(AttemptsSummary {
         total_attempts: total,
         total_converted: converted,

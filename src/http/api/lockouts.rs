@@ -32,7 +32,7 @@ pub struct Erasure {
 
 async fn fetch(of: InService<values::PhoneNumber>) -> Answer<Lockout> {
     let (service, number) = (&of.service, of.path.0);
-    let state = of.done(of.running.verifying.lockout(service.id, number).await)?;
+    let state = of.done(of.running.verifier.lockout(service.id, number).await)?;
     Ok(Json(Lockout {
         service_sid: Id(service.sid),
         account_sid: of.account(),
@@ -45,7 +45,7 @@ async fn fetch(of: InService<values::PhoneNumber>) -> Answer<Lockout> {
 
 /// `DELETE`: ends the lockout and the guard's refusals, clears the counts and voids the code, as `onceward unlock`.
 async fn unlock(of: InService<values::PhoneNumber>) -> Gone {
-    let is_known = of.running.verifying.unlock(&of.service, of.path.0, of.author()).await?;
+    let is_known = of.running.verifier.unlock(&of.service, of.path.0, of.author()).await?;
     if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(Error::NO_RESOURCE) }
 }
 
@@ -53,9 +53,9 @@ async fn unlock(of: InService<values::PhoneNumber>) -> Gone {
 /// service also removes it from the safe list.
 async fn erase(of: InService<values::PhoneNumber>) -> Answer<Erasure> {
     let (number, id) = (of.path.0, of.service.id);
-    let (verifying, by) = (of.running.verifying.clone(), of.author());
+    let (verifier, by) = (of.running.verifier.clone(), of.author());
     // In a task of its own: a client that hangs up cannot stop the work half way.
-    let work = tokio::spawn(async move { verifying.erase(Some(id), number, by).await });
+    let work = tokio::spawn(async move { verifier.erase(Some(id), number, by).await });
     let mut erasure = work.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
     if of.who.may_everywhere(Scope::Admin) {
         let was_safe = of.running.guard.remove_safe_number(number, of.author()).await;

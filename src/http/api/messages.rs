@@ -97,9 +97,9 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
         request_id: Some(of.origin.id.clone()),
         template: new.template_sid.map(|sid| sid.0),
         substitutions: new.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
-        ..of.running.verifying.message(of.service.id, to, channel)
+        ..of.running.verifier.message(of.service.id, to, channel)
     };
-    let message = of.done(of.running.verifying.carry(message).await)?;
+    let message = of.done(of.running.verifier.carry(message).await)?;
     debug!(request_id = of.origin.request_id(), number = %to, "code carried");
     created(CarriedMessage {
         sid: message.sid.map(Id),
@@ -116,7 +116,7 @@ async fn create(of: InService, Params(new): Params<New>) -> Made<CarriedMessage>
 /// `POST` of `Outcomes`.
 async fn outcome(of: InService, Params(new): Params<NewOutcome>) -> Answer<Outcome> {
     let to = new.to.0;
-    let is_counted = of.done(of.running.verifying.outcome(of.service.id, to).await)?;
+    let is_counted = of.done(of.running.verifier.outcome(of.service.id, to).await)?;
     Ok(Json(Outcome {
         account_sid: of.account(),
         service_sid: Id(of.service.sid),

@@ -196,15 +196,15 @@ async fn create(of: InService, Keyed { params: begin, key: once }: Keyed<Begin>)
         substitutions: begin.template_custom_substitutions.map(|pairs| pairs.0).unwrap_or_default(),
         rate_limits: begin.rate_limits.map(|pairs| pairs.0).unwrap_or_default(),
         once,
-        ..of.running.verifying.message(of.service.id, begin.to.0, channel)
+        ..of.running.verifier.message(of.service.id, begin.to.0, channel)
     };
-    let verification = of.done(of.running.verifying.begin(message).await)?;
+    let verification = of.done(of.running.verifier.begin(message).await)?;
     debug!(request_id = of.origin.request_id(), number = %verification.to, outcome = "sent", "code sent");
     created(Verification::new(&of, &verification))
 }
 
 async fn fetch(of: InService<values::IdOrNumber>) -> Answer<Verification> {
-    let found = of.done(of.running.verifying.fetch(of.service.id, of.path.0).await)?;
+    let found = of.done(of.running.verifier.fetch(of.service.id, of.path.0).await)?;
     Ok(Json(Verification::new(&of, &found)))
 }
 
@@ -215,7 +215,7 @@ async fn update(
 ) -> Answer<Verification> {
     // What others do there is ordinary traffic.
     let author = of.who.may(Scope::Admin, of.service.id).then(|| of.author());
-    let ended = of.done(of.running.verifying.end(of.service.id, of.path.0, status.0, author).await)?;
+    let ended = of.done(of.running.verifier.end(of.service.id, of.path.0, status.0, author).await)?;
     Ok(Json(Verification::new(&of, &ended)))
 }
 
@@ -232,7 +232,7 @@ async fn check(of: InService, Keyed { params, key: once }: Keyed<Check>) -> Answ
     };
     let request_id = Some(of.origin.id.clone());
     let check = CheckCode { number, once, request_id, ..CheckCode::new(target, code) };
-    let verification = of.done(of.running.verifying.check(of.service.id, check).await)?;
+    let verification = of.done(of.running.verifier.check(of.service.id, check).await)?;
     log_check(&of.origin, &verification);
     Ok(Json(VerificationCheck {
         sid: Id(verification.sid),

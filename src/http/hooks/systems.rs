@@ -278,12 +278,12 @@ pub async fn carry(
         request_id: Some(call.id.clone()),
         supplied_code: Some(code.clone()),
         carried: Some(Carried { remembered_for: REPLAYABLE, within: Some(within), ..Carried::default() }),
-        ..running.verifying.message(service.id, to, message.channel)
+        ..running.verifier.message(service.id, to, message.channel)
     };
     let locale = message.locale.and_then(Locale::parse);
-    let mut carried = running.verifying.carry(in_language(locale)).await;
+    let mut carried = running.verifier.carry(in_language(locale)).await;
     if let Err(verify::Refused::Text(TextError::OtherLanguage(_))) = carried {
-        carried = running.verifying.carry(in_language(None)).await;
+        carried = running.verifier.carry(in_language(None)).await;
     }
     let carried = carried.map_err(|refused| of_error(running, &refused))?;
     debug!(request_id = call.request_id(), number = %to, "code carried");
@@ -292,12 +292,12 @@ pub async fn carry(
 
 /// Notes that another system has verified the number.
 pub async fn outcome(running: &Running, service: &Service, to: &str) -> Result<(), Error> {
-    let outcome = running.verifying.outcome(service.id, number(to)?).await;
+    let outcome = running.verifier.outcome(service.id, number(to)?).await;
     outcome.map(|_| ()).map_err(|refused| of_error(running, &refused))
 }
 
 fn of_error(running: &Running, refused: &verify::Refused) -> Error {
-    Error::refused(refused, running.verifying.now())
+    Error::refused(refused, running.verifier.now())
 }
 
 #[cfg(test)]

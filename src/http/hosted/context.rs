@@ -47,7 +47,7 @@ impl<'a> PageContext<'a> {
             texts,
             regions: [of_tag, call.app.settings.storage.default_region, likely],
             notice: None,
-            now: running.verifying.now(),
+            now: running.verifier.now(),
         };
         context.notice = of_cookie(call, &context.notice_name());
         Ok(context)

@@ -127,7 +127,7 @@ impl OpenSession<'_> {
         let HostedSession { number, awaits_code, .. } = self.session;
         let is_asked = *awaits_code && self.session.approved.is_none();
         let Some(number) = number.filter(|_| is_asked) else { return Ok(None) };
-        match self.context.running.verifying.lockout(self.service.id, number).await {
+        match self.context.running.verifier.lockout(self.service.id, number).await {
             Ok(lockout) => Ok(lockout.until),
             Err(Refused::Unavailable(refusal)) => Err(refusal),
             Err(_) => Ok(None),
@@ -199,7 +199,7 @@ impl OpenSession<'_> {
         let asked = field(form, "channel");
         let offered = buttons.iter().find(|(name, _)| *name == *asked).or(buttons.first());
         let channel = offered.and_then(|(name, _)| Channel::parse(name));
-        let verifications = &context.running.verifying;
+        let verifications = &context.running.verifier;
         let message = |locale| Outgoing {
             style: MessageStyle { locale, web_host: self.web_host(), ..MessageStyle::default() },
             client,
@@ -294,7 +294,7 @@ impl OpenSession<'_> {
         // The answer to a form that a crash cut off, or that was sent twice, is not lost.
         let once = Some(GivenKey { key: self.secret.check_key(&sid, text), fingerprint: [0; 32] });
         let check = CheckCode { once, request_id, ..CheckCode::new(target, code) };
-        let outcome = self.context.running.verifying.check(self.service.id, check).await;
+        let outcome = self.context.running.verifier.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);
         }

@@ -30,7 +30,7 @@ use crate::verification::{Erasure, Failure, Outgoing, Refused, Status, Verificat
 
 /// `GET /local/Messages`: the newest first.
 async fn messages(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
-    let found = caller.running.verifying.attempts.list(&query(&caller, &form)?).await?;
+    let found = caller.running.verifier.attempts.list(&query(&caller, &form)?).await?;
     Ok(Json(found.iter().map(message).collect::<Vec<_>>()))
 }
 
@@ -83,15 +83,15 @@ async fn try_gateway(
     let to = number(&form.field::<Option<String>>("To")?.unwrap_or_default())?;
     let channel = form.field::<Option<values::Channel>>("Channel")?.map(|channel| channel.0);
     // A code that was sent before would count as a repetition.
-    let code = Code::from_value(caller.running.verifying.now().as_millis() % 1_000_000, CodeLength::SIX);
+    let code = Code::from_value(caller.running.verifier.now().as_millis() % 1_000_000, CodeLength::SIX);
     let message = Outgoing {
         client: ClientSignals { is_exempt: true, ..ClientSignals::default() },
         request_id: Some(caller.origin.id.clone()),
         supplied_code: Some(code),
         carried: Some(Carried { only_by: Some(only_by), ..Carried::default() }),
-        ..caller.running.verifying.message(ServiceId::DEFAULT, to, channel)
+        ..caller.running.verifier.message(ServiceId::DEFAULT, to, channel)
     };
-    let error = match caller.running.verifying.carry(message).await {
+    let error = match caller.running.verifier.carry(message).await {
         Err(Refused::Failed(Failure::Gateway | Failure::NoAnswerInTime | Failure::TimedOutWaiting)) => {
             Some(delivery.last_error(only_by).unwrap_or_default())
         }
@@ -117,7 +117,7 @@ async fn status(
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
     let refusals = caller.running.guard.refusal(service.id, number).map(refusal_in_words);
-    let status = caller.running.verifying.status(&service, number).await?;
+    let status = caller.running.verifier.status(&service, number).await?;
     let verification = |(sid, of): (Sid, VerificationSummary)| {
         json!({
             "sid": sid, "status": Status::of(&of), "begun": of.details.begun, "ends": of.expires,
@@ -145,7 +145,7 @@ async fn unlock(
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
     let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
-    let is_known = caller.running.verifying.unlock(&service, number, caller.author()).await?;
+    let is_known = caller.running.verifier.unlock(&service, number, caller.author()).await?;
     Ok(Json(json!({ "number": number.e164(), "service": name, "unlocked": is_known })))
 }
 
@@ -155,9 +155,9 @@ async fn erase(
     Segments(to): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
-    let (number, verifying, by) = (number(&to)?, &caller.running.verifying, caller.author());
+    let (number, verifier, by) = (number(&to)?, &caller.running.verifier, caller.author());
     let of = service(&caller, &form)?.map(|only| only.id);
-    let erased = verifying.erase(of, number, by).await;
+    let erased = verifier.erase(of, number, by).await;
     let Erasure { services, has_erased, locked_until } = erased.map_err(RegistryError::from)?;
     let number = number.e164();
     Ok(Json(

@@ -33,7 +33,7 @@ async fn an_attempt_tells_what_the_provider_reported() {
     let begun = world.begin("+15005550013").await;
     let report = reports.recv().await.expect("a report");
     assert!(world.world.messages().is_empty(), "it is in no inbox");
-    world.world.running.verifying.receive(report).await.expect("recorded");
+    world.world.running.verifier.receive(report).await.expect("recorded");
     let attempt = &listed(&world, &root(), "").await[0];
     for (field, value) in [
         ("verification_sid", sid(&begun)),

@@ -116,7 +116,7 @@ impl Receiver {
         format!("{}/events", self.base_url())
     }
 
-    /// Returns the next event, after verifying its signature.
+    /// Returns the next event, after verifier its signature.
     pub async fn next(&self, secret: &str) -> Value {
         let index = self.provider().read.fetch_add(1, Ordering::Relaxed);
         self.arrived(index + 1).await;

@@ -334,7 +334,7 @@ impl World {
     /// A person asks for a code at `at`, and resends and verifies as people do.
     fn user(&mut self, mut at: Timestamp) {
         let (person, is_new) = self.person();
-        let (verifying, late) = (COUNTRIES[person.country].4.max(700), self.honest.reads_after);
+        let (verifier, late) = (COUNTRIES[person.country].4.max(700), self.honest.reads_after);
         let user = self.users.len();
         self.users.push(User { person, is_new, has_code: false, has_asked: false, is_refused: false });
         let dice = &mut self.dice;
@@ -345,7 +345,7 @@ impl World {
             at = at.plus(dice.seconds(30, 120));
         }
         push(at, Action::Send);
-        if dice.chance(u64::from(verifying)) {
+        if dice.chance(u64::from(verifier)) {
             if dice.chance(80) {
                 at = at.plus(dice.seconds(45, 150));
                 push(at, Action::Send);

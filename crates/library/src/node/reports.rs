@@ -95,7 +95,7 @@ impl ReportReceiver {
             };
             let receipt = self.as_recorded(kind, receipt);
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
-            let recorded = running.verifying.receive(receipt).await;
+            let recorded = running.verifier.receive(receipt).await;
             recorded.map_err(|refusal| match refusal {
                 _ if index > 0 => StatusCode::INTERNAL_SERVER_ERROR,
                 Refusal::OutcomeUnknown => StatusCode::INTERNAL_SERVER_ERROR,
@@ -129,7 +129,7 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     let TwilioReport::Gate { attempt, message_id, to, locale, wording, pressed: true } = gate else {
         return twiml::hang_up();
     };
-    let Some((code, left)) = running.verifying.code_of(to, attempt.key).await else {
+    let Some((code, left)) = running.verifier.code_of(to, attempt.key).await else {
         return twiml::hang_up();
     };
     let style = MessageStyle { wording, locale, ..MessageStyle::default() };
@@ -137,6 +137,6 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     let (gateway, status, code, class) = (None, ReceiptStatus::Delivered, None, None);
     // The person hears the code soon, also while the report waits for the end of its send.
     let receipt = Receipt { attempt, gateway, message_id, status, code, class };
-    let _ = timeout(GATE_WAIT, running.verifying.receive(receipt)).await;
+    let _ = timeout(GATE_WAIT, running.verifier.receive(receipt)).await;
     twiml::reading(&said.text, said.locale)
 }

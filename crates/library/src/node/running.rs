@@ -57,7 +57,7 @@ pub struct Running {
     pub delivery: Arc<Delivery>,
     pub registry: Registry,
     pub account: AccountFile,
-    pub verifying: Arc<Verifier>,
+    pub verifier: Arc<Verifier>,
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
     pub outbox: Arc<Outbox>,
@@ -143,7 +143,7 @@ impl Running {
             results: history.results(),
         };
         let delivery = Arc::new(Delivery::new(gateways, deps));
-        let verifying = Verifier::new(VerifierDeps {
+        let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             numbers,
             attempts,
@@ -156,7 +156,7 @@ impl Running {
             events: Arc::clone(&outbox),
         });
         ScopeGuard::into_inner(unless_started);
-        Ok(Self { shards, delivery, registry, account, verifying, store, outbox, history, guard, hosted })
+        Ok(Self { shards, delivery, registry, account, verifier, store, outbox, history, guard, hosted })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
@@ -179,7 +179,7 @@ impl Running {
 
     /// The state for metrics. Waits for nothing.
     pub fn reading(&self) -> Reading {
-        let [numbers, keys] = self.verifying.capacities();
+        let [numbers, keys] = self.verifier.capacities();
         let tables: [&Capacity; 4] = [numbers, &self.guard.capacity, keys, &self.hosted.capacity];
         let mut tables = tables.map(Capacity::reading).to_vec();
         let (guard_tables, guard_dropped, budgets) = self.guard.reading();
@@ -188,7 +188,7 @@ impl Running {
             is_ready: self.reasons_against().is_empty(),
             gateways: self.delivery.readings(),
             tables,
-            commands: self.verifying.in_flight.count(),
+            commands: self.verifier.in_flight.count(),
             webhook_backlog: self.outbox.backlog(),
             store: self.store.sizes(),
             budgets,
@@ -201,7 +201,7 @@ impl Running {
     /// # Errors
     /// When the store could not be closed.
     pub async fn stop(&self) -> Result<(), StoreError> {
-        self.verifying.stop().await;
+        self.verifier.stop().await;
         self.outbox.close().await;
         self.history.flush().await;
         self.guard.flush().await;

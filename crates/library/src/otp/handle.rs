@@ -131,7 +131,7 @@ impl Otp {
         channel: Option<Channel>,
         style: MessageStyle,
     ) -> Result<Sent, OtpError> {
-        let Running { verifying, delivery, .. } = &*self.engine.running;
+        let Running { verifier, delivery, .. } = &*self.engine.running;
         let wanted = channel.unwrap_or_else(|| delivery.first_channel_of(ServiceId::DEFAULT));
         if !self.engine.channels.contains(&wanted) {
             return Err(OtpError::NoGateway(wanted));
@@ -141,7 +141,7 @@ impl Otp {
         }
         let key = NumberKey::new(ServiceId::DEFAULT, self.number(phone)?);
         let outgoing = Box::new(Outgoing { style, ..Outgoing::new(key, wanted) });
-        let reply = verifying.send(outgoing).await?;
+        let reply = verifier.send(outgoing).await?;
         match reply.outcome {
             Ok(sent) => Ok(sent),
             Err(Failure::Locked { until }) => Err(OtpError::Locked { remaining: until.since(reply.at) }),
@@ -169,7 +169,7 @@ impl Otp {
         };
         let running = &self.engine.running;
         let check = Check::new(NumberKey::new(ServiceId::DEFAULT, number), Code::submitted(code));
-        running.verifying.check_code(check).await.into()
+        running.verifier.check_code(check).await.into()
     }
 
     /// The code in the newest message of the simulator's inbox to `phone`, for tests and for trying things
@@ -206,7 +206,7 @@ impl Otp {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        self.engine.running.verifying.attempts.list(query).await
+        self.engine.running.verifier.attempts.list(query).await
     }
 
     /// The health of every gateway and its circuit breaker.

@@ -133,6 +133,6 @@ impl Otp {
         if self.engine.is_stopping() {
             return Err(Refusal::Stopping);
         }
-        self.engine.running.verifying.receive(receipt.clone()).await
+        self.engine.running.verifier.receive(receipt.clone()).await
     }
 }

@@ -164,13 +164,13 @@ impl World {
     }
 
     pub async fn begins(&self, begin: Outgoing) -> Result<Verification, Refused> {
-        self.verifying.begin(self.of_service(begin)).await
+        self.verifier.begin(self.of_service(begin)).await
     }
 
     /// The same in a task.
     pub fn begins_meanwhile(&self, begin: Outgoing) -> JoinHandle<Result<Verification, Refused>> {
-        let (verifying, begin) = (self.verifying.clone(), self.of_service(begin));
-        tokio::spawn(async move { verifying.begin(begin).await })
+        let (verifier, begin) = (self.verifier.clone(), self.of_service(begin));
+        tokio::spawn(async move { verifier.begin(begin).await })
     }
 
     fn of_service(&self, mut begin: Outgoing) -> Outgoing {
@@ -197,11 +197,11 @@ impl World {
         code: Option<Code>,
     ) -> Result<Verification, Refused> {
         let code = code.or_else(|| Code::submitted("guess"));
-        self.verifying.check(self.service.id, CheckCode::new(target, code)).await
+        self.verifier.check(self.service.id, CheckCode::new(target, code)).await
     }
 
     pub async fn ends(&self, target: VerificationTarget, ending: Ending) -> Result<Verification, Refused> {
-        self.verifying.end(self.service.id, target, ending, None).await
+        self.verifier.end(self.service.id, target, ending, None).await
     }
 }
 

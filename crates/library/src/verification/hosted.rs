@@ -529,8 +529,7 @@ mod tests {
         assert_eq!(redeem(&again).await, Err(Denied::NoSession), "once");
 
         let (cookie, _) = verified(sessions).await;
-        let is_over =
-            async || Some(sessions.find(&cookie, true).await.ok()?.1.is_over(world.verifying.now()));
+        let is_over = async || Some(sessions.find(&cookie, true).await.ok()?.1.is_over(world.verifier.now()));
         for (seconds, expected) in [(899, Some(false)), (1, Some(true)), (45 * 60 - 1, Some(true)), (1, None)]
         {
             world.advance(Duration::from_secs(seconds));

@@ -93,7 +93,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     begin.tags = BTreeMap::from([("order".to_owned(), "7".to_owned())]);
     let target = VerificationTarget::Sid(world.begins(begin).await.expect("begun").sid);
     let query = AttemptQuery { limit: 1, ..AttemptQuery::default() };
-    let attempt = world.verifying.attempts.list(&query).await.expect("a list").remove(0);
+    let attempt = world.verifier.attempts.list(&query).await.expect("a list").remove(0);
     let receipt = Receipt {
         attempt: attempt.id,
         gateway: None,
@@ -102,10 +102,10 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
         code: None,
         class: None,
     };
-    world.verifying.receive(receipt).await.expect("received");
+    world.verifier.receive(receipt).await.expect("received");
     let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });
     let check = CheckCode { once, ..CheckCode::new(target, Code::parse("0000000000")) };
-    world.verifying.check(shop.id, check).await.expect("checked");
+    world.verifier.check(shop.id, check).await.expect("checked");
     world.begun(number(3)).await;
     world.ends(VerificationTarget::Number(number(3)), Ending::Approved).await.expect("approved");
     let (address, state) = ("https://app.example/".to_owned(), Some("7".to_owned()));

@@ -121,7 +121,7 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     let world = World::new().await;
     world.has_webhook().await;
     let begun = world.begun(number(1)).await;
-    let first = world.verifying.sealer.open_attempt(&begun.attempts[0].sid).expect("an attempt");
+    let first = world.verifier.sealer.open_attempt(&begun.attempts[0].sid).expect("an attempt");
     world.provider.hangs(true);
     let begins = world.begins_meanwhile(asking(number(1)));
     world.provider.arrived(2).await;
@@ -133,7 +133,7 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
         code: None,
         class: None,
     };
-    let reported = tokio::time::timeout(2 * SECOND, world.verifying.receive(receipt)).await;
+    let reported = tokio::time::timeout(2 * SECOND, world.verifier.receive(receipt)).await;
     assert!(reported.is_err(), "an answer to a report that is not recorded");
     // The provider has hung up.
     world.provider.hangs(false);

@@ -84,7 +84,7 @@ async fn budgets_are_exact_across_crashes_also_of_verified_numbers() {
 async fn an_erasure_leaves_what_a_budget_was_charged_also_across_a_crash() {
     let world = paid(GuardSettings { messages_per_hour: Some(6), ..GuardSettings::default() }).await;
     sends(&world, TJ).await.expect("sent");
-    world.verifying.erase(Some(world.service.id), phone(TJ), world.author()).await.expect("erased");
+    world.verifier.erase(Some(world.service.id), phone(TJ), world.author()).await.expect("erased");
     let world = world.crashes().await;
     assert_eq!(world.guard.budgets()[0].spent, 1);
 }
@@ -139,12 +139,12 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
 async fn a_carried_code_is_counted_before_it_leaves() {
     let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
     world.provider.hangs(true);
-    let (verifying, first) = (world.verifying.clone(), world.carry_code(phone(TJ), "271828"));
-    let first = tokio::spawn(async move { verifying.carry(first).await });
+    let (verifier, first) = (world.verifier.clone(), world.carry_code(phone(TJ), "271828"));
+    let first = tokio::spawn(async move { verifier.carry(first).await });
     world.provider.arrived(1).await;
     let world = world.crashes().await;
     first.abort();
-    let second = world.verifying.carry(world.carry_code(phone(TJ), "314159")).await;
+    let second = world.verifier.carry(world.carry_code(phone(TJ), "314159")).await;
     assert_eq!(rule(&second), Some(Rule::Number));
 }
 
@@ -164,14 +164,14 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
 async fn an_unlocked_number_gets_messages_again() {
     let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
     let world = paid(settings).await;
-    let send = async || world.verifying.send(plain(number(1))).await.expect("an answer");
+    let send = async || world.verifier.send(plain(number(1))).await.expect("an answer");
     for _ in 0..2 {
         send().await.outcome.expect("sent");
     }
     let refused = send().await.outcome;
     assert!(matches!(refused, Err(Failure::Guard(_))), "{refused:?}");
     let service = world.registry.default_service();
-    world.verifying.unlock(&service, number(1), world.author()).await.expect("unlocked");
+    world.verifier.unlock(&service, number(1), world.author()).await.expect("unlocked");
     send().await.outcome.expect("sent");
 }
 
@@ -199,12 +199,12 @@ async fn an_erased_number_is_forgotten() {
     let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
     let world = paid(settings).await;
     let request = || plain(number(1));
-    world.verifying.send(request()).await.expect("sent");
-    let refused = world.verifying.send(request()).await.expect("an answer");
+    world.verifier.send(request()).await.expect("sent");
+    let refused = world.verifier.send(request()).await.expect("an answer");
     assert_eq!(world.guard.refused_numbers().len(), 1, "{refused:?}");
-    world.verifying.erase(Some(ServiceId::DEFAULT), number(1), world.author()).await.expect("erased");
+    world.verifier.erase(Some(ServiceId::DEFAULT), number(1), world.author()).await.expect("erased");
     assert_eq!(world.guard.refused_numbers(), []);
-    let sent = world.verifying.send(request()).await.expect("an answer");
+    let sent = world.verifier.send(request()).await.expect("an answer");
     sent.outcome.expect("sent");
 }
 
@@ -216,7 +216,7 @@ async fn an_erasure_everywhere_finds_a_number_verified_before_the_guard_was_off(
     world.advance(8 * 24 * HOUR);
     let world = world.crashes_with(|settings| settings.guard.mode = Some(Mode::Off)).await;
     for known in [true, false] {
-        let erased = world.verifying.erase(None, phone(US), world.author()).await;
+        let erased = world.verifier.erase(None, phone(US), world.author()).await;
         let erasure = erased.expect("erased");
         assert_eq!((erasure.services, erasure.has_erased), (usize::from(known), known));
     }
@@ -228,7 +228,7 @@ async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     world.store.hold();
     let erasing = async {
         world.store.waiting(1).await;
-        world.verifying.erase(None, number(1), world.author()).await
+        world.verifier.erase(None, number(1), world.author()).await
     };
     let releasing = async {
         world.store.waiting(1).await;

@@ -45,7 +45,7 @@ async fn a_lease_lost_during_the_commit_asks_no_gateway_and_costs_no_attempt() {
     assert_eq!(tokio::join!(checks(&world), releases).0, refused);
     assert!(world.provider.questions().is_empty());
     world.store.set_owns_records(true);
-    let status = world.verifying.status(&world.service, number(1)).await.expect("read").expect("messages");
+    let status = world.verifier.status(&world.service, number(1)).await.expect("read").expect("messages");
     // The check was decided, and then settled.
     assert_eq!(status.messages[0].verify_status, VerifyStatus::GatewayError);
     let wrong_codes = status.verification.map(|(_, verification)| verification.details.wrong);
@@ -58,7 +58,7 @@ async fn a_silent_gateway_says_nothing_of_the_last_code() {
     world.begun(number(1)).await;
     world.provider.says(GatewayName::TwilioVerify, 0, Err((ErrorClass::Ambiguous, false)));
     let _ = checks(&world).await;
-    let status = world.verifying.status(&world.service, number(1)).await.expect("read").expect("messages");
+    let status = world.verifier.status(&world.service, number(1)).await.expect("read").expect("messages");
     assert!(status.lockout.until.is_some());
     assert_eq!(status.messages[0].verify_status, VerifyStatus::GatewayError);
 }

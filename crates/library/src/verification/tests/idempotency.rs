@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
     let world = World::new().await;
-    (1..MOST_RECORDS).for_each(|_| world.verifying.capacities()[1].count(world.service.id, true));
+    (1..MOST_RECORDS).for_each(|_| world.verifier.capacities()[1].count(world.service.id, true));
     world.provider.hangs(true);
     let first = world.begins_meanwhile(asking_once(number(1), "a"));
     world.provider.arrived(1).await;
@@ -31,7 +31,7 @@ async fn beyond_its_limit_a_new_key_is_refused_and_a_known_one_answered() {
 async fn a_full_table_refuses_no_check_and_does_not_remember_its_answer() {
     let world = World::new().await;
     let begun = world.begun(number(1)).await;
-    (0..MOST_RECORDS).for_each(|_| world.verifying.capacities()[1].count(world.service.id, true));
+    (0..MOST_RECORDS).for_each(|_| world.verifier.capacities()[1].count(world.service.id, true));
     let right = world.provider.code_for(number(1));
     for (code, status) in [
         (wrong_of(&right), Ok(Status::Pending)),
@@ -165,7 +165,7 @@ async fn a_request_that_came_to_nothing_keeps_no_answer() {
 async fn checks_once(world: &World, sid: Sid, code: Option<Code>) -> Result<Verification, Refused> {
     let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });
     let check = CheckCode { once, ..CheckCode::new(VerificationTarget::Sid(sid), code) };
-    world.verifying.check(world.service.id, check).await
+    world.verifier.check(world.service.id, check).await
 }
 
 #[tokio::test]
@@ -204,7 +204,7 @@ async fn a_repeated_check_that_found_no_verification_finds_none_again() {
     let check = async || {
         let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });
         let check = CheckCode::new(VerificationTarget::Number(number(1)), Code::parse("0000000000"));
-        world.verifying.check(world.service.id, CheckCode { once, ..check }).await
+        world.verifier.check(world.service.id, CheckCode { once, ..check }).await
     };
     assert_eq!(check().await, Err(Refused::NotFound));
     world.begun(number(1)).await;

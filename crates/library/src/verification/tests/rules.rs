@@ -11,7 +11,7 @@ async fn a_deleted_service_is_gone_at_once_and_sends_nothing_more() {
     world.advance(Duration::from_secs(1));
     let mut elsewhere = asking(number(2));
     elsewhere.key.service = other.id;
-    world.verifying.begin(elsewhere).await.expect("begun");
+    world.verifier.begin(elsewhere).await.expect("begun");
     let code = world.provider.code_for(number(1));
     world.registry.delete_service(world.service.sid).await.expect("deleted");
     let target = VerificationTarget::Sid(begun.sid);
@@ -33,9 +33,9 @@ async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
     let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
     let check = |to, code| CheckCode { number: Some(to), ..CheckCode::new(target, Some(code)) };
     let code = world.provider.code_for(number(1));
-    let other = world.verifying.check(world.service.id, check(number(2), code.clone())).await;
+    let other = world.verifier.check(world.service.id, check(number(2), code.clone())).await;
     assert_eq!(other, Err(Refused::NotFound));
-    let right = world.verifying.check(world.service.id, check(number(1), code)).await.expect("checked");
+    let right = world.verifier.check(world.service.id, check(number(1), code)).await.expect("checked");
     assert_eq!(right.status, Status::Approved);
 }
 

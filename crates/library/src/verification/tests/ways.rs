@@ -42,7 +42,7 @@ async fn an_erasure_keeps_a_test_numbers_lockout() {
     has_test_number(&world).await;
     let target = VerificationTarget::Sid(world.begun(number(100)).await.sid);
     world.checks(target, None).await.expect("the last one");
-    let erased = world.verifying.erase(None, number(100), world.author()).await.expect("erased");
+    let erased = world.verifier.erase(None, number(100), world.author()).await.expect("erased");
     assert!(erased.locked_until.is_some());
     let refused = world.begins(asking(number(100))).await;
     assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
@@ -105,7 +105,7 @@ async fn a_second_carried_code_goes_by_another_gateway_while_the_first_lives() {
     let world = World::routing("Mada;Http", json!({})).await;
     for (to, code, later) in [(1, "271828", 0), (1, "314159", 0), (2, "271828", 0), (2, "314159", 600)] {
         world.advance(Duration::from_secs(later));
-        world.verifying.carry(world.carry_code(number(to), code)).await.expect("carried");
+        world.verifier.carry(world.carry_code(number(to), code)).await.expect("carried");
     }
     let ways: Vec<_> = world.provider.handed().iter().map(|handed| handed.by).collect();
     assert_eq!(ways, [GatewayName::Mada, GatewayName::Http, GatewayName::Mada, GatewayName::Mada]);

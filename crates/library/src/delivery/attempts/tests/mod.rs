@@ -87,16 +87,16 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
         expected.sort_unstable_by(|a, b| b.cmp(a));
         expected.truncate(limit);
         let query = AttemptQuery { services: services.clone(), ..AttemptQuery::newest(limit) };
-        let listed = world.verifying.attempts.list(&query).await.expect("a list");
+        let listed = world.verifier.attempts.list(&query).await.expect("a list");
         let listed: Vec<_> = listed.iter().map(|listed| (listed.attempt.at, listed.id.key)).collect();
         assert_eq!(listed, expected, "{services:?}");
     }
     let (to, before) = (Some(sent(2, START).number), Some(START.plus(Duration::from_millis(1))));
     let first = AttemptQuery { before, to, ..AttemptQuery::newest(10) };
-    assert_eq!(world.verifying.attempts.list(&first).await.expect("a list").len(), 1);
+    assert_eq!(world.verifier.attempts.list(&first).await.expect("a list").len(), 1);
     let (mut count, after) = (0, Some(START.plus(Duration::from_millis(250))));
     world
-        .verifying
+        .verifier
         .attempts
         .each(&AttemptQuery { after, ..AttemptQuery::newest(0) }, |_| count += 1)
         .await
@@ -116,6 +116,6 @@ async fn a_verification_is_found_by_its_name() {
     let address = VerificationAddress { service: ServiceId::DEFAULT, number, name };
     let verification = Some(Sealer::new(&server_key).verification(&address));
     let query = AttemptQuery { verification, ..AttemptQuery::newest(10) };
-    let listed = world.verifying.attempts.list(&query).await.expect("a list");
+    let listed = world.verifier.attempts.list(&query).await.expect("a list");
     assert!(listed.len() == 4 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
 }
