@@ -44,16 +44,16 @@ impl OpenSession<'_> {
         let locked = locked_until.map(|until| Notice::Locked(Some(until)));
         // A number that was typed in place of a locked one has its own problem.
         let typed = notice.filter(|notice| matches!(notice, Notice::Number(_) | Notice::Refused));
-        let words = typed
-            .or(locked.as_ref())
-            .or(notice)
-            .and_then(|notice| notice.words(texts, context.default_region(), session.next_send, context.now));
-        let is_invalid = notice.is_some_and(Notice::is_about_the_field);
+        let problem = |notice: &Notice| {
+            let words = notice.words(texts, context.default_region(), session.next_send, context.now)?;
+            Some((words, notice.is_about_the_field()))
+        };
+        let problem = typed.and_then(problem).or_else(|| locked.as_ref().or(notice).and_then(problem));
         let target = &session.request.returns_to;
         let is_tried = !self.is_begun && target.is_embedded;
         let page = Page {
             of: Some((self.service, session)),
-            problem: words.map(|words| (words, is_invalid)),
+            problem,
             token: if self.is_begun { self.secret.form_token() } else { String::new() },
             buttons: context.buttons(session),
             challenge: self.captcha().map(|captcha| &captcha.settings),
@@ -98,7 +98,8 @@ impl OpenSession<'_> {
                     Some(Notice::Refused) => national(),
                     _ => None,
                 };
-                self.number_view(typed.or(number.map(PhoneNumber::e164)).unwrap_or_default())
+                let known = number.filter(|_| !is_locked).map(PhoneNumber::e164);
+                self.number_view(typed.or(known).unwrap_or_default())
             }
         }
     }
@@ -180,6 +181,12 @@ impl OpenSession<'_> {
             let shown = text.chars().take(Notice::LONGEST_NUMBER).collect();
             return Ok(self.told(&Notice::Number(shown)));
         };
+        // A message that is certainly refused is not one of the session's.
+        if session.number == Some(number)
+            && let Some(until) = self.locked_until().await?
+        {
+            return Ok(self.told(&Notice::Locked(Some(until))));
+        }
         if !sessions.change(self.secret, true, move |session, now| session.begin_send(number, now)).await? {
             return Ok(self.told(&Notice::Wait));
         }

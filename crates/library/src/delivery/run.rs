@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 
 use super::error::Failure;
 use super::guarded::{GuardedGateway, TimeLimit, half_until};
@@ -318,7 +319,11 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         match timeout_at(end, noting).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure @ Failure::NoLongerUsable)) => Err(failure),
-            _ => Err(Failure::Overloaded),
+            _ => {
+                let request_id = self.outgoing.request_id.as_deref();
+                warn!(request_id, "budget not stored in time; message not sent");
+                Err(Failure::Overloaded)
+            }
         }
     }
 

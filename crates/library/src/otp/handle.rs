@@ -217,7 +217,7 @@ impl Otp {
     /// Whether codes can be expected to be sent and checked just now.
     ///
     /// # Errors
-    /// Every reason against it, in words for an operator: the disk, or each gateway that could send. After a failed sync of
+    /// Every reason against it, in words for an operator: the disk, a shard that has ended, or each gateway that could send. After a failed sync of
     /// the disk the engine refuses everything: stop it, and start another one on the data directory.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
         let against = self.engine.running.reasons_against();

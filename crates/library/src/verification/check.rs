@@ -143,8 +143,7 @@ fn concluded<O>(
     event: Option<EventType>,
 ) -> Reply<O> {
     if let Some((about, event)) = about.as_ref().zip(event) {
-        let was_spent = decision.before.is_some_and(|before| before.is_spent());
-        decision.emit(Some(about), |events| events.ended(event, was_spent));
+        decision.emit(Some(about), |events| events.ended(event));
     }
     let step = match event {
         Some(EventType::Approved) => Some(VerificationStep::Approved),

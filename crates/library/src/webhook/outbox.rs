@@ -42,7 +42,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub struct OutboxBounds {
     /// Deliveries that may be pending; beyond it new events are dropped.
     pub pending: usize,
-    /// The same for each webhook: all those of a service, at most 10, take no more than half of the places.
+    /// The same for each webhook: those that a service has, at most 10, take no more than half of the places.
     pub pending_each: usize,
     /// Verifications that are remembered after the end of their deliveries; the oldest are forgotten first.
     pub kept: usize,
@@ -154,7 +154,9 @@ impl Outbox {
     }
 
     pub fn load(&self, webhook: Sid) -> WebhookLoad {
-        self.pending.lock().by_webhook.get(&webhook).cloned().unwrap_or_default()
+        let load = self.pending.lock().by_webhook.get(&webhook).cloned().unwrap_or_default();
+        // Nobody waits for a turn by it.
+        WebhookLoad { turns: Arc::default(), ..load }
     }
 
     /// Counts an event that a webhook does not get.

@@ -225,12 +225,8 @@ impl NumberEvents<'_, '_> {
     }
 
     /// The verification has ended. The events of its beginning come first: a check may be faster than the gateway's answer
-    /// to the send, and the webhook may be newer than the verification. `was_spent` says whether no check was left before.
-    pub fn ended(&mut self, kind: EventType, was_spent: bool) {
-        // Later wrong codes emit nothing.
-        if kind == EventType::MaxAttemptsReached && was_spent && self.record.expires.is_none() {
-            return;
-        }
+    /// to the send, and the webhook may be newer than the verification.
+    pub fn ended(&mut self, kind: EventType) {
         if !self.record.is_announced {
             // Only a right code proves that the message was sent.
             if kind == EventType::Approved { self.sent() } else { self.emit(EventType::Created, Value::Null) }
