@@ -64,6 +64,16 @@ async fn a_silent_gateway_says_nothing_of_the_last_code() {
 }
 
 #[tokio::test]
+async fn the_last_check_is_told_to_a_webhook_that_is_newer_than_the_verification() {
+    let world = World::routing("TwilioVerify", json!({ "max-checks": 1 })).await;
+    world.begun(number(1)).await;
+    world.has_webhook().await;
+    world.provider.says(GatewayName::TwilioVerify, 0, Ok(Verdict::Wrong));
+    let _ = checks(&world).await;
+    assert_eq!(world.told().await, ["verification.created", "verification.max_attempts_reached"]);
+}
+
+#[tokio::test]
 async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
     let world = held().await;
     world.provider.says(GatewayName::TwilioVerify, 3_600_000, Ok(Verdict::Wrong));
