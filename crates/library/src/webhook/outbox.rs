@@ -73,7 +73,21 @@ pub struct Outbox {
 #[derive(Default)]
 struct Pending {
     all: usize,
-    by_webhook: HashMap<Sid, WebhookLoad>,
+    by_webhook: HashMap<Sid, Line>,
+}
+
+#[derive(Default)]
+struct Line {
+    load: WebhookLoad,
+    /// An attempt holds the one of its verification.
+    turns: Arc<[tokio::sync::Mutex<()>; OF_EACH]>,
+}
+
+impl Line {
+    /// Whether nothing is pending, and no attempt waits for a turn.
+    fn is_over(&self) -> bool {
+        self.load.pending == 0 && Arc::strong_count(&self.turns) == 1
+    }
 }
 
 /// What a webhook is to be told yet, and how it answers.
@@ -82,15 +96,6 @@ pub struct WebhookLoad {
     pub pending: usize,
     /// Of the last attempt, if it failed.
     pub last_error: Option<(Timestamp, String)>,
-    /// An attempt holds the one of its verification.
-    turns: Arc<[tokio::sync::Mutex<()>; OF_EACH]>,
-}
-
-impl WebhookLoad {
-    /// Whether nothing is pending, and no attempt waits for a turn.
-    fn is_over(&self) -> bool {
-        self.pending == 0 && Arc::strong_count(&self.turns) == 1
-    }
 }
 
 impl Outbox {
@@ -109,10 +114,10 @@ impl Outbox {
             for (stored, by) in changes.flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]) {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
                 for delivery in record.iter().flat_map(EventRecord::pending) {
-                    let load = by_webhook.entry(delivery.webhook).or_default();
+                    let line = by_webhook.entry(delivery.webhook).or_default();
                     *all = all.saturating_add_signed(by);
-                    load.pending = load.pending.saturating_add_signed(by);
-                    if load.is_over() {
+                    line.load.pending = line.load.pending.saturating_add_signed(by);
+                    if line.is_over() {
                         by_webhook.remove(&delivery.webhook);
                     }
                 }
@@ -149,14 +154,12 @@ impl Outbox {
     /// Whether one more delivery to a webhook may be pending.
     pub(super) fn has_room(&self, webhook: Sid) -> bool {
         let Pending { all, by_webhook } = &*self.pending.lock();
-        let each = by_webhook.get(&webhook).map_or(0, |load| load.pending);
+        let each = by_webhook.get(&webhook).map_or(0, |line| line.load.pending);
         *all < self.bounds.pending && each < self.bounds.pending_each
     }
 
     pub fn load(&self, webhook: Sid) -> WebhookLoad {
-        let load = self.pending.lock().by_webhook.get(&webhook).cloned().unwrap_or_default();
-        // Nobody waits for a turn by it.
-        WebhookLoad { turns: Arc::default(), ..load }
+        self.pending.lock().by_webhook.get(&webhook).map(|line| line.load.clone()).unwrap_or_default()
     }
 
     /// Counts an event that a webhook does not get.
@@ -215,7 +218,7 @@ impl Outbox {
     /// Waits until it is a verification's turn with a webhook; `None` after a stop, or if nothing is pending for it. Many may
     /// wait: this takes little memory until then.
     async fn take_turn(self: Arc<Self>, webhook: Sid, id: Id) -> Option<()> {
-        let turns = self.pending.lock().by_webhook.get(&webhook).map(|load| Arc::clone(&load.turns))?;
+        let turns = self.pending.lock().by_webhook.get(&webhook).map(|line| Arc::clone(&line.turns))?;
         let turn = id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
         let place;
         let made = {
@@ -225,7 +228,7 @@ impl Outbox {
         };
         drop((turns, place));
         let by_webhook = &mut self.pending.lock().by_webhook;
-        if by_webhook.get(&webhook).is_some_and(WebhookLoad::is_over) {
+        if by_webhook.get(&webhook).is_some_and(Line::is_over) {
             by_webhook.remove(&webhook);
         }
         made
@@ -281,8 +284,8 @@ impl Outbox {
         let Some(posted) = posted else { return };
         let result = posted.result();
         let error = (!posted.is_taken()).then(|| (self.shards.clock().now(), result.clone()));
-        if let Some(load) = self.pending.lock().by_webhook.get_mut(&webhook) {
-            load.last_error.clone_from(&error);
+        if let Some(line) = self.pending.lock().by_webhook.get_mut(&webhook) {
+            line.load.last_error.clone_from(&error);
         }
         let Some(service) = self.registry.service_by_id(event.service).filter(|_| error.is_some()) else {
             return;
