@@ -159,15 +159,11 @@ pub struct GatewayError {
     /// this number or country does not count, because a caller could otherwise take a gateway out of service for all
     /// others.
     pub whole_gateway: bool,
+    /// Whether the account may not send to the number's country.
+    pub whole_country: bool,
 }
 
 impl GatewayError {
-    /// A request that was not made. It says nothing about other messages.
-    pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> Self {
-        let (class, detail) = (ErrorClass::Configuration, detail.into());
-        Self { gateway, class, wait: None, code: None, detail, whole_gateway: false }
-    }
-
     /// The same with a wait of at most `longest`, whatever the provider asked for.
     #[must_use]
     pub fn waiting_at_most(self, longest: Duration) -> Self {

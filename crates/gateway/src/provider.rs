@@ -181,6 +181,8 @@ pub enum CodeClass {
     NextDay,
     /// An operator must act for messages such as this.
     Configuration,
+    /// An operator must act for messages to this country.
+    Country,
     /// An operator must act for any message.
     Account,
     /// It is not known whether this message was sent.
@@ -216,6 +218,7 @@ impl CodeClass {
                 let words = "the account, the sender or a template does not permit this";
                 (ErrorClass::Configuration, false, words)
             }
+            Self::Country => (ErrorClass::Configuration, false, "the account may not send to the country"),
             Self::Account => {
                 let words = "the credentials were not accepted, or the account may not send";
                 (ErrorClass::Configuration, true, words)
@@ -228,11 +231,17 @@ impl CodeClass {
     pub(super) fn error(self, gateway: GatewayName, code: Option<u32>, detail: String) -> GatewayError {
         let (class, whole_gateway, _) = self.meaning();
         let wait = (self == Self::NextDay).then_some(Duration::from_secs(24 * 60 * 60));
-        GatewayError { gateway, class, wait, code, detail, whole_gateway }
+        let whole_country = self == Self::Country;
+        GatewayError { gateway, class, wait, code, detail, whole_gateway, whole_country }
     }
 }
 
 impl GatewayError {
+    /// A request that was not made. It says nothing about other messages.
+    pub(super) fn not_tried(gateway: GatewayName, detail: impl Into<String>) -> Self {
+        CodeClass::Configuration.error(gateway, None, detail.into())
+    }
+
     /// The same, with the wait that the provider asks for, if it is about waiting.
     pub(super) fn with_wait_of(self, response: &GatewayResponse) -> Self {
         let asked = retry_after(&response.headers).filter(|_| self.class == ErrorClass::Retry);

@@ -9,7 +9,8 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::twilio::class_of_report;
+use super::provider::CodeClass;
+use super::twilio::{class_of_report, known_code};
 use super::{Accepted, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
 use crate::clock::Clock;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
@@ -184,14 +185,10 @@ impl Gateway for Simulator {
                 Some((_, Fault::Undelivered, _)) => Ok(self.lose(message)),
                 None => Ok(self.accept(message)),
                 Some((_, Fault::RefusedText(_), _)) if is_call => Ok(self.accept(message)),
-                Some((_, Fault::Refused(code) | Fault::RefusedText(code), words)) => Err(GatewayError {
-                    gateway: GatewayName::Simulator,
-                    class: class_of_report(*code),
-                    wait: None,
-                    code: Some(*code),
-                    detail: format!("simulates an error: {words}"),
-                    whole_gateway: false,
-                }),
+                Some((_, Fault::Refused(code) | Fault::RefusedText(code), words)) => {
+                    let (class, _) = known_code(*code).unwrap_or((CodeClass::Refused, ""));
+                    Err(class.error(self.name(), Some(*code), format!("simulates an error: {words}")))
+                }
             }
         })
     }

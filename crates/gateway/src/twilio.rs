@@ -26,7 +26,7 @@ use super::recipe::basic_credentials;
 use crate::domain::GatewayName;
 
 pub use self::callbacks::{CallbackError, CallbackKind, TwilioCallbacks, TwilioReport};
-pub use self::codes::{class_of_report, describe_code, refuses_account};
+pub use self::codes::{class_of_report, describe_code, known_code, refuses_account};
 pub use self::messages::Messages;
 pub use self::verify::{CHANNELS as VERIFY_CHANNELS, Verify};
 pub use self::voice::Voice;

@@ -118,8 +118,8 @@ impl Owner {
 pub struct HttpErrors {
     /// JSON pointers to the code of an error. The first one that leads to a value counts.
     pub json: Vec<Pointer>,
-    /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, account,
-    /// unknown or down; or next-day. A code may be `http-` and a status. Of `a.b#Throttled` and `a:Throttled` only
+    /// The class of each code: bad-number, not-reachable, opted-out, fraud, refused, retry, busy, configuration, country,
+    /// account, unknown or down; or next-day. A code may be `http-` and a status. Of `a.b#Throttled` and `a:Throttled` only
     /// `Throttled` counts. Of a code that is not listed the HTTP status decides.
     pub classes: BTreeMap<String, CodeClass>,
 }

@@ -150,7 +150,8 @@ static CODES: LazyLock<BTreeMap<u32, (CodeClass, &'static str)>> = LazyLock::new
     include_str!("codes.txt").lines().filter_map(known).collect()
 });
 
-fn known_code(code: u32) -> Option<(CodeClass, &'static str)> {
+/// The classification and the words of an error code.
+pub fn known_code(code: u32) -> Option<(CodeClass, &'static str)> {
     CODES.get(&code).copied()
 }
 

@@ -9,9 +9,6 @@ use crate::engine::SendLimit;
 use crate::gateway::{Accepted, ErrorClass, GatewayError};
 use crate::limits::guard::GuardRefusal;
 
-/// Twilio's codes for a country that the account may not send to: `docs/reference/gateways.md`.
-const COUNTRY: [u32; 4] = [21_408, 21_215, 13_227, 60_605];
-
 /// The reason in the log when a gateway did not answer.
 pub(super) const NO_ANSWER: &str = "no answer in time";
 
@@ -81,7 +78,7 @@ impl Failure {
     /// What a gateway's error says.
     pub(super) fn of(error: &GatewayError) -> Self {
         match error.class {
-            _ if error.code.is_some_and(|code| COUNTRY.contains(&code)) => Self::Country,
+            _ if error.whole_country => Self::Country,
             ErrorClass::BadNumber => Self::BadNumber,
             ErrorClass::NotReachableHere => Self::NotReachable,
             ErrorClass::OptedOut => Self::OptedOut,

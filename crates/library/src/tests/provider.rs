@@ -79,6 +79,7 @@ impl<T> Answer<T> {
             code: Some(7),
             detail,
             whole_gateway,
+            whole_country: false,
         })
     }
 }
