@@ -42,8 +42,6 @@ impl Delivery {
         // A text that cannot be a code is wrong without a question. The commit of the attempt may have taken all the time.
         let left = self.deps.bounds.send_budget.min(until.since(self.now()));
         let Some(code) = code.as_ref().filter(|_| !left.is_zero()) else { return CheckResult::NotAsked };
-        let span = request_id.as_ref().and_then(RequestId::span);
-        let request_id = request_id.as_deref();
         let time = TimeLimit::starting_now(left);
         let gateway = held.by.as_str();
         let mut holders = self.gateways.iter().filter(|gateway| gateway.gateway.holds_codes());
@@ -58,7 +56,9 @@ impl Delivery {
             return CheckResult::NotAsked;
         }
         let request = holder.gateway.check(*number, held.channel, code);
-        let answer = holder.request(GatewayOperation::Check, request, time.end, span).await;
+        let answer =
+            self.request(holder, GatewayOperation::Check, request, time.end, request_id.as_ref()).await;
+        let request_id = request_id.as_deref();
         let error = match holder.circuit.answered(answer, self.now()) {
             Some(Ok(Verdict::Approved)) => return CheckResult::Approved,
             Some(Ok(Verdict::Wrong)) => return CheckResult::Wrong,

@@ -10,14 +10,15 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
+use super::Delivery;
 use super::breaker::CircuitBreaker;
 use super::error::{Failure, NO_ANSWER};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::config::{Bounds, BreakerSettings};
 use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
-use crate::observe::metrics::{ANSWERED, GatewayOperation, Metrics, UNANSWERED};
-use crate::observe::trace::SpanContext;
+use crate::observe::metrics::{ANSWERED, GatewayOperation, UNANSWERED};
+use crate::observe::trace::RequestId;
 use crate::template::parts_of;
 
 /// A gateway under the name that the routing knows it by.
@@ -37,19 +38,11 @@ pub(super) struct GuardedGateway {
     pub gateway: Arc<dyn Gateway>,
     pub limiter: ConcurrencyLimiter,
     pub circuit: CircuitBreaker,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
     last_error: Mutex<Option<(Timestamp, String)>>,
 }
 
 impl GuardedGateway {
-    pub fn new(
-        Routed { routed_as, gateway }: Routed,
-        breaker: BreakerSettings,
-        bounds: &Bounds,
-        metrics: &Arc<Metrics>,
-        clock: &Arc<dyn Clock>,
-    ) -> Self {
+    pub fn new(Routed { routed_as, gateway }: Routed, breaker: BreakerSettings, bounds: &Bounds) -> Self {
         let name = gateway.name();
         // The simulator plays silence for single numbers, which says nothing about the others.
         let failures = if name == GatewayName::Simulator { u32::MAX } else { breaker.failures };
@@ -59,53 +52,8 @@ impl GuardedGateway {
             gateway,
             limiter: ConcurrencyLimiter::new(bounds.sends, bounds.sends_waiting),
             circuit: CircuitBreaker::new(name, BreakerSettings { failures, ..breaker }),
-            metrics: Arc::clone(metrics),
-            clock: Arc::clone(clock),
             last_error: Mutex::default(),
         }
-    }
-
-    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time, or for a panic: the
-    /// number of a message or check that is never settled would stay busy. Its span is a child of `parent`.
-    pub async fn request<T>(
-        &self,
-        operation: GatewayOperation,
-        request: impl Future<Output = Result<T, GatewayError>>,
-        end: Instant,
-        parent: Option<&SpanContext>,
-    ) -> Option<Result<T, GatewayError>> {
-        let (gateway, name) = (self.name, operation.as_str());
-        let child = |parent: &SpanContext| parent.child(format!("{name} {}", gateway.as_str()));
-        let span = parent.and_then(child);
-        let stopwatch = Stopwatch::start();
-        let answered = timeout_at(end, AssertUnwindSafe(request).catch_unwind()).await;
-        let answer = answered.ok().and_then(|answer| {
-            answer
-                .inspect_err(|_panic| tracing::error!(gateway = gateway.as_str(), name, "gateway panicked"))
-                .ok()
-        });
-        let outcome = match &answer {
-            Some(Ok(_)) => ANSWERED,
-            Some(Err(error)) => error.class.into(),
-            None => UNANSWERED,
-        };
-        if let Some(mut span) = span {
-            span.text("onceward.gateway", gateway.as_str());
-            span.text("onceward.outcome", outcome);
-            if outcome != ANSWERED {
-                span.text("error.type", outcome);
-                span.fail();
-            }
-        }
-        self.metrics.gateway(gateway, operation, outcome, stopwatch.elapsed());
-        if outcome != ANSWERED {
-            let cause = match &answer {
-                Some(Err(error)) => format!("{outcome}: {}", error.detail),
-                _ => NO_ANSWER.to_owned(),
-            };
-            *self.last_error.lock() = Some((self.clock.now(), cause));
-        }
-        answer
     }
 
     /// The last error, for people.
@@ -137,6 +85,52 @@ impl GuardedGateway {
     /// The holder of the code of a message that this gateway accepted; `None` if the code is ours.
     pub fn holding(&self, channel: Channel) -> Option<Held> {
         self.gateway.holds_codes().then_some(Held { by: self.name, channel })
+    }
+}
+
+impl Delivery {
+    /// Sends a request, counts it, and waits for the answer until `end`; `None` for no answer in time, or for a panic: the
+    /// number of a message or check that is never settled would stay busy. Its span is a child of the client's request.
+    pub(super) async fn request<T>(
+        &self,
+        to: &GuardedGateway,
+        operation: GatewayOperation,
+        request: impl Future<Output = Result<T, GatewayError>>,
+        end: Instant,
+        id: Option<&RequestId>,
+    ) -> Option<Result<T, GatewayError>> {
+        let (gateway, name) = (to.name, operation.as_str());
+        let parent = id.and_then(RequestId::span);
+        let span = parent.and_then(|parent| parent.child(format!("{name} {}", gateway.as_str())));
+        let stopwatch = Stopwatch::start();
+        let answered = timeout_at(end, AssertUnwindSafe(request).catch_unwind()).await;
+        let answer = answered.ok().and_then(|answer| {
+            answer
+                .inspect_err(|_panic| tracing::error!(gateway = gateway.as_str(), name, "gateway panicked"))
+                .ok()
+        });
+        let outcome = match &answer {
+            Some(Ok(_)) => ANSWERED,
+            Some(Err(error)) => error.class.into(),
+            None => UNANSWERED,
+        };
+        if let Some(mut span) = span {
+            span.text("onceward.gateway", gateway.as_str());
+            span.text("onceward.outcome", outcome);
+            if outcome != ANSWERED {
+                span.text("error.type", outcome);
+                span.fail();
+            }
+        }
+        self.deps.metrics.gateway(gateway, operation, outcome, stopwatch.elapsed());
+        if outcome != ANSWERED {
+            let cause = match &answer {
+                Some(Err(error)) => format!("{outcome}: {}", error.detail),
+                _ => NO_ANSWER.to_owned(),
+            };
+            *to.last_error.lock() = Some((self.now(), cause));
+        }
+        answer
     }
 }
 

@@ -111,8 +111,7 @@ impl Delivery {
     /// Creates a delivery service with every configured gateway, at most one of each name. One that the routing does not
     /// name sends nothing, and checks the codes that it still holds.
     pub fn new(gateways: Vec<Routed>, deps: DeliveryDeps) -> Self {
-        let DeliveryDeps { settings, bounds, metrics, clock, .. } = &deps;
-        let guarded = |routed| GuardedGateway::new(routed, settings.breaker, bounds, metrics, clock);
+        let guarded = |routed| GuardedGateway::new(routed, deps.settings.breaker, &deps.bounds);
         let gateways: Vec<_> = gateways.into_iter().map(guarded).collect();
         for gateway in &gateways {
             deps.metrics.create_outcomes_at_zero(gateway.name);

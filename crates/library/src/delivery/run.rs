@@ -26,7 +26,6 @@ use crate::engine::{PossiblySent, SendResult};
 use crate::gateway::{Accepted, Callback, ErrorClass, OutgoingMessage};
 use crate::limits::guard::{Message, Ticket};
 use crate::observe::metrics::GatewayOperation;
-use crate::observe::trace::RequestId;
 use crate::template::Rendered;
 
 impl Delivery {
@@ -280,9 +279,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         if !self.liveness.may_send() {
             return Break(self.failed(Failure::StateUnknown));
         }
-        let span = self.outgoing.request_id.as_ref().and_then(RequestId::span);
-        let sending = gateway.gateway.send(&message);
-        let answer = gateway.request(GatewayOperation::Send, sending, deadline, span).await;
+        let (sending, id) = (gateway.gateway.send(&message), self.outgoing.request_id.as_ref());
+        let answer = self.delivery.request(gateway, GatewayOperation::Send, sending, deadline, id).await;
         let answer = gateway.circuit.answered(answer, self.now());
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
