@@ -1,6 +1,6 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason, TakenAllowance};
+use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
 use onceward::verification::command::Request;
@@ -47,7 +47,7 @@ impl World {
             End::Failed | End::MaybeOurs | End::MaybeHeld => Some(Failure::Gateway),
             End::Ours | End::Held | End::Postponed => None,
         };
-        let allowance = TakenAllowance::default();
+        let allowance = Some(Vec::new());
         let delivered = Delivered { result: end, attempts: Vec::new(), plan, reason, allowance, parts: 1 };
         self.hands_over(Some(owner), command, Request::Settle(dispatch, delivered))
     }
@@ -67,7 +67,7 @@ impl World {
                 step: 0,
                 is_sent: false,
                 is_exempt: false,
-                allowance: TakenAllowance::default(),
+                allowance: Some(Vec::new()),
             });
         }
         match (sort, follow_up) {

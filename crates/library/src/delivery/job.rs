@@ -47,8 +47,8 @@ pub struct Outgoing {
     pub request_id: Option<RequestId>,
     /// What the decision asks the guard, with the parts of the message; `None` if it needs no allowance.
     pub asks: Option<(Signals, u32)>,
-    /// What the guard has taken for it.
-    pub allowance: TakenAllowance,
+    /// What the guard has taken for it; `None` if the message may have left: the next step takes its own.
+    pub allowance: Option<Vec<Ticket>>,
     /// `supplied_code` is another system's: nothing is planned, and the caller repeats what failed.
     pub carried: Option<Carried>,
 }
@@ -86,7 +86,7 @@ impl Outgoing {
             client: ClientSignals::default(),
             request_id: None,
             asks: None,
-            allowance: TakenAllowance::default(),
+            allowance: Some(Vec::new()),
             carried: None,
         }
     }
@@ -157,8 +157,8 @@ pub struct Delivered {
     pub plan: PlanChange,
     /// Why no gateway accepted the message; `None` if one did or if the message is postponed.
     pub reason: Option<Failure>,
-    /// What the guard has taken, and does not get back.
-    pub allowance: TakenAllowance,
+    /// [`Outgoing::allowance`] at its end.
+    pub allowance: Option<Vec<Ticket>>,
     /// Parts of its last text message.
     pub parts: u8,
 }
@@ -185,7 +185,7 @@ impl Delivered {
     /// What the guard gets back: no message has left, and none will.
     pub fn certainly_not_sent(&self) -> Vec<Ticket> {
         let is_planned = matches!(self.plan, PlanChange::Set(_));
-        if is_planned { Vec::new() } else { self.allowance.refundable() }
+        if is_planned { Vec::new() } else { self.allowance.clone().unwrap_or_default() }
     }
 }
 
@@ -278,27 +278,6 @@ crate::named! {
     }
 }
 
-/// What the pumping guard has taken for a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TakenAllowance {
-    /// `None` if the message may have left: the next step takes its own.
-    pub tickets: Option<Vec<Ticket>>,
-}
-
-impl Default for TakenAllowance {
-    /// Nothing so far.
-    fn default() -> Self {
-        Self { tickets: Some(Vec::new()) }
-    }
-}
-
-impl TakenAllowance {
-    /// What the guard gets back if no message leaves any more.
-    pub fn refundable(&self) -> Vec<Ticket> {
-        self.tickets.clone().unwrap_or_default()
-    }
-}
-
 /// A message that is to be sent later, while no client waits for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FollowUp {
@@ -311,8 +290,8 @@ pub struct FollowUp {
     pub is_sent: bool,
     /// [`ClientSignals::is_exempt`] of its request.
     pub is_exempt: bool,
-    /// What the guard has taken for it.
-    pub allowance: TakenAllowance,
+    /// [`Outgoing::allowance`].
+    pub allowance: Option<Vec<Ticket>>,
 }
 
 /// Why a message is sent later.

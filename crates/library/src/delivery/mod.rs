@@ -46,7 +46,6 @@ pub use error::Failure;
 pub use guarded::Routed;
 pub use job::{
     Attempt, Carried, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
-    TakenAllowance,
 };
 pub use results::{Fall, FallConsumer, Key, Lane, Offer, Results, percent};
 
@@ -131,11 +130,6 @@ impl Delivery {
     /// The texts.
     pub const fn templates(&self) -> &Templates {
         &self.deps.templates
-    }
-
-    /// Takes the allowances of further steps, and charges messages to budgets.
-    pub const fn guard(&self) -> Option<&PumpingGuard> {
-        self.deps.guard.as_ref()
     }
 
     /// Whether a call stands in for a text message that does not reach this number.

@@ -17,7 +17,6 @@ use super::error::Failure;
 use super::guarded::{GuardedGateway, TimeLimit, half_until};
 use super::job::{
     Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
-    TakenAllowance,
 };
 use super::plan::{Workflow, retry_wait};
 use super::{Candidate, Delivery};
@@ -93,7 +92,7 @@ pub(super) struct DeliveryRun<'a, O> {
     step: u8,
     attempts: Vec<Attempt>,
     /// What the guard has taken for the message of the present step.
-    allowance: TakenAllowance,
+    allowance: Option<Vec<Ticket>>,
     /// Whether time has passed since the send was decided.
     time_has_passed: bool,
     tried: Vec<Channel>,
@@ -194,7 +193,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Takes an allowance for a step's message, unless that of an earlier message is left because it was not sent. Fails if
     /// the message must not leave. The client is that of the request.
     async fn take_allowance(&mut self, channel: Channel) -> Result<(), Failure> {
-        let Some(guard) = self.delivery.guard().filter(|_| self.allowance.tickets.is_none()) else {
+        let Some(guard) = self.delivery.deps.guard.as_ref().filter(|_| self.allowance.is_none()) else {
             return Ok(());
         };
         let Outgoing { key, client, .. } = self.outgoing;
@@ -208,7 +207,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
 
     /// Makes durable what was taken for the next message: a crash after it has left must not give that back.
     async fn note(&mut self, ticket: Ticket) -> Result<(), Failure> {
-        self.allowance.tickets.get_or_insert_default().push(ticket.clone());
+        self.allowance.get_or_insert_default().push(ticket.clone());
         if ticket.is_empty() { Ok(()) } else { self.liveness.code_is_live(Some(ticket)).await }
     }
 
@@ -289,7 +288,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Some(Ok(Accepted { message_id })) => {
                 let (status, id) = (SendStatus::Sent, Some(message_id.clone()));
                 self.attempts.push(Attempt { status, message_id: id, ..attempt });
-                self.allowance.tickets = None;
+                self.allowance = None;
                 return Break(self.accepted(message_id, gateway.holding(self.channel)));
             }
             Some(Err(error)) => (Failure::of(&error), error.class, error.code, error.wait),
@@ -305,11 +304,10 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     async fn charge(&mut self, gateway: &GuardedGateway, outgoing: &OutgoingMessage) -> Result<(), Failure> {
         let parts = gateway.parts(outgoing.channel, || outgoing.text.clone());
         self.parts = parts.max(1);
-        let Some(guard) = self.delivery.guard() else { return Ok(()) };
+        let Some(guard) = &self.delivery.deps.guard else { return Ok(()) };
         let (service, number, channel) = (self.outgoing.key.service, self.outgoing.key.number, self.channel);
         let message = Message { service, number, channel, request_id: self.outgoing.request_id.as_deref() };
-        let charged =
-            guard.charge(message, parts.into(), self.allowance.tickets.as_deref().unwrap_or_default());
+        let charged = guard.charge(message, parts.into(), self.allowance.as_deref().unwrap_or_default());
         let ticket = charged.map_err(Failure::Guard)?;
         let Some(ticket) = ticket else { return Ok(()) };
         // With too little time for an answer the message would leave, and its fate would be unknown.
@@ -334,7 +332,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         gateway: &GuardedGateway,
     ) -> ControlFlow<End> {
         if class.may_have_been_sent() {
-            self.allowance.tickets = None;
+            self.allowance = None;
         }
         match (class, self.channel) {
             // The next gateway is asked: after silence a person gets the same code twice at worst.
@@ -426,18 +424,14 @@ impl<'a, O> DeliveryRun<'a, O> {
         }
     }
 
-    /// The number of an attempt that repeats none: it follows all earlier ones.
-    fn fresh_number(&self) -> u8 {
-        let behind = self.attempts.iter().map(|attempt| attempt.number.saturating_add(1)).max();
-        behind.unwrap_or_default().max(self.permitted.first_attempt)
-    }
-
-    /// The number of a gateway's next attempt. A retried message repeats that of the same gateway.
+    /// The number of a gateway's next attempt. A retried message repeats that of the same gateway; another one follows all
+    /// earlier ones.
     fn number_by(&self, gateway: GatewayName) -> u8 {
         let is_own =
             |(channel, by, _): &&(Channel, GatewayName, u8)| (*channel, *by) == (self.channel, gateway);
         let repeated = self.permitted.repeated.iter().find(is_own);
-        repeated.map_or_else(|| self.fresh_number(), |(.., number)| *number)
+        let behind = self.attempts.iter().map(|attempt| attempt.number.saturating_add(1));
+        repeated.map_or_else(|| behind.fold(self.permitted.first_attempt, u8::max), |(.., number)| *number)
     }
 
     /// Whether this run has an attempt on the present channel.

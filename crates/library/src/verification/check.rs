@@ -3,7 +3,7 @@
 use super::decision::{Asking, Decision, Next};
 use super::model::{Reply, VerificationSummary};
 use crate::delivery::Check;
-use crate::delivery::attempts::{AttemptLog, Checked, VerifyStatus};
+use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::domain::{Channel, NumberKey};
 use crate::engine::{
     self, CheckOutcome, CheckResult, CheckStep, EndOutcome, Ending, NumberState, Salt, Submitted,
@@ -151,10 +151,11 @@ fn concluded<O>(
         _ => None,
     };
     let recorded = looked_at
-        .and_then(|(salt, status)| AttemptLog::checked(decision.log_key(&salt), status, decision.view));
-    let (log, Checked { last, is_first, taken }) = match recorded {
-        Some((log, checked)) => (Some(log), checked),
-        None => (about.and_then(|v| decision.view.get(decision.log_key(&v.salt).id())), Checked::default()),
+        .and_then(|(salt, status)| AttemptLog::check_in(decision.log_key(&salt), status, decision.view));
+    let last = recorded.as_ref().and_then(|(log, ..)| log.last());
+    let (log, is_first, taken) = match recorded {
+        Some((log, is_first, taken)) => (Some(log), is_first, taken),
+        None => (about.and_then(|v| decision.view.get(decision.log_key(&v.salt).id())), false, Vec::new()),
     };
     let summary = about.map(|v| VerificationSummary::of(&v, &decision.rules.policy));
     if let Some(VerificationDetails { channel, .. }) = summary.map(|summary| summary.details) {

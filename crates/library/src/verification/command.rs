@@ -118,11 +118,11 @@ impl NumberCommand {
         let Self { key, request, deps } = self;
         let unused = match &request {
             // A plan stays, with what was taken for it.
-            Request::Send(outgoing, None, _) => outgoing.allowance.refundable(),
-            Request::Settle(_, delivered) => delivered.allowance.refundable(),
-            _ => Vec::new(),
+            Request::Send(outgoing, None, _) => outgoing.allowance.clone(),
+            Request::Settle(_, delivered) => delivered.allowance.clone(),
+            _ => None,
         };
-        deps.tell_guard(key, unused.into_iter().map(GuardNews::NotSent));
+        deps.tell_guard(key, unused.into_iter().flatten().map(GuardNews::NotSent));
         match request {
             Request::Send(.., responder) => responder.send(Err(refusal)),
             Request::Check(_, responder) => responder.send(Err(refusal)),

@@ -31,7 +31,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         let is_known = decision.view.get::<VerifiedNumber>(plain.id()).is_some();
         let request_id = outgoing.request_id.as_deref();
         match guard.assess(&signals, parts, &outgoing.limits, is_known, request_id) {
-            Ok(ticket) => outgoing.allowance.tickets = Some(vec![ticket]),
+            Ok(ticket) => outgoing.allowance = Some(vec![ticket]),
             Err(refusal) => {
                 decision.told.push(GuardNews::Refused(channel, refusal));
                 return Ok(Next::Sent(Ok(answer(Failure::Guard(refusal)))));
@@ -64,7 +64,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     decision.put(next);
     decision.facts.push(Fact::Send(unsent(decision.key, channel, end)));
     decision.told.push(GuardNews::Refused(channel, GuardRefusal { rule, until: Some(until) }));
-    decision.give_back(outgoing.allowance.refundable());
+    decision.give_back(outgoing.allowance.clone().unwrap_or_default());
     Ok(Next::Sent(Ok(answer(failure))))
 }
 
@@ -97,12 +97,12 @@ fn permitted(
         keyed.remember((verification.salt.id(), details), until, None, decision.view);
     }
     // A test number is sent no message: the caller knows the code.
-    let taken = outgoing.allowance.refundable();
+    let taken = outgoing.allowance.clone().unwrap_or_default();
     let (log, settings) = (decision.log_key(&verification.salt), decision.deps.attempt_log);
     let (first_attempt, mut asked) = if is_test {
         (0, Vec::new())
     } else {
-        AttemptLog::permit(log, number, settings, taken, decision.view)
+        AttemptLog::permit_in(log, number, settings, taken, decision.view)
     };
     // By the compatible routes a further message has a code of its own, and a carried code always has.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
@@ -154,15 +154,15 @@ pub(super) fn resume(
         ResumeOutcome::NotUsable
     };
     let ResumeOutcome::Permitted(permit) = outcome else {
-        record.end_follow_up(log, decision.view);
-        decision.give_back(follow_up.allowance.refundable());
+        record.end_plan(log, decision.view);
+        decision.give_back(follow_up.allowance.unwrap_or_default());
         return Ok(nothing_due);
     };
     decision.emit(Some(&permit.verification), |events| events.permitted(&permit.verification, None, None));
     let repeated = record.repeated_by(&follow_up);
     outgoing.client.network = record.taken.iter().rev().find_map(|ticket| ticket.client);
     outgoing.client.is_exempt = follow_up.is_exempt;
-    let (first_attempt, asked) = record.begin_follow_up(log, decision.view);
+    let (first_attempt, asked) = record.begin_plan(log, decision.view);
     (outgoing.channel, outgoing.style) = (follow_up.channel, style);
     outgoing.allowance = follow_up.allowance.clone();
     Ok(Next::Deliver(Permitted { permit, log, first_attempt, repeated, follow_up: Some(follow_up), asked }))
@@ -201,7 +201,7 @@ pub(super) fn settle(
     let mut is_verified = !is_active && decision.view.get(permitted.log.id()).is_some_and(entered);
     let (recipient, settings) = (decision.key, decision.deps.attempt_log);
     let (log, replaced_plan) =
-        AttemptLog::record(recipient, settings, &outgoing.style, permitted, delivered, decision.view);
+        AttemptLog::settle_in(recipient, settings, &outgoing.style, permitted, delivered, decision.view);
     let verification = next.verification().filter(|v| permit.is_for(v));
     if permitted.follow_up.is_none() {
         let left = next.verification();

@@ -193,7 +193,7 @@ impl Verifier {
     async fn is_early(&self, receipt: Receipt) -> Result<bool, Refusal> {
         let (deps, key) = (Arc::clone(&self.deps), receipt.attempt.key);
         let record = move |view: &mut Transaction<'_>| {
-            let (outcome, log) = AttemptLog::reported(&receipt, view);
+            let (outcome, log) = AttemptLog::receive_in(&receipt, view);
             let (ReceiptOutcome::Recorded(row, has_arrived), Some(log)) = (&outcome, log) else {
                 return Ok((outcome == ReceiptOutcome::Early, None));
             };

@@ -87,17 +87,6 @@ crate::named! {
     }
 }
 
-/// What a check finds in the record of its verification.
-#[derive(Debug, Clone, Default)]
-pub struct Checked {
-    /// [`AttemptLog::last`].
-    pub last: Option<(Channel, GatewayName, Timestamp)>,
-    /// Whether it is the first check, or an approval without one.
-    pub is_first: bool,
-    /// What the guard has taken for its messages, and gives back if the code was right.
-    pub taken: Vec<Ticket>,
-}
-
 /// The result of a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptOutcome {
@@ -216,14 +205,14 @@ impl AttemptLog {
         };
         // A send may have been under way when the right code came.
         let next = next.filter(|_| self.verify != VerifyStatus::Success);
-        let held = self.held();
+        let replaced = self.tickets_of_plan();
         self.plan = next;
-        held
+        replaced
     }
 
     /// What the guard gets back if the planned message does not leave.
-    fn held(&self) -> Vec<Ticket> {
-        self.plan.as_ref().map(|plan| plan.follow_up.allowance.refundable()).unwrap_or_default()
+    fn tickets_of_plan(&self) -> Vec<Ticket> {
+        self.plan.as_ref().and_then(|plan| plan.follow_up.allowance.clone()).unwrap_or_default()
     }
 
     fn add(&mut self, attempt: &Attempt) {
@@ -250,7 +239,7 @@ impl AttemptLog {
     }
 
     /// Drops the planned send, if there is one: its code cannot be used any more.
-    fn drop_follow_up(&mut self) {
+    fn drop_plan(&mut self) {
         let follow_up = self.plan.take().map(|plan| plan.follow_up);
         if let Some(FollowUp { channel, reason: Reason::Retry { .. }, .. }) = follow_up {
             self.give_up(channel, Failure::NoLongerUsable);
@@ -276,7 +265,7 @@ impl AttemptLog {
         }
         (self.verify, self.verify_at) = (status, now);
         if status == VerifyStatus::Success {
-            self.drop_follow_up();
+            self.drop_plan();
         }
     }
 
@@ -360,12 +349,12 @@ impl AttemptLog {
         for (RecordKey { id, .. }, _) in &about {
             view.put::<Self>(*id, None);
         }
-        (!about.is_empty()).then(|| about.iter().flat_map(|(_, log)| log.held()).collect())
+        (!about.is_empty()).then(|| about.iter().flat_map(|(_, log)| log.tickets_of_plan()).collect())
     }
 
     /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
     /// guard has taken for it, so that it is durable before the message leaves.
-    pub fn permit(
+    pub fn permit_in(
         key: AttemptLogKey,
         number: PhoneNumber,
         settings: AttemptLogSettings,
@@ -385,7 +374,7 @@ impl AttemptLog {
 
     /// Records a send that ended. Returns the record, and what the guard gets back for a planned message whose place it
     /// takes.
-    pub fn record(
+    pub fn settle_in(
         of: NumberKey,
         settings: AttemptLogSettings,
         style: &MessageStyle,
@@ -399,20 +388,21 @@ impl AttemptLog {
         let new = || is_kept.then(|| Self::new(of.number, now, settings));
         let Some(mut log) = view.get(id).or_else(new) else { return (None, Vec::new()) };
         log.ends = (!of.is_carried).then(|| permitted.expires());
-        let held = log.settle(style, permitted, delivered);
-        held.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
+        let replaced = log.settle(style, permitted, delivered);
+        replaced.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
         // A refused message leaves nothing.
         let is_void = delivered.certain_failure().is_some() && log.next_attempt == 0 && log.plan.is_none();
         view.put(id, (!is_void || !log.taken.is_empty()).then_some(&log));
-        (Some(log), held)
+        (Some(log), replaced)
     }
 
-    /// Records a check, or an approval by the caller. Returns the record.
-    pub fn checked(
+    /// Records a check, or an approval by the caller. Returns the record, whether this was the first, and what the guard has
+    /// taken for the messages, and gives back if the code was right.
+    pub fn check_in(
         key: AttemptLogKey,
         status: VerifyStatus,
         view: &mut Transaction<'_>,
-    ) -> Option<(Self, Checked)> {
+    ) -> Option<(Self, bool, Vec<Ticket>)> {
         let mut log: Self = view.get(key.id())?;
         let is_first = log.verify == VerifyStatus::New;
         log.check(status, view.now());
@@ -420,17 +410,12 @@ impl AttemptLog {
         let taken = if is_right { std::mem::take(&mut log.taken) } else { Vec::new() };
         log.taken.extend(taken.iter().cloned().filter_map(Ticket::verified));
         view.put(key.id(), Some(&log));
-        let last = log.last();
-        Some((log, Checked { last, is_first, taken }))
+        Some((log, is_first, taken))
     }
 
     /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
     /// the send. Returns the number of its first attempt, and [`Permitted::asked`]: a retry asks in the order of the number.
-    pub fn begin_follow_up(
-        mut self,
-        key: AttemptLogKey,
-        view: &mut Transaction<'_>,
-    ) -> (u8, Vec<GatewayName>) {
+    pub fn begin_plan(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) -> (u8, Vec<GatewayName>) {
         let begun = self.plan.take();
         let first = self.reserve();
         view.put(key.id(), Some(&self));
@@ -439,15 +424,15 @@ impl AttemptLog {
     }
 
     /// The code of the planned send cannot be used any more.
-    pub fn end_follow_up(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
-        self.held().iter().for_each(|ticket| self.give_back(ticket));
-        self.drop_follow_up();
+    pub fn end_plan(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) {
+        self.tickets_of_plan().iter().for_each(|ticket| self.give_back(ticket));
+        self.drop_plan();
         view.put(key.id(), Some(&self));
     }
 
     /// Records a provider's report, durably: a provider that gets an answer does not repeat the report. Also returns the
     /// record.
-    pub fn reported(receipt: &Receipt, view: &mut Transaction<'_>) -> (ReceiptOutcome, Option<Self>) {
+    pub fn receive_in(receipt: &Receipt, view: &mut Transaction<'_>) -> (ReceiptOutcome, Option<Self>) {
         let id = receipt.attempt.key.id();
         let Some(mut log) = view.get::<Self>(id) else { return (ReceiptOutcome::Ignored, None) };
         let outcome = log.receive(receipt, view.now());

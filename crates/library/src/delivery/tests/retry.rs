@@ -1,7 +1,7 @@
 //! Retries in the background and their times.
 
 use super::*;
-use crate::delivery::{Reason, TakenAllowance};
+use crate::delivery::Reason;
 
 fn one() -> World {
     Setup::routing("Mada").with_retry().build()
@@ -9,10 +9,9 @@ fn one() -> World {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_doubt_never_gives_its_allowance_back() {
-    for (first, told, allowance) in [
-        (RETRY, "later, row 0", TakenAllowance::default()),
-        (DOUBT, "later, row 0, maybe sent", TakenAllowance { tickets: None }),
-    ] {
+    for (first, told, allowance) in
+        [(RETRY, "later, row 0", Some(Vec::new())), (DOUBT, "later, row 0, maybe sent", None)]
+    {
         let world = one().and(Mada, [error(first)]).and(Mada, vec![error(RETRY); 3]);
         assert_eq!(world.requests().await, told);
         for retry in 0..3 {

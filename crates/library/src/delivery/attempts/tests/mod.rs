@@ -5,7 +5,7 @@ mod rules;
 use std::time::Duration;
 
 use super::*;
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus, TakenAllowance};
+use crate::delivery::{Attempt, FollowUp, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::shard::{Subject, Transaction};
@@ -53,7 +53,7 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         step: 1,
         is_sent: true,
         is_exempt: false,
-        allowance: TakenAllowance::default(),
+        allowance: Some(Vec::new()),
     };
     let expires = due.plus(Duration::from_secs(600));
     let style = MessageStyle {
