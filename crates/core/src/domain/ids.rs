@@ -45,7 +45,7 @@ pub const fn record_id_parts(id: [u8; 12]) -> (ServiceId, u64) {
     (ServiceId::new(u32::from_be_bytes([a, b, c, d])), u64::from_be_bytes(subject))
 }
 
-/// The sends of one verification, in one record.
+/// The id of a record that says its own slot: of the sends of one verification, of its events, or of an idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptLogKey {
     pub service: ServiceId,

@@ -88,8 +88,7 @@ impl CircuitBreaker {
         self.state.lock().outage.as_ref().map(|outage| outage.reason.clone())
     }
 
-    /// Notes the gateway's answer, and returns it with a wait that is not longer than a circuit is open at most; `None` for no
-    /// answer in time.
+    /// Notes the gateway's answer, and returns it with a wait of at most `longest`; `None` for no answer in time.
     pub fn answered<T>(
         &self,
         answer: Option<Result<T, GatewayError>>,

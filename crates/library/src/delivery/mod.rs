@@ -58,8 +58,7 @@ pub struct DeliveryDeps {
     pub routing: Routing,
     /// Retries, fallback and the workflow.
     pub settings: DeliverySettings,
-    /// The services, which may have a gateway or a workflow of their own; `None` where only the default service
-    /// sends.
+    /// The services, which may have a gateway or a workflow of their own; `None` in tests of delivery.
     pub services: Option<Registry>,
     /// The texts.
     pub templates: Templates,
@@ -71,7 +70,7 @@ pub struct DeliveryDeps {
     pub bounds: Bounds,
     /// Counts requests to gateways.
     pub metrics: Arc<Metrics>,
-    /// Takes the allowances of further steps, and charges messages to budgets.
+    /// Takes the allowances of further steps, and charges messages to budgets; `None` in tests of delivery.
     pub guard: Option<PumpingGuard>,
     /// What came of messages, for the order by results.
     pub results: Arc<Results>,

@@ -61,11 +61,15 @@ impl Results {
     }
 
     /// Learns what came of messages before the start from the attempts that are kept, and publishes what is known from now on.
-    /// Falls before `told` are not reported again. Needs a tokio runtime.
+    /// Falls before `reported_until` are not reported again. Needs a tokio runtime.
     ///
     /// # Errors
     /// Those of [`Attempts::all`].
-    pub async fn start(self: &Arc<Self>, attempts: &Attempts, told: Timestamp) -> Result<(), Refusal> {
+    pub async fn start(
+        self: &Arc<Self>,
+        attempts: &Attempts,
+        reported_until: Timestamp,
+    ) -> Result<(), Refusal> {
         let mut left = Vec::new();
         let visit =
             |ListedAttempt { id, number, ends, attempt, converted: is_verified, .. }: ListedAttempt| {
@@ -80,9 +84,9 @@ impl Results {
         for some in left.chunks(1_000) {
             let mut learned = self.learned.lock();
             for (_, fact) in some {
-                heed(&mut learned.0, fact);
+                learn_fact(&mut learned.0, fact);
             }
-            learned.0.expire(told);
+            learned.0.expire(reported_until);
         }
         self.publish();
         let this = Arc::downgrade(self);
@@ -109,7 +113,7 @@ impl Results {
         let falls = {
             let (learned, facts) = &mut *self.learned.lock();
             while let Ok(fact) = facts.try_recv() {
-                heed(learned, &fact);
+                learn_fact(learned, &fact);
             }
             let falls = learned.expire(now);
             self.published.store(Arc::clone(&learned.rates));
@@ -151,7 +155,7 @@ impl Results {
 }
 
 /// Codes that other systems check do not count.
-fn heed(learned: &mut Learned, fact: &Fact) {
+fn learn_fact(learned: &mut Learned, fact: &Fact) {
     match *fact {
         Fact::Left { recipient: of, channel, gateway, ends, is_verified } if !of.is_carried => {
             learned.sent((lane(of, channel), gateway), of.number, ends, is_verified);

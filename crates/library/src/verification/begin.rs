@@ -259,9 +259,3 @@ fn begun(reply: &Reply<SendOutcome>, brings_a_code: bool) -> Result<Verification
         Err(failure) => Err(Refused::Failed(failure)),
     }
 }
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Unavailable(refusal)
-    }
-}

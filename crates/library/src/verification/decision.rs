@@ -33,7 +33,7 @@ pub struct NumberDeps {
     /// The limits on attempt logs.
     pub attempt_log: AttemptLogSettings,
     pub keys: IdempotencyKeys,
-    /// Records events in the commit of each decision.
+    /// Records events in the commit of each decision; `None` in the simulation, as is `guard`.
     pub events: Option<Arc<Outbox>>,
     /// Decides about messages, and remembers verified numbers.
     pub guard: Option<PumpingGuard>,

@@ -30,11 +30,11 @@ pub struct Commands {
     most: usize,
     /// Requests for messages to one number that may wait for answers.
     most_of_number: usize,
-    held: Mutex<Held>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Held {
+struct State {
     commands: Shares,
     /// A further request for the same message waits for the answer to the first one, and is given it.
     messages: HashMap<NumberKey, Vec<(Content, Answer)>>,
@@ -69,7 +69,7 @@ fn content_of(outgoing: &Outgoing) -> Content {
 impl Commands {
     /// With so many places, and at most so many requests for messages to one number at a time.
     pub fn new(most: usize, most_of_number: usize) -> Arc<Self> {
-        Arc::new(Self { most, most_of_number, held: Mutex::default() })
+        Arc::new(Self { most, most_of_number, state: Mutex::default() })
     }
 
     /// Takes a place.
@@ -77,26 +77,26 @@ impl Commands {
     /// # Errors
     /// [`Refusal::Overloaded`] if the service has used up its share, [`Refusal::Stopping`] after [`stop`](Self::stop).
     pub fn acquire(self: &Arc<Self>, service: ServiceId, is_send: bool) -> Result<Place, Refusal> {
-        let mut held = self.held.lock();
-        if held.is_stopping {
+        let mut state = self.state.lock();
+        if state.is_stopping {
             return Err(Refusal::Stopping);
         }
-        let for_checks = if is_send { held.commands.of(service) / CHECKS_SHARE } else { 0 };
-        if held.commands.room(service, self.most) <= for_checks {
+        let for_checks = if is_send { state.commands.of(service) / CHECKS_SHARE } else { 0 };
+        if state.commands.room(service, self.most) <= for_checks {
             return Err(Refusal::Overloaded);
         }
-        held.commands.add(service);
+        state.commands.add(service);
         Ok(Place { of: Arc::clone(self), service, first_for: None })
     }
 
     /// Commands in flight.
     pub fn count(&self) -> usize {
-        self.held.lock().commands.held()
+        self.state.lock().commands.held()
     }
 
     /// Refuses new commands and waits for the replies of all others.
     pub async fn stop(&self) {
-        self.held.lock().is_stopping = true;
+        self.state.lock().is_stopping = true;
         while self.count() > 0 {
             sleep(Duration::from_millis(10)).await;
         }
@@ -105,13 +105,13 @@ impl Commands {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let held = &mut *self.of.held.lock();
-        held.commands.remove(self.service);
+        let state = &mut *self.of.state.lock();
+        state.commands.remove(self.service);
         let Some((key, own)) = &self.first_for else { return };
-        if let Some(messages) = held.messages.get_mut(key) {
+        if let Some(messages) = state.messages.get_mut(key) {
             messages.retain(|(_, answer)| !answer.ptr_eq(own));
             if messages.is_empty() {
-                held.messages.remove(key);
+                state.messages.remove(key);
             }
         }
     }
@@ -153,9 +153,9 @@ impl Responder<Reply<SendOutcome>> {
         answer: PendingReply<Reply<SendOutcome>>,
     ) -> Result<(Answer, bool), Refusal> {
         let (key, content, of) = (outgoing.key, content_of(outgoing), &self.place.of);
-        let mut held = of.held.lock();
-        let messages = held.messages.entry(key).or_default();
-        // The list and the first request hold an answer, and each request that waits for it.
+        let mut state = of.state.lock();
+        let messages = state.messages.entry(key).or_default();
+        // The list and the place of the first request have one clone each, and each request that waits has one.
         let asked = messages.iter().map(|(_, answer)| answer.strong_count().unwrap_or(2).saturating_sub(2));
         if asked.sum::<usize>() >= of.most_of_number {
             return Err(Refusal::NumberBusy);

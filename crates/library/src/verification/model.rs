@@ -205,6 +205,12 @@ pub enum Refused {
     Unavailable(Refusal),
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Unavailable(refusal)
+    }
+}
+
 /// A number that is locked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LockedNumber {

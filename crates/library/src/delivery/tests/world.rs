@@ -84,7 +84,7 @@ impl Setup {
         self
     }
 
-    /// A circuit that opens after `failures` failures, first for 10 s and then for 20 s.
+    /// A circuit that opens after `failures` failures for 10 s, or for the 20 s that a provider may ask for.
     pub fn with_breaker(mut self, failures: u32) -> Self {
         self.settings.breaker = BreakerSettings { failures, open_for: secs(10), longest: secs(20) };
         self
