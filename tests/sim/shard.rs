@@ -118,7 +118,7 @@ impl Captured {
         command: CommandId,
         number: Id,
         planned: Option<Id>,
-        Command { subject, load, decide }: Command,
+        Command { subject, admit, decide }: Command,
     ) -> Command {
         let captured = Arc::clone(self);
         let decide: Decide = Box::new(move |view| {
@@ -135,7 +135,7 @@ impl Captured {
                 Some(captured.watches(command, number, None, next))
             }))
         });
-        Command { subject, load, decide }
+        Command { subject, admit, decide }
     }
 }
 

@@ -61,15 +61,11 @@ impl Results {
     }
 
     /// Learns what came of messages before the start from the attempts that are kept, and publishes what is known from now on.
-    /// Falls before `reported_until` are not reported again. Needs a tokio runtime.
+    /// Falls before `since` are not reported again. Needs a tokio runtime.
     ///
     /// # Errors
     /// Those of [`Attempts::all`].
-    pub async fn start(
-        self: &Arc<Self>,
-        attempts: &Attempts,
-        reported_until: Timestamp,
-    ) -> Result<(), Refusal> {
+    pub async fn start(self: &Arc<Self>, attempts: &Attempts, since: Timestamp) -> Result<(), Refusal> {
         let mut left = Vec::new();
         let visit =
             |ListedAttempt { id, number, ends, attempt, converted: is_verified, .. }: ListedAttempt| {
@@ -86,7 +82,7 @@ impl Results {
             for (_, fact) in some {
                 learn_fact(&mut learned.0, fact);
             }
-            learned.0.expire(reported_until);
+            learned.0.expire(since);
         }
         self.publish();
         let this = Arc::downgrade(self);

@@ -74,14 +74,14 @@ pub struct Command {
     /// The subject of all records that it reads or changes.
     pub subject: Subject,
     /// When it is refused.
-    pub load: Load,
+    pub admit: Admission,
     /// What it does.
     pub decide: Decide,
 }
 
 /// When a command is refused before it is decided, but for an unknown outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
+pub enum Admission {
     /// While the store hangs or this process may not own the records.
     Unbounded,
     /// Also if too many commands of its subject wait for the store.
@@ -163,11 +163,11 @@ impl Core {
     }
 
     /// Returns what the decision left to decide, if it is durable already.
-    fn decide(&mut self, Command { subject, load, decide }: Command, now: Timestamp) -> Option<Command> {
-        let is_bounded = load == Load::Bounded;
+    fn decide(&mut self, Command { subject, admit, decide }: Command, now: Timestamp) -> Option<Command> {
+        let is_bounded = admit == Admission::Bounded;
         let waiting = self.waiting.get(&subject).copied().unwrap_or_default();
         let is_busy = is_bounded && waiting >= self.bounds.commands_per_number;
-        if let Some(refusal) = is_busy.then_some(Refusal::NumberBusy).or_else(|| self.refusal(load)) {
+        if let Some(refusal) = is_busy.then_some(Refusal::NumberBusy).or_else(|| self.refusal(admit)) {
             decide(Err(refusal));
             return None;
         }
@@ -191,10 +191,11 @@ impl Core {
         self.hold(held, now)
     }
 
-    /// Why a command of this load is not decided now.
-    fn refusal(&self, load: Load) -> Option<Refusal> {
+    /// Why a command is not decided now.
+    fn refusal(&self, admit: Admission) -> Option<Refusal> {
         let is_refused = !self.owns_records || self.is_late();
-        (self.has_failed || (is_refused && load != Load::Settlement)).then_some(Refusal::StoreUnavailable)
+        (self.has_failed || (is_refused && admit != Admission::Settlement))
+            .then_some(Refusal::StoreUnavailable)
     }
 
     /// Whether the commit in flight takes too long.
@@ -297,7 +298,7 @@ impl Core {
     /// Frees some expired records, and forgets some that lists have too many of.
     pub fn sweep(&mut self, looks: usize, clock: Timestamp) {
         let now = self.tick(clock);
-        if self.refusal(Load::Unbounded).is_some() {
+        if self.refusal(Admission::Unbounded).is_some() {
             return;
         }
         let mut gone = self.tables.sweep(looks, now);

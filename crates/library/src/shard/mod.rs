@@ -18,7 +18,7 @@ mod tables;
 mod tests;
 
 pub use self::capacity::{Capacity, LimitedTable, Shares};
-pub use self::core::{Command, Core, Decide, Fate, Load, Subject, Then, name_digest};
+pub use self::core::{Admission, Command, Core, Decide, Fate, Subject, Then, name_digest};
 pub use self::record::{
     Id, Kinds, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode, encode,
     service_of,

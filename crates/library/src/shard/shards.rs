@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
-use super::core::{Command, Core, Decide, Load, Subject};
+use super::core::{Admission, Command, Core, Decide, Subject};
 use super::record::{Kinds, Record, RecordError, RecordKey, Refusal, Stored};
 use super::tables::{Change, Records, Tables, Transaction, first};
 use crate::clock::{Clock, Stopwatch};
@@ -170,7 +170,7 @@ impl Shards {
                 None
             }
         });
-        self.submit(Command { subject, load: Load::Unbounded, decide });
+        self.submit(Command { subject, admit: Admission::Unbounded, decide });
         answer
     }
 
@@ -248,7 +248,7 @@ impl Shards {
                 set_up(view.ok()?.tables);
                 None
             });
-            self.submit(Command { subject: Subject::of_slot(slot), load: Load::Settlement, decide });
+            self.submit(Command { subject: Subject::of_slot(slot), admit: Admission::Settlement, decide });
         }
     }
 

@@ -111,7 +111,7 @@ impl World {
             reply.send(()).expect("the test waits");
             None
         });
-        self.shards.submit(Command { subject: ONE, load: Load::Settlement, decide });
+        self.shards.submit(Command { subject: ONE, admit: Admission::Settlement, decide });
         answer.await.expect("an answer");
     }
 

@@ -16,7 +16,7 @@ use crate::delivery::{Check, CodeLiveness, Delivered, Delivery, Failure, Outgoin
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Ending, Salt};
 use crate::limits::guard::{GuardNews, Ticket};
-use crate::shard::{Command, Load, Refusal, Shards, Then, Transaction};
+use crate::shard::{Admission, Command, Refusal, Shards, Then, Transaction};
 
 pub use super::decision::{Asking, NumberDeps, Sending, Task};
 
@@ -38,16 +38,16 @@ pub enum Request {
 
 /// One command about the number of the request.
 pub fn command(request: Request, deps: Arc<NumberDeps>) -> Command {
-    let (key, load) = match &request {
-        Request::Send(outgoing, ..) => (outgoing.key, Load::Bounded),
-        Request::Check(check, _) => (check.key, Load::Bounded),
-        Request::End(end, _) => (end.key, Load::Bounded),
-        Request::Settle(Sending { outgoing, .. }, _) => (outgoing.key, Load::Settlement),
-        Request::SettleCheck(Asking { check, .. }, _) => (check.key, Load::Settlement),
+    let (key, admit) = match &request {
+        Request::Send(outgoing, ..) => (outgoing.key, Admission::Bounded),
+        Request::Check(check, _) => (check.key, Admission::Bounded),
+        Request::End(end, _) => (end.key, Admission::Bounded),
+        Request::Settle(Sending { outgoing, .. }, _) => (outgoing.key, Admission::Settlement),
+        Request::SettleCheck(Asking { check, .. }, _) => (check.key, Admission::Settlement),
     };
     let subject = deps.subject(&key);
     let command = NumberCommand { key, request, deps };
-    Command { subject, load, decide: Box::new(move |view| command.decide(view)) }
+    Command { subject, admit, decide: Box::new(move |view| command.decide(view)) }
 }
 
 struct NumberCommand {
