@@ -1,9 +1,9 @@
 //! Gateways: results of sends, and answers about codes.
 
-use onceward::delivery::{Delivered, Failure, FollowUp, PlanChange, Reason};
+use onceward::delivery::{Delivered, Failure, PlanChange, PlannedMessage, Reason};
 use onceward::domain::{Channel, GatewayName, Held, Timestamp};
 use onceward::engine::{CheckResult, NumberState, PossiblySent, SendResult};
-use onceward::verification::command::Request;
+use onceward::verification::command::{Request, Sending};
 use rand::RngExt;
 
 use crate::facts::{Checked, End, Fact, Salted, Stage, What};
@@ -29,7 +29,7 @@ impl World {
         } else {
             self.some_end(number, salt)
         };
-        let plan = self.plan_after(sort, dispatch.permitted.follow_up.as_ref());
+        let plan = self.plan_after(sort, &dispatch);
         if matches!(plan, PlanChange::Set(_)) {
             self.plans.push(Plan { number, salt, log, expires: permit.verification.expires.as_millis() });
         }
@@ -53,14 +53,17 @@ impl World {
     }
 
     /// The plan after a send: a postponed one is repeated later, and one that may have left has a next step.
-    fn plan_after(&mut self, sort: End, follow_up: Option<&FollowUp>) -> PlanChange {
+    fn plan_after(&mut self, sort: End, dispatch: &Sending) -> PlanChange {
         let may_go_on = matches!(sort, End::Ours | End::Held | End::MaybeOurs);
         if sort == End::Postponed || (may_go_on && self.chance(30)) {
             self.planned += 1;
             // Mostly in time, sometimes after its code has ended.
             let due = self.clock + self.rng.random_range(0..4_000);
             self.due.insert(self.planned, due);
-            return PlanChange::Set(FollowUp {
+            return PlanChange::Set(Box::new(PlannedMessage {
+                salt: dispatch.permitted.permit.verification.salt,
+                style: dispatch.outgoing.style.clone(),
+                expires: dispatch.permitted.expires(),
                 due: Timestamp::from_millis(due),
                 channel: Channel::Call,
                 reason: Reason::Retry { retries: self.planned },
@@ -68,9 +71,9 @@ impl World {
                 is_sent: false,
                 is_exempt: false,
                 allowance: Some(Vec::new()),
-            });
+            }));
         }
-        match (sort, follow_up) {
+        match (sort, &dispatch.permitted.planned) {
             (End::NoLongerUsable | End::Overloaded, None) => PlanChange::Keep,
             (End::NoLongerUsable, _) => PlanChange::End(Some(Failure::NoLongerUsable)),
             (End::Failed | End::NumberRefused | End::Overloaded, _) => {

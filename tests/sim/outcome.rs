@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use onceward::delivery::attempts::{AttemptLog, VerifyStatus};
-use onceward::delivery::{FollowUp, Reason};
+use onceward::delivery::{PlannedMessage, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::shard::{Record as _, Write};
 use onceward::verification::command::{Asking, Sending, Task};
@@ -121,8 +121,8 @@ impl World {
     }
 
     fn dispatches(&mut self, shard: usize, command: CommandId, request: Sending) -> Result<Stage, String> {
-        if let Some(follow_up) = &request.permitted.follow_up {
-            self.begins_plan(shard, &request, follow_up)?;
+        if let Some(planned) = &request.permitted.planned {
+            self.begins_plan(shard, &request, planned)?;
         }
         let open = self.commands.get_mut(&command).ok_or("a message left for a command that is answered")?;
         open.log = Some(request.permitted.log);
@@ -141,8 +141,8 @@ impl World {
     }
 
     /// A planned send leaves once, not before it is due, and is then no longer planned on the disk.
-    fn begins_plan(&mut self, shard: usize, request: &Sending, follow_up: &FollowUp) -> Checked {
-        let Reason::Retry { retries: plan } = follow_up.reason else {
+    fn begins_plan(&mut self, shard: usize, request: &Sending, message: &PlannedMessage) -> Checked {
+        let Reason::Retry { retries: plan } = message.reason else {
             return Err("a message was sent without a plan".to_owned());
         };
         let due = self.due.remove(&plan).ok_or_else(|| format!("planned send {plan} left twice"))?;
@@ -151,7 +151,7 @@ impl World {
         }
         self.tally.count("planned send made");
         let planned = self.durable_log(request.permitted.log).and_then(|log| log.plan);
-        if planned.is_some_and(|planned| planned.follow_up == *follow_up) {
+        if planned.is_some_and(|planned| *planned == *message) {
             return Err(format!("planned send {plan} left, and a start would send it again"));
         }
         Ok(())

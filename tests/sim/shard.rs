@@ -124,7 +124,7 @@ impl Captured {
         let decide: Decide = Box::new(move |view| {
             let Ok(view) = view else { return decide(view) };
             let log = planned.and_then(|log| view.get::<AttemptLog>(log));
-            let is_due = log.and_then(|log| log.plan).is_some_and(|plan| plan.follow_up.due <= view.now());
+            let is_due = log.and_then(|log| log.plan).is_some_and(|plan| plan.due <= view.now());
             let then = decide(Ok(&mut *view))?;
             let code = view.get::<NumberState>(number).and_then(|state| state.verification());
             let (at, drawn) = (view.now(), code.map(|code| Salted(code.salt.0)));

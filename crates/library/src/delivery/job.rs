@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Failure;
 use crate::domain::{AttemptLogKey, Channel, Code, GatewayName, NumberKey, Sid, Timestamp};
-use crate::engine::{SendOptions, SendPermit, SendResult};
+use crate::engine::{Salt, SendOptions, SendPermit, SendResult};
 use crate::gateway::{ErrorClass, ReceiptStatus};
 use crate::limits::guard::{Charge, ClientSignals, Signals, Ticket};
 use crate::limits::keys::{GivenKey, RequestKey};
@@ -110,7 +110,7 @@ pub struct Permitted {
     /// it.
     pub repeated: Vec<(Channel, GatewayName, u8)>,
     /// The plan that this message carries out; `None` where a client waits for it.
-    pub follow_up: Option<FollowUp>,
+    pub planned: Option<Box<PlannedMessage>>,
     /// The gateways whose message of this verification is not known to have arrived, the one that was asked last at the
     /// end: other gateways are asked before them.
     pub asked: Vec<GatewayName>,
@@ -119,12 +119,12 @@ pub struct Permitted {
 impl Permitted {
     /// Whether it follows another message of the same request on another channel.
     pub(super) fn is_next_step(&self) -> bool {
-        self.follow_up.as_ref().is_some_and(|plan| plan.reason == Reason::NextStep)
+        self.planned.as_ref().is_some_and(|planned| planned.reason == Reason::NextStep)
     }
 
     /// Whether a gateway has accepted a message of the same request before.
     pub(super) fn is_sent(&self) -> bool {
-        self.follow_up.as_ref().is_some_and(|follow_up| follow_up.is_sent)
+        self.planned.as_ref().is_some_and(|planned| planned.is_sent)
     }
 
     /// When the code expires: nothing is sent any more.
@@ -168,7 +168,7 @@ impl Delivered {
 
     /// The result of a message for which no gateway was asked, because its code could no longer be used.
     pub fn no_longer_usable(outgoing: &Outgoing, permitted: &Permitted) -> Self {
-        let plan = match permitted.follow_up {
+        let plan = match permitted.planned {
             None => PlanChange::Keep,
             Some(_) => PlanChange::End(Some(Failure::NoLongerUsable)),
         };
@@ -258,7 +258,7 @@ pub enum PlanChange {
     /// plan.
     Keep,
     /// This message replaces the plan. It is durable before a caller learns that its message is postponed.
-    Set(FollowUp),
+    Set(Box<PlannedMessage>),
     /// Removes the plan. For a planned message that was certainly not sent: the reason.
     End(Option<Failure>),
 }
@@ -278,9 +278,14 @@ crate::named! {
     }
 }
 
-/// A message that is to be sent later, while no client waits for it.
+/// A message that is to be sent later, while no client waits for it, with all that it needs. Removing it removes the salt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FollowUp {
+pub struct PlannedMessage {
+    /// Of its code.
+    pub salt: Salt,
+    pub style: MessageStyle,
+    /// When its code expires. Nothing is sent after it.
+    pub expires: Timestamp,
     pub due: Timestamp,
     pub channel: Channel,
     pub reason: Reason,

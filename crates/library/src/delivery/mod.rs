@@ -45,7 +45,8 @@ pub use checks::Check;
 pub use error::Failure;
 pub use guarded::Routed;
 pub use job::{
-    Attempt, Carried, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
+    Attempt, Carried, CodeLiveness, Delivered, Outgoing, Permitted, PlanChange, PlannedMessage, Reason,
+    SendStatus,
 };
 pub use results::{Fall, FallConsumer, Key, Lane, Offer, Results, percent};
 

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::error::Failure;
 use super::guarded::{GuardedGateway, TimeLimit, half_until};
 use super::job::{
-    Attempt, CodeLiveness, Delivered, FollowUp, Outgoing, Permitted, PlanChange, Reason, SendStatus,
+    Attempt, CodeLiveness, Delivered, Outgoing, Permitted, PlanChange, PlannedMessage, Reason, SendStatus,
 };
 use super::plan::{Workflow, retry_wait};
 use super::{Candidate, Delivery};
@@ -52,7 +52,7 @@ impl Delivery {
             within = within.min(verification.sending_until.since(self.now()));
         }
         let channel = outgoing.channel;
-        let planned = permitted.follow_up.as_ref();
+        let planned = permitted.planned.as_ref();
         let mut run = DeliveryRun {
             delivery: self,
             outgoing,
@@ -128,8 +128,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         {
             return self.failed(failure);
         }
-        let is_retry =
-            matches!(&self.permitted.follow_up, Some(FollowUp { reason: Reason::Retry { .. }, .. }));
+        let is_retry = self.permitted.planned.as_ref().is_some_and(|of| of.reason != Reason::NextStep);
         // The last step that may work later.
         let mut retry = None;
         loop {
@@ -159,7 +158,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             let Some((step, channel)) = next else { return self.retried(error, retry) };
             // The next step still follows, but the client does not wait for it beyond the send time limit.
             if self.time.left() < self.time.least {
-                return self.postponed(self.follow_up(self.now(), channel, Reason::NextStep, step));
+                return self.postponed(self.planned(self.now(), channel, Reason::NextStep, step));
             }
             if self.take_allowance(channel).await.is_err() {
                 return self.retried(error, retry);
@@ -177,7 +176,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Ok(due) => {
                 self.note_unasked(SendStatus::New);
                 let reason = Reason::Retry { retries };
-                return self.postponed(self.follow_up(due, self.channel, reason, self.step));
+                return self.postponed(self.planned(due, self.channel, reason, self.step));
             }
             Err(reason) => reason,
         };
@@ -247,8 +246,8 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             Err(error) => {
                 self.time_has_passed = true;
                 self.failure.reason = Some(error);
-                // A waiting client gets the overload as its answer. A follow-up has no client that would repeat it.
-                if self.permitted.follow_up.is_some() {
+                // A waiting client gets the overload as its answer. A planned one has no client that would repeat it.
+                if self.permitted.planned.is_some() {
                     self.failure.may_work_at(self.now());
                 }
                 return Continue(());
@@ -364,20 +363,18 @@ impl<'a, O> DeliveryRun<'a, O> {
     fn accepted(&self, message_id: String, held: Option<Held>) -> End {
         let next = self.workflow.plan(self.step, self.now(), self.permitted.expires());
         let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
-            PlanChange::Set(FollowUp {
-                is_sent: true,
-                ..self.follow_up(due, channel, Reason::NextStep, step)
-            })
+            let planned = self.planned(due, channel, Reason::NextStep, step);
+            PlanChange::Set(Box::new(PlannedMessage { is_sent: true, ..planned }))
         });
         (SendResult::Accepted { message_id, held }, plan, None)
     }
 
     /// The message is sent later. The answer names the first attempt.
-    fn postponed(&self, follow_up: FollowUp) -> End {
+    fn postponed(&self, planned: PlannedMessage) -> End {
         let attempt = self.attempts.first().map_or(0, |attempt| attempt.number);
         let message_id = format!("postponed-{}", AttemptId { key: self.permitted.log, attempt });
         let may_have_been_sent = self.may_have_been_sent();
-        (SendResult::Postponed { message_id, may_have_been_sent }, PlanChange::Set(follow_up), None)
+        (SendResult::Postponed { message_id, may_have_been_sent }, PlanChange::Set(Box::new(planned)), None)
     }
 
     fn failed(&mut self, error: Failure) -> End {
@@ -388,13 +385,14 @@ impl<'a, O> DeliveryRun<'a, O> {
     fn dropped(&mut self, error: Failure, dropped: Failure) -> End {
         self.log_failure(error, dropped);
         let result = SendResult::Failed { may_have_been_sent: self.may_have_been_sent() };
-        let plan = match &self.permitted.follow_up {
+        let plan = match self.permitted.planned.as_deref() {
             // Nothing was sent, and the code may still be valid.
             Some(planned) if error.is_passing() => {
                 // A row without a request would say that the message was given up.
                 self.attempts.retain(|attempt| attempt.class.is_some());
-                let (due, allowance) = (self.now().plus(NO_ROOM_WAIT), self.allowance.clone());
-                PlanChange::Set(FollowUp { due, allowance, ..planned.clone() })
+                let (expires, due) = (self.permitted.expires(), self.now().plus(NO_ROOM_WAIT));
+                let allowance = self.allowance.clone();
+                PlanChange::Set(Box::new(PlannedMessage { expires, due, allowance, ..planned.clone() }))
             }
             Some(_) => PlanChange::End(self.is_unsendable(dropped).then_some(dropped)),
             // No gateway was asked: what an earlier message has planned still holds.
@@ -412,8 +410,11 @@ impl<'a, O> DeliveryRun<'a, O> {
         Some(PossiblySent { held: gateway.and_then(|gateway| gateway.holding(attempt.channel)) })
     }
 
-    fn follow_up(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> FollowUp {
-        FollowUp {
+    fn planned(&self, due: Timestamp, channel: Channel, reason: Reason, step: u8) -> PlannedMessage {
+        PlannedMessage {
+            salt: self.permitted.permit.verification.salt,
+            style: self.outgoing.style.clone(),
+            expires: self.permitted.expires(),
             due,
             channel,
             reason,
@@ -442,10 +443,9 @@ impl<'a, O> DeliveryRun<'a, O> {
     /// Retries of the message on the present channel so far. This run counts if it asked a gateway: to find every circuit
     /// open is no retry.
     fn retries(&self) -> u32 {
-        match &self.permitted.follow_up {
-            Some(FollowUp { channel, reason: Reason::Retry { retries }, .. }) if *channel == self.channel => {
-                retries.saturating_add(u32::from(self.has_attempt()))
-            }
+        let planned = self.permitted.planned.as_ref().filter(|of| of.channel == self.channel);
+        match planned.map(|of| of.reason) {
+            Some(Reason::Retry { retries }) => retries.saturating_add(u32::from(self.has_attempt())),
             _ => 0,
         }
     }

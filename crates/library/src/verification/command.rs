@@ -21,7 +21,6 @@ use crate::shard::{Admission, Command, Refusal, Shards, Then, Transaction};
 pub use super::decision::{Asking, NumberDeps, Sending, Task};
 
 /// The operation, with who waits for its end.
-#[expect(clippy::large_enum_variant, reason = "the shards box each command once")]
 pub enum Request {
     /// Send a code, or make the planned send of the live code that this record has.
     Send(Box<Outgoing>, Option<AttemptLogKey>, Responder<Reply<SendOutcome>>),

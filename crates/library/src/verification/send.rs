@@ -4,7 +4,7 @@ use rand::Rng as _;
 
 use super::decision::{Decision, Next};
 use super::model::{Reply, SendOutcome, Sent, VerificationSummary};
-use crate::delivery::attempts::{AttemptLog, PlannedSend, VerifyStatus};
+use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
@@ -126,7 +126,7 @@ fn permitted(
         let (recipient, step) = (decision.key, VerificationStep::Begun);
         decision.facts.push(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
-    Next::Deliver(Permitted { permit, log, first_attempt, repeated: Vec::new(), follow_up: None, asked })
+    Next::Deliver(Permitted { permit, log, first_attempt, repeated: Vec::new(), planned: None, asked })
 }
 
 /// Decides a planned message that is due, and makes it of its plan.
@@ -139,12 +139,11 @@ pub(super) fn resume(
     let record: Option<AttemptLog> = decision.view.get(log.id());
     let due = record.and_then(|record| Some((record.plan.clone()?, record)));
     // The plan began, was put off or was dropped since it was due.
-    let Some((plan, record)) = due.filter(|(plan, _)| plan.follow_up.due <= decision.now) else {
+    let Some((planned, record)) = due.filter(|(planned, _)| planned.due <= decision.now) else {
         return Ok(nothing_due);
     };
-    let PlannedSend { style, follow_up, salt, .. } = *plan;
     let outcome = if decision.deps.policies.serves(decision.key.service) {
-        let (next, outcome) = engine::resume(decision.state, &decision.rules, salt, decision.now);
+        let (next, outcome) = engine::resume(decision.state, &decision.rules, planned.salt, decision.now);
         if outcome == ResumeOutcome::Busy {
             return Err(Refusal::NumberBusy);
         }
@@ -155,17 +154,17 @@ pub(super) fn resume(
     };
     let ResumeOutcome::Permitted(permit) = outcome else {
         record.end_plan(log, decision.view);
-        decision.give_back(follow_up.allowance.unwrap_or_default());
+        decision.give_back(planned.allowance.unwrap_or_default());
         return Ok(nothing_due);
     };
     decision.emit(Some(&permit.verification), |events| events.permitted(&permit.verification, None, None));
-    let repeated = record.repeated_by(&follow_up);
+    let repeated = record.repeated_by(&planned);
     outgoing.client.network = record.taken.iter().rev().find_map(|ticket| ticket.client);
-    outgoing.client.is_exempt = follow_up.is_exempt;
+    outgoing.client.is_exempt = planned.is_exempt;
     let (first_attempt, asked) = record.begin_plan(log, decision.view);
-    (outgoing.channel, outgoing.style) = (follow_up.channel, style);
-    outgoing.allowance = follow_up.allowance.clone();
-    Ok(Next::Deliver(Permitted { permit, log, first_attempt, repeated, follow_up: Some(follow_up), asked }))
+    (outgoing.channel, outgoing.style) = (planned.channel, planned.style.clone());
+    outgoing.allowance.clone_from(&planned.allowance);
+    Ok(Next::Deliver(Permitted { permit, log, first_attempt, repeated, planned: Some(planned), asked }))
 }
 
 /// Settles a send with its result.
@@ -201,9 +200,9 @@ pub(super) fn settle(
     let mut is_verified = !is_active && decision.view.get(permitted.log.id()).is_some_and(entered);
     let (recipient, settings) = (decision.key, decision.deps.attempt_log);
     let (log, replaced_plan) =
-        AttemptLog::settle_in(recipient, settings, &outgoing.style, permitted, delivered, decision.view);
+        AttemptLog::settle_in(recipient, settings, permitted, delivered, decision.view);
     let verification = next.verification().filter(|v| permit.is_for(v));
-    if permitted.follow_up.is_none() {
+    if permitted.planned.is_none() {
         let left = next.verification();
         decision.emit(Some(&permit.verification), |events| events.settled(permit, delivered, left));
     }
@@ -220,7 +219,7 @@ pub(super) fn settle(
     let summary = is_remembered.then(|| VerificationSummary::of(&shown, &decision.rules.policy));
     let reply = |outcome| Reply { attempts: log, ..Reply::new(outcome, now, summary) };
     // The client can repeat its request, unless a newer carried code took the place of this one.
-    let is_repeatable = permitted.follow_up.is_none() && outgoing.carried.is_none();
+    let is_repeatable = permitted.planned.is_none() && outgoing.carried.is_none();
     if is_repeatable && delivered.certain_failure() == Some(Failure::NoLongerUsable) {
         return Next::Sent(Err(Refusal::NumberBusy));
     }

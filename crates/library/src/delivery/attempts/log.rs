@@ -3,15 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
-use crate::delivery::{Attempt, Delivered, Failure, FollowUp, Permitted, PlanChange, Reason, SendStatus};
+use crate::delivery::{
+    Attempt, Delivered, Failure, Permitted, PlanChange, PlannedMessage, Reason, SendStatus,
+};
 use crate::domain::{
     AttemptLogKey, Channel, GatewayName, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
 };
-use crate::engine::{Salt, SlotHash};
+use crate::engine::SlotHash;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
 use crate::shard::{Id, LogRecord, Places, Record, RecordKey, Transaction, service_of};
-use crate::template::MessageStyle;
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
 /// grow.
@@ -29,7 +30,7 @@ const NUMBERS_PER_SEND: u8 = {
     least
 };
 
-/// One verification. A begun follow-up is not in it: after a crash it is never made again.
+/// One verification. A planned message that has begun is not in it: after a crash it is never made again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptLog {
     /// The recipient.
@@ -47,7 +48,7 @@ pub struct AttemptLog {
     /// Its attempts, at most [`MOST_ROWS`].
     pub rows: Vec<Attempt>,
     /// The planned message.
-    pub plan: Option<Box<PlannedSend>>,
+    pub plan: Option<Box<PlannedMessage>>,
     /// What the guard took for its messages: a verification gives it back, and after a crash the guard takes it again, unless
     /// its own records contain it.
     pub taken: Vec<Ticket>,
@@ -55,19 +56,6 @@ pub struct AttemptLog {
     pub parts: u8,
     /// When its code ends, as of its last message; `None` for one that another system made.
     pub ends: Option<Timestamp>,
-}
-
-/// A planned message with everything needed to send it. Removing the plan removes the salt.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedSend {
-    /// The salt of the code.
-    pub salt: Salt,
-    /// The message's template, language and format.
-    pub style: MessageStyle,
-    /// Expiry of the code. Nothing is sent after it.
-    pub expires: Timestamp,
-    /// When it is sent, how and why.
-    pub follow_up: FollowUp,
 }
 
 crate::named! {
@@ -115,7 +103,7 @@ impl LogRecord for AttemptLog {
     fn places(&self) -> Places {
         Places {
             at: self.taken.iter().map(|ticket| ticket.at).fold(self.last_attempt_at(), Timestamp::max),
-            due: self.plan.iter().map(|plan| plan.follow_up.due).collect(),
+            due: self.plan.iter().map(|plan| plan.due).collect(),
             is_needed: self.plan.is_some(),
         }
     }
@@ -166,12 +154,7 @@ impl AttemptLog {
     }
 
     /// Records the attempts of a send, and its plan. Returns what the guard has taken for the replaced plan.
-    pub fn settle(
-        &mut self,
-        style: &MessageStyle,
-        permitted: &Permitted,
-        delivered: &Delivered,
-    ) -> Vec<Ticket> {
+    pub fn settle(&mut self, permitted: &Permitted, delivered: &Delivered) -> Vec<Ticket> {
         let (first, made) = (permitted.first_attempt, &delivered.attempts);
         self.parts = self.parts.max(delivered.parts);
         // What was asked for a message that no gateway had been asked for takes the place of its row.
@@ -188,14 +171,9 @@ impl AttemptLog {
         self.next_attempt = self.next_attempt.max(used);
         let next = match &delivered.plan {
             PlanChange::Keep => return Vec::new(),
-            PlanChange::Set(follow_up) => Some(Box::new(PlannedSend {
-                salt: permitted.permit.verification.salt,
-                style: style.clone(),
-                expires: permitted.expires(),
-                follow_up: follow_up.clone(),
-            })),
+            PlanChange::Set(planned) => Some(planned.clone()),
             PlanChange::End(dropped) => {
-                let planned = permitted.follow_up.as_ref().map(|planned| planned.channel);
+                let planned = permitted.planned.as_ref().map(|planned| planned.channel);
                 let channel = made.last().map(|attempt| attempt.channel).or(planned);
                 if let Some((why, channel)) = dropped.zip(channel) {
                     self.give_up(channel, why);
@@ -212,7 +190,7 @@ impl AttemptLog {
 
     /// What the guard gets back if the planned message does not leave.
     fn tickets_of_plan(&self) -> Vec<Ticket> {
-        self.plan.as_ref().and_then(|plan| plan.follow_up.allowance.clone()).unwrap_or_default()
+        self.plan.as_ref().and_then(|plan| plan.allowance.clone()).unwrap_or_default()
     }
 
     fn add(&mut self, attempt: &Attempt) {
@@ -231,18 +209,17 @@ impl AttemptLog {
     }
 
     /// [`Permitted::repeated`] of a planned message.
-    pub fn repeated_by(&self, follow_up: &FollowUp) -> Vec<(Channel, GatewayName, u8)> {
-        let is_retried = matches!(follow_up.reason, Reason::Retry { .. });
-        let is_its = |row: &&Attempt| row.channel == follow_up.channel && row.status != SendStatus::Sent;
+    pub fn repeated_by(&self, planned: &PlannedMessage) -> Vec<(Channel, GatewayName, u8)> {
+        let is_retried = matches!(planned.reason, Reason::Retry { .. });
+        let is_its = |row: &&Attempt| row.channel == planned.channel && row.status != SendStatus::Sent;
         let rows = self.rows.iter().rev().filter(|row| is_retried && is_its(row));
         rows.map(|row| (row.channel, row.gateway, row.number)).collect()
     }
 
     /// Drops the planned send, if there is one: its code cannot be used any more.
     fn drop_plan(&mut self) {
-        let follow_up = self.plan.take().map(|plan| plan.follow_up);
-        if let Some(FollowUp { channel, reason: Reason::Retry { .. }, .. }) = follow_up {
-            self.give_up(channel, Failure::NoLongerUsable);
+        if let Some(plan) = self.plan.take().filter(|plan| plan.reason != Reason::NextStep) {
+            self.give_up(plan.channel, Failure::NoLongerUsable);
         }
     }
 
@@ -305,10 +282,10 @@ impl AttemptLog {
 
     /// Updates a plan for the next step. A failed message makes it due. An arrived message, or a final failure, drops it.
     fn react(&mut self, receipt: &Receipt, now: Timestamp) {
-        let Some(plan) = self.plan.as_mut().filter(|plan| plan.follow_up.reason == Reason::NextStep) else {
+        let Some(plan) = self.plan.as_mut().filter(|plan| plan.reason == Reason::NextStep) else {
             return;
         };
-        let due = &mut plan.follow_up.due;
+        let due = &mut plan.due;
         match (receipt.status, receipt.class) {
             (
                 ReceiptStatus::Failed,
@@ -377,7 +354,6 @@ impl AttemptLog {
     pub fn settle_in(
         of: NumberKey,
         settings: AttemptLogSettings,
-        style: &MessageStyle,
         permitted: &Permitted,
         delivered: &Delivered,
         view: &mut Transaction<'_>,
@@ -388,7 +364,7 @@ impl AttemptLog {
         let new = || is_kept.then(|| Self::new(of.number, now, settings));
         let Some(mut log) = view.get(id).or_else(new) else { return (None, Vec::new()) };
         log.ends = (!of.is_carried).then(|| permitted.expires());
-        let replaced = log.settle(style, permitted, delivered);
+        let replaced = log.settle(permitted, delivered);
         replaced.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
         // A refused message leaves nothing.
         let is_void = delivered.certain_failure().is_some() && log.next_attempt == 0 && log.plan.is_none();
@@ -419,7 +395,7 @@ impl AttemptLog {
         let begun = self.plan.take();
         let first = self.reserve();
         view.put(key.id(), Some(&self));
-        let is_step = begun.is_some_and(|plan| plan.follow_up.reason == Reason::NextStep);
+        let is_step = begun.is_some_and(|plan| plan.reason == Reason::NextStep);
         (first, if is_step { self.asked_in_vain() } else { Vec::new() })
     }
 

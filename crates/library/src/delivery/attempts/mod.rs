@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
-pub use self::log::{AttemptLog, MOST_ROWS, PlannedSend, ReceiptOutcome, VerifyStatus};
+pub use self::log::{AttemptLog, MOST_ROWS, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{

@@ -14,8 +14,8 @@ use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySetting
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, FollowUp, Outgoing, Permitted, Results,
-    Routed,
+    Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, Outgoing, Permitted, PlannedMessage,
+    Results, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
@@ -171,18 +171,18 @@ impl World {
             log: KEY,
             first_attempt: self.log.lock().reserve(),
             repeated: Vec::new(),
-            follow_up: None,
+            planned: None,
             asked: Vec::new(),
         };
         Job { outgoing, permitted }
     }
 
     /// A planned message.
-    pub fn planned(&self, plan: FollowUp) -> Job {
+    pub fn planned(&self, plan: Box<PlannedMessage>) -> Job {
         let mut job = self.job();
         (job.outgoing.channel, job.outgoing.allowance) = (plan.channel, plan.allowance.clone());
         job.permitted.repeated = self.log.lock().repeated_by(&plan);
-        job.permitted.follow_up = Some(plan);
+        job.permitted.planned = Some(plan);
         job
     }
 
@@ -193,7 +193,7 @@ impl World {
     /// What the caller is told.
     pub async fn run(&self, job: Job) -> String {
         let delivered = self.deliver(&job).await;
-        self.log.lock().settle(&job.outgoing.style, &job.permitted, &delivered);
+        self.log.lock().settle(&job.permitted, &delivered);
         told(&delivered)
     }
 
@@ -222,8 +222,8 @@ impl World {
     }
 
     /// Takes the planned message, whenever it is due.
-    pub fn takes_plan(&self) -> Option<FollowUp> {
-        self.log.lock().plan.take().map(|plan| plan.follow_up)
+    pub fn takes_plan(&self) -> Option<Box<PlannedMessage>> {
+        self.log.lock().plan.take()
     }
 
     /// A further message of the same verification.

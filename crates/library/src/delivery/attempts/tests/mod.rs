@@ -5,7 +5,7 @@ mod rules;
 use std::time::Duration;
 
 use super::*;
-use crate::delivery::{Attempt, FollowUp, Reason, SendStatus};
+use crate::delivery::{Attempt, PlannedMessage, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::shard::{Subject, Transaction};
@@ -46,7 +46,16 @@ fn sent(last_digits: u64, at: Timestamp) -> AttemptLog {
 }
 
 fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
-    let follow_up = FollowUp {
+    let style = MessageStyle {
+        app_hash: AppHash::parse("FA+9qCX9VSu"),
+        locale: Locale::parse("pt-BR"),
+        send_digits: SendDigits::parse("ww12#"),
+        ..MessageStyle::default()
+    };
+    let plan = PlannedMessage {
+        salt: Salt([1; 16]),
+        style,
+        expires: due.plus(Duration::from_secs(600)),
         due,
         channel: Channel::Call,
         reason: Reason::NextStep,
@@ -55,14 +64,6 @@ fn planned(last_digits: u64, due: Timestamp) -> AttemptLog {
         is_exempt: false,
         allowance: Some(Vec::new()),
     };
-    let expires = due.plus(Duration::from_secs(600));
-    let style = MessageStyle {
-        app_hash: AppHash::parse("FA+9qCX9VSu"),
-        locale: Locale::parse("pt-BR"),
-        send_digits: SendDigits::parse("ww12#"),
-        ..MessageStyle::default()
-    };
-    let plan = PlannedSend { salt: Salt([1; 16]), style, expires, follow_up };
     AttemptLog { plan: Some(Box::new(plan)), ..sent(last_digits, START) }
 }
 

@@ -57,7 +57,7 @@ fn a_receipt_settles_only_an_attempt_of_its_own_gateway() {
 
 #[test]
 fn a_next_step_waits_for_what_the_provider_reports() {
-    let due = |log: &AttemptLog| log.plan.as_ref().map(|plan| plan.follow_up.due);
+    let due = |log: &AttemptLog| log.plan.as_ref().map(|plan| plan.due);
     for (status, class, after) in [
         (ReceiptStatus::Delivered, None, None),
         (ReceiptStatus::Failed, Some(ErrorClass::BadNumber), None),
