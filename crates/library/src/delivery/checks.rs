@@ -12,7 +12,7 @@ use crate::limits::keys::RequestKey;
 use crate::observe::metrics::GatewayOperation;
 use crate::observe::trace::RequestId;
 
-/// A submitted code, from the parsed request to the decision.
+/// A submitted code, as the shard decides about it.
 pub struct Check {
     /// The number that the code was sent to.
     pub key: NumberKey,

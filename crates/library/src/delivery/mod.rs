@@ -81,8 +81,6 @@ pub struct DeliveryDeps {
 pub struct Delivery {
     gateways: Vec<GuardedGateway>,
     deps: DeliveryDeps,
-    /// The workflow of every service that has none of its own.
-    workflow: Workflow,
 }
 
 /// A gateway that may carry a message.
@@ -115,7 +113,7 @@ impl Delivery {
         for gateway in &gateways {
             deps.metrics.create_outcomes_at_zero(gateway.name);
         }
-        Self { gateways, workflow: Workflow(deps.settings.workflow.clone()), deps }
+        Self { gateways, deps }
     }
 
     fn now(&self) -> Timestamp {
@@ -320,9 +318,9 @@ impl Delivery {
     }
 
     /// The workflow of a service.
-    fn workflow_of(&self, service: ServiceId) -> Cow<'_, Workflow> {
+    fn workflow_of(&self, service: ServiceId) -> Workflow<'_> {
         let own = self.settings_of(service).and_then(|own| workflow_steps(own.settings.workflow.as_deref()?));
-        own.map_or(Cow::Borrowed(&self.workflow), |steps| Cow::Owned(Workflow(steps)))
+        Workflow(own.map_or(Cow::Borrowed(self.deps.settings.workflow.as_slice()), Cow::Owned))
     }
 
     /// The time for one send of a service.

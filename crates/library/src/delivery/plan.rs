@@ -1,6 +1,7 @@
 //! What comes next, and when: when a message that no gateway took is tried again, and the workflow, by which one channel
 //! follows another. Without I/O.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::domain::{Channel, Timestamp, WorkflowStep};
@@ -16,10 +17,10 @@ pub(super) fn retry_wait(retries: u32, least: Duration, random: u32) -> Duration
 }
 
 /// The channels of a verification in their order. Empty when there is no workflow.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Workflow(pub Vec<WorkflowStep>);
+#[derive(Default)]
+pub(super) struct Workflow<'a>(pub Cow<'a, [WorkflowStep]>);
 
-impl Workflow {
+impl Workflow<'_> {
     /// The channel of a verification that names none.
     pub fn first_channel(&self) -> Channel {
         self.0.first().map_or(Channel::Sms, |step| step.channel)
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn a_step_is_followed_by_the_next_one_after_its_own_time() {
         let step = |channel, secs| WorkflowStep { channel, timeout: Duration::from_secs(secs) };
-        let steps = Workflow(vec![step(Sms, 10), step(Call, 20), step(WhatsApp, 30)]);
+        let steps = Workflow(vec![step(Sms, 10), step(Call, 20), step(WhatsApp, 30)].into());
         for (step, expires, planned) in [
             (0, 600, Some((after_secs(10), 1, Call))),
             (1, 600, Some((after_secs(20), 2, WhatsApp))),

@@ -5,7 +5,6 @@
 //! writes no record of the number: what it has to know comes with the message, and what has to be recorded is in
 //! [`Delivered`]. It asks whether the code is still live, and charges budgets.
 
-use std::borrow::Cow;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ impl Delivery {
     ) -> Delivered {
         let service = outgoing.key.service;
         let (workflow, waits) = match &outgoing.carried {
-            Some(carried) => (Cow::Owned(Workflow::default()), carried.within),
+            Some(carried) => (Workflow::default(), carried.within),
             None => (self.workflow_of(service), None),
         };
         let mut within = self.time_limit_of(service).min(waits.unwrap_or(Duration::MAX));
@@ -84,7 +83,7 @@ pub(super) struct DeliveryRun<'a, O> {
     pub(super) permitted: &'a Permitted,
     pub(super) code: &'a Code,
     liveness: &'a O,
-    workflow: Cow<'a, Workflow>,
+    workflow: Workflow<'a>,
     time: TimeLimit,
     /// The present channel.
     pub(super) channel: Channel,
