@@ -6,11 +6,12 @@ use onceward::domain::{Code, PhoneNumber, Region, ServiceId};
 use onceward::gateway::{Gateway as _, OutgoingMessage};
 use onceward::registry::Scope;
 use onceward_gateway::double::message;
-use onceward_testkit::{Setup, THEN, V2World, World, get, json, root};
+use onceward_testkit::{NUMBER, Setup, THEN, V2World, World, get, json, root, send_body, sid};
 
 #[tokio::test]
 async fn a_message_is_told_in_full_and_its_markup_is_shown_as_it_is_written() {
     let world = with_inbox(Setup::default()).await.world;
+    // No number has this code: it can verify none.
     receive(&world, 491_711_234_567, "<b>\"222222\"</b>\n'&", "222222").await;
     world.clock.advance(Duration::from_secs(1));
     let (id, then) = (world.messages().remove(0).id, THEN.as_millis());
@@ -18,7 +19,7 @@ async fn a_message_is_told_in_full_and_its_markup_is_shown_as_it_is_written() {
         "messages": [{
             "id": id, "to": "+491711234567", "channel": "sms", "text": "<b>\"222222\"</b>\n'&",
             "code": "222222", "receivedAtMs": then, "expiresAtMs": then + 30_000, "service": "default",
-            "status": "live",
+            "status": "ended",
         }],
         "nowMs": then + 1_000,
     });
@@ -31,6 +32,30 @@ async fn a_message_is_told_in_full_and_its_markup_is_shown_as_it_is_written() {
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; style-src 'self'; script-src 'self'; "), "{policy}");
     assert!(!policy.contains("unsafe") && !page.body.contains("<style"), "{policy}");
+}
+
+#[tokio::test]
+async fn a_code_is_live_only_while_it_can_be_right() {
+    let world = with_inbox(Setup::default()).await;
+    let newest = async |expected: &[&str]| {
+        let inbox = json(&world.world.get("/inbox/messages").await);
+        let statuses = expected.iter().enumerate().map(|(place, _)| &inbox["messages"][place]["status"]);
+        assert_eq!(statuses.collect::<Vec<_>>(), expected);
+    };
+    let of_it = world.below(&format!("/Verifications/{}", sid(&world.begin(NUMBER).await)));
+    newest(&["live"]).await;
+    world.post(&of_it, &[("Status", "canceled")]).await;
+    newest(&["ended"]).await;
+    world.begin(NUMBER).await;
+    newest(&["live", "ended"]).await;
+    world.post(&world.below("/VerificationCheck"), &[("To", NUMBER), ("Code", &world.world.code())]).await;
+    newest(&["approved", "ended"]).await;
+    for _ in 0..2 {
+        assert_eq!(world.world.post("/api/send-otp", &send_body()).await.status, 200);
+    }
+    newest(&["live", "ended", "approved"]).await;
+    world.world.clock.advance(Duration::from_secs(3_600));
+    newest(&["expired"; 4]).await;
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use super::provider::CodeClass;
 use super::twilio::{class_of_report, known_code};
 use super::{Accepted, Gateway, GatewayError, OutgoingMessage, Receipt, ReceiptStatus};
 use crate::clock::Clock;
-use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Timestamp};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, Timestamp};
 
 /// One message in the inbox. Has no `Debug`: it contains a code.
 #[derive(Clone)]
@@ -28,13 +28,7 @@ pub struct InboxMessage {
     pub received: Timestamp,
     /// When the code expires.
     pub expires: Timestamp,
-    attempt: AttemptId,
-}
-
-impl InboxMessage {
-    pub const fn service(&self) -> ServiceId {
-        self.attempt.key.service
-    }
+    pub attempt: AttemptId,
 }
 
 /// The fault of messages to a number.

@@ -6,12 +6,14 @@ use axum::body::to_bytes;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::future::join_all;
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Frame, LIVE_HEADERS, html, redirect, span};
+use crate::delivery::attempts::{AttemptLog, VerifyStatus};
 use crate::domain::{Code, PhoneNumber, ServiceId, Timestamp, seconds_up};
 use crate::gateway::{InboxMessage, Simulator};
 use crate::http::call::{Call, Group};
@@ -25,8 +27,10 @@ use crate::registry::Scope;
 use crate::template::MessageStyle;
 use crate::verification::{Check, NumberKey};
 
-/// The status of a code that has not expired.
+/// The status of a code that can be right.
 const LIVE: &str = "live";
+
+const EXPIRED: &str = "expired";
 
 /// Messages in one JSON answer.
 const IN_JSON: usize = 100;
@@ -59,12 +63,12 @@ struct InboxPage<'a> {
 
 /// `GET /inbox`.
 async fn page(call: Call) -> Result<Response, Error> {
-    Ok(InboxView::of(&call)?.page(None))
+    Ok(InboxView::of(&call)?.page(None).await)
 }
 
 /// `GET /inbox/messages?to=`.
 async fn messages(call: Call) -> Result<Response, Error> {
-    Ok(InboxView::of(&call)?.json(call.head.uri.query()))
+    Ok(InboxView::of(&call)?.json(call.head.uri.query()).await)
 }
 
 /// The filter of `/inbox/messages`.
@@ -116,7 +120,7 @@ async fn act(call: Call) -> Result<Response, Error> {
     let words: Value = serde_json::from_slice(&body).unwrap_or_default();
     let message = words["message"].as_str().unwrap_or_default().to_owned();
     let number = text.chars().take(LONGEST_NUMBER).collect();
-    Ok(view.page(Some(&Failed { number, message, is_check })))
+    Ok(view.page(Some(&Failed { number, message, is_check })).await)
 }
 
 /// What a form failed with.
@@ -151,11 +155,10 @@ impl<'a> InboxView<'a> {
     }
 
     /// The page with the newest messages, and with a form that failed.
-    fn page(&self, failed: Option<&Failed>) -> Response {
+    async fn page(&self, failed: Option<&Failed>) -> Response {
         let is_verified = field(self.call.head.uri.query(), "verified").is_some();
         let now = self.simulator.now();
-        let messages = self.simulator.messages(None, ON_PAGE);
-        let messages: Vec<_> = messages.iter().map(|message| self.view(message, now)).collect();
+        let messages = self.views(None, ON_PAGE, now).await;
         let newest =
             || messages.first().map_or_else(|| PhoneNumber::EXAMPLE.to_owned(), |newest| newest.to.clone());
         let page = InboxPage {
@@ -171,24 +174,45 @@ impl<'a> InboxView<'a> {
     }
 
     /// The newest messages, or the newest to one number. Numbers are whole here: the inbox stands in for the phone.
-    fn json(&self, query: Option<&str>) -> Response {
+    async fn json(&self, query: Option<&str>) -> Response {
         let to = field(query, "to")
             .map(|text| PhoneNumber::parse(&text, self.call.app.settings.storage.default_region));
         let to = match to.transpose() {
             Ok(to) => to,
             Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
         };
-        let (now, messages) = (self.simulator.now(), self.simulator.messages(to, IN_JSON));
-        let inbox = Inbox {
-            messages: messages.iter().map(|message| self.view(message, now)).collect(),
-            now_ms: now.as_millis(),
-        };
+        let now = self.simulator.now();
+        let inbox = Inbox { messages: self.views(to, IN_JSON, now).await, now_ms: now.as_millis() };
         (JSON_HEADERS, Json(inbox)).into_response()
     }
 
-    fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
+    async fn views(&self, to: Option<PhoneNumber>, most: usize, now: Timestamp) -> Vec<MessageJson> {
+        let messages = self.simulator.messages(to, most);
+        join_all(messages.iter().map(|message| self.view(message, now))).await
+    }
+
+    /// The status of a code, as the records of its number tell it.
+    async fn status(&self, message: &InboxMessage, now: Timestamp) -> &'static str {
+        if now >= message.expires {
+            return EXPIRED;
+        }
+        let Ok(running) = self.call.app.running() else { return LIVE };
+        let (verifier, key) = (&running.verifier, message.attempt.key);
+        let current = verifier.code_of(message.to, key).await;
+        if current.is_some_and(|(code, _)| code.matches(&message.code)) {
+            return LIVE;
+        }
+        match verifier.attempts.log(key).await {
+            Ok(Some(AttemptLog { verify: VerifyStatus::Success, .. })) => "approved",
+            // Another system made the code and checks it, or the shard does not answer.
+            Ok(Some(AttemptLog { ends: None, .. })) | Err(_) => LIVE,
+            Ok(_) => "ended",
+        }
+    }
+
+    async fn view(&self, message: &InboxMessage, now: Timestamp) -> MessageJson {
         let (age, running) = (now.since(message.received).as_secs(), self.call.app.running());
-        let is_live = now < message.expires;
+        let (service, status) = (message.attempt.key.service, self.status(message, now).await);
         let left = seconds_up(message.expires.since(now));
         // Rounded up, as in the script: a code that was sent just now shows its whole life.
         let left = if left < 120 { left } else { left.div_ceil(60) * 60 };
@@ -200,11 +224,11 @@ impl<'a> InboxView<'a> {
             code: message.code.expose().to_owned(),
             received_at_ms: message.received.as_millis(),
             expires_at_ms: message.expires.as_millis(),
-            service: running.map(|it| it.registry.title_of(message.service())).unwrap_or_default(),
-            status: if is_live { LIVE } else { "expired" },
+            service: running.map(|it| it.registry.title_of(service)).unwrap_or_default(),
+            status,
             age: format!("{} ago", span(age)),
             life: format!("expires in {}", span(left)),
-            can_renew: self.is_only() && message.service() == ServiceId::DEFAULT && !is_live,
+            can_renew: self.is_only() && service == ServiceId::DEFAULT && status == EXPIRED,
         }
     }
 }
@@ -236,7 +260,7 @@ pub struct MessageJson {
     pub expires_at_ms: u64,
     /// The friendly name of the service.
     pub service: String,
-    /// Whether the code has expired.
+    /// `live`, `approved`, `ended` (canceled, replaced, or no check is left) or `expired`.
     pub status: &'static str,
     /// For the page.
     #[serde(skip)]
