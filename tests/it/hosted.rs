@@ -123,7 +123,7 @@ async fn a_form_with_the_right_code_that_is_sent_twice_is_never_called_wrong() {
 }
 
 #[tokio::test]
-async fn five_wrong_codes_lock_a_number_and_the_page_says_for_how_long_and_takes_another() {
+async fn after_five_wrong_codes_the_page_says_for_how_long_and_takes_another() {
     let site = Site::new().await;
     let person = site.person().await;
     person.post("/verify/send", &[("number", NUMBER)]).await.expects_status(303);

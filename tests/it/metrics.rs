@@ -37,7 +37,7 @@ async fn sends_checks_and_a_refusing_gateway_are_counted() {
 }
 
 #[tokio::test]
-async fn keys_for_metrics_or_admin_read_the_metrics_and_an_address_of_their_own_asks_for_none() {
+async fn metrics_need_a_key_except_at_an_address_of_their_own() {
     let (world, _) = World::with_account(Setup::new().config("metrics-listen", "127.0.0.1:0")).await;
     for (scope, status) in [("admin", 200), ("verify", 403), ("metrics", 200)] {
         let key = world.setup.new_key(&["--scope", scope]).await;

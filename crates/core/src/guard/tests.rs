@@ -171,7 +171,7 @@ fn types_country_lists_and_prices_are_fixed() {
 }
 
 #[test]
-fn an_address_of_ipv4_is_one_client_in_each_form_and_none_of_ipv6_can_be_it() {
+fn an_address_of_ipv4_is_one_client_in_each_form_and_no_other() {
     assert_eq!(net("::ffff:192.0.2.7"), net("192.0.2.7"));
     assert_ne!(net("192.0.2.7"), net("ffff:ffff:c000:200::1"), "a header may name any address");
 }

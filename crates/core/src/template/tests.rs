@@ -150,7 +150,7 @@ fn each_standard_message_fits_one_text_message() {
 }
 
 #[test]
-fn the_language_of_a_standard_message_is_that_of_the_request_and_of_the_country_if_asked_for() {
+fn a_standard_message_has_the_language_of_the_request_or_the_country() {
     let standard = TemplateSettings { message: DEFAULT_MESSAGE.to_owned(), ..settings() };
     let by_country = TemplateSettings { locale_by_country: true, ..standard.clone() };
     let own = TemplateSettings { message: "Own {code}".to_owned(), ..by_country.clone() };

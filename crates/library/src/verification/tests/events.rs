@@ -143,7 +143,7 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_entered_during_a_further_message_counts_for_the_one_before_it() {
+async fn a_code_entered_during_a_further_message_counts_for_the_one_before() {
     let world = World::routing("Simulator;Mada", json!({})).await;
     world.begun(number(1)).await;
     world.provider.hangs(true);

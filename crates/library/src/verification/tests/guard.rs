@@ -90,7 +90,7 @@ async fn an_erasure_leaves_what_a_budget_was_charged_also_across_a_crash() {
 }
 
 #[tokio::test]
-async fn a_number_is_known_as_soon_as_its_verification_is_durable_and_not_before() {
+async fn a_number_is_known_once_its_verification_is_durable() {
     let world = paid(GuardSettings::default()).await;
     verified(&world, DE).await;
     let world = world.crashes().await;

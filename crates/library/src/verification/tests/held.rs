@@ -64,7 +64,7 @@ async fn a_silent_gateway_says_nothing_of_the_last_code() {
 }
 
 #[tokio::test]
-async fn the_last_check_is_told_to_a_webhook_that_is_newer_than_the_verification() {
+async fn the_last_check_is_told_to_a_webhook_made_after_the_message() {
     let world = World::routing("TwilioVerify", json!({ "max-checks": 1 })).await;
     world.begun(number(1)).await;
     world.has_webhook().await;
@@ -86,7 +86,7 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
 }
 
 #[tokio::test]
-async fn a_message_at_its_gateway_has_an_unknown_outcome_once_the_shard_has_failed() {
+async fn a_message_at_its_gateway_is_of_unknown_outcome_if_the_shard_fails() {
     let world = World::new().await;
     world.provider.hangs(true);
     let at_gateway = world.begins_meanwhile(asking(number(1)));
