@@ -1,5 +1,7 @@
 //! TLS to etcd, with a certificate of the node.
 
+use std::time::Duration;
+
 use onceward_store::Store as _;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
@@ -33,8 +35,12 @@ async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
         Cluster::join(options).await
     };
     let mut joined = join(&known.0, Some(&known)).await;
-    while joined.is_err() {
+    for _ in 0..600 {
+        if joined.is_ok() {
+            break;
+        }
         // etcd starts.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         joined = join(&known.0, Some(&known)).await;
     }
     let store = joined.expect("joined").campaign().await;
