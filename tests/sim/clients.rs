@@ -117,8 +117,7 @@ impl World {
         )
     }
 
-    /// A planned send is due. Its planner tries again while the store fails, and sometimes offers a send that has
-    /// already begun.
+    /// A planned send is due. It is tried again while the store fails, and sometimes is one that has already begun.
     pub fn planned_send(&mut self) -> Checked {
         if self.plans.is_empty() {
             return Ok(());
