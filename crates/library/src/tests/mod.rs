@@ -213,11 +213,9 @@ pub fn given(members: Value) -> Map<String, Value> {
     }
 }
 
-/// Lets all tasks go on until they wait.
+/// Lets all tasks go on until they wait. Needs a paused clock.
 pub async fn settle() {
-    for _ in 0..1_000 {
-        tokio::task::yield_now().await;
-    }
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// Asks until it is so.

@@ -222,7 +222,7 @@ async fn an_erasure_everywhere_finds_a_number_verified_before_the_guard_was_off(
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     let world = World::new().await;
     world.store.hold();

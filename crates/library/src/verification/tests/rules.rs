@@ -39,7 +39,7 @@ async fn a_check_that_names_another_number_is_not_found_and_not_counted() {
     assert_eq!(right.status, Status::Approved);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
     for ending in [Ending::Canceled, Ending::Approved] {
         let world = World::new().await;
