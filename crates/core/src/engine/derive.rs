@@ -154,24 +154,25 @@ pub fn request_fingerprint(key: &ServerKey, parameters: &[u8; 32], code: Option<
 /// Fingerprint of the key in the data directory. The start compares it to detect a wrong key. It does not help an
 /// attacker to find the key.
 pub fn key_fingerprint(key: &ServerKey) -> [u8; 16] {
-    let block: [u8; 32] = keyed(key, FINGERPRINT_PURPOSE).finalize().into_bytes().into();
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&block[..16]);
-    fingerprint
+    derived(key, FINGERPRINT_PURPOSE)
 }
 
 /// Seed of the hashes of tables whose keys attackers choose.
 pub fn hash_seed(key: &ServerKey) -> u64 {
-    let block: [u8; 32] = keyed(key, HASH_PURPOSE).finalize().into_bytes().into();
-    block.iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
+    derived(key, HASH_PURPOSE).iter().take(8).fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
 /// AES-128 under a key that is derived from the server key for one purpose.
 pub(super) fn cipher(key: &ServerKey, purpose: &[u8]) -> Aes128 {
-    let derived: [u8; 32] = keyed(key, purpose).finalize().into_bytes().into();
-    let mut key = [0; 16];
-    key.copy_from_slice(&derived[..16]);
-    Aes128::new(&Array(key))
+    Aes128::new(&Array(derived(key, purpose)))
+}
+
+/// The first half of the HMAC of nothing but a purpose.
+fn derived(key: &ServerKey, purpose: &[u8]) -> [u8; 16] {
+    let block: [u8; 32] = keyed(key, purpose).finalize().into_bytes().into();
+    let mut half = [0; 16];
+    half.copy_from_slice(&block[..16]);
+    half
 }
 
 /// HMAC-SHA-256 under the server key, for one purpose and no other.
