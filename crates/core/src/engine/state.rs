@@ -346,7 +346,12 @@ impl NumberState {
     /// from the end of that time.
     #[must_use]
     pub fn at(self, policy: &Policy, now: Timestamp) -> Self {
-        let state = self.unless_expired(now).with_count_at(now);
+        let state = match self.unless_expired(now) {
+            Self::Open(open) => {
+                OpenNumber { failures: open.failures.at(now), ..open }.with(open.verification)
+            }
+            other => other,
+        };
         let Self::Open(open @ OpenNumber { verification: Some(v), .. }) = state else { return state };
         if v.checking_until == Timestamp::EPOCH || v.is_checking(now) {
             return state;
@@ -374,16 +379,6 @@ impl NumberState {
         }
     }
 
-    /// The state with its count of wrong codes as it is at `now`: [`FailureCount::at`].
-    fn with_count_at(self, now: Timestamp) -> Self {
-        let Self::Open(open) = self else { return self };
-        let failures = open.failures.at(now);
-        if failures == open.failures {
-            return self;
-        }
-        OpenNumber { failures, ..open }.with(open.verification)
-    }
-
     /// Sets the end of the record: that of its code, or of its counts. With a fixed lockout a record outlives its code
     /// by the length of a lockout, and its end never moves back.
     #[must_use]
@@ -399,8 +394,7 @@ impl NumberState {
     }
 
     /// The state at `now`: an expired record is fresh, even before a sweep removes it.
-    #[must_use]
-    pub fn unless_expired(self, now: Timestamp) -> Self {
+    fn unless_expired(self, now: Timestamp) -> Self {
         match self.ends() {
             Some(end) if now >= end => Self::Fresh,
             _ => self,
