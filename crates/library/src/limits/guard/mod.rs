@@ -28,7 +28,6 @@ use crate::registry::Registry;
 use crate::registry::audit::AuditEntry;
 use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
-use self::refused::Refused;
 pub use self::refused::RefusedNumber;
 pub use onceward_core::guard::{
     Charge, ClientNet, Dimension, Entry, EntryAction, Finding, GuardRow, GuardRules, Key, Mode,
@@ -127,7 +126,7 @@ pub type PumpingGuard = Arc<ServerGuard>;
 /// What is in memory.
 struct Tables {
     guard: Guard,
-    refused: Refused,
+    refused: HashMap<(ServiceId, PhoneNumber), RefusedNumber>,
 }
 
 /// The guard of all services.
@@ -190,7 +189,7 @@ impl ServerGuard {
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
-            tables: Mutex::new(Tables { guard, refused: Refused::default() }),
+            tables: Mutex::new(Tables { guard, refused: HashMap::new() }),
             verified,
             digester: Digester::new(server_key),
             capacity,
@@ -293,7 +292,7 @@ impl ServerGuard {
         if !is_test {
             let last = self.now();
             let refused = RefusedNumber { service, number, rule, last, until };
-            self.tables.lock().refused.add(refused);
+            refused::add(&mut self.tables.lock().refused, refused);
         }
     }
 
@@ -403,7 +402,7 @@ impl ServerGuard {
         let Tables { guard, refused } = &*self.tables.lock();
         guard.rows.get(&key).is_some()
             || guard.entries.get(&key, self.now()).is_some()
-            || refused.of(service, number).is_some()
+            || refused.contains_key(&(service, number))
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
@@ -421,7 +420,7 @@ impl ServerGuard {
         let Some(service) = service else { return Ok(is_known) };
         {
             let Tables { guard, refused } = &mut *self.tables.lock();
-            is_known |= guard.unlock(service, number) | refused.forget(service, number);
+            is_known |= guard.unlock(service, number) | refused.remove(&(service, number)).is_some();
         }
         self.write().await?;
         let RecordKey { slot, id, .. } = self.verified_key(service, number);

@@ -170,12 +170,12 @@ impl ServerGuard {
 
     /// What refused a number a message since the start.
     pub fn refusal(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
-        self.tables.lock().refused.of(service, number)
+        self.tables.lock().refused.get(&(service, number)).copied()
     }
 
     /// The refused numbers, the newest first.
     pub fn refused_numbers(&self) -> Vec<RefusedNumber> {
-        let mut numbers = self.tables.lock().refused.numbers();
+        let mut numbers: Vec<_> = self.tables.lock().refused.values().copied().collect();
         numbers.sort_by_key(|refused| Reverse(refused.last));
         numbers
     }

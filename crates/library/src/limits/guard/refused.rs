@@ -20,31 +20,13 @@ pub struct RefusedNumber {
     pub until: Option<Timestamp>,
 }
 
-#[derive(Default)]
-pub struct Refused(HashMap<(ServiceId, PhoneNumber), RefusedNumber>);
-
-impl Refused {
-    pub fn add(&mut self, refused: RefusedNumber) {
-        if self.0.len() >= MOST {
-            let mut times: Vec<_> = self.0.values().map(|refused| refused.last).collect();
-            let middle = *times.select_nth_unstable(MOST / 2).1;
-            self.0.retain(|_, refused| refused.last > middle);
-        }
-        self.0.insert((refused.service, refused.number), refused);
+pub fn add(to: &mut HashMap<(ServiceId, PhoneNumber), RefusedNumber>, refused: RefusedNumber) {
+    if to.len() >= MOST {
+        let mut times: Vec<_> = to.values().map(|refused| refused.last).collect();
+        let middle = *times.select_nth_unstable(MOST / 2).1;
+        to.retain(|_, refused| refused.last > middle);
     }
-
-    pub fn of(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
-        self.0.get(&(service, number)).copied()
-    }
-
-    pub fn numbers(&self) -> Vec<RefusedNumber> {
-        self.0.values().copied().collect()
-    }
-
-    /// Forgets a number of a service. Returns whether there was something about it.
-    pub fn forget(&mut self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.0.remove(&(service, number)).is_some()
-    }
+    to.insert((refused.service, refused.number), refused);
 }
 
 #[cfg(test)]
@@ -56,14 +38,13 @@ mod tests {
     #[test]
     fn a_flood_of_numbers_leaves_the_newest() {
         let number = |n| PhoneNumber::from_u64(992_900_000_123 + n).expect("a number");
-        let (mut refused, service) = (Refused::default(), ServiceId::DEFAULT);
+        let (mut refused, service) = (HashMap::new(), ServiceId::DEFAULT);
         for n in 0..50_000 {
             let last = Timestamp::EPOCH.plus(Duration::from_millis(n));
             let refusal = RefusedNumber { service, number: number(n), rule: Rule::Prefix, last, until: None };
-            refused.add(refusal);
+            add(&mut refused, refusal);
         }
-        let kept = refused.numbers();
-        assert!(kept.len() <= MOST && refused.of(service, number(49_999)).is_some());
-        assert!(kept.iter().all(|refused| refused.number >= number(30_000)));
+        assert!(refused.len() <= MOST && refused.contains_key(&(service, number(49_999))));
+        assert!(refused.values().all(|refused| refused.number >= number(30_000)));
     }
 }
