@@ -150,7 +150,7 @@ pub struct ServerGuard {
     /// One log limiter for each rule: a spent budget is seen beside a flood.
     findings: [OncePerSecond; Rule::ALL.len()],
     /// Held while records are written, which keeps their order. The writes of the last [`GuardRow::Written`].
-    writing: Arc<tokio::sync::Mutex<u64>>,
+    writing: tokio::sync::Mutex<u64>,
 }
 
 impl ServerGuard {
@@ -185,7 +185,7 @@ impl ServerGuard {
         let counted = move |service, is_added| held.count(service, is_added);
         let mut guard = Guard::new(MOST_BUCKETS, seed, Arc::new(counted));
         shards.for_each(|_, row| guard.restore(&row)).await?;
-        let writing = Arc::new(tokio::sync::Mutex::new(guard.written.1));
+        let writing = tokio::sync::Mutex::new(guard.written.1);
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {

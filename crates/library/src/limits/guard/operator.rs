@@ -289,36 +289,33 @@ impl ServerGuard {
         entry: Option<Entry>,
         by: Author,
     ) -> Result<Option<Entry>, Refusal> {
-        let now = self.now();
-        // Keeps the order of the writes of an entry.
-        let writing = Arc::clone(&self.writing).lock_owned().await;
-        let before = self.tables.lock().guard.entries.get(&key, now);
-        let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
-            return Ok(None);
-        };
-        let service = key.service.and_then(|service| self.registry.service_by_id(service));
-        let action = match entry.map(|entry| entry.action) {
-            _ if entry == Some(Entry::SAFE) => Action::SafeNumberAdded,
-            None if before == Some(Entry::SAFE) => Action::SafeNumberRemoved,
-            None => Action::GuardEntryRemoved,
-            Some(EntryAction::Allow) => Action::GuardAllowed,
-            Some(EntryAction::Block) => Action::GuardBlocked,
-            Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
-        };
-        let [was, is] = [before, entry].map(|entry| {
-            entry.filter(|entry| *entry != Entry::SAFE).map(|entry| shown(entry.until)).unwrap_or_default()
-        });
-        let until = if was == is { String::new() } else { audit::changed("until", &was, &is) };
-        let line = AuditEntry::new(by, action, service.map(|of| of.sid), key.dimension.to_string());
-        let line = AuditEntry { changes: until, ..line };
-        // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
         let guard = Arc::clone(self);
-        let stored = tokio::spawn(async move {
-            let _writing = writing;
-            guard.store_entry(key, entry, Some(line)).await
+        // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
+        let changed = tokio::spawn(async move {
+            // Keeps the order of the writes of an entry.
+            let _writing = guard.writing.lock().await;
+            let now = guard.now();
+            let before = guard.tables.lock().guard.entries.get(&key, now);
+            let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
+                return Ok(None);
+            };
+            let service = key.service.and_then(|service| guard.registry.service_by_id(service));
+            let action = match entry.map(|entry| entry.action) {
+                _ if entry == Some(Entry::SAFE) => Action::SafeNumberAdded,
+                None if before == Some(Entry::SAFE) => Action::SafeNumberRemoved,
+                None => Action::GuardEntryRemoved,
+                Some(EntryAction::Allow) => Action::GuardAllowed,
+                Some(EntryAction::Block) => Action::GuardBlocked,
+                Some(EntryAction::KnownOnly) => Action::GuardKnownOnly,
+            };
+            let end = |of: Entry| (of != Entry::SAFE).then(|| shown(of.until));
+            let [was, is] = [before, entry].map(|of| of.and_then(end).unwrap_or_default());
+            let until = if was == is { String::new() } else { audit::changed("until", &was, &is) };
+            let line = AuditEntry::new(by, action, service.map(|of| of.sid), key.dimension.to_string());
+            let line = AuditEntry { changes: until, ..line };
+            guard.store_entry(key, entry, Some(line)).await.map(|()| Some(changed))
         });
-        stored.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
-        Ok(Some(changed))
+        changed.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// All budgets.
