@@ -3,7 +3,6 @@
 //! The store has only the hash of the auth token. The server never reads the file, and the operator may remove it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
@@ -28,17 +27,17 @@ pub enum AccountError {
 }
 
 /// The file of one data directory.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct AccountFile {
     path: PathBuf,
     /// Held while store and file change.
-    change: Arc<Mutex<()>>,
+    change: Mutex<()>,
 }
 
 impl AccountFile {
     pub fn of(data_dir: &Path) -> Self {
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
-        Self { path: data_dir.join(FILE_NAME), change: Arc::default() }
+        Self { path: data_dir.join(FILE_NAME), change: Mutex::default() }
     }
 
     pub fn path(&self) -> &Path {
