@@ -49,7 +49,7 @@ impl Running {
     /// # Errors
     /// Those of [`super::history::History::between`].
     pub async fn results(&self, service: Option<ServiceId>) -> Result<Vec<GatewayResults>, Refusal> {
-        let (day, now, results) = (Resolution::Day, self.shards.clock().now(), self.history.results());
+        let (day, now, results) = (Resolution::Day, self.shards.clock().now(), &self.history.results);
         let days: Vec<_> = (0..7).rev().map(|ago| day.bucket(now).minus(day.length() * ago)).collect();
         let mut lanes = BTreeMap::<_, BTreeMap<GatewayName, [Counts; DAYS]>>::new();
         for Row { series, counts } in self.history.between(day, days[0], Timestamp::MAX).await? {

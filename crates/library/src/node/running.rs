@@ -61,7 +61,7 @@ pub struct Running {
     /// The journal and the snapshots.
     pub store: Arc<dyn Store>,
     pub outbox: Arc<Outbox>,
-    pub history: History,
+    pub history: Arc<History>,
     pub guard: PumpingGuard,
     pub hosted: HostedSessions,
 }
@@ -127,7 +127,7 @@ impl Running {
         let on_fall = outbox.fall_alerts();
         let results = Results::new(Arc::clone(&clock), settings.history, on_fall);
         let history = History::start(&shards, &server_key, results);
-        history.results().start(&attempts, told).await?;
+        history.results.start(&attempts, told).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let deps = DeliveryDeps {
@@ -140,7 +140,7 @@ impl Running {
             bounds: bounds.clone(),
             metrics: Arc::clone(shards.metrics()),
             guard: Some(guard.clone()),
-            results: history.results(),
+            results: Arc::clone(&history.results),
         };
         let delivery = Arc::new(Delivery::new(gateways, deps));
         let verifier = Verifier::new(VerifierDeps {

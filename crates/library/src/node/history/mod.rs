@@ -18,7 +18,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
 use crate::delivery::Results;
 use crate::domain::{Channel, GatewayName, Region, ServerKey, Timestamp};
 use crate::engine::SlotHash;
@@ -38,18 +37,11 @@ const MOST_PENDING: usize = 65_536;
 
 type Pending = hashbrown::HashMap<Series, Counts>;
 
-/// A cheap handle. The task that adds to the records ends with the last one.
-#[derive(Clone)]
 pub struct History {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     shards: Shards,
-    clock: Arc<dyn Clock>,
     slots: SlotHash,
-    /// Learns from the same facts.
-    results: Arc<Results>,
+    /// What came of messages by each gateway: learns from the same facts.
+    pub results: Arc<Results>,
     /// Counts that no record has.
     counted: Mutex<Pending>,
     /// Held while counts are on their way to the records.
@@ -57,53 +49,43 @@ struct Inner {
 }
 
 impl History {
-    /// Counts what happens in these shards from now on, and tells it these results. Needs a tokio runtime.
-    pub fn start(shards: &Shards, server_key: &ServerKey, results: Results) -> Self {
+    /// Counts what happens in these shards from now on, and tells it these results, until the last handle
+    /// is gone. Needs a tokio runtime.
+    pub fn start(shards: &Shards, server_key: &ServerKey, results: Results) -> Arc<Self> {
         shards.keep_newest::<Row>([MOST_RECORDS, 0], Duration::MAX);
-        let inner = Arc::new(Inner {
+        let history = Arc::new(Self {
             shards: shards.clone(),
-            clock: Arc::clone(shards.clock()),
             slots: SlotHash::new(server_key),
             results: Arc::new(results),
             counted: Mutex::default(),
             flushing: tokio::sync::Mutex::default(),
         });
-        let counts = Arc::downgrade(&inner);
+        let counts = Arc::downgrade(&history);
         shards.metrics().pass_on_to(move |fact| {
-            if let Some(inner) = counts.upgrade() {
-                inner.results.learn(fact);
-                inner.count(fact);
+            if let Some(history) = counts.upgrade() {
+                history.results.learn(fact);
+                history.count(fact);
             }
         });
-        let adds = Arc::downgrade(&inner);
+        let adds = Arc::downgrade(&history);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(INTERVAL).await;
-                let Some(inner) = adds.upgrade() else { return };
-                inner.flush().await;
+                let Some(history) = adds.upgrade() else { return };
+                history.flush().await;
             }
         });
-        Self { inner }
+        history
     }
 
     /// The currency of the estimated cost, by its three letters.
     pub fn currency(&self) -> &str {
-        &self.inner.results.pricing.currency
+        &self.results.pricing.currency
     }
 
     /// The estimated price of a message by a gateway, in millionths of the currency.
     pub fn price(&self, gateway: GatewayName, country: Option<Region>, channel: Channel) -> u64 {
-        self.inner.results.pricing.list().of_gateway(Some(gateway), country, channel)
-    }
-
-    /// What came of messages by each gateway.
-    pub fn results(&self) -> Arc<Results> {
-        Arc::clone(&self.inner.results)
-    }
-
-    /// Adds all facts to the records. A shard that does not run gets its part later.
-    pub async fn flush(&self) {
-        self.inner.flush().await;
+        self.results.pricing.list().of_gateway(Some(gateway), country, channel)
     }
 
     /// The series of the buckets that start at or after `from` and before `to`, by time. Every fact until now is in them.
@@ -125,7 +107,7 @@ impl History {
             rows.extend(records.into_iter().map(|(_, row)| row).filter(is_wanted));
             if latest_to_come < from { Break(()) } else { Continue(()) }
         };
-        self.inner.shards.newest_first(None, Some(to), page).await?;
+        self.shards.newest_first(None, Some(to), page).await?;
         rows.sort_unstable_by_key(|row| row.series);
         Ok(rows)
     }
@@ -140,11 +122,11 @@ pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Co
     totals
 }
 
-impl Inner {
+impl History {
     /// Counts a fact in its series of this hour and this day.
     fn count(&self, fact: &Fact) {
         let Some((service, group, counts)) = record::counts_of(fact, &self.results.pricing) else { return };
-        let now = self.clock.now();
+        let now = self.shards.clock().now();
         for resolution in Resolution::ALL {
             let series = Series { resolution, start: resolution.bucket(now), service, group };
             self.keep(Row { series, counts });
@@ -159,7 +141,8 @@ impl Inner {
         }
     }
 
-    async fn flush(&self) {
+    /// Adds all facts to the records. A shard that does not run gets its part later.
+    pub async fn flush(&self) {
         self.results.publish();
         // A reader waits for what another flush is adding.
         let _turn = self.flushing.lock().await;
