@@ -26,12 +26,13 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{Bounds, ClusterSettings, Settings};
+use crate::delivery::Routed;
 use crate::domain::ServerKey;
 use crate::gateway::Receipt;
 use crate::http::tls::{self, TlsError};
 use crate::http::{ClusterNode, FrontEnd, Tls};
 use crate::node::{
-    self, Gateways, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
+    self, Running, StartOptions, Unready, build_gateways, load_or_create, process, seeded_rng,
 };
 use crate::store::{Store, StoreError, create_durably};
 use crate::verification::Verifier;
@@ -42,7 +43,7 @@ pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, EXIT_STORE_FAI
 /// The running program, shared by the front end and the life cycle.
 pub struct App {
     clock: Arc<EngineClock>,
-    gateways: Gateways,
+    gateways: Vec<Routed>,
     /// The owner of the records, in a node of a cluster.
     owner: watch::Sender<Owner>,
     control: Mutex<Option<Control>>,
@@ -67,8 +68,8 @@ impl App {
         let shown = Settings { bounds, ..settings.clone() };
         let starting = || vec![Unready { part: "starting", why: "the store is being loaded".to_owned() }];
         let random = (seeded_rng()?, prefix);
-        let mut front_end = FrontEnd::new(shown, gateways.simulator.clone(), starting, random)
-            .map_err(node::StartError::Captcha)?;
+        let mut front_end =
+            FrontEnd::new(shown, gateways.simulator, starting, random).map_err(node::StartError::Captcha)?;
         front_end.tls = tls;
         let exporter;
         (front_end.tracer, exporter) = Exporter::start()?.unzip();
@@ -77,7 +78,7 @@ impl App {
         front_end.node = settings.cluster.as_ref().map(node);
         Ok(Self {
             clock,
-            gateways,
+            gateways: gateways.routed,
             owner,
             control: Mutex::default(),
             front_end: Arc::new(front_end),

@@ -98,7 +98,7 @@ impl Setup {
             settings: *settings,
             records: Some((ServerKey::from_bytes([7; 32]), Arc::new(FaultyStore::new()))),
             clock,
-            gateways: gateways.clone(),
+            gateways: gateways.routed,
             serves: true,
             metrics: Arc::clone(&app.metrics),
         });

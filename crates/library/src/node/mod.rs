@@ -106,7 +106,6 @@ pub fn kinds() -> Kinds {
 // The gateways that the settings ask for.
 
 /// Every gateway, and the simulator once more for its inbox.
-#[derive(Clone)]
 pub struct Gateways {
     /// The gateways with their names in the routing.
     pub routed: Vec<Routed>,

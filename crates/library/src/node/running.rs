@@ -9,11 +9,11 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use scopeguard::ScopeGuard;
 
-use super::{AccountFile, Gateways, StartError, load_or_create, server_key};
+use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::clock::{Clock, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
-use crate::delivery::{Delivery, DeliveryDeps, Results};
+use crate::delivery::{Delivery, DeliveryDeps, Results, Routed};
 use crate::domain::{GatewayName, ServerKey, ServiceId};
 use crate::engine::{NumberState, key_fingerprint};
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
@@ -37,7 +37,7 @@ pub struct StartOptions {
     pub records: Option<(ServerKey, Arc<dyn Store>)>,
     /// Brought up to the time of the data directory.
     pub clock: Arc<EngineClock>,
-    pub gateways: Gateways,
+    pub gateways: Vec<Routed>,
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
     pub serves: bool,
     pub metrics: Arc<Metrics>,
@@ -70,7 +70,6 @@ impl Running {
     /// Opens the store, loads what is in it, and starts the shards.
     pub async fn start(options: StartOptions) -> Result<Self, StartError> {
         let StartOptions { settings, records, clock, gateways, serves, metrics } = options;
-        let gateways = gateways.routed;
         let Settings { storage, policy, bounds, templates, registry: services, .. } = settings;
         let account = AccountFile::of(&storage.data_dir);
         let (server_key, store) = if let Some(opened) = records {
@@ -216,7 +215,7 @@ pub async fn open_store(
 ) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
     let opened = tokio::task::spawn_blocking(move || {
         let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
-        let options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), Arc::clone(&clock) as _);
+        let options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), clock);
         let store = EmbeddedStore::open(&options)?;
         Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
     });

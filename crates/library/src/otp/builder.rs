@@ -118,7 +118,7 @@ impl OtpBuilder {
             settings,
             records: None,
             clock,
-            gateways: gateways.clone(),
+            gateways: gateways.routed,
             serves: false,
             metrics: Arc::default(),
         })

@@ -17,7 +17,7 @@ use crate::clock::{EngineClock, ManualClock};
 use crate::config::{self, GuardSettings, Settings, Sources};
 use crate::delivery::{Carried, Routed};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp};
-use crate::node::{Gateways, Running, StartOptions};
+use crate::node::{Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
 use crate::registry::{Service, WebhookFields};
 use crate::shard::LogRange;
@@ -271,7 +271,7 @@ async fn start(
         settings: settings.clone(),
         records: Some((ServerKey::from_bytes([7; 32]), Arc::new(store.clone()))),
         clock: Arc::new(EngineClock::over(Arc::clone(clock) as _)),
-        gateways: Gateways { routed: gateways.collect(), simulator: None },
+        gateways: gateways.collect(),
         serves: false,
         metrics: Arc::default(),
     });
