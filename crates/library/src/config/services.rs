@@ -253,7 +253,7 @@ impl ServiceSettings {
     /// Checks what a value alone does not tell. The default service is not checked: the top-level keys may say more.
     ///
     /// Returns every setting that cannot be as it is.
-    pub fn validate(&self, templates: &[&Template]) -> Vec<SettingError> {
+    pub fn validate(&self, templates: &[Template]) -> Vec<SettingError> {
         let mut wrong = Vec::new();
         let mut check =
             |key, problem: Option<String>| wrong.extend(problem.map(|why| SettingError { key, why }));
@@ -308,7 +308,7 @@ impl ServiceSettings {
 
     /// Checks that the service's template or the standard message is in its language: else its messages would be in
     /// another one.
-    fn check_locale(&self, templates: &[&Template]) -> Result<(), String> {
+    fn check_locale(&self, templates: &[Template]) -> Result<(), String> {
         let own = templates.iter().find(|template| self.default_template == Some(template.sid));
         let has = |tag| own.is_some_and(|template| template.has(tag));
         match self.locale {
@@ -513,8 +513,7 @@ pub(super) fn check(
     templates: &[Template],
     c: &mut Config,
 ) -> Vec<ConfiguredService> {
-    let built_in: Vec<Template> = Template::built_in().collect();
-    let templates: Vec<&Template> = built_in.iter().chain(templates).collect();
+    let templates: Vec<Template> = Template::built_in().chain(templates.iter().cloned()).collect();
     let why = "the service \"default\" is described by the top-level keys, such as otp-length";
     let is_taken = |name: &str| name.eq_ignore_ascii_case(ServiceId::DEFAULT_NAME);
     let mut checked = Vec::new();

@@ -34,7 +34,7 @@ pub(super) struct Inner {
     pub(super) default: Arc<Service>,
     /// The account's credentials, where the environment gives them.
     pub(super) given_root: Option<CredentialFingerprint>,
-    pub(super) templates: Vec<Arc<Template>>,
+    pub(super) templates: Vec<Template>,
     /// The texts of the settings, and what every text must be.
     pub(super) checks: Templates,
     /// Gateways that are configured, with the ids that messaging configurations name them by.
@@ -148,7 +148,8 @@ impl Registry {
     }
 
     pub fn live_keys(&self) -> usize {
-        self.snapshot().live_keys()
+        let snapshot = self.snapshot();
+        snapshot.keys.values().filter(|key| snapshot.accepts(key)).count()
     }
 }
 
@@ -227,10 +228,6 @@ impl Snapshot {
     /// The key with this id, if it can be used.
     pub(super) fn live_key(&self, sid: &Sid) -> Option<&Arc<ApiKey>> {
         self.keys.get(sid).filter(|key| self.accepts(key))
-    }
-
-    pub(super) fn live_keys(&self) -> usize {
-        self.keys.values().filter(|key| self.accepts(key)).count()
     }
 
     /// Returns `true` if there is or was a key for the compatible routes and nothing else.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Registry;
 use super::audit::Draft;
 use super::handle::{Item, RegistryError, Result, check_room};
 use super::keys::Credential;
-use super::{Registry, Template};
 use crate::config::services::{ConfiguredService, ServiceSettings, TestNumber};
 use crate::domain::{Region, ServiceId, Sid, SidKind, Timestamp, record_id, record_id_parts};
 use crate::engine::{LAST_SERVICE, SlotHash};
@@ -60,8 +60,7 @@ impl Registry {
 
     fn changed(&self, settings: &ServiceSettings, given: Map<String, Value>) -> Result<ServiceSettings> {
         let settings = settings.with(given)?;
-        let templates: Vec<&Template> = self.templates().iter().map(|template| &**template).collect();
-        let wrong = settings.validate(&templates).into_iter().next();
+        let wrong = settings.validate(self.templates()).into_iter().next();
         wrong.map_or(Ok(settings), |error| Err(error.into()))
     }
 

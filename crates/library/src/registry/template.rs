@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::handle::Result;
 use super::{Item, Origin, Registry, RegistryError, Service, Template};
@@ -18,18 +17,18 @@ const VALUE_LONGEST: usize = 128;
 const VALUES_MOST: usize = 32;
 
 /// Every template: those that are built in, then those of config.json. They do not change while the program runs.
-pub(super) fn catalog(configured: Vec<Template>, now: Timestamp) -> Vec<Arc<Template>> {
+pub(super) fn catalog(configured: Vec<Template>, now: Timestamp) -> Vec<Template> {
     let templates = Template::built_in().chain(configured);
-    templates.map(|template| Arc::new(Template { created: now, ..template })).collect()
+    templates.map(|template| Template { created: now, ..template }).collect()
 }
 
 impl Registry {
     /// Every template: the built-in ones, then those of config.json in its order.
-    pub fn templates(&self) -> &[Arc<Template>] {
+    pub fn templates(&self) -> &[Template] {
         &self.inner.templates
     }
 
-    pub fn template(&self, sid: &Sid) -> Result<&Arc<Template>> {
+    fn template(&self, sid: &Sid) -> Result<&Template> {
         let found = self.templates().iter().find(|template| template.sid == *sid);
         found.ok_or(RegistryError::NotFound(Item::Template))
     }
@@ -40,14 +39,14 @@ impl Registry {
         service: &Service,
         options: &TextOptions<'_>,
     ) -> Result<Option<&Template>, TextError> {
-        let is_for_channel = |template: &&Arc<Template>| template.channels.contains(&options.channel);
+        let is_for_channel = |template: &&Template| template.channels.contains(&options.channel);
         let Some(sid) = options.template else {
             let own = service.settings.default_template.and_then(|sid| self.template(&sid).ok());
-            return Ok(own.filter(is_for_channel).map(|template| &**template));
+            return Ok(own.filter(is_for_channel));
         };
         let template = self.template(sid).map_err(|_| TextError::UnknownTemplate(*sid))?;
         let other = TextError::OtherChannel { template: *sid, channel: options.channel };
-        Some(template).filter(is_for_channel).map(|template| Some(&**template)).ok_or(other)
+        Some(template).filter(is_for_channel).map(Some).ok_or(other)
     }
 }
 
