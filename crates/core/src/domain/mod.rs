@@ -57,7 +57,7 @@ pub use ids::{
 };
 pub use locale::Locale;
 pub use phone::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, mask_number};
-pub use plans::{LineType, NumberLookup, NumberPattern};
+pub use plans::{LineType, NumberLookup, is_of_fiction, number_pattern, pattern_covers};
 pub use routing::{Routing, RoutingEntry, RoutingError};
 pub use secret::ServerKey;
 pub use time::{Timestamp, minutes_up, seconds_up};

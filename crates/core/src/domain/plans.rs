@@ -86,11 +86,8 @@ fn is_free(place: &str) -> bool {
     place == "#" || place.starts_with('[')
 }
 
-// Patterns of numbers, such as `+1415555012x`.
-
-/// A number in E.164 form in which `x` stands for any digit. A literal one is a number: it is not to be printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NumberPattern(String);
+// Patterns of numbers, such as `+1415555012x`: in E.164 form, `x` stands for any digit. A literal one is a number, which
+// is not to be printed.
 
 /// Ranges that countries have set aside for films and examples, which no person owns a number in: the plan of North
 /// America (555-0100 to 555-0199 in every area), Ofcom for the United Kingdom, Arcep for France.
@@ -110,30 +107,24 @@ const FICTION: [&str; 13] = [
     "+336399800xx",
 ];
 
-impl NumberPattern {
-    /// Reads `+` and 7 to 15 digits, with `x` in the place of any digit.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim().replace('X', "x");
-        let places = text.strip_prefix('+')?;
-        let is_spelled = (7..=15).contains(&places.len())
-            && places.bytes().all(|b| b.is_ascii_digit() || b == b'x')
-            && !places.starts_with('0');
-        is_spelled.then_some(Self(text))
-    }
+/// Reads a pattern: `+` and 7 to 15 digits, with `x` in the place of any digit.
+pub fn number_pattern(text: &str) -> Option<String> {
+    let text = text.trim().replace('X', "x");
+    let places = text.strip_prefix('+')?;
+    let is_spelled = (7..=15).contains(&places.len())
+        && places.bytes().all(|b| b.is_ascii_digit() || b == b'x')
+        && !places.starts_with('0');
+    is_spelled.then_some(text)
+}
 
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// Whether a person can own none of a pattern's numbers: they are set aside for fiction.
+pub fn is_of_fiction(pattern: &str) -> bool {
+    FICTION.iter().any(|range| pattern_covers(range, pattern))
+}
 
-    /// Whether a person can own none of its numbers: they are set aside for fiction.
-    pub fn is_fiction(&self) -> bool {
-        FICTION.iter().any(|range| Self::covers(range, &self.0))
-    }
-
-    /// Returns `true` if the pattern `range` matches a number in E.164 form, or every number of a narrower pattern.
-    pub fn covers(range: &str, text: &str) -> bool {
-        text.len() == range.len() && range.bytes().zip(text.bytes()).all(|(r, digit)| r == b'x' || r == digit)
-    }
+/// Returns `true` if the pattern `range` matches a number in E.164 form, or every number of a narrower pattern.
+pub fn pattern_covers(range: &str, text: &str) -> bool {
+    text.len() == range.len() && range.bytes().zip(text.bytes()).all(|(r, digit)| r == b'x' || r == digit)
 }
 
 // Looks a number up in the numbering plans.
@@ -313,8 +304,8 @@ mod tests {
 
     #[test]
     fn a_pattern_means_the_numbers_that_have_its_digits() {
-        let range = NumberPattern::parse("+1415555012X").expect("a pattern");
-        let is_meant = |text| NumberPattern::covers(range.as_str(), text);
+        let range = number_pattern("+1415555012X").expect("a pattern");
+        let is_meant = |text| pattern_covers(&range, text);
         assert!(is_meant("+14155550129") && is_meant("+1415555012x"));
         assert!(!is_meant("+14155550139") && !is_meant("+4915112345678") && !is_meant("+141555501xx"));
     }
@@ -322,13 +313,13 @@ mod tests {
     #[test]
     fn what_is_spelled_otherwise_is_no_pattern() {
         for text in ["+", "1415555012x", "+1415555012y", "+123456", "+1234567890123456", "+0123456789"] {
-            assert!(NumberPattern::parse(text).is_none(), "{text}");
+            assert!(number_pattern(text).is_none(), "{text}");
         }
     }
 
     #[test]
     fn numbers_of_fiction_have_no_owner() {
-        let is_fiction = |text| NumberPattern::parse(text).expect("a pattern").is_fiction();
+        let is_fiction = |text| is_of_fiction(&number_pattern(text).expect("a pattern"));
         for text in ["+14155550123", "+1xxx55501xx", "+447700900123", "+447700900xxx", "+33639980012"] {
             assert!(is_fiction(text), "{text}");
         }

@@ -20,9 +20,9 @@ use super::sources::Config;
 use super::templates::Template;
 use super::values::{is_origin, read_page_url, template_sid};
 use crate::domain::{
-    Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, NumberPattern, PhoneNumber, SECOND,
-    ServiceId, ServiceTime, Sid, SidKind, Time, Timestamp, Whole, WorkflowStep, checked, friendly_name,
-    optional, short_name, time_text, workflow_text,
+    Channel, Code, CodeLength, DAY, Locale, LockoutTime, MINUTE, PhoneNumber, SECOND, ServiceId, ServiceTime,
+    Sid, SidKind, Time, Timestamp, Whole, WorkflowStep, checked, friendly_name, is_of_fiction,
+    number_pattern, optional, pattern_covers, short_name, time_text, workflow_text,
 };
 use crate::engine::{LockoutRule, Policy, SendOptions, SendRules};
 use crate::template::StandardMessage;
@@ -399,11 +399,11 @@ impl TestNumber {
     /// # Errors
     /// A field, and what is wrong with it as the end of a sentence.
     pub fn checked(self) -> Result<Self, (&'static str, String)> {
-        let pattern = NumberPattern::parse(&self.pattern).ok_or_else(|| {
+        let pattern = number_pattern(&self.pattern).ok_or_else(|| {
             let why = "must be + and 7 to 15 digits, with x in the place of any digit, such as +1415555012x";
             ("pattern", why.to_owned())
         })?;
-        if !self.force && !pattern.is_fiction() {
+        if !self.force && !is_of_fiction(&pattern) {
             let why = "means a number that a person could own. The owner would receive no message, and every caller who \
                        knows the code would be verified as the owner. Use a range for fiction such as +1415555012x, or, if it is yours, \
                        Force=true";
@@ -412,7 +412,7 @@ impl TestNumber {
         if Code::parse(&self.code).is_none() {
             return Err(("code", format!("must be {} to {} digits", CodeLength::MIN, CodeLength::MAX)));
         }
-        Ok(Self { pattern: pattern.as_str().to_owned(), ..self })
+        Ok(Self { pattern, ..self })
     }
 
     /// Returns `true` if it is a test number for more than a year from `now`.
@@ -422,7 +422,7 @@ impl TestNumber {
 
     /// Returns `true` if `number` matches at `now`.
     pub fn is(&self, number: PhoneNumber, now: Timestamp) -> bool {
-        now < self.expires && NumberPattern::covers(&self.pattern, &number.e164())
+        now < self.expires && pattern_covers(&self.pattern, &number.e164())
     }
 }
 
