@@ -18,7 +18,7 @@ use url::Url;
 use crate::HttpGatewaySettings;
 use crate::domain::{Channel, GatewayName};
 use crate::http_gateway::Owner;
-use crate::template::{Piece, PieceKind, pieces};
+use crate::template::{PieceKind, pieces};
 
 /// The files in the folder `recipes`: the name of each, and its text. The build script lists them.
 const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
@@ -74,9 +74,9 @@ impl Recipe {
         let given = values.clone();
         for (name, RecipeSetting { default, .. }) in &self.settings {
             if let (None, Some(default)) = (given.get(name), default) {
-                let put_in = |piece: Piece<'_>| match piece.kind {
+                let put_in = |(raw, kind): (&str, PieceKind<'_>)| match kind {
                     PieceKind::Single(other) if given.contains_key(other) => given[other].clone(),
-                    _ => piece.raw.to_owned(),
+                    _ => raw.to_owned(),
                 };
                 values.insert(name.clone(), pieces(default).map(put_in).collect());
             }

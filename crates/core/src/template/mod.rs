@@ -15,7 +15,7 @@ pub use check::{
 };
 pub use gsm7::parts_of;
 pub use templates::{
-    AppHash, MessageStyle, Piece, PieceKind, Rendered, SendDigits, StandardMessage, Templates, Wording,
-    of_country, pieces,
+    AppHash, MessageStyle, PieceKind, Rendered, SendDigits, StandardMessage, Templates, Wording, of_country,
+    pieces,
 };
 pub use text::{CODE_PLACES, LONGEST};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gsm7;
 use super::text::{Context, Text, check_text};
-use crate::domain::{Channel, Code, Locale, PhoneNumber};
+use crate::domain::{Channel, Code, Locale, PhoneNumber, is_name};
 
 pub struct Rendered {
     pub text: String,
@@ -220,13 +220,6 @@ impl StandardMessage {
 // Placeholders in texts: the only parser for the texts of messages, the templates of services and the requests of
 // recipes. Each of them defines its placeholders and the meaning of a brace.
 
-/// A stretch of a text. All stretches together are the whole text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece<'a> {
-    pub raw: &'a str,
-    pub kind: PieceKind<'a>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PieceKind<'a> {
     Text,
@@ -239,13 +232,14 @@ pub enum PieceKind<'a> {
     Stray(char),
 }
 
-pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+/// The stretches of a text, which together are the whole text, and what each is.
+pub fn pieces(text: &str) -> impl Iterator<Item = (&str, PieceKind<'_>)> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let (length, kind) = first(rest)?;
         let (raw, behind) = rest.split_at(length);
         rest = behind;
-        Some(Piece { raw, kind })
+        Some((raw, kind))
     })
 }
 
@@ -266,11 +260,6 @@ fn first(text: &str) -> Option<(usize, PieceKind<'_>)> {
     let inside = &text[1..];
     let end = inside.find(['{', '}']).filter(|end| brace == '{' && inside[*end..].starts_with('}'));
     Some(end.map_or((1, PieceKind::Stray(brace)), |end| (end + 2, PieceKind::Single(&inside[..end]))))
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 // What a request says about the form of its message.

@@ -116,10 +116,10 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
         }
         parts.extend(part);
     };
-    for piece in pieces(text) {
-        match piece.kind {
+    for (raw, kind) in pieces(text) {
+        match kind {
             PieceKind::Text => {
-                for (index, between) in piece.raw.split(CODE_PLACES[1]).enumerate() {
+                for (index, between) in raw.split(CODE_PLACES[1]).enumerate() {
                     if index > 0 {
                         push(&mut literal, Some(Part::Code));
                     }
@@ -129,14 +129,13 @@ fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
             PieceKind::Single("code") => push(&mut literal, Some(Part::Code)),
             PieceKind::Single("minutes") => push(&mut literal, Some(Part::Minutes)),
             PieceKind::Single("brand") => literal.push_str(brand),
-            PieceKind::DoubleBrace('}') | PieceKind::Stray('}') => literal.push_str(piece.raw),
+            PieceKind::DoubleBrace('}') | PieceKind::Stray('}') => literal.push_str(raw),
             PieceKind::Single(_) | PieceKind::Double(_) | PieceKind::DoubleBrace(_) | PieceKind::Stray(_) => {
-                literal.push_str(piece.raw);
+                literal.push_str(raw);
                 problem.get_or_insert_with(|| {
                     format!(
-                        "it contains {:?}, which nothing fills. A text may contain {{code}} (or _CODE_), {{brand}} and \
-                         {{minutes}}; a text of templates also {{friendly_name}} and {{{{name}}}}",
-                        piece.raw
+                        "it contains {raw:?}, which nothing fills. A text may contain {{code}} (or _CODE_), {{brand}} and \
+                         {{minutes}}; a text of templates also {{friendly_name}} and {{{{name}}}}"
                     )
                 });
             }

@@ -318,9 +318,9 @@ impl<'a> Filling<'a> {
     /// stand for braces themselves. `setting` says in errors where the text was written.
     fn fill(&mut self, text: &str, setting: &str, put_in: impl Fn(&mut String, &str)) -> Read<String> {
         let mut filled = String::with_capacity(256);
-        for piece in pieces(text) {
-            match piece.kind {
-                PieceKind::Text => filled.push_str(piece.raw),
+        for (raw, kind) in pieces(text) {
+            match kind {
+                PieceKind::Text => filled.push_str(raw),
                 PieceKind::Double(name) => filled.extend(["{", name, "}"]),
                 PieceKind::DoubleBrace(brace) => filled.push(brace),
                 PieceKind::Single("url") if self.settings.owner.credentials.contains_key("url") => {

@@ -147,12 +147,12 @@ pub fn filled<'t>(
     value: impl Fn(&str) -> Option<&'t str>,
 ) -> Result<String, &'t str> {
     let mut filled = String::with_capacity(text.len() + 64);
-    for piece in pieces(text) {
-        filled.push_str(match piece.kind {
+    for (raw, kind) in pieces(text) {
+        filled.push_str(match kind {
             PieceKind::Single("code") | PieceKind::Double("code") => "{code}",
             PieceKind::Single("friendly_name") | PieceKind::Double("friendly_name") => friendly_name,
             PieceKind::Double(own) => value(own).ok_or(own)?,
-            _ => piece.raw,
+            _ => raw,
         });
     }
     Ok(filled)
