@@ -1,6 +1,5 @@
 //! The texts of the settings: what each must have, how long it may become, and advice on those that can be sent.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::gsm7;
@@ -74,8 +73,8 @@ impl Templates {
             let (path, text) = (path.to_owned(), text.to_owned());
             Finding { path, text, words }
         };
-        let (brand, life) = (settings.brand.as_str().into(), settings.life.max(TUTORIAL_LIFE));
-        let context = Context { brand, domain: settings.webotp_domain.as_deref().map(Arc::from), life };
+        let (brand, life) = (settings.brand.clone(), settings.life.max(TUTORIAL_LIFE));
+        let context = Context { brand, domain: settings.webotp_domain.clone(), life };
         let mut read = |path: &str, channel: Option<Channel>, written: &str| {
             let checked = check_text(written, &context).map_err(|words| finding(path, written, words));
             let text = checked.map_err(|error| errors.push(error)).ok()?;
@@ -95,15 +94,15 @@ impl Templates {
         let (tutorial, _) = Text::new(TUTORIAL_MESSAGE, &context.brand);
         let is_standard =
             [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
-        let standard = if is_standard { standard_texts(&context) } else { Arc::default() };
+        let standard = if is_standard { standard_texts(&context) } else { Vec::new() };
         let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
-        let api = Texts { message, standard, local: local.into(), default_locale, by_country };
+        let api = Texts { message, standard, local, default_locale, by_country };
         Ok((Self { api, tutorial, context }, warnings))
     }
 }
 
 /// The standard message in every language but English, which is the message of the settings.
-fn standard_texts(context: &Context) -> Arc<[Local]> {
+fn standard_texts(context: &Context) -> Vec<Local> {
     let foreign = StandardMessage::all().iter().filter(|message| !message.locale.is_english());
     let text = |written| Text::new(written, &context.brand).0;
     foreign.map(|m| Local { channel: None, locale: Some(m.locale), text: text(m.text) }).collect()

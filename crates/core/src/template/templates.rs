@@ -1,7 +1,7 @@
 //! The texts of a service: which one a message has, in which language, with what filled in.
 
 use std::cell::LazyCell;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -108,8 +108,8 @@ impl Templates {
 pub(super) struct Texts {
     pub(super) message: Text,
     /// The message in other languages, unless the operator wrote one.
-    pub(super) standard: Arc<[Local]>,
-    pub(super) local: Arc<[Local]>,
+    pub(super) standard: Vec<Local>,
+    pub(super) local: Vec<Local>,
     /// Where neither the request nor the country leads to a text.
     pub(super) default_locale: Option<Locale>,
     /// The number's country chooses among the standard messages.

@@ -1,7 +1,6 @@
 //! One text, cut where something is filled in, and the last line by which a browser knows the web site that a code is
 //! for: `@example.com #123456` (WICG, "Origin-bound one-time codes delivered via SMS").
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::templates::{AppHash, PieceKind, pieces};
@@ -16,8 +15,8 @@ pub const LONGEST: usize = 1_600;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Text {
     /// As it was written, for those who show it.
-    pub(super) source: Arc<str>,
-    parts: Arc<[Part]>,
+    pub(super) source: String,
+    parts: Vec<Part>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl Text {
     /// Parses a text, even with errors. Also returns the first unknown placeholder, as the end of a sentence.
     pub(super) fn new(written: &str, brand: &str) -> (Self, Option<String>) {
         let (parts, problem) = cut(written, brand);
-        (Self { source: written.replace("{brand}", brand).into(), parts: parts.into() }, problem)
+        (Self { source: written.replace("{brand}", brand), parts }, problem)
     }
 
     /// The message with these `digits` as the code. A text message names the web site `domain` in its last line; an
@@ -75,9 +74,9 @@ impl Text {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Context {
-    pub(super) brand: Arc<str>,
+    pub(super) brand: String,
     /// The web site that text messages name in their last line.
-    pub(super) domain: Option<Arc<str>>,
+    pub(super) domain: Option<String>,
     /// The longest life of a code, for `{minutes}`.
     pub(super) life: Duration,
 }
