@@ -107,7 +107,7 @@ impl FrontEnd {
             loaded: OnceLock::new(),
             starting: Box::new(starting),
             is_stopping: AtomicBool::new(false),
-            reports: ReportReceiver::new(&settings.gateways, settings.delivery.public_url.as_ref()),
+            reports: ReportReceiver::new(&settings.gateways, public_url),
             inbox,
             lists: Arc::new(Semaphore::new(LISTS)),
             captcha,

@@ -1,7 +1,6 @@
 //! Records the reports of providers after a check of their signature, and answers the gate of a call. The server and
 //! the library use it in the same way.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -32,12 +31,12 @@ pub struct ReportReceiver {
 
 impl ReportReceiver {
     /// `None` without a public address or without a gateway that reports.
-    pub fn new(gateways: &GatewaySettings, public_url: Option<&Arc<str>>) -> Option<Self> {
-        let public_url = Arc::clone(public_url?);
+    pub fn new(gateways: &GatewaySettings, public_url: Option<&str>) -> Option<Self> {
+        let public_url = public_url?;
         let voice = gateways.twilio_voice();
         let account = gateways.twilio_messages().map(|twilio| &twilio.account);
         let account = account.or_else(|| voice.map(|voice| &voice.account));
-        let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), &public_url));
+        let twilio = account.map(|account| TwilioCallbacks::new(account.auth_token.clone(), public_url));
         let recipes = RecipeCallbacks::new(gateways.providers.iter().filter_map(|provider| match provider {
             ProviderSettings::Http(settings) => Some(settings),
             _ => None,
