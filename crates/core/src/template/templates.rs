@@ -93,15 +93,6 @@ impl Templates {
         let text = text.finish(channel, style.app_hash.as_ref(), domain, code.expose(), valid_for);
         Rendered { text, locale }
     }
-
-    /// The text where no other fits, before anything but the brand is filled in.
-    pub fn text<'a>(&'a self, wording: &'a Wording) -> &'a str {
-        match wording {
-            Wording::Api => &self.api.message.source,
-            Wording::Tutorial => &self.tutorial.source,
-            Wording::Custom(text) => text,
-        }
-    }
 }
 
 #[derive(Debug, Clone, Default)]

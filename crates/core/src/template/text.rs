@@ -14,8 +14,6 @@ pub const LONGEST: usize = 1_600;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Text {
-    /// As it was written, for those who show it.
-    pub(super) source: String,
     parts: Vec<Part>,
 }
 
@@ -28,10 +26,45 @@ enum Part {
 }
 
 impl Text {
-    /// Parses a text, even with errors. Also returns the first unknown placeholder, as the end of a sentence.
+    /// Splits a text after inserting the brand. Anything that is not a placeholder stays as written. Also returns the first
+    /// unknown placeholder, as the end of a sentence.
     pub(super) fn new(written: &str, brand: &str) -> (Self, Option<String>) {
-        let (parts, problem) = cut(written, brand);
-        (Self { source: written.replace("{brand}", brand), parts }, problem)
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut problem = None;
+        let mut push = |literal: &mut String, part| {
+            if !literal.is_empty() {
+                parts.push(Part::Literal(std::mem::take(literal).into()));
+            }
+            parts.extend(part);
+        };
+        for (raw, kind) in pieces(written) {
+            match kind {
+                PieceKind::Text => {
+                    for (index, between) in raw.split(CODE_PLACES[1]).enumerate() {
+                        if index > 0 {
+                            push(&mut literal, Some(Part::Code));
+                        }
+                        literal.push_str(between);
+                    }
+                }
+                PieceKind::Single("code") => push(&mut literal, Some(Part::Code)),
+                PieceKind::Single("minutes") => push(&mut literal, Some(Part::Minutes)),
+                PieceKind::Single("brand") => literal.push_str(brand),
+                PieceKind::DoubleBrace('}') | PieceKind::Stray('}') => literal.push_str(raw),
+                _ => {
+                    literal.push_str(raw);
+                    problem.get_or_insert_with(|| {
+                        format!(
+                            "it contains {raw:?}, which nothing fills. A text may contain {{code}} (or _CODE_), \
+                             {{brand}} and {{minutes}}; a text of templates also {{friendly_name}} and {{{{name}}}}"
+                        )
+                    });
+                }
+            }
+        }
+        push(&mut literal, None);
+        (Self { parts }, problem)
     }
 
     /// The message with these `digits` as the code. A text message names the web site `domain` in its last line; an
@@ -102,46 +135,6 @@ pub(super) fn check_text(written: &str, context: &Context) -> Result<Text, Strin
         ));
     }
     Ok(text)
-}
-
-/// Splits a text after inserting the brand. Anything that is not a placeholder stays as written.
-fn cut(text: &str, brand: &str) -> (Vec<Part>, Option<String>) {
-    let mut parts = Vec::new();
-    let mut literal = String::new();
-    let mut problem = None;
-    let mut push = |literal: &mut String, part| {
-        if !literal.is_empty() {
-            parts.push(Part::Literal(std::mem::take(literal).into()));
-        }
-        parts.extend(part);
-    };
-    for (raw, kind) in pieces(text) {
-        match kind {
-            PieceKind::Text => {
-                for (index, between) in raw.split(CODE_PLACES[1]).enumerate() {
-                    if index > 0 {
-                        push(&mut literal, Some(Part::Code));
-                    }
-                    literal.push_str(between);
-                }
-            }
-            PieceKind::Single("code") => push(&mut literal, Some(Part::Code)),
-            PieceKind::Single("minutes") => push(&mut literal, Some(Part::Minutes)),
-            PieceKind::Single("brand") => literal.push_str(brand),
-            PieceKind::DoubleBrace('}') | PieceKind::Stray('}') => literal.push_str(raw),
-            PieceKind::Single(_) | PieceKind::Double(_) | PieceKind::DoubleBrace(_) | PieceKind::Stray(_) => {
-                literal.push_str(raw);
-                problem.get_or_insert_with(|| {
-                    format!(
-                        "it contains {raw:?}, which nothing fills. A text may contain {{code}} (or _CODE_), {{brand}} and \
-                         {{minutes}}; a text of templates also {{friendly_name}} and {{{{name}}}}"
-                    )
-                });
-            }
-        }
-    }
-    push(&mut literal, None);
-    (parts, problem)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::*;
 use crate::config::json_schema;
 use crate::config::load::names;
 use crate::config::sources::{aliases, variable};
+use crate::domain::{Channel, Code, CodeLength, PhoneNumber};
+use crate::template::MessageStyle;
 
 const MANUAL: &str = include_str!("../../../../../docs/reference/configuration.md");
 const SAMPLE: &str = include_str!("../../../../../config.json");
@@ -126,8 +128,10 @@ fn the_samples_of_env_files_mean_what_the_manual_says() {
     let world = with_sample("ONCEWARD_BRAND");
     let settings = world.settings();
     assert_eq!(settings.brand, "Joe's Shop");
-    let text = settings.templates.text(&crate::template::Wording::Api);
-    assert_eq!(text, "Joe's Shop: your code is {code}\nIt costs $0");
+    let (style, code) = (MessageStyle::default(), Code::from_value(0, CodeLength::SIX));
+    let number = PhoneNumber::from_e164(PhoneNumber::EXAMPLE).expect("a number");
+    let said = settings.templates.render(&style, Channel::WhatsApp, number, &code, settings.policy.code.life);
+    assert_eq!(said.text, "Joe's Shop: your code is 000000\nIt costs $0");
     assert_eq!(settings.storage.data_dir, world.path("data # 2"));
     assert_eq!(world.warnings(), Vec::<String>::new());
 }
