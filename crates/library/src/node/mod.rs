@@ -20,7 +20,7 @@ use crate::delivery::Routed;
 use crate::delivery::attempts::AttemptLog;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::NumberState;
-use crate::gateway::{Gateway, GatewaySettingsError, Simulator, TwilioSender};
+use crate::gateway::{GatewaySettingsError, Simulator, TwilioSender};
 use crate::limits::guard::{GuardRow, VerifiedNumber};
 use crate::limits::keys::KeyedRequest;
 use crate::registry::audit::AuditEntry;
@@ -124,8 +124,7 @@ pub fn build_gateways(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Res
         routed.push(Routed { routed_as, gateway: provider.build(Arc::clone(clock))? });
     }
     let simulator = settings.has_simulator().then(|| Arc::new(Simulator::new(Arc::clone(clock))));
-    if let Some(simulator) = &simulator {
-        let gateway = Arc::clone(simulator) as Arc<dyn Gateway>;
+    if let Some(gateway) = simulator.clone() {
         routed.push(Routed { routed_as: GatewayName::Simulator, gateway });
     }
     Ok(Gateways { routed, simulator })
