@@ -19,11 +19,6 @@ pub struct Submitted<'a> {
 }
 
 impl Submitted<'_> {
-    /// Whether a gateway can have made the code. Gateways make codes of digits.
-    fn may_be_held(&self) -> bool {
-        self.code.is_some_and(Code::is_decimal)
-    }
-
     fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
         let Self { code, number, service, named: _ } = *self;
         verification.our_code_may_be_right()
@@ -75,13 +70,6 @@ pub struct CheckPermit {
     /// When the permit ends, which also tells it from an earlier permit of the same verification. A later
     /// answer of the gateway is ignored.
     pub until: Timestamp,
-}
-
-impl Verification {
-    /// Returns `true` if a gateway is being asked with this permit.
-    pub fn is_checked_by(&self, permit: &CheckPermit) -> bool {
-        self.salt == permit.salt && self.checking_until == permit.until
-    }
 }
 
 /// The result of asking the gateway that holds a code.
@@ -143,7 +131,7 @@ pub fn check(
     }
     let open = open.failed(policy, now);
     // No gateway makes a code with letters.
-    if let Some(held) = meant.and_then(|v| v.held).filter(|_| submitted.may_be_held())
+    if let Some(held) = meant.and_then(|v| v.held).filter(|_| submitted.code.is_some_and(Code::is_decimal))
         && let Some(v) = open.verification
     {
         let until = now.plus(rules.send_budget);
@@ -175,7 +163,8 @@ pub fn settle_check(
         Ok(opened) => opened,
         Err((locked, until)) => return (locked, CheckOutcome::Locked { until }),
     };
-    let Some(checked) = open.verification.filter(|v| v.is_checked_by(permit)) else {
+    let is_asked = |v: &Verification| v.salt == permit.salt && v.checking_until == permit.until;
+    let Some(checked) = open.verification.filter(is_asked) else {
         return (state, too_late(result, policy.attempts_left(open.failures.in_a_row)));
     };
     let checked = Verification { checking_until: Timestamp::EPOCH, ..checked };

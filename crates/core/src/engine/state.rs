@@ -231,7 +231,7 @@ impl OpenNumber {
     /// The state of the number with this verification: [`NumberState::Fresh`] if neither a code nor a count is left.
     pub fn with(self, verification: Option<Verification>) -> NumberState {
         match verification {
-            None if !self.has_failures() => NumberState::Fresh,
+            None if self.failures == FailureCount::NONE => NumberState::Fresh,
             verification => NumberState::Open(Self { verification, ..self }),
         }
     }
@@ -300,10 +300,6 @@ impl OpenNumber {
             Some(details) if details.spent => 0,
             Some(details) => policy.attempts_left(details.wrong),
         }
-    }
-
-    fn has_failures(&self) -> bool {
-        self.failures != FailureCount::NONE
     }
 
     /// After a success.
