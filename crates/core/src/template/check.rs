@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::gsm7;
-use super::templates::{Local, StandardMessage, Templates, Texts};
+use super::templates::{Local, StandardMessage, Templates};
 use super::text::{Context, Text, check_text};
 use crate::domain::{Channel, CodeLength, Locale};
 
@@ -96,8 +96,7 @@ impl Templates {
             [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES].contains(&settings.message.as_str());
         let standard = if is_standard { standard_texts(&context) } else { Vec::new() };
         let (default_locale, by_country) = (settings.default_locale, settings.locale_by_country);
-        let api = Texts { message, standard, local, default_locale, by_country };
-        Ok((Self { api, tutorial, context }, warnings))
+        Ok((Self { message, standard, local, default_locale, by_country, tutorial, context }, warnings))
     }
 }
 

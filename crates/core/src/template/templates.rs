@@ -17,9 +17,16 @@ pub struct Rendered {
     pub locale: Option<Locale>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Templates {
-    pub(super) api: Texts,
+    pub(super) message: Text,
+    /// The message in other languages, unless the operator wrote one.
+    pub(super) standard: Vec<Local>,
+    pub(super) local: Vec<Local>,
+    /// Where neither the request nor the country leads to a text.
+    pub(super) default_locale: Option<Locale>,
+    /// The number's country chooses among the standard messages.
+    pub(super) by_country: bool,
     pub(super) tutorial: Text,
     pub(super) context: Context,
 }
@@ -27,8 +34,8 @@ pub struct Templates {
 impl Templates {
     /// One text for every wording, unchecked, without a brand.
     pub fn new(text: &str) -> Self {
-        let (text, context) = (Text::new(text, "").0, Context::default());
-        Self { api: Texts { message: text.clone(), ..Texts::default() }, tutorial: text, context }
+        let (message, _) = Text::new(text, "");
+        Self { tutorial: message.clone(), message, ..Self::default() }
     }
 
     /// Checks a text that a caller supplies: [`Wording::Custom`]. The error is a sentence that says what to correct. An
@@ -46,7 +53,7 @@ impl Templates {
         of_service: Option<Locale>,
         (channel, to): (Channel, PhoneNumber),
     ) -> Option<&'static StandardMessage> {
-        let of_country = || self.api.by_country.then(|| of_country(to)).flatten();
+        let of_country = || self.by_country.then(|| of_country(to)).flatten();
         let found = match wanted {
             Some(wanted) => StandardMessage::nearest(wanted)?,
             None => [of_service, of_country(), Some(Locale::ENGLISH)]
@@ -60,7 +67,7 @@ impl Templates {
 
     /// Whether the settings have a text in the language, or the standard message is in it.
     pub fn has_language(&self, locale: Locale) -> bool {
-        let is_own = |tag| self.api.local.iter().any(|local| local.locale == Some(tag));
+        let is_own = |tag| self.local.iter().any(|local| local.locale == Some(tag));
         StandardMessage::nearest(locale).is_some() || locale.lookup().any(is_own)
     }
 
@@ -82,29 +89,17 @@ impl Templates {
     ) -> Rendered {
         let brought;
         let (text, locale) = match &style.wording {
-            Wording::Api => self.api.choose(channel, style.locale, to),
-            Wording::Tutorial => (&self.tutorial, self.api.default_locale),
+            Wording::Api => self.choose(channel, style.locale, to),
+            Wording::Tutorial => (&self.tutorial, self.default_locale),
             Wording::Custom(written) => {
                 (brought, _) = Text::new(written, &self.context.brand);
-                (&brought, style.locale.or(self.api.default_locale))
+                (&brought, style.locale.or(self.default_locale))
             }
         };
         let domain = style.web_host.as_deref().or(self.context.domain.as_deref());
         let text = text.finish(channel, style.app_hash.as_ref(), domain, code.expose(), valid_for);
         Rendered { text, locale }
     }
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Texts {
-    pub(super) message: Text,
-    /// The message in other languages, unless the operator wrote one.
-    pub(super) standard: Vec<Local>,
-    pub(super) local: Vec<Local>,
-    /// Where neither the request nor the country leads to a text.
-    pub(super) default_locale: Option<Locale>,
-    /// The number's country chooses among the standard messages.
-    pub(super) by_country: bool,
 }
 
 /// The language that most people of the number's country understand.
@@ -120,7 +115,7 @@ pub(super) struct Local {
     pub(super) text: Text,
 }
 
-impl Texts {
+impl Templates {
     /// The text for this channel, and its language, if known. The first of:
     /// 1. the standard message in the `wanted` language, if no own text is in it;
     /// 2. an own text for the channel: in the `wanted` language, that of the number's country, the default one, none;
