@@ -53,10 +53,6 @@ impl VerificationName {
         Self(bits & ((1 << Self::BITS) - 1))
     }
 
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
     /// All ids that have this name.
     pub fn ids(self) -> impl Iterator<Item = u64> {
         const LOW_BITS: u32 = u64::BITS - VerificationName::BITS;
@@ -88,7 +84,7 @@ impl Sealer {
         let number = u128::from(number.as_u64());
         let plain = number << (128 - NUMBER_BITS)
             | service << (128 - NUMBER_BITS - SERVICE_BITS)
-            | u128::from(name.bits());
+            | u128::from(name.0);
         Sid::new(SidKind::Verification, seal(&self.verifications, plain))
     }
 
