@@ -23,7 +23,7 @@ const MOST_COUNTED: f64 = 400.0;
 /// What a gateway's messages to other countries are worth, in messages, where it has sent few.
 const BORROWED: f64 = 20.0;
 
-/// The least share of a gateway, for that one which recovers is seen.
+/// The least share of a gateway: the recovery of one with few codes entered must be noticed.
 const LEAST_SHARE: f64 = 0.02;
 
 /// Messages from which on a gateway's conversion is known, and a change of it noticed.

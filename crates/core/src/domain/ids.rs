@@ -272,7 +272,6 @@ pub fn is_name(text: &str) -> bool {
 /// A number in a service: the key of everything that is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NumberKey {
-    /// The namespace.
     pub service: ServiceId,
     /// The recipient of the codes.
     pub number: PhoneNumber,

@@ -48,7 +48,7 @@ impl Scope<'_> {
 pub struct Finding {
     pub rule: Rule,
     pub key: Key,
-    /// Or only records it.
+    /// `false`: the send passes, and the finding is recorded.
     pub is_refused: bool,
     /// When a message passes the rule; `None` for lists and types.
     pub until: Option<Timestamp>,
@@ -281,8 +281,8 @@ impl Guard {
         let found = |rule, key, mode, until| Finding { rule, key, is_refused: mode == Mode::Block, until };
         let entry = self.entry_about(scope, message);
         let block = entry.filter(|(_, entry)| entry.action == EntryAction::Block);
-        let lid = self.entry(scope, Dimension::Total).filter(|_| !message.is_known && !is_safe);
-        let manual = block.map(|of| (Rule::Entry, of)).or_else(|| Some((Rule::KnownOnly, lid?)));
+        let known_only = self.entry(scope, Dimension::Total).filter(|_| !message.is_known && !is_safe);
+        let manual = block.map(|of| (Rule::Entry, of)).or_else(|| Some((Rule::KnownOnly, known_only?)));
         if let Some((rule, (key, Entry { until, .. }))) = manual {
             return (Some(found(rule, key, Mode::Block, Some(until))), Took::Nothing);
         }
@@ -475,7 +475,8 @@ impl VerifiedNumber {
     }
 }
 
-/// What the verification of a number says. Nothing if there was no room for its record, or it would say so each time.
+/// What the verification of a number says: nothing if there was no room for its record, because each further one would say
+/// the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Verified {
     /// The number was not known.

@@ -74,10 +74,9 @@ impl std::fmt::Debug for Otp {
 }
 
 impl Otp {
-    /// Sends a code by text message and returns when a provider has taken it, or when it will be tried
-    /// again in the background (the setting `sms.retry`). Takes at most `send-budget` and the time of two writes to the
-    /// disk. `phone` is in E.164
-    /// form, such as `+14155550123`, or national where a default region is set.
+    /// Sends a code by text message and returns when a provider has taken it, or when it will be tried again in the
+    /// background (the setting `sms.retry`). Takes at most `send-budget` and the time of two writes to the disk. `phone` is
+    /// in E.164 form, such as `+14155550123`, or national where a default region is set.
     ///
     /// A further send replaces the code, restarts its life, and keeps the count of wrong codes.
     ///
@@ -217,8 +216,9 @@ impl Otp {
     /// Whether codes can be expected to be sent and checked just now.
     ///
     /// # Errors
-    /// Every reason against it, in words for an operator: the disk, a shard that has ended, or each gateway that could send. After a failed sync of
-    /// the disk the engine refuses everything: stop it, and start another one on the data directory.
+    /// Every reason against it, in words for an operator: the disk, a shard that has ended, or each gateway that could
+    /// send. After a failed sync of the disk the engine refuses everything: stop it, and start another one on the data
+    /// directory.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
         let against = self.engine.running.reasons_against();
         let mut reasons: Vec<String> = against.into_iter().map(|reason| reason.why).collect();

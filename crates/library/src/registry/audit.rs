@@ -19,7 +19,7 @@ use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::shard::{Id, LogRange, LogRecord, Places, Record, Refusal, Subject, Transaction};
 
-/// Entries of keys and about verifications, and as many others. Beyond it the oldest are removed.
+/// The most entries by keys or about verifications, and the most of all others. Of more, the oldest are removed.
 pub const MOST: usize = 100_000;
 
 /// Who acts, in words.

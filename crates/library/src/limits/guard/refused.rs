@@ -20,6 +20,7 @@ pub struct RefusedNumber {
     pub until: Option<Timestamp>,
 }
 
+/// Keeps a refusal in the place of the number's earlier one.
 pub fn add(to: &mut HashMap<(ServiceId, PhoneNumber), RefusedNumber>, refused: RefusedNumber) {
     if to.len() >= MOST {
         let mut times: Vec<_> = to.values().map(|refused| refused.last).collect();

@@ -87,7 +87,7 @@ pub struct Counts {
     pub tried: u64,
     /// Verifications that were approved.
     pub verified: u64,
-    /// These by the time from the message to the code, without codes that other systems check.
+    /// Verifications that were approved, by the time from the message to the code, without codes that other systems check.
     pub entered: Delays,
     /// Messages that a gateway accepted.
     pub accepted: u64,
