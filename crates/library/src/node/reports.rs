@@ -89,10 +89,14 @@ impl ReportReceiver {
         };
         let running = running.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         for (index, report) in reports.into_iter().enumerate() {
-            let TwilioReport::Receipt(receipt) = report else {
+            let TwilioReport::Receipt(mut receipt) = report else {
                 return Ok(Some((TWIML, gate_answer(running, report).await)));
             };
-            let receipt = self.as_recorded(kind, receipt);
+            // A gated call that ended without a key counts as answered by a machine. Where one was pressed, that is recorded
+            // already, and a status never moves backwards.
+            if self.gated && kind == Some(CallbackKind::Call) && receipt.status == ReceiptStatus::Delivered {
+                receipt.status = ReceiptStatus::Failed;
+            }
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
             let recorded = running.verifier.receive(receipt).await;
             recorded.map_err(|refusal| match refusal {
@@ -102,15 +106,6 @@ impl ReportReceiver {
             })?;
         }
         Ok(None)
-    }
-
-    /// A gated call that ended without a key counts as answered by a machine. Where one
-    /// was pressed, that is recorded already, and a status never moves backwards.
-    fn as_recorded(&self, kind: Option<CallbackKind>, receipt: Receipt) -> Receipt {
-        if self.gated && kind == Some(CallbackKind::Call) && receipt.status == ReceiptStatus::Delivered {
-            return Receipt { status: ReceiptStatus::Failed, ..receipt };
-        }
-        receipt
     }
 }
 
