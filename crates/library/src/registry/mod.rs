@@ -70,6 +70,7 @@ impl Registry {
         if names.contains(&GatewayName::TwilioMessages) {
             gateways.extend(parts.twilio_messaging_service.map(|sid| (sid, GatewayName::TwilioMessages)));
         }
+        let catalog = Template::built_in().chain(std::mem::take(&mut settings.templates));
         let served = services.iter().map(|service| service.name.clone()).collect();
         shards.keep_newest::<AuditEntry>([audit::MOST; 2], Duration::MAX);
         let inner = Inner {
@@ -77,7 +78,7 @@ impl Registry {
             default: Arc::new(unnamed_default(&default, now)),
             shards,
             given_root: settings.account.take().map(|account| (&account).into()),
-            templates: template::catalog(std::mem::take(&mut settings.templates), now),
+            templates: catalog.map(|template| Template { created: now, ..template }).collect(),
             checks: templates,
             gateways,
             settings,

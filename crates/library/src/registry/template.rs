@@ -7,7 +7,7 @@ use super::handle::Result;
 use super::{Item, Origin, Registry, RegistryError, Service, Template};
 use crate::config::templates::{filled, shortest};
 use crate::config::{friendly_name, one_line};
-use crate::domain::{Channel, Locale, PhoneNumber, Sid, Timestamp, mask_number};
+use crate::domain::{Channel, Locale, PhoneNumber, Sid, mask_number};
 use crate::template::{CODE_PLACES, StandardMessage, Wording, of_country};
 
 /// The longest value of a place, in characters.
@@ -16,14 +16,9 @@ const VALUE_LONGEST: usize = 128;
 /// Values of one request.
 const VALUES_MOST: usize = 32;
 
-/// Every template: those that are built in, then those of config.json. They do not change while the program runs.
-pub(super) fn catalog(configured: Vec<Template>, now: Timestamp) -> Vec<Template> {
-    let templates = Template::built_in().chain(configured);
-    templates.map(|template| Template { created: now, ..template }).collect()
-}
-
 impl Registry {
-    /// Every template: the built-in ones, then those of config.json in its order.
+    /// Every template: the built-in ones, then those of config.json in its order. They do not change while the program
+    /// runs.
     pub fn templates(&self) -> &[Template] {
         &self.inner.templates
     }
