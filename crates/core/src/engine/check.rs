@@ -21,7 +21,7 @@ pub struct Submitted<'a> {
 impl Submitted<'_> {
     fn is_our_code_of(&self, verification: &Verification, rules: &Rules<'_>) -> bool {
         let Self { code, number, service, named: _ } = *self;
-        verification.our_code_may_be_right()
+        verification.held.is_none()
             && code.is_some_and(|code| code.matches(&verification.code_seed(service, number).code(rules.key)))
     }
 }
@@ -182,7 +182,7 @@ pub fn settle_check(
         }
         CheckResult::Wrong | CheckResult::Unknown => true,
         // Another code may be right meanwhile.
-        CheckResult::NotLive => checked.our_code_may_be_right(),
+        CheckResult::NotLive => checked.held.is_none(),
     };
     if let Some(until) = policy.lockout_end(open.failures, now) {
         return (NumberState::Locked { until }, CheckOutcome::LockedNow { until, live });

@@ -61,19 +61,6 @@ impl SendRules {
     pub const CONTRACT: Self = Self { max: None, keeps_code: false, cools_down: false };
 }
 
-impl Policy {
-    /// The wait after the last of `sends` messages of one verification: 30, 60, 120, then 300 s.
-    pub(super) const fn wait_between_sends(sends: u8) -> Duration {
-        Duration::from_secs(match sends {
-            0 => 0,
-            1 => 30,
-            2 => 60,
-            3 => 120,
-            _ => 300,
-        })
-    }
-}
-
 /// Properties of one verification's code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendOptions {
@@ -203,6 +190,17 @@ const CODES_PER_DAILY_GUESS: u128 = 10;
 impl Policy {
     /// Default number of wrong codes that a service allows.
     pub const DEFAULT_MAX_ATTEMPTS: u8 = 5;
+
+    /// The wait after the last of `sends` messages of one verification: 30, 60, 120, then 300 s.
+    pub(super) const fn wait_between_sends(sends: u8) -> Duration {
+        Duration::from_secs(match sends {
+            0 => 0,
+            1 => 30,
+            2 => 60,
+            3 => 120,
+            _ => 300,
+        })
+    }
 
     /// The length of a fixed lockout; zero for the other rule, which locks no number.
     pub const fn lockout_time(&self) -> Duration {

@@ -62,7 +62,7 @@ pub struct Verification {
     pub sent: bool,
     /// A message will be tried again later: the code stays although no gateway accepted it yet.
     pub postponed: bool,
-    /// The gateway that made and holds the code; `None` if the code is ours.
+    /// The gateway that made and holds the code of the last accepted message; `None` if the code is ours, and can be right.
     pub held: Option<Held>,
     /// Latest end of that gateway's check of a submitted code; [`Timestamp::EPOCH`] if none is in progress. After a
     /// crash it stays on the disk: the attempt counts, and no result arrives.
@@ -165,11 +165,6 @@ impl Verification {
     /// Returns `true` if the caller has canceled it.
     pub fn is_canceled(&self) -> bool {
         self.counted.is_some_and(|counted| counted.canceled)
-    }
-
-    /// Returns `true` if our own code can be right: no gateway holds the code of the last accepted message.
-    pub const fn our_code_may_be_right(&self) -> bool {
-        self.held.is_none()
     }
 
     /// Returns `true` if a message with a code of this verification was sent, or may still be sent.

@@ -100,22 +100,7 @@ impl Templates {
         let text = text.finish(channel, style.app_hash.as_ref(), domain, code.expose(), valid_for);
         Rendered { text, locale }
     }
-}
 
-/// The language that most people of the number's country understand.
-pub fn of_country(number: PhoneNumber) -> Option<Locale> {
-    number.region().and_then(Locale::of_region)
-}
-
-/// The text of a channel in a language; `None` is any.
-#[derive(Debug, Clone)]
-pub(super) struct Local {
-    pub(super) channel: Option<Channel>,
-    pub(super) locale: Option<Locale>,
-    pub(super) text: Text,
-}
-
-impl Templates {
     /// The text for this channel, and its language, if known. The first of:
     /// 1. the standard message in the `wanted` language, if no own text is in it;
     /// 2. an own text for the channel: in the `wanted` language, that of the number's country, the default one, none;
@@ -159,6 +144,19 @@ impl Templates {
         let otherwise = || self.default_locale.and_then(standard);
         of_country.or_else(otherwise).unwrap_or((&self.message, self.default_locale))
     }
+}
+
+/// The language that most people of the number's country understand.
+pub fn of_country(number: PhoneNumber) -> Option<Locale> {
+    number.region().and_then(Locale::of_region)
+}
+
+/// The text of a channel in a language; `None` is any.
+#[derive(Debug, Clone)]
+pub(super) struct Local {
+    pub(super) channel: Option<Channel>,
+    pub(super) locale: Option<Locale>,
+    pub(super) text: Text,
 }
 
 // The standard message in each language of Twilio's list for Verify.

@@ -446,20 +446,7 @@ impl ServerGuard {
         let allowances = TableReading { name: "guard allowances", held: rows.buckets(), limit: MOST_BUCKETS };
         (vec![allowances, verified.reading()], rows.dropped, budgets.list(None, rows, self.now()))
     }
-}
 
-/// Writes the changes until the last handle is gone.
-async fn run(guard: Weak<ServerGuard>) {
-    loop {
-        tokio::time::sleep(INTERVAL).await;
-        let Some(all) = guard.upgrade() else { return };
-        let _ = all.write().await;
-        let (now, rows) = (all.now(), &mut all.tables.lock().guard.rows);
-        rows.sweep([LOOKS.max(rows.held() / SWEPT); 2], now);
-    }
-}
-
-impl ServerGuard {
     fn now(&self) -> Timestamp {
         self.shards.clock().now()
     }
@@ -567,6 +554,17 @@ impl ServerGuard {
             });
         }
         GuardRefusal { rule, until }
+    }
+}
+
+/// Writes the changes until the last handle is gone.
+async fn run(guard: Weak<ServerGuard>) {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let Some(all) = guard.upgrade() else { return };
+        let _ = all.write().await;
+        let (now, rows) = (all.now(), &mut all.tables.lock().guard.rows);
+        rows.sweep([LOOKS.max(rows.held() / SWEPT); 2], now);
     }
 }
 

@@ -111,18 +111,7 @@ impl History {
         rows.sort_unstable_by_key(|row| row.series);
         Ok(rows)
     }
-}
 
-/// Sums rows by any part of their series.
-pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Counts> {
-    let mut totals = BTreeMap::<K, Counts>::new();
-    for Row { series, counts } in rows {
-        *totals.entry(by(series)).or_default() += *counts;
-    }
-    totals
-}
-
-impl History {
     /// Counts a fact in its series of this hour and this day.
     fn count(&self, fact: &Fact) {
         let Some((service, group, counts)) = record::counts_of(fact, &self.results.pricing) else { return };
@@ -172,4 +161,13 @@ impl History {
         };
         self.shards.decide(Subject { slot: self.slots.of(id), id }, add)
     }
+}
+
+/// Sums rows by any part of their series.
+pub fn totals<K: Ord>(rows: &[Row], by: impl Fn(&Series) -> K) -> BTreeMap<K, Counts> {
+    let mut totals = BTreeMap::<K, Counts>::new();
+    for Row { series, counts } in rows {
+        *totals.entry(by(series)).or_default() += *counts;
+    }
+    totals
 }
