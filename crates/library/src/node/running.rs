@@ -10,7 +10,7 @@ use rand::rngs::{StdRng, SysRng};
 use scopeguard::ScopeGuard;
 
 use super::{AccountFile, StartError, load_or_create, server_key};
-use crate::clock::{Clock, EngineClock};
+use crate::clock::{Clock as _, EngineClock};
 use crate::config::{Bounds, Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Results, Routed};
@@ -83,9 +83,7 @@ impl Running {
             open_store(storage, Arc::clone(&clock)).await?
         };
         let told = store.newest_time();
-        let (shards, mut seeder) =
-            start_shards(&store, Arc::clone(&clock), settings.shards, &bounds, metrics).await?;
-        let clock: Arc<dyn Clock> = clock;
+        let (shards, mut seeder) = start_shards(&store, clock, settings.shards, &bounds, metrics).await?;
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
@@ -124,7 +122,7 @@ impl Running {
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let on_fall = outbox.fall_alerts();
-        let results = Results::new(Arc::clone(&clock), settings.history, on_fall);
+        let results = Results::new(Arc::clone(shards.clock()), settings.history, on_fall);
         let history = History::start(&shards, &server_key, results);
         history.results.start(&attempts, told).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
@@ -134,7 +132,7 @@ impl Running {
             settings: settings.delivery,
             services: Some(registry.clone()),
             templates,
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(shards.clock()),
             rng: Mutex::new(StdRng::from_rng(&mut seeder)),
             bounds: bounds.clone(),
             metrics: Arc::clone(shards.metrics()),
@@ -160,12 +158,10 @@ impl Running {
 
     /// Returns the reasons why the server is not ready; empty if it is.
     pub fn reasons_against(&self) -> Vec<Unready> {
-        let mut reasons: Vec<Unready> = Vec::new();
         let ended = self.shards.has_failed().then(|| "a shard has ended; a restart helps".to_owned());
-        reasons.extend(self.store.health().err().or(ended).map(|why| Unready { part: "store", why }));
+        let store = self.store.health().err().or(ended).map(|why| Unready { part: "store", why });
         let gateways = self.delivery.readiness().err().into_iter().flatten();
-        reasons.extend(gateways.map(|why| Unready { part: "gateways", why }));
-        reasons
+        store.into_iter().chain(gateways.map(|why| Unready { part: "gateways", why })).collect()
     }
 
     /// Creates the counters of each service at zero; of the default one alone, if they are too many to have names.
