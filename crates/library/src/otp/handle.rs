@@ -220,11 +220,11 @@ impl Otp {
     /// send. After a failed sync of the disk the engine refuses everything: stop it, and start another one on the data
     /// directory.
     pub fn readiness(&self) -> Result<(), Vec<String>> {
-        let against = self.engine.running.reasons_against();
-        let mut reasons: Vec<String> = against.into_iter().map(|reason| reason.why).collect();
         if self.engine.is_stopping() {
-            reasons = vec!["the engine is stopping".to_owned()];
+            return Err(vec!["the engine is stopping".to_owned()]);
         }
+        let against = self.engine.running.reasons_against();
+        let reasons: Vec<String> = against.into_iter().map(|reason| reason.why).collect();
         if reasons.is_empty() { Ok(()) } else { Err(reasons) }
     }
 
