@@ -46,18 +46,15 @@ pub fn run(cx: &Context) -> Result<CommandOutput, CommandError> {
         }
     }
     // The place of the data can be known although another setting is wrong.
-    let is_clustered = match &loaded {
-        Ok(loaded) => loaded.settings.cluster.is_some(),
-        Err(_) => cx.settings().is_ok_and(|settings| settings.cluster.is_some()),
-    };
+    let is_clustered = cx.settings().is_ok_and(|settings| settings.cluster.is_some());
     if let Ok(storage) = cx.storage() {
         examine_data(&storage, is_clustered, &mut findings);
     }
     Ok(findings.output(cx, EXIT_FAILED))
 }
 
-const CONFIGURATION: &str = "correct it; `onceward --print-config` shows each value and its source, \
-                             docs/reference/configuration.md each key";
+const CONFIGURATION: &str =
+    "correct it (docs/reference/configuration.md has each key), and see what `onceward --check` says";
 
 fn configuration(loaded: &Loaded, findings: &mut Findings) {
     for warning in &loaded.warnings {
@@ -168,12 +165,19 @@ pub(super) fn examine_data(settings: &StorageSettings, is_clustered: bool, findi
     let problem = match fs::metadata(data_dir) {
         Ok(found) if found.is_dir() => return directory(settings, &found, is_clustered, findings),
         Ok(_) => fail(format!("{shown} is not a directory"), "name another with data-dir"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            ok(format!("{shown} does not exist; the first start creates it"))
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => absent(data_dir),
         Err(error) => fail(format!("{shown}: {error}"), UNWRITABLE),
     };
     findings.add("data directory", problem);
+}
+
+fn absent(data_dir: &Path) -> Found {
+    let shown = data_dir.display();
+    let above = data_dir.ancestors().find(|above| above.exists()).unwrap_or(Path::new("."));
+    match try_to_write(above) {
+        Ok(()) => ok(format!("{shown} does not exist; the first start creates it")),
+        Err(error) => fail(format!("{shown} cannot be created in {}: {error}", above.display()), UNWRITABLE),
+    }
 }
 
 fn directory(settings: &StorageSettings, found: &fs::Metadata, is_clustered: bool, findings: &mut Findings) {
