@@ -251,12 +251,10 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
         return Err(CommandError::Usage(why.to_owned()));
     }
     let loaded = config::load(&cx.sources)?;
-    let of_certificate = match server::check(&loaded.settings) {
-        Ok(of_certificate) => of_certificate,
-        Err(error) => {
-            return Err(ConfigErrors { errors: vec![error.to_string()], warnings: loaded.warnings }.into());
-        }
-    };
+    let of_certificate = server::check(&loaded.settings).map_err(|error| {
+        let (errors, warnings) = (vec![error.to_string()], loaded.warnings.clone());
+        ConfigErrors { errors, warnings }
+    })?;
     if !args.check && !args.print_config {
         // The start logs problems of the certificate.
         return Ok(CommandOutcome::Serve(Box::new(loaded)));
@@ -264,6 +262,8 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     let warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {
         "configuration is valid\n".to_owned()
+    } else if loaded.given.is_empty() {
+        "# no key is given: each has its default\n".to_owned()
     } else {
         let row = |Given { key, value, origin }: &Given| format!("{key} = {value}  # {origin}\n");
         loaded.given.iter().map(row).collect()
