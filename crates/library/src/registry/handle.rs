@@ -105,14 +105,19 @@ impl Registry {
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
     pub fn find_service(&self, text: &str) -> Result<Arc<Service>, String> {
-        let snapshot = self.snapshot();
-        let mut called = snapshot.by_id.values().filter(|found| found.settings.friendly_name == text);
-        let only = called.next().filter(|_| called.next().is_none()).cloned();
-        self.find_service_exact(text).or(only).ok_or_else(|| {
-            format!(
-                "there is no service {text:?}, or there are several; name it by its id (VA...), its name in config.json, its friendly name, or default"
-            )
-        })
+        let mut called = self.services(0, usize::MAX);
+        called.retain(|found| found.settings.friendly_name == text);
+        match (self.find_service_exact(text), &called[..]) {
+            (Some(exact), _) => Ok(exact),
+            (None, [only]) => Ok(Arc::clone(only)),
+            (None, []) => Err(format!(
+                "there is no service {text:?}; name it by its id (VA...), its name in config.json, its friendly name, or default"
+            )),
+            (None, several) => {
+                let sids = several.iter().take(20).map(|found| found.sid.to_string()).collect::<Vec<_>>();
+                Err(format!("there are several services {text:?}; name one by its id: {}", sids.join(", ")))
+            }
+        }
     }
 
     /// The service behind the compatible routes.
