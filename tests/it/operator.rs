@@ -29,7 +29,7 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
 
     world.send(&number).await.expects(sent(&number, 5));
     world.verify(&number, &world.twilio().code_for(&number)).await;
-    let is_approved = |status: &Value| status["messages"][1]["verify_status"] == "success";
+    let is_approved = |status: &Value| status["messages"][0]["verify_status"] == "success";
     until("the approval", &status, is_approved).await;
     let shown = world.setup.command(["status", &number]).await;
     shown.says([number.as_str(), "none is known", "lockout       none", "Twilio", "invalid_code", "success"]);

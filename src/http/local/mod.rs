@@ -115,7 +115,7 @@ async fn status(
     Segments(to): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
-    let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
+    let (number, service) = (number(&to)?, service_or_default(&caller, &form)?);
     let refusals = caller.running.guard.refusal(service.id, number).map(refusal_in_words);
     let status = caller.running.verifier.status(&service, number).await?;
     let verification = |(sid, of): (Sid, VerificationSummary)| {
@@ -126,14 +126,13 @@ async fn status(
     };
     Ok(Json(match status {
         None => json!({
-            "number": number.e164(), "service": name, "known": false, "refusals": refusals,
+            "number": number.e164(), "service": service.title(), "known": false, "refusals": refusals,
         }),
         Some(known) => json!({
-            "number": number.e164(), "service_sid": service.sid,
-            "service_name": service.settings.friendly_name,
+            "number": number.e164(), "service_sid": service.sid, "service_name": service.title(),
             "verification": known.verification.map(verification), "locked_until": known.lockout.until,
             "wrong_codes_in_a_row": known.lockout.wrong_codes, "refusals": refusals,
-            "messages": known.messages.iter().rev().map(message).collect::<Vec<_>>(),
+            "messages": known.messages.iter().map(message).collect::<Vec<_>>(),
         }),
     }))
 }
@@ -144,9 +143,9 @@ async fn unlock(
     Segments(to): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
-    let (number, (service, name)) = (number(&to)?, service_or_default(&caller, &form)?);
+    let (number, service) = (number(&to)?, service_or_default(&caller, &form)?);
     let is_known = caller.running.verifier.unlock(&service, number, caller.author()).await?;
-    Ok(Json(json!({ "number": number.e164(), "service": name, "unlocked": is_known })))
+    Ok(Json(json!({ "number": number.e164(), "service": service.title(), "unlocked": is_known })))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
@@ -191,21 +190,16 @@ async fn keys(caller: Caller, form: Form) -> Result<impl IntoResponse, Error> {
     Ok(Json(keys.answer(command).await.map_err(Error::invalid)?))
 }
 
-/// A parameter. An empty one is not taken for an absent one, which may mean all services.
-fn given(form: &Form, name: &str) -> Option<String> {
-    form.given(&[name]).next().map(|(_, text)| text.to_owned())
-}
-
 /// The service that the parameter `Service` names; `None` without it.
 fn service(caller: &Caller, form: &Form) -> Result<Option<Arc<Service>>, Error> {
-    let Some(name) = given(form, "Service") else { return Ok(None) };
-    Ok(Some(caller.running.registry.find_service(&name).map_err(Error::invalid)?))
+    // An empty one is not taken for an absent one, which may mean all services.
+    let Some((_, name)) = form.given(&["Service"]).next() else { return Ok(None) };
+    Ok(Some(caller.running.registry.find_service(name).map_err(Error::invalid)?))
 }
 
-/// The same with the name that was given, or the service `default`.
-fn service_or_default(caller: &Caller, form: &Form) -> Result<(Arc<Service>, String), Error> {
-    let name = given(form, "Service").unwrap_or_else(|| ServiceId::DEFAULT_NAME.to_owned());
-    Ok((caller.running.registry.find_service(&name).map_err(Error::invalid)?, name))
+/// The same, or the service `default`.
+fn service_or_default(caller: &Caller, form: &Form) -> Result<Arc<Service>, Error> {
+    Ok(service(caller, form)?.unwrap_or_else(|| caller.running.registry.default_service()))
 }
 
 fn number(text: &str) -> Result<PhoneNumber, Error> {
