@@ -51,7 +51,9 @@ fn described(answer: &Value) -> String {
     let number = text(answer, "number");
     let explain = format!("onceward guard explain {number}");
     let refusals = answer["refusals"].as_str();
-    let refusals = refusals.map(|refusals| format!("refusals      {refusals} Why: {explain}\n"));
+    // The guard knows no lockouts.
+    let why = if answer["locked_until"].is_null() { format!(" Why: {explain}") } else { String::new() };
+    let refusals = refusals.map(|refusals| format!("refusals      {refusals}{why}\n"));
     if answer["known"] == false {
         // A restart forgets refusals.
         let refusals = refusals.unwrap_or_else(|| format!("whether the guard refuses it: {explain}\n"));

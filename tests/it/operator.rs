@@ -23,8 +23,11 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
         world.verify(&number, &wrong(&code)).await;
     }
     world.verify(&number, &code).await.expects(locked(&number, 30));
-    assert!(status().await["locked_until"].is_string());
+    world.send(&number).await;
+    let refused = until("the refusal", &status, |status| status["refusals"].is_string()).await;
+    assert!(refused["locked_until"].is_string());
     world.setup.command(["unlock", &number]).await.exits(0).says(["is unlocked"]);
+    assert_eq!(status().await["refusals"], Value::Null);
     world.setup.command(["unlock", &number]).await.exits(0).says(["is unknown; nothing was changed"]);
 
     world.send(&number).await.expects(sent(&number, 5));

@@ -23,7 +23,7 @@ impl Verifier {
         let audited = AuditEntry::new(by, Action::NumberUnlocked, Some(service.sid), number.to_string());
         let end = End::new(self.key(service, number), Ending::Cleared);
         let cleared = self.end_of(End { audited: Some(audited), ..end }).await?.outcome;
-        let is_known = self.guard.unlock(service.id, number) || cleared;
+        let is_known = self.guard.unlock(service.id, number, cleared);
         if is_known {
             tracing::info!(%number, service = service.name(), "number cleared by operator");
         }

@@ -376,9 +376,15 @@ impl ServerGuard {
             .inspect_err(|refusal| refused(*refusal))
     }
 
-    /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end.
-    pub fn unlock(&self, service: ServiceId, number: PhoneNumber) -> bool {
-        self.tables.lock().guard.unlock(service, number)
+    /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end, here or, as
+    /// `was_known` says, elsewhere.
+    pub fn unlock(&self, service: ServiceId, number: PhoneNumber, was_known: bool) -> bool {
+        let Tables { guard, refused } = &mut *self.tables.lock();
+        let is_known = guard.unlock(service, number) || was_known;
+        if is_known {
+            refused.forget(service, number);
+        }
+        is_known
     }
 
     /// Whether a number was verified in the last 30 days.
