@@ -22,7 +22,7 @@ pub struct TemplateFilters {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct SafeNumber {
-    /// The number, in E.164 form.
+    /// The number.
     pub phone_number: values::PhoneNumber,
 }
 

@@ -6,7 +6,7 @@ use crate::verification::hosted::{Denied, ReturnTarget, SessionRequest};
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct NewSession {
-    /// The number, in E.164 form. The person cannot change it.
+    /// The number. The person cannot change it.
     pub to: Option<values::PhoneNumber>,
     /// A number that the page proposes, in place of To.
     pub to_hint: Option<values::PhoneNumber>,

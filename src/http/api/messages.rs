@@ -17,7 +17,7 @@ pub const LIFE: (u32, u32) = (30, 86_400);
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct New {
-    /// The number, in E.164 form.
+    /// The number.
     pub to: values::PhoneNumber,
     /// The code. Either this or Text must be given.
     pub code: Option<values::Code>,
@@ -41,7 +41,7 @@ pub struct New {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct NewOutcome {
-    /// The number that was verified, in E.164 form.
+    /// The number that was verified.
     pub to: values::PhoneNumber,
 }
 

@@ -16,7 +16,7 @@ use crate::verification::{self as verify, CheckCode, SealedAttempt, Status, Veri
 pub struct Begin {
     /// The channel that delivers the code; auto is the channel that the service begins with.
     pub channel: values::BeginChannel,
-    /// The number, in E.164 form.
+    /// The number.
     pub to: values::PhoneNumber,
     /// The language of the message, such as de or pt-BR.
     pub locale: Option<values::Locale>,
