@@ -117,11 +117,6 @@ pub struct Permitted {
 }
 
 impl Permitted {
-    /// Whether it follows another message of the same request on another channel.
-    pub(super) fn is_next_step(&self) -> bool {
-        self.planned.as_ref().is_some_and(|planned| planned.reason == Reason::NextStep)
-    }
-
     /// Whether a gateway has accepted a message of the same request before.
     pub(super) fn is_sent(&self) -> bool {
         self.planned.as_ref().is_some_and(|planned| planned.is_sent)

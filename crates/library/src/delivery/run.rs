@@ -121,13 +121,14 @@ const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
 impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Goes from channel to channel until the message is accepted or postponed, or no way is left.
     async fn run(&mut self) -> End {
+        let reason = self.permitted.planned.as_ref().map(|planned| planned.reason);
         // Each step takes an allowance of its own: one request would otherwise be several messages for one allowance.
-        if self.permitted.is_next_step()
+        if reason == Some(Reason::NextStep)
             && let Err(failure) = self.take_allowance(self.channel).await
         {
             return self.failed(failure);
         }
-        let is_retry = self.permitted.planned.as_ref().is_some_and(|of| of.reason != Reason::NextStep);
+        let is_retry = matches!(reason, Some(Reason::Retry { .. }));
         // The last step that may work later.
         let mut retry = None;
         loop {
