@@ -382,7 +382,7 @@ impl ServerGuard {
         let Tables { guard, refused } = &mut *self.tables.lock();
         let is_known = guard.unlock(service, number) || was_known;
         if is_known {
-            refused.forget(service, number);
+            refused.remove(&(service, number));
         }
         is_known
     }
