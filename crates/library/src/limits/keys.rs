@@ -10,7 +10,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -110,7 +109,7 @@ impl RequestKey {
 pub struct IdempotencyKeys {
     digester: Digester,
     /// The limit on remembered keys.
-    pub capacity: Arc<Capacity>,
+    pub capacity: Capacity,
 }
 
 impl IdempotencyKeys {
@@ -120,7 +119,7 @@ impl IdempotencyKeys {
         Self::new(server_key, Capacity::following::<KeyedRequest>(shards, table, MOST_RECORDS))
     }
 
-    pub fn new(server_key: &ServerKey, capacity: Arc<Capacity>) -> Self {
+    pub fn new(server_key: &ServerKey, capacity: Capacity) -> Self {
         Self { digester: Digester::new(server_key), capacity }
     }
 

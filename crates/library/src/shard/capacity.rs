@@ -27,24 +27,26 @@ crate::named! {
     }
 }
 
-/// Counts records against a limit. Restored records count beyond it, because the server never drops a known one.
+/// Counts records against a limit. Restored records count beyond it, because the server never drops a known one. A clone
+/// counts the same records.
+#[derive(Clone)]
 pub struct Capacity {
     table: LimitedTable,
     limit: usize,
-    held: Mutex<Shares>,
+    held: Arc<Mutex<Shares>>,
 }
 
 impl Capacity {
     /// A capacity that counts nothing by itself.
-    pub fn new(table: LimitedTable, limit: usize) -> Arc<Self> {
-        Arc::new(Self { table, limit, held: Mutex::default() })
+    pub fn new(table: LimitedTable, limit: usize) -> Self {
+        Self { table, limit, held: Arc::default() }
     }
 
     /// The capacity for the records of the kind `R`, as the shards decide about them.
-    pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Arc<Self> {
+    pub fn following<R: Record>(shards: &Shards, table: LimitedTable, limit: usize) -> Self {
         let capacity = Self::new(table, limit);
-        let counting = Arc::clone(&capacity);
-        shards.set_up(move |tables| tables.count(R::KIND, Arc::clone(&counting)));
+        let counting = capacity.clone();
+        shards.set_up(move |tables| tables.count(R::KIND, counting.clone()));
         capacity
     }
 

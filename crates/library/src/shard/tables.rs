@@ -1,7 +1,6 @@
 //! The records that a shard holds in memory, what is derived from them, and one decision's view of them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use rand::rngs::StdRng;
 
@@ -33,7 +32,7 @@ pub struct Change {
 pub struct Tables {
     table: Table,
     /// These follow records as they are changed or undone.
-    counted: BTreeMap<u8, Arc<Capacity>>,
+    counted: BTreeMap<u8, Capacity>,
     /// These follow what is durable.
     lists: BTreeMap<u8, List>,
     followers: Vec<(u8, Follower)>,
@@ -50,11 +49,6 @@ impl Tables {
     /// Whether there is a record under a key that has not ended by `now`.
     pub(super) fn is_live(&self, key: &RecordKey, now: Timestamp) -> bool {
         self.table.get(key).is_some_and(|entry| now < entry.expires)
-    }
-
-    /// The record under a key with its end, whether or not it has ended.
-    pub fn stored(&self, key: &RecordKey) -> Option<Stored> {
-        self.table.get(key).map(Entry::stored)
     }
 
     /// The records of the kind and slot of this key, from it on.
@@ -146,7 +140,7 @@ impl Tables {
     }
 
     /// Counts the records of a kind against a limit.
-    pub(super) fn count(&mut self, kind: u8, capacity: Arc<Capacity>) {
+    pub(super) fn count(&mut self, kind: u8, capacity: Capacity) {
         self.of_kind(first(0, kind)).for_each(|entry| capacity.count(service_of(&entry.key.id), true));
         self.counted.insert(kind, capacity);
     }
@@ -257,7 +251,8 @@ impl<'a> Transaction<'a> {
     /// Writes the record under `id`; `None` removes it. A write that changes nothing is ignored.
     pub fn put<R: Record>(&mut self, id: Id, record: Option<&R>) {
         let (key, after) = (self.key::<R>(id), record.map(Stored::of));
-        if self.tables.stored(&key) != after {
+        // A record that has ended, which `get` leaves out, is replaced too.
+        if self.tables.table.get(&key).map(Entry::stored) != after {
             self.changes.push(self.tables.set(key, after));
         }
     }

@@ -27,7 +27,7 @@ pub struct NumberDeps {
     /// The slot of a number.
     pub slots: SlotHash,
     /// The limit on stored numbers.
-    pub numbers: Arc<Capacity>,
+    pub numbers: Capacity,
     /// The longest duration of one send's delivery, and of one check at a gateway that holds the code, from the decision on.
     pub send_budget: Duration,
     /// The limits on attempt logs.

@@ -6,7 +6,6 @@
 
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -265,7 +264,7 @@ pub struct HostedSessions {
     shards: Shards,
     sealer: Sealer,
     slots: SlotHash,
-    pub capacity: Arc<Capacity>,
+    pub capacity: Capacity,
     rng: Mutex<StdRng>,
 }
 
@@ -288,7 +287,7 @@ impl HostedSessions {
     ) -> Result<(SessionSecret, Timestamp), Refusal> {
         let subject: u64 = self.rng.lock().random();
         let secret = self.secret(self.sealer.session(service, subject));
-        let (hash, capacity) = (secret.hash(), Arc::clone(&self.capacity));
+        let (hash, capacity) = (secret.hash(), self.capacity.clone());
         let subject = Subject::of(service, subject, &self.slots);
         let created = self.shards.decide(subject, move |view| {
             capacity.check_room(service)?;

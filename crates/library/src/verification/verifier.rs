@@ -36,7 +36,7 @@ pub struct VerifierDeps {
     /// The shards, which store numbers.
     pub shards: Shards,
     /// The limit on stored numbers.
-    pub numbers: Arc<Capacity>,
+    pub numbers: Capacity,
     /// The delivery attempts that the shards keep.
     pub attempts: Attempts,
     /// Sends messages.

@@ -133,11 +133,11 @@ struct Tables {
 pub struct ServerGuard {
     tables: Mutex<Tables>,
     /// The limit on verified numbers: beyond it a number counts as no user.
-    verified: Arc<Capacity>,
+    verified: Capacity,
     /// Names values of rate limits.
     pub digester: Digester,
     /// The limit on windows.
-    pub capacity: Arc<Capacity>,
+    pub capacity: Capacity,
     default_rules: GuardRules,
     /// Rules of services with their own.
     rules: HashMap<ServiceId, GuardRules>,
@@ -181,7 +181,7 @@ impl ServerGuard {
         let capacity = Capacity::new(LimitedTable::Counters, MOST_RECORDS);
         // Before the rows are read: behind them every shard has counted its numbers.
         let verified = Capacity::following::<VerifiedNumber>(shards, LimitedTable::VerifiedNumbers, verified);
-        let held = Arc::clone(&capacity);
+        let held = capacity.clone();
         let counted = move |service, is_added| held.count(service, is_added);
         let mut guard = Guard::new(MOST_BUCKETS, seed, Arc::new(counted));
         shards.for_each(|_, row| guard.restore(&row)).await?;
