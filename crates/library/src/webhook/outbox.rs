@@ -61,7 +61,7 @@ pub struct Outbox {
     pub(super) sealer: Sealer,
     pub(super) slots: SlotHash,
     transport: Transport,
-    pending: Arc<Mutex<Pending>>,
+    pending: Mutex<Pending>,
     bounds: OutboxBounds,
     /// An attempt holds one of them. Closed when none begins any more.
     places: Semaphore,
@@ -107,10 +107,23 @@ impl Outbox {
         transport: Transport,
         bounds: OutboxBounds,
     ) -> Arc<Self> {
-        let pending = Arc::<Mutex<Pending>>::default();
-        let counted = Arc::clone(&pending);
-        shards.follow::<EventRecord>(move |changes| {
-            let Pending { all, by_webhook } = &mut *counted.lock();
+        let outbox = Arc::new(Self {
+            sealer: Sealer::new(key),
+            slots: SlotHash::new(key),
+            pending: Mutex::default(),
+            places: Semaphore::new(AT_ONCE as usize),
+            dropped: OncePerSecond::default(),
+            failed: OncePerSecond::default(),
+            shards,
+            registry,
+            transport,
+            bounds,
+        });
+        // The shards, which the outbox keeps alive, must not keep it alive.
+        let [counts, offers] = [(); 2].map(|()| Arc::downgrade(&outbox));
+        outbox.shards.follow::<EventRecord>(move |changes| {
+            let Some(outbox) = counts.upgrade() else { return };
+            let Pending { all, by_webhook } = &mut *outbox.pending.lock();
             for (stored, by) in changes.flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]) {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
                 for delivery in record.iter().flat_map(EventRecord::pending) {
@@ -123,23 +136,9 @@ impl Outbox {
                 }
             }
         });
-        shards.keep_newest::<EventRecord>([bounds.kept, usize::MAX], Duration::MAX);
-        let outbox = Arc::new(Self {
-            sealer: Sealer::new(key),
-            slots: SlotHash::new(key),
-            places: Semaphore::new(AT_ONCE as usize),
-            dropped: OncePerSecond::default(),
-            failed: OncePerSecond::default(),
-            shards,
-            registry,
-            transport,
-            pending,
-            bounds,
-        });
-        // The shards, which the outbox keeps alive, must not keep it alive.
-        let weak = Arc::downgrade(&outbox);
+        outbox.shards.keep_newest::<EventRecord>([outbox.bounds.kept, usize::MAX], Duration::MAX);
         outbox.shards.on_due::<EventRecord>(move |key| {
-            if let Some(outbox) = weak.upgrade() {
+            if let Some(outbox) = offers.upgrade() {
                 outbox.offer(key.id);
             }
         });

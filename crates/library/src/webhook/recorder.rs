@@ -21,7 +21,7 @@ use crate::shard::{Id, RecordKey, Transaction, service_of};
 /// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {
     outbox: &'a Outbox,
-    service: Arc<Service>,
+    service: &'a Service,
     is_test: bool,
     /// `None` for events that concern none.
     verification: Option<Sid>,
@@ -42,8 +42,8 @@ impl Outbox {
     ) {
         let NumberKey { service, number, is_test, .. } = key;
         let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
-        let service = self.registry.service_by_id(service);
-        let Some(service) = service.filter(|service| service.webhooks.iter().any(is_enabled)) else { return };
+        let found = self.registry.service_by_id(service).filter(|of| of.webhooks.iter().any(is_enabled));
+        let Some(service) = found.as_deref() else { return };
         let subject = verification.unwrap_or_else(|| view.rng().next_u64());
         let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
         let verification = verification.map(|id| {
@@ -184,7 +184,7 @@ impl NumberEvents<'_, '_> {
     /// Adds a delivery of an event for each enabled webhook that subscribes to it. One without room does not get it. `own` has
     /// further members of its data, and those that replace others.
     pub(super) fn emit(&mut self, kind: EventType, own: Value) {
-        let (now, outbox, service) = (self.view.now(), self.outbox, Arc::clone(&self.service));
+        let (now, outbox, service) = (self.view.now(), self.outbox, self.service);
         let at = self.record.expires.filter(|_| kind == EventType::Expired).unwrap_or(now);
         let status = match kind {
             EventType::Approved => "approved",
@@ -211,7 +211,7 @@ impl NumberEvents<'_, '_> {
         let event = Event { id, kind, service: service.id, verification: self.verification, to, at, body };
         for webhook in service.webhooks.iter().filter(|webhook| webhook.subscribes_to(kind)) {
             if !outbox.has_room(webhook.sid) || !self.record.add(event.clone(), webhook.sid, now) {
-                outbox.drop_event(&service);
+                outbox.drop_event(service);
             }
         }
     }

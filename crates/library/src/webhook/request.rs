@@ -71,7 +71,7 @@ impl Posted {
 }
 
 /// Makes a request once, follows no redirect, and bounds the time.
-pub type Transport = Arc<dyn Fn(Request) -> BoxFuture<'static, Posted> + Send + Sync>;
+pub type Transport = Box<dyn Fn(Request) -> BoxFuture<'static, Posted> + Send + Sync>;
 
 /// The most bytes of an answer's body that are read, to reuse its connection.
 const BODY_MAX: usize = 16 * 1024;
@@ -85,7 +85,7 @@ const BODY_TIME: Duration = Duration::from_secs(1);
 /// `private` says whether this machine and private networks are. An answer must begin within `time_limit`.
 pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
     let clients = Arc::new(EgressClients::new(private));
-    Arc::new(move |request| {
+    Box::new(move |request| {
         let clients = Arc::clone(&clients);
         Box::pin(async move {
             match tokio::time::timeout(time_limit, clients.begin(request)).await {

@@ -156,7 +156,7 @@ async fn open(
     });
     let shards = shards.await.expect("shards");
     let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
-    let transport: Transport = Arc::new(move |request| {
+    let transport: Transport = Box::new(move |request| {
         let receivers = Arc::clone(&receivers);
         Box::pin(async move { receivers.post(request).await })
     });
