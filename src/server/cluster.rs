@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use onceward_cluster::{Cluster, ClusterOptions, EtcdStore, EtcdTls, Owner};
+use onceward_cluster::{ClientTlsConfig, Cluster, ClusterOptions, EtcdStore, Owner, tls_config};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -155,14 +155,14 @@ fn read_key(storage: &StorageSettings) -> Result<ServerKey, ClusterError> {
 fn read_files(
     storage: &StorageSettings,
     cluster: &ClusterSettings,
-) -> Result<(ServerKey, Option<EtcdTls>), ClusterError> {
+) -> Result<(ServerKey, Option<ClientTlsConfig>), ClusterError> {
     let key = read_key(storage)?;
     let identity = match (&cluster.etcd_cert, &cluster.etcd_key) {
         (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
         _ => None,
     };
     let tls = match &cluster.etcd_ca {
-        Some(ca) => Some(EtcdTls { ca: read(ca)?, identity }),
+        Some(ca) => Some(tls_config(&read(ca)?, identity)),
         None => None,
     };
     Ok((key, tls))

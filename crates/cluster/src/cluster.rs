@@ -11,10 +11,11 @@ use onceward_core::engine::key_fingerprint;
 use onceward_store::Slot;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tonic::transport::ClientTlsConfig;
 
 use crate::Error;
 use crate::etcd::{
-    Client, DEADLINE, EtcdTls, KeyValue, LEASE_NOT_FOUND, TxnRequest, delete, found, get, put, version_is,
+    Client, DEADLINE, KeyValue, LEASE_NOT_FOUND, TxnRequest, delete, found, get, put, version_is,
 };
 use crate::store::{EtcdStore, record_range, sequence_key, system_key};
 
@@ -25,7 +26,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct ClusterOptions {
     /// URLs of etcd's members.
     pub etcd: Vec<String>,
-    pub tls: Option<EtcdTls>,
+    pub tls: Option<ClientTlsConfig>,
     /// This node's name.
     pub name: String,
     /// The nodes share it.
@@ -231,7 +232,7 @@ impl Cluster {
 ///
 /// # Errors
 /// [`Error`].
-pub async fn release(urls: &[String], tls: Option<&EtcdTls>, lease: i64) -> Result<bool, Error> {
+pub async fn release(urls: &[String], tls: Option<&ClientTlsConfig>, lease: i64) -> Result<bool, Error> {
     match Client::new(urls, tls)?.revoke(lease).await {
         Err(Error::Refused(why)) if why.contains(LEASE_NOT_FOUND) => Ok(false),
         revoked => revoked.map(|()| true),
@@ -321,7 +322,7 @@ impl Lease {
 ///
 /// # Errors
 /// If the thread or its runtime cannot be made.
-pub fn keep_lease(lease: &Arc<Lease>, urls: Vec<String>, tls: Option<EtcdTls>) -> io::Result<()> {
+pub fn keep_lease(lease: &Arc<Lease>, urls: Vec<String>, tls: Option<ClientTlsConfig>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let lease = Arc::downgrade(lease);
     let run = move || runtime.block_on(prolong(&lease, &urls, tls.as_ref()));
@@ -329,7 +330,7 @@ pub fn keep_lease(lease: &Arc<Lease>, urls: Vec<String>, tls: Option<EtcdTls>) -
     Ok(())
 }
 
-async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&EtcdTls>) {
+async fn prolong(lease: &Weak<Lease>, urls: &[String], tls: Option<&ClientTlsConfig>) {
     // A client belongs to the runtime in which it was made: this thread has its own.
     let client = match Client::new(urls, tls) {
         Ok(client) => client,

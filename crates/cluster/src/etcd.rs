@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use onceward_store::Slot;
+use parking_lot::Mutex;
 use prost::Message;
 use tokio::time::{sleep, timeout};
 use tonic::client::Grpc;
@@ -36,13 +36,14 @@ const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 /// etcd's words for a lease that has ended.
 pub const LEASE_NOT_FOUND: &str = "lease not found";
 
-/// TLS towards etcd. Each file in PEM.
-#[derive(Clone)]
-pub struct EtcdTls {
-    /// The authorities that signed the members' certificates.
-    pub ca: Vec<u8>,
-    /// The client's certificate and its key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+/// TLS towards etcd, from texts in PEM: the authorities that signed the members' certificates, and the client's certificate
+/// and its key.
+pub fn tls_config(ca: &[u8], identity: Option<(Vec<u8>, Vec<u8>)>) -> ClientTlsConfig {
+    let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    match identity {
+        Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
+        None => config,
+    }
 }
 
 /// A client of one etcd cluster. It asks one member until that fails, then the next. Belongs to the runtime in which
@@ -54,7 +55,7 @@ pub struct Client {
 
 struct Member {
     endpoint: Endpoint,
-    channel: ArcSwap<Channel>,
+    channel: Mutex<Channel>,
 }
 
 impl Client {
@@ -62,24 +63,17 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Settings`] about the URL or the TLS file that cannot be used.
-    pub fn new(urls: &[String], tls: Option<&EtcdTls>) -> Result<Self, Error> {
-        let tls = tls.map(|EtcdTls { ca, identity }| {
-            let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
-            match identity {
-                Some((certificate, key)) => config.identity(Identity::from_pem(certificate, key)),
-                None => config,
-            }
-        });
+    pub fn new(urls: &[String], tls: Option<&ClientTlsConfig>) -> Result<Self, Error> {
         let member = |url: &String| {
             let wrong =
                 |error: tonic::transport::Error| Error::Settings(format!("{url} cannot be used: {error}"));
             let endpoint = Endpoint::from_shared(url.clone()).map_err(wrong)?;
             // No HTTP/2 pings: etcd closes connections that ping often. `call` replaces a silent connection.
             let mut endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true);
-            if let Some(tls) = tls.as_ref().filter(|_| url.starts_with("https:")) {
+            if let Some(tls) = tls.filter(|_| url.starts_with("https:")) {
                 endpoint = endpoint.tls_config(tls.clone()).map_err(wrong)?;
             }
-            let channel = ArcSwap::from_pointee(endpoint.connect_lazy());
+            let channel = Mutex::new(endpoint.connect_lazy());
             Ok(Member { endpoint, channel })
         };
         let members = urls.iter().map(member).collect::<Result<Vec<_>, Error>>()?;
@@ -102,7 +96,7 @@ impl Client {
             loop {
                 let index = self.current.load(Ordering::Relaxed) % self.members.len();
                 let member = &self.members[index];
-                let channel = Channel::clone(&member.channel.load());
+                let channel = member.channel.lock().clone();
                 let error = match timeout(ATTEMPT, unary(channel, path, request.clone())).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(status)) if is_refusal(&status) => {
@@ -114,7 +108,7 @@ impl Client {
                     Ok(Err(status)) => with_causes(&status),
                     Err(_) => {
                         // The connection may lead to a machine that is gone.
-                        member.channel.store(Arc::new(member.endpoint.connect_lazy()));
+                        *member.channel.lock() = member.endpoint.connect_lazy();
                         "no answer in time".to_owned()
                     }
                 };

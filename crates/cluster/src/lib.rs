@@ -12,8 +12,9 @@ mod store;
 mod tests;
 
 pub use cluster::{Cluster, ClusterOptions, Owner, release};
-pub use etcd::EtcdTls;
+pub use etcd::tls_config;
 pub use store::EtcdStore;
+pub use tonic::transport::ClientTlsConfig;
 
 /// A node cannot join, or etcd does not do what it is asked. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 
 use super::etcd_process::{Etcd, loopback};
 use super::node::{START, commit, options, put};
-use crate::{Cluster, EtcdTls};
+use crate::{Cluster, tls_config};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
@@ -31,7 +31,7 @@ async fn etcd_is_used_over_tls_by_a_node_with_a_certificate_only() {
     let etcd = Etcd::launch_with(1, "https", arguments);
     let join = async |ca: &Vec<u8>, identity: Option<&(Vec<u8>, Vec<u8>)>| {
         let mut options = options(&etcd, "a", 1, START);
-        options.tls = Some(EtcdTls { ca: ca.clone(), identity: identity.cloned() });
+        options.tls = Some(tls_config(ca, identity.cloned()));
         Cluster::join(options).await
     };
     let mut joined = join(&known.0, Some(&known)).await;
