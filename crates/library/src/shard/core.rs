@@ -20,9 +20,6 @@ use crate::domain::{ServiceId, Timestamp, record_id};
 use crate::engine::SlotHash;
 use crate::store::{StoreError, StoreLimits, Write};
 
-/// Seeded at random, and faster than the standard library's.
-type Hasher = hashbrown::DefaultHashBuilder;
-
 /// The unit of ordering and of limits, for example a number. A shard decides the commands of one subject in arrival
 /// order, and limits how many of them wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,8 +93,8 @@ pub struct Core {
     rng: StdRng,
     bounds: Bounds,
     limits: StoreLimits,
-    /// The bounded commands that wait for the store.
-    waiting: HashMap<Subject, usize, Hasher>,
+    /// The bounded commands that wait for the store. Hashed with a random seed, and faster than by the standard library.
+    waiting: HashMap<Subject, usize, hashbrown::DefaultHashBuilder>,
     /// The decisions that wait for the store, in their order: first those of the batch in flight, then those of the next.
     held: VecDeque<Held>,
     in_flight: Option<InFlight>,
@@ -193,15 +190,11 @@ impl Core {
 
     /// Why a command is not decided now.
     fn refusal(&self, admit: Admission) -> Option<Refusal> {
-        let is_refused = !self.owns_records || self.is_late();
+        let takes_too_long =
+            |batch: &InFlight| self.last_seen >= batch.began.plus(self.bounds.commit_timeout);
+        let is_refused = !self.owns_records || self.in_flight.as_ref().is_some_and(takes_too_long);
         (self.has_failed || (is_refused && admit != Admission::Settlement))
             .then_some(Refusal::StoreUnavailable)
-    }
-
-    /// Whether the commit in flight takes too long.
-    pub fn is_late(&self) -> bool {
-        let is_late = |batch: &InFlight| self.last_seen >= batch.began.plus(self.bounds.commit_timeout);
-        self.in_flight.as_ref().is_some_and(is_late)
     }
 
     fn hold(&mut self, held: Held, now: Timestamp) -> Option<Command> {

@@ -34,8 +34,8 @@ pub struct LogRange<F> {
 }
 
 impl Shards {
-    /// Lists the records of a kind. The shards keep at most so many, the newest, of those that are not needed and of those
-    /// that are; and of those that are not needed, none of before `keep_for`.
+    /// Lists the records of a kind by time. The shards together keep at most so many that are not needed, and so many that
+    /// are needed: the oldest go. One that is not needed also goes when it is older than `keep_for`.
     pub fn keep_newest<R: LogRecord>(&self, keep_at_most: [usize; 2], keep_for: Duration) {
         let held = Arc::<[AtomicUsize; 2]>::default();
         self.set_up(move |tables| {
@@ -52,9 +52,9 @@ impl Shards {
         self.set_up(move |tables| tables.on_due(R::KIND, Box::new(on_due.clone())));
     }
 
-    /// Hands the records of these services, or of all, to `visit` in pages, those of one shard after those of another. Each
-    /// time the newest record of a shard comes first, from the last one before `until` on, and no record of its later pages is
-    /// newer than the timestamp: `Break` leaves them out.
+    /// Hands the records of these services, or of all, to `visit` in pages, one shard after the other. The newest record of a
+    /// shard before `until` comes first. No record of the shard's later pages is newer than the timestamp: `Break` leaves them
+    /// out.
     ///
     /// # Errors
     /// As [`Shards::read`].

@@ -25,7 +25,7 @@ pub const INLINE: usize = 47;
 /// Records by key.
 #[derive(Default)]
 pub struct Table {
-    /// Each under a key that is not behind its first entry, and behind all entries of the chunk before.
+    /// Each under a key that is at most the key of its first entry, and greater than all keys of the chunk before.
     chunks: BTreeMap<RecordKey, Vec<Entry>>,
 }
 

@@ -76,6 +76,7 @@ struct Pending {
     by_webhook: HashMap<Sid, Line>,
 }
 
+/// The deliveries to one webhook.
 #[derive(Default)]
 struct Line {
     load: WebhookLoad,
@@ -90,7 +91,7 @@ impl Line {
     }
 }
 
-/// What a webhook is to be told yet, and how it answers.
+/// The deliveries that a webhook is still to get, and how it answers.
 #[derive(Debug, Clone, Default)]
 pub struct WebhookLoad {
     pub pending: usize,
@@ -176,7 +177,7 @@ impl Outbox {
         self.places.close();
     }
 
-    /// Carries out a change in the slot of the record with this id until it is durable; `None` after a stop.
+    /// Decides a change in the slot of the record with this id, again until it is durable; `None` after a stop.
     pub(super) async fn change<T: Send + 'static>(
         self: &Arc<Self>,
         id: Id,

@@ -30,8 +30,8 @@ pub struct NumberEvents<'a, 'b> {
 }
 
 impl Outbox {
-    /// Lets `tell` record events of a decision about `key` and the verification with this id, if any, and the channel
-    /// of its last message. Without an enabled webhook there are none.
+    /// Lets `tell` record events of a decision about `key` and the verification with this id, if any, whose last message
+    /// used `channel`. Without an enabled webhook there are none.
     pub fn tell(
         &self,
         key: NumberKey,

@@ -371,7 +371,8 @@ pub(super) fn read_segments<E: From<StoreError>>(
                 return Err(StoreError::damaged_at(path, at, &what).into());
             }
             let Some(frame) = frame else {
-                broken = broken.or_else(|| has_content(&bytes[at..]).then_some((path, at)));
+                let has_content = bytes[at..].iter().any(|byte| *byte != 0);
+                broken = broken.or(has_content.then_some((path, at)));
                 break;
             };
             let mut rest = frame.body;
@@ -395,10 +396,6 @@ pub(super) fn read_segments<E: From<StoreError>>(
     }
     replayed.torn = broken.map(|(path, at)| (path.to_owned(), at as u64));
     Ok(replayed)
-}
-
-fn has_content(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| *byte != 0)
 }
 
 /// Reads a file up to the end of its last written part. Zeros fill most of a segment, because its space is reserved: they
