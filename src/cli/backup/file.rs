@@ -279,7 +279,7 @@ fn entry(line: RecordLine, kinds: &Kinds, slots: &SlotHash) -> Result<CopiedReco
     let subject = subject_of(kind.kind, &subject).ok_or("`subject` is not valid for this kind")?;
     let record = (kind.from_json)(version, record).map_err(|error| error.to_string())?;
     let id = record_id(ServiceId::new(service), subject);
-    let slot = (kind.slot)(&record, &id, slots).map_err(|error| error.to_string())?;
+    let slot = (kind.slot)(&id, slots);
     let expires = (kind.expires)(&record).map_err(|error| error.to_string())?;
     Ok(CopiedRecord { key: Key { slot, kind: kind.kind, id }, expires, record })
 }

@@ -19,7 +19,7 @@ use sha2::Sha256;
 use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
 use crate::engine::{CheckOutcome, SlotHash, VerificationDetails};
 use crate::limits::guard::{Dimension, Key};
-use crate::shard::{Capacity, Id, LimitedTable, Record, Refusal, Shards, Transaction};
+use crate::shard::{Capacity, LimitedTable, Record, Refusal, Shards, Transaction};
 
 /// The most windows of rate limits and budgets, and the most idempotency keys.
 pub const MOST_RECORDS: usize = 1_000_000;
@@ -50,10 +50,7 @@ pub struct KeyedRequest {
 impl Record for KeyedRequest {
     const KIND: u8 = 14;
     const PLURAL: &'static str = "idempotency keys";
-
-    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        AttemptLogKey::from_id(*id).slot()
-    }
+    const ID_ENDS_WITH_SLOT: bool = true;
 
     fn expires(&self) -> Timestamp {
         self.until

@@ -16,7 +16,6 @@ use super::handle::Result;
 use super::services::{SLOT, ServiceRecord, service_id};
 use super::{Bucket, Item, RateLimit, Registry, RegistryError, Service};
 use crate::domain::{ServiceId, Sid, SidKind, Timestamp, record_id};
-use crate::engine::SlotHash;
 use crate::shard::{Id, LogRange, LogRecord, Places, Record, Refusal, Subject, Transaction};
 
 /// The most entries by keys or about verifications, and the most of all others. Of more, the oldest are removed.
@@ -121,11 +120,7 @@ pub struct AuditEntry {
 impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";
-
-    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        let [.., slot] = *id;
-        slot
-    }
+    const ID_ENDS_WITH_SLOT: bool = true;
 
     fn expires(&self) -> Timestamp {
         self.keep_until

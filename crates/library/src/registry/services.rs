@@ -339,7 +339,7 @@ impl Record for ServiceRecord {
     const KIND: u8 = 3;
     const PLURAL: &'static str = "services";
 
-    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+    fn slot(_: &Id, _: &SlotHash) -> u8 {
         SLOT
     }
 
@@ -352,7 +352,7 @@ impl Record for Credential {
     const KIND: u8 = 4;
     const PLURAL: &'static str = "credentials";
 
-    fn slot(&self, _: &Id, _: &SlotHash) -> u8 {
+    fn slot(_: &Id, _: &SlotHash) -> u8 {
         SLOT
     }
 

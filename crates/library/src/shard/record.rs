@@ -33,13 +33,15 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     const KIND: u8;
     /// Plural name of the kind in messages and exports, such as `numbers`.
     const PLURAL: &'static str;
+    /// Whether the last byte of an id is the slot of its record.
+    const ID_ENDS_WITH_SLOT: bool = false;
 
     /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
 
-    /// The slot that it belongs to: the one of its number for everything about a number.
-    fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {
-        slots.of(*id)
+    /// The slot of the record with this id: the one of its number for everything about a number.
+    fn slot(id: &Id, slots: &SlotHash) -> u8 {
+        if Self::ID_ENDS_WITH_SLOT { id[11] } else { slots.of(*id) }
     }
 }
 
@@ -136,8 +138,8 @@ pub struct RecordKind {
     pub plural: &'static str,
     /// The end of the record with these bytes.
     pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
-    /// The slot of the record with these bytes, under this id.
-    pub slot: fn(&[u8], &Id, &SlotHash) -> Result<u8, RecordError>,
+    /// [`Record::slot`].
+    pub slot: fn(&Id, &SlotHash) -> u8,
     /// The record with these bytes as JSON, for exports.
     pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
     /// The bytes of a record from its JSON in the layout of a version.
@@ -157,7 +159,7 @@ impl Kinds {
             kind: R::KIND,
             plural: R::PLURAL,
             expires: |bytes| Ok(decode::<R>(bytes)?.expires()),
-            slot: |bytes, id, slots| Ok(decode::<R>(bytes)?.slot(id, slots)),
+            slot: R::slot,
             to_json: |bytes| {
                 serde_json::to_value(decode::<R>(bytes)?)
                     .map_err(|error| RecordError::contents(R::PLURAL, error))

@@ -231,7 +231,7 @@ impl Record for NumberState {
     const PLURAL: &'static str = "numbers";
 
     /// A test number has the slot of its number.
-    fn slot(&self, id: &Id, slots: &SlotHash) -> u8 {
+    fn slot(id: &Id, slots: &SlotHash) -> u8 {
         NumberKey::from_id(id).map_or_else(|| slots.of(*id), |key| slots.of_number(key.service, key.number))
     }
 

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::EventType;
 use super::request::Posted;
-use crate::domain::{AttemptLogKey, Channel, PhoneNumber, ServiceId, Sid, Timestamp};
-use crate::engine::SlotHash;
+use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::observe::metrics::WebhookEnd;
-use crate::shard::{Id, LogRecord, Places, Record};
+use crate::shard::{LogRecord, Places, Record};
 
 /// Retention of a record, counted from its newest event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
@@ -43,10 +42,7 @@ pub struct EventRecord {
 impl Record for EventRecord {
     const KIND: u8 = 6;
     const PLURAL: &'static str = "webhook events";
-
-    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        AttemptLogKey::from_id(*id).slot()
-    }
+    const ID_ENDS_WITH_SLOT: bool = true;
 
     fn expires(&self) -> Timestamp {
         self.at().max(self.expires.unwrap_or_default()).plus(KEPT_FOR)

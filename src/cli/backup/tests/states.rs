@@ -135,6 +135,6 @@ fn of_number(digits: u64, state: &NumberState) -> CopiedRecord {
         ..NumberKey::new(service, number)
     };
     let id = number.id();
-    let key = Key { slot: state.slot(&id, &SlotHash::new(&key())), kind: NumberState::KIND, id };
+    let key = Key { slot: NumberState::slot(&id, &SlotHash::new(&key())), kind: NumberState::KIND, id };
     CopiedRecord { key, expires: state.expires(), record: encode(state) }
 }

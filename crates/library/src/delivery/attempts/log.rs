@@ -9,10 +9,9 @@ use crate::delivery::{
 use crate::domain::{
     AttemptLogKey, Channel, GatewayName, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
 };
-use crate::engine::SlotHash;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{Id, LogRecord, Places, Record, RecordKey, Transaction, service_of};
+use crate::shard::{LogRecord, Places, Record, RecordKey, Transaction, service_of};
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
 /// grow.
@@ -89,10 +88,7 @@ pub enum ReceiptOutcome {
 impl Record for AttemptLog {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
-
-    fn slot(&self, id: &Id, _: &SlotHash) -> u8 {
-        AttemptLogKey::from_id(*id).slot()
-    }
+    const ID_ENDS_WITH_SLOT: bool = true;
 
     fn expires(&self) -> Timestamp {
         self.plan.as_ref().map_or(self.keep_until, |plan| self.keep_until.max(plan.expires))
