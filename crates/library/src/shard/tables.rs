@@ -8,7 +8,7 @@ use super::capacity::Capacity;
 use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own, service_of};
 use super::record_log::{Dated, List, OnDue};
 use super::table::{Entry, Table};
-use crate::domain::Timestamp;
+use crate::domain::{ServiceId, Timestamp};
 
 /// Encoded records with their keys.
 pub type Records = Vec<(RecordKey, Stored)>;
@@ -268,6 +268,17 @@ impl<'a> Transaction<'a> {
         let records = self.tables.of_one_slot(first(self.slot, R::KIND));
         let live = records.filter(|entry| self.now < entry.expires);
         live.filter_map(|entry| Some((entry.key, decode_own(entry.bytes())?)))
+    }
+
+    /// Removes the live records of this kind and service in the slot of the decision for which `is_it` returns `true`. Returns
+    /// them.
+    pub fn remove<R: Record>(&mut self, service: ServiceId, is_it: impl Fn(&R) -> bool) -> Vec<R> {
+        let mut removed: Vec<(RecordKey, R)> = self.iter().collect();
+        removed.retain(|(key, record)| service_of(&key.id) == service && is_it(record));
+        for (key, _) in &removed {
+            self.put::<R>(key.id, None);
+        }
+        removed.into_iter().map(|(_, record)| record).collect()
     }
 
     const fn key<R: Record>(&self, id: Id) -> RecordKey {

@@ -16,7 +16,7 @@ use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, S
 use crate::engine::{SendPermit, SendResult, Verification, VerificationAddress, VerificationName};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::{Service, Webhook, WebhookStatus};
-use crate::shard::{Id, RecordKey, Transaction, service_of};
+use crate::shard::{Id, Transaction};
 
 /// The events of one decision about one verification of a service with webhooks.
 pub struct NumberEvents<'a, 'b> {
@@ -79,12 +79,7 @@ impl Outbox {
 
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
     pub fn erase(&self, key: NumberKey, view: &mut Transaction<'_>) -> bool {
-        let mut about: Vec<(RecordKey, EventRecord)> = view.iter().collect();
-        about.retain(|(of, record)| service_of(&of.id) == key.service && record.number == key.number);
-        for (RecordKey { id, .. }, _) in &about {
-            view.put::<EventRecord>(*id, None);
-        }
-        !about.is_empty()
+        !view.remove(key.service, |record: &EventRecord| record.number == key.number).is_empty()
     }
 
     /// Hands gateways whose conversion in a country has fallen to the webhooks of the service, and to the log. Needs a tokio

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 use crate::limits::guard::Ticket;
-use crate::shard::{LogRecord, Places, Record, RecordKey, Transaction, service_of};
+use crate::shard::{LogRecord, Places, Record, Transaction};
 
 /// Rows of one verification. A caller who asks again and again while the code stays the same must not make a record
 /// grow.
@@ -317,12 +317,8 @@ impl AttemptLog {
     /// Removes every record of this number in the slot of the decision, with its planned messages. Returns what the guard
     /// gets back for those; `None` without a record.
     pub fn erase(service: ServiceId, number: PhoneNumber, view: &mut Transaction<'_>) -> Option<Vec<Ticket>> {
-        let mut about: Vec<(RecordKey, Self)> = view.iter().collect();
-        about.retain(|(key, log)| service_of(&key.id) == service && log.number == number);
-        for (RecordKey { id, .. }, _) in &about {
-            view.put::<Self>(*id, None);
-        }
-        (!about.is_empty()).then(|| about.iter().flat_map(|(_, log)| log.tickets_of_plan()).collect())
+        let removed = view.remove(service, |log: &Self| log.number == number);
+        (!removed.is_empty()).then(|| removed.iter().flat_map(Self::tickets_of_plan).collect())
     }
 
     /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
