@@ -8,7 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::audit::{Actor, Author};
 use super::keys::{CredentialFingerprint, KEYS_PER_SERVICE};
-use super::services::{Origin, Service, ServiceRecord};
+use super::services::{Origin, SLOT, Service, ServiceRecord};
 use super::{ApiKey, Credential};
 use crate::config::NumberRule;
 use crate::config::services::{RegistrySettings, SettingError, TestNumber, service_parameters};
@@ -16,7 +16,7 @@ use crate::config::templates::Template;
 use crate::domain::{GatewayName, PhoneNumber, ServiceId, Sid, SidKind};
 use crate::engine::Policy;
 use crate::observe::metrics::ServiceNames;
-use crate::shard::{Change, Record, Refusal, Shards, Stored};
+use crate::shard::{Change, Record, Refusal, Shards, Stored, Transaction, service_of};
 use crate::template::Templates;
 
 /// The services that this installation has, and who may use them. Cheap to clone.
@@ -120,6 +120,17 @@ impl Registry {
         }
     }
 
+    /// The id of every service that ever was: removed ones may have left records.
+    ///
+    /// # Errors
+    /// As [`Shards::read`].
+    pub async fn ids(&self) -> Result<Vec<ServiceId>, Refusal> {
+        let ids = |view: &Transaction<'_>| {
+            view.iter::<ServiceRecord>().map(|(key, _)| service_of(&key.id)).collect::<Vec<_>>()
+        };
+        self.inner.shards.read(SLOT, ids).await
+    }
+
     /// The service behind the compatible routes.
     pub fn default_service(&self) -> Arc<Service> {
         self.service_by_id(ServiceId::DEFAULT).unwrap_or_else(|| Arc::clone(&self.inner.default))
@@ -172,13 +183,18 @@ pub(super) fn follow(shards: &Shards, configured: HashSet<String>) -> Current {
     current
 }
 
-fn follow_kind<R: Record>(
+pub(super) fn follow_kind<R: Record>(
     shards: &Shards,
     current: &Current,
     change: fn(&mut Snapshot, Option<R>, Option<R>),
 ) {
     let current = Arc::clone(current);
     shards.follow::<R>(move |changes| {
+        let mut changes = changes.peekable();
+        // One shard has all the records: another one that replaced the snapshot could undo what this one has published.
+        if changes.peek().is_none() {
+            return;
+        }
         let mut next = Snapshot::clone(&current.load());
         for Change { before, after, .. } in changes {
             let record = |stored: Option<Stored>| stored.as_ref().and_then(Stored::record);

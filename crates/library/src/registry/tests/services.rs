@@ -1,6 +1,8 @@
 //! Services: create, change, list, delete.
 
 use super::*;
+use crate::limits::keys::KeyedRequest;
+use crate::registry::handle::{Inner, follow_kind};
 
 #[tokio::test]
 async fn a_service_that_was_removed_is_gone_and_its_id_is_never_given_again() {
@@ -33,4 +35,13 @@ async fn a_person_finds_a_service_by_what_it_is_called() {
     let unknown = registry.find_service("unknown").expect_err("none");
     assert!(unknown.contains("no service \"unknown\""), "{unknown}");
     assert_eq!(registry.find_service("shop").expect("it").title(), "The shop");
+}
+
+#[tokio::test]
+async fn a_shard_without_services_leaves_the_snapshot_of_another_one() {
+    let world = World::bare().await;
+    let Inner { shards, current, .. } = &*world.registry.inner;
+    let before = current.load_full();
+    follow_kind::<KeyedRequest>(shards, current, |_, _, _| {});
+    assert!(shards.flush().await && Arc::ptr_eq(&before, &current.load_full()));
 }
