@@ -15,7 +15,7 @@ use tonic::transport::ClientTlsConfig;
 
 use crate::Error;
 use crate::etcd::{
-    Client, DEADLINE, KeyValue, LEASE_NOT_FOUND, TxnRequest, delete, found, get, put, version_is,
+    Client, DEADLINE, KeyValue, LEASE_NOT_FOUND, Operation, TxnRequest, delete, found, get, put, version_is,
 };
 use crate::store::{EtcdStore, record_range, sequence_key, system_key};
 
@@ -149,10 +149,11 @@ impl Cluster {
                 }
             }
             let (first, end) = record_range(0, Slot::MAX);
-            client.apply(vec![put(import_key(), Vec::new(), 0), delete(first, end)]).await
+            let begin = vec![put(import_key(), Vec::new(), 0), delete(first, end)];
+            self.apply_once(store.lease_id(), begin).await
         };
         match begin().await {
-            Ok(_) => Ok(store),
+            Ok(()) => Ok(store),
             Err(error) => {
                 let _ = store.release().await;
                 Err(error)
@@ -165,10 +166,21 @@ impl Cluster {
     /// # Errors
     /// [`Error`].
     pub async fn finish_import(&self, store: EtcdStore) -> Result<(), Error> {
-        self.client.apply(vec![delete(import_key(), Vec::new())]).await?;
+        self.apply_once(store.lease_id(), vec![delete(import_key(), Vec::new())]).await?;
         // The lease ends by itself in any case.
         let _ = store.release().await;
         Ok(())
+    }
+
+    /// Carries out operations between the batches of a term. A copy of them that arrives behind the next batch, or after the
+    /// term, changes nothing.
+    async fn apply_once(&self, lease: i64, success: Vec<Operation>) -> Result<(), Error> {
+        let lost = || Error::Other("this node has lost its lease in etcd; repeat the import".to_owned());
+        let sequence = self.client.read(sequence_key(lease)).await?.ok_or_else(lost)?;
+        let compare = vec![version_is(sequence_key(lease), sequence.version)];
+        let response =
+            self.client.txn(TxnRequest { compare, success, failure: Vec::new() }, DEADLINE).await?;
+        if response.succeeded { Ok(()) } else { Err(lost()) }
     }
 
     /// Claims the owner key if it is free; if this node is to serve, only while no import is incomplete. The claim begins
