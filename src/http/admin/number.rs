@@ -67,7 +67,8 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let (verifier, registry) = (&request.running.verifier, &request.running.registry);
     // With one service there is nothing to search for.
     let services = if registry.count() > 1 {
-        verifier.services_of(number).await?
+        let known = verifier.services_of(number).await?;
+        known.into_iter().filter_map(|service| registry.service_by_id(service)).collect()
     } else {
         registry.services(0, usize::MAX)
     };

@@ -24,7 +24,7 @@ pub struct End {
     pub ending: Ending,
     /// The verification; `None` for the one that is under way.
     pub named: Option<VerificationName>,
-    /// The entry of the audit log. An erasure has it in any case, another request if it has an effect.
+    /// The entry of the audit log. An end by request has it if it has an effect, all else in any case.
     pub audited: Option<AuditEntry>,
 }
 
@@ -202,7 +202,9 @@ pub(super) fn end(decision: &mut Decision<'_, '_>, end: &End) -> Result<Next, Re
             has_effect
         }
     };
-    if let Some(entry) = audited.as_ref().filter(|_| has_effect || *ending == Ending::Erased) {
+    // Other records of the number may have an end of their own.
+    let is_of_more = matches!(ending, Ending::Cleared | Ending::Erased);
+    if let Some(entry) = audited.as_ref().filter(|_| has_effect || is_of_more) {
         entry.record(decision.view);
     }
     let (event, status) = match ending {

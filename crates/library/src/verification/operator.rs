@@ -1,7 +1,6 @@
 //! What operators ask for: what is known of a number, the end of its lockout, and its erasure.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::model::{Erasure, LockedNumber, MESSAGES, NumberStatus};
 use super::{AttemptQuery, End, Ending, NumberKey, Refusal, Verifier};
@@ -23,7 +22,8 @@ impl Verifier {
         let audited = AuditEntry::new(by, Action::NumberUnlocked, Some(service.sid), number.to_string());
         let end = End::new(self.key(service, number), Ending::Cleared);
         let cleared = self.end_of(End { audited: Some(audited), ..end }).await?.outcome;
-        let is_known = self.guard.unlock(service.id, number, cleared);
+        let is_known = self.guard.unlock(service.id, number, cleared).await;
+        let is_known = is_known.map_err(|_| Refusal::OutcomeUnknown)?;
         if is_known {
             tracing::info!(%number, service = service.name(), "number cleared by operator");
         }
@@ -43,7 +43,7 @@ impl Verifier {
         let mut all = Erasure::default();
         let erases = async {
             let services = if let Some(of) = of {
-                self.registry.service_by_id(of).into_iter().collect()
+                vec![of]
             } else {
                 // A batch in flight may bring the first record of the number.
                 self.shards.flush().await;
@@ -52,7 +52,7 @@ impl Verifier {
             // The tickets of attempts say what a budget may have been charged since the last write.
             self.guard.flush().await;
             for service in services {
-                self.erase_in(&service, number, &by, &mut all).await?;
+                self.erase_in(service, number, &by, &mut all).await?;
             }
             // The cache of lookups knows the number too.
             number.forget_lookup();
@@ -71,17 +71,18 @@ impl Verifier {
 
     async fn erase_in(
         &self,
-        service: &Service,
+        service: ServiceId,
         number: PhoneNumber,
         by: &Author,
         all: &mut Erasure,
     ) -> Result<(), Refusal> {
-        let erased = self.guard.erase(Some(service.id), number).await;
+        let erased = self.guard.erase(Some(service), number).await;
         let mut has_erased = erased.map_err(|_| Refusal::OutcomeUnknown)?;
         // The entry of the last one tells of all.
-        let of_service = Some(service.sid);
-        for key in NumberKey::all(service.id, number) {
-            let is_last = key == NumberKey::new(service.id, number);
+        let found = self.registry.service_by_id(service);
+        let of_service = found.as_ref().map(|found| found.sid);
+        for key in NumberKey::all(service, number) {
+            let is_last = key == NumberKey::new(service, number);
             let entry = || AuditEntry::new(by.clone(), Action::NumberErased, of_service, number.to_string());
             let end = End { audited: is_last.then(entry), ..End::new(key, Ending::Erased) };
             all.has_erased |= has_erased;
@@ -92,32 +93,32 @@ impl Verifier {
         all.has_erased |= has_erased;
         if has_erased {
             all.services += 1;
-            tracing::info!(%number, service = service.name(), "number erased by operator");
+            tracing::info!(%number, service = found.as_ref().map(|found| found.name()), "number erased by operator");
         }
         Ok(())
     }
 
-    /// The services that know the number. One pass finds those of all: there may be ten thousand, and to ask for each would
-    /// read all attempts and events as often.
+    /// The services that know the number, removed ones too. One pass finds those of all: there may be ten thousand, and to ask
+    /// for each would read all attempts and events as often.
     ///
     /// # Errors
     /// [`Refusal::Stopping`] while a shard cannot say.
-    pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Refusal> {
-        let mut services = self.registry.services(0, usize::MAX);
+    pub async fn services_of(&self, number: PhoneNumber) -> Result<Vec<ServiceId>, Refusal> {
+        let mut services = self.registry.ids().await?;
         let mut found = BTreeSet::new();
         let mut note = |key: RecordKey, of| found.extend((of == number).then(|| service_of(&key.id)));
         self.shards.for_each(|key, log: AttemptLog| note(key, log.number)).await?;
         self.shards.for_each(|key, events: EventRecord| note(key, events.number)).await?;
         let keys = services.iter().flat_map(|service| {
-            let stored = NumberKey::all(service.id, number).map(|key| {
+            let stored = NumberKey::all(*service, number).map(|key| {
                 let Subject { slot, id } = self.deps.subject(&key);
                 RecordKey { slot, kind: NumberState::KIND, id }
             });
             // In any mode of the guard: it may have been on when the number was verified.
-            stored.into_iter().chain([self.guard.verified_key(service.id, number)])
+            stored.into_iter().chain([self.guard.verified_key(*service, number)])
         });
         found.extend(self.shards.existing(keys).await?.iter().map(|key| service_of(&key.id)));
-        services.retain(|service| found.contains(&service.id) || self.guard.knows(service.id, number));
+        services.retain(|service| found.contains(service) || self.guard.knows(*service, number));
         Ok(services)
     }
 

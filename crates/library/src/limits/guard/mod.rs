@@ -378,13 +378,24 @@ impl ServerGuard {
 
     /// Ends the refusals of one number, and forgets its count. Returns whether there was something to end, here or, as
     /// `was_known` says, elsewhere.
-    pub fn unlock(&self, service: ServiceId, number: PhoneNumber, was_known: bool) -> bool {
-        let Tables { guard, refused } = &mut *self.tables.lock();
-        let is_known = guard.unlock(service, number) || was_known;
-        if is_known {
-            refused.remove(&(service, number));
-        }
-        is_known
+    ///
+    /// # Errors
+    /// [`Refusal`], while the store does not confirm it.
+    pub async fn unlock(
+        &self,
+        service: ServiceId,
+        number: PhoneNumber,
+        was_known: bool,
+    ) -> Result<bool, Refusal> {
+        let is_known = {
+            let Tables { guard, refused } = &mut *self.tables.lock();
+            let is_known = guard.unlock(service, number) || was_known;
+            if is_known {
+                refused.remove(&(service, number));
+            }
+            is_known
+        };
+        self.write().await.map(|()| is_known)
     }
 
     /// Whether a number was verified in the last 30 days.
