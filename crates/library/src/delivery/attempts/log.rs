@@ -276,19 +276,16 @@ impl AttemptLog {
         ReceiptOutcome::Recorded(Box::new(row), has_arrived)
     }
 
-    /// Updates a plan for the next step. A failed message makes it due. An arrived message, or a final failure, drops it.
+    /// Updates the plan. An arrived message, or a final failure, drops it. Another failed message makes a next step due.
     fn react(&mut self, receipt: &Receipt, now: Timestamp) {
-        let Some(plan) = self.plan.as_mut().filter(|plan| plan.reason == Reason::NextStep) else {
-            return;
-        };
-        let due = &mut plan.due;
+        let Some(plan) = &mut self.plan else { return };
         match (receipt.status, receipt.class) {
             (
                 ReceiptStatus::Failed,
                 Some(ErrorClass::Fraud | ErrorClass::BadNumber | ErrorClass::OptedOut),
             )
             | (ReceiptStatus::Delivered | ReceiptStatus::Read, _) => self.plan = None,
-            (ReceiptStatus::Failed, _) => *due = now.min(*due),
+            (ReceiptStatus::Failed, _) if plan.reason == Reason::NextStep => plan.due = now.min(plan.due),
             _ => {}
         }
     }

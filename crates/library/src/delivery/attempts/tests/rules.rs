@@ -1,7 +1,8 @@
 //! The change of a record by each event.
 
 use super::{START, key, planned, second, sent};
-use crate::delivery::attempts::{AttemptLog, ReceiptOutcome, VerifyStatus};
+use crate::delivery::Reason;
+use crate::delivery::attempts::{ReceiptOutcome, VerifyStatus};
 use crate::domain::{AttemptId, GatewayName};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 
@@ -56,18 +57,21 @@ fn a_receipt_settles_only_an_attempt_of_its_own_gateway() {
 }
 
 #[test]
-fn a_next_step_waits_for_what_the_provider_reports() {
-    let due = |log: &AttemptLog| log.plan.as_ref().map(|plan| plan.due);
-    for (status, class, after) in [
-        (ReceiptStatus::Delivered, None, None),
-        (ReceiptStatus::Failed, Some(ErrorClass::BadNumber), None),
-        (ReceiptStatus::Failed, Some(ErrorClass::Refused), Some(START)),
-        (ReceiptStatus::Answered, None, Some(second(20))),
-        (ReceiptStatus::Sent, None, Some(second(20))),
+fn a_planned_message_waits_for_what_the_provider_reports() {
+    let unchanged = Some(second(20));
+    for (status, class, next_step, retry) in [
+        (ReceiptStatus::Delivered, None, None, None),
+        (ReceiptStatus::Failed, Some(ErrorClass::BadNumber), None, None),
+        (ReceiptStatus::Failed, Some(ErrorClass::Refused), Some(START), unchanged),
+        (ReceiptStatus::Answered, None, unchanged, unchanged),
+        (ReceiptStatus::Sent, None, unchanged, unchanged),
     ] {
-        let mut log = planned(1, second(20));
-        log.receive(&receipt(0, status, class), START);
-        assert_eq!(due(&log), after, "{status:?}");
+        for (reason, after) in [(Reason::NextStep, next_step), (Reason::Retry { retries: 0 }, retry)] {
+            let mut log = planned(1, second(20));
+            log.plan.as_mut().expect("a plan").reason = reason;
+            log.receive(&receipt(0, status, class), START);
+            assert_eq!(log.plan.map(|plan| plan.due), after, "{status:?} {reason:?}");
+        }
     }
 }
 
