@@ -42,7 +42,7 @@ impl Outbox {
     ) {
         let NumberKey { service, number, is_test, .. } = key;
         let is_enabled = |webhook: &Webhook| webhook.status == WebhookStatus::Enabled;
-        let found = self.registry.service_by_id(service).filter(|of| of.webhooks.iter().any(is_enabled));
+        let found = self.registry.service_by_id(service).filter(|of| !of.webhooks.is_empty());
         let Some(service) = found.as_deref() else { return };
         let subject = verification.unwrap_or_else(|| view.rng().next_u64());
         let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
@@ -51,8 +51,10 @@ impl Outbox {
             self.sealer.verification(&VerificationAddress { service: key.service, number, name })
         });
         let (tags, expires, is_announced, deliveries) = Default::default();
-        let new = || EventRecord { number, channel, tags, expires, is_announced, deliveries };
-        let record = view.get(id).unwrap_or_else(new);
+        let new = EventRecord { number, channel, tags, expires, is_announced, deliveries };
+        // While all webhooks are disabled, what was told of a verification is still brought to its end.
+        let new = service.webhooks.iter().any(is_enabled).then_some(new);
+        let Some(record) = view.get(id).or(new) else { return };
         let mut events = NumberEvents { outbox: self, service, is_test, verification, view, record };
         tell(&mut events);
         let NumberEvents { view, record, .. } = events;

@@ -21,7 +21,7 @@ use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::Explanation;
 use crate::limits::guard::{Dimension, EntryAction, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
-use crate::registry::{TestNumber, gateway_sid};
+use crate::registry::{TestNumber, WebhookFields, WebhookStatus, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::testing::{
     START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
