@@ -102,7 +102,8 @@ async fn each_idempotency_key_remembers_the_message_that_it_waited_for() {
         taps.below("/Verifications", &format!("idempotency-key: {key}\r\n"), "To=%2B14155552671&Channel=sms")
     };
     let keys = ["one", "two", "three"];
-    for expected in [1, 0] {
+    // A new key gets a new message, also beside the repetition of an earlier one.
+    for (keys, expected) in [(keys, 1), (keys, 0), (["one", "four", "four"], 1)] {
         let (replies, messages) = taps.tap(&keys.map(begin)).await;
         assert_eq!(messages, expected);
         assert!(replies.iter().all(|reply| reply.status == 201 && reply.body == replies[0].body));

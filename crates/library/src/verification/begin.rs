@@ -172,6 +172,10 @@ impl Verifier {
         if !is_first {
             let answer = self.join(&outgoing, answer).await;
             drop(responder);
+            // The first request repeated an earlier one by its key: no message came of it.
+            if matches!(answer, Ok(Reply { earlier: Some(_), .. }) | Err(Refusal::OtherRequest)) {
+                return Box::pin(self.ask(outgoing)).await;
+            }
             return answer;
         }
         if !outgoing.key.is_test {
