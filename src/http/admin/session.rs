@@ -22,6 +22,9 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 /// A session ends after this time, used or not.
 const MAX_SESSION: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// Sessions at a time. The one that was not used for longest ends for a further one.
+const MOST_SESSIONS: usize = 10_000;
+
 /// The secret of a session, which only its cookie has: 256 random bits in hex.
 #[derive(Clone)]
 pub struct SessionId(Zeroizing<String>);
@@ -95,6 +98,10 @@ impl Sessions {
         let id = SessionId(Zeroizing::new(encode_string(&random)));
         let mut live = self.live.lock();
         live.retain(|_, session| !session.is_over(now));
+        let longest_unused = live.iter().min_by_key(|(_, session)| session.used).map(|(key, _)| *key);
+        if let Some(key) = longest_unused.filter(|_| live.len() >= MOST_SESSIONS) {
+            live.remove(&key);
+        }
         let session = Session { fingerprint, began: now, used: now, notice: None, made: None };
         live.insert(id.key(), session);
         id
