@@ -141,7 +141,7 @@ pub struct Frame {
 
 impl Frame {
     pub fn new(here: &'static str, has_inbox: bool) -> Self {
-        let inbox = has_inbox.then_some(("/inbox", "Inbox"));
+        let inbox = has_inbox.then_some(("/inbox", "Simulator inbox"));
         let others = [("/admin", "Dashboard"), ("/docs", "Docs")];
         let links = [("/", "Start")].into_iter().chain(inbox).chain(others).collect();
         Self { links, here }
