@@ -27,8 +27,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use rustix::fs::Mode;
 use serde_json::Value;
 
-use crate::config::{self, ConfigErrors, Given, Loaded, SHARED_PREFIXES, Sources};
-use crate::node::process;
+use crate::config::{self, ConfigErrors, Given, Loaded, SHARED_PREFIXES, Settings, Sources};
+use crate::node::{process, server_key};
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
 use answer::{CommandOutput, one, text};
 use audit::AuditArgs;
@@ -258,6 +258,12 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     if !args.check && !args.print_config {
         // The start logs problems of the certificate.
         return Ok(CommandOutcome::Serve(Box::new(loaded)));
+    }
+    // Without a key the first start would be refused. A cluster's keys are in etcd.
+    let Settings { registry, storage, cluster, .. } = &loaded.settings;
+    let may_have_key = cluster.is_some() || !server_key::is_unused(&storage.data_dir);
+    if let Some(errors) = registry.unless_keys.clone().filter(|_| args.check && !may_have_key) {
+        return Err(errors.into());
     }
     let warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {
