@@ -10,15 +10,17 @@ mod embedded;
 mod error;
 mod record;
 
-use onceward_core::domain::Timestamp;
+use std::pin::Pin;
 
-pub use futures_util::future::BoxFuture;
+use onceward_core::domain::Timestamp;
 
 pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{StoreError, advice};
 pub use record::{CopiedRecord, Key, LONGEST_RECORD, Owner, RecordStream, SLICE_RECORDS, Slot, Write};
+
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The sizes of a store's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
