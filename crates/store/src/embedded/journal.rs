@@ -195,9 +195,8 @@ pub(super) const FRAME_HEAD: usize = 28;
 /// Where the bytes that the checksum covers begin.
 const CHECKED_FROM: usize = 8;
 
-/// The most bytes one frame may have. Far more than any batch, far below what its fields can
-/// say.
-pub(super) const MAX_FRAME_BYTES: usize = 256 * 1024 * 1024;
+/// The most bytes of one batch. A frame has one of each shard at most.
+pub(super) const MAX_BATCH_BYTES: usize = 256 * 1024 * 1024;
 
 /// A whole, undamaged frame.
 #[derive(Debug, Clone, Copy)]
@@ -207,7 +206,7 @@ pub(super) struct Frame<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// A frame with these records, which stay within [`MAX_FRAME_BYTES`].
+/// A frame with these records.
 pub(super) fn encode_frame(sequence: u64, time: Timestamp, writes: &[Write]) -> Vec<u8> {
     let body: usize = writes.iter().map(Write::encoded_bytes).sum();
     let mut frame = Vec::with_capacity(FRAME_HEAD + body);

@@ -16,7 +16,7 @@ use tokio::sync::{OnceCell, oneshot};
 
 use super::checkpoint::LiveRecords;
 use super::directory::{Directory, Disk, OpenOptions, Operation, check_importable, create_durably};
-use super::journal::{FRAME_HEAD, Journal, MAX_FRAME_BYTES, Replayed};
+use super::journal::{Journal, MAX_BATCH_BYTES, Replayed};
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
 use crate::record::RECORD_HEAD;
@@ -190,7 +190,7 @@ impl Store for EmbeddedStore {
     fn commit(&self, writes: Vec<Write>, done: Done) {
         let lengths = || writes.iter().map(Write::encoded_bytes);
         let (bytes, longest): (usize, _) = (lengths().sum(), lengths().max().unwrap_or_default());
-        if longest > RECORD_HEAD + LONGEST_RECORD || bytes > MAX_FRAME_BYTES - FRAME_HEAD {
+        if longest > RECORD_HEAD + LONGEST_RECORD || bytes > MAX_BATCH_BYTES {
             let reason = format!("a batch of {bytes} bytes, {longest} in one record, is too large");
             return done(Err(StoreError::Unavailable(reason)));
         }
