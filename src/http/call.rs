@@ -44,7 +44,7 @@ pub struct Origin {
     /// The person's address, if a trusted proxy names it.
     pub client: Option<IpAddr>,
     /// A trusted proxy says that the person is no bot.
-    pub is_trusted: bool,
+    pub is_exempt: bool,
 }
 
 /// A request for handlers that read it themselves.

@@ -202,7 +202,7 @@ impl Origin {
         options: Option<SendOptions>,
     ) -> Result<Reply<SendOutcome>, Error> {
         let (verifier, network) = (&self.app.running()?.verifier, self.client.map(ClientNet::from));
-        let client = ClientSignals { network, is_exempt: self.is_trusted };
+        let client = ClientSignals { network, is_exempt: self.is_exempt };
         let request_id = Some(self.id.clone());
         let message = verifier.message(ServiceId::DEFAULT, number, channel);
         let reply =

@@ -44,7 +44,7 @@ pub fn read_address(text: &str) -> Option<IpAddr> {
 
 /// Whether a trusted proxy says `disable` in the configured header, as `RiskCheck` does below `/v2`. Of several lines, one
 /// may be the client's: none is believed.
-pub fn is_trusted(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> bool {
+pub fn is_exempt(proxies: &ProxySettings, headers: &HeaderMap, peer: IpAddr) -> bool {
     let header = proxies.risk_check_header.as_ref().filter(|_| proxies.trusts(peer));
     header.is_some_and(|header| only(headers, header) == Some("disable"))
 }
@@ -159,9 +159,9 @@ mod tests {
             let (headers, peer) =
                 (lines.map(|line| (X_OF_PROXY, line)).collect(), peer.parse().expect("a peer"));
             assert_eq!(client_address(&proxies, &headers, peer), address.parse().ok(), "{row}");
-            assert_eq!(is_trusted(&proxies, &headers, peer), proof == "believed", "{row}");
+            assert_eq!(is_exempt(&proxies, &headers, peer), proof == "believed", "{row}");
             let none = ProxySettings::default();
-            assert!(client_address(&none, &headers, peer).is_none() && !is_trusted(&none, &headers, peer));
+            assert!(client_address(&none, &headers, peer).is_none() && !is_exempt(&none, &headers, peer));
         }
     }
 

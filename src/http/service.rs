@@ -83,7 +83,7 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
         host: host.unwrap_or_default(),
         app: Arc::clone(&app),
         client: request::client_address(&app.settings.proxies, &head.headers, connection.peer),
-        is_trusted: request::is_trusted(&app.settings.proxies, &head.headers, connection.peer),
+        is_exempt: request::is_exempt(&app.settings.proxies, &head.headers, connection.peer),
         connection,
         group,
         matched,
@@ -113,7 +113,7 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
 }
 
 /// The whole body, before anything else is done: a connection with an unread rest is reset after an early answer, and the
-/// reset can overtake the answer. The rest of one that is too large is not read.
+/// reset can overtake the answer. `docs/internals/http.md` has two exceptions.
 async fn read_body(body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
     let limit = bounds.body_bytes;
     match timeout(bounds.body_timeout, Limited::new(body, limit).collect()).await {
