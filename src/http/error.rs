@@ -45,7 +45,7 @@ pub struct Error {
 pub enum Cause {
     Other,
     Refused(Refusal),
-    /// A body that is not what its route reads, and why.
+    /// What is wrong with a body or a hook, for the log.
     Body(Cow<'static, str>),
 }
 
@@ -358,10 +358,7 @@ pub fn reason_of(error: &serde_json::Error) -> Cow<'static, str> {
             match *words.split('`').collect::<Vec<_>>() {
                 ["missing field ", field, ..] => format!("the field {field} is missing").into(),
                 ["duplicate field ", field, ..] => format!("the field {field} is given twice").into(),
-                _ => {
-                    format!("it has another type than a string or an object at line {line}, column {column}")
-                        .into()
-                }
+                _ => format!("it has a wrong type at line {line}, column {column}").into(),
             }
         }
     }

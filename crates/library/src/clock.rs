@@ -1,6 +1,6 @@
-//! The only place that reads real time.
+//! The reader of the system clock.
 //!
-//! All other code receives a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
+//! Other code receives a [`Clock`] or a [`Timestamp`]; therefore a test decides what time it is.
 //! `docs/internals/storage.md` says what happens when the machine's clock is wrong or is set.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -187,17 +187,17 @@ pub const MESSAGES: usize = 50;
 /// Why a request was not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// Unknown or used. 20404.
+    /// Unknown or used.
     NotFound,
-    /// An unusable value; the words say which and why. 60200.
+    /// An unusable value; the words say which and why.
     Invalid(String),
     /// The message cannot have the text that the request asks for.
     Text(TextError),
-    /// The service or the gateway does not have what the request needs; the words say what. 60204.
+    /// The service or the gateway does not have what the request needs; the words say what.
     FeatureOff(&'static str),
-    /// No check is left until then. 60202.
+    /// No check is left until then.
     NoChecksLeft { until: Timestamp },
-    /// The verification that the first request with this idempotency key began has ended. 20409.
+    /// The verification that the first request with this idempotency key began has ended.
     Ended,
     /// The message was not sent, or the gateway that holds the code did not say whether it is right.
     Failed(Failure),
