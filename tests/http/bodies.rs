@@ -17,8 +17,8 @@ async fn a_bad_body_is_400_with_the_reason_in_a_header_which_repeats_nothing() {
     });
     for (path, body, reason) in rows.chain([
         ("/api/send-otp", "{\n'phoneNumber':'+14155552671'}", "it is not JSON at line 2"),
-        ("/api/send-otp", &*deep, "another type"),
-        ("/api/send-otp", &*format!(r#"{{"phoneNumber":{deep}"#), "another type"),
+        ("/api/send-otp", &*deep, "wrong type"),
+        ("/api/send-otp", &*format!(r#"{{"phoneNumber":{deep}"#), "wrong type"),
         ("/api/verify-otp", &*r#"{"user":"#.repeat(2_000), "it ends before the JSON does"),
     ]) {
         let reply = world.post(path, body).await;

@@ -106,6 +106,7 @@ async fn each_idempotency_key_remembers_the_message_that_it_waited_for() {
     for (keys, expected) in [(keys, 1), (keys, 0), (["one", "four", "four"], 1)] {
         let (replies, messages) = taps.tap(&keys.map(begin)).await;
         assert_eq!(messages, expected);
-        assert!(replies.iter().all(|reply| reply.status == 201 && reply.body == replies[0].body));
+        assert!(replies.iter().all(|reply| reply.status == 201));
+        assert!(replies[1..].iter().all(|reply| reply.body == replies[1].body));
     }
 }
