@@ -263,7 +263,7 @@ fn serve(args: &ServeArgs, cx: &Context) -> Result<CommandOutcome, CommandError>
     let Settings { registry, storage, cluster, .. } = &loaded.settings;
     let may_have_key = cluster.is_some() || !server_key::is_unused(&storage.data_dir);
     if let Some(errors) = registry.unless_keys.clone().filter(|_| args.check && !may_have_key) {
-        return Err(errors.into());
+        return Err(ConfigErrors { warnings: loaded.warnings, ..errors }.into());
     }
     let warnings = [loaded.warnings, of_certificate].concat();
     let out = if args.check {

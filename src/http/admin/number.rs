@@ -68,7 +68,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     // With one service there is nothing to search for.
     let services = if registry.count() > 1 {
         let known = verifier.services_of(number).await?;
-        known.into_iter().filter_map(|service| registry.service_by_id(service)).collect()
+        known.into_iter().rev().filter_map(|service| registry.service_by_id(service)).collect()
     } else {
         registry.services(0, usize::MAX)
     };
@@ -131,11 +131,9 @@ pub async fn act(request: AdminRequest) -> PageResult {
     request.tell(&request.path_of(number), notice)
 }
 
-/// Erases the number as `onceward erase`, in a task of its own: a browser that leaves cannot stop the work half way.
+/// Erases the number as `onceward erase`.
 async fn erase(request: &AdminRequest, number: PhoneNumber) -> PageResult {
-    let (verifier, by) = (request.running.verifier.clone(), request.author());
-    let work = tokio::spawn(async move { verifier.erase(None, number, by).await });
-    match work.await.map_err(|_| Refusal::OutcomeUnknown)? {
+    match request.running.verifier.erase(None, number, request.author()).await {
         Ok(Erasure { has_erased, locked_until, .. }) => {
             let lockout =
                 locked_until.map(|until| format!(" Its lockout stays until {} UTC.", moment(until)));

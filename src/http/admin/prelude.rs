@@ -15,4 +15,3 @@ pub use crate::http::error::Error;
 pub use crate::http::pages::{address, redirect};
 pub(in crate::http) use crate::http::values;
 pub use crate::registry::Service;
-pub use crate::verification::Refusal;

@@ -167,17 +167,17 @@ impl Verifier {
     }
 
     async fn ask(&self, mut outgoing: Box<Outgoing>) -> Result<Reply<SendOutcome>, Refusal> {
-        let (mut responder, pending) = Responder::new(self.in_flight.acquire(outgoing.key.service, true)?);
-        let (answer, is_first) = responder.ask(&outgoing, pending)?;
-        if !is_first {
-            let answer = self.join(&outgoing, answer).await;
-            drop(responder);
-            // The first request repeated an earlier one by its key: no message came of it.
-            if matches!(answer, Ok(Reply { earlier: Some(_), .. }) | Err(Refusal::OtherRequest)) {
-                return Box::pin(self.ask(outgoing)).await;
+        let (responder, answer) = loop {
+            let place = self.in_flight.acquire(outgoing.key.service, true)?;
+            let (mut responder, pending) = Responder::new(place);
+            let (answer, is_first) = responder.ask(&outgoing, pending)?;
+            if is_first {
+                break (responder, answer);
             }
-            return answer;
-        }
+            if let Some(reply) = self.join(&outgoing, answer).await? {
+                return Ok(reply);
+            }
+        };
         if !outgoing.key.is_test {
             self.asks(&mut outgoing);
         }
@@ -198,10 +198,10 @@ impl Verifier {
         outgoing.limits.clear();
     }
 
-    /// Waits for the answer to the first request for a message, and remembers the key of this one.
-    async fn join(&self, outgoing: &Outgoing, answer: Answer) -> Result<Reply<SendOutcome>, Refusal> {
+    /// Waits for the answer to the first request for a message, and remembers the key of this one. `None` if the first one
+    /// repeated an earlier request by its key: no message came of it.
+    async fn join(&self, outgoing: &Outgoing, answer: Answer) -> Result<Option<Reply<SendOutcome>>, Refusal> {
         let recipient = outgoing.key;
-        self.deps.metrics.count(&Fact::Send(unsent(recipient, outgoing.channel, SendEnd::Joined)));
         let subject = self.deps.subject(&recipient);
         if let Some(request) = outgoing.keyed
             && let Err(full) = self.deps.keys.capacity.check_room(recipient.service)
@@ -210,7 +210,11 @@ impl Verifier {
             let known = self.shards.read(subject.slot, move |view| request.earlier(view)).await??;
             known.ok_or(full)?;
         }
-        let reply = answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))?;
+        let reply = match answer.await.unwrap_or(Err(Refusal::OutcomeUnknown)) {
+            Ok(Reply { earlier: Some(_), .. }) | Err(Refusal::OtherRequest) => return Ok(None),
+            reply => reply?,
+        };
+        self.deps.metrics.count(&Fact::Send(unsent(recipient, outgoing.channel, SendEnd::Joined)));
         if let Some((request, of)) = outgoing.keyed.zip(reply.verification) {
             let until = of.expires.plus(KEPT_BEYOND);
             let remembered = self.shards.decide(subject, move |view| {
@@ -227,7 +231,7 @@ impl Verifier {
                 _ => return Err(Refusal::OutcomeUnknown),
             }
         }
-        Ok(reply)
+        Ok(Some(reply))
     }
 
     /// Prepares what the decision asks the guard. A call may replace a text message to a landline.

@@ -1,6 +1,7 @@
 //! What operators ask for: what is known of a number, the end of its lockout, and its erasure.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::model::{Erasure, LockedNumber, MESSAGES, NumberStatus};
 use super::{AttemptQuery, End, Ending, NumberKey, Refusal, Verifier};
@@ -22,8 +23,10 @@ impl Verifier {
         let audited = AuditEntry::new(by, Action::NumberUnlocked, Some(service.sid), number.to_string());
         let end = End::new(self.key(service, number), Ending::Cleared);
         let cleared = self.end_of(End { audited: Some(audited), ..end }).await?.outcome;
-        let is_known = self.guard.unlock(service.id, number, cleared).await;
-        let is_known = is_known.map_err(|_| Refusal::OutcomeUnknown)?;
+        let (guard, service_id) = (self.guard.clone(), service.id);
+        // In a task of its own: a client that hangs up cannot stop a write half way.
+        let unlocking = tokio::spawn(async move { guard.unlock(service_id, number, cleared).await });
+        let is_known = unlocking.await.ok().and_then(Result::ok).ok_or(Refusal::OutcomeUnknown)?;
         if is_known {
             tracing::info!(%number, service = service.name(), "number cleared by operator");
         }
@@ -35,6 +38,18 @@ impl Verifier {
     /// # Errors
     /// [`Refusal`]. After [`Refusal::OutcomeUnknown`] a part may have been erased.
     pub async fn erase(
+        self: &Arc<Self>,
+        of: Option<ServiceId>,
+        number: PhoneNumber,
+        by: Author,
+    ) -> Result<Erasure, Refusal> {
+        let this = Arc::clone(self);
+        // In a task of its own: a client that hangs up cannot stop the work half way.
+        let work = tokio::spawn(async move { this.erase_all(of, number, by).await });
+        work.await.unwrap_or(Err(Refusal::OutcomeUnknown))
+    }
+
+    async fn erase_all(
         &self,
         of: Option<ServiceId>,
         number: PhoneNumber,

@@ -270,7 +270,9 @@ impl AttemptLog {
         }
         row.error_code = receipt.code.or(row.error_code);
         let row = row.clone();
-        if is_last {
+        // A retry after doubt repeats what any of the gateways may have carried.
+        let is_of_doubt = |plan: &PlannedMessage| plan.reason != Reason::NextStep && plan.allowance.is_none();
+        if is_last || self.plan.as_deref().is_some_and(is_of_doubt) {
             self.react(receipt, now);
         }
         ReceiptOutcome::Recorded(Box::new(row), has_arrived)
