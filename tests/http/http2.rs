@@ -58,7 +58,7 @@ async fn the_inbox_is_there_under_the_authority() {
     let server = Memory::with(setup).await;
     let (mut client, _connection) = server.http2().await;
     let (status, page) = ask(&mut client, request("GET", "/inbox", String::new())).await;
-    assert!(status == 200 && page.contains("Simulator"), "{page}");
+    assert!(status == 200 && page.contains("Simulator inbox"), "{page}");
     let mut foreign = request("GET", "/inbox", String::new());
     *foreign.uri_mut() = "http://evil.example/inbox".parse().expect("an address");
     assert_eq!(ask(&mut client, foreign).await.0, 403);
