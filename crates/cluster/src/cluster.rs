@@ -228,7 +228,8 @@ impl Cluster {
     }
 
     async fn read_owner(&self) -> Result<Owner, Error> {
-        let response = self.client.apply(vec![get(owner_key()), get(import_key())]).await?;
+        let success = vec![get(owner_key()), get(import_key())];
+        let response = self.client.txn(TxnRequest { success, ..TxnRequest::default() }, DEADLINE).await?;
         let found: Vec<KeyValue> = found(response).collect();
         // The importer owns the records too.
         if found.iter().any(|found| found.key == import_key()) {

@@ -154,11 +154,6 @@ impl Client {
         }
     }
 
-    /// Carries out operations as one transaction, possibly several times.
-    pub async fn apply(&self, success: Vec<Operation>) -> Result<TxnResponse, Error> {
-        self.txn(TxnRequest { success, ..TxnRequest::default() }, DEADLINE).await
-    }
-
     /// A new lease.
     pub async fn grant(&self, ttl: Duration) -> Result<i64, Error> {
         let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
