@@ -76,7 +76,8 @@ class Parameters(Case):
             "payee": "Owl",
         }.items():
             to = own_server.number()
-            with self.subTest(wish), self.refused(60200, 400):
+            parameter = wish.title().replace("_", "")
+            with self.subTest(wish), self.refused(60200, 400, parameter):
                 self.own.verifications.create(to=to, channel="sms", **{wish: value})
             self.assertEqual(own_server.inbox(to), [])
 
