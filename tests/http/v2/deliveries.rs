@@ -16,6 +16,9 @@ async fn deliveries_are_listed_chosen_and_made_again() {
     let code = world.world.code();
     world.post(&world.below("/VerificationCheck"), &[("To", NUMBER), ("Code", &code)]).await;
     let hook = world.below(&format!("/Webhooks/{}", sid(&made)));
+    let secret = json(&world.get(&format!("{hook}/Secret")).await);
+    assert!(secret["secret"].as_str().is_some_and(|key| key.starts_with("whsec_")), "{secret}");
+    assert_eq!(secret["secret"], made["secret"]);
 
     let attempted = async {
         loop {
@@ -30,6 +33,7 @@ async fn deliveries_are_listed_chosen_and_made_again() {
     let delivery = &list["deliveries"][0];
     let attempt = &delivery["attempts"][0];
     for (shown, expected) in [
+        (&made["webhook_method"], "POST"),
         (&delivery["status"], "pending"),
         (&delivery["event_type"], "verification.approved"),
         (&delivery["verification_sid"], sid(&begun)),

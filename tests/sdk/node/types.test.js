@@ -90,7 +90,7 @@ test("each resource", async (t) => {
   const limit = await service.rateLimits.create(session);
   await lives("service/rateLimit/bucket.d.ts", service.rateLimits(limit.sid).buckets, "sid", { max: 5, interval: 60 }, { max: 6 });
   const eventTypes = ["verification.created", "verification.approved"];
-  const webhook = { friendlyName: "events", eventTypes, webhookUrl: "https://hooks.example.com/" };
+  const webhook = { friendlyName: "events", eventTypes, webhookUrl: "https://hooks.example.com/", version: "v2" };
   await lives("service/webhook.d.ts", service.webhooks, "sid", webhook, { status: "disabled" });
   const configurations = service.messagingConfigurations;
   // The refusal names the configured gateways, and a client learns their ids from it.

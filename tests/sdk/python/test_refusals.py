@@ -32,6 +32,7 @@ class Unknown(Case):
             own.webhooks("YW" + "0" * 32).fetch,
             own.messaging_configurations("FR").fetch,
             self.verify.services("no-id").fetch,
+            self.verify.safelist(own_server.number()).delete,
         ):
             with self.refused(20404, 404, "was not found"):
                 ask()
@@ -80,6 +81,17 @@ class Parameters(Case):
             with self.subTest(wish), self.refused(60200, 400, parameter):
                 self.own.verifications.create(to=to, channel="sms", **{wish: value})
             self.assertEqual(own_server.inbox(to), [])
+
+    def test_a_service_that_cannot_be_is_60200(self):
+        for wishes in ({"code_length": 3}, {"code_length": 11}, {"friendly_name": ""}, {"default_template_sid": "HJ1"}):
+            with self.subTest(wishes), self.refused(60200, 400, "Invalid parameter"):
+                self.verify.services.create(**{"friendly_name": "Owl Bank", **wishes})
+
+    def test_a_bucket_counts_something_over_some_time(self):
+        limit = self.own.rate_limits(self.own.rate_limits.create(unique_name="session").sid)
+        for wishes in ({"max": 0, "interval": 60}, {"max": 1, "interval": 0}):
+            with self.subTest(wishes), self.refused(60200, 400):
+                limit.buckets.create(**wishes)
 
     def test_a_status_that_nobody_can_set_is_60200(self):
         to = own_server.number()
