@@ -8,7 +8,7 @@ from case import Case
 
 
 class RateLimits(Case):
-    def test_a_value_beyond_its_bucket_sends_nothing_and_is_told_when_to_come_again(self):
+    def test_beyond_a_bucket_nothing_is_sent_for_that_value_alone(self):
         own = self.service()
         own.rate_limits(own.rate_limits.create(unique_name="session").sid).buckets.create(max=2, interval=3600)
 
