@@ -6,7 +6,7 @@ use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt};
 use serde::{Deserialize, Serialize};
 
 use super::derive::cipher;
-use crate::domain::{AttemptId, AttemptLogKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind};
+use crate::domain::{AttemptId, AttemptLogKey, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind};
 
 /// Keeps these keys apart from all other uses of the server key.
 const VERIFICATIONS: &[u8] = b"onceward/verification-ids/1";
@@ -77,14 +77,14 @@ impl Sealer {
         }
     }
 
-    /// The id of a verification (`VE`). `address.service` must be at most [`LAST_SERVICE`].
-    pub fn verification(&self, address: &VerificationAddress) -> Sid {
-        let VerificationAddress { service, number, name } = *address;
-        let service = u128::from(service.get() & LAST_SERVICE);
-        let number = u128::from(number.as_u64());
+    /// The id (`VE`) of the verification of a number with this [`Salt::id`](super::Salt::id). The service must be at most
+    /// [`LAST_SERVICE`].
+    pub fn verification(&self, of: NumberKey, id: u64) -> Sid {
+        let service = u128::from(of.service.get() & LAST_SERVICE);
+        let number = u128::from(of.number.as_u64());
         let plain = number << (128 - NUMBER_BITS)
             | service << (128 - NUMBER_BITS - SERVICE_BITS)
-            | u128::from(name.0);
+            | u128::from(VerificationName::of(id).0);
         Sid::new(SidKind::Verification, seal(&self.verifications, plain))
     }
 
@@ -170,7 +170,7 @@ mod tests {
         ) {
             let (service, number) = (ServiceId::new(service), PhoneNumber::from_u64(digits).expect("a number"));
             let address = VerificationAddress { service, number, name: VerificationName::of(verification) };
-            let sid = sealer().verification(&address);
+            let sid = sealer().verification(NumberKey::new(service, number), verification);
             prop_assert_eq!(sealer().open_verification(&sid), Some(address));
             let id = AttemptId { key: AttemptLogKey { service, verification }, attempt };
             let sid = sealer().attempt(&id);

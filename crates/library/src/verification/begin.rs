@@ -88,7 +88,7 @@ impl Verifier {
     /// [`Refused::NoChecksLeft`] during a lockout, [`Refused::Ended`] if it has ended in another way than by approval.
     async fn begun_before(&self, key: NumberKey, request: &KeyedRequest) -> Result<Verification, Refused> {
         let KeyedRequest { verification: id, details, until: expires, .. } = *request;
-        let sid = self.sid_of(key, id);
+        let sid = self.sealer.verification(key, id);
         match self.fetch(key.service, VerificationTarget::Sid(sid)).await {
             Err(Refused::NotFound) => {}
             found => return found,

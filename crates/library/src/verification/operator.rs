@@ -177,7 +177,7 @@ impl Verifier {
         };
         let messages = self.attempts.list(&query).await?;
         let is_known = verification.is_some() || lockout.is_some() || !messages.is_empty();
-        let verification = verification.map(|of| (self.sid_of(key, of.id), of));
+        let verification = verification.map(|of| (self.sealer.verification(key, of.id), of));
         let lockout = lockout.unwrap_or_default();
         Ok(is_known.then_some(NumberStatus { verification, lockout, messages }))
     }

@@ -285,14 +285,9 @@ impl Verifier {
         self.attempts.log(self.log_key(key, id)).await
     }
 
-    pub(super) fn sid_of(&self, NumberKey { service, number, .. }: NumberKey, id: u64) -> Sid {
-        let name = VerificationName::of(id);
-        self.sealer.verification(&VerificationAddress { service, number, name })
-    }
-
     /// The id of no verification that stands for a number in an address, which must not have the number itself.
     pub fn pseudonym(&self, number: PhoneNumber) -> Sid {
-        self.sid_of(NumberKey::new(ServiceId::DEFAULT, number), 0)
+        self.sealer.verification(NumberKey::new(ServiceId::DEFAULT, number), 0)
     }
 
     /// The number of a [`pseudonym`](Self::pseudonym); `None` for any other id.
@@ -305,7 +300,7 @@ impl Verifier {
         let AttemptLogKey { service, verification } = listed.id.key;
         SealedAttempt {
             sid: self.sealer.attempt(&listed.id),
-            verification: self.sid_of(NumberKey::new(service, listed.number), verification),
+            verification: self.sealer.verification(NumberKey::new(service, listed.number), verification),
             listed,
         }
     }
@@ -325,7 +320,7 @@ impl Verifier {
         let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
         let last_send = summary.details.last_send;
         Verification {
-            sid: self.sid_of(key, summary.id),
+            sid: self.sealer.verification(key, summary.id),
             service: key.service,
             to: key.number,
             channel: summary.details.channel,

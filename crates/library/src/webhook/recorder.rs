@@ -13,7 +13,7 @@ use super::record::{Event, EventId, EventRecord};
 use crate::delivery::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Delivered, Failure, Fall, FallConsumer, percent};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id};
-use crate::engine::{SendPermit, SendResult, Verification, VerificationAddress, VerificationName};
+use crate::engine::{SendPermit, SendResult, Verification};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::{Service, Webhook, WebhookStatus};
 use crate::shard::{Id, Transaction};
@@ -46,10 +46,7 @@ impl Outbox {
         let Some(service) = found.as_deref() else { return };
         let subject = verification.unwrap_or_else(|| view.rng().next_u64());
         let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
-        let verification = verification.map(|id| {
-            let name = VerificationName::of(id);
-            self.sealer.verification(&VerificationAddress { service: key.service, number, name })
-        });
+        let verification = verification.map(|id| self.sealer.verification(key, id));
         let (tags, expires, is_announced, deliveries) = Default::default();
         let new = EventRecord { number, channel, tags, expires, is_announced, deliveries };
         // While all webhooks are disabled, what was told of a verification is still brought to its end.

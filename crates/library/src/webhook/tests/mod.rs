@@ -20,7 +20,7 @@ use crate::config::Bounds;
 use crate::domain::{
     AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
 };
-use crate::engine::{Sealer, VerificationAddress, VerificationName};
+use crate::engine::Sealer;
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
 use crate::shard::{LogRange, Refusal, ShardDeps, Shards, Subject};
 use crate::testing::{self, FaultyStore};
@@ -273,9 +273,8 @@ fn yw(webhook: u8) -> Sid {
 }
 
 fn ve(verification: u8) -> Sid {
-    let name = VerificationName::of(id_of(verification));
-    let address = VerificationAddress { service: SERVICE, number: number(), name };
-    Sealer::new(&ServerKey::from_bytes([7; 32])).verification(&address)
+    let key = NumberKey::new(SERVICE, number());
+    Sealer::new(&ServerKey::from_bytes([7; 32])).verification(key, id_of(verification))
 }
 
 fn number() -> PhoneNumber {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::delivery::{Attempt, PlannedMessage, Reason, SendStatus};
-use crate::domain::{Channel, GatewayName, Locale, PhoneNumber, ServiceId};
+use crate::domain::{Channel, GatewayName, Locale, NumberKey, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
 use crate::shard::{Subject, Transaction};
 use crate::template::{AppHash, MessageStyle, SendDigits};
@@ -114,8 +114,9 @@ async fn a_verification_is_found_by_its_name() {
     for key in name.ids().map(key).filter(|key| key.slot() == slot).chain([other]) {
         keeps(&world, key, sent(1, START)).await;
     }
-    let address = VerificationAddress { service: ServiceId::DEFAULT, number, name };
-    let verification = Some(Sealer::new(&server_key).verification(&address));
+    let id = name.ids().next().expect("an id");
+    let of = NumberKey::new(ServiceId::DEFAULT, number);
+    let verification = Some(Sealer::new(&server_key).verification(of, id));
     let query = AttemptQuery { verification, ..AttemptQuery::newest(10) };
     let listed = world.verifier.attempts.list(&query).await.expect("a list");
     assert!(listed.len() == 4 && listed.iter().all(|l| VerificationName::of(l.id.key.verification) == name));
