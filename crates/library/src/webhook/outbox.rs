@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow::{Break, Continue};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -84,10 +84,15 @@ struct Line {
     turns: Arc<[tokio::sync::Mutex<()>; OF_EACH]>,
 }
 
-impl Line {
-    /// Whether nothing is pending, and no attempt waits for a turn.
-    fn is_over(&self) -> bool {
-        self.load.pending == 0 && Arc::strong_count(&self.turns) == 1
+impl Pending {
+    /// Counts so many more to a webhook. Forgets one to which nothing is pending and for which no attempt waits.
+    fn count(&mut self, webhook: Sid, by: isize) {
+        let line = self.by_webhook.entry(webhook).or_default();
+        self.all = self.all.saturating_add_signed(by);
+        line.load.pending = line.load.pending.saturating_add_signed(by);
+        if line.load.pending == 0 && Arc::strong_count(&line.turns) == 1 {
+            self.by_webhook.remove(&webhook);
+        }
     }
 }
 
@@ -124,25 +129,15 @@ impl Outbox {
         let [counts, offers] = [(); 2].map(|()| Arc::downgrade(&outbox));
         outbox.shards.follow::<EventRecord>(move |changes| {
             let Some(outbox) = counts.upgrade() else { return };
-            let Pending { all, by_webhook } = &mut *outbox.pending.lock();
+            let mut pending = outbox.pending.lock();
             for (stored, by) in changes.flat_map(|Change { before, after, .. }| [(after, 1), (before, -1)]) {
                 let record: Option<EventRecord> = stored.as_ref().and_then(Stored::record);
-                for delivery in record.iter().flat_map(EventRecord::pending) {
-                    let line = by_webhook.entry(delivery.webhook).or_default();
-                    *all = all.saturating_add_signed(by);
-                    line.load.pending = line.load.pending.saturating_add_signed(by);
-                    if line.is_over() {
-                        by_webhook.remove(&delivery.webhook);
-                    }
-                }
+                record.iter().flat_map(EventRecord::pending).for_each(|of| pending.count(of.webhook, by));
             }
         });
         outbox.shards.keep_newest::<EventRecord>([outbox.bounds.kept, usize::MAX], Duration::MAX);
-        outbox.shards.on_due::<EventRecord>(move |key| {
-            if let Some(outbox) = offers.upgrade() {
-                outbox.offer(key.id);
-            }
-        });
+        let offer = move |key: RecordKey| drop(tokio::spawn(Self::offer(Weak::clone(&offers), key.id)));
+        outbox.shards.on_due::<EventRecord>(offer);
         outbox
     }
 
@@ -206,40 +201,33 @@ impl Outbox {
     }
 
     /// Offers what is due of a verification to the webhooks. After each attempt the shard hands over what is due then.
-    fn offer(self: Arc<Self>, id: Id) {
-        tokio::spawn(async move {
-            for Delivery { webhook, .. } in self.expire_and_next(id).await? {
-                tokio::spawn(Arc::clone(&self).take_turn(webhook, id));
-            }
-            Some(())
-        });
+    async fn offer(outbox: Weak<Self>, id: Id) -> Option<()> {
+        let outbox = outbox.upgrade()?;
+        for Delivery { webhook, .. } in outbox.expire_and_next(id).await? {
+            tokio::spawn(Arc::clone(&outbox).take_turn(webhook, id));
+        }
+        Some(())
     }
 
-    /// Waits until it is a verification's turn with a webhook; `None` after a stop, or if nothing is pending for it. Many may
-    /// wait: this takes little memory until then.
+    /// Makes an attempt when it is a verification's turn with a webhook; `None` after a stop, or if nothing is pending for
+    /// it. Many may wait: this takes little memory until then.
     async fn take_turn(self: Arc<Self>, webhook: Sid, id: Id) -> Option<()> {
         let turns = self.pending.lock().by_webhook.get(&webhook).map(|line| Arc::clone(&line.turns))?;
         let turn = id.iter().map(|byte| usize::from(*byte)).sum::<usize>() % OF_EACH;
-        let place;
-        let made = {
-            let _turn = turns[turn].lock().await;
-            place = self.places.acquire().await.ok()?;
-            Box::pin(self.attempt(webhook, id)).await
-        };
-        drop((turns, place));
-        let by_webhook = &mut self.pending.lock().by_webhook;
-        if by_webhook.get(&webhook).is_some_and(Line::is_over) {
-            by_webhook.remove(&webhook);
-        }
-        made
+        let held = (turns[turn].lock().await, self.places.acquire().await.ok()?);
+        Box::pin(self.attempt(webhook, id)).await;
+        drop(held);
+        drop(turns);
+        // It may have been the last one.
+        self.pending.lock().count(webhook, 0);
+        Some(())
     }
 
-    /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop.
+    /// Posts the next event of a verification to a webhook, and records what came of it. `None` after a stop, or if none is
+    /// due.
     async fn attempt(self: &Arc<Self>, webhook: Sid, id: Id) -> Option<()> {
         let due = self.expire_and_next(id).await?;
-        let Some(Delivery { event, .. }) = due.into_iter().find(|of| of.webhook == webhook) else {
-            return Some(());
-        };
+        let Delivery { event, .. } = due.into_iter().find(|of| of.webhook == webhook)?;
         let at = self.shards.clock().now();
         let posted = self.post(&event, webhook).await;
         let (event_id, result) = (event.id, posted.clone());
@@ -254,9 +242,8 @@ impl Outbox {
             view.put(id, Some(&record));
             Some(end)
         };
-        if let Some(end) = self.change(id, conclude).await? {
-            self.concluded(&event, webhook, posted, end).await;
-        }
+        let end = self.change(id, conclude).await??;
+        self.concluded(&event, webhook, posted, end).await;
         Some(())
     }
 
@@ -282,14 +269,11 @@ impl Outbox {
     async fn concluded(&self, event: &Event, webhook: Sid, posted: Option<Posted>, end: WebhookEnd) {
         self.shards.metrics().webhook(end);
         let Some(posted) = posted else { return };
-        let result = posted.result();
-        let error = (!posted.is_taken()).then(|| (self.shards.clock().now(), result.clone()));
+        let error = (!posted.is_taken()).then(|| posted.result());
         if let Some(line) = self.pending.lock().by_webhook.get_mut(&webhook) {
-            line.load.last_error.clone_from(&error);
+            line.load.last_error = error.clone().map(|error| (self.shards.clock().now(), error));
         }
-        let Some(service) = self.registry.service_by_id(event.service).filter(|_| error.is_some()) else {
-            return;
-        };
+        let Some((result, service)) = error.zip(self.registry.service_by_id(event.service)) else { return };
         if posted.is_gone() {
             let fields = WebhookFields { status: Some(WebhookStatus::Disabled), ..WebhookFields::default() };
             // Before the next event of the verification.
