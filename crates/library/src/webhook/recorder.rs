@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use super::record::{Event, EventId, EventRecord};
 use crate::delivery::attempts::VerifyStatus;
 use crate::delivery::{Attempt, Delivered, Failure, Fall, FallConsumer, percent};
-use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp, record_id};
+use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::engine::{SendPermit, SendResult, Verification};
 use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::{Service, Webhook, WebhookStatus};
@@ -61,19 +61,18 @@ impl Outbox {
 
     /// Records the end of a verification, if it is due.
     pub(super) fn expire(&self, id: Id, view: &mut Transaction<'_>) {
-        let Some(record) = view.get::<EventRecord>(id) else { return };
-        if record.end_due().is_some_and(|due| due <= view.now()) {
-            let AttemptLogKey { service, verification } = AttemptLogKey::from_id(id);
-            let key = NumberKey::new(service, record.number);
-            if record.is_announced {
-                self.tell(key, Some(verification), record.channel, view, |events| {
-                    events.emit(EventType::Expired, Value::Null);
-                });
-            }
-            // Also without a webhook that is told.
-            let ended = view.get(id).map(|record: EventRecord| EventRecord { expires: None, ..record });
-            view.put(id, ended.filter(|record| !record.deliveries.is_empty()).as_ref());
+        let is_due = |record: &EventRecord| record.end_due().is_some_and(|due| due <= view.now());
+        let Some(record) = view.get(id).filter(is_due) else { return };
+        let AttemptLogKey { service, verification } = AttemptLogKey::from_id(id);
+        let key = NumberKey::new(service, record.number);
+        if record.is_announced {
+            self.tell(key, Some(verification), record.channel, view, |events| {
+                events.emit(EventType::Expired, Value::Null);
+            });
         }
+        // Also without a webhook that is told.
+        let ended = view.get(id).map(|record: EventRecord| EventRecord { expires: None, ..record });
+        view.put(id, ended.filter(|record| !record.deliveries.is_empty()).as_ref());
     }
 
     /// Removes the records about `key`, also of events that are not delivered yet. Returns `true` if there was one.
@@ -87,25 +86,22 @@ impl Outbox {
         let outbox = Arc::clone(self);
         Box::new(move |Fall { of: (lane, gateway), number, from_to }| {
             let [before, now] = from_to.map(percent);
-            let country = lane.country.map(|country| country.to_string());
+            let (channel, country) = (lane.channel, lane.country.map(|country| country.to_string()));
             tracing::warn!(%gateway, country, before, now, "gateway conversion fell");
             // The number itself may be erased meanwhile.
             let to = PhoneNumber::from_u64(number.as_u64() / 10_000 * 10_000).unwrap_or(number);
             let key = NumberKey::new(lane.service.unwrap_or(ServiceId::DEFAULT), to);
-            let tell = move |outbox: &Self, view: &mut Transaction<'_>| {
-                let own = json!({
-                    "gateway": gateway, "country": country, "conversion_percent": now, "before_percent": before,
-                    "channel": lane.channel.as_str(), "status": "fallen",
-                });
-                outbox.tell(key, None, lane.channel, view, |events| {
-                    events.emit(EventType::ConversionFell, own);
-                });
-            };
-            let outbox = Arc::clone(&outbox);
-            tokio::spawn(async move {
-                let slot = outbox.slots.of_number(key.service, to);
-                outbox.change(record_id(key.service, slot.into()), tell).await
+            let own = json!({
+                "gateway": gateway, "country": country, "conversion_percent": now, "before_percent": before,
+                "channel": channel.as_str(), "status": "fallen",
             });
+            let tell = move |outbox: &Self, view: &mut Transaction<'_>| {
+                let own = own.clone();
+                outbox.tell(key, None, channel, view, |events| events.emit(EventType::ConversionFell, own));
+            };
+            let id = AttemptLogKey::new(key.service, 0, outbox.slots.of_number(key.service, to)).id();
+            let outbox = Arc::clone(&outbox);
+            tokio::spawn(async move { outbox.change(id, tell).await });
         })
     }
 }
