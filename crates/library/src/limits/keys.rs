@@ -16,8 +16,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::{CheckOutcome, SlotHash, VerificationDetails};
+use crate::domain::{AttemptLogKey, Code, NumberKey, ServerKey, ServiceId, Sid, Timestamp};
+use crate::engine::{CheckOutcome, SlotHash, VerificationDetails, request_fingerprint};
 use crate::limits::guard::{Dimension, Key};
 use crate::shard::{Capacity, LimitedTable, Record, Refusal, Shards, Transaction};
 
@@ -104,6 +104,7 @@ impl RequestKey {
 
 /// The idempotency keys.
 pub struct IdempotencyKeys {
+    server_key: ServerKey,
     digester: Digester,
     /// The limit on remembered keys.
     pub capacity: Capacity,
@@ -117,23 +118,18 @@ impl IdempotencyKeys {
     }
 
     pub fn new(server_key: &ServerKey, capacity: Capacity) -> Self {
-        Self { digester: Digester::new(server_key), capacity }
+        Self { server_key: server_key.clone(), digester: Digester::new(server_key), capacity }
     }
 
-    /// A request with a key. Two requests are equal if their fingerprints are.
-    pub fn of(
-        &self,
-        service: ServiceId,
-        number: PhoneNumber,
-        key: &str,
-        fingerprint: [u8; 32],
-    ) -> RequestKey {
-        RequestKey { id: self.digester.of_number(service, number, [REQUEST, key.as_bytes()]), fingerprint }
+    /// A request with a key about a number, with the code that it brings. Two requests are equal if their fingerprints are.
+    pub fn of(&self, about: NumberKey, given: &GivenKey, code: Option<&Code>) -> RequestKey {
+        let id = self.digester.of_number(about, [REQUEST, given.key.as_bytes()]);
+        RequestKey { id, fingerprint: request_fingerprint(&self.server_key, &given.fingerprint, code) }
     }
 
     /// A code that is carried to a number. A repetition finds the message while its code lives.
-    pub fn of_carried(&self, service: ServiceId, number: PhoneNumber, code: &Code) -> RequestKey {
-        let id = self.digester.of_number(service, number, [CARRIED, code.expose().as_bytes()]);
+    pub fn of_carried(&self, to: NumberKey, code: &Code) -> RequestKey {
+        let id = self.digester.of_number(to, [CARRIED, code.expose().as_bytes()]);
         RequestKey { id, fingerprint: [0; 32] }
     }
 }
@@ -166,8 +162,7 @@ impl Digester {
     /// The id of a text that is about a number, in the slot of the number. Two texts have one with a chance of 1 to 10^16.
     fn of_number(
         &self,
-        service: ServiceId,
-        number: PhoneNumber,
+        NumberKey { service, number, .. }: NumberKey,
         [purpose, text]: [&[u8]; 2],
     ) -> AttemptLogKey {
         let digest = self.digest(service, &[purpose, &number.as_u64().to_be_bytes(), text]);

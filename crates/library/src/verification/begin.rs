@@ -33,7 +33,7 @@ impl Verifier {
     pub async fn begin(&self, mut outgoing: Outgoing) -> Result<Verification, Refused> {
         let service = &*self.service(outgoing.key.service)?;
         let (given, brings_a_code) = (outgoing.supplied_code.as_ref(), outgoing.supplied_code.is_some());
-        outgoing.keyed = outgoing.once.as_ref().map(|once| self.keyed(outgoing.key, once, given));
+        outgoing.keyed = outgoing.once.as_ref().map(|once| self.deps.keys.of(outgoing.key, once, given));
         outgoing.limits = self.charges(service, &outgoing)?;
         self.set_test(service, &mut outgoing);
         let key = outgoing.key;
@@ -66,7 +66,7 @@ impl Verifier {
         let life = outgoing.carried.as_ref().and_then(|carried| carried.life);
         let life = life.unwrap_or(service.settings.code_life);
         outgoing.options = Some(SendOptions { life, length: code.length() });
-        outgoing.keyed = Some(self.deps.keys.of_carried(service.id, key.number, code));
+        outgoing.keyed = Some(self.deps.keys.of_carried(key, code));
         (outgoing.has_limits, outgoing.client.is_exempt, outgoing.key.is_carried) = (true, true, true);
         self.word(service, &mut outgoing)?;
         let reply = self.ask(Box::new(outgoing)).await?;

@@ -19,12 +19,10 @@ use crate::config::Bounds;
 use crate::delivery::Delivery;
 use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
 use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::{
-    LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName, request_fingerprint,
-};
+use crate::engine::{LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName};
 use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
-use crate::limits::keys::{GivenKey, IdempotencyKeys, RequestKey};
+use crate::limits::keys::IdempotencyKeys;
 use crate::observe::metrics::Fact;
 use crate::registry::audit::{Action, AuditEntry, Author};
 use crate::registry::{Registry, Service, TestNumber};
@@ -317,8 +315,8 @@ impl Verifier {
         let log_key = self.log_key(key, summary.id);
         let listed = attempts.into_iter().flat_map(|log| attempts_of(log_key.id(), log));
         let attempts: Vec<_> = listed.map(|listed| self.sealed(listed)).collect();
-        let last_change = attempts.iter().map(|attempt| attempt.listed.updated()).max();
-        let last_send = summary.details.last_send;
+        let changes = attempts.iter().map(|attempt| attempt.listed.updated());
+        let last_change = changes.fold(summary.details.last_send, Timestamp::max);
         Verification {
             sid: self.sealer.verification(key, summary.id),
             service: key.service,
@@ -326,19 +324,9 @@ impl Verifier {
             channel: summary.details.channel,
             status,
             created: summary.details.begun,
-            updated: ended.or(last_change.max(Some(last_send))).unwrap_or(last_send),
+            updated: ended.unwrap_or(last_change),
             attempts,
         }
-    }
-
-    /// A request with an idempotency key.
-    pub(super) fn keyed(
-        &self,
-        NumberKey { service, number, .. }: NumberKey,
-        GivenKey { key, fingerprint }: &GivenKey,
-        code: Option<&Code>,
-    ) -> RequestKey {
-        self.deps.keys.of(service, number, key, request_fingerprint(&self.deps.key, fingerprint, code))
     }
 }
 
@@ -351,7 +339,7 @@ impl Verifier {
         if given.is_some_and(|given| given != key.number) {
             return Err(Refused::NotFound);
         }
-        let keyed = once.map(|once| self.keyed(key, &once, code.as_ref()));
+        let keyed = once.map(|once| self.deps.keys.of(key, &once, code.as_ref()));
         let check = Check { named, request_id, keyed, ..Check::new(key, code) };
         let reply = self.command(service.id, false, |responder| Request::Check(check, responder)).await?;
         let status = status_after(reply.outcome)?;
