@@ -170,9 +170,7 @@ fn concluded<O>(
         if let Some(guard) = decision.deps.guard.as_ref().filter(|_| is_approved) {
             // A number is verified by a carried code as by another.
             let key = NumberKey { is_carried: false, ..recipient };
-            if let Some(news) = guard.record_verified(key, taken, decision.view) {
-                decision.told.push(news);
-            }
+            decision.told.extend(guard.record_verified(key, taken, decision.view));
         }
     }
     Reply { attempts: log, ..Reply::new(outcome, decision.now, summary) }

@@ -87,43 +87,35 @@ fn permitted(
     permit: SendPermit,
     next: NumberState,
 ) -> Next {
-    let NumberKey { number, is_test, .. } = decision.key;
-    let (channel, now) = (outgoing.channel, decision.now);
-    let verification = permit.verification;
+    let (recipient, channel, now) = (decision.key, outgoing.channel, decision.now);
+    let (verification, policy) = (permit.verification, decision.rules.policy);
+    let summary = VerificationSummary::of(&verification, &policy);
     // A carried code is remembered once it is accepted.
     if let Some(keyed) = outgoing.keyed.filter(|_| outgoing.carried.is_none()) {
-        let until = verification.expires.plus(KEPT_BEYOND);
-        let details = verification.details(&decision.rules.policy);
-        keyed.remember((verification.salt.id(), details), until, None, decision.view);
+        let until = summary.expires.plus(KEPT_BEYOND);
+        keyed.remember((summary.id, summary.details), until, None, decision.view);
     }
+    let tags = outgoing.has_limits.then_some(&outgoing.tags);
+    decision.emit(Some(&verification), |events| events.permitted(&verification, Some(channel), tags));
     // A test number is sent no message: the caller knows the code.
+    if recipient.is_test {
+        let wrong = if let NumberState::Open(open) = next { open.failures.in_a_row } else { 0 };
+        let (attempts_left, message_id) = (policy.attempts_left(wrong), format!("test-{:016x}", summary.id));
+        let sent = Sent { attempts_left, message_id, is_postponed: false };
+        decision.facts.push(Fact::Send(unsent(recipient, channel, SendEnd::Test)));
+        return Next::Sent(Ok(Reply::new(Ok(sent), now, Some(summary))));
+    }
     let taken = outgoing.allowance.clone().unwrap_or_default();
     let (log, settings) = (decision.log_key(&verification.salt), decision.deps.attempt_log);
-    let (first_attempt, mut asked) = if is_test {
-        (0, Vec::new())
-    } else {
-        AttemptLog::permit_in(log, number, settings, taken, decision.view)
-    };
+    let (first_attempt, mut asked) =
+        AttemptLog::permit_in(log, recipient.number, settings, taken, decision.view);
     // By the compatible routes a further message has a code of its own, and a carried code always has.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
         let before: Option<AttemptLog> = decision.view.get(decision.log_key(&replaced.salt).id());
         asked = before.map(|log| log.asked_in_vain()).unwrap_or_default();
     }
-    if let Some(verification) = next.verification() {
-        let tags = outgoing.has_limits.then_some(&outgoing.tags);
-        decision.emit(Some(&verification), |events| events.permitted(&verification, Some(channel), tags));
-    }
-    if is_test {
-        let (policy, message_id) = (decision.rules.policy, format!("test-{:016x}", verification.salt.id()));
-        let wrong = if let NumberState::Open(open) = next { open.failures.in_a_row } else { 0 };
-        let attempts_left = policy.attempts_left(wrong);
-        let sent = Sent { attempts_left, message_id, is_postponed: false };
-        let summary = VerificationSummary::of(&verification, &policy);
-        decision.facts.push(Fact::Send(unsent(decision.key, channel, SendEnd::Test)));
-        return Next::Sent(Ok(Reply::new(Ok(sent), now, Some(summary))));
-    }
     if begins(&permit, now) {
-        let (recipient, step) = (decision.key, VerificationStep::Begun);
+        let step = VerificationStep::Begun;
         decision.facts.push(Fact::Verification { recipient, channel, gateway: None, step, took: None });
     }
     Next::Deliver(Permitted { permit, log, first_attempt, repeated: Vec::new(), planned: None, asked })
@@ -179,7 +171,6 @@ pub(super) fn settle(
     let result = &delivered.result;
     let (next, outcome) = engine::settle(decision.state, &decision.rules, permit, result, now);
     decision.put(next);
-    let id = permit.verification.salt.id();
     // The system of a carried code repeats what was not accepted.
     let is_remembered = match &outgoing.carried {
         Some(_) => matches!(result, SendResult::Accepted { .. }),
@@ -189,7 +180,7 @@ pub(super) fn settle(
         (Some(keyed), Some(carried)) if is_remembered => {
             let until = permitted.expires().max(now.plus(carried.remembered_for));
             let details = permit.verification.details(&decision.rules.policy);
-            keyed.remember((id, details), until, None, decision.view);
+            keyed.remember((permit.verification.salt.id(), details), until, None, decision.view);
         }
         (Some(keyed), None) if !is_remembered => keyed.withdraw(decision.view),
         _ => {}
@@ -201,7 +192,6 @@ pub(super) fn settle(
     let (recipient, settings) = (decision.key, decision.deps.attempt_log);
     let (log, replaced_plan) =
         AttemptLog::settle_in(recipient, settings, permitted, delivered, decision.view);
-    let verification = next.verification().filter(|v| permit.is_for(v));
     if permitted.planned.is_none() {
         let left = next.verification();
         decision.emit(Some(&permit.verification), |events| events.settled(permit, delivered, left));
@@ -215,7 +205,7 @@ pub(super) fn settle(
         is_verified = false;
     }
     // The permit describes a send whose code was replaced or withdrawn meanwhile.
-    let shown = verification.unwrap_or(permit.verification);
+    let shown = next.verification().filter(|v| permit.is_for(v)).unwrap_or(permit.verification);
     let summary = is_remembered.then(|| VerificationSummary::of(&shown, &decision.rules.policy));
     let reply = |outcome| Reply { attempts: log, ..Reply::new(outcome, now, summary) };
     // The client can repeat its request, unless a newer carried code took the place of this one.
