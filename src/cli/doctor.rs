@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use std::{fs, io};
 
@@ -19,7 +18,7 @@ use super::context::{Context, runtime};
 use super::error::CommandError;
 use super::export::is_of;
 use super::keys;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Loaded, Settings, StorageSettings, is_readable_by_others};
 use crate::delivery::Routed;
 use crate::domain::{GatewayName, Timestamp};
@@ -300,9 +299,8 @@ pub(super) fn examine_gateways(
     clock: &SystemClock,
     findings: &mut Findings,
 ) -> Result<(), CommandError> {
-    let shared: Arc<dyn Clock> = Arc::new(SystemClock::start());
     // The configuration has said what is wrong with them.
-    let Ok(built) = build_gateways(&settings.gateways, &shared) else { return Ok(()) };
+    let Ok(built) = build_gateways(&settings.gateways, clock) else { return Ok(()) };
     let asked = built.routed.iter().map(async |Routed { routed_as, gateway }| {
         // One outside the order sends nothing: a server works without it.
         let is_used = settings.gateways.routing.names(*routed_as);

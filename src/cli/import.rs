@@ -14,7 +14,7 @@ use super::backup::{Header, Reader};
 use super::context::{Context, refuse_root};
 use super::error::CommandError;
 use super::export::{RecordCounts, is_of, said};
-use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::clock::{Clock as _, EngineClock, SystemClock};
 use crate::config::{ClusterSettings, NOT_THE_KEY, Settings, StorageSettings, is_server_key};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
@@ -106,7 +106,7 @@ impl Import {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime =
             runtime.map_err(|error| CommandError::Failed(format!("threads cannot start: {error}")))?;
-        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
+        let clock = EngineClock::over(Arc::new(SystemClock::start()));
         let now = clock.now();
         // No decision is earlier than the export.
         clock.at_least(header.exported_at.max(now));

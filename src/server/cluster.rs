@@ -46,7 +46,7 @@ impl ClusterError {
 pub async fn join(
     settings: &Settings,
     cluster: &ClusterSettings,
-    clock: &Arc<EngineClock>,
+    clock: &EngineClock,
     owner: watch::Sender<Owner>,
 ) -> Result<(ServerKey, Cluster), ClusterError> {
     let options = ClusterOptions { owner, ..options(&settings.storage, cluster, clock)? };
@@ -115,7 +115,7 @@ pub fn release_lease(
 pub async fn begin_import(
     storage: &StorageSettings,
     cluster: &ClusterSettings,
-    clock: &Arc<EngineClock>,
+    clock: &EngineClock,
 ) -> Result<(Cluster, EtcdStore), ClusterError> {
     let cluster = Cluster::join(options(storage, cluster, clock)?).await?;
     let store = cluster.begin_import().await?;
@@ -125,7 +125,7 @@ pub async fn begin_import(
 fn options(
     storage: &StorageSettings,
     cluster: &ClusterSettings,
-    clock: &Arc<EngineClock>,
+    clock: &EngineClock,
 ) -> Result<ClusterOptions, ClusterError> {
     let (key, tls) = read_files(storage, cluster)?;
     let ClusterSettings { etcd, node: name, .. } = cluster.clone();
@@ -134,7 +134,7 @@ fn options(
         tls,
         name,
         key,
-        clock: Arc::clone(clock) as _,
+        clock: clock.clone(),
         uptime: Arc::new(SystemClock::start()),
         owner: watch::Sender::default(),
     })

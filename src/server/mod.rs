@@ -24,7 +24,7 @@ use rand::rngs::SysRng;
 use telemetry::Exporter;
 use tokio::sync::{mpsc, watch};
 
-use crate::clock::{Clock, EngineClock, SystemClock};
+use crate::clock::{Clock as _, EngineClock, SystemClock};
 use crate::config::{Bounds, ClusterSettings, Settings};
 use crate::delivery::Routed;
 use crate::domain::ServerKey;
@@ -42,7 +42,7 @@ pub use serve::{EXIT_CONFIGURATION, EXIT_FAILED, EXIT_LEASE_LOST, EXIT_STORE_FAI
 
 /// The running program, shared by the front end and the life cycle.
 pub struct App {
-    clock: Arc<EngineClock>,
+    clock: EngineClock,
     gateways: Vec<Routed>,
     /// The owner of the records, in a node of a cluster.
     owner: watch::Sender<Owner>,
@@ -57,10 +57,9 @@ const JOIN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 impl App {
     /// Builds what needs no store: the gateways, the certificate and the front end's parts. Needs a runtime.
     pub fn new(settings: &Settings) -> Result<Self, AppStartError> {
-        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        let shown = Arc::clone(&clock) as Arc<dyn Clock>;
-        let gateways = build_gateways(&settings.gateways, &shown)?;
-        let tls = settings.tls.as_ref().map(|files| Tls::open(files, shown)).transpose()?;
+        let clock = EngineClock::over(Arc::new(SystemClock::start()));
+        let gateways = build_gateways(&settings.gateways, &clock)?;
+        let tls = settings.tls.as_ref().map(|files| Tls::open(files, Arc::new(clock.clone()))).transpose()?;
         let owner = watch::Sender::default();
         let prefix = SysRng.try_next_u32().map_err(AppStartError::NoRandomness)?;
         let bounds =
@@ -121,7 +120,7 @@ impl App {
         let running = Running::start(StartOptions {
             settings: settings.clone(),
             records,
-            clock: Arc::clone(&self.clock),
+            clock: self.clock.clone(),
             gateways: self.gateways.clone(),
             serves: true,
             metrics: Arc::clone(&self.front_end.metrics),
@@ -198,7 +197,7 @@ async fn record(mut receipts: mpsc::Receiver<Receipt>, verifier: Arc<Verifier>) 
 /// Whether a server could be made of these settings; what an operator should know then, one sentence each. Builds the
 /// gateways and reads the files of keys and certificates that are named; sends nothing and writes nothing.
 pub fn check(settings: &Settings) -> Result<Vec<String>, AppStartError> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock = SystemClock::start();
     build_gateways(&settings.gateways, &clock)?;
     cluster::check(settings)?;
     if let Some(file) = settings.storage.server_key_file.as_ref().filter(|_| settings.cluster.is_none()) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use std::{io, thread};
 
-use onceward_core::clock::Clock;
+use onceward_core::clock::{Clock, EngineClock};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_core::engine::key_fingerprint;
 use onceward_store::Slot;
@@ -32,7 +32,7 @@ pub struct ClusterOptions {
     /// The nodes share it.
     pub key: ServerKey,
     /// The time of decisions.
-    pub clock: Arc<dyn Clock>,
+    pub clock: EngineClock,
     /// Counts time since the machine booted, suspension included. It never jumps.
     pub uptime: Arc<dyn Clock>,
     /// Receives the owner, as far as this node knows, and why etcd refuses the join. The end of this node's term is not told
@@ -223,7 +223,7 @@ impl Cluster {
         keep_lease(lease, etcd.clone(), tls.clone()).map_err(|error| {
             Error::Other(format!("the thread that keeps the lease alive cannot start: {error}"))
         })?;
-        let store = EtcdStore::open(Arc::clone(&self.client), key, Arc::clone(clock), Arc::clone(lease));
+        let store = EtcdStore::open(Arc::clone(&self.client), key, clock.clone(), Arc::clone(lease));
         store.await.map(Some)
     }
 

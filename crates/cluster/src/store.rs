@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _};
 use futures_util::{StreamExt as _, stream};
-use onceward_core::clock::Clock;
+use onceward_core::clock::{Clock as _, EngineClock};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{BoxFuture, Done, Key, Owner, Slot, Store, StoreError, StoreLimits, Visitor, Write};
 use parking_lot::Mutex;
@@ -84,7 +84,7 @@ impl EtcdStore {
     pub(crate) async fn open(
         client: Arc<Client>,
         key: &ServerKey,
-        clock: Arc<dyn Clock>,
+        clock: EngineClock,
         lease: Arc<Lease>,
     ) -> Result<Self, Error> {
         let stored = client.read(time_key()).await?;
@@ -208,7 +208,7 @@ impl Store for EtcdStore {
 /// Applies the batches.
 struct Writer {
     term: Arc<Term>,
-    clock: Arc<dyn Clock>,
+    clock: EngineClock,
     /// The version of the sequence as the last known transaction left it.
     version: i64,
     /// The decision time that etcd has.

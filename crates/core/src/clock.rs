@@ -22,18 +22,20 @@ pub trait Clock: Send + Sync + 'static {
     }
 }
 
-/// The time of its source, or ahead of it: at start it is brought up to where the data directory has been
-/// ([`EngineClock::at_least`]). A wall clock that was set back before the start therefore makes nothing last longer.
+/// The time of decisions: that of its source, or ahead of it. At start it is brought up to where the data directory has
+/// been ([`EngineClock::at_least`]). A wall clock that was set back before the start therefore makes nothing last longer.
+/// Cheap to clone; all clones are one clock.
+#[derive(Clone)]
 pub struct EngineClock {
     source: Arc<dyn Clock>,
     /// Milliseconds ahead of the source.
-    ahead: AtomicU64,
+    ahead: Arc<AtomicU64>,
 }
 
 impl EngineClock {
     /// Begins with what `source` shows.
     pub fn over(source: Arc<dyn Clock>) -> Self {
-        Self { source, ahead: AtomicU64::new(0) }
+        Self { source, ahead: Arc::default() }
     }
 
     /// Makes it show no less than `time`.
@@ -92,7 +94,7 @@ mod tests {
     #[test]
     fn when_it_is_brought_up_to_a_time_it_never_shows_less() {
         let source = Arc::new(ManualClock::starting_at(START));
-        let clock = EngineClock::over(Arc::clone(&source) as _);
+        let clock = EngineClock::over(source.clone());
         clock.at_least(START.plus(HOUR));
         assert_eq!(clock.now(), START.plus(HOUR));
         clock.at_least(START);

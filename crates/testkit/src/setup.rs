@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward::clock::{Clock, EngineClock, ManualClock};
+use onceward::clock::{EngineClock, ManualClock};
 use onceward::config::services::AccountSettings;
 use onceward::config::{self, OwnGateway, Settings, Sources};
 use onceward::delivery::Routed;
@@ -83,9 +83,8 @@ impl Setup {
     pub(crate) async fn start(self) -> Started {
         let Self { settings, gateway, has_inbox, node, is_loaded } = self;
         let hand = Arc::new(ManualClock::starting_at(THEN));
-        let clock = Arc::new(EngineClock::over(Arc::clone(&hand) as _));
-        let shown = Arc::clone(&clock) as Arc<dyn Clock>;
-        let mut gateways = build_gateways(&settings.gateways, &shown).expect("gateways");
+        let clock = EngineClock::over(hand.clone());
+        let mut gateways = build_gateways(&settings.gateways, &clock).expect("gateways");
         let own = gateway.into_iter();
         gateways.routed.extend(own.map(|gateway| Routed { routed_as: gateway.name(), gateway }));
         let starting = || vec![Unready { part: "starting", why: "the test does not load it".to_owned() }];

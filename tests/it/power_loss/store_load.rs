@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use onceward::clock::{Clock as _, SystemClock};
+use onceward::clock::{Clock as _, EngineClock, SystemClock};
 use onceward::domain::Timestamp;
 use onceward::store::{EmbeddedStore, Key, OpenOptions, RecordStream, Store as _, StoreError, Write};
 use rand::rngs::StdRng;
@@ -78,7 +78,8 @@ impl Load {
 
 /// Opens the store with small segments and frequent checkpoints.
 pub fn open(data_dir: &Path) -> Result<EmbeddedStore, StoreError> {
-    let mut options = OpenOptions::new(data_dir, [7; 16], Arc::new(SystemClock::start()));
+    let clock = EngineClock::over(Arc::new(SystemClock::start()));
+    let mut options = OpenOptions::new(data_dir, [7; 16], clock);
     options.segment_bytes = 48 * 1024;
     options.checkpoint_bytes = 1024 * 1024;
     EmbeddedStore::open(&options)

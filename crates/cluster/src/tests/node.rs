@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward_core::clock::{Clock, ManualClock};
+use onceward_core::clock::{Clock, EngineClock, ManualClock};
 use onceward_core::domain::{ServerKey, Timestamp};
 use onceward_store::{Key, Slot, Store as _, StoreError, Write};
 use tokio::sync::{oneshot, watch};
@@ -60,7 +60,7 @@ pub fn options(etcd: &Etcd, node: &str, key: u8, now: Timestamp) -> ClusterOptio
         tls: None,
         name: node.to_owned(),
         key: ServerKey::from_bytes([key; 32]),
-        clock: Arc::new(ManualClock::starting_at(now)),
+        clock: EngineClock::over(Arc::new(ManualClock::starting_at(now))),
         uptime: Arc::new(Uptime),
         owner: watch::Sender::default(),
     }

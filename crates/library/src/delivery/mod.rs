@@ -27,7 +27,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
 
-use crate::clock::Clock;
+use crate::clock::{Clock as _, EngineClock};
 use crate::config::{Bounds, DeliverySettings, Sender};
 use crate::domain::{
     Channel, Code, GatewayName, NumberKey, PhoneNumber, Region, Routing, ServiceId, Timestamp, seconds_up,
@@ -64,7 +64,7 @@ pub struct DeliveryDeps {
     /// The texts.
     pub templates: Templates,
     /// Tells the time of budgets and retries.
-    pub clock: Arc<dyn Clock>,
+    pub clock: EngineClock,
     /// The source of the random part of waits.
     pub rng: Mutex<StdRng>,
     /// [`Bounds::sends`] and [`Bounds::sends_waiting`] for each gateway, and [`Bounds::send_budget`].

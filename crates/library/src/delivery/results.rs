@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::Attempt;
 use super::attempts::{Attempts, ListedAttempt};
-use crate::clock::Clock;
+use crate::clock::{Clock as _, EngineClock};
 use crate::config::Pricing;
 use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
 use crate::observe::metrics::Fact;
@@ -43,7 +43,7 @@ pub fn percent(share: f64) -> u8 {
 
 /// Learned by one task, read and told without a lock.
 pub struct Results {
-    clock: Arc<dyn Clock>,
+    clock: EngineClock,
     /// What messages cost.
     pub pricing: Pricing,
     facts: mpsc::Sender<Fact>,
@@ -54,7 +54,7 @@ pub struct Results {
 
 impl Results {
     /// Knows nothing yet.
-    pub fn new(clock: Arc<dyn Clock>, pricing: Pricing, on_fall: FallConsumer) -> Self {
+    pub fn new(clock: EngineClock, pricing: Pricing, on_fall: FallConsumer) -> Self {
         let (facts, told) = mpsc::channel(MOST_FACTS);
         let learned = Mutex::new((Learned::default(), told));
         Self { clock, pricing, facts, learned, published: ArcSwap::default(), on_fall }

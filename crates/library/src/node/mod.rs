@@ -114,16 +114,19 @@ pub struct Gateways {
 }
 
 /// Builds every gateway that is configured. Sends nothing.
-pub fn build_gateways(settings: &GatewaySettings, clock: &Arc<dyn Clock>) -> Result<Gateways, StartError> {
+pub fn build_gateways(
+    settings: &GatewaySettings,
+    clock: &(impl Clock + Clone),
+) -> Result<Gateways, StartError> {
     let mut routed = Vec::new();
     for provider in &settings.providers {
         let name = provider.name();
         // Numbers that are routed to Twilio for texts are called by Twilio too.
         let is_meant = name == GatewayName::TwilioVoice && !settings.routing.names(name);
         let routed_as = if is_meant { GatewayName::TwilioMessages } else { name };
-        routed.push(Routed { routed_as, gateway: provider.build(Arc::clone(clock))? });
+        routed.push(Routed { routed_as, gateway: provider.build(Arc::new(clock.clone()))? });
     }
-    let simulator = settings.has_simulator().then(|| Arc::new(Simulator::new(Arc::clone(clock))));
+    let simulator = settings.has_simulator().then(|| Arc::new(Simulator::new(Arc::new(clock.clone()))));
     if let Some(gateway) = simulator.clone() {
         routed.push(Routed { routed_as: GatewayName::Simulator, gateway });
     }
@@ -164,8 +167,8 @@ impl Offline {
     /// # Errors
     /// As a server's start.
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
-        let clock = Arc::new(EngineClock::over(Arc::new(SystemClock::start())));
-        let (_, store) = open_store(settings.storage.clone(), Arc::clone(&clock)).await?;
+        let clock = EngineClock::over(Arc::new(SystemClock::start()));
+        let (_, store) = open_store(settings.storage.clone(), clock.clone()).await?;
         let (shards, _) = start_shards(&store, clock, 1, &settings.bounds, Arc::default()).await?;
         let Settings { storage, registry, brand, policy, .. } = settings;
         let account = AccountFile::of(&storage.data_dir);

@@ -36,7 +36,7 @@ pub struct StartOptions {
     /// The store and the server key of its records; `None` opens the data directory.
     pub records: Option<(ServerKey, Arc<dyn Store>)>,
     /// Brought up to the time of the data directory.
-    pub clock: Arc<EngineClock>,
+    pub clock: EngineClock,
     pub gateways: Vec<Routed>,
     /// Whether the server accepts HTTP requests and therefore needs credentials. The library does not.
     pub serves: bool,
@@ -80,10 +80,11 @@ impl Running {
             if let Some(errors) = exposed.filter(|_| server_key::is_unused(&storage.data_dir)) {
                 return Err(StartError::Exposed(errors));
             }
-            open_store(storage, Arc::clone(&clock)).await?
+            open_store(storage, clock.clone()).await?
         };
         let told = store.newest_time();
-        let (shards, mut seeder) = start_shards(&store, clock, settings.shards, &bounds, metrics).await?;
+        let (shards, mut seeder) =
+            start_shards(&store, clock.clone(), settings.shards, &bounds, metrics).await?;
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
@@ -122,7 +123,7 @@ impl Running {
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let on_fall = outbox.fall_alerts();
-        let results = Results::new(Arc::clone(shards.clock()), settings.history, on_fall);
+        let results = Results::new(clock.clone(), settings.history, on_fall);
         let history = History::start(&shards, &server_key, results);
         history.results.start(&attempts, told).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
@@ -132,7 +133,7 @@ impl Running {
             settings: settings.delivery,
             services: Some(registry.clone()),
             templates,
-            clock: Arc::clone(shards.clock()),
+            clock,
             rng: Mutex::new(StdRng::from_rng(&mut seeder)),
             bounds: bounds.clone(),
             metrics: Arc::clone(shards.metrics()),
@@ -207,7 +208,7 @@ impl Running {
 /// Opens the data directory with its server key.
 pub async fn open_store(
     storage: StorageSettings,
-    clock: Arc<EngineClock>,
+    clock: EngineClock,
 ) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
     let opened = tokio::task::spawn_blocking(move || {
         let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
@@ -235,7 +236,7 @@ pub async fn close(shards: &Shards, store: &dyn Store) -> Result<(), StoreError>
 /// a restart nor a clock that was set back prolongs a lockout or revives a code.
 pub(super) async fn start_shards(
     store: &Arc<dyn Store>,
-    clock: Arc<EngineClock>,
+    clock: EngineClock,
     shards: usize,
     bounds: &Bounds,
     metrics: Arc<Metrics>,

@@ -104,8 +104,8 @@ impl OtpBuilder {
         let mut settings = loaded.settings;
         settings.storage.data_dir = self.data_dir.unwrap_or(settings.storage.data_dir);
         let source = self.clock.unwrap_or_else(|| Arc::new(SystemClock::start()));
-        let clock = Arc::new(EngineClock::over(source));
-        let mut gateways = build_gateways(&settings.gateways, &(Arc::clone(&clock) as Arc<dyn Clock>))?;
+        let clock = EngineClock::over(source);
+        let mut gateways = build_gateways(&settings.gateways, &clock)?;
         let own = self.gateways.into_iter();
         gateways.routed.extend(own.map(|gateway| Routed { routed_as: gateway.name(), gateway }));
         let has_voice = settings.delivery.voice;

@@ -19,7 +19,7 @@ use tokio::task::spawn_blocking;
 use super::core::{Admission, Command, Core, Decide, Subject};
 use super::record::{Kinds, Record, RecordError, RecordKey, Refusal, Stored};
 use super::tables::{Change, Records, Tables, Transaction, first};
-use crate::clock::{Clock, Stopwatch};
+use crate::clock::{Clock, EngineClock, Stopwatch};
 use crate::config::Bounds;
 use crate::engine::SLOTS;
 use crate::observe::metrics::Metrics;
@@ -33,7 +33,7 @@ pub struct ShardDeps {
     /// Makes batches durable.
     pub store: Arc<dyn Store>,
     /// The time of decisions.
-    pub clock: Arc<dyn Clock>,
+    pub clock: EngineClock,
     /// The number of shards; at least 1.
     pub shards: usize,
     /// The kinds of record that they keep.
@@ -130,7 +130,7 @@ impl Shards {
     }
 
     /// The time of decisions.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
+    pub fn clock(&self) -> &dyn Clock {
         &self.0.shared.clock
     }
 
@@ -323,7 +323,7 @@ enum ShardMessage {
 /// State that all shards share.
 struct Shared {
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    clock: EngineClock,
     metrics: Arc<Metrics>,
     /// Whether a shard has panicked: then all of them refuse everything, and only a new process helps.
     has_failed: watch::Sender<bool>,

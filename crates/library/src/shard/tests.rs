@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{EngineClock, ManualClock};
 use crate::config::Bounds;
 use crate::domain::Timestamp;
 use crate::store::{Store as _, StoreError, StoreLimits};
@@ -136,7 +136,7 @@ impl World {
 async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, StoreError> {
     Shards::start(ShardDeps {
         store: Arc::new(store.clone()),
-        clock: Arc::clone(clock) as _,
+        clock: EngineClock::over(clock.clone()),
         shards: 2,
         kinds: Kinds::default().with::<Voucher>(),
         bounds: Bounds::default(),

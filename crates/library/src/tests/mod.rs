@@ -270,7 +270,7 @@ async fn start(
     let running = Running::start(StartOptions {
         settings: settings.clone(),
         records: Some((ServerKey::from_bytes([7; 32]), Arc::new(store.clone()))),
-        clock: Arc::new(EngineClock::over(Arc::clone(clock) as _)),
+        clock: EngineClock::over(clock.clone()),
         gateways: gateways.collect(),
         serves: false,
         metrics: Arc::default(),

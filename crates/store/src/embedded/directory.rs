@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use base16ct::lower::encode_string;
-use onceward_core::clock::Clock;
+use onceward_core::clock::EngineClock;
 use onceward_core::domain::Timestamp;
 
 use super::journal::{self, Covered, segment_path};
@@ -38,7 +38,7 @@ pub struct OpenOptions {
     /// Identifies the server key. Data that was written with another key is not opened: its codes could not be checked.
     pub key_fingerprint: [u8; 16],
     /// The clock of decisions.
-    pub clock: Arc<dyn Clock>,
+    pub clock: EngineClock,
     /// Imports into an empty directory ([`check_importable`]). No server starts on it before the store is closed
     /// in order.
     pub importing: bool,
@@ -60,7 +60,7 @@ pub struct OpenOptions {
 const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 
 impl OpenOptions {
-    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: Arc<dyn Clock>) -> Self {
+    pub fn new(dir: impl Into<PathBuf>, key_fingerprint: [u8; 16], clock: EngineClock) -> Self {
         Self {
             dir: dir.into(),
             key_fingerprint,

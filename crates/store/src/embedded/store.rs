@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::Builder;
 
 use base16ct::lower::encode_string;
-use onceward_core::clock::Clock;
+use onceward_core::clock::{Clock as _, EngineClock};
 use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, oneshot};
@@ -27,7 +27,7 @@ use crate::{BoxFuture, Done, LONGEST_RECORD, Owner, Store, StoreError, StoreSize
 /// journal.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
+    clock: EngineClock,
     /// What the start has found, for the restore.
     found_at_start: Mutex<Option<LiveRecords>>,
     newest_time: Timestamp,

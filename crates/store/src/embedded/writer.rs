@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, Builder, JoinHandle};
 use std::time::Duration;
 
+use onceward_core::clock::Clock as _;
 use onceward_core::domain::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::super::check;
 use super::states::of_every_kind;
 use super::{AT, fill, key, read, write, written};
-use crate::clock::{Clock, ManualClock};
+use crate::clock::{EngineClock, ManualClock};
 use crate::config::Bounds;
 use crate::engine::key_fingerprint;
 use crate::node::kinds;
@@ -99,6 +99,6 @@ fn checked(data: &Path) -> Vec<CopiedRecord> {
     all
 }
 
-fn clock() -> Arc<dyn Clock> {
-    Arc::new(ManualClock::starting_at(AT))
+fn clock() -> EngineClock {
+    EngineClock::over(Arc::new(ManualClock::starting_at(AT)))
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use self::states::{entries, some};
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{EngineClock, ManualClock};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds;
@@ -175,7 +175,7 @@ fn write(entry: &CopiedRecord) -> Write {
 
 /// Makes a data directory whose newest time is [`AT`].
 async fn fill(dir: &Path, entries: &[CopiedRecord]) {
-    let clock = Arc::new(ManualClock::starting_at(AT));
+    let clock = EngineClock::over(Arc::new(ManualClock::starting_at(AT)));
     let mut options = OpenOptions::new(dir, key_fingerprint(&key()), clock);
     options.importing = true;
     let store = EmbeddedStore::open(&options).expect("a directory");

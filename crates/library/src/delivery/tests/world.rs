@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::{Instant, sleep};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, EngineClock};
 use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySettings, Pricing};
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
@@ -113,13 +113,14 @@ impl Setup {
         });
         let routed = routed.collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
-        let results = Arc::new(Results::new(clock.clone(), Pricing::default(), Box::new(|_| ())));
+        let decisions = EngineClock::over(clock.clone());
+        let results = Arc::new(Results::new(decisions.clone(), Pricing::default(), Box::new(|_| ())));
         let deps = DeliveryDeps {
             routing,
             settings,
             services: None,
             templates: Templates::new("{code}"),
-            clock: clock.clone(),
+            clock: decisions,
             rng: Mutex::new(StdRng::seed_from_u64(7)),
             bounds,
             guard: None,

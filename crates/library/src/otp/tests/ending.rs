@@ -1,6 +1,7 @@
 //! Stops, crashes, and access to a directory.
 
 use super::world::{ANNA, World, code, secs, wrong};
+use crate::clock::EngineClock;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, key_fingerprint};
 use crate::node::load_or_create;
@@ -74,7 +75,8 @@ async fn a_start_that_fails_after_the_store_was_opened_leaves_nothing_running() 
     // A record that no version has written.
     let directory = world.directory.path();
     let key = load_or_create(directory, None).expect("a key");
-    let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), world.clock.clone());
+    let clock = EngineClock::over(world.clock.clone());
+    let options = OpenOptions::new(directory.to_owned(), key_fingerprint(&key), clock);
     let store = EmbeddedStore::open(&options).expect("a store");
     let key = Key { slot: 0, kind: NumberState::KIND, id: [7; 12] };
     let write = Write { key, put: Some("nonsense".into()), expires: Timestamp::MAX };

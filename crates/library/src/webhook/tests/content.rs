@@ -57,7 +57,7 @@ async fn each_attempt_is_signed_at_its_time_with_the_webhooks_secret() {
 #[tokio::test(start_paused = true)]
 async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let mut world = World::new().await;
-    let decisions = Arc::new(EngineClock::over(world.clock.clone()));
+    let decisions = EngineClock::over(world.clock.clone());
     decisions.at_least(START.plus(HOUR));
     let World { registry, receivers, bounds, .. } = &world;
     (world.shards, world.outbox) = open(&FaultyStore::new(), decisions, registry, receivers, bounds).await;

@@ -15,7 +15,7 @@ use reqwest::{Body, Request};
 use serde_json::Value;
 
 use super::*;
-use crate::clock::{Clock, ManualClock};
+use crate::clock::{EngineClock, ManualClock};
 use crate::config::Bounds;
 use crate::domain::{
     AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
@@ -61,7 +61,8 @@ impl World {
         let services = testing::World::bare().await;
         let (services, registry) = (services.store.clone(), services.registry.clone());
         let (receivers, store) = (Arc::default(), FaultyStore::new());
-        let (shards, outbox) = open(&store, clock.clone(), &registry, &receivers, &bounds).await;
+        let decisions = EngineClock::over(clock.clone());
+        let (shards, outbox) = open(&store, decisions, &registry, &receivers, &bounds).await;
         let world = Self { store, clock, services, registry, receivers, bounds, shards, outbox };
         world.set_hooks(hooks).await;
         world
@@ -72,7 +73,8 @@ impl World {
         self.shards.stop();
         (self.store, self.receivers) = (self.store.reopen(), Arc::default());
         let Self { store, clock, registry, receivers, bounds, .. } = &*self;
-        (self.shards, self.outbox) = open(store, clock.clone(), registry, receivers, bounds).await;
+        let decisions = EngineClock::over(clock.clone());
+        (self.shards, self.outbox) = open(store, decisions, registry, receivers, bounds).await;
     }
 
     fn emit(&self, verification: u8, kind: EventType) {
@@ -140,7 +142,7 @@ impl World {
 /// One shard over a store, and its outbox.
 async fn open(
     store: &FaultyStore,
-    clock: Arc<dyn Clock>,
+    clock: EngineClock,
     registry: &Registry,
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use onceward_core::clock::{Clock as _, ManualClock};
+use onceward_core::clock::{Clock as _, EngineClock, ManualClock};
 use onceward_core::domain::Timestamp;
 use parking_lot::Mutex;
 use rustix::io::Errno;
@@ -69,7 +69,8 @@ impl World {
     fn with_sizes(segment_bytes: u64, checkpoint_bytes: u64) -> Self {
         let home = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock::starting_at(START));
-        let mut options = OpenOptions::new(home.path().join("data"), [7; 16], clock.clone());
+        let decisions = EngineClock::over(clock.clone());
+        let mut options = OpenOptions::new(home.path().join("data"), [7; 16], decisions);
         (options.segment_bytes, options.checkpoint_bytes) = (segment_bytes, checkpoint_bytes);
         // The snapshots of most tests have several databases.
         options.database_bytes = 8 * 1024;
