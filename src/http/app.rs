@@ -133,7 +133,7 @@ impl FrontEnd {
 
     /// Whether this node answers requests: it has the records and certainly owns them, and does not stop.
     pub fn is_owner(&self) -> bool {
-        let owns_records = self.loaded.get().is_some_and(|running| running.store.owns_records());
+        let owns_records = self.loaded.get().is_some_and(|running| running.shards.store().owns_records());
         owns_records && !self.is_stopping.load(Ordering::Relaxed)
     }
 

@@ -115,7 +115,7 @@ impl App {
     pub async fn start(
         &self,
         settings: &Settings,
-        records: Option<(ServerKey, Arc<dyn Store>)>,
+        records: Option<(ServerKey, Box<dyn Store>)>,
     ) -> Result<(), AppStartError> {
         let running = Running::start(StartOptions {
             settings: settings.clone(),
@@ -153,7 +153,7 @@ impl App {
     pub async fn store_failed(&self) {
         match self.running() {
             Some(running) => tokio::select! {
-                _ = running.store.failed() => {}
+                _ = running.shards.store().failed() => {}
                 () = running.shards.failed() => {}
             },
             None => std::future::pending().await,

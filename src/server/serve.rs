@@ -148,15 +148,15 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
             service_manager::tell(NotifyState::Ready).await;
             tasks.spawn(service_manager::keep_watchdog(Arc::clone(&app)));
             let (key, joined) = app.join(&settings, cluster).await?;
-            let owned = Arc::new(joined.campaign().await);
-            store = Some(Arc::clone(&owned));
+            let owned = joined.campaign().await;
+            store = Some(owned.clone());
             // Loading may take seconds: a kill meanwhile must leave the lease to `onceward cluster release` too.
             lease = hold_lease(&settings.storage.data_dir, owned.lease_id())
                 .inspect_err(
                     |error| tracing::warn!(%error, "lease file not written; after a crash nodes wait until the lease ends"),
                 )
                 .ok();
-            app.start(&settings, Some((key, owned))).await
+            app.start(&settings, Some((key, Box::new(owned)))).await
         } else {
             app.start(&settings, None).await?;
             tasks.spawn(service_manager::keep_watchdog(Arc::clone(&app)));
@@ -188,7 +188,7 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     }
     app.announce(&settings, address);
     service_manager::tell(NotifyState::Ready).await;
-    let lease_ended = OptionFuture::from(store.as_deref().map(EtcdStore::wait_until_lease_ended));
+    let lease_ended = OptionFuture::from(store.as_ref().map(EtcdStore::wait_until_lease_ended));
     let signal = tokio::select! {
         signal = signals.next() => signal,
         Some(()) = lease_ended => {
@@ -274,7 +274,7 @@ async fn step_down(app: &App, stop_serving: oneshot::Sender<()>, serving: JoinHa
     let _ = tokio::time::timeout(LAST_ANSWERS, serving).await;
 }
 
-async fn close(app: &App, store: Option<Arc<EtcdStore>>) {
+async fn close(app: &App, store: Option<EtcdStore>) {
     if let Some(store) = store {
         let _ = store.close().await;
     }

@@ -63,7 +63,8 @@ struct Term {
     failing: Mutex<Option<String>>,
 }
 
-/// The records of a cluster, while this node owns them.
+/// The records of a cluster, while this node owns them. Cheap to clone.
+#[derive(Clone)]
 pub struct EtcdStore {
     term: Arc<Term>,
     queue: mpsc::UnboundedSender<Batch>,

@@ -13,7 +13,7 @@ pub mod server_key;
 
 use std::sync::Arc;
 
-use self::running::{close, open_store, start_shards};
+use self::running::{catch_up, open_store};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ConfigErrors, GatewaySettings, Settings};
 use crate::delivery::Routed;
@@ -25,8 +25,8 @@ use crate::limits::guard::{GuardRow, VerifiedNumber};
 use crate::limits::keys::KeyedRequest;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, Registry, RegistryDeps, ServiceRecord, ServiceSettings};
-use crate::shard::{Kinds, Shards};
-use crate::store::{Store, StoreError};
+use crate::shard::{Kinds, ShardDeps, Shards};
+use crate::store::StoreError;
 use crate::template::Templates;
 use crate::verification::hosted::HostedSession;
 use crate::webhook::EventRecord;
@@ -157,7 +157,6 @@ pub struct Offline {
     pub registry: Registry,
     pub account: AccountFile,
     shards: Shards,
-    store: Arc<dyn Store>,
 }
 
 impl Offline {
@@ -169,8 +168,10 @@ impl Offline {
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
         let clock = EngineClock::over(Arc::new(SystemClock::start()));
         let (_, store) = open_store(settings.storage.clone(), clock.clone()).await?;
-        let (shards, _) = start_shards(&store, clock, 1, &settings.bounds, Arc::default()).await?;
-        let Settings { storage, registry, brand, policy, .. } = settings;
+        catch_up(&clock, store.newest_time());
+        let Settings { storage, registry, brand, policy, bounds, .. } = settings;
+        let deps = ShardDeps { store, clock, bounds, metrics: Arc::default() };
+        let shards = Shards::start(deps, 1, kinds(), seeded_rng()?).await?;
         let account = AccountFile::of(&storage.data_dir);
         let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),
@@ -182,7 +183,7 @@ impl Offline {
             twilio_messaging_service: None,
         })
         .await?;
-        Ok(Self { registry, account, shards, store })
+        Ok(Self { registry, account, shards })
     }
 
     /// Closes the store.
@@ -190,6 +191,6 @@ impl Offline {
     /// # Errors
     /// When it could not be closed in an orderly way; what was answered is in the journal.
     pub async fn close(self) -> Result<(), StoreError> {
-        close(&self.shards, &*self.store).await
+        self.shards.close().await
     }
 }

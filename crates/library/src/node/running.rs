@@ -11,10 +11,10 @@ use scopeguard::ScopeGuard;
 
 use super::{AccountFile, StartError, load_or_create, server_key};
 use crate::clock::{Clock as _, EngineClock};
-use crate::config::{Bounds, Settings, StorageSettings};
+use crate::config::{Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Results, Routed};
-use crate::domain::{GatewayName, ServerKey, ServiceId};
+use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
 use crate::engine::{NumberState, key_fingerprint};
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
@@ -34,7 +34,7 @@ const TOLERANCE: Duration = Duration::from_secs(90);
 pub struct StartOptions {
     pub settings: Settings,
     /// The store and the server key of its records; `None` opens the data directory.
-    pub records: Option<(ServerKey, Arc<dyn Store>)>,
+    pub records: Option<(ServerKey, Box<dyn Store>)>,
     /// Brought up to the time of the data directory.
     pub clock: EngineClock,
     pub gateways: Vec<Routed>,
@@ -58,8 +58,6 @@ pub struct Running {
     pub registry: Registry,
     pub account: AccountFile,
     pub verifier: Arc<Verifier>,
-    /// The journal and the snapshots.
-    pub store: Arc<dyn Store>,
     pub outbox: Arc<Outbox>,
     pub history: Arc<History>,
     pub guard: PumpingGuard,
@@ -83,8 +81,11 @@ impl Running {
             open_store(storage, clock.clone()).await?
         };
         let told = store.newest_time();
-        let (shards, mut seeder) =
-            start_shards(&store, clock.clone(), settings.shards, &bounds, metrics).await?;
+        catch_up(&clock, told);
+        let mut seeder = seeded_rng()?;
+        let rng_of_shards = StdRng::from_rng(&mut seeder);
+        let deps = ShardDeps { store, clock: clock.clone(), bounds: bounds.clone(), metrics };
+        let shards = Shards::start(deps, settings.shards, super::kinds(), rng_of_shards).await?;
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
@@ -154,13 +155,13 @@ impl Running {
             events: Arc::clone(&outbox),
         });
         ScopeGuard::into_inner(unless_started);
-        Ok(Self { shards, delivery, registry, account, verifier, store, outbox, history, guard, hosted })
+        Ok(Self { shards, delivery, registry, account, verifier, outbox, history, guard, hosted })
     }
 
     /// Returns the reasons why the server is not ready; empty if it is.
     pub fn reasons_against(&self) -> Vec<Unready> {
         let ended = self.shards.has_failed().then(|| "a shard has ended; a restart helps".to_owned());
-        let store = self.store.health().err().or(ended).map(|why| Unready { part: "store", why });
+        let store = self.shards.store().health().err().or(ended).map(|why| Unready { part: "store", why });
         let gateways = self.delivery.readiness().err().into_iter().flatten();
         store.into_iter().chain(gateways.map(|why| Unready { part: "gateways", why })).collect()
     }
@@ -186,7 +187,7 @@ impl Running {
             tables,
             commands: self.verifier.in_flight.count(),
             webhook_backlog: self.outbox.backlog(),
-            store: self.store.sizes(),
+            store: self.shards.store().sizes(),
             budgets,
             guard_dropped,
         }
@@ -201,7 +202,7 @@ impl Running {
         self.outbox.close().await;
         self.history.flush().await;
         self.guard.flush().await;
-        close(&self.shards, &*self.store).await
+        self.shards.close().await
     }
 }
 
@@ -209,12 +210,12 @@ impl Running {
 pub async fn open_store(
     storage: StorageSettings,
     clock: EngineClock,
-) -> Result<(ServerKey, Arc<dyn Store>), StartError> {
+) -> Result<(ServerKey, Box<dyn Store>), StartError> {
     let opened = tokio::task::spawn_blocking(move || {
         let key = load_or_create(&storage.data_dir, storage.server_key_file.as_deref())?;
         let options = OpenOptions::new(&storage.data_dir, key_fingerprint(&key), clock);
         let store = EmbeddedStore::open(&options)?;
-        Ok::<_, StartError>((key, Arc::new(store) as Arc<dyn Store>))
+        Ok::<_, StartError>((key, Box::new(store) as Box<dyn Store>))
     });
     opened.await.map_err(StartError::Interrupted)?
 }
@@ -224,34 +225,15 @@ pub fn seeded_rng() -> Result<StdRng, StartError> {
     StdRng::try_from_rng(&mut SysRng).map_err(StartError::NoRandomness)
 }
 
-/// Commits all changes that shards hold, closes the store and stops the shards. The last checkpoint needs the shards.
-pub async fn close(shards: &Shards, store: &dyn Store) -> Result<(), StoreError> {
-    shards.flush().await;
-    let closed = store.close().await;
-    shards.stop();
-    closed
-}
-
-/// Starts shards, and makes a generator of random numbers. Brings `clock` up to the newest time in the data directory: neither
-/// a restart nor a clock that was set back prolongs a lockout or revives a code.
-pub(super) async fn start_shards(
-    store: &Arc<dyn Store>,
-    clock: EngineClock,
-    shards: usize,
-    bounds: &Bounds,
-    metrics: Arc<Metrics>,
-) -> Result<(Shards, StdRng), StartError> {
-    let behind = store.newest_time().since(clock.now());
-    clock.at_least(store.newest_time());
+/// Brings the clock up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs a
+/// lockout or revives a code.
+pub(super) fn catch_up(clock: &EngineClock, newest: Timestamp) {
+    let behind = newest.since(clock.now());
+    clock.at_least(newest);
     if behind > TOLERANCE {
         tracing::warn!(
             seconds = behind.as_secs(),
             "wall clock behind the data directory; if it is wrong, correct it and restart the server"
         );
     }
-    let (store, kinds, bounds, mut seeder) =
-        (Arc::clone(store), super::kinds(), bounds.clone(), seeded_rng()?);
-    let rng = StdRng::from_rng(&mut seeder);
-    let shards = Shards::start(ShardDeps { store, clock, shards, kinds, bounds, rng, metrics }).await?;
-    Ok((shards, seeder))
 }

@@ -31,17 +31,11 @@ const STREAM_RETRY: Duration = Duration::from_millis(1);
 /// The dependencies of shards.
 pub struct ShardDeps {
     /// Makes batches durable.
-    pub store: Arc<dyn Store>,
+    pub store: Box<dyn Store>,
     /// The time of decisions.
     pub clock: EngineClock,
-    /// The number of shards; at least 1.
-    pub shards: usize,
-    /// The kinds of record that they keep.
-    pub kinds: Kinds,
     /// The most commands of a number, and the longest duration of a commit.
     pub bounds: Bounds,
-    /// Seeds the random source of each shard.
-    pub rng: StdRng,
     /// Counts commits.
     pub metrics: Arc<Metrics>,
 }
@@ -58,20 +52,25 @@ struct Inner {
 }
 
 impl Shards {
-    /// Restores every record from the store and starts the shards.
+    /// Restores every record of these kinds from the store and starts so many shards, at least 1. `rng` seeds the random
+    /// source of each.
     ///
     /// # Errors
     /// If the store cannot be read or contains a record that this version cannot decode: a shard never starts empty over
     /// unreadable data.
-    pub async fn start(deps: ShardDeps) -> Result<Self, StoreError> {
-        let ShardDeps { store, clock, shards, kinds, bounds, mut rng, metrics } = deps;
-        let count = shards.min(store.limits().owners).clamp(1, SLOTS);
-        let tables = restore(&*store, kinds, count).await?;
-        let limits = store.limits();
-        let shared = Arc::new(Shared { store, clock, metrics, has_failed: watch::Sender::default() });
+    pub async fn start(
+        deps: ShardDeps,
+        shards: usize,
+        kinds: Kinds,
+        mut rng: StdRng,
+    ) -> Result<Self, StoreError> {
+        let limits = deps.store.limits();
+        let count = shards.min(limits.owners).clamp(1, SLOTS);
+        let tables = restore(&*deps.store, kinds, count).await?;
+        let shared = Arc::new(Shared { deps, has_failed: watch::Sender::default() });
         let mut mailboxes = Vec::with_capacity(count);
         for tables in tables {
-            let core = Core::new(tables, StdRng::from_rng(&mut rng), bounds.clone(), limits);
+            let core = Core::new(tables, StdRng::from_rng(&mut rng), shared.deps.bounds.clone(), limits);
             let state = Shard { core, hands_over: false, last_batch: 0, shared: Arc::clone(&shared) };
             // One without a name always starts.
             let spawned = ShardActor::spawn(None, ShardActor, state).await;
@@ -85,7 +84,7 @@ impl Shards {
                 runtime.spawn(Self(inner).stream(to));
             }
         };
-        shards.0.shared.store.attach(Box::new(stream));
+        shards.store().attach(Box::new(stream));
         Ok(shards)
     }
 
@@ -131,12 +130,17 @@ impl Shards {
 
     /// The time of decisions.
     pub fn clock(&self) -> &dyn Clock {
-        &self.0.shared.clock
+        &self.0.shared.deps.clock
     }
 
     /// Counts what happens in this process.
     pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.0.shared.metrics
+        &self.0.shared.deps.metrics
+    }
+
+    /// What makes the records durable.
+    pub fn store(&self) -> &dyn Store {
+        &*self.0.shared.deps.store
     }
 
     /// Hands a command to the shard that owns its slot.
@@ -287,7 +291,19 @@ impl Shards {
         let _ = has_failed.wait_for(|has_failed| *has_failed).await;
     }
 
-    /// Stops the shards. The caller must first wait for all commands in flight and close the store.
+    /// Commits all changes that the shards hold, closes the store and stops the shards. The last checkpoint needs the shards.
+    /// The caller must first wait for all commands in flight.
+    ///
+    /// # Errors
+    /// When the store could not be closed in an orderly way; what was answered is in the journal.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.flush().await;
+        let closed = self.store().close().await;
+        self.stop();
+        closed
+    }
+
+    /// Stops the shards, and leaves the store open.
     pub fn stop(&self) {
         self.0.mailboxes.iter().for_each(|shard| shard.stop(None));
     }
@@ -322,9 +338,7 @@ enum ShardMessage {
 
 /// State that all shards share.
 struct Shared {
-    store: Arc<dyn Store>,
-    clock: EngineClock,
-    metrics: Arc<Metrics>,
+    deps: ShardDeps,
     /// Whether a shard has panicked: then all of them refuse everything, and only a new process helps.
     has_failed: watch::Sender<bool>,
 }
@@ -332,7 +346,7 @@ struct Shared {
 impl Shared {
     /// Whether this process certainly owns the records, and its memory is right.
     fn owns_records(&self) -> bool {
-        self.store.owns_records() && !*self.has_failed.borrow()
+        self.deps.store.owns_records() && !*self.has_failed.borrow()
     }
 }
 
@@ -378,7 +392,7 @@ impl Actor for ShardActor {
 
 impl Shard {
     fn handle(&mut self, myself: &Mailbox, message: ShardMessage) -> Result<(), ActorProcessingErr> {
-        let (core, now) = (&mut self.core, self.shared.clock.now());
+        let (core, now) = (&mut self.core, self.shared.deps.clock.now());
         core.set_owns_records(self.shared.owns_records());
         match message {
             ShardMessage::Command(command) => core.submit(command, now),
@@ -401,14 +415,14 @@ impl Shard {
     /// Hands the store a batch, if the core has one.
     fn commit(&mut self, myself: &Mailbox) {
         if let Some(writes) = self.core.take_commit() {
-            let (shard, metrics) = (myself.clone(), Arc::clone(&self.shared.metrics));
+            let (shard, metrics) = (myself.clone(), Arc::clone(&self.shared.deps.metrics));
             let (records, stopwatch) = (writes.len(), Stopwatch::start());
             self.last_batch = records;
             let done = move |result: Result<(), StoreError>| {
                 metrics.commit(records, result.is_ok(), stopwatch.elapsed());
                 let _ = shard.cast(ShardMessage::Committed(result));
             };
-            self.shared.store.commit(writes, Box::new(done));
+            self.shared.deps.store.commit(writes, Box::new(done));
         }
     }
 }

@@ -134,16 +134,13 @@ impl World {
 }
 
 async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, StoreError> {
-    Shards::start(ShardDeps {
-        store: Arc::new(store.clone()),
+    let deps = ShardDeps {
+        store: Box::new(store.clone()),
         clock: EngineClock::over(clock.clone()),
-        shards: 2,
-        kinds: Kinds::default().with::<Voucher>(),
         bounds: Bounds::default(),
-        rng: StdRng::seed_from_u64(1),
         metrics: Arc::default(),
-    })
-    .await
+    };
+    Shards::start(deps, 2, Kinds::default().with::<Voucher>(), StdRng::seed_from_u64(1)).await
 }
 
 #[tokio::test]

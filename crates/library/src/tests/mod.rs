@@ -269,7 +269,7 @@ async fn start(
     });
     let running = Running::start(StartOptions {
         settings: settings.clone(),
-        records: Some((ServerKey::from_bytes([7; 32]), Arc::new(store.clone()))),
+        records: Some((ServerKey::from_bytes([7; 32]), Box::new(store.clone()))),
         clock: EngineClock::over(clock.clone()),
         gateways: gateways.collect(),
         serves: false,

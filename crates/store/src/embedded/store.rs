@@ -109,7 +109,7 @@ impl EmbeddedStore {
             running: None,
             failed: None,
         };
-        start(writer, lock, shared.clone())?;
+        start(writer, lock)?;
         Ok(Self {
             shared,
             clock: options.clock.clone(),
@@ -163,9 +163,10 @@ fn tidy(directory: &Directory, replayed: &Replayed, disk: &Disk) -> Result<(), S
 }
 
 /// Starts the journal's thread, and the one that watches it.
-fn start(writer: Writer, lock: File, shared: Arc<Shared>) -> Result<(), StoreError> {
-    let (tick, journal, watched) =
-        (writer.options.tick, writer.directory.journal.clone(), Arc::downgrade(&shared));
+fn start(writer: Writer, lock: File) -> Result<(), StoreError> {
+    let (tick, journal, shared) =
+        (writer.options.tick, writer.directory.journal.clone(), Arc::clone(&writer.shared));
+    let watched = Arc::downgrade(&shared);
     let failed = StoreError::io("start the threads for", journal.clone());
     let run = move || {
         let ended = catch_unwind(AssertUnwindSafe(|| writer.run()));

@@ -69,19 +69,14 @@ async fn make(into: &Path) {
 /// Starts the shards of a data directory, and stops them.
 async fn open_and_close(data: &Path) {
     let options = OpenOptions::new(data, key_fingerprint(&key()), clock());
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&options).expect("a store"));
     let deps = ShardDeps {
-        store: Arc::clone(&store),
+        store: Box::new(EmbeddedStore::open(&options).expect("a store")),
         clock: clock(),
-        shards: 2,
-        kinds: kinds(),
         bounds: Bounds::default(),
-        rng: StdRng::seed_from_u64(7),
         metrics: Arc::new(Metrics::default()),
     };
-    let shards = Shards::start(deps).await.expect("shards");
-    store.close().await.expect("closed");
-    shards.stop();
+    let shards = Shards::start(deps, 2, kinds(), StdRng::seed_from_u64(7)).await.expect("shards");
+    shards.close().await.expect("closed");
 }
 
 /// The records of a data directory without damage, in the order of their keys.

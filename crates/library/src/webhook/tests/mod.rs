@@ -147,15 +147,9 @@ async fn open(
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> (Shards, Arc<Outbox>) {
-    let shards = Shards::start(ShardDeps {
-        store: Arc::new(store.clone()),
-        clock,
-        kinds: crate::node::kinds(),
-        shards: 1,
-        bounds: Bounds::default(),
-        rng: StdRng::seed_from_u64(42),
-        metrics: Arc::default(),
-    });
+    let (store, bounds_of_shards) = (Box::new(store.clone()), Bounds::default());
+    let deps = ShardDeps { store, clock, bounds: bounds_of_shards, metrics: Arc::default() };
+    let shards = Shards::start(deps, 1, crate::node::kinds(), StdRng::seed_from_u64(42));
     let shards = shards.await.expect("shards");
     let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
     let transport: Transport = Box::new(move |request| {
