@@ -166,7 +166,7 @@ impl Delivery {
             let (circuit, _) = gateway.circuit.shown(now);
             let (in_flight, waiting) = gateway.limiter.load();
             let circuit = Circuit::ALL.map(|state| (state.as_str(), state == circuit)).to_vec();
-            let conversions = self.deps.results.conversions(gateway.name);
+            let conversions = self.deps.results.conversions(gateway.name, now);
             let (name, last_error) = (gateway.name, gateway.last_error());
             GatewayReading { name, circuit, conversions, in_flight, waiting, last_error }
         };

@@ -3,7 +3,6 @@
 //! The records of attempts are written with the decisions that facts are about; a start learns from them again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use onceward_core::results::{Rates, Results as Learned, conversion, float};
@@ -12,7 +11,6 @@ use tokio::sync::mpsc;
 
 use super::Attempt;
 use super::attempts::{Attempts, ListedAttempt};
-use crate::clock::{Clock as _, EngineClock};
 use crate::config::Pricing;
 use crate::domain::{Channel, GatewayName, NumberKey, Timestamp};
 use crate::observe::metrics::Fact;
@@ -20,9 +18,6 @@ use crate::observe::metrics::VerificationStep::Approved;
 use crate::shard::Refusal;
 
 pub use onceward_core::results::{Fall, Key, Lane, Offer};
-
-/// A message sees what was known this time before it.
-const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
 
 /// Facts between two publications. Further ones do not count.
 const MOST_FACTS: usize = 65_536;
@@ -43,7 +38,6 @@ pub fn percent(share: f64) -> u8 {
 
 /// Learned by one task, read and told without a lock.
 pub struct Results {
-    clock: EngineClock,
     /// What messages cost.
     pub pricing: Pricing,
     facts: mpsc::Sender<Fact>,
@@ -54,18 +48,18 @@ pub struct Results {
 
 impl Results {
     /// Knows nothing yet.
-    pub fn new(clock: EngineClock, pricing: Pricing, on_fall: FallConsumer) -> Self {
+    pub fn new(pricing: Pricing, on_fall: FallConsumer) -> Self {
         let (facts, told) = mpsc::channel(MOST_FACTS);
         let learned = Mutex::new((Learned::default(), told));
-        Self { clock, pricing, facts, learned, published: ArcSwap::default(), on_fall }
+        Self { pricing, facts, learned, published: ArcSwap::default(), on_fall }
     }
 
-    /// Learns what came of messages before the start from the attempts that are kept, and publishes what is known from now on.
-    /// Falls before `since` are not reported again. Needs a tokio runtime.
+    /// Learns what came of messages before the start from the attempts that are kept. Falls before `since` are not reported
+    /// again.
     ///
     /// # Errors
     /// Those of [`Attempts::all`].
-    pub async fn start(self: &Arc<Self>, attempts: &Attempts, since: Timestamp) -> Result<(), Refusal> {
+    pub async fn restore(&self, attempts: &Attempts, since: Timestamp) -> Result<(), Refusal> {
         let mut left = Vec::new();
         let visit =
             |ListedAttempt { id, number, ends, attempt, converted: is_verified, .. }: ListedAttempt| {
@@ -84,15 +78,6 @@ impl Results {
             }
             learned.0.expire(since);
         }
-        self.publish();
-        let this = Arc::downgrade(self);
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(PUBLISHED_EVERY).await;
-                let Some(this) = this.upgrade() else { return };
-                this.publish();
-            }
-        });
         Ok(())
     }
 
@@ -104,8 +89,7 @@ impl Results {
     }
 
     /// Learns what was noted, and ends the messages whose time is over. From then on decisions see what is known now.
-    pub fn publish(&self) {
-        let now = self.clock.now();
+    pub fn publish(&self, now: Timestamp) {
         let falls = {
             let (learned, facts) = &mut *self.learned.lock();
             while let Ok(fact) = facts.try_recv() {
@@ -124,8 +108,8 @@ impl Results {
     }
 
     /// Of each channel with results.
-    pub fn conversions(&self, gateway: GatewayName) -> Vec<(&'static str, u8)> {
-        let (rates, now) = (self.rates(), self.clock.now());
+    pub fn conversions(&self, gateway: GatewayName, now: Timestamp) -> Vec<(&'static str, u8)> {
+        let rates = self.rates();
         let whole = |channel| (Lane { service: None, country: None, channel }, gateway);
         let ended = Channel::ALL.map(|channel| (channel.as_str(), rates.of(whole(channel), now).ended));
         let known = ended.into_iter().filter(|(_, ended)| ended[0] > 0.0);

@@ -124,9 +124,9 @@ impl Running {
         let taken = |service, number, ticket: &_| guard.take_again(service, number, ticket);
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let on_fall = outbox.fall_alerts();
-        let results = Results::new(clock.clone(), settings.history, on_fall);
+        let results = Results::new(settings.history, on_fall);
+        results.restore(&attempts, told).await?;
         let history = History::start(&shards, &server_key, results);
-        history.results.start(&attempts, told).await?;
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
         let deps = DeliveryDeps {

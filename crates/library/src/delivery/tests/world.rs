@@ -113,14 +113,13 @@ impl Setup {
         });
         let routed = routed.collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
-        let decisions = EngineClock::over(clock.clone());
-        let results = Arc::new(Results::new(decisions.clone(), Pricing::default(), Box::new(|_| ())));
+        let results = Arc::new(Results::new(Pricing::default(), Box::new(|_| ())));
         let deps = DeliveryDeps {
             routing,
             settings,
             services: None,
             templates: Templates::new("{code}"),
-            clock: decisions,
+            clock: EngineClock::over(clock.clone()),
             rng: Mutex::new(StdRng::seed_from_u64(7)),
             bounds,
             guard: None,

@@ -29,6 +29,9 @@ pub use self::record::{Counts, Delays, Failures, Group, RefusedBy, Resolution, R
 /// Interval between additions to the records. A crash loses at most this.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// A message sees what was known of gateways this time before it.
+const PUBLISHED_EVERY: Duration = Duration::from_secs(1);
+
 /// Records of all shards. With more the oldest are forgotten.
 const MOST_RECORDS: usize = 200_000;
 
@@ -67,6 +70,15 @@ impl History {
                 history.count(fact);
             }
         });
+        history.publish();
+        let publishes = Arc::downgrade(&history);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(PUBLISHED_EVERY).await;
+                let Some(history) = publishes.upgrade() else { return };
+                history.publish();
+            }
+        });
         let adds = Arc::downgrade(&history);
         tokio::spawn(async move {
             loop {
@@ -76,6 +88,11 @@ impl History {
             }
         });
         history
+    }
+
+    /// From now on decisions see what is known of gateways.
+    pub fn publish(&self) {
+        self.results.publish(self.shards.clock().now());
     }
 
     /// The currency of the estimated cost, by its three letters.
@@ -132,7 +149,7 @@ impl History {
 
     /// Adds all facts to the records. A shard that does not run gets its part later.
     pub async fn flush(&self) {
-        self.results.publish();
+        self.publish();
         // A reader waits for what another flush is adding.
         let _turn = self.flushing.lock().await;
         let counted = std::mem::take(&mut *self.counted.lock());

@@ -176,8 +176,8 @@ async fn a_code_entered_during_a_further_message_counts_for_the_one_before() {
     let _ = further.await;
     let learned = |world: &World| {
         world.advance(Duration::from_secs(3_600));
-        world.history.results.publish();
-        let of = |name| world.history.results.conversions(name);
+        world.history.publish();
+        let of = |name| world.history.results.conversions(name, world.shards.clock().now());
         [GatewayName::Simulator, GatewayName::Mada].map(of)
     };
     let live = learned(&world);
