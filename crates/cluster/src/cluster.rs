@@ -66,7 +66,7 @@ pub enum Owner {
 /// A member of the cluster.
 pub struct Cluster {
     pub(crate) options: ClusterOptions,
-    client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
 }
 
 /// Exists while an import is not complete: no node owns the records then.
@@ -205,7 +205,7 @@ impl Cluster {
     }
 
     async fn claim(&self, lease: &Arc<Lease>, serves: bool) -> Result<Option<EtcdStore>, Error> {
-        let ClusterOptions { name, etcd, tls, key, clock, .. } = &self.options;
+        let ClusterOptions { name, etcd, tls, .. } = &self.options;
         let absent = [Some(owner_key()), serves.then(import_key)].into_iter().flatten();
         let txn = TxnRequest {
             compare: absent.map(|absent| version_is(absent, 0)).collect(),
@@ -220,11 +220,10 @@ impl Cluster {
         if !response.succeeded && !found(response).any(|holder| holder.lease == lease.id) {
             return Ok(None);
         }
-        keep_lease(lease, etcd.clone(), tls.clone()).map_err(|error| {
+        keep_lease(Arc::downgrade(lease), etcd.clone(), tls.clone()).map_err(|error| {
             Error::Other(format!("the thread that keeps the lease alive cannot start: {error}"))
         })?;
-        let store = EtcdStore::open(Arc::clone(&self.client), key, clock.clone(), Arc::clone(lease));
-        store.await.map(Some)
+        EtcdStore::open(self, Arc::clone(lease)).await.map(Some)
     }
 
     async fn read_owner(&self) -> Result<Owner, Error> {
@@ -335,9 +334,8 @@ impl Lease {
 ///
 /// # Errors
 /// If the thread or its runtime cannot be made.
-pub fn keep_lease(lease: &Arc<Lease>, urls: Vec<String>, tls: Option<ClientTlsConfig>) -> io::Result<()> {
+pub fn keep_lease(lease: Weak<Lease>, urls: Vec<String>, tls: Option<ClientTlsConfig>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let lease = Arc::downgrade(lease);
     let run = move || runtime.block_on(prolong(&lease, &urls, tls.as_ref()));
     thread::Builder::new().name("lease".to_owned()).spawn(run)?;
     Ok(())

@@ -21,7 +21,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::mpsc;
 
 use crate::Error;
-use crate::cluster::Lease;
+use crate::cluster::{Cluster, Lease};
 use crate::etcd::{
     Client, DEADLINE, KeyValue, LEASE_NOT_FOUND, Operation, TxnRequest, delete, found, get, put, version_is,
 };
@@ -83,9 +83,7 @@ fn time_key() -> Vec<u8> {
 
 impl EtcdStore {
     pub(crate) async fn open(
-        client: Arc<Client>,
-        key: &ServerKey,
-        clock: EngineClock,
+        Cluster { options, client }: &Cluster,
         lease: Arc<Lease>,
     ) -> Result<Self, Error> {
         let stored = client.read(time_key()).await?;
@@ -93,7 +91,9 @@ impl EtcdStore {
         // The owner before this one may have decided for that long after the time that it stored last.
         let later = |time| Timestamp::from_millis(u64::from_be_bytes(time)).plus(TIME_STEP);
         let newest = stored.map_or(Timestamp::EPOCH, later);
-        let term = Arc::new(Term { client, sealing: Sealing::new(key), lease, failing: Mutex::default() });
+        let (client, sealing) = (Arc::clone(client), Sealing::new(&options.key));
+        let term = Arc::new(Term { client, sealing, lease, failing: Mutex::default() });
+        let clock = options.clock.clone();
         let writer = Writer { term: Arc::clone(&term), clock, version: 1, stored_time: Timestamp::EPOCH };
         let (queue, batches) = mpsc::unbounded_channel();
         tokio::spawn(writer.run(batches));
