@@ -95,12 +95,13 @@ impl Registry {
     /// Finds a service by its sid, `default`, or its name in config.json: names that no tenant can take.
     pub fn find_service_exact(&self, text: &str) -> Option<Arc<Service>> {
         let sid = Sid::parse(SidKind::Service, text);
-        let is_named = |found: &&Arc<Service>| match &found.origin {
+        let snapshot = self.snapshot();
+        let found = snapshot.by_id.values().find(|found| match &found.origin {
             Origin::Default if text == ServiceId::DEFAULT_NAME => true,
             Origin::Config(name) if name == text => true,
             _ => sid.is_some_and(|sid| found.sid == sid),
-        };
-        self.snapshot().by_id.values().find(is_named).cloned()
+        });
+        found.cloned()
     }
 
     /// Finds a service by its sid, `default`, its name in config.json, or its friendly name if that is unique.
@@ -174,11 +175,16 @@ impl Registry {
 /// The present snapshot.
 pub(super) type Current = Arc<ArcSwap<Snapshot>>;
 
-/// Follows the records from here on.
+/// Follows the records from here on. Of the services of config.json, only the `configured` ones are served.
 pub(super) fn follow(shards: &Shards, configured: HashSet<String>) -> Current {
-    let configured = Arc::new(configured);
-    let current = Current::new(ArcSwap::from_pointee(Snapshot { configured, ..Snapshot::default() }));
-    follow_kind::<ServiceRecord>(shards, &current, Snapshot::change_service);
+    let current = Current::default();
+    follow_kind::<ServiceRecord>(shards, &current, move |snapshot, before, after| {
+        let is_served = |service: &Service| match &service.origin {
+            Origin::Config(name) => configured.contains(name),
+            Origin::Default | Origin::Api => true,
+        };
+        snapshot.change_service(before, after, is_served);
+    });
     follow_kind::<Credential>(shards, &current, Snapshot::change_credential);
     current
 }
@@ -186,7 +192,7 @@ pub(super) fn follow(shards: &Shards, configured: HashSet<String>) -> Current {
 pub(super) fn follow_kind<R: Record>(
     shards: &Shards,
     current: &Current,
-    change: fn(&mut Snapshot, Option<R>, Option<R>),
+    change: impl Fn(&mut Snapshot, Option<R>, Option<R>) + Clone + Send + 'static,
 ) {
     let current = Arc::clone(current);
     shards.follow::<R>(move |changes| {
@@ -207,8 +213,6 @@ pub(super) fn follow_kind<R: Record>(
 /// Services and credentials as readers see them.
 #[derive(Clone, Default)]
 pub(super) struct Snapshot {
-    /// The services of config.json. Others of that origin are not served.
-    configured: Arc<HashSet<String>>,
     /// Ids grow; therefore this is the order in which they were made.
     pub(super) by_id: BTreeMap<ServiceId, Arc<Service>>,
     pub(super) ids: HashMap<Sid, ServiceId>,
@@ -220,10 +224,15 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    fn change_service(&mut self, before: Option<ServiceRecord>, after: Option<ServiceRecord>) {
+    fn change_service(
+        &mut self,
+        before: Option<ServiceRecord>,
+        after: Option<ServiceRecord>,
+        is_served: impl Fn(&Service) -> bool,
+    ) {
         match (before, after) {
             (_, Some(ServiceRecord::Present(service))) => {
-                if !matches!(&service.origin, Origin::Config(name) if !self.configured.contains(name)) {
+                if is_served(&service) {
                     self.ids.insert(service.sid, service.id);
                     self.by_id.insert(service.id, Arc::from(service));
                 }
