@@ -16,7 +16,7 @@ mod tests;
 pub use decide::{
     Charged, Explained, Finding, Guard, GuardRow, Refused, Scope, Ticket, Verified, VerifiedNumber,
 };
-pub use rows::{Bucket, Charge, Counted, Figures, MOST_BUCKETS, Row, Rows};
+pub use rows::{Bucket, Charge, Counted, MOST_BUCKETS, Row, Rows};
 pub use rules::{
     Budget, ClientNet, Dimension, Entries, Entry, EntryAction, Floors, GuardRules, Key, Mode, Rule, Signals,
 };

@@ -363,19 +363,18 @@ impl Bucket {
         (missing > 0.0).then(|| after(self.row.at, missing / self.refill()))
     }
 
-    pub fn figures(&self) -> Figures {
-        let [level, most, usual] = [self.row.level, self.most(), self.row.usual.round()].map(whole);
-        Figures { level, most, usual }
+    /// Whole messages that it still has.
+    pub const fn left(&self) -> u32 {
+        whole(self.row.level)
     }
-}
 
-/// The figures of a bucket, in whole messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Messages that it still has.
-    pub level: u32,
-    /// Messages of the full one.
-    pub most: u32,
+    /// Whole messages of the full one.
+    pub fn capacity(&self) -> u32 {
+        whole(self.most())
+    }
+
     /// Numbers that are verified in a day.
-    pub usual: u32,
+    pub fn usual(&self) -> u32 {
+        whole(self.row.usual.round())
+    }
 }

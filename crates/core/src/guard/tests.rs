@@ -84,7 +84,7 @@ fn usual_verifications_refill_by_the_tolerance_and_decay() {
         world.verify(to);
         world.pass(36 * MINUTE);
     }
-    let usual = world.figures(country("DE")).usual;
+    let usual = world.bucket(country("DE")).usual();
     assert!((30..=40).contains(&usual), "{usual}");
     for (tolerance, refilled) in [(0, 25), (1, 34), (2, 44)] {
         let mut world = world.clone();
@@ -94,7 +94,7 @@ fn usual_verifications_refill_by_the_tolerance_and_decay() {
         assert_eq!(world.level(country("DE")), refilled, "tolerance {tolerance}");
     }
     world.pass(28 * DAY);
-    assert!(world.figures(country("DE")).usual <= 1);
+    assert!(world.bucket(country("DE")).usual() <= 1);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_full_table_drops_what_is_full_and_old_first() {
         }
     }
     assert!(world.guard.rows.dropped > 1_000);
-    assert!(world.figures(country("DE")).usual > 100);
+    assert!(world.bucket(country("DE")).usual() > 100);
 }
 
 #[test]
@@ -581,12 +581,12 @@ impl World {
 
     /// Whole messages.
     fn level(&self, of: Dimension) -> u32 {
-        self.figures(of).level
+        self.bucket(of).left()
     }
 
-    fn figures(&self, of: Dimension) -> Figures {
+    fn bucket(&self, of: Dimension) -> Bucket {
         let key = Key::new(Some(ServiceId::DEFAULT), of);
-        Bucket::new(key, self.guard.rows.get(&key), &self.rules, self.now).figures()
+        Bucket::new(key, self.guard.rows.get(&key), &self.rules, self.now)
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onceward_core::guard::{Bucket, Explained, Figures};
+use onceward_core::guard::{Bucket, Explained};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -193,10 +193,10 @@ impl ServerGuard {
     }
 
     fn bucket(&self, bucket: Bucket) -> Item {
-        let Figures { level, most, usual } = bucket.figures();
-        let left = format!("{level} of {most} messages left, usually {usual} verified a day");
-        let item = self.item("allowance", bucket.key.service, exact(bucket.key.dimension), left);
-        let (messages, most, usual) = (Some(level), Some(most), Some(usual));
+        let (left, most, usual) = (bucket.left(), bucket.capacity(), bucket.usual());
+        let details = format!("{left} of {most} messages left, usually {usual} verified a day");
+        let item = self.item("allowance", bucket.key.service, exact(bucket.key.dimension), details);
+        let (messages, most, usual) = (Some(left), Some(most), Some(usual));
         Item { messages, most, usual, date_until: bucket.next_pass_at().map(shown), ..item }
     }
 
@@ -350,11 +350,11 @@ impl ServerGuard {
                 );
                 let rules = self.rules(of);
                 let bucket = Bucket::new(key, Some(row), rules, now);
-                let Figures { level, most, .. } = bucket.figures();
-                (is_place && rules.mode != Mode::Off && 2 * level < most).then_some(bucket)
+                let is_low = 2 * bucket.left() < bucket.capacity();
+                (is_place && rules.mode != Mode::Off && is_low).then_some(bucket)
             }));
         }
-        low.sort_by_cached_key(|bucket| (bucket.figures().level, bucket.key));
+        low.sort_by_cached_key(|bucket| (bucket.left(), bucket.key));
         low.truncate(limit);
         low.into_iter().map(|bucket| self.bucket(bucket)).collect()
     }
