@@ -123,15 +123,11 @@ pub struct Message<'a> {
 
 pub type PumpingGuard = Arc<ServerGuard>;
 
-/// What is in memory.
-struct Tables {
-    guard: Guard,
-    refused: HashMap<(ServiceId, PhoneNumber), RefusedNumber>,
-}
-
 /// The guard of all services.
 pub struct ServerGuard {
-    tables: Mutex<Tables>,
+    guard: Mutex<Guard>,
+    /// What refused numbers a message.
+    refused: Mutex<HashMap<(ServiceId, PhoneNumber), RefusedNumber>>,
     /// The limit on verified numbers: beyond it a number counts as no user.
     verified: Capacity,
     /// Names values of rate limits.
@@ -189,7 +185,8 @@ impl ServerGuard {
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
-            tables: Mutex::new(Tables { guard, refused: HashMap::new() }),
+            guard: Mutex::new(guard),
+            refused: Mutex::default(),
             verified,
             digester: Digester::new(server_key),
             capacity,
@@ -208,12 +205,12 @@ impl ServerGuard {
 
     /// The moment from which on messages may not be in the records that a start has read.
     pub fn unwritten_since(&self) -> Timestamp {
-        self.tables.lock().guard.written.0
+        self.guard.lock().written.0
     }
 
     /// Before the first send: takes again what a message took, if the records may not contain it.
     pub fn take_again(&self, service: ServiceId, number: PhoneNumber, ticket: &Ticket) {
-        self.tables.lock().guard.take(self.scope(service), number, ticket);
+        self.guard.lock().take(self.scope(service), number, ticket);
     }
 
     /// Whether there is room for the windows of these rate limits.
@@ -221,7 +218,7 @@ impl ServerGuard {
     /// # Errors
     /// [`Refusal::TableFull`] if the service has used up its share.
     pub fn has_room(&self, service: ServiceId, charges: &[Charge]) -> Result<(), Refusal> {
-        let rows = &self.tables.lock().guard.rows;
+        let rows = &self.guard.lock().rows;
         let are_known = charges.iter().all(|charge| rows.get(&charge.key).is_some());
         if are_known { Ok(()) } else { self.capacity.check_room(service) }
     }
@@ -273,7 +270,7 @@ impl ServerGuard {
         let scope = self.scope(service);
         let signals = Signals { price: self.price(country, channel, parts.max(1)), ..*signals };
         let charges = [limits, &self.budgets.charges(service, country, channel, parts)].concat();
-        let assessed = self.tables.lock().guard.assess(&signals, scope, is_known, &charges);
+        let assessed = self.guard.lock().assess(&signals, scope, is_known, &charges);
         let message = Message { service, number, channel, request_id };
         let (ticket, recorded) = assessed.map_err(|refused| self.count(message, refused))?;
         recorded.map(|finding| self.count(message, finding));
@@ -292,7 +289,7 @@ impl ServerGuard {
         if !is_test {
             let last = self.now();
             let refused = RefusedNumber { service, number, rule, last, until };
-            refused::add(&mut self.tables.lock().refused, refused);
+            refused::add(&mut self.refused.lock(), refused);
         }
     }
 
@@ -316,10 +313,10 @@ impl ServerGuard {
     pub fn learn(&self, key: NumberKey, news: GuardNews) {
         let scope = self.scope(key.service);
         match news {
-            GuardNews::NotSent(ticket) => self.tables.lock().guard.give_back(scope, key.number, &ticket),
+            GuardNews::NotSent(ticket) => self.guard.lock().give_back(scope, key.number, &ticket),
             GuardNews::Refused(channel, refusal) => self.refused(key, channel, refusal),
             GuardNews::Verified(verified, tickets) => {
-                self.tables.lock().guard.verified(scope, key.number, &tickets, verified);
+                self.guard.lock().verified(scope, key.number, &tickets, verified);
             }
         }
     }
@@ -367,7 +364,7 @@ impl ServerGuard {
             return Ok(None);
         }
         let fitting = {
-            let guard = &mut self.tables.lock().guard;
+            let guard = &mut *self.guard.lock();
             guard.fit(&charges, scope.now).inspect(|ticket| guard.take(scope, number, ticket))
         };
         fitting
@@ -387,14 +384,10 @@ impl ServerGuard {
         number: PhoneNumber,
         was_known: bool,
     ) -> Result<bool, Refusal> {
-        let is_known = {
-            let Tables { guard, refused } = &mut *self.tables.lock();
-            let is_known = guard.unlock(service, number) || was_known;
-            if is_known {
-                refused.remove(&(service, number));
-            }
-            is_known
-        };
+        let is_known = self.guard.lock().unlock(service, number) || was_known;
+        if is_known {
+            self.refused.lock().remove(&(service, number));
+        }
         self.write().await.map(|()| is_known)
     }
 
@@ -416,10 +409,10 @@ impl ServerGuard {
     /// Whether [`erase`](Self::erase) has something to forget in this service, beside that the number was verified.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let key = Key::new(Some(service), Dimension::Number(number));
-        let Tables { guard, refused } = &*self.tables.lock();
+        let guard = self.guard.lock();
         guard.rows.get(&key).is_some()
             || guard.entries.get(&key, self.now()).is_some()
-            || refused.contains_key(&(service, number))
+            || self.refused.lock().contains_key(&(service, number))
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
@@ -429,16 +422,14 @@ impl ServerGuard {
     /// [`Refusal`]. After an error a record may be left.
     pub async fn erase(&self, service: Option<ServiceId>, number: PhoneNumber) -> Result<bool, Refusal> {
         let key = Key::new(service, Dimension::Number(number));
-        let mut is_known = self.tables.lock().guard.entries.get(&key, self.now()).is_some();
+        let mut is_known = self.guard.lock().entries.get(&key, self.now()).is_some();
         if is_known {
             let _writing = self.writing.lock().await;
             self.store_entry(key, None, None).await?;
         }
         let Some(service) = service else { return Ok(is_known) };
-        {
-            let Tables { guard, refused } = &mut *self.tables.lock();
-            is_known |= guard.unlock(service, number) | refused.remove(&(service, number)).is_some();
-        }
+        is_known |= self.guard.lock().unlock(service, number);
+        is_known |= self.refused.lock().remove(&(service, number)).is_some();
         self.write().await?;
         let RecordKey { slot, id, .. } = self.verified_key(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -458,8 +449,8 @@ impl ServerGuard {
 
     /// The state for metrics: the tables, the rows that were dropped, and the budgets.
     pub fn reading(&self) -> (Vec<TableReading>, u64, Vec<BudgetView>) {
-        let Self { verified, budgets, tables, .. } = self;
-        let rows = &tables.lock().guard.rows;
+        let Self { verified, budgets, guard, .. } = self;
+        let rows = &guard.lock().rows;
         let allowances = TableReading { name: "guard allowances", held: rows.buckets(), limit: MOST_BUCKETS };
         (vec![allowances, verified.reading()], rows.dropped, budgets.list(None, rows, self.now()))
     }
@@ -482,7 +473,7 @@ impl ServerGuard {
         let mut written = self.writing.lock().await;
         loop {
             let (rows, now, writes) = {
-                let rows = &mut self.tables.lock().guard.rows;
+                let rows = &mut self.guard.lock().rows;
                 if !rows.has_changed() && rows.writes == *written {
                     return Ok(());
                 }
@@ -514,7 +505,7 @@ impl ServerGuard {
             self.decide(subject, move |view| rows.iter().for_each(|(id, row)| view.put(*id, row.as_ref())))
         }));
         written.await.into_iter().collect::<Result<(), _>>().inspect_err(|_| {
-            let changed = &mut self.tables.lock().guard.rows;
+            let changed = &mut self.guard.lock().rows;
             for (key, _) in &rows {
                 changed.mark_changed(*key);
             }
@@ -539,7 +530,7 @@ impl ServerGuard {
             }
         });
         stored.await?;
-        self.tables.lock().guard.entries.set(key, entry);
+        self.guard.lock().entries.set(key, entry);
         Ok(())
     }
 
@@ -580,7 +571,7 @@ async fn run(guard: Weak<ServerGuard>) {
         tokio::time::sleep(INTERVAL).await;
         let Some(all) = guard.upgrade() else { return };
         let _ = all.write().await;
-        let (now, rows) = (all.now(), &mut all.tables.lock().guard.rows);
+        let (now, rows) = (all.now(), &mut all.guard.lock().rows);
         rows.sweep([LOOKS.max(rows.held() / SWEPT); 2], now);
     }
 }

@@ -146,7 +146,7 @@ impl ServerGuard {
         let about = (country, number_type, self.budgets.price(country, Channel::Sms));
         let charges = self.budgets.charges(service, country, Channel::Sms, 1);
         let (spent, Explained { refused, entry, buckets }) = {
-            let guard = &self.tables.lock().guard;
+            let guard = self.guard.lock();
             (guard.rows.full(&charges, scope.now), guard.explain(scope, dimension, about, known))
         };
         let by_budget = spent.map(|(budget, until)| (budget.key.dimension.to_string(), Some(until)));
@@ -170,12 +170,12 @@ impl ServerGuard {
 
     /// What refused a number a message since the start.
     pub fn refusal(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
-        self.tables.lock().refused.get(&(service, number)).copied()
+        self.refused.lock().get(&(service, number)).copied()
     }
 
     /// The refused numbers, the newest first.
     pub fn refused_numbers(&self) -> Vec<RefusedNumber> {
-        let mut numbers: Vec<_> = self.tables.lock().refused.values().copied().collect();
+        let mut numbers: Vec<_> = self.refused.lock().values().copied().collect();
         numbers.sort_by_key(|refused| Reverse(refused.last));
         numbers
     }
@@ -209,7 +209,7 @@ impl ServerGuard {
 
     /// Whether a number is on the safe list: [`Entry::SAFE`].
     pub fn is_safe(&self, number: PhoneNumber) -> bool {
-        self.tables.lock().guard.entries.is_safe(number)
+        self.guard.lock().entries.is_safe(number)
     }
 
     /// The id of a number on the safe list. The number cannot be guessed from it.
@@ -278,7 +278,7 @@ impl ServerGuard {
                 format!("no numbering plan has this number; for a prefix, write '{}****'", number.e164());
             return Err(EntryError::OfNone(why));
         }
-        let has_room = self.tables.lock().guard.entries.make_room(key, self.now());
+        let has_room = self.guard.lock().entries.make_room(key, self.now());
         if has_room { Ok(()) } else { Err(EntryError::TooMany) }
     }
 
@@ -289,17 +289,17 @@ impl ServerGuard {
         entry: Option<Entry>,
         by: Author,
     ) -> Result<Option<Entry>, Refusal> {
-        let guard = Arc::clone(self);
+        let this = Arc::clone(self);
         // In a task of its own: a client that goes away must not leave an entry that is durable and does not hold.
         let changed = tokio::spawn(async move {
             // Keeps the order of the writes of an entry.
-            let _writing = guard.writing.lock().await;
-            let now = guard.now();
-            let before = guard.tables.lock().guard.entries.get(&key, now);
+            let _writing = this.writing.lock().await;
+            let now = this.now();
+            let before = this.guard.lock().entries.get(&key, now);
             let Some(changed) = entry.or_else(|| before.map(|before| Entry { until: now, ..before })) else {
                 return Ok(None);
             };
-            let service = key.service.and_then(|service| guard.registry.service_by_id(service));
+            let service = key.service.and_then(|service| this.registry.service_by_id(service));
             let action = match entry.map(|entry| entry.action) {
                 _ if entry == Some(Entry::SAFE) => Action::SafeNumberAdded,
                 None if before == Some(Entry::SAFE) => Action::SafeNumberRemoved,
@@ -313,14 +313,14 @@ impl ServerGuard {
             let until = if was == is { String::new() } else { audit::changed("until", &was, &is) };
             let line = AuditEntry::new(by, action, service.map(|of| of.sid), key.dimension.to_string());
             let line = AuditEntry { changes: until, ..line };
-            guard.store_entry(key, entry, Some(line)).await.map(|()| Some(changed))
+            this.store_entry(key, entry, Some(line)).await.map(|()| Some(changed))
         });
         changed.await.unwrap_or(Err(Refusal::OutcomeUnknown))
     }
 
     /// All budgets.
     pub fn budgets(&self) -> Vec<BudgetView> {
-        let mut budgets = self.budgets.list(None, &self.tables.lock().guard.rows, self.now());
+        let mut budgets = self.budgets.list(None, &self.guard.lock().rows, self.now());
         for budget in &mut budgets {
             (budget.service_sid, budget.service) = self.named(budget.service_id);
         }
@@ -329,7 +329,7 @@ impl ServerGuard {
 
     /// At most `limit` manual entries of a service or of all: those that end last first, and behind them the safe numbers.
     pub fn entries(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
-        let mut entries: Vec<_> = self.tables.lock().guard.entries.list(self.now()).collect();
+        let mut entries: Vec<_> = self.guard.lock().entries.list(self.now()).collect();
         entries.retain(|(key, _)| service.is_none() || key.service == service);
         entries.sort_by_key(|(key, entry)| (*entry == Entry::SAFE, Reverse(entry.until), *key));
         entries.into_iter().take(limit).map(|(key, entry)| self.entry(key, entry)).collect()
@@ -338,9 +338,9 @@ impl ServerGuard {
     /// The buckets of a service, or of all, that have less than half of their messages: the `limit` with the fewest left.
     fn low_allowances(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
         let (now, mut low) = (self.now(), Vec::new());
-        let held = self.tables.lock().guard.rows.buckets();
+        let held = self.guard.lock().rows.buckets();
         for start in (0..held).step_by(BUCKETS_AT_ONCE) {
-            let page: Vec<_> = self.tables.lock().guard.rows.page(start, BUCKETS_AT_ONCE).collect();
+            let page: Vec<_> = self.guard.lock().rows.page(start, BUCKETS_AT_ONCE).collect();
             // No send waits for this: the lock is free.
             low.extend(page.into_iter().filter_map(|(key, row)| {
                 let of = key.service.filter(|of| service.is_none_or(|service| service == *of))?;
@@ -361,7 +361,7 @@ impl ServerGuard {
 
     /// Budgets, low allowances and entries of a service or of all, at most `limit` of each.
     pub fn overview(&self, service: Option<ServiceId>, limit: usize) -> Vec<Item> {
-        let budgets = self.budgets.list(service, &self.tables.lock().guard.rows, self.now());
+        let budgets = self.budgets.list(service, &self.guard.lock().rows, self.now());
         let budgets = budgets.into_iter().take(limit).map(|budget| {
             self.item("budget", budget.service_id, budget.name.clone(), format!("{budget} spent"))
         });
