@@ -237,7 +237,7 @@ impl AttemptQuery {
             && self.converted.is_none_or(|converted| listed.converted == converted)
             && self.gateway.is_none_or(|gateway| row.gateway == gateway)
             && self.error.is_none_or(|error| row.error_code == Some(error))
-            && self.status.as_ref().is_none_or(|status| status.fits(listed))
+            && self.status.is_none_or(|status| status.fits(listed))
             && self.message.as_ref().is_none_or(|id| {
                 row.message_id.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(id))
             })
@@ -269,33 +269,48 @@ pub fn attempts_of(id: Id, log: AttemptLog) -> impl ExactSizeIterator<Item = Lis
 }
 
 /// Which rows are wanted: those with a status of one column, such as `send:sent`, `verify:success`, `receipt:delivered`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StatusFilter(String);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusFilter {
+    /// The message itself.
+    Send(SendStatus),
+    /// Its verification.
+    Verify(VerifyStatus),
+    /// The provider's report.
+    Receipt(ReceiptStatus),
+}
+
+impl std::fmt::Display for StatusFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Send(status) => write!(f, "send:{status}"),
+            Self::Verify(status) => write!(f, "verify:{status}"),
+            Self::Receipt(status) => write!(f, "receipt:{status}"),
+        }
+    }
+}
 
 impl StatusFilter {
-    fn all() -> impl Iterator<Item = String> {
-        let send = SendStatus::ALL.map(|status| format!("send:{status}"));
-        let verify = VerifyStatus::ALL.map(|status| format!("verify:{status}"));
-        let receipt = ReceiptStatus::ALL.map(|status| format!("receipt:{status}"));
-        send.into_iter().chain(verify).chain(receipt)
+    fn all() -> impl Iterator<Item = Self> {
+        let send = SendStatus::ALL.map(Self::Send).into_iter();
+        send.chain(VerifyStatus::ALL.map(Self::Verify)).chain(ReceiptStatus::ALL.map(Self::Receipt))
     }
 
     /// `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::all().find(|known| known == text).map(Self)
+        Self::all().find(|known| known.to_string() == text)
     }
 
     /// The values that [`StatusFilter::parse`] reads, for an error message.
     pub fn accepted() -> String {
-        Self::all().collect::<Vec<_>>().join(", ")
+        Self::all().map(|known| known.to_string()).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether a row has this status.
-    pub fn fits(&self, row: &ListedAttempt) -> bool {
-        match self.0.split_once(':').unwrap_or_default() {
-            ("send", status) => row.attempt.status.as_str() == status,
-            ("verify", status) => row.verify_status.as_str() == status,
-            (_, status) => row.attempt.receipt.is_some_and(|receipt| receipt.as_str() == status),
+    pub fn fits(self, row: &ListedAttempt) -> bool {
+        match self {
+            Self::Send(status) => row.attempt.status == status,
+            Self::Verify(status) => row.verify_status == status,
+            Self::Receipt(status) => row.attempt.receipt == Some(status),
         }
     }
 }
