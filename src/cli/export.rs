@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tempfile::NamedTempFile;
 
 use super::answer::{CommandOutput, json_line};
-use super::backup::{ExportError, Header, Writer};
+use super::backup::{CopiedRecord, ExportError, Header, Writer};
 use super::context::Context;
 use super::error::CommandError;
 use crate::config::StorageSettings;
@@ -20,7 +20,7 @@ use crate::engine::{NumberState, key_fingerprint};
 use crate::http::tls::absolute;
 use crate::node::kinds;
 use crate::shard::Record as _;
-use crate::store::{CopiedRecord, LiveRecords};
+use crate::store::LiveRecords;
 
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {

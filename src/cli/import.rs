@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use super::answer::CommandOutput;
-use super::backup::{Header, Reader};
+use super::backup::{CopiedRecord, Header, Reader};
 use super::context::{Context, refuse_root};
 use super::error::CommandError;
 use super::export::{RecordCounts, is_of, said};
@@ -20,7 +20,7 @@ use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::{kinds, server_key};
 use crate::server::{ClusterError, begin_import};
-use crate::store::{self, CopiedRecord, EmbeddedStore, Store, StoreError, check_importable};
+use crate::store::{self, EmbeddedStore, Store, StoreError, check_importable};
 
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {

@@ -18,7 +18,7 @@ pub use embedded::{
     EmbeddedStore, FORMAT, LiveRecords, OpenOptions, check_importable, create_durably, key_fingerprint_in,
 };
 pub use error::{StoreError, advice};
-pub use record::{CopiedRecord, Key, LONGEST_RECORD, Owner, RecordStream, SLICE_RECORDS, Slot, Write};
+pub use record::{Key, LONGEST_RECORD, Owner, RecordStream, SLICE_RECORDS, Slot, Write};
 
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -88,16 +88,6 @@ impl<'a> RecordRef<'a> {
     }
 }
 
-/// A record of an export.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CopiedRecord {
-    pub key: Key,
-    /// From then on it no longer matters.
-    pub expires: Timestamp,
-    /// The record as it is stored.
-    pub record: Bytes,
-}
-
 /// The most records in one slice of a [`RecordStream`].
 pub const SLICE_RECORDS: usize = 256;
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, Read, Write};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
 use crate::engine::{NumberState, SlotHash};
 use crate::shard::{Kinds, Record as _, RecordError, VERSION};
-use crate::store::{CopiedRecord, FORMAT, Key};
+use crate::store::{FORMAT, Key};
 use crate::verification::NumberKey;
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
@@ -44,6 +45,16 @@ impl Header {
         let program = env!("CARGO_PKG_VERSION").to_owned();
         Self { is: NAME.to_owned(), format: FORMAT, program, exported_at, key }
     }
+}
+
+/// A record of an export.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedRecord {
+    pub key: Key,
+    /// From then on it no longer matters.
+    pub expires: Timestamp,
+    /// The record as it is stored.
+    pub record: Bytes,
 }
 
 /// Any line but the first.

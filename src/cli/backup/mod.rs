@@ -9,4 +9,4 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-pub use file::{ExportError, Header, ImportError, Reader, Writer, check};
+pub use file::{CopiedRecord, ExportError, Header, ImportError, Reader, Writer, check};

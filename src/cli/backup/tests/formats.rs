@@ -11,7 +11,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::oneshot;
 
-use super::super::check;
+use super::super::{CopiedRecord, check};
 use super::states::of_every_kind;
 use super::{AT, fill, key, read, write, written};
 use crate::clock::{EngineClock, ManualClock};
@@ -20,7 +20,7 @@ use crate::engine::key_fingerprint;
 use crate::node::kinds;
 use crate::observe::metrics::Metrics;
 use crate::shard::{ShardDeps, Shards};
-use crate::store::{CopiedRecord, EmbeddedStore, FORMAT, LiveRecords, OpenOptions, Store, StoreError};
+use crate::store::{EmbeddedStore, FORMAT, LiveRecords, OpenOptions, Store, StoreError};
 
 #[test]
 fn the_package_reads_the_format_of_the_program() {

@@ -17,7 +17,7 @@ use crate::clock::{EngineClock, ManualClock};
 use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::kinds;
-use crate::store::{CopiedRecord, EmbeddedStore, FORMAT, OpenOptions, Store as _, Write};
+use crate::store::{EmbeddedStore, FORMAT, OpenOptions, Store as _, Write};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

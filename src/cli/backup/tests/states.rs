@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{AT, MINUTE, key};
+use super::{AT, CopiedRecord, MINUTE, key};
 use crate::domain::{
     Channel, Code, CodeLength, GatewayName, Held, Locale, PhoneNumber, ServiceId, Timestamp,
 };
@@ -13,7 +13,7 @@ use crate::gateway::{Receipt, ReceiptStatus};
 use crate::registry::Scope;
 use crate::registry::audit::Actor;
 use crate::shard::{Record as _, encode};
-use crate::store::{CopiedRecord, Key};
+use crate::store::Key;
 use crate::testing::{World, asking_once, number};
 use crate::verification::hosted::{ReturnTarget, SessionRequest};
 use crate::verification::{AttemptQuery, CheckCode, Ending, GivenKey, NumberKey, VerificationTarget};
