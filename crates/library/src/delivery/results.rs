@@ -36,7 +36,7 @@ pub fn percent(share: f64) -> u8 {
     (share * 100.0).round() as u8
 }
 
-/// Learned by one task, read and told without a lock.
+/// Decisions read it and tell it facts without a lock.
 pub struct Results {
     /// What messages cost.
     pub pricing: Pricing,

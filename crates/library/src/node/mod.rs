@@ -13,7 +13,7 @@ pub mod server_key;
 
 use std::sync::Arc;
 
-use self::running::{catch_up, open_store};
+use self::running::{open_store, start_shards};
 use crate::clock::{Clock, EngineClock, SystemClock};
 use crate::config::{ConfigErrors, GatewaySettings, Settings};
 use crate::delivery::Routed;
@@ -168,10 +168,9 @@ impl Offline {
     pub async fn open(settings: Settings) -> Result<Self, StartError> {
         let clock = EngineClock::over(Arc::new(SystemClock::start()));
         let (_, store) = open_store(settings.storage.clone(), clock.clone()).await?;
-        catch_up(&clock, store.newest_time());
         let Settings { storage, registry, brand, policy, bounds, .. } = settings;
         let deps = ShardDeps { store, clock, bounds, metrics: Arc::default() };
-        let shards = Shards::start(deps, 1, kinds(), seeded_rng()?).await?;
+        let shards = start_shards(deps, 1, seeded_rng()?).await?;
         let account = AccountFile::of(&storage.data_dir);
         let registry = Registry::open(RegistryDeps {
             shards: shards.clone(),

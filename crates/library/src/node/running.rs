@@ -14,7 +14,7 @@ use crate::clock::{Clock as _, EngineClock};
 use crate::config::{Settings, StorageSettings};
 use crate::delivery::attempts::Attempts;
 use crate::delivery::{Delivery, DeliveryDeps, Results, Routed};
-use crate::domain::{GatewayName, ServerKey, ServiceId, Timestamp};
+use crate::domain::{GatewayName, ServerKey, ServiceId};
 use crate::engine::{NumberState, key_fingerprint};
 use crate::limits::guard::{GuardConfig, PumpingGuard, ServerGuard};
 use crate::node::history::History;
@@ -81,11 +81,10 @@ impl Running {
             open_store(storage, clock.clone()).await?
         };
         let told = store.newest_time();
-        catch_up(&clock, told);
         let mut seeder = seeded_rng()?;
         let rng_of_shards = StdRng::from_rng(&mut seeder);
         let deps = ShardDeps { store, clock: clock.clone(), bounds: bounds.clone(), metrics };
-        let shards = Shards::start(deps, settings.shards, super::kinds(), rng_of_shards).await?;
+        let shards = start_shards(deps, settings.shards, rng_of_shards).await?;
         // A start that fails ends its shards.
         let unless_started = scopeguard::guard(shards.clone(), |shards| shards.stop());
         // Every shard has counted its numbers before it answers the start of the guard, below.
@@ -225,15 +224,17 @@ pub fn seeded_rng() -> Result<StdRng, StartError> {
     StdRng::try_from_rng(&mut SysRng).map_err(StartError::NoRandomness)
 }
 
-/// Brings the clock up to the newest time in the data directory: neither a restart nor a clock that was set back prolongs a
-/// lockout or revives a code.
-pub(super) fn catch_up(clock: &EngineClock, newest: Timestamp) {
-    let behind = newest.since(clock.now());
-    clock.at_least(newest);
+/// Starts the shards of a node. Before that it brings their clock up to the newest time in the store: neither a restart nor a
+/// clock that was set back prolongs a lockout or revives a code.
+pub(super) async fn start_shards(deps: ShardDeps, shards: usize, rng: StdRng) -> Result<Shards, StoreError> {
+    let newest = deps.store.newest_time();
+    let behind = newest.since(deps.clock.now());
+    deps.clock.at_least(newest);
     if behind > TOLERANCE {
         tracing::warn!(
             seconds = behind.as_secs(),
             "wall clock behind the data directory; if it is wrong, correct it and restart the server"
         );
     }
+    Shards::start(deps, shards, super::kinds(), rng).await
 }
