@@ -81,13 +81,14 @@ test("each resource", async (t) => {
   };
   await lives("service.d.ts", verify.services, "sid", wishes, { codeLength: 7 });
   const service = await own.service(t);
-  const to = own.number();
-  check("service/verification.d.ts", await service.verifications.create({ to, channel: "sms" }), ["amount", "payee", "sna"]);
-  const code = await own.codeFor(to);
-  check("service/verificationCheck.d.ts", await service.verificationChecks.create({ to, code }), ["amount", "payee", "snaAttemptsErrorCodes"]);
   const session = { uniqueName: "session", description: "one a session" };
   await lives("service/rateLimit.d.ts", service.rateLimits, "sid", session, { description: "a few" });
   const limit = await service.rateLimits.create(session);
+  const to = own.number();
+  const wish = { to, channel: "sms", rateLimits: { session: "one" } };
+  check("service/verification.d.ts", await service.verifications.create(wish), ["amount", "payee", "sna"]);
+  const code = await own.codeFor(to);
+  check("service/verificationCheck.d.ts", await service.verificationChecks.create({ to, code }), ["amount", "payee", "snaAttemptsErrorCodes"]);
   await lives("service/rateLimit/bucket.d.ts", service.rateLimits(limit.sid).buckets, "sid", { max: 5, interval: 60 }, { max: 6 });
   const eventTypes = ["verification.created", "verification.approved"];
   const webhook = { friendlyName: "events", eventTypes, webhookUrl: "https://hooks.example.com/", version: "v2" };

@@ -1,6 +1,9 @@
 """Lists in pages, and the templates that they list."""
 
+import re
 import unittest
+
+from twilio.base.exceptions import TwilioRestException
 
 from case import Case
 
@@ -31,16 +34,51 @@ class Services(Case):
         self.assertEqual(len({sid for page in sids for sid in page}), sum(map(len, sids)))
         back = third.previous_page()
         self.assertEqual([service.sid for service in self.verify.services.get_page(second.previous_page_url)], sids[0])
-        self.assertEqual([service.sid for service in back], self.sids_of_second(first))
-
-    def sids_of_second(self, first):
-        return [service.sid for service in self.verify.services.get_page(first.next_page_url)]
+        again = self.verify.services.get_page(first.next_page_url)
+        self.assertEqual([service.sid for service in back], [service.sid for service in again])
 
     def test_the_last_page_leads_nowhere(self):
         count = len(self.verify.services.list())
         page = self.verify.services.page(page_size=count)
         self.assertIsNone(page.next_page_url)
         self.assertIsNone(page.next_page())
+
+    def test_a_service_links_to_what_belongs_to_it(self):
+        service = self.verify.services(self.made[0]).fetch()
+        expected = {
+            "access_tokens": "/AccessTokens",
+            "entities": "/Entities",
+            "messaging_configurations": "/MessagingConfigurations",
+            "rate_limits": "/RateLimits",
+            "verification_checks": "/VerificationCheck",
+            "verifications": "/Verifications",
+            "webhooks": "/Webhooks",
+        }
+        self.assertEqual(service.links, {name: service.url + path for name, path in expected.items()})
+
+
+class OfAService(Case):
+    def test_each_list_has_all_in_pages(self):
+        own = self.service()
+        own.rate_limits.create(unique_name="session")
+        # The name stands for the id.
+        limit = own.rate_limits("session").fetch()
+        self.assertEqual(limit.links, {"buckets": f"{limit.url}/Buckets"})
+        with self.assertRaises(TwilioRestException) as caught:
+            own.messaging_configurations.create(country="DE", messaging_service_sid="MG" + "0" * 32)
+        gateway = re.search(r"(MG[0-9a-f]{32}) \(Simulator\)", caught.exception.msg).group(1)
+        events = {"event_types": ["*"], "webhook_url": "https://hooks.example.com/verify"}
+        for kind, wishes in (
+            (own.rate_limits(limit.sid).buckets, [{"max": 9, "interval": interval} for interval in (60, 3600, 86_400)]),
+            (own.webhooks, [{"friendly_name": name, **events} for name in ("one", "two", "three")]),
+            (
+                own.messaging_configurations,
+                [{"country": country, "messaging_service_sid": gateway} for country in ("DE", "FR", "IT")],
+            ),
+        ):
+            with self.subTest(kind):
+                made = {kind.create(**each).url for each in wishes}
+                self.assertEqual({one.url for one in kind.list(page_size=2)}, made)
 
 
 class Templates(Case):

@@ -87,6 +87,10 @@ class Parameters(Case):
             with self.subTest(wishes), self.refused(60200, 400, "Invalid parameter"):
                 self.verify.services.create(**{"friendly_name": "Owl Bank", **wishes})
 
+    def test_a_configuration_is_of_a_country_that_exists(self):
+        with self.refused(60200, 400, "Country"):
+            self.own.messaging_configurations.create(country="QQ1", messaging_service_sid="MG" + "0" * 32)
+
     def test_a_bucket_counts_something_over_some_time(self):
         limit = self.own.rate_limits(self.own.rate_limits.create(unique_name="session").sid)
         for wishes in ({"max": 0, "interval": 60}, {"max": 1, "interval": 0}):
