@@ -29,9 +29,10 @@ use crate::store::{Store as _, StoreError};
 const EXIT_OK: u8 = 0;
 /// The stop was cut short.
 const EXIT_CUT_SHORT: u8 = 1;
-/// It is unknown what the disk, or etcd, has of a change, or a shard has panicked (`EX_IOERR` of sysexits).
+/// It is unknown what the disk has of a change, or a shard has panicked (`EX_IOERR` of sysexits).
 pub const EXIT_STORE_FAILED: u8 = 74;
-/// The node has lost the ownership of the records of the cluster (`EX_TEMPFAIL` of sysexits).
+/// The node has lost the ownership of the records of the cluster, or it is unknown what etcd has of a change (`EX_TEMPFAIL`
+/// of sysexits).
 pub const EXIT_LEASE_LOST: u8 = 75;
 /// The command line or the configuration is wrong (`EX_USAGE` of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 64;
