@@ -160,9 +160,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_line_of_the_table_is_read() {
-        let lines = include_str!("codes.txt").lines();
-        let codes = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        assert_eq!(CODES.len(), codes);
+    fn every_code_is_published_and_its_title_allows_its_class() {
+        let table = include_str!("../../../../tests/facts/twilio-errors.tsv");
+        let row = |line: &str| Some((line.split_once('\t')?.0.parse().ok()?, line.to_lowercase()));
+        let titles: BTreeMap<u32, String> = table.lines().filter_map(row).collect();
+        let lines =
+            include_str!("codes.txt").lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+        assert_eq!((CODES.len(), lines.count()), (titles.len(), titles.len()));
+        for (code, title) in titles {
+            let (class, _) = known_code(code).unwrap_or_else(|| panic!("{title} is not known"));
+            for (words, allowed) in [
+                ("landline", &[CodeClass::NotReachable][..]),
+                ("invalid phone number", &[CodeClass::BadNumber]),
+                ("unsubscribed", &[CodeClass::OptedOut]),
+                ("premium", &[CodeClass::Fraud]),
+                ("permission to send", &[CodeClass::Country]),
+                ("geo permission", &[CodeClass::Country]),
+                ("messaging service", &[CodeClass::Account]),
+                ("too many", &[CodeClass::Busy, CodeClass::Retry]),
+                ("rate limit", &[CodeClass::Busy, CodeClass::Retry]),
+                ("daily", &[CodeClass::NextDay, CodeClass::Retry]),
+            ] {
+                assert!(!title.contains(words) || allowed.contains(&class), "{title}: {class:?}");
+            }
+        }
     }
 }
