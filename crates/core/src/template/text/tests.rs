@@ -1,6 +1,7 @@
 //! The finished text of a message on each channel.
 
 use super::*;
+use crate::template::{DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES};
 
 const HASH: &str = "FA+9qCX9VSu";
 
@@ -10,10 +11,18 @@ fn finished(written: &str, channel: Channel, hash: Option<&str>) -> String {
 }
 
 #[test]
-fn a_text_message_ends_in_the_line_for_browsers_or_in_the_hash_of_an_app() {
-    for (hash, end) in [(None, "\n\n@example.com #012345"), (Some(HASH), "\nFA+9qCX9VSu")] {
-        let text = finished("Your code is {code}.", Channel::Sms, hash);
-        assert_eq!(text, format!("Your code is 012345.{end}"));
+fn a_browser_or_an_app_reads_the_code_from_a_text_message_as_published() {
+    let table = include_str!("../../../../../tests/facts/sms-formats.tsv");
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        let &[reader, code, message] = &*line.split('\t').collect::<Vec<_>>() else { panic!("{line}") };
+        let message = message.replace("\\n", "\n").replace(code, "012345");
+        let (above, last) = message.split_once("\n\n").expect("a last line");
+        let (hash, space) = if reader == "app" { (Some(last), "\n") } else { (None, "\n\n") };
+        let text = finished(&above.replace("012345", "{code}"), Channel::Sms, hash);
+        assert_eq!(text, format!("{above}{space}{last}"));
+    }
+    for standard in [DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES] {
+        assert!(finished(standard, Channel::Sms, Some(HASH)).len() <= 140, "{standard}");
     }
 }
 
