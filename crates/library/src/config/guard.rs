@@ -276,18 +276,19 @@ mod tests {
     }
 
     #[test]
-    fn every_price_of_the_built_in_table_is_read_and_the_rest_is_bounded() {
+    fn every_built_in_price_is_read_and_the_documented_ones_are_used() {
         let prices = Prices::default();
-        assert_eq!(prices.0.len(), 174 + OTHER_CHANNELS.len(), "each country is known and named once");
-        let price = |country, channel| prices.of(Region::parse(country), channel);
-        assert_eq!(price("DE", Channel::Sms), 93_600);
-        let dearest = price("MW", Channel::Sms);
-        assert_eq!(prices.0.values().max(), Some(&dearest));
-        assert_eq!(
-            [price("FR", Channel::Sms), price("DE", Channel::Call)],
-            [dearest; 2],
-            "no source, the highest"
-        );
-        assert_eq!([price("FR", Channel::WhatsApp), price("FR", Channel::Telegram)], [136_000, 10_000]);
+        let all = TEXT_MESSAGES.lines().count() + OTHER_CHANNELS.len();
+        assert_eq!(prices.0.len(), all, "each country is known and named once");
+        let document = include_str!("../../../../docs/reference/configuration.md");
+        for (channel, words) in [
+            (Channel::Sms, "its highest price, $"),
+            (Channel::Call, "its highest price, $"),
+            (Channel::WhatsApp, "for WhatsApp $"),
+            (Channel::Telegram, "for Telegram [$"),
+        ] {
+            let of_france = format!("{words}{}", money_text(prices.of(Region::parse("FR"), channel)));
+            assert!(document.contains(&of_france), "{of_france}");
+        }
     }
 }
