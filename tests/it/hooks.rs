@@ -1,5 +1,5 @@
 //! Hooks of identity systems: payloads as each system sends them, and forged ones. The comment above each payload names the
-//! file of the system's public sources that it was made from.
+//! file of the system's public sources that it was made from; `tests/facts/README.md` says when.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -165,8 +165,8 @@ async fn logto_event(world: &World, key: &str, body: &str) -> HttpResponse {
     posts(world, "logto/events", ("logto-signature-sha-256", &signature), body).await
 }
 
-// okta/okta-sdk-golang okta/docs: TelephonyRequest, TelephonyRequestDataMessageProfile; developer.okta.com, telephony inline
-// hook reference.
+// okta/okta-sdk-golang okta/docs: TelephonyRequest.md @4c32cee, TelephonyRequestDataMessageProfile.md @341893c;
+// developer.okta.com, telephony inline hook reference.
 async fn okta(world: &World, authorization: &str, channel: &str) -> HttpResponse {
     let body = include_str!("hooks/okta.json").replace("CHANNEL", channel);
     posts(world, "okta", ("authorization", authorization), &body).await
