@@ -9,7 +9,6 @@ use super::client::ClientError;
 use crate::config::ConfigErrors;
 use crate::node::{self, KeyError};
 use crate::server::{self, EXIT_CONFIGURATION, EXIT_FAILED};
-use crate::shard::RecordError;
 use crate::store::StoreError;
 
 /// The data is damaged, or the file is no export (`EX_DATAERR`).
@@ -46,8 +45,6 @@ pub enum CommandError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Open(#[from] StoreError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
     #[error(transparent)]
     Start(#[from] node::StartError),
     #[error(transparent)]

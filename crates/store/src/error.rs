@@ -1,7 +1,7 @@
 //! The one error of the store: its variants say which travel where.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 /// A store refused or lost an operation. Each message about a directory says what happened, where, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,9 +13,6 @@ pub enum StoreError {
     /// Some or all of the batch may have been applied, or may yet be.
     #[error("the store did not say whether it applied the batch: {0}")]
     Unknown(String),
-    /// The visitor of a restore refused a record.
-    #[error("{0}")]
-    Unreadable(String),
     /// The store was closed, or its thread has ended. No part of this or a later batch will be applied.
     #[error("the store is closed")]
     Closed,
@@ -55,6 +52,20 @@ pub enum StoreError {
     )]
     Damaged { path: PathBuf, at: Option<u64>, what: String },
 
+    // Of a record, as it is decoded.
+    /// What only a newer version knows.
+    #[error(
+        "{0}: a newer version of onceward wrote it; install that version or a later one; see \"Downgrade\" in \
+         docs/operate/deploy.md"
+    )]
+    RecordNewer(String),
+    /// Records of a kind, such as `numbers`, and what is wrong with one of them.
+    #[error(
+        "a record of {0} cannot be decoded: {1}; restore the data directory from a backup; see \"When a start is \
+         refused\" in docs/operate/data-directory.md"
+    )]
+    Record(&'static str, String),
+
     // Everywhere.
     /// The system refused something.
     #[error("{}{}", self.reason(), advice(reason))]
@@ -83,6 +94,11 @@ impl StoreError {
 
     pub(crate) fn snapshot_damaged(path: &Path, detail: &str) -> Self {
         Self::damaged(path, format!("cannot be used: {detail}"))
+    }
+
+    /// The bytes are no record of the kind with this plural name.
+    pub fn record(plural: &'static str, why: impl fmt::Display) -> Self {
+        Self::Record(plural, why.to_string())
     }
 
     /// The text without advice, for a server that goes on.

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{PhoneNumber, ServiceId, Timestamp, record_id, record_id_parts};
 use crate::engine::{NumberState, SlotHash};
-use crate::shard::{Kinds, Record as _, RecordError, VERSION};
-use crate::store::{FORMAT, Key};
+use crate::shard::{Kinds, Record as _, VERSION};
+use crate::store::{FORMAT, Key, StoreError};
 use crate::verification::NumberKey;
 
 /// The longest line that is read, in bytes. The longest that is written has some ten thousand.
@@ -99,7 +99,7 @@ pub enum ExportError {
     Record {
         /// The subject of the record, masked.
         what: String,
-        error: RecordError,
+        error: StoreError,
     },
 }
 
@@ -300,7 +300,7 @@ pub fn check(entry: &CopiedRecord, kinds: &Kinds) -> Result<(), ExportError> {
     let kind = kinds.get(entry.key.kind);
     let checked = kind.and_then(|kind| match (kind.expires)(&entry.record)? {
         expires if expires == entry.expires => Ok(()),
-        _ => Err(RecordError::contents(kind.plural, "its expiry is not the stored one")),
+        _ => Err(StoreError::record(kind.plural, "its expiry is not the stored one")),
     });
     checked.map_err(|error| ExportError::Record { what: name(&entry.key, kinds), error })
 }

@@ -20,8 +20,7 @@ mod tests;
 pub use self::capacity::{Capacity, LimitedTable, Shares};
 pub use self::core::{Admission, Command, Core, Decide, Fate, Subject, Then, name_digest};
 pub use self::record::{
-    Id, Kinds, Record, RecordError, RecordKey, RecordKind, Refusal, Stored, VERSION, decode, encode,
-    service_of,
+    Id, Kinds, Record, RecordKey, RecordKind, Refusal, Stored, VERSION, decode, encode, service_of,
 };
 pub use self::record_log::{LogRange, LogRecord, Places};
 pub use self::shards::{ShardDeps, Shards};

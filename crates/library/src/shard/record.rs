@@ -1,7 +1,5 @@
 //! Records: what a shard keeps, and how it is written.
 
-use std::fmt;
-
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +11,7 @@ use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
 /// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
 pub use crate::store::Key as RecordKey;
+use crate::store::StoreError;
 
 /// The subject of a record within its kind and slot. Those that services hold begin with the service.
 pub type Id = [u8; 12];
@@ -45,36 +44,12 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     }
 }
 
-/// A stored record cannot be decoded. Says what the operator can do.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RecordError {
-    /// What only a newer version knows.
-    #[error(
-        "{0}: a newer version of onceward wrote it; install that version or a later one; see \"Downgrade\" in \
-         docs/operate/deploy.md"
-    )]
-    Newer(String),
-    /// A record of a kind with this [`Record::PLURAL`], and what is wrong with it.
-    #[error(
-        "a record of {0} cannot be decoded: {1}; restore the data directory from a backup; see \"When a start is \
-         refused\" in docs/operate/data-directory.md"
-    )]
-    Contents(&'static str, String),
-}
-
-impl RecordError {
-    /// The bytes are not a record of a kind with this [`Record::PLURAL`].
-    pub fn contents(plural: &'static str, why: impl fmt::Display) -> Self {
-        Self::Contents(plural, why.to_string())
-    }
-}
-
-fn check_version<R: Record>(found: u8) -> Result<(), RecordError> {
+fn check_version<R: Record>(found: u8) -> Result<(), StoreError> {
     let what = R::PLURAL;
     match found {
         VERSION => Ok(()),
-        0 => Err(RecordError::contents(what, "it has version 0, and versions begin with 1")),
-        _ => Err(RecordError::Newer(format!(
+        0 => Err(StoreError::record(what, "it has version 0, and versions begin with 1")),
+        _ => Err(StoreError::RecordNewer(format!(
             "a record of {what} has version {found}, and this program reads version {VERSION}"
         ))),
     }
@@ -95,12 +70,11 @@ pub fn encode<R: Record>(record: &R) -> Bytes {
 /// Decodes a record. Never panics.
 ///
 /// # Errors
-/// [`RecordError`] if they are no record of this kind, or one of a newer version.
-pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
-    let (version, body) =
-        bytes.split_first().ok_or_else(|| RecordError::contents(R::PLURAL, "it is empty"))?;
+/// [`StoreError`] if they are no record of this kind, or one of a newer version.
+pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, StoreError> {
+    let (version, body) = bytes.split_first().ok_or_else(|| StoreError::record(R::PLURAL, "it is empty"))?;
     check_version::<R>(*version)?;
-    postcard::from_bytes(body).map_err(|error| RecordError::contents(R::PLURAL, error))
+    postcard::from_bytes(body).map_err(|error| StoreError::record(R::PLURAL, error))
 }
 
 /// A record on its way between transactions, tables, lists and the store.
@@ -137,13 +111,13 @@ pub struct RecordKind {
     /// [`Record::PLURAL`].
     pub plural: &'static str,
     /// The end of the record with these bytes.
-    pub expires: fn(&[u8]) -> Result<Timestamp, RecordError>,
+    pub expires: fn(&[u8]) -> Result<Timestamp, StoreError>,
     /// [`Record::slot`].
     pub slot: fn(&Id, &SlotHash) -> u8,
     /// The record with these bytes as JSON, for exports.
-    pub to_json: fn(&[u8]) -> Result<Value, RecordError>,
+    pub to_json: fn(&[u8]) -> Result<Value, StoreError>,
     /// The bytes of a record from its JSON in the layout of a version.
-    pub from_json: fn(u8, Value) -> Result<Bytes, RecordError>,
+    pub from_json: fn(u8, Value) -> Result<Bytes, StoreError>,
 }
 
 /// The kinds of record that shards keep.
@@ -162,12 +136,12 @@ impl Kinds {
             slot: R::slot,
             to_json: |bytes| {
                 serde_json::to_value(decode::<R>(bytes)?)
-                    .map_err(|error| RecordError::contents(R::PLURAL, error))
+                    .map_err(|error| StoreError::record(R::PLURAL, error))
             },
             from_json: |version, value| {
                 check_version::<R>(version)?;
                 let record = serde_json::from_value::<R>(value);
-                Ok(encode(&record.map_err(|error| RecordError::contents(R::PLURAL, error))?))
+                Ok(encode(&record.map_err(|error| StoreError::record(R::PLURAL, error))?))
             },
         });
         self
@@ -176,10 +150,10 @@ impl Kinds {
     /// The kind with this number.
     ///
     /// # Errors
-    /// [`RecordError::Newer`] if it is not known.
-    pub fn get(&self, kind: u8) -> Result<&RecordKind, RecordError> {
+    /// [`StoreError::RecordNewer`] if it is not known.
+    pub fn get(&self, kind: u8) -> Result<&RecordKind, StoreError> {
         let unknown =
-            || RecordError::Newer(format!("a record has kind {kind}, which this program does not know"));
+            || StoreError::RecordNewer(format!("a record has kind {kind}, which this program does not know"));
         self.0.iter().find(|known| known.kind == kind).ok_or_else(unknown)
     }
 }

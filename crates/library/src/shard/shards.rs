@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use super::core::{Admission, Command, Core, Decide, Subject};
-use super::record::{Kinds, Record, RecordError, RecordKey, Refusal, Stored};
+use super::record::{Kinds, Record, RecordKey, Refusal, Stored};
 use super::tables::{Change, Records, Tables, Transaction, first};
 use crate::clock::{Clock, EngineClock, Stopwatch};
 use crate::config::Bounds;
@@ -449,7 +449,7 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
                 rest = behind;
             }
         }
-        Ok::<_, RecordError>(tables)
+        Ok::<_, StoreError>(tables)
     });
     let read = Arc::new(Mutex::new(Piece::default()));
     let (last, to_last) = (Arc::clone(&read), to.clone());
@@ -465,7 +465,6 @@ async fn restore(store: &dyn Store, kinds: Kinds, shards: usize) -> Result<Vec<T
     let is_read = store.restore(Box::new(visit)).await;
     let _ = to_last.send(std::mem::take(&mut *last.lock()));
     drop(to_last);
-    let loaded = load.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let tables = loaded.map_err(|error| StoreError::Unreadable(error.to_string()))?;
+    let tables = load.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
     is_read.map(|()| tables)
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use rand::rngs::StdRng;
 
 use super::capacity::Capacity;
-use super::record::{Id, Kinds, Record, RecordError, RecordKey, Stored, decode_own, service_of};
+use super::record::{Id, Kinds, Record, RecordKey, Stored, decode_own, service_of};
 use super::record_log::{Dated, List, OnDue};
 use super::table::{Entry, Table};
 use crate::domain::{ServiceId, Timestamp};
+use crate::store::StoreError;
 
 /// Encoded records with their keys.
 pub type Records = Vec<(RecordKey, Stored)>;
@@ -77,8 +78,8 @@ impl Tables {
     /// Adds a record of a restore, before anything is listed or counted.
     ///
     /// # Errors
-    /// [`RecordError`] if its kind is unknown, or it cannot be decoded.
-    pub fn load(&mut self, key: RecordKey, record: &[u8], kinds: &Kinds) -> Result<(), RecordError> {
+    /// [`StoreError`] if its kind is unknown, or it cannot be decoded.
+    pub fn load(&mut self, key: RecordKey, record: &[u8], kinds: &Kinds) -> Result<(), StoreError> {
         let expires = (kinds.get(key.kind)?.expires)(record)?;
         self.table.set(key, Some((record, expires)));
         Ok(())
