@@ -117,24 +117,20 @@ pub enum NumberError {
     Renumbered(&'static str),
 }
 
-/// Why a text is no number of a plan, in Twilio's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum NumberProblem {
-    #[error("it is not a number")]
-    NotANumber,
-    #[error("it has no country calling code, or an unknown one")]
-    InvalidCountryCode,
-    #[error("it is too short")]
-    TooShort,
-    #[error("it is too long")]
-    TooLong,
-    /// Between the shortest and the longest of its country, and no number has this length.
-    #[error("no number of its country has this length")]
-    InvalidLength,
-    /// Numbers of its country can have this length, but the plan has no such number.
-    #[error("no numbering plan has it")]
-    InvalidButPossible,
+named! {
+    /// Why a text is no number of a plan: in Twilio's words where it is serialized, in ours where a person reads it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+    #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+    pub enum NumberProblem {
+        NotANumber = "it is not a number",
+        InvalidCountryCode = "it has no country calling code, or an unknown one",
+        TooShort = "it is too short",
+        TooLong = "it is too long",
+        /// Between the shortest and the longest of its country, and no number has this length.
+        InvalidLength = "no number of its country has this length",
+        /// Numbers of its country can have this length, but the plan has no such number.
+        InvalidButPossible = "no numbering plan has it",
+    }
 }
 
 impl From<ParseError> for NumberProblem {
