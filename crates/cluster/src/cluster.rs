@@ -41,25 +41,25 @@ pub struct ClusterOptions {
 }
 
 /// The node that owns the records, and answers requests.
-#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, strum::Display)]
 pub enum Owner {
-    #[error("this node owns the records of the cluster and loads them")]
+    #[strum(to_string = "this node owns the records of the cluster and loads them")]
     Here,
-    #[error("this node stands by; node {0} owns the records of the cluster")]
+    #[strum(to_string = "this node stands by; node {0} owns the records of the cluster")]
     Peer(String),
-    #[error("this node stands by; no node owns the records of the cluster")]
+    #[strum(to_string = "this node stands by; no node owns the records of the cluster")]
     Vacant,
     /// An import runs or was interrupted.
-    #[error(
-        "this node stands by; no node owns the records of the cluster before an import is complete; if it was \
-         interrupted, run it again"
+    #[strum(
+        to_string = "this node stands by; no node owns the records of the cluster before an import is complete; if it \
+                     was interrupted, run it again"
     )]
     Importing,
     /// Without this request this node cannot own the records.
-    #[error("this node stands by and cannot own the records: etcd refuses its request: {0}")]
+    #[strum(to_string = "this node stands by and cannot own the records: etcd refuses its request: {0}")]
     Refused(String),
     #[default]
-    #[error("this node stands by; etcd does not answer")]
+    #[strum(to_string = "this node stands by; etcd does not answer")]
     Unknown,
 }
 
