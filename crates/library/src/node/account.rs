@@ -8,23 +8,12 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::server_key::{KeyError, io_error, write_secret};
-use crate::registry::{AccountCredentials, Registry, RegistryError};
+use super::StartError;
+use super::server_key::{io_error, write_secret};
+use crate::registry::{AccountCredentials, Registry};
 
 /// The file's name in the data directory. Its lines are variables, as a shell, `.env` and systemd read them.
 const FILE_NAME: &str = "account.env";
-
-/// Why the account's credentials are not known or not kept. Each text says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    #[error("{0}; then run `onceward keys root --new`")]
-    File(#[from] KeyError),
-    #[error(
-        "cannot store the account's credentials: {0}; free disk space (the log names the cause), or set \
-         ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN in the environment, and try again"
-    )]
-    Registry(#[from] RegistryError),
-}
 
 /// The file of one data directory.
 #[derive(Debug)]
@@ -47,8 +36,8 @@ impl AccountFile {
     /// Makes the account at the first start.
     ///
     /// # Errors
-    /// [`AccountError`], when the file cannot be written, or the store refuses.
-    pub async fn create_if_none(&self, registry: &Registry) -> Result<(), AccountError> {
+    /// [`StartError::Account`] if the store refuses, [`StartError::AccountFile`].
+    pub async fn create_if_none(&self, registry: &Registry) -> Result<(), StartError> {
         if !registry.has_account() {
             let made = self.renew(registry).await?;
             tracing::info!(account = %made.sid, file = %self.path.display(), "account credentials created");
@@ -59,16 +48,17 @@ impl AccountFile {
     /// Makes a new auth token: in the store first, then in the file.
     ///
     /// # Errors
-    /// [`AccountError`].
-    pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, AccountError> {
+    /// As [`AccountFile::create_if_none`].
+    pub async fn renew(&self, registry: &Registry) -> Result<AccountCredentials, StartError> {
         let _change = self.change.lock().await;
-        let made = registry.renew_account().await?;
+        let made = registry.renew_account().await.map_err(StartError::Account)?;
         let AccountCredentials { sid, token } = &made;
         let token = token.expose_secret();
         let text = Zeroizing::new(format!("ONCEWARD_ACCOUNT_SID={sid}\nONCEWARD_AUTH_TOKEN={token}\n"));
         // The change is rare, and the disk that holds it up holds up everything.
         let written = write_secret(&self.path, text.as_bytes(), true);
-        written.map_err(io_error("write the account's credentials to", &self.path))?;
+        let failed = io_error("write the account's credentials to", &self.path);
+        written.map_err(|error| StartError::AccountFile(failed(error)))?;
         Ok(made)
     }
 }
@@ -85,7 +75,7 @@ mod tests {
         let (home, world) = (tempfile::tempdir().expect("a directory"), World::bare().await);
         let (file, registry) = (AccountFile::of(home.path()), &world.registry);
         world.store.fail_next([StoreFault::Unavailable]);
-        assert!(matches!(file.create_if_none(registry).await, Err(AccountError::Registry(_))));
+        assert!(matches!(file.create_if_none(registry).await, Err(StartError::Account(_))));
         assert!(!file.path().exists() && !registry.has_account());
         file.create_if_none(registry).await.expect("made");
         let first = fs::read_to_string(file.path()).expect("a file");

@@ -30,14 +30,14 @@ use crate::store::StoreError;
 use crate::template::Templates;
 use crate::verification::hosted::HostedSession;
 use crate::webhook::EventRecord;
-pub use account::{AccountError, AccountFile};
+pub use account::AccountFile;
 
 pub use reports::{CHALLENGE, ReportReceiver, TWIML};
 pub use results::GatewayResults;
 pub use running::{Running, StartOptions, Unready, seeded_rng};
 pub use server_key::{KeyError, load_or_create};
 
-/// Why the services did not start. Each message says what to do.
+/// Why the services did not start, or why the account got no new token. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -54,9 +54,14 @@ pub enum StartError {
     Gateway(#[from] GatewaySettingsError),
     #[error("write the services of the configuration: {0}; see that the disk has space")]
     Registry(#[from] crate::registry::RegistryError),
-    /// The account's credentials could not be read or kept.
-    #[error(transparent)]
-    Account(#[from] AccountError),
+    #[error(
+        "cannot store the account's credentials: {0}; free disk space (the log names the cause), or set \
+         ONCEWARD_ACCOUNT_SID and ONCEWARD_AUTH_TOKEN in the environment, and try again"
+    )]
+    Account(#[source] crate::registry::RegistryError),
+    /// The account's credentials are stored, but not in their file.
+    #[error("{0}; then run `onceward keys root --new`")]
+    AccountFile(#[source] KeyError),
     /// Unauthenticated clients can reach the server, and no API key exists.
     #[error(transparent)]
     Exposed(ConfigErrors),
