@@ -105,7 +105,7 @@ impl Failure {
 /// The log line of a message that may have been sent.
 const OUTCOME_UNKNOWN: &str = "outcome of a message unknown";
 
-impl<O> DeliveryRun<'_, O> {
+impl<L> DeliveryRun<'_, L> {
     /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
     /// or a provider's own words.
     pub(super) fn log_answer(

@@ -3,7 +3,6 @@
 #![expect(missing_docs, reason = "a name that says all needs no comment")]
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -126,18 +125,6 @@ impl Permitted {
     pub const fn expires(&self) -> Timestamp {
         self.permit.verification.expires
     }
-}
-
-/// Reports whether a code is still live. A run asks it before a gateway may get the message.
-pub trait CodeLiveness: Sync {
-    /// Why the code must not be sent any more: it has ended since the send was decided, or that is not known. A run asks when
-    /// time has passed, which is after a wait for a permit and before every gateway but the first; and with what the guard
-    /// has `taken` for a further message, which is durable then.
-    fn code_is_live(&self, taken: Option<Ticket>) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the number. A run
-    /// asks right before each gateway.
-    fn may_send(&self) -> bool;
 }
 
 /// The outcome of a delivery run, and what has to be recorded of it.

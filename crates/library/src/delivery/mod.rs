@@ -45,8 +45,7 @@ pub use checks::Check;
 pub use error::Failure;
 pub use guarded::Routed;
 pub use job::{
-    Attempt, Carried, CodeLiveness, Delivered, Outgoing, Permitted, PlanChange, PlannedMessage, Reason,
-    SendStatus,
+    Attempt, Carried, Delivered, Outgoing, Permitted, PlanChange, PlannedMessage, Reason, SendStatus,
 };
 pub use results::{Fall, FallConsumer, Key, Lane, Offer, Results, percent};
 
@@ -75,6 +74,8 @@ pub struct DeliveryDeps {
     pub guard: Option<PumpingGuard>,
     /// What came of messages, for the order by results.
     pub results: Arc<Results>,
+    /// Whether this process may still send: in a cluster, not when it may have lost the ownership of the records.
+    pub may_send: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Delivers through every gateway.

@@ -14,9 +14,7 @@ use tracing::warn;
 
 use super::error::Failure;
 use super::guarded::{GuardedGateway, TimeLimit, half_until};
-use super::job::{
-    Attempt, CodeLiveness, Delivered, Outgoing, Permitted, PlanChange, PlannedMessage, Reason, SendStatus,
-};
+use super::job::{Attempt, Delivered, Outgoing, Permitted, PlanChange, PlannedMessage, Reason, SendStatus};
 use super::plan::{Workflow, retry_wait};
 use super::{Candidate, Delivery};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Held, Timestamp};
@@ -30,14 +28,18 @@ impl Delivery {
     /// Delivers one message. Returns when a gateway has accepted it, when it is to be retried later, or when the
     /// outcome is as certain as it will get: at the latest when the send time limit is used up.
     ///
+    /// `code_is_live` says why the code must not be sent any more: it has ended since the send was decided, or that is not
+    /// known. A run asks when time has passed, which is after a wait for a permit and before every gateway but the first;
+    /// and with what the guard has taken for a further message, which is durable then.
+    ///
     /// Failures are logged here. The caller records the attempts and the plan. Dropping the future abandons the message,
     /// whether it was sent or not.
-    pub async fn deliver(
+    pub async fn deliver<F: Future<Output = Result<(), Failure>>>(
         &self,
         outgoing: &Outgoing,
         permitted: &Permitted,
         code: &Code,
-        liveness: &impl CodeLiveness,
+        code_is_live: &impl Fn(Option<Ticket>) -> F,
     ) -> Delivered {
         let service = outgoing.key.service;
         let (workflow, waits) = match &outgoing.carried {
@@ -57,7 +59,7 @@ impl Delivery {
             outgoing,
             permitted,
             code,
-            liveness,
+            code_is_live,
             time: TimeLimit::starting_now(within),
             channel,
             step: planned.map_or_else(|| workflow.step_of(channel), |planned| planned.step),
@@ -77,12 +79,12 @@ impl Delivery {
 }
 
 /// One delivery in progress.
-pub(super) struct DeliveryRun<'a, O> {
+pub(super) struct DeliveryRun<'a, L> {
     pub(super) delivery: &'a Delivery,
     pub(super) outgoing: &'a Outgoing,
     pub(super) permitted: &'a Permitted,
     pub(super) code: &'a Code,
-    liveness: &'a O,
+    code_is_live: &'a L,
     workflow: Workflow<'a>,
     time: TimeLimit,
     /// The present channel.
@@ -118,7 +120,7 @@ struct ChannelFailure {
 /// The wait before a planned message that met only full queues is tried again.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(1);
 
-impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
+impl<'a, L: Fn(Option<Ticket>) -> F, F: Future<Output = Result<(), Failure>>> DeliveryRun<'a, L> {
     /// Goes from channel to channel until the message is accepted or postponed, or no way is left.
     async fn run(&mut self) -> End {
         let reason = self.permitted.planned.as_ref().map(|planned| planned.reason);
@@ -207,7 +209,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     /// Makes durable what was taken for the next message: a crash after it has left must not give that back.
     async fn note(&mut self, ticket: Ticket) -> Result<(), Failure> {
         self.allowance.get_or_insert_default().push(ticket.clone());
-        if ticket.is_empty() { Ok(()) } else { self.liveness.code_is_live(Some(ticket)).await }
+        if ticket.is_empty() { Ok(()) } else { (self.code_is_live)(Some(ticket)).await }
     }
 
     /// Asks each gateway of the present channel once, in their order. Breaks when the run is over, else notes why none of
@@ -255,7 +257,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
         };
         // Without a wait the decision to send has just been made: a lone message is spared a second visit of the shard.
         if has_waited || self.time_has_passed {
-            let live = timeout_at(time.end, self.liveness.code_is_live(None)).await;
+            let live = timeout_at(time.end, (self.code_is_live)(None)).await;
             if let Err(failure) = live.unwrap_or(Err(Failure::TimedOutWaiting)) {
                 return Break(self.failed(failure));
             }
@@ -274,7 +276,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
             return Continue(());
         }
         // The last look before the request: a node that has lost its lease may still hold the code for live.
-        if !self.liveness.may_send() {
+        if !(self.delivery.deps.may_send)() {
             return Break(self.failed(Failure::StateUnknown));
         }
         let (sending, id) = (gateway.gateway.send(&message), self.outgoing.request_id.as_ref());
@@ -359,7 +361,7 @@ impl<'a, O: CodeLiveness> DeliveryRun<'a, O> {
     }
 }
 
-impl<'a, O> DeliveryRun<'a, O> {
+impl<'a, L> DeliveryRun<'a, L> {
     fn accepted(&self, message_id: String, held: Option<Held>) -> End {
         let next = self.workflow.plan(self.step, self.now(), self.permitted.expires());
         let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {

@@ -128,6 +128,7 @@ impl Running {
         let history = History::start(&shards, &server_key, results);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
+        let of_delivery = shards.clone();
         let deps = DeliveryDeps {
             routing: settings.gateways.routing,
             settings: settings.delivery,
@@ -139,6 +140,7 @@ impl Running {
             metrics: Arc::clone(shards.metrics()),
             guard: Some(guard.clone()),
             results: Arc::clone(&history.results),
+            may_send: Box::new(move || of_delivery.owns_records()),
         };
         let delivery = Arc::new(Delivery::new(gateways, deps));
         let verifier = Verifier::new(VerifierDeps {

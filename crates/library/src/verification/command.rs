@@ -12,7 +12,7 @@ use super::in_flight::Responder;
 use super::model::{CheckOutcome, Reply, SendOutcome};
 use super::send;
 use crate::delivery::attempts::AttemptLog;
-use crate::delivery::{Check, CodeLiveness, Delivered, Delivery, Failure, Outgoing};
+use crate::delivery::{Check, Delivered, Delivery, Failure, Outgoing};
 use crate::domain::{AttemptLogKey, NumberKey};
 use crate::engine::{CheckResult, Ending, Salt};
 use crate::limits::guard::{GuardNews, Ticket};
@@ -161,8 +161,9 @@ pub(super) fn with_gateways(delivery: Arc<Delivery>, shards: Shards) -> Outside 
                     let Sending { outgoing, permitted, .. } = &sending;
                     let (key, verification) = (outgoing.key, permitted.permit.verification);
                     let code = verification.code_seed(key.service, key.number).code(&deps.key);
-                    let liveness = Liveness { deps: &deps, shards: &shards, key, salt: verification.salt };
-                    let delivered = delivery.deliver(outgoing, permitted, &code, &liveness).await;
+                    let salt = verification.salt;
+                    let is_live = |taken| code_is_live(Arc::clone(&deps), &shards, key, salt, taken);
+                    let delivered = delivery.deliver(outgoing, permitted, &code, &is_live).await;
                     Request::Settle(sending, delivered)
                 }
                 Task::AskGateway(asking) if shards.owns_records() => {
@@ -178,32 +179,23 @@ pub(super) fn with_gateways(delivery: Arc<Delivery>, shards: Shards) -> Outside 
     })
 }
 
-/// Tells a delivery run whether its code is still live.
-struct Liveness<'a> {
-    deps: &'a Arc<NumberDeps>,
-    shards: &'a Shards,
+/// Whether the code with this salt is still live. Makes durable what the guard has `taken` for its next message.
+async fn code_is_live(
+    deps: Arc<NumberDeps>,
+    shards: &Shards,
     key: NumberKey,
     salt: Salt,
-}
-
-impl CodeLiveness for Liveness<'_> {
-    async fn code_is_live(&self, taken: Option<Ticket>) -> Result<(), Failure> {
-        let &Self { deps, key, salt, .. } = self;
-        let deps = Arc::clone(deps);
-        let asked = self.shards.decide(deps.subject(&key), move |view| {
-            let present = deps.state_in(key, view).verification();
-            let is_live = present.is_some_and(|v| v.salt == salt && v.is_live(view.now()));
-            let id = AttemptLogKey::new(key.service, salt.id(), view.slot()).id();
-            if let Some((taken, mut log)) = taken.zip(view.get::<AttemptLog>(id)) {
-                log.take(taken);
-                view.put(id, Some(&log));
-            }
-            if is_live { Ok(Ok(())) } else { Ok::<_, Refusal>(Err(Failure::NoLongerUsable)) }
-        });
-        asked.await.ok().and_then(Result::ok).unwrap_or(Err(Failure::StateUnknown))
-    }
-
-    fn may_send(&self) -> bool {
-        self.shards.owns_records()
-    }
+    taken: Option<Ticket>,
+) -> Result<(), Failure> {
+    let asked = shards.decide(deps.subject(&key), move |view| {
+        let present = deps.state_in(key, view).verification();
+        let is_live = present.is_some_and(|v| v.salt == salt && v.is_live(view.now()));
+        let id = AttemptLogKey::new(key.service, salt.id(), view.slot()).id();
+        if let Some((taken, mut log)) = taken.zip(view.get::<AttemptLog>(id)) {
+            log.take(taken);
+            view.put(id, Some(&log));
+        }
+        if is_live { Ok(Ok(())) } else { Ok::<_, Refusal>(Err(Failure::NoLongerUsable)) }
+    });
+    asked.await.ok().and_then(Result::ok).unwrap_or(Err(Failure::StateUnknown))
 }

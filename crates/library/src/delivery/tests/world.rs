@@ -14,8 +14,7 @@ use crate::config::{AttemptLogSettings, Bounds, BreakerSettings, DeliverySetting
 use crate::delivery::attempts::AttemptLog;
 use crate::delivery::error::Failure;
 use crate::delivery::{
-    Attempt, Check, CodeLiveness, Delivered, Delivery, DeliveryDeps, Outgoing, Permitted, PlannedMessage,
-    Results, Routed,
+    Attempt, Check, Delivered, Delivery, DeliveryDeps, Outgoing, Permitted, PlannedMessage, Results, Routed,
 };
 use crate::domain::{
     AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
@@ -24,7 +23,6 @@ use crate::domain::{
 use crate::engine::{
     CheckPermit, CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification,
 };
-use crate::limits::guard::Ticket;
 use crate::template::Templates;
 use crate::testing::{Answer, FakeProvider, Handed};
 
@@ -114,6 +112,8 @@ impl Setup {
         let routed = routed.collect();
         let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
         let results = Arc::new(Results::new(Pricing::default(), Box::new(|_| ())));
+        let has_lease = Arc::new(AtomicBool::new(true));
+        let may_send = Arc::clone(&has_lease);
         let deps = DeliveryDeps {
             routing,
             settings,
@@ -125,9 +125,10 @@ impl Setup {
             guard: None,
             metrics: Arc::default(),
             results,
+            may_send: Box::new(move || may_send.load(Ordering::SeqCst)),
         };
         let delivery = Delivery::new(routed, deps);
-        let (code, has_lease) = (Mutex::new(Some(Ok(()))), AtomicBool::new(true));
+        let code = Mutex::new(Some(Ok(())));
         World { delivery, provider, log, clock, code, has_lease, asked: AtomicUsize::new(0) }
     }
 }
@@ -140,7 +141,7 @@ pub struct World {
     clock: Arc<TokioClock>,
     /// `None` while the number's shard does not answer.
     code: Mutex<Option<Result<(), Failure>>>,
-    has_lease: AtomicBool,
+    has_lease: Arc<AtomicBool>,
     asked: AtomicUsize,
 }
 
@@ -187,7 +188,7 @@ impl World {
     }
 
     pub async fn deliver(&self, job: &Job) -> Delivered {
-        self.delivery.deliver(&job.outgoing, &job.permitted, &code(), self).await
+        self.delivery.deliver(&job.outgoing, &job.permitted, &code(), &|_| self.code_is_live()).await
     }
 
     /// What the caller is told.
@@ -253,6 +254,12 @@ impl World {
         *self.code.lock() = state;
     }
 
+    async fn code_is_live(&self) -> Result<(), Failure> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let state = *self.code.lock();
+        if let Some(state) = state { state } else { std::future::pending().await }
+    }
+
     /// From now on this process may not own the number any more.
     pub fn loses_lease(&self) {
         self.has_lease.store(false, Ordering::SeqCst);
@@ -310,18 +317,6 @@ impl TokioClock {
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
         Self::EPOCH.plus(self.elapsed())
-    }
-}
-
-impl CodeLiveness for World {
-    async fn code_is_live(&self, _: Option<Ticket>) -> Result<(), Failure> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let state = *self.code.lock();
-        if let Some(state) = state { state } else { std::future::pending().await }
-    }
-
-    fn may_send(&self) -> bool {
-        self.has_lease.load(Ordering::SeqCst)
     }
 }
 
