@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use onceward::http::{ClusterNode, Owner};
-use onceward_testkit::{FakeProvider, Setup, World, basic, get, is_error, post, root, send_body};
+use onceward_testkit::{ProviderDouble, Setup, World, basic, get, is_error, post, root, send_body};
 use tokio::sync::watch;
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn a_standby_answers_about_itself_and_is_ready_if_it_could_take_over() {
 
 #[tokio::test]
 async fn an_owner_that_stops_ends_what_it_has_begun_and_refuses_more() {
-    let provider = FakeProvider::hanging();
+    let provider = ProviderDouble::hanging();
     let setup = Setup { node: Some(node(Owner::Here)), ..Setup::through(&provider) };
     let owner = World::with(setup).await;
     let (mut begun, mut later) = (owner.client().await, owner.client().await);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onceward_testkit::{FakeProvider, Setup, World, get, post, send_body, verify_body};
+use onceward_testkit::{ProviderDouble, Setup, World, get, post, send_body, verify_body};
 use tokio::net::TcpStream;
 
 /// A check whose body comes in chunks.
@@ -91,7 +91,7 @@ async fn at_the_limit_of_connections_a_client_waits_until_one_ends() {
 
 #[tokio::test]
 async fn a_held_request_is_answered_after_a_half_close_and_the_begin_of_a_stop() {
-    let provider = FakeProvider::hanging();
+    let provider = ProviderDouble::hanging();
     let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;
     client.send(post("/api/send-otp", &send_body())).await;

@@ -1,7 +1,7 @@
 //! What older clients, probes and browsers get: health, and the index.
 
 use onceward::registry::Scope;
-use onceward_testkit::{FakeProvider, Setup, V2World, World, get, root};
+use onceward_testkit::{ProviderDouble, Setup, V2World, World, get, root};
 
 #[tokio::test]
 async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {
@@ -14,7 +14,7 @@ async fn healthz_readyz_and_hello_world_answer_when_all_is_well() {
 
 #[tokio::test]
 async fn readyz_tells_strangers_the_part_and_operators_the_reasons() {
-    let provider = FakeProvider::default();
+    let provider = ProviderDouble::default();
     provider.is_ready_if(|_| Err("the token was refused".to_owned()));
     let world = V2World::with(Setup::through(&provider)).await;
     let stranger = r#"{"code":503,"message":"not ready","data":{"reason":"gateways"}}"#;

@@ -1,6 +1,6 @@
 //! Rules of every route: unknown paths, methods, sizes, headers, refusals, panics.
 
-use onceward_testkit::{FakeProvider, Setup, World, get, post, send_body, verify_body};
+use onceward_testkit::{ProviderDouble, Setup, World, get, post, send_body, verify_body};
 
 const POSTS: &[&str] = &["/api/send-otp", "/api/verify-otp", "/send-code", "/verify-code"];
 
@@ -103,7 +103,7 @@ async fn every_answer_has_its_type_is_not_stored_and_has_an_id() {
 
 #[tokio::test]
 async fn when_a_handler_panics_it_is_500_and_the_connection_goes_on() {
-    let provider = FakeProvider::default();
+    let provider = ProviderDouble::default();
     provider.is_ready_if(|_| panic!("as the test wants"));
     let world = World::with(Setup::through(&provider)).await;
     let mut client = world.client().await;

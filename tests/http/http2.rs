@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper::{Request, StatusCode};
-use onceward_testkit::{FakeProvider, Memory, Setup, send_body_to};
+use onceward_testkit::{Memory, ProviderDouble, Setup, send_body_to};
 use tokio::io::duplex;
 
 #[tokio::test]
 async fn requests_wait_side_by_side_and_a_stop_answers_those_that_are_held() {
-    let provider = FakeProvider::hanging();
+    let provider = ProviderDouble::hanging();
     let server = Memory::with(Setup::through(&provider)).await;
     let (mut client, connection) = server.http2().await;
     let held: Vec<_> = (0..100)

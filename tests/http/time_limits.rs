@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
-use onceward_testkit::{FakeProvider, Memory, Setup, get, post, send_body, send_body_to, verify_body};
+use onceward_testkit::{Memory, ProviderDouble, Setup, get, post, send_body, send_body_to, verify_body};
 use tokio::io::{AsyncWriteExt as _, duplex};
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ async fn a_connection_is_closed_30_s_after_its_begin_or_its_last_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_waits_for_an_answer_is_not_idle() {
-    let provider = FakeProvider::hanging();
+    let provider = ProviderDouble::hanging();
     let server = Memory::with(Setup::through(&provider)).await;
     let mut client = server.client();
     client.send(post("/api/send-otp", &send_body())).await;
@@ -48,7 +48,7 @@ async fn a_connection_that_waits_for_an_answer_is_not_idle() {
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_places_of_a_silent_gateway_messages_are_refused_not_checks() {
-    let provider = FakeProvider::hanging();
+    let provider = ProviderDouble::hanging();
     let mut setup = Setup::through(&provider);
     (setup.settings.bounds.sends, setup.settings.bounds.sends_waiting) = (1, 0);
     let server = Memory::with(setup).await;
@@ -124,7 +124,7 @@ async fn over_http2_silent_connections_end_at_32_s_and_idle_ones_within_62_s() {
 
 #[tokio::test(start_paused = true)]
 async fn over_http2_a_peer_that_answers_no_ping_is_let_go_with_its_request() {
-    let provider = FakeProvider::hanging();
+    let provider = ProviderDouble::hanging();
     let server = Memory::with(Setup::through(&provider)).await;
     let before = Arc::strong_count(server.app());
     let (mut near, far) = duplex(64 * 1024);

@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use onceward::domain::GatewayName;
-use onceward_testkit::{FakeProvider, Memory, Reply, Setup, accepted, basic, given, json, post, root, sid};
+use onceward_testkit::{Memory, ProviderDouble, Reply, Setup, accepted, basic, given, json, post, root, sid};
 use serde_json::json;
 use tokio::time::sleep;
 
 struct Taps {
     server: Memory,
-    provider: FakeProvider,
+    provider: ProviderDouble,
     /// Of a service of `/v2`.
     path: String,
 }
 
 impl Taps {
     async fn new() -> Self {
-        let provider = FakeProvider::default();
+        let provider = ProviderDouble::default();
         provider.answers(GatewayName::Http, (0..100).map(|n| accepted(&format!("SM{n}")).after_ms(300)));
         let server = Memory::with(Setup::through(&provider)).await;
         let registry = &server.app().running().expect("loaded").registry;

@@ -5,7 +5,7 @@
 //!   are in memory. [`Setup`] says what is different about one.
 //! * [`V2World`] has a second service. Its requests have the account's credentials.
 //! * [`Client`] sends exactly the bytes it is given, and reads a [`Reply`].
-//! * Messages go to the simulator, or to a [`FakeProvider`], which can hold them.
+//! * Messages go to the simulator, or to a [`ProviderDouble`], which can hold them.
 //!
 //! The clock stands still at [`THEN`]. A helper panics where its test cannot go on.
 
@@ -20,7 +20,7 @@ mod world;
 
 pub use client::{Client, Reply, get, is_error, json, post};
 pub use memory::Memory;
-pub use onceward_library::testing::{FakeProvider, accepted, given};
+pub use onceward_library::testing::{ProviderDouble, accepted, given};
 pub use setup::{Setup, THEN, account};
 pub use v2::{V2World, basic, root, sid};
 pub use world::{NUMBER, World, send_body, send_body_to, verify_body};

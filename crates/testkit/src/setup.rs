@@ -11,7 +11,7 @@ use onceward::domain::{Channel, GatewayName, ServerKey, Sid, SidKind, Timestamp}
 use onceward::gateway::{Gateway, Simulator};
 use onceward::http::{App, ClusterNode, FrontEnd};
 use onceward::node::{Running, StartOptions, Unready, build_gateways};
-use onceward_library::testing::{FakeProvider, FaultyStore, given};
+use onceward_library::testing::{FaultyStore, ProviderDouble, given};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ impl Setup {
     }
 
     /// With a gateway of this provider, which is the only one. A send may take an hour.
-    pub fn through(provider: &FakeProvider) -> Self {
+    pub fn through(provider: &ProviderDouble) -> Self {
         let hour = Duration::from_secs(3_600);
         let gateway = provider.gateway_for(GatewayName::Http, &[Channel::Sms]);
         let mut setup = Self::with(json!({ "otp-timeout": "1h" }), Some(gateway));

@@ -26,7 +26,7 @@ use crate::verification::{
 };
 use crate::webhook::{Delivery, Event, EventRecord};
 
-pub use self::provider::{Answer, FakeProvider, Handed, accepted, down, error, hanging};
+pub use self::provider::{Answer, Handed, ProviderDouble, accepted, down, error, hanging};
 pub use self::store::{FaultyStore, Kept, StoreFault};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -41,7 +41,7 @@ pub struct World {
     running: Box<Running>,
     pub store: FaultyStore,
     pub service: Arc<Service>,
-    pub provider: FakeProvider,
+    pub provider: ProviderDouble,
     pub clock: Arc<ManualClock>,
     settings: Box<Settings>,
 }
@@ -92,7 +92,7 @@ impl World {
         });
         settings.gateways.routing = resolved.expect("a routing");
         change(&mut settings);
-        let (store, provider) = (FaultyStore::new(), FakeProvider::default());
+        let (store, provider) = (FaultyStore::new(), ProviderDouble::default());
         let clock = Arc::new(ManualClock::starting_at(START));
         let running = start(&store, &settings, &clock, &provider).await;
         let service = if let Value::Object(mut fields) = service {
@@ -260,7 +260,7 @@ async fn start(
     store: &FaultyStore,
     settings: &Settings,
     clock: &Arc<ManualClock>,
-    provider: &FakeProvider,
+    provider: &ProviderDouble,
 ) -> Box<Running> {
     let routing = settings.gateways.routing.entries().iter();
     let gateways = routing.map(|entry| entry.gateway).map(|name| {

@@ -86,7 +86,7 @@ impl<T> Answer<T> {
 
 /// The provider behind every gateway, which records the messages in their order.
 #[derive(Clone, Default)]
-pub struct FakeProvider {
+pub struct ProviderDouble {
     state: Arc<Mutex<State>>,
     arrivals: Arc<watch::Sender<usize>>,
     hangs: Arc<watch::Sender<bool>>,
@@ -107,7 +107,7 @@ struct State {
     readiness: Option<Readiness>,
 }
 
-impl FakeProvider {
+impl ProviderDouble {
     /// A message beyond the answers fails the test.
     pub fn scripted() -> Self {
         let provider = Self::default();
@@ -128,7 +128,7 @@ impl FakeProvider {
     }
 
     pub fn gateway_for(&self, name: GatewayName, channels: &'static [Channel]) -> Arc<dyn Gateway> {
-        Arc::new(FakeGateway { name, channels, provider: self.clone() })
+        Arc::new(GatewayDouble { name, channels, provider: self.clone() })
     }
 
     pub fn handed(&self) -> Vec<Handed> {
@@ -177,13 +177,13 @@ impl FakeProvider {
     }
 }
 
-struct FakeGateway {
+struct GatewayDouble {
     name: GatewayName,
     channels: &'static [Channel],
-    provider: FakeProvider,
+    provider: ProviderDouble,
 }
 
-impl FakeGateway {
+impl GatewayDouble {
     /// Keeps the message, and returns how many there are now.
     #[expect(clippy::disallowed_methods, reason = "tokio's time, which tests pause")]
     fn keep(&self, message: &OutgoingMessage) -> usize {
@@ -209,7 +209,7 @@ impl FakeGateway {
     }
 }
 
-impl Gateway for FakeGateway {
+impl Gateway for GatewayDouble {
     fn name(&self) -> GatewayName {
         self.name
     }
@@ -220,7 +220,7 @@ impl Gateway for FakeGateway {
 
     fn send<'a>(&'a self, message: &'a OutgoingMessage) -> BoxFuture<'a, Result<Accepted, GatewayError>> {
         Box::pin(async move {
-            let FakeProvider { state, arrivals, hangs } = &self.provider;
+            let ProviderDouble { state, arrivals, hangs } = &self.provider;
             let count = self.keep(message);
             arrivals.send_replace(count);
             hangs.subscribe().wait_for(|hangs| !hangs).await.expect("the provider is there");

@@ -24,7 +24,7 @@ use crate::engine::{
     CheckPermit, CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification,
 };
 use crate::template::Templates;
-use crate::testing::{Answer, FakeProvider, Handed};
+use crate::testing::{Answer, Handed, ProviderDouble};
 
 pub const KEY: AttemptLogKey =
     AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
@@ -97,7 +97,7 @@ impl Setup {
     pub fn build(self) -> World {
         let Self { routing, beside, settings, bounds } = self;
         let clock = TokioClock::starting_now();
-        let provider = FakeProvider::scripted();
+        let provider = ProviderDouble::scripted();
         let resolved = Routing::parse(routing, |name| match name {
             None => Ok(GatewayName::TwilioMessages),
             Some(name) => Ok(name),
@@ -135,7 +135,7 @@ impl Setup {
 
 pub struct World {
     pub delivery: Delivery,
-    pub provider: FakeProvider,
+    pub provider: ProviderDouble,
     /// The record of the attempts, as in the number's shard.
     pub log: Mutex<AttemptLog>,
     clock: Arc<TokioClock>,

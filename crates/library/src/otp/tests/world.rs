@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::otp::{GatewayName, ManualClock, Otp, OtpBuilder, Timestamp};
-use crate::testing::FakeProvider;
+use crate::testing::ProviderDouble;
 
 pub const ANNA: &str = "+14155550123";
 
@@ -17,14 +17,14 @@ pub const fn secs(secs: u64) -> Duration {
 pub struct World {
     pub directory: TempDir,
     pub clock: Arc<ManualClock>,
-    pub provider: FakeProvider,
+    pub provider: ProviderDouble,
 }
 
 impl World {
     pub fn new() -> Self {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let directory = tempfile::tempdir().expect("a directory");
-        Self { directory, clock, provider: FakeProvider::default() }
+        Self { directory, clock, provider: ProviderDouble::default() }
     }
 
     pub fn builder(&self) -> OtpBuilder {
