@@ -28,6 +28,9 @@ pub enum StoreFault {
     Hang,
 }
 
+/// Why the store has failed for good. Other than a real one, it commits nevertheless: the shards must refuse by themselves.
+const FAILED: &str = "the outcome of a commit is unknown";
+
 /// One record as [`FaultyStore::snapshot`] shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -59,6 +62,8 @@ struct MemoryControl {
     state: Mutex<MemoryState>,
     /// The number of commits that wait.
     waiting: watch::Sender<usize>,
+    /// Whether the outcome of a commit is unknown.
+    has_failed: watch::Sender<bool>,
     has_lost_records: AtomicBool,
 }
 
@@ -169,7 +174,10 @@ impl FaultyStore {
             return Err(StoreError::Closed);
         }
         state.largest = state.largest.max(writes.len());
-        let unknown = || Err(StoreError::Unknown("an injected fault".into()));
+        let unknown = || {
+            self.control.has_failed.send_replace(true);
+            Err(StoreError::Unknown("an injected fault".into()))
+        };
         let (is_applied, answer) = match fault {
             Some(StoreFault::Unavailable) => {
                 (false, Err(StoreError::Unavailable("an injected fault".into())))
@@ -231,7 +239,16 @@ impl Store for FaultyStore {
     }
 
     fn health(&self) -> Result<(), String> {
-        Ok(())
+        if *self.control.has_failed.borrow() { Err(FAILED.to_owned()) } else { Ok(()) }
+    }
+
+    fn failed(&self) -> BoxFuture<'_, String> {
+        Box::pin(async {
+            let mut has_failed = self.control.has_failed.subscribe();
+            // The sender lives as long as `self`.
+            let _ = has_failed.wait_for(|has_failed| *has_failed).await;
+            FAILED.to_owned()
+        })
     }
 
     fn owns_records(&self) -> bool {

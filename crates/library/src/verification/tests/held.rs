@@ -85,15 +85,32 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
     assert_eq!(world.guard.budgets()[0].spent, 1);
 }
 
-#[tokio::test]
-async fn a_message_at_its_gateway_is_of_unknown_outcome_if_the_shard_fails() {
+#[tokio::test(start_paused = true)]
+async fn after_an_unknown_outcome_a_process_goes_on_and_refuses_everything() {
     let world = World::new().await;
     world.provider.hangs(true);
     let at_gateway = world.begins_meanwhile(asking(number(1)));
     world.provider.arrived(1).await;
-    world.store.fail_next([StoreFault::UnknownNotApplied]);
-    assert!(world.begins(asking(number(2))).await.is_err());
+    world.store.hold();
+    let in_flight = world.begins_meanwhile(asking(number(2)));
+    world.store.waiting(1).await;
+    let behind_it = world.begins_meanwhile(asking(number(3)));
+    settle().await;
+    assert_eq!(world.reasons_against(), []);
+    world.store.fail_held(StoreFault::UnknownApplied);
+    world.store.release();
     world.provider.hangs(false);
-    let answer = at_gateway.await.expect("a task");
-    assert_eq!(answer, Err(Refused::Unavailable(Refusal::OutcomeUnknown)), "its message has left");
+    for (held, place) in [(at_gateway, "its message has left"), (in_flight, "in flight"), (behind_it, "next")]
+    {
+        let answer = held.await.expect("a task");
+        assert_eq!(answer, Err(Refused::Unavailable(Refusal::OutcomeUnknown)), "{place}");
+    }
+    for later in 1..=3 {
+        let answer = world.begins(asking(number(later))).await;
+        assert_eq!(answer, Err(Refused::Unavailable(Refusal::StoreUnavailable)));
+    }
+    let why = world.shards.store().failed().await;
+    assert_eq!(world.reasons_against(), [Unready { part: "store", why }]);
+    world.stop().await.expect("stopped in order");
+    world.crashes().await.begun(number(3)).await;
 }

@@ -4,10 +4,15 @@ use super::*;
 
 async fn limited(settings: Value) -> World {
     let world = World::with(settings).await;
+    add_limit(&world).await;
+    world
+}
+
+/// One request of each device in an hour.
+async fn add_limit(world: &World) {
     let service = world.service.sid;
     let limit = world.registry.create_rate_limit(service, "device".to_owned(), None).await.expect("a limit");
     world.registry.create_bucket(service, limit.sid, 1, 3_600).await.expect("a bucket");
-    world
 }
 
 fn from_device(to: PhoneNumber, value: &str) -> Outgoing {
@@ -57,4 +62,29 @@ async fn an_unknown_rate_limit_is_named_unless_its_name_may_be_a_number() {
         };
         assert_eq!(words, format!("RateLimits: this service has no rate limit {told:?}"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_six_budgets_a_rate_limit_and_a_key_a_send_makes_two_commits() {
+    let budgets = GuardSettings {
+        messages_per_hour: Some(6),
+        messages_per_day: Some(6),
+        money_per_day: Some(1_000_000),
+        ..GuardSettings::default()
+    };
+    let set_up = |settings: &mut Settings| {
+        settings.guard = budgets.clone();
+        let shop = ServiceSettings::default().with(given(json!({ "friendly-name": "Shop" })));
+        let (name, shop) = ("shop".to_owned(), shop.expect("settings"));
+        settings.registry.services.push(ConfiguredService { name, settings: shop, guard: budgets });
+    };
+    let mut world = World::of("Mada", Value::Null, set_up).await;
+    world.service = world.registry.find_service_exact("shop").expect("the service");
+    add_limit(&world).await;
+    let before = world.store.commits();
+    let once = asking_once(number(1), "a").once;
+    world.begins(Outgoing { once, ..from_device(number(1), "a") }).await.expect("begun");
+    assert_eq!(world.store.commits() - before, 2, "one before the message leaves, one after");
+    let spent: Vec<_> = world.guard.budgets().iter().map(|budget| budget.spent > 0).collect();
+    assert_eq!(spent, [true; 6]);
 }

@@ -14,14 +14,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::GuardSettings;
+use crate::config::services::ConfiguredService;
+use crate::config::{GuardSettings, Settings};
 use crate::delivery::attempts::VerifyStatus;
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::Explanation;
 use crate::limits::guard::{Dimension, EntryAction, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
-use crate::registry::{TestNumber, WebhookFields, WebhookStatus, gateway_sid};
+use crate::node::Unready;
+use crate::registry::{ServiceSettings, TestNumber, WebhookFields, WebhookStatus, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::testing::{
     START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
