@@ -95,7 +95,7 @@ impl Setup {
         app.node = node;
         let running = Running::start(StartOptions {
             settings: *settings,
-            records: Some((ServerKey::from_bytes([7; 32]), Box::new(FaultyStore::new()))),
+            records: Some((ServerKey::from_bytes([7; 32]), Box::new(FaultyStore::default()))),
             clock,
             gateways: gateways.routed,
             serves: true,

@@ -6,22 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::*;
 use crate::clock::{EngineClock, ManualClock};
-use crate::config::Bounds;
 use crate::domain::Timestamp;
 use crate::store::{Store as _, StoreError, StoreLimits};
+use crate::testing::{self, FaultyStore, HOUR, START, StoreFault};
 
-use crate::testing::{FaultyStore, StoreFault};
-
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-const LIFE: Duration = Duration::from_secs(3_600);
+const LIFE: Duration = HOUR;
 
 const ONE: Subject = Subject { slot: 5, id: [1; 12] };
 /// In another slot of the same shard.
@@ -82,7 +77,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        Self::over(FaultyStore::new()).await
+        Self::over(FaultyStore::default()).await
     }
 
     async fn over(store: FaultyStore) -> Self {
@@ -134,13 +129,7 @@ impl World {
 }
 
 async fn start(store: &FaultyStore, clock: &Arc<ManualClock>) -> Result<Shards, StoreError> {
-    let deps = ShardDeps {
-        store: Box::new(store.clone()),
-        clock: EngineClock::over(clock.clone()),
-        bounds: Bounds::default(),
-        metrics: Arc::default(),
-    };
-    Shards::start(deps, 2, Kinds::default().with::<Voucher>(), StdRng::seed_from_u64(1)).await
+    testing::shards(store, EngineClock::over(clock.clone()), 2, Kinds::default().with::<Voucher>()).await
 }
 
 #[tokio::test]
@@ -234,7 +223,7 @@ async fn a_batch_keeps_the_limits_of_the_store_and_only_too_many_bytes_fail() {
         (StoreLimits { records_per_batch: 3, ..StoreLimits::NONE }, Ok(()), 4),
         (StoreLimits { bytes_per_batch, ..StoreLimits::NONE }, Err(Refusal::StoreUnavailable), 3),
     ] {
-        let store = FaultyStore::new();
+        let store = FaultyStore::default();
         store.limit(limits);
         let world = World::over(store).await;
         world.store.hold();
@@ -313,7 +302,7 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
         (99, b"\x01\0", "a record has kind 99"),
     ];
     for (kind, bytes, says) in damaged {
-        let (store, clock) = (FaultyStore::new(), Arc::new(ManualClock::starting_at(START)));
+        let (store, clock) = (FaultyStore::default(), Arc::new(ManualClock::starting_at(START)));
         let key = RecordKey { slot: ONE.slot, kind, id: ONE.id };
         let (put, expires) = (Some(Bytes::from_static(bytes)), Timestamp::MAX);
         store.commit(vec![Write { key, put, expires }], Box::new(|done| assert_eq!(done, Ok(()))));
@@ -324,7 +313,7 @@ async fn a_record_of_a_newer_version_or_an_unknown_kind_prevents_the_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
-    let store = FaultyStore::new();
+    let store = FaultyStore::default();
     store.limit(StoreLimits { keeps_expired: true, ..StoreLimits::NONE });
     let world = World::over(store).await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");

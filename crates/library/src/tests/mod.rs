@@ -10,17 +10,20 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinHandle;
 
 use crate::clock::{EngineClock, ManualClock};
-use crate::config::{self, GuardSettings, Settings, Sources};
+use crate::config::{self, Bounds, GuardSettings, Settings, Sources};
 use crate::delivery::{Carried, Routed};
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Routing, ServerKey, ServiceId, Timestamp};
 use crate::node::{Running, StartOptions};
 use crate::registry::audit::{Actor, Author};
 use crate::registry::{Service, WebhookFields};
-use crate::shard::LogRange;
+use crate::shard::{Kinds, LogRange, ShardDeps, Shards};
+use crate::store::StoreError;
 use crate::verification::{
     CheckCode, Ending, GivenKey, NumberKey, Outgoing, Refused, Verification, VerificationTarget,
 };
@@ -30,6 +33,14 @@ pub use self::provider::{Answer, Handed, ProviderDouble, accepted, down, error, 
 pub use self::store::{FaultyStore, Kept, StoreFault};
 
 pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+pub const SECOND: Duration = secs(1);
+pub const MINUTE: Duration = secs(60);
+pub const HOUR: Duration = secs(3_600);
+
+pub const fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
 
 /// Fictitious numbers. Each test uses its own.
 pub fn number(last_digits: u64) -> PhoneNumber {
@@ -86,13 +97,9 @@ impl World {
     /// With these settings of the process, and a service with these rules; `null` makes none.
     pub async fn of(routing: &str, service: Value, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings();
-        let resolved = Routing::parse(routing, |name| match name {
-            None => Ok(GatewayName::TwilioMessages),
-            Some(name) => Ok(name),
-        });
-        settings.gateways.routing = resolved.expect("a routing");
+        settings.gateways.routing = self::routing(routing);
         change(&mut settings);
-        let (store, provider) = (FaultyStore::new(), ProviderDouble::default());
+        let (store, provider) = (FaultyStore::default(), ProviderDouble::default());
         let clock = Arc::new(ManualClock::starting_at(START));
         let running = start(&store, &settings, &clock, &provider).await;
         let service = if let Value::Object(mut fields) = service {
@@ -213,6 +220,12 @@ pub fn given(members: Value) -> Map<String, Value> {
     }
 }
 
+/// `Twilio` stands for its messages.
+pub fn routing(text: &str) -> Routing {
+    let resolved = Routing::parse(text, |name| Ok(name.unwrap_or(GatewayName::TwilioMessages)));
+    resolved.expect("a routing")
+}
+
 /// Lets all tasks go on until they wait. Needs a paused clock.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -254,6 +267,18 @@ fn settings() -> Box<Settings> {
     let mut settings = Box::new(config::load(&sources).expect("settings").settings);
     (settings.shards, settings.delivery.breaker.failures) = (1, 100);
     settings
+}
+
+/// Shards without the other services.
+pub async fn shards(
+    store: &FaultyStore,
+    clock: EngineClock,
+    shards: usize,
+    kinds: Kinds,
+) -> Result<Shards, StoreError> {
+    let (store, bounds) = (Box::new(store.clone()), Bounds::default());
+    let deps = ShardDeps { store, clock, bounds, metrics: Arc::default() };
+    Shards::start(deps, shards, kinds, StdRng::seed_from_u64(42)).await
 }
 
 async fn start(

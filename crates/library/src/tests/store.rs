@@ -28,7 +28,7 @@ pub enum StoreFault {
     Hang,
 }
 
-/// Why the store has failed for good. Other than a real one, it commits nevertheless: the shards must refuse by themselves.
+/// Why the store has failed for good. Unlike a real one it still commits: the shards must refuse by themselves.
 const FAILED: &str = "the outcome of a commit is unknown";
 
 /// One record as [`FaultyStore::snapshot`] shows it.
@@ -40,7 +40,7 @@ pub struct Kept {
     pub expires: Timestamp,
 }
 
-/// A store in memory. Clones are handles on the same store.
+/// A store in memory, empty at first. Clones are handles on the same store.
 #[derive(Clone, Default)]
 pub struct FaultyStore {
     /// The state that survives a restart.
@@ -80,11 +80,6 @@ struct MemoryState {
 }
 
 impl FaultyStore {
-    /// An empty store.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// The next commits meet these faults, one each, in this order.
     pub fn fail_next(&self, faults: impl IntoIterator<Item = StoreFault>) {
         self.control.state.lock().faults.extend(faults);

@@ -2,13 +2,10 @@
 
 use super::*;
 use crate::gateway::ErrorClass;
+use crate::testing::secs;
 
 const SETTINGS: BreakerSettings =
     BreakerSettings { failures: 3, open_for: Duration::from_secs(10), longest: Duration::from_secs(60) };
-
-fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
 
 fn at(secs: u64) -> Timestamp {
     Timestamp::from_millis(secs * 1_000)

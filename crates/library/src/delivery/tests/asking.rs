@@ -124,11 +124,8 @@ async fn the_last_message_that_may_have_left_says_who_holds_the_code() {
 #[tokio::test(start_paused = true)]
 async fn the_holder_of_a_code_is_asked_first_and_others_begin_a_new_one() {
     let held = Some(Held { by: Sinch, channel: Sms });
-    let repeats = async |world: &World| {
-        let mut job = world.job();
-        job.permitted.permit.verification.held = held;
-        world.run(job).await
-    };
+    let repeats =
+        async |world: &World| world.requests_with(|job| job.permitted.permit.verification.held = held).await;
     let world = Setup::routing("Mada;Sinch").build().and(Sinch, [accepted("S1"), hanging()]);
     let world = world.and(Mada, [accepted("M1")]);
     assert_eq!(repeats(&world).await, "S1, held by Sinch Sms");

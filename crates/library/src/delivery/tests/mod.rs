@@ -10,14 +10,14 @@ mod world;
 
 use tokio::time::sleep;
 
-use self::world::{KEY, Setup, TokioClock, World, secs};
+use self::world::{KEY, Setup, World};
 use crate::delivery::error::Failure;
 use crate::delivery::{Circuit, SendStatus};
 use crate::domain::Channel::{Call, Sms, WhatsApp};
 use crate::domain::GatewayName::{self, Http, Mada, Sinch, TwilioMessages, TwilioVerify, TwilioVoice};
 use crate::domain::{AttemptId, Held, ServiceId};
 use crate::gateway::ErrorClass;
-use crate::testing::{accepted, down, error, hanging};
+use crate::testing::{START, accepted, down, error, hanging, secs};
 
 const BOTH: &str = "Mada;Http";
 

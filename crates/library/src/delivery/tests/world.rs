@@ -1,4 +1,5 @@
-//! A delivery with scripted gateways, whose wall time is tokio's paused time.
+//! A delivery with scripted gateways, whose wall time is tokio's paused time. It stays apart from
+//! [`crate::testing::World`], where shards ask delivery and the clock stands still while a gateway is waited for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,28 +18,24 @@ use crate::delivery::{
     Attempt, Check, Delivered, Delivery, DeliveryDeps, Outgoing, Permitted, PlannedMessage, Results, Routed,
 };
 use crate::domain::{
-    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, Routing, ServiceId, Timestamp,
+    AttemptLogKey, Channel, Code, GatewayName, Held, NumberKey, PhoneNumber, ServiceId, Timestamp,
     WorkflowStep,
 };
 use crate::engine::{
     CheckPermit, CheckResult, PossiblySent, Salt, SendOptions, SendPermit, SendResult, Verification,
 };
 use crate::template::Templates;
-use crate::testing::{Answer, Handed, ProviderDouble};
+use crate::testing::{self, Answer, Handed, ProviderDouble, START, secs};
 
 pub const KEY: AttemptLogKey =
     AttemptLogKey { service: ServiceId::DEFAULT, verification: 0x0102_0304_0506_0708 };
 
-pub fn number() -> PhoneNumber {
-    PhoneNumber::from_u64(14_155_552_671).expect("a number")
+fn number() -> PhoneNumber {
+    testing::number(2_671)
 }
 
 fn code() -> Code {
     Code::parse("012345").expect("a code")
-}
-
-pub const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
 }
 
 /// A message, and the right to send it.
@@ -94,15 +91,12 @@ impl Setup {
         self
     }
 
+    #[expect(clippy::disallowed_methods, reason = "tokio's paused time is the injected one here")]
     pub fn build(self) -> World {
         let Self { routing, beside, settings, bounds } = self;
-        let clock = TokioClock::starting_now();
+        let clock = Arc::new(TokioClock(Instant::now()));
         let provider = ProviderDouble::scripted();
-        let resolved = Routing::parse(routing, |name| match name {
-            None => Ok(GatewayName::TwilioMessages),
-            Some(name) => Ok(name),
-        });
-        let routing = resolved.expect("a routing");
+        let routing = testing::routing(routing);
         let names = routing.entries().iter().map(|entry| entry.gateway).chain(beside);
         let routed = names.map(|name| {
             let voice = name == GatewayName::TwilioVoice && !routing.names(name);
@@ -110,7 +104,7 @@ impl Setup {
             Routed { routed_as, gateway: provider.gateway_for(name, channels_of(name)) }
         });
         let routed = routed.collect();
-        let log = Mutex::new(AttemptLog::new(number(), TokioClock::EPOCH, AttemptLogSettings::default()));
+        let log = Mutex::new(AttemptLog::new(number(), START, AttemptLogSettings::default()));
         let results = Arc::new(Results::new(Pricing::default(), Box::new(|_| ())));
         let has_lease = Arc::new(AtomicBool::new(true));
         let may_send = Arc::clone(&has_lease);
@@ -164,7 +158,7 @@ impl World {
 
     pub fn job(&self) -> Job {
         let options = SendOptions { life: secs(600), length: code().length() };
-        let verification = Verification::beginning(Salt([1; 16]), &options, TokioClock::EPOCH);
+        let verification = Verification::beginning(Salt([1; 16]), &options, START);
         let channel = self.delivery.first_channel_of(ServiceId::DEFAULT);
         let outgoing = Outgoing::new(NumberKey::new(ServiceId::DEFAULT, number()), channel);
         let permitted = Permitted {
@@ -199,20 +193,22 @@ impl World {
     }
 
     pub async fn requests(&self) -> String {
-        self.run(self.job()).await
+        self.requests_with(|_| {}).await
+    }
+
+    pub async fn requests_with(&self, change: impl FnOnce(&mut Job)) -> String {
+        let mut job = self.job();
+        change(&mut job);
+        self.run(job).await
     }
 
     pub async fn requests_by(&self, channel: Channel) -> String {
-        let mut job = self.job();
-        job.outgoing.channel = channel;
-        self.run(job).await
+        self.requests_with(|job| job.outgoing.channel = channel).await
     }
 
     /// A message with a code that expires this long after the world's start.
     pub async fn requests_expiring_in(&self, life: Duration) -> String {
-        let mut job = self.job();
-        job.permitted.permit.verification.expires = TokioClock::EPOCH.plus(life);
-        self.run(job).await
+        self.requests_with(|job| job.permitted.permit.verification.expires = START.plus(life)).await
     }
 
     /// Waits until the planned message is due, and delivers it as the shard would.
@@ -229,9 +225,7 @@ impl World {
 
     /// A further message of the same verification.
     pub async fn sends_again(&self) -> String {
-        let mut job = self.job();
-        job.permitted.asked = self.log.lock().asked_in_vain();
-        self.run(job).await
+        self.requests_with(|job| job.permitted.asked = self.log.lock().asked_in_vain()).await
     }
 
     pub fn rows(&self) -> Vec<Attempt> {
@@ -283,7 +277,7 @@ impl World {
     }
 
     pub fn elapsed_ms(&self) -> u128 {
-        self.clock.elapsed().as_millis()
+        self.clock.0.elapsed().as_millis()
     }
 }
 
@@ -299,24 +293,11 @@ fn channels_of(name: GatewayName) -> &'static [Channel] {
 }
 
 /// A wall clock that moves with tokio's.
-pub struct TokioClock(Instant);
-
-impl TokioClock {
-    pub const EPOCH: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    #[expect(clippy::disallowed_methods, reason = "tokio's paused time is the injected one here")]
-    pub fn starting_now() -> Arc<Self> {
-        Arc::new(Self(Instant::now()))
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
+struct TokioClock(Instant);
 
 impl Clock for TokioClock {
     fn now(&self) -> Timestamp {
-        Self::EPOCH.plus(self.elapsed())
+        START.plus(self.0.elapsed())
     }
 }
 
@@ -335,7 +316,7 @@ fn told(delivered: &Delivered) -> String {
             format!("later, row {row}{}", maybe(may_have_been_sent))
         }
         (SendResult::Failed { may_have_been_sent: None }, Some(Failure::OutOfService { until })) => {
-            format!("OutOfService for {:?}", until.since(TokioClock::EPOCH))
+            format!("OutOfService for {:?}", until.since(START))
         }
         (SendResult::Failed { may_have_been_sent }, Some(reason)) => {
             format!("{reason:?}{}", maybe(may_have_been_sent))

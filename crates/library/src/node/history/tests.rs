@@ -8,12 +8,9 @@ use crate::engine::CheckOutcome;
 use crate::gateway::ErrorClass;
 use crate::limits::guard::Rule;
 use crate::observe::metrics::{Fact, SendEnd, SendFacts, VerificationStep};
-use crate::testing::World;
+use crate::testing::{HOUR, MINUTE, SECOND, World, secs};
 
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = secs(24 * 60 * 60);
 /// 2023-11-15T22:00:00Z.
 const START: Timestamp = Timestamp::from_millis(1_700_085_600_000);
 const GERMANY: &str = "+491711234567";

@@ -2,16 +2,16 @@
 
 use serde_json::json;
 
-use super::world::{ANNA, World, secs};
+use super::world::{ANNA, World};
 use crate::engine::CheckOutcome;
 use crate::otp::{AttemptQuery, Channel, GatewayName, MessageStyle, OtpBuilder, Receipt, ReceiptStatus};
-use crate::otp::{OtpError, Refusal, StartError, Timestamp, Verified};
+use crate::otp::{OtpError, Refusal, StartError, Verified};
+use crate::testing::{START, secs};
 use crate::verification::Reply;
 
 #[test]
 fn a_check_has_three_answers_and_the_reason_why_a_code_was_not_judged() {
-    let at = Timestamp::from_millis(1_700_000_000_000);
-    let until = at.plus(secs(70));
+    let until = START.plus(secs(70));
     let locked = || Some(OtpError::Locked { remaining: secs(70) });
     for (outcome, expected) in [
         (Ok(CheckOutcome::Approved), (true, true, None, None)),
@@ -22,7 +22,7 @@ fn a_check_has_three_answers_and_the_reason_why_a_code_was_not_judged() {
         (Ok(CheckOutcome::GatewayFailed), (true, false, None, Some(OtpError::Gateway))),
         (Err(Refusal::Stopping), (false, false, None, Some(OtpError::Refused(Refusal::Stopping)))),
     ] {
-        let verified = Verified::from(outcome.map(|outcome| Reply::new(outcome, at, None)));
+        let verified = Verified::from(outcome.map(|outcome| Reply::new(outcome, START, None)));
         let Verified { request_valid, code_valid, attempts_left, error } = verified;
         assert_eq!((request_valid, code_valid, attempts_left, error), expected, "{outcome:?}");
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::world::{ANNA, World, code, secs, wrong};
+use super::world::{ANNA, World, code, wrong};
 use crate::otp::{Clock, Otp, OtpError, Timestamp};
+use crate::testing::secs;
 
 const LIFE: Duration = secs(60);
 const TERM: Duration = secs(90);

@@ -1,6 +1,6 @@
 //! Stops, crashes, and access to a directory.
 
-use super::world::{ANNA, World, code, secs, wrong};
+use super::world::{ANNA, World, code, wrong};
 use crate::clock::EngineClock;
 use crate::domain::Timestamp;
 use crate::engine::{NumberState, key_fingerprint};
@@ -8,6 +8,7 @@ use crate::node::load_or_create;
 use crate::otp::{AttemptQuery, Otp, OtpError, Refusal, StartError};
 use crate::shard::Record as _;
 use crate::store::{EmbeddedStore, Key, OpenOptions, Store as _, StoreError, Write};
+use crate::testing::secs;
 
 /// Another engine, as soon as the directory is free.
 async fn start_when_free(world: &World) -> Result<Otp, StartError> {

@@ -1,18 +1,14 @@
-//! An engine in its own directory, with a stopped clock and the double of providers.
+//! An engine in its own directory, with a stopped clock and the double of providers. It stays apart from
+//! [`crate::testing::World`]: what is tested is the builder, and the directory that an engine has to itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::otp::{GatewayName, ManualClock, Otp, OtpBuilder, Timestamp};
-use crate::testing::ProviderDouble;
+use crate::otp::{GatewayName, ManualClock, Otp, OtpBuilder};
+use crate::testing::{ProviderDouble, START};
 
 pub const ANNA: &str = "+14155550123";
-
-pub const fn secs(secs: u64) -> Duration {
-    Duration::from_secs(secs)
-}
 
 pub struct World {
     pub directory: TempDir,
@@ -22,7 +18,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
+        let clock = Arc::new(ManualClock::starting_at(START));
         let directory = tempfile::tempdir().expect("a directory");
         Self { directory, clock, provider: ProviderDouble::default() }
     }

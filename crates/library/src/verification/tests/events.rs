@@ -2,8 +2,6 @@
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
 #[tokio::test]
 async fn a_verification_tells_its_life_in_order_and_everything_once() {
     let world = World::new().await;
@@ -145,14 +143,9 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     world.provider.hangs(true);
     let begins = world.begins_meanwhile(asking(number(1)));
     world.provider.arrived(2).await;
-    let receipt = Receipt {
-        attempt: AttemptId { attempt: first.attempt + 1, ..first },
-        gateway: None,
-        message_id: "Simulator-2".to_owned(),
-        status: ReceiptStatus::Delivered,
-        code: None,
-        class: None,
-    };
+    let attempt = AttemptId { attempt: first.attempt + 1, ..first };
+    let (message_id, status) = ("Simulator-2".to_owned(), ReceiptStatus::Delivered);
+    let receipt = Receipt { attempt, gateway: None, message_id, status, code: None, class: None };
     let reported = tokio::time::timeout(2 * SECOND, world.verifier.receive(receipt)).await;
     assert!(reported.is_err(), "an answer to a report that is not recorded");
     // The provider has hung up.

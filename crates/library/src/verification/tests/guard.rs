@@ -2,8 +2,6 @@
 
 use super::*;
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
 /// Users in Germany and in the United States, and a prefix in Tajikistan.
 const DE: u64 = 4_917_112_300_000;
 const US: u64 = 14_155_000_000;

@@ -14,11 +14,6 @@ async fn checks(world: &World) -> Result<(), Refused> {
     world.checks(VerificationTarget::Number(number(1)), Code::parse("000000")).await.map(drop)
 }
 
-/// Waits until the gateway is asked about a code.
-async fn asked(world: &World) {
-    until(async || !world.provider.questions().is_empty()).await;
-}
-
 #[tokio::test]
 async fn a_commit_longer_than_the_check_budget_asks_no_gateway() {
     let world = held().await;
@@ -79,7 +74,7 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
     world.provider.says(GatewayName::TwilioVerify, 3_600_000, Ok(Verdict::Wrong));
     tokio::select! {
         checked = checks(&world) => panic!("{checked:?}"),
-        () = asked(&world) => {}
+        () = until(async || !world.provider.questions().is_empty()) => {}
     }
     assert_eq!(world.begins(asking(number(1))).await, Err(Refused::Unavailable(Refusal::NumberBusy)));
     assert_eq!(world.guard.budgets()[0].spent, 1);

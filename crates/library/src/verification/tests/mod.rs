@@ -26,7 +26,7 @@ use crate::node::Unready;
 use crate::registry::{ServiceSettings, TestNumber, WebhookFields, WebhookStatus, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::testing::{
-    START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
+    HOUR, SECOND, START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
 };
 use crate::verification::{
     CheckCode, Ending, Failure, GivenKey, NumberKey, Outgoing, Refused, Status, Verification,

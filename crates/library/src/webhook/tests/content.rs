@@ -60,7 +60,8 @@ async fn signatures_have_the_wall_clocks_time_when_decisions_are_ahead() {
     let decisions = EngineClock::over(world.clock.clone());
     decisions.at_least(START.plus(HOUR));
     let World { registry, receivers, bounds, .. } = &world;
-    (world.shards, world.outbox) = open(&FaultyStore::new(), decisions, registry, receivers, bounds).await;
+    (world.shards, world.outbox) =
+        open(&FaultyStore::default(), decisions, registry, receivers, bounds).await;
     world.emits(1, EventType::Approved).await;
     assert!(world.asked()[0].at.since(START) < MINUTE);
 }

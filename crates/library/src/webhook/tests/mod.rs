@@ -1,4 +1,6 @@
-//! The outbox as its users see it. The helpers come first, because the other files share them.
+//! The outbox as its users see it. The helpers come first, because the other files share them. Its world
+//! stays apart from [`testing::World`], whose outbox asks the network: this one has receivers in memory, and a store of
+//! its own, where a fault meets events alone.
 
 mod content;
 mod crash;
@@ -8,28 +10,19 @@ mod retries;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
 use reqwest::header::HeaderMap;
 use reqwest::{Body, Request};
 use serde_json::Value;
 
 use super::*;
 use crate::clock::{EngineClock, ManualClock};
-use crate::config::Bounds;
 use crate::domain::{
     AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
 };
 use crate::engine::Sealer;
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
-use crate::shard::{LogRange, Refusal, ShardDeps, Shards, Subject};
-use crate::testing::{self, FaultyStore};
-
-const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::shard::{LogRange, Refusal, Shards, Subject};
+use crate::testing::{self, FaultyStore, HOUR, MINUTE, SECOND, START};
 
 const SERVICE: ServiceId = ServiceId::new(7);
 
@@ -57,10 +50,10 @@ impl World {
     }
 
     async fn with(bounds: OutboxBounds, hooks: &[Webhook]) -> Self {
-        let clock = Arc::new(ManualClock::starting_at(START));
-        let services = testing::World::bare().await;
-        let (services, registry) = (services.store.clone(), services.registry.clone());
-        let (receivers, store) = (Arc::default(), FaultyStore::new());
+        let process = testing::World::bare().await;
+        let (services, registry) = (process.store.clone(), process.registry.clone());
+        let clock = Arc::clone(&process.clock);
+        let (receivers, store) = (Arc::default(), FaultyStore::default());
         let decisions = EngineClock::over(clock.clone());
         let (shards, outbox) = open(&store, decisions, &registry, &receivers, &bounds).await;
         let world = Self { store, clock, services, registry, receivers, bounds, shards, outbox };
@@ -147,10 +140,7 @@ async fn open(
     receivers: &Arc<Receivers>,
     bounds: &OutboxBounds,
 ) -> (Shards, Arc<Outbox>) {
-    let (store, bounds_of_shards) = (Box::new(store.clone()), Bounds::default());
-    let deps = ShardDeps { store, clock, bounds: bounds_of_shards, metrics: Arc::default() };
-    let shards = Shards::start(deps, 1, crate::node::kinds(), StdRng::seed_from_u64(42));
-    let shards = shards.await.expect("shards");
+    let shards = testing::shards(store, clock, 1, crate::node::kinds()).await.expect("shards");
     let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
     let transport: Transport = Box::new(move |request| {
         let receivers = Arc::clone(&receivers);
@@ -237,16 +227,13 @@ impl Receivers {
         if let Behaviour::AnswerAfter(secs) | Behaviour::Hang(secs) = does {
             tokio::time::sleep(Duration::from_secs(secs)).await;
         }
-        let answered = |status| {
-            let body = format!("an answer {status}");
-            Posted { status: Some(status), detail: body, retry_after: None }
+        let status = match does {
+            Behaviour::Answer(status) => status,
+            Behaviour::AnswerAfter(_) => 200,
+            Behaviour::Refuse => return Posted::not_answered("no connection"),
+            Behaviour::Hang(_) => return Posted::not_answered("no answer in time"),
         };
-        match does {
-            Behaviour::Answer(status) => answered(status),
-            Behaviour::AnswerAfter(_) => answered(200),
-            Behaviour::Refuse => Posted::not_answered("no connection"),
-            Behaviour::Hang(_) => Posted::not_answered("no answer in time"),
-        }
+        Posted { status: Some(status), detail: String::new(), retry_after: None }
     }
 }
 
@@ -274,7 +261,7 @@ fn ve(verification: u8) -> Sid {
 }
 
 fn number() -> PhoneNumber {
-    PhoneNumber::parse("+14155550123", None).expect("a number")
+    testing::number(123)
 }
 
 /// The kinds of the requests, in their order.
