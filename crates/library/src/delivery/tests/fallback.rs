@@ -61,21 +61,12 @@ async fn a_further_message_may_go_by_the_last_gateway_or_one_that_delivered() {
 
 #[tokio::test(start_paused = true)]
 async fn a_further_message_changes_to_or_from_another_code_only_at_last() {
+    let (taken, refused) = (|| vec![accepted("1"), accepted("2")], || error(ErrorClass::Refused));
     for (routing, of_http, of_sinch, asked) in [
-        ("Http;Sinch", vec![accepted("1"), accepted("2")], Vec::new(), vec![Http, Http]),
-        (
-            "Http;Sinch",
-            vec![accepted("1"), error(ErrorClass::Refused)],
-            vec![accepted("2")],
-            vec![Http, Http, Sinch],
-        ),
-        (
-            "Sinch;Http",
-            vec![accepted("1"), accepted("2")],
-            vec![error(ErrorClass::Refused)],
-            vec![Sinch, Http, Http],
-        ),
-        ("Sinch;Http", Vec::new(), vec![accepted("1"), accepted("2")], vec![Sinch, Sinch]),
+        ("Http;Sinch", taken(), Vec::new(), vec![Http, Http]),
+        ("Http;Sinch", vec![accepted("1"), refused()], vec![accepted("2")], vec![Http, Http, Sinch]),
+        ("Sinch;Http", taken(), vec![refused()], vec![Sinch, Http, Http]),
+        ("Sinch;Http", Vec::new(), taken(), vec![Sinch, Sinch]),
     ] {
         let world = Setup::routing(routing).build().and(Http, of_http).and(Sinch, of_sinch);
         world.requests().await;

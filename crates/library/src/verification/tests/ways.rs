@@ -6,12 +6,8 @@ use super::*;
 
 /// Number 100, for an hour.
 async fn has_test_number(world: &World) {
-    let test = TestNumber {
-        pattern: number(100).e164(),
-        code: "445566".to_owned(),
-        expires: START.plus(Duration::from_secs(3_600)),
-        force: false,
-    };
+    let (pattern, code) = (number(100).e164(), "445566".to_owned());
+    let test = TestNumber { pattern, code, expires: START.plus(HOUR), force: false };
     world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
 }
 

@@ -96,12 +96,8 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
     let first = AttemptQuery { before, to, ..AttemptQuery::newest(10) };
     assert_eq!(world.verifier.attempts.list(&first).await.expect("a list").len(), 1);
     let (mut count, after) = (0, Some(START.plus(Duration::from_millis(250))));
-    world
-        .verifier
-        .attempts
-        .each(&AttemptQuery { after, ..AttemptQuery::newest(0) }, |_| count += 1)
-        .await
-        .expect("all");
+    let later = AttemptQuery { after, ..AttemptQuery::newest(0) };
+    world.verifier.attempts.each(&later, |_| count += 1).await.expect("all");
     assert_eq!(count, 251);
 }
 

@@ -8,14 +8,8 @@ use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 
 fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Receipt {
     let attempt = AttemptId { key: key(1), attempt };
-    Receipt {
-        attempt,
-        gateway: Some(GatewayName::Http),
-        message_id: "SM\u{1b}1".to_owned(),
-        status,
-        code: None,
-        class,
-    }
+    let (gateway, message_id) = (Some(GatewayName::Http), "SM\u{1b}1".to_owned());
+    Receipt { attempt, gateway, message_id, status, code: None, class }
 }
 
 #[test]
