@@ -1,9 +1,7 @@
-//! Twilio reports to a server that sends through it: the paths, and what each kind of report is answered. Another system
-//! asks a hook by a signature.
+//! Twilio reports to a server that sends through it: the paths, and what each kind of report is answered.
 
-use onceward::domain::Timestamp;
 use onceward_gateway::double::twilio_signature;
-use onceward_testkit::{Setup, THEN, World, post};
+use onceward_testkit::{Setup, World, post};
 use serde_json::json;
 
 /// The paths with what is reported to each.
@@ -47,28 +45,6 @@ async fn what_cannot_be_taken_is_an_envelope() {
     let early = world.ask(signed(&format!("{path}{QUERY}"), form)).await;
     early.is(503, r#"{"code":503,"message":"The report could not be taken. Try again shortly."}"#);
     assert_eq!(early.header("retry-after"), Some("1"));
-}
-
-#[tokio::test]
-async fn the_signatures_that_standard_webhooks_publishes_open_a_hook() {
-    let table = include_str!("../facts/standard-webhooks.tsv");
-    for line in table.lines().filter(|line| !line.starts_with('#')) {
-        let [secret, id, at, body, signature] = line.split('\t').collect::<Vec<_>>()[..] else {
-            panic!("{line}")
-        };
-        let world = World::with(Setup::of(json!({ "SUPABASE_HOOK_SECRETS": secret }))).await;
-        let seconds: u64 = at.parse().expect("seconds");
-        world.clock.advance(Timestamp::from_millis(seconds * 1_000).since(THEN));
-        let headers = [("webhook-id", id), ("webhook-timestamp", at), ("webhook-signature", signature)]
-            .map(|(name, value)| format!("\r\n{name}: {value}"));
-        for (body, is_signed) in [(body.to_owned(), true), (body.replace('t', "T"), false)] {
-            let request = post("/hooks/supabase", &body);
-            let signed = request.replacen("\r\n\r\n", &format!("{}\r\n\r\n", headers.concat()), 1);
-            let reply = world.ask(signed).await;
-            // Its body is none of Supabase.
-            assert_eq!(reply.status, if is_signed { 200 } else { 401 }, "{}", reply.body);
-        }
-    }
 }
 
 /// A server that sends messages to Germany through Twilio.
