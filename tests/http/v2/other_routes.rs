@@ -22,12 +22,15 @@ async fn an_unknown_path_is_20404_and_a_wrong_method_20004_with_the_right_ones()
 }
 
 #[tokio::test]
-async fn a_lookup_shows_null_for_a_package_without_data() {
+async fn a_lookup_shows_null_without_data_and_whether_a_number_is_valid() {
     let world = V2World::new().await;
     let fields = "Fields=caller_name,%20line_type_intelligence%20";
     let found = json(&world.get(&format!("/v2/PhoneNumbers/+447400123456?{fields}")).await);
     let shown = (&found["caller_name"], &found["line_type_intelligence"]["type"]);
     assert_eq!(shown, (&json!(null), &json!("mobile")), "{found}");
+    // Digits of an extension are no part of a number.
+    assert_eq!(json(&world.get("/v2/PhoneNumbers/+447400123456;5").await)["valid"], false);
+    is_error(&world.get("/v1/PhoneNumbers/+447400123456;5").await, 404, 20404);
 }
 
 #[tokio::test]
