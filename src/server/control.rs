@@ -102,20 +102,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_the_owner_may_open_the_socket_and_it_goes_with_the_server() {
+    async fn a_bind_replaces_a_killed_servers_socket_for_the_owner_until_the_stop() {
         let home = TempDir::new().expect("a directory");
-        let (_listener, path) = bind(home.path()).expect("a socket");
+        drop(std::os::unix::net::UnixListener::bind(home.path().join(FILE_NAME)).expect("a socket"));
+        let (_listener, path) = bind(home.path()).expect("it is replaced");
         let found = fs::metadata(&path).expect("it is there");
         assert_eq!(found.permissions().mode() & 0o777, 0o600);
         drop(path);
         assert!(!home.path().join(FILE_NAME).exists());
-    }
-
-    #[tokio::test]
-    async fn a_bind_replaces_a_killed_servers_socket() {
-        let home = TempDir::new().expect("a directory");
-        drop(std::os::unix::net::UnixListener::bind(home.path().join("control.sock")).expect("a socket"));
-        bind(home.path()).expect("it is replaced");
     }
 
     #[test]
