@@ -291,7 +291,7 @@ impl Writer {
             Err(Error::Refused(why)) if !why.contains(LEASE_NOT_FOUND) => return Err(unavailable(&why)),
             Err(error) => unavailable(&error),
         };
-        tracing::error!(reason = %failed, "commit to etcd failed; this node gives up its lease");
+        tracing::error!(reason = %failed, "commit to etcd failed; this node ends");
         lease.end();
         Err(failed)
     }

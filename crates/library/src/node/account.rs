@@ -36,7 +36,7 @@ impl AccountFile {
     /// Makes the account at the first start.
     ///
     /// # Errors
-    /// [`StartError::Account`] if the store refuses, [`StartError::AccountFile`].
+    /// [`StartError::Account`] if the store refuses, [`StartError::AccountFile`] if the file cannot be written.
     pub async fn create_if_none(&self, registry: &Registry) -> Result<(), StartError> {
         if !registry.has_account() {
             let made = self.renew(registry).await?;

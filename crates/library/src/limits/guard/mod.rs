@@ -1,7 +1,7 @@
 //! The pumping guard of the server: asks the decisions of `onceward_core::guard` about every send of a real number, and
 //! stores their records.
 //!
-//! The state is in memory, behind one lock. Every second its changes are written to records of the shards. What a message
+//! The state is in memory. Every second its changes are written to records of the shards. What a message
 //! took is also in the commit of its own decision, with which its verification gives it back, and a start after a crash
 //! takes it again if the records lack it. Manual entries are durable before they are answered.
 
@@ -409,10 +409,9 @@ impl ServerGuard {
     /// Whether [`erase`](Self::erase) has something to forget in this service, beside that the number was verified.
     pub fn knows(&self, service: ServiceId, number: PhoneNumber) -> bool {
         let key = Key::new(Some(service), Dimension::Number(number));
-        let guard = self.guard.lock();
-        guard.rows.get(&key).is_some()
-            || guard.entries.get(&key, self.now()).is_some()
-            || self.refused.lock().contains_key(&(service, number))
+        let of_guard =
+            |guard: &Guard| guard.rows.get(&key).is_some() || guard.entries.get(&key, self.now()).is_some();
+        of_guard(&self.guard.lock()) || self.refusal(service, number).is_some()
     }
 
     /// Forgets a number of a service: its messages, its verification, its manual entry and its refusals; of all services, its
