@@ -89,7 +89,7 @@ class Parameters(Case):
 
     def test_a_configuration_is_of_a_country_that_exists(self):
         with self.refused(60200, 400, "Country"):
-            self.own.messaging_configurations.create(country="QQ1", messaging_service_sid="MG" + "0" * 32)
+            self.own.messaging_configurations.create(country="QQ", messaging_service_sid="MG" + "0" * 32)
 
     def test_a_bucket_counts_something_over_some_time(self):
         limit = self.own.rate_limits(self.own.rate_limits.create(unique_name="session").sid)
