@@ -179,7 +179,7 @@ impl<'a> InboxView<'a> {
             .map(|text| PhoneNumber::parse(&text, self.call.app.settings.storage.default_region));
         let to = match to.transpose() {
             Ok(to) => to,
-            Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to` is {error}")),
+            Err(error) => return response::plain(StatusCode::BAD_REQUEST, &format!("`to`: {error}")),
         };
         let now = self.simulator.now();
         let inbox = Inbox { messages: self.views(to, IN_JSON, now).await, now_ms: now.as_millis() };
