@@ -108,7 +108,7 @@ async fn after_an_unknown_outcome_a_process_goes_on_and_refuses_everything() {
     assert_eq!(world.reasons_against(), [Unready { part: "store", why }]);
     world.stop().await.expect("stopped in order");
     let world = world.crashes().await;
-    let counted = world.verifier.lockout_of(NumberKey::new(ServiceId::DEFAULT, number(2))).await;
+    let counted = world.verifier.lockout_of(NumberKey::new(world.service.id, number(2))).await;
     assert!(counted.expect("a state").is_some(), "the store has what was in flight");
     world.begun(number(3)).await;
 }
