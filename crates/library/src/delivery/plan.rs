@@ -109,5 +109,7 @@ mod tests {
         ] {
             assert_eq!(steps.plan(step, NOW, after_secs(expires)), planned, "{step} {expires}");
         }
+        let taken_in = [(0, Call), (0, WhatsApp), (1, WhatsApp)].map(|(step, of)| steps.step_on(step, of));
+        assert_eq!(taken_in, [1, 0, 2], "a fallback channel begins the next step only if it is that");
     }
 }
