@@ -146,3 +146,21 @@ fn learn_fact(learned: &mut Learned, fact: &Fact) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_dearest_gateway_counts_the_whole_weight_and_others_their_part_of_it() {
+        let given =
+            json!({ "prices": { "*": { "sms": 0.065536, "sms:Mada": 0.016384 } }, "price-weight": 50 });
+        let results = Results::new(serde_json::from_value(given).expect("prices"), Box::new(|_| ()));
+        let lane = Lane { service: None, country: None, channel: Channel::Sms };
+        let mada = GatewayName::of("Mada").expect("a recipe");
+        let offers = [(GatewayName::TwilioMessages, 0.5), (mada, 0.125), (GatewayName::Simulator, 0.0)];
+        assert_eq!(results.offers(lane, offers.iter().map(|(name, _)| *name)), offers);
+    }
+}
