@@ -30,7 +30,6 @@ async fn a_lookup_shows_null_without_data_and_whether_a_number_is_valid() {
     assert_eq!(shown, (&json!(null), &json!("mobile")), "{found}");
     // Digits of an extension are no part of a number.
     assert_eq!(json(&world.get("/v2/PhoneNumbers/+447400123456;5").await)["valid"], false);
-    is_error(&world.get("/v1/PhoneNumbers/+447400123456;5").await, 404, 20404);
 }
 
 #[tokio::test]

@@ -179,7 +179,6 @@ mod tests {
                 ("messaging service", &[CodeClass::Account]),
                 ("too many", &[CodeClass::Busy, CodeClass::Retry]),
                 ("rate limit", &[CodeClass::Busy, CodeClass::Retry]),
-                ("daily", &[CodeClass::NextDay, CodeClass::Retry]),
             ] {
                 assert!(!title.contains(words) || allowed.contains(&class), "{title}: {class:?}");
             }

@@ -152,6 +152,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::testing::{HOUR, START, asking, number};
+
+    #[test]
+    fn codes_that_other_systems_check_do_not_count() {
+        let results = Results::new(Pricing::default(), Box::new(|_| ()));
+        let (gateway, channel, later) = (GatewayName::TwilioMessages, Channel::Sms, START.plus(HOUR));
+        let plain = asking(number(1)).key;
+        let carried = NumberKey { is_carried: true, ..plain };
+        for (recipient, known) in [(carried, &[][..]), (plain, &[("sms", 0)])] {
+            results.learn(&Fact::Left { recipient, channel, gateway, ends: later, is_verified: false });
+            let (recipient, gateway, took) = (carried, Some(gateway), None);
+            results.learn(&Fact::Verification { recipient, channel, gateway, step: Approved, took });
+            results.publish(later);
+            assert_eq!(results.conversions(GatewayName::TwilioMessages, later), known);
+        }
+    }
 
     #[test]
     fn the_dearest_gateway_counts_the_whole_weight_and_others_their_part_of_it() {

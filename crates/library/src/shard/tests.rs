@@ -16,8 +16,6 @@ use crate::domain::Timestamp;
 use crate::store::{Store as _, StoreError, StoreLimits};
 use crate::testing::{self, FaultyStore, HOUR, START, StoreFault};
 
-const LIFE: Duration = HOUR;
-
 const ONE: Subject = Subject { slot: 5, id: [1; 12] };
 /// In another slot of the same shard.
 const TWO: Subject = Subject { slot: 7, id: [2; 12] };
@@ -56,7 +54,7 @@ enum VoucherAction {
 type VoucherReply = Result<Option<u32>, Refusal>;
 
 fn decide(id: Id, action: VoucherAction, view: &mut Transaction<'_>) -> Option<u32> {
-    let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends: view.now().plus(LIFE) });
+    let voucher = view.get::<Voucher>(id).unwrap_or(Voucher { left: 0, ends: view.now().plus(HOUR) });
     let left = match action {
         VoucherAction::Issue(left) => left,
         VoucherAction::Spend(amount) => voucher.left.checked_sub(amount)?,
@@ -217,7 +215,7 @@ async fn while_memory_is_not_what_the_store_has_nothing_is_answered_from_it() {
 
 #[tokio::test]
 async fn a_batch_keeps_the_limits_of_the_store_and_only_too_many_bytes_fail() {
-    let voucher = || Voucher { left: 5, ends: START.plus(LIFE) };
+    let voucher = || Voucher { left: 5, ends: START.plus(HOUR) };
     let bytes_per_batch = 3 * encode(&voucher()).len();
     for (limits, of_larger, largest) in [
         (StoreLimits { records_per_batch: 3, ..StoreLimits::NONE }, Ok(()), 4),
@@ -317,7 +315,7 @@ async fn a_store_that_keeps_expired_records_is_told_to_remove_them() {
     store.limit(StoreLimits { keeps_expired: true, ..StoreLimits::NONE });
     let world = World::over(store).await;
     world.reply_to(ONE, VoucherAction::Issue(10)).await.expect("issued");
-    world.clock.set(START.plus(LIFE));
+    world.clock.set(START.plus(HOUR));
     let some_sweeps = Duration::from_secs(1);
     tokio::time::sleep(some_sweeps).await;
     assert!(world.store.snapshot().is_empty());

@@ -28,8 +28,7 @@ pub enum StoreFault {
     Hang,
 }
 
-/// Why the store has failed for good. Unlike a real one it still commits, owns its records and closes in order: the shards
-/// must refuse by themselves.
+/// Why it has failed for good. Unlike a real store it commits, owns and closes as before: shards must refuse by themselves.
 const FAILED: &str = "the outcome of a commit is unknown";
 
 /// One record as [`FaultyStore::snapshot`] shows it.
