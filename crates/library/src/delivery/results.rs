@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_dearest_gateway_counts_the_whole_weight_and_others_their_part_of_it() {
         let given =
-            json!({ "prices": { "*": { "sms": 0.065536, "sms:Mada": 0.016384 } }, "price-weight": 50 });
+            json!({ "prices": { "*": { "sms": "0.065536", "sms:Mada": "0.016384" } }, "price-weight": 50 });
         let results = Results::new(serde_json::from_value(given).expect("prices"), Box::new(|_| ()));
         let lane = Lane { service: None, country: None, channel: Channel::Sms };
         let mada = GatewayName::of("Mada").expect("a recipe");
