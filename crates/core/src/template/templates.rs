@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::gsm7;
 use super::text::{Context, Text, check_text};
 use crate::domain::{Channel, Code, Locale, PhoneNumber, is_name};
 
@@ -69,13 +68,6 @@ impl Templates {
     pub fn has_language(&self, locale: Locale) -> bool {
         let is_own = |tag| self.local.iter().any(|local| local.locale == Some(tag));
         StandardMessage::nearest(locale).is_some() || locale.lookup().any(is_own)
-    }
-
-    /// The text messages that one with this text is sent as, with a code of `length` characters.
-    pub fn parts(&self, text: &str, app_hash: Option<&AppHash>, length: usize) -> usize {
-        let (Context { brand, domain, life }, digits) = (&self.context, "0".repeat(length));
-        let (text, _) = Text::new(text, brand);
-        gsm7::parts_of(&text.finish(Channel::Sms, app_hash, domain.as_deref(), &digits, *life))
     }
 
     /// Renders the message for now.

@@ -92,7 +92,6 @@ impl Budgets {
         let (spent, is_money) = (rows.window(limit, now).amount, dimension == MONEY);
         BudgetView {
             service_id: service,
-            service_sid: None,
             service: service.and_then(|service| self.names.of(service)).unwrap_or_else(|| "all".to_owned()),
             name: dimension.to_string(),
             spent,

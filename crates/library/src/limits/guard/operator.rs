@@ -14,7 +14,6 @@ use super::{
     ClientNet, Dimension, Entry, EntryAction, EntryError, Key, Mode, RefusedNumber, Rule, ServerGuard,
 };
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
-pub use crate::observe::metrics::BudgetView;
 use crate::registry::audit::{self, Action, AuditEntry, Author};
 use crate::shard::Refusal;
 
@@ -316,15 +315,6 @@ impl ServerGuard {
             this.store_entry(key, entry, Some(line)).await.map(|()| Some(changed))
         });
         changed.await.unwrap_or(Err(Refusal::OutcomeUnknown))
-    }
-
-    /// All budgets.
-    pub fn budgets(&self) -> Vec<BudgetView> {
-        let mut budgets = self.budgets.list(None, &self.guard.lock().rows, self.now());
-        for budget in &mut budgets {
-            (budget.service_sid, budget.service) = self.named(budget.service_id);
-        }
-        budgets
     }
 
     /// At most `limit` manual entries of a service or of all: those that end last first, and behind them the safe numbers.

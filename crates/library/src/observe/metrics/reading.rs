@@ -36,7 +36,6 @@ pub struct Reading {
 pub struct BudgetView {
     /// `None` for the budget of all services.
     pub service_id: Option<ServiceId>,
-    pub service_sid: Option<String>,
     /// The name of the service, or `all`.
     pub service: String,
     /// Its key in the configuration.

@@ -85,6 +85,6 @@ async fn with_six_budgets_a_rate_limit_and_a_key_a_send_makes_two_commits() {
     let once = asking_once(number(1), "a").once;
     world.begins(Outgoing { once, ..from_device(number(1), "a") }).await.expect("begun");
     assert_eq!(world.store.commits() - before, 2, "one before the message leaves, one after");
-    let spent: Vec<_> = world.guard.budgets().iter().map(|budget| budget.spent > 0).collect();
+    let spent: Vec<_> = world.guard.reading().2.iter().map(|budget| budget.spent > 0).collect();
     assert_eq!(spent, [true; 6]);
 }
