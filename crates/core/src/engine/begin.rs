@@ -413,11 +413,8 @@ fn without_message(counted: VerificationDetails, permit: &SendPermit) -> Verific
 fn with_counts_of(earlier: Verification, failed: &Verification) -> Verification {
     let counted = match (failed.counted, earlier.counted) {
         (Some(since), Some(then)) if earlier.salt.id() == failed.salt.id() => Some(VerificationDetails {
-            last_send: since.last_send.max(then.last_send),
-            sends: since.sends.max(then.sends),
             wrong: since.wrong.max(then.wrong),
             spent: since.spent || then.spent,
-            canceled: since.canceled || then.canceled,
             ..then
         }),
         (_, then) => then,

@@ -118,10 +118,27 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
     number.fails(3);
     let second = number.permit();
     assert_eq!(number.checks_wrong(), wrong(1));
+    let mut other = number.clone();
     number.settles(&second, &FAILED);
     assert_eq!(number.checks_wrong(), wrong(0));
+    assert_eq!(other.checks_wrong(), wrong(0));
+    other.settles(&second, &FAILED);
     let refused = Decided(CheckOutcome::NoChecksLeft { until: first.verification.expires });
-    assert_eq!(number.submits(None, Some(name_of(&first))), refused);
+    for mut number in [number, other] {
+        assert_eq!(number.submits(None, Some(name_of(&first))), refused);
+    }
+}
+
+#[test]
+fn a_message_that_was_not_sent_does_not_count_beside_a_later_one() {
+    let mut number = World::of_a_new_service();
+    let (first, second) = (number.permit(), number.permit());
+    number.settles(&first, &FAILED);
+    number.settles(&second, &ACCEPTED);
+    for _ in 0..4 {
+        number.begins();
+    }
+    assert!(matches!(number.ask(), BeginOutcome::Limited(SendLimit::NoSendsLeft { .. })));
 }
 
 fn supplied(code: &Code) -> VerificationOptions<'_> {
