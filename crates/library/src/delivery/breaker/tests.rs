@@ -48,6 +48,9 @@ fn after_its_time_one_message_in_each_span_asks_until_one_is_answered() {
     assert!(circuit.enter(at(41)));
     circuit.answered(Some(Ok(())), at(42));
     assert_eq!(circuit.shown(at(42)), (Circuit::Closed, None));
+    let of_one =
+        error(ErrorClass::Refused, None).map_err(|error| GatewayError { whole_gateway: false, ..error });
+    (0..9).for_each(|_| drop(circuit.answered(Some(of_one.clone()), at(42))));
     fails(&circuit, at(43));
     assert_eq!(circuit.shown(at(43)), (Circuit::Closed, None), "the count began anew");
 }

@@ -193,6 +193,24 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_message_by_a_dearer_gateway_is_charged_for_its_parts_before_it_leaves() {
+    let settings = GuardSettings { money_per_day: Some(1_000_000), ..GuardSettings::default() };
+    let service = json!({ "friendly-name": "Почтовый банк северной столицы" });
+    let world = World::guarded(settings, "Simulator;Mada", service).await;
+    let spent = |world: &World| world.guard.reading().2[0].spent;
+    sends(&world, US).await.expect("sent");
+    assert_eq!(spent(&world), 0, "the simulator costs nothing");
+    world.provider.fails_with(ErrorClass::Retry);
+    sends(&world, US + 1).await.expect("sent by the next gateway");
+    let price = spent(&world);
+    world.provider.fails_with(ErrorClass::Retry);
+    let long = asking_with(phone(US + 2), |message| message.style.app_hash = AppHash::parse("FA+9qCX9VSu"));
+    world.begins(long).await.expect("sent by the next gateway");
+    let world = world.crashes().await;
+    assert_eq!((price > 0, spent(&world)), (true, 3 * price));
+}
+
+#[tokio::test]
 async fn an_erased_number_is_forgotten() {
     let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
     let world = paid(settings).await;
@@ -204,6 +222,19 @@ async fn an_erased_number_is_forgotten() {
     assert_eq!(world.guard.refused_numbers(), []);
     let sent = world.verifier.send(request()).await.expect("an answer");
     sent.outcome.expect("sent");
+}
+
+#[tokio::test]
+async fn an_erasure_leaves_the_messages_to_others_whose_records_are_beside() {
+    let (world, slots) = (World::bare().await, SlotHash::new(&ServerKey::from_bytes([7; 32])));
+    let slot = |n: &u64| slots.of_number(world.service.id, number(*n));
+    let beside = (2..5_000).find(|n| slot(n) == slot(&1)).expect("one of some hundred");
+    for n in [1, beside] {
+        world.begun(number(n)).await;
+    }
+    world.verifier.erase(Some(world.service.id), number(1), world.author()).await.expect("erased");
+    let left = world.verifier.attempts.list(&AttemptQuery::newest(9)).await.expect("a list");
+    assert_eq!(left.iter().map(|listed| listed.number).collect::<Vec<_>>(), [number(beside)]);
 }
 
 #[tokio::test]

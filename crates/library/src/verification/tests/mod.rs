@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 
 use crate::config::services::ConfiguredService;
 use crate::config::{GuardSettings, Settings};
-use crate::delivery::attempts::VerifyStatus;
-use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
+use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid};
+use crate::engine::SlotHash;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::Explanation;
 use crate::limits::guard::{Dimension, EntryAction, Key, Mode, Rule};
@@ -25,6 +26,7 @@ use crate::limits::keys::MOST_RECORDS;
 use crate::node::Unready;
 use crate::registry::{ServiceSettings, TestNumber, WebhookFields, WebhookStatus, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
+use crate::template::AppHash;
 use crate::testing::{
     HOUR, SECOND, START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
 };

@@ -97,6 +97,24 @@ async fn a_service_keeps_texts_from_landlines_whatever_the_guard_says() {
 }
 
 #[tokio::test]
+async fn with_calls_a_landline_is_called_at_once() {
+    let world = World::set_up(|settings| settings.delivery.voice = true).await;
+    world.begun(PhoneNumber::from_u64(493_090_182_000).expect("a number in Berlin")).await;
+    assert_eq!(world.provider.handed()[0].channel, Channel::Call);
+}
+
+#[tokio::test]
+async fn a_message_that_certainly_did_not_leave_verified_no_number() {
+    let world = World::with(json!({})).await;
+    world.begun(number(1)).await;
+    world.provider.fails_with(ErrorClass::Refused);
+    world.begins(asking(number(1))).await.expect_err("refused by the gateway");
+    world.ends(VerificationTarget::Number(number(1)), Ending::Approved).await.expect("verified");
+    let listed = world.verifier.attempts.list(&AttemptQuery::newest(9)).await.expect("a list");
+    assert_eq!(listed.iter().map(|listed| listed.converted).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
 async fn a_second_carried_code_goes_by_another_gateway_while_the_first_lives() {
     let world = World::routing("Mada;Http", json!({})).await;
     for (to, code, later) in [(1, "271828", 0), (1, "314159", 0), (2, "271828", 0), (2, "314159", 600)] {

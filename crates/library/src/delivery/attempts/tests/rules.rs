@@ -1,9 +1,9 @@
 //! The change of a record by each event.
 
 use super::{START, key, planned, second, sent};
-use crate::delivery::Reason;
-use crate::delivery::attempts::{ReceiptOutcome, VerifyStatus};
-use crate::domain::{AttemptId, GatewayName};
+use crate::delivery::attempts::{ReceiptOutcome, VerifyStatus, attempts_of};
+use crate::delivery::{Attempt, PlannedMessage, Reason, SendStatus};
+use crate::domain::{AttemptId, Channel, GatewayName};
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 
 fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Receipt {
@@ -76,5 +76,27 @@ fn the_right_code_ends_what_is_planned_and_nothing_is_said_after_it() {
     assert!(log.plan.is_some());
     log.check(VerifyStatus::Success, second(2));
     log.check(VerifyStatus::Expired, second(3));
+    let listed = attempts_of(key(1).id(), log.clone()).next().expect("an attempt");
+    assert_eq!((listed.verified_at(), listed.updated()), (Some(second(2)), second(2)));
     assert_eq!((log.plan, log.verify, log.verify_at), (None, VerifyStatus::Success, second(2)));
+}
+
+#[test]
+fn a_retry_is_about_the_messages_of_its_channel_that_were_not_accepted() {
+    let row = |number, gateway, status| Attempt::new(number, Channel::Call, gateway, status, START);
+    let mut log = planned(1, second(20));
+    log.rows.push(row(1, GatewayName::Mada, SendStatus::GatewayError));
+    log.rows.push(row(2, GatewayName::Http, SendStatus::Sent));
+    assert_eq!(log.asked_in_vain(), [GatewayName::Mada, GatewayName::Http]);
+    let step = *log.plan.take().expect("a plan");
+    assert_eq!(log.repeated_by(&step), []);
+    let retry = PlannedMessage { reason: Reason::Retry { retries: 0 }, allowance: None, ..step };
+    assert_eq!(log.repeated_by(&retry), [(Channel::Call, GatewayName::Mada, 1)]);
+    log.plan = Some(Box::new(retry));
+    let mut arrived = log.clone();
+    arrived.receive(&receipt(0, ReceiptStatus::Delivered, None), START);
+    assert_eq!(arrived.plan, None, "nobody knows which message had left");
+    log.check(VerifyStatus::Success, second(1));
+    let statuses: Vec<_> = log.rows.iter().map(|row| row.status).collect();
+    assert_eq!(statuses, [SendStatus::Sent, SendStatus::Unsendable, SendStatus::Sent]);
 }
