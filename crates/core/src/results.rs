@@ -320,6 +320,8 @@ mod tests {
         assert_eq!(results.pending[&(LANE, A)].len(), 1);
         assert!(results.expire(NOW.plus(2 * life)).is_empty());
         assert!(results.pending.is_empty());
+        assert_eq!(counts(&results), "1 of 4");
+        assert!((results.rates.expected((LANE, B), NOW) - 0.5).abs() < 1e-9, "nothing is known");
     }
 
     #[test]

@@ -395,29 +395,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_in_e164_form_is_read_as_it_is() {
-        assert_eq!(PhoneNumber::from_e164("+14155552671").map(PhoneNumber::as_u64), Some(14_155_552_671));
-        for text in ["14155552671", "+", "+0123", "+1 415", "++1", "+1-2", "+1234567890123456", " +1"] {
-            assert_eq!(PhoneNumber::from_e164(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_number_knows_its_region() {
-        for (digits, region) in [
-            (491_711_234_567, Some("DE")),
-            (447_400_123_456, Some("GB")),
-            (447_911_123_456, Some("GG")),
-            (77_011_234_567, Some("KZ")),
-            (881_612_345_678, Some("001")),
-            (999_123_456, None),
-        ] {
-            let found = PhoneNumber::from_u64(digits).and_then(PhoneNumber::region);
-            assert_eq!(found.map(|region| region.to_string()).as_deref(), region, "{digits}");
-        }
-    }
-
-    #[test]
     fn surplus_digits_hide_no_special_number() {
         for number in [4_990_012_345_670, 49_900_123_456_700] {
             let number_type = PhoneNumber::from_u64(number).map(PhoneNumber::number_type);

@@ -256,17 +256,6 @@ mod tests {
     }
 
     #[test]
-    fn a_default_region_reads_national_numbers_and_says_nothing_behind_a_plus() {
-        let [german, luxembourg] = ["de", "LU"].map(Region::parse);
-        let number = PhoneNumber::parse("0171 1234567", german).expect("a number");
-        assert_eq!(number.e164(), "+491711234567");
-        assert!(Region::parse("XX").is_none() && Region::parse("Germany").is_none());
-        for text in ["+14155552671", "+004900490", "+49301234567", "+0", "+00352621123456"] {
-            assert_eq!(PhoneNumber::parse(text, luxembourg), PhoneNumber::parse(text, None), "{text}");
-        }
-    }
-
-    #[test]
     fn a_number_of_north_america_is_read_and_placed_as_the_library_does() {
         for area in 0..1_000 {
             for rest in [2_000_000, 2_345_678, 3_101_234, 5_550_123, 9_999_999, 310_000] {
