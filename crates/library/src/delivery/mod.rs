@@ -236,11 +236,10 @@ impl Delivery {
                 .map(move |gateway| Candidate { priority, gateway })
         };
         let mut found: Vec<_> = (0_u8..).zip(names).flat_map(of_name).collect();
-        let is_drawn = self.sender_of(outgoing.key.service) == Sender::Results;
-        if is_drawn {
+        if self.sender_of(outgoing.key.service) == Sender::Results {
             self.draw(&mut found, outgoing.key, permitted, channel);
         }
-        self.turn(&mut found, permitted, is_drawn);
+        self.turn(&mut found, permitted);
         if let Some(held) = verification.held {
             found.sort_by_key(|candidate| candidate.gateway.name != held.by);
         }
@@ -249,14 +248,11 @@ impl Delivery {
 
     /// Puts the gateways behind that were asked for this verification before, the last one at the end, and behind all of
     /// them those that would begin another code while ours may have arrived.
-    fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted, is_drawn: bool) {
+    fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted) {
         let asked: Vec<_> =
             asked.iter().filter_map(|name| self.gateways.iter().find(|other| other.name == *name)).collect();
         let ours_is_out = permit.verification.sent || asked.iter().any(|other| other.carries_our_code());
         let place = |of: &Candidate<'_>| asked.iter().rposition(|g| g.routed_as == of.gateway.routed_as);
-        // Of those that were not asked, the one after the last comes first, unless the order is drawn.
-        let last = found.iter().position(|of| place(of).is_some_and(|place| place + 1 == asked.len()));
-        found.rotate_left(last.filter(|_| ours_is_out && !is_drawn).map_or(0, |last| last + 1));
         found.sort_by_key(|of| {
             if of.gateway.carries_our_code() { (false, place(of)) } else { (ours_is_out, None) }
         });

@@ -193,6 +193,20 @@ async fn a_message_that_no_gateway_took_costs_nothing() {
 }
 
 #[tokio::test]
+async fn a_right_code_gives_back_each_message_that_left_and_no_other() {
+    let world = paid(GuardSettings::default()).await;
+    for is_refused in [true, true, false, false] {
+        if is_refused {
+            world.provider.fails_with(ErrorClass::Refused);
+        }
+        assert_eq!(sends(&world, US).await.is_err(), is_refused);
+    }
+    world.ends(VerificationTarget::Number(phone(US)), Ending::Approved).await.expect("verified");
+    let prefix = explained(&world, Dimension::prefix_of(phone(US))).await;
+    assert_eq!(prefix.allowances[0].messages, Some(9), "half of each of two");
+}
+
+#[tokio::test]
 async fn a_message_by_a_dearer_gateway_is_charged_for_its_parts_before_it_leaves() {
     let settings = GuardSettings { money_per_day: Some(1_000_000), ..GuardSettings::default() };
     let service = json!({ "friendly-name": "Почтовый банк северной столицы" });
