@@ -130,19 +130,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_means_its_beginning_where_days_are_read() {
-        let read = |text| Timestamp::parse_day_or_moment(text).map(Timestamp::as_millis);
-        assert_eq!(read("2015-07-30T20:00:00Z"), Some(1_438_286_400_000));
-        assert_eq!(read("2015-07-30T20:00:00.25Z"), Some(1_438_286_400_250));
-        assert_eq!(read("2015-07-30"), Some(1_438_214_400_000));
-        assert_eq!(Timestamp::parse("2015-07-30"), None);
-        let offset = "2015-07-30T20:00:00+01:00";
-        for text in ["", "yesterday", "1969-12-31", "2015-13-01", "2015-07-30T20:00:00", offset, "1", "é"] {
-            assert_eq!(read(text), None, "{text:?}");
-        }
-    }
-
-    #[test]
     fn a_moment_is_spelled_as_rfc_3339_in_json() {
         for (ms, text) in [
             (0, "1970-01-01T00:00:00.000Z"),

@@ -44,22 +44,6 @@ async fn after_a_wait_only_a_code_that_is_known_to_be_good_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_expires_in_the_queue_is_not_sent() {
-    let world = World::with_places(1, 10, [accepted("SM1").after_ms(4_000)]);
-    let (first, second) = tokio::join!(world.requests(), world.requests_expiring_in(secs(4)));
-    assert_eq!(first, "SM1");
-    assert_eq!(second, "NoLongerUsable");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_question_that_is_not_answered_sends_nothing() {
-    let world = Setup::routing(BOTH).build().and(Mada, [error(RETRY)]);
-    world.code_is(None);
-    assert_eq!(world.requests().await, "TimedOutWaiting");
-    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0], 10_000));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_delivery_that_fails_or_is_dropped_gives_its_place_back() {
     let script = [error(ErrorClass::Refused), hanging(), hanging(), accepted("SM4")];
     let world = World::with_places(1, 0, script);
@@ -94,14 +78,6 @@ async fn the_next_gateway_gets_the_same_code_at_once_or_after_half_of_the_time()
         let rows: Vec<_> = world.rows().into_iter().map(|row| (row.gateway, row.status)).collect();
         assert_eq!(rows, [(Mada, SendStatus::GatewayError), (Http, SendStatus::Sent)]);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_gateway_but_the_last_gets_half_of_the_remaining_time() {
-    let world = Setup::routing("Mada;Http;Twilio").build().and(Mada, [hanging()]).and(Http, [hanging()]);
-    let world = world.and(TwilioMessages, [accepted("SM3").after_ms(2_400)]);
-    assert_eq!(world.requests().await, "SM3");
-    assert_eq!((world.sent_at(), world.elapsed_ms()), (vec![0, 5_000, 7_500], 9_900));
 }
 
 #[tokio::test(start_paused = true)]

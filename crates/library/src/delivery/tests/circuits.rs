@@ -1,9 +1,6 @@
-//! Dead gateways: their cost, their recovery, and their display. More messages than a gateway can take: some wait, others
-//! are refused at once.
+//! Dead gateways: their cost, their recovery, and their display.
 
 use std::time::Duration;
-
-use futures_util::future::join_all;
 
 use super::*;
 
@@ -53,25 +50,4 @@ async fn the_server_is_ready_while_one_gateway_works() {
     // Ready before the probe: without a message the probe would never run.
     sleep(secs(10)).await;
     assert_eq!(world.delivery.readiness(), Ok(()));
-}
-
-/// What is told about each of `messages` that are sent at once, and when.
-async fn at_once(world: &World, messages: usize) -> Vec<String> {
-    let message = async || format!("{} at {}", world.requests().await, world.elapsed_ms());
-    join_all((0..messages).map(|_| message())).await
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_waits_for_a_permit_for_half_of_its_time() {
-    let world = World::with_places(1, 100, vec![accepted("SM").after_ms(3_000); 2]);
-    let late = "Overloaded at 5000";
-    assert_eq!(at_once(&world, 6).await, ["SM at 3000", "SM at 6000", late, late, late, late]);
-    assert_eq!(world.sent_at(), [0, 3_000]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn beyond_the_places_messages_are_refused_at_once() {
-    let world = World::with_places(1, 2, vec![accepted("SM").after_ms(1_000); 3]);
-    let refused = "Overloaded at 0";
-    assert_eq!(at_once(&world, 5).await, ["SM at 1000", "SM at 2000", "SM at 3000", refused, refused]);
 }

@@ -1,7 +1,5 @@
 //! The order of gateways, and the replacement of one channel by another.
 
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::gateway::ReceiptStatus;
 
@@ -91,24 +89,6 @@ async fn a_channel_that_no_gateway_serves_is_passed_over() {
     let world = Setup::routing("Mada;Twilio").with_voice().build();
     let world = world.and(Mada, [error(ErrorClass::NotReachableHere)]).and(TwilioVoice, [accepted("CA1")]);
     assert_eq!(world.requests().await, "CA1");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_channel_or_a_number_without_a_gateway_is_refused_without_a_row() {
-    for (routing, channel) in [("Mada", Call), ("Mada:+49", Sms)] {
-        let world = Setup::routing(routing).build();
-        assert_eq!(world.requests_by(channel).await, "NotServed");
-        assert!(world.rows().is_empty());
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn attempts_of_overlapping_sends_have_numbers_of_their_own() {
-    let world = Setup::routing(BOTH).build().and(Mada, vec![error(ErrorClass::Refused); 2]);
-    let world = world.and(Http, vec![accepted("H").after_ms(100); 2]);
-    tokio::join!(world.requests(), world.requests());
-    let numbers: BTreeSet<_> = world.rows().iter().map(|row| row.number).collect();
-    assert_eq!(numbers.len(), 4);
 }
 
 #[tokio::test(start_paused = true)]
