@@ -51,7 +51,7 @@ async fn a_disk_that_fails_at_the_start_is_named_and_the_next_start_is_good() {
 }
 
 #[tokio::test]
-async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
+async fn a_stop_in_trouble_exits_with_1_or_a_failed_stores_74_and_loses_nothing() {
     for error in [Errno::NOSPC, Errno::IO] {
         for (calls, part) in [
             (&[Call::Write, Call::Cut][..], ".seg"),
@@ -68,8 +68,11 @@ async fn a_stop_in_trouble_exits_with_1_and_loses_nothing() {
             let is_end = |line: &Value| line["message"].as_str().is_some_and(|m| m.starts_with("stopped"));
             soon("the end", world.server.output().event(is_end)).await;
             shim.end();
-            let finished = world.server.ended().await.exits(1);
-            finished.says(["stopped, last checkpoint failed"]);
+            let finished = world.server.ended().await;
+            // A write in the background may meet the trouble before the stop.
+            let has_stopped = finished.output.contains("stopped, last checkpoint failed");
+            assert!(has_stopped || finished.output.contains("store failed"), "{}", finished.output);
+            let finished = finished.exits(if has_stopped { 1 } else { 74 });
             assert!(!finished.output.contains("panicked"), "{}", finished.output);
             facts.hold(&world.setup.start().await.client).await;
         }
