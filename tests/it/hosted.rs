@@ -12,7 +12,11 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
     let session = site.session(&[("State", "s 1"), ("Locale", "de")]).await;
     for _ in 0..2 {
         // Links are only followed.
-        site.world.get(&session.path).await.says(["<html lang=\"de\" dir=\"ltr\">", "type=\"tel\""]);
+        site.world.get(&session.path).await.says([
+            "<html lang=\"de\" dir=\"ltr\">",
+            "type=\"tel\"",
+            "DE +49",
+        ]);
     }
     let person = session.open(&site).await;
     let national = [("number", "415 555-0123"), ("country", "US")];

@@ -334,6 +334,7 @@ mod tests {
         ] {
             assert_eq!(look_up(text).problem, Some(problem), "{text:?}");
         }
+        assert_eq!(look_up("+881612345678").region, None, "of no country");
         let long = look_up(&"1".repeat(1_000));
         assert_eq!((long.problem, long.number.len()), (Some(NumberProblem::TooLong), TEXT_MAX));
     }

@@ -227,6 +227,8 @@ fn a_safe_number_may_be_of_any_type_and_counts_as_known() {
     assert_eq!(world.assess(&premium), Err(Rule::Entry));
     world.pass(10 * DAY);
     assert_eq!(world.assess(&premium), Ok(()), "it has no end");
+    world.rules.blocked_countries = [region("TJ")].into();
+    assert_eq!(world.assess(&premium), Err(Rule::CountryList));
 }
 
 #[test]

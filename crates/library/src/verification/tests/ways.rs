@@ -82,6 +82,10 @@ async fn a_country_has_the_gateway_that_the_service_chose_for_it() {
     world.begun(german).await;
     let by: Vec<_> = world.provider.handed().iter().map(|handed| (handed.to, handed.by)).collect();
     assert_eq!(by, [(number(1), GatewayName::Simulator), (german, GatewayName::Mada)]);
+    let results = async || world.results(None).await.expect("results");
+    until(async || results().await.iter().map(|of| of.messages).sum::<u64>() == 2).await;
+    let ruled = results().await.into_iter().filter(|of| of.by_rule).map(|of| (of.country, of.gateway));
+    assert_eq!(ruled.collect::<Vec<_>>(), [(Some(germany), GatewayName::Mada)]);
 }
 
 #[tokio::test]
@@ -107,11 +111,14 @@ async fn with_calls_a_landline_is_called_at_once() {
 async fn a_message_that_certainly_did_not_leave_verified_no_number() {
     let world = World::with(json!({})).await;
     world.begun(number(1)).await;
+    let call = asking_with(number(1), |message| message.channel = Channel::Call);
+    let called = world.begins(call).await.expect("begun");
     world.provider.fails_with(ErrorClass::Refused);
     world.begins(asking(number(1))).await.expect_err("refused by the gateway");
-    world.ends(VerificationTarget::Number(number(1)), Ending::Approved).await.expect("verified");
+    let verified = world.ends(VerificationTarget::Number(number(1)), Ending::Approved).await;
+    assert_eq!([called.channel, verified.expect("verified").channel], [Channel::Call; 2]);
     let listed = world.verifier.attempts.list(&AttemptQuery::newest(9)).await.expect("a list");
-    assert_eq!(listed.iter().map(|listed| listed.converted).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(listed.iter().map(|listed| listed.converted).collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[tokio::test]
