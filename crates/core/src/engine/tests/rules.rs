@@ -137,9 +137,7 @@ fn a_message_that_was_not_sent_does_not_count_beside_a_later_one() {
     let second = number.permit();
     number.settles(&first, &FAILED);
     number.settles(&second, &ACCEPTED);
-    for _ in 0..4 {
-        number.begins();
-    }
+    (0..4).for_each(|_| _ = number.begins());
     assert!(matches!(number.ask(), BeginOutcome::Limited(SendLimit::NoSendsLeft { .. })));
 }
 

@@ -85,8 +85,8 @@ fn the_right_code_ends_what_is_planned_and_nothing_is_said_after_it() {
 fn a_retry_is_about_the_messages_of_its_channel_that_were_not_accepted() {
     let row = |number, gateway, status| Attempt::new(number, Channel::Call, gateway, status, START);
     let mut log = planned(1, second(20));
-    log.rows.push(row(1, GatewayName::Mada, SendStatus::GatewayError));
-    log.rows.push(row(2, GatewayName::Http, SendStatus::Sent));
+    let [refused, taken] = [SendStatus::GatewayError, SendStatus::Sent];
+    log.rows.extend([row(1, GatewayName::Mada, refused), row(2, GatewayName::Http, taken)]);
     assert_eq!(log.asked_in_vain(), [GatewayName::Mada, GatewayName::Http]);
     let step = *log.plan.take().expect("a plan");
     assert_eq!(log.repeated_by(&step), []);
@@ -97,6 +97,6 @@ fn a_retry_is_about_the_messages_of_its_channel_that_were_not_accepted() {
     arrived.receive(&receipt(0, ReceiptStatus::Delivered, None), START);
     assert_eq!(arrived.plan, None, "nobody knows which message had left");
     log.check(VerifyStatus::Success, second(1));
-    let statuses: Vec<_> = log.rows.iter().map(|row| row.status).collect();
-    assert_eq!(statuses, [SendStatus::Sent, SendStatus::Unsendable, SendStatus::Sent]);
+    let statuses = [SendStatus::Sent, SendStatus::Unsendable, SendStatus::Sent];
+    assert!(log.rows.iter().map(|row| row.status).eq(statuses), "{log:?}");
 }
