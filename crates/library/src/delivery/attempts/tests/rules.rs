@@ -95,7 +95,7 @@ fn a_retry_is_about_the_messages_of_its_channel_that_were_not_accepted() {
     log.plan = Some(Box::new(retry));
     let mut arrived = log.clone();
     arrived.receive(&receipt(0, ReceiptStatus::Delivered, None), START);
-    assert_eq!(arrived.plan, None, "nobody knows which message had left");
+    assert_eq!(arrived.plan, None, "each of the messages may have arrived");
     log.check(VerifyStatus::Success, second(1));
     let statuses = [SendStatus::Sent, SendStatus::Unsendable, SendStatus::Sent];
     assert!(log.rows.iter().map(|row| row.status).eq(statuses), "{log:?}");
