@@ -239,16 +239,16 @@ impl Delivery {
         if self.sender_of(outgoing.key.service) == Sender::Results {
             self.draw(&mut found, outgoing.key, permitted, channel);
         }
-        self.turn(&mut found, permitted);
+        self.put_asked_behind(&mut found, permitted);
         if let Some(held) = verification.held {
             found.sort_by_key(|candidate| candidate.gateway.name != held.by);
         }
         found
     }
 
-    /// Puts the gateways behind that were asked for this verification before, the last one at the end, and behind all of
-    /// them those that would begin another code while ours may have arrived.
-    fn turn(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted) {
+    /// Puts the gateways behind whose message of this verification is not known to have arrived, the one asked last at the
+    /// end. Behind all of them come those that would begin another code while ours may have arrived.
+    fn put_asked_behind(&self, found: &mut [Candidate<'_>], Permitted { permit, asked, .. }: &Permitted) {
         let asked: Vec<_> =
             asked.iter().filter_map(|name| self.gateways.iter().find(|other| other.name == *name)).collect();
         let ours_is_out = permit.verification.sent || asked.iter().any(|other| other.carries_our_code());

@@ -33,7 +33,7 @@ async fn a_landline_or_a_person_who_replied_stop_is_called() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_further_message_goes_by_the_gateway_whose_turn_is_longest_ago() {
+async fn a_further_message_goes_first_by_a_gateway_that_was_not_asked() {
     let mut world = Setup::routing("Mada;Http;Twilio").build();
     let round = [Mada, Http, TwilioMessages];
     for name in round {
@@ -44,6 +44,9 @@ async fn each_further_message_goes_by_the_gateway_whose_turn_is_longest_ago() {
     }
     assert_eq!(gateways(&world), [&round[..], &round[..], &round[..1]].concat());
     assert!(world.sent().iter().all(|message| message.code == "012345"));
+    let world = Setup::routing("Mada;Http;Twilio").build().and(Mada, [accepted("1")]);
+    world.requests_with(|job| job.permitted.asked = vec![Http]).await;
+    assert_eq!(gateways(&world), [Mada], "it was skipped before");
 }
 
 #[tokio::test(start_paused = true)]
