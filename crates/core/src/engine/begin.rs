@@ -373,7 +373,7 @@ pub fn settle(
     let verification = if settled.can_arrive() {
         Some(settled)
     } else {
-        permit.replaced.filter(Verification::can_arrive).map(|earlier| with_counts_of(earlier, &settled))
+        permit.replaced.filter(Verification::can_arrive).map(|earlier| with_guesses_of(earlier, &settled))
     };
     (open.with(verification).with_end_by(policy), outcome)
 }
@@ -408,9 +408,9 @@ fn without_message(counted: VerificationDetails, permit: &SendPermit) -> Verific
     VerificationDetails { sends, last_send: before.last_send, channel: before.channel, ..counted }
 }
 
-/// Restores the `earlier` code. If both belong to one verification, it keeps the wrong codes counted for `failed`.
-/// Otherwise each failed message would grant another guess.
-fn with_counts_of(earlier: Verification, failed: &Verification) -> Verification {
+/// Restores the `earlier` code. If both belong to one verification, the guesses counted since then stay: otherwise each
+/// failed message would grant another guess.
+fn with_guesses_of(earlier: Verification, failed: &Verification) -> Verification {
     let counted = match (failed.counted, earlier.counted) {
         (Some(since), Some(then)) if earlier.salt.id() == failed.salt.id() => Some(VerificationDetails {
             wrong: since.wrong.max(then.wrong),
