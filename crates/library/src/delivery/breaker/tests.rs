@@ -48,11 +48,21 @@ fn after_its_time_one_message_in_each_span_asks_until_one_is_answered() {
     assert!(circuit.enter(at(41)));
     circuit.answered(Some(Ok(())), at(42));
     assert_eq!(circuit.shown(at(42)), (Circuit::Closed, None));
-    let of_one =
-        error(ErrorClass::Refused, None).map_err(|error| GatewayError { whole_gateway: false, ..error });
-    (0..9).for_each(|_| drop(circuit.answered(Some(of_one.clone()), at(42))));
     fails(&circuit, at(43));
     assert_eq!(circuit.shown(at(43)), (Circuit::Closed, None), "the count began anew");
+}
+
+#[test]
+fn refusals_of_one_message_open_no_circuit_and_end_the_count() {
+    let circuit = circuit();
+    (1..SETTINGS.failures).for_each(|_| fails(&circuit, at(0)));
+    for _ in 0..SETTINGS.failures {
+        let any = error(ErrorClass::Refused, None);
+        let of_one = any.map_err(|error| GatewayError { whole_gateway: false, ..error });
+        circuit.answered(Some(of_one), at(1));
+    }
+    fails(&circuit, at(2));
+    assert_eq!(circuit.shown(at(2)), (Circuit::Closed, None));
 }
 
 #[test]

@@ -29,6 +29,7 @@ async fn after_a_wait_only_a_code_that_is_known_to_be_good_is_sent() {
         ((|_| {}) as fn(&World), "SM2"),
         (|world| world.code_is(Some(Err(Failure::NoLongerUsable))), "NoLongerUsable"),
         (|world| world.code_is(Some(Err(Failure::StateUnknown))), "StateUnknown"),
+        (|world| world.code_is(None), "TimedOutWaiting"),
         (World::loses_lease, "StateUnknown"),
     ] {
         let world = World::with_places(1, 10, [accepted("SM1").after_ms(2_000), accepted("SM2")]);

@@ -42,7 +42,9 @@ async fn after_the_last_retry_it_is_unsendable() {
 #[tokio::test(start_paused = true)]
 async fn a_code_that_expires_before_the_retry_fails_at_once() {
     let world = one().and(Mada, [error(RETRY).asking_to_wait(secs(600))]);
-    assert_eq!(world.requests_expiring_in(secs(60)).await, "Gateway");
+    let expires = START.plus(secs(60));
+    let failed = world.requests_with(|job| job.permitted.permit.verification.expires = expires).await;
+    assert_eq!(failed, "Gateway");
     assert_eq!((world.elapsed_ms(), world.takes_plan()), (0, None));
     assert_eq!(world.rows()[0].status, SendStatus::Unsendable);
 }

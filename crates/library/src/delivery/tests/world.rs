@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::SeedableRng;
@@ -204,11 +203,6 @@ impl World {
 
     pub async fn requests_by(&self, channel: Channel) -> String {
         self.requests_with(|job| job.outgoing.channel = channel).await
-    }
-
-    /// A message with a code that expires this long after the world's start.
-    pub async fn requests_expiring_in(&self, life: Duration) -> String {
-        self.requests_with(|job| job.permitted.permit.verification.expires = START.plus(life)).await
     }
 
     /// Waits until the planned message is due, and delivers it as the shard would.

@@ -10,7 +10,7 @@ use crate::domain::{Channel, GatewayName, Locale, NumberKey, PhoneNumber, Servic
 use crate::engine::{Salt, VerificationName};
 use crate::shard::{Subject, Transaction};
 use crate::template::{AppHash, MessageStyle, SendDigits};
-use crate::testing::{START, World};
+use crate::testing::{START, World, server_key};
 
 /// Keeps a record, as a decision about its number would.
 async fn keeps(world: &World, key: AttemptLogKey, log: AttemptLog) {
@@ -103,7 +103,7 @@ async fn a_list_has_the_newest_attempts_of_all_shards_or_of_some_services_first(
 
 #[tokio::test]
 async fn a_verification_is_found_by_its_name() {
-    let (world, server_key) = (World::bare().await, ServerKey::from_bytes([7; 32]));
+    let (world, server_key) = (World::bare().await, server_key());
     let (name, number) = (VerificationName::from_bits(0x2a_bcde), sent(1, START).number);
     let slot = SlotHash::new(&server_key).of_number(ServiceId::DEFAULT, number);
     let other = AttemptLogKey::new(ServiceId::DEFAULT, 1 << 40, slot);

@@ -82,7 +82,7 @@ fn the_right_code_ends_what_is_planned_and_nothing_is_said_after_it() {
 }
 
 #[test]
-fn a_retry_is_about_the_messages_of_its_channel_that_were_not_accepted() {
+fn a_retry_repeats_the_messages_of_its_channel_that_were_not_accepted() {
     let row = |number, gateway, status| Attempt::new(number, Channel::Call, gateway, status, START);
     let mut log = planned(1, second(20));
     let [refused, taken] = [SendStatus::GatewayError, SendStatus::Sent];
@@ -95,7 +95,7 @@ fn a_retry_is_about_the_messages_of_its_channel_that_were_not_accepted() {
     log.plan = Some(Box::new(retry));
     let mut arrived = log.clone();
     arrived.receive(&receipt(0, ReceiptStatus::Delivered, None), START);
-    assert_eq!(arrived.plan, None, "each of the messages may have arrived");
+    assert_eq!(arrived.plan, None, "the report is about an earlier message");
     log.check(VerifyStatus::Success, second(1));
     let statuses = [SendStatus::Sent, SendStatus::Unsendable, SendStatus::Sent];
     assert!(log.rows.iter().map(|row| row.status).eq(statuses), "{log:?}");
