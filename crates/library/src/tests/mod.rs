@@ -42,6 +42,11 @@ pub const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+/// The key of each [`World`]'s records.
+pub fn server_key() -> ServerKey {
+    ServerKey::from_bytes([7; 32])
+}
+
 /// Fictitious numbers. Each test uses its own.
 pub fn number(last_digits: u64) -> PhoneNumber {
     PhoneNumber::from_u64(14_155_550_000 + last_digits).expect("a number")
@@ -294,7 +299,7 @@ async fn start(
     });
     let running = Running::start(StartOptions {
         settings: settings.clone(),
-        records: Some((ServerKey::from_bytes([7; 32]), Box::new(store.clone()))),
+        records: Some((server_key(), Box::new(store.clone()))),
         clock: EngineClock::over(clock.clone()),
         gateways: gateways.collect(),
         serves: false,

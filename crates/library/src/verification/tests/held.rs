@@ -77,7 +77,7 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
         () = until(async || !world.provider.questions().is_empty()) => {}
     }
     assert_eq!(world.begins(asking(number(1))).await, Err(Refused::Unavailable(Refusal::NumberBusy)));
-    assert_eq!(world.guard.reading().2[0].spent, 1);
+    assert_eq!(spent(&world), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::config::services::ConfiguredService;
 use crate::config::{GuardSettings, Settings};
 use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
-use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServerKey, ServiceId, Sid};
+use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::engine::SlotHash;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};
 use crate::limits::guard::operator::Explanation;
@@ -28,13 +28,19 @@ use crate::registry::{ServiceSettings, TestNumber, WebhookFields, WebhookStatus,
 use crate::shard::{LimitedTable, Refusal};
 use crate::template::AppHash;
 use crate::testing::{
-    HOUR, SECOND, START, StoreFault, World, asking, asking_once, asking_with, given, number, settle, until,
+    HOUR, SECOND, START, StoreFault, World, asking, asking_once, asking_with, given, hanging, number,
+    server_key, settle, until,
 };
 use crate::verification::{
     CheckCode, Ending, Failure, GivenKey, NumberKey, Outgoing, Refused, Status, Verification,
     VerificationTarget,
 };
 use crate::webhook::Event;
+
+/// What the first budget was charged.
+fn spent(world: &World) -> u64 {
+    world.guard.reading().2[0].spent
+}
 
 /// The rule by which the guard refused a message.
 fn rule<T>(answer: &Result<T, Refused>) -> Option<Rule> {

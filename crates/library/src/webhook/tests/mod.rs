@@ -16,9 +16,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::clock::{EngineClock, ManualClock};
-use crate::domain::{
-    AttemptLogKey, Channel, NumberKey, PhoneNumber, ServerKey, ServiceId, Sid, SidKind, Timestamp,
-};
+use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::Sealer;
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
 use crate::shard::{LogRange, Refusal, Shards, Subject};
@@ -141,7 +139,7 @@ async fn open(
     bounds: &OutboxBounds,
 ) -> (Shards, Arc<Outbox>) {
     let shards = testing::shards(store, clock, 1, crate::node::kinds()).await.expect("shards");
-    let (key, receivers) = (ServerKey::from_bytes([7; 32]), Arc::clone(receivers));
+    let (key, receivers) = (testing::server_key(), Arc::clone(receivers));
     let transport: Transport = Box::new(move |request| {
         let receivers = Arc::clone(&receivers);
         Box::pin(async move { receivers.post(request).await })
@@ -257,7 +255,7 @@ fn yw(webhook: u8) -> Sid {
 
 fn ve(verification: u8) -> Sid {
     let key = NumberKey::new(SERVICE, number());
-    Sealer::new(&ServerKey::from_bytes([7; 32])).verification(key, id_of(verification))
+    Sealer::new(&testing::server_key()).verification(key, id_of(verification))
 }
 
 fn number() -> PhoneNumber {
