@@ -260,7 +260,8 @@ impl Keys<'_> {
             }
             KeyCommand::Create { service, scopes, name } => self.create(service, scopes, name).await,
             KeyCommand::Revoke { sid } => {
-                let sid = Sid::parse(SidKind::ApiKey, &sid).ok_or("a key is named by its id, SK...")?;
+                let sid = Sid::parse(SidKind::ApiKey, &sid)
+                    .ok_or("a key is named by its id: SK and 32 hexadecimal digits")?;
                 self.revoke(sid).await.map_err(|error| error.to_string())
             }
             KeyCommand::ReplaceToken => self.replace_token().await,

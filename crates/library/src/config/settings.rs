@@ -142,9 +142,10 @@ pub struct Inputs {
     /// Whether the number's country chooses the language of the standard message, where neither the request nor the service
     /// does.
     pub locale_by_country: bool,
-    /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length.
+    /// Numbers that /v2 sends to: "valid" ones, which a numbering plan has, or all "possible" ones, by their length. The
+    /// simulator as the only gateway sends to all of these.
     ///
-    /// The older routes, and the simulator as the only gateway, always accept possible ones.
+    /// The older routes always accept possible ones.
     pub numbers: NumberRule,
     /// The answers of /api/*: those that the Redis version documents, or those of its code.
     #[serde(rename = "redis-version-answers")]

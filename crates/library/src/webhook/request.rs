@@ -91,7 +91,7 @@ pub fn network_transport(private: bool, time_limit: Duration) -> Transport {
             match tokio::time::timeout(time_limit, clients.begin(request)).await {
                 Ok(Ok(response)) => answered(response).await,
                 Ok(Err(NoResponse::OutOfReach)) => Posted::not_answered(
-                    "events are not sent to this address: see \"Allowed URLs\" of the events",
+                    "events are not sent to this address: see \"Allowed URLs\" in docs/reference/events.md",
                 ),
                 Ok(Err(error)) => Posted::not_answered(error.into_reason()),
                 Err(_) => Posted::not_answered("no answer in time"),

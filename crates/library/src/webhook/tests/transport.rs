@@ -46,7 +46,7 @@ async fn neither_an_address_nor_a_name_leads_to_a_forbidden_private_address() {
     let public = network_transport(false, LIMIT);
     let by_name = receiver.base_url().replace("127.0.0.1", "localhost");
     for url in [receiver.base_url(), by_name] {
-        let refused = "events are not sent to this address: see \"Allowed URLs\" of the events";
+        let refused = "events are not sent to this address: see \"Allowed URLs\" in docs/reference/events.md";
         let expected = Posted::not_answered(refused);
         assert_eq!(post_by(&public, &url).await, expected, "{url}");
     }
