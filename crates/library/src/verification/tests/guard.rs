@@ -159,18 +159,23 @@ async fn a_call_that_no_gateway_takes_gives_back_its_own_allowance() {
 }
 
 #[tokio::test]
-async fn an_unlocked_number_gets_messages_again() {
-    let settings = GuardSettings { sends_per_number: Some(2), ..GuardSettings::default() };
-    let world = paid(settings).await;
-    let send = async || world.verifier.send(plain(number(1))).await.expect("an answer");
-    for _ in 0..2 {
-        send().await.outcome.expect("sent");
+async fn an_unlocked_or_erased_number_gets_messages_again() {
+    for is_erased in [false, true] {
+        let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
+        let (service, by) = (world.registry.default_service(), world.author());
+        let send = async || world.verifier.send(plain(number(1))).await.expect("an answer").outcome;
+        send().await.expect("sent");
+        let refused = send().await;
+        assert!(matches!(refused, Err(Failure::Guard(_))), "{refused:?}");
+        assert_eq!(world.guard.refused_numbers().len(), 1);
+        if is_erased {
+            world.verifier.erase(Some(service.id), number(1), by).await.expect("erased");
+            assert_eq!(world.guard.refused_numbers(), []);
+        } else {
+            world.verifier.unlock(&service, number(1), by).await.expect("unlocked");
+        }
+        send().await.expect("sent");
     }
-    let refused = send().await.outcome;
-    assert!(matches!(refused, Err(Failure::Guard(_))), "{refused:?}");
-    let service = world.registry.default_service();
-    world.verifier.unlock(&service, number(1), world.author()).await.expect("unlocked");
-    send().await.outcome.expect("sent");
 }
 
 #[tokio::test]
@@ -226,20 +231,6 @@ async fn a_message_by_a_dearer_gateway_is_charged_by_parts_before_it_leaves() {
     let world = world.crashes().await;
     at_gateway.abort();
     assert_eq!(spent(&world), 3 * price);
-}
-
-#[tokio::test]
-async fn an_erased_number_is_forgotten() {
-    let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
-    let world = paid(settings).await;
-    let request = || plain(number(1));
-    world.verifier.send(request()).await.expect("sent");
-    let refused = world.verifier.send(request()).await.expect("an answer");
-    assert_eq!(world.guard.refused_numbers().len(), 1, "{refused:?}");
-    world.verifier.erase(Some(ServiceId::DEFAULT), number(1), world.author()).await.expect("erased");
-    assert_eq!(world.guard.refused_numbers(), []);
-    let sent = world.verifier.send(request()).await.expect("an answer");
-    sent.outcome.expect("sent");
 }
 
 #[tokio::test]
