@@ -173,8 +173,8 @@ impl Segment {
     /// no part of that can reappear.
     fn cut_back(&mut self, disk: &Disk) -> Result<(), StoreError> {
         self.written_to = self.end;
-        let cut = || self.file.set_len(self.end).and_then(|()| self.file.sync_all());
-        disk.run(Operation::Cut, "cut back", &self.path, cut)
+        disk.run(Operation::Cut, "cut back", &self.path, || self.file.set_len(self.end))?;
+        disk.run(Operation::Sync, "cut back", &self.path, || self.file.sync_all())
     }
 }
 
