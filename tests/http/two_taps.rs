@@ -110,3 +110,11 @@ async fn each_idempotency_key_remembers_the_message_that_it_waited_for() {
         assert!(replies[1..].iter().all(|reply| reply.body == replies[1].body));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_most_64_requests_wait_for_the_message_of_their_number() {
+    let taps = Taps::new().await;
+    let request = post("/api/send-otp", r#"{"phoneNumber":"+14155552671"}"#);
+    let (replies, messages) = taps.tap(&vec![request; 80]).await;
+    assert_eq!((messages, replies.iter().filter(|reply| reply.status == 429).count()), (1, 16));
+}

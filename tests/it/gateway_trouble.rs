@@ -53,7 +53,7 @@ async fn whatever_a_provider_does_the_client_gets_its_answer() {
         through(&provider.base_url(), setup)
     };
     // The patient server is told what ends by itself; the impatient one soon gives up the rest.
-    let (patient, impatient) = (setup("30s").start().await, setup("500ms").start().await);
+    let (patient, impatient) = (setup("30s").start().await, setup("1s").start().await);
     let before = [patient.memory_mib("VmHWM"), impatient.memory_mib("VmHWM")];
     let numbers = Numbers::default();
     for (_, bytes, class) in TROUBLES {

@@ -72,11 +72,12 @@ async fn the_watchdog_hears_nothing_while_the_journal_hangs() {
     manager.until("WATCHDOG=1").await;
     shim.begin(&Trouble::hanging(&[Call::Sync]).on(".seg"));
     let _waits = world.begin_send(&world.number());
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    // Messages may have been on their way when the journal began to hang.
-    manager.received();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(manager.received(), [""; 0]);
+    let silent = async || {
+        manager.received();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        manager.received().is_empty()
+    };
+    until("a second without a message", silent, |silent| *silent).await;
 
     shim.end();
     manager.until("WATCHDOG=1").await;

@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn taken(limit: &Arc<Commands>, service: ServiceId, is_send: bool) -> Vec<Place> {
-        std::iter::from_fn(|| limit.acquire(service, is_send).ok()).collect()
+        (0..9).map_while(|_| limit.acquire(service, is_send).ok()).collect()
     }
 
     #[test]

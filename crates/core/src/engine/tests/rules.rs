@@ -1,6 +1,6 @@
 //! Rules that neither model reaches: verifications that are ended, messages at once, and settings that change meanwhile.
 
-use super::world::{ACCEPTED, FAILED, HELD, World, mins, name_of, permitted};
+use super::world::{ACCEPTED, FAILED, HELD, World, mins, name_of, permitted, secs};
 use crate::domain::{Code, CodeLength};
 use crate::engine::{
     BeginOutcome, CheckOutcome, CheckResult, CheckStep::Decided, Ending, FailureCount, NumberState,
@@ -127,6 +127,16 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
     for mut number in [number, used_up_on_the_way] {
         assert_eq!(number.submits(None, Some(name_of(&first))), refused);
     }
+}
+
+#[test]
+fn a_further_message_beside_one_on_its_way_gives_its_code_the_whole_life_again() {
+    let mut number = World::of_a_new_service();
+    number.policy.sends.keeps_code = false;
+    let first = number.permit().verification;
+    number.now = number.now.plus(secs(1));
+    let second = number.permit().verification;
+    assert_eq!((second.salt, second.expires), (first.salt, first.expires.plus(secs(1))));
 }
 
 #[test]

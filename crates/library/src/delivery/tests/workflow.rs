@@ -84,6 +84,13 @@ async fn a_call_that_stands_in_is_the_next_step_and_not_made_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_of_two_steps_is_asked_once_for_one_request() {
+    let world = Setup::routing("Simulator").with_workflow(&[Sms, Call, Sms]).build();
+    let world = world.and(GatewayName::Simulator, [error(DOUBT), error(DOUBT)]);
+    assert_eq!(world.requests().await, "Gateway, maybe sent");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_for_which_no_time_is_left_is_made_in_the_background() {
     let world = setup().build().and(TwilioMessages, [error(ErrorClass::Refused).after_ms(9_500)]);
     let world = world.and(TwilioVoice, [accepted("CA1")]);

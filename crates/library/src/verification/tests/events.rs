@@ -42,40 +42,6 @@ async fn a_cancel_spent_checks_and_a_failure_are_told() {
     assert_eq!(world.told().await[6..], ["verification.failed"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_was_approved_while_no_webhook_was_enabled_does_not_expire() {
-    let world = World::new().await;
-    world.has_webhook().await;
-    let begun = world.begun(number(1)).await;
-    let code = world.provider.code_for(number(1));
-    let webhook = world.registry.service(&world.service.sid).expect("it").webhooks[0].sid;
-    for status in [WebhookStatus::Disabled, WebhookStatus::Enabled] {
-        let fields = WebhookFields { status: Some(status), ..WebhookFields::default() };
-        world.registry.update_webhook(world.service.sid, webhook, fields).await.expect("changed");
-        if status == WebhookStatus::Disabled {
-            let target = VerificationTarget::Sid(begun.sid);
-            world.checks(target, Some(code.clone())).await.expect("checked");
-        }
-    }
-    world.advance(world.service.settings.code_life + 11 * SECOND);
-    tokio::time::sleep(15 * SECOND).await;
-    assert_eq!(world.told().await, ["verification.created", "verification.sent"]);
-}
-
-#[tokio::test]
-async fn the_end_of_a_verification_whose_beginning_was_not_told_comes_behind_it() {
-    let world = World::new().await;
-    let [canceled, approved] = [world.begun(number(1)).await, world.begun(number(2)).await];
-    world.has_webhook().await;
-    world.ends(VerificationTarget::Sid(canceled.sid), Ending::Canceled).await.expect("canceled");
-    assert_eq!(world.told().await, ["verification.created", "verification.canceled"]);
-    world.advance(SECOND);
-    let code = world.provider.code_for(number(2));
-    world.checks(VerificationTarget::Sid(approved.sid), Some(code)).await.expect("checked");
-    let life = ["verification.created", "verification.sent", "verification.approved"];
-    assert_eq!(world.told().await[2..], life);
-}
-
 #[tokio::test]
 async fn an_approval_before_the_gateways_answer_is_told_in_order_without_expiry() {
     let world = World::new().await;

@@ -134,6 +134,15 @@ async fn each_step_of_a_workflow_takes_an_allowance_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_step_without_an_allowance_does_not_leave() {
+    let settings = GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() };
+    let world = World::guarded(settings, "Mada", json!({ "workflow": "sms:30s,call" })).await;
+    world.provider.fails_with(ErrorClass::Ambiguous);
+    sends(&world, US).await.expect_err("in doubt");
+    assert_eq!(world.provider.handed().len(), 1, "the call would follow at once");
+}
+
+#[tokio::test]
 async fn a_carried_code_is_counted_before_it_leaves() {
     let world = paid(GuardSettings { sends_per_number: Some(1), ..GuardSettings::default() }).await;
     world.provider.hangs(true);
@@ -231,6 +240,9 @@ async fn a_message_by_a_dearer_gateway_is_charged_by_parts_before_it_leaves() {
     let world = world.crashes().await;
     at_gateway.abort();
     assert_eq!(spent(&world), 3 * price);
+    let world = world.crashes_with(|settings| settings.guard.money_per_day = Some(4 * price - 1)).await;
+    world.provider.fails_with(ErrorClass::Retry);
+    assert_eq!(rule(&sends(&world, US + 3).await), Some(Rule::Budget), "it does not fit");
 }
 
 #[tokio::test]
@@ -257,17 +269,6 @@ async fn an_erasure_everywhere_finds_a_number_verified_before_the_guard_was_off(
         let erasure = erased.expect("erased");
         assert_eq!((erasure.services, erasure.has_erased), (usize::from(known), known));
     }
-}
-
-#[tokio::test]
-async fn an_erasure_everywhere_finds_a_number_of_a_removed_service() {
-    let world = World::new().await;
-    let made = world.registry.create_service(given(json!({ "friendly-name": "Shop" }))).await.expect("it");
-    let message = Outgoing::new(NumberKey::new(made.id, number(1)), Channel::Sms);
-    world.verifier.send(Box::new(message)).await.expect("an answer").outcome.expect("sent");
-    world.registry.delete_service(made.sid).await.expect("removed");
-    let erased = world.verifier.erase(None, number(1), world.author()).await.expect("erased");
-    assert_eq!((erased.services, erased.has_erased), (1, true));
 }
 
 #[tokio::test(start_paused = true)]

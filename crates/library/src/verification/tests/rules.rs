@@ -66,6 +66,25 @@ async fn a_code_whose_verification_ended_before_it_left_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_code_that_waited_for_its_gateway_is_not_sent_after_a_newer_one_began() {
+    let world = World::set_up(|settings| settings.bounds.sends = 1).await;
+    world.provider.hangs(true);
+    let first = world.begins_meanwhile(asking(number(9)));
+    world.provider.arrived(1).await;
+    let waited = world.begins_meanwhile(asking(number(1)));
+    settle().await;
+    world.ends(VerificationTarget::Number(number(1)), Ending::Canceled).await.expect("canceled");
+    let newer = world.begins_meanwhile(asking_with(number(1), |message| message.channel = Channel::Call));
+    settle().await;
+    world.provider.hangs(false);
+    assert_eq!(waited.await.expect("a task"), Err(Refused::Unavailable(Refusal::NumberBusy)));
+    for sent in [first, newer] {
+        sent.await.expect("a task").expect("begun");
+    }
+    assert_eq!(world.provider.handed().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_step_that_its_gateway_has_at_a_crash_is_not_made_again() {
     let world = World::with(json!({ "workflow": "sms:30s,call" })).await;
     world.begun(number(1)).await;

@@ -33,18 +33,6 @@ async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
 }
 
 #[tokio::test]
-async fn an_erasure_keeps_a_test_numbers_lockout() {
-    let world = World::with(json!({ "lockout": "30m", "max-checks": 1 })).await;
-    has_test_number(&world).await;
-    let target = VerificationTarget::Sid(world.begun(number(100)).await.sid);
-    world.checks(target, None).await.expect("the last one");
-    let erased = world.verifier.erase(None, number(100), world.author()).await.expect("erased");
-    assert!(erased.locked_until.is_some());
-    let refused = world.begins(asking(number(100))).await;
-    assert!(matches!(refused, Err(Refused::NoChecksLeft { .. })), "{refused:?}");
-}
-
-#[tokio::test]
 async fn a_code_of_the_caller_never_goes_to_a_gateway_that_makes_its_own() {
     let fields = json!({ "custom-code": true });
     let bringing = || asking_with(number(1), |message| message.supplied_code = Code::parse("70707070"));
