@@ -1,6 +1,6 @@
 //! Finds what `tests/sdk/install` installed, and runs programs with it.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -95,11 +95,12 @@ fn unshare() -> Command {
     command
 }
 
-/// An address of loopback whose port 443 is free, under which a program can be told to find another name. `None` where
-/// that is not possible, after saying so.
+/// An address of this process with a free port 443, under which a program can be told to find another name. `bit`, 0 or
+/// 64, chooses one of two. `None` where that is not possible, after saying so.
 #[expect(clippy::print_stderr, reason = "a reader of a skipped test's output must see it")]
-pub fn address_for_names(last: u8) -> Option<String> {
-    let address = format!("127.0.4.{last}");
+pub fn address_for_names(bit: u8) -> Option<String> {
+    let [first, high, middle, low] = crate::support::loopback().octets();
+    let address = Ipv4Addr::new(first, high | bit, middle, low).to_string();
     let probe = unshare().args(["sh", "-c", "mount --bind /etc/hosts /etc/hosts"]).output();
     let can_mount = probe.is_ok_and(|probed| probed.status.success());
     if can_mount && TcpListener::bind((address.as_str(), 443)).is_ok() {
