@@ -8,7 +8,8 @@
   if (parent && (code || error)) {
     parent.postMessage({ type: "onceward", code, state, error }, code ? origin : origin || "*");
     if (error !== "ended") {
-      if (opener) window.close();
+      // The opener may see that this window is gone before it gets the message.
+      if (opener) setTimeout(() => window.close(), 1000);
       return;
     }
   }
