@@ -33,8 +33,7 @@ async fn every_error_code_of_twilio_has_its_trigger_and_its_status() {
         assert_eq!(body["more_info"], format!("https://www.twilio.com/docs/errors/{code}"), "{trigger}");
         assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{trigger}");
         seen.insert((code, status));
-        let row =
-            published.lines().find(|row| row.starts_with(&code.to_string())).expect("a code of Twilio's");
+        let row = published.lines().find(|row| row.starts_with(&code.to_string())).expect("a code");
         let theirs = row.split('\t').nth(2);
         assert!(theirs.is_none_or(|theirs| theirs == status.to_string()), "{trigger}: {status}, not {row}");
     }

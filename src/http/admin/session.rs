@@ -166,5 +166,8 @@ mod tests {
         for half in 1..30 {
             assert_eq!(lives(&busy, true, half * 25 * 60), half * 25 < 12 * 60, "{half}");
         }
+        let session = sessions.begin(fingerprint, at(300));
+        registry.renew_account().await.expect("another");
+        assert!(!lives(&session, true, 301), "the token was replaced");
     }
 }
