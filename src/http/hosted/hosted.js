@@ -8,8 +8,7 @@
   if (parent && (code || error)) {
     parent.postMessage({ type: "onceward", code, state, error }, code ? origin : origin || "*");
     if (error !== "ended") {
-      // The opener may see that this window is gone before it gets the message.
-      if (opener) setTimeout(() => window.close(), 1000);
+      if (opener) window.close();
       return;
     }
   }

@@ -38,8 +38,11 @@
         popup = window.open(url, "onceward", "popup,width=480,height=720");
         if (!popup) return;
         clearInterval(watch);
+        let wasClosed = false;
         watch = setInterval(() => {
-          if (popup.closed) fail("closed");
+          // What a window told before it closed may come a little later.
+          if (wasClosed) fail("closed");
+          wasClosed = popup.closed;
         }, 1000);
       });
 
