@@ -129,8 +129,8 @@ pub(super) fn error_code(response: &GatewayResponse) -> Option<u32> {
     code_in(&as_text(response.json::<Value>()?.get("code")?)?)
 }
 
-/// The class of a code that comes in a report about a message that was taken: it has surely not arrived. A code that
-/// is not in the table says no more than that.
+/// The class of a code in a report that a message has failed. With a code of the class `unknown` it may have arrived. A
+/// code that is not in the table says no more than that it failed.
 pub fn class_of_report(code: u32) -> ErrorClass {
     known_code(code).map_or(ErrorClass::Refused, |(class, _)| class.class())
 }
@@ -168,7 +168,8 @@ mod tests {
             include_str!("codes.txt").lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         let unpublished = CODES.keys().find(|code| !titles.contains_key(*code));
         assert_eq!((CODES.len(), unpublished), (lines.count(), None));
-        // Those of resources, Lookup, Verify's factors and RCS: no send or check is answered with them.
+        // No send or check is answered with those of resources, campaigns, links, Lookup, Verify's factors, silent
+        // network authentication and RCS.
         let elsewhere =
             [21_737, 30_110, 30_436, 60_207, 60_208, 60_210, 60_326, 60_328, 60_540, 60_616, 60_624, 63_035];
         for (code, title) in titles.iter().filter(|(code, _)| !elsewhere.contains(*code)) {
@@ -179,8 +180,12 @@ mod tests {
                 ("unsubscribed", &[CodeClass::OptedOut]),
                 ("premium|call blocked|message delivery blocked|fraudulent", &[CodeClass::Fraud]),
                 ("permission to send|geo permission", &[CodeClass::Country]),
-                ("the messaging service", &[CodeClass::Account, CodeClass::Retry]),
+                ("the messaging service", &[CodeClass::Account, CodeClass::Busy]),
                 ("too many|rate limit|congestion", &[CodeClass::Busy, CodeClass::Retry]),
+                (
+                    "account exceeded|messaging limits",
+                    &[CodeClass::Account, CodeClass::Busy, CodeClass::NextDay],
+                ),
             ] {
                 let is_allowed = class.is_some_and(|class| allowed.contains(&class));
                 let mut words = words.split('|');
