@@ -111,6 +111,8 @@ async fn a_key_of_the_administration_ends_a_hard_stop_and_a_webhook_is_told() {
     let shown = v2.get(&path).await.json();
     assert_eq!(shown["wrong_codes"], json!(100));
     assert_eq!(text(&shown, "date_locked_until")[..19], text(&event["data"], "locked_until")[..19]);
+    let erased = v2.delete(&format!("{service}/Numbers/{number}")).await.json();
+    assert_eq!(erased["date_locked_until"], shown["date_locked_until"], "an erasure leaves it");
 
     let key = world.with_new_key(&["--scope", "admin"]).await;
     assert_eq!(key.delete(&path).await.status(), 204);

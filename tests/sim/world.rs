@@ -237,7 +237,7 @@ impl World {
     }
 
     pub fn durable_log(&self, key: AttemptLogKey) -> Option<AttemptLog> {
-        self.disk.log(&log_record(key))
+        self.disk.log(&RecordKey { slot: key.slot(), kind: AttemptLog::KIND, id: key.id() })
     }
 
     pub fn any_number(&mut self) -> usize {
@@ -280,9 +280,4 @@ impl World {
         let refuses = self.refuses(shard);
         self.notes(Fact { call, number, shard, at: now, refuses, what });
     }
-}
-
-/// The key of the record of a verification's attempts.
-pub fn log_record(key: AttemptLogKey) -> RecordKey {
-    RecordKey { slot: key.slot(), kind: AttemptLog::KIND, id: key.id() }
 }

@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     async fn start(&self, node: usize) -> Server {
-        self.setups[node].stand_by().await
+        self.setups[node].launch_until("standing by").await.expect("it stands by")
     }
 
     /// Starts the node that owns the records and the ones that stand by.

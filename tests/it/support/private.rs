@@ -57,12 +57,7 @@ impl Private {
         assert!(searched > 0, "there is something on disk");
     }
 
-    /// The first value in a text that may have numbers.
-    pub fn found_in(&self, text: &[u8]) -> Option<String> {
-        self.search(false).finds_in(text).map(str::to_owned)
-    }
-
-    fn search(&self, with_numbers: bool) -> Search {
+    pub fn search(&self, with_numbers: bool) -> Search {
         let mut values = Vec::new();
         let mut add = |what: &str, value: &[u8]| values.push((what.to_owned(), value.to_vec()));
         // The ten digits without the country code identify a number too.
@@ -105,13 +100,13 @@ impl Private {
 }
 
 /// Values, and what they are.
-struct Search {
+pub struct Search {
     values: Vec<(String, Vec<u8>)>,
     all: AhoCorasick,
 }
 
 impl Search {
-    fn finds_in(&self, text: &[u8]) -> Option<&str> {
+    pub fn finds_in(&self, text: &[u8]) -> Option<&str> {
         self.all.find(text).map(|found| self.values[found.pattern()].0.as_str())
     }
 }

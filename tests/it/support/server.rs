@@ -111,13 +111,8 @@ impl Setup {
         self.launch_until("listening").await
     }
 
-    /// Starts the program as a node of a cluster and waits until it stands by.
-    pub async fn stand_by(&self) -> Server {
-        self.launch_until("standing by").await.expect("it stands by")
-    }
-
     /// Starts the program and waits until its JSON log has a line with this message and an address.
-    async fn launch_until(&self, message: &str) -> Result<Server, Finished> {
+    pub async fn launch_until(&self, message: &str) -> Result<Server, Finished> {
         let mut server = self.launch();
         let line = soon(message, server.output.event(|event| event["message"] == message)).await;
         let Some(line) = line else { return Err(server.ended().await) };

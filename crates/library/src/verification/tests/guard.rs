@@ -270,6 +270,15 @@ async fn an_erasure_everywhere_finds_a_number_verified_before_the_guard_was_off(
     }
 }
 
+#[tokio::test]
+async fn an_erasure_everywhere_finds_a_number_of_a_removed_service() {
+    let world = World::new().await;
+    world.begun(number(1)).await;
+    world.registry.delete_service(world.service.sid).await.expect("removed");
+    let erased = world.verifier.erase(None, number(1), world.author()).await.expect("erased");
+    assert_eq!((erased.services, erased.has_erased), (1, true));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_erasure_everywhere_finds_what_a_commit_in_flight_brings() {
     let world = World::new().await;

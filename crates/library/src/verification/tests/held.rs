@@ -81,7 +81,7 @@ async fn a_message_that_is_refused_during_a_check_takes_nothing_of_a_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_unknown_outcome_a_process_goes_on_and_says_500_to_what_was_open() {
+async fn after_an_unknown_outcome_open_requests_are_told_and_a_stop_works() {
     let world = World::new().await;
     world.provider.hangs(true);
     let at_gateway = world.begins_meanwhile(asking(number(1)));

@@ -24,7 +24,7 @@ use crate::limits::guard::operator::Explanation;
 use crate::limits::guard::{Dimension, EntryAction, Key, Mode, Rule};
 use crate::limits::keys::MOST_RECORDS;
 use crate::node::Unready;
-use crate::registry::{ServiceSettings, TestNumber, gateway_sid};
+use crate::registry::{ServiceSettings, TestNumber, WebhookFields, WebhookStatus, gateway_sid};
 use crate::shard::{LimitedTable, Refusal};
 use crate::template::AppHash;
 use crate::testing::{

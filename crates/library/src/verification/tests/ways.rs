@@ -4,17 +4,12 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// Number 100, for an hour.
-async fn has_test_number(world: &World) {
-    let (pattern, code) = (number(100).e164(), "445566".to_owned());
-    let test = TestNumber { pattern, code, expires: START.plus(HOUR), force: false };
-    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
-}
-
 #[tokio::test]
 async fn a_test_number_reaches_no_gateway_and_has_the_limits_of_others() {
     let world = World::with(json!({ "max-checks": 1 })).await;
-    has_test_number(&world).await;
+    let (pattern, code) = (number(100).e164(), "445566".to_owned());
+    let test = TestNumber { pattern, code, expires: START.plus(HOUR), force: false };
+    world.registry.put_test_number(world.service.sid, test).await.expect("a test number");
     let begun = world.begun(number(100)).await;
     let world = world.crashes().await;
     let checked = world.checks(VerificationTarget::Sid(begun.sid), None).await.expect("checked");

@@ -55,7 +55,9 @@ impl World {
         let decisions = EngineClock::over(clock.clone());
         let (shards, outbox) = open(&store, decisions, &registry, &receivers, &bounds).await;
         let world = Self { store, clock, services, registry, receivers, bounds, shards, outbox };
-        world.set_hooks(hooks).await;
+        let sid = Sid::new(SidKind::Service, [0x5e; 16]);
+        let service = blank(SERVICE, sid, Origin::Api, ServiceSettings::default(), START);
+        world.registry.put_service(Service { webhooks: hooks.to_vec(), ..service }).await;
         world
     }
 
@@ -121,12 +123,6 @@ impl World {
 
     async fn states(&self, webhook: u8) -> Vec<DeliveryState> {
         self.listed(webhook).await.iter().map(|delivery| delivery.state).collect()
-    }
-
-    async fn set_hooks(&self, hooks: &[Webhook]) {
-        let sid = Sid::new(SidKind::Service, [0x5e; 16]);
-        let service = blank(SERVICE, sid, Origin::Api, ServiceSettings::default(), START);
-        self.registry.put_service(Service { webhooks: hooks.to_vec(), ..service }).await;
     }
 }
 
