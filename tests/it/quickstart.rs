@@ -4,7 +4,6 @@
 //! `tests/sdk` runs.
 
 use std::env;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -42,8 +41,8 @@ async fn the_readme_and_the_quickstart_lead_to_a_verified_number() {
 
 #[tokio::test]
 async fn a_hook_is_tried_without_a_login_system() {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-    let trial = runnable(HOOKS).collect::<Vec<_>>().join("\n").replace("3001", &free.port().to_string());
+    let trial = runnable(HOOKS).collect::<Vec<_>>().join("\n");
+    let trial = trial.replace("localhost:3001", &unused_address().to_string());
     let script = ["trap 'kill $!' EXIT", &trial, "trap - EXIT", "kill $!", "wait"].join("\n");
     let setup = Setup::bare();
     let home = setup.home().to_str().expect("a path");
