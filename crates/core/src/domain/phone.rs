@@ -107,7 +107,7 @@ pub enum NumberType {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     /// It cannot be read as a number, or lacks the `+` and country code that E.164 asks for.
-    #[error("not a phone number in E.164 form, with + and a country's code, such as +14155552671")]
+    #[error("not a phone number in E.164 form, with + and a country code, such as +14155552671")]
     Unreadable(NumberProblem),
     /// It can be read, but no number with this country calling code has its length.
     #[error("no number with the country code +{0} has this length")]

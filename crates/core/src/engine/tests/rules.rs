@@ -130,7 +130,7 @@ fn a_new_code_that_was_not_sent_gives_back_the_old_one_and_no_guess() {
 }
 
 #[test]
-fn a_further_message_beside_one_on_its_way_gives_its_code_the_whole_life_again() {
+fn a_further_message_beside_one_on_its_way_prolongs_its_code() {
     let mut number = World::of_a_new_service();
     number.policy.sends.keeps_code = false;
     let first = number.permit().verification;
