@@ -61,7 +61,6 @@
         if (!data.code) return;
         end();
         frame.remove();
-        if (popup) popup.close();
         resolve({ code: data.code, state: data.state });
       };
 
