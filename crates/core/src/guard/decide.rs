@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Bucket, Charge, Counted, NO_USERS, Row, Rows, Terms, USUAL_DAYS, second};
+use super::rows::{Bucket, Charge, Counted, NO_USERS, PROVEN, Row, Rows, Terms, second};
 use super::rules::{ClientNet, Dimension, Entries, Entry, EntryAction, GuardRules, Key, Mode, Rule, Signals};
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Timestamp};
-
-/// Verified numbers a day from which a country is one with users.
-const PROVEN: f64 = 10.0;
 
 /// A record of the guard, whole: the last one written under a name wins.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -212,8 +209,9 @@ impl Guard {
         for of in [Dimension::Number(number)].iter().chain(&places).filter(|_| is_new) {
             self.give(scope, *of, |terms| terms.gains);
         }
-        for of in places.into_iter().filter(|_| is_usual) {
-            self.change(scope, scope.key(of), |bucket| bucket.row.usual += 1.0 / USUAL_DAYS);
+        let loan = (last.took != Took::Lent).then_some(Dimension::Loan);
+        for of in places.into_iter().chain(loan).filter(|_| is_usual) {
+            self.change(scope, scope.key(of), Bucket::add_user);
         }
     }
 
@@ -333,6 +331,17 @@ impl Guard {
         if is_stranger {
             needed.iter_mut().for_each(Bucket::keep);
         }
+        let is_lent = |bucket: &Bucket| is_lent(&bucket.key.dimension);
+        let lacks = |bucket: &Bucket| bucket.next_pass_at().is_some();
+        // The first codes of a service that moves here are entered after more messages than places without users get.
+        if needed.iter().any(|bucket| is_lent(bucket) && lacks(bucket)) {
+            let loan = bucket(Dimension::Loan);
+            if loan.lends() {
+                took = Took::Lent;
+                needed.retain(|bucket| !is_lent(bucket));
+                needed.push(loan);
+            }
+        }
         (took, needed)
     }
 
@@ -368,6 +377,11 @@ impl Guard {
 
 // What a message took, and what a verification leaves.
 
+/// The places that the loan stands for.
+const fn is_lent(of: &Dimension) -> bool {
+    matches!(of, Dimension::Country(_) | Dimension::Network(_))
+}
+
 /// The buckets of which a message took one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) enum Took {
@@ -381,12 +395,18 @@ pub(super) enum Took {
     Places,
     /// These, and the one that all countries without users share.
     Shared,
+    /// The number's and its prefix's, and the loan.
+    Lent,
 }
 
 impl Took {
-    /// What all countries without users share, if it took that.
-    pub(super) fn shares(self) -> Option<Dimension> {
-        (self == Self::Shared).then_some(Dimension::Country(None))
+    /// What all countries without users share, or the loan, if it took that.
+    pub(super) const fn shares(self) -> Option<Dimension> {
+        match self {
+            Self::Shared => Some(Dimension::Country(None)),
+            Self::Lent => Some(Dimension::Loan),
+            _ => None,
+        }
     }
 }
 
@@ -431,10 +451,15 @@ impl Ticket {
             Took::Own => vec![own],
             Took::Known => vec![own, Dimension::Known(number)],
             Took::Places | Took::Shared => [vec![own], self.places(number)].concat(),
+            Took::Lent => {
+                let mut taken = [vec![own], self.places(number)].concat();
+                taken.retain(|of| !is_lent(of));
+                taken
+            }
         }
     }
 
-    /// Prefix, client and country, whatever it took of them; and what countries share, if it took that.
+    /// Prefix, client and country, whatever it took of them; and what countries share or the loan, if it took that.
     pub(super) fn places(&self, number: PhoneNumber) -> Vec<Dimension> {
         let client = self.client.map(Dimension::Network);
         let places = [

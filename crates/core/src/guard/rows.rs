@@ -39,7 +39,7 @@ pub struct Row {
     pub(super) at: Timestamp,
     /// When it says nothing any more.
     pub ends: Timestamp,
-    /// What was charged in a window.
+    /// What was charged in a window. Of a loan, when it closes, in milliseconds; 0 while it has not begun.
     pub amount: u64,
     /// It contains all of each [`Ticket`](super::Ticket) that was taken before this write.
     pub(super) written: u64,
@@ -49,10 +49,18 @@ impl Row {
     /// What would be lost with a bucket, in hundredths of messages; and its age. One with users is worth more than one
     /// without.
     fn worth(&self) -> (u32, Timestamp) {
-        let users = if self.usual >= NO_USERS { 1e6 + self.usual } else { 0.0 };
+        let is_needed = self.usual >= NO_USERS || self.ends == Timestamp::MAX;
+        let users = if is_needed { 1e6 + self.usual } else { 0.0 };
         (whole((1e6 + users - self.level) * 100.0), self.at)
     }
 }
+
+/// A service whose users verify less than this a day is new, and a country one without users.
+pub(super) const PROVEN: f64 = 10.0;
+
+/// How long a new service is lent messages, from the first one or from [`PROVEN`] on. Its countries have allowances of
+/// their own by then.
+const LOAN_LASTS: Duration = Duration::from_secs(3 * 3_600);
 
 /// What is to be charged in a window, and the most that it may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,6 +309,7 @@ impl Terms {
             }
             // Without it each of 200 countries would give an attacker its floor (`tests/pumping`).
             Dimension::Country(None) => (Rule::Country, [floors.others, 0.0, 1.0, 0.5 * tolerance, KEPT]),
+            Dimension::Loan => (Rule::Country, [floors.loan, 0.0, 1.0, 0.5 * tolerance, 0.0]),
             Dimension::Known(_) => (Rule::Number, [4.0, 0.0, 1.0, 0.0, 0.0]),
             // An owner who enters each code would else get any number of messages, and so would the owner of a range.
             _ => (Rule::Number, [floors.number, 0.0, 0.5, 0.5, 0.0]),
@@ -349,10 +358,37 @@ impl Bucket {
     /// Takes messages, or with less than none gives them back.
     pub(super) fn take(&mut self, messages: f64) {
         self.row.level = (self.row.level - messages).clamp(0.0, self.most());
+        if messages > 0.0 {
+            self.begin();
+        }
     }
 
-    /// To be stored until it is full, and no number is usual.
+    /// A further number is usual.
+    pub(super) fn add_user(&mut self) {
+        self.row.usual += 1.0 / USUAL_DAYS;
+        if self.row.usual >= PROVEN {
+            self.begin();
+        }
+    }
+
+    /// A loan closes some time from now.
+    fn begin(&mut self) {
+        if self.key.dimension == Dimension::Loan && self.row.amount == 0 {
+            self.row.amount = self.row.at.plus(LOAN_LASTS).as_millis();
+        }
+    }
+
+    /// Whether a loan has a message.
+    pub(super) fn lends(&self) -> bool {
+        let is_open = self.row.amount == 0 || self.row.at.as_millis() < self.row.amount;
+        is_open && self.next_pass_at().is_none()
+    }
+
+    /// To be stored until it is full, and no number is usual. A loan that was begun is not lent again.
     pub(super) fn stored(self) -> Row {
+        if self.key.dimension == Dimension::Loan && self.row.amount > 0 {
+            return Row { ends: Timestamp::MAX, ..self.row };
+        }
         let until_unusual = USUAL_DAYS * (self.row.usual / NO_USERS).max(1.0).ln();
         Row { ends: after(self.row.at, until_unusual.max(2.0)), ..self.row }
     }

@@ -98,6 +98,9 @@ pub struct Floors {
     /// All countries without users together.
     #[default = 60.0]
     pub others: f64,
+    /// What a new service is lent. With `others`, the most that an attacker gets on its first day.
+    #[default = 270.0]
+    pub loan: f64,
 }
 
 impl GuardRules {
@@ -262,6 +265,8 @@ pub enum Dimension {
     Budget(Budget),
     /// A value of a rate limit: its digest.
     Limit(u64),
+    /// What a new service is lent beyond the allowances of its countries and its clients' networks.
+    Loan,
 }
 
 named! {
@@ -294,6 +299,7 @@ impl fmt::Display for Dimension {
             Self::Known(number) => write!(f, "{number} as a known number"),
             Self::Budget(budget) => write!(f, "{budget}"),
             Self::Limit(_) => f.write_str("a value of a rate limit"),
+            Self::Loan => f.write_str("the loan of a new service"),
         }
     }
 }

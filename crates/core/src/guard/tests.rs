@@ -51,6 +51,39 @@ fn each_bucket_gives_its_floor_and_regains_it_in_a_day() {
 }
 
 #[test]
+fn a_service_is_lent_messages_once_until_three_hours_after_the_first_of_them() {
+    let places = |n: u64| (elsewhere(n), Some("192.0.2.7".to_owned()));
+    let new = World { rules: GuardRules::default(), ..World::new() };
+    let mut lent = new.clone();
+    assert_eq!(lent.send_while(places), (20 + 270, Rule::Network));
+    // A verified number gives back what its message was lent, and a half.
+    for n in 100..104 {
+        lent.verify(elsewhere(n));
+    }
+    assert_eq!(lent.level(Dimension::Loan), 6);
+    let closed = |mut world: World| {
+        world.pass(3 * HOUR);
+        world.send_while(places).0 < 20
+    };
+    assert!(closed(lent.clone()));
+    // Rows that say nothing are swept after two days; that of the loan stays.
+    lent.pass(30 * DAY);
+    lent.guard.rows.sweep([2_000, 0], lent.now);
+    assert_eq!(lent.send_while(places), (20, Rule::Network));
+    // A service with users is not new, without a loan too. A few trials of an operator are no users.
+    let verified = |numbers: u64| {
+        let mut world = new.clone();
+        for n in 0..numbers {
+            world.send_from(elsewhere(n), &fresh(n)).expect("sent");
+            world.verify(elsewhere(n));
+        }
+        world.pass(4 * DAY);
+        world.send_while(|n| (elsewhere(n + 500), Some("192.0.2.7".to_owned()))).0
+    };
+    assert_eq!((verified(5), verified(80)), (290, 20));
+}
+
+#[test]
 fn a_verification_gives_back_what_its_messages_took_and_a_new_number_more() {
     let mut world = World::new();
     let levels = |world: &World| {
@@ -329,7 +362,9 @@ fn windows_take_no_room_of_buckets_and_those_that_say_nothing_are_swept() {
 fn a_full_table_drops_what_is_full_and_old_first() {
     let mut world = World { guard: guard(500), ..World::new() };
     // One prefix is used up, and has the oldest bucket.
-    assert_eq!(world.send_while(|n| (TJ + n, None)), (10, Rule::Prefix));
+    world.send(TJ).expect("sent");
+    world.verify(TJ);
+    assert_eq!(world.send_while(|n| (TJ + n + 1, None)), (9, Rule::Prefix));
     for n in 1..2_000 {
         world.pass(MINUTE);
         let to = DE + 10_000 * (n % 1_000) + n;
@@ -337,7 +372,7 @@ fn a_full_table_drops_what_is_full_and_old_first() {
         world.verify(to);
         assert!(world.guard.rows.buckets() <= 500);
         if n == 250 {
-            assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 1, "the used-up bucket stays");
+            assert_eq!(world.level(Dimension::Prefix(TJ / 10_000)), 2, "the used-up bucket stays");
         }
     }
     assert!(world.guard.rows.dropped > 1_000);
@@ -495,7 +530,7 @@ impl World {
     fn new() -> Self {
         Self {
             guard: guard(MOST_BUCKETS),
-            rules: GuardRules::default(),
+            rules: not_new(Floors::default()),
             now: Timestamp::from_millis(20_000 * 86_400_000),
             known: BTreeMap::new(),
             finding: None,
@@ -605,8 +640,12 @@ const fn scope(rules: &GuardRules, now: Timestamp) -> Scope<'_> {
 
 /// Rules with much room in prefixes and countries.
 fn roomy() -> GuardRules {
-    let floors = Floors { prefix: 1e5, country: 1e5, others: 1e5, ..Floors::default() };
-    GuardRules { floors, ..GuardRules::default() }
+    not_new(Floors { prefix: 1e5, country: 1e5, others: 1e5, ..Floors::default() })
+}
+
+/// Those of a service that has had its loan.
+fn not_new(floors: Floors) -> GuardRules {
+    GuardRules { floors: Floors { loan: 0.0, ..floors }, ..GuardRules::default() }
 }
 
 fn network(address: &str) -> Dimension {

@@ -98,6 +98,24 @@ fn an_advert_passes_if_its_country_is_allowed_and_else_for_the_most_part() {
 }
 
 #[test]
+fn a_service_that_moves_here_keeps_its_users_from_the_first_second() {
+    let rows = [
+        "moved service, 5 users a second in one country, codes after 12 s: its first five minutes",
+        "the same, codes after 40 s",
+        "the same, 10 users a second, codes after 12 s",
+        "the same, 20 users a second, codes after 12 s",
+    ];
+    hold(rows, |seed| {
+        [(5, 12), (5, 40), (10, 12), (20, 12)].map(|(rate, enters_after)| {
+            let enters_after = Some(Duration::from_secs(enters_after));
+            let mut world = World::new(seed, Honest { enters_after, ..Honest::of(0) });
+            world.pass(10 * HOUR);
+            world.advert(DE, 5 * 60 * rate, rate).per_cent()
+        })
+    });
+}
+
+#[test]
 fn a_number_of_the_attacker_gets_some_twenty_messages_a_day() {
     let rows = [
         "one own number for 30 days: unverified messages a day",

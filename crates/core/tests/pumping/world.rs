@@ -49,6 +49,8 @@ pub struct Honest {
     pub country: Option<usize>,
     /// Whether the application passes addresses.
     pub has_addresses: bool,
+    /// All who verify enter the code after this time.
+    pub enters_after: Option<Duration>,
 }
 
 impl Honest {
@@ -63,6 +65,7 @@ impl Honest {
             reads_after: Duration::ZERO,
             country: None,
             has_addresses: true,
+            enters_after: None,
         }
     }
 }
@@ -351,7 +354,8 @@ impl World {
                 push(at, Action::Send);
             }
             let (from, to) = if dice.chance(900) { (8, 60) } else { (60, 400) };
-            push(at.plus(dice.seconds(from, to)).plus(late), Action::Verify);
+            let reads = self.honest.enters_after.unwrap_or_else(|| dice.seconds(from, to));
+            push(at.plus(reads).plus(late), Action::Verify);
             if let Some(known) = self.known.get_mut(person.country).filter(|_| is_new) {
                 known.push(person);
             }
