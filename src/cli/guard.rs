@@ -1,5 +1,7 @@
 //! `onceward guard`: questions to the guard of the server, and its manual entries.
 
+use std::net::IpAddr;
+
 use clap::{Args, Subcommand};
 use hyper::{Method, StatusCode};
 use serde_json::json;
@@ -16,8 +18,17 @@ pub enum GuardCommand {
     /// Show what the guard has of a number, prefix, country or client's network, which rule refuses a message, and when the
     /// next one passes.
     ///
-    /// The server must run on the data directory. Shows the whole number. Without --service the service "default".
-    Explain(SubjectArgs),
+    /// The server must run on the data directory. Shows the whole number. Without --service it is about the service that
+    /// refused the number last, else "default"; without --client about the client that was refused, else about networks with
+    /// verified numbers and about new ones.
+    Explain {
+        #[command(flatten)]
+        of: SubjectArgs,
+
+        /// For a client with this address.
+        #[arg(long, value_name = "ADDRESS")]
+        client: Option<IpAddr>,
+    },
 
     /// Let messages to a number, prefix or country, or from a network, pass without allowances for a time.
     ///
@@ -98,7 +109,7 @@ pub fn run(command: GuardCommand, cx: &Context) -> Result<CommandOutput, Command
     Ok(match command {
         GuardCommand::Allow(entry) => set(entry, EntryAction::Allow, cx)?,
         GuardCommand::Block(entry) => set(entry, EntryAction::Block, cx)?,
-        GuardCommand::Explain(of) => explain(of, cx)?,
+        GuardCommand::Explain { of, client } => explain(of, client, cx)?,
         GuardCommand::KnownOnly(KnownOnlyArgs { state, service, minutes }) => {
             let of = SubjectArgs { subject: "all".to_owned(), service };
             if state == "off" {
@@ -161,21 +172,21 @@ fn remove(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError> 
     Ok(one(&answer, cx.json, |_| format!("the manual entry for {subject} {done}\n")))
 }
 
-fn explain(of: SubjectArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
+fn explain(of: SubjectArgs, of_client: Option<IpAddr>, cx: &Context) -> Result<CommandOutput, CommandError> {
     let (client, subject, service) = begin(of, cx)?;
     let path = format!("/v2/Guard/Explanations/{}", segment(&subject));
-    let answer: Explanation = client.get(&path, &[("ServiceSid", service)])?;
+    let address = of_client.map(|address| address.to_string());
+    let answer: Explanation = client.get(&path, &[("ServiceSid", service), ("DeviceIp", address)])?;
     Ok(one(&answer, cx.json, explained))
 }
 
 fn explained(explanation: &Explanation) -> String {
-    let Explanation { subject, service, mode, known, rule, date_until, allowances, .. } = explanation;
-    let does = match (rule, date_until) {
-        (None, _) => "pass".to_owned(),
-        (Some(rule), None) => format!("refused by {rule}"),
-        (Some(rule), Some(until)) => format!("refused by {rule} until {until}"),
-    };
+    let Explanation { subject, service, mode, known, client, allowances, .. } = explanation;
+    let does = explanation.verdict();
+    let client = client.as_ref().map(|client| format!("client:   {client}\n")).unwrap_or_default();
     let known = if *known { "\nverified in the last 30 days" } else { "" };
     let allowances = table(allowances, ALLOWANCES);
-    format!("{subject} in the service {service}\nmessages: {does}\nmode: {mode}{known}\n\n{allowances}")
+    format!(
+        "{subject} in the service {service}\n{client}messages: {does}\nmode:     {mode}{known}\n\n{allowances}"
+    )
 }

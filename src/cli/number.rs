@@ -14,8 +14,7 @@ pub struct NumberArgs {
     /// The number, such as +14155552671.
     number: String,
 
-    /// In this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: the service
-    /// default; of erase: all services].
+    /// In this service: its id (VA...), its name in config.json, its friendly name, or "default" [default: all services].
     #[arg(long, value_name = "NAME|VA..")]
     service: Option<String>,
 }
@@ -29,20 +28,31 @@ impl NumberArgs {
 }
 
 pub fn unlock(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    let unlocked = args.ask(cx, Method::DELETE, "/Lockout")?;
-    Ok(one(&unlocked, cx.json, |unlocked: &Value| {
-        let [number, service] = ["number", "service"].map(|field| text(unlocked, field));
-        let done = if unlocked["unlocked"] == true {
-            "is unlocked; an outstanding code is void"
+    let ended = args.ask(cx, Method::DELETE, "/Lockout")?;
+    let is_unlocked = |of: &Value| of["unlocked"] == true;
+    let words = |of: &Value| {
+        let service =
+            of["service"].as_str().map_or("any service".to_owned(), |name| format!("the service {name}"));
+        let done = if is_unlocked(of) {
+            "is unlocked; an outstanding code is void, let the person ask for a new one"
         } else {
-            "is unknown; nothing was changed"
+            "is not locked and has no wrong codes; nothing was changed"
         };
-        format!("{number} in the service {service} {done}\n")
-    }))
+        format!("{} in {service} {done}\n", text(of, "number"))
+    };
+    let code = u8::from(!ended.as_array().is_some_and(|all| all.iter().any(is_unlocked)));
+    Ok(CommandOutput { code, ..each(&ended, cx.json, words) })
+}
+
+/// One item for each service.
+fn each(items: &Value, json: bool, words: impl Fn(&Value) -> String) -> CommandOutput {
+    let items = items.as_array().map(Vec::as_slice).unwrap_or_default();
+    let all: Vec<String> = items.iter().map(|item| one(item, json, &words).out).collect();
+    CommandOutput::of(all.join(if json { "" } else { "\n" }))
 }
 
 pub fn status(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
-    Ok(one(&args.ask(cx, Method::GET, "")?, cx.json, described))
+    Ok(each(&args.ask(cx, Method::GET, "")?, cx.json, described))
 }
 
 const COLUMNS: &str = "time type gateway send_status verify_status receipt_status error_code message_id";
@@ -55,11 +65,12 @@ fn described(answer: &Value) -> String {
     let why = if answer["locked_until"].is_null() { format!(" Why: {explain}") } else { String::new() };
     let refusals = refusals.map(|refusals| format!("refusals      {refusals}{why}\n"));
     if answer["known"] == false {
-        // A restart forgets refusals.
         let refusals = refusals.unwrap_or_else(|| format!("whether the guard refuses it: {explain}\n"));
+        let service = answer["service"]
+            .as_str()
+            .map_or("every service".to_owned(), |name| format!("the service {name}"));
         return format!(
-            "{number} is unknown in the service {}: it has no verification, no lockout and no messages\n{refusals}",
-            text(answer, "service")
+            "{number} is unknown in {service}: it has no verification, no lockout and no messages\n{refusals}"
         );
     }
     let verification = match &answer["verification"] {

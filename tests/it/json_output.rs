@@ -16,6 +16,7 @@ async fn every_command_prints_the_fields_that_the_manual_names() {
     let (world, _, _) = World::with_service(Setup::new()).await;
     let number = world.number();
     world.send(&number).await;
+    world.verify(&number, &wrong(&world.twilio().code_for(&number))).await;
     let listed = async || world.setup.tracked(&[]).await;
     until("the message", listed, |rows| rows.len() == 1).await;
     let key = world.setup.new_key(&["--name", "program"]).await;

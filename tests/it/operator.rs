@@ -11,7 +11,7 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     let world = World::new().await;
     let number = world.number();
     let status = async || world.setup.command(["status", &number, "--json"]).await.exits(0).object();
-    world.setup.command(["status", &number]).await.says(["is unknown in the service default"]);
+    world.setup.command(["status", &number]).await.says(["is unknown in every service"]);
     world.send(&number).await;
     let code = world.twilio().code_for(&number);
     world.verify(&number, &wrong(&code)).await;
@@ -28,7 +28,7 @@ async fn status_follows_a_number_from_its_first_code_to_its_approval() {
     assert!(refused["locked_until"].is_string());
     world.setup.command(["unlock", &number]).await.exits(0).says(["is unlocked"]);
     assert_eq!(status().await["refusals"], Value::Null);
-    world.setup.command(["unlock", &number]).await.exits(0).says(["is unknown; nothing was changed"]);
+    world.setup.command(["unlock", &number]).await.exits(1).says(["is not locked", "nothing was changed"]);
 
     world.send(&number).await.expects(sent(&number, 5));
     world.verify(&number, &world.twilio().code_for(&number)).await;

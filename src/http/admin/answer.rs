@@ -238,6 +238,8 @@ mod tests {
                 last: after(second),
                 rule: Rule::Prefix,
                 until: None,
+                client: None,
+                times: 1,
             });
             let message = message(status, checked);
             let answer = Answer::of(Some(&message), refused, &|_, _| None).expect("an answer");

@@ -1,5 +1,6 @@
 //! The pumping guard: its allowances and manual entries, and the forms that change them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::prelude::*;
@@ -69,8 +70,8 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let explained = subject(&entry.subject, region).filter(|_| entry.action == "explain");
     let explanation = match explained {
         Some(dimension) => {
-            let service = service.map_or(ServiceId::DEFAULT, |service| service.id);
-            Some(guard.explain(service, dimension).await?)
+            let client = request.field("client").parse().ok().map(|address: IpAddr| address.into());
+            Some(guard.explain(service.map(|service| service.id), dimension, client).await?)
         }
         None => None,
     };

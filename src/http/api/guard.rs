@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::prelude::*;
-use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, USUAL_MINUTES, subject};
+use crate::limits::guard::operator::{Explanation, Item, MOST_MINUTES, SUBJECTS, USUAL_MINUTES, subject};
 use crate::limits::guard::{EntryAction, EntryError, Key};
 
 #[derive(Deserialize, JsonSchema)]
@@ -11,6 +11,15 @@ use crate::limits::guard::{EntryAction, EntryError, Key};
 pub struct OfService {
     /// Of this service. Without it of all services, or of the service of the key.
     pub service_sid: Option<values::ServiceSid>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Explained {
+    /// For this service. Without it for the service of the key, or the one that refused the number last, or the default one.
+    pub service_sid: Option<values::ServiceSid>,
+    /// For a client with this address. Without it for the client of the number's last refusal.
+    pub device_ip: Option<values::Address>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -70,11 +79,15 @@ async fn explain(
     caller: Caller,
     _turn: Turn,
     Segments(about): Segments<String>,
-    Params(OfService { service_sid }): Params<OfService>,
+    Params(Explained { service_sid, device_ip }): Params<Explained>,
 ) -> Answer<Explanation> {
-    let subject = subject(&about, None).ok_or(Error::NO_RESOURCE)?;
-    let service = scope(&caller, service_sid)?.map_or(ServiceId::DEFAULT, |service| service.id);
-    Ok(Json(caller.running.guard.explain(service, subject).await?))
+    let subject = subject(&about, None).ok_or_else(|| Error {
+        message: format!("The subject {about:?} is none of these: {SUBJECTS}.").into(),
+        ..Error::NO_RESOURCE
+    })?;
+    let service = scope(&caller, service_sid)?.map(|service| service.id);
+    let client = device_ip.map(|address| address.0.into());
+    Ok(Json(caller.running.guard.explain(service, subject, client).await?))
 }
 
 /// The service that the caller asks for; `None` for all services. A key for one service gets its own.
@@ -92,8 +105,7 @@ fn scope(caller: &Caller, asked: Option<values::ServiceSid>) -> Result<Option<Ar
 pub fn routes() -> Routes {
     Routes::new("Guard", "Manual entries of the guard against SMS pumping, and why it refuses messages. A key for \
             one service sees and changes that service. Not in Twilio's API.", Group::twilio(Access::Scope(Scope::Admin)))
-        .get("/v2/Guard/Explanations/{Subject}", explain, ok::<OfService, Explanation>("FetchGuardExplanation", "Explain what the guard does")
-                .about("Without ServiceSid of the default service, or of the key's."))
+        .get("/v2/Guard/Explanations/{Subject}", explain, ok::<Explained, Explanation>("FetchGuardExplanation", "Explain what the guard does"))
         .post("/v2/Guard/Entries", create_entry, made::<NewEntry, Item>("CreateGuardEntry", "Allow or block messages")
                 .about("Replaces the entry of the same subject."))
         .get("/v2/Guard/Entries", list_entries, list_of::<OfService, Item>("entries", "ListGuardEntry", "List manual entries")

@@ -24,7 +24,7 @@ use crate::domain::{Code, CodeLength, GatewayName, PhoneNumber, ServiceId, Sid, 
 use crate::gateway::ReceiptStatus;
 use crate::limits::guard::ClientSignals;
 use crate::limits::guard::operator::refusal_in_words;
-use crate::node::AccountFile;
+use crate::node::{AccountFile, Running};
 use crate::registry::{ApiKey, Registry, RegistryError, Scope, Scopes, Service};
 use crate::verification::{Erasure, Failure, Outgoing, Refused, Status, VerificationSummary};
 
@@ -109,22 +109,33 @@ async fn try_gateway(
     Ok((StatusCode::CREATED, Json(json!({ "error": error }))))
 }
 
-/// `GET /local/Numbers/{To}`.
+/// `GET /local/Numbers/{To}`: what the service knows of a number, or each service that knows it.
 async fn status(
     caller: Caller,
     Segments(to): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
-    let (number, service) = (number(&to)?, service_or_default(&caller, &form)?);
+    let number = number(&to)?;
+    let mut known = Vec::new();
+    for service in services(&caller, &form, number).await? {
+        known.push(status_in(&caller, &service, number).await?);
+    }
+    if known.is_empty() {
+        known.push(json!({ "number": number.e164(), "service": null, "known": false, "refusals": null }));
+    }
+    Ok(Json(known))
+}
+
+async fn status_in(caller: &Caller, service: &Service, number: PhoneNumber) -> Result<Value, Error> {
     let refusals = caller.running.guard.refusal(service.id, number).map(refusal_in_words);
-    let status = caller.running.verifier.status(&service, number).await?;
+    let status = caller.running.verifier.status(service, number).await?;
     let verification = |(sid, of): (Sid, VerificationSummary)| {
         json!({
             "sid": sid, "status": Status::of(&of), "begun": of.details.begun, "ends": of.expires,
             "sends": of.details.sends, "wrong_codes": of.details.wrong,
         })
     };
-    Ok(Json(match status {
+    Ok(match status {
         None => json!({
             "number": number.e164(), "service": service.title(), "known": false, "refusals": refusals,
         }),
@@ -134,18 +145,30 @@ async fn status(
             "wrong_codes_in_a_row": known.lockout.wrong_codes, "refusals": refusals,
             "messages": known.messages.iter().map(message).collect::<Vec<_>>(),
         }),
-    }))
+    })
 }
 
-/// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number, and says whether it was known.
+/// `DELETE /local/Numbers/{To}/Lockout`: ends the lockout and clears the counts of a number in the service, or in each one where
+/// it has some, and says whether there was something to end.
 async fn unlock(
     caller: Caller,
     Segments(to): Segments<String>,
     form: Form,
 ) -> Result<impl IntoResponse, Error> {
-    let (number, service) = (number(&to)?, service_or_default(&caller, &form)?);
-    let is_known = caller.running.verifier.unlock(&service, number, caller.author()).await?;
-    Ok(Json(json!({ "number": number.e164(), "service": service.title(), "unlocked": is_known })))
+    let (number, Running { verifier, guard, .. }) = (number(&to)?, &*caller.running);
+    let (mut ended, asked) = (Vec::new(), service(&caller, &form)?);
+    for service in services(&caller, &form, number).await? {
+        let lockout = verifier.status(&service, number).await?.map(|known| known.lockout).unwrap_or_default();
+        let is_locked = lockout.until.is_some() || lockout.wrong_codes > 0 || guard.knows(service.id, number);
+        let unlocked = is_locked && verifier.unlock(&service, number, caller.author()).await?;
+        if unlocked || asked.is_some() {
+            ended.push(json!({ "number": number.e164(), "service": service.title(), "unlocked": unlocked }));
+        }
+    }
+    if ended.is_empty() {
+        ended.push(json!({ "number": number.e164(), "service": null, "unlocked": false }));
+    }
+    Ok(Json(ended))
 }
 
 /// `DELETE /local/Numbers/{To}`: erases a number in one service, or in all and on the safe list.
@@ -197,9 +220,13 @@ fn service(caller: &Caller, form: &Form) -> Result<Option<Arc<Service>>, Error> 
     Ok(Some(caller.running.registry.find_service(name).map_err(Error::invalid)?))
 }
 
-/// The same, or the service `default`.
-fn service_or_default(caller: &Caller, form: &Form) -> Result<Arc<Service>, Error> {
-    Ok(service(caller, form)?.unwrap_or_else(|| caller.running.registry.default_service()))
+/// The same, or each service that knows the number.
+async fn services(caller: &Caller, form: &Form, number: PhoneNumber) -> Result<Vec<Arc<Service>>, Error> {
+    if let Some(asked) = service(caller, form)? {
+        return Ok(vec![asked]);
+    }
+    let known = caller.running.verifier.services_of(number).await?;
+    Ok(known.into_iter().filter_map(|id| caller.running.registry.service_by_id(id)).collect())
 }
 
 fn number(text: &str) -> Result<PhoneNumber, Error> {

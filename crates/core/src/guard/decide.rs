@@ -89,6 +89,8 @@ impl Message {
 #[derive(Debug, Clone)]
 pub struct Explained {
     pub refused: Option<Finding>,
+    /// The same for a client in a network without users, if no client is named.
+    pub refused_to_strangers: Option<Finding>,
     /// The manual entry that holds.
     pub entry: Option<(Key, Entry)>,
     /// The narrowest first.
@@ -221,30 +223,44 @@ impl Guard {
         self.rows.remove(Key::new(Some(service), Dimension::Number(number)))
     }
 
-    /// What the guard knows of a subject, and what it would decide about the next text message to or from it. Country, type and
-    /// price are those of the subject's numbers.
+    /// What the guard knows of a subject, and what it would decide about the next text message to or from it, for this client.
+    /// Country, type and price are those of the subject's numbers.
     pub fn explain(
         &self,
         scope: Scope<'_>,
         dimension: Dimension,
+        client: Option<ClientNet>,
         (country, number_type, price): (Option<Region>, NumberType, Option<u64>),
         is_known: bool,
     ) -> Explained {
-        let subjects = match dimension {
-            Dimension::Number(number) => subjects(number, None, country),
-            Dimension::Prefix(_) => vec![dimension, Dimension::Country(country)],
-            only => vec![only],
-        };
-        let mut message = Message { subjects, is_exempt: false, is_known };
         let is_from = matches!(dimension, Dimension::Network(_));
-        let broken = scope.rules.fixed(country, number_type, Channel::Sms, price).filter(|_| !is_from);
-        let refused = self.decide(scope, &message, broken).0.filter(|finding| finding.is_refused);
+        let message = |client: Option<ClientNet>| {
+            let subjects = match dimension {
+                Dimension::Number(number) => subjects(number, client, country),
+                Dimension::Prefix(_) | Dimension::Country(_) => {
+                    let places =
+                        [Some(dimension), client.map(Dimension::Network), Some(Dimension::Country(country))];
+                    let is_prefix = matches!(dimension, Dimension::Prefix(_));
+                    places.into_iter().skip(usize::from(!is_prefix)).flatten().collect()
+                }
+                only => vec![only],
+            };
+            Message { subjects, is_exempt: false, is_known }
+        };
+        let refused = |message: &Message| {
+            let broken = scope.rules.fixed(country, number_type, Channel::Sms, price).filter(|_| !is_from);
+            self.decide(scope, message, broken).0.filter(|finding| finding.is_refused)
+        };
+        let refused_to_strangers =
+            (client.is_none() && !is_from).then(|| refused(&message(Some(ClientNet::UNUSED)))).flatten();
+        let mut message = message(client);
+        let refused = refused(&message);
         let entry = self.entry_about(scope, &message);
         let known = message.known();
         let (took, _) = self.needed(scope, &message);
         message.subjects.extend(known.into_iter().chain(took.shares()));
         let buckets = message.subjects.into_iter().map(|of| self.bucket(scope, scope.key(of))).collect();
-        Explained { refused, entry, buckets }
+        Explained { refused, refused_to_strangers, entry, buckets }
     }
 
     /// Takes a stored record, before the first send.

@@ -232,6 +232,11 @@ pub struct Signals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClientNet(IpAddr);
 
+impl ClientNet {
+    /// One in which no client can be, and therefore without users (0.0.0.0/24).
+    pub const UNUSED: Self = Self(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+}
+
 impl From<IpAddr> for ClientNet {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {

@@ -479,10 +479,13 @@ proptest! {
             let (of, is_known) = (number(to), world.is_known(number(to)).is_some());
             let of_number = (of.region(), NumberType::Other, None);
             let explained =
-                world.guard.explain(scope(&world.rules, world.now), Dimension::Number(of), of_number, is_known);
-            let sent = world.assess(&signals);
-            if client.is_none() && explained.refused.is_none() {
-                prop_assert_eq!(sent, Ok(()));
+                world.guard.explain(scope(&world.rules, world.now), Dimension::Number(of), client, of_number, is_known);
+            let stranger = Signals { client: Some(net(&fresh(n))), ..signals };
+            let (stranger_sent, sent) = (world.clone().assess(&stranger), world.assess(&signals));
+            prop_assert_eq!(sent, explained.refused.map_or(Ok(()), |refused| Err(refused.rule)));
+            if client.is_none() {
+                let refused = explained.refused_to_strangers;
+                prop_assert_eq!(stranger_sent, refused.map_or(Ok(()), |refused| Err(refused.rule)));
             }
             if sent == Ok(()) {
                 if is_verified {

@@ -71,6 +71,8 @@ impl GuardSettings {
             floors: Floors {
                 number: self.sends_per_number.map_or(base.floors.number, f64::from),
                 others: self.other_countries.map_or(base.floors.others, f64::from),
+                // A test that wants few messages wants no loan either.
+                loan: self.other_countries.map_or(base.floors.loan, |_| 0.0),
                 ..base.floors
             },
         }

@@ -21,7 +21,7 @@ use crate::delivery::attempts::AttemptLog;
 use crate::domain::{GatewayName, Sid, SidKind};
 use crate::engine::NumberState;
 use crate::gateway::{GatewaySettingsError, Simulator, TwilioSender};
-use crate::limits::guard::{GuardRow, VerifiedNumber};
+use crate::limits::guard::{GuardRow, RefusedNumber, VerifiedNumber};
 use crate::limits::keys::KeyedRequest;
 use crate::registry::audit::AuditEntry;
 use crate::registry::{Credential, Registry, RegistryDeps, ServiceRecord, ServiceSettings};
@@ -104,6 +104,7 @@ pub fn kinds() -> Kinds {
         .with::<history::Row>()
         .with::<AuditEntry>()
         .with::<GuardRow>()
+        .with::<RefusedNumber>()
         .with::<HostedSession>()
         .with::<VerifiedNumber>()
 }

@@ -113,7 +113,7 @@ impl Verifier {
         let is_refused = service.settings.skip_sms_to_landlines && channel == Channel::Sms;
         if is_refused && number.number_type() == NumberType::Landline {
             let refusal = GuardRefusal { rule: Rule::Landline, until: None };
-            self.guard.refused(message.key, channel, refusal);
+            self.guard.refused(message.key, channel, refusal, message.client.network);
             return Err(Refused::Failed(Failure::Guard(refusal)));
         }
         Ok(())

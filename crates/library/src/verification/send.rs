@@ -33,7 +33,7 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
         match guard.assess(&signals, parts, &outgoing.limits, is_known, request_id) {
             Ok(ticket) => outgoing.allowance = Some(vec![ticket]),
             Err(refusal) => {
-                decision.told.push(GuardNews::Refused(channel, refusal));
+                decision.told.push(GuardNews::Refused(channel, refusal, signals.client));
                 return Ok(Next::Sent(Ok(answer(Failure::Guard(refusal)))));
             }
         }
@@ -63,7 +63,8 @@ pub(super) fn send(decision: &mut Decision<'_, '_>, outgoing: &mut Outgoing) -> 
     };
     decision.put(next);
     decision.facts.push(Fact::Send(unsent(decision.key, channel, end)));
-    decision.told.push(GuardNews::Refused(channel, GuardRefusal { rule, until: Some(until) }));
+    let refusal = GuardRefusal { rule, until: Some(until) };
+    decision.told.push(GuardNews::Refused(channel, refusal, outgoing.client.network));
     decision.give_back(outgoing.allowance.clone().unwrap_or_default());
     Ok(Next::Sent(Ok(answer(failure))))
 }

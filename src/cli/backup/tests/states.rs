@@ -108,6 +108,11 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
     world.verifier.check(shop.id, check).await.expect("checked");
     world.begun(number(3)).await;
     world.ends(VerificationTarget::Number(number(3)), Ending::Approved).await.expect("approved");
+    let mut last = None;
+    for sends in 0..3 {
+        last = world.begins(asking_once(number(5), ["a", "b", "c"][sends])).await.err();
+    }
+    assert!(last.is_some(), "the third message is refused");
     let (address, state) = ("https://app.example/".to_owned(), Some("7".to_owned()));
     let returns_to = ReturnTarget { is_embedded: false, address, state };
     let (to, channels, locale) = (Some(number(4)), vec![Channel::Sms], Some(Locale::ENGLISH));

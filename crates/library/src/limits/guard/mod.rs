@@ -29,6 +29,7 @@ use crate::registry::audit::AuditEntry;
 use crate::shard::{Capacity, LimitedTable, Record, RecordKey, Refusal, Shards, Subject, Transaction};
 
 pub use self::refused::RefusedNumber;
+use self::refused::RefusedNumbers;
 pub use onceward_core::guard::{
     Charge, ClientNet, Dimension, Entry, EntryAction, Finding, GuardRow, GuardRules, Key, Mode,
     Refused as GuardRefusal, Rule, Signals, Ticket, Verified, VerifiedNumber,
@@ -77,7 +78,7 @@ pub enum GuardNews {
     /// A message that the guard let pass was certainly not sent: it gets back what it took.
     NotSent(Ticket),
     /// A message was refused.
-    Refused(Channel, GuardRefusal),
+    Refused(Channel, GuardRefusal, Option<ClientNet>),
 }
 
 /// What a request says to the guard.
@@ -126,8 +127,7 @@ pub type PumpingGuard = Arc<ServerGuard>;
 /// The guard of all services.
 pub struct ServerGuard {
     guard: Mutex<Guard>,
-    /// What refused numbers a message.
-    refused: Mutex<HashMap<(ServiceId, PhoneNumber), RefusedNumber>>,
+    refused: Mutex<RefusedNumbers>,
     /// The limit on verified numbers: beyond it a number counts as no user.
     verified: Capacity,
     /// Names values of rate limits.
@@ -181,12 +181,14 @@ impl ServerGuard {
         let counted = move |service, is_added| held.count(service, is_added);
         let mut guard = Guard::new(MOST_BUCKETS, seed, Arc::new(counted));
         shards.for_each(|_, row| guard.restore(&row)).await?;
+        let mut refused = RefusedNumbers::default();
+        shards.for_each(|_, number| refused.restore(number)).await?;
         let writing = tokio::sync::Mutex::new(guard.written.1);
         let rule_names = Rule::ALL.into_iter().filter(|rule| *rule <= Rule::Budget).map(Rule::as_str);
         metrics.create_guard_refusals_at_zero(&rule_names.collect::<Vec<_>>(), REFUSED);
         let guard = Arc::new(Self {
             guard: Mutex::new(guard),
-            refused: Mutex::default(),
+            refused: Mutex::new(refused),
             verified,
             digester: Digester::new(server_key),
             capacity,
@@ -282,14 +284,20 @@ impl ServerGuard {
         Some(self.budgets.price(country, channel)?.saturating_mul(parts.into()))
     }
 
-    /// Counts a refused message, and notes why the number got none.
-    pub fn refused(&self, key: NumberKey, channel: Channel, GuardRefusal { rule, until }: GuardRefusal) {
+    /// Counts a refused message, and notes why the number got none, and for which client.
+    pub fn refused(
+        &self,
+        key: NumberKey,
+        channel: Channel,
+        GuardRefusal { rule, until }: GuardRefusal,
+        client: Option<ClientNet>,
+    ) {
         let NumberKey { service, number, is_test, .. } = key;
         self.shards.metrics().count(&Fact::Refused(key, channel, rule));
         if !is_test {
             let last = self.now();
-            let refused = RefusedNumber { service, number, rule, last, until };
-            refused::add(&mut self.refused.lock(), refused);
+            let refused = RefusedNumber { service, number, rule, last, until, client, times: 1 };
+            self.refused.lock().add(refused);
         }
     }
 
@@ -304,7 +312,7 @@ impl ServerGuard {
         // A text message to a landline is no message that a person misses: the next step may be a call.
         self.assess(signals, 1, &[], is_known, request_id).inspect_err(|refusal| {
             if refusal.rule != Rule::Landline {
-                self.refused(key, channel, *refusal);
+                self.refused(key, channel, *refusal, signals.client);
             }
         })
     }
@@ -314,7 +322,7 @@ impl ServerGuard {
         let scope = self.scope(key.service);
         match news {
             GuardNews::NotSent(ticket) => self.guard.lock().give_back(scope, key.number, &ticket),
-            GuardNews::Refused(channel, refusal) => self.refused(key, channel, refusal),
+            GuardNews::Refused(channel, refusal, client) => self.refused(key, channel, refusal, client),
             GuardNews::Verified(verified, tickets) => {
                 self.guard.lock().verified(scope, key.number, &tickets, verified);
             }
@@ -346,7 +354,7 @@ impl ServerGuard {
     ) -> Result<Option<Ticket>, GuardRefusal> {
         let Message { service, number, channel, .. } = message;
         let (country, scope) = (number.region(), self.scope(service));
-        let refused = |refusal| self.refused(NumberKey::new(service, number), channel, refusal);
+        let refused = |refusal| self.refused(NumberKey::new(service, number), channel, refusal, None);
         // When it was permitted, its text or its channel may have been cheaper ones.
         if scope.rules.max_price.is_some() && scope.rules.is_too_dear(self.price(country, channel, parts)) {
             let refusal = GuardRefusal { rule: Rule::Price, until: None };
@@ -386,7 +394,7 @@ impl ServerGuard {
     ) -> Result<bool, Refusal> {
         let is_known = self.guard.lock().unlock(service, number) || was_known;
         if is_known {
-            self.refused.lock().remove(&(service, number));
+            self.refused.lock().remove(service, number);
         }
         self.write().await.map(|()| is_known)
     }
@@ -428,7 +436,7 @@ impl ServerGuard {
         }
         let Some(service) = service else { return Ok(is_known) };
         is_known |= self.guard.lock().unlock(service, number);
-        is_known |= self.refused.lock().remove(&(service, number)).is_some();
+        is_known |= self.refused.lock().remove(service, number);
         self.write().await?;
         let RecordKey { slot, id, .. } = self.verified_key(service, number);
         // Behind a verification that the shard has not decided yet.
@@ -470,6 +478,7 @@ impl ServerGuard {
     /// written waits for the next time.
     async fn write(&self) -> Result<(), Refusal> {
         let mut written = self.writing.lock().await;
+        self.write_refused().await?;
         loop {
             let (rows, now, writes) = {
                 let rows = &mut self.guard.lock().rows;
@@ -489,6 +498,21 @@ impl ServerGuard {
                 return Ok(());
             }
         }
+    }
+
+    /// Writes the refused numbers that have changed, each beside its number's records.
+    async fn write_refused(&self) -> Result<(), Refusal> {
+        while self.refused.lock().has_changed() {
+            let changed = self.refused.lock().take_changed(AT_ONCE);
+            let written = join_all(changed.iter().map(|&((service, number), refused)| {
+                let subject = Subject::of(service, number.as_u64(), &self.digester.slots);
+                self.decide(subject, move |view| view.put(subject.id, refused.as_ref()))
+            }));
+            written.await.into_iter().collect::<Result<(), _>>().inspect_err(|_| {
+                self.refused.lock().mark_changed(changed.into_iter().map(|(key, _)| key));
+            })?;
+        }
+        Ok(())
     }
 
     /// Writes rows, which are changed again after a refusal.

@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientNet, Dimension, Entry, EntryAction, EntryError, Key, Mode, RefusedNumber, Rule, ServerGuard,
+    ClientNet, Dimension, Entry, EntryAction, EntryError, Finding, Key, Mode, RefusedNumber, Rule,
+    ServerGuard,
 };
 use crate::domain::{Channel, NumberType, PhoneNumber, Region, ServiceId, Sid, SidKind, Timestamp};
 use crate::registry::audit::{self, Action, AuditEntry, Author};
@@ -22,8 +23,9 @@ pub const USUAL_MINUTES: u32 = 12 * 60;
 pub const MOST_MINUTES: u32 = 365 * 24 * 60;
 
 /// What [`subject`] reads, for error messages.
-pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000****: a number of full length without its last four \
-     digits), a country (TJ) or a client's network, which is a /24 or a /48 (192.0.2.0/24, 2001:db8::/48, or any of its addresses)";
+pub const SUBJECTS: &str = "a number (+992900000123), a prefix (+99290000, or +99290000****: a number of full length without its last \
+     four digits), a country (TJ or Tajikistan) or a client's network, which is a /24 or a /48 (192.0.2.0/24, 2001:db8::/48, or any of \
+     its addresses)";
 
 /// Buckets that are read under one lock: some 5 us.
 const BUCKETS_AT_ONCE: usize = 256;
@@ -32,9 +34,13 @@ const BUCKETS_AT_ONCE: usize = 256;
 pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
     // In a form a space may be the `+` of a number.
     let (given, text) = (text, text.trim());
+    // No message has a prefix of another length than a number's.
+    let prefix = |digits: &str| {
+        let plus = if digits.starts_with(|first: char| first.is_ascii_digit()) { "+" } else { "" };
+        PhoneNumber::parse(&format!("{plus}{digits}0000"), None).ok().map(Dimension::prefix_of)
+    };
     if let Some(digits) = given.trim_end().strip_suffix("****") {
-        // No message has a prefix of another length than a number's.
-        return PhoneNumber::parse(&format!("{digits}0000"), None).ok().map(Dimension::prefix_of);
+        return prefix(digits);
     }
     if text == "all" {
         return Some(Dimension::Total);
@@ -47,7 +53,14 @@ pub fn subject(text: &str, region: Option<Region>) -> Option<Dimension> {
         let read = Dimension::Network(ClientNet::from(address));
         return Some(read).filter(|read| network.is_none() || read.to_string() == text);
     }
-    PhoneNumber::parse(given, region).ok().map(Dimension::Number)
+    let number = |given: &str| PhoneNumber::parse(given, region).ok().map(Dimension::Number);
+    let country = || {
+        let letters: String = text.chars().filter(char::is_ascii_alphabetic).collect();
+        let named: celes::Country = letters.to_lowercase().parse().ok().filter(|_| letters.len() > 3)?;
+        Region::parse(named.alpha2).map(|country| Dimension::Country(Some(country)))
+    };
+    // As a person copies it from a list: without the plus or the stars.
+    number(given).or_else(|| number(&format!("+{text}"))).or_else(|| prefix(text)).or_else(country)
 }
 
 /// A subject as [`subject`] reads it, with the whole number.
@@ -102,15 +115,45 @@ pub struct Explanation {
     pub mode: String,
     /// Whether the number was verified in the last 30 days.
     pub known: bool,
-    /// Whether a text message is refused now. One from a network without verified numbers may be refused earlier.
+    /// The client's network that this is about: the one that was asked for, or that of the number's last refusal. Null for
+    /// requests without an address, and from networks with verified numbers.
+    pub client: Option<String>,
+    /// Whether a text message is refused now.
     pub refused: bool,
     /// The rule that refuses a text message now, or the key of a budget; null if it passes.
     pub rule: Option<String>,
     /// When the next message passes; null for now, or if none ever does.
     #[schemars(extend("format" = "date-time"))]
     pub date_until: Option<String>,
+    /// The rule that refuses a text message from a network without verified numbers; null if it passes, or if `client` says
+    /// what this is about.
+    pub rule_for_new_networks: Option<String>,
+    /// When the next message from such a network passes.
+    #[schemars(extend("format" = "date-time"))]
+    pub date_until_for_new_networks: Option<String>,
     /// The manual entry that holds, and the allowances, the narrowest first. A message takes one of each.
     pub allowances: Vec<Item>,
+}
+
+impl Explanation {
+    /// What happens to a text message, for a person: `pass for networks with verified numbers; refused for new ones by the rule
+    /// country, until 2027-01-15 12:00:00`.
+    pub fn verdict(&self) -> String {
+        let refused = |rule: &str, until: Option<&String>| {
+            let until = until.map(|until| format!(", until {}", readable(until))).unwrap_or_default();
+            let by = Rule::ALL.into_iter().find(|known| known.as_str() == rule).map(by);
+            format!("by {}{until}", by.unwrap_or_else(|| format!("the budget {rule}")))
+        };
+        let to_strangers = self.rule_for_new_networks.as_deref();
+        match (self.rule.as_deref(), to_strangers) {
+            (Some(rule), _) => format!("refused {}", refused(rule, self.date_until.as_ref())),
+            (None, Some(rule)) => format!(
+                "pass for networks with verified numbers and for requests without DeviceIp; refused for new networks {}",
+                refused(rule, self.date_until_for_new_networks.as_ref())
+            ),
+            (None, None) => "pass".to_owned(),
+        }
+    }
 }
 
 fn shown(at: Timestamp) -> String {
@@ -131,11 +174,23 @@ fn country_and_type(dimension: Dimension) -> (Option<Region>, NumberType) {
 }
 
 impl ServerGuard {
-    /// Explains what a service does with messages to or from a subject.
+    /// Explains what a service does with messages to or from a subject. Without a service it is the one that refused the number
+    /// last, else the default one; without a client's network that of the number's last refusal.
     ///
     /// # Errors
     /// [`Refusal`], while the store does not confirm whether the service has verified the number.
-    pub async fn explain(&self, service: ServiceId, dimension: Dimension) -> Result<Explanation, Refusal> {
+    pub async fn explain(
+        &self,
+        service: Option<ServiceId>,
+        dimension: Dimension,
+        client: Option<ClientNet>,
+    ) -> Result<Explanation, Refusal> {
+        let refused = match dimension {
+            Dimension::Number(number) => self.last_refusal(service, number),
+            _ => None,
+        };
+        let service = service.or(refused.map(|refused| refused.service)).unwrap_or(ServiceId::DEFAULT);
+        let client = client.or(refused.and_then(|refused| refused.client));
         let known = match dimension {
             Dimension::Number(number) => self.is_known(service, number).await?,
             _ => false,
@@ -144,13 +199,15 @@ impl ServerGuard {
         let (country, number_type) = country_and_type(dimension);
         let about = (country, number_type, self.budgets.price(country, Channel::Sms));
         let charges = self.budgets.charges(service, country, Channel::Sms, 1);
-        let (spent, Explained { refused, entry, buckets }) = {
+        let (spent, Explained { refused, refused_to_strangers, entry, buckets }) = {
             let guard = self.guard.lock();
-            (guard.rows.full(&charges, scope.now), guard.explain(scope, dimension, about, known))
+            (guard.rows.full(&charges, scope.now), guard.explain(scope, dimension, client, about, known))
         };
         let by_budget = spent.map(|(budget, until)| (budget.key.dimension.to_string(), Some(until)));
-        let refused = by_budget.or_else(|| refused.map(|refused| (refused.rule.to_string(), refused.until)));
-        let (rule, until) = refused.unzip();
+        let by_guard = |refused: Finding| (refused.rule.to_string(), refused.until);
+        let (rule, until) = by_budget.or_else(|| refused.map(by_guard)).unzip();
+        let refused_to_strangers = refused_to_strangers.filter(|_| rule.is_none());
+        let (rule_for_new_networks, until_for_new_networks) = refused_to_strangers.map(by_guard).unzip();
         let entry = entry.map(|(key, entry)| self.entry(key, entry));
         let buckets = buckets.into_iter().map(|bucket| self.bucket(bucket));
         let (service_sid, service) = self.named(Some(service));
@@ -160,21 +217,32 @@ impl ServerGuard {
             service,
             mode: scope.rules.mode.to_string(),
             known,
+            client: client.map(|client| client.to_string()),
             refused: rule.is_some(),
             rule,
             date_until: until.flatten().map(shown),
+            rule_for_new_networks,
+            date_until_for_new_networks: until_for_new_networks.flatten().map(shown),
             allowances: entry.into_iter().chain(buckets).collect(),
         })
     }
 
-    /// What refused a number a message since the start.
+    /// What refused a number a message, in the last day.
     pub fn refusal(&self, service: ServiceId, number: PhoneNumber) -> Option<RefusedNumber> {
-        self.refused.lock().get(&(service, number)).copied()
+        self.refused.lock().get(service, number)
+    }
+
+    /// The last refusal of a number, in a service or in any.
+    pub fn last_refusal(&self, service: Option<ServiceId>, number: PhoneNumber) -> Option<RefusedNumber> {
+        match service {
+            Some(service) => self.refusal(service, number),
+            None => self.refused_numbers().into_iter().find(|refused| refused.number == number),
+        }
     }
 
     /// The refused numbers, the newest first.
     pub fn refused_numbers(&self) -> Vec<RefusedNumber> {
-        let mut numbers: Vec<_> = self.refused.lock().values().copied().collect();
+        let mut numbers = self.refused.lock().live(self.now());
         numbers.sort_by_key(|refused| Reverse(refused.last));
         numbers
     }
@@ -403,7 +471,18 @@ mod tests {
         for (address, network) in [("192.0.2.7", "192.0.2.0/24"), ("2001:db8:0:1::7", "2001:db8::/48")] {
             assert_eq!(subject(address, None).map(exact).as_deref(), Some(network));
         }
-        let no_prefixes = ["****", "+****", "99290000****", "+992a****", "+0415555****", "+999999999999****"];
+        for (typed, read) in [
+            ("992900000123", "+992900000123"),
+            ("99290000****", "+99290000****"),
+            ("+99290000", "+99290000****"),
+            ("992 90 000", "+99290000****"),
+            ("Tajikistan", "TJ"),
+            ("germany", "DE"),
+            ("United Kingdom", "GB"),
+        ] {
+            assert_eq!(subject(typed, None).map(exact).as_deref(), Some(read), "{typed}");
+        }
+        let no_prefixes = ["****", "+****", "+992a****", "+0415555****", "+999999999999****"];
         // A prefix has all digits of a number but four.
         let others = ["+1****", "+1415****", "+14155558****", "+99290****"];
         let no_networks = ["192.0.2", "192.0.2.7/24", "2001:db8::/24", "2001:db8::/64"];

@@ -1,5 +1,7 @@
 //! The pumping guard as verifications meet it.
 
+use std::net::IpAddr;
+
 use super::*;
 
 /// Users in Germany and in the United States, and a prefix in Tajikistan.
@@ -38,7 +40,7 @@ async fn verified(world: &World, to: u64) {
 }
 
 async fn explained(world: &World, subject: Dimension) -> Explanation {
-    world.guard.explain(world.service.id, subject).await.expect("an answer")
+    world.guard.explain(Some(world.service.id), subject, None).await.expect("an answer")
 }
 
 #[tokio::test]
@@ -52,11 +54,44 @@ async fn a_prefix_gets_ten_messages_also_across_a_crash() {
     sends(&world, US).await.expect("the changes are written with the next commit");
 
     let world = world.crashes().await;
+    assert_eq!(world.guard.refused_numbers().len(), 20, "refusals survive a restart");
     assert_eq!(passed(&world, TJ + 40..TJ + 50).await, 0);
     let prefix = explained(&world, Dimension::prefix_of(phone(TJ))).await;
     assert_eq!((prefix.rule.as_deref(), prefix.allowances[0].messages), (Some("prefix"), Some(0)));
     world.advance(3 * HOUR);
     sends(&world, TJ + 60).await.expect("one message is back");
+}
+
+#[tokio::test]
+async fn an_explanation_is_about_the_client_that_was_refused_or_about_both_kinds() {
+    // The last fifth of a country's allowance is for networks with verified numbers.
+    let world = paid(GuardSettings { other_countries: Some(10), ..GuardSettings::default() }).await;
+    let from = async |n: u64, network: &str| {
+        let mut message = plain(phone(TJ + n * 10_000));
+        message.client.network = Some(network.parse::<IpAddr>().expect("an address").into());
+        world.verifier.send(message).await.expect("an answer").outcome
+    };
+    let mut n = 0;
+    let refused = loop {
+        if let Err(Failure::Guard(refused)) = from(n, &format!("198.51.{n}.7")).await {
+            break refused;
+        }
+        n += 1;
+    };
+    let until = refused.until.map(|until| until.rfc3339_seconds().to_string());
+    let about = async |dimension, client: Option<&str>| {
+        let client = client.map(|client| client.parse::<IpAddr>().expect("an address").into());
+        world.guard.explain(None, dimension, client).await.expect("an answer")
+    };
+    let of_country = about(Dimension::Country(phone(TJ).region()), None).await;
+    assert_eq!((of_country.refused, of_country.rule_for_new_networks.as_deref()), (false, Some("country")));
+    assert_eq!(of_country.date_until_for_new_networks, until);
+    assert!(of_country.verdict().contains("refused for new networks by the rule country"));
+    let of_number = about(Dimension::Number(phone(TJ + n * 10_000)), None).await;
+    let client = format!("198.51.{n}.0/24");
+    assert_eq!((of_number.refused, of_number.client, of_number.date_until), (true, Some(client), until));
+    let of_other = about(Dimension::Number(phone(TJ + 99 * 10_000)), Some("203.0.113.7")).await;
+    assert_eq!((of_other.refused, of_other.rule.as_deref()), (true, Some("country")));
 }
 
 #[tokio::test(start_paused = true)]
