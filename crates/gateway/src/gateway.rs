@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantNames};
 
 use crate::domain::{AttemptId, Channel, Code, GatewayName, Locale, PhoneNumber};
-use crate::template::Wording;
+use crate::template::{Wording, parts_of};
 
 /// One message to hand over. Has no `Debug`: the text contains the code.
 pub struct OutgoingMessage {
@@ -81,6 +81,11 @@ pub trait Gateway: Send + Sync + 'static {
         _code: &'a Code,
     ) -> BoxFuture<'a, Result<Verdict, GatewayError>> {
         Box::pin(async { Err(GatewayError::not_tried(self.name(), "cannot check codes")) })
+    }
+
+    /// The text messages as which the provider sends a text, each of which is paid for.
+    fn parts(&self, text: &str) -> usize {
+        parts_of(text)
     }
 
     /// The class of the provider's error code, and what it says.

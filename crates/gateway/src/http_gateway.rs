@@ -4,7 +4,7 @@ mod description;
 mod receipts;
 mod request;
 mod signing;
-mod xml;
+pub(crate) mod xml;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ pub use self::description::HttpGatewaySettings;
 pub(crate) use self::description::Owner;
 use self::description::{HttpAccount, HttpCheck};
 pub use self::receipts::RecipeCallbacks;
-use self::request::Filling;
+use self::request::{Filling, alphabet_of};
 use super::client::GatewayResponse;
 use super::provider::{CodeClass, Provider, Question, classify_status, code_in, usable_id};
 use super::recipe::Pointer;
@@ -28,9 +28,14 @@ fn contains(body: &[u8], text: &str) -> bool {
     text.is_empty() || body.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
+fn begins(body: &[u8], text: &str) -> bool {
+    body.trim_ascii_start().starts_with(text.as_bytes())
+}
+
 pub struct HttpGateway {
     settings: HttpGatewaySettings,
     clock: Arc<dyn Clock>,
+    carries_text: bool,
     /// Ids made for messages of providers that give none.
     own_ids: AtomicU64,
 }
@@ -38,7 +43,8 @@ pub struct HttpGateway {
 impl HttpGateway {
     /// Of a description that was tried.
     pub(super) fn new(settings: &HttpGatewaySettings, clock: Arc<dyn Clock>) -> Self {
-        Self { settings: settings.clone(), clock, own_ids: AtomicU64::new(1) }
+        let carries_text = settings.carries_text();
+        Self { settings: settings.clone(), clock, carries_text, own_ids: AtomicU64::new(1) }
     }
 
     fn gateway(&self) -> GatewayName {
@@ -126,7 +132,17 @@ impl Provider for HttpGateway {
         Some((class.class(), class.words()))
     }
 
+    fn parts(&self, text: &str) -> usize {
+        if self.carries_text { alphabet_of(&self.settings, text).parts(text) } else { 1 }
+    }
+
     fn request(&self, message: &OutgoingMessage) -> Result<Request, GatewayError> {
+        if let Some([least, most]) = self.settings.code_digits
+            && !(least..=most).contains(&message.code.expose().len())
+        {
+            let detail = format!("cannot be asked: it takes codes of {least} to {most} digits");
+            return Err(GatewayError::not_tried(self.gateway(), detail));
+        }
         let request = Filling::of(&self.settings, message).message(self.clock.wall());
         request.map_err(|error| {
             GatewayError::not_tried(
@@ -163,11 +179,16 @@ impl Provider for HttpGateway {
         let has_text = success.contains.as_ref().is_none_or(|text| contains(body, text));
         let has_status =
             success.statuses.contains(&status) || success.statuses.is_empty() && response.status.is_success();
-        if has_status && is_good && has_text {
+        let begins = success.begins.as_ref().is_none_or(|text| begins(body, text));
+        if has_status && is_good && has_text && begins {
             let given = success.message_id.as_ref().and_then(at).and_then(|id| usable_id(&id));
             let own = || self.settings.check.is_none().then(|| self.own_id());
             let message_id = given.or_else(own).ok_or_else(|| self.not_understood(response))?;
             return Ok(Accepted { message_id });
+        }
+        // Words that do not begin as those of success are a refusal; no words at all are none.
+        if has_status && is_good && !begins && !body.trim_ascii().is_empty() {
+            return failed(CodeClass::Refused, "the answer does not begin as success.begins says");
         }
         if bad.is_some() {
             return failed(CodeClass::Refused, "the value at success.json is not one that means success");

@@ -16,6 +16,7 @@ use super::client::{GatewayResponse, HttpClient, NoResponse};
 use super::{Accepted, AccountFinding, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
+use crate::template::parts_of;
 
 /// A provider's API: builds requests and classifies responses.
 pub trait Provider: Send + Sync + 'static {
@@ -28,6 +29,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// A request that costs nothing and shows whether the credentials are right, if the provider has one.
     fn account_question(&self) -> Option<Question<'_, ()>>;
+
+    /// The parts as which the provider sends a text.
+    fn parts(&self, text: &str) -> usize {
+        parts_of(text)
+    }
 
     /// The class of an error code, and what it says.
     fn described(&self, _: u32) -> Option<(ErrorClass, &'static str)> {
@@ -117,6 +123,10 @@ impl Gateway for HttpProvider {
             let request = self.provider.request(message)?;
             self.exchange(request, |response| self.provider.classify(response)).await
         })
+    }
+
+    fn parts(&self, text: &str) -> usize {
+        self.provider.parts(text)
     }
 
     fn described(&self, code: u32) -> Option<(ErrorClass, &'static str)> {

@@ -4,6 +4,8 @@
 //!
 //! Alphabets of single nations are left out: gateways do not use them.
 
+use serde::Deserialize;
+
 /// In the default alphabet, beside the letters and digits of ASCII.
 const BASIC: &str = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./:;<=>?¡ÄÖÑÜ§¿äöñüà";
 
@@ -14,13 +16,40 @@ const EXTENSION: &str = "\u{c}^{}\\[~]|€";
 const GSM7: (usize, usize) = (160, 153);
 const UCS2: (usize, usize) = (70, 67);
 
-/// The text messages that this whole text is sent as, each of which is paid for.
+/// The alphabet in which a text is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Alphabet {
+    /// The default alphabet.
+    Gsm7,
+    Ucs2,
+}
+
+impl Alphabet {
+    /// The one that takes the fewest parts.
+    pub fn of(text: &str) -> Self {
+        if text.chars().all(|character| septets(character).is_some()) { Self::Gsm7 } else { Self::Ucs2 }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gsm7 => "gsm7",
+            Self::Ucs2 => "ucs2",
+        }
+    }
+
+    /// The text messages that this whole text is sent as, each of which is paid for.
+    pub fn parts(self, text: &str) -> usize {
+        let (whole, part) = if self == Self::Gsm7 { GSM7 } else { UCS2 };
+        let units = |c: char| if self == Self::Gsm7 { septets(c).unwrap_or(1) } else { c.len_utf16() };
+        let total: usize = text.chars().map(units).sum();
+        if total <= whole { 1 } else { parts(text.chars().map(units), part) }
+    }
+}
+
+/// The same in the alphabet that takes the fewest.
 pub fn parts_of(text: &str) -> usize {
-    let in_gsm7 = text.chars().map(septets).sum::<Option<usize>>();
-    let units = |c: char| in_gsm7.map_or(c.len_utf16(), |_| septets(c).unwrap_or(1));
-    let (whole, part) = if in_gsm7.is_some() { GSM7 } else { UCS2 };
-    let total: usize = text.chars().map(units).sum();
-    if total <= whole { 1 } else { parts(text.chars().map(units), part) }
+    Alphabet::of(text).parts(text)
 }
 
 /// Parts of `room` units. A character of two units does not go across two parts.

@@ -13,7 +13,7 @@ pub use check::{
     DEFAULT_MESSAGE, DEFAULT_MESSAGE_WITH_MINUTES, Finding, LocalText, REDIS_VERSION_MESSAGE,
     TemplateSettings,
 };
-pub use gsm7::parts_of;
+pub use gsm7::{Alphabet, parts_of};
 pub use templates::{
     AppHash, MessageStyle, PieceKind, Rendered, SendDigits, StandardMessage, Templates, Wording, of_country,
     pieces,

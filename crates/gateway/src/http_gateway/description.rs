@@ -11,6 +11,7 @@ use super::signing::{AwsKey, HmacOf};
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{CodeClass, code_in};
 use crate::recipe::{Pointer, Texts};
+use crate::template::Alphabet;
 use crate::{GatewaySettingsError, Verdict};
 
 /// Something of a description, or the first problem with it.
@@ -18,8 +19,8 @@ pub(super) type Read<T> = Result<T, GatewaySettingsError>;
 
 /// The request of a recipe. In URL, header values and body values these are replaced: `{to}` (`+14155552671`),
 /// `{to_digits}` (without `+`), `{text}`, `{code}`, `{channel}`, `{validity_seconds}`, `{validity_minutes}`, `{locale}`,
-/// `{attempt}`, `{callback}`, the settings of the recipe, and `{basic}`, which is `base64(username:password)`. A brace
-/// itself is written twice: `{{` or `}}`.
+/// `{alphabet}`, `{attempt}`, `{callback}`, the settings of the recipe, and `{basic}`, which is `base64(username:password)`. A brace
+/// itself is written twice: `{{` or `}}`. `{validity_seconds:30..3600}` is the nearest number that a provider takes.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct HttpGatewaySettings {
@@ -48,6 +49,11 @@ pub struct HttpGatewaySettings {
     pub aws: Option<AwsKey>,
     /// What `{channel}` is for channels that the provider calls otherwise.
     pub channel_words: BTreeMap<String, String>,
+    /// What `{alphabet}` is for a text within GSM 03.38 (`gsm7`), and for another one (`ucs2`). With `ucs2` alone every text
+    /// is sent, and counted, as UCS-2.
+    pub alphabet: BTreeMap<Alphabet, String>,
+    /// The fewest and the most digits of a code that the provider takes.
+    pub code_digits: Option<[usize; 2]>,
     /// How the provider checks codes that it makes itself. Then a message needs neither `{text}` nor `{code}`.
     pub check: Option<HttpCheck>,
     /// The meaning of error codes.
@@ -137,6 +143,12 @@ impl HttpErrors {
     }
 }
 
+impl HttpReceipts {
+    pub(super) fn class_of(&self, code: &str, errors: &HttpErrors) -> Option<CodeClass> {
+        if self.classes.is_empty() { errors.class_of(code) } else { self.classes.get(bare(code)).copied() }
+    }
+}
+
 /// A code without the names of what it belongs to, as AWS and XML put them in front.
 fn bare(code: &str) -> &str {
     code.rsplit(['#', ':']).next().unwrap_or(code)
@@ -177,8 +189,10 @@ pub struct HttpReceipts {
     pub state: Pointer,
     /// Its values by what they mean: queued, sending, sent, answered, failed, delivered or read. Others are ignored.
     pub states: BTreeMap<String, Texts>,
-    /// JSON pointers to the code of an error, in the classes of `errors`.
+    /// JSON pointers to the code of an error.
     pub code: Vec<Pointer>,
+    /// The classes of these codes. Without it those of `errors`.
+    pub classes: BTreeMap<String, CodeClass>,
     /// A credential as a placeholder. The provider sends it in `hub.verify_token` by GET when it verifies the address, and
     /// expects the text of `hub.challenge`.
     pub verify_token: Option<String>,
@@ -212,6 +226,8 @@ pub struct HttpSuccess {
     pub json: Option<Pointer>,
     /// Values at `json` that mean success.
     pub equals: Texts,
+    /// A text that the answer begins with, behind white space.
+    pub begins: Option<String>,
     /// A text that the answer contains.
     pub contains: Option<String>,
     /// JSON pointer to the provider's id of the message.

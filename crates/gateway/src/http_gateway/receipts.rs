@@ -175,7 +175,7 @@ fn receipt(
     if let Some(word) = told.as_ref().and_then(|code| settings.errors.word(code)) {
         debug!(gateway = %settings.owner.gateway, %attempt, code = word, "message did not arrive");
     }
-    let class = told.as_ref().and_then(|code| settings.errors.class_of(code));
+    let class = told.as_ref().and_then(|code| receipts.class_of(code, &settings.errors));
     Ok(Receipt {
         attempt,
         gateway: Some(settings.owner.gateway),

@@ -16,14 +16,14 @@ use super::signing::AwsKey;
 use crate::OutgoingMessage;
 use crate::domain::{Channel, Code, PhoneNumber, Timestamp};
 use crate::recipe::{basic_credentials, provider_url};
-use crate::template::{PieceKind, pieces};
+use crate::template::{Alphabet, PieceKind, pieces};
 
 /// All characters except the unreserved ones of RFC 3986 (2.3): an inserted value can end neither a segment of a path
 /// nor a value of a query.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The placeholders of messages, and a value of each that a message could have.
-const PLACEHOLDERS: [(&str, &str); 10] = [
+const PLACEHOLDERS: [(&str, &str); 11] = [
     ("to", "+1"),
     ("to_digits", "1"),
     ("text", "é"),
@@ -32,6 +32,7 @@ const PLACEHOLDERS: [(&str, &str); 10] = [
     ("validity_seconds", "1"),
     ("validity_minutes", "1"),
     ("locale", "en"),
+    ("alphabet", "gsm7"),
     ("attempt", "1"),
     ("callback", "https://example.com"),
 ];
@@ -57,6 +58,13 @@ impl HttpGatewaySettings {
     /// The first problem of the description.
     pub fn examine(&self) -> Read<()> {
         self.tried().map(drop)
+    }
+
+    /// Whether the provider gets a text, and does not word the message itself.
+    pub(super) fn carries_text(&self) -> bool {
+        let values = PLACEHOLDERS.map(|(name, value)| (name, value.to_owned())).into();
+        let mut message = Filling { values, ..Filling::empty(self) };
+        message.message(Timestamp::from_millis(0)).is_ok() && message.used.contains("text")
     }
 
     /// The same; returns the address of a message.
@@ -128,6 +136,7 @@ impl<'a> Filling<'a> {
             // A provider may read 0 as "no limit".
             ("validity_seconds", seconds.max(1).to_string()),
             ("validity_minutes", seconds.div_ceil(60).max(1).to_string()),
+            ("alphabet", self::alphabet(settings, text)),
             ("locale", locale.map(|locale| locale.to_string()).unwrap_or_default()),
             ("attempt", attempt.to_string()),
             ("callback", callback.unwrap_or_default()),
@@ -338,6 +347,15 @@ impl<'a> Filling<'a> {
 
     fn value(&mut self, name: &str, setting: &str) -> Read<String> {
         let HttpGatewaySettings { owner, basic, .. } = self.settings;
+        if let Some((name @ ("validity_seconds" | "validity_minutes"), bounds)) = name.split_once(':') {
+            let value = self.value(name, setting)?;
+            let Some((least, most)) = range(bounds) else {
+                let words = format!("has {{{name}:}} without two numbers, such as {{{name}:30..3600}}");
+                return self.settings.wrong(setting, words);
+            };
+            // A sample is empty where no message is.
+            return Ok(value.parse().map_or(value, |value: u64| value.clamp(least, most).to_string()));
+        }
         if let Some((known, _)) = PLACEHOLDERS.into_iter().find(|(known, _)| *known == name) {
             self.used.insert(known);
             return Ok(self.values.get(known).cloned().unwrap_or_default());
@@ -359,6 +377,25 @@ impl<'a> Filling<'a> {
         let shown = if is_name { name } else { "" };
         self.settings.wrong(setting, format!("has an unknown placeholder {{{shown}}}"))
     }
+}
+
+/// Two numbers in order, such as `30..3600`.
+fn range(text: &str) -> Option<(u64, u64)> {
+    let (least, most) = text.split_once("..")?;
+    Some((least.parse().ok()?, most.parse().ok()?)).filter(|(least, most)| least <= most)
+}
+
+/// The alphabet in which the provider sends a text.
+pub(super) fn alphabet_of(settings: &HttpGatewaySettings, text: &str) -> Alphabet {
+    let words = &settings.alphabet;
+    let is_ucs2_alone = words.contains_key(&Alphabet::Ucs2) && !words.contains_key(&Alphabet::Gsm7);
+    if is_ucs2_alone { Alphabet::Ucs2 } else { Alphabet::of(text) }
+}
+
+/// The provider's word for it.
+fn alphabet(settings: &HttpGatewaySettings, text: &str) -> String {
+    let alphabet = alphabet_of(settings, text);
+    settings.alphabet.get(&alphabet).map_or(alphabet.as_str(), String::as_str).to_owned()
 }
 
 /// A value without the characters that XML 1.0 (2.2) has no place for: most control characters.

@@ -71,6 +71,22 @@ fn the_refusal_of_a_description_names_the_place_of_the_mistake() {
     }
 }
 
+#[tokio::test]
+async fn parts_are_counted_in_the_alphabet_in_which_the_provider_sends() {
+    let english = "a".repeat(89);
+    for (changes, parts) in [
+        (json!({}), 1),
+        (json!({ "alphabet": {"gsm7": "text", "ucs2": "unicode"} }), 1),
+        (json!({ "alphabet": {"ucs2": "unicode"} }), 2),
+        // The provider words the message.
+        (json!({ "json": {"to": "{to}", "code": "{code}"}, "alphabet": {"ucs2": ""} }), 1),
+    ] {
+        let case = described(json!({ "changes": changes }));
+        let gateway = case.built("https://sms.example.com").expect("a gateway");
+        assert_eq!(gateway.parts(&english), parts, "{changes}");
+    }
+}
+
 #[test]
 fn a_pointer_is_one_of_rfc_6901() {
     for (text, is_one) in [("", true), ("/a~1b/0", true), ("a", false), ("/a~2", false), ("/a~", false)] {

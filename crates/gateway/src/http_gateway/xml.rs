@@ -33,7 +33,7 @@ impl Element {
 ///
 /// `None` for what is not a whole document, and for one with a document type (SOAP 1.1, 3, forbids it) or with entities
 /// of its own.
-pub(super) fn read(xml: &str) -> Option<Value> {
+pub(crate) fn read(xml: &str) -> Option<Value> {
     let mut reader = Reader::from_str(xml.strip_prefix('\u{feff}').unwrap_or(xml));
     reader.config_mut().expand_empty_elements = true;
     let mut open = vec![Element::default()];

@@ -19,7 +19,6 @@ use crate::domain::{Channel, GatewayName, Held, Timestamp};
 use crate::gateway::{Gateway, GatewayError};
 use crate::observe::metrics::{ANSWERED, GatewayOperation, UNANSWERED};
 use crate::observe::trace::RequestId;
-use crate::template::parts_of;
 
 /// A gateway under the name that the routing knows it by.
 #[derive(Clone)]
@@ -71,7 +70,7 @@ impl GuardedGateway {
         match self.name {
             GatewayName::Simulator => 0,
             _ if channel == Channel::Sms && self.carries_our_code() => {
-                u8::try_from(parts_of(&text())).unwrap_or(u8::MAX)
+                u8::try_from(self.gateway.parts(&text())).unwrap_or(u8::MAX)
             }
             _ => 1,
         }

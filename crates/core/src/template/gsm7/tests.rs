@@ -32,6 +32,8 @@ fn a_text_is_parted_by_its_alphabet_and_no_character_is_torn() {
             assert_eq!(parts_of(&character.repeat(count + 1)), parts + 1, "{count} of {character}, and one");
         }
     }
+    // A provider may be told to send all texts in UCS-2.
+    assert_eq!(["a".repeat(70), "a".repeat(89)].map(|text| Alphabet::Ucs2.parts(&text)), [1, 2]);
     // One foreign character makes all of it UCS-2.
     let texts = [69, 70].map(|count| format!("{}–", "a".repeat(count)));
     assert_eq!(texts.map(|text| parts_of(&text)), [1, 2]);
