@@ -5,6 +5,8 @@
 //!   and what it means;
 //! * in `check` the `bodies` of the request by channel.
 
+mod facts;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 

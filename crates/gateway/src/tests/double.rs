@@ -78,6 +78,8 @@ impl Received {
     }
 }
 
+type Answer = dyn Fn(&Received) -> Option<Reply> + Send + Sync;
+
 pub struct Double {
     address: SocketAddr,
     received: mpsc::UnboundedReceiver<Received>,
@@ -87,13 +89,19 @@ impl Double {
     /// Serves the replies in order, one to each request on any connection. Records a request after the script's end and
     /// closes its connection.
     pub async fn playing(script: impl IntoIterator<Item = Reply>) -> Self {
+        let script = Mutex::new(script.into_iter().collect::<VecDeque<_>>());
+        Self::answering(move |_| script.lock().expect("the script").pop_front()).await
+    }
+
+    /// Answers each request as it says; `None` closes the connection.
+    pub async fn answering(answer: impl Fn(&Received) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        let answer: Arc<Answer> = Arc::new(answer);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
         let (received_tx, received) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, script.clone(), received_tx.clone()));
+                tokio::spawn(converse(stream, answer.clone(), received_tx.clone()));
             }
         });
         Self { address, received }
@@ -119,7 +127,7 @@ pub const REFUSING_URL: &str = "http://127.0.0.1:1";
 
 async fn converse(
     mut stream: TcpStream,
-    script: Arc<Mutex<VecDeque<Reply>>>,
+    answer: Arc<Answer>,
     received: mpsc::UnboundedSender<Received>,
 ) -> io::Result<()> {
     let mut unread = Vec::new();
@@ -131,7 +139,7 @@ async fn converse(
             }
             continue;
         };
-        let reply = script.lock().expect("the script").pop_front();
+        let reply = answer(&request);
         let _ = received.send(request);
         match reply {
             None => return Ok(()),
