@@ -55,7 +55,7 @@ pub fn status(args: NumberArgs, cx: &Context) -> Result<CommandOutput, CommandEr
     Ok(each(&args.ask(cx, Method::GET, "")?, cx.json, described))
 }
 
-const COLUMNS: &str = "time type gateway send_status verify_status receipt_status error_code message_id";
+const COLUMNS: &str = "time type gateway send_status verify_status receipt_status error_code message_id said";
 
 fn described(answer: &Value) -> String {
     let number = text(answer, "number");

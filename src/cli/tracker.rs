@@ -41,7 +41,7 @@ fn status(text: &str) -> Result<String, String> {
 }
 
 pub const COLUMNS: &str = "time type to gateway priority send_status verify_status retry_count max_retries_reached \
-                       receipt_status error_code parts message_id";
+                       receipt_status error_code parts message_id said";
 
 pub fn run(args: TrackerArgs, cx: &Context) -> Result<CommandOutput, CommandError> {
     let TrackerArgs { number, service, status, since, until, limit } = args;

@@ -18,10 +18,11 @@ use parking_lot::Mutex;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Body, Proxy, Request, Response, StatusCode};
 use rustls_platform_verifier::BuilderVerifierExt as _;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::egress::{EgressPolicy, OutOfReach};
+use super::said::clean_text;
 use crate::net::is_loopback_host;
 
 /// Time for name resolution, TCP and TLS together.
@@ -85,8 +86,8 @@ impl NoResponse {
 
 impl GatewayResponse {
     /// The body, if it is JSON of that form.
-    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Option<T> {
-        serde_json::from_slice(self.body.as_deref()?).ok()
+    pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_str(&clean_text(self.body.as_deref()?)).ok()
     }
 }
 
@@ -235,6 +236,10 @@ fn no_response(error: &reqwest::Error) -> NoResponse {
         return NoResponse::OutOfReach;
     }
     let why = sources(error).last().map_or_else(|| "no answer".to_owned(), ToString::to_string);
+    // What `openssl req -x509` makes by itself.
+    let remedy = "its certificate is that of an authority (CA:TRUE); make one with `openssl req -x509 -addext \
+                  basicConstraints=critical,CA:FALSE`, and name it in SSL_CERT_FILE";
+    let why = if why.contains("CaUsedAsEndEntity") { remedy.to_owned() } else { why };
     if error.is_connect() { NoResponse::NotConnected(why) } else { NoResponse::Broken(why) }
 }
 

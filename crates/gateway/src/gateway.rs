@@ -160,6 +160,8 @@ pub struct GatewayError {
     pub code: Option<u32>,
     /// A description in the server's own words.
     pub detail: String,
+    /// What the provider said, masked. Only people read it.
+    pub said: Option<Box<str>>,
     /// Whether any other message would have failed now: no answer, too many requests, a server error. A failure of only
     /// this number or country does not count, because a caller could otherwise take a gateway out of service for all
     /// others.
@@ -210,6 +212,8 @@ pub struct Receipt {
     pub code: Option<u32>,
     /// The class of that error code.
     pub class: Option<ErrorClass>,
+    /// What the provider said of a failure, masked.
+    pub said: Option<Box<str>>,
 }
 
 crate::named! {

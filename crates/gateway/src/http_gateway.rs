@@ -15,11 +15,12 @@ use serde_json::Value;
 pub use self::description::HttpGatewaySettings;
 pub(crate) use self::description::Owner;
 use self::description::{HttpAccount, HttpCheck};
-pub use self::receipts::RecipeCallbacks;
+pub use self::receipts::{NotUnderstood, RecipeCallbacks};
 use self::request::{Filling, alphabet_of};
 use super::client::GatewayResponse;
 use super::provider::{CodeClass, Provider, Question, classify_status, code_in, usable_id};
 use super::recipe::Pointer;
+use super::said::clean_text;
 use super::{Accepted, ErrorClass, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber};
@@ -29,7 +30,16 @@ fn contains(body: &[u8], text: &str) -> bool {
 }
 
 fn begins(body: &[u8], text: &str) -> bool {
-    body.trim_ascii_start().starts_with(text.as_bytes())
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start().starts_with(text.as_bytes())
+}
+
+/// JSON, or XML by its look. A page of a proxy is neither.
+fn structured(body: &[u8]) -> Option<Value> {
+    let text = clean_text(body);
+    if text.trim_start().starts_with('<') {
+        return xml::read(&text).filter(|read| read.get("html").or_else(|| read.get("HTML")).is_none());
+    }
+    serde_json::from_str(&text).ok()
 }
 
 pub struct HttpGateway {
@@ -57,15 +67,16 @@ impl HttpGateway {
         format!("{}-{:x}-{serial}", self.gateway(), self.clock.now().as_millis())
     }
 
-    /// The answer, if it is JSON or, from a provider that gets XML, XML whose root is the one that is looked for.
+    /// The answer, if it is JSON or XML; from a provider that gets XML, XML whose root is the one that is looked for.
     fn answer(&self, response: &GatewayResponse) -> Option<Value> {
         let HttpGatewaySettings { xml, success, .. } = &self.settings;
+        let body = response.body.as_deref()?;
         if xml.0.is_empty() {
-            return response.json();
+            return structured(body);
         }
-        let text = std::str::from_utf8(response.body.as_deref()?).ok()?;
+        let text = String::from_utf8_lossy(body);
         let root = success.json.as_ref().and_then(|pointer| pointer.as_str().split('/').nth(1));
-        xml::read(text).filter(|answer| root.is_none_or(|root| answer.get(root).is_some()))
+        xml::read(&text).filter(|answer| root.is_none_or(|root| answer.get(root).is_some()))
     }
 
     /// A success without what belongs to it. One that cannot be read at all does not come from the provider, or comes from a

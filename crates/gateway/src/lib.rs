@@ -7,6 +7,7 @@
 //!   share.
 //! * `twilio`, `simulator`: the providers. `http_gateway`: those that a recipe makes. `recipe`: the recipes that come with
 //!   the program, addresses and credentials in settings.
+//! * `said`: the words of a provider, masked.
 //! * `client`: the HTTP client, for addresses of the operator and for those that are named over the API. `egress`: the
 //!   addresses that connections may go to.
 //! * `gateway`: a gateway as its callers see it, and what becomes of a message.
@@ -27,6 +28,7 @@ pub mod net;
 pub mod older;
 mod provider;
 mod recipe;
+mod said;
 mod simulator;
 mod twilio;
 
@@ -35,6 +37,8 @@ use std::sync::Arc;
 use onceward_core::clock::Clock;
 pub(crate) use onceward_core::{clock, domain, named, template};
 use parking_lot::Mutex;
+use said::Masks;
+use secrecy::ExposeSecret as _;
 
 use crate::domain::{Channel, GatewayName};
 
@@ -44,7 +48,7 @@ pub use gateway::{
     Accepted, AccountFinding, Callback, ErrorClass, Gateway, GatewayError, OutgoingMessage, Receipt,
     ReceiptStatus, Verdict,
 };
-pub use http_gateway::{HttpGatewaySettings, RecipeCallbacks};
+pub use http_gateway::{HttpGatewaySettings, NotUnderstood, RecipeCallbacks};
 pub use provider::{CodeClass, retry_after};
 use provider::{HttpProvider, Provider};
 use recipe::provider_url;
@@ -87,6 +91,17 @@ impl ProviderSettings {
         }
     }
 
+    fn masks(&self) -> Masks {
+        match self {
+            Self::TwilioMessages(TwilioSettings { account, .. })
+            | Self::TwilioVoice(TwilioVoiceSettings { account, .. })
+            | Self::TwilioVerify(TwilioVerifySettings { account, .. }) => {
+                Masks::new([account.auth_token.expose_secret()])
+            }
+            Self::Http(settings) => settings.masks(),
+        }
+    }
+
     /// The gateway. Sends nothing.
     ///
     /// # Errors
@@ -120,6 +135,7 @@ impl ProviderSettings {
             holds_codes,
             refuses_account,
             provider,
+            masks: self.masks(),
             client,
             clock,
             refusal: Mutex::default(),

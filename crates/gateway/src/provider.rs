@@ -13,6 +13,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::client::{GatewayResponse, HttpClient, NoResponse};
+use super::said::Masks;
 use super::{Accepted, AccountFinding, ErrorClass, Gateway, GatewayError, OutgoingMessage, Verdict};
 use crate::clock::Clock;
 use crate::domain::{Channel, Code, GatewayName, PhoneNumber, Timestamp};
@@ -63,6 +64,8 @@ pub struct HttpProvider {
     /// Without a code it does.
     pub(super) refuses_account: fn(u32) -> bool,
     pub(super) provider: Box<dyn Provider>,
+    /// The credentials, which no answer may carry into a log or a record.
+    pub(super) masks: Masks,
     pub(super) client: HttpClient,
     pub(super) clock: Arc<dyn Clock>,
     /// The last refusal of the account, and its time: sends of all numbers fail until an operator acts, and the first
@@ -87,10 +90,14 @@ impl HttpProvider {
     async fn exchange<T>(
         &self,
         request: Request,
+        code: Option<&Code>,
         classify: impl FnOnce(&GatewayResponse) -> Result<T, GatewayError>,
     ) -> Result<T, GatewayError> {
         let outcome = match self.client.send(request).await {
-            Ok(response) => classify(&response),
+            Ok(response) => classify(&response).map_err(|error| {
+                let said = response.body.as_deref().and_then(|body| self.masks.said_in(body, code));
+                GatewayError { said, ..error }
+            }),
             Err(no_response) => Err(without_response(self.name, no_response)),
         };
         match &outcome {
@@ -121,7 +128,7 @@ impl Gateway for HttpProvider {
         Box::pin(async move {
             self.require_channel(message.channel)?;
             let request = self.provider.request(message)?;
-            self.exchange(request, |response| self.provider.classify(response)).await
+            self.exchange(request, Some(&message.code), |response| self.provider.classify(response)).await
         })
     }
 
@@ -148,7 +155,7 @@ impl Gateway for HttpProvider {
             let question = self.provider.check(to, channel, code);
             let Question { request, read } = question
                 .ok_or_else(|| GatewayError::not_tried(self.name, "cannot be asked about this code"))?;
-            self.exchange(request, read).await
+            self.exchange(request, Some(code), read).await
         })
     }
 
@@ -161,7 +168,7 @@ impl Gateway for HttpProvider {
                 date = date_in(&response.headers);
                 read(response)
             };
-            let state = self.exchange(request, classify).await;
+            let state = self.exchange(request, None, classify).await;
             Some(AccountFinding { asked, state, date })
         })
     }
@@ -242,7 +249,7 @@ impl CodeClass {
         let (class, whole_gateway, _) = self.meaning();
         let wait = (self == Self::NextDay).then_some(Duration::from_secs(24 * 60 * 60));
         let whole_country = self == Self::Country;
-        GatewayError { gateway, class, wait, code, detail, whole_gateway, whole_country }
+        GatewayError { gateway, class, wait, code, detail, said: None, whole_gateway, whole_country }
     }
 }
 

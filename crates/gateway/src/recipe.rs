@@ -188,9 +188,22 @@ impl Pointer {
         &self.0
     }
 
-    /// The text, number or truth value that it leads to.
+    /// The text, number or truth value that it leads to, the first one behind a `*`.
     pub(super) fn text_in(&self, value: &Value) -> Option<String> {
-        as_text(value.pointer(&self.0)?)
+        self.all_in(value).into_iter().find_map(as_text)
+    }
+
+    /// All values that it leads to: the part `*` names each member of an array.
+    pub(super) fn all_in<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
+        let mut found = vec![value];
+        for part in self.0.split('/').skip(1) {
+            let below = |value: &'v Value| match value {
+                Value::Array(items) if part == "*" => items.iter().collect(),
+                _ => Vec::from_iter(value.pointer(&format!("/{part}"))),
+            };
+            found = found.into_iter().flat_map(below).collect();
+        }
+        found
     }
 }
 

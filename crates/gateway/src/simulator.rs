@@ -147,6 +147,7 @@ impl Simulator {
             status: ReceiptStatus::Failed,
             code: Some(UNREACHABLE),
             class: Some(class_of_report(UNREACHABLE)),
+            said: None,
         };
         // The simulator never waits: without a place the receipt is lost, as a provider's may be.
         let _ = self.receipts.try_send(receipt);

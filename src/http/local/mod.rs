@@ -51,6 +51,7 @@ fn message(listed: &ListedAttempt) -> Value {
         "receipt_status": attempt.receipt.map(ReceiptStatus::as_str),
         "message_id": attempt.message_id,
         "error_code": attempt.error_code,
+        "said": attempt.said,
         "parts": listed.parts,
         "attempt": listed.id.to_string(),
     })

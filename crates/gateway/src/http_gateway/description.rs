@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use reqwest::header::HeaderName;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::signing::{AwsKey, HmacOf};
 use crate::domain::{Channel, GatewayName};
 use crate::provider::{CodeClass, code_in};
-use crate::recipe::{Pointer, Texts};
+use crate::recipe::{Pointer, Texts, basic_credentials};
+use crate::said::Masks;
 use crate::template::Alphabet;
 use crate::{GatewaySettingsError, Verdict};
 
@@ -173,13 +174,14 @@ pub struct HttpCheck {
 }
 
 /// How a provider reports what became of a message. A form counts as an object of texts, and so does the query of a report
-/// without a body.
+/// without a body. In each pointer a part `*` stands for all members of an array; of one value the first counts.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct HttpReceipts {
     /// The provider's signature. Without it the key in the address of `{callback}` proves that a report is the provider's.
     pub signature: Option<HmacOf>,
-    /// JSON pointer to a list of reports. Without it the body is one report.
+    /// JSON pointer to a list of reports, or with `*` for all members of an array to each of them. Without it the body is
+    /// one report.
     pub items: Option<Pointer>,
     /// JSON pointer to the attempt, which the request has as `{attempt}`. Without it the address names the attempt.
     pub attempt: Option<Pointer>,
@@ -193,6 +195,8 @@ pub struct HttpReceipts {
     pub code: Vec<Pointer>,
     /// The classes of these codes. Without it those of `errors`.
     pub classes: BTreeMap<String, CodeClass>,
+    /// JSON pointers to what the provider says of a failure.
+    pub words: Vec<Pointer>,
     /// A credential as a placeholder. The provider sends it in `hub.verify_token` by GET when it verifies the address, and
     /// expects the text of `hub.challenge`.
     pub verify_token: Option<String>,
@@ -241,6 +245,14 @@ impl HttpGatewaySettings {
             |name: &str| self.values.get(name).is_some_and(|value| !value.expose_secret().is_empty());
         let secrets = self.owner.credentials.iter().filter(|(_, is_secret)| **is_secret);
         secrets.map(|(name, _)| name.as_str()).filter(move |name| is_given(name))
+    }
+
+    /// Masks of the secrets and of what is sent in their place.
+    pub(crate) fn masks(&self) -> Masks {
+        let value = |name: &str| self.values.get(name).map_or("", ExposeSecret::expose_secret);
+        let basic = self.basic.as_ref().map_or(["username", "password"], |[user, password]| [user, password]);
+        let basic = basic_credentials(value(basic[0]), value(basic[1]));
+        Masks::new(self.secrets().map(value).chain([basic.as_str()]))
     }
 
     pub(super) fn wrong<T>(&self, member: &str, problem: impl Into<String>) -> Read<T> {

@@ -15,10 +15,12 @@ use url::form_urlencoded::parse;
 
 use super::description::{HttpGatewaySettings, HttpReceipts, Read};
 use super::signing::mac;
-use crate::domain::AttemptId;
+use super::structured;
+use crate::domain::{AttemptId, GatewayName};
 use crate::net::in_query;
 use crate::provider::{CodeClass, code_in, usable_id};
 use crate::recipe::Pointer;
+use crate::said::{Masks, clean_text};
 use crate::{Callback, CallbackError, ErrorClass, Receipt, ReceiptStatus};
 
 /// The path of reports, without the name of the gateway.
@@ -73,17 +75,31 @@ fn address_key(settings: &HttpGatewaySettings, attempt: AttemptId) -> String {
     key
 }
 
+/// The most reports that are read of one request: Meta's webhooks have up to 1,000
+/// (<https://developers.facebook.com/docs/graph-api/webhooks/getting-started>).
+const MOST_REPORTS: usize = 1_000;
+
+/// A report that was not understood, or whose state the recipe does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotUnderstood {
+    pub gateway: GatewayName,
+    pub reason: String,
+}
+
 /// Reads the reports of the providers of gateways with a recipe.
-pub struct RecipeCallbacks(Vec<HttpGatewaySettings>);
+pub struct RecipeCallbacks(Vec<(HttpGatewaySettings, Masks)>);
 
 impl RecipeCallbacks {
     /// `None` if none of the gateways reports.
     pub fn new<'a>(gateways: impl Iterator<Item = &'a HttpGatewaySettings>) -> Option<Self> {
-        let reporting: Vec<_> = gateways.filter(|settings| settings.receipts.is_some()).cloned().collect();
+        let reporting = gateways.filter(|settings| settings.receipts.is_some());
+        let reporting: Vec<_> = reporting.map(|settings| (settings.clone(), settings.masks())).collect();
         (!reporting.is_empty()).then_some(Self(reporting))
     }
 
-    /// Checks that the report is the provider's, then reads it: perhaps several receipts, or none that matters here.
+    /// Checks that the report is the provider's, then reads it: perhaps several receipts, or none that matters here. What
+    /// cannot be understood of it does not keep the others from being read.
     ///
     /// # Errors
     /// [`CallbackError::NotFromProvider`] also for a gateway that is not known.
@@ -92,8 +108,9 @@ impl RecipeCallbacks {
         path_and_query: &str,
         headers: &HeaderMap,
         body: &[u8],
-    ) -> Result<Vec<Receipt>, CallbackError> {
-        let (settings, receipts) = self.addressed(path_and_query).ok_or(CallbackError::NotFromProvider)?;
+    ) -> Result<Vec<Result<Receipt, NotUnderstood>>, CallbackError> {
+        let (settings, masks, receipts) =
+            self.addressed(path_and_query).ok_or(CallbackError::NotFromProvider)?;
         let gateway = settings.owner.gateway;
         let mut attempt = in_query(path_and_query, "attempt").and_then(|attempt| AttemptId::parse(&attempt));
         let (given, expected) = match &receipts.signature {
@@ -115,28 +132,37 @@ impl RecipeCallbacks {
         let query = path_and_query.split_once('?').map_or("", |(_, query)| query);
         // A signature covers the body only.
         let body = if body.is_empty() && receipts.signature.is_none() { query.as_bytes() } else { body };
-        let report: Value = match serde_json::from_slice(body) {
-            Ok(json) => json,
-            Err(_) => parse(body).map(|(name, value)| (name.into_owned(), Value::from(value))).collect(),
+        let report: Value = structured(body).unwrap_or_else(|| {
+            let text = clean_text(body);
+            parse(text.as_bytes()).map(|(name, value)| (name.into_owned(), Value::from(value))).collect()
+        });
+        let not_understood = |reason: String| NotUnderstood { gateway, reason };
+        let items = match &receipts.items {
+            Some(items) => items.all_in(&report).into_iter().flat_map(members).collect(),
+            None => members(&report),
         };
-        let ignored = |why: &&str| debug!(%gateway, reason = *why, "receipt ignored");
-        let items = match receipts.items.as_ref().map(|items| report.pointer(items.as_str())) {
-            Some(Some(Value::Array(items))) => items.as_slice(),
-            Some(_) => {
-                ignored(&"it has no list of reports");
-                &[]
+        let mut read = Vec::new();
+        for item in items.iter().take(MOST_REPORTS) {
+            match receipt(settings, masks, receipts, attempt, item) {
+                Ok(receipt) => read.push(Ok(receipt)),
+                Err(Ignored::Foreign) => debug!(%gateway, "receipt of another system's message ignored"),
+                Err(Ignored::Because(reason)) => read.push(Err(not_understood(reason))),
             }
-            None => std::slice::from_ref(&report),
-        };
-        let reports =
-            items.iter().map(|item| receipt(settings, receipts, attempt, item).inspect_err(ignored));
-        Ok(reports.flatten().collect())
+        }
+        if items.is_empty() {
+            read.push(Err(not_understood("it has no list of reports".to_owned())));
+        } else if items.len() > MOST_REPORTS {
+            let reason =
+                format!("it has {} reports; those after the first {MOST_REPORTS} are lost", items.len());
+            read.push(Err(not_understood(reason)));
+        }
+        Ok(read)
     }
 
     /// The `hub.challenge` to return when `hub.verify_token` is right
     /// (<https://developers.facebook.com/docs/graph-api/webhooks/getting-started>).
     pub fn challenge(&self, path_and_query: &str) -> Option<String> {
-        let (settings, receipts) = self.addressed(path_and_query)?;
+        let (settings, _, receipts) = self.addressed(path_and_query)?;
         let expected = settings.key(receipts.verify_token.as_ref()?, "").ok()?;
         let given = in_query(path_and_query, "hub.verify_token")?;
         let is_right = bool::from(given.as_bytes().ct_eq(expected.as_bytes()));
@@ -145,37 +171,55 @@ impl RecipeCallbacks {
     }
 
     /// The gateway that a path names.
-    fn addressed(&self, path_and_query: &str) -> Option<(&HttpGatewaySettings, &HttpReceipts)> {
+    fn addressed(&self, path_and_query: &str) -> Option<(&HttpGatewaySettings, &Masks, &HttpReceipts)> {
         let path = path_and_query.split('?').next()?;
         let (_, name) = path.split_once(PATH)?;
-        let settings = self.0.iter().find(|settings| name == settings.owner.gateway.as_str())?;
-        Some((settings, settings.receipts.as_ref()?))
+        let (settings, masks) =
+            self.0.iter().find(|(settings, _)| name == settings.owner.gateway.as_str())?;
+        Some((settings, masks, settings.receipts.as_ref()?))
     }
 }
 
-/// One receipt, or why it is ignored: its state means nothing here, or its message is not ours.
+/// The reports that a value is: a list has several.
+fn members(value: &Value) -> Vec<&Value> {
+    value.as_array().map_or_else(|| vec![value], |items| items.iter().collect())
+}
+
+/// Why a report is ignored.
+enum Ignored {
+    /// It names no attempt of this server: one account may serve several systems.
+    Foreign,
+    Because(String),
+}
+
 fn receipt(
     settings: &HttpGatewaySettings,
+    masks: &Masks,
     receipts: &HttpReceipts,
     attempt: Option<AttemptId>,
     report: &Value,
-) -> Result<Receipt, &'static str> {
+) -> Result<Receipt, Ignored> {
     let at = |pointer: &Pointer| pointer.text_in(report);
-    let state = at(&receipts.state).ok_or("it has no state")?;
-    let (name, _) =
-        receipts.states.iter().find(|(_, texts)| texts.has(&state)).ok_or("its state is not listed")?;
-    let status = status_named(name).ok_or("its state is not listed")?;
-    let message_id =
-        at(&receipts.message_id).and_then(|id| usable_id(&id)).ok_or("it has no id of a message")?;
+    let because = |reason: &str| Ignored::Because(reason.to_owned());
+    let state = at(&receipts.state).ok_or_else(|| because("it has no state"))?;
+    let named = receipts.states.iter().find(|(_, texts)| texts.has(&state));
+    let status = named.and_then(|(name, _)| status_named(name)).ok_or_else(|| {
+        let state = masks.said(&state, None).unwrap_or_default();
+        Ignored::Because(format!("the recipe does not know its state {state:?}"))
+    })?;
+    let message_id = at(&receipts.message_id).and_then(|id| usable_id(&id));
+    let message_id = message_id.ok_or_else(|| because("it has no id of a message"))?;
     let named = receipts.attempt.as_ref().and_then(at);
-    let attempt = named.and_then(|named| AttemptId::parse(&named)).or(attempt);
-    let attempt = attempt.ok_or("it names no attempt of this server")?;
+    let attempt = named.and_then(|named| AttemptId::parse(&named)).or(attempt).ok_or(Ignored::Foreign)?;
     let failed = status == ReceiptStatus::Failed;
     let told = receipts.code.iter().find_map(at).filter(|_| failed);
     if let Some(word) = told.as_ref().and_then(|code| settings.errors.word(code)) {
         debug!(gateway = %settings.owner.gateway, %attempt, code = word, "message did not arrive");
     }
     let class = told.as_ref().and_then(|code| receipts.class_of(code, &settings.errors));
+    let mut words: Vec<String> = receipts.words.iter().filter_map(at).collect();
+    words.dedup();
+    let said = failed.then(|| masks.said(&words.join(": "), None)).flatten();
     Ok(Receipt {
         attempt,
         gateway: Some(settings.owner.gateway),
@@ -183,5 +227,6 @@ fn receipt(
         status,
         code: told.as_deref().and_then(code_in),
         class: failed.then_some(class.map_or(ErrorClass::Refused, CodeClass::class)),
+        said,
     })
 }

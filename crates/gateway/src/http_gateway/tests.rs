@@ -18,6 +18,22 @@ async fn a_description_sends_and_understands_what_it_says() {
     }
 }
 
+#[test]
+fn an_answer_that_is_not_clean_json_is_read() {
+    for (body, id) in [
+        (&b"\xef\xbb\xbf{\"id\":\"x\"}"[..], Some("x")),
+        (b"{\"city\":\"Orl\xe9ans\",\"id\":\"x\"}", Some("x")),
+        (b"{\"text\":\"two\nlines\",\"id\":\"x\"}", Some("x")),
+        (b"\xef\xbb\xbf <?xml version='1.0'?><r><id>x</id></r>", Some("x")),
+        (b"<html><id>x</id></html>", None),
+        (b"{\"id\":\"x\"", None),
+    ] {
+        let read = structured(body);
+        let found = read.as_ref().and_then(|read| read.pointer("/id").or_else(|| read.pointer("/r/id")));
+        assert_eq!(found.and_then(Value::as_str), id, "{}", String::from_utf8_lossy(body));
+    }
+}
+
 #[tokio::test]
 async fn the_example_of_the_guide_sends_what_it_says() {
     let document = include_str!("../../../../docs/guides/custom-gateway.md");
@@ -52,6 +68,7 @@ async fn nothing_secret_or_personal_is_in_an_error_or_in_debug() {
     let error = gateway.send(&case.message()).await.expect_err("refused");
     assert!(error.detail.contains("credentials"), "{error}");
     let shown = format!("{:?}", case.http(""));
+    assert_eq!(error.said.as_deref(), Some("no: +***, ***"));
     for text in [format!("{error} {error:?}"), gateway.readiness().expect_err("not ready"), shown] {
         for secret in ["s3cr3t", "t0ken", "wr1tten", "4155552671", "012345"] {
             assert!(!text.contains(secret), "{text}");

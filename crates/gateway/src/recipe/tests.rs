@@ -154,7 +154,8 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
             address.extend(report.get("query").map(|query| format!("&{}", form_of(query))));
             let read = own.read(&address, &headers, body.as_bytes());
             let read = read.unwrap_or_else(|error| panic!("{}: {error}", case.name));
-            let [Receipt { attempt, gateway, message_id, status, code, class }] = read.as_slice() else {
+            let [Ok(Receipt { attempt, gateway, message_id, status, code, class, said })] = read.as_slice()
+            else {
                 panic!("{}: {read:?} of {body}", case.name);
             };
             assert_eq!(*attempt, message("").attempt, "{}", case.name);
@@ -170,6 +171,7 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
                 ]),
             ];
             assert_eq!(found, expected, "{}", case.name);
+            assert_eq!(said.as_deref(), report["said"].as_str(), "{}: {body}", case.name);
 
             let none = HeaderMap::new();
             let mut refused = vec![
@@ -193,6 +195,37 @@ async fn a_report_is_taken_from_the_provider_and_from_no_other() {
             }
         }
     }
+}
+
+/// <https://developers.facebook.com/documentation/business-messaging/whatsapp/webhooks/reference/messages>, June 2026:
+/// `entry`, `changes` and `statuses` are lists.
+#[test]
+fn a_bad_report_of_a_batch_loses_no_other_one_and_no_batch_is_endless() {
+    let case = cases().find(|case| case.name == "meta-whatsapp").expect("a case");
+    let settings = case.http("https://sms.example.com");
+    let callbacks = RecipeCallbacks::new([&settings].into_iter()).expect("receipts");
+    let read = |body: Value| {
+        let hmac = json!({"header": "X-Hub-Signature-256", "prefix": "sha256=", "key": "app-s3cret"});
+        let (headers, body) = signed(&json!({ "json": body, "hmac": hmac }));
+        callbacks.read("/callbacks/gateways/acme", &headers, body.as_bytes()).expect("genuine")
+    };
+    let change = |statuses: Vec<Value>| json!({"value": {"statuses": statuses}});
+    let status =
+        |id: &str, state: &str| json!({"id": id, "status": state, "biz_opaque_callback_data": "{attempt}"});
+    let entries = [
+        json!({"changes": [change(vec![status("1", "sent"), status("2", "w3ird 12345")]), {"value": {}}]}),
+        json!({"changes": [change(vec![json!(7), json!({"id": "x", "status": "read"}), status("3", "read")])]}),
+    ];
+    let found = read(json!({ "entry": entries })).into_iter().map(|read| match read {
+        Ok(receipt) => receipt.message_id,
+        Err(error) => error.to_string(),
+    });
+    let unknown = "the recipe does not know its state \"w3ird ***\"";
+    assert_eq!(found.collect::<Vec<_>>(), ["1", unknown, "it has no state", "3"]);
+    let endless = vec![status("1", "sent"); 1_002];
+    let found = read(json!({"entry": [{"changes": [change(endless)]}]}));
+    assert_eq!(found.iter().filter(|read| read.is_ok()).count(), 1_000);
+    assert!(found.last().is_some_and(Result::is_err), "the rest is named");
 }
 
 fn cases() -> impl Iterator<Item = Case> {

@@ -148,7 +148,15 @@ impl TwilioCallbacks {
         let code = field("ErrorCode").and_then(code_in);
         let code = code.filter(|code| *code != 0 && status == ReceiptStatus::Failed);
         let class = code.map(class_of_report);
-        Ok(TwilioReport::Receipt(Receipt { attempt, gateway: None, message_id, status, code, class }))
+        Ok(TwilioReport::Receipt(Receipt {
+            attempt,
+            gateway: None,
+            message_id,
+            status,
+            code,
+            class,
+            said: None,
+        }))
     }
 
     /// Whether the account signed this request. Takes the same time wherever a wrong signature differs.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Account, BASE_URL};
@@ -90,11 +91,7 @@ impl Account {
     }
 
     /// Reads the body of a success; `what` names it in an error.
-    fn read<'a, T: Deserialize<'a>>(
-        &self,
-        response: &'a GatewayResponse,
-        what: &str,
-    ) -> Result<T, GatewayError> {
+    fn read<T: DeserializeOwned>(&self, response: &GatewayResponse, what: &str) -> Result<T, GatewayError> {
         if !response.status.is_success() {
             return Err(self.refused(response));
         }

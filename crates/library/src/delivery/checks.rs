@@ -69,9 +69,9 @@ impl Delivery {
                 return CheckResult::Unknown;
             }
         };
-        let GatewayError { class, wait, code, detail, .. } = &error;
+        let GatewayError { class, wait, code, detail, said, .. } = &error;
         let retry_after = wait.map(|wait| wait.as_secs());
-        warn!(request_id, %number, gateway, %class, code, retry_after, detail, "gateway check failed");
+        warn!(request_id, %number, gateway, %class, code, retry_after, detail, said, "gateway check failed");
         if class.may_have_been_sent() { CheckResult::Unknown } else { CheckResult::NotAsked }
     }
 }

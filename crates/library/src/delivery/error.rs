@@ -106,8 +106,8 @@ impl Failure {
 const OUTCOME_UNKNOWN: &str = "outcome of a message unknown";
 
 impl<L> DeliveryRun<'_, L> {
-    /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code, a whole number
-    /// or a provider's own words.
+    /// Logs a gateway's answer; `None` for no answer in time. No log line contains a code or a whole number; a
+    /// provider's own words are masked.
     pub(super) fn log_answer(
         &self,
         gateway: &GuardedGateway,
@@ -118,15 +118,17 @@ impl<L> DeliveryRun<'_, L> {
         match answer {
             Some(Ok(_)) => debug!(request_id, %number, channel, gateway, "message accepted"),
             // An operator must act, also if another gateway accepts the message.
-            Some(Err(GatewayError { class: class @ ErrorClass::Configuration, code, detail, .. })) => {
+            Some(Err(GatewayError {
+                class: class @ ErrorClass::Configuration, code, detail, said, ..
+            })) => {
                 let code = self.logged(*code);
-                error!(request_id, %number, channel, gateway, %class, code, detail, "message not sent");
+                error!(request_id, %number, channel, gateway, %class, code, detail, said, "message not sent");
             }
-            Some(Err(GatewayError { class, wait, code, detail, .. })) => {
+            Some(Err(GatewayError { class, wait, code, detail, said, .. })) => {
                 let code = self.logged(*code);
                 let outcome = if class.may_have_been_sent() { OUTCOME_UNKNOWN } else { "message not sent" };
                 let retry_after = wait.map(|wait| wait.as_secs());
-                warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, "{outcome}");
+                warn!(request_id, %number, channel, gateway, %class, code, retry_after, detail, said, "{outcome}");
             }
             None => warn!(request_id, %number, channel, gateway, reason = NO_ANSWER, "{OUTCOME_UNKNOWN}"),
         }

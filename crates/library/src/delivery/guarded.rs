@@ -60,6 +60,14 @@ impl GuardedGateway {
         self.last_error.lock().clone()
     }
 
+    /// Restores the last error from the attempts before the start.
+    pub fn restore_last_error(&self, at: Timestamp, said: String) {
+        let mut last = self.last_error.lock();
+        if last.as_ref().is_none_or(|(known, _)| *known < at) {
+            *last = Some((at, said));
+        }
+    }
+
     pub fn serves(&self, channel: Channel) -> bool {
         self.gateway.channels().contains(&channel)
     }
@@ -124,6 +132,9 @@ impl Delivery {
         self.deps.metrics.gateway(gateway, operation, outcome, stopwatch.elapsed());
         if outcome != ANSWERED {
             let cause = match &answer {
+                Some(Err(GatewayError { detail, said: Some(said), .. })) => {
+                    format!("{outcome}: {detail}: {said}")
+                }
                 Some(Err(error)) => format!("{outcome}: {}", error.detail),
                 _ => NO_ANSWER.to_owned(),
             };

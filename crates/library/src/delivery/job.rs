@@ -192,6 +192,8 @@ pub struct Attempt {
     pub message_id: Option<String>,
     /// The provider's.
     pub error_code: Option<u32>,
+    /// What the provider said last of a failure, masked: at most 200 characters.
+    pub said: Option<Box<str>>,
     /// The provider's latest report.
     pub receipt: Option<ReceiptStatus>,
     /// When that came; without a report, when it was certain that no try of this attempt had left.
@@ -205,6 +207,15 @@ impl Attempt {
     /// Whether it is not certain that no message has left.
     pub fn may_have_left(&self) -> bool {
         self.status == SendStatus::Sent || (self.status != SendStatus::New && self.receipt_at.is_none())
+    }
+
+    /// What the gateway answered when it did not take the message, for people.
+    pub fn error(&self) -> Option<String> {
+        let code = self.error_code.map(|code| format!("error {code}"));
+        let parts: Vec<&str> = code.as_deref().into_iter().chain(self.said.as_deref()).collect();
+        let is_known =
+            matches!(self.status, SendStatus::GatewayError | SendStatus::Unsendable) && !parts.is_empty();
+        is_known.then(|| parts.join(": "))
     }
 
     /// An attempt at `at` with the first gateway of its number, without an answer so far.
@@ -226,6 +237,7 @@ impl Attempt {
             at,
             message_id: None,
             error_code: None,
+            said: None,
             receipt: None,
             receipt_at: None,
             class: None,

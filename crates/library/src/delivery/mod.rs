@@ -21,6 +21,7 @@ mod results;
 mod run;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,6 +189,15 @@ impl Delivery {
     pub fn last_error(&self, name: GatewayName) -> Option<String> {
         let of_name = self.gateways.iter().filter(|gateway| gateway.routed_as == name);
         of_name.filter_map(GuardedGateway::last_error).max().map(|(_, error)| error)
+    }
+
+    /// Shows the errors from before the start.
+    pub fn restore_last_errors(&self, known: &HashMap<GatewayName, (Timestamp, String)>) {
+        for gateway in &self.gateways {
+            if let Some((at, error)) = known.get(&gateway.name) {
+                gateway.restore_last_error(*at, error.clone());
+            }
+        }
     }
 
     /// The gateways that the routing or a service's messaging configuration names.

@@ -2,6 +2,7 @@
 //!
 //! The records of attempts are written with the decisions that facts are about; a start learns from them again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -55,14 +56,22 @@ impl Results {
     }
 
     /// Learns what came of messages before the start from the attempts that are kept. Falls before `since` are not reported
-    /// again.
+    /// again. Returns the last error of each gateway.
     ///
     /// # Errors
     /// Those of [`Attempts::all`].
-    pub async fn restore(&self, attempts: &Attempts, since: Timestamp) -> Result<(), Refusal> {
-        let mut left = Vec::new();
+    pub async fn restore(
+        &self,
+        attempts: &Attempts,
+        since: Timestamp,
+    ) -> Result<HashMap<GatewayName, (Timestamp, String)>, Refusal> {
+        let (mut left, mut last_errors) = (Vec::new(), HashMap::<_, (Timestamp, String)>::new());
         let visit =
             |ListedAttempt { id, number, ends, attempt, converted: is_verified, .. }: ListedAttempt| {
+                let known = last_errors.get(&attempt.gateway).map(|(at, _)| *at);
+                if let Some(error) = attempt.error().filter(|_| known.is_none_or(|at| at < attempt.at)) {
+                    last_errors.insert(attempt.gateway, (attempt.at, error));
+                }
                 if let Some(ends) = ends.filter(|_| attempt.may_have_left()) {
                     let recipient = NumberKey::new(id.key.service, number);
                     let Attempt { channel, gateway, .. } = attempt;
@@ -78,7 +87,7 @@ impl Results {
             }
             learned.0.expire(since);
         }
-        Ok(())
+        Ok(last_errors)
     }
 
     /// Notes that a message has left, or that its code was entered.

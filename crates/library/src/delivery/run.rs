@@ -285,19 +285,19 @@ impl<'a, L: Fn(Option<Ticket>) -> F, F: Future<Output = Result<(), Failure>>> De
         self.time_has_passed = true;
         self.log_answer(gateway, answer.as_ref());
         let attempt = self.attempt(candidate, SendStatus::GatewayError);
-        let (error, class, error_code, wait) = match answer {
+        let (error, class, error_code, said, wait) = match answer {
             Some(Ok(Accepted { message_id })) => {
                 let (status, id) = (SendStatus::Sent, Some(message_id.clone()));
                 self.attempts.push(Attempt { status, message_id: id, ..attempt });
                 self.allowance = None;
                 return Break(self.accepted(message_id, gateway.holding(self.channel)));
             }
-            Some(Err(error)) => (Failure::of(&error), error.class, error.code, error.wait),
-            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous, None, None),
+            Some(Err(error)) => (Failure::of(&error), error.class, error.code, error.said, error.wait),
+            None => (Failure::NoAnswerInTime, ErrorClass::Ambiguous, None, None, None),
         };
         // A time without a report says that the message certainly did not leave: the record has no field for that.
         let receipt_at = (!class.may_have_been_sent()).then_some(attempt.at);
-        self.attempts.push(Attempt { error_code, class: Some(class), receipt_at, ..attempt });
+        self.attempts.push(Attempt { error_code, said, class: Some(class), receipt_at, ..attempt });
         self.refused(error, class, wait.unwrap_or_default(), gateway)
     }
 

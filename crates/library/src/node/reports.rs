@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::timeout;
@@ -12,8 +13,8 @@ use super::Running;
 use crate::config::GatewaySettings;
 use crate::domain::Channel;
 use crate::gateway::{
-    CallbackError, CallbackKind, ProviderSettings, Receipt, ReceiptStatus, RecipeCallbacks, TwilioCallbacks,
-    TwilioReport, twiml,
+    CallbackError, CallbackKind, NotUnderstood, ProviderSettings, Receipt, ReceiptStatus, RecipeCallbacks,
+    TwilioCallbacks, TwilioReport, twiml,
 };
 use crate::observe::log_limit::OncePerSecond;
 use crate::shard::Refusal;
@@ -27,6 +28,8 @@ pub struct ReportReceiver {
     gated: bool,
     /// Unauthenticated clients can send any number of invalid reports. A rate limit keeps them from filling the log.
     refused: OncePerSecond,
+    /// A provider may send any number of reports that nobody reads.
+    not_understood: OncePerSecond,
 }
 
 impl ReportReceiver {
@@ -45,7 +48,8 @@ impl ReportReceiver {
             return None;
         }
         let gated = voice.is_some_and(|voice| voice.gate);
-        Some(Self { twilio, recipes, gated, refused: OncePerSecond::default() })
+        let [refused, not_understood] = [(); 2].map(|()| OncePerSecond::default());
+        Some(Self { twilio, recipes, gated, refused, not_understood })
     }
 
     /// Takes one report, of which the path and the query are as sent. Its sender is unknown until its signature is checked.
@@ -77,7 +81,11 @@ impl ReportReceiver {
             }
             let recipes = self.recipes.as_ref().ok_or(CallbackError::NotFromProvider);
             let receipts = recipes.and_then(|recipes| recipes.read(path_and_query, headers, body));
-            receipts.map(|receipts| receipts.into_iter().map(TwilioReport::Receipt).collect())
+            let understood = |read: Vec<_>| {
+                let receipts = read.into_iter().filter_map(|receipt| self.understood(receipt));
+                receipts.map(TwilioReport::Receipt).collect::<Vec<_>>()
+            };
+            receipts.map(understood)
         };
         let reports = match read {
             Ok(reports) => reports,
@@ -88,7 +96,8 @@ impl ReportReceiver {
             }
         };
         let running = running.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
-        for (index, report) in reports.into_iter().enumerate() {
+        let mut receipts = Vec::new();
+        for report in reports {
             let TwilioReport::Receipt(mut receipt) = report else {
                 return Ok(Some((TWIML, gate_answer(running, report).await)));
             };
@@ -98,16 +107,34 @@ impl ReportReceiver {
                 receipt.status = ReceiptStatus::Failed;
             }
             debug!(attempt = %receipt.attempt, status = receipt.status.as_str(), "callback received");
-            let recorded = running.verifier.receive(receipt).await;
-            recorded.map_err(|refusal| match refusal {
-                _ if index > 0 => StatusCode::INTERNAL_SERVER_ERROR,
-                Refusal::OutcomeUnknown => StatusCode::INTERNAL_SERVER_ERROR,
-                _ => StatusCode::SERVICE_UNAVAILABLE,
-            })?;
+            receipts.push(receipt);
         }
-        Ok(None)
+        // One that cannot be taken now does not keep the others from being recorded; the provider repeats them all.
+        let taken = receipts.into_iter().map(|receipt| running.verifier.receive(receipt));
+        let taken: Vec<_> = stream::iter(taken).buffer_unordered(AT_ONCE).collect().await;
+        let is_recorded = taken.iter().any(Result::is_ok);
+        let refused = taken.into_iter().find_map(Result::err).map(|refusal| match refusal {
+            _ if is_recorded => StatusCode::INTERNAL_SERVER_ERROR,
+            Refusal::OutcomeUnknown => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        });
+        refused.map_or(Ok(None), Err)
+    }
+
+    /// Notes in the log what was not understood.
+    fn understood(&self, receipt: Result<Receipt, NotUnderstood>) -> Option<Receipt> {
+        receipt
+            .map_err(|error| {
+                let NotUnderstood { gateway, reason } = error;
+                self.not_understood
+                    .note(move |count| warn!(%gateway, %reason, count, "receipt not understood"));
+            })
+            .ok()
     }
 }
+
+/// The receipts of one request that are recorded at the same time.
+const AT_ONCE: usize = 32;
 
 /// The media type of the next instructions of a call (`TwiML`).
 pub const TWIML: &str = "text/xml; charset=utf-8";
@@ -130,7 +157,7 @@ async fn gate_answer(running: &Running, gate: TwilioReport) -> String {
     let said = running.delivery.templates().render(&style, Channel::Call, to, &code, left);
     let (gateway, status, code, class) = (None, ReceiptStatus::Delivered, None, None);
     // The person hears the code soon, also while the report waits for the end of its send.
-    let receipt = Receipt { attempt, gateway, message_id, status, code, class };
+    let receipt = Receipt { attempt, gateway, message_id, status, code, class, said: None };
     let _ = timeout(GATE_WAIT, running.verifier.receive(receipt)).await;
     twiml::reading(&said.text, said.locale)
 }

@@ -124,7 +124,7 @@ impl Running {
         attempts.taken_since(guard.unwritten_since(), taken).await?;
         let on_fall = outbox.fall_alerts();
         let results = Results::new(settings.history, on_fall);
-        results.restore(&attempts, told).await?;
+        let last_errors = results.restore(&attempts, told).await?;
         let history = History::start(&shards, &server_key, results);
         let rng_of_sessions = StdRng::from_rng(&mut seeder);
         let hosted = HostedSessions::new(&shards, &server_key, bounds.hosted_sessions, rng_of_sessions);
@@ -143,6 +143,7 @@ impl Running {
             may_send: Box::new(move || of_delivery.owns_records()),
         };
         let delivery = Arc::new(Delivery::new(gateways, deps));
+        delivery.restore_last_errors(&last_errors);
         let verifier = Verifier::new(VerifierDeps {
             shards: shards.clone(),
             numbers,

@@ -78,6 +78,7 @@ impl<T> Answer<T> {
             wait: self.wait,
             code: Some(7),
             detail,
+            said: None,
             whole_gateway,
             whole_country: false,
         })

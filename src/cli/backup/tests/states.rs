@@ -101,6 +101,7 @@ pub(super) async fn of_every_kind() -> Vec<CopiedRecord> {
         status: ReceiptStatus::Sent,
         code: None,
         class: None,
+        said: None,
     };
     world.verifier.receive(receipt).await.expect("received");
     let once = Some(GivenKey { key: "c".to_owned(), fingerprint: [0; 32] });

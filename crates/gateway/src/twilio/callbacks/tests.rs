@@ -132,5 +132,13 @@ fn attempt() -> AttemptId {
 
 fn receipt(id: &str, status: ReceiptStatus, code: Option<u32>, class: Option<ErrorClass>) -> TwilioReport {
     let message_id = id.to_owned();
-    TwilioReport::Receipt(Receipt { attempt: attempt(), gateway: None, message_id, status, code, class })
+    TwilioReport::Receipt(Receipt {
+        attempt: attempt(),
+        gateway: None,
+        message_id,
+        status,
+        code,
+        class,
+        said: None,
+    })
 }

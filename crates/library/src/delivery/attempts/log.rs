@@ -269,6 +269,7 @@ impl AttemptLog {
             row.status = SendStatus::Sent;
         }
         row.error_code = receipt.code.or(row.error_code);
+        row.said = receipt.said.clone().or(row.said.take());
         let row = row.clone();
         // A retry after doubt repeats what any of the gateways may have carried.
         let is_of_doubt = |plan: &PlannedMessage| plan.reason != Reason::NextStep && plan.allowance.is_none();

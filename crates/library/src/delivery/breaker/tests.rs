@@ -18,7 +18,16 @@ fn circuit() -> CircuitBreaker {
 /// Any message would have failed.
 fn error(class: ErrorClass, wait: Option<Duration>) -> Result<(), GatewayError> {
     let (gateway, detail, whole_country) = (GatewayName::Mada, String::new(), false);
-    Err(GatewayError { gateway, class, wait, code: None, detail, whole_gateway: true, whole_country })
+    Err(GatewayError {
+        gateway,
+        class,
+        wait,
+        code: None,
+        detail,
+        said: None,
+        whole_gateway: true,
+        whole_country,
+    })
 }
 
 fn fails(circuit: &CircuitBreaker, now: Timestamp) {

@@ -57,7 +57,15 @@ async fn a_gateway_of_ones_own_takes_the_place_of_the_inbox_and_reports() {
     assert_eq!((&*sent.to.e164(), sent.channel), (ANNA, Channel::Sms));
     let attempt = sent.callback.expect("an address").attempt;
     let (gateway, message_id) = (Some(GatewayName::Http), "Http-1".to_owned());
-    let read = Receipt { attempt, gateway, message_id, status: ReceiptStatus::Read, code: None, class: None };
+    let read = Receipt {
+        attempt,
+        gateway,
+        message_id,
+        status: ReceiptStatus::Read,
+        code: None,
+        class: None,
+        said: None,
+    };
     otp.note_receipt(&read).await.expect("noted");
     let rows = otp.attempts(&AttemptQuery::newest(1)).await.expect("a list");
     assert_eq!(rows[0].attempt.receipt, Some(ReceiptStatus::Read));

@@ -118,7 +118,7 @@ async fn a_report_before_its_gateways_answer_waits_for_that_answer() {
     world.provider.arrived(2).await;
     let attempt = AttemptId { attempt: first.attempt + 1, ..first };
     let (message_id, status) = ("Simulator-2".to_owned(), ReceiptStatus::Delivered);
-    let receipt = Receipt { attempt, gateway: None, message_id, status, code: None, class: None };
+    let receipt = Receipt { attempt, gateway: None, message_id, status, code: None, class: None, said: None };
     let reported = tokio::time::timeout(2 * SECOND, world.verifier.receive(receipt)).await;
     assert!(reported.is_err(), "an answer to a report that is not recorded");
     // The provider has hung up.

@@ -9,7 +9,7 @@ use crate::gateway::{ErrorClass, Receipt, ReceiptStatus};
 fn receipt(attempt: u8, status: ReceiptStatus, class: Option<ErrorClass>) -> Receipt {
     let attempt = AttemptId { key: key(1), attempt };
     let (gateway, message_id) = (Some(GatewayName::Http), "SM\u{1b}1".to_owned());
-    Receipt { attempt, gateway, message_id, status, code: None, class }
+    Receipt { attempt, gateway, message_id, status, code: None, class, said: None }
 }
 
 #[test]
