@@ -54,6 +54,29 @@ async fn a_person_verifies_a_number_and_the_application_learns_it_once() {
 }
 
 #[tokio::test]
+async fn the_page_keeps_the_country_of_a_mistyped_number_and_reads_a_pasted_message() {
+    let site = Site::new().await;
+    let person = Visitor { headers: vec![("accept-language", "en-US")], ..site.person().await };
+    // A digit too many for Spain; in the browser's country it would be the number of a stranger.
+    let form = [("number", "612 34 56 789"), ("country", "ES")];
+    let page = person.told("send", &form).await;
+    page.says(["This is not a valid phone number.", "value=\"ES\" selected", "value=\"612 34 56 789\""]);
+    assert!(!page.text().contains("one-time-code") && inbox(&site.world, "+16123456789").await.is_empty());
+    person.told("send", &[("number", "415 555 0123"), ("country", "US")]).await.says(["one-time-code"]);
+    let code = code_of(&site).await;
+    for text in ["12", "abc", "abcdef", "Your code is 1234", &format!("{code} or {code}"), "order 1234567"] {
+        person.told("check", &[("code", text)]).await.says(["The code has 6 digits."]);
+    }
+    let message = format!("{code} is your Owl Bank code. It is valid for 10 minutes.");
+    person
+        .post("/verify/check", &[("code", &message)])
+        .await
+        .expects_status(303)
+        .header("location")
+        .says([RETURN]);
+}
+
+#[tokio::test]
 async fn an_address_works_in_one_browser_only() {
     let site = Site::new().await;
     let session = site.session(&[]).await;

@@ -43,9 +43,9 @@ impl OpenSession<'_> {
         let notice = self.notice();
         let locked = locked_until.map(|until| Notice::Locked(Some(until)));
         // A number that was typed in place of a locked one has its own problem.
-        let typed = notice.filter(|notice| matches!(notice, Notice::Number(_) | Notice::Refused));
+        let typed = notice.filter(|notice| matches!(notice, Notice::Number(..) | Notice::Refused));
         let problem = |notice: &Notice| {
-            let words = notice.words(texts, context.default_region(), session.next_send, context.now)?;
+            let words = notice.words(texts, session.next_send, context.now)?;
             Some((words, notice.is_about_the_field()))
         };
         let problem = typed.and_then(problem).or_else(|| locked.as_ref().or(notice).and_then(problem));
@@ -94,7 +94,7 @@ impl OpenSession<'_> {
                 // The country beside a refused number is to be corrected, too.
                 let national = || number.and_then(|number| number.national(number.region()?));
                 let typed = match self.notice() {
-                    Some(Notice::Number(text)) => Some(text.clone()),
+                    Some(Notice::Number(text, _)) => Some(text.clone()),
                     Some(Notice::Refused) => national(),
                     _ => None,
                 };
@@ -113,7 +113,11 @@ impl OpenSession<'_> {
         let is_offered = |region: Region| self.context.running.guard.permits(self.service.id, region);
         let countries = COUNTRIES.iter().copied().filter(|(region, _)| is_offered(*region)).collect();
         let of_number = self.session.number.and_then(PhoneNumber::region);
-        let known = [of_number].into_iter().chain(self.context.regions).flatten();
+        let chosen = match self.notice() {
+            Some(Notice::Number(_, chosen)) => *chosen,
+            _ => None,
+        };
+        let known = [chosen, of_number].into_iter().chain(self.context.regions).flatten();
         let region = known.chain(Region::parse("US")).find(|region| is_offered(*region));
         let action = if self.is_begun {
             "/verify/send".to_owned()
@@ -179,7 +183,7 @@ impl OpenSession<'_> {
         };
         let Ok(number) = number else {
             let shown = text.chars().take(Notice::LONGEST_NUMBER).collect();
-            return Ok(self.told(&Notice::Number(shown)));
+            return Ok(self.told(&Notice::Number(shown, region)));
         };
         // A message that is certainly refused is not one of the session's.
         if session.number == Some(number)
@@ -293,14 +297,16 @@ impl OpenSession<'_> {
             return self.approve(None).await;
         }
         let Some((sid, _)) = self.session.sent else { return Err(Denied::NotNow) };
-        let code = Code::submitted(text);
-        if code.is_none() {
-            return Ok(self.told(&Notice::Wrong));
-        }
+        let digits = self.service.settings.code_length;
+        let Some(code) =
+            Code::submitted(text).filter(Code::is_decimal).or_else(|| Code::within(text, digits))
+        else {
+            return Ok(self.told(&Notice::NoCode(digits.get())));
+        };
         let (target, request_id) = (VerificationTarget::Sid(sid), Some(call.id.clone()));
         // The answer to a form that a crash cut off, or that was sent twice, is not lost.
         let once = Some(GivenKey { key: self.secret.check_key(&sid, text), fingerprint: [0; 32] });
-        let check = CheckCode { once, request_id, ..CheckCode::new(target, code) };
+        let check = CheckCode { once, request_id, ..CheckCode::new(target, Some(code)) };
         let outcome = self.context.running.verifier.check(self.service.id, check).await;
         if let Ok(verification) = &outcome {
             log_check(call, verification);

@@ -202,8 +202,8 @@ fn text_color_on(color: &str) -> &'static str {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Notice {
-    /// This text is no number.
-    Number(String),
+    /// This text is no number in this country, which the person chose.
+    Number(String, Option<Region>),
     /// The number gets no message. A client that tries numbers out must not learn why.
     Refused,
     /// An allowance, a limit or a budget is used up: the number may get a message later.
@@ -213,6 +213,8 @@ pub enum Notice {
     /// The next message to the number has to wait.
     Wait,
     Wrong,
+    /// What was typed is no code of this length.
+    NoCode(u8),
     Failed,
 }
 
@@ -222,19 +224,13 @@ impl Notice {
 
     /// Whether the field has to be filled in again.
     pub const fn is_about_the_field(&self) -> bool {
-        matches!(self, Self::Number(_) | Self::Refused | Self::Wrong)
+        matches!(self, Self::Number(..) | Self::Refused | Self::Wrong | Self::NoCode(_))
     }
 
     /// The words; `None` if they are not true any more. `next_send` is when the next message may go out.
-    pub fn words(
-        &self,
-        texts: &Texts,
-        region: Option<Region>,
-        next_send: Timestamp,
-        now: Timestamp,
-    ) -> Option<String> {
+    pub fn words(&self, texts: &Texts, next_send: Timestamp, now: Timestamp) -> Option<String> {
         let text = match self {
-            Self::Number(text) => match PhoneNumber::parse_dialled(text, region).err()? {
+            Self::Number(text, region) => match PhoneNumber::parse_dialled(text, *region).err()? {
                 NumberError::Unreadable(_) | NumberError::Impossible(..) => texts.bad_number,
                 NumberError::Renumbered(change) => return Some(format!("{} ({change})", texts.bad_number)),
             },
@@ -245,6 +241,7 @@ impl Notice {
                 return seconds_left(next_send, now).map(|left| texts.wait.replace("{}", &left.to_string()));
             }
             Self::Wrong => texts.wrong_code,
+            Self::NoCode(digits) => return Some(texts.digits.replace("{}", &digits.to_string())),
             Self::Failed => texts.failed,
         };
         Some(text.to_owned())
@@ -288,7 +285,7 @@ macro_rules! texts {
 
 texts! {
     title country number send code sent_to go_on change again wait call cancel bad_number cannot_send wrong_code none_left failed
-    gone verified privacy terms cannot_return challenge try_later try_in last_sent
+    gone verified privacy terms cannot_return challenge try_later try_in last_sent digits
 }
 
 static ALL: LazyLock<Vec<Texts>> =
@@ -356,10 +353,10 @@ mod tests {
         assert_eq!(languages, standard);
         for line in include_str!("languages.txt").lines().filter(|line| !line.starts_with('#')) {
             let parts: Vec<_> = line.split('|').collect();
-            assert_eq!(parts.len(), 27, "{line}");
+            assert_eq!(parts.len(), 28, "{line}");
             for (index, text) in parts.iter().enumerate() {
                 assert!(!text.is_empty(), "{line}");
-                assert_eq!(text.contains("{}"), matches!(index, 6 | 10 | 25), "{line} {text}");
+                assert_eq!(text.contains("{}"), matches!(index, 6 | 10 | 25 | 27), "{line} {text}");
             }
         }
     }

@@ -97,6 +97,14 @@ impl Code {
         Self::parse_alphanumeric(&meant)
     }
 
+    /// The only run of so many digits in a text, such as a whole message that a person pastes.
+    pub fn within(text: &str, digits: CodeLength) -> Option<Self> {
+        let meant: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(typed::meant).collect());
+        let runs = meant.split(|sign: char| !sign.is_ascii_digit());
+        let mut found = runs.filter(|run| run.len() == usize::from(digits.get()));
+        found.next().filter(|_| found.next().is_none()).and_then(Self::parse)
+    }
+
     /// Reads a code of decimal digits. `None` for text that cannot be one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_alphanumeric(text).filter(Self::is_decimal)
