@@ -22,7 +22,39 @@ const ON_WHATSAPP: [&str; 2] = ["521[23456789]#########", "55[3456789][123456789
 /// Numbers of Sint Maarten and Kosovo under the codes of the Netherlands Antilles, Monaco and Slovenia.
 const UNDER_ANOTHER_CODE: [&str; 4] = ["5995######", "37744######", "37745######", "38649######"];
 
-/// The number of today for one that may be in an old form.
+/// The codes of France and of its overseas departments, which dial each other as at home: 0690 and further digits is
+/// +590 690. Source: Arcep, decision 2018-0881 (the national plan). libphonenumber has no further code whose numbers another
+/// one's country dials without it, and lacks.
+const FRENCH_PLAN: [u64; 5] = [33, 262, 590, 594, 596];
+
+/// Each national number of the French plan is below it: it has nine digits.
+const FRENCH_NATIONAL: u64 = 1_000_000_000;
+
+/// A number that its code does not have is that of the only code of the French plan that has it.
+fn in_the_french_plan(number: PhoneNumber) -> Option<PhoneNumber> {
+    let (code, national) = (number.as_u64() / FRENCH_NATIONAL, number.as_u64() % FRENCH_NATIONAL);
+    if !FRENCH_PLAN.contains(&code) || number.is_in_a_plan() {
+        return None;
+    }
+    let codes = FRENCH_PLAN.into_iter();
+    let numbers = codes.filter_map(|code| PhoneNumber::from_u64(code * FRENCH_NATIONAL + national));
+    let mut found = numbers.filter(|number| number.is_in_a_plan());
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// What people dialled before the national number until their country gave it up: libphonenumber 8.9 to 8.13 had these as
+/// national prefixes, and Ukraine's before 2010.
+const OLD_PREFIXES: [(&str, &[&str]); 5] =
+    [("CL", &["0"]), ("MX", &["044", "045", "01", "02"]), ("TJ", &["8"]), ("UA", &["8"]), ("UZ", &["8"])];
+
+/// The digits of a national number without a prefix that its country has given up.
+pub(super) fn without_old_prefix(digits: &str, region: Region) -> impl Iterator<Item = String> {
+    let of_region = OLD_PREFIXES.into_iter().filter(move |(of, _)| Region::parse(of) == Some(region));
+    let rests = of_region.flat_map(|(_, prefixes)| prefixes).filter_map(|prefix| digits.strip_prefix(prefix));
+    rests.map(str::to_owned)
+}
+
+/// The number of today for one that may be in an old form, or in that of the French plan.
 ///
 /// # Errors
 /// [`NumberError::Renumbered`] where only its owner knows it.
@@ -32,7 +64,7 @@ pub(super) fn today(number: PhoneNumber) -> Result<PhoneNumber, NumberError> {
         Ok(today) => rewritten(&digits, old, today).map(Ok),
         Err(change) => rewritten(&digits, old, old).map(|_| Err(NumberError::Renumbered(change))),
     });
-    changed.unwrap_or(Ok(number))
+    changed.unwrap_or_else(|| Ok(in_the_french_plan(number).unwrap_or(number)))
 }
 
 impl PhoneNumber {

@@ -3,7 +3,7 @@
 
 use rlibphonenumber::{NumberLengthType, PHONE_NUMBER_UTIL, PhoneNumberFormat};
 
-use super::{NumberError, NumberProblem, PhoneNumber, Region, plans};
+use super::{NumberError, NumberProblem, NumberType, PhoneNumber, Region, plans};
 
 /// Longest text read as a number: fifteen digits with generous punctuation. Longer input is
 /// refused before it costs anything.
@@ -42,9 +42,53 @@ impl PhoneNumber {
         }
         // A `+` says all: with a region, some texts would be read as if they began with that region's prefix for calls
         // to other countries.
-        let region = default_region.filter(|_| !typed.starts_with('+'));
+        match default_region.filter(|_| !typed.starts_with('+')) {
+            Some(region) => Self::read_in(&typed, region),
+            None => Self::read(text, &typed, None),
+        }
+    }
+
+    /// A number without a `+`, as people of a region dial and write it. The numbering plans have more readings than people
+    /// mean: of a carrier's prefix that other digits happen to begin with, or of a landline for a country code without `+`.
+    fn read_in(typed: &str, region: Region) -> Result<(Self, Self), NumberError> {
+        let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
+        let international = |digits: &str| {
+            let e164 = format!("+{digits}");
+            Self::read(&e164, &e164, None)
+        };
+        let is_valid = |(number, _): &(Self, Self)| number.is_in_a_plan();
+        let calling_code = region.calling_code().map(|code| code.to_string()).unwrap_or_default();
+        let plain = Self::read(typed, typed, Some(region));
+        let is_plain_valid = plain.as_ref().is_ok_and(is_valid);
+        let of_region = |of: &(Self, Self)| of.1.as_u64().to_string().starts_with(&calling_code);
+        if let Some(behind) = digits.strip_prefix("00") {
+            let dialled = international(behind);
+            let is_at_home = is_plain_valid && plain.as_ref().is_ok_and(of_region);
+            if !is_at_home && dialled.as_ref().is_ok_and(is_valid) || plain.is_err() {
+                return dialled.or(plain);
+            }
+        }
+        if digits.starts_with(&calling_code) {
+            let is_landline = |(number, _): &(Self, Self)| number.number_type() == NumberType::Landline;
+            let is_mobile = |of: &(Self, Self)| is_valid(of) && !is_landline(of);
+            let without_plus = international(&digits);
+            let is_better = !is_plain_valid || plain.as_ref().is_ok_and(is_landline);
+            if is_better && without_plus.as_ref().is_ok_and(is_mobile) {
+                return without_plus;
+            }
+        }
+        if is_plain_valid {
+            return plain;
+        }
+        let of_before = plans::without_old_prefix(&digits, region);
+        let mut of_before = of_before.filter_map(|rest| Self::read(&rest, &rest, Some(region)).ok());
+        of_before.find(is_valid).map_or(plain, Ok)
+    }
+
+    /// The number that the numbering plans read in `typed`, and its spelling. `text` is what was given.
+    fn read(text: &str, typed: &str, region: Option<Region>) -> Result<(Self, Self), NumberError> {
         let parsed = PHONE_NUMBER_UTIL
-            .parse(&typed, region.map(|r| r.0))
+            .parse(typed, region.map(|r| r.0))
             .map_err(|error| NumberError::Unreadable(error.into()))?;
         let e164 = parsed.format_as(PhoneNumberFormat::E164);
         let impossible = |problem| NumberError::Impossible(parsed.country_code, problem);
@@ -61,7 +105,7 @@ impl PhoneNumber {
         Ok((number, spelled))
     }
 
-    /// The same as [`Self::parse`], also with `00` in place of the `+`, as people dial in many countries.
+    /// The same as [`Self::parse`], also without a region with `00` in place of the `+`.
     ///
     /// # Errors
     /// [`NumberError`] of the text as it stands.
@@ -106,7 +150,44 @@ pub fn meant(sign: char) -> Option<char> {
         | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}'
         | '\u{e0000}'..='\u{e0fff}' => return None,
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' => '-',
+        // Unicode's dashes (Pd), minus signs, and the long vowel marks and bullets that keyboards have in their place.
+        '\u{58a}'
+        | '\u{5be}'
+        | '\u{1400}'
+        | '\u{1806}'
+        | '\u{2010}'..='\u{2015}'
+        | '\u{2e17}'
+        | '\u{2e1a}'
+        | '\u{2e3a}'
+        | '\u{2e3b}'
+        | '\u{2e40}'
+        | '\u{2e5d}'
+        | '\u{301c}'
+        | '\u{3030}'
+        | '\u{30a0}'
+        | '\u{fe31}'
+        | '\u{fe32}'
+        | '\u{fe58}'
+        | '\u{fe63}'
+        | '\u{10ead}'
+        | '\u{2d7}'
+        | '\u{2043}'
+        | '\u{207b}'
+        | '\u{208b}'
+        | '\u{2053}'
+        | '\u{2212}'
+        | '\u{223c}'
+        | '\u{2500}'
+        | '\u{2501}'
+        | '\u{2796}'
+        | '\u{640}'
+        | '\u{30fc}'
+        | '\u{ff5e}'
+        | '\u{ff70}' => '-',
+        // Dots and slashes.
+        '\u{b7}' | '\u{2022}' | '\u{2024}' | '\u{2027}' | '\u{22c5}' | '\u{30fb}' | '\u{3002}'
+        | '\u{ff61}' | '\u{ff65}' => '.',
+        '\u{2044}' | '\u{2215}' => '/',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(sign) - 0xfee0).unwrap_or(sign),
         _ if sign.is_whitespace() || matches!(sign, '\u{2800}' | '\u{3164}') => ' ',
         // The library knows the digits of every script.
@@ -136,6 +217,10 @@ pub(super) fn number_in(text: &str, is_form: bool) -> Result<String, NumberError
     }
     for sign in signs.chars() {
         match sign {
+            // Brackets are parentheses, and a tilde is a hyphen, as in libphonenumber.
+            '[' => number.push('('),
+            ']' => number.push(')'),
+            '~' => number.push('-'),
             '0'..='9' | ' ' | '-' | '(' | ')' | '.' | '/' => number.push(sign),
             '+' if number.chars().all(|before| matches!(before, ' ' | '(')) => "+".clone_into(&mut number),
             _ => return Err(NumberError::Unreadable(NumberProblem::NotANumber)),
@@ -169,6 +254,155 @@ mod tests {
                     assert_eq!(refused, Err(NOT_A_NUMBER), "{form}");
                 }
             }
+        }
+    }
+
+    /// The ways in which people write a number: name, and the text of E.164, international and national form.
+    fn spellings(
+        e164: &str,
+        international: &str,
+        national: &str,
+        calling_code: &str,
+    ) -> Vec<(&'static str, String)> {
+        let rest = &e164[1 + calling_code.len()..];
+        let digits: String = national.chars().filter(char::is_ascii_digit).collect();
+        let with = |sign: &str| national.replace([' ', '-'], sign);
+        let shifted = |text: &str, zero: u32| -> String {
+            let sign =
+                |sign: char| sign.to_digit(10).and_then(|digit| char::from_u32(zero + digit)).unwrap_or(sign);
+            text.chars().map(sign).collect()
+        };
+        vec![
+            ("E.164", e164.to_owned()),
+            ("international", international.to_owned()),
+            ("tel:", format!("tel:{}", international.replace(' ', "-"))),
+            ("full-width plus", e164.replace('+', "\u{ff0b}")),
+            ("marks of direction", format!("\u{202a}{international}\u{202c}")),
+            ("parentheses", format!("(+{calling_code}) {rest}")),
+            ("national", national.to_owned()),
+            ("digits", digits.clone()),
+            ("hyphens", with("-")),
+            ("dots", with(".")),
+            ("slashes", with("/")),
+            ("no-break spaces", with("\u{a0}")),
+            ("no-break hyphens", with("\u{2011}")),
+            ("minus signs", with("\u{2212}")),
+            ("long vowel marks", with("\u{30fc}")),
+            ("wave dashes", with("\u{301c}")),
+            ("katakana middle dots", with("\u{30fb}")),
+            ("full-width digits", shifted(national, 0xff10)),
+            ("Arabic digits", shifted(national, 0x660)),
+            ("Devanagari digits", shifted(&digits, 0x966)),
+            ("00", format!("00{}", &e164[1..])),
+            ("00 and spaces", format!("00 {}", &international[1..])),
+            ("(00", format!("(00{calling_code}) {rest}")),
+            ("no plus", e164[1..].to_owned()),
+        ]
+    }
+
+    #[test]
+    fn the_numbers_of_each_country_are_read_in_24_spellings_but_for_those_of_the_table() {
+        let facts = include_str!("../../../../tests/facts/numbers.tsv");
+        let listed = include_str!("../../../../tests/facts/spellings.tsv");
+        let listed: Vec<&str> = listed.lines().filter(|line| !line.starts_with('#')).collect();
+        let mut differences = Vec::new();
+        for line in facts.lines().filter(|line| !line.starts_with('#')) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let plain = e164(columns[2]);
+            let number = plain.as_deref().and_then(PhoneNumber::from_e164);
+            for region in columns[0].split(' ').filter_map(Region::parse) {
+                let Some(number) = number.filter(|number| number.is_in_a_plan()) else { continue };
+                let code = region.calling_code().expect("a code").to_string();
+                let Some(parts) = number.split_country_code().filter(|_| columns[2][1..].starts_with(&code))
+                else {
+                    continue;
+                };
+                let national = parts.format_as(PhoneNumberFormat::National);
+                for (spelling, text) in spellings(columns[2], columns[3], &national, &code) {
+                    let read = PhoneNumber::parse(&text, Some(region)).map(PhoneNumber::e164);
+                    if read.as_deref().ok() != plain.as_deref() {
+                        let read = read.unwrap_or_else(|error| format!("({error})"));
+                        differences.push(format!("{region}\t{}\t{spelling}\t{text}\t{read}", columns[1]));
+                    }
+                }
+            }
+        }
+        let reasons = |line: &&str| line.rsplit_once('\t').map(|(difference, _)| difference.to_owned());
+        let known: Vec<String> = listed.iter().filter_map(reasons).collect();
+        let new: Vec<_> = differences.iter().filter(|of| !known.contains(of)).cloned().collect();
+        let gone: Vec<_> = known.iter().filter(|of| !differences.contains(of)).cloned().collect();
+        assert!(new.is_empty() && gone.is_empty(), "new:\n{}\ngone:\n{}", new.join("\n"), gone.join("\n"));
+    }
+
+    #[test]
+    fn numbers_are_read_as_people_of_the_chosen_country_mean_them() {
+        for (region, text, meant) in [
+            // `00` in place of `+`, where other digits behind it are a carrier's in Brazil.
+            ("BR", "0055 51 98765 4321", "+5551987654321"),
+            ("BR", "00 15 1 415 555 2671", "+14155552671"),
+            ("BR", "0 21 11 98765-4321", "+5511987654321"),
+            ("KR", "00 1 415 555 2671", "+14155552671"),
+            ("KR", "001 1 415 555 2671", "+14155552671"),
+            ("US", "011 44 7400 123456", "+447400123456"),
+            ("US", "0044 7400 123456", "+447400123456"),
+            ("AU", "0011 44 7400 123456", "+447400123456"),
+            ("JP", "0081 90 1234 5678", "+819012345678"),
+            // The country code without a plus.
+            ("DE", "4915150405214", "+4915150405214"),
+            ("DE", "49 151 50405214", "+4915150405214"),
+            ("DE", "0151 50405214", "+4915150405214"),
+            ("ES", "34612345678", "+34612345678"),
+            ("BR", "5511987654321", "+5511987654321"),
+            ("FR", "33612345678", "+33612345678"),
+            // Signs of other keyboards.
+            ("JP", "090ー1234ー5678", "+819012345678"),
+            ("JP", "090‐1234‐5678", "+819012345678"),
+            ("JP", "０９０－１２３４－５６７８", "+819012345678"),
+            ("JP", "090・1234・5678", "+819012345678"),
+            ("CN", "138~0013~8000", "+8613800138000"),
+            ("DE", "[0151] 504–05214", "+4915150405214"),
+            ("IL", "050־234־5678", "+972502345678"),
+            // Prefixes that a country has given up.
+            ("MX", "044 55 1234 5671", "+525512345671"),
+            ("MX", "045 55 1234 5671", "+525512345671"),
+            ("MX", "01 55 1234 5671", "+525512345671"),
+            ("MX", "1 55 1234 5671", "+525512345671"),
+            ("MX", "55 1234 5671", "+525512345671"),
+            ("MX", "52 1 55 1234 5671", "+525512345671"),
+            ("UZ", "8 91 234 56 78", "+998912345678"),
+            ("TJ", "8 917 123456", "+992917123456"),
+            ("CL", "09 8765 4321", "+56987654321"),
+            ("UA", "8 050 123 4567", "+380501234567"),
+            ("LT", "8 612 34567", "+37061234567"),
+            ("RU", "8 912 345-67-89", "+79123456789"),
+            ("RU", "7 912 345-67-89", "+79123456789"),
+            ("AR", "011 15-2345-6789", "+5491123456789"),
+            ("HU", "06 20 123 4567", "+36201234567"),
+            // The French plan.
+            ("FR", "0690 30 12 34", "+590690301234"),
+            ("FR", "0692 12 34 56", "+262692123456"),
+            ("FR", "0639 01 23 45", "+262639012345"),
+            ("FR", "0696 20 12 34", "+596696201234"),
+            ("FR", "0694 20 12 34", "+594694201234"),
+            ("FR", "33690301234", "+590690301234"),
+            ("FR", "0033 690 301 234", "+590690301234"),
+            ("FR", "06 12 34 56 78", "+33612345678"),
+            ("GP", "0690 30 12 34", "+590690301234"),
+            ("GP", "0696 20 12 34", "+596696201234"),
+            ("RE", "0690 30 12 34", "+590690301234"),
+            ("MQ", "06 12 34 56 78", "+33612345678"),
+        ] {
+            let read = PhoneNumber::parse(text, Region::parse(region)).map(PhoneNumber::e164);
+            assert_eq!(read.as_deref(), Ok(meant), "{region} {text}");
+        }
+        for (text, meant) in [
+            ("+33690301234", "+590690301234"),
+            ("+33 6 94 20 12 34", "+594694201234"),
+            ("+33695123456", "+33695123456"),
+            ("+33612345678", "+33612345678"),
+            ("+262690301234", "+590690301234"),
+        ] {
+            assert_eq!(e164(text).as_deref(), Some(meant));
         }
     }
 
