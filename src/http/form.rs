@@ -5,12 +5,13 @@
 
 use std::fmt::Display;
 
+use percent_encoding::percent_decode;
 use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, reason_of};
-use crate::config::{Pairs, Spelling, Wrong, read_members, read_one, read_whole};
+use crate::config::{Pairs, Spelling, Wrong, json, read_members, read_one, read_whole};
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
 pub const JSON: &str = "application/json";
@@ -28,6 +29,8 @@ const NOT_SERVED: [&str; 11] = [
 pub struct Form {
     pairs: Vec<(String, Value)>,
     spelling: Spelling,
+    /// The parameters that are not UTF-8.
+    broken: Vec<String>,
 }
 
 impl Default for Form {
@@ -52,14 +55,20 @@ impl Form {
         let Pairs(pairs) = serde_json::from_slice(body).map_err(|error| {
             Error::invalid(format!("The body is not a JSON object: {}", reason_of(&error)))
         })?;
-        Ok(Self { pairs, spelling: Spelling::Json })
+        Ok(Self { pairs, spelling: Spelling::Json, broken: Vec::new() })
     }
 
     /// Reads a form or a query.
     pub fn of_text(form: &[u8]) -> Self {
         let pairs = url::form_urlencoded::parse(form);
-        let pairs = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
-        Self { pairs: pairs.collect(), spelling: Spelling::Form }
+        let pairs: Vec<_> =
+            pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
+        // What stands for other bytes would become part of a message.
+        let is_utf8 = |pair: &[u8]| percent_decode(pair).decode_utf8().is_ok();
+        let raw = form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        let broken =
+            raw.zip(&pairs).filter(|(raw, _)| !is_utf8(raw)).map(|(_, (name, _))| name.clone()).collect();
+        Self { pairs, spelling: Spelling::Form, broken }
     }
 
     /// Reads the parameters that are the fields of `T`, in their order.
@@ -88,6 +97,9 @@ impl Form {
 
     /// The value of a parameter, or all of one that a form has more than once; `None` if it is absent, null or empty.
     fn value(&self, name: &'static str) -> Result<Option<Value>, Wrong> {
+        if self.broken.iter().any(|broken| broken == name) {
+            return Err(Wrong { path: name.to_owned(), problem: "must be UTF-8".to_owned() });
+        }
         let mut values = self.pairs.iter().filter(|(given, _)| given == name).map(|(_, value)| value);
         let first = values.next().cloned();
         let others: Vec<Value> = values.cloned().collect();
@@ -165,7 +177,7 @@ impl Form {
 fn canonical(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => match serde_json::from_str::<Value>(text) {
+        Value::String(text) => match json(text) {
             Ok(object @ Value::Object(_)) => object.to_string(),
             _ => text.clone(),
         },

@@ -37,9 +37,9 @@ impl<'a> PageContext<'a> {
     pub fn of(call: &'a Call) -> Result<Self, Error> {
         let running = call.app.running()?;
         let (transport, texts) = (Transport::of(call), Texts::choose(languages(call)));
-        let tag = accepted(call).next().unwrap_or_default();
-        let of_tag = tag.rsplit_once('-').and_then(|(_, region)| Region::parse(region));
-        let likely = Locale::parse(tag).unwrap_or(texts.locale).likely_region();
+        let preferred = languages(call).next();
+        let of_tag = preferred.and_then(Locale::country);
+        let likely = preferred.unwrap_or(texts.locale).likely_region();
         let mut context = Self {
             call,
             running,
@@ -174,12 +174,16 @@ pub fn field(form: &[u8], name: &str) -> Zeroizing<String> {
     request::secret_field(form, name, MAX_FIELD_BYTES)
 }
 
-/// The tags of `Accept-Language`, in their order: browsers put the preferred one first.
-fn accepted(call: &Call) -> impl Iterator<Item = &str> + use<'_> {
+/// The languages of `Accept-Language`, the preferred one first (RFC 9110, 12.5.4).
+fn languages(call: &Call) -> impl Iterator<Item = Locale> + use<> {
     let header = request::only(&call.head.headers, &ACCEPT_LANGUAGE).unwrap_or_default();
-    header.split(',').take(10).map(|range| range.split(';').next().unwrap_or_default().trim())
-}
-
-fn languages(call: &Call) -> impl Iterator<Item = Locale> + use<'_> {
-    accepted(call).filter_map(Locale::parse)
+    let weighed = header.split(',').take(10).filter_map(|range| {
+        let (tag, weight) = range.split_once(';').unwrap_or((range, ""));
+        let weight =
+            weight.trim().strip_prefix("q=").map_or(Some(1.0), |weight| weight.parse::<f32>().ok())?;
+        Locale::parse(tag.trim()).map(|locale| (locale, weight)).filter(|_| weight > 0.0)
+    });
+    let mut weighed: Vec<_> = weighed.collect();
+    weighed.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    weighed.into_iter().map(|(locale, _)| locale)
 }

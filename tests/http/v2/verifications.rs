@@ -1,6 +1,6 @@
 //! `Verifications` and `VerificationCheck`: the parameters and the answers. `tests/sdk` has what the packages of Twilio send.
 
-use onceward_testkit::{Reply, Setup, V2World, is_error, json, sid};
+use onceward_testkit::{Reply, Setup, V2World, is_error, json, root, sid};
 use serde_json::json;
 
 const TO: (&str, &str) = ("To", "+14155552671");
@@ -25,6 +25,9 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
     let many = json!((0..11).map(|n| (n.to_string(), "x")).collect::<std::collections::BTreeMap<_, _>>())
         .to_string();
     let long_tag = json!({ "a": long }).to_string();
+    world.post(&world.below("/RateLimits"), &[("UniqueName", "a")]).await;
+    assert_eq!(world.post(&path, &[TO, SMS, ("RateLimits", r#"{"a":"1"}"#)]).await.status, 201);
+    world.post(&format!("{path}/{}", TO.1), &[("Status", "canceled")]).await;
     for form in [
         vec![SMS],
         vec![TO],
@@ -32,6 +35,8 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
         vec![TO, SMS, ("CustomCode", "12")],
         vec![TO, SMS, ("RateLimits", r#"{"a":{}}"#)],
         vec![TO, SMS, ("RateLimits", r#"{"a":"1","a":"2"}"#)],
+        vec![TO, SMS, ("Tags", r#"{"a":"1","a":"2"}"#)],
+        vec![TO, SMS, ("Locale", "de DE")],
         vec![TO, SMS, ("Tags", &many)],
         vec![TO, SMS, ("Tags", &long_tag)],
         vec![TO, SMS, ("EnableSnaClientToken", "true")],
@@ -43,7 +48,39 @@ async fn an_invalid_parameter_is_60200_and_sends_nothing() {
         is_error(&reply, 400, 60200);
         assert!(reply.body.contains("CustomFriendlyName") && !reply.body.contains(name), "{}", reply.body);
     }
-    assert!(world.world.messages().is_empty());
+    let not_utf8 = "To=%2B14155552671&Channel=sms&CustomFriendlyName=Caf%E9";
+    let form = ["content-type: application/x-www-form-urlencoded"];
+    is_error(&world.ask("POST", &path, &root(), &form, not_utf8).await, 400, 60200);
+    assert_eq!(world.world.messages().len(), 1, "that of the request with one value");
+}
+
+#[tokio::test]
+async fn what_other_libraries_of_twilio_and_other_phones_send_is_understood() {
+    let world = V2World::new().await;
+    let path = world.below("/Verifications");
+    // PHP's library writes an empty map as a list. Android 14 and later put preferences into the language.
+    for (name, value) in [
+        ("RateLimits", "[]"),
+        ("Tags", "[]"),
+        ("TemplateCustomSubstitutions", "[]"),
+        ("Locale", "de-DE-u-mu-celsius"),
+        ("Locale", "ar-EG-u-nu-latn"),
+        ("Locale", "de-CH-1996"),
+    ] {
+        let reply = world.post(&path, &[TO, SMS, (name, value)]).await;
+        assert_eq!(reply.status, 201, "{name}={value}: {}", reply.body);
+        world.post(&format!("{path}/{}", TO.1), &[("Status", "canceled")]).await;
+    }
+    let texts: Vec<_> = world.world.messages().into_iter().map(|message| message.text).collect();
+    assert_eq!(texts.iter().filter(|text| text.contains("Ihr")).count(), 2, "{texts:?}");
+    let service = world.post(&world.below(""), &[("Locale", "de-DE-u-mu-celsius")]).await;
+    assert_eq!(service.status, 200, "{}", service.body);
+    // Go's library writes local time.
+    for (after, listed) in [("1970-01-02T04:13:00+01:00", 6), ("2099-12-01T04:13:00+01:00", 0)] {
+        let after = after.replace('+', "%2B");
+        let list = json(&world.get(&format!("/v2/Attempts?DateCreatedAfter={after}")).await);
+        assert_eq!(list["attempts"].as_array().map(Vec::len), Some(listed), "{list}");
+    }
 }
 
 #[tokio::test]

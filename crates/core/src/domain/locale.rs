@@ -4,6 +4,7 @@ use std::fmt;
 
 use icu_locale::subtags::{Language, Region as Area, Script, language};
 use icu_locale::{LanguageIdentifier, LocaleCanonicalizer, LocaleExpander};
+use oxilangtag::LanguageTag;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Region, text};
@@ -25,16 +26,28 @@ impl Locale {
     /// `en`.
     pub const ENGLISH: Self = Self { language: language!("en"), script: None, region: None };
 
-    /// Reads a tag in any case, with `-` or `_`. Tags that were replaced (`iw`, which old Java sends for
-    /// Hebrew) become the present ones. `None` when it is none, or names no language.
+    /// Reads any well-formed tag of RFC 5646, in any case, with `-` or `_`, and what Java adds to it (`de_DE_#u-mu-celsius`).
+    /// Texts differ by language, script and region only: the other subtags go, from the end on, as in a lookup of RFC 4647.
+    /// Tags that were replaced (`iw`, which old Java sends for Hebrew) become the present ones, and one that names no
+    /// language (`i-default`) is `und`. `None` when it is no tag.
     pub fn parse(text: &str) -> Option<Self> {
-        let id: LanguageIdentifier = text.replace('_', "-").parse().ok()?;
-        if id.language.is_unknown() || !id.variants.is_empty() {
-            return None;
-        }
+        let text = text.split("_#").next().unwrap_or_default().replace('_', "-");
+        let tag = LanguageTag::parse(text.as_str()).ok()?;
+        // Extended languages, as in zh-yue, come behind the language that has texts.
+        let subtags = [Some(tag.primary_language()), tag.script(), tag.region()];
+        let plain = subtags.into_iter().flatten().collect::<Vec<_>>().join("-");
+        // Those that RFC 5646 keeps from before, such as en-GB-oed, are one subtag to the parser.
+        let ends = plain.match_indices('-').map(|(at, _)| at).chain([plain.len()]).collect::<Vec<_>>();
+        let ids = ends.into_iter().rev().filter_map(|end| plain[..end].parse::<LanguageIdentifier>().ok());
+        let id = ids.into_iter().find(|id| id.variants.is_empty()).unwrap_or(LanguageIdentifier::UNKNOWN);
         let mut locale = id.into();
         LocaleCanonicalizer::new_common().canonicalize(&mut locale);
         Some(Self::of(&locale.id))
+    }
+
+    /// The country of the tag.
+    pub fn country(self) -> Option<Region> {
+        Region::parse(self.region?.as_str())
     }
 
     /// The language that most people of the region understand, by CLDR's likely subtags: one for each region, such as
@@ -108,7 +121,7 @@ impl fmt::Display for Locale {
 values! {
     Locale: "a language such as \"de\", \"pt-BR\" or \"zh-Hant\" (BCP 47)", Self::parse, {
         "type": "string",
-        "pattern": "^[A-Za-z]{2,3}([-_][A-Za-z]{4})?([-_]([A-Za-z]{2}|[0-9]{3}))?$",
+        "pattern": "^[A-Za-z]{1,8}([-_#]+[A-Za-z0-9]{1,8})*$",
     };
 }
 
@@ -139,8 +152,29 @@ mod tests {
         {
             assert_eq!(locale(text).to_string(), tag, "{text:?}");
         }
-        for text in ["", "und", "english please", "d", "123", "de-1996", "+14155552671", "de-u-co-phonebk"] {
+        for text in [
+            "",
+            "english please",
+            "d",
+            "123",
+            "+14155552671",
+            "de--DE",
+            "de-",
+            "de-DE-DE",
+            "de-u",
+            "C.UTF-8",
+            "*",
+        ] {
             assert_eq!(Locale::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn every_tag_of_rfc_5646_and_of_androids_preferences_is_a_language() {
+        for line in include_str!("../../../../tests/facts/language-tags.tsv").lines() {
+            if let Some((tag, read)) = line.split_once('\t').filter(|_| !line.starts_with('#')) {
+                assert_eq!(Locale::parse(tag).map(|read| read.to_string()).as_deref(), Some(read), "{tag}");
+            }
         }
     }
 

@@ -47,10 +47,26 @@ impl Timestamp {
         Self(self.0.saturating_sub(millis))
     }
 
-    /// Reads a moment of RFC 3339 in UTC, with or without fractions of a second, from 1970 on.
+    /// Reads a moment of RFC 3339, with or without fractions of a second and an offset from UTC, from 1970 on.
     pub fn parse(text: &str) -> Option<Self> {
-        let at = humantime::parse_rfc3339(text).ok().filter(|_| text.ends_with('Z'))?;
-        Self::from_system_time(at)
+        let text = text.to_ascii_uppercase();
+        let (local, offset) = match text.strip_suffix('Z') {
+            Some(local) => (local, "+00:00"),
+            None => text.split_at_checked(text.len().checked_sub("+00:00".len())?)?,
+        };
+        let at = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+        let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+        let part = |text: &str, most: u64| {
+            let is_two_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|part: &u64| is_two_digits && *part <= most)
+        };
+        let ahead = Duration::from_secs(part(hours, 23)? * 3_600 + part(minutes, 59)? * 60);
+        Self::from_system_time(match offset.chars().next()? {
+            // In a form a `+` that was not encoded is a space.
+            '+' | ' ' => at.checked_sub(ahead)?,
+            '-' => at.checked_add(ahead)?,
+            _ => return None,
+        })
     }
 
     /// `None` before 1970.
@@ -102,10 +118,10 @@ fn units_up(span: Duration, millis: u128) -> u64 {
 
 values! {
     // A day means its beginning.
-    Timestamp: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339, UTC), or a day such as \"2027-01-31\"", Self::parse_day_or_moment, {
+    Timestamp: "a moment such as \"2027-01-31T12:00:00Z\" (RFC 3339), or a day such as \"2027-01-31\"", Self::parse_day_or_moment, {
         "type": "string",
         "pattern": "^(19[7-9][0-9]|2[0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
-            (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z)?$",
+            (T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$",
     };
 }
 
@@ -141,6 +157,22 @@ mod tests {
             assert_eq!(serde_json::from_str::<Timestamp>(&json).expect("a moment"), moment);
             let bytes = postcard::to_extend(&moment, Vec::new()).expect("bytes");
             assert_eq!(postcard::from_bytes(&bytes), Ok(moment));
+        }
+        let noon = Timestamp::parse("2026-12-01T12:00:00Z").expect("a moment");
+        // Twilio's library for Go writes local time; an unencoded `+` of a form is a space.
+        for text in
+            ["2026-12-01T13:00:00+01:00", "2026-12-01T13:00:00 01:00", "2026-12-01T07:30:00.000-04:30"]
+        {
+            assert_eq!(Timestamp::parse(text), Some(noon), "{text}");
+        }
+        for text in [
+            "2026-12-01T13:00:00+25:00",
+            "2026-12-01T13:00:00+0100",
+            "2026-12-01T13:00:00+01:0",
+            "+01:00",
+            "é1:00",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
         }
         for wrong in ["\"yesterday\"", "-1", "1.5", "1", "\"1969-12-31T23:59:59Z\"", "null", "\"\""] {
             assert!(serde_json::from_str::<Timestamp>(wrong).is_err(), "{wrong}");

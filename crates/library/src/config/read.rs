@@ -83,7 +83,7 @@ impl Error for Wrong {
     }
 }
 
-const TWICE: &str = "is given twice";
+pub const TWICE: &str = "is given twice";
 
 /// The names that a struct has.
 pub type Members = &'static [&'static str];
@@ -148,7 +148,89 @@ fn one_of(names: Members) -> String {
     format!("one of {}", names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", "))
 }
 
-/// The members of a JSON object in their order, doubles included.
+/// Reads JSON in which no object has a name twice: people mean one of both, and serde takes the last.
+///
+/// # Errors
+/// It is no JSON, or the path of a name that is given twice.
+pub fn json(text: &str) -> Result<Value, Option<Wrong>> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let read = At("").deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| twice_in(&error))
+}
+
+/// The path that an error of [`At`] names.
+fn twice_in(error: &serde_json::Error) -> Option<Wrong> {
+    let message = error.to_string();
+    let (path, _) = message.split_once(&format!(" {TWICE}"))?;
+    Some(Wrong { path: path.to_owned(), ..Wrong::custom(TWICE) })
+}
+
+/// Reads the value at a path.
+#[derive(Clone, Copy)]
+struct At<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for At<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(flag.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(At(&format!("{}[{}]", self.0, list.len())))? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let path = joined(self.0, &name);
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("{path} {TWICE}")));
+            }
+            let value = members.next_value_seed(At(&path))?;
+            object.insert(name, value);
+        }
+        Ok(object.into())
+    }
+}
+
+/// The members of a JSON object in their order, doubles included. Below them no name is given twice.
 pub struct Pairs(pub Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Pairs {
@@ -163,7 +245,12 @@ impl<'de> Deserialize<'de> for Pairs {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Pairs, A::Error> {
-                std::iter::from_fn(|| members.next_entry().transpose()).collect::<Result<_, _>>().map(Pairs)
+                let mut pairs = Vec::new();
+                while let Some(name) = members.next_key::<String>()? {
+                    let value = members.next_value_seed(At(&name))?;
+                    pairs.push((name, value));
+                }
+                Ok(Pairs(pairs))
             }
         }
 
@@ -192,14 +279,17 @@ impl<'a> Given<'a> {
     }
 
     /// The list or object that a text spells.
-    fn spelled(mut self, opening: char) -> Self {
+    fn spelled(mut self, opening: char) -> Result<Self, Wrong> {
         if let Value::String(text) = &self.value
             && text.trim_start().starts_with(opening)
-            && let Ok(value) = serde_json::from_str(text)
         {
-            self.value = value;
+            match json(text) {
+                Ok(value) => self.value = value,
+                Err(Some(twice)) => return Err(twice),
+                Err(None) => {}
+            }
         }
-        self
+        Ok(self)
     }
 
     fn wrong(&self, expected: &dyn Expected) -> Wrong {
@@ -344,7 +434,7 @@ impl<'de> Deserializer<'de> for Given<'_> {
 
     /// A list, or its items between commas; in requests one text is one item.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        let list = if self.spelling == Spelling::Settings { self.spelled('[') } else { self };
+        let list = if self.spelling == Spelling::Settings { self.spelled('[')? } else { self };
         let value = match list.value {
             Value::String(text) if list.spelling == Spelling::Settings => {
                 text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
@@ -370,8 +460,15 @@ impl<'de> Deserializer<'de> for Given<'_> {
             let rest = known.iter().filter_map(member).collect::<Result<Vec<_>, _>>()?.into_iter();
             return visitor.visit_map(Parts { spelling: self.spelling, ..self.parts(known, rest) });
         }
-        let mut object = self.spelled('{');
+        // PHP's library writes an empty map so.
+        let is_empty_list = match &self.value {
+            Value::String(text) => text.trim() == "[]",
+            other => other.as_array().is_some_and(Vec::is_empty),
+        };
+        let is_empty_map = is_empty_list && self.spelling != Spelling::Settings;
+        let mut object = self.spelled('{')?;
         match object.value.take() {
+            _ if is_empty_map => visitor.visit_map(object.parts(known, Map::new().into_iter())),
             Value::Object(members) => visitor.visit_map(object.parts(known, members.into_iter())),
             _ => Err(Wrong::custom(NO_OBJECT)),
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::dotenv::{self, SHARED_PREFIXES, is_readable_by_others, read_text};
 use super::load::{ConfigErrors, PREFIX, hint, quoted};
-use super::read::{NO_OBJECT, Pairs, joined, members, read};
+use super::read::{NO_OBJECT, Pairs, TWICE, joined, json, members, read};
 use super::values::host_variable;
 use crate::domain::{Channel, GatewayName, ServerKey, is_name, text_of};
 use crate::gateway::older::OLDER;
@@ -168,7 +168,7 @@ impl Config {
         if let Some((object, member)) = name.split_once('.').filter(|of| self.known.contains_key(of.0)) {
             let of_member = || (Map::new().into(), origin.clone());
             let (whole, _) = self.given.entry(object.to_owned()).or_insert_with(of_member);
-            if let Some(spelled) = whole.as_str().and_then(|text| serde_json::from_str(text).ok()) {
+            if let Some(spelled) = whole.as_str().and_then(|text| json(text).ok()) {
                 *whole = spelled;
             }
             if let Some(members) = whole.as_object_mut() {
@@ -199,7 +199,10 @@ impl Config {
         let problem = match read_text(&path) {
             Ok(Some(text)) => match serde_json::from_str(&text) {
                 Ok(Pairs(members)) => return self.add_members(&file, members),
-                Err(error) if error.is_data() => "it must be one JSON object, { ... }".to_owned(),
+                Err(error) if error.is_data() && !error.to_string().contains(TWICE) => {
+                    "it must be one JSON object, { ... }".to_owned()
+                }
+                Err(error) if error.is_data() => error.to_string(),
                 Err(error) => format!("it is not valid JSON: {error}"),
             },
             Ok(None) if sources.config_file.is_none() => return,
@@ -287,7 +290,9 @@ impl Config {
     }
 
     fn add_variables(&mut self, source: &str, given: BTreeMap<String, String>, directory: &Path) {
-        let mut given: Vec<_> = given.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        // A line end stands behind what `echo`, an editor or `kubectl --from-file` wrote. No value needs white space around it.
+        let given = given.into_iter().map(|(name, text)| (name, text.trim().to_owned()));
+        let mut given: Vec<_> = given.filter(|(_, text)| !text.is_empty()).collect();
         given.sort_by_cached_key(|(name, _)| self.order(name));
         for (name, text) in given {
             let origin = format!("{source}, {name}");

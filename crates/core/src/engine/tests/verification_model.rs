@@ -83,7 +83,7 @@ impl Run {
     fn begin(&mut self, which: Option<usize>, silent: bool, result: &SendResult) -> Checked {
         let (policy, now) = (self.number.policy, self.number.now);
         let brings = which.map(|which| Code::parse(BROUGHT[which]).expect("a code"));
-        let expected = self.model.begin(&policy, now, brings.as_ref());
+        let expected = self.model.begin(&policy, now, brings.as_ref(), silent);
         let outcome = self.number.ask_for(VerificationOptions {
             supplied_code: brings.as_ref(),
             is_test: silent,
@@ -362,8 +362,14 @@ impl Model {
         *self = Self { in_a_row: self.in_a_row, ..Self::default() };
     }
 
-    /// Why no message may be asked for, if so. The caller may bring a code.
-    fn begin(&mut self, policy: &Policy, now: Timestamp, brought: Option<&Code>) -> Option<BeginOutcome> {
+    /// Why no message may be asked for, if so. The caller may bring a code. The messages of a test number do not count.
+    fn begin(
+        &mut self,
+        policy: &Policy,
+        now: Timestamp,
+        brought: Option<&Code>,
+        silent: bool,
+    ) -> Option<BeginOutcome> {
         self.at(now);
         if self.asking_until.is_some() {
             return Some(BeginOutcome::Busy);
@@ -372,7 +378,7 @@ impl Model {
         if let Some(until) = used_up.max(self.in_a_row.stop()) {
             return Some(BeginOutcome::Limited(SendLimit::NoChecksLeft { until }));
         }
-        let known = self.live(now)?;
+        let known = self.live(now).filter(|_| !silent)?;
         if policy.sends.max.is_some_and(|max| known.messages >= max) {
             return Some(BeginOutcome::Limited(SendLimit::NoSendsLeft { until: known.ends }));
         }
@@ -406,7 +412,8 @@ impl Model {
         let before = self.live(now).cloned();
         let brought = brings.then_some(code);
         let repeated = before.as_ref().filter(|known| Self::repeats(known, policy, brought));
-        let prolonged = repeated.map(|known| known.after_a_message(policy, now).expect("it may leave"));
+        let prolonged = repeated.and_then(|known| known.after_a_message(policy, now));
+        let repeated = repeated.filter(|_| prolonged.is_some());
         let (repeats, ends) = (repeated.is_some(), prolonged.unwrap_or(now.plus(policy.code.life)));
         let known = Known {
             salt: permit.verification.salt,

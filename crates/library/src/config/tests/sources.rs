@@ -48,6 +48,24 @@ fn the_token_of_the_highest_source_counts_and_its_usual_name_first() {
 }
 
 #[test]
+fn a_line_end_behind_a_value_of_any_source_is_no_part_of_it() {
+    for end in ["\n", "\r\n", " \n\n"] {
+        let mut of_process = World::with_twilio();
+        of_process.sources.environment.insert("TWILIO_AUTH_TOKEN".to_owned(), format!("{TOKEN}{end}"));
+        let quoted =
+            format!("TWILIO_AUTH_TOKEN=\"{TOKEN}{}\"\n", end.replace('\n', "\\n").replace('\r', "\\r"));
+        let of_env = World::with_twilio().without("TWILIO_AUTH_TOKEN").file(".env", &quoted);
+        let of_file =
+            World::with_twilio().without("TWILIO_AUTH_TOKEN").file("token", &format!("\u{feff}{TOKEN}{end}"));
+        for world in [of_process, of_env, of_file.variables("TWILIO_AUTH_TOKEN_FILE=token")] {
+            let gateways = world.settings().gateways;
+            let twilio = gateways.twilio_messages().expect("Twilio Messages");
+            assert_eq!(twilio.account.auth_token.expose_secret(), TOKEN, "{end:?}");
+        }
+    }
+}
+
+#[test]
 fn a_value_may_be_a_text_or_its_own_type_and_have_an_older_name() {
     let read = |text: &str| {
         let world = World::with_config(text);
