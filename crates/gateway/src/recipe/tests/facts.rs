@@ -182,7 +182,7 @@ fn values_of(received: &Received) -> Value {
 fn flatten(at: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, value)| flatten(&format!("{at}/{name}"), value, into))
+            members.iter().for_each(|(name, value)| flatten(&format!("{at}/{name}"), value, into));
         }
         Value::Array(items) => {
             items
