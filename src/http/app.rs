@@ -24,6 +24,9 @@ use crate::verification::Refusal;
 /// The state of axum's router.
 pub type App = Arc<FrontEnd>;
 
+/// Large bodies that are held at once, 63 MB together.
+const LARGE_BODIES: usize = 21;
+
 /// Lists that are made or being read at once. Further ones are refused with 503.
 pub const LISTS: usize = 64;
 
@@ -42,6 +45,8 @@ pub struct FrontEnd {
     pub inbox: Option<Arc<Simulator>>,
     /// Limits the lists that are made or being read.
     pub lists: Arc<Semaphore>,
+    /// Limits the large bodies that are held.
+    pub large_bodies: Arc<Semaphore>,
     /// The challenge service of the hosted page.
     pub captcha: Option<Captcha>,
     /// Of the dashboard.
@@ -110,6 +115,7 @@ impl FrontEnd {
             reports: ReportReceiver::new(&settings.gateways, public_url),
             inbox,
             lists: Arc::new(Semaphore::new(LISTS)),
+            large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             captcha,
             sessions: Sessions::new(rng),
             lockouts: LockoutScan::default(),

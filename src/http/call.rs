@@ -8,12 +8,12 @@ use axum::extract::{FromRequest, FromRequestParts as _, MatchedPath, RawPathPara
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HeaderName, VIA};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, FORWARDED, HeaderName, ORIGIN, VIA};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Method};
 use serde::de::DeserializeOwned;
-use tracing::info;
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::app::App;
@@ -39,6 +39,8 @@ pub struct Origin {
     pub host: Option<Authority>,
     /// The whole body; empty if it was refused.
     pub body: Bytes,
+    /// Why the body was not read, if the handler answers that in a form of its own.
+    pub unread: Option<Error>,
     /// Stands in the answer and in the log; with the request's span, if it is traced.
     pub id: RequestId,
     /// The person's address, if a trusted proxy names it.
@@ -108,6 +110,25 @@ impl Call {
         params.find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
+    /// Whether its form comes from a page of this server. One of another origin is logged: it may be a proxy's doing.
+    pub fn has_own_form(&self) -> bool {
+        let is_own = request::is_own_form(&self.head, self.host.as_ref());
+        if !is_own {
+            let shown = |text: &str| text.chars().take(LONGEST_SHOWN).collect::<String>();
+            let origin = request::only(&self.head.headers, &ORIGIN).map_or("none".to_owned(), shown);
+            let host = self.host.as_ref().map_or("none".to_owned(), |host| shown(host.as_str()));
+            self.connection.server.logs.note("form of another origin", move |count| {
+                warn!(
+                    origin,
+                    host,
+                    count,
+                    "form refused, its Origin differs from Host; a proxy must pass Host on unchanged"
+                );
+            });
+        }
+        is_own
+    }
+
     /// The query; empty without one.
     pub fn query(&self) -> &str {
         self.head.uri.query().unwrap_or_default()
@@ -158,6 +179,10 @@ pub struct Group {
     pub access: Access,
     /// Also a node of a cluster that stands by answers: its own state, documents, and at paths where nothing is.
     pub is_of_this_node: bool,
+    /// Bodies may have megabytes: those who send them decide.
+    pub is_large: bool,
+    /// The handler answers a body that was refused.
+    pub tells_of_bodies: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +198,17 @@ pub enum Access {
 }
 
 impl Group {
-    pub const OPEN: Self =
-        Self { errors: ErrorFormat::Envelope, access: Access::Open, is_of_this_node: false };
+    pub const OPEN: Self = Self {
+        errors: ErrorFormat::Envelope,
+        access: Access::Open,
+        is_of_this_node: false,
+        is_large: false,
+        tells_of_bodies: false,
+    };
+    /// Reports of gateways.
+    pub const REPORTS: Self = Self { is_large: true, ..Self::OPEN };
+    /// Hooks of identity systems.
+    pub const HOOKS: Self = Self { tells_of_bodies: true, ..Self::REPORTS };
     pub const OF_THIS_NODE: Self = Self { is_of_this_node: true, ..Self::OPEN };
 
     /// Routes that speak as Twilio's do.
@@ -191,6 +225,9 @@ impl Group {
         matches!(self.access, Access::Compatible)
     }
 }
+
+/// Characters of a header's value that the log shows.
+const LONGEST_SHOWN: usize = 100;
 
 /// Longest value of the header that is read: ids and secrets are far shorter.
 const LONGEST_CREDENTIAL: usize = 1_024;

@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::call::{Call, Group, Origin};
 use super::error::{Error, reason_of};
 use super::openapi::{Doc, Routes, ok};
+use super::request::without_mark;
 use super::response::{self, Envelope, ErrorFormat, Message, NotServed, ResponseExt as _};
 use crate::config::AnswerSet::{self, AsBuilt, Documented};
 use crate::domain::{Channel, Code, Locale, PhoneNumber, ServiceId, Timestamp, minutes_up, seconds_up};
@@ -164,7 +165,7 @@ fn number(call: &Call, text: &str) -> Result<(PhoneNumber, PhoneNumber), Error> 
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     // Checked for the whole body: the parser does not look into the strings that it ignores.
-    let text = std::str::from_utf8(body).map_err(|_| Error::body("it is not UTF-8"))?;
+    let text = std::str::from_utf8(without_mark(body)).map_err(|_| Error::body("it is not UTF-8"))?;
     let JsonObject(fields) = serde_json::from_str(text).map_err(|error| Error::body(reason_of(&error)))?;
     Ok(fields)
 }

@@ -108,6 +108,7 @@ impl Error {
     /// Another node of the cluster answers requests, or none.
     pub const STANDS_BY: Self = Self::new(20503, StatusCode::SERVICE_UNAVAILABLE, "This node does not answer requests now. Another node of the cluster may.").shortly();
     pub const BODY_TOO_LARGE: Self = Self::new(20413, StatusCode::PAYLOAD_TOO_LARGE, "Request body too large");
+    pub const COMPRESSED: Self = Self::new(20415, StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is compressed. Send it without Content-Encoding.");
     pub const BODY_TOO_SLOW: Self = Self::new(20408, StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time.");
     pub const WRONG_METHOD: Self = Self::new(20004, StatusCode::METHOD_NOT_ALLOWED, "Method not allowed. The header Allow names those that are.");
     /// Our own mistake.

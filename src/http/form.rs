@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{Error, reason_of};
+use super::request::without_mark;
 use crate::config::{Pairs, Spelling, Wrong, json, read_members, read_one, read_whole};
 
 pub const FORM: &str = "application/x-www-form-urlencoded";
@@ -52,7 +53,7 @@ impl Form {
         if !essence.eq_ignore_ascii_case(JSON) {
             return Err(Error::MEDIA_TYPE);
         }
-        let Pairs(pairs) = serde_json::from_slice(body).map_err(|error| {
+        let Pairs(pairs) = serde_json::from_slice(without_mark(body)).map_err(|error| {
             Error::invalid(format!("The body is not a JSON object: {}", reason_of(&error)))
         })?;
         Ok(Self { pairs, spelling: Spelling::Json, broken: Vec::new() })

@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::header::{ACCEPT, COOKIE, HOST, HeaderName, ORIGIN};
 use hyper::http::request::Parts;
-use hyper::http::uri::{Authority, Uri};
+use hyper::http::uri::Authority;
 use hyper::{HeaderMap, Version};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::error::Error;
@@ -69,6 +70,11 @@ pub fn id_of_client(headers: &HeaderMap) -> Option<&str> {
     (hex && matches!(lengths[..], [8, 4, 4, 4, 12] | [32])).then_some(id)
 }
 
+/// JSON without the byte order mark that some clients put in front.
+pub fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+}
+
 /// The value of a header that occurs once and is visible ASCII.
 pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
@@ -102,12 +108,25 @@ pub fn secret_field(form: &[u8], name: &str, most: usize) -> Zeroizing<String> {
 /// Whether a form for this host comes from a page of this server, as the browser says. Clients that are no browsers say
 /// nothing.
 pub fn is_own_form(head: &Parts, host: Option<&Authority>) -> bool {
-    let site = head.headers.get(&SEC_FETCH_SITE).is_none_or(|site| site == "same-origin" || site == "none");
-    let origin = head.headers.get(ORIGIN).is_none_or(|origin| {
-        let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
-        origin.is_some_and(|origin| origin.authority() == host)
-    });
-    site && origin
+    match only(&head.headers, &SEC_FETCH_SITE) {
+        // The browser knows the address that a proxy has rewritten, and no page can set this header.
+        Some("same-origin") => return true,
+        Some("none") => {}
+        None if !head.headers.contains_key(&SEC_FETCH_SITE) => {}
+        _ => return false,
+    }
+    head.headers.get(ORIGIN).is_none_or(|origin| {
+        let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
+        origin.zip(host).is_some_and(|(origin, host)| is_origin_of(&origin, host))
+    })
+}
+
+/// Whether an origin is that of a host as proxies write it: with the scheme's own port, or without the port that it has.
+fn is_origin_of(origin: &Url, host: &Authority) -> bool {
+    // The root's dot says nothing new.
+    let name = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let is_same_port = host.port_u16().is_none_or(|port| Some(port) == origin.port_or_known_default());
+    origin.host_str().map(name) == Some(name(host.host())) && is_same_port
 }
 
 /// The host that a request is for, by its address or else its header `Host`; `None` if neither says.
@@ -182,6 +201,36 @@ mod tests {
             "4bf92f3577b34da6a3ce929d0e0e47360",
         ] {
             assert!(!is_kept(id), "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_form_of_the_same_origin_is_our_own_however_a_proxy_writes_the_host() {
+        let is_own = |headers: &[(HeaderName, &'static str)], host: &str| {
+            let mut head = hyper::Request::new(()).into_parts().0;
+            head.headers = headers.iter().map(|(n, v)| (n.clone(), HeaderValue::from_static(v))).collect();
+            is_own_form(&head, host.parse().ok().as_ref())
+        };
+        let site = |value| (SEC_FETCH_SITE.clone(), value);
+        for (headers, host, expected) in [
+            (&[(ORIGIN, "https://otp.example")][..], "otp.example:443", true),
+            (&[(ORIGIN, "https://OTP.example")], "otp.example.", true),
+            (&[(ORIGIN, "http://otp.example")], "otp.example:80", true),
+            (&[(ORIGIN, "https://otp.example:8443")], "otp.example", true),
+            (&[(ORIGIN, "http://[::1]:3000")], "[::1]:3000", true),
+            (&[(ORIGIN, "null"), site("same-origin")], "otp.example", true),
+            (&[(ORIGIN, "https://otp.example"), site("same-origin")], "10.0.0.7:3000", true),
+            (&[], "otp.example", true),
+            (&[(ORIGIN, "https://otp.example"), site("none")], "otp.example", true),
+            (&[(ORIGIN, "https://otp.example:8443")], "otp.example:8444", false),
+            (&[(ORIGIN, "http://otp.example")], "otp.example:443", false),
+            (&[(ORIGIN, "https://evil.example")], "otp.example", false),
+            (&[(ORIGIN, "null")], "otp.example", false),
+            (&[(ORIGIN, "https://otp.example"), site("cross-site")], "otp.example", false),
+            (&[(ORIGIN, "https://otp.example"), site("same-site")], "otp.example", false),
+            (&[site("same-origin"), site("cross-site")], "otp.example", false),
+        ] {
+            assert_eq!(is_own(headers, host), expected, "{headers:?} {host}");
         }
     }
 

@@ -46,9 +46,10 @@ pub fn router(app: &App, served: ServedRoutes) -> Router {
     let routes = if served == ServedRoutes::MetricsOnly {
         around(Group::OF_THIS_NODE, Router::new().route("/metrics", get(health::metrics)))
     } else {
-        let people = hosted::routes().merge(admin::routes(app)).merge(hooks::routes());
+        let people = hosted::routes().merge(admin::routes(app));
         let people = people.route("/admin/", get(async || pages::redirect("/admin")));
-        let (mut all, origins) = (around(Group::OPEN, people), &app.settings.cors_origins);
+        let mut all = around(Group::OPEN, people).merge(around(Group::HOOKS, hooks::routes()));
+        let origins = &app.settings.cors_origins;
         for Routes { group, router, .. } in groups().into_iter().filter(|routes| (routes.is_served)(app)) {
             let routes = around(group, router);
             let has_pages = group.access != Access::Open && !origins.is_empty();
@@ -119,7 +120,7 @@ const TAKEN: &str = "Accepted.";
 #[rustfmt::skip] // A table.
 fn callback_routes() -> Routes {
     Routes::new("Reports of gateways", "The server accepts only reports with the provider's signature, or with the key of an address that only the provider \
-            was told. The routes do not exist if no gateway reports.", Group::OPEN)
+            was told. The routes do not exist if no gateway reports.", Group::REPORTS)
         .served_if(|app| app.reports.is_some())
         .get("/callbacks/gateways/{Name}", callback, Doc::new("GatewayByGet", "Report a delivery in the query, or verify the address", "The challenge.", Content::Text(CHALLENGE))
                 .about("A report gets 204, and a provider that verifies the address the text of hub.challenge."))

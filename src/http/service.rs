@@ -13,11 +13,14 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+    ORIGIN, RETRY_AFTER,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{Level, debug, enabled, error, warn};
@@ -29,7 +32,6 @@ use super::error::{Cause, Error, X_ONCEWARD_RETRY_AFTER};
 use super::request::{self, IDEMPOTENCY_KEY, SEC_FETCH_SITE, X_REQUEST_ID};
 use super::response::{ErrorFormat, NotServed, ResponseExt as _, X_ONCEWARD_REASON};
 use crate::clock::Stopwatch;
-use crate::config::Bounds;
 use crate::observe::trace::{RequestId, Span};
 use crate::verification::Refusal;
 
@@ -68,11 +70,13 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
     let stands_by = || is_of_owner && !app.is_owner();
     let is_http1 = head.version <= Version::HTTP_11;
     // Before the body: a standby need not wait for it.
-    let body = if stands_by() { Err(Error::STANDS_BY) } else { read_body(body, &app.settings.bounds).await };
+    let body = if stands_by() { Err(Error::STANDS_BY) } else { read_body(&head, body, group, &app).await };
     // Held until the answer, and not while the client sends a body: a node that hands over waits for it.
     let in_progress = app.node.as_ref().map(|_| app.in_progress.try_read());
     let has_left = stands_by() || is_of_owner && matches!(in_progress, Some(Err(_)));
     let body = if has_left { Err(Error::STANDS_BY) } else { body };
+    // A large body keeps its place until the answer.
+    let (body, _place) = body.map_or_else(|error| (Err(error), None), |(bytes, place)| (Ok(bytes), place));
     let host = request::host(&head);
     let refused = body.as_ref().err().or(host.as_ref().err()).cloned();
     let number = connection.server.requests.fetch_add(1, Ordering::Relaxed) + 1;
@@ -87,6 +91,7 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
         connection,
         group,
         matched,
+        unread: refused.clone().filter(|error| group.tells_of_bodies && *error != Error::STANDS_BY),
         body: body.unwrap_or_default(),
     };
     let method = method_name(&head.method);
@@ -112,12 +117,35 @@ async fn answer(State(mut group): State<Group>, request: Request, next: Next) ->
     response
 }
 
+/// Most bytes of a report or of a hook's body. Meta says that its reports have up to 3 MB
+/// (<https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/components>, "Webhook payload size", read 2026-12-01).
+const LARGE_BODY: usize = 3 * 1024 * 1024;
+
 /// The whole body, before anything else is done: a connection with an unread rest is reset after an early answer, and the
-/// reset can overtake the answer. `docs/internals/http.md` has two exceptions.
-async fn read_body(body: Body, bounds: &Bounds) -> Result<Bytes, Error> {
-    let limit = bounds.body_bytes;
-    match timeout(bounds.body_timeout, Limited::new(body, limit).collect()).await {
-        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+/// reset can overtake the answer. `docs/internals/http.md` has two exceptions. A large one comes with its place among them.
+async fn read_body(
+    head: &Parts,
+    mut body: Body,
+    group: Group,
+    app: &App,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Error> {
+    let bounds = &app.settings.bounds;
+    let is_small = body.size_hint().upper().is_some_and(|most| most <= bounds.body_bytes as u64);
+    let (limit, place) = if is_small || !group.is_large {
+        (bounds.body_bytes, None)
+    } else if let Ok(place) = Arc::clone(&app.large_bodies).try_acquire_owned() {
+        (LARGE_BODY.max(bounds.body_bytes), Some(place))
+    } else {
+        let rest = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
+        let _ = timeout(bounds.body_timeout, rest).await;
+        return Err(Refusal::Overloaded.into());
+    };
+    let read = timeout(bounds.body_timeout, Limited::new(body, limit).collect()).await;
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Error::COMPRESSED);
+    }
+    match read {
+        Ok(Ok(whole)) => Ok((whole.to_bytes(), place)),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Error::BODY_TOO_LARGE.say(format!("Request body too large. At most {limit} bytes are read.")))
         }
@@ -169,6 +197,7 @@ impl Origin {
     }
 
     async fn checked(self: &Arc<Self>, mut head: Parts, refused: Option<Error>, next: Next) -> Response {
+        let refused = refused.filter(|_| self.unread.is_none());
         let mut answer = if let Err(error) = refused.map_or_else(|| self.admit(&head), Err) {
             error.into_response()
         } else {

@@ -8,6 +8,34 @@ const ENVELOPE: &str = r#"{"code":400,"message":"Invalid request body"}"#;
 const MESSAGE: &str = r#"{"message":"Invalid request body"}"#;
 
 #[tokio::test]
+async fn reports_and_hooks_may_be_large_and_are_refused_in_their_own_form() {
+    let world = World::new().await;
+    let ask = async |path: &str, headers: &str, body: &[u8]| {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: test\r\n{headers}content-length: {}\r\n\r\n", body.len());
+        world.ask([head.as_bytes(), body].concat()).await
+    };
+    let user = format!(r#"{{"user":{{"user_metadata":"{}"}}}}"#, "x".repeat(18 * 1024));
+    let unsigned = ask("/hooks/supabase", "", user.as_bytes()).await;
+    assert!(unsigned.body.contains("signature"), "read, but not signed: {}", unsigned.body);
+    let large = "x".repeat(3 * 1024 * 1024 + 1);
+    let refused = ask("/hooks/supabase", "", large.as_bytes()).await;
+    assert!(refused.body.starts_with(r#"{"error":{"http_code":413"#), "{}", refused.body);
+    assert_eq!(ask("/api/send-otp", "", user.as_bytes()).await.status, 413);
+    let body = send_body();
+    let marked = format!("\u{feff}{body}");
+    assert_eq!(ask("/api/send-otp", "", marked.as_bytes()).await.status, 200);
+    for path in ["/api/send-otp", "/v2/Services", "/hooks/supabase"] {
+        let refused = ask(path, "content-encoding: gzip\r\n", body.as_bytes()).await;
+        assert!(
+            refused.status == 415 || refused.body.contains(r#""http_code":415"#),
+            "{path}: {}",
+            refused.body
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_bad_body_is_400_with_the_reason_in_a_header_which_repeats_nothing() {
     let world = World::new().await;
     let deep = "[".repeat(15_000);

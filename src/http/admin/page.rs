@@ -188,7 +188,7 @@ fn enter(call: &Call) -> Result<(Arc<Running>, Transport), Response> {
     if transport == Transport::Cleartext {
         return Err(notice(&call.app, StatusCode::FORBIDDEN, "The dashboard needs TLS", NEEDS_TLS));
     }
-    if head.method == Method::POST && !request::is_own_form(head, call.host.as_ref()) {
+    if head.method == Method::POST && !call.has_own_form() {
         let title = "The form is not from this address";
         return Err(notice(&call.app, StatusCode::FORBIDDEN, title, OTHER_ORIGIN));
     }
@@ -255,7 +255,7 @@ const NEEDS_TLS: &str = "Your secret would travel in cleartext. Give the server 
      front, list its address in trusted-proxies, and let it pass the header Host on and set X-Forwarded-Proto. Without either, \
      open the dashboard through a tunnel to the same port, as http://localhost, in a browser of 2023 or later.";
 
-const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header. A proxy in front must pass the header Host on unchanged.";
+const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header; the log has both. A proxy in front must pass the header Host on unchanged.";
 
 const SIGNED_OUT: &str = "The session has ended. Nothing was changed. Sign in, then try again.";
 

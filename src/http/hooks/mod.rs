@@ -41,6 +41,9 @@ async fn answer(call: Call, hook: &'static Hook) -> Response {
 }
 
 async fn carry_out(call: &Call, hook: &Hook) -> Done {
+    if let Some(unread) = &call.unread {
+        return Err(unread.clone());
+    }
     let running = call.app.running()?;
     let service = match hook.proof {
         Proof::Key => keyed(call, &running.registry)?,

@@ -142,7 +142,7 @@ fn no_text(pointer: &str) -> Error {
 
 /// Reads the JSON of a payload.
 pub fn payload(body: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice(body).map_err(|error| {
+    serde_json::from_slice(request::without_mark(body)).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         unreadable(&format!("not JSON at line {line} column {column}"))
     })

@@ -21,7 +21,6 @@ use super::app::App;
 use super::call::{Call, Transport};
 use super::error::{Cause, Error, REFUSED_SECONDS};
 use super::pages::redirect;
-use super::request;
 use super::response::ResponseExt as _;
 use crate::verification::Refusal;
 use crate::verification::hosted::{Denied, SessionSecret};
@@ -61,8 +60,8 @@ impl PageContext<'_> {
             return Ok(self.message(StatusCode::FORBIDDEN, NEEDS_TLS));
         }
         let is_post = self.call.head.method == Method::POST;
-        if is_post && !request::is_own_form(&self.call.head, self.call.host.as_ref()) {
-            return Err(Error::CROSS_SITE);
+        if is_post && !self.call.has_own_form() {
+            return Ok(self.message(StatusCode::FORBIDDEN, self.texts.failed));
         }
         let is_begun = step != HostedStep::Address;
         let secret = if is_begun {

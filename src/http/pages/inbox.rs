@@ -20,7 +20,6 @@ use crate::http::call::{Call, Group};
 use crate::http::compatible::{Older, checked, sent};
 use crate::http::error::Error;
 use crate::http::openapi::{Content, Doc, Property, Routes};
-use crate::http::request;
 use crate::http::response;
 use crate::net::form_field;
 use crate::registry::Scope;
@@ -86,10 +85,13 @@ async fn act(call: Call) -> Result<Response, Error> {
     if !app.settings.gateways.only_simulator() {
         return Err(Error::NOT_SERVED);
     }
-    if !request::is_own_form(&call.head, call.host.as_ref()) {
-        return Err(Error::CROSS_SITE);
-    }
     let view = InboxView::of(&call)?;
+    if !call.has_own_form() {
+        let failed = Failed { number: String::new(), message: OTHER_ORIGIN.to_owned(), is_check: false };
+        let mut page = view.page(Some(&failed)).await;
+        *page.status_mut() = StatusCode::FORBIDDEN;
+        return Ok(page);
+    }
     call.admit_compatible(&call.head)?;
     let field = |name| form_field(&call.body, name).unwrap_or_default();
     // Enter presses the first button of the form: if the form has a code, it is a check.
@@ -122,6 +124,8 @@ async fn act(call: Call) -> Result<Response, Error> {
     let number = text.chars().take(LONGEST_NUMBER).collect();
     Ok(view.page(Some(&Failed { number, message, is_check })).await)
 }
+
+const OTHER_ORIGIN: &str = "The form's Origin differs from the Host header; the log has both.";
 
 /// What a form failed with.
 struct Failed {
