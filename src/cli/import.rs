@@ -20,7 +20,7 @@ use crate::domain::{ServerKey, Timestamp};
 use crate::engine::{SlotHash, key_fingerprint};
 use crate::node::{kinds, server_key};
 use crate::server::{ClusterError, begin_import};
-use crate::store::{self, EmbeddedStore, Store, StoreError, check_importable};
+use crate::store::{self, EmbeddedStore, Store, StoreError, StoreLimits, check_importable};
 
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
@@ -150,11 +150,13 @@ impl Import {
     }
 
     fn add(&mut self, CopiedRecord { key, expires, record }: CopiedRecord) -> Result<(), CommandError> {
-        self.batch_bytes += size_of::<store::Write>() + record.len();
+        let is_full = !has_room(self.batch.len(), self.batch_bytes + record.len(), &self.store().limits());
+        if is_full && !self.batch.is_empty() {
+            self.commit()?;
+        }
+        self.batch_bytes += record.len();
         self.batch.push(store::Write { key, put: Some(record), expires });
-        let is_full =
-            self.batch_bytes >= BATCH_BYTES || self.batch.len() >= self.store().limits().records_per_batch;
-        if is_full { self.commit() } else { Ok(()) }
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), CommandError> {
@@ -164,6 +166,11 @@ impl Import {
         self.store().commit(batch, Box::new(|result| drop(done.send(result))));
         committed.blocking_recv().unwrap_or(Err(StoreError::Closed)).map_err(CommandError::Write)
     }
+}
+
+/// Whether a batch of so many records takes one more and has then so many bytes: a store takes no larger one.
+fn has_room(records: usize, bytes: usize, limits: &StoreLimits) -> bool {
+    records < limits.records_per_batch && bytes <= BATCH_BYTES.min(limits.bytes_per_batch)
 }
 
 fn summary(imported: &Imported, json: bool, place: &str) -> CommandOutput {
@@ -191,4 +198,23 @@ fn key(header: &Header, data_dir: &Path, key_file: Option<&Path>) -> Result<Serv
         None => "there is no server key in",
     };
     Err(CommandError::Failed(format!("{problem} {}; {PUT}", data_dir.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_an_import_asks_for_the_limits_before_it_grows() {
+        let etcd = StoreLimits { records_per_batch: 1_000, bytes_per_batch: 9, ..StoreLimits::NONE };
+        for (records, bytes, limits, has) in [
+            (999, 9, etcd, true),
+            (1_000, 9, etcd, false),
+            (1, 10, etcd, false),
+            (9_999, BATCH_BYTES, StoreLimits::NONE, true),
+            (1, BATCH_BYTES + 1, StoreLimits::NONE, false),
+        ] {
+            assert_eq!(has_room(records, bytes, &limits), has, "{records} {bytes}");
+        }
+    }
 }

@@ -303,7 +303,7 @@ impl From<Refusal> for Error {
             }
             // The client's mistake.
             Refusal::OtherRequest => return Self::OTHER_REQUEST,
-            Refusal::StoreUnavailable => Self::NOT_STORED,
+            Refusal::StoreUnavailable | Refusal::TooLarge => Self::NOT_STORED,
             Refusal::OutcomeUnknown => Self::OUTCOME_UNKNOWN,
             Refusal::Starting => Self::STARTING,
             Refusal::Stopping => Self::STOPPING,

@@ -243,6 +243,11 @@ impl<'a> NumberModel<'a> {
             self.held.remove(place);
             self.memory = self.durable;
         }
+        // It alone, and at once.
+        if refusal == Refusal::TooLarge {
+            self.held.remove(place);
+            self.memory = self.held.back().map_or(self.durable, |before| before.after);
+        }
         // What a gateway has done cannot be refused.
         let refusal = if is_bounded { refusal } else { Refusal::OutcomeUnknown };
         Next::Answer(Outcome::Refused(refusal))

@@ -7,7 +7,7 @@ use onceward::delivery::{PlannedMessage, Reason};
 use onceward::domain::AttemptLogKey;
 use onceward::shard::{Record as _, Write};
 use onceward::verification::command::{Asking, Sending, Task};
-use onceward::verification::{NumberKey, Sent};
+use onceward::verification::{NumberKey, Refusal, Sent};
 
 use crate::disk::log_of;
 use crate::facts::{Checked, CommandId, Fact, Outcome, Salted, Stage, What};
@@ -40,6 +40,9 @@ impl World {
                     (command, Stage::Decided { is_due, drawn })
                 }
                 Left::End(command, fate) => {
+                    if fate == Err(Refusal::TooLarge) {
+                        self.tally.count("a record is too long");
+                    }
                     ending = Some(command);
                     (command, Stage::Ended(fate))
                 }
@@ -48,6 +51,8 @@ impl World {
                     let stage = match *task {
                         Task::Deliver(sending) => self.dispatches(shard, command, sending)?,
                         Task::AskGateway(asking) => self.consults(shard, command, asking)?,
+                        // The model has it lost, as by a crash: the answer does not depend on it.
+                        Task::SettleAgain(_) => continue,
                     };
                     (command, stage)
                 }

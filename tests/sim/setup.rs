@@ -6,6 +6,7 @@ use std::time::Duration;
 use onceward::config::AttemptLogSettings;
 use onceward::domain::{CodeLength, PhoneNumber, ServerKey, ServiceId};
 use onceward::engine::{LockoutRule, Policy, SendOptions, SendRules};
+use onceward::store::StoreLimits;
 use onceward::verification::{NumberKey, Policies};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -22,6 +23,8 @@ pub struct Setup {
     /// The settings of the list of sends.
     pub attempt_log: AttemptLogSettings,
     pub commands_per_number: usize,
+    /// What the store takes: in some worlds so little that the longer records of attempts are refused.
+    pub limits: StoreLimits,
     /// Whether what a shard has decided is often taken to the store later, with more.
     pub commits_late: bool,
     /// Percentage of commits with a fault.
@@ -70,6 +73,10 @@ impl Setup {
                 keep_at_most: 1_000,
             },
             commands_per_number: [3, 8, 64][rng.random_range(0..3)],
+            limits: StoreLimits {
+                bytes_per_record: [usize::MAX, usize::MAX, 250][rng.random_range(0..3)],
+                ..StoreLimits::NONE
+            },
             commits_late: rng.random_range(0..2) == 0,
             faults: [0, 5, 15, 40][rng.random_range(0..4)],
             crashes: [0, 5, 20, 60][rng.random_range(0..4)],

@@ -10,7 +10,6 @@ use onceward::domain::Timestamp;
 use onceward::engine::{NumberState, SlotHash};
 use onceward::limits::keys::IdempotencyKeys;
 use onceward::shard::{Capacity, Command, Core, Decide, Fate, Id, LimitedTable, Records, Tables, Write};
-use onceward::store::StoreLimits;
 use onceward::verification::command::{NumberDeps, Task};
 use parking_lot::Mutex;
 use rand::rngs::StdRng;
@@ -66,7 +65,7 @@ impl Shard {
         let commands_per_number = setup.commands_per_number;
         let bounds = Bounds { commands_per_number, commit_timeout: COMMIT_TIMEOUT, ..Bounds::default() };
         let rng = StdRng::seed_from_u64(rng.random());
-        let core = Core::new(tables, rng, bounds, StoreLimits::NONE);
+        let core = Core::new(tables, rng, bounds, setup.limits);
         Self { core, life: 0, seen: 0, commit: None, stored: 0 }
     }
 

@@ -12,7 +12,9 @@ use bytes::{Buf as _, BufMut as _};
 use futures_util::{StreamExt as _, stream};
 use onceward_core::clock::{Clock as _, EngineClock};
 use onceward_core::domain::{ServerKey, Timestamp};
-use onceward_store::{BoxFuture, Done, Key, Owner, Slot, Store, StoreError, StoreLimits, Visitor, Write};
+use onceward_store::{
+    BoxFuture, Done, Key, LONGEST_RECORD, Owner, Slot, Store, StoreError, StoreLimits, Visitor, Write,
+};
 use parking_lot::Mutex;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::error::Unspecified;
@@ -35,6 +37,8 @@ const MOST_RECORDS: usize = 1_000;
 /// The most bytes of a batch's records. With what 1,000 of them take beside their bytes, 114 each, they fit one transaction:
 /// etcd's default limit is 1.5 MiB.
 const MOST_RECORD_BYTES: usize = 1_200_000;
+
+const _: () = assert!(LONGEST_RECORD <= MOST_RECORD_BYTES);
 
 /// Operations of one transaction; etcd's default limit is 128.
 const MOST_OPERATIONS: usize = 120;
@@ -189,6 +193,7 @@ impl Store for EtcdStore {
             owners: 1,
             records_per_batch: MOST_RECORDS,
             bytes_per_batch: MOST_RECORD_BYTES,
+            bytes_per_record: LONGEST_RECORD,
             keeps_expired: true,
         }
     }

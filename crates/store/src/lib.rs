@@ -40,6 +40,8 @@ pub struct StoreLimits {
     pub records_per_batch: usize,
     /// The most bytes of a batch's records. A decision with more is refused.
     pub bytes_per_batch: usize,
+    /// The most bytes of one record. A decision with a longer one is refused.
+    pub bytes_per_record: usize,
     /// Whether expired records stay until their owner removes them.
     pub keeps_expired: bool,
 }
@@ -50,6 +52,7 @@ impl StoreLimits {
         owners: usize::MAX,
         records_per_batch: usize::MAX,
         bytes_per_batch: usize::MAX,
+        bytes_per_record: usize::MAX,
         keeps_expired: false,
     };
 }

@@ -209,7 +209,7 @@ impl<'a> InboxView<'a> {
         match verifier.attempts.log(key).await {
             Ok(Some(AttemptLog { verify: VerifyStatus::Success, .. })) => "approved",
             // Another system made the code and checks it, or the shard does not answer.
-            Ok(Some(AttemptLog { ends: None, .. })) | Err(_) => LIVE,
+            Ok(Some(AttemptLog { is_carried: true, .. })) | Err(_) => LIVE,
             Ok(_) => "ended",
         }
     }

@@ -80,6 +80,12 @@ pub fn policy(policy: &Policy, c: &mut Config) {
     c.warn_if(life > SendOptions::DEFAULT.life, long_life);
 }
 
+/// Says what it means to keep attempts for less than the life of a code.
+pub fn attempts(kept: Duration, mut lives: impl Iterator<Item = Duration>, c: &mut Config) {
+    let until = "tracker-keep-for is below the life of a code: an attempt stays until its code ends";
+    c.warn_if(lives.any(|life| kept < life), until);
+}
+
 /// Checks what `public-url` is needed for, and that each channel of the workflow has a gateway.
 pub fn delivery(delivery: &DeliverySettings, inputs: &Inputs, gateways: &GatewaySettings, c: &mut Config) {
     let problem = "it needs \"public-url\": Twilio asks there for what it is to say once a key was pressed";

@@ -177,6 +177,8 @@ fn resolve(keys: Keys, sources: &Sources, c: &mut Config) -> Settings {
     let templates = checks::templates(&inputs, &brand, c);
     let catalog = templates::check(std::mem::take(&mut inputs.templates), &templates, c);
     let services = services::check(std::mem::take(&mut inputs.services), &catalog, c);
+    let lives = services.iter().map(|service| service.settings.code_life).chain([policy.code.life]);
+    checks::attempts(keys.attempt_log.keep_for, lives, c);
     let account = account_of(&variables, c);
     checks::prices(services.iter().map(|service| &service.guard).chain([&inputs.guard]), &pricing, c);
     // Without an address there was an error.

@@ -296,6 +296,8 @@ pub struct PlannedMessage {
 /// Why a message is sent later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
+    /// A client asks for it: it is under way, and never a plan.
+    Asked,
     /// No gateway took it yet.
     Retry {
         /// Retries made so far.

@@ -78,6 +78,47 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// What a start finds of a message that was under way when the process died, since `began`. Its outcome is unknown, by
+    /// the first gateway of its number, and the next step of its workflow follows.
+    pub fn cut_off(&self, outgoing: &Outgoing, permitted: &Permitted, began: Timestamp) -> Delivered {
+        let (channel, log, number) = (outgoing.channel, permitted.log, permitted.first_attempt);
+        let workflow = match outgoing.carried {
+            Some(_) => Workflow::default(),
+            None => self.workflow_of(outgoing.key.service),
+        };
+        let planned = permitted.planned.as_ref();
+        let step = planned.map_or_else(|| workflow.step_of(channel), |planned| planned.step);
+        let first = self.candidates(outgoing, permitted, channel).first().copied();
+        let attempt = first.map(|Candidate { priority, gateway: GuardedGateway { name, .. } }| {
+            let is_own = |(on, by, _): &&(Channel, GatewayName, u8)| (on, by) == (&channel, name);
+            let number = permitted.repeated.iter().find(is_own).map_or(number, |(.., number)| *number);
+            let attempt = Attempt::new(number, channel, *name, SendStatus::GatewayError, began);
+            Attempt { priority, class: Some(ErrorClass::Ambiguous), ..attempt }
+        });
+        let next = workflow.plan(step, began, permitted.expires());
+        let plan = next.map_or(PlanChange::End(None), |(due, step, channel)| {
+            PlanChange::Set(Box::new(PlannedMessage {
+                salt: permitted.permit.verification.salt,
+                style: outgoing.style.clone(),
+                expires: permitted.expires(),
+                due,
+                channel,
+                reason: Reason::NextStep,
+                step,
+                is_sent: permitted.is_sent(),
+                is_exempt: outgoing.client.is_exempt,
+                allowance: None,
+            }))
+        });
+        let message_id = format!("postponed-{}", AttemptId { key: log, attempt: number });
+        let held = first.and_then(|of| of.gateway.holding(channel));
+        let result = SendResult::Postponed { message_id, may_have_been_sent: Some(PossiblySent { held }) };
+        let attempts = attempt.into_iter().collect();
+        Delivered { result, attempts, plan, reason: None, allowance: None, parts: 1 }
+    }
+}
+
 /// One delivery in progress.
 pub(super) struct DeliveryRun<'a, L> {
     pub(super) delivery: &'a Delivery,

@@ -156,6 +156,7 @@ impl Running {
             bounds,
             events: Arc::clone(&outbox),
         });
+        verifier.settle_cut_off().await?;
         ScopeGuard::into_inner(unless_started);
         Ok(Self { shards, delivery, registry, account, verifier, outbox, history, guard, hosted })
     }

@@ -120,6 +120,7 @@ pub struct AuditEntry {
 impl Record for AuditEntry {
     const KIND: u8 = 10;
     const PLURAL: &'static str = "audit entries";
+    const LONGEST: usize = 128 * 1024;
     const ID_ENDS_WITH_SLOT: bool = true;
 
     fn expires(&self) -> Timestamp {
@@ -160,7 +161,8 @@ impl LogRecord for AuditEntry {
         let is_of_program =
             matches!(self.action, Action::VerificationCanceled | Action::VerificationApproved);
         let is_needed = self.actor.key().is_none() && !is_of_program;
-        Places { at: self.at, is_needed, ..Places::default() }
+        let needed_until = if is_needed { Timestamp::MAX } else { Timestamp::EPOCH };
+        Places { at: self.at, needed_until, ..Places::default() }
     }
 }
 

@@ -338,6 +338,8 @@ pub fn credential_id(number: u64) -> Id {
 impl Record for ServiceRecord {
     const KIND: u8 = 3;
     const PLURAL: &'static str = "services";
+    /// 100 belongings of each sort; a webhook has an address of 2,048 characters.
+    const LONGEST: usize = 512 * 1024;
 
     fn slot(_: &Id, _: &SlotHash) -> u8 {
         SLOT

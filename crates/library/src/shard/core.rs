@@ -98,6 +98,9 @@ pub struct Core {
     /// The decisions that wait for the store, in their order: first those of the batch in flight, then those of the next.
     held: VecDeque<Held>,
     in_flight: Option<InFlight>,
+    /// The decisions with changes so far, without those that were undone, and how many of them are durable.
+    written: u64,
+    durable: u64,
     last_seen: Timestamp,
     /// Whether this process certainly owns the records: then memory is what the store has, or will have.
     owns_records: bool,
@@ -110,6 +113,8 @@ struct Held {
     subject: Subject,
     is_bounded: bool,
     changes: Vec<Change>,
+    /// The last decision with changes that it has seen, its own among them.
+    rests_on: u64,
     then: Then,
 }
 
@@ -118,12 +123,25 @@ impl Held {
         let records = self.changes.iter().filter_map(|change| change.after.as_ref());
         records.map(|stored| stored.bytes.len()).sum()
     }
+
+    /// The kind and the bytes of the longest record, or the bytes of all, if the store takes less.
+    fn too_large_for(&self, limits: &StoreLimits) -> Option<(u8, usize)> {
+        let length = |change: &Change| change.after.as_ref().map_or(0, |stored| stored.bytes.len());
+        let longest = self.changes.iter().max_by_key(|change| length(change))?;
+        let (kind, in_all) = (longest.key.kind, self.bytes());
+        if length(longest) > limits.bytes_per_record {
+            return Some((kind, length(longest)));
+        }
+        (in_all > limits.bytes_per_batch).then_some((kind, in_all))
+    }
 }
 
 /// The batch that the store is committing.
 struct InFlight {
     /// The decisions that it has, or that have read nothing later.
     held: usize,
+    /// [`Held::rests_on`] of the last one.
+    covers: u64,
     began: Timestamp,
 }
 
@@ -138,6 +156,8 @@ impl Core {
             waiting: HashMap::default(),
             held: VecDeque::new(),
             in_flight: None,
+            written: 0,
+            durable: 0,
             last_seen: Timestamp::EPOCH,
             owns_records: true,
             has_failed: false,
@@ -179,11 +199,13 @@ impl Core {
         if is_bounded {
             self.waiting.insert(subject, waiting + 1);
         }
-        let held = Held { subject, is_bounded, changes, then };
-        if held.bytes() > self.limits.bytes_per_batch {
-            // The store would refuse its batch, and with it all that was decided later.
+        let rests_on = self.written + u64::from(!changes.is_empty());
+        let held = Held { subject, is_bounded, changes, rests_on, then };
+        if let Some((kind, bytes)) = held.too_large_for(&self.limits) {
+            // The store would refuse its batch, and with it all that was decided with it and later.
+            tracing::error!(kind, bytes, "decision refused, its records are too large");
             self.tables.undo(&held.changes);
-            return self.end(held, Err(Refusal::StoreUnavailable), now);
+            return self.end(held, Err(Refusal::TooLarge), now);
         }
         self.hold(held, now)
     }
@@ -199,6 +221,7 @@ impl Core {
 
     fn hold(&mut self, held: Held, now: Timestamp) -> Option<Command> {
         let has_writes = !held.changes.is_empty();
+        self.written = held.rests_on;
         if self.held.is_empty() && !has_writes {
             return self.end(held, Ok(()), now);
         }
@@ -211,10 +234,16 @@ impl Core {
 
     fn end(
         &mut self,
-        Held { subject, is_bounded, then, .. }: Held,
+        Held { subject, is_bounded, rests_on, then, .. }: Held,
         fate: Fate,
         now: Timestamp,
     ) -> Option<Command> {
+        if cfg!(any(debug_assertions, feature = "testing")) {
+            assert!(
+                fate.is_err() || rests_on <= self.durable,
+                "an answer leaves before its decision is durable"
+            );
+        }
         if is_bounded && let Some(waiting) = self.waiting.get_mut(&subject) {
             *waiting -= 1;
             if *waiting == 0 {
@@ -230,7 +259,7 @@ impl Core {
         if !self.wants_commit() {
             return None;
         }
-        let (mut writes, mut held, mut bytes) = (Vec::new(), 0, 0);
+        let (mut writes, mut held, mut bytes, mut covers) = (Vec::new(), 0, 0, self.durable);
         for decision in &self.held {
             let decided = &decision.changes;
             bytes += decision.bytes();
@@ -239,14 +268,14 @@ impl Core {
             if held > 0 && !decided.is_empty() && is_too_much {
                 break;
             }
-            held += 1;
+            (held, covers) = (held + 1, decision.rests_on);
             for Change { key, after, .. } in decided {
                 let expires = after.as_ref().map_or(self.last_seen, |stored| stored.expires);
                 let put = after.as_ref().map(|stored| stored.bytes.clone());
                 writes.push(Write { key: *key, put, expires });
             }
         }
-        self.in_flight = Some(InFlight { held, began: self.last_seen });
+        self.in_flight = Some(InFlight { held, covers, began: self.last_seen });
         Some(writes)
     }
 
@@ -258,13 +287,14 @@ impl Core {
     /// Handles the store's result for the batch in flight.
     pub fn committed(&mut self, result: &Result<(), StoreError>, clock: Timestamp) {
         let now = self.tick(clock);
-        let Some(InFlight { held, .. }) = self.in_flight.take() else { return };
+        let Some(InFlight { held, covers, .. }) = self.in_flight.take() else { return };
         let (ended, fate) = match result {
             Ok(()) => {
                 let durable: VecDeque<Held> = self.held.drain(..held).collect();
                 for held in &durable {
                     self.tables.tell(&held.changes);
                 }
+                self.durable = covers;
                 (durable, Ok(()))
             }
             // What the disk has is known after the next start.
@@ -273,6 +303,7 @@ impl Core {
             Err(_) => {
                 let refused = take(&mut self.held);
                 refused.iter().rev().for_each(|held| self.tables.undo(&held.changes));
+                self.written = self.durable;
                 (refused, Err(Refusal::StoreUnavailable))
             }
         };
@@ -302,7 +333,8 @@ impl Core {
         gone.extend(self.tables.forget(now));
         for changes in gone.chunks(self.limits.records_per_batch) {
             let (changes, then): (_, Then) = (changes.to_vec(), Box::new(|_, _| None));
-            self.hold(Held { subject: Subject::of_slot(0), is_bounded: false, changes, then }, now);
+            let (subject, rests_on) = (Subject::of_slot(0), self.written + 1);
+            self.hold(Held { subject, is_bounded: false, changes, rests_on, then }, now);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::domain::{ServiceId, Timestamp, record_id_parts};
 use crate::engine::SlotHash;
 /// Names one record: its slot, its kind ([`Record::KIND`]), and what it is about within its kind.
 pub use crate::store::Key as RecordKey;
-use crate::store::StoreError;
+use crate::store::{LONGEST_RECORD, StoreError};
 
 /// The subject of a record within its kind and slot. Those that services hold begin with the service.
 pub type Id = [u8; 12];
@@ -34,6 +34,8 @@ pub trait Record: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync
     const PLURAL: &'static str;
     /// Whether the last byte of an id is the slot of its record.
     const ID_ENDS_WITH_SLOT: bool = false;
+    /// No record of the kind is longer, in bytes as [`encode`] writes it. It follows from the limits of its fields.
+    const LONGEST: usize = 4_096;
 
     /// The expiry time. The record then reads as absent, and the sweep removes it.
     fn expires(&self) -> Timestamp;
@@ -89,7 +91,9 @@ pub struct Stored {
 impl Stored {
     /// Encodes a record.
     pub fn of<R: Record>(record: &R) -> Self {
-        Self { bytes: encode(record), expires: record.expires() }
+        let bytes = encode(record);
+        debug_assert!(bytes.len() <= R::LONGEST, "{} of {} bytes", R::PLURAL, bytes.len());
+        Self { bytes, expires: record.expires() }
     }
 
     /// The record; `None` if its bytes are not of this kind.
@@ -128,6 +132,8 @@ impl Kinds {
     /// One more kind.
     #[must_use]
     pub fn with<R: Record>(mut self) -> Self {
+        // Every store takes such a record.
+        const { assert!(R::LONGEST <= LONGEST_RECORD) };
         debug_assert!(self.get(R::KIND).is_err(), "kind {} is registered twice", R::KIND);
         self.0.push(RecordKind {
             kind: R::KIND,
@@ -185,6 +191,9 @@ pub enum Refusal {
     /// The decision was certainly not made durable.
     #[error("the store is not available")]
     StoreUnavailable,
+    /// The decision would write more than the store takes: certainly nothing has happened, and a repetition does not help.
+    #[error("the change is too large for the store")]
+    TooLarge,
     /// The decision may be durable: a message may have been sent and an attempt may count.
     #[error("the outcome is unknown")]
     OutcomeUnknown,

@@ -40,9 +40,10 @@ impl Shards {
         let held = Arc::<[AtomicUsize; 2]>::default();
         self.set_up(move |tables| {
             let places = |record: &[u8]| decode_own::<R>(record).map(|record| record.places());
-            let (dated, agenda, on_due) = Default::default();
+            let (dated, needed, agenda, on_due) = Default::default();
             let held = Arc::clone(&held);
-            tables.list(R::KIND, List { dated, held, agenda, keep_at_most, keep_for, places, on_due });
+            tables
+                .list(R::KIND, List { dated, needed, held, agenda, keep_at_most, keep_for, places, on_due });
         });
     }
 
@@ -128,14 +129,16 @@ pub struct Places {
     pub at: Timestamp,
     /// Its places in the agenda: when [`Shards::on_due`] hands it over.
     pub due: Vec<Timestamp>,
-    /// Whether it stays, however many others there are.
-    pub is_needed: bool,
+    /// Until then it stays, however many others there are, and however old it is.
+    pub needed_until: Timestamp,
 }
 
 /// The list of one shard. It follows what is durable.
 pub struct List {
     /// The records that may be forgotten, and those that are needed.
     pub dated: [BTreeSet<Dated>; 2],
+    /// When those that are needed are not any more, with their places in lists.
+    pub needed: BTreeSet<(Timestamp, Dated)>,
     /// How many there are of both in all shards.
     pub held: Arc<[AtomicUsize; 2]>,
     pub agenda: BTreeSet<Dated>,
@@ -153,16 +156,22 @@ impl List {
     /// Follows a change of a record.
     pub fn changed(&mut self, Change { key, before, after }: &Change) {
         let [before, after] = [before, after].map(|stored| (self.places)(&stored.as_ref()?.bytes));
-        if let Some(Places { at, due, is_needed }) = before {
-            self.dated[usize::from(is_needed)].remove(&(at, *key));
-            self.held[usize::from(is_needed)].fetch_sub(1, Ordering::Relaxed);
+        if let Some(Places { at, due, needed_until }) = before {
+            self.needed.remove(&(needed_until, (at, *key)));
+            for (dated, held) in self.dated.iter_mut().zip(&*self.held) {
+                held.fetch_sub(usize::from(dated.remove(&(at, *key))), Ordering::Relaxed);
+            }
             for due in due {
                 self.agenda.remove(&(due, *key));
             }
         }
-        if let Some(Places { at, due, is_needed }) = after {
+        if let Some(Places { at, due, needed_until }) = after {
+            let is_needed = needed_until > Timestamp::EPOCH;
             self.dated[usize::from(is_needed)].insert((at, *key));
             self.held[usize::from(is_needed)].fetch_add(1, Ordering::Relaxed);
+            if is_needed && needed_until < Timestamp::MAX {
+                self.needed.insert((needed_until, (at, *key)));
+            }
             self.agenda.extend(due.into_iter().map(|due| (due, *key)));
         }
     }
@@ -174,6 +183,18 @@ impl List {
             let Some(due) = self.agenda.first().copied().filter(|(due, _)| *due <= now) else { return };
             self.agenda.remove(&due);
             on_due(due.1);
+        }
+    }
+
+    /// Those that were needed until now may be forgotten.
+    pub fn release(&mut self, now: Timestamp) {
+        for _ in 0..LOOKS {
+            let is_over = self.needed.first().is_some_and(|(until, _)| *until <= now);
+            let Some((_, dated)) = is_over.then(|| self.needed.pop_first()).flatten() else { return };
+            self.dated[1].remove(&dated);
+            self.dated[0].insert(dated);
+            self.held[1].fetch_sub(1, Ordering::Relaxed);
+            self.held[0].fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -170,11 +170,12 @@ impl Tables {
 
     /// Removes some records of lists that have too many, or too old ones.
     pub fn forget(&mut self, now: Timestamp) -> Vec<Change> {
+        self.lists.values_mut().for_each(|list| list.release(now));
         let gone = self.lists.values().flat_map(|list| {
             // What makes one needed, or has removed it, may not be durable.
             let places = |key: &RecordKey| (list.places)(self.table.get(key)?.bytes());
             let goes = move |(was_needed, key): &(bool, RecordKey)| {
-                places(key).is_some_and(|of| *was_needed || !of.is_needed)
+                places(key).is_some_and(|of| *was_needed || of.needed_until <= now)
             };
             list.surplus(now).into_iter().filter(goes).map(|(_, key)| key)
         });

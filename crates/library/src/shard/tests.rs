@@ -38,7 +38,8 @@ impl Record for Voucher {
 
 impl LogRecord for Voucher {
     fn places(&self) -> Places {
-        Places { at: START, is_needed: self.left > 0, ..Places::default() }
+        let needed_until = if self.left > 0 { Timestamp::MAX } else { Timestamp::EPOCH };
+        Places { at: START, needed_until, ..Places::default() }
     }
 }
 
@@ -219,7 +220,7 @@ async fn a_batch_keeps_the_limits_of_the_store_and_only_too_many_bytes_fail() {
     let bytes_per_batch = 3 * encode(&voucher()).len();
     for (limits, of_larger, largest) in [
         (StoreLimits { records_per_batch: 3, ..StoreLimits::NONE }, Ok(()), 4),
-        (StoreLimits { bytes_per_batch, ..StoreLimits::NONE }, Err(Refusal::StoreUnavailable), 3),
+        (StoreLimits { bytes_per_batch, ..StoreLimits::NONE }, Err(Refusal::TooLarge), 3),
     ] {
         let store = FaultyStore::default();
         store.limit(limits);
@@ -243,6 +244,24 @@ async fn a_batch_keeps_the_limits_of_the_store_and_only_too_many_bytes_fail() {
         assert_eq!((reader.await, larger.await), (Ok(Ok(None)), Ok(of_larger)), "{limits:?}");
         assert_eq!(world.store.largest_commit(), largest, "{limits:?}");
     }
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_long_is_refused_alone() {
+    let bytes_per_record = encode(&Voucher { left: 5, ends: START.plus(HOUR) }).len();
+    let store = FaultyStore::default();
+    store.limit(StoreLimits { bytes_per_record, ..StoreLimits::NONE });
+    let world = World::over(store).await;
+    world.store.hold();
+    let first = world.ask(ONE, VoucherAction::Issue(5));
+    world.store.waiting(1).await;
+    let [before, long, after] =
+        [(TWO, 5), (ONE, u32::MAX), (TWO, 6)].map(|(of, left)| world.ask(of, VoucherAction::Issue(left)));
+    world.decided().await;
+    world.store.release();
+    assert_eq!((first.await, long.await), (Ok(Ok(Some(5))), Ok(Err(Refusal::TooLarge))));
+    assert_eq!((before.await, after.await), (Ok(Ok(Some(5))), Ok(Ok(Some(6)))));
+    assert_eq!((world.seen(ONE).await, world.seen(TWO).await), (Some(5), Some(6)), "it is undone");
 }
 
 #[tokio::test(start_paused = true)]

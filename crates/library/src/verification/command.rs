@@ -5,6 +5,9 @@
 //! code, leave the shard as tasks, whose results come back as commands.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::check::{self, End};
 use super::decision::{Decision, Next, Outside};
@@ -114,7 +117,23 @@ impl NumberCommand {
     }
 
     fn refuse<T>(self, refusal: Refusal) -> Option<T> {
-        let Self { key, request, deps } = self;
+        let Self { key, mut request, deps } = self;
+        // An earlier commit has begun it, and a gateway may have been asked.
+        let is_settlement = match &mut request {
+            Request::Settle(sending, _) => {
+                sending.responder.answer(Err(Refusal::OutcomeUnknown));
+                true
+            }
+            Request::SettleCheck(asking, _) => {
+                asking.responder.answer(Err(Refusal::OutcomeUnknown));
+                true
+            }
+            Request::Send(..) | Request::Check(..) | Request::End(..) => false,
+        };
+        if is_settlement && refusal == Refusal::StoreUnavailable {
+            (deps.outside)(&deps, Task::SettleAgain(request));
+            return None;
+        }
         let unused = match &request {
             // A plan stays, with what was taken for it.
             Request::Send(outgoing, None, _) => outgoing.allowance.clone(),
@@ -126,9 +145,7 @@ impl NumberCommand {
             Request::Send(.., responder) => responder.send(Err(refusal)),
             Request::Check(_, responder) => responder.send(Err(refusal)),
             Request::End(_, responder) => responder.send(Err(refusal)),
-            // An earlier commit has begun it, and a gateway may have been asked.
-            Request::Settle(sending, _) => sending.responder.send(Err(Refusal::OutcomeUnknown)),
-            Request::SettleCheck(asking, _) => asking.responder.send(Err(Refusal::OutcomeUnknown)),
+            Request::Settle(..) | Request::SettleCheck(..) => {}
         }
         None
     }
@@ -149,6 +166,9 @@ fn deliver_if_live(sending: Sending, deps: &Arc<NumberDeps>, view: &Transaction<
     let delivered = Delivered::no_longer_usable(outgoing, permitted);
     Some(Request::Settle(sending, delivered))
 }
+
+/// The wait before a settlement that the store has refused is decided again.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Carries out tasks. What a gateway is asked runs in a task of its own: a disconnected caller cannot interrupt a send, and
 /// no shard waits for a gateway.
@@ -171,6 +191,10 @@ pub(super) fn with_gateways(delivery: Arc<Delivery>, shards: Shards) -> Outside 
                     Request::SettleCheck(asking, Some(result))
                 }
                 Task::AskGateway(asking) => Request::SettleCheck(asking, None),
+                Task::SettleAgain(request) => {
+                    sleep(AGAIN_AFTER).await;
+                    request
+                }
             };
             shards.submit(command(request, deps));
         };

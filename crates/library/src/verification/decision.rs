@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::Request;
 use super::in_flight::Responder;
 use super::model::{CheckOutcome, Reply, SendOutcome};
 use crate::config::AttemptLogSettings;
@@ -70,6 +71,8 @@ pub enum Task {
     Deliver(Sending),
     /// Ask the gateway that holds a code. The attempt is already durable.
     AskGateway(Asking),
+    /// Settle again, once the store may take it: what a gateway has done stays done.
+    SettleAgain(Request),
 }
 
 /// A message at the gateways.

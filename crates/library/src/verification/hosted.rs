@@ -102,6 +102,8 @@ pub struct HostedSession {
 impl Record for HostedSession {
     const KIND: u8 = 16;
     const PLURAL: &'static str = "hosted sessions";
+    /// Its address to return to and its state are of one request, whose body has 16 KiB at most.
+    const LONGEST: usize = 32 * 1024;
 
     fn expires(&self) -> Timestamp {
         self.expires

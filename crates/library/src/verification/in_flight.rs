@@ -120,8 +120,8 @@ impl Drop for Place {
 /// Sends the reply to a command. Until then it holds the command's place, and further requests for its message wait for
 /// the reply.
 pub struct Responder<T> {
-    place: Place,
-    sender: oneshot::Sender<Result<T, Refusal>>,
+    place: Option<Place>,
+    sender: Option<oneshot::Sender<Result<T, Refusal>>>,
 }
 
 /// Receives the reply. An error means that the shard dropped the command: its decision has panicked.
@@ -131,14 +131,19 @@ impl<T> Responder<T> {
     /// Creates the sender and the receiver of one reply.
     pub fn new(place: Place) -> (Self, PendingReply<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Self { place, sender }, receiver)
+        (Self { place: Some(place), sender: Some(sender) }, receiver)
     }
 
     /// Sends the reply. A caller that has disconnected does not change the decision.
-    pub fn send(self, reply: Result<T, Refusal>) {
+    pub fn send(mut self, reply: Result<T, Refusal>) {
+        self.answer(reply);
+    }
+
+    /// The same, before the end of the command. The reply at its end has no receiver then.
+    pub fn answer(&mut self, reply: Result<T, Refusal>) {
         // The caller's next command finds the place free, and sends another message.
-        drop(self.place);
-        let _ = self.sender.send(reply);
+        self.place = None;
+        self.sender.take().map(|sender| sender.send(reply));
     }
 }
 
@@ -152,7 +157,8 @@ impl Responder<Reply<SendOutcome>> {
         outgoing: &Outgoing,
         answer: PendingReply<Reply<SendOutcome>>,
     ) -> Result<(Answer, bool), Refusal> {
-        let (key, content, of) = (outgoing.key, content_of(outgoing), &self.place.of);
+        let Some(place) = &mut self.place else { return Err(Refusal::Stopping) };
+        let (key, content, of) = (outgoing.key, content_of(outgoing), Arc::clone(&place.of));
         let mut state = of.state.lock();
         let messages = state.messages.entry(key).or_default();
         // The list and the place of the first request have one clone each, and each request that waits has one.
@@ -165,7 +171,7 @@ impl Responder<Reply<SendOutcome>> {
         }
         let answer = answer.shared();
         messages.push((content, answer.clone()));
-        self.place.first_for = Some((key, answer.clone()));
+        place.first_for = Some((key, answer.clone()));
         Ok((answer, true))
     }
 }

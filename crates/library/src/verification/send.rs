@@ -5,7 +5,7 @@ use rand::Rng as _;
 use super::decision::{Decision, Next};
 use super::model::{Reply, SendOutcome, Sent, VerificationSummary};
 use crate::delivery::attempts::{AttemptLog, VerifyStatus};
-use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, SendStatus};
+use crate::delivery::{Attempt, Delivered, Failure, Outgoing, Permitted, PlannedMessage, Reason, SendStatus};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, Timestamp};
 use crate::engine::{
     self, Begin, BeginOutcome, NumberState, ResumeOutcome, Salt, SendPermit, SendResult, SettleOutcome,
@@ -108,8 +108,20 @@ fn permitted(
     }
     let taken = outgoing.allowance.clone().unwrap_or_default();
     let (log, settings) = (decision.log_key(&verification.salt), decision.deps.attempt_log);
+    let message = PlannedMessage {
+        salt: verification.salt,
+        style: outgoing.style.clone(),
+        expires: verification.expires,
+        due: now,
+        channel,
+        reason: Reason::Asked,
+        step: 0,
+        is_sent: false,
+        is_exempt: outgoing.client.is_exempt,
+        allowance: None,
+    };
     let (first_attempt, mut asked) =
-        AttemptLog::permit_in(log, recipient.number, settings, taken, decision.view);
+        AttemptLog::permit_in(log, recipient, settings, (message, taken), decision.view);
     // By the compatible routes a further message has a code of its own, and a carried code always has.
     if let Some(replaced) = permit.replaced.filter(|v| v.is_active(now) && asked.is_empty()) {
         let before: Option<AttemptLog> = decision.view.get(decision.log_key(&replaced.salt).id());

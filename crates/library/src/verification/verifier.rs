@@ -8,18 +8,21 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
-use super::command::{NumberDeps, Request, command, with_gateways};
+use super::command::{NumberDeps, Request, Sending, command, with_gateways};
 use super::in_flight::{Commands, Responder};
 use super::model::{
     CheckCode, CheckOutcome, Refused, Reply, SealedAttempt, Status, Verification, VerificationSummary,
     VerificationTarget,
 };
-use super::{AttemptQuery, Check, End, Ending, Failure, NumberKey, Policies, Refusal};
+use super::{AttemptQuery, Check, End, Ending, Failure, NumberKey, Outgoing, Policies, Refusal};
 use crate::config::Bounds;
-use crate::delivery::Delivery;
-use crate::delivery::attempts::{AttemptLog, Attempts, ListedAttempt, ReceiptOutcome, attempts_of};
+use crate::delivery::attempts::{AttemptLog, Attempts, Begun, ListedAttempt, ReceiptOutcome, attempts_of};
+use crate::delivery::{Carried, Delivery, Permitted, Reason};
 use crate::domain::{AttemptLogKey, Code, PhoneNumber, ServerKey, ServiceId, Sid, Timestamp};
-use crate::engine::{LockoutState, NumberState, Sealer, SlotHash, VerificationAddress, VerificationName};
+use crate::engine::{
+    self, LockoutState, NumberState, Sealer, SendOptions, SendPermit, SlotHash, VerificationAddress,
+    VerificationName,
+};
 use crate::gateway::Receipt;
 use crate::limits::guard::PumpingGuard;
 use crate::limits::keys::IdempotencyKeys;
@@ -111,6 +114,46 @@ impl Verifier {
     /// The time of decisions.
     pub fn now(&self) -> Timestamp {
         self.shards.clock().now()
+    }
+
+    /// Settles the messages that were under way when the process before this one died. For the start.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub async fn settle_cut_off(&self) -> Result<(), Refusal> {
+        for (log, AttemptLog { number, is_carried, begun, .. }) in self.attempts.under_way().await? {
+            let key = NumberKey { is_carried, ..NumberKey::new(log.service, number) };
+            let deps = Arc::clone(&self.deps);
+            let present = move |view: &Transaction<'_>| deps.state_in(key, view).verification();
+            let present = self.shards.read(log.slot(), present).await?;
+            for Begun { first, message } in begun {
+                let known = present.filter(|present| present.salt == message.salt);
+                let ended = || engine::Verification {
+                    expires: message.expires,
+                    ..engine::Verification::beginning(message.salt, &SendOptions::DEFAULT, message.due)
+                };
+                let verification = known.unwrap_or_else(ended);
+                let mut outgoing = Outgoing::new(key, message.channel);
+                outgoing.style = message.style.clone();
+                outgoing.client.is_exempt = message.is_exempt;
+                outgoing.carried = is_carried.then(Carried::default);
+                let began = message.due;
+                let permitted = Permitted {
+                    permit: SendPermit { verification, replaced: None, before: None },
+                    log,
+                    first_attempt: first,
+                    repeated: Vec::new(),
+                    planned: Some(message).filter(|message| message.reason != Reason::Asked),
+                    asked: Vec::new(),
+                };
+                let delivered = self.delivery.cut_off(&outgoing, &permitted, began);
+                let (responder, _) = Responder::new(self.in_flight.acquire(log.service, true)?);
+                let sending = Sending { outgoing: Box::new(outgoing), permitted, responder };
+                let settled = command(Request::Settle(sending, delivered), Arc::clone(&self.deps));
+                self.shards.submit(settled);
+            }
+        }
+        Ok(())
     }
 
     /// The limits on stored numbers, and on idempotency keys.

@@ -182,7 +182,9 @@ impl Outbox {
         loop {
             let (outbox, change) = (Arc::clone(self), change.clone());
             let made = self.shards.decide(subject, move |view| Ok(change(&outbox, view))).await.ok();
-            if matches!(made, Some(Ok(_) | Err(Refusal::Stopping))) || self.places.is_closed() {
+            if matches!(made, Some(Ok(_) | Err(Refusal::Stopping | Refusal::TooLarge)))
+                || self.places.is_closed()
+            {
                 return made?.ok();
             }
             sleep(RETRY).await;
@@ -194,8 +196,8 @@ impl Outbox {
         let read = move |outbox: &Self, view: &mut Transaction<'_>| {
             outbox.expire(id, view);
             let (record, now) = (view.get::<EventRecord>(id), view.now());
-            let next = record.iter().flat_map(EventRecord::next);
-            next.filter(|delivery| delivery.due <= now).cloned().collect()
+            let next = record.iter().flat_map(|record| record.next().filter_map(|next| record.whole(next)));
+            next.filter(|delivery| delivery.due <= now).collect()
         };
         self.change(id, read).await
     }
@@ -230,15 +232,15 @@ impl Outbox {
         let Delivery { event, .. } = due.into_iter().find(|of| of.webhook == webhook)?;
         let at = self.shards.clock().now();
         let posted = self.post(&event, webhook).await;
-        let (event_id, result) = (event.id, posted.clone());
+        let (event_id, event_at, result) = (event.id, event.at, posted.clone());
         let conclude = move |_: &Self, view: &mut Transaction<'_>| {
             let mut record = view.get::<EventRecord>(id)?;
-            let is_it = |of: &&mut Delivery| {
-                (of.event.id, of.webhook, of.state) == (event_id, webhook, DeliveryState::Pending)
+            let is_it = |of: &&mut Delivery<EventId>| {
+                (of.event, of.webhook, of.state) == (event_id, webhook, DeliveryState::Pending)
             };
             let (now, random) = (view.now(), view.rng().next_u32());
             let made = result.clone().map(|posted| WebhookAttempt { at, took: now.since(at), posted });
-            let end = record.deliveries.iter_mut().find(is_it)?.conclude(made, now, random);
+            let end = record.deliveries.iter_mut().find(is_it)?.conclude(made, event_at, now, random);
             view.put(id, Some(&record));
             Some(end)
         };
@@ -293,7 +295,7 @@ impl Outbox {
         range: LogRange<impl Fn(&Delivery) -> bool>,
     ) -> Result<Vec<Delivery>, Refusal> {
         let parts = |key, record: EventRecord| {
-            let deliveries = record.deliveries.into_iter().enumerate();
+            let deliveries = record.deliveries.iter().filter_map(|of| record.whole(of)).enumerate();
             deliveries.map(|(place, delivery)| (delivery.event.at, (key, place), delivery)).collect()
         };
         self.shards.list(services, range, KEPT_FOR, parts).await
@@ -312,7 +314,7 @@ impl Outbox {
     /// Makes the delivery of an event due again, from the first attempt on, behind those of its verification that are pending;
     /// a pending one is tried now. `false` if there is none. It is durable.
     pub async fn replay(&self, service: ServiceId, webhook: Sid, event: EventId) -> Result<bool, Refusal> {
-        let is_it = move |of: &Delivery| of.webhook == webhook && of.event.id == event;
+        let is_it = move |of: &Delivery<EventId>| of.webhook == webhook && of.event == event;
         let mut found = None;
         let find = |records: Vec<(RecordKey, EventRecord)>, _| {
             let it = records.iter().find(|(_, record)| record.deliveries.iter().any(is_it));

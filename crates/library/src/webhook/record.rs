@@ -13,6 +13,7 @@ use super::request::Posted;
 use crate::domain::{Channel, PhoneNumber, ServiceId, Sid, Timestamp};
 use crate::observe::metrics::WebhookEnd;
 use crate::shard::{LogRecord, Places, Record};
+use crate::store::LONGEST_RECORD;
 
 /// Retention of a record, counted from its newest event.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * HOUR);
@@ -22,6 +23,9 @@ const GRACE: Duration = Duration::from_secs(10);
 
 /// Deliveries of one verification that are kept: a client that sends again and again must not make a record grow.
 const MOST_DELIVERIES: usize = 128;
+
+/// Bytes of all bodies of a record: half of the longest record. A body has the tags of its verification, some 16 KB at most.
+const MOST_BODY_BYTES: usize = LONGEST_RECORD / 2;
 
 /// What webhooks are told of one verification. An event that belongs to none has a record of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,14 +39,18 @@ pub struct EventRecord {
     pub expires: Option<Timestamp>,
     /// Its beginning was recorded: a gateway took its first message.
     pub is_announced: bool,
+    /// Each once, however many webhooks get it.
+    pub events: Vec<Event>,
     /// In the order in which each webhook gets them.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Delivery<EventId>>,
 }
 
 impl Record for EventRecord {
     const KIND: u8 = 6;
     const PLURAL: &'static str = "webhook events";
     const ID_ENDS_WITH_SLOT: bool = true;
+    /// Half of it are bodies; each of the deliveries has some 2 KB of answers at most.
+    const LONGEST: usize = LONGEST_RECORD;
 
     fn expires(&self) -> Timestamp {
         self.at().max(self.expires.unwrap_or_default()).plus(KEPT_FOR)
@@ -53,14 +61,15 @@ impl LogRecord for EventRecord {
     fn places(&self) -> Places {
         let due = self.next().map(|delivery| delivery.due).chain(self.end_due());
         let is_needed = self.expires.is_some() || self.pending().next().is_some();
-        Places { at: self.at(), due: due.collect(), is_needed }
+        let needed_until = if is_needed { Timestamp::MAX } else { Timestamp::EPOCH };
+        Places { at: self.at(), due: due.collect(), needed_until }
     }
 }
 
 impl EventRecord {
     /// Of its newest event.
     fn at(&self) -> Timestamp {
-        let newest = self.deliveries.iter().map(|delivery| delivery.event.at).max();
+        let newest = self.events.iter().map(|event| event.at).max();
         newest.or(self.expires).unwrap_or_default()
     }
 
@@ -69,24 +78,38 @@ impl EventRecord {
         self.expires.map(|expires| expires.plus(GRACE))
     }
 
-    pub(super) fn pending(&self) -> impl Iterator<Item = &Delivery> {
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Delivery<EventId>> {
         self.deliveries.iter().filter(|delivery| delivery.state == DeliveryState::Pending)
     }
 
     /// The first pending delivery to each webhook: the others wait for it.
-    pub(super) fn next(&self) -> impl Iterator<Item = &Delivery> {
+    pub(super) fn next(&self) -> impl Iterator<Item = &Delivery<EventId>> {
         let mut seen = BTreeSet::new();
         self.pending().filter(move |delivery| seen.insert(delivery.webhook))
     }
 
-    /// Adds a delivery; `false` without room for it.
-    pub(super) fn add(&mut self, event: Event, webhook: Sid, now: Timestamp) -> bool {
-        if self.deliveries.len() >= MOST_DELIVERIES {
+    /// The delivery with its event.
+    pub(super) fn whole(&self, of: &Delivery<EventId>) -> Option<Delivery> {
+        let event = self.events.iter().find(|event| event.id == of.event)?.clone();
+        let Delivery { webhook, state, due, ref attempts, .. } = *of;
+        Some(Delivery { event, webhook, state, due, attempts: attempts.clone() })
+    }
+
+    /// Adds a delivery; `false` without room for it. Those that ended first give way, with the events that no other has.
+    pub(super) fn add(&mut self, event: &Event, webhook: Sid, now: Timestamp) -> bool {
+        let is_new = self.events.iter().all(|known| known.id != event.id);
+        let more = if is_new { event.body.len() } else { 0 };
+        let bytes = |events: &[Event]| events.iter().map(|event| event.body.len()).sum::<usize>();
+        while self.deliveries.len() >= MOST_DELIVERIES || bytes(&self.events) + more > MOST_BODY_BYTES {
             let ended = self.deliveries.iter().position(|kept| kept.state != DeliveryState::Pending);
             let Some(oldest) = ended else { return false };
-            self.deliveries.remove(oldest);
+            let gone = self.deliveries.remove(oldest).event;
+            if gone != event.id && self.deliveries.iter().all(|kept| kept.event != gone) {
+                self.events.retain(|event| event.id != gone);
+            }
         }
-        let (state, attempts) = (DeliveryState::Pending, Vec::new());
+        self.events.extend(is_new.then(|| event.clone()));
+        let (event, state, attempts) = (event.id, DeliveryState::Pending, Vec::new());
         self.deliveries.push(Delivery { event, webhook, state, due: now, attempts });
         true
     }
@@ -126,10 +149,10 @@ impl fmt::Display for EventId {
     }
 }
 
-/// One event for one webhook, with its attempts.
+/// One event for one webhook, with its attempts. A record has the event apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    pub event: Event,
+pub struct Delivery<E = Event> {
+    pub event: E,
     pub webhook: Sid,
     pub state: DeliveryState,
     /// When it is tried next, unless an earlier event of the verification is still pending.
@@ -154,15 +177,21 @@ pub struct WebhookAttempt {
     pub posted: Posted,
 }
 
-impl Delivery {
-    /// Records an attempt that has ended; `None` if the webhook is gone. `random` is any number.
-    pub(super) fn conclude(&mut self, of: Option<WebhookAttempt>, now: Timestamp, random: u32) -> WebhookEnd {
+impl<E> Delivery<E> {
+    /// Records an attempt that has ended; `None` if the webhook is gone. `since` is when its event was, `random` any number.
+    pub(super) fn conclude(
+        &mut self,
+        of: Option<WebhookAttempt>,
+        since: Timestamp,
+        now: Timestamp,
+        random: u32,
+    ) -> WebhookEnd {
         let posted = of.as_ref().map(|of| &of.posted);
         let wait = WAITS.get(self.attempts.len()).map(|wait| Duration::from_secs(*wait));
         // A fifth of the wait is random: events that failed together are not retried together.
         let wait = wait.map(|wait| wait + (wait / 5).mul_f64(f64::from(random) / f64::from(u32::MAX)));
         let asked = posted.and_then(|posted| posted.retry_after).unwrap_or_default().min(RETRY_AFTER_MAX);
-        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| due.since(self.event.at) < LIFE);
+        let next = wait.map(|wait| now.plus(wait.max(asked))).filter(|due| due.since(since) < LIFE);
         let end;
         (self.state, self.due, end) = match next.filter(|_| posted.is_some_and(|posted| !posted.is_gone())) {
             _ if posted.is_some_and(Posted::is_taken) => {

@@ -47,8 +47,8 @@ impl Outbox {
         let subject = verification.unwrap_or_else(|| view.rng().next_u64());
         let id = AttemptLogKey::new(key.service, subject, view.slot()).id();
         let verification = verification.map(|id| self.sealer.verification(key, id));
-        let (tags, expires, is_announced, deliveries) = Default::default();
-        let new = EventRecord { number, channel, tags, expires, is_announced, deliveries };
+        let (tags, expires, is_announced, events, deliveries) = Default::default();
+        let new = EventRecord { number, channel, tags, expires, is_announced, events, deliveries };
         // While all webhooks are disabled, what was told of a verification is still brought to its end.
         let new = service.webhooks.iter().any(is_enabled).then_some(new);
         let Some(record) = view.get(id).or(new) else { return };
@@ -65,11 +65,7 @@ impl Outbox {
         let Some(record) = view.get(id).filter(is_due) else { return };
         let AttemptLogKey { service, verification } = AttemptLogKey::from_id(id);
         let key = NumberKey::new(service, record.number);
-        if record.is_announced {
-            self.tell(key, Some(verification), record.channel, view, |events| {
-                events.emit(EventType::Expired, Value::Null);
-            });
-        }
+        self.tell(key, Some(verification), record.channel, view, |events| events.ended(EventType::Expired));
         // Also without a webhook that is told.
         let ended = view.get(id).map(|record: EventRecord| EventRecord { expires: None, ..record });
         view.put(id, ended.filter(|record| !record.deliveries.is_empty()).as_ref());
@@ -184,7 +180,11 @@ impl NumberEvents<'_, '_> {
             EventType::Expired => "expired",
             _ => "pending",
         };
-        let (to, id) = (self.record.number, EventId(self.view.rng().random()));
+        let (to, mut id) = (self.record.number, EventId(self.view.rng().random()));
+        // Its deliveries name it.
+        while self.record.events.iter().any(|known| known.id == id) {
+            id = EventId(self.view.rng().random());
+        }
         let mut data = json!({
             "account_sid": outbox.registry.account_sid(),
             "service_sid": service.sid,
@@ -200,7 +200,7 @@ impl NumberEvents<'_, '_> {
         let body = json!({ "type": kind.as_str(), "timestamp": at, "data": data }).to_string();
         let event = Event { id, kind, service: service.id, verification: self.verification, to, at, body };
         for webhook in service.webhooks.iter().filter(|webhook| webhook.subscribes_to(kind)) {
-            if !outbox.has_room(webhook.sid) || !self.record.add(event.clone(), webhook.sid, now) {
+            if !outbox.has_room(webhook.sid) || !self.record.add(&event, webhook.sid, now) {
                 outbox.drop_event(service);
             }
         }

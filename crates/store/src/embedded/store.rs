@@ -20,7 +20,9 @@ use super::journal::{Journal, MAX_BATCH_BYTES, Replayed};
 use super::snapshot::remove_leftovers;
 use super::writer::{Asked, Shared, Writer};
 use crate::record::RECORD_HEAD;
-use crate::{BoxFuture, Done, LONGEST_RECORD, Owner, Store, StoreError, StoreSizes, Visitor, Write};
+use crate::{
+    BoxFuture, Done, LONGEST_RECORD, Owner, Store, StoreError, StoreLimits, StoreSizes, Visitor, Write,
+};
 
 /// Durable records in a directory of this machine, for one process at a time. Dropping it without
 /// [`Store::close`] is like a crash: nothing acknowledged is lost, the next start replays the
@@ -222,6 +224,15 @@ impl Store for EmbeddedStore {
     /// Memory may differ from what the disk has once the store has failed.
     fn owns_records(&self) -> bool {
         self.shared.failure().is_none()
+    }
+
+    fn limits(&self) -> StoreLimits {
+        // Half of the most leaves room for what a batch has beside the bytes of its records.
+        StoreLimits {
+            bytes_per_batch: MAX_BATCH_BYTES / 2,
+            bytes_per_record: LONGEST_RECORD,
+            ..StoreLimits::NONE
+        }
     }
 
     fn sizes(&self) -> Option<StoreSizes> {

@@ -1,5 +1,7 @@
 //! The record of one verification's attempts, and its changes within decisions about its number, in whose slot it is.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::AttemptLogSettings;
@@ -53,9 +55,25 @@ pub struct AttemptLog {
     pub taken: Vec<Ticket>,
     /// Parts of its last text message.
     pub parts: u8,
-    /// When its code ends, as of its last message; `None` for one that another system made.
-    pub ends: Option<Timestamp>,
+    /// When its code ends, as of its last message.
+    pub ends: Timestamp,
+    /// Whether another system made the code.
+    pub is_carried: bool,
+    /// Its messages at gateways, at most [`MOST_ROWS`]: a start finds here what the process before it had begun.
+    pub begun: Vec<Begun>,
 }
+
+/// A message that was permitted and has not been settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// The number of its first attempt.
+    pub first: u8,
+    /// Due when it began.
+    pub message: Box<PlannedMessage>,
+}
+
+/// How long the end of a verification takes to be settled: an answer to a check or a send may be late.
+const SETTLED_IN: Duration = Duration::from_secs(60);
 
 crate::named! {
     /// The status of a verification. Records contain the position in this order.
@@ -89,9 +107,12 @@ impl Record for AttemptLog {
     const KIND: u8 = 2;
     const PLURAL: &'static str = "delivery attempts";
     const ID_ENDS_WITH_SLOT: bool = true;
+    /// 33 messages with a text of 1,600 characters, and 34 tickets with the 250 windows of a service's rate limits.
+    const LONGEST: usize = 768 * 1024;
 
     fn expires(&self) -> Timestamp {
-        self.plan.as_ref().map_or(self.keep_until, |plan| self.keep_until.max(plan.expires))
+        let kept = self.keep_until.max(self.needed_until());
+        self.plan.as_ref().map_or(kept, |plan| kept.max(plan.expires))
     }
 }
 
@@ -100,7 +121,7 @@ impl LogRecord for AttemptLog {
         Places {
             at: self.taken.iter().map(|ticket| ticket.at).fold(self.last_attempt_at(), Timestamp::max),
             due: self.plan.iter().map(|plan| plan.due).collect(),
-            is_needed: self.plan.is_some(),
+            needed_until: if self.plan.is_some() { Timestamp::MAX } else { self.needed_until() },
         }
     }
 }
@@ -119,8 +140,31 @@ impl AttemptLog {
             plan: None,
             taken: Vec::new(),
             parts: 1,
-            ends: None,
+            ends: Timestamp::EPOCH,
+            is_carried: false,
+            begun: Vec::new(),
         }
+    }
+
+    /// Until its end is settled: before, a right code would count as a failure, and the guard would get nothing back.
+    fn needed_until(&self) -> Timestamp {
+        match self.verify {
+            _ if self.ends == Timestamp::EPOCH => Timestamp::EPOCH,
+            VerifyStatus::Success => self.verify_at.plus(SETTLED_IN),
+            _ => self.ends.plus(SETTLED_IN),
+        }
+    }
+
+    /// Takes numbers for a message that is about to leave. Returns the first.
+    fn begin(&mut self, message: PlannedMessage) -> u8 {
+        let first = self.reserve();
+        if self.begun.len() == MOST_ROWS {
+            self.begun.remove(0);
+        }
+        // It may have left.
+        let message = Box::new(PlannedMessage { allowance: None, ..message });
+        self.begun.push(Begun { first, message });
+        first
     }
 
     /// When an attempt was made last.
@@ -322,18 +366,19 @@ impl AttemptLog {
     }
 
     /// Reserves numbers for the attempts of a permitted send. Returns the first, and [`Permitted::asked`]. Notes what the
-    /// guard has taken for it, so that it is durable before the message leaves.
+    /// guard has taken for it, and the message, so that both are durable before it leaves.
     pub fn permit_in(
         key: AttemptLogKey,
-        number: PhoneNumber,
+        of: NumberKey,
         settings: AttemptLogSettings,
-        taken: Vec<Ticket>,
+        (message, taken): (PlannedMessage, Vec<Ticket>),
         view: &mut Transaction<'_>,
     ) -> (u8, Vec<GatewayName>) {
         let now = view.now();
         // Without the record a crash would lose what the message counted.
-        let mut log = view.get(key.id()).unwrap_or_else(|| Self::new(number, now, settings));
-        let first = log.reserve();
+        let mut log = view.get(key.id()).unwrap_or_else(|| Self::new(of.number, now, settings));
+        (log.ends, log.is_carried) = (message.expires, of.is_carried);
+        let first = log.begin(message);
         for ticket in taken.into_iter().filter(|ticket| !ticket.is_empty()) {
             log.take(ticket);
         }
@@ -355,7 +400,9 @@ impl AttemptLog {
         let is_kept = is_planned || !delivered.attempts.is_empty();
         let new = || is_kept.then(|| Self::new(of.number, now, settings));
         let Some(mut log) = view.get(id).or_else(new) else { return (None, Vec::new()) };
-        log.ends = (!of.is_carried).then(|| permitted.expires());
+        (log.ends, log.is_carried) = (permitted.expires(), of.is_carried);
+        let begun = log.begun.iter().position(|begun| begun.first == permitted.first_attempt);
+        begun.map(|at| log.begun.remove(at));
         let replaced = log.settle(permitted, delivered);
         replaced.iter().chain(&delivered.certainly_not_sent()).for_each(|ticket| log.give_back(ticket));
         // A refused message leaves nothing.
@@ -384,10 +431,10 @@ impl AttemptLog {
     /// Begins the planned send. The change is durable before delivery asks a gateway, therefore a crash does not repeat
     /// the send. Returns the number of its first attempt, and [`Permitted::asked`]: a retry asks in the order of the number.
     pub fn begin_plan(mut self, key: AttemptLogKey, view: &mut Transaction<'_>) -> (u8, Vec<GatewayName>) {
-        let begun = self.plan.take();
-        let first = self.reserve();
+        let Some(plan) = self.plan.take() else { return (self.next_attempt, Vec::new()) };
+        let is_step = plan.reason == Reason::NextStep;
+        let first = self.begin(PlannedMessage { due: view.now(), ..*plan });
         view.put(key.id(), Some(&self));
-        let is_step = begun.is_some_and(|plan| plan.reason == Reason::NextStep);
         (first, if is_step { self.asked_in_vain() } else { Vec::new() })
     }
 

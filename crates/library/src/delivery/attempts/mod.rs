@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::ops::ControlFlow::{Break, Continue};
 use std::time::Duration;
 
-pub use self::log::{AttemptLog, MOST_ROWS, ReceiptOutcome, VerifyStatus};
+pub use self::log::{AttemptLog, Begun, MOST_ROWS, ReceiptOutcome, VerifyStatus};
 use crate::config::AttemptLogSettings;
 use crate::delivery::{Attempt, SendStatus};
 use crate::domain::{
@@ -120,6 +120,19 @@ impl Attempts {
             attempts.map(|row| (row.attempt.at, (row.id.key, row.id.attempt), row)).collect()
         };
         self.shards.list(query.services.as_deref(), range, LONGEST_VERIFICATION, parts).await
+    }
+
+    /// The records with messages that were under way when they were written.
+    ///
+    /// # Errors
+    /// As [`Shards::read`].
+    pub async fn under_way(&self) -> Result<Vec<(AttemptLogKey, AttemptLog)>, Refusal> {
+        let mut found = Vec::new();
+        let visit = |key: RecordKey, log: AttemptLog| {
+            found.extend((!log.begun.is_empty()).then(|| (AttemptLogKey::from_id(key.id), log)));
+        };
+        self.shards.for_each(visit).await?;
+        Ok(found)
     }
 
     /// Passes what the guard took for messages since a moment to `visit`.
@@ -251,7 +264,8 @@ impl AttemptQuery {
 /// The attempts of one verification, by the id of its record.
 pub fn attempts_of(id: Id, log: AttemptLog) -> impl ExactSizeIterator<Item = ListedAttempt> {
     let key = AttemptLogKey::from_id(id);
-    let AttemptLog { number, ends, verify, verify_at, rows, parts, .. } = log;
+    let AttemptLog { number, verify, verify_at, rows, parts, .. } = log;
+    let ends = (!log.is_carried).then_some(log.ends);
     let checked_at = (verify != VerifyStatus::New).then_some(verify_at);
     let in_time = rows.iter().rposition(|row| row.may_have_left() && row.at <= verify_at);
     // A check may be faster than the gateway's answer.

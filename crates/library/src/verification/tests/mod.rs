@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 
 use crate::config::services::ConfiguredService;
 use crate::config::{GuardSettings, Settings};
-use crate::delivery::attempts::{AttemptQuery, VerifyStatus};
+use crate::delivery::SendStatus;
+use crate::delivery::attempts::{AttemptQuery, ListedAttempt, VerifyStatus};
 use crate::domain::{AttemptId, Channel, Code, GatewayName, PhoneNumber, ServiceId, Sid};
 use crate::engine::SlotHash;
 use crate::gateway::{ErrorClass, Receipt, ReceiptStatus, Verdict};

@@ -95,3 +95,62 @@ async fn a_step_that_its_gateway_has_at_a_crash_is_not_made_again() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(world.provider.handed().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_brings_on_the_first_message_that_a_crash_cut_off() {
+    let world = World::with(json!({ "workflow": "sms:10s,call" })).await;
+    world.has_webhook().await;
+    world.provider.hangs(true);
+    let cut_off = world.begins_meanwhile(asking(number(1)));
+    world.provider.arrived(1).await;
+    cut_off.abort();
+    let world = world.crashes().await;
+    world.provider.hangs(false);
+    settle().await;
+    let rows = world.verifier.attempts.list(&AttemptQuery::newest(9)).await.expect("a list");
+    let row = |of: &ListedAttempt| (of.attempt.channel, of.attempt.status, of.attempt.may_have_left());
+    assert_eq!(rows.iter().map(row).collect::<Vec<_>>(), [(Channel::Sms, SendStatus::GatewayError, true)]);
+    let mut told = vec!["verification.created", "verification.sent"];
+    assert_eq!(world.told().await, told);
+    world.advance(Duration::from_secs(11));
+    world.provider.arrived(2).await;
+    assert_eq!(world.provider.handed()[1].channel, Channel::Call, "the next step follows");
+    world.advance(HOUR);
+    told.push("verification.expired");
+    until(async || world.told().await == told).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settlement_that_the_store_refused_is_decided_again() {
+    let world = World::new().await;
+    world.provider.hangs(true);
+    let begins = world.begins_meanwhile(asking(number(1)));
+    world.provider.arrived(1).await;
+    world.store.fail_next([StoreFault::Unavailable]);
+    world.provider.hangs(false);
+    assert_eq!(begins.await.expect("a task"), Err(Refused::Unavailable(Refusal::OutcomeUnknown)));
+    let query = AttemptQuery::newest(9);
+    until(async || world.verifier.attempts.list(&query).await.is_ok_and(|rows| rows.len() == 1)).await;
+    let rows = world.verifier.attempts.list(&query).await.expect("a list");
+    assert_eq!((rows[0].attempt.status, rows[0].attempt.class), (SendStatus::Sent, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_stays_until_its_code_ends_however_little_is_kept() {
+    let world = World::of("Mada", json!({ "code-life": 600 }), |settings| {
+        settings.attempt_log.keep_for = Duration::from_secs(60);
+        settings.attempt_log.keep_at_most = 0;
+    })
+    .await;
+    let target = VerificationTarget::Sid(world.begun(number(1)).await.sid);
+    world.advance(Duration::from_secs(65));
+    // Several steps of the sweep.
+    tokio::time::sleep(SECOND).await;
+    let code = world.provider.code_for(number(1));
+    assert_eq!(world.checks(target, Some(code)).await.expect("checked").status, Status::Approved);
+    let listed = async || world.verifier.attempts.list(&AttemptQuery::newest(9)).await.expect("a list");
+    assert!(listed().await.iter().any(|row| row.converted), "it counts");
+    world.advance(Duration::from_secs(61));
+    tokio::time::sleep(SECOND).await;
+    assert!(listed().await.is_empty(), "it is settled");
+}

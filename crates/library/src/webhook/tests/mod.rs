@@ -19,7 +19,7 @@ use crate::clock::{EngineClock, ManualClock};
 use crate::domain::{AttemptLogKey, Channel, NumberKey, PhoneNumber, ServiceId, Sid, SidKind, Timestamp};
 use crate::engine::Sealer;
 use crate::registry::{Origin, Registry, Service, ServiceSettings, Webhook, WebhookStatus, blank};
-use crate::shard::{LogRange, Refusal, Shards, Subject};
+use crate::shard::{LogRange, Record as _, Refusal, Shards, Subject};
 use crate::testing::{self, FaultyStore, HOUR, MINUTE, SECOND, START};
 
 const SERVICE: ServiceId = ServiceId::new(7);

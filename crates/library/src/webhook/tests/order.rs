@@ -89,3 +89,30 @@ async fn old_and_excess_deliveries_are_dropped_and_pending_ones_kept() {
     world.emits(17, EventType::Created).await;
     assert_eq!(world.listed(1).await.len(), 1);
 }
+
+#[test]
+fn the_longest_record_of_events_fits_every_store() {
+    let long = |n: usize| format!("{n}{}", "\u{1f600}".repeat(127));
+    let tags: BTreeMap<_, _> = (0..10).map(|n| (long(n), long(n))).collect();
+    let (channel, expires) = (Channel::Sms, Some(Timestamp::MAX));
+    let (is_announced, events, deliveries) = Default::default();
+    let mut record =
+        EventRecord { number: number(), channel, tags, expires, is_announced, events, deliveries };
+    let body = serde_json::json!({ "data": { "tags": record.tags } }).to_string();
+    let (kind, service, at) = (EventType::Created, SERVICE, Timestamp::MAX);
+    let mut add = |n: u8| {
+        let (id, verification, to, body) = (EventId([n; 16]), Some(ve(0)), number(), body.clone());
+        let event = Event { id, kind, service, verification, to, at, body };
+        (1..=10).filter(|webhook| record.add(&event, yw(*webhook), at)).count()
+    };
+    assert_eq!(add(0), 10);
+    let took: usize = (1..=60).map(&mut add).sum();
+    assert!((90..=118).contains(&took), "{took}: what is pending stays");
+    let detail = "\u{fffd}".repeat(128);
+    let posted = Posted { status: Some(u16::MAX), detail, retry_after: Some(Duration::MAX) };
+    let attempt = WebhookAttempt { at, took: Duration::MAX, posted };
+    record.deliveries.iter_mut().for_each(|of| of.attempts = vec![attempt.clone(); 11]);
+    let (longest, bodies) = (crate::shard::encode(&record).len(), record.events.len() * body.len());
+    assert!(bodies < longest && longest <= EventRecord::LONGEST, "{longest} bytes, {bodies} of them bodies");
+    assert!(record.events.len() < record.deliveries.len() / 9, "each event is in it once");
+}

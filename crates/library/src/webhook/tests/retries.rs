@@ -18,7 +18,7 @@ fn posted(status: u16, retry_after: Option<Duration>) -> WebhookAttempt {
 /// A delivery whose first attempt was answered so.
 fn answered(status: u16, retry_after: Option<Duration>) -> Delivery {
     let mut delivery = delivery();
-    delivery.conclude(Some(posted(status, retry_after)), START, 0);
+    delivery.conclude(Some(posted(status, retry_after)), START, START, 0);
     delivery
 }
 
@@ -30,15 +30,15 @@ fn waits_grow_from_seconds_to_a_day_with_jitter_and_end_after_3_days() {
     ] {
         let mut delivery = delivery();
         for wait in waits {
-            delivery.conclude(Some(posted(500, None)), START, random);
+            delivery.conclude(Some(posted(500, None)), START, START, random);
             assert_eq!((delivery.state, delivery.due.since(START).as_secs()), (DeliveryState::Pending, wait));
         }
-        delivery.conclude(Some(posted(500, None)), START, random);
+        delivery.conclude(Some(posted(500, None)), START, START, random);
         assert_eq!(delivery.state, DeliveryState::Failed);
     }
     let mut late = delivery();
     let near_the_end = START.plus(5 * 24 * HOUR);
-    late.conclude(Some(posted(500, None)), near_the_end, 0);
+    late.conclude(Some(posted(500, None)), START, near_the_end, 0);
     assert_eq!(late.state, DeliveryState::Failed, "nothing is planned behind the end");
 }
 

@@ -8,8 +8,8 @@ use super::*;
 use crate::delivery::{Attempt, PlannedMessage, Reason, SendStatus};
 use crate::domain::{Channel, GatewayName, Locale, NumberKey, PhoneNumber, ServiceId};
 use crate::engine::{Salt, VerificationName};
-use crate::shard::{Subject, Transaction};
-use crate::template::{AppHash, MessageStyle, SendDigits};
+use crate::shard::{Record as _, Subject, Transaction};
+use crate::template::{AppHash, MessageStyle, SendDigits, Wording};
 use crate::testing::{START, World, server_key};
 
 /// Keeps a record, as a decision about its number would.
@@ -120,4 +120,22 @@ async fn a_verification_is_found_by_its_name() {
     for none in [AttemptQuery { services: elsewhere, ..query.clone() }, AttemptQuery { to, ..query }] {
         assert_eq!(world.verifier.attempts.list(&none).await, Ok(Vec::new()), "{none:?}");
     }
+}
+
+#[test]
+fn the_longest_record_of_attempts_fits_every_store() {
+    let mut log = planned(1, Timestamp::MAX);
+    let style = MessageStyle {
+        wording: Wording::Custom("\u{1f600}".repeat(1_600).into()),
+        web_host: Some("a".repeat(253).into()),
+        ..log.plan.as_ref().expect("a plan").style.clone()
+    };
+    let message = Box::new(PlannedMessage { style, ..*log.plan.take().expect("a plan") });
+    let row = Attempt { message_id: Some("a".repeat(100)), ..log.rows[0].clone() };
+    log.rows = vec![row; MOST_ROWS];
+    log.begun = vec![Begun { first: 1, message: message.clone() }; MOST_ROWS];
+    log.plan = Some(message);
+    // The rest is for what the guard and the rate limits took.
+    let bytes = crate::shard::encode(&log).len();
+    assert!(bytes <= AttemptLog::LONGEST / 2, "{bytes}");
 }
