@@ -8,7 +8,7 @@ use std::path::Path;
 /// their room. A file uses only its own place and those before it. The compiler orders the crates.
 const MODULES: &str = "clock config observe shard registry limits delivery webhook verification node otp \
     http/response http/error http/tls http/request http/values http/form http/admin/session \
-    http/admin/lockouts http/hosted/captcha http/app http/connection \
+    http/admin/lockouts http/hosted/captcha http/below http/app http/connection \
     http/call http/api/paging http/openapi \
     http/compatible http/health http/pages http/service http/api http/hooks http/hosted http/local http/admin http/routes \
     http/server http server cli";

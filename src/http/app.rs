@@ -11,6 +11,7 @@ use tokio::sync::{RwLock, Semaphore, watch};
 
 use super::admin::lockouts::LockoutScan;
 use super::admin::session::Sessions;
+use super::below;
 use super::hosted::captcha::Captcha;
 use super::tls::Tls;
 use crate::config::{ListenAddress, Settings};
@@ -56,6 +57,8 @@ pub struct FrontEnd {
     pub tls: Option<Tls>,
     /// Random for each start of the program, so that request ids of two starts differ.
     pub request_id_prefix: u32,
+    /// The path below which people see the pages, if there is one.
+    pub below: Option<String>,
     /// Counts refused requests, and is what `/metrics` shows.
     pub metrics: Arc<Metrics>,
     /// Makes the spans of requests; `None` if none is traced.
@@ -113,6 +116,7 @@ impl FrontEnd {
             starting: Box::new(starting),
             is_stopping: AtomicBool::new(false),
             reports: ReportReceiver::new(&settings.gateways, public_url),
+            below: below::path_of(public_url),
             inbox,
             lists: Arc::new(Semaphore::new(LISTS)),
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),

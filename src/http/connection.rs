@@ -30,6 +30,7 @@ use tower_service::Service as _;
 use tracing::debug;
 
 use super::app::{App, ServedRoutes};
+use super::below;
 use super::tls::HTTP2;
 use crate::observe::log_limit::OncePerSecond;
 
@@ -221,8 +222,15 @@ async fn respond(connection: Arc<Connection>, request: Request<Incoming>) -> Res
     connection.begun.fetch_add(1, Relaxed);
     let mut router = connection.server.router.clone();
     let mut request = request.map(Body::new);
+    let app = Arc::clone(&connection.server.app);
+    if let Some(path) = &app.below {
+        below::strip(&mut request, path);
+    }
     request.extensions_mut().insert(connection);
     let mut response = router.call(request).await?;
+    if let Some(path) = &app.below {
+        response = below::put(response, path).await;
+    }
     if response.status() == StatusCode::NO_CONTENT {
         // The router has added it.
         response.headers_mut().remove(CONTENT_LENGTH);

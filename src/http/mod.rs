@@ -19,6 +19,7 @@
 mod admin;
 mod api;
 mod app;
+mod below;
 mod call;
 mod compatible;
 mod connection;

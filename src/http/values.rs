@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
@@ -25,6 +26,27 @@ use crate::webhook;
 const LONGEST_KEY: usize = 255;
 /// E.164's fifteen digits.
 const LONGEST_PREFIX: usize = 15;
+
+/// A place in a list that is newest first: behind so many items of this moment, which an earlier page has shown.
+#[derive(Clone, Copy)]
+pub struct ListPlace {
+    pub last: domain::Timestamp,
+    pub shown: usize,
+}
+
+impl ListPlace {
+    /// As [`Display`](fmt::Display) writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (last, shown) = text.split_once('-')?;
+        Some(Self { last: domain::Timestamp::from_millis(last.parse().ok()?), shown: shown.parse().ok()? })
+    }
+}
+
+impl fmt::Display for ListPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.last.as_millis(), self.shown)
+    }
+}
 
 /// The schema of a value, which stands where the value does. Its title is what the value must be.
 macro_rules! schemas {
@@ -104,6 +126,9 @@ texts! {
     UtcTime(domain::Timestamp): "a day or a moment of UTC such as 2027-01-31, 2027-01-31 12:00 or 2027-01-31T12:00:00Z", utc_time;
     /// The last digits of numbers.
     NumberEnding(String): "1 to 4 digits", |text| (text.len() <= 4 && is_digits(text)).then(|| text.to_owned());
+    /// In milliseconds since 1970.
+    Moment(domain::Timestamp): "milliseconds since 1970", |text| text.parse().ok().map(domain::Timestamp::from_millis);
+    PageToken(ListPlace): "that of a next_page_url", ListPlace::parse;
     GuardSubject(Dimension): operator::SUBJECTS, |text| operator::subject(text, None);
     /// The last segment of a verification's path: its id or its number.
     IdOrNumber(VerificationTarget): "VE and 32 hexadecimal digits, or a phone number in E.164 form", id_or_number;

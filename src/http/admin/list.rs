@@ -2,6 +2,7 @@
 //! CSV.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::response::{IntoResponse as _, Response};
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use super::page::{self, AdminRequest};
 use crate::config::members;
+use crate::domain::Timestamp;
 use crate::http::form::Form;
 use crate::http::openapi::{Property, properties};
 use crate::http::pages::address;
@@ -31,6 +33,8 @@ const CSV_ROWS: usize = 5_000;
 struct Place {
     /// Which page, from 0.
     pub page: Option<values::Whole<0, 1_000>>,
+    /// When its first page was read, in milliseconds: what arrived later is on none of its pages.
+    pub at: Option<values::Moment>,
 }
 
 /// A list as its address asks for it.
@@ -48,6 +52,7 @@ pub struct List {
     form: Form,
     names: &'static [&'static str],
     number: usize,
+    at: Timestamp,
     has_more: bool,
 }
 
@@ -130,11 +135,14 @@ impl List {
             names: members::<F>(),
             form,
             number: 0,
+            at: request.now(),
             has_more: false,
         };
         match read {
-            Ok((filters, Place { page })) => {
+            Ok((filters, Place { page, at })) => {
                 list.number = page.map_or(0, |page| page.0 as usize);
+                // Further pages, and only they, have the time of the first one.
+                list.at = at.filter(|_| list.number > 0).map_or(list.at, |at| at.0);
                 (list, filters)
             }
             Err(error) => {
@@ -167,8 +175,14 @@ impl List {
         fits: F,
     ) -> LogRange<F> {
         let since = since.map(|since| since.0).unwrap_or_default();
-        let until = until.map(|until| until.0);
+        let until = self.until(until.map(|until| until.0));
         LogRange { since, until, fits, skip: self.skip(), limit: self.limit() + 1 }
+    }
+
+    /// The moment before which its rows are: on further pages also that of the first page.
+    pub fn until(&self, until: Option<Timestamp>) -> Option<Timestamp> {
+        let pinned = self.at.plus(Duration::from_millis(1));
+        if self.number == 0 { until } else { Some(until.map_or(pinned, |until| until.min(pinned))) }
     }
 
     pub const fn skip(&self) -> usize {
@@ -203,7 +217,8 @@ impl List {
     }
 
     fn page(&self, number: usize) -> String {
-        self.address(&[("page", &number.to_string())])
+        let at = self.at.as_millis().to_string();
+        self.address(&[("page", &number.to_string()), ("at", if number == 0 { "" } else { &at })])
     }
 
     pub fn newer(&self) -> Option<String> {

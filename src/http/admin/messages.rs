@@ -127,7 +127,7 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let query = AttemptQuery {
         services: list.service(&request, filters.service).map(|service| vec![service.id]),
         after: filters.since.map(|since| since.0),
-        before: filters.until.map(|until| until.0),
+        before: list.until(filters.until.map(|until| until.0)),
         country: filters.country.map(|country| country.0),
         channel: filters.channel.map(|channel| channel.0),
         gateway: filters.gateway.map(|gateway| gateway.0),

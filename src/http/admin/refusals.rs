@@ -37,9 +37,10 @@ pub async fn page(request: AdminRequest) -> PageResult {
     let Filters { since, until, service, country, rule, ending } = filters;
     let service = list.service(&request, service);
     let since = since.map_or(Timestamp::EPOCH, |since| since.0);
+    let until = list.until(until.map(|until| until.0));
     let fits = |refused: &RefusedNumber| {
         refused.last >= since
-            && until.as_ref().is_none_or(|until| refused.last < until.0)
+            && until.is_none_or(|until| refused.last < until)
             && service.as_ref().is_none_or(|service| refused.service == service.id)
             && (country.as_ref().is_none_or(|country| refused.number.region() == Some(country.0)))
             && rule.as_ref().is_none_or(|rule| refused.rule == rule.0)

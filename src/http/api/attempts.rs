@@ -161,20 +161,22 @@ fn percentage(part: u64, whole: u64) -> String {
 
 /// `GET /v2/Attempts`.
 async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Result<Listed<Attempt>, Error> {
+    let (before, skip) = page.place(filters.date_created_before.map(|before| before.0));
     let query = AttemptQuery {
         services: services(&caller, filters.verify_service_sid),
         after: filters.date_created_after.map(|after| after.0),
-        before: filters.date_created_before.map(|before| before.0),
+        before,
         to: filters.to.map(|number| number.0),
         country: filters.country.map(|country| country.0),
         channel: filters.channel.map(|channel| channel.0),
         verification: filters.verification_sid.map(|sid| sid.0),
         converted: filters.status.map(|status| status.0),
-        skip: page.skip(),
+        skip,
         ..AttemptQuery::newest(page.limit())
     };
     let found = caller.running.verifier.messages(query).await?;
-    Ok(page.of("attempts", &found, |attempt| Attempt::new(&caller, attempt)))
+    let at = |attempt: &&SealedAttempt| attempt.listed.attempt.at;
+    Ok(page.of_newest("attempts", &found, at, |attempt| Attempt::new(&caller, attempt)))
 }
 
 async fn fetch(caller: Caller, Segments(Id(sid)): Segments<AttemptSid>) -> Answer<Attempt> {

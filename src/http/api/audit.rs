@@ -68,7 +68,7 @@ impl AuditEntry {
 /// `GET`: the newest first. A key for one service sees the entries of that service.
 async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Result<Listed<AuditEntry>, Error> {
     let service = filters.service_sid.map(|sid| sid.0);
-    let until = filters.date_created_before.map(|before| before.0);
+    let (until, skip) = page.place(filters.date_created_before.map(|before| before.0));
     let own =
         caller.who.service().map(|own| caller.service_sid(own).ok_or(Error::NO_RESOURCE)).transpose()?;
     let mut found = Vec::new();
@@ -76,11 +76,11 @@ async fn list(caller: Caller, Listing(filters, page): Listing<Filters>) -> Resul
         let (service, since) =
             (service.or(own), filters.date_created_after.map(|after| after.0).unwrap_or_default());
         let fits = |entry: &audit::AuditEntry| service.is_none() || entry.service == service;
-        let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
+        let range = LogRange { since, until, fits, skip, limit: page.limit() };
         found = caller.running.registry.audit(range).await?;
     }
     let account = caller.running.registry.account_sid();
-    Ok(page.of("entries", &found, |entry| AuditEntry::new(account, entry)))
+    Ok(page.of_newest("entries", &found, |entry| entry.at, |entry| AuditEntry::new(account, entry)))
 }
 
 #[rustfmt::skip] // A table.

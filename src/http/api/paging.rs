@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::FromRequestParts;
@@ -13,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::members;
+use crate::domain::Timestamp;
 use crate::http::app::App;
 use crate::http::call::Origin;
 use crate::http::error::Error;
 use crate::http::form::Form;
-use crate::http::values::{self, Url};
+use crate::http::values::{self, ListPlace, Url};
 use crate::verification::Refusal;
 
 /// Items on a page if the request does not say.
@@ -35,6 +37,8 @@ pub struct Paging {
     pub page_size: Option<values::Whole<1, { u32::MAX }>>,
     /// The number of the page, from 0.
     pub page: Option<values::Whole<0, LAST_PAGE>>,
+    /// Where a list that is newest first goes on, as `next_page_url` has it: rows may arrive meanwhile.
+    pub page_token: Option<values::PageToken>,
 }
 
 /// The filters of a list, and the page of it that a request asks for.
@@ -44,6 +48,8 @@ pub struct Listing<T = ()>(pub T, pub Page);
 pub struct Page {
     size: u32,
     number: u32,
+    /// Where it begins, in a list that is newest first.
+    place: Option<ListPlace>,
     /// The address of the list with the filters, to which the page is added.
     address: String,
     _turn: Turn,
@@ -100,7 +106,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
         let turn = Turn::from_request_parts(parts, app).await?;
         let form = Form::of_text(parts.uri.query().unwrap_or_default().as_bytes());
         let filters = form.read()?;
-        let Paging { page_size, page } = form.read()?;
+        let Paging { page_size, page, page_token } = form.read()?;
         let origin: &Arc<Origin> = parts.extensions.get().ok_or(Error::PANICKED)?;
         let path = format!("{}{}", app.base(origin.host.as_ref()), parts.uri.path());
         // Addresses of pages repeat the filters.
@@ -109,6 +115,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Listing<T> {
         let page = Page {
             size: page_size.map_or(USUAL_SIZE, |size| size.0.min(LARGEST)),
             number: page.map_or(0, |page| page.0),
+            place: page_token.map(|token| token.0),
             address: address.finish(),
             _turn: turn,
         };
@@ -124,6 +131,37 @@ impl Page {
     /// The items of this page, and one more, which tells that there is a further page.
     pub const fn limit(&self) -> usize {
         self.size as usize + 1
+    }
+
+    /// Of a list that is newest first: the moment before which its items are, and how many of them are left out.
+    pub fn place(&self, before: Option<Timestamp>) -> (Option<Timestamp>, usize) {
+        let Some(ListPlace { last, shown }) = self.place else { return (before, self.skip()) };
+        let end = last.plus(Duration::from_millis(1));
+        (Some(before.map_or(end, |before| before.min(end))), shown)
+    }
+
+    /// The same as [`Page::of`], of a list that is newest first. The next page goes on behind the last item: those that arrive
+    /// meanwhile move none.
+    pub fn of_newest<T, V>(
+        self,
+        key: &'static str,
+        items: impl IntoIterator<Item = T>,
+        at: impl Fn(&T) -> Timestamp,
+        view: impl FnMut(T) -> V,
+    ) -> Listed<V> {
+        let (before, mut last) = (self.place, None::<ListPlace>);
+        let items: Vec<T> = items.into_iter().collect();
+        for item in items.iter().take(self.size as usize) {
+            let at = at(item);
+            let same = last.or(before).filter(|place| place.last == at);
+            last = Some(ListPlace { last: at, shown: same.map_or(0, |place| place.shown) + 1 });
+        }
+        let next = last.map(|place| format!("&PageToken={place}")).unwrap_or_default();
+        let mut listed = self.of(key, items, view);
+        if let Some(url) = &mut listed.meta.next_page_url {
+            url.0 += &next;
+        }
+        listed
     }
 
     /// This page of items that begin with its first one.

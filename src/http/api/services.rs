@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::prelude::*;
 use crate::config::services::{ServiceParameter, service_parameters};
-use crate::domain::text_of;
+use crate::domain::{Timestamp, text_of};
 use crate::http::openapi::{Doc, Property};
 
 /// The settings that a request gives, the name first.
@@ -123,12 +123,21 @@ pub struct ServiceLinks {
 
 /// `GET /v2/Services`: the newest first; for a key of one service, that one.
 async fn list(caller: Caller, Listing((), page): Listing) -> Result<Listed<Service>, Error> {
-    let registry = &caller.running.registry;
-    let services = match caller.who.service() {
-        Some(own) => registry.service_by_id(own).into_iter().skip(page.skip()).collect(),
-        None => registry.services(page.skip(), page.limit()),
+    let (registry, (before, skip)) = (&caller.running.registry, page.place(None));
+    let mut services = match caller.who.service() {
+        Some(own) => registry.service_by_id(own).into_iter().collect(),
+        None => registry.services(0, usize::MAX),
     };
-    Ok(page.of("services", &services, |service| Service::new(&caller, service)))
+    // Ids grow, and stand for times here.
+    let order = |id: ServiceId| Timestamp::from_millis(id.get().into());
+    services.retain(|service| before.is_none_or(|before| order(service.id) < before));
+    let services = services.iter().skip(skip);
+    Ok(page.of_newest(
+        "services",
+        services,
+        |service| order(service.id),
+        |service| Service::new(&caller, service),
+    ))
 }
 
 async fn create(caller: Caller, form: Form) -> Made<Service> {

@@ -223,10 +223,11 @@ async fn deliveries(
             && event_type.as_ref().is_none_or(|kind| kind.0 == delivery.event.kind)
     };
     let since = date_created_after.map(|after| after.0).unwrap_or_default();
-    let until = date_created_before.map(|before| before.0);
-    let range = LogRange { since, until, fits, skip: page.skip(), limit: page.limit() };
+    let (until, skip) = page.place(date_created_before.map(|before| before.0));
+    let range = LogRange { since, until, fits, skip, limit: page.limit() };
     let found = of.running.outbox.list(Some(&[of.service.id]), range).await?;
-    Ok(page.of("deliveries", &found, |delivery| Delivery::new(&of, delivery)))
+    let at = |delivery: &&webhook::Delivery| delivery.event.at;
+    Ok(page.of_newest("deliveries", &found, at, |delivery| Delivery::new(&of, delivery)))
 }
 
 /// `POST .../Replay`.

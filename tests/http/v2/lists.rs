@@ -22,6 +22,38 @@ async fn a_page_has_fifty_items_or_as_many_as_asked_for_up_to_a_thousand() {
 }
 
 #[tokio::test]
+async fn a_list_that_grows_while_it_is_read_shows_each_row_once() {
+    let world = V2World::new().await;
+    let more = async |from: u32, count: u32| {
+        for n in from..from + count {
+            world.world.clock.advance(std::time::Duration::from_millis(2));
+            world.begin(&format!("+1415555{:04}", 100 + n)).await;
+            world.post("/v2/Services", &[("FriendlyName", "Cat Bank")]).await;
+        }
+    };
+    for (list, key) in [("/v2/Attempts", "attempts"), ("/v2/Services", "services"), ("/v2/Audit", "entries")]
+    {
+        more(0, 7).await;
+        let (mut url, mut seen, mut pages) = (format!("{list}?PageSize=3"), Vec::new(), 0);
+        let all =
+            json(&world.get(&format!("{list}?PageSize=1000")).await)[key].as_array().map_or(0, Vec::len);
+        loop {
+            let page = json(&world.get(&url).await);
+            let rows = page[key].as_array().expect("rows");
+            seen.extend(rows.iter().map(|row| (row["sid"].clone(), row["request_id"].clone())));
+            pages += 1;
+            more(100 + 2 * pages, 2).await;
+            let Some(next) = page["meta"]["next_page_url"].as_str() else { break };
+            url = next[next.find("/v2/").expect("a path")..].to_owned();
+        }
+        let distinct: std::collections::BTreeSet<String> =
+            seen.iter().map(|row| format!("{row:?}")).collect();
+        assert_eq!((distinct.len(), seen.len()), (all, all), "{list}");
+    }
+    is_error(&world.get("/v2/Attempts?PageToken=x").await, 400, 60200);
+}
+
+#[tokio::test]
 async fn lists_that_are_too_many_at_once_are_503_and_nothing_else_is() {
     let world = V2World::new().await;
     let lists = &world.world.app.lists;
