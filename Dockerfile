@@ -19,7 +19,7 @@ COPY --from=build /libraries /usr/lib
 # A new volume has the owner and the mode of the directory onceward in it.
 COPY --from=build --chown=65532:65532 /root-of-image /var/lib
 # On all addresses the server needs credentials, and says so; a published port does not lead to loopback.
-ENV ONCEWARD_DATA_DIR=/var/lib/onceward ONCEWARD_LOG_FORMAT=json ONCEWARD_TEST_HOSTNAME=0.0.0.0
+ENV ONCEWARD_DATA_DIR=/var/lib/onceward ONCEWARD_LOG_FORMAT=json ONCEWARD_TEST_HOSTNAME=
 VOLUME /var/lib/onceward
 # A config.json may be mounted here.
 WORKDIR /etc/onceward

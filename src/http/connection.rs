@@ -118,11 +118,19 @@ impl Connection {
         Arc::strong_count(&self.active) > 1
     }
 
-    /// Returns when no request was being answered for the time of a head.
+    /// Returns when the first request has not come in the time of a head.
+    async fn silent(&self) {
+        sleep(self.server.app.settings.bounds.header_timeout).await;
+        if self.begun.load(Relaxed) > 0 {
+            future::pending::<()>().await;
+        }
+    }
+
+    /// Returns when no request was being answered for the time of an idle connection.
     async fn idle(&self) {
         loop {
             let begun = self.begun.load(Relaxed);
-            sleep(self.server.app.settings.bounds.header_timeout).await;
+            sleep(self.server.app.settings.bounds.idle_timeout).await;
             if !self.is_busy() && self.begun.load(Relaxed) == begun {
                 return;
             }
@@ -169,11 +177,12 @@ async fn serve_http1(stream: impl Stream, connection: &Arc<Connection>) {
         // A client may close its side and still wait for the answer to a request that changes something.
         .half_close(true)
         .timer(TokioTimer::new())
-        .header_read_timeout(connection.server.app.settings.bounds.header_timeout)
+        // It includes the wait for the next request.
+        .header_read_timeout(connection.server.app.settings.bounds.idle_timeout)
         .max_header_size(HEAD_BYTES)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
-    run(&mut http, connection, future::pending()).await;
+    run(&mut http, connection, connection.silent()).await;
     // After a time limit hyper leaves the end of a TLS session to its user.
     let _ = http.into_parts().io.into_inner().shutdown().now_or_never();
 }

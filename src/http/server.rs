@@ -60,13 +60,13 @@ pub fn server_state(app: App, served: ServedRoutes) -> Server {
     }
 }
 
-/// Serves `listener` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if the front end has a certificate, else HTTP/1
+/// Serves `listeners` until `shutdown` completes: HTTP/1 and HTTP/2 over TLS, if the front end has a certificate, else HTTP/1
 /// in cleartext. At the limit of connections further clients wait until one ends.
 ///
 /// Then it stops accepting, closes idle connections, lets the requests that are being answered finish, and returns
 /// when the last connection has ended. The caller decides how long that may take: dropping the future ends all of it.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     shutdown: impl Future<Output = ()>,
     app: App,
     routes: ServedRoutes,
@@ -74,7 +74,8 @@ pub async fn serve(
     let server = Arc::new(server_state(app, routes));
     let settings = &server.app.settings;
     let accept = |cx: &mut Context<'_>| {
-        let (stream, peer) = ready!(listener.poll_accept(cx))?;
+        let mut accepted = listeners.iter().map(|listener| listener.poll_accept(cx));
+        let (stream, peer) = ready!(accepted.find(Poll::is_ready).unwrap_or(Poll::Pending))?;
         let peer = peer.ip().to_canonical();
         let is_exempt = peer.is_loopback() || settings.proxies.trusts(peer);
         // Responses are small and written at once: waiting to fill a packet only delays them. This fails only when the
@@ -93,7 +94,7 @@ pub async fn serve(
         }
     };
     let mut open = accept_until(shutdown, accept, settings.bounds.connections, &server).await;
-    drop(listener);
+    drop(listeners);
     server.stop.cancel();
     while open.join_next().await.is_some() {}
 }

@@ -1,7 +1,7 @@
 //! From the configured host and port to a listening socket.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::{TcpListener, TcpSocket, lookup_host};
 
@@ -17,34 +17,44 @@ const BACKLOG: u32 = 4_096;
 /// more of the kernel's memory, which grows to megabytes by default.
 const SEND_BUFFER: u32 = 64 * 1024;
 
-/// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, as
-/// clients of the Redis version expect of `localhost`; an empty host means every address. `example` shows the operator how
-/// to choose another address.
-pub async fn bind(listen: &ListenAddress, example: &'static str) -> Result<TcpListener, AppStartError> {
+/// Binds. A name that has several addresses is bound on the first that works, IPv4 before IPv6, but one of this machine only,
+/// such as `localhost`, on all that it has: some clients try one of them. An empty host means every address. `example`
+/// shows the operator how to choose another address. The first listener's address is announced.
+pub async fn bind(listen: &ListenAddress, example: &'static str) -> Result<Vec<TcpListener>, AppStartError> {
     let ListenAddress { host, port } = listen;
     let failed = |source| AppStartError::Bind { address: format!("{host}:{port}"), source, example };
     let mut addresses: Vec<SocketAddr> = if host.is_empty() {
         vec![(Ipv6Addr::UNSPECIFIED, *port).into(), (Ipv4Addr::UNSPECIFIED, *port).into()]
+    } else if is_loopback_host(host) && host.parse::<IpAddr>().is_err() {
+        // Whatever a hosts file or a DNS server says.
+        vec![(Ipv4Addr::LOCALHOST, *port).into(), (Ipv6Addr::LOCALHOST, *port).into()]
     } else {
-        let found = lookup_host((host.as_str(), *port)).await.map_err(failed)?;
-        let mut found: Vec<_> = found.filter(|address| is_meant_by(host, address)).collect();
+        let mut found: Vec<_> = lookup_host((host.as_str(), *port)).await.map_err(failed)?.collect();
         found.sort_by_key(SocketAddr::is_ipv6);
         found
     };
     addresses.dedup();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address that may be used");
-    for address in addresses {
+    let mut bound = Vec::new();
+    for mut address in addresses {
+        let first = bound.first().map(TcpListener::local_addr).transpose().map_err(failed)?;
+        if let Some(first) = first {
+            if !is_loopback_host(host) {
+                break;
+            }
+            // The port that the system has chosen for the first one.
+            address.set_port(first.port());
+        }
         match listen_on(address) {
-            Ok(listener) => return Ok(listener),
+            Ok(listener) => bound.push(listener),
+            // Clients of the name would reach the other program.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && *port != 0 => {
+                return Err(AppStartError::Bind { address: address.to_string(), source: error, example });
+            }
             Err(error) => last = error,
         }
     }
-    Err(failed(last))
-}
-
-/// The configuration trusts some names to mean this machine only. A hosts file or a DNS server may say otherwise.
-fn is_meant_by(host: &str, address: &SocketAddr) -> bool {
-    address.ip().is_loopback() || !is_loopback_host(host)
+    if bound.is_empty() { Err(failed(last)) } else { Ok(bound) }
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
@@ -140,21 +150,26 @@ mod tests {
         ListenAddress { host: host.to_owned(), port }
     }
 
-    #[test]
-    fn a_name_of_this_machine_means_no_address_of_a_network() {
-        let (near, far) = (([127, 0, 0, 1], 3000).into(), ([192, 0, 2, 2], 3000).into());
-        for host in ["localhost", "localhost.", "shop.localhost"] {
-            assert!(is_meant_by(host, &near) && !is_meant_by(host, &far), "{host}");
-        }
-        assert!(is_meant_by("otp.example.com", &near) && is_meant_by("otp.example.com", &far));
-    }
-
     #[tokio::test]
     async fn an_address_in_use_is_an_error_that_names_it_and_what_to_do() {
         let first = bind(&at("127.0.0.1", 0), EXAMPLE).await.expect("a listener");
-        let port = first.local_addr().expect("an address").port();
-        let error = bind(&at("127.0.0.1", port), EXAMPLE).await.expect_err("taken").to_string();
-        assert!(error.contains(&format!("127.0.0.1:{port}")) && error.contains("--listen"), "{error}");
+        let port = first[0].local_addr().expect("an address").port();
+        for host in ["127.0.0.1", "localhost"] {
+            let error = bind(&at(host, port), EXAMPLE).await.expect_err("taken").to_string();
+            assert!(error.contains(&format!("127.0.0.1:{port}")) && error.contains("--listen"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn localhost_is_every_loopback_address_with_one_port() {
+        for host in ["localhost", "localhost.", "shop.localhost"] {
+            let bound = bind(&at(host, 0), EXAMPLE).await.expect("listeners");
+            let addresses: Vec<_> = bound.iter().map(|one| one.local_addr().expect("an address")).collect();
+            assert!(addresses[0].is_ipv4() && addresses.iter().all(|of| of.ip().is_loopback()));
+            assert!(addresses.iter().all(|of| of.port() == addresses[0].port()), "{addresses:?}");
+            let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+            assert_eq!(addresses.len(), 1 + usize::from(has_ipv6), "{addresses:?}");
+        }
     }
 
     #[test]

@@ -130,12 +130,16 @@ async fn serve(settings: Settings) -> Result<u8, AppStartError> {
     let mut tasks = JoinSet::new();
     tasks.spawn(reload_certificate(hangup, Arc::clone(&app)));
     tasks.spawn(watch_certificate(Arc::clone(&app)));
-    let listener = bind(&settings.listen, "--listen localhost:3001").await?;
-    let address = listener.local_addr().map_err(AppStartError::Address)?;
+    let listeners = bind(&settings.listen, "--listen localhost:3001").await?;
+    let address = listeners[0].local_addr().map_err(AppStartError::Address)?;
     let (stop_serving, stopped) = oneshot::channel::<()>();
     // From here on /healthz answers; everything else says 503 until the store is loaded.
-    let mut serving =
-        tokio::spawn(http::serve(listener, stopped.map(drop), Arc::clone(&app.front_end), ServedRoutes::All));
+    let mut serving = tokio::spawn(http::serve(
+        listeners,
+        stopped.map(drop),
+        Arc::clone(&app.front_end),
+        ServedRoutes::All,
+    ));
     let _metrics = match &settings.metrics_listen {
         Some(address) => Some(serve_metrics(&app, address).await?),
         None => None,
@@ -285,11 +289,11 @@ async fn close(app: &App, store: Option<EtcdStore>) {
 
 /// Serves `/metrics`, also during a stop, until the returned sender is dropped.
 async fn serve_metrics(app: &App, address: &ListenAddress) -> Result<oneshot::Sender<()>, AppStartError> {
-    let listener = bind(address, "\"metrics-listen\": \"localhost:9465\"").await?;
-    let bound = listener.local_addr().map_err(AppStartError::Address)?;
+    let listeners = bind(address, "\"metrics-listen\": \"localhost:9465\"").await?;
+    let bound = listeners[0].local_addr().map_err(AppStartError::Address)?;
     tracing::info!(address = %bound, "metrics served without credentials");
     let (stop, stopped) = oneshot::channel();
     let (front_end, routes) = (Arc::clone(&app.front_end), ServedRoutes::MetricsOnly);
-    tokio::spawn(http::serve(listener, stopped.map(drop), front_end, routes));
+    tokio::spawn(http::serve(listeners, stopped.map(drop), front_end, routes));
     Ok(stop)
 }

@@ -40,7 +40,7 @@ impl World {
         let shutdown = async move {
             let _ = stopped.await;
         };
-        let server = tokio::spawn(serve(listener, shutdown, Arc::clone(&app), ServedRoutes::All));
+        let server = tokio::spawn(serve(vec![listener], shutdown, Arc::clone(&app), ServedRoutes::All));
         Self { address, app, running, clock, simulator, stop, server }
     }
 

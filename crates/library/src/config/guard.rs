@@ -40,7 +40,7 @@ pub struct GuardSettings {
     #[serde(deserialize_with = "limit::<MONEY, _>")]
     #[schemars(with = "Option<f64>", extend("type" = ["number", "string"]))]
     pub max_price: Option<u64>,
-    /// The only countries that get messages, by their two letters. By default all.
+    /// The only countries that get messages, by their two letters. By default all. GB is without Jersey (JE), Guernsey (GG) and Man (IM), US without Puerto Rico (PR).
     pub allowed_countries: Option<BTreeSet<Region>>,
     /// Countries that get no messages, by their two letters.
     pub blocked_countries: Option<BTreeSet<Region>>,

@@ -479,6 +479,10 @@ pub struct Bounds {
     #[serde(skip)]
     #[default(Duration::from_secs(30))]
     pub header_timeout: Duration,
+    /// How long a connection may wait for its next request. A proxy in front must close its own idle connections earlier.
+    #[serde(with = "Time::<SECOND, { 60 * MINUTE }>")]
+    #[default(Duration::from_secs(30))]
+    pub idle_timeout: Duration,
     /// Time for the body of a request. Beyond it 408.
     #[serde(skip)]
     #[default(Duration::from_secs(10))]
@@ -538,7 +542,7 @@ impl Settings {
                 (Duration::from_millis(number.into()), usize::try_from(number).unwrap_or(usize::MAX));
             let Self { bounds, delivery, guard, .. } = &mut self;
             match name.as_str() {
-                "header-timeout" => bounds.header_timeout = time,
+                "header-timeout" => (bounds.header_timeout, bounds.idle_timeout) = (time, time),
                 "body-timeout" => bounds.body_timeout = time,
                 "commit-timeout" => bounds.commit_timeout = time,
                 "commands-per-number" => bounds.commands_per_number = count,

@@ -292,7 +292,9 @@ impl Config {
     fn add_variables(&mut self, source: &str, given: BTreeMap<String, String>, directory: &Path) {
         // A line end stands behind what `echo`, an editor or `kubectl --from-file` wrote. No value needs white space around it.
         let given = given.into_iter().map(|(name, text)| (name, text.trim().to_owned()));
-        let mut given: Vec<_> = given.filter(|(_, text)| !text.is_empty()).collect();
+        // No host means every address; of other variables an empty one says nothing.
+        let is_host = |name: &str| name == variable("test-hostname");
+        let mut given: Vec<_> = given.filter(|(name, text)| !text.is_empty() || is_host(name)).collect();
         given.sort_by_cached_key(|(name, _)| self.order(name));
         for (name, text) in given {
             let origin = format!("{source}, {name}");
